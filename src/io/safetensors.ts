@@ -1,0 +1,268 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { LinbpError, check } from '../errors.js';
+import { writeFileAtomic } from './atomic.js';
+import { decodeBfloat16, decodeHalf } from './half.js';
+import { parseSafetensorsHeader, safetensorsItemBytes, type SafetensorsDtype } from './safetensorsHeader.js';
+
+export type { SafetensorsDtype } from './safetensorsHeader.js';
+
+/** One tensor of a safetensors file. */
+export interface SafetensorsTensor {
+  /** Key in the file. */
+  readonly name: string;
+  readonly dtype: SafetensorsDtype;
+  /** Row-major shape; `[]` is a scalar. */
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+  /** The little-endian bytes: a view, not necessarily aligned. Of a large file they are read on first use. */
+  readonly data: Uint8Array;
+}
+
+/** A parsed safetensors file. */
+export interface SafetensorsFile {
+  /** The `__metadata__` entry, empty if there is none. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Tensors by key, in the header's order. */
+  readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
+  /** The path, or `(bytes)`. */
+  readonly source: string;
+}
+
+/** A tensor to be written: `dtype` follows from the array's type unless the data are raw bytes (`Uint8Array`) of another dtype. */
+export interface TensorToWrite {
+  readonly shape: readonly number[];
+  readonly data:
+    Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | Uint16Array | Uint32Array | BigInt64Array | BigUint64Array | Uint8Array;
+  readonly dtype?: SafetensorsDtype;
+}
+
+/** Files up to this size are read at once; of larger ones only the header, and each tensor when it is first asked for. */
+const EAGER_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Reads a safetensors file (8-byte little-endian header length, JSON header, raw little-endian data).
+ *
+ * The header is trusted in nothing: lengths, offsets, shapes, dtypes and duplicate keys are all checked, and the tensors must
+ * cover the data exactly, without gaps or overlaps.
+ *
+ * @param pathOrBytes path of a file, or its content
+ * @throws LinbpError `missing-file` when there is no such file; `bad-file` naming the file and the tensor for anything malformed
+ */
+export function readSafetensors(pathOrBytes: string | Uint8Array): SafetensorsFile {
+  if (typeof pathOrBytes !== 'string') return fromBytes(pathOrBytes, '(bytes)');
+  return withFile(pathOrBytes, (descriptor) => {
+    const stat = fstatSync(descriptor);
+    check(stat.isFile(), 'bad-file', `${pathOrBytes} is not a regular file`, pathOrBytes);
+    if (stat.size <= EAGER_BYTES) return fromBytes(readRange(descriptor, 0, stat.size, pathOrBytes), pathOrBytes);
+    const prefix = readRange(descriptor, 0, 8, pathOrBytes);
+    const length = headerLength(prefix, stat.size, pathOrBytes);
+    const header = readRange(descriptor, 8, length, pathOrBytes);
+    const version = `${stat.size}:${stat.mtimeMs}:${stat.ino}`;
+    return assemble(header, stat.size - 8 - length, pathOrBytes, (begin, end, name) =>
+      withFile(pathOrBytes, (again) => {
+        const now = fstatSync(again);
+        check(
+          `${now.size}:${now.mtimeMs}:${now.ino}` === version,
+          'bad-file',
+          `${pathOrBytes} changed after it was opened; tensor ${name} cannot be read`,
+          pathOrBytes,
+        );
+        return readRange(again, 8 + length + begin, end - begin, pathOrBytes);
+      }),
+    );
+  });
+}
+
+/**
+ * Float32 values of a tensor, as a fresh array in row-major order. F16 and BF16 are exact, F64 and wide integers round.
+ *
+ * @throws LinbpError `bad-dtype` for dtypes without a conversion (F8 and unsigned 64-bit)
+ */
+export function tensorAsFloat32(tensor: SafetensorsTensor): Float32Array {
+  if (tensor.dtype === 'F16') return decodeHalf(tensor.data);
+  if (tensor.dtype === 'BF16') return decodeBfloat16(tensor.data);
+  return Float32Array.from(numbers(tensor));
+}
+
+/**
+ * The values of an integer tensor (I8 to I64, U8, U16, BOOL), for instance labels, as a fresh array.
+ *
+ * @throws LinbpError `bad-dtype` for other dtypes; `bad-range` when a value does not fit in 32 bits
+ */
+export function tensorAsInt32(tensor: SafetensorsTensor): Int32Array {
+  check(
+    /^(I(8|16|32|64)|U(8|16|32)|BOOL)$/.test(tensor.dtype),
+    'bad-dtype',
+    `tensor ${tensor.name}: expected integers, got ${tensor.dtype}`,
+    tensor.name,
+  );
+  const values = numbers(tensor);
+  const result = new Int32Array(values.length);
+  for (let i = 0; i < result.length; i++) {
+    const value = values[i]!;
+    check((value | 0) === value, 'bad-range', `tensor ${tensor.name}: value ${value} at ${i} does not fit in 32 bits`, tensor.name);
+    result[i] = value;
+  }
+  return result;
+}
+
+/**
+ * Writes a safetensors file atomically. PyTorch's `safetensors.torch.load_file` reads it as it is.
+ *
+ * Wider dtypes come first (otherwise in the order given), and the header is padded with spaces to a multiple of 8 bytes, so every tensor is aligned.
+ * The same tensors give the same bytes.
+ *
+ * @throws LinbpError `bad-shape` when a shape and its data disagree; `bad-argument` for the key `__metadata__`; `not-writable`
+ */
+export function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, TensorToWrite> | Readonly<Record<string, TensorToWrite>>,
+  metadata: Readonly<Record<string, string>> = {},
+): void {
+  writeFileAtomic(path, encodeSafetensors(tensors, metadata));
+}
+
+/** The pieces of the file that {@link writeSafetensors} writes, in order. */
+export function encodeSafetensors(
+  tensors: ReadonlyMap<string, TensorToWrite> | Readonly<Record<string, TensorToWrite>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
+  const entries = [...(tensors instanceof Map ? tensors : new Map(Object.entries(tensors as Record<string, TensorToWrite>)))].map(
+    ([name, tensor]) => {
+      check(name !== '__metadata__', 'bad-argument', 'a tensor cannot be called __metadata__', name);
+      const dtype = tensor.dtype ?? dtypeOf(tensor.data);
+      const bytes = new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
+      const expected = tensor.shape.reduce((product, size) => product * size, 1) * safetensorsItemBytes[dtype];
+      check(
+        tensor.shape.every((size) => Number.isSafeInteger(size) && size >= 0) && expected === bytes.length,
+        'bad-shape',
+        `tensor ${name}: shape [${tensor.shape.join(', ')}] of ${dtype} needs ${expected} bytes, the data have ${bytes.length}`,
+        name,
+      );
+      return { name, dtype, shape: tensor.shape, bytes };
+    },
+  );
+  entries.sort((a, b) => safetensorsItemBytes[b.dtype] - safetensorsItemBytes[a.dtype]);
+  // Built by hand, since an object literal would reorder keys that look like integers and lose `__proto__`.
+  const fields: string[] = [];
+  if (Object.keys(metadata).length > 0) fields.push(`"__metadata__":${JSON.stringify(metadata)}`);
+  let offset = 0;
+  for (const { name, dtype, shape, bytes } of entries) {
+    const end = offset + bytes.length;
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [offset, end] })}`);
+    offset = end;
+  }
+  const json = Buffer.from(`{${fields.join(',')}}`, 'utf8');
+  const header = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ');
+  header.writeBigUInt64LE(BigInt(header.length - 8), 0);
+  json.copy(header, 8);
+  return [header, ...entries.map((entry) => entry.bytes)];
+}
+
+function fromBytes(bytes: Uint8Array, source: string): SafetensorsFile {
+  const length = headerLength(bytes, bytes.length, source);
+  const data = bytes.subarray(8 + length);
+  return assemble(bytes.subarray(8, 8 + length), data.length, source, (begin, end) => data.subarray(begin, end));
+}
+
+function headerLength(bytes: Uint8Array, fileSize: number, source: string): number {
+  check(bytes.length >= 8, 'bad-file', `${source}: ${fileSize} bytes are too few for a safetensors file`, source);
+  const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  check(length <= BigInt(fileSize - 8), 'bad-file', `${source}: header length ${length} exceeds the file (${fileSize} bytes)`, source);
+  // The limit of the reference implementation; a header this long would be an attack on memory.
+  check(length <= 100_000_000n, 'bad-file', `${source}: header length ${length} exceeds 100 MB`, source);
+  return Number(length);
+}
+
+function assemble(
+  header: Uint8Array,
+  dataBytes: number,
+  source: string,
+  read: (begin: number, end: number, name: string) => Uint8Array,
+): SafetensorsFile {
+  const { metadata, entries } = parseSafetensorsHeader(header, dataBytes, source);
+  const tensors = new Map<string, SafetensorsTensor>();
+  for (const { name, dtype, shape, begin, end } of entries) {
+    let cached: Uint8Array | undefined;
+    tensors.set(name, {
+      name,
+      dtype,
+      shape,
+      byteLength: end - begin,
+      get data() {
+        return (cached ??= read(begin, end, name));
+      },
+    });
+  }
+  return { metadata, tensors, source };
+}
+
+function withFile<T>(path: string, use: (descriptor: number) => T): T {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'r');
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new LinbpError('missing-file', missing ? `no such file: ${path}` : `cannot read ${path}: ${(cause as Error).message}`, {
+      field: path,
+      cause,
+    });
+  }
+  try {
+    return use(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function readRange(descriptor: number, position: number, length: number, path: string): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const count = readSync(descriptor, bytes, done, Math.min(length - done, 1 << 30), position + done);
+    check(count > 0, 'bad-file', `${path}: ends after ${position + done} bytes, expected ${position + length}`, path);
+    done += count;
+  }
+  return bytes;
+}
+
+// Typed-array constructors want aligned offsets, so the bytes are copied first.
+function numbers(tensor: SafetensorsTensor): ArrayLike<number> {
+  const buffer = new Uint8Array(tensor.data).buffer;
+  switch (tensor.dtype) {
+    case 'F32':
+      return new Float32Array(buffer);
+    case 'F64':
+      return new Float64Array(buffer);
+    case 'I8':
+      return new Int8Array(buffer);
+    case 'U8':
+    case 'BOOL':
+      return new Uint8Array(buffer);
+    case 'I16':
+      return new Int16Array(buffer);
+    case 'U16':
+      return new Uint16Array(buffer);
+    case 'I32':
+      return new Int32Array(buffer);
+    case 'U32':
+      return new Uint32Array(buffer);
+    case 'I64':
+      return Array.from(new BigInt64Array(buffer), Number);
+    default:
+      throw new LinbpError('bad-dtype', `tensor ${tensor.name}: no conversion from ${tensor.dtype}`, { field: tensor.name });
+  }
+}
+
+function dtypeOf(data: TensorToWrite['data']): SafetensorsDtype {
+  if (data instanceof Float32Array) return 'F32';
+  if (data instanceof Float64Array) return 'F64';
+  if (data instanceof Int8Array) return 'I8';
+  if (data instanceof Int16Array) return 'I16';
+  if (data instanceof Int32Array) return 'I32';
+  if (data instanceof Uint16Array) return 'U16';
+  if (data instanceof Uint32Array) return 'U32';
+  if (data instanceof BigInt64Array) return 'I64';
+  if (data instanceof BigUint64Array) return 'U64';
+  return 'U8';
+}
