@@ -127,21 +127,21 @@ export function encodeSafetensors(
   tensors: ReadonlyMap<string, TensorToWrite> | Readonly<Record<string, TensorToWrite>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array[] {
-  const entries = [...(tensors instanceof Map ? tensors : new Map(Object.entries(tensors as Record<string, TensorToWrite>)))].map(
-    ([name, tensor]) => {
-      check(name !== '__metadata__', 'bad-argument', 'a tensor cannot be called __metadata__', name);
-      const dtype = tensor.dtype ?? dtypeOf(tensor.data);
-      const bytes = new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
-      const expected = tensor.shape.reduce((product, size) => product * size, 1) * safetensorsItemBytes[dtype];
-      check(
-        tensor.shape.every((size) => Number.isSafeInteger(size) && size >= 0) && expected === bytes.length,
-        'bad-shape',
-        `tensor ${name}: shape [${tensor.shape.join(', ')}] of ${dtype} needs ${expected} bytes, the data have ${bytes.length}`,
-        name,
-      );
-      return { name, dtype, shape: tensor.shape, bytes };
-    },
-  );
+  const given: Iterable<[string, TensorToWrite]> =
+    tensors instanceof Map ? (tensors as ReadonlyMap<string, TensorToWrite>) : Object.entries(tensors as Readonly<Record<string, TensorToWrite>>);
+  const entries = [...given].map(([name, tensor]) => {
+    check(name !== '__metadata__', 'bad-argument', 'a tensor cannot be called __metadata__', name);
+    const dtype = tensor.dtype ?? dtypeOf(tensor.data);
+    const bytes = new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
+    const expected = tensor.shape.reduce((product, size) => product * size, 1) * safetensorsItemBytes[dtype];
+    check(
+      tensor.shape.every((size) => Number.isSafeInteger(size) && size >= 0) && expected === bytes.length,
+      'bad-shape',
+      `tensor ${name}: shape [${tensor.shape.join(', ')}] of ${dtype} needs ${expected} bytes, the data have ${bytes.length}`,
+      name,
+    );
+    return { name, dtype, shape: tensor.shape, bytes };
+  });
   entries.sort((a, b) => safetensorsItemBytes[b.dtype] - safetensorsItemBytes[a.dtype]);
   // Built by hand, since an object literal would reorder keys that look like integers and lose `__proto__`.
   const fields: string[] = [];
