@@ -1,0 +1,145 @@
+// Implicit-GEMM convolution: C[row, col] = sum over (tap, k) of A[row, k, tap] * B[k, source(col, tap)].
+//
+// One text serves the forward pass and the input gradient of convolutions and linear layers:
+//   forward         rows = output channels, k = input channels,  source = col * stride + tap * dilation - padding
+//   input gradient  rows = input channels,  k = output channels, source = col + (phase + padding - tap * dilation) / stride,
+//                   where the output pixels are taken stride by stride (phases), so no tap of a phase ever misses.
+// A linear layer is the 1 x 1 case whose columns are the images of the batch.
+// The sum runs over taps (row-major), then k: an order that depends on the layer only.
+//
+// One invocation owns TM rows x TN columns. Lanes run along the columns; the A values of a row block are loaded once
+// per group of SG lanes and handed round with subgroup broadcasts, so an inner step costs TM / SG + TN loads.
+//#region enable
+enable subgroups;
+//#endregion
+
+const TM = 16u; // rows of an invocation
+const TN = 4u; // columns of an invocation
+const WX = 16u; // lanes of a workgroup
+const SG = 8u; // lanes that share their A loads; 1 = every lane loads all rows itself
+
+struct Params {
+  rows: u32, batch: u32, inner: u32, groups: u32,
+  tapsH: u32, tapsW: u32, colsH: u32, colsW: u32,
+  sourceH: u32, sourceW: u32, stepH: u32, stepW: u32,
+  tapOriginH: i32, tapOriginW: i32, tapStepH: i32, tapStepW: i32,
+  phasesH: u32, phasesW: u32, aRow: u32, aInner: u32,
+  aTapH: u32, aTapW: u32, aGroup: u32, aBase: u32,
+  bBatch: u32, bInner: u32, bH: u32, bW: u32,
+  bGroup: u32, bBase: u32, cBase: u32, cBatch: u32,
+  cRow: u32, cH: u32, cW: u32, columnsTotal: u32,
+//#region params
+//#endregion
+}
+
+@group(1) @binding(0) var<uniform> p: Params;
+@group(1) @binding(1) var<storage, read> a: array<f32>;
+@group(1) @binding(2) var<storage, read> b: array<f32>;
+@group(1) @binding(3) var<storage, read_write> c: array<f32>;
+//#region bindings
+//#endregion
+
+// The place of one output value, handed to the epilogue.
+struct Place { channel: u32, image: u32, pixel: u32, index: u32 }
+
+//#region epilogue
+fn finish(value: f32, at: Place) -> f32 { return value; }
+//#endregion
+
+@compute @workgroup_size(WX)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,
+//#region lane
+  @builtin(subgroup_invocation_id) lane: u32
+//#endregion
+) {
+  // z enumerates (channel group, phase row, phase column)
+  let phaseW = group.z % p.phasesW;
+  let phaseH = (group.z / p.phasesW) % p.phasesH;
+  let channelGroup = group.z / (p.phasesW * p.phasesH);
+  let colsH = (p.colsH + p.phasesH - 1u - phaseH) / p.phasesH;
+  let colsW = (p.colsW + p.phasesW - 1u - phaseW) / p.phasesW;
+  let plane = colsH * colsW;
+  let columns = plane * p.batch;
+  let firstColumn = group.x * (WX * TN);
+  if (firstColumn >= columns) { return; }
+  let row0 = group.y * TM;
+
+  var colImage: array<u32, TN>;
+  var colH: array<i32, TN>;
+  var colW: array<i32, TN>;
+  for (var j = 0u; j < TN; j++) {
+    let column = min(firstColumn + j * WX + local.x, columns - 1u);
+    let pixel = column % plane;
+    colImage[j] = column / plane;
+    colH[j] = i32(pixel / colsW);
+    colW[j] = i32(pixel % colsW);
+  }
+
+  var acc: array<array<f32, TN>, TM>;
+  let originH = p.tapOriginH + i32(phaseH);
+  let originW = p.tapOriginW + i32(phaseW);
+  // rows past the end repeat the last row; they are never stored
+  var aRows: array<u32, TM>;
+//#region loadRows
+  for (var g = 0u; g < TM / SG; g++) {
+    aRows[g] = p.aBase + channelGroup * p.aGroup + min(row0 + g * SG + (lane % SG), p.rows - 1u) * p.aRow;
+  }
+//#endregion
+  for (var kh = 0u; kh < p.tapsH; kh++) {
+    let th = originH + i32(kh) * p.tapStepH;
+    if (th % i32(p.phasesH) != 0) { continue; }
+    let shiftH = th / i32(p.phasesH);
+    for (var kw = 0u; kw < p.tapsW; kw++) {
+      let tw = originW + i32(kw) * p.tapStepW;
+      if (tw % i32(p.phasesW) != 0) { continue; }
+      let shiftW = tw / i32(p.phasesW);
+      var offset: array<u32, TN>;
+      var inside: array<bool, TN>;
+      for (var j = 0u; j < TN; j++) {
+        let h = colH[j] * i32(p.stepH) + shiftH;
+        let w = colW[j] * i32(p.stepW) + shiftW;
+        inside[j] = h >= 0 && h < i32(p.sourceH) && w >= 0 && w < i32(p.sourceW);
+        offset[j] = select(0u, colImage[j] * p.bBatch + u32(h) * p.bH + u32(w) * p.bW, inside[j])
+          + p.bBase + channelGroup * p.bGroup;
+      }
+      var aOffset = kh * p.aTapH + kw * p.aTapW;
+      for (var k = 0u; k < p.inner; k++) {
+        var right: array<f32, TN>;
+        for (var j = 0u; j < TN; j++) {
+          right[j] = select(0.0, b[offset[j]], inside[j]);
+          offset[j] += p.bInner;
+        }
+//#region multiply
+        for (var g = 0u; g < TM / SG; g++) {
+          let left = a[aRows[g] + aOffset];
+          for (var i = 0u; i < SG; i++) {
+            let value = subgroupShuffle(left, i);
+            for (var j = 0u; j < TN; j++) { acc[g * SG + i][j] += value * right[j]; }
+          }
+        }
+//#endregion
+        aOffset += p.aInner;
+      }
+    }
+  }
+
+  for (var j = 0u; j < TN; j++) {
+    let column = firstColumn + j * WX + local.x;
+    if (column < columns) {
+      let h = u32(colH[j]) * p.phasesH + phaseH;
+      let w = u32(colW[j]) * p.phasesW + phaseW;
+      let base = p.cBase + colImage[j] * p.cBatch + h * p.cH + w * p.cW;
+//#region begin column
+//#endregion
+      for (var i = 0u; i < TM; i++) {
+        if (row0 + i < p.rows) {
+          let channel = channelGroup * p.rows + row0 + i;
+          let index = base + channel * p.cRow;
+          c[index] = finish(acc[i][j], Place(channel, colImage[j], h * p.colsW + w, index));
+        }
+      }
+//#region end column
+//#endregion
+    }
+  }
+}

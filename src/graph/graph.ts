@@ -1,0 +1,124 @@
+import { check, LinbpError } from '../errors.js';
+import { opTable } from '../ops/table.js';
+import { elementCount } from './types.js';
+import type { Direction, DType, Node, OpAttrs, OpName, Tensor, TensorKind } from './types.js';
+
+/** Where a new node belongs; see {@link Graph.scope}. */
+export interface NodeScope {
+  readonly segment: string;
+  readonly layer: string;
+  readonly direction: Direction;
+}
+
+/**
+ * A program's computation: typed nodes over static shapes, in the order they were added, which is a valid order to run.
+ * Nodes belong to segments, which a program repeats and composes.
+ */
+export class Graph {
+  readonly nodes: Node[] = [];
+  readonly tensors: Tensor[] = [];
+  /** Tensors the caller wants to read after a run, by name. */
+  readonly outputs = new Map<string, Tensor>();
+  private current: NodeScope = { segment: 'main', layer: '', direction: 'forward' };
+
+  /** Runs `body` with parts of the scope replaced; nodes added inside get that segment, layer and direction. */
+  scope<T>(scope: Partial<NodeScope>, body: () => T): T {
+    const outer = this.current;
+    this.current = { ...outer, ...scope };
+    try {
+      return body();
+    } finally {
+      this.current = outer;
+    }
+  }
+
+  get currentScope(): NodeScope {
+    return this.current;
+  }
+
+  /** A tensor the caller binds for every run, such as images or labels. */
+  input(name: string, shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    return this.tensor(name, shape, dtype, 'input');
+  }
+
+  /** A learnable tensor; it lives in the model's parameter store. */
+  parameter(name: string, shape: readonly number[]): Tensor {
+    return this.tensor(name, shape, 'f32', 'parameter');
+  }
+
+  /** A tensor that persists between steps and runs, such as momentum or an attack's iterate. */
+  state(name: string, shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    return this.tensor(name, shape, dtype, 'state');
+  }
+
+  /** A contiguous window of `base`, `offset` elements in, seen as `shape`. */
+  window(base: Tensor, offset: number, shape: readonly number[], name: string): Tensor {
+    check(
+      offset >= 0 && offset + elementCount(shape) <= elementCount(base.shape),
+      'bad-shape',
+      `window ${name}: ${elementCount(shape)} elements at ${offset} do not fit into ${base.name} [${base.shape.join(', ')}]`,
+      name,
+    );
+    const tensor = this.tensor(name, shape, base.dtype, base.kind);
+    tensor.view = { base, offset };
+    return tensor;
+  }
+
+  /** Marks a tensor to be kept for reading after a run. */
+  output(name: string, tensor: Tensor): void {
+    check(!this.outputs.has(name), 'bad-argument', `the graph already has an output named "${name}"`, name);
+    this.outputs.set(name, tensor);
+  }
+
+  /** Adds a node and returns its outputs. Throws `bad-shape` or `bad-dtype` when the inputs do not fit the op. */
+  add<K extends OpName>(op: K, inputs: readonly Tensor[], attrs: OpAttrs[K], names: readonly string[] = []): Tensor[] {
+    const definition = opTable[op];
+    const { segment, layer, direction } = this.current;
+    const where = `${op}${layer === '' ? '' : ` (${layer})`}`;
+    let specs;
+    try {
+      specs = definition.infer(inputs, attrs);
+    } catch (error) {
+      if (error instanceof LinbpError) throw new LinbpError(error.code, `${where}: ${error.message}`, { field: layer || op, cause: error });
+      throw error;
+    }
+    const id = this.nodes.length;
+    const outputs = specs.map((spec, index) => {
+      const suffix = specs.length > 1 ? `.${index}` : '';
+      return this.tensor(names[index] ?? `${layer === '' ? op : `${layer}.${op}`}${suffix}`, spec.shape, spec.dtype, 'value');
+    });
+    const node: Node<K> = { id, op, attrs, inputs: [...inputs], outputs, mutates: definition.mutates?.(attrs) ?? [], segment, layer, direction };
+    for (const output of outputs) output.producer = node as unknown as Node;
+    this.nodes.push(node as unknown as Node);
+    if (op === 'reshape') outputs[0]!.view = { base: inputs[0]!, offset: 0 };
+    return outputs;
+  }
+
+  /** {@link add} for ops with one output. */
+  one<K extends OpName>(op: K, inputs: readonly Tensor[], attrs: OpAttrs[K], name?: string): Tensor {
+    return this.add(op, inputs, attrs, name === undefined ? [] : [name])[0]!;
+  }
+
+  private tensor(name: string, shape: readonly number[], dtype: DType, kind: TensorKind): Tensor {
+    check(
+      shape.every((size) => Number.isInteger(size) && size > 0),
+      'bad-shape',
+      `${name}: every size of a shape must be a positive integer, got [${shape.join(', ')}]`,
+      name,
+    );
+    const tensor: Tensor = { id: this.tensors.length, name, shape: [...shape], dtype, kind, producer: undefined, view: undefined };
+    this.tensors.push(tensor);
+    return tensor;
+  }
+}
+
+/** The tensor whose memory `tensor` uses, and the offset into it in elements. */
+export function resolveView(tensor: Tensor): { root: Tensor; offset: number } {
+  let root = tensor;
+  let offset = 0;
+  while (root.view !== undefined) {
+    offset += root.view.offset;
+    root = root.view.base;
+  }
+  return { root, offset };
+}

@@ -1,0 +1,178 @@
+import type { ActivationKind, RuleUse } from '../rules/types.js';
+
+/** Element type of a tensor. Masks, labels and indices are `u32`; everything differentiable is `f32`. */
+export type DType = 'f32' | 'u32';
+
+/**
+ * Where a tensor's memory comes from: `input` is bound by the caller, `parameter` and `state` persist between runs,
+ * `value` lives inside one run and is placed by the memory plan.
+ */
+export type TensorKind = 'input' | 'parameter' | 'state' | 'value';
+
+/** What a node computes for: it decides how the profiler groups it and what counts as saved for the backward pass. */
+export type Direction = 'data' | 'forward' | 'inputGradient' | 'weightGradient' | 'update' | 'attack';
+
+/** A tensor that shares the memory of another: contiguous, `offset` elements into `base`. */
+export interface TensorView {
+  readonly base: Tensor;
+  readonly offset: number;
+}
+
+/** A static-shape tensor of a graph. Images are [N, C, H, W], vectors [N, F]. */
+export interface Tensor {
+  readonly id: number;
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly kind: TensorKind;
+  /** The node that defines it; inputs, parameters and states have none. */
+  producer: Node | undefined;
+  /** Set when the tensor is a window of another one (reshape, parameter inside the flat parameter store). */
+  view: TensorView | undefined;
+}
+
+export type Pair = readonly [number, number];
+/** Padding in pixels: top, left, bottom, right. */
+export type Padding = readonly [number, number, number, number];
+
+export interface ConvAttrs {
+  readonly stride: Pair;
+  readonly padding: Padding;
+  readonly dilation: Pair;
+  readonly groups: number;
+}
+
+export interface PoolAttrs {
+  readonly kernel: Pair;
+  readonly stride: Pair;
+  readonly padding: Padding;
+  /** Round the output size up; the last window may then hang over the edge (PyTorch's `ceil_mode`). */
+  readonly ceilMode: boolean;
+}
+
+/** Per-sample losses. `logit` is minus the logit of the label (the official code's `nll_loss` on raw logits). */
+export type LossKind = 'crossEntropy' | 'margin' | 'dlr' | 'logit';
+
+/** A number known at compile time, or the name of a field of the program's step table, read anew each step. */
+export type StepValue = number | { readonly step: string };
+
+/**
+ * One elementwise computation: WGSL expressions and the same thing in JavaScript.
+ * Inputs are named in order; scalars follow. Both forms see numbers only.
+ */
+export interface ElementwiseFunction {
+  readonly name: string;
+  readonly inputs: readonly string[];
+  readonly scalars: readonly string[];
+  /** One WGSL expression per result, in terms of the input and scalar names (all `f32`). */
+  readonly results: readonly string[];
+  /** Optional WGSL statements in front of the expressions (`let` bindings). */
+  readonly prelude?: string;
+  /** The reference: takes inputs then scalars, returns the results. */
+  readonly reference: (...values: number[]) => number[];
+}
+
+/** Attributes of every op, keyed by op name; tables over ops are typed exhaustively by these keys. */
+export interface OpAttrs {
+  /** x [N, C, H, W], w [O, C/groups, KH, KW], optional b [O] -> y */
+  conv2d: ConvAttrs;
+  /** g like y, w -> dx */
+  conv2dInputGradient: ConvAttrs & { readonly inputShape: readonly number[] };
+  /** g like y, x -> dw and, with `bias`, db */
+  conv2dWeightGradient: ConvAttrs & { readonly weightShape: readonly number[]; readonly bias: boolean };
+  /** x [N, I], w [O, I], optional b [O] -> y [N, O] */
+  linear: Record<never, never>;
+  /** g [N, O], w -> dx [N, I] */
+  linearInputGradient: Record<never, never>;
+  /** g [N, O], x [N, I] -> dw [O, I] and, with `bias`, db [O] */
+  linearWeightGradient: { readonly bias: boolean };
+  /** a [M, K] or its transpose, b [K, N] or its transpose -> [M, N] */
+  matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
+  /** x -> y and, with `mask`, the packed derivative (see `maskShape`) */
+  relu: { readonly kind: ActivationKind; readonly mask: boolean };
+  /** g and what the rule saved (nothing, mask, or the pre-activation) -> dz */
+  reluBackward: { readonly kind: ActivationKind; readonly rule: RuleUse };
+  /** x -> y and the packed index of the first maximum of each window (see `argmaxShape`) */
+  maxPool2d: PoolAttrs;
+  /** g, argmax -> dx */
+  maxPool2dBackward: PoolAttrs & { readonly inputShape: readonly number[] };
+  /** g, x -> dx by softmax weights exp(tau x) inside each window (BPA) */
+  maxPool2dSoftmaxBackward: PoolAttrs & { readonly inputShape: readonly number[]; readonly tau: number };
+  /** x -> y; the divisor counts padding (PyTorch's default) */
+  avgPool2d: PoolAttrs;
+  avgPool2dBackward: PoolAttrs & { readonly inputShape: readonly number[] };
+  /** x -> [N, C, size[0], size[1]] */
+  adaptiveAvgPool2d: { readonly size: Pair };
+  adaptiveAvgPool2dBackward: { readonly size: Pair; readonly inputShape: readonly number[] };
+  /** x [N, C, ...], scale [C], optional shift [C] -> x * scale + shift */
+  scaleShift: Record<never, never>;
+  /** a, b of one shape -> a + b */
+  add: Record<never, never>;
+  /** x -> the same elements in another shape; no dispatch */
+  reshape: { readonly shape: readonly number[] };
+  /** logits [N, K], labels u32 [N] -> loss [N] */
+  loss: { readonly kind: LossKind };
+  /** logits, labels -> scale * dloss/dlogits */
+  lossBackward: { readonly kind: LossKind; readonly scale: number };
+  /** logits [N, K], labels u32 [N] -> u32 [N], 1 where the first largest logit is the label's */
+  correct: Record<never, never>;
+  /** per-sample norm over all other axes: x [N, ...] -> [N] */
+  sampleNorm: { readonly norm: 'l1' | 'l2' | 'linf' };
+  /** elementwise over [N, ...]; an input of shape [N] broadcasts over its sample, one of shape [1] over everything.
+   *  Result i goes to a new tensor, or overwrites input `targets[i]` when that is a number. */
+  map: { readonly fn: ElementwiseFunction; readonly scalars: readonly StepValue[]; readonly targets: readonly ('new' | number)[] };
+  /** sampleIds u32 [N] -> f32 of `shape` ([N, ...]): Philox keyed by (seed, stream), counted by (element, sample id, step) */
+  random: { readonly shape: readonly number[]; readonly distribution: 'uniform' | 'normal'; readonly stream: number; readonly seed: StepValue; readonly step: StepValue };
+  /** data (u8 packed in u32 words, or f32) [M, ...], indices u32 [*] -> f32 [N, ...] of rows indices[start + i], u8 scaled by 1/255 */
+  gatherImages: { readonly count: number; readonly sampleShape: readonly number[]; readonly packed: boolean; readonly start: StepValue };
+  /** values u32 [M], indices u32 [*] -> u32 [N] */
+  gatherLabels: { readonly count: number; readonly start: StepValue };
+  /** loss [N], correct u32 [N], log state f32 [R, 2]: log[row] = (sum of loss, number correct) */
+  record: { readonly row: StepValue };
+  /** value, state: state = value */
+  assign: Record<never, never>;
+}
+
+export type OpName = keyof OpAttrs;
+
+export interface Node<K extends OpName = OpName> {
+  readonly id: number;
+  readonly op: K;
+  readonly attrs: OpAttrs[K];
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  /** Indices of inputs whose memory the node overwrites. */
+  readonly mutates: readonly number[];
+  readonly segment: string;
+  /** Module path of the layer it belongs to, as in PyTorch's state dict. */
+  readonly layer: string;
+  readonly direction: Direction;
+}
+
+/** Elements per word and rows per word of packed activation masks: bit `c % 16` of word [c / 16][n * P + p]. */
+export const maskRows = 16;
+/** Window indices per word of packed max-pool argmaxes: byte `c % 4` of word [c / 4][n * P + p]. */
+export const argmaxRows = 4;
+
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Pixels per channel: 1 for [N, F]. */
+export function pixelCount(shape: readonly number[]): number {
+  return elementCount(shape.slice(2));
+}
+
+/** Shape of the packed mask of an activation [N, C, ...]: [ceil(C / 16), N * pixels]. */
+export function maskShape(shape: readonly number[]): readonly number[] {
+  return [Math.ceil((shape[1] ?? 1) / maskRows), (shape[0] ?? 1) * pixelCount(shape)];
+}
+
+/** Shape of the packed window indices of a pooling output [N, C, H, W]: [ceil(C / 4), N * H * W]. */
+export function argmaxShape(shape: readonly number[]): readonly number[] {
+  return [Math.ceil((shape[1] ?? 1) / argmaxRows), (shape[0] ?? 1) * pixelCount(shape)];
+}
+
+export function byteLength(tensor: Tensor): number {
+  return 4 * elementCount(tensor.shape);
+}

@@ -1,0 +1,39 @@
+import { elementCount, maskShape } from '../graph/types.js';
+import { expectInput, f32, u32 } from './definition.js';
+import type { OpDefinition } from './definition.js';
+
+export const relu: OpDefinition<'relu'> = {
+  infer(inputs, attrs) {
+    const z = expectInput(inputs, 0, 'input', 'f32');
+    return attrs.mask ? [f32(z.shape), u32(maskShape(z.shape))] : [f32(z.shape)];
+  },
+  flops: (node) => elementCount(node.outputs[0]!.shape),
+  backward(ctx, node, gradient) {
+    const chosen = ctx.rule(node);
+    const { graph } = ctx;
+    return graph.scope({ direction: 'inputGradient' }, () => [
+      chosen.kind === 'emit'
+        ? chosen.rule.emit({ graph, pointwise: (use, at, g) => applyPointwise(ctx, at, use, g) }, node, gradient)
+        : applyPointwise(ctx, node, chosen.use, gradient),
+    ]);
+  },
+};
+
+type Ctx = Parameters<NonNullable<(typeof relu)['backward']>>[0];
+type ReluNode = Parameters<NonNullable<(typeof relu)['backward']>>[1];
+
+function applyPointwise(ctx: Ctx, node: ReluNode, use: import('../rules/types.js').RuleUse, g: import('../graph/types.js').Tensor) {
+  if (use.rule.identity) return g;
+  const saved = use.rule.saves === 'mask' ? [ctx.maskOf(node)] : use.rule.saves === 'input' ? [node.inputs[0]!] : [];
+  return ctx.graph.one('reluBackward', [g, ...saved], { kind: node.attrs.kind, rule: use });
+}
+
+export const reluBackward: OpDefinition<'reluBackward'> = {
+  infer(inputs, attrs) {
+    const g = expectInput(inputs, 0, 'gradient', 'f32');
+    if (attrs.rule.rule.saves === 'mask') expectInput(inputs, 1, 'mask', 'u32', maskShape(g.shape));
+    if (attrs.rule.rule.saves === 'input') expectInput(inputs, 1, 'pre-activation', 'f32', g.shape);
+    return [f32(g.shape)];
+  },
+  flops: (node) => elementCount(node.outputs[0]!.shape),
+};

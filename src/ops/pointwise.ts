@@ -1,0 +1,81 @@
+import { check } from '../errors.js';
+import { elementCount } from '../graph/types.js';
+import { expectInput, f32 } from './definition.js';
+import type { OpDefinition } from './definition.js';
+
+export const scaleShift: OpDefinition<'scaleShift'> = {
+  infer(inputs) {
+    const x = expectInput(inputs, 0, 'input', 'f32');
+    expectInput(inputs, 1, 'scale', 'f32', [x.shape[1]!]);
+    if (inputs.length > 2) expectInput(inputs, 2, 'shift', 'f32', [x.shape[1]!]);
+    return [f32(x.shape)];
+  },
+  flops: (node) => 2 * elementCount(node.outputs[0]!.shape),
+  backward(ctx, node, gradient) {
+    check(!ctx.needs(1) && !ctx.needs(2), 'internal', 'scale and shift of scaleShift have no gradient of their own', 'scale');
+    if (!ctx.needs(0)) return [undefined];
+    return [ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('scaleShift', [gradient, node.inputs[1]!], {}))];
+  },
+};
+
+export const add: OpDefinition<'add'> = {
+  infer(inputs) {
+    const a = expectInput(inputs, 0, 'a', 'f32');
+    expectInput(inputs, 1, 'b', 'f32', a.shape);
+    return [f32(a.shape)];
+  },
+  flops: (node) => elementCount(node.outputs[0]!.shape),
+  backward: (_ctx, _node, gradient) => [gradient, gradient],
+};
+
+export const reshape: OpDefinition<'reshape'> = {
+  infer(inputs, attrs) {
+    const x = inputs[0];
+    check(x !== undefined, 'bad-shape', 'input is missing', 'input');
+    const fits = elementCount(x.shape) === elementCount(attrs.shape);
+    check(fits, 'bad-shape', `[${x.shape.join(', ')}] cannot be seen as [${attrs.shape.join(', ')}]`, 'shape');
+    return [{ shape: attrs.shape, dtype: x.dtype }];
+  },
+  flops: () => 0,
+  backward: (ctx, node, gradient) => [ctx.graph.one('reshape', [gradient], { shape: node.inputs[0]!.shape })],
+};
+
+export const map: OpDefinition<'map'> = {
+  infer(inputs, attrs) {
+    const { fn, scalars, targets } = attrs;
+    check(inputs.length === fn.inputs.length, 'bad-argument', `${fn.name} takes ${fn.inputs.length} tensors, got ${inputs.length}`, fn.name);
+    check(scalars.length === fn.scalars.length, 'bad-argument', `${fn.name} takes ${fn.scalars.length} scalars, got ${scalars.length}`, fn.name);
+    check(targets.length === fn.results.length, 'bad-argument', `${fn.name} has ${fn.results.length} results, got ${targets.length} targets`, fn.name);
+    const first = expectInput(inputs, 0, fn.inputs[0] ?? 'input', 'f32');
+    for (const [index, input] of inputs.entries()) {
+      const count = elementCount(input.shape);
+      const fits = count === elementCount(first.shape) || (input.shape.length === 1 && (input.shape[0] === first.shape[0] || count === 1));
+      check(fits, 'bad-shape', `${fn.inputs[index]} [${input.shape.join(', ')}] does not broadcast to [${first.shape.join(', ')}]`, fn.inputs[index]!);
+    }
+    for (const target of targets) {
+      if (target === 'new') continue;
+      const fits = inputs[target] !== undefined && elementCount(inputs[target].shape) === elementCount(first.shape);
+      check(fits, 'bad-argument', `${fn.name} can only overwrite an input of full size, not input ${target}`, fn.name);
+    }
+    return targets.filter((target) => target === 'new').map(() => f32(first.shape));
+  },
+  flops: (node) => node.attrs.fn.results.length * elementCount(node.inputs[0]!.shape),
+  mutates: (attrs) => attrs.targets.filter((target): target is number => target !== 'new'),
+};
+
+export const assign: OpDefinition<'assign'> = {
+  infer(inputs) {
+    const value = inputs[0];
+    const state = inputs[1];
+    const fits = value !== undefined && state !== undefined && value.dtype === state.dtype && elementCount(value.shape) === elementCount(state.shape);
+    check(fits, 'bad-shape', 'the value and the state must have the same size and dtype', 'state');
+    return [];
+  },
+  flops: () => 0,
+  mutates: () => [1],
+};
+
+export const sampleNorm: OpDefinition<'sampleNorm'> = {
+  infer: (inputs) => [f32([expectInput(inputs, 0, 'input', 'f32').shape[0]!])],
+  flops: (node) => 2 * elementCount(node.inputs[0]!.shape),
+};

@@ -1,0 +1,32 @@
+import { check } from '../errors.js';
+import { elementCount } from '../graph/types.js';
+import { expectInput, f32, u32 } from './definition.js';
+import type { OpDefinition } from './definition.js';
+
+export const random: OpDefinition<'random'> = {
+  infer(inputs, attrs) {
+    expectInput(inputs, 0, 'sampleIds', 'u32', [attrs.shape[0]!]);
+    return [f32(attrs.shape)];
+  },
+  flops: (node) => 20 * elementCount(node.outputs[0]!.shape),
+};
+
+export const gatherImages: OpDefinition<'gatherImages'> = {
+  infer(inputs, attrs) {
+    expectInput(inputs, 0, 'data', attrs.packed ? 'u32' : 'f32');
+    expectInput(inputs, 1, 'indices', 'u32', 1);
+    const size = elementCount(attrs.sampleShape);
+    check(!attrs.packed || size % 4 === 0, 'bad-shape', `packed samples must have a multiple of 4 elements, got ${size}`, 'data');
+    return [f32([attrs.count, ...attrs.sampleShape])];
+  },
+  flops: (node) => elementCount(node.outputs[0]!.shape),
+};
+
+export const gatherLabels: OpDefinition<'gatherLabels'> = {
+  infer(inputs, attrs) {
+    expectInput(inputs, 0, 'labels', 'u32', 1);
+    expectInput(inputs, 1, 'indices', 'u32', 1);
+    return [u32([attrs.count])];
+  },
+  flops: () => 0,
+};
