@@ -1,0 +1,86 @@
+/**
+ * The per-user cache of the software Vulkan driver: where it lies, what was stored, and how a process is switched to it. Plain JavaScript
+ * with nothing but Node's own modules, since set-up runs before anything is installed or compiled.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { constants, homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** Variables with which a user chooses a Vulkan driver. */
+export const DRIVER_VARIABLES = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'VK_ADD_DRIVER_FILES'];
+
+let appliedHere = false;
+
+/** The folder for everything linbp keeps per user. */
+export function cacheFolder() {
+  const base = process.env.XDG_CACHE_HOME;
+  return join(base && base.startsWith('/') ? base : join(homedir(), '.cache'), 'linbp');
+}
+
+/** The file that set-up writes and the library reads. */
+export function recordPath() {
+  return join(cacheFolder(), 'driver.json');
+}
+
+/** SHA-256 of a file in hexadecimal. */
+export function checksum(path) {
+  return createHash('sha256').update(readFileSync(path)).digest('hex');
+}
+
+/** True where the user, and not this process, chose a driver in the environment. */
+export function userChoseDriver(env = process.env) {
+  return !appliedHere && DRIVER_VARIABLES.some((name) => env[name]);
+}
+
+/**
+ * The stored driver, or undefined where there is none, it is damaged, or a file is missing. Checksums are compared only when asked for
+ * (set-up and doctor do), since hashing 7 MB at every start is a waste.
+ */
+export function readRecord({ verify = false } = {}) {
+  let record;
+  try {
+    record = JSON.parse(readFileSync(recordPath(), 'utf8'));
+  } catch {
+    return undefined;
+  }
+  if (record?.format !== 1 || typeof record.folder !== 'string' || typeof record.icd !== 'string' || typeof record.files !== 'object')
+    return undefined;
+  for (const [name, sum] of Object.entries(record.files ?? {})) {
+    const path = join(record.folder, name);
+    if (!existsSync(path)) return undefined;
+    if (verify && checksum(path) !== sum) return undefined;
+  }
+  return record;
+}
+
+/** The environment variables that select the stored driver. The second name is for Vulkan loaders older than 1.3.207. */
+export function recordEnvironment(record) {
+  return { VK_DRIVER_FILES: record.icd, VK_ICD_FILENAMES: record.icd };
+}
+
+/**
+ * Maps the stored Vulkan loader into this process so that Dawn's later search for `libvulkan.so.1` finds it by name, in case the system
+ * has none. Harmless where the system's own loader is mapped already.
+ */
+export function preloadLoader(folder) {
+  if (process.platform !== 'linux') return;
+  const RTLD_NODELETE = 0x1000; // Node unloads what is not an addon; this keeps the library mapped
+  try {
+    process.dlopen({ exports: {} }, join(folder, 'libvulkan.so.1'), constants.dlopen.RTLD_NOW | RTLD_NODELETE);
+  } catch {
+    // Expected: "Module did not self-register". The library is mapped nevertheless.
+  }
+}
+
+/** Switches this process to the stored driver. Must come before the first request for an adapter of a new Dawn instance. */
+export function applyRecord(record) {
+  appliedHere = true;
+  preloadLoader(record.folder);
+  Object.assign(process.env, recordEnvironment(record));
+}
+
+/** Mesa's device-selection layer complains about a missing desktop session; without one it has nothing to select anyway. */
+export function quietDrivers(env = process.env) {
+  if (process.platform === 'linux' && !env.XDG_RUNTIME_DIR && env.NODEVICE_SELECT === undefined) env.NODEVICE_SELECT = '1';
+}
