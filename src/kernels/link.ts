@@ -1,0 +1,68 @@
+import { readFileSync } from 'node:fs';
+import { LinbpError } from '../errors.js';
+
+const shaderFolder = new URL('../../../shaders/', import.meta.url);
+const files = new Map<string, string>();
+
+/** The text of a shader file, by its path inside `shaders/` without the extension. */
+export function shaderSource(name: string): string {
+  let text = files.get(name);
+  if (text === undefined) {
+    try {
+      text = readFileSync(new URL(`${name}.wgsl`, shaderFolder), 'utf8');
+    } catch (cause) {
+      throw new LinbpError('internal', `shader ${name}.wgsl is missing from the package`, { field: name, cause });
+    }
+    files.set(name, text);
+  }
+  return text;
+}
+
+/** What the linker replaces in a shader file; see shaders/README.md. */
+export interface LinkOptions {
+  /** New values of module-scope `const NAME = ...;` declarations. */
+  readonly constants?: Readonly<Record<string, number | boolean>>;
+  /** New text of `//#region NAME` ... `//#endregion` blocks; an empty string removes a block. */
+  readonly regions?: Readonly<Record<string, string>>;
+}
+
+function literal(value: number | boolean, old: string): string {
+  if (typeof value === 'boolean') return String(value);
+  if (/u$/.test(old)) return `${value}u`;
+  if (/i$/.test(old)) return `${value}i`;
+  return /[.f]/.test(old) && Number.isInteger(value) ? value.toFixed(1) : String(value);
+}
+
+/**
+ * Links a shader file: resolves `//#import "path"`, sets constants, replaces regions and hoists `enable` and `requires`.
+ * Throws `internal` when a constant or region to be replaced does not exist, so a renamed hook cannot pass unnoticed.
+ */
+export function link(name: string, options: LinkOptions = {}): string {
+  const imported = new Set<string>();
+  const resolve = (file: string): string =>
+    shaderSource(file).replace(/^\/\/#import "([^"]+)"$/gm, (_line, path: string) => {
+      const target = path.replace(/\.wgsl$/, '');
+      if (imported.has(target)) return '';
+      imported.add(target);
+      return resolve(target);
+    });
+  let text = resolve(name);
+  for (const [region, replacement] of Object.entries(options.regions ?? {})) {
+    const pattern = new RegExp(`^[ \\t]*//#region ${region}\\n([\\s\\S]*?)^[ \\t]*//#endregion$`, 'm');
+    if (!pattern.test(text)) throw new LinbpError('internal', `shader ${name} has no region "${region}"`, { field: region });
+    text = text.replace(pattern, () => replacement);
+  }
+  for (const [constant, value] of Object.entries(options.constants ?? {})) {
+    const pattern = new RegExp(`^const ${constant}( *:[^=]*)? = ([^;]+);`, 'm');
+    if (!pattern.test(text)) throw new LinbpError('internal', `shader ${name} has no constant ${constant}`, { field: constant });
+    text = text.replace(pattern, (_match, type: string | undefined, old: string) => `const ${constant}${type ?? ''} = ${literal(value, old)};`);
+  }
+  text = text.replace(/^[ \t]*\/\/#(region|endregion).*$\n?/gm, '');
+  const directives: string[] = [];
+  text = text.replace(/^(enable|requires) [^;]+;[ \t]*(\/\/.*)?$\n?/gm, (line) => {
+    const directive = line.trim();
+    if (!directives.includes(directive)) directives.push(directive);
+    return '';
+  });
+  return directives.length === 0 ? text : `${directives.join('\n')}\n${text}`;
+}

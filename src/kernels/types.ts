@@ -1,0 +1,64 @@
+import type { Node, OpName, Tensor } from '../graph/types.js';
+
+/** How a kernel touches a tensor. */
+export type Access = 'read' | 'write' | 'readWrite';
+
+/** One storage buffer of a kernel: WGSL variable `name` at the binding of its place in the list, after the uniform parameters. */
+export interface Operand {
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly access: Access;
+  /** Bytes into the tensor where the binding begins (a multiple of 256) and its length; the whole tensor by default. */
+  readonly range?: { readonly offset: number; readonly length: number };
+}
+
+/** A uniform parameter: a number, or the first element of a tensor's window inside its binding, known once the plan is made. */
+export interface Parameter {
+  readonly name: string;
+  readonly type: 'u32' | 'i32' | 'f32';
+  readonly value: number;
+}
+
+/**
+ * One dispatch before memory is planned. The shader text is linked from files of `shaders/`; bindings follow the
+ * convention of shaders/README.md: group 0 binding 0 the step row, group 1 binding 0 the parameters, then the operands.
+ */
+export interface Dispatch {
+  /** Shader file without extension, e.g. `gemm/conv`; the name the profiler shows. */
+  readonly kernel: string;
+  /** Variant within the kernel: tile sizes and fused epilogues, for people to read. */
+  readonly variant: string;
+  readonly code: string;
+  readonly operands: readonly Operand[];
+  /** Uniform words in the order of the shader's `Params` struct. */
+  readonly parameters: readonly Parameter[];
+  readonly workgroups: readonly [number, number, number];
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+/** What the device offers that decides which variants may run. */
+export interface KernelDevice {
+  /** Lanes that `subgroupShuffle` is known to reach; 0 when the device has no subgroups. */
+  readonly subgroupSize: number;
+  readonly software: boolean;
+  readonly maxInvocations: number;
+  readonly maxWorkgroupStorage: number;
+  readonly maxBindingBytes: number;
+  readonly maxStorageBuffers: number;
+}
+
+/**
+ * Nodes that run as one kernel: an anchor and pointwise followers absorbed into its epilogue, in order.
+ * The graph is left as it is; only the grouping differs between fused and unfused programs.
+ */
+export interface Group {
+  readonly anchor: Node;
+  readonly followers: readonly Node[];
+}
+
+/** A tensor a lowering needs besides the graph's, such as partial sums of a split contraction. */
+export type ScratchAllocator = (name: string, shape: readonly number[]) => Tensor;
+
+/** Turns a group into dispatches. */
+export type Lowering<K extends OpName> = (node: Node<K>, group: Group, device: KernelDevice, scratch: ScratchAllocator) => Dispatch[];
