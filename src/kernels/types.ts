@@ -1,3 +1,4 @@
+import { resolveView } from '../graph/graph.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
 
 /** How a kernel touches a tensor. */
@@ -57,8 +58,19 @@ export interface Group {
   readonly followers: readonly Node[];
 }
 
-/** A tensor a lowering needs besides the graph's, such as partial sums of a split contraction. */
-export type ScratchAllocator = (name: string, shape: readonly number[]) => Tensor;
+/** What a lowering may use besides its node. */
+export interface LoweringContext {
+  readonly device: KernelDevice;
+  /** A tensor the graph does not have, such as partial sums of a split contraction; alive for this group only. */
+  scratch(name: string, shape: readonly number[], dtype?: 'f32' | 'u32'): Tensor;
+  /** Word of the step row that holds a named field. */
+  stepWord(field: string): number;
+}
 
-/** Turns a group into dispatches. */
-export type Lowering<K extends OpName> = (node: Node<K>, group: Group, device: KernelDevice, scratch: ScratchAllocator) => Dispatch[];
+/** Turns a group (its anchor is `node`) into dispatches. */
+export type Lowering<K extends OpName> = (node: Node<K>, group: Group, context: LoweringContext) => Dispatch[];
+
+/** First element of `tensor` inside its binding: views need not begin at a multiple of 256 bytes, bindings must. */
+export function bindingBase(tensor: Tensor): number {
+  return resolveView(tensor).offset % 64;
+}
