@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs';
+import { convertIndexedToRgb, decode, encode, type DecodedPng } from 'fast-png';
+import { LinbpError, check } from '../errors.js';
+import { writeFileAtomic } from './atomic.js';
+
+/** An 8-bit image, channel first: `data` is [channels, height, width], 1 channel (grey) or 3 (red, green, blue). */
+export interface EightBitImage {
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  readonly data: Uint8Array;
+}
+
+/** Larger images are refused before anything is unpacked. */
+const MAX_PIXELS = 1 << 26;
+
+/**
+ * PNG file content of an 8-bit grey or RGB image. Lossless: {@link decodePng} gives the same bytes back.
+ *
+ * @throws LinbpError `bad-shape` when the channels are not 1 or 3 or the data do not fit the shape
+ */
+export function encodePng(image: EightBitImage): Uint8Array {
+  const { channels, height, width, data } = image;
+  check(channels === 1 || channels === 3, 'bad-shape', `a PNG needs 1 or 3 channels, got ${channels}`, 'channels');
+  check(
+    [height, width].every((size) => Number.isSafeInteger(size) && size > 0) && data.length === channels * height * width,
+    'bad-shape',
+    `image [${channels}, ${height}, ${width}] does not fit ${data.length} bytes`,
+    'data',
+  );
+  return encode({ width, height, channels, depth: 8, data: toInterleaved(data, channels) });
+}
+
+/**
+ * Writes an 8-bit grey or RGB PNG atomically.
+ *
+ * @throws LinbpError `bad-shape` as {@link encodePng}; `not-writable`
+ */
+export function writePng(path: string, image: EightBitImage): void {
+  writeFileAtomic(path, encodePng(image));
+}
+
+/**
+ * Reads a PNG as 8-bit grey or RGB. Palettes are looked up, 16-bit samples keep their upper byte, 1- to 4-bit grey is scaled to
+ * 0..255, and an alpha channel is dropped.
+ *
+ * @throws LinbpError `missing-file`; `bad-file` naming the file
+ */
+export function readPng(path: string): EightBitImage {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw new LinbpError('missing-file', `cannot read ${path}: ${(cause as Error).message}`, { field: path, cause });
+  }
+  return decodePng(bytes, path);
+}
+
+/**
+ * Decodes PNG file content, see {@link readPng}.
+ *
+ * @param source name used in messages
+ * @throws LinbpError `bad-file`
+ */
+export function decodePng(bytes: Uint8Array, source = '(bytes)'): EightBitImage {
+  const isPng = bytes.length >= 33 && [137, 80, 78, 71, 13, 10, 26, 10].every((byte, i) => bytes[i] === byte);
+  check(isPng, 'bad-file', `${source} is not a PNG file`, source);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [width, height] = [view.getUint32(16), view.getUint32(20)];
+  check(width * height > 0 && width * height <= MAX_PIXELS, 'bad-file', `${source}: a size of ${width} x ${height} pixels is refused`, source);
+  let png: DecodedPng;
+  try {
+    png = decode(bytes, { checkCrc: true });
+  } catch (cause) {
+    throw new LinbpError('bad-file', `${source}: damaged PNG: ${(cause as Error).message}`, { field: source, cause });
+  }
+  const samples = eightBitSamples(png);
+  const channels = png.palette ? (png.palette[0]?.length ?? 3) : png.channels;
+  check(samples.length >= width * height * channels, 'bad-file', `${source}: damaged PNG: too few pixels`, source);
+  const kept = channels <= 2 ? 1 : 3;
+  return { channels: kept, height, width, data: toPlanar(samples, width * height, channels, kept) };
+}
+
+function eightBitSamples(png: DecodedPng): Uint8Array {
+  if (png.palette) return Uint8Array.from(convertIndexedToRgb(png));
+  if (png.depth === 16) return Uint8Array.from(png.data, (sample) => sample >> 8);
+  if (png.depth === 8) return png.data as Uint8Array;
+  // Below 8 bits only single-channel images exist; each row begins at a byte.
+  const { depth, width, height } = png;
+  const rowBytes = Math.ceil((width * depth) / 8);
+  const top = (1 << depth) - 1;
+  return Uint8Array.from({ length: width * height }, (_, i) => {
+    const bit = (i % width) * depth;
+    const byte = png.data[Math.floor(i / width) * rowBytes + (bit >> 3)] ?? 0;
+    return (((byte >> (8 - depth - (bit & 7))) & top) * 255) / top;
+  });
+}
+
+function toInterleaved(planar: Uint8Array, channels: number): Uint8Array {
+  const pixels = planar.length / channels;
+  const result = new Uint8Array(planar.length);
+  for (let c = 0; c < channels; c++) for (let i = 0; i < pixels; i++) result[i * channels + c] = planar[c * pixels + i]!;
+  return result;
+}
+
+function toPlanar(interleaved: Uint8Array, pixels: number, stride: number, kept: number): Uint8Array {
+  const result = new Uint8Array(pixels * kept);
+  for (let c = 0; c < kept; c++) for (let i = 0; i < pixels; i++) result[c * pixels + i] = interleaved[i * stride + c]!;
+  return result;
+}
