@@ -27,7 +27,7 @@ struct Params {
   aTapH: u32, aTapW: u32, aGroup: u32, aBase: u32,
   bBatch: u32, bInner: u32, bH: u32, bW: u32,
   bGroup: u32, bBase: u32, cBase: u32, cBatch: u32,
-  cRow: u32, cH: u32, cW: u32, columnsTotal: u32,
+  cRow: u32, cW: u32,
 //#region params
 //#endregion
 }
@@ -39,8 +39,12 @@ struct Params {
 //#region bindings
 //#endregion
 
-// The place of one output value, handed to the epilogue.
+// The place of one output value, handed to the epilogue; `index` counts elements of the whole tensor.
 struct Place { channel: u32, image: u32, pixel: u32, index: u32 }
+
+//#region broadcast
+fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return subgroupShuffle(value, source); }
+//#endregion
 
 //#region epilogue
 fn finish(value: f32, at: Place) -> f32 { return value; }
@@ -52,6 +56,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   @builtin(subgroup_invocation_id) lane: u32
 //#endregion
 ) {
+//#region laneless
+//#endregion
   // z enumerates (channel group, phase row, phase column)
   let phaseW = group.z % p.phasesW;
   let phaseH = (group.z / p.phasesW) % p.phasesH;
@@ -80,11 +86,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let originW = p.tapOriginW + i32(phaseW);
   // rows past the end repeat the last row; they are never stored
   var aRows: array<u32, TM>;
-//#region loadRows
   for (var g = 0u; g < TM / SG; g++) {
     aRows[g] = p.aBase + channelGroup * p.aGroup + min(row0 + g * SG + (lane % SG), p.rows - 1u) * p.aRow;
   }
-//#endregion
   for (var kh = 0u; kh < p.tapsH; kh++) {
     let th = originH + i32(kh) * p.tapStepH;
     if (th % i32(p.phasesH) != 0) { continue; }
@@ -109,15 +113,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           right[j] = select(0.0, b[offset[j]], inside[j]);
           offset[j] += p.bInner;
         }
-//#region multiply
         for (var g = 0u; g < TM / SG; g++) {
           let left = a[aRows[g] + aOffset];
           for (var i = 0u; i < SG; i++) {
-            let value = subgroupShuffle(left, i);
+            let value = broadcast(left, lane, i);
             for (var j = 0u; j < TN; j++) { acc[g * SG + i][j] += value * right[j]; }
           }
         }
-//#endregion
         aOffset += p.aInner;
       }
     }
@@ -126,16 +128,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   for (var j = 0u; j < TN; j++) {
     let column = firstColumn + j * WX + local.x;
     if (column < columns) {
+      let image = colImage[j];
       let h = u32(colH[j]) * p.phasesH + phaseH;
       let w = u32(colW[j]) * p.phasesW + phaseW;
-      let base = p.cBase + colImage[j] * p.cBatch + h * p.cH + w * p.cW;
+      let pixel = h * p.colsW + w;
+      let firstChannel = channelGroup * p.rows + row0;
 //#region begin column
 //#endregion
       for (var i = 0u; i < TM; i++) {
         if (row0 + i < p.rows) {
-          let channel = channelGroup * p.rows + row0 + i;
-          let index = base + channel * p.cRow;
-          c[index] = finish(acc[i][j], Place(channel, colImage[j], h * p.colsW + w, index));
+          let channel = firstChannel + i;
+          let index = image * p.cBatch + channel * p.cRow + pixel * p.cW;
+          c[p.cBase + index] = finish(acc[i][j], Place(channel, image, pixel, index));
         }
       }
 //#region end column

@@ -56,6 +56,8 @@ export interface KernelDevice {
 export interface Group {
   readonly anchor: Node;
   readonly followers: readonly Node[];
+  /** Results inside the chain that somebody outside the group reads; the epilogue stores them too. */
+  readonly kept: readonly Tensor[];
 }
 
 /** What a lowering may use besides its node. */

@@ -1,0 +1,42 @@
+// Pointwise operations that could not be fused into a producer. One invocation owns one pixel of one image and
+// BLOCK consecutive channels, so that activation masks are written whole words at a time.
+const BLOCK = 16u;
+const WX = 64u;
+
+struct Params {
+  channels: u32, pixels: u32, batch: u32, aBase: u32, cBase: u32,
+//#region params
+//#endregion
+}
+
+@group(1) @binding(0) var<uniform> p: Params;
+@group(1) @binding(1) var<storage, read> a: array<f32>;
+@group(1) @binding(2) var<storage, read_write> c: array<f32>;
+//#region bindings
+//#endregion
+
+struct Place { channel: u32, image: u32, pixel: u32, index: u32 }
+
+//#region epilogue
+fn finish(value: f32, at: Place) -> f32 { return value; }
+//#endregion
+
+@compute @workgroup_size(WX)
+fn main(@builtin(global_invocation_id) global: vec3u) {
+  let column = global.x;
+  if (column >= p.batch * p.pixels) { return; }
+  let image = column / p.pixels;
+  let pixel = column % p.pixels;
+  let firstChannel = global.y * BLOCK;
+//#region begin column
+//#endregion
+  for (var i = 0u; i < BLOCK; i++) {
+    let channel = firstChannel + i;
+    if (channel < p.channels) {
+      let index = (image * p.channels + channel) * p.pixels + pixel;
+      c[p.cBase + index] = finish(a[p.aBase + index], Place(channel, image, pixel, index));
+    }
+  }
+//#region end column
+//#endregion
+}

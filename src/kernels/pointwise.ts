@@ -1,0 +1,214 @@
+import { LinbpError } from '../errors.js';
+import { elementCount, maskRows, pixelCount } from '../graph/types.js';
+import type { Node, OpName, Tensor } from '../graph/types.js';
+import { link } from './link.js';
+import { bindingBase } from './types.js';
+import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } from './types.js';
+
+/** Ops that can run inside another kernel's epilogue. */
+export const pointwiseOps: ReadonlySet<OpName> = new Set<OpName>(['relu', 'reluBackward', 'scaleShift', 'add']);
+
+/** The shader regions, operands and parameters of a fused chain of pointwise nodes. */
+export interface Epilogue {
+  readonly regions: Readonly<Record<string, string>>;
+  readonly operands: readonly Operand[];
+  readonly parameters: readonly Parameter[];
+  /** The chain's result, to be bound as the kernel's main output. */
+  readonly output: Tensor;
+  /** Names of the fused operations, for people to read. */
+  readonly variant: string;
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+/** Collects the text, operands and parameters of an epilogue, giving each a unique name. */
+class EpilogueWriter {
+  readonly operands: Operand[] = [];
+  readonly parameters: Parameter[] = [];
+  readonly fields: string[] = [];
+  readonly bindings: string[] = [];
+  readonly functions: string[] = [];
+  readonly body: string[] = [];
+  readonly begin: string[] = [];
+  readonly end: string[] = [];
+  private readonly firstBinding: number;
+
+  constructor(firstBinding: number) {
+    this.firstBinding = firstBinding;
+  }
+
+  operand(prefix: string, tensor: Tensor, access: 'read' | 'write'): { name: string; at: string } {
+    const index = this.operands.length;
+    const name = `${prefix}${index}`;
+    const mode = access === 'read' ? 'read' : 'read_write';
+    this.operands.push({ name, tensor, access });
+    this.bindings.push(`@group(1) @binding(${this.firstBinding + index}) var<storage, ${mode}> ${name}: array<${tensor.dtype}>;`);
+    return { name, at: this.parameter(`${name}Base`, 'u32', bindingBase(tensor)) };
+  }
+
+  parameter(name: string, type: Parameter['type'], value: number): string {
+    this.parameters.push({ name, type, value });
+    this.fields.push(`  ${name}: ${type},`);
+    return `p.${name}`;
+  }
+}
+
+/** Word of the packed mask that holds this column's channels from `firstChannel` on. */
+const maskWord = (operand: { name: string; at: string }, columns: string, pixels: string): string =>
+  `${operand.name}[${operand.at} + (firstChannel / ${maskRows}u) * ${columns} + image * ${pixels} + pixel]`;
+
+function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
+  const inside = node.attrs.kind === 'relu6' ? 'v > 0.0 && v < 6.0' : 'v > 0.0';
+  if (node.attrs.mask) {
+    const mask = node.outputs[1]!;
+    const operand = writer.operand('mask', mask, 'write');
+    const columns = writer.parameter(`${operand.name}Columns`, 'u32', mask.shape[1]!);
+    const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
+    writer.functions.push(`var<private> ${operand.name}Bits: u32;`);
+    writer.begin.push(`${operand.name}Bits = 0u;`);
+    writer.body.push(`${operand.name}Bits |= select(0u, 1u, ${inside}) << (at.channel % ${maskRows}u);`);
+    writer.end.push(`if (firstChannel < ${writer.parameter(`${operand.name}Channels`, 'u32', node.outputs[0]!.shape[1]!)}) {`);
+    writer.end.push(`  ${maskWord(operand, columns, pixels)} = ${operand.name}Bits;`, '}');
+  }
+  writer.body.push(node.attrs.kind === 'relu6' ? 'v = clamp(v, 0.0, 6.0);' : 'v = max(v, 0.0);');
+}
+
+function writeReluBackward(writer: EpilogueWriter, node: Node<'reluBackward'>): void {
+  const { rule, values } = node.attrs.rule;
+  const index = writer.functions.length;
+  writer.functions.push(rule.wgsl.replace(/\bfn rule\b/, `fn rule${index}`).replace(/^alias RuleParams.*$/m, '').replaceAll('RuleParams', 'vec4<f32>'));
+  const value = (slot: number): string => writer.parameter(`rule${index}Value${slot}`, 'f32', values[slot] ?? 0);
+  const parameters = `vec4<f32>(${[0, 1, 2, 3].map(value).join(', ')})`;
+  let derivative = '0.0';
+  let z = '0.0';
+  if (rule.saves === 'mask') {
+    const mask = node.inputs[1]!;
+    const operand = writer.operand('saved', mask, 'read');
+    const columns = writer.parameter(`${operand.name}Columns`, 'u32', mask.shape[1]!);
+    const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
+    writer.functions.push(`var<private> ${operand.name}Bits: u32;`);
+    writer.begin.push(`${operand.name}Bits = ${maskWord(operand, columns, pixels)};`);
+    derivative = `f32((${operand.name}Bits >> (at.channel % ${maskRows}u)) & 1u)`;
+  } else if (rule.saves === 'input') {
+    const operand = writer.operand('saved', node.inputs[1]!, 'read');
+    z = `${operand.name}[${operand.at} + at.index]`;
+    derivative = `select(0.0, 1.0, ${z} > 0.0${node.attrs.kind === 'relu6' ? ` && ${z} < 6.0` : ''})`;
+  }
+  writer.body.push(`v = rule${index}(v, ${derivative}, ${z}, ${parameters});`);
+}
+
+function writeKept(writer: EpilogueWriter, tensor: Tensor): void {
+  const operand = writer.operand('kept', tensor, 'write');
+  writer.body.push(`${operand.name}[${operand.at} + at.index] = v;`);
+}
+
+/** Writes one node of the chain whose running value is `incoming`. */
+function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
+  switch (node.op) {
+    case 'relu':
+      writeRelu(writer, node as Node<'relu'>);
+      return;
+    case 'reluBackward':
+      writeReluBackward(writer, node as Node<'reluBackward'>);
+      return;
+    case 'scaleShift': {
+      const scale = writer.operand('scale', node.inputs[1]!, 'read');
+      const shift = node.inputs[2] === undefined ? undefined : writer.operand('shift', node.inputs[2], 'read');
+      writer.body.push(`v = v * ${scale.name}[${scale.at} + at.channel]${shift === undefined ? '' : ` + ${shift.name}[${shift.at} + at.channel]`};`);
+      return;
+    }
+    case 'add': {
+      const [first, second] = node.inputs as [Tensor, Tensor];
+      if (first === second) {
+        writer.body.push('v = v + v;');
+        return;
+      }
+      const other = writer.operand('other', first === incoming ? second : first, 'read');
+      writer.body.push(`v = v + ${other.name}[${other.at} + at.index];`);
+      return;
+    }
+    default:
+      throw new LinbpError('internal', `${node.op} cannot run in an epilogue`, { field: node.op });
+  }
+}
+
+/**
+ * The epilogue of a kernel whose main result `start` runs through the chain `nodes`: replacements for the regions
+ * "params", "bindings", "epilogue", "begin column" and "end column". A kernel that uses it defines, per column, the
+ * variables `image`, `pixel` and `firstChannel` (a multiple of 16) and calls `finish` for at most 16 channels from there.
+ */
+export function writeEpilogue(start: Tensor, nodes: readonly Node[], kept: readonly Tensor[], firstBinding: number, bias?: Tensor): Epilogue {
+  const writer = new EpilogueWriter(firstBinding);
+  let flops = 0;
+  if (bias !== undefined) {
+    const operand = writer.operand('bias', bias, 'read');
+    writer.body.push(`v = v + ${operand.name}[${operand.at} + at.channel];`);
+    flops += elementCount(start.shape);
+  }
+  let value = start;
+  for (const node of nodes) {
+    if (kept.includes(value)) writeKept(writer, value);
+    writeNode(writer, node, value);
+    flops += elementCount(start.shape);
+    value = node.outputs[0]!;
+  }
+  const finish = ['fn finish(value: f32, at: Place) -> f32 {', '  var v = value;', ...writer.body.map((line) => `  ${line}`), '  return v;', '}'];
+  return {
+    regions: {
+      params: writer.fields.join('\n') + '\n',
+      bindings: writer.bindings.join('\n') + '\n',
+      epilogue: [...writer.functions, ...finish].join('\n') + '\n',
+      'begin column': writer.begin.join('\n') + '\n',
+      'end column': writer.end.join('\n') + '\n',
+    },
+    operands: writer.operands,
+    parameters: writer.parameters,
+    output: value,
+    variant: [...(bias === undefined ? [] : ['bias']), ...nodes.map(describe)].join('+'),
+    flops,
+    bytes: writer.operands.reduce((sum, operand) => sum + 4 * elementCount(operand.tensor.shape), 0),
+  };
+}
+
+const describe = (node: Node): string =>
+  node.op === 'reluBackward'
+    ? `${(node as Node<'reluBackward'>).attrs.rule.rule.name}`
+    : node.op === 'relu'
+      ? `${(node as Node<'relu'>).attrs.kind}${(node as Node<'relu'>).attrs.mask ? 'Mask' : ''}`
+      : node.op;
+
+/** The epilogue of a group: its followers behind the anchor's first output. */
+export function epilogue(group: Group, _context: LoweringContext, firstBinding: number, bias?: Tensor): Epilogue {
+  return writeEpilogue(group.anchor.outputs[0]!, group.followers, group.kept, firstBinding, bias);
+}
+
+function lowerChain(group: Group): Dispatch[] {
+  const input = group.anchor.inputs[0]!;
+  const chain = writeEpilogue(input, [group.anchor, ...group.followers], group.kept, 3);
+  const [batch = 1, channels = 1] = input.shape;
+  const pixels = pixelCount(input.shape);
+  return [
+    {
+      kernel: 'elementwise/pointwise',
+      variant: chain.variant,
+      code: link('elementwise/pointwise', { regions: chain.regions }),
+      operands: [{ name: 'a', tensor: input, access: 'read' }, { name: 'c', tensor: chain.output, access: 'write' }, ...chain.operands],
+      parameters: [
+        { name: 'channels', type: 'u32', value: channels },
+        { name: 'pixels', type: 'u32', value: pixels },
+        { name: 'batch', type: 'u32', value: batch },
+        { name: 'aBase', type: 'u32', value: bindingBase(input) },
+        { name: 'cBase', type: 'u32', value: bindingBase(chain.output) },
+        ...chain.parameters,
+      ],
+      workgroups: [Math.ceil((batch * pixels) / 64), Math.ceil(channels / maskRows), 1],
+      flops: chain.flops,
+      bytes: chain.bytes + 8 * elementCount(input.shape),
+    },
+  ];
+}
+
+export const lowerRelu: Lowering<'relu'> = (_node, group) => lowerChain(group);
+export const lowerReluBackward: Lowering<'reluBackward'> = (_node, group) => lowerChain(group);
+export const lowerScaleShift: Lowering<'scaleShift'> = (_node, group) => lowerChain(group);
+export const lowerAdd: Lowering<'add'> = (_node, group) => lowerChain(group);
