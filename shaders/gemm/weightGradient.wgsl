@@ -1,0 +1,122 @@
+// Implicit-GEMM weight gradient: C[row, col] = sum over (line, x) of A[row, line, x] * B[col, line, x], where a line is one
+// row of output pixels of one image, row = output channel and col = (input channel, tap), plus one column of ones whose
+// sum is the bias gradient. A linear layer is one line whose pixels are the images of the batch.
+//
+// The lines are split over workgroups (z) into fixed ranges; each writes its own partial sums, which
+// gemm/sumSplits adds in order, so the result does not depend on scheduling.
+//#region enable
+enable subgroups;
+//#endregion
+
+const TM = 16u;
+const TN = 4u;
+const WX = 16u;
+const SG = 8u;
+
+struct Params {
+  rows: u32, columns: u32, groups: u32, bias: u32,
+  lines: u32, linesPerSplit: u32, linesPerImage: u32, pixels: u32,
+  taps: u32, tapsW: u32, sourceH: u32, sourceW: u32,
+  strideH: u32, strideW: u32, dilationH: u32, dilationW: u32,
+  paddingH: i32, paddingW: i32, aBase: u32, aBatch: u32,
+  aRow: u32, aLine: u32, aPixel: u32, bBase: u32,
+  bBatch: u32, bChannel: u32, bH: u32, bW: u32,
+  cBase: u32, cSplit: u32, biasBase: u32, spare: u32,
+}
+
+@group(1) @binding(0) var<uniform> p: Params;
+@group(1) @binding(1) var<storage, read> a: array<f32>;
+@group(1) @binding(2) var<storage, read> b: array<f32>;
+@group(1) @binding(3) var<storage, read_write> c: array<f32>;
+//#region bindings
+@group(1) @binding(4) var<storage, read_write> biasGradient: array<f32>;
+//#endregion
+
+//#region broadcast
+fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return subgroupShuffle(value, source); }
+//#endregion
+
+fn store(row: u32, column: u32, split: u32, value: f32) {
+//#region store
+  if (column == p.columns) {
+    biasGradient[p.biasBase + row] = value;
+  } else {
+    c[p.cBase + row * p.columns + column] = value;
+  }
+//#endregion
+}
+
+@compute @workgroup_size(WX)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,
+//#region lane
+  @builtin(subgroup_invocation_id) lane: u32
+//#endregion
+) {
+//#region laneless
+//#endregion
+  let channelGroup = group.z % p.groups;
+  let split = group.z / p.groups;
+  let row0 = group.y * TM;
+  let firstColumn = group.x * (WX * TN);
+  let rowOffset = channelGroup * p.rows;
+
+  var base: array<u32, TN>;
+  var tapH: array<i32, TN>;
+  var tapW: array<i32, TN>;
+  var usable: array<bool, TN>;
+  var fill: array<f32, TN>;
+  for (var j = 0u; j < TN; j++) {
+    let column = firstColumn + j * WX + local.x;
+    let channel = column / p.taps;
+    let tap = column % p.taps;
+    usable[j] = column < p.columns;
+    fill[j] = select(0.0, 1.0, column == p.columns);
+    base[j] = p.bBase + select(0u, channelGroup * (p.columns / p.taps) + channel, usable[j]) * p.bChannel;
+    tapH[j] = i32(tap / p.tapsW * p.dilationH) - p.paddingH;
+    tapW[j] = i32(tap % p.tapsW * p.dilationW) - p.paddingW;
+  }
+  var aRows: array<u32, TM>;
+  for (var g = 0u; g < TM / SG; g++) {
+    aRows[g] = p.aBase + (rowOffset + min(row0 + g * SG + (lane % SG), p.rows - 1u)) * p.aRow;
+  }
+
+  var acc: array<array<f32, TN>, TM>;
+  let lastLine = min((split + 1u) * p.linesPerSplit, p.lines);
+  for (var line = split * p.linesPerSplit; line < lastLine; line++) {
+    let image = line / p.linesPerImage;
+    let y = line % p.linesPerImage;
+    var offset: array<u32, TN>;
+    var inside: array<bool, TN>;
+    for (var j = 0u; j < TN; j++) {
+      let h = i32(y * p.strideH) + tapH[j];
+      inside[j] = usable[j] && h >= 0 && h < i32(p.sourceH);
+      offset[j] = base[j] + image * p.bBatch + select(0u, u32(h), inside[j]) * p.bH;
+    }
+    var aOffset = image * p.aBatch + y * p.aLine;
+    for (var x = 0u; x < p.pixels; x++) {
+      var right: array<f32, TN>;
+      for (var j = 0u; j < TN; j++) {
+        let w = i32(x * p.strideW) + tapW[j];
+        let valid = inside[j] && w >= 0 && w < i32(p.sourceW);
+        right[j] = select(fill[j], b[offset[j] + select(0u, u32(w), valid) * p.bW], valid);
+      }
+      for (var g = 0u; g < TM / SG; g++) {
+        let left = a[aRows[g] + aOffset];
+        for (var i = 0u; i < SG; i++) {
+          let value = broadcast(left, lane, i);
+          for (var j = 0u; j < TN; j++) { acc[g * SG + i][j] += value * right[j]; }
+        }
+      }
+      aOffset += p.aPixel;
+    }
+  }
+
+  for (var j = 0u; j < TN; j++) {
+    let column = firstColumn + j * WX + local.x;
+    if (column < p.columns + p.bias) {
+      for (var i = 0u; i < TM; i++) {
+        if (row0 + i < p.rows) { store(rowOffset + row0 + i, column, split, acc[i][j]); }
+      }
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import type { KernelDevice } from './types.js';
+
+/** Register tile of an invocation and how its workgroup shares loads; see shaders/gemm/conv.wgsl. */
+export interface Tile {
+  readonly rows: number;
+  readonly columns: number;
+  readonly lanes: number;
+  /** Lanes that share the loads of the left operand; 1 = none. */
+  readonly share: number;
+}
+
+export interface TileProblem {
+  readonly rows: number;
+  readonly columns: number;
+  /** Most rows a tile may have (16 where a packed mask is written or read per column). */
+  readonly maxRows: number;
+}
+
+/** Lanes that share loads: 8 where every subgroup has a multiple of 8 lanes, else 4, else none. */
+export function shareOf(device: KernelDevice): number {
+  if (device.subgroupSize >= 8) return 8;
+  return device.subgroupSize >= 4 ? 4 : 1;
+}
+
+/**
+ * The register tile for a product of `rows` x `columns`. Few shapes, because each is a pipeline: 8 rows when there are no
+ * more, else 16; 8 columns an invocation when enough workgroups remain, else 4.
+ */
+export function chooseTile(problem: TileProblem, device: KernelDevice): Tile {
+  const share = shareOf(device);
+  const rows = problem.rows <= 8 ? 8 : Math.min(16, problem.maxRows);
+  const lanes = device.software ? 8 : 32;
+  const blocks = (columns: number): number => Math.ceil(problem.columns / (lanes * columns)) * Math.ceil(problem.rows / rows);
+  const columns = blocks(8) >= (device.software ? 4 : 64) ? 8 : 4;
+  return { rows, columns, lanes, share };
+}
+
+/** The shader regions that say how lanes share loads. */
+export function laneRegions(tile: Tile, device: KernelDevice): Record<string, string> {
+  if (tile.share === 1) {
+    return {
+      enable: '',
+      lane: '',
+      laneless: '  let lane = 0u;\n',
+      broadcast: 'fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return value; }\n',
+    };
+  }
+  // A constant source lane compiles to a register broadcast; it is known when the subgroup is no larger than the share.
+  if (device.subgroupSize === tile.share) return {};
+  return {
+    broadcast: `fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return subgroupShuffle(value, lane - lane % SG + source); }\n`,
+  };
+}
