@@ -1,0 +1,112 @@
+/** Finds out whether this machine can compute, mends it where it cannot, or says what is wrong and which command helps. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { aptInstall, aptPlan, rootPrefix } from './apt.mjs';
+import { DRIVER_VARIABLES, readRecord, userChoseDriver } from './cache.mjs';
+import { installSwiftShader, swiftShaderSupported } from './swiftshader.mjs';
+
+const CHILD = fileURLToPath(new URL('./probe-child.mjs', import.meta.url));
+const PROBE_SECONDS = 60; // a cold software driver needs 2 s; the rest is for a busy machine
+
+/**
+ * Tries the system's driver (or the cached one) in a child process.
+ *
+ * @param {'system' | 'cached'} which
+ */
+export function probe(which) {
+  const child = spawnSync(process.execPath, [CHILD, which], {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    timeout: PROBE_SECONDS * 1000,
+    killSignal: 'SIGKILL',
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
+  const stderr = String(child.stderr ?? '');
+  const driver = which === 'cached' ? 'cache' : userChoseDriver() ? 'environment' : 'system';
+  try {
+    return { ...JSON.parse(String(child.output?.[3] ?? '')), stderr, driver };
+  } catch {
+    const slow = child.error?.code === 'ETIMEDOUT';
+    const message = slow ? `the driver gave no answer within ${PROBE_SECONDS} s` : `the driver crashed (${child.signal ?? `code ${child.status}`})`;
+    return { ok: false, stage: slow ? 'timeout' : 'crash', message, stderr, driver };
+  }
+}
+
+/** The one cause of a failed probe, in words. Exported for tests. */
+export function causeOf(result) {
+  const { stage, message = '', stderr = '', code } = result;
+  if (stage === 'module') {
+    const symbol = /(GLIBCXX|GLIBC)_[\d.]+/.exec(message)?.[0];
+    if (symbol) return `this system's C or C++ library is too old for the npm package webgpu (it lacks ${symbol})`;
+    if (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') {
+      return /dawn\.node/.test(message)
+        ? `the npm package webgpu has no build for ${process.platform} on ${process.arch}`
+        : 'the npm package webgpu is not installed';
+    }
+    return `the npm package webgpu does not load: ${message}`;
+  }
+  if (stage === 'adapter') {
+    if (/ArrayDynamicIndexing/.test(stderr)) return 'the Vulkan driver is too old (Mesa 23 or newer is needed)';
+    if (/Couldn't load Vulkan|libvulkan/.test(stderr)) return 'no Vulkan loader (libvulkan.so.1) is installed';
+    if (/Found no drivers|INCOMPATIBLE_DRIVER/i.test(stderr)) return 'no Vulkan driver is installed';
+    return 'no graphics adapter was found';
+  }
+  return message || 'the driver does not work';
+}
+
+/** The command that would mend a failed probe, for a user to type. */
+export function commandFor(result) {
+  if (result.stage === 'module') {
+    return /no build|too old/.test(causeOf(result)) ? 'use Debian 12, Ubuntu 22.04 or newer, macOS or Windows' : 'npm install';
+  }
+  if (result.driver === 'environment') return `unset ${DRIVER_VARIABLES.filter((name) => process.env[name]).join(' ')}`;
+  if (process.platform !== 'linux') return 'install a current graphics driver';
+  const plan = aptPlan();
+  if (plan.ok) {
+    const commands = plan.commands.join(' && ');
+    return process.getuid?.() === 0 ? commands : `sudo sh -c "${commands}"`;
+  }
+  if (swiftShaderSupported()) return 'npx linbp doctor --fix';
+  return 'install a Vulkan driver and loader (for instance Mesa: mesa-vulkan-drivers, libvulkan1)';
+}
+
+/**
+ * Probes, and with `fix` mends. A driver that works, or that the user chose, is left as it is.
+ *
+ * @param {{ fix: boolean, log?: (line: string) => void }} options
+ */
+export function ensureDriver({ fix, log = () => {} }) {
+  let result = probe('system');
+  const mended = [];
+  if (result.ok) return { ...result, mended };
+  if (result.driver === 'environment' || result.stage === 'module') return failed(result, mended);
+  if (readRecord({ verify: true })) {
+    const cached = probe('cached');
+    if (cached.ok) return { ...cached, mended };
+  }
+  if (!fix || process.platform !== 'linux') return failed(result, mended);
+  log(`${causeOf(result)}; trying to mend that`);
+  const plan = aptPlan();
+  const prefix = plan.ok ? rootPrefix() : undefined;
+  if (plan.ok && prefix) {
+    const failure = aptInstall(plan, prefix, log);
+    if (failure) mended.push(failure);
+    const again = probe('system');
+    if (again.ok) return { ...again, mended: [...mended, 'installed Mesa with apt'] };
+    result = again;
+  }
+  if (swiftShaderSupported()) {
+    try {
+      installSwiftShader(log);
+      const cached = probe('cached');
+      if (cached.ok) return { ...cached, mended: [...mended, 'stored SwiftShader in the cache'] };
+      mended.push(`SwiftShader: ${causeOf(cached)}`);
+    } catch (error) {
+      mended.push(`SwiftShader: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  return failed(result, mended);
+}
+
+function failed(result, mended) {
+  return { ...result, mended, cause: causeOf(result), command: commandFor(result) };
+}
