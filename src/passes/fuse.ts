@@ -1,0 +1,107 @@
+import { pixelCount } from '../graph/types.js';
+import type { Graph } from '../graph/graph.js';
+import type { Node, OpName, Tensor } from '../graph/types.js';
+import { pointwiseOps } from '../kernels/pointwise.js';
+import type { Group } from '../kernels/types.js';
+
+/** Ops whose kernels run an epilogue over their result. */
+const anchors: ReadonlySet<OpName> = new Set<OpName>([
+  'conv2d',
+  'conv2dInputGradient',
+  'linear',
+  'linearInputGradient',
+  'maxPool2d',
+  'maxPool2dBackward',
+  ...pointwiseOps,
+]);
+
+/** Storage buffers every device can bind in one kernel. */
+const maxOperands = 8;
+
+/** Extra storage buffers that a node needs when it runs in an epilogue. */
+function extraOperands(node: Node): number {
+  const masks = node.op === 'relu' ? node.outputs.length - 1 : 0;
+  return node.inputs.length - 1 + masks;
+}
+
+/** Whether a packed mask of this chain starts at whole words of the anchor's row blocks. */
+function fitsMasks(anchor: Node, follower: Node): boolean {
+  const usesMask = (follower.op === 'relu' && follower.outputs.length > 1) || follower.inputs.some((input) => input.dtype === 'u32');
+  if (!usesMask || !('groups' in anchor.attrs) || anchor.attrs.groups === 1) return true;
+  return (anchor.outputs[0]!.shape[1]! / anchor.attrs.groups) % 16 === 0;
+}
+
+/** Who reads each tensor, views included, by position in the node list. */
+function readersOf(graph: Graph): Map<Tensor, Node[]> {
+  const readers = new Map<Tensor, Node[]>();
+  for (const node of graph.nodes) {
+    for (const input of new Set(node.inputs)) {
+      const list = readers.get(input);
+      if (list === undefined) readers.set(input, [node]);
+      else list.push(node);
+    }
+  }
+  return readers;
+}
+
+/**
+ * Groups the graph's nodes into kernels. With `fuse`, each chain of pointwise nodes joins the epilogue of the kernel that
+ * produces its input, as long as nobody needs the results before the whole chain can run; without it every node is a group.
+ * The graph itself is untouched. Groups come in running order.
+ */
+export function groupNodes(graph: Graph, fuse: boolean): Group[] {
+  const readers = readersOf(graph);
+  const position = new Map(graph.nodes.map((node, index) => [node, index]));
+  const outputs = new Set(graph.outputs.values());
+  const absorbed = new Set<Node>();
+  const groups: { group: Group; at: number }[] = [];
+  for (const anchor of graph.nodes) {
+    if (absorbed.has(anchor)) continue;
+    const followers: Node[] = [];
+    const kept: Tensor[] = [];
+    let operands = 3 + Math.max(0, anchor.inputs.length - 2);
+    let last = anchor;
+    let value = anchor.outputs[0];
+    while (fuse && anchors.has(anchor.op) && value !== undefined) {
+      const current = value;
+      const next = (readers.get(current) ?? []).find((node) => pointwiseOps.has(node.op) && !absorbed.has(node));
+      if (next === undefined || next.segment !== anchor.segment || !fitsMasks(anchor, next)) break;
+      if (next.op !== 'add' && next.inputs[0] !== current) break;
+      if (pixelCount(next.outputs[0]!.shape) !== pixelCount(anchor.outputs[0]!.shape)) break;
+      const stays = outputs.has(current) || (readers.get(current) ?? []).length > 1;
+      const cost = extraOperands(next) + (stays ? 1 : 0);
+      if (operands + cost > maxOperands) break;
+      if (!canWait(graph, anchor, [...followers, next], position, readers)) break;
+      operands += cost;
+      if (stays) kept.push(current);
+      followers.push(next);
+      absorbed.add(next);
+      last = next;
+      value = next.outputs[0];
+    }
+    groups.push({ group: { anchor, followers, kept }, at: position.get(last)! });
+  }
+  return groups.sort((left, right) => left.at - right.at).map(({ group }) => group);
+}
+
+/**
+ * A group runs where its last member stood. That is sound when nothing in between reads an earlier result of the group,
+ * or overwrites an input of one of its members.
+ */
+function canWait(graph: Graph, anchor: Node, followers: readonly Node[], position: Map<Node, number>, readers: Map<Tensor, Node[]>): boolean {
+  const members = new Set<Node>([anchor, ...followers]);
+  const last = Math.max(...[...members].map((node) => position.get(node)!));
+  for (const member of members) {
+    for (const output of member.outputs) {
+      for (const reader of readers.get(output) ?? []) {
+        if (!members.has(reader) && position.get(reader)! < last) return false;
+      }
+    }
+  }
+  const inputs = new Set([...members].flatMap((node) => node.inputs));
+  for (let index = position.get(anchor)! + 1; index < last; index++) {
+    const node = graph.nodes[index]!;
+    if (!members.has(node) && node.mutates.some((slot) => inputs.has(node.inputs[slot]!))) return false;
+  }
+  return true;
+}
