@@ -1,0 +1,125 @@
+import { Graph } from '../graph/graph.js';
+import { elementCount } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
+import { NetBuilder } from './builder.js';
+import type { ActivationPosition, ParameterSpec } from './builder.js';
+
+/** A network: its name, input and forward pass. Everything else is derived by building it. */
+export interface ModelDefinition {
+  readonly name: string;
+  /** Input image [C, H, W]. */
+  readonly input: readonly [number, number, number];
+  readonly classes: number;
+  /** The forward pass from images [N, C, H, W] to logits [N, classes]. */
+  readonly build: (net: NetBuilder, x: Tensor) => Tensor;
+  /** Names of the activations that `linbp` alone linearises, by preset; the first is the default. */
+  readonly presets?: Readonly<Record<string, readonly string[]>>;
+  /** Why there is no preset, where the network has none on purpose. */
+  readonly presetNote?: string;
+  /** Turns [0, 1] RGB or grey pixels into what the weights expect: (x * scale + shift) per channel, first layer of the model. */
+  readonly preprocessing?: { readonly scale: readonly number[]; readonly shift: readonly number[] };
+}
+
+/** Places of a model's tensors inside its two flat stores, in elements; each begins at a multiple of 64. */
+export interface ParameterLayout {
+  readonly specs: readonly ParameterSpec[];
+  readonly offsets: ReadonlyMap<string, number>;
+  /** Elements of the learnable store and of the store of running statistics. */
+  readonly parameterElements: number;
+  readonly bufferElements: number;
+}
+
+export const isBuffer = (spec: ParameterSpec): boolean => spec.kind === 'bn.running_mean' || spec.kind === 'bn.running_var';
+
+/** Everything a definition implies: its state dict, its layout and its activations. */
+export interface ModelDescription {
+  readonly layout: ParameterLayout;
+  readonly activations: readonly ActivationPosition[];
+  /** Learnable numbers. */
+  readonly parameterCount: number;
+}
+
+const described = new WeakMap<ModelDefinition, ModelDescription>();
+
+/** Builds the definition once on paper and lists what it found. */
+export function describeModel(definition: ModelDefinition): ModelDescription {
+  let description = described.get(definition);
+  if (description !== undefined) return description;
+  const graph = new Graph();
+  const specs: ParameterSpec[] = [];
+  const net = new NetBuilder(
+    graph,
+    (spec) => {
+      specs.push(spec);
+      return graph.parameter(spec.name, spec.shape);
+    },
+    false,
+  );
+  definition.build(net, graph.input('input', [1, ...definition.input]));
+  const offsets = new Map<string, number>();
+  let parameterElements = 0;
+  let bufferElements = 0;
+  for (const spec of specs) {
+    const size = Math.ceil(elementCount(spec.shape) / 64) * 64;
+    if (isBuffer(spec)) {
+      offsets.set(spec.name, bufferElements);
+      bufferElements += size;
+    } else {
+      offsets.set(spec.name, parameterElements);
+      parameterElements += size;
+    }
+  }
+  const parameterCount = specs.filter((spec) => !isBuffer(spec)).reduce((sum, spec) => sum + elementCount(spec.shape), 0);
+  description = { layout: { specs, offsets, parameterElements, bufferElements }, activations: net.activations, parameterCount };
+  described.set(definition, description);
+  return description;
+}
+
+/** A network inside a graph, its tensors being windows of the flat stores. */
+export interface ModelInGraph {
+  readonly logits: Tensor;
+  /** Flat store of learnable parameters; the graph's root tensor to bind the model's buffer to. */
+  readonly parameters: Tensor;
+  /** Flat store of running statistics, if the model has any. */
+  readonly buffers: Tensor | undefined;
+  /** State-dict entries as windows of the stores. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly activations: readonly ActivationPosition[];
+}
+
+/** The flat stores of a model inside a graph, to be shared by several instances of it. */
+export interface GraphStores {
+  readonly parameters: Tensor;
+  readonly buffers: Tensor | undefined;
+}
+
+/** Adds the model's flat stores to a graph. */
+export function addStores(graph: Graph, definition: ModelDefinition): GraphStores {
+  const { layout } = describeModel(definition);
+  return {
+    parameters: graph.parameter('parameters', [layout.parameterElements]),
+    buffers: layout.bufferElements === 0 ? undefined : graph.state('buffers', [layout.bufferElements]),
+  };
+}
+
+/**
+ * Adds the forward pass of a model to a graph. Images are [0, 1] pixels: the model's own preprocessing is its first node.
+ * `constants` receives tensors the program must fill once (preprocessing scale and shift).
+ */
+export function addModel(
+  graph: Graph,
+  definition: ModelDefinition,
+  images: Tensor,
+  options: { readonly training?: boolean; readonly stores?: GraphStores } = {},
+): ModelInGraph {
+  const { layout, activations } = describeModel(definition);
+  const stores = options.stores ?? addStores(graph, definition);
+  const tensors = new Map<string, Tensor>();
+  for (const spec of layout.specs) {
+    const store = isBuffer(spec) ? stores.buffers! : stores.parameters;
+    tensors.set(spec.name, graph.window(store, layout.offsets.get(spec.name)!, spec.shape, spec.name));
+  }
+  const net = new NetBuilder(graph, (spec) => tensors.get(spec.name)!, options.training ?? false);
+  const logits = graph.scope({ direction: 'forward' }, () => definition.build(net, images));
+  return { logits, parameters: stores.parameters, buffers: stores.buffers, tensors, activations };
+}

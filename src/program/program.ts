@@ -1,0 +1,384 @@
+import { check, LinbpError } from '../errors.js';
+import { resolveView } from '../graph/graph.js';
+import type { Graph } from '../graph/graph.js';
+import { byteLength, elementCount } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
+import type { KernelDevice } from '../kernels/types.js';
+import { groupNodes } from '../passes/fuse.js';
+import { checkPlan } from '../plan/check.js';
+import { plan } from '../plan/plan.js';
+import type { Plan } from '../plan/plan.js';
+import { rootOf, schedule } from '../plan/schedule.js';
+import type { Schedule, ScheduledDispatch } from '../plan/schedule.js';
+import type { Device } from '../runtime/device.js';
+import { BufferUsage } from '../runtime/flags.js';
+import { rowBytes, StepTable } from './steps.js';
+import type { StepFields } from './steps.js';
+
+/** How a graph is compiled. */
+export interface CompileOptions {
+  readonly device: Device;
+  /** Fuse pointwise chains into their producers; default true. */
+  readonly fuse?: boolean;
+  /** Buffers of persistent tensors that live elsewhere, such as a model's parameters, by root tensor. */
+  readonly bindings?: ReadonlyMap<Tensor, GPUBuffer>;
+  /** Fields and number of rows of the step table. */
+  readonly steps?: { readonly fields: StepFields; readonly rows: number };
+  /** Called after each compiled pipeline. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** A segment to run, `repeat` times (default 1), reading the step table from row `row` (default 0) on. */
+export interface SegmentRun {
+  readonly segment: string;
+  readonly repeat?: number;
+  readonly row?: number;
+}
+
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  /** Called when a chunk of work has been submitted, with the share of all iterations encoded so far (0..1). */
+  readonly onChunk?: (share: number) => void;
+  /** Longest submit in milliseconds to aim for; default 100. */
+  readonly chunkMilliseconds?: number;
+}
+
+/** One recorded dispatch. */
+export interface CompiledDispatch {
+  readonly source: ScheduledDispatch;
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+}
+
+/** Where a tensor lives on the device. */
+export interface Location {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** What {@link KernelDevice} a device amounts to. */
+export function kernelDevice(device: Device): KernelDevice {
+  const subgroups = device.features.has('subgroups');
+  return {
+    subgroupSize: subgroups ? device.adapterInfo.subgroupMinSize : 0,
+    software: device.adapterInfo.software,
+    maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
+    maxWorkgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
+    maxBindingBytes: device.limits.maxStorageBufferBindingSize,
+    maxStorageBuffers: device.limits.maxStorageBuffersPerShaderStage,
+  };
+}
+
+const stepLayoutEntry: GPUBindGroupLayoutEntry = { binding: 0, visibility: 4, buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: rowBytes } };
+
+/**
+ * A compiled graph: pipelines, bind groups and memory, fixed at compile time. Running it only encodes: no buffer is written
+ * and nothing is read back inside a run. Dispose it with {@link Program.destroy} or `using`.
+ */
+export class Program {
+  readonly device: Device;
+  readonly schedule: Schedule;
+  readonly plan: Plan;
+  readonly steps: StepTable;
+  readonly dispatches: readonly CompiledDispatch[];
+  /** Seconds spent compiling pipelines. */
+  readonly compileSeconds: number;
+  private readonly owned: GPUBuffer[];
+  private readonly places: ReadonlyMap<Tensor, Location>;
+  private readonly stepBuffer: GPUBuffer;
+  private readonly stepGroup: GPUBindGroup;
+  private readonly millisecondsPerIteration = new Map<string, number>();
+  private destroyed = false;
+
+  private constructor(parts: {
+    device: Device;
+    schedule: Schedule;
+    plan: Plan;
+    steps: StepTable;
+    dispatches: readonly CompiledDispatch[];
+    compileSeconds: number;
+    owned: GPUBuffer[];
+    places: ReadonlyMap<Tensor, Location>;
+    stepBuffer: GPUBuffer;
+    stepGroup: GPUBindGroup;
+  }) {
+    this.device = parts.device;
+    this.schedule = parts.schedule;
+    this.plan = parts.plan;
+    this.steps = parts.steps;
+    this.dispatches = parts.dispatches;
+    this.compileSeconds = parts.compileSeconds;
+    this.owned = parts.owned;
+    this.places = parts.places;
+    this.stepBuffer = parts.stepBuffer;
+    this.stepGroup = parts.stepGroup;
+    this.device.addPlanned(this.plan.bytes);
+  }
+
+  /** Compiles a graph. Throws `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is refused. */
+  static async compile(graph: Graph, options: CompileOptions): Promise<Program> {
+    const { device } = options;
+    const capability = kernelDevice(device);
+    const steps = new StepTable(options.steps?.fields ?? {}, options.steps?.rows ?? 1);
+    const scheduled = schedule(graph, groupNodes(graph, options.fuse ?? true), capability, (field) => steps.word(field));
+    const planned = plan(scheduled, device.limits.maxBufferSize);
+    checkPlan(scheduled, planned);
+    const owned: GPUBuffer[] = [];
+    try {
+      return await Program.build(scheduled, planned, steps, options, owned);
+    } catch (error) {
+      for (const buffer of owned) buffer.destroy();
+      throw error;
+    }
+  }
+
+  private static async build(scheduled: Schedule, planned: Plan, steps: StepTable, options: CompileOptions, owned: GPUBuffer[]): Promise<Program> {
+    const { device } = options;
+    const create = (size: number, usage: number, kind: 'arena' | 'state' | 'uniform', label: string): GPUBuffer => {
+      const buffer = device.createBuffer({ size, usage, kind: kind as never, label });
+      owned.push(buffer);
+      return buffer;
+    };
+    const storage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
+    const arenas = planned.arenas.map((bytes, index) => create(bytes, storage, 'arena', `arena ${index}`));
+    const places = new Map<Tensor, Location>();
+    for (const [tensor, place] of planned.placements) {
+      places.set(tensor, { buffer: arenas[place.arena]!, offset: place.offset, bytes: byteLength(tensor) });
+    }
+    const persistent = new Set(scheduled.graph.tensors.map(rootOf).filter((root) => root.kind !== 'value'));
+    for (const tensor of persistent) {
+      const given = options.bindings?.get(tensor);
+      const bytes = byteLength(tensor);
+      if (given !== undefined) check(given.size >= bytes, 'bad-shape', `the buffer bound to ${tensor.name} has ${given.size} bytes, ${bytes} are needed`, tensor.name);
+      places.set(tensor, { buffer: given ?? create(bytes, storage, 'state', tensor.name), offset: 0, bytes });
+    }
+
+    const parameterOffsets: number[] = [];
+    let parameterBytes = 0;
+    for (const dispatch of scheduled.dispatches) {
+      parameterOffsets.push(parameterBytes);
+      parameterBytes += Math.ceil((dispatch.parameters.length * 4) / 256) * 256 || 256;
+    }
+    const uniform = BufferUsage.UNIFORM | BufferUsage.COPY_DST;
+    const parameterBuffer = create(Math.max(256, parameterBytes), uniform, 'uniform', 'parameters');
+    device.write(parameterBuffer, 0, parameterTable(scheduled, parameterOffsets, parameterBytes));
+    const stepBuffer = create(steps.bytes.byteLength, uniform, 'uniform', 'steps');
+    const stepLayout = device.bindGroupLayout([stepLayoutEntry], 'step');
+    const stepGroup = device.gpu.createBindGroup({ layout: stepLayout, entries: [{ binding: 0, resource: { buffer: stepBuffer, size: rowBytes } }] });
+
+    const started = performance.now();
+    const pipelines = await compilePipelines(scheduled, device, stepLayout, options.onProgress);
+    const compileSeconds = (performance.now() - started) / 1000;
+    const dispatches = scheduled.dispatches.map((source, index): CompiledDispatch => {
+      const { pipeline, layout } = pipelines[index]!;
+      const entries: GPUBindGroupEntry[] = [
+        { binding: 0, resource: { buffer: parameterBuffer, offset: parameterOffsets[index]!, size: Math.max(16, Math.ceil((source.parameters.length * 4) / 16) * 16) } },
+      ];
+      for (const [slot, operand] of source.operands.entries()) {
+        const { root, offset } = resolveView(operand.tensor);
+        const place = places.get(root);
+        check(place !== undefined, 'internal', `${operand.tensor.name} has no memory`, operand.tensor.name);
+        const begin = place.offset + (offset - (offset % 64)) * 4 + (operand.range?.offset ?? 0);
+        const size = operand.range?.length ?? (offset % 64) * 4 + byteLength(operand.tensor);
+        check(
+          size <= device.limits.maxStorageBufferBindingSize,
+          'limit-exceeded',
+          `${operand.tensor.name} needs a binding of ${size} bytes; the device allows ${device.limits.maxStorageBufferBindingSize}`,
+          operand.tensor.name,
+        );
+        entries.push({ binding: slot + 1, resource: { buffer: place.buffer, offset: begin, size } });
+      }
+      return { source, pipeline, bindGroup: device.gpu.createBindGroup({ label: source.group.anchor.layer, layout, entries }) };
+    });
+    const program = new Program({ device, schedule: scheduled, plan: planned, steps, dispatches, compileSeconds, owned, places, stepBuffer, stepGroup });
+    program.uploadSteps();
+    device.check();
+    return program;
+  }
+
+  /** Where a tensor's elements lie. */
+  location(tensor: Tensor): Location {
+    const { root, offset } = resolveView(tensor);
+    const place = this.places.get(root);
+    check(place !== undefined, 'bad-argument', `${tensor.name} has no memory in this program`, tensor.name);
+    return { buffer: place.buffer, offset: place.offset + offset * 4, bytes: byteLength(tensor) };
+  }
+
+  /** Writes a tensor from the host, before the next run. Throws `bad-shape` when the length differs. */
+  write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array): void {
+    this.alive();
+    const count = elementCount(tensor.shape);
+    check(data.length === count, 'bad-shape', `${tensor.name} [${tensor.shape.join(', ')}] takes ${count} elements, got ${data.length}`, tensor.name);
+    const { buffer, offset } = this.location(tensor);
+    this.device.write(buffer, offset, data);
+  }
+
+  /** Reads a tensor back: an output of the graph, a state, an input or a parameter. */
+  async read(tensor: Tensor | string): Promise<Float32Array> {
+    return new Float32Array(await this.readBytes(tensor));
+  }
+
+  /** {@link read} for `u32` tensors. */
+  async readU32(tensor: Tensor | string): Promise<Uint32Array> {
+    return new Uint32Array(await this.readBytes(tensor));
+  }
+
+  private async readBytes(tensor: Tensor | string): Promise<ArrayBuffer> {
+    this.alive();
+    const found = typeof tensor === 'string' ? this.schedule.graph.outputs.get(tensor) : tensor;
+    check(found !== undefined, 'bad-argument', `the program has no output "${String(tensor)}"`, String(tensor));
+    const { buffer, offset, bytes } = this.location(found);
+    return this.device.read(buffer, offset, bytes);
+  }
+
+  /** Sends the step table to the device; call it after changing {@link steps} and before running. */
+  uploadSteps(rows = this.steps.rows): void {
+    this.alive();
+    this.device.write(this.stepBuffer, 0, new Uint8Array(this.steps.bytes, 0, rows * rowBytes));
+  }
+
+  /** Dispatches of one segment. */
+  segmentDispatches(segment: string): readonly CompiledDispatch[] {
+    const found = this.dispatches.filter((dispatch) => dispatch.source.segment === segment);
+    check(found.length > 0, 'bad-argument', `the program has no segment "${segment}"`, segment);
+    return found;
+  }
+
+  /** Records one iteration of a segment into a pass. This is all the host does per step. */
+  encode(pass: GPUComputePassEncoder, dispatches: readonly CompiledDispatch[], row: number): void {
+    pass.setBindGroup(0, this.stepGroup, [row * rowBytes]);
+    let current: GPUComputePipeline | undefined;
+    for (const { source, pipeline, bindGroup } of dispatches) {
+      if (pipeline !== current) pass.setPipeline((current = pipeline));
+      pass.setBindGroup(1, bindGroup);
+      const groups = source.workgroups;
+      pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
+    }
+  }
+
+  /**
+   * Runs segments in order. Work is submitted in chunks of bounded duration, two in flight; the last chunk may still be
+   * running when the promise resolves (reads wait for it). Throws `aborted` between chunks when the signal fires.
+   */
+  async run(runs: readonly SegmentRun[], options: RunOptions = {}): Promise<void> {
+    this.alive();
+    const target = options.chunkMilliseconds ?? 100;
+    const work = runs.map((run) => ({ ...run, dispatches: this.segmentDispatches(run.segment), repeat: run.repeat ?? 1, row: run.row ?? 0 }));
+    const total = work.reduce((sum, item) => sum + item.repeat, 0);
+    let done = 0;
+    let budget = target;
+    let encoder: GPUCommandEncoder | undefined;
+    let pass: GPUComputePassEncoder | undefined;
+    let recorded = 0;
+    let iterations = new Map<string, number>();
+    const flight: Promise<void>[] = [];
+    const flush = async (wait: boolean): Promise<void> => {
+      if (encoder === undefined || pass === undefined) return;
+      pass.end();
+      const counts = iterations;
+      const began = performance.now();
+      this.device.submit([encoder.finish()], { dispatches: recorded });
+      options.onChunk?.(done / total);
+      encoder = pass = undefined;
+      recorded = 0;
+      iterations = new Map();
+      budget = target;
+      if (!wait) return;
+      const only = counts.size === 1 && flight.length === 0 ? [...counts][0] : undefined;
+      const finished = this.device.idle().then(() => {
+        if (only !== undefined) this.learn(only[0], (performance.now() - began) / only[1]);
+      });
+      flight.push(finished);
+      // The first chunk of an unknown segment is waited for at once: its duration sizes the next ones.
+      const known = [...counts.keys()].every((segment) => this.millisecondsPerIteration.has(segment));
+      if (flight.length > (known ? 1 : 0)) await flight.shift();
+      if (options.signal?.aborted === true) {
+        await Promise.all(flight);
+        throw new LinbpError('aborted', 'the run was aborted');
+      }
+    };
+    if (options.signal?.aborted === true) throw new LinbpError('aborted', 'the run was aborted');
+    for (const { segment, dispatches, repeat, row } of work) {
+      for (let iteration = 0; iteration < repeat; iteration++) {
+        if (encoder === undefined || pass === undefined) {
+          encoder = this.device.gpu.createCommandEncoder();
+          pass = encoder.beginComputePass();
+        }
+        this.encode(pass, dispatches, row + iteration);
+        recorded += dispatches.length;
+        done += 1;
+        iterations.set(segment, (iterations.get(segment) ?? 0) + 1);
+        const estimate = this.millisecondsPerIteration.get(segment);
+        budget -= estimate ?? target;
+        if (budget <= 0 && done < total) await flush(true);
+      }
+    }
+    await flush(false);
+    await Promise.all(flight);
+    this.device.check();
+  }
+
+  /** Keeps the lowest duration seen: the first one includes the driver's own compilation. */
+  private learn(segment: string, milliseconds: number): void {
+    const old = this.millisecondsPerIteration.get(segment);
+    this.millisecondsPerIteration.set(segment, old === undefined ? milliseconds : Math.min(old, milliseconds));
+  }
+
+  /** Frees the program's own buffers; parameters bound from outside stay. */
+  destroy(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    for (const buffer of this.owned) buffer.destroy();
+    this.device.addPlanned(-this.plan.bytes);
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  private alive(): void {
+    if (this.destroyed) throw new LinbpError('disposed', 'the program was destroyed');
+  }
+}
+
+/** The uniform words of all dispatches, each at its own 256-byte slot. */
+function parameterTable(scheduled: Schedule, offsets: readonly number[], bytes: number): Uint8Array {
+  const table = new DataView(new ArrayBuffer(Math.max(256, bytes)));
+  for (const [index, dispatch] of scheduled.dispatches.entries()) {
+    for (const [word, parameter] of dispatch.parameters.entries()) {
+      const at = offsets[index]! + 4 * word;
+      if (parameter.type === 'f32') table.setFloat32(at, parameter.value, true);
+      else if (parameter.type === 'i32') table.setInt32(at, parameter.value, true);
+      else table.setUint32(at, parameter.value, true);
+    }
+  }
+  return new Uint8Array(table.buffer);
+}
+
+async function compilePipelines(
+  scheduled: Schedule,
+  device: Device,
+  stepLayout: GPUBindGroupLayout,
+  onProgress?: (done: number, total: number) => void,
+): Promise<{ pipeline: GPUComputePipeline; layout: GPUBindGroupLayout }[]> {
+  const total = new Set(scheduled.dispatches.map((dispatch) => dispatch.code)).size;
+  const finished = new Set<string>();
+  return Promise.all(
+    scheduled.dispatches.map(async (dispatch) => {
+      const entries: GPUBindGroupLayoutEntry[] = [{ binding: 0, visibility: 4, buffer: { type: 'uniform' } }];
+      for (const [slot, operand] of dispatch.operands.entries()) {
+        entries.push({ binding: slot + 1, visibility: 4, buffer: { type: operand.access === 'read' ? 'read-only-storage' : 'storage' } });
+      }
+      const layout = device.bindGroupLayout(entries);
+      const pipeline = await device.pipeline({
+        code: dispatch.code,
+        layout: device.pipelineLayout([stepLayout, layout]),
+        entryPoint: 'main',
+        label: `${dispatch.kernel} ${dispatch.variant}`,
+      });
+      if (!finished.has(dispatch.code)) onProgress?.(finished.add(dispatch.code).size, total);
+      return { pipeline, layout };
+    }),
+  );
+}
