@@ -42,7 +42,8 @@ function packagesCurrent() {
 function installPackages() {
   if (packagesCurrent()) return;
   log('installing npm packages');
-  const failure = runNpm(['ci', '--no-audit', '--no-fund'], { cwd: root }) && runNpm(['ci', '--no-audit', '--no-fund'], { cwd: root });
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+  const failure = runNpm(args, { cwd: root }) && runNpm(args, { cwd: root }); // once more, for a flaky network
   if (failure) fail(`the npm packages could not be installed: ${failure}`, 'npm ci');
 }
 

@@ -125,6 +125,10 @@ export function aptInstall(plan, prefix, log) {
   const candidate = /Candidate:\s*(\S+)/.exec(String(policy.stdout))?.[1];
   if (!candidate || candidate === '(none)') return `apt offers no package ${PACKAGES[0]}`;
   if (Number.parseInt(candidate, 10) < OLDEST_MESA) return `apt offers only ${PACKAGES[0]} ${candidate}, and Mesa ${OLDEST_MESA} or newer is needed`;
-  const done = run(['apt-get', ...quiet, 'install', '-y', '--no-install-recommends', ...plan.options, ...PACKAGES]);
-  return done.status === 0 ? undefined : `apt-get install failed with code ${done.status ?? done.signal}`;
+  const done = run(['apt-get', ...quiet, 'install', '-y', '--no-install-recommends', ...plan.options, ...PACKAGES], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  if (done.status === 0) return undefined;
+  log(String(done.stderr).trim().split('\n').slice(-10).join('\n'));
+  return `apt-get install failed with code ${done.status ?? done.signal}`;
 }

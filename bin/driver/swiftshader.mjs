@@ -36,7 +36,7 @@ export function npmCommand() {
 export function runNpm(args, options = {}) {
   const npm = npmCommand();
   const result = spawnSync(npm.file, [...npm.args, ...args], {
-    stdio: ['ignore', 2, 2],
+    stdio: ['ignore', 2, 2], // stdout is for results
     shell: npm.shell,
     timeout: 15 * 60_000,
     ...options,
@@ -57,7 +57,10 @@ export function installSwiftShader(log) {
   log(`downloading the software driver SwiftShader (from the npm package ${PACKAGE}, 68 MB)`);
   const scratch = mkdtempSync(join(tmpdir(), 'linbp-driver-'));
   try {
-    const failure = runNpm(['pack', PACKAGE, '--silent', '--ignore-scripts', '--pack-destination', scratch], { cwd: scratch });
+    const failure = runNpm(['pack', PACKAGE, '--loglevel=error', '--ignore-scripts', '--pack-destination', scratch], {
+      cwd: scratch,
+      stdio: ['ignore', 'ignore', 2],
+    });
     if (failure) throw new Error(failure);
     const tarball = readdirSync(scratch).find((name) => name.endsWith('.tgz'));
     if (!tarball) throw new Error('npm wrote no archive');
