@@ -22,11 +22,16 @@ export const randomStreams = {
   user: 1024,
 } as const;
 
-/** High 32 bits of the 64-bit product of two unsigned 32-bit numbers, through 16-bit halves: no partial sum exceeds 2^53. */
+/** High 32 bits of the 64-bit product of two unsigned 32-bit numbers, as a signed 32-bit word, through 16-bit halves. */
 function multiplyHigh(a: number, b: number): number {
-  const [aHigh, aLow, bHigh, bLow] = [a >>> 16, a & 0xffff, b >>> 16, b & 0xffff];
-  const middle = aHigh * bLow + Math.floor((aLow * bLow) / 65536);
-  return aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(((middle % 65536) + aLow * bHigh) / 65536);
+  const aHigh = a >>> 16;
+  const aLow = a & 0xffff;
+  const bHigh = b >>> 16;
+  const bLow = b & 0xffff;
+  // Each of these stays below 2^32, as in the shader; `>>> 0` keeps it an unsigned integer for the compiler.
+  const middle = (Math.imul(aHigh, bLow) >>> 0) + (Math.imul(aLow, bLow) >>> 16);
+  const cross = (Math.imul(aLow, bHigh) >>> 0) + (middle & 0xffff);
+  return (Math.imul(aHigh, bHigh) + (middle >>> 16) + (cross >>> 16)) | 0;
 }
 
 /**
@@ -37,18 +42,35 @@ function multiplyHigh(a: number, b: number): number {
  * @returns four unsigned 32-bit words
  */
 export function philox4x32(counter: readonly [number, number, number, number], key: readonly [number, number]): [number, number, number, number] {
-  let [c0, c1, c2, c3] = counter;
-  let [k0, k1] = key;
+  const out = new Uint32Array(4);
+  philoxInto(out, counter, key);
+  return [out[0]!, out[1]!, out[2]!, out[3]!];
+}
+
+// Plain variables rather than tuples: a data set draws millions of blocks.
+function philoxInto(out: Uint32Array, counter: readonly [number, number, number, number], key: readonly [number, number]): void {
+  let c0 = counter[0];
+  let c1 = counter[1];
+  let c2 = counter[2];
+  let c3 = counter[3];
+  let k0 = key[0];
+  let k1 = key[1];
   for (let round = 0; round < 10; round++) {
     const high0 = multiplyHigh(0xd2511f53, c0);
-    const low0 = Math.imul(0xd2511f53, c0);
     const high1 = multiplyHigh(0xcd9e8d57, c2);
+    const low0 = Math.imul(0xd2511f53, c0);
     const low1 = Math.imul(0xcd9e8d57, c2);
-    [c0, c1, c2, c3] = [(high1 ^ c1 ^ k0) >>> 0, low1 >>> 0, (high0 ^ c3 ^ k1) >>> 0, low0 >>> 0];
-    k0 = (k0 + 0x9e3779b9) >>> 0;
-    k1 = (k1 + 0xbb67ae85) >>> 0;
+    c0 = high1 ^ c1 ^ k0;
+    c1 = low1;
+    c2 = high0 ^ c3 ^ k1;
+    c3 = low0;
+    k0 = (k0 + 0x9e3779b9) | 0;
+    k1 = (k1 + 0xbb67ae85) | 0;
   }
-  return [c0, c1, c2, c3];
+  out[0] = c0;
+  out[1] = c1;
+  out[2] = c2;
+  out[3] = c3;
 }
 
 /** A uniform number in [0, 1) from 32 random bits: the upper 24 of them times 2^-24, exact in float32. */
@@ -82,7 +104,14 @@ export function randomBits(seed: number, stream: number, sampleId: number, step:
     );
   }
   const words = new Uint32Array(count);
-  for (let i = 0; i < count; i += 4) words.set(philox4x32([i / 4, sampleId, step, 0], [seed, stream]).slice(0, count - i), i);
+  const block = new Uint32Array(4);
+  const counter: [number, number, number, number] = [0, sampleId, step, 0];
+  const key: readonly [number, number] = [seed, stream];
+  for (let i = 0; i < count; i += 4) {
+    counter[0] = i / 4;
+    philoxInto(block, counter, key);
+    for (let k = 0; k < 4 && i + k < count; k++) words[i + k] = block[k]!;
+  }
   return words;
 }
 

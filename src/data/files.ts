@@ -1,0 +1,91 @@
+import { readFileSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { constants, gunzipSync } from 'node:zlib';
+import { LinbpError, check } from '../errors.js';
+
+/** The folder with the data sets: as given, or the environment's `LINBP_DATA`. */
+export function dataFolderOrEnvironment(given: string | undefined): string | undefined {
+  return given ?? (process.env['LINBP_DATA'] || undefined);
+}
+
+/**
+ * The first of some files that exists, each tried as it is and with `.gz`.
+ *
+ * @param dataFolder the folder of all data sets; `undefined` when none is set
+ * @param candidates paths inside it, in order of preference
+ */
+export function findFile(dataFolder: string | undefined, candidates: readonly string[]): string | undefined {
+  if (dataFolder === undefined) return undefined;
+  for (const candidate of candidates) {
+    for (const path of [join(dataFolder, candidate), join(dataFolder, `${candidate}.gz`)]) {
+      if (statSync(path, { throwIfNoEntry: false })?.isFile()) return path;
+    }
+  }
+  return undefined;
+}
+
+/** As {@link findFile}; @throws LinbpError `missing-data` naming what was looked for and how to point to it */
+export function requireFile(dataFolder: string | undefined, candidates: readonly string[], dataset: string): string {
+  const found = findFile(dataFolder, candidates);
+  if (found === undefined) throw missingData(dataFolder, candidates, dataset);
+  return found;
+}
+
+/** The error for data that are not there. */
+export function missingData(dataFolder: string | undefined, candidates: readonly string[], dataset: string): LinbpError {
+  const [first, ...others] = candidates;
+  const also = others.length > 0 ? ` (or ${others.join(', ')})` : '';
+  const where = dataFolder === undefined ? 'no data folder is set' : `not in ${dataFolder}`;
+  const message = `data set ${dataset}: missing ${first}, plain or .gz${also}: ${where}; set --data DIR or LINBP_DATA to the folder that holds it`;
+  return new LinbpError('missing-data', message, { field: dataFolder === undefined ? 'data' : relative('.', join(dataFolder, first ?? '')) });
+}
+
+/** Reads a file whole. @throws LinbpError `missing-file` or, for folders and the like, `bad-file` */
+export function readWhole(path: string): Buffer {
+  try {
+    check(statSync(path).isFile(), 'bad-file', `${path} is not a regular file`, path);
+    return readFileSync(path);
+  } catch (cause) {
+    if (cause instanceof LinbpError) throw cause;
+    throw new LinbpError('missing-file', `cannot read ${path}: ${(cause as Error).message}`, { field: path, cause });
+  }
+}
+
+/** Whether content begins as gzip does, whatever the file is called. */
+export function isGzip(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b;
+}
+
+/**
+ * The first bytes of gzip or plain content, at least `wanted` if there are so many.
+ *
+ * Only the first 64 KiB are unpacked, so that a bomb cannot cost more than their thousandfold.
+ */
+export function firstBytes(bytes: Uint8Array, wanted: number, source: string): Uint8Array {
+  if (!isGzip(bytes)) return bytes.subarray(0, wanted);
+  try {
+    return gunzipSync(bytes.subarray(0, 65536), { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, wanted);
+  } catch (cause) {
+    throw new LinbpError('bad-file', `${source}: damaged gzip data: ${(cause as Error).message}`, { field: source, cause });
+  }
+}
+
+/**
+ * Gzip or plain content, unpacked.
+ *
+ * @param maxBytes what the format promises; unpacking stops there
+ * @throws LinbpError `bad-file` for damaged data or more than `maxBytes`
+ */
+export function unpack(bytes: Buffer, maxBytes: number, source: string): Buffer {
+  const tooLong = () => new LinbpError('bad-file', `${source}: holds more than the expected ${maxBytes} bytes`, { field: source });
+  if (!isGzip(bytes)) {
+    if (bytes.length > maxBytes) throw tooLong();
+    return bytes;
+  }
+  try {
+    return gunzipSync(bytes, { maxOutputLength: Math.max(maxBytes, 1) });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLong();
+    throw new LinbpError('bad-file', `${source}: damaged gzip data: ${(cause as Error).message}`, { field: source, cause });
+  }
+}

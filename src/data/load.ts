@@ -1,0 +1,59 @@
+import { LinbpError } from '../errors.js';
+import { loadCifar10, loadCifar10Jpeg } from './cifar10.js';
+import { checkLimit, subset, type Dataset, type Split } from './dataset.js';
+import { drawDigits } from './digits.js';
+import { dataFolderOrEnvironment } from './files.js';
+import { loadImageFolder } from './folder.js';
+import { fashionMnist, loadIdxDataset, mnist } from './idx.js';
+import type { DecodeProgress } from './images.js';
+import type { FitOptions } from './resize.js';
+
+/** What {@link loadDataset} loads. `resize`, `crop`, `channelOrder` and `channels` are for `folder:PATH` only. */
+export interface LoadOptions extends FitOptions, DecodeProgress {
+  /** `mnist`, `fashion-mnist`, `cifar10`, `cifar10-jpeg`, `digits` or `folder:PATH`. */
+  readonly dataset: string;
+  readonly split: Split;
+  /** The folder that holds `mnist/`, `cifar10/` and so on; the environment's `LINBP_DATA` unless given. */
+  readonly dataFolder?: string;
+  /** Number of images, the first ones in the files' order; all unless given. */
+  readonly limit?: number;
+  /** Seed of `digits`; 0 unless given. Other data sets are what they are. */
+  readonly seed?: number;
+}
+
+/** Names that {@link loadDataset} knows, besides `folder:PATH`. */
+export const datasetNames: readonly string[] = ['mnist', 'fashion-mnist', 'cifar10', 'cifar10-jpeg', 'digits'];
+
+/**
+ * Loads a data set by name.
+ *
+ * @throws LinbpError `unknown-option` for an unknown name or split; `missing-data` naming the file that was looked for; `bad-file`
+ *   naming the file for malformed content; `bad-range` for limit and sizes; `aborted`
+ */
+export async function loadDataset(options: LoadOptions): Promise<Dataset> {
+  const { dataset, split, limit, seed } = options;
+  if (split !== 'train' && split !== 'test')
+    throw new LinbpError('unknown-option', `split must be train or test, got ${String(split)}`, { field: 'split' });
+  checkLimit(limit);
+  const folder = dataFolderOrEnvironment(options.dataFolder);
+  const limited = (whole: Dataset) => (limit === undefined ? whole : subset(whole, limit));
+  if (dataset.startsWith('folder:')) return loadImageFolder(dataset.slice('folder:'.length), options);
+  switch (dataset) {
+    case 'mnist':
+      return limited(loadIdxDataset(mnist, split, folder));
+    case 'fashion-mnist':
+      return limited(loadIdxDataset(fashionMnist, split, folder));
+    case 'cifar10':
+      return loadCifar10(split, folder, limit);
+    case 'cifar10-jpeg':
+      return loadCifar10Jpeg(split, folder, limit, options);
+    case 'digits': {
+      const whole = split === 'train' ? 12000 : 2000;
+      return drawDigits({ split, count: Math.min(limit ?? whole, whole), ...(seed !== undefined && { seed }) });
+    }
+    default:
+      throw new LinbpError('unknown-option', `unknown data set ${dataset}; known are ${datasetNames.join(', ')} and folder:PATH`, {
+        field: 'dataset',
+      });
+  }
+}
