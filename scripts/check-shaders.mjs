@@ -1,0 +1,157 @@
+/**
+ * Compiles every file of shaders/ as it stands, and the linked forms of every op's kernels (fused and unfused, with and
+ * without subgroups), through Dawn. A warning counts as a failure. Needs a build: `npm run check:shaders` after `npm run build`.
+ */
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const dist = (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url));
+const [{ Graph }, { link }, { groupNodes }, { schedule }, { Device }, rules, { loweringTable }] = await Promise.all(
+  ['graph/graph', 'kernels/link', 'passes/fuse', 'plan/schedule', 'runtime/device', 'rules/builtin', 'kernels/table'].map(dist),
+);
+
+const shaderFolder = fileURLToPath(new URL('../shaders/', import.meta.url));
+const files = readdirSync(shaderFolder, { recursive: true })
+  .filter((name) => name.endsWith('.wgsl'))
+  .map((name) => name.replaceAll('\\', '/').replace(/\.wgsl$/, ''))
+  .sort();
+
+/** A graph that holds every op at least once, with every variant of the kernels' text. */
+function sampleGraph() {
+  const graph = new Graph();
+  const f32 = (name, ...shape) => graph.input(name, shape);
+  const u32 = (name, ...shape) => graph.input(name, shape, 'u32');
+  const use = (...tensors) => tensors.flat().forEach((tensor) => graph.output(`output ${graph.outputs.size}`, tensor));
+  let count = 0;
+  const name = (prefix) => `${prefix}${count++}`;
+
+  const conv = { stride: [2, 2], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 };
+  const pool = { kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1], ceilMode: false };
+  const x = f32('x', 4, 16, 15, 15);
+  const w = graph.parameter('w', [32, 16, 3, 3]);
+  const b = graph.parameter('b', [32]);
+  const half = [4, 32, 8, 8];
+
+  // forward chains
+  for (const kind of ['relu', 'relu6']) {
+    for (const mask of [false, true]) {
+      const y = graph.one('scaleShift', [graph.one('conv2d', [x, w, b], conv), f32(name('scale'), 32), f32(name('shift'), 32)], {});
+      use(graph.add('relu', [graph.one('add', [y, f32(name('other'), ...half)], {})], { kind, mask }));
+      const [z, argmax] = graph.add('maxPool2d', [x], pool);
+      use(argmax, graph.add('relu', [z], { kind, mask }));
+    }
+  }
+  // backward chains, one per rule
+  for (const activation of ['relu', 'relu6']) {
+    const chosen = [rules.bp, rules.guided, rules.deconvnet, rules.leaky(0.3), rules.softplus(2, activation), rules.silu(activation)];
+    for (const rule of chosen) {
+      const saved = { mask: () => [u32(name('mask'), 1, 4 * 15 * 15)], input: () => [f32(name('z'), 4, 16, 15, 15)], nothing: () => [] }[
+        rule.rule.saves
+      ];
+      const attrs = { kind: activation, rule };
+      const dx = graph.one('conv2dInputGradient', [f32(name('g'), ...half), w], { ...conv, inputShape: x.shape });
+      use(graph.one('reluBackward', [dx, ...saved()], attrs));
+      const pooled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 8, 8), u32(name('argmax'), 4, 4 * 64)], { ...pool, inputShape: x.shape });
+      use(graph.one('reluBackward', [pooled, ...saved()], attrs));
+      use(graph.one('reluBackward', [x, ...saved()], attrs));
+    }
+  }
+  for (const bias of [false, true]) {
+    use(graph.add('conv2dWeightGradient', [f32(name('g'), ...half), x], { ...conv, weightShape: w.shape, bias }));
+    use(graph.add('linearWeightGradient', [f32(name('g'), 200, 10), f32(name('x'), 200, 48)], { bias }));
+    use(graph.add('linearWeightGradient', [f32(name('g'), 2, 10), f32(name('x'), 2, 48)], { bias }));
+  }
+  use(graph.one('linear', [f32('rows', 4, 48), graph.parameter('matrix', [10, 48]), graph.parameter('bias', [10])], {}));
+  use(graph.one('linearInputGradient', [f32('rowGradient', 4, 10), graph.parameter('matrix2', [10, 48])], {}));
+  use(graph.one('matmul', [f32('left', 20, 30), f32('right', 30, 17)], { transposeA: false, transposeB: false }));
+
+  // other pooling
+  use(graph.one('maxPool2dSoftmaxBackward', [f32('gs', 4, 16, 8, 8), x], { ...pool, inputShape: x.shape, tau: 10 }));
+  use(graph.one('avgPool2d', [x], pool), graph.one('adaptiveAvgPool2d', [x], { size: [4, 4] }));
+  use(graph.one('avgPool2dBackward', [f32('ga', 4, 16, 8, 8)], { ...pool, inputShape: x.shape }));
+  use(graph.one('adaptiveAvgPool2dBackward', [f32('gd', 4, 16, 4, 4)], { size: [4, 4], inputShape: x.shape }));
+
+  // losses, norms, sources
+  const labels = u32('labels', 4);
+  const log = graph.state('log', [8, 2]);
+  for (const classes of [10, 1000]) {
+    const logits = f32(name('logits'), 4, classes);
+    for (const kind of ['crossEntropy', 'margin', 'dlr', 'logit']) {
+      const loss = graph.one('loss', [logits, labels], { kind });
+      use(loss, graph.one('lossBackward', [logits, labels], { kind, scale: 0.25 }));
+      graph.add('record', [loss, graph.one('correct', [logits, labels], {}), log], { row: classes === 10 ? 1 : { step: 'row' } });
+    }
+  }
+  for (const norm of ['l1', 'l2', 'linf'])
+    use(graph.one('sampleNorm', [x], { norm }), graph.one('sampleNorm', [f32(name('large'), 2, 20000)], { norm }));
+  for (const distribution of ['uniform', 'normal']) {
+    for (const value of [7, { step: 'word' }]) {
+      use(graph.one('random', [labels], { shape: [4, 3, 5], distribution, stream: 1, seed: value, step: value }));
+    }
+  }
+  for (const start of [3, { step: 'word' }]) {
+    use(graph.one('gatherImages', [u32(name('bytes'), 50, 12), u32(name('order'), 50)], { count: 4, sampleShape: [3, 4, 4], packed: true, start }));
+    use(graph.one('gatherImages', [f32(name('floats'), 50, 48), u32(name('order'), 50)], { count: 4, sampleShape: [3, 4, 4], packed: false, start }));
+    use(graph.one('gatherLabels', [u32(name('values'), 50), u32(name('order'), 50)], { count: 4, start }));
+  }
+
+  // elementwise
+  const fn = {
+    name: 'sample',
+    inputs: ['x', 'g', 'norm', 'rate'],
+    scalars: ['alpha', 'beta'],
+    prelude: '  let direction = sign(g);',
+    results: ['x + alpha * direction / norm', 'beta * rate * g'],
+    reference: () => [0, 0],
+  };
+  const iterate = graph.state('iterate', [4, 16, 15, 15]);
+  const more = [f32('gradient', 4, 16, 15, 15), f32('norms', 4), f32('rate', 1)];
+  use(graph.add('map', [iterate, ...more], { fn, scalars: [0.1, { step: 'beta' }], targets: [0, 'new'] }));
+  use(graph.add('map', [x, ...more], { fn, scalars: [0.1, 2], targets: ['new', 'new'] }));
+  graph.add('assign', [x, iterate], {});
+  graph.one('reshape', [x], { shape: [4, 3600] });
+
+  const missing = Object.keys(loweringTable).filter((op) => !graph.nodes.some((node) => node.op === op));
+  if (missing.length > 0) throw new Error(`check-shaders has no sample of ${missing.join(', ')}`);
+  return graph;
+}
+
+const device = await Device.open();
+const subgroups = device.features.has('subgroups');
+const base = { software: false, maxInvocations: 256, maxWorkgroupStorage: 16384, maxBindingBytes: 2 ** 27, maxStorageBuffers: 8 };
+const devices = [{ ...base, subgroupSize: 0 }];
+if (subgroups) devices.push(...[4, 8, 32].map((subgroupSize) => ({ ...base, subgroupSize, software: subgroupSize === 8 })));
+
+const texts = new Map();
+let skipped = 0;
+for (const file of files) {
+  const code = link(file);
+  if (/^enable subgroups;/m.test(code) && !subgroups) skipped++;
+  else texts.set(code, `${file}.wgsl`);
+}
+const graph = sampleGraph();
+for (const kernelDevice of devices) {
+  for (const fuse of [false, true]) {
+    for (const { kernel, variant, code } of schedule(graph, groupNodes(graph, fuse), kernelDevice, () => 5).dispatches) {
+      if (!texts.has(code)) texts.set(code, `${kernel} ${variant}`.trim());
+    }
+  }
+}
+
+let failed = 0;
+for (const [code, name] of texts) {
+  device.gpu.pushErrorScope('validation');
+  const info = await device.gpu.createShaderModule({ code, label: name }).getCompilationInfo();
+  await device.gpu.popErrorScope();
+  if (info.messages.length === 0) continue;
+  failed++;
+  const lines = code.split('\n');
+  for (const { type, lineNum, linePos, message } of info.messages) {
+    console.error(`${name}:${lineNum}:${linePos}: ${type}: ${message}\n  ${lines[lineNum - 1]?.trimEnd() ?? ''}`);
+  }
+}
+device.destroy();
+console.log(
+  `${files.length} shader files, ${texts.size} texts compiled, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped (no subgroups here)`}`,
+);
+process.exitCode = failed === 0 ? 0 : 1;

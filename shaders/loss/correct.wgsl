@@ -1,0 +1,13 @@
+// 1 where the first largest logit is the label's, else 0.
+//#import "loss/logits.wgsl"
+
+@group(1) @binding(3) var<storage, read_write> result: array<u32>;
+
+@compute @workgroup_size(WX)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let seat = seatOf(group, local);
+  let top = rankSample(seat);
+  if (seat.stored && seat.lane == 0u) {
+    result[p.resultBase + seat.sample] = select(0u, 1u, top.index.x == labels[p.labelsBase + seat.sample]);
+  }
+}

@@ -1,0 +1,34 @@
+// The three largest logits of a sample, largest first; among equals the lower class comes first.
+struct Top { value: vec3f, index: vec3u }
+const NO_INDEX = 0xffffffffu;
+fn emptyTop() -> Top { return Top(vec3f(-0x1.fffffep+127), vec3u(NO_INDEX)); }
+
+fn before(v: f32, k: u32, w: f32, other: u32) -> bool { return v > w || (v == w && k < other); }
+
+fn insert(top: Top, v: f32, k: u32) -> Top {
+  if (before(v, k, top.value.x, top.index.x)) {
+    return Top(vec3f(v, top.value.xy), vec3u(k, top.index.xy));
+  }
+  if (before(v, k, top.value.y, top.index.y)) {
+    return Top(vec3f(top.value.x, v, top.value.y), vec3u(top.index.x, k, top.index.y));
+  }
+  if (before(v, k, top.value.z, top.index.z)) {
+    return Top(vec3f(top.value.xy, v), vec3u(top.index.xy, k));
+  }
+  return top;
+}
+
+// Order-independent, because (value, class) is a total order.
+fn merge(top: Top, other: Top) -> Top {
+  var result = top;
+  for (var i = 0u; i < 3u; i++) { result = insert(result, other.value[i], other.index[i]); }
+  return result;
+}
+
+// What a loss may use: the ranks, the label and its logit, and (with NEEDS_SUM) the sum of exp(z - largest) over the
+// other classes: other than the largest for the loss, other than the label for its gradient.
+struct Sample { top: Top, label: u32, labelLogit: f32, sum: f32 }
+
+// Largest logit of a class other than the label.
+fn rival(s: Sample) -> f32 { return select(s.top.value.x, s.top.value.y, s.top.index.x == s.label); }
+fn rivalIndex(s: Sample) -> u32 { return select(s.top.index.x, s.top.index.y, s.top.index.x == s.label); }

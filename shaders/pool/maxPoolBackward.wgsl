@@ -1,0 +1,55 @@
+// Input gradient of max pooling as a gather: each input pixel takes the gradients of those windows that cover it and whose
+// recorded maximum it is, in row-major order of the windows.
+//#import "pool/params.wgsl"
+//#import "pool/fixed.wgsl"
+
+@group(1) @binding(3) var<storage, read> aux: array<u32>;
+//#region bindings
+//#endregion
+
+//#region epilogue
+fn finish(value: f32, at: Place) -> f32 { return value; }
+//#endregion
+
+@compute @workgroup_size(WX)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let column = columnOf(group, local);
+  let pixels = u32(p.inH * p.inW);
+  if (column >= p.batch * pixels) { return; }
+  let image = column / pixels;
+  let pixel = column % pixels;
+  let firstChannel = group.y * BLOCK;
+  let h = i32(pixel) / p.inW;
+  let w = i32(pixel) % p.inW;
+  let outPixels = u32(p.outH * p.outW);
+  let rows = coverRows(h);
+  let cols = coverCols(w);
+
+  var sums: array<f32, BLOCK>;
+  for (var oh = rows.x; oh < rows.y; oh++) {
+    for (var ow = cols.x; ow < cols.y; ow++) {
+      let place = u32((h - windowTop(oh)) * p.kernelW + w - windowLeft(ow));
+      let outPixel = u32(oh * p.outW + ow);
+      for (var i = 0u; i < BLOCK; i++) {
+        let channel = firstChannel + i;
+        if (channel < p.channels) {
+          let word = aux[p.auxBase + ((channel / 4u) * p.batch + image) * outPixels + outPixel];
+          if (((word >> (8u * (i % 4u))) & 255u) == place) {
+            sums[i] += source[p.sourceBase + (image * p.channels + channel) * outPixels + outPixel];
+          }
+        }
+      }
+    }
+  }
+//#region begin column
+//#endregion
+  for (var i = 0u; i < BLOCK; i++) {
+    let channel = firstChannel + i;
+    if (channel < p.channels) {
+      let index = (image * p.channels + channel) * pixels + pixel;
+      c[p.cBase + index] = finish(sums[i], Place(channel, image, pixel, index));
+    }
+  }
+//#region end column
+//#endregion
+}

@@ -1,0 +1,73 @@
+import { check } from '../errors.js';
+import { byteLength } from '../graph/types.js';
+import type { StepValue, Tensor } from '../graph/types.js';
+import { bindingBase } from './types.js';
+import type { KernelDevice, LoweringContext, Operand, Parameter } from './types.js';
+
+/** Workgroups that one axis of a dispatch may have; shaders/elementwise/grid.wgsl folds by the same number. */
+const maxWorkgroups = 65535;
+
+/** A one-dimensional grid of `count` workgroups, folded into rows where it is longer than an axis may be. */
+export function foldGrid(count: number): [number, number, number] {
+  return [Math.min(count, maxWorkgroups), Math.ceil(count / maxWorkgroups), 1];
+}
+
+/** Uniform words from a record, in its order. */
+export const words = (values: Readonly<Record<string, number>>, type: Parameter['type'] = 'u32'): Parameter[] =>
+  Object.entries(values).map(([name, value]) => ({ name, type, value }));
+
+/** The parameters `xBase` of operands, in their order. */
+export const bases = (operands: readonly Operand[]): Parameter[] =>
+  operands.map(({ name, tensor }) => ({ name: `${name}Base`, type: 'u32', value: bindingBase(tensor) }));
+
+/** Bytes that a kernel moves when it touches each element of its operands once per access. */
+export const operandBytes = (operands: readonly Operand[]): number =>
+  operands.reduce((sum, { tensor, access, range }) => sum + (range?.length ?? byteLength(tensor)) * (access === 'readWrite' ? 2 : 1), 0);
+
+export const reads = (name: string, tensor: Tensor): Operand => ({ name, tensor, access: 'read' });
+export const writes = (name: string, tensor: Tensor): Operand => ({ name, tensor, access: 'write' });
+
+/** A step value as a u32 parameter: the number itself or the word of the step row that holds it. */
+export function stepParameter(value: StepValue, context: LoweringContext, field: string): { readonly value: number; readonly perStep: boolean } {
+  if (typeof value !== 'number') return { value: context.stepWord(value.step), perStep: true };
+  check(
+    Number.isInteger(value) && value >= 0 && value < 2 ** 32,
+    'bad-range',
+    `${field} must be a whole number from 0 to 2^32-1, got ${value}`,
+    field,
+  );
+  return { value, perStep: false };
+}
+
+/** A run of units (elements, or rows of a data set) that fits into one binding. */
+export interface Slice {
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * Cuts `count` units of `unitWords` 32-bit words into slices that fit a binding and begin at multiples of 256 bytes.
+ * Nearly always there is one slice.
+ *
+ * @throws LinbpError `limit-exceeded` where not even the shortest slice fits
+ */
+export function slices(count: number, unitWords: number, device: KernelDevice): Slice[] {
+  // a tensor may begin up to 63 words into its binding
+  const most = Math.floor((device.maxBindingBytes / 4 - 63) / unitWords);
+  if (count <= most || count * unitWords * 4 <= device.maxBindingBytes) return [{ first: 0, count }];
+  let step = 64;
+  while (step > 1 && (unitWords * (step / 2)) % 64 === 0) step /= 2;
+  const length = Math.floor(most / step) * step;
+  check(length > 0, 'limit-exceeded', `${step} units of ${4 * unitWords} bytes do not fit a binding of ${device.maxBindingBytes} bytes`, 'binding');
+  return Array.from({ length: Math.ceil(count / length) }, (_, index) => ({
+    first: index * length,
+    count: Math.min(length, count - index * length),
+  }));
+}
+
+/** An operand bound to a slice; the whole tensor where there is only one. The range includes the words before the tensor's first. */
+export function sliceOperand(operand: Operand, slice: Slice, unitWords: number): Operand {
+  if (slice.first === 0 && slice.count * unitWords * 4 >= byteLength(operand.tensor)) return operand;
+  const offset = 4 * slice.first * unitWords;
+  return { ...operand, range: { offset, length: 4 * (slice.count * unitWords + bindingBase(operand.tensor)) } };
+}

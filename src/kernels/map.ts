@@ -1,0 +1,142 @@
+import { check } from '../errors.js';
+import { resolveView } from '../graph/graph.js';
+import { elementCount } from '../graph/types.js';
+import type { Node, Tensor } from '../graph/types.js';
+import { opTable } from '../ops/table.js';
+import { bases, foldGrid, operandBytes, reads, sliceOperand, slices, words, writes } from './grid.js';
+import { link, shaderSource } from './link.js';
+import type { Dispatch, Lowering, LoweringContext, Operand, Parameter } from './types.js';
+
+/** Elements of a workgroup of the elementwise kernels: WX * RUN of their shaders. */
+const block = 256;
+
+/** How an input of `map` is indexed. */
+type Extent = 'full' | 'sample' | 'scalar';
+
+interface MapInput {
+  readonly operand: number;
+  readonly extent: Extent;
+}
+
+const sameMemory = (a: Tensor, b: Tensor): boolean => {
+  const [left, right] = [resolveView(a), resolveView(b)];
+  return left.root === right.root && left.offset === right.offset && elementCount(a.shape) === elementCount(b.shape);
+};
+
+/** Binds each memory once: a tensor that is read and overwritten must not appear under two access modes. */
+function bindInputs(node: Node<'map'>): { operands: Operand[]; inputs: MapInput[] } {
+  const operands: Operand[] = [];
+  const full = elementCount(node.inputs[0]!.shape);
+  const inputs = node.inputs.map((tensor, index): MapInput => {
+    const count = elementCount(tensor.shape);
+    const extent: Extent = count === full ? 'full' : count === 1 ? 'scalar' : 'sample';
+    const access = node.mutates.includes(index) ? 'readWrite' : 'read';
+    const known = operands.findIndex((operand) => sameMemory(operand.tensor, tensor));
+    if (known < 0) return { operand: operands.push({ name: `in${operands.length}`, tensor, access }) - 1, extent };
+    if (access === 'readWrite') operands[known] = { ...operands[known]!, access };
+    return { operand: known, extent };
+  });
+  return { operands, inputs };
+}
+
+const place: Readonly<Record<Extent, string>> = { full: ' + element', sample: ' + (p.first + element) / p.sampleSize', scalar: '' };
+
+function mapRegions(
+  node: Node<'map'>,
+  operands: readonly Operand[],
+  inputs: readonly MapInput[],
+  scalars: readonly Parameter[],
+): Record<string, string> {
+  const { fn, targets } = node.attrs;
+  const at = (operand: number, extent: Extent): string => `${operands[operand]!.name}[p.${operands[operand]!.name}Base${place[extent]}]`;
+  const perStep = node.attrs.scalars.map((scalar) => typeof scalar !== 'number');
+  const loads = [
+    ...inputs.map(({ operand, extent }) => at(operand, extent)),
+    ...scalars.map(({ name }, index) => (perStep[index] ? `stepF32(p.${name})` : `p.${name}`)),
+  ];
+  const results = fn.results.map((_, index) => `r${index}`);
+  const firstNew = operands.findIndex((operand) => operand.access === 'write');
+  let fresh = firstNew;
+  const stores = targets.map((target, index) => {
+    const operand = target === 'new' ? fresh++ : inputs[target]!.operand;
+    return `      ${at(operand, 'full')} = results.${results[index]};`;
+  });
+  const lines = (text: readonly string[]): string => text.map((line) => `${line}\n`).join('');
+  return {
+    params: lines([...operands.map(({ name }) => `  ${name}Base: u32,`), ...scalars.map(({ name, type }) => `  ${name}: ${type},`)]),
+    bindings: lines(
+      operands.map(
+        ({ name, access }, index) =>
+          `@group(1) @binding(${index + 1}) var<storage, ${access === 'read' ? 'read' : 'read_write'}> ${name}: array<f32>;`,
+      ),
+    ),
+    step: perStep.includes(true) ? shaderSource('step') : '',
+    compute: lines([
+      `struct Results { ${results.map((name) => `${name}: f32`).join(', ')} }`,
+      `fn compute(${[...fn.inputs, ...fn.scalars].map((name) => `${name}: f32`).join(', ')}) -> Results {`,
+      ...(fn.prelude === undefined ? [] : [fn.prelude]),
+      `  return Results(${fn.results.join(', ')});`,
+      '}',
+    ]),
+    body: lines([`      let results = compute(${loads.join(', ')});`, ...stores]),
+  };
+}
+
+/**
+ * One dispatch for a whole elementwise function. Constants are uniforms, so changing them compiles nothing; scalars that
+ * change per step are read from the step row.
+ *
+ * @throws LinbpError `limit-exceeded` where the function touches more tensors than the device binds
+ */
+export const lowerMap: Lowering<'map'> = (node, _group, context) => {
+  const { fn } = node.attrs;
+  const { operands, inputs } = bindInputs(node);
+  for (const [index, tensor] of node.outputs.entries()) operands.push(writes(`out${index}`, tensor));
+  const most = context.device.maxStorageBuffers;
+  check(operands.length <= most, 'limit-exceeded', `${fn.name} touches ${operands.length} tensors, the device binds ${most}`, fn.name);
+  const scalars = node.attrs.scalars.map((scalar, index): Parameter => {
+    const name = `${fn.scalars[index]!}Scalar`;
+    return typeof scalar === 'number' ? { name, type: 'f32', value: scalar } : { name, type: 'u32', value: context.stepWord(scalar.step) };
+  });
+  const code = link('elementwise/map', { regions: mapRegions(node, operands, inputs, scalars) });
+  const [batch = 1] = node.inputs[0]!.shape;
+  const count = elementCount(node.inputs[0]!.shape);
+  return slices(count, 1, context.device).map((slice): Dispatch => {
+    const bound = operands.map((operand) => (elementCount(operand.tensor.shape) === count ? sliceOperand(operand, slice, 1) : operand));
+    return {
+      kernel: 'elementwise/map',
+      variant: fn.name,
+      code,
+      operands: bound,
+      parameters: [...words({ count: slice.count, first: slice.first, sampleSize: count / batch }), ...bases(operands), ...scalars],
+      workgroups: foldGrid(Math.ceil(slice.count / block)),
+      flops: (opTable.map.flops(node) * slice.count) / count,
+      bytes: operandBytes(bound),
+    };
+  });
+};
+
+/** Copies dispatch by dispatch; `context` decides how much fits a binding. */
+function copySlices(value: Tensor, state: Tensor, context: LoweringContext): Dispatch[] {
+  const operands: Operand[] = [reads('value', value), writes('state', state)];
+  const code = link('elementwise/assign');
+  return slices(elementCount(value.shape), 1, context.device).map((slice): Dispatch => {
+    const bound = operands.map((operand) => sliceOperand(operand, slice, 1));
+    return {
+      kernel: 'elementwise/assign',
+      variant: '',
+      code,
+      operands: bound,
+      parameters: [...words({ count: slice.count }), ...bases(operands)],
+      workgroups: foldGrid(Math.ceil(slice.count / block)),
+      flops: 0,
+      bytes: operandBytes(bound),
+    };
+  });
+}
+
+/** state = value, for any dtype. Nothing runs where both are the same memory. */
+export const lowerAssign: Lowering<'assign'> = (node, _group, context) => {
+  const [value, state] = node.inputs as [Tensor, Tensor];
+  return sameMemory(value, state) ? [] : copySlices(value, state, context);
+};

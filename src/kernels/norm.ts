@@ -1,0 +1,49 @@
+import { elementCount } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
+import { opTable } from '../ops/table.js';
+import { bases, foldGrid, operandBytes, reads, stepParameter, words, writes } from './grid.js';
+import { link } from './link.js';
+import type { Lowering, Operand } from './types.js';
+
+const power = { l1: 1, l2: 2, linf: 0 } as const;
+
+/** One workgroup per sample; its width depends on the size of a sample only, and with it the order of the sum. */
+export const lowerSampleNorm: Lowering<'sampleNorm'> = (node) => {
+  const x = node.inputs[0]!;
+  const batch = x.shape[0]!;
+  const sampleSize = elementCount(x.shape) / batch;
+  const lanes = sampleSize >= 16384 ? 256 : 64;
+  const operands: Operand[] = [reads('x', x), writes('y', node.outputs[0]!)];
+  return [
+    {
+      kernel: 'reduce/sampleNorm',
+      variant: `${node.attrs.norm} ${lanes}`,
+      code: link('reduce/sampleNorm', { constants: { LANES: lanes, POWER: power[node.attrs.norm] } }),
+      operands,
+      parameters: [...words({ batch, sampleSize }), ...bases(operands)],
+      workgroups: foldGrid(batch),
+      flops: opTable.sampleNorm.flops(node),
+      bytes: operandBytes(operands),
+    },
+  ];
+};
+
+/** Sums a batch's losses and correct samples into one row of the log; rows outside the log are dropped. */
+export const lowerRecord: Lowering<'record'> = (node, _group, context) => {
+  const [loss, correct, history] = node.inputs as [Tensor, Tensor, Tensor];
+  const row = stepParameter(node.attrs.row, context, 'row');
+  const batch = loss.shape[0]!;
+  const operands: Operand[] = [reads('loss', loss), reads('correct', correct), { name: 'history', tensor: history, access: 'readWrite' }];
+  return [
+    {
+      kernel: 'reduce/record',
+      variant: '',
+      code: link('reduce/record', { constants: { LANES: batch > 64 ? 256 : 64, ROW_PER_STEP: row.perStep } }),
+      operands,
+      parameters: [...words({ batch, rows: history.shape[0]!, row: row.value }), ...bases(operands)],
+      workgroups: [1, 1, 1],
+      flops: opTable.record.flops(node),
+      bytes: 8 * batch + 8,
+    },
+  ];
+};

@@ -1,0 +1,122 @@
+import { check } from '../errors.js';
+import { byteLength } from '../graph/types.js';
+import type { Node, PoolAttrs, Tensor } from '../graph/types.js';
+import { opTable } from '../ops/table.js';
+import { reads, words, writes } from './grid.js';
+import { shaderFragment } from './fragment.js';
+import { link } from './link.js';
+import { epilogue } from './pointwise.js';
+import { bindingBase } from './types.js';
+import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } from './types.js';
+
+/** Pixels of a workgroup and channels of an invocation: WX and BLOCK of shaders/pool/params.wgsl. */
+const width = 64;
+const channelBlock = 16;
+const maxWorkgroups = 65535;
+
+/** One kernel of shaders/pool: `shape` of the forward pass's input, `pooled` of its output. */
+interface PoolProblem {
+  readonly kernel: string;
+  readonly shape: readonly number[];
+  readonly pooled: readonly number[];
+  readonly attrs?: PoolAttrs;
+  readonly source: Tensor;
+  /** Window indices or the forward pass's input, where the kernel has them. */
+  readonly aux?: Operand;
+  readonly tau?: number;
+  readonly flops: number;
+}
+
+function poolParameters(problem: PoolProblem, output: Tensor): Parameter[] {
+  const { shape, pooled, attrs, source, aux } = problem;
+  const [batch, channels, inH, inW] = shape as [number, number, number, number];
+  const [, , outH, outW] = pooled as [number, number, number, number];
+  const [kernelH, kernelW] = attrs?.kernel ?? [0, 0];
+  const [strideH, strideW] = attrs?.stride ?? [1, 1];
+  const [padTop, padLeft, padBottom, padRight] = attrs?.padding ?? [0, 0, 0, 0];
+  return [
+    ...words({ batch, channels }),
+    ...words({ inH, inW, outH, outW, kernelH, kernelW, strideH, strideW, padTop, padLeft, padBottom, padRight }, 'i32'),
+    ...words({ sourceBase: bindingBase(source), auxBase: aux === undefined ? 0 : bindingBase(aux.tensor), cBase: bindingBase(output) }),
+    { name: 'tau', type: 'f32', value: problem.tau ?? 0 },
+  ];
+}
+
+function lowerPool(problem: PoolProblem, group: Group, context: LoweringContext): Dispatch[] {
+  const { kernel, attrs, source, aux } = problem;
+  const tail = epilogue(group, context, aux === undefined ? 3 : 4);
+  const regions: Record<string, string> = { ...tail.regions };
+  if (attrs === undefined) regions['window'] = shaderFragment('pool/adaptive');
+  const [batch, channels, height, breadth] = tail.output.shape as [number, number, number, number];
+  const blocks = Math.ceil((batch * height * breadth) / width);
+  return [
+    {
+      kernel,
+      variant: [attrs === undefined ? 'adaptive' : `${attrs.kernel.join('x')}/${attrs.stride.join('x')}`, tail.variant]
+        .filter((part) => part !== '')
+        .join(' '),
+      code: link(kernel, { regions }),
+      operands: [reads('source', source), writes('c', tail.output), ...(aux === undefined ? [] : [aux]), ...tail.operands],
+      parameters: [...poolParameters(problem, tail.output), ...tail.parameters],
+      workgroups: [Math.min(blocks, maxWorkgroups), Math.ceil(channels / channelBlock), Math.ceil(blocks / maxWorkgroups)],
+      flops: problem.flops + tail.flops,
+      bytes: byteLength(source) + byteLength(tail.output) + (aux === undefined ? 0 : byteLength(aux.tensor)) + tail.bytes,
+    },
+  ];
+}
+
+function checkIndices(node: Node<'maxPool2d' | 'maxPool2dBackward'>): void {
+  const [height, breadth] = node.attrs.kernel;
+  check(height * breadth <= 256, 'limit-exceeded', `max pooling windows may have at most 256 pixels, got ${height}x${breadth}`, 'kernel');
+}
+
+export const lowerMaxPool2d: Lowering<'maxPool2d'> = (node, group, context) => {
+  checkIndices(node);
+  const { attrs, inputs, outputs } = node;
+  const [x, y, indices] = [inputs[0]!, outputs[0]!, outputs[1]!];
+  const flops = opTable.maxPool2d.flops(node);
+  return lowerPool({ kernel: 'pool/maxPool', shape: x.shape, pooled: y.shape, attrs, source: x, aux: writes('aux', indices), flops }, group, context);
+};
+
+export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, group, context) => {
+  checkIndices(node);
+  const { attrs, inputs } = node;
+  const [g, indices] = inputs as [Tensor, Tensor];
+  const flops = opTable.maxPool2dBackward.flops(node);
+  const problem = { kernel: 'pool/maxPoolBackward', shape: attrs.inputShape, pooled: g.shape, attrs, source: g, aux: reads('aux', indices), flops };
+  return lowerPool(problem, group, context);
+};
+
+export const lowerMaxPool2dSoftmaxBackward: Lowering<'maxPool2dSoftmaxBackward'> = (node, group, context) => {
+  const { attrs, inputs } = node;
+  const [g, x] = inputs as [Tensor, Tensor];
+  const flops = opTable.maxPool2dSoftmaxBackward.flops(node);
+  const aux = reads('aux', x);
+  const problem = { kernel: 'pool/maxPoolSoftmaxBackward', shape: x.shape, pooled: g.shape, attrs, source: g, aux, tau: attrs.tau, flops };
+  return lowerPool(problem, group, context);
+};
+
+export const lowerAvgPool2d: Lowering<'avgPool2d'> = (node, group, context) => {
+  const [x, y] = [node.inputs[0]!, node.outputs[0]!];
+  const flops = opTable.avgPool2d.flops(node);
+  return lowerPool({ kernel: 'pool/averagePool', shape: x.shape, pooled: y.shape, attrs: node.attrs, source: x, flops }, group, context);
+};
+
+export const lowerAvgPool2dBackward: Lowering<'avgPool2dBackward'> = (node, group, context) => {
+  const { attrs, inputs } = node;
+  const g = inputs[0]!;
+  const flops = opTable.avgPool2dBackward.flops(node);
+  return lowerPool({ kernel: 'pool/averagePoolBackward', shape: attrs.inputShape, pooled: g.shape, attrs, source: g, flops }, group, context);
+};
+
+export const lowerAdaptiveAvgPool2d: Lowering<'adaptiveAvgPool2d'> = (node, group, context) => {
+  const [x, y] = [node.inputs[0]!, node.outputs[0]!];
+  const flops = opTable.adaptiveAvgPool2d.flops(node);
+  return lowerPool({ kernel: 'pool/averagePool', shape: x.shape, pooled: y.shape, source: x, flops }, group, context);
+};
+
+export const lowerAdaptiveAvgPool2dBackward: Lowering<'adaptiveAvgPool2dBackward'> = (node, group, context) => {
+  const g = node.inputs[0]!;
+  const flops = opTable.adaptiveAvgPool2dBackward.flops(node);
+  return lowerPool({ kernel: 'pool/averagePoolBackward', shape: node.attrs.inputShape, pooled: g.shape, source: g, flops }, group, context);
+};

@@ -1,0 +1,87 @@
+import { elementCount } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
+import { opTable } from '../ops/table.js';
+import { bases, foldGrid, operandBytes, reads, sliceOperand, slices, stepParameter, words, writes } from './grid.js';
+import { link } from './link.js';
+import type { Dispatch, Lowering, Operand } from './types.js';
+
+/** Invocations of a workgroup: WX of the source shaders. */
+const width = 64;
+
+/** Philox blocks of 4 elements; the same numbers as src/random/philox.ts. */
+export const lowerRandom: Lowering<'random'> = (node, _group, context) => {
+  const { shape, distribution, stream } = node.attrs;
+  const batch = shape[0]!;
+  const sampleSize = elementCount(shape) / batch;
+  const blocks = Math.ceil(sampleSize / 4);
+  const seed = stepParameter(node.attrs.seed, context, 'seed');
+  const step = stepParameter(node.attrs.step, context, 'step');
+  const operands: Operand[] = [reads('ids', node.inputs[0]!), writes('result', node.outputs[0]!)];
+  return [
+    {
+      kernel: 'source/random',
+      variant: distribution,
+      code: link('source/random', { constants: { NORMAL: distribution === 'normal', SEED_PER_STEP: seed.perStep, STEP_PER_STEP: step.perStep } }),
+      operands,
+      parameters: [...words({ batch, sampleSize, blocks, stream, seed: seed.value, step: step.value }), ...bases(operands)],
+      workgroups: foldGrid(Math.ceil((batch * blocks) / width)),
+      flops: opTable.random.flops(node),
+      bytes: operandBytes(operands),
+    },
+  ];
+};
+
+/** One dispatch, or one per slice of a data set that is larger than a binding. */
+export const lowerGatherImages: Lowering<'gatherImages'> = (node, _group, context) => {
+  const { count, sampleShape, packed } = node.attrs;
+  const [data, indices] = node.inputs as [Tensor, Tensor];
+  const sampleWords = elementCount(sampleShape) / (packed ? 4 : 1);
+  const rows = Math.floor(elementCount(data.shape) / sampleWords);
+  const start = stepParameter(node.attrs.start, context, 'start');
+  const code = link('source/gatherImages', { constants: { PACKED: packed, START_PER_STEP: start.perStep } });
+  const result = node.outputs[0]!;
+  return slices(rows, sampleWords, context.device).map((slice, index, all): Dispatch => {
+    const operands: Operand[] = [
+      sliceOperand(reads('data', data), slice, sampleWords),
+      reads('indices', indices),
+      // later slices must leave what the earlier ones wrote
+      { name: 'result', tensor: result, access: index === 0 ? 'write' : 'readWrite' },
+    ];
+    const { first, count: sliceRows } = slice;
+    const lastIndex = elementCount(indices.shape) - 1;
+    return {
+      kernel: 'source/gatherImages',
+      variant: packed ? 'packed' : 'f32',
+      code,
+      operands,
+      parameters: [
+        ...words({ batch: count, words: sampleWords, lastIndex, lastRow: rows - 1, sliceFirst: first, sliceRows, start: start.value }),
+        ...bases(operands),
+      ],
+      workgroups: foldGrid(Math.ceil((count * sampleWords) / width)),
+      flops: opTable.gatherImages.flops(node) / all.length,
+      bytes: (4 * count * sampleWords + 4 * elementCount(result.shape)) / all.length,
+    };
+  });
+};
+
+export const lowerGatherLabels: Lowering<'gatherLabels'> = (node, _group, context) => {
+  const [labels, indices] = node.inputs as [Tensor, Tensor];
+  const start = stepParameter(node.attrs.start, context, 'start');
+  const batch = node.attrs.count;
+  const lastIndex = elementCount(indices.shape) - 1;
+  const lastRow = elementCount(labels.shape) - 1;
+  const operands: Operand[] = [reads('labels', labels), reads('indices', indices), writes('result', node.outputs[0]!)];
+  return [
+    {
+      kernel: 'source/gatherLabels',
+      variant: '',
+      code: link('source/gatherLabels', { constants: { START_PER_STEP: start.perStep } }),
+      operands,
+      parameters: [...words({ batch, lastIndex, lastRow, start: start.value }), ...bases(operands)],
+      workgroups: [Math.ceil(batch / width), 1, 1],
+      flops: 0,
+      bytes: 12 * batch,
+    },
+  ];
+};

@@ -1,0 +1,59 @@
+import type { OpName } from '../graph/types.js';
+import {
+  lowerConv2d,
+  lowerConv2dInputGradient,
+  lowerConv2dWeightGradient,
+  lowerLinear,
+  lowerLinearInputGradient,
+  lowerLinearWeightGradient,
+  lowerMatmul,
+} from './gemm.js';
+import { lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
+import { lowerAssign, lowerMap } from './map.js';
+import { lowerRecord, lowerSampleNorm } from './norm.js';
+import { lowerAdd, lowerRelu, lowerReluBackward, lowerScaleShift } from './pointwise.js';
+import {
+  lowerAdaptiveAvgPool2d,
+  lowerAdaptiveAvgPool2dBackward,
+  lowerAvgPool2d,
+  lowerAvgPool2dBackward,
+  lowerMaxPool2d,
+  lowerMaxPool2dBackward,
+  lowerMaxPool2dSoftmaxBackward,
+} from './pooling.js';
+import { lowerGatherImages, lowerGatherLabels, lowerRandom } from './source.js';
+import type { Lowering } from './types.js';
+
+/** How each op becomes dispatches; a missing one is a compile error. */
+export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
+  conv2d: lowerConv2d,
+  conv2dInputGradient: lowerConv2dInputGradient,
+  conv2dWeightGradient: lowerConv2dWeightGradient,
+  linear: lowerLinear,
+  linearInputGradient: lowerLinearInputGradient,
+  linearWeightGradient: lowerLinearWeightGradient,
+  matmul: lowerMatmul,
+  relu: lowerRelu,
+  reluBackward: lowerReluBackward,
+  scaleShift: lowerScaleShift,
+  add: lowerAdd,
+  maxPool2d: lowerMaxPool2d,
+  maxPool2dBackward: lowerMaxPool2dBackward,
+  maxPool2dSoftmaxBackward: lowerMaxPool2dSoftmaxBackward,
+  avgPool2d: lowerAvgPool2d,
+  avgPool2dBackward: lowerAvgPool2dBackward,
+  adaptiveAvgPool2d: lowerAdaptiveAvgPool2d,
+  adaptiveAvgPool2dBackward: lowerAdaptiveAvgPool2dBackward,
+  // a view: the memory plan gives both tensors one place
+  reshape: () => [],
+  loss: lowerLoss,
+  lossBackward: lowerLossBackward,
+  correct: lowerCorrect,
+  sampleNorm: lowerSampleNorm,
+  map: lowerMap,
+  random: lowerRandom,
+  gatherImages: lowerGatherImages,
+  gatherLabels: lowerGatherLabels,
+  record: lowerRecord,
+  assign: lowerAssign,
+};
