@@ -108,5 +108,7 @@ export function ensureDriver({ fix, log = () => {} }) {
 }
 
 function failed(result, mended) {
-  return { ...result, mended, cause: causeOf(result), command: commandFor(result) };
+  const chosen = DRIVER_VARIABLES.filter((name) => process.env[name]).join(', ');
+  const cause = result.driver === 'environment' ? `the driver chosen by ${chosen} does not work: ${causeOf(result)}` : causeOf(result);
+  return { ...result, mended, cause, command: commandFor(result) };
 }

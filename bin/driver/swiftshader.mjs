@@ -39,6 +39,7 @@ export function runNpm(args, options = {}) {
     stdio: ['ignore', 2, 2], // stdout is for results
     shell: npm.shell,
     timeout: 15 * 60_000,
+    env: { ...process.env, npm_config_update_notifier: 'false' },
     ...options,
   });
   if (result.error) return `npm could not be started (${result.error.message})`;
