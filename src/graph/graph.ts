@@ -1,6 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import { opTable } from '../ops/table.js';
-import { elementCount } from './types.js';
+import { elementCount, maskShape } from './types.js';
 import type { Direction, DType, Node, OpAttrs, OpName, Tensor, TensorKind } from './types.js';
 
 /** Where a new node belongs; see {@link Graph.scope}. */
@@ -19,6 +19,8 @@ export class Graph {
   readonly tensors: Tensor[] = [];
   /** Tensors the caller wants to read after a run, by name. */
   readonly outputs = new Map<string, Tensor>();
+  /** Values that states hold before the first run; others begin with zeros. */
+  readonly initial = new Map<Tensor, Float32Array>();
   private current: NodeScope = { segment: 'main', layer: '', direction: 'forward' };
 
   /** Runs `body` with parts of the scope replaced; nodes added inside get that segment, layer and direction. */
@@ -64,6 +66,14 @@ export class Graph {
     return tensor;
   }
 
+  /** A state that holds `values` from the start, such as the mean and deviation of an input normalisation. */
+  constant(name: string, values: readonly number[], shape: readonly number[] = [values.length]): Tensor {
+    const tensor = this.state(name, shape);
+    check(values.length === elementCount(shape), 'bad-shape', `${name} [${shape.join(', ')}] got ${values.length} values`, name);
+    this.initial.set(tensor, Float32Array.from(values));
+    return tensor;
+  }
+
   /** Marks a tensor to be kept for reading after a run. */
   output(name: string, tensor: Tensor): void {
     check(!this.outputs.has(name), 'bad-argument', `the graph already has an output named "${name}"`, name);
@@ -97,6 +107,22 @@ export class Graph {
   /** {@link add} for ops with one output. */
   one<K extends OpName>(op: K, inputs: readonly Tensor[], attrs: OpAttrs[K], name?: string): Tensor {
     return this.add(op, inputs, attrs, name === undefined ? [] : [name])[0]!;
+  }
+
+  /**
+   * The packed mask of an activation, which its node begins to write if it did not before. The node is replaced in place by one
+   * that differs in this only, so that a mask exists just where some backward rule reads it.
+   */
+  addMask(node: Node<'relu'>): Tensor {
+    const output = node.outputs[0]!;
+    // The node at hand may have been replaced already.
+    const current = output.producer as unknown as Node<'relu'>;
+    if (current.outputs[1] !== undefined) return current.outputs[1];
+    const mask = this.tensor(`${output.name}.mask`, maskShape(output.shape), 'u32', 'value');
+    const upgraded: Node<'relu'> = { ...current, attrs: { ...current.attrs, mask: true }, outputs: [output, mask] };
+    this.nodes[this.nodes.indexOf(current as unknown as Node)] = upgraded as unknown as Node;
+    output.producer = mask.producer = upgraded as unknown as Node;
+    return mask;
   }
 
   private tensor(name: string, shape: readonly number[], dtype: DType, kind: TensorKind): Tensor {

@@ -119,6 +119,14 @@ export class NetBuilder {
     return this.layer(name, () => this.graph.one('adaptiveAvgPool2d', [x], { size: pair(size) }));
   }
 
+  /** x * scale + shift per channel with fixed numbers: the normalisation that a model's weights expect. */
+  preprocess(x: Tensor, scale: readonly number[], shift: readonly number[]): Tensor {
+    return this.layer('preprocessing', () => {
+      const tensors = [this.graph.constant('preprocessing.scale', scale), this.graph.constant('preprocessing.shift', shift)];
+      return this.graph.one('scaleShift', [x, ...tensors], {});
+    });
+  }
+
   add(name: string, a: Tensor, b: Tensor): Tensor {
     return this.layer(name, () => this.graph.one('add', [a, b], {}));
   }

@@ -16,8 +16,6 @@ export interface ModelDefinition {
   readonly presets?: Readonly<Record<string, readonly string[]>>;
   /** Why there is no preset, where the network has none on purpose. */
   readonly presetNote?: string;
-  /** Turns [0, 1] RGB or grey pixels into what the weights expect: (x * scale + shift) per channel, first layer of the model. */
-  readonly preprocessing?: { readonly scale: readonly number[]; readonly shift: readonly number[] };
 }
 
 /** Places of a model's tensors inside its two flat stores, in elements; each begins at a multiple of 64. */
@@ -103,8 +101,7 @@ export function addStores(graph: Graph, definition: ModelDefinition): GraphStore
 }
 
 /**
- * Adds the forward pass of a model to a graph. Images are [0, 1] pixels: the model's own preprocessing is its first node.
- * `constants` receives tensors the program must fill once (preprocessing scale and shift).
+ * Adds the forward pass of a model to a graph. Images are [0, 1] pixels; the model's own preprocessing is part of it.
  */
 export function addModel(
   graph: Graph,

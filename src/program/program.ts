@@ -193,6 +193,7 @@ export class Program {
     });
     const program = new Program({ device, schedule: scheduled, plan: planned, steps, dispatches, compileSeconds, owned, places, stepBuffer, stepGroup });
     program.uploadSteps();
+    for (const [tensor, values] of scheduled.graph.initial) program.write(tensor, values);
     device.check();
     return program;
   }

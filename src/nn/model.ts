@@ -1,0 +1,211 @@
+import { check, LinbpError } from '../errors.js';
+import { Graph } from '../graph/graph.js';
+import { elementCount } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
+import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../io/safetensors.js';
+import { Program } from '../program/program.js';
+import { randomStreams, uniforms } from '../random/philox.js';
+import type { Device } from '../runtime/device.js';
+import { BufferUsage } from '../runtime/flags.js';
+import type { ParameterSpec } from './builder.js';
+import { addModel, describeModel, isBuffer } from './definition.js';
+import type { GraphStores, ModelDefinition, ModelDescription } from './definition.js';
+
+/** State-dict entries by PyTorch key. */
+export type StateDict = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+
+/**
+ * PyTorch's default initial values: weights and biases of convolutions and linear layers uniform in +-1/sqrt(fan_in)
+ * (Kaiming uniform with a = sqrt(5)); batch norm 1 and 0, running mean 0 and variance 1.
+ */
+function initialValues(spec: ParameterSpec, index: number, seed: number): Float32Array {
+  const count = elementCount(spec.shape);
+  switch (spec.kind) {
+    case 'bn.weight':
+    case 'bn.running_var':
+      return new Float32Array(count).fill(1);
+    case 'bn.bias':
+    case 'bn.running_mean':
+      return new Float32Array(count);
+    default: {
+      const bound = 1 / Math.sqrt(spec.fanIn);
+      return uniforms(seed, randomStreams.initialisation, index, 0, count).map((u) => (2 * u - 1) * bound);
+    }
+  }
+}
+
+/** Every way in which a state dict differs from what a model needs, one line each. */
+export function stateDictDifferences(description: ModelDescription, found: ReadonlyMap<string, { readonly shape: readonly number[] }>): string[] {
+  const lines: string[] = [];
+  const known = new Set<string>();
+  for (const spec of description.layout.specs) {
+    known.add(spec.name);
+    const tensor = found.get(spec.name);
+    if (tensor === undefined) lines.push(`missing ${spec.name} [${spec.shape.join(', ')}]`);
+    else if (tensor.shape.join() !== spec.shape.join()) lines.push(`${spec.name}: expected [${spec.shape.join(', ')}], got [${tensor.shape.join(', ')}]`);
+  }
+  for (const name of found.keys()) if (!known.has(name)) lines.push(`unexpected ${name}`);
+  return lines;
+}
+
+/** Drops what PyTorch adds around a state dict: a `module.` prefix on every key, and `num_batches_tracked`. */
+function plainKeys<T>(entries: ReadonlyMap<string, T>): Map<string, T> {
+  const names = [...entries.keys()];
+  const prefixed = names.length > 0 && names.every((name) => name.startsWith('module.'));
+  const plain = new Map<string, T>();
+  for (const [name, value] of entries) {
+    const key = prefixed ? name.slice('module.'.length) : name;
+    if (!key.endsWith('num_batches_tracked')) plain.set(key, value);
+  }
+  return plain;
+}
+
+/**
+ * A network's weights on a device, shared by every program compiled for it. The definition says what is computed;
+ * programs (training, attack, inference) bind the two buffers held here.
+ */
+export class Model {
+  readonly definition: ModelDefinition;
+  readonly device: Device;
+  readonly description: ModelDescription;
+  /** All learnable parameters in one buffer, laid out as `description.layout` says. */
+  readonly parameters: GPUBuffer;
+  /** Running statistics, for models with batch norm. */
+  readonly buffers: GPUBuffer | undefined;
+  private readonly inference = new Map<number, { program: Program; images: Tensor }>();
+  private destroyed = false;
+
+  private constructor(definition: ModelDefinition, device: Device) {
+    this.definition = definition;
+    this.device = device;
+    this.description = describeModel(definition);
+    const { layout } = this.description;
+    const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
+    const store = (elements: number, label: string): GPUBuffer => device.createBuffer({ size: 4 * elements, usage, kind: 'parameters', label });
+    this.parameters = store(layout.parameterElements, `${definition.name} parameters`);
+    this.buffers = layout.bufferElements === 0 ? undefined : store(layout.bufferElements, `${definition.name} buffers`);
+  }
+
+  /** A model with PyTorch's default initial weights, drawn from `seed`. */
+  static create(definition: ModelDefinition, options: { readonly device: Device; readonly seed?: number }): Model {
+    const seed = options.seed ?? 0;
+    check(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, 'bad-range', `seed must be an integer in 0..2^32-1, got ${seed}`, 'seed');
+    const model = new Model(definition, options.device);
+    const { specs } = model.description.layout;
+    model.setStateDict(new Map(specs.map((spec, index) => [spec.name, { shape: spec.shape, data: initialValues(spec, index, seed) }])));
+    return model;
+  }
+
+  /**
+   * A model with the weights of a safetensors file (F32, F16 or BF16). Missing, extra or mis-shaped tensors are one
+   * `bad-file` error that lists every difference; a `module.` prefix and `num_batches_tracked` are tolerated.
+   */
+  static load(definition: ModelDefinition, path: string, options: { readonly device: Device }): Model {
+    const file = plainKeys(readSafetensors(path).tensors);
+    const differences = stateDictDifferences(describeModel(definition), file);
+    if (differences.length > 0) {
+      throw new LinbpError('bad-file', `${path} does not hold the weights of ${definition.name}: ${differences.join('; ')}`, { field: 'weights' });
+    }
+    const model = new Model(definition, options.device);
+    model.setStateDict(new Map([...file].map(([name, tensor]) => [name, { shape: tensor.shape, data: tensorAsFloat32(tensor) }])));
+    return model;
+  }
+
+  /** Replaces all weights. Throws `bad-shape` listing every difference between the names and shapes. */
+  setStateDict(state: StateDict): void {
+    this.alive();
+    const entries = plainKeys(state);
+    const differences = stateDictDifferences(this.description, entries);
+    check(differences.length === 0, 'bad-shape', `the state dict does not fit ${this.definition.name}: ${differences.join('; ')}`, 'weights');
+    const { layout } = this.description;
+    const parameters = new Float32Array(layout.parameterElements);
+    const buffers = new Float32Array(layout.bufferElements);
+    for (const spec of layout.specs) (isBuffer(spec) ? buffers : parameters).set(entries.get(spec.name)!.data, layout.offsets.get(spec.name)!);
+    this.device.write(this.parameters, 0, parameters);
+    if (this.buffers !== undefined) this.device.write(this.buffers, 0, buffers);
+  }
+
+  /** All weights and running statistics, read back from the device. */
+  async stateDict(): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> {
+    this.alive();
+    const { layout } = this.description;
+    const parameters = new Float32Array(await this.device.read(this.parameters));
+    const buffers = this.buffers === undefined ? new Float32Array(0) : new Float32Array(await this.device.read(this.buffers));
+    return new Map(
+      layout.specs.map((spec) => {
+        const offset = layout.offsets.get(spec.name)!;
+        const data = (isBuffer(spec) ? buffers : parameters).slice(offset, offset + elementCount(spec.shape));
+        return [spec.name, { shape: spec.shape, data }];
+      }),
+    );
+  }
+
+  /** Writes the weights as safetensors, which PyTorch loads unchanged. The file appears whole or not at all. */
+  async save(path: string, metadata: Readonly<Record<string, string>> = {}): Promise<void> {
+    const state = await this.stateDict();
+    writeSafetensors(
+      path,
+      state,
+      { format: 'pt', model: this.definition.name, ...metadata },
+    );
+  }
+
+  /** The buffers to compile a program with, for stores that {@link addStores} added to its graph. */
+  bindings(stores: GraphStores): Map<Tensor, GPUBuffer> {
+    this.alive();
+    const map = new Map<Tensor, GPUBuffer>([[stores.parameters, this.parameters]]);
+    if (stores.buffers !== undefined && this.buffers !== undefined) map.set(stores.buffers, this.buffers);
+    return map;
+  }
+
+  /**
+   * Logits [N, classes] of images [N, C, H, W] in [0, 1], in eval mode. Programs are compiled once per batch size and kept.
+   * Throws `bad-shape` when the length is not a multiple of one image.
+   */
+  async logits(images: Float32Array, options: { readonly batch?: number } = {}): Promise<Float32Array> {
+    this.alive();
+    const size = elementCount(this.definition.input);
+    check(images.length > 0 && images.length % size === 0, 'bad-shape', `images must hold a multiple of ${size} values, got ${images.length}`, 'images');
+    const count = images.length / size;
+    const batch = Math.min(options.batch ?? 128, count);
+    const result = new Float32Array(count * this.definition.classes);
+    for (let first = 0; first < count; first += batch) {
+      const n = Math.min(batch, count - first);
+      const { program, images: input } = await this.inferenceProgram(n);
+      program.write(input, images.subarray(first * size, (first + n) * size));
+      await program.run([{ segment: 'main' }]);
+      result.set(await program.read('logits'), first * this.definition.classes);
+    }
+    return result;
+  }
+
+  private async inferenceProgram(batch: number): Promise<{ program: Program; images: Tensor }> {
+    let entry = this.inference.get(batch);
+    if (entry === undefined) {
+      const graph = new Graph();
+      const images = graph.input('images', [batch, ...this.definition.input]);
+      const network = addModel(graph, this.definition, images);
+      graph.output('logits', network.logits);
+      const program = await Program.compile(graph, { device: this.device, bindings: this.bindings(network) });
+      this.inference.set(batch, (entry = { program, images }));
+    }
+    return entry;
+  }
+
+  /** Frees the weights and the inference programs. */
+  destroy(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    for (const { program } of this.inference.values()) program.destroy();
+    this.parameters.destroy();
+    this.buffers?.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  private alive(): void {
+    if (this.destroyed) throw new LinbpError('disposed', 'the model was destroyed');
+  }
+}

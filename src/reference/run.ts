@@ -1,0 +1,71 @@
+import { check } from '../errors.js';
+import { resolveView } from '../graph/graph.js';
+import type { Graph } from '../graph/graph.js';
+import { elementCount } from '../graph/types.js';
+import type { Node, Tensor } from '../graph/types.js';
+import { referenceNode } from './table.js';
+import type { ReferenceArray } from './types.js';
+
+/** One row of the step table: the values of its fields in one step. */
+export type StepRow = Readonly<Record<string, number>>;
+
+/**
+ * Runs a graph on the CPU in float64, node by node in the order they were added. Tensors keep their values between runs;
+ * what was never set is zero. Views share memory with their base.
+ */
+export class ReferenceRun {
+  readonly graph: Graph;
+  private readonly roots = new Map<Tensor, ReferenceArray>();
+
+  constructor(graph: Graph) {
+    this.graph = graph;
+    for (const [tensor, values] of graph.initial) this.set(tensor, values);
+  }
+
+  /** Copies `data` into a tensor. Throws `bad-shape` when the number of elements differs. */
+  set(tensor: Tensor, data: ArrayLike<number>): void {
+    const count = elementCount(tensor.shape);
+    check(data.length === count, 'bad-shape', `${tensor.name} [${tensor.shape.join(', ')}] has ${count} elements, got ${data.length}`, tensor.name);
+    this.get(tensor).set(data);
+  }
+
+  /** The tensor's own memory: later runs and `set` change what was returned. */
+  get(tensor: Tensor): ReferenceArray {
+    const { root, offset } = resolveView(tensor);
+    let values = this.roots.get(root);
+    if (values === undefined) {
+      const count = elementCount(root.shape);
+      values = root.dtype === 'u32' ? new Uint32Array(count) : new Float64Array(count);
+      this.roots.set(root, values);
+    }
+    return root === tensor ? values : values.subarray(offset, offset + elementCount(tensor.shape));
+  }
+
+  /**
+   * Runs the nodes of a segment, once for each row of `steps` (once without fields by default).
+   * Throws `bad-argument` for a segment without nodes or a step field that the row does not have.
+   */
+  run(segment = 'main', steps: readonly StepRow[] = [{}]): void {
+    const nodes = this.graph.nodes.filter((node) => node.segment === segment);
+    check(nodes.length > 0, 'bad-argument', `the graph has no segment "${segment}"`, segment);
+    for (const row of steps) for (const node of nodes) this.runNode(node, row);
+  }
+
+  /** Runs a single node on the values its inputs have now. */
+  runNode(node: Node, row: StepRow = {}): void {
+    const step = (field: string): number => {
+      const value = row[field];
+      check(value !== undefined, 'bad-argument', `${node.op} (${node.layer}) needs the step field "${field}"`, field);
+      return value;
+    };
+    const results = referenceNode(
+      node,
+      node.inputs.map((input) => this.get(input)),
+      { step },
+    );
+    node.outputs.forEach((output, i) => {
+      // A reshape's values are in place already.
+      if (node.op !== 'reshape') this.get(output).set(results[i]!);
+    });
+  }
+}

@@ -1,0 +1,95 @@
+import { expect } from 'chai';
+import { Graph } from '../../src/graph/graph.js';
+import type { ConvAttrs, Tensor } from '../../src/graph/types.js';
+import { convOutputShape } from '../../src/ops/convolution.js';
+import { compareGraph } from '../support/compare.js';
+
+const pick = (low: number, high: number): number => low + Math.floor(Math.random() * (high - low + 1));
+
+async function expectClose(graph: Graph, tolerance = 1e-5): Promise<void> {
+  for (const { name, error } of await compareGraph(graph, new Map())) expect(error, name).to.be.below(tolerance);
+}
+
+function convGraph(xShape: readonly number[], wShape: readonly number[], attrs: ConvAttrs, bias: boolean): Graph {
+  const graph = new Graph();
+  const x = graph.input('x', xShape);
+  const w = graph.parameter('w', wShape);
+  const b: Tensor[] = bias ? [graph.parameter('b', [wShape[0]!])] : [];
+  const g = graph.input('g', convOutputShape(xShape, wShape, attrs));
+  graph.output('y', graph.one('conv2d', [x, w, ...b], attrs));
+  graph.output('dx', graph.one('conv2dInputGradient', [g, w], { ...attrs, inputShape: xShape }));
+  const [dw, db] = graph.add('conv2dWeightGradient', [g, x], { ...attrs, weightShape: wShape, bias });
+  graph.output('dw', dw!);
+  if (db !== undefined) graph.output('db', db);
+  return graph;
+}
+
+describe('implicit-GEMM kernels against the float64 reference', () => {
+  const cases: [string, number[], number[], Partial<ConvAttrs>, boolean][] = [
+    ['3x3 padded', [2, 3, 9, 9], [4, 3, 3, 3], { padding: [1, 1, 1, 1] }, true],
+    ['stride 2, odd sizes', [1, 4, 7, 11], [6, 4, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] }, true],
+    ['1x1', [2, 6, 8, 8], [10, 6, 1, 1], {}, false],
+    ['1x1 stride 2', [2, 6, 9, 8], [5, 6, 1, 1], { stride: [2, 2] }, true],
+    ['5x5 many images', [64, 1, 28, 28], [6, 1, 5, 5], { padding: [2, 2, 2, 2] }, true],
+    ['dilated and strided', [1, 5, 16, 17], [7, 5, 3, 3], { stride: [2, 3], padding: [2, 1, 2, 1], dilation: [2, 2] }, true],
+    ['groups', [2, 12, 8, 8], [8, 3, 3, 3], { padding: [1, 1, 1, 1], groups: 4 }, true],
+    ['depthwise', [2, 8, 11, 9], [8, 1, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1], groups: 8 }, false],
+    ['many rows', [1, 17, 5, 5], [33, 17, 3, 3], { padding: [1, 1, 1, 1] }, true],
+    ['asymmetric padding', [2, 3, 8, 8], [4, 3, 3, 3], { stride: [2, 2], padding: [0, 0, 1, 1] }, true],
+    ['stride beyond the kernel', [1, 2, 10, 10], [3, 2, 2, 2], { stride: [3, 3] }, true],
+    ['64 channels', [5, 64, 4, 4], [64, 64, 3, 3], { padding: [1, 1, 1, 1] }, false],
+  ];
+  for (const [name, x, w, attrs, bias] of cases) {
+    it(`convolution, ${name}: forward, input gradient, weight gradient`, async () => {
+      await expectClose(convGraph(x, w, { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1, ...attrs }, bias));
+    });
+  }
+
+  it('convolution of random shapes @swiftshader', async () => {
+    for (let trial = 0; trial < 4; trial++) {
+      const groups = pick(1, 2);
+      const kernel = [pick(1, 4), pick(1, 4)];
+      const attrs: ConvAttrs = {
+        stride: [pick(1, 3), pick(1, 3)],
+        padding: [pick(0, 2), pick(0, 2), pick(0, 2), pick(0, 2)],
+        dilation: [pick(1, 2), pick(1, 2)],
+        groups,
+      };
+      const channels = groups * pick(1, 9);
+      const x = [pick(1, 3), channels, pick(8, 15), pick(8, 15)];
+      await expectClose(convGraph(x, [groups * pick(1, 11), channels / groups, ...kernel], attrs, trial % 2 === 0));
+    }
+  });
+
+  for (const [n, i, o] of [
+    [1, 1, 1],
+    [3, 7, 5],
+    [64, 784, 400],
+    [65, 100, 10],
+    [17, 129, 33],
+  ] as const) {
+    it(`linear ${n} x ${i} -> ${o}: forward, input gradient, weight gradient`, async () => {
+      const graph = new Graph();
+      const [x, w, b, g] = [graph.input('x', [n, i]), graph.parameter('w', [o, i]), graph.parameter('b', [o]), graph.input('g', [n, o])];
+      graph.output('y', graph.one('linear', [x, w, b], {}));
+      graph.output('dx', graph.one('linearInputGradient', [g, w], {}));
+      const [dw, db] = graph.add('linearWeightGradient', [g, x], { bias: true });
+      graph.output('dw', dw!);
+      graph.output('db', db!);
+      await expectClose(graph);
+    });
+  }
+
+  it('matrix products with every transpose', async () => {
+    for (const transposeA of [false, true]) {
+      for (const transposeB of [false, true]) {
+        const [m, k, n] = [pick(1, 70), pick(1, 70), pick(1, 150)];
+        const graph = new Graph();
+        const a = graph.input('a', transposeA ? [k, m] : [m, k]);
+        const b = graph.input('b', transposeB ? [n, k] : [k, n]);
+        graph.output('product', graph.one('matmul', [a, b], { transposeA, transposeB }));
+        await expectClose(graph);
+      }
+    }
+  });
+});
