@@ -1,0 +1,55 @@
+import type { Reference, ReferenceArray } from './types.js';
+
+/** A matrix inside an array: element (i, j) is at i * rowStep + j * columnStep. */
+interface Matrix {
+  readonly values: ReferenceArray;
+  readonly rowStep: number;
+  readonly columnStep: number;
+}
+
+const matrix = (values: ReferenceArray, columns: number): Matrix => ({ values, rowStep: columns, columnStep: 1 });
+const transposed = (values: ReferenceArray, columns: number): Matrix => ({ values, rowStep: 1, columnStep: columns });
+
+/** C [m, n] = A [m, k] B [k, n] */
+function product(m: number, k: number, n: number, a: Matrix, b: Matrix): Float64Array {
+  const c = new Float64Array(m * n);
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < n; j++) {
+      let sum = 0;
+      for (let l = 0; l < k; l++) sum += a.values[i * a.rowStep + l * a.columnStep]! * b.values[l * b.rowStep + j * b.columnStep]!;
+      c[i * n + j] = sum;
+    }
+  }
+  return c;
+}
+
+export const linear: Reference<'linear'> = (node, [x, w, b]) => {
+  const [batch = 0, ins = 0] = node.inputs[0]!.shape;
+  const outs = node.inputs[1]!.shape[0]!;
+  const y = product(batch, ins, outs, matrix(x!, ins), transposed(w!, ins));
+  return [b === undefined ? y : y.map((value, i) => value + b[i % outs]!)];
+};
+
+export const linearInputGradient: Reference<'linearInputGradient'> = (node, [g, w]) => {
+  const [batch = 0, outs = 0] = node.inputs[0]!.shape;
+  const ins = node.inputs[1]!.shape[1]!;
+  return [product(batch, outs, ins, matrix(g!, outs), matrix(w!, ins))];
+};
+
+export const linearWeightGradient: Reference<'linearWeightGradient'> = (node, [g, x]) => {
+  const [batch = 0, outs = 0] = node.inputs[0]!.shape;
+  const ins = node.inputs[1]!.shape[1]!;
+  const dw = product(outs, batch, ins, transposed(g!, outs), matrix(x!, ins));
+  if (!node.attrs.bias) return [dw];
+  const db = new Float64Array(outs);
+  g!.forEach((value: number, i: number) => (db[i % outs]! += value));
+  return [dw, db];
+};
+
+export const matmul: Reference<'matmul'> = (node, [a, b]) => {
+  const { transposeA, transposeB } = node.attrs;
+  const [m = 0, n = 0] = node.outputs[0]!.shape;
+  const [aColumns, bColumns] = [node.inputs[0]!.shape[1]!, node.inputs[1]!.shape[1]!];
+  const k = transposeA ? node.inputs[0]!.shape[0]! : aColumns;
+  return [product(m, k, n, (transposeA ? transposed : matrix)(a!, aColumns), (transposeB ? transposed : matrix)(b!, bColumns))];
+};

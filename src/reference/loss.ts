@@ -1,0 +1,105 @@
+import type { LossKind } from '../graph/types.js';
+import { stepValue } from './types.js';
+import type { Reference } from './types.js';
+
+/** Index of the first largest entry of `z`, leaving out `except`. */
+function firstLargest(z: Float64Array, except = -1): number {
+  let best = except === 0 ? 1 : 0;
+  for (let i = 0; i < z.length; i++) if (i !== except && z[i]! > z[best]!) best = i;
+  return best;
+}
+
+/** Class indices by falling logit; equal logits keep their order. */
+function ranking(z: Float64Array): number[] {
+  return Array.from(z, (_, i) => i).sort((a, b) => z[b]! - z[a]! || a - b);
+}
+
+function logSumExp(z: Float64Array): number {
+  const largest = z[firstLargest(z)]!;
+  return largest + Math.log(z.reduce((sum, value) => sum + Math.exp(value - largest), 0));
+}
+
+/** Keeps the DLR's denominator away from zero. */
+const dlrGuard = 1e-12;
+
+interface Loss {
+  value(z: Float64Array, y: number): number;
+  gradient(z: Float64Array, y: number): Float64Array;
+}
+
+const losses: Record<LossKind, Loss> = {
+  /** log(sum exp z) - z_y */
+  crossEntropy: {
+    value: (z, y) => logSumExp(z) - z[y]!,
+    gradient(z, y) {
+      const lse = logSumExp(z);
+      const gradient = z.map((value, j) => (j === y ? 0 : Math.exp(value - lse)));
+      // p_y - 1 would cancel to zero once the margin is large.
+      gradient[y] = -gradient.reduce((sum, value) => sum + value, 0);
+      return gradient;
+    },
+  },
+  /** max over j != y of z_j, minus z_y */
+  margin: {
+    value: (z, y) => z[firstLargest(z, y)]! - z[y]!,
+    gradient(z, y) {
+      const gradient = new Float64Array(z.length);
+      gradient[firstLargest(z, y)]! += 1;
+      gradient[y]! -= 1;
+      return gradient;
+    },
+  },
+  /** (max over j != y of z_j, minus z_y) / (z_(1) - z_(3)), ranks held fixed when differentiating */
+  dlr: {
+    value(z, y) {
+      const [first, , third] = ranking(z) as [number, number, number];
+      return (z[firstLargest(z, y)]! - z[y]!) / (z[first]! - z[third]! + dlrGuard);
+    },
+    gradient(z, y) {
+      const [first, , third] = ranking(z) as [number, number, number];
+      const other = firstLargest(z, y);
+      const denominator = z[first]! - z[third]! + dlrGuard;
+      const ratio = (z[other]! - z[y]!) / denominator;
+      const gradient = new Float64Array(z.length);
+      gradient[other]! += 1 / denominator;
+      gradient[y]! -= 1 / denominator;
+      gradient[first]! -= ratio / denominator;
+      gradient[third]! += ratio / denominator;
+      return gradient;
+    },
+  },
+  /** -z_y */
+  logit: {
+    value: (z, y) => -z[y]!,
+    gradient(z, y) {
+      const gradient = new Float64Array(z.length);
+      gradient[y] = -1;
+      return gradient;
+    },
+  },
+};
+
+const rows = (values: ArrayLike<number>, classes: number): Float64Array[] =>
+  Array.from({ length: values.length / classes }, (_, n) => Float64Array.from({ length: classes }, (_value, k) => values[n * classes + k]!));
+
+export const loss: Reference<'loss'> = (node, [logits, labels]) => [
+  Float64Array.from(rows(logits!, node.inputs[0]!.shape[1]!), (z, n) => losses[node.attrs.kind].value(z, labels![n]!)),
+];
+
+export const lossBackward: Reference<'lossBackward'> = (node, [logits, labels]) => {
+  const { kind, scale } = node.attrs;
+  const gradients = rows(logits!, node.inputs[0]!.shape[1]!).map((z, n) => losses[kind].gradient(z, labels![n]!));
+  return [Float64Array.from(gradients.flatMap((row) => Array.from(row, (value) => scale * value)))];
+};
+
+export const correct: Reference<'correct'> = (node, [logits, labels]) => [
+  Uint32Array.from(rows(logits!, node.inputs[0]!.shape[1]!), (z, n) => (firstLargest(z) === labels![n]! ? 1 : 0)),
+];
+
+export const record: Reference<'record'> = (node, [values, hits, log], context) => {
+  const sum = (array: ArrayLike<number>): number => Array.from(array).reduce((total, value) => total + value, 0);
+  const row = stepValue(node.attrs.row, context);
+  log![2 * row] = sum(values!);
+  log![2 * row + 1] = sum(hits!);
+  return [];
+};

@@ -1,0 +1,52 @@
+import { pixelCount } from '../graph/types.js';
+import { stepValue } from './types.js';
+import type { Reference, ReferenceArray } from './types.js';
+
+export const scaleShift: Reference<'scaleShift'> = (node, [x, scale, shift]) => {
+  const shape = node.inputs[0]!.shape;
+  const channel = (i: number): number => Math.floor(i / pixelCount(shape)) % shape[1]!;
+  return [Float64Array.from(x!, (value, i) => value * scale![channel(i)]! + (shift?.[channel(i)] ?? 0))];
+};
+
+export const add: Reference<'add'> = (_node, [a, b]) => [Float64Array.from(a!, (value, i) => value + b![i]!)];
+
+/** The output shares the input's memory already; the array is handed on as it is. */
+export const reshape: Reference<'reshape'> = (_node, [x]) => [x!];
+
+export const map: Reference<'map'> = (node, inputs, context) => {
+  const { fn, targets } = node.attrs;
+  const scalars = node.attrs.scalars.map((scalar) => stepValue(scalar, context));
+  const count = inputs[0]!.length;
+  const sampleSize = count / node.inputs[0]!.shape[0]!;
+  // Which element of an input goes with element i: its own, its sample's, or the only one.
+  const pick = (array: ReferenceArray, i: number): number => array[array.length === count ? i : array.length === 1 ? 0 : Math.floor(i / sampleSize)]!;
+  const results = targets.map((target) => (target === 'new' ? new Float64Array(count) : inputs[target]!));
+  for (let i = 0; i < count; i++) {
+    const values = fn.reference(...inputs.map((array) => pick(array, i)), ...scalars);
+    results.forEach((result, r) => (result[i] = values[r]!));
+  }
+  return results.filter((_, r) => targets[r] === 'new');
+};
+
+export const assign: Reference<'assign'> = (_node, [value, state]) => {
+  state!.set(value!);
+  return [];
+};
+
+export const sampleNorm: Reference<'sampleNorm'> = (node, [x]) => {
+  const samples = node.inputs[0]!.shape[0]!;
+  const size = x!.length / samples;
+  return [
+    Float64Array.from({ length: samples }, (_, n) => {
+      const sample = Array.from(x!.subarray(n * size, (n + 1) * size), Math.abs);
+      switch (node.attrs.norm) {
+        case 'l1':
+          return sample.reduce((sum, value) => sum + value, 0);
+        case 'l2':
+          return Math.sqrt(sample.reduce((sum, value) => sum + value * value, 0));
+        case 'linf':
+          return sample.reduce((largest, value) => Math.max(largest, value), 0);
+      }
+    }),
+  ];
+};

@@ -1,0 +1,37 @@
+import { elementCount } from '../graph/types.js';
+import { normalPair, randomBits, uniform01 } from '../random/philox.js';
+import { stepValue } from './types.js';
+import type { Reference } from './types.js';
+
+export const random: Reference<'random'> = (node, [sampleIds], context) => {
+  const { shape, distribution, stream } = node.attrs;
+  const [seed, step] = [stepValue(node.attrs.seed, context), stepValue(node.attrs.step, context)];
+  const size = elementCount(shape.slice(1));
+  const values = new Float64Array(elementCount(shape));
+  sampleIds!.forEach((sampleId: number, n: number) => {
+    // Normals come in pairs, so an odd sample draws one word more than it keeps.
+    const bits = randomBits(seed, stream, sampleId, step, size + (size % 2));
+    for (let i = 0; i < size; i++) {
+      values[n * size + i] = distribution === 'uniform' ? uniform01(bits[i]!) : normalPair(bits[i - (i % 2)]!, bits[i - (i % 2) + 1]!)[i % 2]!;
+    }
+  });
+  return [values];
+};
+
+export const gatherImages: Reference<'gatherImages'> = (node, [data, indices], context) => {
+  const { count, sampleShape, packed } = node.attrs;
+  const start = stepValue(node.attrs.start, context);
+  const size = elementCount(sampleShape);
+  const byte = (i: number): number => (data![i >>> 2]! >>> (8 * (i & 3))) & 255;
+  return [
+    Float64Array.from({ length: count * size }, (_, i) => {
+      const source = indices![start + Math.floor(i / size)]! * size + (i % size);
+      return packed ? byte(source) / 255 : data![source]!;
+    }),
+  ];
+};
+
+export const gatherLabels: Reference<'gatherLabels'> = (node, [labels, indices], context) => {
+  const start = stepValue(node.attrs.start, context);
+  return [Uint32Array.from({ length: node.attrs.count }, (_, i) => labels![indices![start + i]!]!)];
+};

@@ -1,0 +1,25 @@
+import type { Node, OpName } from '../graph/types.js';
+import * as activation from './activation.js';
+import * as convolution from './convolution.js';
+import * as linear from './linear.js';
+import * as loss from './loss.js';
+import * as pointwise from './pointwise.js';
+import * as pooling from './pooling.js';
+import * as source from './source.js';
+import type { Reference, ReferenceArray, ReferenceContext } from './types.js';
+
+/** The float64 reference of every op; a missing one is a compile error. */
+export const referenceTable: { readonly [K in OpName]: Reference<K> } = {
+  ...activation,
+  ...convolution,
+  ...linear,
+  ...loss,
+  ...pointwise,
+  ...pooling,
+  ...source,
+};
+
+/** Computes one node; see {@link Reference}. */
+export function referenceNode(node: Node, inputs: readonly ReferenceArray[], context: ReferenceContext): ReferenceArray[] {
+  return (referenceTable[node.op] as unknown as Reference<OpName>)(node, inputs, context);
+}

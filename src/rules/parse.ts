@@ -1,0 +1,161 @@
+import { check, LinbpError } from '../errors.js';
+import type { MatchScope } from './activationMatched.js';
+import type { PointwiseRule } from './types.js';
+
+/** Rescales a rule's gradient to the length of the true one: at each activation, or at each residual branch by `lambda`. */
+export type RuleMatch = { readonly kind: 'activation'; readonly scope: MatchScope } | { readonly kind: 'block'; readonly lambda: number };
+
+/** Rules that the notation knows by name. */
+export type RuleName = 'bp' | 'linbp' | 'leaky' | 'softplus' | 'silu' | 'guided' | 'deconvnet' | 'sgm' | 'bpa';
+
+/** A backward rule and where it applies; what it does not apply to keeps bp or what an earlier rule says. */
+export interface RuleSpec {
+  readonly rule: RuleName | PointwiseRule;
+  readonly parameters?: Readonly<Record<string, number>>;
+  /**
+   * First place: a ReLU's name, a stage, a block, or an index: all ReLUs from there on; or `j_k`, stage j and block k
+   * counted from 0: only the ReLUs inside branches from there on; or `all`. `linbp` without a place stands at the
+   * network's preset, other rules at all ReLUs.
+   */
+  readonly from?: string;
+  /** Names of ReLUs, or patterns with `*` and `?`. */
+  readonly only?: readonly string[];
+  /** Whether ReLUs after a residual addition take part. */
+  readonly post?: boolean;
+  /** A preset other than the default one. */
+  readonly preset?: string;
+  readonly match?: RuleMatch;
+}
+
+interface ParameterRange {
+  readonly byDefault: number | undefined;
+  readonly valid: (value: number) => boolean;
+  readonly expected: string;
+}
+
+const positive = (value: number): boolean => value > 0;
+const parameterRanges: Record<RuleName, Readonly<Record<string, ParameterRange>>> = {
+  bp: {},
+  linbp: {},
+  leaky: { a: { byDefault: undefined, valid: (a) => a >= 0 && a <= 1, expected: 'from 0 to 1' } },
+  softplus: { beta: { byDefault: 0.5, valid: positive, expected: 'above 0' } },
+  silu: {},
+  guided: {},
+  deconvnet: {},
+  sgm: { gamma: { byDefault: 0.2, valid: (gamma) => gamma > 0 && gamma <= 1, expected: 'above 0 and at most 1' } },
+  bpa: { tau: { byDefault: 10, valid: positive, expected: 'above 0' } },
+};
+
+/** Names of the rules that {@link parseRules} knows without further ones. */
+export const ruleNames = Object.keys(parameterRanges) as readonly RuleName[];
+
+/**
+ * Reads the command line's notation, such as `linbp:from=layer3` or `linbp:only=fc.1,fc.3+softplus:beta=0.5,from=all`:
+ * `name:option=value,...`, joined by `+`; of two rules for one ReLU the later decides.
+ *
+ * @param userRules further rules that may be named
+ * @throws LinbpError `unknown-rule`, `unknown-option` or `bad-range`
+ */
+export function parseRules(text: string, userRules: readonly PointwiseRule[] = []): RuleSpec[] {
+  return text.split('+').map((part) => parseRule(part.trim(), userRules));
+}
+
+function parseRule(text: string, userRules: readonly PointwiseRule[]): RuleSpec {
+  const colon = text.indexOf(':');
+  const name = colon < 0 ? text : text.slice(0, colon);
+  const user = userRules.find((rule) => rule.name === name);
+  if (user === undefined && !Object.hasOwn(parameterRanges, name)) {
+    const known = [...ruleNames, ...userRules.map((rule) => rule.name)].join(', ');
+    throw new LinbpError('unknown-rule', `there is no rule "${name}"; known are ${known}`, { field: 'rule' });
+  }
+  const rule = user ?? (name as RuleName);
+  const { from, only, post, preset, match, scope, lambda, ...numbers } = splitOptions(colon < 0 ? '' : text.slice(colon + 1), name);
+  const first = (values: readonly string[]): string => values[0]!;
+  const spec: RuleSpec = {
+    rule,
+    parameters: parseParameters(rule, name, numbers),
+    ...(from && { from: first(from) }),
+    ...(only && { only }),
+    ...(post && { post: parseChoice('post', first(post), { true: true, false: false }) }),
+    ...(preset && { preset: first(preset) }),
+  };
+  if (match === undefined) {
+    const stray = scope === undefined ? (lambda === undefined ? undefined : 'lambda') : 'scope';
+    check(stray === undefined, 'unknown-option', `${name}: ${stray} needs match=block or match=activation`, stray);
+    return spec;
+  }
+  return { ...spec, match: parseMatch(name, first(match), scope?.[0], lambda?.[0]) };
+}
+
+/** Option values by name; a piece without `=` is one more value of `only`. */
+function splitOptions(text: string, rule: string): Record<string, string[]> {
+  const options: Record<string, string[]> = {};
+  let last: string | undefined;
+  for (const piece of text === '' ? [] : text.split(',')) {
+    const [, key, value] = /^\s*([A-Za-z]\w*)\s*=\s*(.*?)\s*$/.exec(piece) ?? [];
+    if (key === undefined && last === 'only' && piece.trim() !== '') {
+      options['only']!.push(piece.trim());
+      continue;
+    }
+    check(key !== undefined && value !== '', 'unknown-option', `${rule}: expected option=value, got "${piece}"`, 'rule');
+    check(options[key] === undefined, 'unknown-option', `${rule}: ${key} is given twice`, key);
+    options[key] = [value!];
+    last = key;
+  }
+  return options;
+}
+
+function parseNumber(rule: string, option: string, text: string, range?: ParameterRange): number {
+  const value = Number(text);
+  const expected = range === undefined ? 'a finite number' : `a number ${range.expected}`;
+  check(Number.isFinite(value) && (range?.valid(value) ?? true), 'bad-range', `${rule}: ${option} must be ${expected}, got "${text}"`, option);
+  return value;
+}
+
+function parseParameters(rule: RuleName | PointwiseRule, name: string, given: Readonly<Record<string, string[]>>): Record<string, number> {
+  const ranges: Readonly<Record<string, ParameterRange | undefined>> =
+    typeof rule === 'string' ? parameterRanges[rule] : Object.fromEntries(rule.parameters.map((parameter) => [parameter, undefined]));
+  for (const option of Object.keys(given)) {
+    const known = [...Object.keys(ranges), 'from', 'only', 'post', 'preset', 'match', 'scope', 'lambda'].join(', ');
+    check(Object.hasOwn(ranges, option), 'unknown-option', `${name} has no option "${option}"; known are ${known}`, option);
+  }
+  return Object.fromEntries(
+    Object.entries(ranges).map(([option, range]) => {
+      const text = given[option]?.[0];
+      if (text !== undefined) return [option, parseNumber(name, option, text, range)];
+      check(range?.byDefault !== undefined, 'bad-range', `${name} needs a value, as in ${name}:${option}=0.25`, option);
+      return [option, range.byDefault];
+    }),
+  );
+}
+
+function parseChoice<T>(option: string, text: string, choices: Readonly<Record<string, T>>): T {
+  check(Object.hasOwn(choices, text), 'bad-range', `${option} must be ${Object.keys(choices).join(' or ')}, got "${text}"`, option);
+  return choices[text]!;
+}
+
+function parseMatch(rule: string, text: string, scope: string | undefined, lambda: string | undefined): RuleMatch {
+  const kind = parseChoice('match', text, { activation: 'activation', block: 'block' } as const);
+  if (kind === 'activation') {
+    check(lambda === undefined, 'unknown-option', `${rule}: lambda goes with match=block`, 'lambda');
+    return { kind, scope: parseChoice('scope', scope ?? 'sample', { sample: 'sample', batch: 'batch' } as const) };
+  }
+  check(scope === undefined, 'unknown-option', `${rule}: scope goes with match=activation`, 'scope');
+  const range = { byDefault: 1, valid: (value: number) => value >= 0, expected: 'of at least 0' };
+  return { kind, lambda: parseNumber(rule, 'lambda', lambda ?? '1', range) };
+}
+
+/** Writes rules in the notation that {@link parseRules} reads, defaults included. */
+export function formatRules(specs: readonly RuleSpec[]): string {
+  return specs
+    .map((spec) => {
+      const options = Object.entries(spec.parameters ?? {}).map(([name, value]) => `${name}=${value}`);
+      for (const name of ['from', 'post', 'preset'] as const) if (spec[name] !== undefined) options.push(`${name}=${spec[name]}`);
+      if (spec.match?.kind === 'activation') options.push('match=activation', `scope=${spec.match.scope}`);
+      if (spec.match?.kind === 'block') options.push('match=block', `lambda=${spec.match.lambda}`);
+      if (spec.only !== undefined) options.push(`only=${spec.only.join(',')}`);
+      const name = typeof spec.rule === 'string' ? spec.rule : spec.rule.name;
+      return options.length === 0 ? name : `${name}:${options.join(',')}`;
+    })
+    .join('+');
+}

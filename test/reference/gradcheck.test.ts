@@ -1,0 +1,128 @@
+import { expect } from 'chai';
+import { gradients } from '../../src/autodiff/gradients.js';
+import { Graph } from '../../src/graph/graph.js';
+import { elementCount } from '../../src/graph/types.js';
+import type { LossKind, PoolAttrs, Tensor } from '../../src/graph/types.js';
+import { checkGradient } from '../../src/reference/gradcheck.js';
+import { bp } from '../../src/rules/builtin.js';
+import { everywhere } from '../../src/rules/positions.js';
+
+const random = (low: number, high: number): number => low + Math.floor(Math.random() * (high - low + 1));
+
+/** Numbers from -1 to 1 in random order, none near zero or another one, so that no kink or tie is within a step of them. */
+function spread(count: number): Float64Array {
+  const keys = Array.from({ length: count }, () => Math.random());
+  const order = keys.map((_, i) => i).sort((a, b) => keys[a]! - keys[b]!);
+  return Float64Array.from(order, (rank) => (2 * rank + 1) / count - 1 + 0.01 / count);
+}
+
+/** Differentiates `build`'s output, seen as logits, through a loss, and checks the gradient of each of `shapes` (inputs and parameters alike). */
+function check(
+  shapes: readonly (readonly number[])[],
+  build: (graph: Graph, tensors: Tensor[]) => Tensor,
+  kind: LossKind = 'crossEntropy',
+  fixed: number[] = [],
+): void {
+  const graph = new Graph();
+  const tensors = shapes.map((shape, i) => graph.parameter(`t${i}`, shape));
+  const y = build(graph, tensors);
+  const batch = y.shape[0]!;
+  const logits = graph.one('reshape', [y], { shape: [batch, elementCount(y.shape) / batch] });
+  const labels = graph.input('labels', [batch], 'u32');
+  const loss = graph.one('loss', [logits, labels], { kind });
+  const targets = tensors.filter((_, i) => !fixed.includes(i));
+  const scale = 1 / batch;
+  const found = gradients(graph, { loss, scale, targets, rules: everywhere(bp) });
+  const values = new Map<Tensor, ArrayLike<number>>(tensors.map((tensor) => [tensor, spread(elementCount(tensor.shape))]));
+  values.set(
+    labels,
+    Array.from({ length: batch }, () => random(0, logits.shape[1]! - 1)),
+  );
+  for (const target of targets) {
+    const error = checkGradient({ graph, loss, scale, target, gradient: found.get(target)!, values, step: 1e-6 });
+    expect(error, `${target.name} [${target.shape.join(', ')}]`).to.be.below(1e-5);
+  }
+}
+
+const window = (): PoolAttrs => ({
+  kernel: [random(2, 3), random(2, 3)],
+  stride: [random(1, 2), random(1, 2)],
+  padding: [1, random(0, 1), 0, 1],
+  ceilMode: Math.random() < 0.5,
+});
+const image = (): number[] => [random(1, 2), random(1, 5), random(4, 6), random(4, 6)];
+
+const cases: Record<string, () => void> = {
+  conv2d() {
+    const groups = random(1, 2);
+    const [inChannels, outChannels] = [groups * random(1, 2), groups * random(1, 2)];
+    const x = [2, inChannels, random(5, 7), random(5, 7)];
+    const w = [outChannels, inChannels / groups, random(1, 3), random(1, 3)];
+    check([x, w, [outChannels]], (graph, tensors) =>
+      graph.one('conv2d', tensors, {
+        stride: [random(1, 3), random(1, 2)],
+        padding: [random(0, 2), 1, 0, random(0, 2)],
+        dilation: [random(1, 2), 1],
+        groups,
+      }),
+    );
+  },
+  linear() {
+    const [n, i, o] = [random(1, 4), random(1, 7), random(2, 6)];
+    check([[n, i], [o, i], [o]], (graph, tensors) => graph.one('linear', tensors, {}));
+    check(
+      [
+        [n, i],
+        [o, i],
+      ],
+      (graph, tensors) => graph.one('linear', tensors, {}),
+    );
+  },
+  matmul() {
+    const [m, k, n] = [random(1, 4), random(1, 5), random(2, 5)];
+    for (const transposeA of [false, true]) {
+      for (const transposeB of [false, true]) {
+        const shapes = [transposeA ? [k, m] : [m, k], transposeB ? [n, k] : [k, n]];
+        check(shapes, (graph, tensors) => graph.one('matmul', tensors, { transposeA, transposeB }));
+      }
+    }
+  },
+  relu: () => check([[random(1, 2), random(1, 35), random(1, 3), 2]], (graph, [x]) => graph.one('relu', [x!], { kind: 'relu', mask: false })),
+  relu6: () =>
+    check([[2, random(2, 20)]], (graph, [x]) => {
+      const wide = graph.one('scaleShift', [x!, constant(graph, x!.shape[1]!)], {});
+      return graph.one('relu', [wide], { kind: 'relu6', mask: false });
+    }),
+  maxPool2d: () => check([image()], (graph, [x]) => graph.add('maxPool2d', [x!], window())[0]!),
+  avgPool2d: () => check([image()], (graph, [x]) => graph.one('avgPool2d', [x!], window())),
+  adaptiveAvgPool2d: () => check([image()], (graph, [x]) => graph.one('adaptiveAvgPool2d', [x!], { size: [random(1, 7), random(1, 7)] })),
+  scaleShift: () =>
+    check(
+      [image(), [4], [4]].map((shape, i) => (i === 0 ? [2, 4, 3, 2] : shape)),
+      (graph, tensors) => graph.one('scaleShift', tensors, {}),
+      'crossEntropy',
+      [1, 2],
+    ),
+  'add, of one tensor with itself and another': () =>
+    check(
+      [
+        [3, 4],
+        [3, 4],
+      ],
+      (graph, [a, b]) => graph.one('add', [graph.one('add', [a!, b!], {}), a!], {}),
+    ),
+};
+
+/** The number 9.37, made by the graph itself: relu6's upper kink must be in reach. */
+function constant(graph: Graph, count: number): Tensor {
+  const zero = graph.state('zero', [count]);
+  const fn = { name: 'spread', inputs: ['x'], scalars: [], results: ['x * 0.0 + 9.37'], reference: () => [9.37] };
+  return graph.one('map', [zero], { fn, scalars: [], targets: ['new'] });
+}
+
+describe('reference: gradients against central differences', () => {
+  for (const [name, run] of Object.entries(cases)) it(name, run);
+  for (const kind of ['crossEntropy', 'margin', 'dlr', 'logit'] as const) {
+    it(`${kind} loss`, () => check([[random(1, 4), random(4, 9)]], (_graph, [z]) => z!, kind));
+  }
+});
