@@ -1,6 +1,7 @@
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { Pair, Padding, Tensor } from '../graph/types.js';
+import type { ActivationPosition, PositionKind } from '../rules/positions.js';
 import type { ActivationKind } from '../rules/types.js';
 
 /** What a stored tensor is for; decides its initial value and, in the golden values, its formula. */
@@ -14,19 +15,6 @@ export interface ParameterSpec {
   readonly kind: ParameterKind;
   /** Inputs of one output value; the bias of a layer has the fan-in of its weight. */
   readonly fanIn: number;
-}
-
-/** Where an activation stands in its network; the selection of backward rules speaks in these terms. */
-export interface ActivationPosition {
-  /** Module path, e.g. `fc.1` or `layer4.0.relu1`. */
-  readonly name: string;
-  /** Index among the network's activations, in forward order. */
-  readonly index: number;
-  readonly stage: string | undefined;
-  /** Block within the stage, counted from 0. */
-  readonly block: number | undefined;
-  readonly kind: 'stem' | 'branch' | 'post-addition' | 'classifier' | 'plain';
-  readonly activation: ActivationKind;
 }
 
 /** Hands out the tensor of a state-dict entry; learnable ones and buffers (running statistics) alike. */
@@ -60,7 +48,7 @@ export class NetBuilder {
   readonly training: boolean;
   readonly activations: ActivationPosition[] = [];
   private readonly source: ParameterSource;
-  private place: { stage: string | undefined; block: number | undefined; kind: ActivationPosition['kind'] } = { stage: undefined, block: undefined, kind: 'plain' };
+  private place: { readonly stage?: string; readonly block?: number; readonly kind: PositionKind } = { kind: 'conv' };
 
   constructor(graph: Graph, source: ParameterSource, training: boolean) {
     this.graph = graph;
@@ -69,7 +57,7 @@ export class NetBuilder {
   }
 
   /** Runs `body` with the activations inside it marked as belonging to a stage, a block, or a kind of position. */
-  at<T>(place: Partial<{ stage: string; block: number; kind: ActivationPosition['kind'] }>, body: () => T): T {
+  at<T>(place: { readonly stage?: string; readonly block?: number; readonly kind?: PositionKind }, body: () => T): T {
     const outer = this.place;
     this.place = { ...outer, ...place };
     try {
@@ -101,9 +89,13 @@ export class NetBuilder {
     return this.layer(name, () => this.graph.one('linear', [x, weight, ...bias], {}));
   }
 
-  /** ReLU; `name` is the position's name for rule selection. */
-  relu(name: string, x: Tensor, kind: ActivationKind = 'relu'): Tensor {
-    this.activations.push({ name, index: this.activations.length, ...this.place, activation: kind });
+  /**
+   * ReLU or ReLU6; `name` is the position's name for rule selection, `index` what `from=<number>` compares with
+   * (by default its number among the network's activations).
+   */
+  relu(name: string, x: Tensor, options: { readonly kind?: ActivationKind; readonly index?: number } = {}): Tensor {
+    const kind = options.kind ?? 'relu';
+    this.activations.push({ name, index: options.index ?? this.activations.length, ...this.place, activation: kind });
     return this.layer(name, () => this.graph.one('relu', [x], { kind, mask: false }));
   }
 

@@ -2,7 +2,8 @@ import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { NetBuilder } from './builder.js';
-import type { ActivationPosition, ParameterSpec } from './builder.js';
+import type { ActivationPosition, PositionTable } from '../rules/positions.js';
+import type { ParameterSpec } from './builder.js';
 
 /** A network: its name, input and forward pass. Everything else is derived by building it. */
 export interface ModelDefinition {
@@ -12,7 +13,7 @@ export interface ModelDefinition {
   readonly classes: number;
   /** The forward pass from images [N, C, H, W] to logits [N, classes]. */
   readonly build: (net: NetBuilder, x: Tensor) => Tensor;
-  /** Names of the activations that `linbp` alone linearises, by preset; the first is the default. */
+  /** Names of activations by preset; `default` is what `linbp` alone linearises. */
   readonly presets?: Readonly<Record<string, readonly string[]>>;
   /** Why there is no preset, where the network has none on purpose. */
   readonly presetNote?: string;
@@ -119,4 +120,14 @@ export function addModel(
   const net = new NetBuilder(graph, (spec) => tensors.get(spec.name)!, options.training ?? false);
   const logits = graph.scope({ direction: 'forward' }, () => definition.build(net, images));
   return { logits, parameters: stores.parameters, buffers: stores.buffers, tensors, activations };
+}
+
+/** A model's activations and presets, in the form that rule selection takes. */
+export function positionTable(definition: ModelDefinition): PositionTable {
+  return {
+    model: definition.name,
+    positions: describeModel(definition).activations,
+    presets: definition.presets ?? {},
+    ...(definition.presetNote === undefined ? {} : { presetNote: definition.presetNote }),
+  };
 }

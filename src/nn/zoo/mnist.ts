@@ -12,7 +12,7 @@ export const mlp: ModelDefinition = {
     }
     return net.linear('layer1.6', x, 10);
   },
-  presets: { theory: ['layer1.3', 'layer1.5'] },
+  presets: { default: ['layer1.3', 'layer1.5'] },
 };
 
 /** LeNet-5 of the theory paper's code, which pools before its ReLUs; 61,706 parameters. */
@@ -32,5 +32,5 @@ export const lenet5: ModelDefinition = {
       return net.linear('fc.4', x, 10);
     });
   },
-  presets: { theory: ['fc.1', 'fc.3'] },
+  presets: { default: ['fc.1', 'fc.3'] },
 };
