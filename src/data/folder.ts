@@ -43,7 +43,7 @@ const imageName = /\.(png|jpe?g)$/i;
  */
 export function listImageFolder(path: string, split: Split = 'test'): ImageList {
   const names = list(path);
-  const half = (split === 'train' ? ['train'] : ['test', 'val']).find((name) => names.includes(name) && isFolder(join(path, name)));
+  const half = (split === 'train' ? ['train'] : ['test', 'val']).find((name) => names.includes(name) && isSplit(join(path, name)));
   if (half !== undefined) return listImageFolder(join(path, half), split);
 
   const classFile = join(path, 'imagenet-classes.txt');
@@ -216,6 +216,11 @@ function list(path: string): string[] {
   } catch (cause) {
     throw new LinbpError('missing-data', `cannot read the image folder ${path}: ${(cause as Error).message}`, { field: path, cause });
   }
+}
+
+// A class may be called `train`, too; its folder holds nothing but images.
+function isSplit(path: string): boolean {
+  return isFolder(path) && list(path).some((name) => name === 'labels.json' || isFolder(join(path, name)));
 }
 
 function isFolder(path: string): boolean {

@@ -27,6 +27,7 @@ export class ImagePool {
   readonly #workers: Worker[];
   readonly #waiting = new Map<number, Waiting>();
   #next = 0;
+  #failure: LinbpError | undefined;
 
   /** @param threads number of threads; all cores but one, at most 4, unless given */
   constructor(threads: number = Math.min(Math.max(availableParallelism() - 1, 1), 4)) {
@@ -40,6 +41,7 @@ export class ImagePool {
 
   /** Reads, decodes and fits one file. @throws LinbpError `missing-file`, `bad-file`, `bad-shape`, `missing-package` */
   decode(path: string, fit: FitOptions): Promise<DecodedImage> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const job: ImageJob = { id: this.#next++, path, fit };
     return new Promise((resolve, reject) => {
       this.#waiting.set(job.id, { path, resolve, reject });
@@ -62,6 +64,7 @@ export class ImagePool {
   }
 
   #failAll(error: LinbpError): void {
+    this.#failure ??= error;
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }

@@ -97,6 +97,12 @@ describe('image folders', () => {
     expect([[...names.labels], names.classes, names.classNames![2]]).to.deep.equal([[7, 2], 9, 'class 2']);
   });
 
+  it('does not take a class called train for the training half', () => {
+    put(folder(), 'bus/a.png', png(2, 2));
+    put(folder(), 'train/b.png', png(2, 2));
+    expect(listImageFolder(folder(), 'train').classNames).to.deep.equal(['bus', 'train']);
+  });
+
   it('yields batches in order, decoding ahead, and can be left early', async () => {
     for (let i = 0; i < 7; i++) put(folder(), `x_${i}.png`, png(2, 2, i * 9));
     const counts: number[] = [];
