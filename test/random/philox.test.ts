@@ -39,7 +39,7 @@ describe('Philox4x32-10', () => {
     expect(randomBits(seed, stream, sample, step, 50)).to.deep.equal(long.subarray(0, 50));
     expect([...long.subarray(8, 12)]).to.deep.equal(philox4x32([2, sample, step, 0], [seed, stream]));
     for (const other of [
-      randomBits(seed ^ 1, stream, sample, step, 103),
+      randomBits((seed ^ 1) >>> 0, stream, sample, step, 103),
       randomBits(seed, (stream ^ 1) >>> 0, sample, step, 103),
       randomBits(seed, stream, (sample ^ 1) >>> 0, step, 103),
       randomBits(seed, stream, sample, (step ^ 1) >>> 0, 103),
