@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { LinbpError } from '../../src/errors.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
-import { Graph } from '../../src/graph/graph.js';
+import type { Graph } from '../../src/graph/graph.js';
 import type { Node, Tensor } from '../../src/graph/types.js';
 import { tensorAsFloat32, tensorAsInt32 } from '../../src/io/safetensors.js';
 import type { SafetensorsFile } from '../../src/io/safetensors.js';
