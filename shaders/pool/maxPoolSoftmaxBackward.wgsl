@@ -21,8 +21,11 @@ fn weightIn(plane: u32, oh: i32, ow: i32, value: f32) -> f32 {
   for (var h = rows.x; h < rows.y; h++) {
     for (var w = cols.x; w < cols.y; w++) { largest = max(largest, aux[plane + u32(h * p.inW + w)]); }
   }
-  if (padded > 0.0) { largest = max(largest, 0.0); }
-  var sum = padded * exp(-p.tau * largest);
+  var sum = 0.0;
+  if (padded > 0.0) {
+    largest = max(largest, 0.0);
+    sum = padded * exp(-p.tau * largest);
+  }
   for (var h = rows.x; h < rows.y; h++) {
     for (var w = cols.x; w < cols.y; w++) { sum += exp(p.tau * (aux[plane + u32(h * p.inW + w)] - largest)); }
   }

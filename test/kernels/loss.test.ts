@@ -1,0 +1,120 @@
+import { expect } from 'chai';
+import { Graph } from '../../src/graph/graph.js';
+import type { LossKind, Tensor } from '../../src/graph/types.js';
+import { checkGraph, keep, randomInt, randomValues, randomWords, runGraph } from '../support/dispatch.js';
+
+interface LossGraph {
+  readonly graph: Graph;
+  readonly logits: Tensor;
+  readonly labels: Tensor;
+  readonly loss: Tensor;
+  readonly gradient: Tensor;
+}
+
+function lossGraph(kind: LossKind, batch: number, classes: number, scale = 1): LossGraph {
+  const graph = new Graph();
+  const logits = graph.input('logits', [batch, classes]);
+  const labels = graph.input('labels', [batch], 'u32');
+  const loss = graph.one('loss', [logits, labels], { kind });
+  const gradient = graph.one('lossBackward', [logits, labels], { kind, scale });
+  keep(graph, loss, gradient, graph.one('correct', [logits, labels], {}));
+  return { graph, logits, labels, loss, gradient };
+}
+
+/**
+ * Norms below which errors count absolutely: the float64 reference's own cancellation for cross entropy, and for DLR the
+ * terms 1 / range, which cancel where the label has the third rank of three.
+ */
+const floors: Record<LossKind, number> = { crossEntropy: 1e-8, margin: 1e-30, dlr: 1e-3, logit: 1e-30 };
+
+const kinds: readonly LossKind[] = ['crossEntropy', 'margin', 'dlr', 'logit'];
+
+describe('loss kernels', () => {
+  for (const kind of kinds) {
+    for (const classes of [2, 3, 10, 64, 65, 1000]) {
+      if (kind === 'dlr' && classes < 3) continue;
+      it(`${kind} of ${classes} classes: loss, gradient and correct samples, with ties and large logits`, async () => {
+        for (const batch of [1, 7, 64]) {
+          const { graph, logits, labels } = lossGraph(kind, batch, classes, 0.125);
+          const count = batch * classes;
+          // smooth, tied (3 levels; DLR divides by the range of the ranks, so ties there are made separately), and large logits
+          for (const values of [randomValues(count), ...(kind === 'dlr' ? [] : [randomValues(count, 2, 3)]), randomValues(count, 200)]) {
+            await checkGraph(graph, {
+              data: new Map<Tensor, Float32Array | Uint32Array>([
+                [logits, values],
+                [labels, randomWords(batch, classes)],
+              ]),
+              floor: floors[kind],
+            });
+          }
+        }
+      });
+    }
+
+    it(`${kind} of a sample does not depend on its batch`, async () => {
+      for (const classes of [10, 129]) {
+        const values = randomValues(5 * classes, 4);
+        const targets = randomWords(5, classes);
+        const run = async (first: number, batch: number): Promise<{ losses: number[]; gradients: number[] }> => {
+          const { graph, logits, labels, loss, gradient } = lossGraph(kind, batch, classes);
+          const data = new Map<Tensor, Float32Array | Uint32Array>([
+            [logits, values.subarray(first * classes, (first + batch) * classes)],
+            [labels, targets.subarray(first, first + batch)],
+          ]);
+          const { results } = await runGraph(graph, { data });
+          return { losses: [...results(loss)], gradients: [...results(gradient)] };
+        };
+        const parts = [await run(0, 2), await run(2, 1), await run(3, 2)];
+        const whole = await run(0, 5);
+        expect(parts.flatMap(({ losses }) => losses)).to.deep.equal(whole.losses);
+        expect(parts.flatMap(({ gradients }) => gradients)).to.deep.equal(whole.gradients);
+      }
+    });
+  }
+
+  it('dlr takes the lower class among equals', async () => {
+    const { graph, logits, labels } = lossGraph('dlr', 4, 5);
+    const values = Float32Array.from([3, 3, 1, 0, 0, 1, 3, 3, 2, 1, 0, 2, 5, 2, 2, 4, 4, 1, 1, 1]);
+    for (let y = 0; y < 5; y++) {
+      await checkGraph(graph, {
+        data: new Map<Tensor, Float32Array | Uint32Array>([
+          [logits, values],
+          [labels, new Uint32Array(4).fill(y)],
+        ]),
+      });
+    }
+  });
+
+  it('dlr of equal logits is finite', async () => {
+    const { graph, logits, labels, loss, gradient } = lossGraph('dlr', 1, 10);
+    const data = new Map<Tensor, Float32Array | Uint32Array>([
+      [logits, new Float32Array(10).fill(2)],
+      [labels, new Uint32Array([4])],
+    ]);
+    const { results } = await runGraph(graph, { data });
+    expect([...results(loss), ...results(gradient)].every(Number.isFinite)).to.equal(true);
+  });
+
+  it('cross entropy of confident samples: full relative accuracy, and a gradient that sums to zero', async () => {
+    for (const classes of [10, 500]) {
+      const margins = [1, 10, 17, 30, 60, 80];
+      const { graph, logits, labels, loss, gradient } = lossGraph('crossEntropy', margins.length, classes);
+      const values = randomValues(margins.length * classes, 0.5);
+      const targets = Uint32Array.from(margins, () => randomInt(0, classes - 1));
+      margins.forEach((margin, n) => (values[n * classes + targets[n]!] = margin));
+      const data = new Map<Tensor, Float32Array | Uint32Array>([
+        [logits, values],
+        [labels, targets],
+      ]);
+      const { results } = await runGraph(graph, { data });
+      margins.forEach((margin, n) => {
+        const row = [...results(gradient).subarray(n * classes, (n + 1) * classes)];
+        const weights = [...values.subarray(n * classes, (n + 1) * classes)].map((z, k) => (k === targets[n] ? 0 : Math.exp(z - margin)));
+        const others = weights.reduce((a, b) => a + b, 0);
+        expect(results(loss)[n]! / Math.log1p(others), `loss at margin ${margin}`).to.be.closeTo(1, 1e-5);
+        expect(-row[targets[n]!]! / (others / (1 + others)), `gradient at margin ${margin}`).to.be.closeTo(1, 1e-5);
+        expect(row.reduce((a, b) => a + b, 0) / others, `sum at margin ${margin}`).to.be.closeTo(0, 1e-5);
+      });
+    }
+  });
+});
