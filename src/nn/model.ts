@@ -42,7 +42,8 @@ export function stateDictDifferences(description: ModelDescription, found: Reado
     known.add(spec.name);
     const tensor = found.get(spec.name);
     if (tensor === undefined) lines.push(`missing ${spec.name} [${spec.shape.join(', ')}]`);
-    else if (tensor.shape.join() !== spec.shape.join()) lines.push(`${spec.name}: expected [${spec.shape.join(', ')}], got [${tensor.shape.join(', ')}]`);
+    else if (tensor.shape.join() !== spec.shape.join())
+      lines.push(`${spec.name}: expected [${spec.shape.join(', ')}], got [${tensor.shape.join(', ')}]`);
   }
   for (const name of found.keys()) if (!known.has(name)) lines.push(`unexpected ${name}`);
   return lines;
@@ -58,6 +59,29 @@ function plainKeys<T>(entries: ReadonlyMap<string, T>): Map<string, T> {
     if (!key.endsWith('num_batches_tracked')) plain.set(key, value);
   }
   return plain;
+}
+
+/**
+ * PyTorch's default initial weights of a network, drawn from `seed` (0..2^32-1; 0 by default), by state-dict key.
+ * Throws `bad-range` for another seed.
+ */
+export function initialState(definition: ModelDefinition, seed = 0): StateDict {
+  check(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, 'bad-range', `seed must be an integer in 0..2^32-1, got ${seed}`, 'seed');
+  const { specs } = describeModel(definition).layout;
+  return new Map(specs.map((spec, index) => [spec.name, { shape: spec.shape, data: initialValues(spec, index, seed) }]));
+}
+
+/**
+ * The weights of a network from a safetensors file (F32, F16 or BF16). A `module.` prefix and `num_batches_tracked` are tolerated.
+ * Throws `missing-file`, or one `bad-file` that lists every missing, extra and mis-shaped tensor.
+ */
+export function readStateDict(definition: ModelDefinition, path: string): StateDict {
+  const file = plainKeys(readSafetensors(path).tensors);
+  const differences = stateDictDifferences(describeModel(definition), file);
+  if (differences.length > 0) {
+    throw new LinbpError('bad-file', `${path} does not hold the weights of ${definition.name}: ${differences.join('; ')}`, { field: 'weights' });
+  }
+  return new Map([...file].map(([name, tensor]) => [name, { shape: tensor.shape, data: tensorAsFloat32(tensor) }]));
 }
 
 /**
@@ -88,11 +112,9 @@ export class Model {
 
   /** A model with PyTorch's default initial weights, drawn from `seed`. */
   static create(definition: ModelDefinition, options: { readonly device: Device; readonly seed?: number }): Model {
-    const seed = options.seed ?? 0;
-    check(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, 'bad-range', `seed must be an integer in 0..2^32-1, got ${seed}`, 'seed');
+    const state = initialState(definition, options.seed);
     const model = new Model(definition, options.device);
-    const { specs } = model.description.layout;
-    model.setStateDict(new Map(specs.map((spec, index) => [spec.name, { shape: spec.shape, data: initialValues(spec, index, seed) }])));
+    model.setStateDict(state);
     return model;
   }
 
@@ -101,13 +123,9 @@ export class Model {
    * `bad-file` error that lists every difference; a `module.` prefix and `num_batches_tracked` are tolerated.
    */
   static load(definition: ModelDefinition, path: string, options: { readonly device: Device }): Model {
-    const file = plainKeys(readSafetensors(path).tensors);
-    const differences = stateDictDifferences(describeModel(definition), file);
-    if (differences.length > 0) {
-      throw new LinbpError('bad-file', `${path} does not hold the weights of ${definition.name}: ${differences.join('; ')}`, { field: 'weights' });
-    }
+    const state = readStateDict(definition, path);
     const model = new Model(definition, options.device);
-    model.setStateDict(new Map([...file].map(([name, tensor]) => [name, { shape: tensor.shape, data: tensorAsFloat32(tensor) }])));
+    model.setStateDict(state);
     return model;
   }
 
@@ -143,11 +161,7 @@ export class Model {
   /** Writes the weights as safetensors, which PyTorch loads unchanged. The file appears whole or not at all. */
   async save(path: string, metadata: Readonly<Record<string, string>> = {}): Promise<void> {
     const state = await this.stateDict();
-    writeSafetensors(
-      path,
-      state,
-      { format: 'pt', model: this.definition.name, ...metadata },
-    );
+    writeSafetensors(path, state, { format: 'pt', model: this.definition.name, ...metadata });
   }
 
   /** The buffers to compile a program with, for stores that {@link addStores} added to its graph. */
@@ -165,7 +179,12 @@ export class Model {
   async logits(images: Float32Array, options: { readonly batch?: number } = {}): Promise<Float32Array> {
     this.alive();
     const size = elementCount(this.definition.input);
-    check(images.length > 0 && images.length % size === 0, 'bad-shape', `images must hold a multiple of ${size} values, got ${images.length}`, 'images');
+    check(
+      images.length > 0 && images.length % size === 0,
+      'bad-shape',
+      `images must hold a multiple of ${size} values, got ${images.length}`,
+      'images',
+    );
     const count = images.length / size;
     const batch = Math.min(options.batch ?? 128, count);
     const result = new Float32Array(count * this.definition.classes);
