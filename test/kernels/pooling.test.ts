@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { LinbpError } from '../../src/errors.js';
+import type { LinbpError } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
 import { argmaxShape, elementCount, maskShape } from '../../src/graph/types.js';
 import type { PoolAttrs, Tensor } from '../../src/graph/types.js';
