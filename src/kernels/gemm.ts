@@ -1,5 +1,6 @@
 import { elementCount } from '../graph/types.js';
 import type { ConvAttrs, Node, Tensor } from '../graph/types.js';
+import { lowerConvRows, suitsRows } from './convRows.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
 import { chooseTile, laneRegions } from './tiles.js';
@@ -7,11 +8,11 @@ import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, Lowering, LoweringContext, Parameter } from './types.js';
 
-const words = (values: Readonly<Record<string, number>>, signed: readonly string[] = []): Parameter[] =>
+export const words = (values: Readonly<Record<string, number>>, signed: readonly string[] = []): Parameter[] =>
   Object.entries(values).map(([name, value]) => ({ name, type: signed.includes(name) ? 'i32' : 'u32', value }));
 
 /** One implicit GEMM of shaders/gemm/conv.wgsl, in the terms of its parameters. */
-interface ConvProblem {
+export interface ConvProblem {
   readonly a: Tensor;
   readonly b: Tensor;
   readonly bias: Tensor | undefined;
@@ -35,6 +36,7 @@ interface ConvProblem {
 const signedFields = ['tapOriginH', 'tapOriginW', 'tapStepH', 'tapStepW'];
 
 function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringContext): Dispatch[] {
+  if (suitsRows(problem)) return lowerConvRows(problem, group, context);
   const tail = epilogue(group, context, 4, problem.bias);
   const columnsPerPhase = problem.batch * Math.ceil(problem.columns[0] / problem.phases[0]) * Math.ceil(problem.columns[1] / problem.phases[1]);
   const tile = chooseTile({ rows: problem.rows, columns: columnsPerPhase, maxRows: 16 }, context.device);
@@ -103,8 +105,8 @@ function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringC
   ];
 }
 
-const tileName = (tile: Tile): string => `${tile.rows}x${tile.columns}x${tile.lanes}`;
-const tileConstants = (tile: Tile): Record<string, number> => ({ TM: tile.rows, TN: tile.columns, WX: tile.lanes, SG: tile.share });
+export const tileName = (tile: Tile): string => `${tile.rows}x${tile.columns}x${tile.lanes}`;
+export const tileConstants = (tile: Tile): Record<string, number> => ({ TM: tile.rows, TN: tile.columns, WX: tile.lanes, SG: tile.share });
 
 /** A 1 x 1 convolution without padding or stride is one product over all pixels of an image. */
 const isPointwise = (attrs: ConvAttrs, kernel: readonly [number, number]): boolean =>

@@ -24,15 +24,14 @@ export function shareOf(device: KernelDevice): number {
 
 /**
  * The register tile for a product of `rows` x `columns`. Few shapes, because each is a pipeline: 8 rows when there are no
- * more, else 16; 8 columns an invocation when enough workgroups remain, else 4.
+ * more, else 16; 8 columns an invocation, or 4 when that would leave lanes (on a GPU, workgroups) without work.
  */
 export function chooseTile(problem: TileProblem, device: KernelDevice): Tile {
-  const share = shareOf(device);
   const rows = problem.rows <= 8 ? 8 : Math.min(16, problem.maxRows);
   const lanes = device.software ? 8 : 32;
-  const blocks = (columns: number): number => Math.ceil(problem.columns / (lanes * columns)) * Math.ceil(problem.rows / rows);
-  const columns = blocks(8) >= (device.software ? 4 : 64) ? 8 : 4;
-  return { rows, columns, lanes, share };
+  const workgroups = Math.ceil(problem.columns / (lanes * 8)) * Math.ceil(problem.rows / rows);
+  const wide = device.software ? problem.columns > 4 * lanes : workgroups >= 64;
+  return { rows, columns: wide ? 8 : 4, lanes, share: shareOf(device) };
 }
 
 /** The shader regions that say how lanes share loads. */

@@ -1,0 +1,119 @@
+// Convolution with stride 1 along the rows, forward and input gradient: the same products as gemm/conv, but an invocation
+// owns TN neighbouring outputs of one row, so the TN + TAPS - 1 inputs it loads serve all TAPS taps of that row:
+// a 3-tap row of 8 outputs needs 10 loads where the general kernel needs 24.
+// The sum runs over tap rows, then k, then the taps of the row, in the order of the window: it depends on the layer only.
+//#region enable
+enable subgroups;
+//#endregion
+
+const TM = 16u; // rows (channels) of an invocation
+const TN = 8u; // neighbouring outputs of an invocation
+const WX = 8u; // lanes of a workgroup
+const SG = 8u; // lanes that share their A loads
+const TAPS = 3u; // taps of a kernel row
+
+struct Params {
+  rows: u32, batch: u32, inner: u32, groups: u32,
+  tapsH: u32, colsH: u32, colsW: u32, segments: u32,
+  sourceH: u32, sourceW: u32, stepH: u32, dilationH: u32,
+  originH: i32, originW: i32, aTapW: i32, aTapH: i32,
+  aRow: u32, aInner: u32, aGroup: u32, aBase: u32,
+  bBatch: u32, bInner: u32, bH: u32, bGroup: u32,
+  bBase: u32, cBase: u32, cBatch: u32, cRow: u32,
+//#region params
+//#endregion
+}
+
+@group(1) @binding(0) var<uniform> p: Params;
+@group(1) @binding(1) var<storage, read> a: array<f32>;
+@group(1) @binding(2) var<storage, read> b: array<f32>;
+@group(1) @binding(3) var<storage, read_write> c: array<f32>;
+//#region bindings
+//#endregion
+
+struct Place { channel: u32, image: u32, pixel: u32, index: u32 }
+
+//#region broadcast
+fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return subgroupShuffle(value, source); }
+//#endregion
+
+//#region epilogue
+fn finish(value: f32, at: Place) -> f32 { return value; }
+//#endregion
+
+@compute @workgroup_size(WX)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,
+//#region lane
+  @builtin(subgroup_invocation_id) lane: u32
+//#endregion
+) {
+//#region laneless
+//#endregion
+  let channelGroup = group.z;
+  let strips = p.batch * p.colsH * p.segments;
+  let strip = group.x * WX + local.x;
+  let row0 = group.y * TM;
+  // lanes past the end repeat the last strip and store nothing
+  let mine = min(strip, strips - 1u);
+  let image = mine / (p.colsH * p.segments);
+  let y = (mine / p.segments) % p.colsH;
+  let x0 = (mine % p.segments) * TN;
+
+  var inside: array<bool, TN + TAPS - 1u>;
+  for (var t = 0u; t < TN + TAPS - 1u; t++) {
+    let x = i32(x0 + t) + p.originW;
+    inside[t] = x >= 0 && x < i32(p.sourceW);
+  }
+  let start = i32(p.bBase + channelGroup * p.bGroup + image * p.bBatch) + i32(x0) + p.originW;
+
+  var aRows: array<u32, TM>;
+  for (var g = 0u; g < TM / SG; g++) {
+    aRows[g] = p.aBase + channelGroup * p.aGroup + min(row0 + g * SG + (lane % SG), p.rows - 1u) * p.aRow;
+  }
+
+  var acc: array<array<f32, TN>, TM>;
+  for (var kh = 0u; kh < p.tapsH; kh++) {
+    let sourceY = i32(y * p.stepH + kh * p.dilationH) + p.originH;
+    let rowInside = sourceY >= 0 && sourceY < i32(p.sourceH);
+    var offset = start + select(0, sourceY, rowInside) * i32(p.bH);
+    var aOffset = u32(i32(kh) * p.aTapH);
+    for (var k = 0u; k < p.inner; k++) {
+      var right: array<f32, TN + TAPS - 1u>;
+      for (var t = 0u; t < TN + TAPS - 1u; t++) {
+        let valid = rowInside && inside[t];
+        right[t] = select(0.0, b[select(0u, u32(offset + i32(t)), valid)], valid);
+      }
+      for (var t = 0u; t < TAPS; t++) {
+        for (var g = 0u; g < TM / SG; g++) {
+          let left = a[aRows[g] + u32(i32(aOffset) + i32(t) * p.aTapW)];
+          for (var i = 0u; i < SG; i++) {
+            let value = broadcast(left, lane, i);
+            for (var j = 0u; j < TN; j++) { acc[g * SG + i][j] += value * right[j + t]; }
+          }
+        }
+      }
+      offset += i32(p.bInner);
+      aOffset += p.aInner;
+    }
+  }
+
+  if (strip < strips) {
+    let firstChannel = channelGroup * p.rows + row0;
+    for (var j = 0u; j < TN; j++) {
+      if (x0 + j < p.colsW) {
+        let pixel = y * p.colsW + x0 + j;
+//#region begin column
+//#endregion
+        for (var i = 0u; i < TM; i++) {
+          if (row0 + i < p.rows) {
+            let channel = firstChannel + i;
+            let index = image * p.cBatch + channel * p.cRow + pixel;
+            c[p.cBase + index] = finish(acc[i][j], Place(channel, image, pixel, index));
+          }
+        }
+//#region end column
+//#endregion
+      }
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import { elementCount } from '../graph/types.js';
+import { tileConstants, tileName, words } from './gemm.js';
+import type { ConvProblem } from './gemm.js';
+import { link } from './link.js';
+import { epilogue } from './pointwise.js';
+import { laneRegions, shareOf } from './tiles.js';
+import type { Tile } from './tiles.js';
+import { bindingBase } from './types.js';
+import type { Dispatch, Group, LoweringContext } from './types.js';
+
+/** Whether a problem is a convolution with several taps and stride 1 along its rows, as gemm/convRows wants it. */
+export function suitsRows(problem: ConvProblem): boolean {
+  return (
+    problem.taps[1] >= 2 &&
+    problem.taps[1] <= 7 &&
+    problem.step[1] === 1 &&
+    problem.phases[0] === 1 &&
+    problem.phases[1] === 1 &&
+    Math.abs(problem.tapStep[1]) === 1 &&
+    problem.columns[1] >= 4 &&
+    problem.bStrides.w === 1 &&
+    problem.cStrides.w === 1
+  );
+}
+
+/**
+ * Outputs per invocation: the count from 4 to 8 that spends least on a row, where an output costs its products and an
+ * input its load (worth about one column of products).
+ */
+function outputsPerInvocation(width: number, taps: number): number {
+  let best = { count: 8, cost: Infinity };
+  for (let count = 8; count >= 4; count--) {
+    const cost = Math.ceil(width / count) * (count * taps + (count + taps - 1) + 2);
+    if (cost < best.cost) best = { count, cost };
+  }
+  return best.count;
+}
+
+/** Lowers a convolution to gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
+export function lowerConvRows(problem: ConvProblem, group: Group, context: LoweringContext): Dispatch[] {
+  const tail = epilogue(group, context, 4, problem.bias);
+  const [tapsH, tapsW] = problem.taps;
+  // The input gradient walks the taps backwards: its window begins at the last tap.
+  const mirrored = problem.tapStep[1] < 0;
+  const writesMask = group.followers.some((node) => node.op === 'relu' && node.outputs.length > 1);
+  const tile: Tile = {
+    rows: writesMask && problem.rows > 8 ? 16 : 8,
+    columns: outputsPerInvocation(problem.columns[1], tapsW),
+    lanes: context.device.software ? 8 : 32,
+    share: shareOf(context.device),
+  };
+  const segments = Math.ceil(problem.columns[1] / tile.columns);
+  const { aStrides, bStrides, cStrides } = problem;
+  const aStart = mirrored ? (tapsH - 1) * aStrides.tapH + (tapsW - 1) * aStrides.tapW : 0;
+  const dilationH = Math.abs(problem.tapStep[0]);
+  return [
+    {
+      kernel: 'gemm/convRows',
+      variant: [`${tileName(tile)} taps${tapsW}`, tail.variant].filter((part) => part !== '').join(' '),
+      code: link('gemm/convRows', { constants: { ...tileConstants(tile), TAPS: tapsW }, regions: { ...tail.regions, ...laneRegions(tile, context.device) } }),
+      operands: [
+        { name: 'a', tensor: problem.a, access: 'read' },
+        { name: 'b', tensor: problem.b, access: 'read' },
+        { name: 'c', tensor: tail.output, access: 'write' },
+        ...tail.operands,
+      ],
+      parameters: [
+        ...words(
+          {
+            rows: problem.rows,
+            batch: problem.batch,
+            inner: problem.inner,
+            groups: problem.groups,
+            tapsH,
+            colsH: problem.columns[0],
+            colsW: problem.columns[1],
+            segments,
+            sourceH: problem.source[0],
+            sourceW: problem.source[1],
+            stepH: problem.step[0],
+            dilationH,
+            originH: problem.tapOrigin[0] - (mirrored ? (tapsH - 1) * dilationH : 0),
+            originW: problem.tapOrigin[1] - (mirrored ? tapsW - 1 : 0),
+            aTapW: mirrored ? -aStrides.tapW : aStrides.tapW,
+            aTapH: mirrored ? -aStrides.tapH : aStrides.tapH,
+            aRow: aStrides.row,
+            aInner: aStrides.inner,
+            aGroup: aStrides.group,
+            aBase: bindingBase(problem.a) + aStart,
+            bBatch: bStrides.batch,
+            bInner: bStrides.inner,
+            bH: bStrides.h,
+            bGroup: bStrides.group,
+            bBase: bindingBase(problem.b),
+            cBase: bindingBase(tail.output),
+            cBatch: cStrides.batch,
+            cRow: cStrides.row,
+          },
+          ['originH', 'originW', 'aTapW', 'aTapH'],
+        ),
+        ...tail.parameters,
+      ],
+      workgroups: [Math.ceil((problem.batch * problem.columns[0] * segments) / tile.lanes), Math.ceil(problem.rows / tile.rows), problem.groups],
+      flops: problem.flops + tail.flops,
+      bytes: 4 * (elementCount(problem.a.shape) + elementCount(problem.b.shape) + elementCount(tail.output.shape)) + tail.bytes,
+    },
+  ];
+}
