@@ -111,8 +111,6 @@ function sampleGraph() {
   graph.add('assign', [x, iterate], {});
   graph.one('reshape', [x], { shape: [4, 3600] });
 
-  const missing = Object.keys(loweringTable).filter((op) => !graph.nodes.some((node) => node.op === op));
-  if (missing.length > 0) throw new Error(`check-shaders has no sample of ${missing.join(', ')}`);
   return graph;
 }
 
@@ -138,7 +136,10 @@ for (const kernelDevice of devices) {
   }
 }
 
-let failed = 0;
+const missing = Object.keys(loweringTable).filter((op) => !graph.nodes.some((node) => node.op === op));
+if (missing.length > 0) console.error(`sampleGraph in scripts/check-shaders.mjs has no node of: ${missing.join(', ')}`);
+
+let failed = missing.length;
 for (const [code, name] of texts) {
   device.gpu.pushErrorScope('validation');
   const info = await device.gpu.createShaderModule({ code, label: name }).getCompilationInfo();

@@ -2,7 +2,7 @@ import { check } from '../errors.js';
 import { byteLength } from '../graph/types.js';
 import type { Node, PoolAttrs, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
-import { reads, words, writes } from './grid.js';
+import { operandBytes, reads, words, writes } from './grid.js';
 import { shaderFragment } from './fragment.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
@@ -42,23 +42,29 @@ function poolParameters(problem: PoolProblem, output: Tensor): Parameter[] {
   ];
 }
 
+const windowName = (attrs: PoolAttrs | undefined): string =>
+  attrs === undefined ? 'adaptive' : `${attrs.kernel.join('x')}/${attrs.stride.join('x')}`;
+
+/** Columns of 64 pixels, folded into z where there are many, and blocks of channels. */
+function poolGrid(shape: readonly number[]): [number, number, number] {
+  const [batch, channels, height, breadth] = shape as [number, number, number, number];
+  const blocks = Math.ceil((batch * height * breadth) / width);
+  return [Math.min(blocks, maxWorkgroups), Math.ceil(channels / channelBlock), Math.ceil(blocks / maxWorkgroups)];
+}
+
 function lowerPool(problem: PoolProblem, group: Group, context: LoweringContext): Dispatch[] {
   const { kernel, attrs, source, aux } = problem;
   const tail = epilogue(group, context, aux === undefined ? 3 : 4);
   const regions: Record<string, string> = { ...tail.regions };
   if (attrs === undefined) regions['window'] = shaderFragment('pool/adaptive');
-  const [batch, channels, height, breadth] = tail.output.shape as [number, number, number, number];
-  const blocks = Math.ceil((batch * height * breadth) / width);
   return [
     {
       kernel,
-      variant: [attrs === undefined ? 'adaptive' : `${attrs.kernel.join('x')}/${attrs.stride.join('x')}`, tail.variant]
-        .filter((part) => part !== '')
-        .join(' '),
+      variant: [windowName(attrs), tail.variant].filter((part) => part !== '').join(' '),
       code: link(kernel, { regions }),
       operands: [reads('source', source), writes('c', tail.output), ...(aux === undefined ? [] : [aux]), ...tail.operands],
       parameters: [...poolParameters(problem, tail.output), ...tail.parameters],
-      workgroups: [Math.min(blocks, maxWorkgroups), Math.ceil(channels / channelBlock), Math.ceil(blocks / maxWorkgroups)],
+      workgroups: poolGrid(tail.output.shape),
       flops: problem.flops + tail.flops,
       bytes: byteLength(source) + byteLength(tail.output) + (aux === undefined ? 0 : byteLength(aux.tensor)) + tail.bytes,
     },
@@ -87,13 +93,28 @@ export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, grou
   return lowerPool(problem, group, context);
 };
 
+/** Two dispatches, because a window's maximum and sum serve all its pixels: recomputing them for each costs five times as much. */
 export const lowerMaxPool2dSoftmaxBackward: Lowering<'maxPool2dSoftmaxBackward'> = (node, group, context) => {
   const { attrs, inputs } = node;
   const [g, x] = inputs as [Tensor, Tensor];
-  const flops = opTable.maxPool2dSoftmaxBackward.flops(node);
-  const aux = reads('aux', x);
-  const problem = { kernel: 'pool/maxPoolSoftmaxBackward', shape: x.shape, pooled: g.shape, attrs, source: g, aux, tau: attrs.tau, flops };
-  return lowerPool(problem, group, context);
+  const windows = context.scratch(`${node.outputs[0]!.name}.windows`, [2, ...g.shape]);
+  const flops = opTable.maxPool2dSoftmaxBackward.flops(node) / 2;
+  const problem = { shape: x.shape, pooled: g.shape, attrs, aux: reads('aux', x), tau: attrs.tau, flops };
+  const first: PoolProblem = { ...problem, kernel: 'pool/softmaxWindows', source: g };
+  const operands: Operand[] = [reads('source', g), writes('c', windows), reads('aux', x)];
+  return [
+    {
+      kernel: first.kernel,
+      variant: windowName(attrs),
+      code: link(first.kernel),
+      operands,
+      parameters: poolParameters(first, windows),
+      workgroups: poolGrid(g.shape),
+      flops,
+      bytes: operandBytes(operands),
+    },
+    ...lowerPool({ ...problem, kernel: 'pool/softmaxGather', source: windows }, group, context),
+  ];
 };
 
 export const lowerAvgPool2d: Lowering<'avgPool2d'> = (node, group, context) => {
