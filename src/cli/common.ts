@@ -1,0 +1,204 @@
+import { datasetNames, loadDataset } from '../data/load.js';
+import type { Dataset } from '../data/dataset.js';
+import { batchPixels } from '../data/dataset.js';
+import { LinbpError, check } from '../errors.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import { positionTable } from '../nn/definition.js';
+import { initialState, readStateDict } from '../nn/model.js';
+import type { StateDict } from '../nn/model.js';
+import { modelDefinition, modelNames } from '../nn/zoo/index.js';
+import { formatRules, parseRules, ruleNames } from '../rules/parse.js';
+import type { RuleSpec } from '../rules/parse.js';
+import { resolveRules } from '../rules/positions.js';
+import type { RuleSelection } from '../rules/select.js';
+import { Device } from '../runtime/device.js';
+import { choice, integer, readNumber, text } from './options.js';
+import type { OptionValues } from './options.js';
+import type { Progress } from './progress.js';
+import { didYouMean } from './suggest.js';
+import type { ShownAdapter, VerbContext } from './verb.js';
+
+/** Options about the network. */
+export const modelOptions = {
+  model: text({ help: 'the network; "linbp positions --help" lists the names', placeholder: 'NAME', byDefault: 'lenet5' }),
+  weights: text({ help: 'its weights (safetensors); random ones unless given', placeholder: 'FILE' }),
+  normalise: text({ help: 'subtract means and divide by deviations first, one number a channel', placeholder: 'M,../S,..' }),
+} as const;
+
+/** Options about the images. */
+export const dataOptions = {
+  dataset: text({ help: 'mnist, fashion-mnist, cifar10, cifar10-jpeg, digits or folder:PATH', placeholder: 'NAME', byDefault: 'digits' }),
+  data: text({ help: 'the folder that holds mnist/, cifar10/ and so on [LINBP_DATA]', placeholder: 'DIR' }),
+  limit: integer({ help: 'use the first N images', min: 1 }),
+  resize: integer({ help: 'folder:PATH: length of the short side before the crop', min: 1 }),
+  crop: integer({ help: "folder:PATH: side of the square cut from the centre [the model's input]", min: 1 }),
+} as const;
+
+/** Values of {@link dataOptions}. */
+type DataValues = OptionValues<typeof dataOptions>;
+
+/** Which half of the data. */
+export const splitOption = { split: choice(['train', 'test'], { help: 'which half of the data', byDefault: 'test' }) } as const;
+
+/** Options that every computing verb has. */
+export const machineOptions = {
+  seed: integer({ help: 'seed of everything random', byDefault: 0, min: 0, max: 2 ** 32 - 1 }),
+  device: choice(['auto', 'software', 'reference'], { help: 'best adapter, one on the CPU, or plain float64 loops', byDefault: 'auto' }),
+} as const;
+
+/** The backward rule. */
+export const ruleOption = {
+  rule: text({ help: `backward rules, such as linbp:from=layer3 (${ruleNames.join(', ')})`, placeholder: 'RULE', byDefault: 'bp' }),
+} as const;
+
+/** The name of a network, with a hint where it is mistyped. Throws `unknown-model`. */
+export function namedModel(name: string): ModelDefinition {
+  try {
+    return modelDefinition(name);
+  } catch (error) {
+    throw withHint(error, name, modelNames);
+  }
+}
+
+/** The same error with the nearest known name at the end of its message. */
+function withHint(error: unknown, name: string, known: readonly string[]): unknown {
+  const hint = didYouMean(name, known);
+  if (!(error instanceof LinbpError) || hint === '') return error;
+  return new LinbpError(error.code, `${error.message}${hint}`, { ...(error.field !== undefined && { field: error.field }), cause: error });
+}
+
+/** A network as the options state it, `--normalise` included. Throws `unknown-model`, `bad-argument` or `bad-shape`. */
+export function chosenModel(options: { readonly model: string; readonly normalise: string | undefined }): ModelDefinition {
+  const plain = namedModel(options.model);
+  if (options.normalise === undefined) return plain;
+  const [means, deviations, ...rest] = options.normalise.split('/').map((list) => list.split(',').map(readNumber));
+  const channels = plain.input[0];
+  check(
+    rest.length === 0 && means?.length === channels && deviations?.length === channels,
+    'bad-shape',
+    `--normalise must hold ${channels} mean(s), "/" and ${channels} deviation(s), such as 0.1307/0.3081; got "${options.normalise}"`,
+    'normalise',
+  );
+  check(
+    means.every(Number.isFinite) && deviations.every((deviation) => Number.isFinite(deviation) && deviation > 0),
+    'bad-range',
+    `--normalise must hold finite means and positive deviations, got "${options.normalise}"`,
+    'normalise',
+  );
+  const scale = deviations.map((deviation) => 1 / deviation);
+  const shift = means.map((mean, channel) => -mean / deviations[channel]!);
+  return { ...plain, build: (net, images) => plain.build(net, net.preprocess(images, scale, shift)) };
+}
+
+/** The weights that the options state, or random ones with a note. Throws `missing-file` or `bad-file`. */
+export function chosenWeights(
+  definition: ModelDefinition,
+  options: { readonly weights: string | undefined; readonly seed: number },
+  progress: Progress,
+): StateDict {
+  if (options.weights !== undefined) return readStateDict(definition, options.weights);
+  progress.line(`note: no --weights given; ${definition.name} has random weights (seed ${options.seed})`);
+  return initialState(definition, options.seed);
+}
+
+/** The rules that `--rule` states, checked against the network. */
+export interface ChosenRules {
+  readonly specs: readonly RuleSpec[];
+  readonly selection: RuleSelection;
+  /** The notation with defaults filled in. */
+  readonly written: string;
+}
+
+/** Throws `unknown-rule` with the nearest name, `unknown-layer`, `unknown-option` or `bad-range`. */
+export function chosenRules(notation: string, definition: ModelDefinition): ChosenRules {
+  let specs: RuleSpec[];
+  try {
+    specs = parseRules(notation);
+  } catch (error) {
+    const unknown = notation.split('+').map((part) => part.split(':')[0]!.trim());
+    throw withHint(error, unknown.find((name) => !(ruleNames as readonly string[]).includes(name)) ?? '', ruleNames);
+  }
+  return { specs, selection: resolveRules(specs, positionTable(definition)), written: formatRules(specs) };
+}
+
+/** Loads the images that the options state, and prints the data set's note. Throws as `loadDataset` does, with the nearest name. */
+export async function chosenDataset(
+  options: DataValues,
+  split: 'train' | 'test',
+  definition: ModelDefinition,
+  { signal, progress }: VerbContext,
+): Promise<Dataset> {
+  let dataset: Dataset;
+  try {
+    dataset = await loadDataset({
+      dataset: options.dataset,
+      split,
+      ...(options.data !== undefined && { dataFolder: options.data }),
+      ...(options.limit !== undefined && { limit: options.limit }),
+      ...(options.dataset.startsWith('folder:') && folderFit(options, definition)),
+      signal,
+      onProgress: (done: number, total: number) => progress.update('images', done / total),
+    });
+  } catch (error) {
+    throw withHint(error, options.dataset, datasetNames);
+  } finally {
+    progress.clear();
+  }
+  checkFits(dataset, definition);
+  if (dataset.note !== undefined) progress.line(`note: ${dataset.note}`);
+  return dataset;
+}
+
+/** Cuts a folder's images to the network's input; ImageNet's networks take the usual 224 of 256. */
+function folderFit(options: DataValues, definition: ModelDefinition): { resize: number; crop: number; channels: 1 | 3 } {
+  const [channels, side] = definition.input;
+  const crop = options.crop ?? side;
+  return { crop, resize: options.resize ?? (crop === 224 ? 256 : crop), channels: channels === 1 ? 1 : 3 };
+}
+
+/** Throws `bad-shape` unless the images have the network's input size and its classes cover the labels. */
+export function checkFits(dataset: Dataset, definition: ModelDefinition): void {
+  const shape = [dataset.channels, dataset.height, dataset.width];
+  check(
+    shape.join() === definition.input.join(),
+    'bad-shape',
+    `${definition.name} takes images [${definition.input.join(', ')}], ${dataset.name} has [${shape.join(', ')}]`,
+    'dataset',
+  );
+  check(
+    dataset.classes <= definition.classes,
+    'bad-shape',
+    `${definition.name} has ${definition.classes} classes, ${dataset.name} has ${dataset.classes}`,
+    'dataset',
+  );
+}
+
+/** The CPU reference in the place of an adapter. */
+export const referenceAdapter: ShownAdapter = {
+  vendor: 'linbp',
+  architecture: 'float64',
+  description: 'float64 reference on the CPU',
+  software: true,
+};
+
+/** What `--json` says about a device. */
+export function shownAdapter(device: Device): ShownAdapter {
+  const { vendor, architecture, description, software } = device.adapterInfo;
+  return { vendor, architecture, description, software };
+}
+
+/** Opens the device of `--device auto|software`. Throws `no-adapter`. */
+export async function openDevice(wanted: 'auto' | 'software'): Promise<Device> {
+  return Device.open({ device: wanted });
+}
+
+/** Images `from` to `to` - 1 of a data set as pixels in [0, 1]. */
+export function pixelRange(dataset: Dataset, from: number, to: number): Float32Array {
+  return batchPixels(
+    dataset,
+    Array.from({ length: to - from }, (_, i) => from + i),
+  );
+}
+
+/** A fraction as a percentage with two decimals. */
+export const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;

@@ -1,0 +1,32 @@
+import { chosenDataset, chosenModel, chosenWeights, dataOptions, machineOptions, modelOptions, percent, splitOption } from './common.js';
+import { classifier, score } from './inference.js';
+import { integer } from './options.js';
+import { defineVerb } from './verb.js';
+
+/** `linbp eval`: clean accuracy and loss. */
+export const evalVerb = defineVerb({
+  name: 'eval',
+  summary: 'measures the accuracy of a network on clean images',
+  options: {
+    ...modelOptions,
+    ...dataOptions,
+    ...splitOption,
+    batch: integer({ help: 'images at a time', byDefault: 128, min: 1 }),
+    ...machineOptions,
+  },
+  async run(options, context) {
+    const definition = chosenModel(options);
+    const weights = chosenWeights(definition, options, context.progress);
+    const dataset = await chosenDataset(options, options.split, definition, context);
+    const classify = await classifier(options.device, definition, weights);
+    try {
+      const result = await score(classify, dataset, options.batch, context);
+      context.print(`${definition.name} on ${result.count} images of ${dataset.name} (${dataset.split})`);
+      context.print(`accuracy  ${percent(result.accuracy)} (${result.correct} right)`);
+      context.print(`loss      ${result.loss.toFixed(6)}`);
+      return { adapter: classify.adapter, settings: { note: dataset.note ?? null }, fields: { ...result } };
+    } finally {
+      classify.destroy();
+    }
+  },
+});

@@ -1,0 +1,189 @@
+import { gradients } from '../autodiff/gradients.js';
+import { check } from '../errors.js';
+import { Graph } from '../graph/graph.js';
+import type { Tensor } from '../graph/types.js';
+import { readSafetensors, tensorAsFloat32, tensorAsInt32, writeSafetensors } from '../io/safetensors.js';
+import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/safetensors.js';
+import { addModel, describeModel, isBuffer } from '../nn/definition.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import type { StateDict } from '../nn/model.js';
+import { Program } from '../program/program.js';
+import { ReferenceRun } from '../reference/run.js';
+import type { RuleSelection } from '../rules/select.js';
+import {
+  chosenModel,
+  chosenRules,
+  chosenWeights,
+  machineOptions,
+  modelOptions,
+  openDevice,
+  referenceAdapter,
+  ruleOption,
+  shownAdapter,
+} from './common.js';
+import { modelWith, setReferenceWeights } from './inference.js';
+import { choice, flag, text } from './options.js';
+import { defineVerb } from './verb.js';
+import type { ShownAdapter } from './verb.js';
+
+/** Images and labels of `--inputs`. */
+interface Batch {
+  readonly count: number;
+  /** [count, C, H, W] */
+  readonly images: Float32Array;
+  /** [count] */
+  readonly labels: Uint32Array;
+}
+
+function tensorOf(file: SafetensorsFile, name: string): SafetensorsTensor {
+  const tensor = file.tensors.get(name);
+  const found = [...file.tensors.keys()].slice(0, 8).join(', ') || 'nothing';
+  check(tensor !== undefined, 'bad-file', `${file.source}: there is no tensor "${name}"; the file holds ${found}`, name);
+  return tensor;
+}
+
+/** Reads and checks `--inputs`. Throws `bad-file`, `bad-dtype`, `bad-shape` or `bad-range` naming the tensor. */
+function readBatch(path: string, definition: ModelDefinition): Batch {
+  const file = readSafetensors(path);
+  const input = tensorOf(file, 'input');
+  check(input.dtype === 'F32', 'bad-dtype', `${path}: input must be F32, got ${input.dtype}`, 'input');
+  const [count = 0, ...image] = input.shape;
+  check(
+    count > 0 && image.join() === definition.input.join(),
+    'bad-shape',
+    `${path}: input must be [N, ${definition.input.join(', ')}] with N of at least 1, got [${input.shape.join(', ')}]`,
+    'input',
+  );
+  const labelTensor = tensorOf(file, 'labels');
+  check(labelTensor.shape.join() === `${count}`, 'bad-shape', `${path}: labels must be [${count}], got [${labelTensor.shape.join(', ')}]`, 'labels');
+  const labels = tensorAsInt32(labelTensor);
+  const bad = labels.findIndex((label) => label < 0 || label >= definition.classes);
+  check(bad < 0, 'bad-range', `${path}: label ${bad} is ${labels[bad]}, expected 0 to ${definition.classes - 1}`, 'labels');
+  const images = tensorAsFloat32(input);
+  const strange = images.findIndex((pixel) => !Number.isFinite(pixel));
+  check(strange < 0, 'bad-range', `${path}: input holds ${images[strange]} at ${strange}`, 'input');
+  return { count, images, labels: Uint32Array.from(labels) };
+}
+
+interface GradientSettings {
+  readonly definition: ModelDefinition;
+  readonly rules: RuleSelection;
+  readonly training: boolean;
+  /** Factor of the summed loss. */
+  readonly scale: number;
+  /** State-dict keys whose gradients are wanted. */
+  readonly keys: readonly string[];
+}
+
+/** The graph of one forward and backward pass; the tensors to read by the name they are written under. */
+function gradientGraph(settings: GradientSettings, count: number) {
+  const { definition, training, keys } = settings;
+  const graph = new Graph();
+  const images = graph.input('input', [count, ...definition.input]);
+  const labels = graph.input('labels', [count], 'u32');
+  const network = addModel(graph, definition, images, { training });
+  const losses = graph.scope({ layer: 'loss' }, () => graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }));
+  const targets = [images, ...keys.map((key) => network.tensors.get(key)!)];
+  const found = gradients(graph, { loss: losses, scale: settings.scale, targets, rules: settings.rules });
+  const results = new Map<string, Tensor>([
+    ['logits', network.logits],
+    ['losses', losses],
+    ['grad.input', found.get(images)!],
+  ]);
+  for (const key of keys) results.set(`grad.${key}`, found.get(network.tensors.get(key)!)!);
+  for (const [name, tensor] of results) graph.output(name, tensor);
+  if (training) {
+    for (const spec of describeModel(definition).layout.specs) if (isBuffer(spec)) results.set(`after.${spec.name}`, network.tensors.get(spec.name)!);
+  }
+  return { graph, images, labels, network, results };
+}
+
+type Values = Map<string, { shape: readonly number[]; data: Float32Array }>;
+
+async function onDevice(
+  wanted: 'auto' | 'software',
+  settings: GradientSettings,
+  weights: StateDict,
+  batch: Batch,
+): Promise<{ adapter: ShownAdapter; values: Values }> {
+  const device = await openDevice(wanted);
+  try {
+    const built = gradientGraph(settings, batch.count);
+    const model = modelWith(device, settings.definition, weights);
+    const program = await Program.compile(built.graph, { device, bindings: model.bindings(built.network) });
+    program.write(built.images, batch.images);
+    program.write(built.labels, batch.labels);
+    await program.run([{ segment: 'main' }]);
+    const values: Values = new Map();
+    for (const [name, tensor] of built.results) values.set(name, { shape: tensor.shape, data: await program.read(tensor) });
+    return { adapter: shownAdapter(device), values };
+  } finally {
+    device.destroy();
+  }
+}
+
+function onReference(settings: GradientSettings, weights: StateDict, batch: Batch): { adapter: ShownAdapter; values: Values } {
+  const built = gradientGraph(settings, batch.count);
+  const run = new ReferenceRun(built.graph);
+  setReferenceWeights(run, built.network, weights);
+  run.set(built.images, batch.images);
+  run.set(built.labels, batch.labels);
+  run.run();
+  const values: Values = new Map();
+  for (const [name, tensor] of built.results) values.set(name, { shape: tensor.shape, data: Float32Array.from(run.get(tensor)) });
+  return { adapter: referenceAdapter, values };
+}
+
+/** `linbp grad`: logits, losses and gradients of one batch as safetensors. */
+export const gradVerb = defineVerb({
+  name: 'grad',
+  summary: 'writes logits, losses and gradients of a batch under any rule',
+  options: {
+    ...modelOptions,
+    ...ruleOption,
+    inputs: text({ help: 'safetensors with input [N, C, H, W] F32 and labels [N] I32', placeholder: 'FILE' }),
+    loss: choice(['mean', 'sum'], { help: 'how the losses of the batch are reduced', byDefault: 'mean' }),
+    mode: choice(['eval', 'train'], { help: 'train takes batch statistics and writes after.<bn>.*; dropout is off in both', byDefault: 'eval' }),
+    inputOnly: flag('no gradients of parameters'),
+    out: text({ help: 'the file to write', placeholder: 'FILE', byDefault: 'gradients.safetensors' }),
+    ...machineOptions,
+  },
+  notes: ['', 'Writes logits, loss [1], losses [N], grad.input and grad.<key> for every parameter, all F32.'],
+  async run(options, context) {
+    const { inputs, out } = options;
+    check(inputs !== undefined, 'bad-argument', '--inputs FILE is needed: safetensors with input [N, C, H, W] and labels [N]', 'inputs');
+    const definition = chosenModel(options);
+    const rules = chosenRules(options.rule, definition);
+    const batch = readBatch(inputs, definition);
+    const weights = chosenWeights(definition, options, context.progress);
+    // Rescaling a whole branch per sample defines the gradient of the input only.
+    const inputRule = rules.specs.some((spec) => spec.match?.kind === 'block');
+    if (inputRule && !options.inputOnly)
+      context.progress.line(`note: ${rules.written} defines no gradients of parameters; only grad.input is written`);
+    const learnable = describeModel(definition).layout.specs.filter((spec) => !isBuffer(spec));
+    const settings: GradientSettings = {
+      definition,
+      rules: rules.selection,
+      training: options.mode === 'train',
+      scale: options.loss === 'mean' ? 1 / batch.count : 1,
+      keys: inputRule || options.inputOnly ? [] : learnable.map((spec) => spec.name),
+    };
+    const { device } = options;
+    const { adapter, values } = device === 'reference' ? onReference(settings, weights, batch) : await onDevice(device, settings, weights, batch);
+    const losses = values.get('losses')!.data;
+    const loss = settings.scale * losses.reduce((sum, each) => sum + each, 0);
+    const tensors = new Map<string, TensorToWrite>();
+    for (const [name, value] of values) {
+      tensors.set(name, value);
+      if (name === 'logits') tensors.set('loss', { shape: [1], data: Float32Array.of(loss) });
+    }
+    writeSafetensors(out, tensors, { model: definition.name, rule: rules.written, mode: options.mode, loss: options.loss });
+    context.print(`${definition.name}: ${batch.count} samples, ${options.loss} loss ${loss.toPrecision(7)}, rule ${rules.written}`);
+    context.print(`wrote ${tensors.size} tensors to ${out}`);
+    return {
+      adapter,
+      settings: { rule: rules.written },
+      fields: { count: batch.count, loss, parameterGradients: settings.keys.length, tensors: [...tensors.keys()], out },
+    };
+  },
+});

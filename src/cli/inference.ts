@@ -1,0 +1,112 @@
+import type { Dataset } from '../data/dataset.js';
+import { LinbpError } from '../errors.js';
+import { Graph } from '../graph/graph.js';
+import { addModel } from '../nn/definition.js';
+import type { ModelDefinition, ModelInGraph } from '../nn/definition.js';
+import { Model } from '../nn/model.js';
+import type { StateDict } from '../nn/model.js';
+import { ReferenceRun } from '../reference/run.js';
+import type { Device } from '../runtime/device.js';
+import { pixelRange, referenceAdapter, shownAdapter, openDevice } from './common.js';
+import type { ShownAdapter, VerbContext } from './verb.js';
+
+/** Accuracy and loss of a network on a data set. */
+export interface Score {
+  readonly count: number;
+  readonly correct: number;
+  /** A fraction. */
+  readonly accuracy: number;
+  /** Mean cross entropy per image. */
+  readonly loss: number;
+}
+
+/** Something that turns images [N, C, H, W] in [0, 1] into logits [N, classes]. */
+export interface Classifier {
+  readonly adapter: ShownAdapter;
+  logits(images: Float32Array): Promise<ArrayLike<number>>;
+  destroy(): void;
+}
+
+/** Copies the weights of a state dict into a graph that runs on the CPU. */
+export function setReferenceWeights(run: ReferenceRun, network: ModelInGraph, weights: StateDict): void {
+  for (const [name, tensor] of network.tensors) run.set(tensor, weights.get(name)!.data);
+}
+
+function referenceClassifier(definition: ModelDefinition, weights: StateDict): Classifier {
+  const size = definition.input.reduce((product, extent) => product * extent, 1);
+  const runs = new Map<number, { run: ReferenceRun; logits: (images: Float32Array) => ArrayLike<number> }>();
+  return {
+    adapter: referenceAdapter,
+    logits(images) {
+      const batch = images.length / size;
+      let entry = runs.get(batch);
+      if (entry === undefined) {
+        const graph = new Graph();
+        const input = graph.input('images', [batch, ...definition.input]);
+        const network = addModel(graph, definition, input);
+        const run = new ReferenceRun(graph);
+        setReferenceWeights(run, network, weights);
+        entry = {
+          run,
+          logits(pixels) {
+            run.set(input, pixels);
+            run.run();
+            return run.get(network.logits).slice();
+          },
+        };
+        runs.set(batch, entry);
+      }
+      return Promise.resolve(entry.logits(images));
+    },
+    destroy: () => runs.clear(),
+  };
+}
+
+/** A network's forward pass where the option `--device` says. Throws `no-adapter`. */
+export async function classifier(wanted: 'auto' | 'software' | 'reference', definition: ModelDefinition, weights: StateDict): Promise<Classifier> {
+  if (wanted === 'reference') return referenceClassifier(definition, weights);
+  const device = await openDevice(wanted);
+  const model = modelWith(device, definition, weights);
+  return {
+    adapter: shownAdapter(device),
+    logits: (images) => model.logits(images),
+    destroy() {
+      model.destroy();
+      device.destroy();
+    },
+  };
+}
+
+/** A model on a device with these weights. */
+export function modelWith(device: Device, definition: ModelDefinition, weights: StateDict): Model {
+  const model = Model.create(definition, { device });
+  model.setStateDict(weights);
+  return model;
+}
+
+/**
+ * Counts right answers (the first largest logit) and sums the cross entropy, in float64 from the logits.
+ * Throws `aborted` between batches.
+ */
+export async function score(classify: Classifier, dataset: Dataset, batch: number, { signal, progress }: VerbContext): Promise<Score> {
+  let correct = 0;
+  let loss = 0;
+  const started = performance.now();
+  for (let from = 0; from < dataset.count; from += batch) {
+    if (signal.aborted) throw new LinbpError('aborted', 'the evaluation was interrupted');
+    const to = Math.min(dataset.count, from + batch);
+    const logits = await classify.logits(pixelRange(dataset, from, to));
+    const classes = logits.length / (to - from);
+    for (let i = from; i < to; i++) {
+      const row = Array.from({ length: classes }, (_, k) => logits[(i - from) * classes + k]!);
+      const highest = Math.max(...row);
+      const label = dataset.labels[i]!;
+      if (row.indexOf(highest) === label) correct += 1;
+      loss += highest + Math.log(row.reduce((sum, value) => sum + Math.exp(value - highest), 0)) - row[label]!;
+    }
+    const rate = to / ((performance.now() - started) / 1000);
+    progress.update('eval', to / dataset.count, `accuracy ${((100 * correct) / to).toFixed(2)} %  ${rate.toFixed(0)} images/s`);
+  }
+  progress.clear();
+  return { count: dataset.count, correct, accuracy: correct / dataset.count, loss: loss / dataset.count };
+}

@@ -1,0 +1,180 @@
+import { parseArgs } from 'node:util';
+import { check, LinbpError } from '../errors.js';
+import { didYouMean } from './suggest.js';
+
+/** One option of a verb. */
+export interface Option<T> {
+  /** One line for `--help`. */
+  readonly help: string;
+  /** How the value is called in `--help`; flags have none. */
+  readonly placeholder: string | undefined;
+  /** The value where the option is not given. */
+  readonly byDefault: T;
+  /** How the default is shown in `--help`, where it is worth showing. */
+  readonly shownDefault: string | undefined;
+  /** Reads the text after the option's name; `true` and `false` for flags. Throws a LinbpError naming `name`. */
+  readonly parse: (text: string, name: string) => T;
+}
+
+/** Options by name in camel case; on the command line `weightDecay` is `--weight-decay`. */
+export type OptionTable = Readonly<Record<string, Option<unknown>>>;
+
+/** The values of an option table after parsing. */
+export type OptionValues<O extends OptionTable> = { readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never };
+
+interface Text {
+  readonly help: string;
+  readonly placeholder?: string;
+}
+
+interface Range {
+  readonly min?: number;
+  readonly max?: number;
+  /** Excludes `min` itself. */
+  readonly above?: boolean;
+}
+
+/** The name of an option as it is typed, without the dashes. */
+export const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** An option that takes any text; undefined where it is not given. */
+export function text(options: Text): Option<string | undefined>;
+export function text(options: Text & { readonly byDefault: string }): Option<string>;
+export function text(options: Text & { readonly byDefault?: string }): Option<string | undefined> {
+  return {
+    help: options.help,
+    placeholder: options.placeholder ?? 'TEXT',
+    byDefault: options.byDefault,
+    shownDefault: options.byDefault,
+    parse(value, name) {
+      check(value !== '', 'bad-argument', `--${name} needs a value`, name);
+      return value;
+    },
+  };
+}
+
+/** An option that is either there or not; `--no-NAME` and `--NAME=false` take it back. */
+export function flag(help: string): Option<boolean>;
+export function flag(help: string, byDefault: undefined): Option<boolean | undefined>;
+export function flag(help: string, byDefault: boolean | undefined = false): Option<boolean | undefined> {
+  return {
+    help,
+    placeholder: undefined,
+    byDefault,
+    shownDefault: byDefault === true ? 'on' : undefined,
+    parse(value, name) {
+      check(value === 'true' || value === 'false', 'bad-argument', `--${name} takes no value but true and false, got "${value}"`, name);
+      return value === 'true';
+    },
+  };
+}
+
+/** The value of `0.03`, `1e-3` or `8/255`, or NaN. */
+export function readNumber(value: string): number {
+  const parts = value.split('/');
+  if (parts.length > 2 || parts.some((part) => !/^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(part))) return NaN;
+  return parts.map(Number).reduce((numerator, denominator) => numerator / denominator);
+}
+
+function rangeText({ min, max, above }: Range): string {
+  if (min !== undefined && max !== undefined) return `from ${min} to ${max}`;
+  if (min !== undefined) return above === true ? `above ${min}` : `of at least ${min}`;
+  return max === undefined ? '' : `of at most ${max}`;
+}
+
+function parseNumber(value: string, name: string, kind: string, range: Range, valid: (number: number) => boolean): number {
+  const parsed = readNumber(value);
+  const { min = -Infinity, max = Infinity, above = false } = range;
+  const inside = Number.isFinite(parsed) && valid(parsed) && (above ? parsed > min : parsed >= min) && parsed <= max;
+  check(inside, 'bad-range', `--${name} must be ${[kind, rangeText(range)].filter(Boolean).join(' ')}, got "${value}"`, name);
+  return parsed;
+}
+
+/** A number, also written as a fraction such as 8/255. */
+export function number(options: Text & Range & { readonly byDefault: number; readonly shownDefault?: string }): Option<number>;
+export function number(options: Text & Range & { readonly shownDefault?: string }): Option<number | undefined>;
+export function number(options: Text & Range & { readonly byDefault?: number; readonly shownDefault?: string }): Option<number | undefined> {
+  return {
+    help: options.help,
+    placeholder: options.placeholder ?? 'X',
+    byDefault: options.byDefault,
+    shownDefault: options.shownDefault ?? options.byDefault?.toString(),
+    parse: (value, name) => parseNumber(value, name, 'a number', options, () => true),
+  };
+}
+
+/** A whole number. */
+export function integer(options: Text & Range & { readonly byDefault: number }): Option<number>;
+export function integer(options: Text & Range): Option<number | undefined>;
+export function integer(options: Text & Range & { readonly byDefault?: number }): Option<number | undefined> {
+  return {
+    help: options.help,
+    placeholder: options.placeholder ?? 'N',
+    byDefault: options.byDefault,
+    shownDefault: options.byDefault?.toString(),
+    parse: (value, name) => parseNumber(value, name, 'a whole number', options, Number.isSafeInteger),
+  };
+}
+
+/** One of several words. */
+export function choice<const T extends string>(choices: readonly T[], options: Text & { readonly byDefault: T }): Option<T> {
+  return {
+    help: options.help,
+    placeholder: choices.join('|'),
+    byDefault: options.byDefault,
+    shownDefault: options.byDefault,
+    parse(value, name) {
+      const found = choices.find((each) => each === value);
+      if (found !== undefined) return found;
+      const message = `--${name} must be ${choices.join(', ')}; got "${value}"${didYouMean(value, choices)}`;
+      throw new LinbpError('unknown-option', message, { field: name });
+    },
+  };
+}
+
+/**
+ * Reads the arguments after the verb.
+ *
+ * @throws LinbpError `unknown-option` with the nearest known one; `bad-argument` for a missing value, an option given twice or a stray word;
+ *   `bad-range` for values outside their range
+ */
+export function parseOptions<O extends OptionTable>(args: readonly string[], table: O): OptionValues<O> {
+  const byKebab = new Map(Object.entries(table).map(([name, option]) => [kebab(name), { name, option }]));
+  const declared = [...byKebab].map(([name, { option }]) => [name, { type: option.placeholder === undefined ? 'boolean' : 'string' }] as const);
+  const { tokens } = parseArgs({ args: [...args], options: Object.fromEntries(declared), strict: false, tokens: true, allowPositionals: true });
+  const given = new Map<string, unknown>();
+  for (const token of tokens) {
+    if (token.kind === 'option-terminator') continue;
+    if (token.kind === 'positional') {
+      throw new LinbpError('bad-argument', `unexpected argument "${token.value}"; options begin with --`, { field: token.value });
+    }
+    const negated = token.name.startsWith('no-') && !byKebab.has(token.name) ? token.name.slice(3) : undefined;
+    const typed = negated !== undefined && byKebab.get(negated)?.option.placeholder === undefined ? negated : token.name;
+    const found = byKebab.get(typed);
+    if (found === undefined) {
+      const hint = didYouMean(token.name, [...byKebab.keys()]).replace('mean ', 'mean --');
+      throw new LinbpError('unknown-option', `there is no option ${token.rawName}${hint}`, { field: token.name });
+    }
+    const { name, option } = found;
+    check(!given.has(name), 'bad-argument', `--${typed} is given twice`, typed);
+    let value = token.value;
+    if (option.placeholder === undefined) value = typed === token.name ? (value ?? 'true') : 'false';
+    // An option's name is never another option's value, unless it is written with an equals sign.
+    const present = value !== undefined && (token.inlineValue === true || !value.startsWith('--'));
+    check(present, 'bad-argument', `--${typed} needs a value (${option.placeholder})`, typed);
+    given.set(name, option.parse(value!, typed));
+  }
+  const values = Object.entries(table).map(([name, option]) => [name, given.has(name) ? given.get(name) : option.byDefault]);
+  return Object.fromEntries(values) as OptionValues<O>;
+}
+
+/** The lines of `--help` about a table of options. */
+export function describeOptions(table: OptionTable): string[] {
+  const rows = Object.entries(table).map(([name, option]) => {
+    const left = `  --${kebab(name)}${option.placeholder === undefined ? '' : ` ${option.placeholder}`}`;
+    const byDefault = option.shownDefault === undefined ? '' : ` [${option.shownDefault}]`;
+    return [left, `${option.help}${byDefault}`] as const;
+  });
+  const width = Math.min(34, Math.max(...rows.map(([left]) => left.length)));
+  return rows.flatMap(([left, right]) => (left.length > width ? [left, `${' '.repeat(width)}  ${right}`] : [`${left.padEnd(width)}  ${right}`]));
+}

@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { LinbpError } from '../errors.js';
+import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { describeOptions, parseOptions, text } from './options.js';
+import type { OptionTable } from './options.js';
+import { Progress } from './progress.js';
+import { didYouMean } from './suggest.js';
+import type { Verb } from './verb.js';
+import { loadVerb, verbNames } from './verbs.js';
+
+const jsonOption = { json: text({ help: 'also write the result there, for programs', placeholder: 'FILE' }) } as const;
+
+/** Exit code after Ctrl-C, as shells expect it. */
+const interruptedCode = 130;
+
+/** Version of this package. */
+export function packageVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string };
+  return version;
+}
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+
+async function helpOfAll(): Promise<void> {
+  print('linbp <verb> [options]: trains ReLU networks and attacks them on the GPU, with a switchable backward rule');
+  print('');
+  for (const name of verbNames) print(`  ${name.padEnd(10)} ${(await loadVerb(name)).summary}`);
+  print('');
+  print('"linbp <verb> --help" lists the options of a verb.');
+}
+
+function helpOf(verb: Verb): void {
+  print(`linbp ${verb.name}: ${verb.summary}`);
+  print('');
+  for (const line of describeOptions({ ...verb.options, ...jsonOption })) print(line);
+  for (const line of verb.notes ?? []) print(line);
+}
+
+/** Options as `settings` shows them: what was not given and has no default is null. */
+function shownSettings(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(values)
+      .filter(([name]) => name !== 'json')
+      .map(([name, value]) => [name, value ?? null]),
+  );
+}
+
+async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal, progress: Progress): Promise<number> {
+  const started = performance.now();
+  const values = parseOptions(args, { ...(verb.options as OptionTable), ...jsonOption });
+  // Where the result cannot be written, this is the time to say so and not after an hour.
+  if (values.json !== undefined) ensureWritableFolder(dirname(values.json));
+  const result = await verb.run(values, { signal, progress, print });
+  progress.clear();
+  if (typeof result === 'number') return result;
+  if (values.json !== undefined) {
+    const document = {
+      command: verb.name,
+      version: packageVersion(),
+      adapter: result.adapter,
+      settings: { ...shownSettings(values), ...result.settings, node: process.version, platform: process.platform, arch: process.arch },
+      seconds: (performance.now() - started) / 1000,
+      ...(result.interrupted === true && { interrupted: true }),
+      ...result.fields,
+    };
+    writeFileAtomic(values.json, `${JSON.stringify(document, null, 2)}\n`);
+  }
+  if (result.interrupted !== true) return 0;
+  process.stderr.write('interrupted; what was done until then is kept\n');
+  return interruptedCode;
+}
+
+/** The one line that is printed about an error. */
+function describeError(error: unknown): string {
+  if (error instanceof LinbpError) return error.message.replace(/\s*\n\s*/g, ' ');
+  const message = error instanceof Error ? error.message : String(error);
+  return `${message.split('\n')[0] ?? ''} (this is a fault of linbp; LINBP_DEBUG=1 shows where)`;
+}
+
+/**
+ * Runs the command line and returns the exit code: 0, 1 after an error, which is one line on stderr, or 130 after Ctrl-C.
+ * The environment's `LINBP_DEBUG=1` adds the stack.
+ *
+ * @param args what follows `linbp`
+ */
+export async function runCommandLine(args: readonly string[], signal: AbortSignal): Promise<number> {
+  const progress = new Progress();
+  try {
+    const [name, ...rest] = args;
+    if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+      await helpOfAll();
+      return 0;
+    }
+    if (name === '--version' || name === '-v') {
+      print(packageVersion());
+      return 0;
+    }
+    if (!verbNames.includes(name)) {
+      const hint = didYouMean(name, verbNames);
+      throw new LinbpError('unknown-option', `there is no verb "${name}"${hint}; there are ${verbNames.join(', ')}`, { field: name });
+    }
+    const verb = await loadVerb(name);
+    if (rest.includes('--help') || rest.includes('-h')) {
+      helpOf(verb);
+      return 0;
+    }
+    return await runVerb(verb, rest, signal, progress);
+  } catch (error) {
+    progress.clear();
+    const interrupted = error instanceof LinbpError && error.code === 'aborted';
+    process.stderr.write(`error: ${interrupted ? 'interrupted' : describeError(error)}\n`);
+    if (process.env['LINBP_DEBUG'] === '1') process.stderr.write(`${error instanceof Error ? (error.stack ?? '') : ''}\n`);
+    return interrupted ? interruptedCode : 1;
+  }
+}

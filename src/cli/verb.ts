@@ -1,0 +1,49 @@
+import type { AdapterInfo } from '../runtime/adapter.js';
+import type { OptionTable, OptionValues } from './options.js';
+import type { Progress } from './progress.js';
+
+/** What a verb gets besides its options. */
+export interface VerbContext {
+  /** Fires at the first Ctrl-C. */
+  readonly signal: AbortSignal;
+  /** Progress and notes, on stderr. */
+  readonly progress: Progress;
+  /** Prints one line of the result for people, on stdout. */
+  readonly print: (line: string) => void;
+}
+
+/** The part of an adapter's description that every `--json` result has. */
+export type ShownAdapter = Pick<AdapterInfo, 'vendor' | 'architecture' | 'description' | 'software'>;
+
+/** What a verb found. */
+export interface VerbResult {
+  /** Where it was computed; null where nothing was. */
+  readonly adapter: ShownAdapter | null;
+  /** The verb's own fields of the `--json` result. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** Settings that the options do not say as they stand, such as a default that depends on the model. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** The work was cut short by the signal; the fields hold what was done until then. */
+  readonly interrupted?: boolean;
+}
+
+/** A verb of the command line. */
+export interface Verb<O extends OptionTable = OptionTable> {
+  readonly name: string;
+  /** One line for `linbp --help`. */
+  readonly summary: string;
+  readonly options: O;
+  /** Lines for the verb's own `--help`, after its options. */
+  readonly notes?: readonly string[];
+  /**
+   * Does the work. A number is an exit code of a verb that wrote its own result file.
+   *
+   * @throws LinbpError, which the command line prints as one line
+   */
+  run(options: OptionValues<O> & { readonly json: string | undefined }, context: VerbContext): Promise<VerbResult | number>;
+}
+
+/** States a verb; the types of its option values follow from the table. */
+export function defineVerb<O extends OptionTable>(verb: Verb<O>): Verb {
+  return verb as unknown as Verb;
+}

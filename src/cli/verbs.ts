@@ -1,0 +1,20 @@
+import { LinbpError } from '../errors.js';
+import type { Verb } from './verb.js';
+
+/** All verbs in the order of `linbp --help`. A verb's file is loaded only when it is asked for. */
+const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
+  doctor: async () => (await import('./doctor-verb.js')).doctorVerb,
+  eval: async () => (await import('./eval.js')).evalVerb,
+  grad: async () => (await import('./grad.js')).gradVerb,
+  positions: async () => (await import('./positions.js')).positionsVerb,
+};
+
+/** Names of the verbs. */
+export const verbNames: readonly string[] = Object.keys(loaders);
+
+/** A verb by name. Throws `unknown-option` where there is none. */
+export async function loadVerb(name: string): Promise<Verb> {
+  const load = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
+  if (load === undefined) throw new LinbpError('unknown-option', `there is no verb "${name}"`, { field: name });
+  return load();
+}
