@@ -6,8 +6,10 @@ import { opTable } from '../ops/table.js';
 import type { RuleSelection } from '../rules/select.js';
 
 export interface GradientOptions {
-  /** Output [N] of a `loss` node. */
+  /** Output [N] of a `loss` node, or, with `seed`, any objective of one's own. */
   readonly loss: Tensor;
+  /** A tensor the objective depends on (usually the logits) and the objective's gradient there, already scaled; for objectives that are no `loss` node. */
+  readonly seed?: { readonly at: Tensor; readonly gradient: Tensor };
   /** Factor of the sum of the per-sample losses that is differentiated: 1 for the sum, 1/N for the mean. */
   readonly scale: number;
   /** Tensors whose gradients are wanted; nothing else is computed. */
@@ -33,9 +35,9 @@ function dependents(nodes: readonly Node[], targets: readonly Tensor[]): Set<Ten
  * Throws `bad-argument` when the loss is not a loss, a target does not influence it, or an op between them has no backward.
  */
 export function gradients(graph: Graph, options: GradientOptions): Map<Tensor, Tensor> {
-  const { loss, scale, targets, rules } = options;
+  const { loss, scale, targets, rules, seed } = options;
   const lossNode = loss.producer as Node<'loss'> | undefined;
-  check(lossNode?.op === 'loss', 'bad-argument', `gradients start from the output of a loss, not from ${loss.name}`, loss.name);
+  check(seed !== undefined || lossNode?.op === 'loss', 'bad-argument', `gradients start from the output of a loss, not from ${loss.name}`, loss.name);
   const forward = [...graph.nodes];
   const reached = dependents(forward, targets);
   const gradientOf = new Map<Tensor, Tensor>();
@@ -46,11 +48,17 @@ export function gradients(graph: Graph, options: GradientOptions): Map<Tensor, T
     gradientOf.set(tensor, before === undefined ? gradient : graph.scope({ direction }, () => graph.one('add', [before, gradient], {})));
   };
 
-  const [logits, labels] = lossNode.inputs as [Tensor, Tensor];
-  if (reached.has(logits)) {
-    graph.scope({ layer: lossNode.layer, direction: 'inputGradient' }, () =>
-      accumulate(logits, graph.one('lossBackward', [logits, labels], { kind: lossNode.attrs.kind, scale })),
-    );
+  if (seed !== undefined) {
+    const fits = seed.gradient.dtype === 'f32' && seed.gradient.shape.join() === seed.at.shape.join();
+    check(fits, 'bad-shape', `the gradient at ${seed.at.name} must be f32 [${seed.at.shape.join(', ')}], got [${seed.gradient.shape.join(', ')}]`, 'gradient');
+    if (reached.has(seed.at)) accumulate(seed.at, seed.gradient);
+  } else if (lossNode !== undefined) {
+    const [logits, labels] = lossNode.inputs as [Tensor, Tensor];
+    if (reached.has(logits)) {
+      graph.scope({ layer: lossNode.layer, direction: 'inputGradient' }, () =>
+        accumulate(logits, graph.one('lossBackward', [logits, labels], { kind: lossNode.attrs.kind, scale })),
+      );
+    }
   }
   for (const node of forward.reverse()) {
     const gradient = gradientOf.get(node.outputs[0]!);
@@ -63,7 +71,13 @@ export function gradients(graph: Graph, options: GradientOptions): Map<Tensor, T
       });
     }
     graph.scope({ layer: node.layer, direction: 'inputGradient' }, () => {
-      const context: BackwardContext = { graph, needs, rule: rules, maskOf: (relu) => graph.addMask(relu) };
+      const context: BackwardContext = {
+        graph,
+        needs,
+        outputGradient: (index) => gradientOf.get(node.outputs[index]!),
+        rule: rules,
+        maskOf: (relu) => graph.addMask(relu),
+      };
       const contributions = backward(context, node, gradient);
       node.inputs.forEach((input, index) => {
         const contribution = contributions[index];

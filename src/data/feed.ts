@@ -1,0 +1,129 @@
+import { check } from '../errors.js';
+import type { Graph } from '../graph/graph.js';
+import type { StepValue, Tensor } from '../graph/types.js';
+import type { Device } from '../runtime/device.js';
+import { BufferUsage } from '../runtime/flags.js';
+import { checkLabels, imageSize } from './dataset.js';
+import type { Dataset } from './dataset.js';
+
+/** A data set as graphs and buffers hold it. */
+export interface PackedDataset {
+  readonly dataset: Dataset;
+  /** [C, H, W] */
+  readonly sampleShape: readonly [number, number, number];
+  /** Whether `images` holds four bytes a word; float32 pixels otherwise. */
+  readonly packed: boolean;
+  readonly images: Uint32Array | Float32Array;
+  readonly labels: Uint32Array;
+}
+
+/** The tensors of a data set inside a graph, to be bound to its buffers. */
+export interface FeedTensors {
+  /** Samples of the batch, f32 [count, C, H, W]. */
+  readonly images: Tensor;
+  /** Labels of the batch, u32 [count]. */
+  readonly labels: Tensor;
+  readonly data: Tensor;
+  readonly allLabels: Tensor;
+  /** Order of the samples, u32 [dataset.count]; the batch takes entries from its start on. */
+  readonly order: Tensor;
+}
+
+/**
+ * Checks a data set and brings it into the form that the device keeps. Bytes stay bytes where a sample fills whole words.
+ *
+ * @throws LinbpError `bad-shape` for lengths that disagree and for an empty data set; `bad-range` for labels outside 0..classes-1
+ */
+export function packDataset(dataset: Dataset): PackedDataset {
+  const { name, count, images, labels } = dataset;
+  check(Number.isInteger(count) && count > 0, 'bad-shape', `${name}: the data set is empty`, 'dataset');
+  const size = imageSize(dataset);
+  check(images.length === count * size, 'bad-shape', `${name}: ${count} images need ${count * size} pixels, got ${images.length}`, 'images');
+  check(labels.length === count, 'bad-shape', `${name}: ${count} images need ${count} labels, got ${labels.length}`, 'labels');
+  checkLabels(labels, dataset.classes, name, 'bad-range');
+  const packed = images instanceof Uint8Array && size % 4 === 0;
+  return {
+    dataset,
+    sampleShape: [dataset.channels, dataset.height, dataset.width],
+    packed,
+    images: packed ? wordsOf(images) : images instanceof Uint8Array ? Float32Array.from(images, (byte) => byte / 255) : images,
+    labels: Uint32Array.from(labels),
+  };
+}
+
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4);
+}
+
+/** Adds the nodes that take `count` samples from entry `start` of the order on. */
+export function addFeed(graph: Graph, feed: PackedDataset, count: number, start: StepValue): FeedTensors {
+  return graph.scope({ layer: 'data', direction: 'data' }, () => {
+    const data = graph.input('data', [feed.images.length], feed.packed ? 'u32' : 'f32');
+    const allLabels = graph.input('allLabels', [feed.labels.length], 'u32');
+    const order = graph.input('order', [feed.labels.length], 'u32');
+    const { sampleShape, packed } = feed;
+    const images = graph.one('gatherImages', [data, order], { count, sampleShape, packed, start }, 'images');
+    const labels = graph.one('gatherLabels', [allLabels, order], { count, start }, 'labels');
+    return { images, labels, data, allLabels, order };
+  });
+}
+
+/**
+ * A data set resident on a device: pixels (as bytes where possible) and labels are uploaded once; batches are gathered by kernels. Pixels that exceed
+ * one binding are read in slices, so the limit is the device's largest buffer.
+ */
+export class DeviceDataset {
+  readonly feed: PackedDataset;
+  private readonly data: GPUBuffer;
+  private readonly labels: GPUBuffer;
+  private readonly orders: GPUBuffer[] = [];
+  private readonly device: Device;
+
+  /** @throws LinbpError `limit-exceeded` when the pixels do not fit the device's largest buffer; as {@link packDataset} */
+  constructor(dataset: Dataset, device: Device) {
+    this.feed = packDataset(dataset);
+    this.device = device;
+    const { images, labels } = this.feed;
+    const most = device.limits.maxBufferSize;
+    check(
+      images.byteLength <= most,
+      'limit-exceeded',
+      `${dataset.name}: ${images.byteLength} bytes of pixels exceed the device's largest buffer (${most} bytes); train on a subset${this.feed.packed ? '' : ', or give bytes instead of floats'}`,
+      'dataset',
+    );
+    this.data = this.upload(images, `${dataset.name} pixels`);
+    this.labels = this.upload(labels, `${dataset.name} labels`);
+  }
+
+  /** A buffer that holds an order of the samples, 0 to count - 1 at first; freed with the data set. */
+  createOrder(): GPUBuffer {
+    const order = this.upload(
+      Uint32Array.from({ length: this.feed.labels.length }, (_, index) => index),
+      'order',
+    );
+    this.orders.push(order);
+    return order;
+  }
+
+  /** What to bind the tensors of {@link addFeed} to. */
+  bindings(tensors: FeedTensors, order: GPUBuffer): [Tensor, GPUBuffer][] {
+    return [
+      [tensors.data, this.data],
+      [tensors.allLabels, this.labels],
+      [tensors.order, order],
+    ];
+  }
+
+  /** Frees the buffers. */
+  destroy(): void {
+    for (const buffer of [this.data, this.labels, ...this.orders]) buffer.destroy();
+  }
+
+  private upload(values: Uint32Array | Float32Array, label: string): GPUBuffer {
+    const usage = BufferUsage.STORAGE | BufferUsage.COPY_DST | BufferUsage.COPY_SRC;
+    const buffer = this.device.createBuffer({ size: values.byteLength, usage, kind: 'input', label });
+    this.device.write(buffer, 0, values);
+    return buffer;
+  }
+}

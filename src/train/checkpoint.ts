@@ -1,0 +1,160 @@
+import { check, LinbpError } from '../errors.js';
+import { elementCount } from '../graph/types.js';
+import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../io/safetensors.js';
+import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/safetensors.js';
+import { describeModel, isBuffer } from '../nn/definition.js';
+import type { ModelDefinition, ModelDescription } from '../nn/definition.js';
+import type { EngineSnapshot } from './engine.js';
+
+/** Where a training run stands. */
+export interface TrainingPosition {
+  /** Epoch being trained, from 0. */
+  readonly epoch: number;
+  /** Samples of it that were taken already. */
+  readonly samples: number;
+  /** Steps since the beginning. */
+  readonly step: number;
+  /** Sums of the losses and of the correct answers of the epoch so far. */
+  readonly lossSum: number;
+  readonly correctSum: number;
+  /** Seconds of training spent on the epoch so far. */
+  readonly seconds: number;
+}
+
+/** Everything that a run needs to go on as if it had never stopped. */
+export interface Checkpoint {
+  readonly snapshot: EngineSnapshot;
+  readonly position: TrainingPosition;
+  /** Results of finished epochs, as JSON. */
+  readonly history: string;
+  readonly fingerprint: Readonly<Record<string, string>>;
+  readonly kernels: readonly string[];
+}
+
+/** The two files of a checkpoint: weights alone, which PyTorch loads, and all that is needed to resume. Either name may be given. */
+export function checkpointPaths(path: string): { readonly weights: string; readonly state: string } {
+  const base = path.replace(/(\.state)?\.safetensors$/, '');
+  check(base !== '' && !/[/\\]$/.test(base), 'bad-argument', `"${path}" is not the name of a checkpoint file`, 'checkpoint');
+  return { weights: `${base}.safetensors`, state: `${base}.state.safetensors` };
+}
+
+/** State-dict entries cut out of the flat stores. */
+export function stateDictEntries(
+  definition: ModelDefinition,
+  { parameters, buffers }: Pick<EngineSnapshot, 'parameters' | 'buffers'>,
+): Map<string, { readonly shape: readonly number[]; readonly data: Float32Array | Float64Array }> {
+  const { layout } = describeModel(definition);
+  return new Map(
+    layout.specs.map((spec) => {
+      const offset = layout.offsets.get(spec.name)!;
+      return [spec.name, { shape: spec.shape, data: (isBuffer(spec) ? buffers : parameters).slice(offset, offset + elementCount(spec.shape)) }];
+    }),
+  );
+}
+
+/**
+ * Writes both files. The one to resume from holds a copy of the weights, so that it is consistent by itself, whatever happens between the two writes.
+ *
+ * @param stateNames names of the optimiser's states
+ * @throws LinbpError `not-writable`
+ */
+export function writeCheckpoint(path: string, definition: ModelDefinition, stateNames: readonly string[], checkpoint: Checkpoint): void {
+  const { weights, state } = checkpointPaths(path);
+  const { snapshot, position } = checkpoint;
+  const entries = stateDictEntries(definition, snapshot);
+  const tensors = new Map<string, TensorToWrite>([...entries].map(([key, tensor]) => [`model.${key}`, tensor]));
+  for (const [index, name] of stateNames.entries()) {
+    const flat = { parameters: snapshot.states[index]!, buffers: new Float32Array(snapshot.buffers.length) };
+    const learnable = learnableKeys(describeModel(definition));
+    for (const [key, tensor] of stateDictEntries(definition, flat)) if (learnable.has(key)) tensors.set(`optimizer.${name}.${key}`, tensor);
+  }
+  const metadata = {
+    format: 'linbp-training-1',
+    position: JSON.stringify(position),
+    history: checkpoint.history,
+    settings: JSON.stringify(checkpoint.fingerprint),
+    kernels: JSON.stringify(checkpoint.kernels),
+  };
+  writeSafetensors(weights, entries, { format: 'pt', model: definition.name, epoch: String(position.epoch), step: String(position.step) });
+  writeSafetensors(state, tensors, metadata);
+}
+
+const learnableKeys = (description: ModelDescription): Set<string> =>
+  new Set(description.layout.specs.filter((spec) => !isBuffer(spec)).map((spec) => spec.name));
+
+/**
+ * Reads the file to resume from and checks it against the run that wants to go on.
+ *
+ * @throws LinbpError `missing-file`; `bad-file` naming every tensor or setting that differs
+ */
+export function readCheckpoint(
+  path: string,
+  definition: ModelDefinition,
+  stateNames: readonly string[],
+  fingerprint: Readonly<Record<string, string>>,
+): Checkpoint {
+  const file = readSafetensors(checkpointPaths(path).state);
+  const source = file.source;
+  check(file.metadata['format'] === 'linbp-training-1', 'bad-file', `${source} is not a training checkpoint`, 'resume');
+  const settings = parsed<Record<string, string>>(file, 'settings', isTextRecord);
+  const different = Object.keys({ ...fingerprint, ...settings }).filter((key) => settings[key] !== fingerprint[key]);
+  const differences = different.map((key) => `${key} is "${settings[key] ?? 'nothing'}" there and "${fingerprint[key] ?? 'nothing'}" here`);
+  check(differences.length === 0, 'bad-file', `${source} belongs to another run: ${differences.join('; ')}`, 'resume');
+  return {
+    snapshot: readSnapshot(file, definition, stateNames),
+    position: parsed<TrainingPosition>(file, 'position', isPosition),
+    history: file.metadata['history'] ?? '[]',
+    fingerprint: settings,
+    kernels: parsed<string[]>(file, 'kernels', (value) => Array.isArray(value) && value.every((each) => typeof each === 'string')),
+  };
+}
+
+function readSnapshot(file: SafetensorsFile, definition: ModelDefinition, stateNames: readonly string[]): EngineSnapshot {
+  const description = describeModel(definition);
+  const { layout } = description;
+  const learnable = learnableKeys(description);
+  const wide = [...file.tensors.values()].every((tensor) => tensor.dtype === 'F64');
+  const flat = (elements: number): Float32Array | Float64Array => (wide ? new Float64Array(elements) : new Float32Array(elements));
+  const parameters = flat(layout.parameterElements);
+  const buffers = flat(layout.bufferElements);
+  const states = stateNames.map(() => flat(layout.parameterElements));
+  const problems: string[] = [];
+  const expected = new Set<string>();
+  const place = (name: string, shape: readonly number[], target: Float32Array | Float64Array, offset: number): void => {
+    expected.add(name);
+    const tensor = file.tensors.get(name);
+    if (tensor === undefined) problems.push(`missing ${name}`);
+    else if (tensor.shape.join() !== shape.join()) problems.push(`${name}: expected [${shape.join(', ')}], got [${tensor.shape.join(', ')}]`);
+    else if (tensor.dtype !== (wide ? 'F64' : 'F32')) problems.push(`${name}: expected ${wide ? 'F64' : 'F32'}, got ${tensor.dtype}`);
+    else target.set(valuesOf(tensor), offset);
+  };
+  for (const spec of layout.specs) {
+    const offset = layout.offsets.get(spec.name)!;
+    place(`model.${spec.name}`, spec.shape, isBuffer(spec) ? buffers : parameters, offset);
+    if (learnable.has(spec.name)) stateNames.forEach((name, index) => place(`optimizer.${name}.${spec.name}`, spec.shape, states[index]!, offset));
+  }
+  for (const name of file.tensors.keys()) if (!expected.has(name)) problems.push(`unexpected ${name}`);
+  check(problems.length === 0, 'bad-file', `${file.source} does not hold a state of this run: ${problems.join('; ')}`, 'resume');
+  return { parameters, buffers, states };
+}
+
+const valuesOf = (tensor: SafetensorsTensor): Float32Array | Float64Array =>
+  tensor.dtype === 'F64' ? new Float64Array(new Uint8Array(tensor.data).buffer) : tensorAsFloat32(tensor);
+
+function parsed<T>(file: SafetensorsFile, key: string, valid: (value: unknown) => boolean): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(file.metadata[key] ?? 'null');
+  } catch (cause) {
+    throw new LinbpError('bad-file', `${file.source}: the metadata entry "${key}" is not JSON`, { field: 'resume', cause });
+  }
+  check(valid(value), 'bad-file', `${file.source}: the metadata entry "${key}" is missing or malformed`, 'resume');
+  return value as T;
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isTextRecord = (value: unknown): boolean => isRecord(value) && Object.values(value).every((each) => typeof each === 'string');
+const isPosition = (value: unknown): boolean =>
+  isRecord(value) &&
+  (['epoch', 'samples', 'step'] as const).every((key) => Number.isSafeInteger(value[key]) && (value[key] as number) >= 0) &&
+  (['lossSum', 'correctSum', 'seconds'] as const).every((key) => Number.isFinite(value[key]));

@@ -1,0 +1,39 @@
+import { check } from '../errors.js';
+
+/** The learning rate of each epoch. A schedule of one's own is an object of this type. */
+export interface Schedule {
+  /** Such as `cosine`; part of the settings that a checkpoint must agree with. */
+  readonly name: string;
+  /** Its settings by name, for reports and checkpoints. */
+  readonly settings: Readonly<Record<string, number>>;
+  /** Learning rate of an epoch, counted from 0, given the optimiser's own rate. */
+  rate(lr: number, epoch: number): number;
+}
+
+/** The same rate throughout. */
+export function constant(): Schedule {
+  return { name: 'constant', settings: {}, rate: (lr) => lr };
+}
+
+/**
+ * lr gamma^epoch (PyTorch's `ExponentialLR`).
+ *
+ * @param gamma factor per epoch, above 0 and at most 1; the theory paper's LeNet-5 uses 0.98
+ * @throws LinbpError `bad-range`
+ */
+export function exponential(gamma = 0.98): Schedule {
+  check(gamma > 0 && gamma <= 1, 'bad-range', `gamma must be above 0 and at most 1, got ${gamma}`, 'gamma');
+  return { name: 'exponential', settings: { gamma }, rate: (lr, epoch) => lr * gamma ** epoch };
+}
+
+/**
+ * Cosine annealing to 0 (PyTorch's `CosineAnnealingLR` in closed form; I. Loshchilov, F. Hutter, "SGDR", ICLR 2017):
+ * lr (1 + cos(pi epoch / maxEpochs)) / 2.
+ *
+ * @param maxEpochs T_max, the epoch at which the rate reaches 0; at least 1. Training for fewer epochs covers a part of the curve.
+ * @throws LinbpError `bad-range`
+ */
+export function cosine(maxEpochs: number): Schedule {
+  check(Number.isInteger(maxEpochs) && maxEpochs >= 1, 'bad-range', `maxEpochs must be a whole number of at least 1, got ${maxEpochs}`, 'maxEpochs');
+  return { name: 'cosine', settings: { maxEpochs }, rate: (lr, epoch) => (lr * (1 + Math.cos((Math.PI * epoch) / maxEpochs))) / 2 };
+}

@@ -1,0 +1,131 @@
+import type { Dataset } from '../data/dataset.js';
+import { check } from '../errors.js';
+import type { LossKind } from '../graph/types.js';
+import { positionTable } from '../nn/definition.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import type { Model, StateDict } from '../nn/model.js';
+import { formatRules, parseRules } from '../rules/parse.js';
+import type { RuleSpec } from '../rules/parse.js';
+import { resolveRules } from '../rules/positions.js';
+import type { RuleSelection } from '../rules/select.js';
+import type { PointwiseRule } from '../rules/types.js';
+import type { Optimiser } from './optimisers.js';
+import { constant } from './schedules.js';
+import type { Schedule } from './schedules.js';
+import type { Objective, StepSettings } from './step.js';
+
+/** Weights on the CPU, for training by the float64 reference. */
+export interface HostModel {
+  readonly definition: ModelDefinition;
+  /** By state-dict key, for instance of `initialState` or `readStateDict`. */
+  readonly weights: StateDict;
+}
+
+/** What a trainer is made of. */
+export interface TrainerOptions {
+  /** The model to train, in place on its device; or weights on the CPU, which the float64 reference trains (`--device reference`). */
+  readonly model: Model | HostModel;
+  readonly dataset: Dataset;
+  /** Evaluated after every epoch. */
+  readonly testDataset?: Dataset;
+  /** The backward of each ReLU: notation such as `linbp`, typed rules, or a selection. `bp` unless given. */
+  readonly rules?: string | readonly RuleSpec[] | RuleSelection;
+  /** Rules of one's own that the notation may name. */
+  readonly userRules?: readonly PointwiseRule[];
+  readonly optimiser: Optimiser;
+  /** Constant unless given. */
+  readonly schedule?: Schedule;
+  /** Samples per step, 1..65536; 64 unless given. The last batch of an epoch may be smaller. */
+  readonly batch?: number;
+  /** Decides the order of the samples, 0..2^32-1; 0 unless given. */
+  readonly seed?: number;
+  /** Draw a new order each epoch (default), or take the samples as they come. */
+  readonly shuffle?: boolean;
+  /** Steps between two read-backs of losses, 1..4096; 50 unless given. */
+  readonly logEvery?: number;
+  /** Per-sample loss whose batch mean is minimised; cross entropy unless given. */
+  readonly loss?: LossKind;
+  /** An objective of one's own instead of `loss`. */
+  readonly objective?: Objective;
+}
+
+/** Options with their defaults filled in and checked. */
+export interface ResolvedSettings {
+  readonly step: StepSettings;
+  readonly schedule: Schedule;
+  readonly batch: number;
+  readonly seed: number;
+  readonly shuffle: boolean;
+  /** The rules in their notation, for messages and checkpoints. */
+  readonly ruleText: string;
+  /** What a resumed run must agree with, as text by name. */
+  readonly fingerprint: Readonly<Record<string, string>>;
+}
+
+/** Throws `bad-range` unless `value` is a whole number within bounds. */
+export function checkWhole(field: string, value: number, least: number, most: number): void {
+  const valid = Number.isInteger(value) && value >= least && value <= most;
+  check(valid, 'bad-range', `${field} must be a whole number from ${least} to ${most}, got ${value}`, field);
+}
+
+/** Throws `bad-shape` unless a data set has the model's image size and number of classes. */
+export function checkDataset(definition: ModelDefinition, dataset: Dataset, field: string): void {
+  check(dataset.count > 0, 'bad-shape', `${field}: the data set ${dataset.name} is empty`, field);
+  const shape = [dataset.channels, dataset.height, dataset.width];
+  check(
+    shape.join() === definition.input.join(),
+    'bad-shape',
+    `${field}: ${definition.name} takes images [${definition.input.join(', ')}], ${dataset.name} has [${shape.join(', ')}]`,
+    field,
+  );
+  check(
+    dataset.classes === definition.classes,
+    'bad-shape',
+    `${field}: ${definition.name} tells ${definition.classes} classes apart, ${dataset.name} has ${dataset.classes}`,
+    field,
+  );
+}
+
+function ruleSettings(options: TrainerOptions): { rules: RuleSelection; ruleText: string } {
+  const given = options.rules ?? 'bp';
+  if (typeof given === 'function') return { rules: given, ruleText: 'custom' };
+  const specs = typeof given === 'string' ? parseRules(given, options.userRules) : given;
+  return { rules: resolveRules(specs, positionTable(options.model.definition)), ruleText: typeof given === 'string' ? given : formatRules(specs) };
+}
+
+/** Checks all options before any work. Throws `bad-range`, `bad-shape`, `unknown-rule` and what {@link resolveRules} throws. */
+export function resolveSettings(options: TrainerOptions): ResolvedSettings {
+  const { model, dataset, testDataset, optimiser, objective } = options;
+  const { definition } = model;
+  const { schedule = constant(), batch = 64, seed = 0, shuffle = true, logEvery = 50, loss = 'crossEntropy' } = options;
+  checkDataset(definition, dataset, 'dataset');
+  if (testDataset !== undefined) checkDataset(definition, testDataset, 'testDataset');
+  checkWhole('batch', batch, 1, 65536);
+  checkWhole('seed', seed, 0, 2 ** 32 - 1);
+  checkWhole('logEvery', logEvery, 1, 4096);
+  check(Number.isFinite(optimiser.lr) && optimiser.lr > 0, 'bad-range', `lr must be a finite number above 0, got ${optimiser.lr}`, 'lr');
+  const { rules, ruleText } = ruleSettings(options);
+  return {
+    step: { definition, rules, optimiser, loss, objective, logRows: logEvery },
+    schedule,
+    batch,
+    seed,
+    shuffle,
+    ruleText,
+    fingerprint: {
+      model: definition.name,
+      dataset: dataset.name,
+      samples: String(dataset.count),
+      rules: ruleText,
+      optimiser: describe(optimiser.name, { lr: optimiser.lr, ...optimiser.settings }),
+      schedule: describe(schedule.name, schedule.settings),
+      batch: String(batch),
+      seed: String(seed),
+      shuffle: String(shuffle),
+      loss: objective === undefined ? loss : 'custom',
+    },
+  };
+}
+
+const describe = (name: string, settings: Readonly<Record<string, number | boolean>>): string =>
+  [name, ...Object.entries(settings).map(([key, value]) => `${key}=${value}`)].join(' ');

@@ -1,0 +1,133 @@
+import { gradients } from '../autodiff/gradients.js';
+import { check } from '../errors.js';
+import { addFeed } from '../data/feed.js';
+import type { FeedTensors, PackedDataset } from '../data/feed.js';
+import { Graph } from '../graph/graph.js';
+import type { LossKind, Tensor } from '../graph/types.js';
+import { addModel, describeModel, isBuffer } from '../nn/definition.js';
+import type { GraphStores, ModelDefinition } from '../nn/definition.js';
+import type { RuleSelection } from '../rules/select.js';
+import type { Optimiser } from './optimisers.js';
+
+/** What an objective of one's own returns. */
+export interface ObjectiveTensors {
+  /** Loss per sample, f32 [N]; what is reported. */
+  readonly loss: Tensor;
+  /** Gradient of `scale` times the sum of the losses with respect to the logits, f32 [N, classes]. Not needed where `loss` is the output of a `loss` node. */
+  readonly gradient?: Tensor;
+}
+
+/**
+ * An objective of one's own: adds nodes that turn logits [N, classes] and labels u32 [N] into a loss per sample. It returns the output of a `loss`
+ * node, or the loss together with its gradient, which must already be multiplied by `scale` (1/N in training).
+ */
+export type Objective = (graph: Graph, logits: Tensor, labels: Tensor, scale: number) => Tensor | ObjectiveTensors;
+
+/** What decides the graphs of training, batch size aside. */
+export interface StepSettings {
+  readonly definition: ModelDefinition;
+  readonly rules: RuleSelection;
+  readonly optimiser: Optimiser;
+  readonly loss: LossKind;
+  readonly objective: Objective | undefined;
+  /** Rows of the log. */
+  readonly logRows: number;
+}
+
+/** Tensors that persist between steps and are shared by all graphs of a training run. */
+export interface SharedTensors {
+  readonly stores: GraphStores;
+  readonly gradients: Tensor | undefined;
+  readonly states: readonly Tensor[];
+  /** Sum of losses and number correct, f32 [rows, 2]. */
+  readonly log: Tensor;
+}
+
+export interface TrainingGraph extends SharedTensors {
+  readonly graph: Graph;
+  readonly feed: FeedTensors;
+  readonly logits: Tensor;
+}
+
+function objectiveOf(
+  graph: Graph,
+  settings: Pick<StepSettings, 'loss' | 'objective'>,
+  logits: Tensor,
+  labels: Tensor,
+  scale: number,
+): ObjectiveTensors {
+  return graph.scope({ layer: 'loss', direction: 'forward' }, () => {
+    if (settings.objective === undefined) return { loss: graph.one('loss', [logits, labels], { kind: settings.loss }) };
+    const found = settings.objective(graph, logits, labels, scale);
+    const tensors = 'producer' in found ? { loss: found } : found;
+    const { loss } = tensors;
+    const fits = loss.dtype === 'f32' && loss.shape.length === 1 && loss.shape[0] === logits.shape[0];
+    check(fits, 'bad-shape', `the objective must return a loss per sample, f32 [${logits.shape[0]}], got [${loss.shape.join(', ')}]`, 'objective');
+    return tensors;
+  });
+}
+
+/** Sums the losses and the correct answers of the batch into row `row` of the log. */
+function addRecord(graph: Graph, loss: Tensor, logits: Tensor, labels: Tensor, rows: number): Tensor {
+  const log = graph.state('log', [rows, 2]);
+  graph.scope({ layer: 'log', direction: 'update' }, () => {
+    const correct = graph.one('correct', [logits, labels], {});
+    graph.add('record', [loss, correct, log], { row: { step: 'row' } });
+  });
+  return log;
+}
+
+/**
+ * A whole training step: gather, forward, backward under the rules, record of loss and hits, update of all parameters. The gradients are
+ * windows of one flat tensor laid out like the parameters, so that an optimiser needs one dispatch.
+ * Step fields: `start` and `row`, `step`, and the optimiser's own.
+ */
+export function buildTraining(settings: StepSettings, dataset: PackedDataset, batch: number): TrainingGraph {
+  const { definition, optimiser } = settings;
+  const { layout } = describeModel(definition);
+  const graph = new Graph();
+  const feed = addFeed(graph, dataset, batch, { step: 'start' });
+  const network = addModel(graph, definition, feed.images, { training: true });
+  const { logits } = network;
+  const scale = 1 / batch;
+  const { loss, gradient } = objectiveOf(graph, settings, logits, feed.labels, scale);
+  const log = addRecord(graph, loss, logits, feed.labels, settings.logRows);
+  const learnable = layout.specs.filter((spec) => !isBuffer(spec));
+  const found = gradients(graph, {
+    loss,
+    scale,
+    targets: learnable.map((spec) => network.tensors.get(spec.name)!),
+    rules: settings.rules,
+    ...(gradient && { seed: { at: logits, gradient } }),
+  });
+  const flat = graph.state('gradients', [layout.parameterElements]);
+  for (const spec of learnable) placeGradient(graph, found.get(network.tensors.get(spec.name)!)!, flat, layout.offsets.get(spec.name)!, spec.name);
+  const states = optimiser.states.map((name) => graph.state(`optimizer.${name}`, [layout.parameterElements]));
+  graph.scope({ layer: 'optimiser', direction: 'update' }, () => optimiser.emit(graph, { parameters: network.parameters, gradients: flat, states }));
+  return { graph, feed, logits, stores: network, gradients: flat, states, log };
+}
+
+/** Makes the node that computes a gradient write it into the flat tensor; one that lives elsewhere, or in two places, is copied. */
+function placeGradient(graph: Graph, gradient: Tensor, flat: Tensor, offset: number, name: string): void {
+  if (gradient.kind === 'value' && gradient.view === undefined) {
+    gradient.view = { base: flat, offset };
+    return;
+  }
+  const place = graph.window(flat, offset, gradient.shape, `${name}.grad`);
+  graph.scope({ layer: name, direction: 'weightGradient' }, () => graph.add('assign', [gradient, place], {}));
+}
+
+/** Forward pass in eval mode with loss and hits recorded. Step fields: `start` and `row`. */
+export function buildEvaluation(
+  settings: Pick<StepSettings, 'definition' | 'loss' | 'objective' | 'logRows'>,
+  dataset: PackedDataset,
+  batch: number,
+): TrainingGraph {
+  const graph = new Graph();
+  const feed = addFeed(graph, dataset, batch, { step: 'start' });
+  const network = addModel(graph, settings.definition, feed.images);
+  const { logits } = network;
+  const { loss } = objectiveOf(graph, settings, logits, feed.labels, 1);
+  const log = addRecord(graph, loss, logits, feed.labels, settings.logRows);
+  return { graph, feed, logits, stores: network, gradients: undefined, states: [], log };
+}

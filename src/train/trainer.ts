@@ -1,0 +1,315 @@
+import { dirname } from 'node:path';
+import type { Dataset } from '../data/dataset.js';
+import { check, LinbpError } from '../errors.js';
+import { ensureWritableFolder } from '../io/atomic.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import { Model } from '../nn/model.js';
+import { permutation } from '../random/permutation.js';
+import '../runtime/dispose.js';
+import { checkpointPaths, readCheckpoint, stateDictEntries, writeCheckpoint } from './checkpoint.js';
+import type { TrainingPosition } from './checkpoint.js';
+import { DeviceEngine } from './deviceEngine.js';
+import type { Engine, EngineLog, EngineStep } from './engine.js';
+import { EpochTally, Pace } from './progress.js';
+import type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './progress.js';
+import { ReferenceEngine } from './referenceEngine.js';
+import { checkDataset, checkWhole, resolveSettings } from './settings.js';
+import type { ResolvedSettings, TrainerOptions } from './settings.js';
+
+/** How long to train and whom to tell. */
+export interface FitOptions {
+  /** Epochs since the very beginning: a resumed run goes on until it has as many. 1..1,000,000. */
+  readonly epochs: number;
+  /** Stop after this many steps of this call, even inside an epoch. */
+  readonly steps?: number;
+  /** Stops training between two submits; what was done stays valid, a checkpoint is written, and `fit` rejects with `aborted`. */
+  readonly signal?: AbortSignal;
+  /** Called whenever losses have been read back. */
+  readonly onProgress?: (progress: TrainingProgress) => void;
+  /** Called after each epoch and its evaluation. */
+  readonly onEpoch?: (result: EpochResult) => void;
+  /** Name of the checkpoint; see {@link Trainer.save}. Written after every epoch, when `steps` are up and when aborted. */
+  readonly checkpoint?: string;
+}
+
+/**
+ * Trains a model: whole steps run on the device, and only losses come back, every `logEvery` steps. The same options and seed give the same
+ * bits on the same device. Dispose it with {@link Trainer.destroy} or `using`; the model stays.
+ */
+export class Trainer {
+  readonly definition: ModelDefinition;
+  /** Results of all finished epochs, those before a resume included. */
+  readonly history: EpochResult[] = [];
+  private readonly settings: ResolvedSettings;
+  private readonly dataset: Dataset;
+  private readonly testDataset: Dataset | undefined;
+  private readonly engine: Engine;
+  private tally = new EpochTally();
+  private epoch = 0;
+  private step = 0;
+  private ordered: number | undefined;
+  private destroyed = false;
+
+  private constructor(options: TrainerOptions, settings: ResolvedSettings, engine: Engine) {
+    this.definition = options.model.definition;
+    this.dataset = options.dataset;
+    this.testDataset = options.testDataset;
+    this.settings = settings;
+    this.engine = engine;
+  }
+
+  /**
+   * Checks the options, uploads the data set and compiles the step.
+   *
+   * @throws LinbpError `bad-range`, `bad-shape`, `unknown-rule`, `unknown-layer` before any work; `limit-exceeded` when the data set or a layer
+   *   does not fit the device
+   */
+  static async create(options: TrainerOptions): Promise<Trainer> {
+    const settings = resolveSettings(options);
+    const { model, dataset } = options;
+    const engine =
+      model instanceof Model
+        ? await DeviceEngine.create(model, settings.step, dataset, settings.batch)
+        : new ReferenceEngine(settings.step, dataset, model.weights);
+    return new Trainer(options, settings, engine);
+  }
+
+  /** All settings that decide the run, as text by name. */
+  get description(): Readonly<Record<string, string>> {
+    return this.settings.fingerprint;
+  }
+
+  /** `kernel variant` of each dispatch of a step; empty for the reference. */
+  get kernels(): readonly string[] {
+    return this.engine.kernels;
+  }
+
+  /** Steps since the beginning. */
+  get steps(): number {
+    return this.step;
+  }
+
+  /**
+   * Trains until `epochs` are complete. Finished epochs also stand in {@link Trainer.history}, so nothing is lost when it rejects.
+   *
+   * @throws LinbpError `bad-range` for options; `not-writable` for the checkpoint's folder, before any work; `diverged`, naming rule and learning
+   *   rate, when a loss or a weight is no longer finite (the last checkpoint stays); `aborted`
+   */
+  async fit(options: FitOptions): Promise<FitResult> {
+    this.alive();
+    const { epochs, signal, checkpoint } = options;
+    checkWhole('epochs', epochs, 1, 1_000_000);
+    if (options.steps !== undefined) checkWhole('steps', options.steps, 1, 2 ** 31);
+    if (checkpoint !== undefined) ensureWritableFolder(dirname(checkpointPaths(checkpoint).state));
+    const before = { epochs: this.history.length, step: this.step };
+    const perEpoch = Math.ceil(this.dataset.count / this.settings.batch);
+    const planned = Math.min(Math.max(0, epochs * perEpoch - this.step), options.steps ?? Infinity);
+    const pace = new Pace();
+    const left = (): number => planned - (this.step - before.step);
+    const stopIfAborted = async (): Promise<void> => {
+      if (signal?.aborted !== true) return;
+      if (checkpoint !== undefined) await this.save(checkpoint);
+      throw new LinbpError('aborted', `training was aborted after step ${this.step}`);
+    };
+    await stopIfAborted();
+    // An epoch whose steps are done may still lack its evaluation, where that was aborted.
+    while (this.epoch < epochs && (left() > 0 || this.epochDone)) {
+      if (!this.epochDone) {
+        const block = this.nextBlock(left());
+        const began = performance.now();
+        const { done, log } = await this.engine.run(block, signal);
+        const seconds = (performance.now() - began) / 1000;
+        const ran = block.slice(0, done);
+        pace.add(
+          ran.reduce((sum, step) => sum + step.size, 0),
+          seconds,
+        );
+        const results = this.account(ran, log, seconds);
+        if (done > 0) options.onProgress?.(this.progress(results, epochs, perEpoch, pace, left()));
+        await stopIfAborted();
+      }
+      if (!this.epochDone) continue;
+      try {
+        await this.finishEpoch(options);
+      } catch (error) {
+        if (error instanceof LinbpError && error.code === 'aborted') await stopIfAborted();
+        throw error;
+      }
+      if (checkpoint !== undefined) await this.save(checkpoint);
+    }
+    if (checkpoint !== undefined && this.tally.samples > 0) await this.save(checkpoint);
+    return { epochs: this.history.slice(before.epochs), steps: this.step - before.step, ...pace.totals() };
+  }
+
+  /**
+   * Loss and accuracy over a data set, in eval mode, without changing anything.
+   *
+   * @throws LinbpError `bad-shape`, `bad-range` for a data set that does not fit; `aborted`
+   */
+  async evaluate(dataset: Dataset, options: { readonly signal?: AbortSignal } = {}): Promise<Evaluation> {
+    this.alive();
+    checkDataset(this.definition, dataset, 'dataset');
+    const { loss, correct } = await this.engine.evaluate(dataset, options.signal);
+    return { count: dataset.count, correct, accuracy: correct / dataset.count, loss: loss / dataset.count };
+  }
+
+  /** The present weights by PyTorch's keys: float32, or float64 from the reference. */
+  async stateDict(): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array | Float64Array }>> {
+    this.alive();
+    return stateDictEntries(this.definition, await this.engine.snapshot());
+  }
+
+  /**
+   * Writes a checkpoint: `NAME.safetensors` with the weights alone, as PyTorch and `Model.load` take them, and `NAME.state.safetensors` with
+   * everything needed to resume. Each file appears whole or not at all.
+   *
+   * @throws LinbpError `not-writable`; `diverged` instead of writing weights that are not finite
+   */
+  async save(path: string): Promise<void> {
+    this.alive();
+    const snapshot = await this.engine.snapshot();
+    check(snapshot.parameters.every(Number.isFinite), 'diverged', this.divergence('a weight is not finite', this.step), 'lr');
+    const { samples, lossSum, correctSum, seconds } = this.tally;
+    writeCheckpoint(path, this.definition, this.settings.step.optimiser.states, {
+      snapshot,
+      position: { epoch: this.epoch, samples, step: this.step, lossSum, correctSum, seconds },
+      history: JSON.stringify(this.history),
+      fingerprint: this.settings.fingerprint,
+      kernels: this.engine.kernels,
+    });
+  }
+
+  /**
+   * Goes back to a checkpoint that {@link Trainer.save} wrote under the same settings; training then continues bit for bit as if it had not stopped.
+   *
+   * @param path either file of the checkpoint
+   * @returns whether the same kernels are in use as then; with others the results agree only up to rounding
+   * @throws LinbpError `missing-file`; `bad-file` for a damaged file, or one of other settings
+   */
+  resume(path: string): { readonly sameKernels: boolean } {
+    this.alive();
+    const { states } = this.settings.step.optimiser;
+    const found = readCheckpoint(path, this.definition, states, this.settings.fingerprint);
+    const history = parseHistory(found.history, path);
+    const { position } = found;
+    check(this.reachable(position), 'bad-file', `${path}: the position ${JSON.stringify(position)} does not occur in this run`, 'resume');
+    this.engine.restore(found.snapshot);
+    this.history.splice(0, this.history.length, ...history);
+    this.epoch = position.epoch;
+    this.step = position.step;
+    this.tally = new EpochTally(position);
+    this.ordered = undefined;
+    return { sameKernels: found.kernels.join() === this.engine.kernels.join() };
+  }
+
+  /** Frees everything but the model. */
+  destroy(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.engine.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  /** The next steps of the present epoch: as many as the log holds, the epoch has and `left` allows. */
+  private nextBlock(left: number): EngineStep[] {
+    const { batch, seed, shuffle, schedule, step } = this.settings;
+    const { count } = this.dataset;
+    if (this.ordered !== this.epoch) {
+      if (shuffle) this.engine.setOrder(permutation(count, seed, this.epoch));
+      this.ordered = this.epoch;
+    }
+    const lr = schedule.rate(step.optimiser.lr, this.epoch);
+    const block: EngineStep[] = [];
+    for (let start = this.tally.samples; start < count && block.length < Math.min(left, step.logRows); start += batch) {
+      const number = this.step + block.length + 1;
+      block.push({ start, size: Math.min(batch, count - start), fields: { step: number, ...step.optimiser.fields(number, lr) } });
+    }
+    return block;
+  }
+
+  private get epochDone(): boolean {
+    return this.tally.samples >= this.dataset.count;
+  }
+
+  /** Adds finished steps to the epoch; throws `diverged` at the first loss that is not finite. */
+  private account(steps: readonly EngineStep[], log: EngineLog['log'], seconds: number): StepResult[] {
+    const results = steps.map(({ size }, index): StepResult => ({
+      step: this.step + index + 1,
+      loss: log[2 * index]! / size,
+      accuracy: log[2 * index + 1]! / size,
+    }));
+    const bad = results.find(({ loss }) => !Number.isFinite(loss));
+    if (bad !== undefined) throw new LinbpError('diverged', this.divergence(`the loss is ${bad.loss}`, bad.step), { field: 'lr' });
+    steps.forEach(({ size }, index) => this.tally.add(size, log[2 * index]!, log[2 * index + 1]!));
+    this.tally.seconds += seconds;
+    this.step += steps.length;
+    return results;
+  }
+
+  private divergence(what: string, step: number): string {
+    const { ruleText, schedule, step: settings } = this.settings;
+    const lr = schedule.rate(settings.optimiser.lr, this.epoch);
+    return `training diverged: ${what} at step ${step} (epoch ${this.epoch + 1}) with rule ${ruleText} and learning rate ${Number(lr.toPrecision(6))}; try a smaller one`;
+  }
+
+  private progress(results: readonly StepResult[], epochs: number, stepsPerEpoch: number, pace: Pace, left: number): TrainingProgress {
+    const mean = (pick: (result: StepResult) => number): number => results.reduce((sum, result) => sum + pick(result), 0) / results.length;
+    const { imagesPerSecond } = pace.totals();
+    return {
+      epoch: this.epoch + 1,
+      epochs,
+      step: this.step,
+      stepsPerEpoch,
+      loss: mean(({ loss }) => loss),
+      accuracy: mean(({ accuracy }) => accuracy),
+      lr: this.settings.schedule.rate(this.settings.step.optimiser.lr, this.epoch),
+      imagesPerSecond,
+      secondsLeft: (left * this.settings.batch) / imagesPerSecond,
+      steps: results,
+    };
+  }
+
+  private async finishEpoch(options: FitOptions): Promise<void> {
+    const { lossSum, correctSum, samples, seconds } = this.tally;
+    const test =
+      this.testDataset === undefined
+        ? undefined
+        : await this.evaluate(this.testDataset, options.signal === undefined ? {} : { signal: options.signal });
+    const result: EpochResult = {
+      epoch: this.epoch + 1,
+      trainLoss: lossSum / samples,
+      trainAccuracy: correctSum / samples,
+      ...(test && { testLoss: test.loss, testAccuracy: test.accuracy }),
+      seconds,
+    };
+    this.history.push(result);
+    this.epoch += 1;
+    this.tally = new EpochTally();
+    options.onEpoch?.(result);
+  }
+
+  private reachable({ epoch, samples, step }: TrainingPosition): boolean {
+    const { batch } = this.settings;
+    const perEpoch = Math.ceil(this.dataset.count / batch);
+    const whole = samples % batch === 0 || samples === this.dataset.count;
+    return whole && samples <= this.dataset.count && step === epoch * perEpoch + Math.ceil(samples / batch);
+  }
+
+  private alive(): void {
+    if (this.destroyed) throw new LinbpError('disposed', 'the trainer was destroyed');
+  }
+}
+
+function parseHistory(text: string, path: string): EpochResult[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new LinbpError('bad-file', `${path}: the history of epochs is not JSON`, { field: 'resume', cause });
+  }
+  check(Array.isArray(value), 'bad-file', `${path}: the history of epochs is not a list`, 'resume');
+  return value as EpochResult[];
+}
