@@ -106,6 +106,29 @@ export interface OpAttrs {
   adaptiveAvgPool2dBackward: { readonly size: Pair; readonly inputShape: readonly number[] };
   /** x [N, C, ...], scale [C], optional shift [C] -> x * scale + shift */
   scaleShift: Record<never, never>;
+  /** gamma, beta, mean, variance [C] -> scale, shift [C] with gamma (x - mean) / sqrt(variance + epsilon) + beta = x scale + shift */
+  batchNormScaleShift: { readonly epsilon: number };
+  /** x [N, C, ...], gamma [C] -> mean, biased variance, gamma / sqrt(variance + epsilon), each [C] */
+  batchNormStatistics: { readonly epsilon: number };
+  /** x, mean and scale of its `batchNormStatistics`, beta, gamma (for the gradient only) -> (x - mean) scale + beta */
+  batchNormApply: Record<never, never>;
+  /** g, x [N, C, ...], mean, scale, slope, offset [C] -> g scale + (x - mean) slope + offset */
+  batchNormInputGradient: Record<never, never>;
+  /** g, x [N, C, ...], optional centre [C] -> sum of g (x - centre) and sum of g per channel, each [C] */
+  channelSums: Record<never, never>;
+  /** parts [N, Ci, ...] -> [N, sum of Ci, ...] */
+  concat: Record<never, never>;
+  /** x [N, C, H, W] -> every stride-th pixel, with `before` and `after` channels of zeros around: [N, before + C + after, ...] */
+  channelPad: { readonly before: number; readonly after: number; readonly stride: Pair };
+  /** The transpose of `channelPad`: channels from `first` on as [N, C, H, W] = `shape`, pixels between strides zero */
+  channelSlice: { readonly first: number; readonly stride: Pair; readonly shape: readonly number[] };
+  /** x [N, ...], sampleIds u32 [N] -> x / (1 - p) where a Philox uniform is at least p, else 0; the gradient is the same function of g.
+   *  Element i of a sample has the counter `firstElement` + i. */
+  dropout: { readonly p: number; readonly stream: number; readonly firstElement: number; readonly seed: StepValue; readonly step: StepValue };
+  /** x [N, K] -> x - log(sum of exp x) */
+  logSoftmax: Record<never, never>;
+  /** g, y = log-softmax -> g - exp(y) (sum of g) */
+  logSoftmaxBackward: Record<never, never>;
   /** a, b of one shape -> a + b */
   add: Record<never, never>;
   /** x -> the same elements in another shape; no dispatch */
@@ -122,7 +145,13 @@ export interface OpAttrs {
    *  Result i goes to a new tensor, or overwrites input `targets[i]` when that is a number. */
   map: { readonly fn: ElementwiseFunction; readonly scalars: readonly StepValue[]; readonly targets: readonly ('new' | number)[] };
   /** sampleIds u32 [N] -> f32 of `shape` ([N, ...]): Philox keyed by (seed, stream), counted by (element, sample id, step) */
-  random: { readonly shape: readonly number[]; readonly distribution: 'uniform' | 'normal'; readonly stream: number; readonly seed: StepValue; readonly step: StepValue };
+  random: {
+    readonly shape: readonly number[];
+    readonly distribution: 'uniform' | 'normal';
+    readonly stream: number;
+    readonly seed: StepValue;
+    readonly step: StepValue;
+  };
   /** data (u8 packed in u32 words, or f32) [M, ...], indices u32 [*] -> f32 [N, ...] of rows indices[start + i], u8 scaled by 1/255 */
   gatherImages: { readonly count: number; readonly sampleShape: readonly number[]; readonly packed: boolean; readonly start: StepValue };
   /** values u32 [M], indices u32 [*] -> u32 [N] */

@@ -57,7 +57,10 @@ export function lowerConvRows(problem: ConvProblem, group: Group, context: Lower
     {
       kernel: 'gemm/convRows',
       variant: [`${tileName(tile)} taps${tapsW}`, tail.variant].filter((part) => part !== '').join(' '),
-      code: link('gemm/convRows', { constants: { ...tileConstants(tile), TAPS: tapsW }, regions: { ...tail.regions, ...laneRegions(tile, context.device) } }),
+      code: link('gemm/convRows', {
+        constants: { ...tileConstants(tile), TAPS: tapsW },
+        regions: { ...tail.regions, ...laneRegions(tile, context.device) },
+      }),
       operands: [
         { name: 'a', tensor: problem.a, access: 'read' },
         { name: 'b', tensor: problem.b, access: 'read' },

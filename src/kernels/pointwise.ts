@@ -6,7 +6,14 @@ import { bindingBase } from './types.js';
 import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } from './types.js';
 
 /** Ops that can run inside another kernel's epilogue. */
-export const pointwiseOps: ReadonlySet<OpName> = new Set<OpName>(['relu', 'reluBackward', 'scaleShift', 'add']);
+export const pointwiseOps: ReadonlySet<OpName> = new Set<OpName>([
+  'relu',
+  'reluBackward',
+  'scaleShift',
+  'batchNormApply',
+  'batchNormInputGradient',
+  'add',
+]);
 
 /** The shader regions, operands and parameters of a fused chain of pointwise nodes. */
 export interface Epilogue {
@@ -76,7 +83,12 @@ function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
 function writeReluBackward(writer: EpilogueWriter, node: Node<'reluBackward'>): void {
   const { rule, values } = node.attrs.rule;
   const index = writer.functions.length;
-  writer.functions.push(rule.wgsl.replace(/\bfn rule\b/, `fn rule${index}`).replace(/^alias RuleParams.*$/m, '').replaceAll('RuleParams', 'vec4<f32>'));
+  writer.functions.push(
+    rule.wgsl
+      .replace(/\bfn rule\b/, `fn rule${index}`)
+      .replace(/^alias RuleParams.*$/m, '')
+      .replaceAll('RuleParams', 'vec4<f32>'),
+  );
   const value = (slot: number): string => writer.parameter(`rule${index}Value${slot}`, 'f32', values[slot] ?? 0);
   const parameters = `vec4<f32>(${[0, 1, 2, 3].map(value).join(', ')})`;
   let derivative = '0.0';
@@ -102,6 +114,14 @@ function writeKept(writer: EpilogueWriter, tensor: Tensor): void {
   writer.body.push(`${operand.name}[${operand.at} + at.index] = v;`);
 }
 
+/** Reads of vectors [C] at the channel at hand. */
+function perChannel(writer: EpilogueWriter, tensors: readonly Tensor[], names: readonly string[]): string[] {
+  return tensors.map((tensor, index) => {
+    const { name, at } = writer.operand(names[index]!, tensor, 'read');
+    return `${name}[${at} + at.channel]`;
+  });
+}
+
 /** Writes one node of the chain whose running value is `incoming`. */
 function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
   switch (node.op) {
@@ -115,6 +135,17 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
       const scale = writer.operand('scale', node.inputs[1]!, 'read');
       const shift = node.inputs[2] === undefined ? undefined : writer.operand('shift', node.inputs[2], 'read');
       writer.body.push(`v = v * ${scale.name}[${scale.at} + at.channel]${shift === undefined ? '' : ` + ${shift.name}[${shift.at} + at.channel]`};`);
+      return;
+    }
+    case 'batchNormApply': {
+      const [mean, scale, beta] = perChannel(writer, node.inputs.slice(1, 4), ['mean', 'scale', 'beta']);
+      writer.body.push(`v = (v - ${mean}) * ${scale} + ${beta};`);
+      return;
+    }
+    case 'batchNormInputGradient': {
+      const x = writer.operand('x', node.inputs[1]!, 'read');
+      const [mean, scale, slope, offset] = perChannel(writer, node.inputs.slice(2), ['mean', 'scale', 'slope', 'offset']);
+      writer.body.push(`v = v * ${scale} + (${x.name}[${x.at} + at.index] - ${mean}) * ${slope} + ${offset};`);
       return;
     }
     case 'add': {
@@ -211,4 +242,6 @@ function lowerChain(group: Group): Dispatch[] {
 export const lowerRelu: Lowering<'relu'> = (_node, group) => lowerChain(group);
 export const lowerReluBackward: Lowering<'reluBackward'> = (_node, group) => lowerChain(group);
 export const lowerScaleShift: Lowering<'scaleShift'> = (_node, group) => lowerChain(group);
+export const lowerBatchNormApply: Lowering<'batchNormApply'> = (_node, group) => lowerChain(group);
+export const lowerBatchNormInputGradient: Lowering<'batchNormInputGradient'> = (_node, group) => lowerChain(group);
 export const lowerAdd: Lowering<'add'> = (_node, group) => lowerChain(group);

@@ -1,4 +1,7 @@
 import type { OpName } from '../graph/types.js';
+import { lowerBatchNormScaleShift, lowerBatchNormStatistics, lowerChannelSums } from './batchNorm.js';
+import { lowerChannelPad, lowerChannelSlice, lowerConcat } from './channels.js';
+import { lowerDropout } from './dropout.js';
 import {
   lowerConv2d,
   lowerConv2dInputGradient,
@@ -8,10 +11,11 @@ import {
   lowerLinearWeightGradient,
   lowerMatmul,
 } from './gemm.js';
+import { lowerLogSoftmax, lowerLogSoftmaxBackward } from './logSoftmax.js';
 import { lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
 import { lowerAssign, lowerMap } from './map.js';
 import { lowerRecord, lowerSampleNorm } from './norm.js';
-import { lowerAdd, lowerRelu, lowerReluBackward, lowerScaleShift } from './pointwise.js';
+import { lowerAdd, lowerBatchNormApply, lowerBatchNormInputGradient, lowerRelu, lowerReluBackward, lowerScaleShift } from './pointwise.js';
 import {
   lowerAdaptiveAvgPool2d,
   lowerAdaptiveAvgPool2dBackward,
@@ -36,6 +40,17 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   relu: lowerRelu,
   reluBackward: lowerReluBackward,
   scaleShift: lowerScaleShift,
+  batchNormScaleShift: lowerBatchNormScaleShift,
+  batchNormStatistics: lowerBatchNormStatistics,
+  batchNormApply: lowerBatchNormApply,
+  batchNormInputGradient: lowerBatchNormInputGradient,
+  channelSums: lowerChannelSums,
+  concat: lowerConcat,
+  channelPad: lowerChannelPad,
+  channelSlice: lowerChannelSlice,
+  dropout: lowerDropout,
+  logSoftmax: lowerLogSoftmax,
+  logSoftmaxBackward: lowerLogSoftmaxBackward,
   add: lowerAdd,
   maxPool2d: lowerMaxPool2d,
   maxPool2dBackward: lowerMaxPool2dBackward,

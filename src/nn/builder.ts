@@ -1,8 +1,11 @@
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
-import type { Pair, Padding, Tensor } from '../graph/types.js';
+import { elementCount } from '../graph/types.js';
+import type { Pair, Padding, StepValue, Tensor } from '../graph/types.js';
+import { randomStreams } from '../random/philox.js';
 import type { ActivationPosition, PositionKind } from '../rules/positions.js';
 import type { ActivationKind } from '../rules/types.js';
+import { runningStatistics } from './runningStatistics.js';
 
 /** What a stored tensor is for; decides its initial value and, in the golden values, its formula. */
 export type ParameterKind = 'weight' | 'bias' | 'bn.weight' | 'bn.bias' | 'bn.running_mean' | 'bn.running_var';
@@ -38,22 +41,57 @@ export interface PoolOptions {
   readonly ceilMode?: boolean;
 }
 
+export interface BatchNormOptions {
+  readonly epsilon?: number;
+}
+
+/** Where dropout takes its random numbers from; see `randomStreams`. */
+export interface DropoutSource {
+  /** u32 [N]: what identifies each sample of the batch. */
+  readonly sampleIds: Tensor;
+  readonly seed: StepValue;
+  readonly step: StepValue;
+}
+
+/** How a network is to be built. */
+export interface BuildMode {
+  /** Batch norm uses batch statistics; dropout is on where there is a {@link dropout} source. */
+  readonly training: boolean;
+  /** Batch norm moves its running statistics (momentum 0.1, unbiased variance). */
+  readonly updateStatistics?: boolean;
+  readonly dropout?: DropoutSource;
+}
+
+/** A residual branch: a part of the network with one input and one output, which is added to a shortcut. */
+export interface Branch {
+  readonly name: string;
+  readonly stage?: string;
+  /** Number of its block within the stage, from 0. */
+  readonly block?: number;
+  readonly input: Tensor;
+  readonly output: Tensor;
+}
+
 /**
  * Builds a network's forward pass out of PyTorch-named layers. Images are [N, C, H, W], vectors [N, F].
  * Every layer takes its module path first, then its input.
  */
 export class NetBuilder {
   readonly graph: Graph;
-  /** Whether batch norm uses batch statistics and dropout is on. */
-  readonly training: boolean;
+  readonly mode: BuildMode;
   readonly activations: ActivationPosition[] = [];
+  /** Residual branches in the order in which they begin. */
+  readonly branches: Branch[] = [];
   private readonly source: ParameterSource;
   private place: { readonly stage?: string; readonly block?: number; readonly kind: PositionKind } = { kind: 'conv' };
 
-  constructor(graph: Graph, source: ParameterSource, training: boolean) {
+  /** Elements per sample that dropout layers have drawn so far. */
+  private dropped = 0;
+
+  constructor(graph: Graph, source: ParameterSource, mode: BuildMode) {
     this.graph = graph;
     this.source = source;
-    this.training = training;
+    this.mode = mode;
   }
 
   /** Runs `body` with the activations inside it marked as belonging to a stage, a block, or a kind of position. */
@@ -72,7 +110,12 @@ export class NetBuilder {
     const [kh, kw] = pair(kernel);
     const groups = options.groups ?? 1;
     const channels = x.shape[1]!;
-    check(channels % groups === 0 && outputs % groups === 0, 'bad-shape', `${name}: ${groups} groups do not divide ${channels} -> ${outputs} channels`, name);
+    check(
+      channels % groups === 0 && outputs % groups === 0,
+      'bad-shape',
+      `${name}: ${groups} groups do not divide ${channels} -> ${outputs} channels`,
+      name,
+    );
     const inner = channels / groups;
     const fanIn = inner * kh * kw;
     const weight = this.parameter(`${name}.weight`, [outputs, inner, kh, kw], 'weight', fanIn);
@@ -99,6 +142,68 @@ export class NetBuilder {
     return this.layer(name, () => this.graph.one('relu', [x], { kind, mask: false }));
   }
 
+  /**
+   * Batch norm with `name.weight`, `name.bias` and the running statistics `name.running_mean` and `name.running_var`, all [C].
+   * In eval mode it is a per-channel line, derived from the weights in each run; in training mode it uses the batch's statistics.
+   */
+  batchNorm(name: string, x: Tensor, options: BatchNormOptions = {}): Tensor {
+    const channels = x.shape[1]!;
+    const epsilon = options.epsilon ?? 1e-5;
+    const entry = (suffix: string, kind: ParameterKind): Tensor => this.parameter(`${name}.${suffix}`, [channels], kind, channels);
+    const [gamma, beta] = [entry('weight', 'bn.weight'), entry('bias', 'bn.bias')];
+    const [runningMean, runningVariance] = [entry('running_mean', 'bn.running_mean'), entry('running_var', 'bn.running_var')];
+    return this.layer(name, () => {
+      if (!this.mode.training) {
+        const line = this.graph.add('batchNormScaleShift', [gamma, beta, runningMean, runningVariance], { epsilon });
+        return this.graph.one('scaleShift', [x, ...line], {});
+      }
+      const [mean, variance, scale] = this.graph.add('batchNormStatistics', [x, gamma], { epsilon }) as [Tensor, Tensor, Tensor];
+      if (this.mode.updateStatistics === true) {
+        const count = elementCount(x.shape) / channels;
+        const scalars = [0.1, count / (count - 1)];
+        this.graph.add('map', [mean, variance, runningMean, runningVariance], { fn: runningStatistics, scalars, targets: [2, 3] });
+      }
+      return this.graph.one('batchNormApply', [x, mean, scale, beta, gamma], {});
+    });
+  }
+
+  /** Sets a share `p` of the values to zero in training and scales the others by 1 / (1 - p); the identity in eval mode. */
+  dropout(name: string, x: Tensor, p: number): Tensor {
+    const source = this.mode.dropout;
+    if (!this.mode.training || source === undefined || p === 0) return x;
+    const firstElement = this.dropped;
+    this.dropped += Math.ceil(elementCount(x.shape.slice(1)) / 4) * 4;
+    const attrs = { p, stream: randomStreams.dropout, firstElement, seed: source.seed, step: source.step };
+    return this.layer(name, () => this.graph.one('dropout', [x, source.sampleIds], attrs));
+  }
+
+  /** Log-probabilities [N, K] of logits [N, K]. */
+  logSoftmax(name: string, x: Tensor): Tensor {
+    return this.layer(name, () => this.graph.one('logSoftmax', [x], {}));
+  }
+
+  /** Images of one size, one after the other along the channels. */
+  concat(name: string, parts: readonly Tensor[]): Tensor {
+    return this.layer(name, () => this.graph.one('concat', parts, {}));
+  }
+
+  /** The shortcut without weights (option A of the residual networks): every stride-th pixel, the new channels zero, half of them in front. */
+  zeroPadShortcut(name: string, x: Tensor, outputs: number, stride: number | Pair): Tensor {
+    const added = outputs - x.shape[1]!;
+    check(added >= 0 && added % 2 === 0, 'bad-shape', `${name}: cannot pad ${x.shape[1]} channels evenly to ${outputs}`, name);
+    return this.layer(name, () => this.graph.one('channelPad', [x], { before: added / 2, after: added / 2, stride: pair(stride) }));
+  }
+
+  /** Marks what `body` makes of `x` as a residual branch, for rules that act on whole branches. */
+  branch(name: string, x: Tensor, body: (x: Tensor) => Tensor): Tensor {
+    const { stage, block } = this.place;
+    const index = this.branches.length;
+    this.branches.push({ name, input: x, output: x });
+    const output = body(x);
+    this.branches[index] = { name, ...(stage === undefined ? {} : { stage }), ...(block === undefined ? {} : { block }), input: x, output };
+    return output;
+  }
+
   maxPool(name: string, x: Tensor, kernel: number | Pair, options: PoolOptions = {}): Tensor {
     return this.layer(name, () => this.graph.add('maxPool2d', [x], this.pool(kernel, options))[0]!);
   }
@@ -111,12 +216,25 @@ export class NetBuilder {
     return this.layer(name, () => this.graph.one('adaptiveAvgPool2d', [x], { size: pair(size) }));
   }
 
-  /** x * scale + shift per channel with fixed numbers: the normalisation that a model's weights expect. */
-  preprocess(x: Tensor, scale: readonly number[], shift: readonly number[]): Tensor {
+  /**
+   * x * scale + shift per channel with fixed numbers: the normalisation that a model's weights expect. With `order`, result channel i
+   * is made of channel `order[i]`, for weights that take BGR.
+   */
+  preprocess(x: Tensor, scale: readonly number[], shift: readonly number[], order?: readonly number[]): Tensor {
+    const constant = (suffix: string, values: readonly number[], shape?: readonly number[]): Tensor =>
+      this.graph.constant(`preprocessing.${suffix}`, values, shape);
     return this.layer('preprocessing', () => {
-      const tensors = [this.graph.constant('preprocessing.scale', scale), this.graph.constant('preprocessing.shift', shift)];
-      return this.graph.one('scaleShift', [x, ...tensors], {});
+      if (order === undefined) return this.graph.one('scaleShift', [x, constant('scale', scale), constant('shift', shift)], {});
+      const matrix = order.flatMap((from, to) => order.map((_, channel) => (channel === from ? scale[to]! : 0)));
+      const weight = constant('weight', matrix, [order.length, order.length, 1, 1]);
+      const attrs = { stride: pair(1), padding: sides(0), dilation: pair(1), groups: 1 };
+      return this.graph.one('conv2d', [x, weight, constant('shift', shift)], attrs);
     });
+  }
+
+  /** The mean of each channel: [N, C, H, W] as [N, C]. */
+  globalAvgPool(name: string, x: Tensor): Tensor {
+    return this.flatten(this.adaptiveAvgPool(name, x, 1));
   }
 
   add(name: string, a: Tensor, b: Tensor): Tensor {
@@ -140,6 +258,11 @@ export class NetBuilder {
   }
 
   private pool(kernel: number | Pair, options: PoolOptions) {
-    return { kernel: pair(kernel), stride: pair(options.stride ?? kernel), padding: sides(options.padding ?? 0), ceilMode: options.ceilMode ?? false };
+    return {
+      kernel: pair(kernel),
+      stride: pair(options.stride ?? kernel),
+      padding: sides(options.padding ?? 0),
+      ceilMode: options.ceilMode ?? false,
+    };
   }
 }

@@ -3,7 +3,7 @@ import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { NetBuilder } from './builder.js';
 import type { ActivationPosition, PositionTable } from '../rules/positions.js';
-import type { ParameterSpec } from './builder.js';
+import type { Branch, BuildMode, ParameterSpec } from './builder.js';
 
 /** A network: its name, input and forward pass. Everything else is derived by building it. */
 export interface ModelDefinition {
@@ -52,7 +52,7 @@ export function describeModel(definition: ModelDefinition): ModelDescription {
       specs.push(spec);
       return graph.parameter(spec.name, spec.shape);
     },
-    false,
+    { training: false },
   );
   definition.build(net, graph.input('input', [1, ...definition.input]));
   const offsets = new Map<string, number>();
@@ -84,6 +84,8 @@ export interface ModelInGraph {
   /** State-dict entries as windows of the stores. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly activations: readonly ActivationPosition[];
+  /** Residual branches in the order in which they begin. */
+  readonly branches: readonly Branch[];
 }
 
 /** The flat stores of a model inside a graph, to be shared by several instances of it. */
@@ -108,7 +110,7 @@ export function addModel(
   graph: Graph,
   definition: ModelDefinition,
   images: Tensor,
-  options: { readonly training?: boolean; readonly stores?: GraphStores } = {},
+  options: Partial<BuildMode> & { readonly stores?: GraphStores } = {},
 ): ModelInGraph {
   const { layout, activations } = describeModel(definition);
   const stores = options.stores ?? addStores(graph, definition);
@@ -117,9 +119,9 @@ export function addModel(
     const store = isBuffer(spec) ? stores.buffers! : stores.parameters;
     tensors.set(spec.name, graph.window(store, layout.offsets.get(spec.name)!, spec.shape, spec.name));
   }
-  const net = new NetBuilder(graph, (spec) => tensors.get(spec.name)!, options.training ?? false);
+  const net = new NetBuilder(graph, (spec) => tensors.get(spec.name)!, { ...options, training: options.training ?? false });
   const logits = graph.scope({ direction: 'forward' }, () => definition.build(net, images));
-  return { logits, parameters: stores.parameters, buffers: stores.buffers, tensors, activations };
+  return { logits, parameters: stores.parameters, buffers: stores.buffers, tensors, activations, branches: net.branches };
 }
 
 /** A model's activations and presets, in the form that rule selection takes. */

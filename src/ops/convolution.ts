@@ -14,7 +14,12 @@ export function convOutputShape(x: readonly number[], w: readonly number[], attr
   const [n = 0, , h = 0, width = 0] = x;
   const [o = 0, , kh = 0, kw = 0] = w;
   const [top, left, bottom, right] = attrs.padding;
-  return [n, o, windowOutput(h, kh, attrs.stride[0], top, bottom, attrs.dilation[0]), windowOutput(width, kw, attrs.stride[1], left, right, attrs.dilation[1])];
+  return [
+    n,
+    o,
+    windowOutput(h, kh, attrs.stride[0], top, bottom, attrs.dilation[0]),
+    windowOutput(width, kw, attrs.stride[1], left, right, attrs.dilation[1]),
+  ];
 }
 
 function checkConv(x: readonly number[], w: readonly number[], attrs: ConvAttrs): void {
@@ -42,21 +47,29 @@ export const conv2d: OpDefinition<'conv2d'> = {
     checkConv(x.shape, w.shape, attrs);
     if (inputs.length > 2) expectInput(inputs, 2, 'bias', 'f32', [w.shape[0]!]);
     const shape = convOutputShape(x.shape, w.shape, attrs);
-    check(shape[2]! > 0 && shape[3]! > 0, 'bad-shape', `a ${w.shape[2]}x${w.shape[3]} kernel does not fit an input of ${x.shape[2]}x${x.shape[3]}`, 'input');
+    check(
+      shape[2]! > 0 && shape[3]! > 0,
+      'bad-shape',
+      `a ${w.shape[2]}x${w.shape[3]} kernel does not fit an input of ${x.shape[2]}x${x.shape[3]}`,
+      'input',
+    );
     return [f32(shape)];
   },
   flops: (node) => convFlops(node.outputs[0]!, node.inputs[1]!.shape),
   backward(ctx, node, gradient) {
     const [x, w, b] = node.inputs as [Tensor, Tensor, Tensor | undefined];
     const { graph } = ctx;
+    const bias = b !== undefined && ctx.needs(2);
+    // The weight gradient first: the layer's input is then free before the next gradient needs memory.
+    const [dw, db] =
+      ctx.needs(1) || bias
+        ? graph.scope({ direction: 'weightGradient' }, () =>
+            graph.add('conv2dWeightGradient', [gradient, x], { ...node.attrs, weightShape: w.shape, bias }),
+          )
+        : [];
     const dx = ctx.needs(0)
       ? graph.scope({ direction: 'inputGradient' }, () => graph.one('conv2dInputGradient', [gradient, w], { ...node.attrs, inputShape: x.shape }))
       : undefined;
-    if (!ctx.needs(1) && !(b !== undefined && ctx.needs(2))) return [dx];
-    const bias = b !== undefined && ctx.needs(2);
-    const [dw, db] = graph.scope({ direction: 'weightGradient' }, () =>
-      graph.add('conv2dWeightGradient', [gradient, x], { ...node.attrs, weightShape: w.shape, bias }),
-    );
     return [dx, dw, db];
   },
 };

@@ -13,6 +13,8 @@ export interface BackwardContext {
   readonly graph: Graph;
   /** Whether the gradient of input `index` of the node is wanted. */
   needs(index: number): boolean;
+  /** The gradient of another output of the node than the first, for ops with several differentiable ones. */
+  outputGradient(index: number): Tensor | undefined;
   /** The backward rule selected for an activation node. */
   rule(node: Node<'relu'>): ActivationBackward;
   /** Output `index` of a forward node, recomputed with a mask when the forward node was added without one. */
@@ -39,7 +41,13 @@ export const u32 = (shape: readonly number[]): TensorSpec => ({ shape, dtype: 'u
 const show = (tensor: Tensor | undefined): string => (tensor === undefined ? 'nothing' : `${tensor.dtype} [${tensor.shape.join(', ')}]`);
 
 /** Checks that input `index` exists, has the dtype and, where given, the rank or the exact shape. */
-export function expectInput(inputs: readonly Tensor[], index: number, name: string, dtype: DType, shape?: number | readonly (number | string)[]): Tensor {
+export function expectInput(
+  inputs: readonly Tensor[],
+  index: number,
+  name: string,
+  dtype: DType,
+  shape?: number | readonly (number | string)[],
+): Tensor {
   const tensor = inputs[index];
   check(tensor !== undefined, 'bad-shape', `${name} is missing`, name);
   check(tensor.dtype === dtype, 'bad-dtype', `${name} must be ${dtype}, got ${show(tensor)}`, name);

@@ -16,10 +16,11 @@ export const linear: OpDefinition<'linear'> = {
   backward(ctx, node, gradient) {
     const [x, w, b] = node.inputs as [Tensor, Tensor, Tensor | undefined];
     const { graph } = ctx;
-    const dx = ctx.needs(0) ? graph.scope({ direction: 'inputGradient' }, () => graph.one('linearInputGradient', [gradient, w], {})) : undefined;
     const bias = b !== undefined && ctx.needs(2);
-    if (!ctx.needs(1) && !bias) return [dx];
-    const [dw, db] = graph.scope({ direction: 'weightGradient' }, () => graph.add('linearWeightGradient', [gradient, x], { bias }));
+    // The weight gradient first: the layer's input is then free before the next gradient needs memory.
+    const [dw, db] =
+      ctx.needs(1) || bias ? graph.scope({ direction: 'weightGradient' }, () => graph.add('linearWeightGradient', [gradient, x], { bias })) : [];
+    const dx = ctx.needs(0) ? graph.scope({ direction: 'inputGradient' }, () => graph.one('linearInputGradient', [gradient, w], {})) : undefined;
     return [dx, dw, db];
   },
 };

@@ -1,5 +1,6 @@
 import { check } from '../errors.js';
 import { elementCount } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
 import { expectInput, f32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
 
@@ -12,9 +13,11 @@ export const scaleShift: OpDefinition<'scaleShift'> = {
   },
   flops: (node) => 2 * elementCount(node.outputs[0]!.shape),
   backward(ctx, node, gradient) {
-    check(!ctx.needs(1) && !ctx.needs(2), 'internal', 'scale and shift of scaleShift have no gradient of their own', 'scale');
-    if (!ctx.needs(0)) return [undefined];
-    return [ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('scaleShift', [gradient, node.inputs[1]!], {}))];
+    const { graph } = ctx;
+    const [x, scale] = node.inputs as [Tensor, Tensor];
+    const dx = ctx.needs(0) ? graph.scope({ direction: 'inputGradient' }, () => graph.one('scaleShift', [gradient, scale], {})) : undefined;
+    if (!ctx.needs(1) && !ctx.needs(2)) return [dx];
+    return [dx, ...graph.scope({ direction: 'weightGradient' }, () => graph.add('channelSums', [gradient, x], {}))];
   },
 };
 
@@ -45,12 +48,22 @@ export const map: OpDefinition<'map'> = {
     const { fn, scalars, targets } = attrs;
     check(inputs.length === fn.inputs.length, 'bad-argument', `${fn.name} takes ${fn.inputs.length} tensors, got ${inputs.length}`, fn.name);
     check(scalars.length === fn.scalars.length, 'bad-argument', `${fn.name} takes ${fn.scalars.length} scalars, got ${scalars.length}`, fn.name);
-    check(targets.length === fn.results.length, 'bad-argument', `${fn.name} has ${fn.results.length} results, got ${targets.length} targets`, fn.name);
+    check(
+      targets.length === fn.results.length,
+      'bad-argument',
+      `${fn.name} has ${fn.results.length} results, got ${targets.length} targets`,
+      fn.name,
+    );
     const first = expectInput(inputs, 0, fn.inputs[0] ?? 'input', 'f32');
     for (const [index, input] of inputs.entries()) {
       const count = elementCount(input.shape);
       const fits = count === elementCount(first.shape) || (input.shape.length === 1 && (input.shape[0] === first.shape[0] || count === 1));
-      check(fits, 'bad-shape', `${fn.inputs[index]} [${input.shape.join(', ')}] does not broadcast to [${first.shape.join(', ')}]`, fn.inputs[index]!);
+      check(
+        fits,
+        'bad-shape',
+        `${fn.inputs[index]} [${input.shape.join(', ')}] does not broadcast to [${first.shape.join(', ')}]`,
+        fn.inputs[index]!,
+      );
     }
     for (const target of targets) {
       if (target === 'new') continue;

@@ -28,7 +28,12 @@ function inferPool(inputs: readonly Tensor[], attrs: PoolAttrs): number[] {
   const half = top <= attrs.kernel[0] / 2 && bottom <= attrs.kernel[0] / 2 && left <= attrs.kernel[1] / 2 && right <= attrs.kernel[1] / 2;
   check(half, 'bad-range', `padding ${attrs.padding.join(', ')} must be at most half the window ${attrs.kernel.join('x')}`, 'padding');
   const shape = poolOutputShape(x.shape, attrs);
-  check(shape[2]! > 0 && shape[3]! > 0, 'bad-shape', `a window of ${attrs.kernel.join('x')} does not fit an input of ${x.shape[2]}x${x.shape[3]}`, 'input');
+  check(
+    shape[2]! > 0 && shape[3]! > 0,
+    'bad-shape',
+    `a window of ${attrs.kernel.join('x')} does not fit an input of ${x.shape[2]}x${x.shape[3]}`,
+    'input',
+  );
   return shape;
 }
 

@@ -12,6 +12,11 @@ const anchors: ReadonlySet<OpName> = new Set<OpName>([
   'linearInputGradient',
   'maxPool2d',
   'maxPool2dBackward',
+  'maxPool2dSoftmaxBackward',
+  'avgPool2d',
+  'avgPool2dBackward',
+  'adaptiveAvgPool2d',
+  'adaptiveAvgPool2dBackward',
   ...pointwiseOps,
 ]);
 
@@ -21,7 +26,9 @@ const maxOperands = 8;
 /** Extra storage buffers that a node needs when it runs in an epilogue. */
 function extraOperands(node: Node): number {
   const masks = node.op === 'relu' ? node.outputs.length - 1 : 0;
-  return node.inputs.length - 1 + masks;
+  // gamma of a batch norm is there for its gradient only
+  const unread = node.op === 'batchNormApply' ? 1 : 0;
+  return node.inputs.length - 1 - unread + masks;
 }
 
 /** Whether a packed mask of this chain starts at whole words of the anchor's row blocks. */

@@ -29,7 +29,7 @@ class Ownership {
 /**
  * Re-derives, independently of the planner, everything that makes a plan safe, by running the schedule on paper twice
  * (segments repeat): every read finds the value it means; no arena is read-only and writable in one dispatch; the ranges a
- * dispatch writes are disjoint; offsets are multiples of 256; nothing leaves its arena. Throws `internal` at the first breach.
+ * dispatch writes are disjoint; outputs survive; offsets are multiples of 256; nothing leaves its arena. Throws `internal` at the first breach.
  */
 export function checkPlan(schedule: Schedule, plan: Plan): void {
   const fail = (dispatch: ScheduledDispatch, text: string): never => {
@@ -65,6 +65,15 @@ export function checkPlan(schedule: Schedule, plan: Plan): void {
       }
       for (const { operand, root, place } of uses) {
         if (operand.access !== 'read') arenas[place.arena]!.write(place.offset, place.offset + place.bytes, root);
+      }
+    }
+    for (const [name, output] of schedule.graph.outputs) {
+      const root = rootOf(output);
+      const place = plan.placements.get(root);
+      if (place !== undefined && arenas[place.arena]!.owner(place.offset, place.offset + place.bytes) !== root) {
+        throw new LinbpError('internal', `memory plan: the output ${name} is lost before the end: it is overwritten by another value`, {
+          field: 'plan',
+        });
       }
     }
   }

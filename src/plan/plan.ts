@@ -62,7 +62,9 @@ function arenaConflicts(schedule: Schedule): Map<Tensor, Set<Tensor>> {
     set.add(right);
   };
   for (const dispatch of schedule.dispatches) {
-    const roots = dispatch.operands.map((operand) => ({ root: rootOf(operand.tensor), writes: operand.access !== 'read' })).filter(({ root }) => root.kind === 'value');
+    const roots = dispatch.operands
+      .map((operand) => ({ root: rootOf(operand.tensor), writes: operand.access !== 'read' }))
+      .filter(({ root }) => root.kind === 'value');
     for (const left of roots) {
       for (const right of roots) {
         if (left.writes && !right.writes && left.root !== right.root) {
@@ -97,23 +99,22 @@ function lowestOffset(arena: Arena, bytes: number, life: Lifetime, lives: Map<Te
   return offset;
 }
 
-/**
- * Places every value in an arena: largest first, each in the arena that grows least, at the lowest free offset.
- * Values that one dispatch reads and writes lie in different arenas, because WebGPU tracks use by buffer.
- * `maxArena` is the largest buffer the device grants.
- */
-export function plan(schedule: Schedule, maxArena = Infinity): Plan {
-  const lives = lifetimes(schedule);
-  const conflicts = arenaConflicts(schedule);
+interface Layout {
+  readonly placed: Map<Tensor, Placement>;
+  readonly arenas: readonly number[];
+  readonly bytes: number;
+}
+
+/** Places values one by one in the given order, each in the arena that grows least, at the lowest free offset. */
+function placeInOrder(order: readonly Tensor[], lives: Map<Tensor, Lifetime>, conflicts: Map<Tensor, Set<Tensor>>, maxArena: number): Layout {
   const placed = new Map<Tensor, Placement>();
   const arenas: Arena[] = [];
-  const order = [...lives.keys()].sort((left, right) => byteLength(right) - byteLength(left) || lives.get(left)!.first - lives.get(right)!.first);
   for (const tensor of order) {
     const bytes = align(byteLength(tensor));
     const life = lives.get(tensor)!;
+    const against = conflicts.get(tensor);
     let best: { index: number; offset: number; growth: number } | undefined;
     for (const [index, arena] of arenas.entries()) {
-      const against = conflicts.get(tensor);
       if (against !== undefined && arena.members.some((member) => against.has(member))) continue;
       const offset = lowestOffset(arena, bytes, life, lives, placed);
       if (offset + bytes > maxArena) continue;
@@ -129,13 +130,67 @@ export function plan(schedule: Schedule, maxArena = Infinity): Plan {
     arena.size = Math.max(arena.size, best.offset + bytes);
     placed.set(tensor, { arena: best.index, offset: best.offset, bytes });
   }
+  const sizes = arenas.map((arena) => arena.size);
+  return { placed, arenas: sizes, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+}
+
+/** Orders worth trying; which one packs best depends on the network, and trying them all costs milliseconds. */
+function placementOrders(lives: Map<Tensor, Lifetime>): Tensor[][] {
+  const span = (tensor: Tensor): number => lives.get(tensor)!.last - lives.get(tensor)!.first + 1;
+  const first = (tensor: Tensor): number => lives.get(tensor)!.first;
+  const keys: ((tensor: Tensor) => number)[] = [
+    (tensor) => -byteLength(tensor),
+    (tensor) => -byteLength(tensor) * span(tensor),
+    (tensor) => -span(tensor),
+    (tensor) => first(tensor),
+    (tensor) => -lives.get(tensor)!.last,
+  ];
+  const orders = keys.map((key) =>
+    [...lives.keys()].sort((left, right) => key(left) - key(right) || byteLength(right) - byteLength(left) || first(left) - first(right)),
+  );
+  // Small values matter little by size but can force an arena to grow: the same orders with values below the median kept for last.
+  const median = [...lives.keys()].map(byteLength).sort((a, b) => a - b)[lives.size >> 1] ?? 0;
+  return [
+    ...orders,
+    ...orders.slice(1).map((order) => [...order.filter((t) => byteLength(t) > median), ...order.filter((t) => byteLength(t) <= median)]),
+  ];
+}
+
+/**
+ * Places every value in an arena by the best of several greedy orders. Values that one dispatch reads and writes lie in
+ * different arenas, because WebGPU tracks use by buffer.
+ * `maxArena` is the largest buffer the device grants; without `aliasing` every value keeps memory of its own.
+ */
+export function plan(schedule: Schedule, options: { readonly maxArena?: number; readonly aliasing?: boolean } = {}): Plan {
+  const { maxArena = Infinity, aliasing = true } = options;
+  const lives = lifetimes(schedule);
+  if (!aliasing) for (const tensor of lives.keys()) lives.set(tensor, { first: 0, last: schedule.dispatches.length - 1 });
+  const conflicts = arenaConflicts(schedule);
+  const least = mostAlive(lives, schedule.dispatches.length);
+  let best: Layout | undefined;
+  for (const order of aliasing ? placementOrders(lives) : [[...lives.keys()]]) {
+    const layout = placeInOrder(order, lives, conflicts, maxArena);
+    if (best === undefined || layout.bytes < best.bytes) best = layout;
+    if (best.bytes === least) break;
+  }
   return {
-    placements: placed,
+    placements: best?.placed ?? new Map<Tensor, Placement>(),
     lifetimes: lives,
-    arenas: arenas.map((arena) => arena.size),
-    bytes: arenas.reduce((sum, arena) => sum + arena.size, 0),
+    arenas: best?.arenas ?? [],
+    bytes: best?.bytes ?? 0,
     savedForBackwardBytes: savedForBackward(schedule),
   };
+}
+
+/** The most bytes alive during one dispatch: no plan can need less. */
+function mostAlive(lives: Map<Tensor, Lifetime>, dispatches: number): number {
+  const change = new Array<number>(dispatches + 1).fill(0);
+  for (const [tensor, life] of lives) {
+    change[life.first]! += align(byteLength(tensor));
+    change[life.last + 1]! -= align(byteLength(tensor));
+  }
+  let alive = 0;
+  return change.reduce((most, delta) => Math.max(most, (alive += delta)), 0);
 }
 
 function savedForBackward(schedule: Schedule): number {

@@ -34,9 +34,13 @@ export function schedule(graph: Graph, groups: readonly Group[], device: KernelD
     const lower = loweringTable[group.anchor.op] as unknown as Lowering<Node['op']>;
     for (const dispatch of lower(group.anchor, group, context)) {
       if (dispatch.workgroups.some((count) => count > 65535)) {
-        throw new LinbpError('limit-exceeded', `${dispatch.kernel} (${group.anchor.layer}) needs ${dispatch.workgroups.join(' x ')} workgroups; 65535 an axis are possible`, {
-          field: group.anchor.layer,
-        });
+        throw new LinbpError(
+          'limit-exceeded',
+          `${dispatch.kernel} (${group.anchor.layer}) needs ${dispatch.workgroups.join(' x ')} workgroups; 65535 an axis are possible`,
+          {
+            field: group.anchor.layer,
+          },
+        );
       }
       dispatches.push({ ...dispatch, group, segment: group.anchor.segment });
     }

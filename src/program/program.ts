@@ -20,6 +20,8 @@ export interface CompileOptions {
   readonly device: Device;
   /** Fuse pointwise chains into their producers; default true. */
   readonly fuse?: boolean;
+  /** Let values whose lifetimes do not overlap share memory; default true. Debug mode turns it off to keep every result. */
+  readonly aliasing?: boolean;
   /** Buffers of persistent tensors that live elsewhere, such as a model's parameters, by root tensor. */
   readonly bindings?: ReadonlyMap<Tensor, GPUBuffer>;
   /** Fields and number of rows of the step table. */
@@ -70,7 +72,11 @@ export function kernelDevice(device: Device): KernelDevice {
   };
 }
 
-const stepLayoutEntry: GPUBindGroupLayoutEntry = { binding: 0, visibility: 4, buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: rowBytes } };
+const stepLayoutEntry: GPUBindGroupLayoutEntry = {
+  binding: 0,
+  visibility: 4,
+  buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: rowBytes },
+};
 
 /**
  * A compiled graph: pipelines, bind groups and memory, fixed at compile time. Running it only encodes: no buffer is written
@@ -122,7 +128,7 @@ export class Program {
     const capability = kernelDevice(device);
     const steps = new StepTable(options.steps?.fields ?? {}, options.steps?.rows ?? 1);
     const scheduled = schedule(graph, groupNodes(graph, options.fuse ?? true), capability, (field) => steps.word(field));
-    const planned = plan(scheduled, device.limits.maxBufferSize);
+    const planned = plan(scheduled, { maxArena: device.limits.maxBufferSize, aliasing: options.aliasing ?? true });
     checkPlan(scheduled, planned);
     const owned: GPUBuffer[] = [];
     try {
@@ -150,7 +156,8 @@ export class Program {
     for (const tensor of persistent) {
       const given = options.bindings?.get(tensor);
       const bytes = byteLength(tensor);
-      if (given !== undefined) check(given.size >= bytes, 'bad-shape', `the buffer bound to ${tensor.name} has ${given.size} bytes, ${bytes} are needed`, tensor.name);
+      if (given !== undefined)
+        check(given.size >= bytes, 'bad-shape', `the buffer bound to ${tensor.name} has ${given.size} bytes, ${bytes} are needed`, tensor.name);
       places.set(tensor, { buffer: given ?? create(bytes, storage, 'state', tensor.name), offset: 0, bytes });
     }
 
@@ -173,7 +180,14 @@ export class Program {
     const dispatches = scheduled.dispatches.map((source, index): CompiledDispatch => {
       const { pipeline, layout } = pipelines[index]!;
       const entries: GPUBindGroupEntry[] = [
-        { binding: 0, resource: { buffer: parameterBuffer, offset: parameterOffsets[index]!, size: Math.max(16, Math.ceil((source.parameters.length * 4) / 16) * 16) } },
+        {
+          binding: 0,
+          resource: {
+            buffer: parameterBuffer,
+            offset: parameterOffsets[index]!,
+            size: Math.max(16, Math.ceil((source.parameters.length * 4) / 16) * 16),
+          },
+        },
       ];
       for (const [slot, operand] of source.operands.entries()) {
         const { root, offset } = resolveView(operand.tensor);
@@ -191,7 +205,18 @@ export class Program {
       }
       return { source, pipeline, bindGroup: device.gpu.createBindGroup({ label: source.group.anchor.layer, layout, entries }) };
     });
-    const program = new Program({ device, schedule: scheduled, plan: planned, steps, dispatches, compileSeconds, owned, places, stepBuffer, stepGroup });
+    const program = new Program({
+      device,
+      schedule: scheduled,
+      plan: planned,
+      steps,
+      dispatches,
+      compileSeconds,
+      owned,
+      places,
+      stepBuffer,
+      stepGroup,
+    });
     program.uploadSteps();
     for (const [tensor, values] of scheduled.graph.initial) program.write(tensor, values);
     device.check();
@@ -256,6 +281,16 @@ export class Program {
       const groups = source.workgroups;
       pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
     }
+  }
+
+  /** Submits a single dispatch, as the debugging modes do. */
+  submitOne(dispatch: CompiledDispatch, row: number): void {
+    this.alive();
+    const encoder = this.device.gpu.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    this.encode(pass, [dispatch], row);
+    pass.end();
+    this.device.submit([encoder.finish()], { dispatches: 1 });
   }
 
   /**

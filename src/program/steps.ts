@@ -34,7 +34,12 @@ export class StepTable {
   /** Word of the row that holds `field`. */
   word(field: string): number {
     const word = this.words.get(field);
-    check(word !== undefined, 'bad-argument', `the program has no step field "${field}"; it has ${[...this.words.keys()].join(', ') || 'none'}`, field);
+    check(
+      word !== undefined,
+      'bad-argument',
+      `the program has no step field "${field}"; it has ${[...this.words.keys()].join(', ') || 'none'}`,
+      field,
+    );
     return word;
   }
 

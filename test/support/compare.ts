@@ -31,7 +31,11 @@ export interface Comparison {
  * Runs a graph's `main` segment on the device and on the float64 reference with the same values of its inputs,
  * parameters and states, and returns the relative error of every output. Unset tensors get fresh random numbers.
  */
-export async function compareGraph(graph: Graph, feeds: ReadonlyMap<Tensor, Float32Array | Uint32Array>, options: { fuse?: boolean } = {}): Promise<Comparison[]> {
+export async function compareGraph(
+  graph: Graph,
+  feeds: ReadonlyMap<Tensor, Float32Array | Uint32Array>,
+  options: { fuse?: boolean } = {},
+): Promise<Comparison[]> {
   const device = await sharedDevice();
   using program = await Program.compile(graph, { device, fuse: options.fuse ?? true });
   const reference = new ReferenceRun(graph);

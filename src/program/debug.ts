@@ -1,0 +1,118 @@
+import type { Graph } from '../graph/graph.js';
+import { elementCount } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
+import { rootOf } from '../plan/schedule.js';
+import { ReferenceRun } from '../reference/run.js';
+import type { StepRow } from '../reference/run.js';
+import { Program } from './program.js';
+import type { CompileOptions, SegmentRun } from './program.js';
+
+/** What debug mode found out about one result of one kernel. */
+export interface DebugEntry {
+  readonly kernel: string;
+  readonly variant: string;
+  readonly layer: string;
+  readonly op: string;
+  readonly tensor: string;
+  /** ||device - reference|| / ||reference|| when the kernel gets the reference's own inputs; absolute where the reference is zero. */
+  readonly error: number;
+  /** NaN or infinite results that the reference does not have. */
+  readonly nonFinite: number;
+}
+
+function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (actual[i]! - expected[i]!) ** 2;
+    norm += expected[i]! ** 2;
+  }
+  return Math.sqrt(norm === 0 ? difference : difference / norm);
+}
+
+/**
+ * Debug mode: runs the segments kernel by kernel, one submit each, every kernel on the float64 reference's inputs rounded to
+ * float32, and compares every result with the reference. No memory is shared between values, so all results are kept.
+ * `feeds` sets inputs, parameters and states; the rest begins with zeros.
+ */
+export async function debugGraph(
+  graph: Graph,
+  feeds: ReadonlyMap<Tensor, Float32Array | Uint32Array>,
+  options: CompileOptions & { readonly segments?: readonly string[]; readonly step?: StepRow },
+): Promise<DebugEntry[]> {
+  using program = await Program.compile(graph, { ...options, aliasing: false });
+  const reference = new ReferenceRun(graph);
+  for (const [tensor, data] of feeds) reference.set(tensor, data);
+  if (options.step !== undefined) {
+    program.steps.set(0, options.step);
+    program.uploadSteps();
+  }
+  const push = (tensor: Tensor): void => {
+    const values = reference.get(tensor);
+    program.write(tensor, tensor.dtype === 'u32' ? Uint32Array.from(values) : Float32Array.from(values));
+  };
+  const entries: DebugEntry[] = [];
+  for (const segment of options.segments ?? ['main']) {
+    for (const group of program.schedule.groups.filter((each) => each.anchor.segment === segment)) {
+      const members = [group.anchor, ...group.followers];
+      const inside = new Set(members.flatMap((node) => node.outputs));
+      const mutated = new Set(members.flatMap((node) => node.mutates.map((slot) => node.inputs[slot]!)));
+      for (const node of members) for (const input of node.inputs) if (!inside.has(input)) push(input);
+      for (const node of members) reference.runNode(node, options.step);
+      const dispatches = program.dispatches.filter((dispatch) => dispatch.source.group === group);
+      if (dispatches.length === 0) continue;
+      for (const dispatch of dispatches) program.submitOne(dispatch, 0);
+      const last = members.at(-1)!.outputs[0];
+      const results = new Set([
+        ...members.flatMap((node) => node.outputs.slice(1)),
+        ...group.kept,
+        ...(last === undefined ? [] : [last]),
+        ...mutated,
+      ]);
+      for (const tensor of results) {
+        const actual = tensor.dtype === 'u32' ? await program.readU32(tensor) : await program.read(tensor);
+        const expected = reference.get(tensor);
+        let nonFinite = 0;
+        for (let i = 0; i < actual.length; i++) if (!Number.isFinite(actual[i]!) && Number.isFinite(expected[i]!)) nonFinite += 1;
+        const { kernel, variant } = dispatches[0]!.source;
+        entries.push({
+          kernel,
+          variant,
+          layer: group.anchor.layer,
+          op: group.anchor.op,
+          tensor: tensor.name,
+          error: distance(actual, expected),
+          nonFinite,
+        });
+      }
+    }
+  }
+  return entries;
+}
+
+const quietNaN = 0x7fc00000;
+
+/**
+ * Runs segments with one submit per dispatch, filling the arenas with NaN first and every value's memory as soon as it is
+ * dead. A program whose plan is sound gives the same results as {@link Program.run}; one that reads freed memory gives NaN.
+ */
+export async function runPoisoned(program: Program, runs: readonly SegmentRun[]): Promise<void> {
+  const { plan, schedule } = program;
+  const fill = (tensor: Tensor): void => {
+    const { buffer, offset, bytes } = program.location(tensor);
+    program.device.write(buffer, offset, new Uint32Array(bytes / 4).fill(quietNaN));
+  };
+  for (const tensor of plan.placements.keys()) if (plan.lifetimes.get(tensor)!.first > 0) fill(tensor);
+  for (const run of runs) {
+    for (let iteration = 0; iteration < (run.repeat ?? 1); iteration++) {
+      for (const [index, dispatch] of program.dispatches.entries()) {
+        if (dispatch.source.segment !== run.segment) continue;
+        const fresh = dispatch.source.operands.filter((operand) => operand.access === 'write').map((operand) => rootOf(operand.tensor));
+        for (const tensor of fresh) if (plan.lifetimes.get(tensor)?.first === index && elementCount(tensor.shape) > 0) fill(tensor);
+        program.submitOne(dispatch, (run.row ?? 0) + iteration);
+        for (const [tensor, life] of plan.lifetimes) if (life.last === index && index < schedule.dispatches.length - 1) fill(tensor);
+      }
+    }
+  }
+  await program.device.idle();
+}
