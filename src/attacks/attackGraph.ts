@@ -1,0 +1,197 @@
+import { gradients } from '../autodiff/gradients.js';
+import { check } from '../errors.js';
+import { Graph } from '../graph/graph.js';
+import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
+import { addModel, addStores } from '../nn/definition.js';
+import type { GraphStores, ModelDefinition, ModelInGraph } from '../nn/definition.js';
+import type { AttackSettings } from './options.js';
+import { pointwise } from './stages.js';
+import type { StageContext } from './stages.js';
+
+/**
+ * The graph of an attack on one batch. Its segments:
+ *
+ * - `begin`: the iterate is the clean image, and nothing better is known
+ * - `evaluate`: forward of the iterate; its loss and margin go to the log, the best image so far is kept
+ * - `remember`: keeps whether the iterate just evaluated was classified right (used for the clean images)
+ * - `start`: the first iterate of a restart, momentum cleared
+ * - `step`: what `evaluate` does, then gradient, step and projection
+ * - `finish`: the iterate becomes the result
+ */
+export interface AttackGraph {
+  readonly graph: Graph;
+  readonly stores: GraphStores;
+  readonly network: ModelInGraph;
+  /** Inputs of one batch: images [N, C, H, W], labels, targets and sample ids u32 [N]. */
+  readonly clean: Tensor;
+  readonly origin: Tensor;
+  readonly labels: Tensor;
+  readonly targets: Tensor | undefined;
+  readonly sampleIds: Tensor;
+  /** The iterate, and after `finish` the result. */
+  readonly iterate: Tensor;
+  /** u32 [N]: whether the clean images are classified right. */
+  readonly cleanCorrect: Tensor;
+  /** u32 [N]: whether the iterate of the last `evaluate` has the label, or reaches its target. */
+  readonly correct: Tensor;
+  readonly hit: Tensor | undefined;
+  /** Losses and margins of the true label [N, rows], one column per row of the step table. */
+  readonly lossLog: Tensor;
+  readonly marginLog: Tensor;
+}
+
+/** Fields of the step table; one row per evaluation, in the order they happen. */
+export const stepFields = { column: 'f32', radius: 'f32', alpha: 'f32', seed: 'u32', draw0: 'u32', draw1: 'u32' } as const;
+
+/** Below every loss a float32 can hold. */
+const nothing = -3.4e38;
+
+const fill: ElementwiseFunction = {
+  name: 'fill',
+  inputs: ['x'],
+  scalars: ['value'],
+  // the input must appear, or the binding would be dropped
+  results: ['select(value, x, false)'],
+  reference: (_x, value) => [value!],
+};
+
+const track: ElementwiseFunction = {
+  name: 'track',
+  inputs: ['bestFooled', 'bestLoss', 'loss', 'margin'],
+  scalars: ['direction'],
+  prelude: `  let gain = direction * loss;
+  let fooled = select(0.0, 1.0, direction * margin > 0.0);
+  let better = fooled > bestFooled || (fooled == bestFooled && gain > bestLoss);`,
+  results: ['select(bestFooled, fooled, better)', 'select(bestLoss, gain, better)', 'select(0.0, 1.0, better)'],
+  reference: (bestFooled, bestLoss, loss, margin, direction) => {
+    const gain = direction! * loss!;
+    const fooled = direction! * margin! > 0 ? 1 : 0;
+    const better = fooled > bestFooled! || (fooled === bestFooled! && gain > bestLoss!);
+    return better ? [fooled, gain, 1] : [bestFooled!, bestLoss!, 0];
+  },
+};
+
+const keepBetter: ElementwiseFunction = {
+  name: 'keepBetter',
+  inputs: ['best', 'x', 'better'],
+  scalars: [],
+  results: ['select(best, x, better > 0.5)'],
+  reference: (best, x, better) => [better! > 0.5 ? x! : best!],
+};
+
+const writeLog: ElementwiseFunction = {
+  name: 'writeLog',
+  inputs: ['losses', 'margins', 'index', 'loss', 'margin'],
+  scalars: ['column'],
+  results: ['select(losses, loss, index == column)', 'select(margins, margin, index == column)'],
+  reference: (losses, margins, index, loss, margin, column) => (index === column ? [loss!, margin!] : [losses!, margins!]),
+};
+
+/** Builds the graph of an attack on `batch` images; `rows` is the number of evaluations that the log holds. */
+export function buildAttackGraph(model: ModelDefinition, settings: AttackSettings, batch: number, rows: number): AttackGraph {
+  const { definition, targeted } = settings;
+  const graph = new Graph();
+  const stores = addStores(graph, model);
+  const shape = [batch, ...model.input];
+  const clean = graph.input('images', shape);
+  const origin = settings.randomStart ? clean : graph.input('start', shape);
+  const labels = graph.input('labels', [batch], 'u32');
+  const targets = targeted ? graph.input('targets', [batch], 'u32') : undefined;
+  const sampleIds = graph.input('sampleIds', [batch], 'u32');
+  const iterate = graph.state('iterate', shape);
+  const best = graph.state('best', shape);
+  const [bestFooled, bestLoss] = [graph.state('bestFooled', [batch]), graph.state('bestLoss', [batch])];
+  const [lossLog, marginLog] = [graph.state('losses', [batch, rows]), graph.state('margins', [batch, rows])];
+  const cleanCorrect = graph.state('cleanCorrect', [batch], 'u32');
+  const column = graph.constant(
+    'column',
+    Array.from({ length: batch * rows }, (_, i) => i % rows),
+    [batch, rows],
+  );
+  const memories = new Map<string, Tensor>();
+  const stage: StageContext = {
+    graph,
+    norm: settings.norm,
+    loss: settings.loss,
+    direction: targeted ? -1 : 1,
+    decay: settings.decay,
+    clean,
+    origin,
+    sampleIds,
+    radius: { step: 'radius' },
+    alpha: { step: 'alpha' },
+    seed: { step: 'seed' },
+    draws: [{ step: 'draw0' }, { step: 'draw1' }],
+    memory(name, size) {
+      check(!memories.has(name), 'bad-argument', `${definition.name} asks twice for a memory "${name}"`, name);
+      const memory = graph.state(name, size);
+      memories.set(name, memory);
+      return memory;
+    },
+  };
+
+  const segment = <T>(name: string, body: () => T): T => graph.scope({ segment: name, layer: '', direction: 'attack' }, body);
+  const setTo = (state: Tensor, value: number): void => void graph.add('map', [state], { fn: fill, scalars: [value], targets: [0] });
+  const aims = targets ?? labels;
+
+  /** Logs the iterate at which the network was just run, and keeps it where it is the best so far. */
+  const observe = (logits: Tensor, loss: Tensor): void => {
+    const producer = loss.producer as Node<'loss'>;
+    const reusable = producer.attrs.kind === 'margin' && producer.inputs[1] === labels;
+    const margin = reusable ? loss : graph.one('loss', [logits, labels], { kind: 'margin' });
+    const aimed = targets === undefined ? margin : graph.one('loss', [logits, aims], { kind: 'margin' });
+    graph.add('map', [lossLog, marginLog, column, loss, margin], { fn: writeLog, scalars: [{ step: 'column' }], targets: [0, 1] });
+    const [better] = graph.add('map', [bestFooled, bestLoss, loss, aimed], { fn: track, scalars: [stage.direction], targets: [0, 1, 'new'] });
+    if (settings.keep === 'best') graph.add('map', [best, iterate, better!], { fn: keepBetter, scalars: [], targets: [0] });
+  };
+  const network = (images: Tensor): ModelInGraph => addModel(graph, model, images, { stores });
+
+  segment('begin', () => {
+    graph.add('assign', [clean, iterate], {});
+    graph.add('assign', [clean, best], {});
+    setTo(bestFooled, 0);
+    setTo(bestLoss, nothing);
+  });
+
+  const [evaluated, correct, hit] = segment('evaluate', () => {
+    const found = network(iterate);
+    observe(found.logits, definition.objective(stage, found.logits, aims));
+    const of = (classes: Tensor): Tensor => graph.one('correct', [found.logits, classes], {});
+    return [found, of(labels), targets === undefined ? undefined : of(targets)] as const;
+  });
+  graph.output('logits', evaluated.logits);
+  graph.output('correct', correct);
+  if (hit !== undefined) graph.output('hit', hit);
+  segment('remember', () => graph.add('assign', [correct, cleanCorrect], {}));
+
+  segment('step', () => {
+    const query = definition.transform(stage, iterate);
+    const { logits } = network(query);
+    const loss = definition.objective(stage, logits, aims);
+    check(loss.producer?.op === 'loss', 'bad-argument', `the objective of ${definition.name} must be the output of a loss`, 'objective');
+    if (query === iterate) {
+      observe(logits, loss);
+    } else {
+      // The network was run elsewhere, so the iterate itself needs a forward of its own.
+      const plain = network(iterate).logits;
+      observe(plain, definition.objective(stage, plain, aims));
+    }
+    const gradient = gradients(graph, { loss, scale: 1, targets: [iterate], rules: settings.rules }).get(iterate)!;
+    const direction = definition.momentum(stage, definition.gradient(stage, gradient));
+    graph.add('assign', [definition.projection(stage, definition.step(stage, iterate, direction)), iterate], {});
+  });
+
+  segment('start', () => {
+    const point = settings.randomStart ? definition.start.random(stage) : definition.start.fixed(stage);
+    graph.add('assign', [definition.projection(stage, point), iterate], {});
+    for (const memory of memories.values()) setTo(memory, 0);
+  });
+  segment('finish', () => {
+    // `finish` must hold a dispatch even where the last iterate is the result already.
+    const result = settings.keep === 'best' ? best : pointwise(graph, same, [iterate]);
+    graph.add('assign', [result, iterate], {});
+  });
+  return { graph, stores, network: evaluated, clean, origin, labels, targets, sampleIds, iterate, cleanCorrect, correct, hit, lossLog, marginLog };
+}
+
+const same: ElementwiseFunction = { name: 'same', inputs: ['x'], scalars: [], results: ['x'], reference: (x) => [x!] };

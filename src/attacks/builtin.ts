@@ -1,0 +1,51 @@
+import { check } from '../errors.js';
+import {
+  fixedStart,
+  identityTransform,
+  lossObjective,
+  noMomentum,
+  normalisedMomentum,
+  plainGradient,
+  projectOnBall,
+  randomStart,
+  steepestStep,
+} from './stages.js';
+import type { AttackDefinition } from './stages.js';
+
+/** I-FGSM or BIM: steps of alpha along the sign of the gradient (A. Kurakin et al., "Adversarial examples in the physical world", 2017). */
+const ifgsm: AttackDefinition = {
+  name: 'ifgsm',
+  defaultAlpha: (eps, steps) => eps / steps,
+  randomStart: false,
+  start: { random: randomStart, fixed: fixedStart },
+  transform: identityTransform,
+  objective: lossObjective,
+  gradient: plainGradient,
+  momentum: noMomentum,
+  step: steepestStep,
+  projection: projectOnBall,
+};
+
+/** One step of length eps (I. Goodfellow et al., "Explaining and harnessing adversarial examples", 2015). */
+const fgsm: AttackDefinition = { ...ifgsm, name: 'fgsm', steps: 1 };
+
+/** I-FGSM with normalised momentum (Y. Dong et al., 2018). */
+const mifgsm: AttackDefinition = { ...ifgsm, name: 'mifgsm', momentum: normalisedMomentum };
+
+/** Projected gradient ascent from a random point of the ball (A. Madry et al., "Towards deep learning models resistant to adversarial attacks", 2018). */
+const pgd: AttackDefinition = { ...ifgsm, name: 'pgd', randomStart: true, defaultAlpha: (eps, steps) => (2.5 * eps) / steps };
+
+/** The attacks that come with linbp, by name. */
+export const attacks = { fgsm, ifgsm, mifgsm, pgd } as const satisfies Record<string, AttackDefinition>;
+
+export type AttackName = keyof typeof attacks;
+
+/** Names of the attacks that come with linbp. */
+export const attackNames: readonly string[] = Object.keys(attacks);
+
+/** An attack by name. Throws `unknown-option` listing the names there are. */
+export function attackDefinition(name: string): AttackDefinition {
+  const found = Object.hasOwn(attacks, name) ? attacks[name as AttackName] : undefined;
+  check(found !== undefined, 'unknown-option', `there is no attack "${name}"; known are ${attackNames.join(', ')}`, 'attack');
+  return found;
+}

@@ -1,0 +1,100 @@
+import { LinbpError } from '../errors.js';
+import type { Tensor } from '../graph/types.js';
+import type { StateDict } from '../nn/model.js';
+import { Program } from '../program/program.js';
+import type { CompileOptions, RunOptions, SegmentRun } from '../program/program.js';
+import { ReferenceRun } from '../reference/run.js';
+import type { StepRow } from '../reference/run.js';
+import type { AttackGraph } from './attackGraph.js';
+import { stepFields } from './attackGraph.js';
+
+/** What runs an attack's graph: a device program, or the float64 reference. */
+export interface Executor {
+  setSteps(rows: readonly StepRow[]): void;
+  write(tensor: Tensor, data: Float32Array | Uint32Array): void;
+  run(runs: readonly SegmentRun[], options: RunOptions): Promise<void>;
+  read(tensor: Tensor): Promise<Float32Array>;
+  readU32(tensor: Tensor): Promise<Uint32Array>;
+  destroy(): void;
+}
+
+/** The graph compiled for a device. */
+export class DeviceExecutor implements Executor {
+  readonly program: Program;
+
+  private constructor(program: Program) {
+    this.program = program;
+  }
+
+  static async compile(attack: AttackGraph, rows: number, options: Omit<CompileOptions, 'steps'>): Promise<DeviceExecutor> {
+    return new DeviceExecutor(await Program.compile(attack.graph, { ...options, steps: { fields: stepFields, rows } }));
+  }
+
+  setSteps(rows: readonly StepRow[]): void {
+    for (const [row, values] of rows.entries()) this.program.steps.set(row, values);
+    this.program.uploadSteps();
+  }
+
+  write(tensor: Tensor, data: Float32Array | Uint32Array): void {
+    this.program.write(tensor, data);
+  }
+
+  run(runs: readonly SegmentRun[], options: RunOptions): Promise<void> {
+    return this.program.run(runs, options);
+  }
+
+  read(tensor: Tensor): Promise<Float32Array> {
+    return this.program.read(tensor);
+  }
+
+  readU32(tensor: Tensor): Promise<Uint32Array> {
+    return this.program.readU32(tensor);
+  }
+
+  destroy(): void {
+    this.program.destroy();
+  }
+}
+
+/** The same graph in float64 on the CPU. */
+export class ReferenceExecutor implements Executor {
+  readonly reference: ReferenceRun;
+  private rows: readonly StepRow[] = [{}];
+
+  constructor(attack: AttackGraph, weights: StateDict) {
+    this.reference = new ReferenceRun(attack.graph);
+    for (const [name, tensor] of attack.network.tensors) this.reference.set(tensor, weights.get(name)!.data);
+  }
+
+  setSteps(rows: readonly StepRow[]): void {
+    this.rows = rows;
+  }
+
+  write(tensor: Tensor, data: Float32Array | Uint32Array): void {
+    this.reference.set(tensor, data);
+  }
+
+  async run(runs: readonly SegmentRun[], options: RunOptions): Promise<void> {
+    const total = runs.reduce((sum, { repeat = 1 }) => sum + repeat, 0);
+    let done = 0;
+    for (const { segment, repeat = 1, row = 0 } of runs) {
+      for (let iteration = 0; iteration < repeat; iteration++) {
+        if (options.signal?.aborted === true) throw new LinbpError('aborted', 'the run was aborted');
+        this.reference.run(segment, [this.rows[row + iteration] ?? {}]);
+        options.onChunk?.(++done / total);
+        // lets an abort come through
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+  }
+
+  async read(tensor: Tensor): Promise<Float32Array> {
+    return Promise.resolve(Float32Array.from(this.reference.get(tensor)));
+  }
+
+  async readU32(tensor: Tensor): Promise<Uint32Array> {
+    return Promise.resolve(Uint32Array.from(this.reference.get(tensor)));
+  }
+
+  destroy(): void {}
+}

@@ -1,0 +1,95 @@
+import { batchPixels, batchLabels } from '../data/dataset.js';
+import type { Dataset } from '../data/dataset.js';
+import { check } from '../errors.js';
+import { elementCount } from '../graph/types.js';
+import type { ModelDefinition } from '../nn/definition.js';
+
+/** The images to attack, see {@link AttackRun}. */
+export interface AttackInput {
+  /** [N, C, H, W] in [0, 1], or a data set, whose labels are then used unless others are given. */
+  readonly images: Float32Array | Dataset;
+  /** The true classes, [N]. */
+  readonly labels?: ArrayLike<number>;
+  /** The classes to reach, [N], each another than the label; for targeted attacks only, and necessary there. */
+  readonly targets?: ArrayLike<number>;
+  /** What the random numbers of an image are keyed by, [N], 0 to 2^32 - 1; default the index of the image. */
+  readonly sampleIds?: ArrayLike<number>;
+  /** Images [N, C, H, W] to begin at instead of the clean ones, for attacks without a random start; projected into the ball first. */
+  readonly start?: Float32Array;
+}
+
+/** Checked arrays of all images. */
+export interface AttackArrays {
+  readonly count: number;
+  readonly images: Float32Array;
+  readonly labels: Uint32Array;
+  readonly targets: Uint32Array | undefined;
+  readonly sampleIds: Uint32Array;
+  readonly start: Float32Array | undefined;
+}
+
+function words(values: ArrayLike<number>, count: number, bound: number, field: string): Uint32Array {
+  check(values.length === count, 'bad-shape', `${field}: ${count} images need ${count} values, got ${values.length}`, field);
+  for (let i = 0; i < count; i++) {
+    const value = values[i]!;
+    check(Number.isInteger(value) && value >= 0 && value < bound, 'bad-range', `${field}[${i}] is ${value}, expected 0 to ${bound - 1}`, field);
+  }
+  return Uint32Array.from(values);
+}
+
+/**
+ * Everything about the images, labels and targets, checked before any work.
+ *
+ * @throws LinbpError `bad-shape`, `bad-range`, `bad-argument`, `bad-dtype` naming the field
+ */
+export function checkInput(
+  input: AttackInput,
+  model: ModelDefinition,
+  options: { readonly targeted: boolean; readonly randomStart: boolean },
+): AttackArrays {
+  const { images, labels } = pixelsOf(input, model);
+  const size = elementCount(model.input);
+  const count = images.length / size;
+  check(
+    count >= 1 && Number.isInteger(count),
+    'bad-shape',
+    `images must hold a multiple of ${model.input.join(' x ')} = ${size} values, got ${images.length}`,
+    'images',
+  );
+  const bad = images.findIndex((pixel) => !(pixel >= 0 && pixel <= 1));
+  check(bad < 0, 'bad-range', `images: value ${bad} is ${images[bad]}, expected 0 to 1`, 'images');
+  const truth = words(labels, count, model.classes, 'labels');
+  check(options.targeted || input.targets === undefined, 'bad-argument', 'targets are for targeted attacks; set targeted', 'targets');
+  check(!options.targeted || input.targets !== undefined, 'bad-argument', 'a targeted attack needs targets', 'targets');
+  const targets = input.targets === undefined ? undefined : words(input.targets, count, model.classes, 'targets');
+  const equal = targets?.findIndex((target, i) => target === truth[i]) ?? -1;
+  check(equal < 0, 'bad-argument', `targets[${equal}] is the label of the image, ${truth[equal]}`, 'targets');
+  const sampleIds =
+    input.sampleIds === undefined ? Uint32Array.from({ length: count }, (_, i) => i) : words(input.sampleIds, count, 2 ** 32, 'sampleIds');
+  const { start } = input;
+  if (start !== undefined) {
+    check(!options.randomStart, 'bad-argument', 'start excludes a random start', 'start');
+    check(start.length === images.length, 'bad-shape', `start must hold ${images.length} values like images, got ${start.length}`, 'start');
+    const odd = start.findIndex((pixel) => !Number.isFinite(pixel));
+    check(odd < 0, 'bad-range', `start: value ${odd} is ${start[odd]}`, 'start');
+  }
+  return { count, images, labels: truth, targets, sampleIds, start };
+}
+
+function pixelsOf(input: AttackInput, model: ModelDefinition): { images: Float32Array; labels: ArrayLike<number> } {
+  const { images, labels } = input;
+  if (images instanceof Float32Array) {
+    check(labels !== undefined, 'bad-argument', 'labels are missing', 'labels');
+    return { images, labels };
+  }
+  check(typeof images === 'object' && 'count' in images, 'bad-dtype', 'images must be a Float32Array or a data set', 'images');
+  const shape = [images.channels, images.height, images.width];
+  check(
+    shape.join() === model.input.join(),
+    'bad-shape',
+    `${model.name} takes images [${model.input.join(', ')}], ${images.name} has [${shape.join(', ')}]`,
+    'images',
+  );
+  const all = Uint32Array.from({ length: images.count }, (_, i) => i);
+  return { images: batchPixels(images, all), labels: labels ?? batchLabels(images, all) };
+}

@@ -1,0 +1,155 @@
+import { check } from '../errors.js';
+import type { Model, StateDict } from '../nn/model.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import { positionTable } from '../nn/definition.js';
+import { parseRules } from '../rules/parse.js';
+import type { RuleSpec } from '../rules/parse.js';
+import { resolveRules } from '../rules/positions.js';
+import type { RuleSelection } from '../rules/select.js';
+import { attackDefinition } from './builtin.js';
+import type { AttackName } from './builtin.js';
+import { lossKinds } from './stages.js';
+import type { AttackDefinition, AttackLoss, AttackNorm } from './stages.js';
+
+/** A network with its weights on the host, for attacks on the CPU reference without any GPU. */
+export interface HostModel {
+  readonly definition: ModelDefinition;
+  readonly weights: StateDict;
+}
+
+/** What to attack, and how. */
+export interface AttackOptions {
+  /** The network. Its weights are used as they are when {@link Attack.run} runs, not as they were at compile time. */
+  readonly model: Model | HostModel;
+  /** `gpu` (default) runs on the model's device, `reference` in float64 on the CPU. */
+  readonly device?: 'gpu' | 'reference';
+  /** Name of a built-in attack, or one's own; default `pgd`. */
+  readonly attack?: AttackName | AttackDefinition;
+  /** Default `linf`. */
+  readonly norm?: AttackNorm;
+  /** Radius of the ball in pixels of [0, 1], for instance 8/255; for L-infinity at most 1. */
+  readonly eps: number;
+  /** Step size in pixels; by default eps for FGSM, eps/steps for I-FGSM and MI-FGSM, 2.5 eps/steps for PGD. */
+  readonly alpha?: number;
+  /** Gradient steps of each restart, 1 to 100000; default 1 for FGSM (no other is possible) and 10 for the rest. */
+  readonly steps?: number;
+  /** How often to begin anew, keeping the best image; 1 to 1000, above 1 only with a random start. Default 1. */
+  readonly restarts?: number;
+  /** Begin at a random point of the ball; default true for PGD, false for the rest. */
+  readonly randomStart?: boolean;
+  /** Drive images towards given classes instead of away from their own. */
+  readonly targeted?: boolean;
+  /** What is maximised (for targeted attacks: minimised at the target); default `ce`. */
+  readonly loss?: AttackLoss;
+  /** Factor of the old momentum in MI-FGSM, 0 or more; default 1. */
+  readonly decay?: number;
+  /** Backward rule of the gradient, such as `linbp:from=fc.1`, parsed or resolved; default `bp`. Success never depends on it but through the images. */
+  readonly rules?: string | readonly RuleSpec[] | RuleSelection;
+  /** Images per program; default 64. Results do not depend on it. */
+  readonly batch?: number;
+  /** 0 to 2^32 - 1; default 0. */
+  readonly seed?: number;
+  /** `best` (default): of all iterates and the clean image, the fooling one with the best loss, or where none fools the one with the best loss. `last`: the last iterate. */
+  readonly keep?: 'best' | 'last';
+  /** Fuse pointwise chains into kernels; default true. */
+  readonly fuse?: boolean;
+  /** Called after each compiled pipeline. */
+  readonly onCompile?: (done: number, total: number) => void;
+}
+
+/** {@link AttackOptions} with all that has a default filled in and checked. */
+export interface AttackSettings {
+  readonly definition: AttackDefinition;
+  readonly reference: boolean;
+  readonly norm: AttackNorm;
+  readonly eps: number;
+  readonly alpha: number;
+  readonly steps: number;
+  readonly restarts: number;
+  readonly randomStart: boolean;
+  readonly targeted: boolean;
+  readonly loss: AttackLoss;
+  readonly decay: number;
+  readonly rules: RuleSelection;
+  readonly batch: number;
+  readonly seed: number;
+  readonly keep: 'best' | 'last';
+  readonly fuse: boolean;
+}
+
+export function expectWhole(value: number, least: number, most: number, field: string): void {
+  check(
+    Number.isInteger(value) && value >= least && value <= most,
+    'bad-range',
+    `${field} must be a whole number from ${least} to ${most}, got ${value}`,
+    field,
+  );
+}
+
+function expectOneOf<T extends string>(value: string, known: readonly T[], field: string): asserts value is T {
+  check(
+    (known as readonly string[]).includes(value),
+    'unknown-option',
+    `${field} must be one of ${known.join(', ')}, got ${JSON.stringify(value)}`,
+    field,
+  );
+}
+
+/** Checks the radius of a ball. */
+export function expectEps(eps: number, norm: AttackNorm): void {
+  const hint = norm === 'linf' && eps > 1 ? ' (pixels are in [0, 1]: eight levels are 8/255)' : '';
+  check(
+    Number.isFinite(eps) && eps >= 0 && (norm === 'l2' || eps <= 1),
+    'bad-range',
+    `eps must be a number from 0${norm === 'linf' ? ' to 1' : ''}, got ${eps}${hint}`,
+    'eps',
+  );
+}
+
+export function expectAlpha(alpha: number): void {
+  check(Number.isFinite(alpha) && alpha >= 0, 'bad-range', `alpha must be a number from 0, got ${alpha}`, 'alpha');
+}
+
+/** Settles the rule of every activation of a model. Throws `unknown-rule`, `unknown-layer`, `unknown-option`. */
+export function selectRules(rules: AttackOptions['rules'], model: ModelDefinition): RuleSelection {
+  if (typeof rules === 'function') return rules;
+  return resolveRules(typeof rules === 'string' || rules === undefined ? parseRules(rules ?? 'bp') : rules, positionTable(model));
+}
+
+/**
+ * Fills in defaults and refuses what cannot be meant.
+ *
+ * @throws LinbpError `bad-range`, `unknown-option`, `bad-argument`, `unknown-rule`, `unknown-layer`, naming the field
+ */
+export function settle(options: AttackOptions): AttackSettings {
+  const definition = typeof options.attack === 'object' ? options.attack : attackDefinition(options.attack ?? 'pgd');
+  const { eps, norm = 'linf', loss = 'ce', seed = 0, batch = 64, restarts = 1, keep = 'best', decay = 1, targeted = false, fuse = true } = options;
+  expectOneOf(norm, ['linf', 'l2'], 'norm');
+  expectOneOf(loss, Object.keys(lossKinds) as AttackLoss[], 'loss');
+  expectOneOf(keep, ['best', 'last'], 'keep');
+  expectOneOf(options.device ?? 'gpu', ['gpu', 'reference'], 'device');
+  expectEps(eps, norm);
+  const steps = options.steps ?? definition.steps ?? 10;
+  expectWhole(steps, 1, 100_000, 'steps');
+  check(
+    definition.steps === undefined || steps === definition.steps,
+    'bad-range',
+    `${definition.name} takes ${definition.steps} steps, got ${steps}`,
+    'steps',
+  );
+  expectWhole(restarts, 1, 1000, 'restarts');
+  check(restarts * steps <= 1_000_000, 'bad-range', `steps times restarts must be at most 1000000, got ${steps * restarts}`, 'restarts');
+  expectWhole(batch, 1, 65_536, 'batch');
+  expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
+  check(Number.isFinite(decay) && decay >= 0, 'bad-range', `decay must be a number from 0, got ${decay}`, 'decay');
+  const alpha = options.alpha ?? definition.defaultAlpha(eps, steps);
+  expectAlpha(alpha);
+  const randomStart = options.randomStart ?? definition.randomStart;
+  check(restarts === 1 || randomStart, 'bad-argument', `${restarts} restarts without a random start would all be the same`, 'restarts');
+  const model = options.model.definition;
+  const least = loss === 'dlr' ? 3 : 2;
+  check(model.classes >= least, 'bad-range', `the ${loss} loss needs at least ${least} classes, ${model.name} has ${model.classes}`, 'loss');
+  const rules = selectRules(options.rules, model);
+  const reference = options.device === 'reference';
+  return { definition, reference, norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, rules, batch, seed, keep, fuse };
+}

@@ -1,0 +1,190 @@
+import { quantise } from '../io/quantise.js';
+import type { AttackArrays } from './input.js';
+import type { AttackSettings } from './options.js';
+
+/** What became of one image. */
+export interface AttackedSample {
+  readonly id: number;
+  readonly label: number;
+  readonly target?: number;
+  /** Whether the clean image is classified right. */
+  readonly cleanCorrect: boolean;
+  /** Whether the clean image and the adversarial one are both classified right. */
+  readonly robustCorrect: boolean;
+  /** The clean image is classified right, and the adversarial one wrongly (targeted: as the target). */
+  readonly success: boolean;
+  /** The same two for the image as saved in 8 bits. */
+  readonly savedRobustCorrect: boolean;
+  readonly savedSuccess: boolean;
+  /** The objective at the clean and at the adversarial image. */
+  readonly cleanLoss: number;
+  readonly loss: number;
+  /** Norms of the perturbation as saved, in pixels of [0, 1]. */
+  readonly linf: number;
+  readonly l2: number;
+}
+
+/** One evaluated iterate, over all images. */
+export interface CurvePoint {
+  /** Gradients spent per image before it. */
+  readonly step: number;
+  readonly restart: number;
+  /** Mean objective at this iterate. */
+  readonly loss: number;
+  /** Share of images right when clean and right at this iterate; with `keep: 'best'` at every iterate so far. */
+  readonly robustAccuracy: number;
+}
+
+/** Counts and shares of one set of adversarial images. */
+export interface AttackFigures {
+  readonly robustCorrect: number;
+  readonly robustAccuracy: number;
+  /** Successes, of the images that were right before; 0 where there were none. */
+  readonly successRate: number;
+}
+
+/** The outcome of an attack. `count` to `successRate` are about the float images, `saved` about the 8-bit ones. */
+export interface AttackResult extends AttackFigures {
+  readonly count: number;
+  readonly cleanCorrect: number;
+  readonly cleanAccuracy: number;
+  /** Adversarial images [N, C, H, W], inside the ball and [0, 1]. */
+  readonly images: Float32Array;
+  /** The same in 8 bits, rounded inside the ball (see `quantise`). */
+  readonly images8: Uint8Array;
+  readonly saved: AttackFigures;
+  readonly samples: readonly AttackedSample[];
+  /** Norms of the perturbations as saved, in pixels of [0, 1]. */
+  readonly linf: { readonly largest: number; readonly mean: number };
+  readonly l2: { readonly largest: number; readonly mean: number };
+  readonly curve: readonly CurvePoint[];
+  /** Objective of each image at each iterate, [restarts * (steps + 1), N]: before every step and after the last. */
+  readonly losses: Float32Array;
+  /** Gradients with respect to one image, over all images. */
+  readonly gradients: number;
+  /** Counted by the device while the attack ran; zero on the reference. */
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly readbacks: number;
+  readonly seconds: number;
+  readonly imageGradientsPerSecond: number;
+}
+
+/** Raw values of all images, in their order. Logs are [N, rows]: clean, iterates, result, saved result. */
+export interface RawOutcome {
+  readonly images: Float32Array;
+  readonly cleanCorrect: Uint8Array;
+  readonly correct: Uint8Array;
+  readonly hit: Uint8Array;
+  readonly savedCorrect: Uint8Array;
+  readonly savedHit: Uint8Array;
+  readonly losses: Float32Array;
+  readonly margins: Float32Array;
+}
+
+/** Rounds to 8 bits inside the ball. */
+export function saveImages(adversarial: Float32Array, clean: Float32Array, eps: number, norm: 'linf' | 'l2'): Uint8Array {
+  return quantise(adversarial, clean, eps, norm);
+}
+
+/** Norms of (saved - clean) of one image. */
+function distance(saved: Uint8Array, clean: Float32Array, first: number, size: number): { linf: number; l2: number } {
+  let linf = 0;
+  let squares = 0;
+  for (let i = first; i < first + size; i++) {
+    // The clean pixel as read from an 8-bit file is k/255 rounded to float32; comparing in float32 makes equal pixels equal.
+    const difference = Math.abs(Math.fround(saved[i]! / 255) - clean[i]!);
+    linf = Math.max(linf, difference);
+    squares += difference * difference;
+  }
+  return { linf, l2: Math.sqrt(squares) };
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+const share = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
+
+function figures(
+  samples: readonly AttackedSample[],
+  robust: 'robustCorrect' | 'savedRobustCorrect',
+  success: 'success' | 'savedSuccess',
+): AttackFigures {
+  const right = samples.filter((sample) => sample.cleanCorrect).length;
+  const robustCorrect = samples.filter((sample) => sample[robust]).length;
+  return {
+    robustCorrect,
+    robustAccuracy: share(robustCorrect, samples.length),
+    successRate: share(samples.filter((sample) => sample[success]).length, right),
+  };
+}
+
+function curveOf(raw: RawOutcome, settings: AttackSettings, count: number, rows: number): CurvePoint[] {
+  const { steps, restarts, keep } = settings;
+  const fooled = new Uint8Array(count);
+  const points: CurvePoint[] = [];
+  for (let column = 1; column <= restarts * (steps + 1); column++) {
+    let sum = 0;
+    let robust = 0;
+    for (let n = 0; n < count; n++) {
+      sum += raw.losses[n * rows + column]!;
+      const wrong = raw.margins[n * rows + column]! > 0;
+      if (wrong) fooled[n] = 1;
+      if (raw.cleanCorrect[n] === 1 && !(keep === 'best' ? fooled[n] === 1 : wrong)) robust++;
+    }
+    const restart = Math.floor((column - 1) / (steps + 1));
+    points.push({ step: column - 1 - restart, restart, loss: sum / count, robustAccuracy: robust / count });
+  }
+  return points;
+}
+
+/** Everything of an {@link AttackResult} that follows from the raw values. */
+export function summarise(
+  raw: RawOutcome,
+  arrays: AttackArrays,
+  images8: Uint8Array,
+  settings: AttackSettings,
+): Omit<AttackResult, 'gradients' | 'dispatches' | 'submits' | 'readbacks' | 'seconds' | 'imageGradientsPerSecond'> {
+  const { count } = arrays;
+  const size = arrays.images.length / count;
+  const rows = raw.losses.length / count;
+  const last = rows - 2;
+  const samples = Array.from({ length: count }, (_, n): AttackedSample => {
+    const clean = raw.cleanCorrect[n] === 1;
+    const [right, savedRight] = [raw.correct[n] === 1, raw.savedCorrect[n] === 1];
+    const target = arrays.targets?.[n];
+    return {
+      id: arrays.sampleIds[n]!,
+      label: arrays.labels[n]!,
+      ...(target === undefined ? {} : { target }),
+      cleanCorrect: clean,
+      robustCorrect: clean && right,
+      success: clean && (target === undefined ? !right : raw.hit[n] === 1),
+      savedRobustCorrect: clean && savedRight,
+      savedSuccess: clean && (target === undefined ? !savedRight : raw.savedHit[n] === 1),
+      cleanLoss: raw.losses[n * rows]!,
+      loss: raw.losses[n * rows + last]!,
+      ...distance(images8, arrays.images, n * size, size),
+    };
+  });
+  const iterates = settings.restarts * (settings.steps + 1);
+  const losses = new Float32Array(iterates * count);
+  for (let n = 0; n < count; n++) for (let k = 0; k < iterates; k++) losses[k * count + n] = raw.losses[n * rows + 1 + k]!;
+  const cleanCorrect = samples.filter((sample) => sample.cleanCorrect).length;
+  const extremes = (values: readonly number[]): { largest: number; mean: number } => ({
+    largest: values.reduce((most, value) => Math.max(most, value), 0),
+    mean: mean(values),
+  });
+  return {
+    count,
+    cleanCorrect,
+    cleanAccuracy: cleanCorrect / count,
+    ...figures(samples, 'robustCorrect', 'success'),
+    images: raw.images,
+    images8,
+    saved: figures(samples, 'savedRobustCorrect', 'savedSuccess'),
+    samples,
+    linf: extremes(samples.map(({ linf }) => linf)),
+    l2: extremes(samples.map(({ l2 }) => l2)),
+    curve: curveOf(raw, settings, count, rows),
+    losses,
+  };
+}

@@ -1,0 +1,203 @@
+import type { Graph } from '../graph/graph.js';
+import { elementCount } from '../graph/types.js';
+import type { ElementwiseFunction, LossKind, StepValue, Tensor } from '../graph/types.js';
+import { randomStreams } from '../random/philox.js';
+
+/** The norm of the ball that perturbations stay in, taken per image over all its pixels. */
+export type AttackNorm = 'linf' | 'l2';
+
+/** Objectives by the name the command line gives them: cross entropy, margin, difference of logits ratio. */
+export type AttackLoss = 'ce' | 'margin' | 'dlr';
+
+export const lossKinds: Readonly<Record<AttackLoss, LossKind>> = { ce: 'crossEntropy', margin: 'margin', dlr: 'dlr' };
+
+/** What the stages of an attack see while they emit their nodes. All tensors of images are [N, C, H, W], one batch. */
+export interface StageContext {
+  readonly graph: Graph;
+  readonly norm: AttackNorm;
+  readonly loss: AttackLoss;
+  /** +1 where the objective is climbed, -1 where it is descended (targeted attacks). */
+  readonly direction: 1 | -1;
+  /** Factor of the old momentum, see `decay` of the attack's options. */
+  readonly decay: number;
+  /** The clean images. */
+  readonly clean: Tensor;
+  /** Where attacks without a random start begin: the clean images unless the caller gave others. */
+  readonly origin: Tensor;
+  /** u32 [N]: what random numbers are keyed by, so that they do not depend on the batch. */
+  readonly sampleIds: Tensor;
+  /** Numbers that are data of the step table: the radius of the ball and the step size, in pixels; the seed; two counters of random draws. */
+  readonly radius: StepValue;
+  readonly alpha: StepValue;
+  readonly seed: StepValue;
+  readonly draws: readonly [StepValue, StepValue];
+  /** A tensor that keeps its value from step to step and is zero at the start of every restart. Ask once per name. */
+  memory(name: string, shape: readonly number[]): Tensor;
+}
+
+/** Where the iterate of each restart begins; projected afterwards. */
+export type StartStage = (stage: StageContext) => Tensor;
+/** The point the network is queried at, made of the iterate by ops that have a backward (or the iterate itself). */
+export type TransformStage = (stage: StageContext, iterate: Tensor) => Tensor;
+/** logits [N, K] and labels or targets u32 [N] -> the output [N] of a `loss` node. */
+export type ObjectiveStage = (stage: StageContext, logits: Tensor, labels: Tensor) => Tensor;
+/** Changes the gradient with respect to the iterate (smoothing, for instance). */
+export type GradientStage = (stage: StageContext, gradient: Tensor) => Tensor;
+/** Mixes the gradient with those of earlier steps. */
+export type MomentumStage = (stage: StageContext, gradient: Tensor) => Tensor;
+/** One step along a direction, away from the iterate; may leave the ball. */
+export type StepStage = (stage: StageContext, iterate: Tensor, gradient: Tensor) => Tensor;
+/** Brings a point back into the ball and into [0, 1]. */
+export type ProjectionStage = (stage: StageContext, point: Tensor) => Tensor;
+
+/**
+ * An attack: what happens in one step, stage by stage. Each stage emits graph nodes, so that all steps together are one program.
+ * To make one of one's own, replace a stage: `{ ...attacks.pgd, name: 'mine', step: (stage, x, g) => ... }`.
+ */
+export interface AttackDefinition {
+  readonly name: string;
+  /** The number of steps where the attack has a fixed one (FGSM). */
+  readonly steps?: number;
+  /** The step size unless the caller gives one, in pixels. */
+  readonly defaultAlpha: (eps: number, steps: number) => number;
+  /** Whether restarts begin at random unless the caller says otherwise. */
+  readonly randomStart: boolean;
+  readonly start: { readonly random: StartStage; readonly fixed: StartStage };
+  readonly transform: TransformStage;
+  readonly objective: ObjectiveStage;
+  readonly gradient: GradientStage;
+  readonly momentum: MomentumStage;
+  readonly step: StepStage;
+  readonly projection: ProjectionStage;
+}
+
+/** Emits an elementwise computation with one new result. */
+export function pointwise(graph: Graph, fn: ElementwiseFunction, inputs: readonly Tensor[], scalars: readonly StepValue[] = []): Tensor {
+  return graph.one('map', inputs, { fn, scalars, targets: ['new'] }, fn.name);
+}
+
+const clampNumber = (value: number, low: number, high: number): number => Math.min(Math.max(value, low), high);
+
+const uniformInBall: ElementwiseFunction = {
+  name: 'uniformStart',
+  inputs: ['x', 'u'],
+  scalars: ['radius'],
+  results: ['x + (2.0 * u - 1.0) * radius'],
+  reference: (x, u, radius) => [x! + (2 * u! - 1) * radius!],
+};
+
+const directionInBall: ElementwiseFunction = {
+  name: 'directionStart',
+  inputs: ['x', 'n', 'length', 'u'],
+  scalars: ['radius', 'exponent'],
+  results: ['x + n / max(length, 1e-30) * radius * pow(u, exponent)'],
+  reference: (x, n, length, u, radius, exponent) => [x! + (n! / Math.max(length!, 1e-30)) * radius! * u! ** exponent!],
+};
+
+/**
+ * Uniform in the ball around the clean image: each pixel uniform in [-eps, eps], or a Gaussian direction at the radius
+ * eps U^(1/n) with n pixels (the radius law of a uniform point of an n-ball).
+ */
+export const randomStart: StartStage = ({ graph, norm, clean, sampleIds, radius, seed, draws }) => {
+  const stream = randomStreams.randomStart;
+  const draw = (distribution: 'uniform' | 'normal', shape: readonly number[], step: StepValue): Tensor =>
+    graph.one('random', [sampleIds], { shape, distribution, stream, seed, step });
+  if (norm === 'linf') return pointwise(graph, uniformInBall, [clean, draw('uniform', clean.shape, draws[0])], [radius]);
+  const pixels = elementCount(clean.shape.slice(1));
+  const normal = draw('normal', clean.shape, draws[0]);
+  const length = graph.one('sampleNorm', [normal], { norm: 'l2' });
+  const share = draw('uniform', [clean.shape[0]!], draws[1]);
+  return pointwise(graph, directionInBall, [clean, normal, length, share], [radius, 1 / pixels]);
+};
+
+/** The clean images, or those the caller gave. */
+export const fixedStart: StartStage = ({ origin }) => origin;
+
+/** The network sees the iterate itself. */
+export const identityTransform: TransformStage = (_stage, iterate) => iterate;
+
+/** The attack's loss per sample: cross entropy logsumexp(z) - z_y, margin max z_(i != y) - z_y, or DLR. Summed over the batch. */
+export const lossObjective: ObjectiveStage = ({ graph, loss }, logits, labels) => graph.one('loss', [logits, labels], { kind: lossKinds[loss] });
+
+export const plainGradient: GradientStage = (_stage, gradient) => gradient;
+
+export const noMomentum: MomentumStage = (_stage, gradient) => gradient;
+
+const accumulate: ElementwiseFunction = {
+  name: 'momentum',
+  inputs: ['m', 'g', 'total'],
+  scalars: ['decay', 'pixels'],
+  results: ['decay * m + g / max(total / pixels, 1e-12)'],
+  reference: (m, g, total, decay, pixels) => [decay! * m! + g! / Math.max(total! / pixels!, 1e-12)],
+};
+
+/**
+ * m <- decay m + g / mean|g| (Y. Dong et al., "Boosting adversarial attacks with momentum", CVPR 2018). The mean is kept away from
+ * zero, so an all-zero gradient leaves the image finite.
+ */
+export const normalisedMomentum: MomentumStage = (stage, gradient) => {
+  const { graph, decay } = stage;
+  const memory = stage.memory('momentum', gradient.shape);
+  const total = graph.one('sampleNorm', [gradient], { norm: 'l1' });
+  const pixels = elementCount(gradient.shape.slice(1));
+  graph.add('map', [memory, gradient, total], { fn: accumulate, scalars: [decay, pixels], targets: [0] });
+  return memory;
+};
+
+const signStep: ElementwiseFunction = {
+  name: 'signStep',
+  inputs: ['x', 'g'],
+  scalars: ['alpha', 'direction'],
+  results: ['x + direction * alpha * sign(g)'],
+  reference: (x, g, alpha, direction) => [x! + direction! * alpha! * Math.sign(g!)],
+};
+
+const lengthStep: ElementwiseFunction = {
+  name: 'lengthStep',
+  inputs: ['x', 'g', 'length'],
+  scalars: ['alpha', 'direction'],
+  results: ['x + direction * alpha * (g / max(length, 1e-30))'],
+  reference: (x, g, length, alpha, direction) => [x! + direction! * alpha! * (g! / Math.max(length!, 1e-30))],
+};
+
+/** Steepest ascent in the attack's norm: alpha sign(g), sign(0) = 0; or alpha g / ||g||, a zero gradient moving nothing. */
+export const steepestStep: StepStage = ({ graph, norm, alpha, direction }, iterate, gradient) => {
+  if (norm === 'linf') return pointwise(graph, signStep, [iterate, gradient], [alpha, direction]);
+  const length = graph.one('sampleNorm', [gradient], { norm: 'l2' });
+  return pointwise(graph, lengthStep, [iterate, gradient, length], [alpha, direction]);
+};
+
+const boxProjection: ElementwiseFunction = {
+  name: 'boxProjection',
+  inputs: ['v', 'x'],
+  scalars: ['radius'],
+  results: ['min(max(v, max(x - radius, 0.0)), min(x + radius, 1.0))'],
+  reference: (v, x, radius) => [clampNumber(v!, Math.max(x! - radius!, 0), Math.min(x! + radius!, 1))],
+};
+
+const difference: ElementwiseFunction = {
+  name: 'difference',
+  inputs: ['v', 'x'],
+  scalars: [],
+  results: ['v - x'],
+  reference: (v, x) => [v! - x!],
+};
+
+const ballProjection: ElementwiseFunction = {
+  name: 'ballProjection',
+  inputs: ['d', 'x', 'length'],
+  scalars: ['radius'],
+  results: ['clamp(x + d * min(1.0, radius / max(length, 1e-12)), 0.0, 1.0)'],
+  reference: (d, x, length, radius) => [clampNumber(x! + d! * Math.min(1, radius! / Math.max(length!, 1e-12)), 0, 1)],
+};
+
+/**
+ * Into the ball and the box: exact for L-infinity; for L2 the difference is scaled back to the radius and then clipped, which only moves
+ * pixels towards the clean image.
+ */
+export const projectOnBall: ProjectionStage = ({ graph, norm, clean, radius }, point) => {
+  if (norm === 'linf') return pointwise(graph, boxProjection, [point, clean], [radius]);
+  const delta = pointwise(graph, difference, [point, clean]);
+  const length = graph.one('sampleNorm', [delta], { norm: 'l2' });
+  return pointwise(graph, ballProjection, [delta, clean, length], [radius]);
+};

@@ -1,0 +1,34 @@
+import { formulaTensor } from '../../src/io/formulaWeights.js';
+import { describeModel } from '../../src/nn/definition.js';
+import type { ModelDefinition } from '../../src/nn/definition.js';
+import { Model } from '../../src/nn/model.js';
+import type { StateDict } from '../../src/nn/model.js';
+import { uniforms } from '../../src/random/philox.js';
+import { sharedDevice } from '../support/device.js';
+
+/** The golden files' formula weights of a model. */
+export function formulaWeights(definition: ModelDefinition): StateDict {
+  const { specs } = describeModel(definition).layout;
+  return new Map(specs.map(({ name, shape, kind }) => [name, { shape, data: formulaTensor(name, shape, kind) }]));
+}
+
+/** A model on the shared device with given weights, or the golden ones. */
+export async function modelWith(definition: ModelDefinition, weights: StateDict = formulaWeights(definition)): Promise<Model> {
+  const model = Model.create(definition, { device: await sharedDevice() });
+  model.setStateDict(weights);
+  return model;
+}
+
+/** z = W x + b on images [C, H, W]. */
+export function linearModel(input: readonly [number, number, number], classes: number): ModelDefinition {
+  return { name: 'linear', input, classes, build: (net, x) => net.linear('fc', net.flatten(x), classes) };
+}
+
+export const numbers = (seed: number, count: number, low = 0, high = 1): Float32Array =>
+  uniforms(seed, 2000, 0, 0, count).map((u) => low + u * (high - low));
+
+/** k/255 pixels. */
+export const eightBitImages = (seed: number, count: number): Float32Array => numbers(seed, count).map((u) => Math.fround(Math.round(255 * u) / 255));
+
+export const randomLabels = (seed: number, count: number, classes: number): Int32Array =>
+  Int32Array.from(numbers(seed, count), (u) => Math.floor(u * classes));
