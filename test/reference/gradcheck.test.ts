@@ -96,13 +96,37 @@ const cases: Record<string, () => void> = {
   maxPool2d: () => check([image()], (graph, [x]) => graph.add('maxPool2d', [x!], window())[0]!),
   avgPool2d: () => check([image()], (graph, [x]) => graph.one('avgPool2d', [x!], window())),
   adaptiveAvgPool2d: () => check([image()], (graph, [x]) => graph.one('adaptiveAvgPool2d', [x!], { size: [random(1, 7), random(1, 7)] })),
-  scaleShift: () =>
+  scaleShift: () => check([[2, 4, 3, 2], [4], [4]], (graph, tensors) => graph.one('scaleShift', tensors, {})),
+  'batch norm with running statistics': () =>
     check(
-      [image(), [4], [4]].map((shape, i) => (i === 0 ? [2, 4, 3, 2] : shape)),
-      (graph, tensors) => graph.one('scaleShift', tensors, {}),
+      [[2, 4, 3, 2], [4], [4], [4]],
+      (graph, [x, gamma, beta, mean]) => {
+        const line = graph.add('batchNormScaleShift', [gamma!, beta!, mean!, constant(graph, 4)], { epsilon: 1e-2 });
+        return graph.one('scaleShift', [x!, ...line], {});
+      },
       'crossEntropy',
-      [1, 2],
+      [3],
     ),
+  'batch norm with batch statistics': () =>
+    check([[random(2, 4), 3, random(1, 3), 3], [3], [3]], (graph, [x, gamma, beta]) => {
+      const [mean, , scale] = graph.add('batchNormStatistics', [x!, gamma!], { epsilon: 1e-2 }) as [Tensor, Tensor, Tensor];
+      return graph.one('batchNormApply', [x!, mean, scale, beta!, gamma!], {});
+    }),
+  concat: () =>
+    check([[2, random(1, 4), 2, 3], [2, random(1, 4), 2, 3]], (graph, [a, b]) => {
+      return graph.one('concat', [a!, b!, graph.one('scaleShift', [a!, constant(graph, a!.shape[1]!)], {})], {});
+    }),
+  'channelPad and channelSlice': () =>
+    check([[2, 3, random(3, 5), random(3, 5)]], (graph, [x]) => {
+      const padded = graph.one('channelPad', [x!], { before: random(0, 2), after: 1, stride: [random(1, 2), random(1, 2)] });
+      return graph.one('channelSlice', [padded], { first: 1, stride: [1, 1], shape: [2, 2, ...padded.shape.slice(2)] });
+    }),
+  dropout: () =>
+    check([[2, random(10, 20)]], (graph, [x]) => {
+      const attrs = { p: 0.4, stream: 3, firstElement: 4, seed: random(0, 1000), step: 2 };
+      return graph.one('dropout', [x!, graph.input('ids', [2], 'u32')], attrs);
+    }),
+  logSoftmax: () => check([[3, random(3, 9)]], (graph, [x]) => graph.one('logSoftmax', [x!], {}), 'margin'),
   'add, of one tensor with itself and another': () =>
     check(
       [
