@@ -71,6 +71,32 @@ function sampleGraph() {
   use(graph.one('avgPool2dBackward', [f32('ga', 4, 16, 8, 8)], { ...pool, inputShape: x.shape }));
   use(graph.one('adaptiveAvgPool2dBackward', [f32('gd', 4, 16, 4, 4)], { size: [4, 4], inputShape: x.shape }));
 
+  // batch norm, channels, dropout
+  const perChannel = (channels) => f32(name('channels'), channels);
+  use(graph.add('batchNormScaleShift', [perChannel(16), perChannel(16), perChannel(16), perChannel(16)], { epsilon: 1e-5 }));
+  for (const image of [x, f32('wide', 32, 16, 8, 8)]) {
+    const [gamma, beta, residual] = [perChannel(16), perChannel(16), f32(name('residual'), ...image.shape)];
+    const [mean, variance, scale] = graph.add('batchNormStatistics', [image, gamma], { epsilon: 1e-5 });
+    const normal = graph.one('batchNormApply', [image, mean, scale, beta, gamma], {});
+    use(variance, graph.add('relu', [graph.one('add', [normal, residual], {})], { kind: 'relu', mask: true }));
+    use(graph.add('channelSums', [residual, image], {}), graph.add('channelSums', [residual, image, mean], {}));
+    const dx = graph.one('batchNormInputGradient', [residual, image, mean, scale, perChannel(16), perChannel(16)], {});
+    use(graph.one('add', [dx, f32(name('other'), ...image.shape)], {}));
+  }
+  use(graph.one('concat', [x, f32('more', 4, 3, 15, 15)], {}));
+  for (const stride of [
+    [1, 1],
+    [2, 2],
+  ]) {
+    const padded = graph.one('channelPad', [x], { before: 2, after: 3, stride });
+    use(padded, graph.one('channelSlice', [padded], { first: 2, stride, shape: x.shape }));
+  }
+  for (const value of [7, { step: 'word' }]) {
+    use(graph.one('dropout', [x, u32(name('ids'), 4)], { p: 0.5, stream: 3, firstElement: 8, seed: value, step: value }));
+  }
+  const rows = f32('rowsOfLogits', 4, 10);
+  use(graph.one('logSoftmaxBackward', [rows, graph.one('logSoftmax', [rows], {})], {}));
+
   // losses, norms, sources
   const labels = u32('labels', 4);
   const log = graph.state('log', [8, 2]);

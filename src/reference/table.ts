@@ -1,7 +1,11 @@
 import type { Node, OpName } from '../graph/types.js';
 import * as activation from './activation.js';
+import * as batchNorm from './batchNorm.js';
+import * as channels from './channels.js';
 import * as convolution from './convolution.js';
+import * as dropout from './dropout.js';
 import * as linear from './linear.js';
+import * as logSoftmax from './logSoftmax.js';
 import * as loss from './loss.js';
 import * as pointwise from './pointwise.js';
 import * as pooling from './pooling.js';
@@ -11,8 +15,12 @@ import type { Reference, ReferenceArray, ReferenceContext } from './types.js';
 /** The float64 reference of every op; a missing one is a compile error. */
 export const referenceTable: { readonly [K in OpName]: Reference<K> } = {
   ...activation,
+  ...batchNorm,
+  ...channels,
   ...convolution,
+  ...dropout,
   ...linear,
+  ...logSoftmax,
   ...loss,
   ...pointwise,
   ...pooling,

@@ -1,0 +1,45 @@
+// Per channel of g and x [N, C, P]: the sum of g (x - centre) and the sum of g. One workgroup per channel.
+//#import "elementwise/grid.wgsl"
+//#import "reduce/tree.wgsl"
+
+struct Params { batch: u32, channels: u32, pixels: u32, gBase: u32, xBase: u32, productsBase: u32, sumsBase: u32, centreBase: u32 }
+
+@group(1) @binding(0) var<uniform> p: Params;
+@group(1) @binding(1) var<storage, read> g: array<f32>;
+@group(1) @binding(2) var<storage, read> x: array<f32>;
+@group(1) @binding(3) var<storage, read_write> products: array<f32>;
+@group(1) @binding(4) var<storage, read_write> sums: array<f32>;
+//#region centre
+@group(1) @binding(5) var<storage, read> centre: array<f32>;
+fn centreOf(channel: u32) -> f32 { return centre[p.centreBase + channel]; }
+//#endregion
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let channel = blockOf(group);
+  if (channel >= p.channels) { return; }
+  let count = p.batch * p.pixels;
+  let middle = centreOf(channel);
+  var image = lane / p.pixels;
+  var pixel = lane % p.pixels;
+  var product = 0.0;
+  var sum = 0.0;
+  for (var i = lane; i < count; i += LANES) {
+    let index = (image * p.channels + channel) * p.pixels + pixel;
+    let value = g[p.gBase + index];
+    product += value * (x[p.xBase + index] - middle);
+    sum += value;
+    image += LANES / p.pixels;
+    pixel += LANES % p.pixels;
+    if (pixel >= p.pixels) {
+      pixel -= p.pixels;
+      image += 1u;
+    }
+  }
+  product = treeSum(lane, product);
+  sum = treeSum(lane, sum);
+  if (lane == 0u) {
+    products[p.productsBase + channel] = product;
+    sums[p.sumsBase + channel] = sum;
+  }
+}
