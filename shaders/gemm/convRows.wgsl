@@ -11,6 +11,9 @@ const TN = 8u; // neighbouring outputs of an invocation
 const WX = 8u; // lanes of a workgroup
 const SG = 8u; // lanes that share their A loads
 const TAPS = 3u; // taps of a kernel row
+// Inputs FIRST <= t < LAST of a strip lie inside the row in every strip that needs them, so only the others are checked.
+const FIRST = 1u;
+const LAST = 9u;
 
 struct Params {
   rows: u32, batch: u32, inner: u32, groups: u32,
@@ -80,8 +83,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     for (var k = 0u; k < p.inner; k++) {
       var right: array<f32, TN + TAPS - 1u>;
       for (var t = 0u; t < TN + TAPS - 1u; t++) {
-        let valid = rowInside && inside[t];
-        right[t] = select(0.0, b[select(0u, u32(offset + i32(t)), valid)], valid);
+        // an index outside the row or the buffer loads some value of the buffer, which is not used
+        let value = b[u32(offset + i32(t))];
+        right[t] = select(0.0, value, rowInside && ((t >= FIRST && t < LAST) || inside[t]));
       }
       for (var t = 0u; t < TAPS; t++) {
         for (var g = 0u; g < TM / SG; g++) {

@@ -50,6 +50,12 @@ export function lowerConvRows(problem: ConvProblem, group: Group, context: Lower
     share: shareOf(context.device),
   };
   const segments = Math.ceil(problem.columns[1] / tile.columns);
+  const originW = problem.tapOrigin[1] - (mirrored ? tapsW - 1 : 0);
+  const lastStrip = (segments - 1) * tile.columns;
+  const edges = {
+    FIRST: Math.max(0, -originW),
+    LAST: Math.max(0, Math.min(tile.columns + tapsW - 1, problem.source[1] - lastStrip - originW)),
+  };
   const { aStrides, bStrides, cStrides } = problem;
   const aStart = mirrored ? (tapsH - 1) * aStrides.tapH + (tapsW - 1) * aStrides.tapW : 0;
   const dilationH = Math.abs(problem.tapStep[0]);
@@ -58,7 +64,7 @@ export function lowerConvRows(problem: ConvProblem, group: Group, context: Lower
       kernel: 'gemm/convRows',
       variant: [`${tileName(tile)} taps${tapsW}`, tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/convRows', {
-        constants: { ...tileConstants(tile), TAPS: tapsW },
+        constants: { ...tileConstants(tile), TAPS: tapsW, ...edges },
         regions: { ...tail.regions, ...laneRegions(tile, context.device) },
       }),
       operands: [
@@ -83,7 +89,7 @@ export function lowerConvRows(problem: ConvProblem, group: Group, context: Lower
             stepH: problem.step[0],
             dilationH,
             originH: problem.tapOrigin[0] - (mirrored ? (tapsH - 1) * dilationH : 0),
-            originW: problem.tapOrigin[1] - (mirrored ? tapsW - 1 : 0),
+            originW,
             aTapW: mirrored ? -aStrides.tapW : aStrides.tapW,
             aTapH: mirrored ? -aStrides.tapH : aStrides.tapH,
             aRow: aStrides.row,
