@@ -1,0 +1,11 @@
+export { measureCeilings } from './ceilings.js';
+export type { Ceilings } from './ceilings.js';
+export { dotOf, printGraph, printPasses, printPlan, printProgram } from './print.js';
+export { profileProgram } from './profile.js';
+export type { DispatchProfile, Profile, ProfileOptions, ProfileTotal } from './profile.js';
+export { describeShader } from './shader.js';
+export { formatProfile, profileSummary } from './table.js';
+export { bytesText, digits, durationText, textTable } from './textTable.js';
+export type { TextColumn } from './textTable.js';
+export { traceOf } from './trace.js';
+export type { Trace, TraceEvent } from './trace.js';

@@ -1,0 +1,172 @@
+import type { Graph } from '../graph/graph.js';
+import { byteLength } from '../graph/types.js';
+import type { Node, Tensor } from '../graph/types.js';
+import type { Group } from '../kernels/types.js';
+import type { Program } from '../program/program.js';
+import { rulesOf } from './profile.js';
+import { directionNames } from './table.js';
+import { bytesText, digits, textTable } from './textTable.js';
+
+const shapeText = (tensor: Tensor): string => `${tensor.dtype === 'f32' ? '' : `${tensor.dtype} `}[${tensor.shape.join(', ')}]`;
+const label = (tensor: Tensor): string => `%${tensor.id} ${tensor.name}`;
+
+/** Attributes in short: numbers, words and lists; rules and functions by name. */
+function attributes(node: Node): string {
+  const show = (value: unknown): string => {
+    if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
+    if (typeof value !== 'object' || value === null) return String(value);
+    if ('step' in value) return `step.${String(value.step)}`;
+    if ('rule' in value && typeof value.rule === 'object') return (value.rule as { name: string }).name;
+    if ('name' in value) return String(value.name);
+    return JSON.stringify(value);
+  };
+  return Object.entries(node.attrs)
+    .map(([name, value]) => `${name}=${show(value)}`)
+    .join(' ');
+}
+
+/** The graph's nodes in running order, one line each: results, op, operands, attributes, layer, direction and segment. */
+export function printGraph(graph: Graph): string {
+  const lines = graph.nodes.map((node) => ({
+    results: node.outputs.map((tensor) => `${label(tensor)} ${shapeText(tensor)}`).join(', '),
+    call: `${node.op}(${node.inputs.map((tensor) => `%${tensor.id}`).join(', ')})${node.mutates.length > 0 ? ` overwrites ${node.mutates.map((slot) => `%${node.inputs[slot]!.id}`).join(', ')}` : ''}`,
+    attributes: attributes(node),
+    layer: node.layer || '-',
+    direction: directionNames[node.direction] ?? node.direction,
+    segment: node.segment,
+  }));
+  const stored = graph.tensors
+    .filter((tensor) => tensor.kind !== 'value' && tensor.view === undefined)
+    .map((tensor) => `${label(tensor)} ${shapeText(tensor)} ${tensor.kind}`);
+  return [
+    ...stored,
+    '',
+    textTable(
+      [
+        { title: 'results', value: (line) => line.results },
+        { title: 'node', value: (line) => line.call },
+        { title: 'layer', value: (line) => line.layer },
+        { title: 'direction', value: (line) => line.direction },
+        { title: 'segment', value: (line) => line.segment },
+        { title: 'attributes', value: (line) => line.attributes },
+      ],
+      lines,
+    ),
+    '',
+    `outputs: ${[...graph.outputs].map(([name, tensor]) => `${name} = %${tensor.id}`).join(', ') || 'none'}`,
+  ].join('\n');
+}
+
+/** What the passes made of the graph: the nodes of each kernel, with what was fused into it and what it still stores. */
+export function printPasses(groups: readonly Group[]): string {
+  return [
+    `fusion: ${groups.reduce((sum, group) => sum + 1 + group.followers.length, 0)} nodes in ${groups.length} kernels`,
+    textTable(
+      [
+        { title: '#', value: ({ index }) => String(index), align: 'right' },
+        { title: 'segment', value: ({ group }) => group.anchor.segment },
+        { title: 'layer', value: ({ group }) => group.anchor.layer || '-' },
+        { title: 'direction', value: ({ group }) => directionNames[group.anchor.direction] ?? group.anchor.direction },
+        { title: 'nodes', value: ({ group }) => [group.anchor, ...group.followers].map((node) => node.op).join(' > ') },
+        { title: 'also stored', value: ({ group }) => group.kept.map(label).join(', ') || '-' },
+      ],
+      groups.map((group, index) => ({ group, index })),
+    ),
+  ].join('\n');
+}
+
+/** Where each value lies and for how long, in order of first use. */
+export function printPlan(program: Program): string {
+  const { plan } = program;
+  const rows = [...plan.placements]
+    .map(([tensor, place]) => ({ tensor, place, life: plan.lifetimes.get(tensor)! }))
+    .sort((left, right) => left.life.first - right.life.first || left.place.arena - right.place.arena || left.place.offset - right.place.offset);
+  return [
+    ...plan.arenas.map((bytes, index) => `arena ${index}: ${bytesText(bytes)}`),
+    `${bytesText(plan.bytes)} planned; without sharing ${bytesText(rows.reduce((sum, { place }) => sum + place.bytes, 0))}; saved for the backward pass ${bytesText(plan.savedForBackwardBytes)}`,
+    '',
+    textTable(
+      [
+        { title: 'value', value: ({ tensor }) => tensor.name },
+        { title: 'shape', value: ({ tensor }) => shapeText(tensor) },
+        { title: 'bytes', value: ({ tensor }) => String(byteLength(tensor)), align: 'right' },
+        { title: 'arena', value: ({ place }) => String(place.arena), align: 'right' },
+        { title: 'offset', value: ({ place }) => String(place.offset), align: 'right' },
+        { title: 'first', value: ({ life }) => String(life.first), align: 'right' },
+        { title: 'last', value: ({ life }) => String(life.last), align: 'right' },
+      ],
+      rows,
+    ),
+  ].join('\n');
+}
+
+/** The dispatches of a program in running order, with their kernels and sizes. */
+export function printProgram(program: Program): string {
+  const pipelines = new Set(program.dispatches.map(({ pipeline }) => pipeline)).size;
+  return [
+    `${program.dispatches.length} dispatches, ${pipelines} pipelines`,
+    textTable(
+      [
+        { title: '#', value: ({ index }) => String(index), align: 'right' },
+        { title: 'segment', value: ({ source }) => source.segment },
+        { title: 'layer', value: ({ source }) => source.group.anchor.layer || '-' },
+        { title: 'direction', value: ({ source }) => directionNames[source.group.anchor.direction] ?? source.group.anchor.direction },
+        { title: 'kernel', value: ({ source }) => source.kernel },
+        { title: 'variant', value: ({ source }) => source.variant },
+        { title: 'rule', value: ({ source }) => rulesOf(source) || '-' },
+        { title: 'workgroups', value: ({ source }) => source.workgroups.join('x'), align: 'right' },
+        { title: 'MFLOP', value: ({ source }) => digits(source.flops / 1e6, 3), align: 'right' },
+        { title: 'KiB', value: ({ source }) => digits(source.bytes / 1024, 3), align: 'right' },
+        { title: 'reads', value: ({ source }) => names(source.operands, 'read') },
+        { title: 'writes', value: ({ source }) => names(source.operands, 'write') },
+      ],
+      program.dispatches.map(({ source }, index) => ({ source, index })),
+    ),
+  ].join('\n');
+}
+
+function names(operands: readonly { readonly tensor: Tensor; readonly access: string }[], access: 'read' | 'write'): string {
+  const found = operands.filter((operand) => (operand.access === 'read') === (access === 'read')).map((operand) => operand.tensor.name);
+  return found.join(', ') || '-';
+}
+
+const quote = (text: string): string => `"${text.replace(/["\\]/g, '\\$&').replace(/\n/g, '\\n')}"`;
+const directionColours: Readonly<Record<string, string>> = {
+  data: '#e8ecef',
+  forward: '#d7ece6',
+  inputGradient: '#e4ddf5',
+  weightGradient: '#f6dbe6',
+  update: '#eceae4',
+  attack: '#f5ecc9',
+};
+
+/** The graph in Graphviz' language: `dot -Tsvg` draws it. Nodes are coloured by direction, one cluster a segment. */
+export function dotOf(graph: Graph): string {
+  const segments = [...new Set(graph.nodes.map((node) => node.segment))];
+  const lines = [
+    'digraph linbp {',
+    '  rankdir=TB;',
+    '  node [shape=box, style="rounded,filled", fontname="Helvetica", fontsize=10];',
+    '  edge [fontname="Helvetica", fontsize=8];',
+  ];
+  for (const [index, segment] of segments.entries()) {
+    lines.push(`  subgraph cluster_${index} {`, `    label=${quote(segment)};`);
+    for (const node of graph.nodes.filter((each) => each.segment === segment)) {
+      lines.push(`    n${node.id} [label=${quote(`${node.op}\n${node.layer}`)}, fillcolor=${quote(directionColours[node.direction] ?? '#ffffff')}];`);
+    }
+    lines.push('  }');
+  }
+  for (const tensor of graph.tensors) {
+    if (tensor.kind === 'value' || tensor.view !== undefined) continue;
+    lines.push(`  t${tensor.id} [label=${quote(`${tensor.name}\n${shapeText(tensor)}`)}, shape=ellipse, fillcolor="#ffffff"];`);
+  }
+  for (const node of graph.nodes) {
+    for (const input of node.inputs) {
+      let source = input;
+      while (source.producer === undefined && source.view !== undefined) source = source.view.base;
+      const from = source.producer === undefined ? `t${source.id}` : `n${source.producer.id}`;
+      lines.push(`  ${from} -> n${node.id} [label=${quote(input.shape.join('x'))}];`);
+    }
+  }
+  return [...lines, '}', ''].join('\n');
+}
