@@ -1,5 +1,5 @@
-import { chosenDataset, chosenModel, chosenWeights, dataOptions, machineOptions, modelOptions, percent, splitOption } from './common.js';
-import { classifier, score } from './inference.js';
+import { chosenDataset, chosenModel, chosenWeights, dataOptions, machineOptions, modelOptions, openDevice, percent, splitOption } from './common.js';
+import { classifierOn, score } from './inference.js';
 import { integer } from './options.js';
 import { defineVerb } from './verb.js';
 
@@ -18,7 +18,8 @@ export const evalVerb = defineVerb({
     const definition = chosenModel(options);
     const weights = chosenWeights(definition, options, context.progress);
     const dataset = await chosenDataset(options, options.split, definition, context);
-    const classify = await classifier(options.device, definition, weights);
+    const device = options.device === 'reference' ? undefined : await openDevice(options.device);
+    const classify = classifierOn(device, definition, weights);
     try {
       const result = await score(classify, dataset, options.batch, context);
       context.print(`${definition.name} on ${result.count} images of ${dataset.name} (${dataset.split})`);
@@ -27,6 +28,7 @@ export const evalVerb = defineVerb({
       return { adapter: classify.adapter, settings: { note: dataset.note ?? null }, fields: { ...result } };
     } finally {
       classify.destroy();
+      device?.destroy();
     }
   },
 });

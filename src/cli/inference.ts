@@ -7,7 +7,7 @@ import { Model } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
 import { ReferenceRun } from '../reference/run.js';
 import type { Device } from '../runtime/device.js';
-import { pixelRange, referenceAdapter, shownAdapter, openDevice } from './common.js';
+import { pixelRange, referenceAdapter, shownAdapter } from './common.js';
 import type { ShownAdapter, VerbContext } from './verb.js';
 
 /** Accuracy and loss of a network on a data set. */
@@ -62,19 +62,11 @@ function referenceClassifier(definition: ModelDefinition, weights: StateDict): C
   };
 }
 
-/** A network's forward pass where the option `--device` says. Throws `no-adapter`. */
-export async function classifier(wanted: 'auto' | 'software' | 'reference', definition: ModelDefinition, weights: StateDict): Promise<Classifier> {
-  if (wanted === 'reference') return referenceClassifier(definition, weights);
-  const device = await openDevice(wanted);
+/** A network's forward pass on a device, or without one on the reference. Destroying it leaves the device. */
+export function classifierOn(device: Device | undefined, definition: ModelDefinition, weights: StateDict): Classifier {
+  if (device === undefined) return referenceClassifier(definition, weights);
   const model = modelWith(device, definition, weights);
-  return {
-    adapter: shownAdapter(device),
-    logits: (images) => model.logits(images),
-    destroy() {
-      model.destroy();
-      device.destroy();
-    },
-  };
+  return { adapter: shownAdapter(device), logits: (images) => model.logits(images), destroy: () => model.destroy() };
 }
 
 /** A model on a device with these weights. */

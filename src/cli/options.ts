@@ -12,6 +12,8 @@ export interface Option<T> {
   readonly byDefault: T;
   /** How the default is shown in `--help`, where it is worth showing. */
   readonly shownDefault: string | undefined;
+  /** The option may stand alone, which is read as the empty text. */
+  readonly mayStandAlone?: boolean;
   /** Reads the text after the option's name; `true` and `false` for flags. Throws a LinbpError naming `name`. */
   readonly parse: (text: string, name: string) => T;
 }
@@ -53,20 +55,25 @@ export function text(options: Text & { readonly byDefault?: string }): Option<st
   };
 }
 
+/** An option that may come with a text or alone, which gives the empty text; undefined where it is not there. */
+export function optionalText(options: Text): Option<string | undefined> {
+  const { help, placeholder = 'TEXT' } = options;
+  return { help, placeholder: `[${placeholder}]`, byDefault: undefined, shownDefault: undefined, mayStandAlone: true, parse: (value) => value };
+}
+
 /** An option that is either there or not; `--no-NAME` and `--NAME=false` take it back. */
-export function flag(help: string): Option<boolean>;
-export function flag(help: string, byDefault: undefined): Option<boolean | undefined>;
-export function flag(help: string, byDefault: boolean | undefined = false): Option<boolean | undefined> {
-  return {
-    help,
-    placeholder: undefined,
-    byDefault,
-    shownDefault: byDefault === true ? 'on' : undefined,
-    parse(value, name) {
-      check(value === 'true' || value === 'false', 'bad-argument', `--${name} takes no value but true and false, got "${value}"`, name);
-      return value === 'true';
-    },
-  };
+export function flag(help: string): Option<boolean> {
+  return { help, placeholder: undefined, byDefault: false, shownDefault: undefined, parse: parseFlag };
+}
+
+/** {@link flag} whose default depends on something else: undefined where it is not given. */
+export function openFlag(help: string): Option<boolean | undefined> {
+  return { help, placeholder: undefined, byDefault: undefined, shownDefault: undefined, parse: parseFlag };
+}
+
+function parseFlag(value: string, name: string): boolean {
+  check(value === 'true' || value === 'false', 'bad-argument', `--${name} takes no value but true and false, got "${value}"`, name);
+  return value === 'true';
 }
 
 /** The value of `0.03`, `1e-3` or `8/255`, or NaN. */
@@ -132,6 +139,14 @@ export function choice<const T extends string>(choices: readonly T[], options: T
   };
 }
 
+/** Writes `--resume --epochs 3` as `--resume= --epochs 3`, where the option may stand alone. */
+function closeLoneOptions(args: readonly string[], alone: (name: string) => boolean): string[] {
+  return args.map((arg, i) => {
+    const next = args[i + 1];
+    return arg.startsWith('--') && alone(arg.slice(2)) && (next === undefined || next.startsWith('-')) ? `${arg}=` : arg;
+  });
+}
+
 /**
  * Reads the arguments after the verb.
  *
@@ -141,7 +156,8 @@ export function choice<const T extends string>(choices: readonly T[], options: T
 export function parseOptions<O extends OptionTable>(args: readonly string[], table: O): OptionValues<O> {
   const byKebab = new Map(Object.entries(table).map(([name, option]) => [kebab(name), { name, option }]));
   const declared = [...byKebab].map(([name, { option }]) => [name, { type: option.placeholder === undefined ? 'boolean' : 'string' }] as const);
-  const { tokens } = parseArgs({ args: [...args], options: Object.fromEntries(declared), strict: false, tokens: true, allowPositionals: true });
+  const closed = closeLoneOptions(args, (name) => byKebab.get(name)?.option.mayStandAlone === true);
+  const { tokens } = parseArgs({ args: closed, options: Object.fromEntries(declared), strict: false, tokens: true, allowPositionals: true });
   const given = new Map<string, unknown>();
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue;

@@ -19,11 +19,13 @@ export class Progress {
   private readonly stream: NodeJS.WriteStream;
   private readonly terminal: boolean;
   private drawn = false;
-  private last = -Infinity;
+  private last: number;
 
   constructor(stream: NodeJS.WriteStream = process.stderr) {
     this.stream = stream;
     this.terminal = stream.isTTY === true && process.env['TERM'] !== 'dumb';
+    // In a log, what is over within seconds needs no line.
+    this.last = this.terminal ? -Infinity : performance.now();
   }
 
   /** Shows that `share` (0..1) of `what` is done. Drawn at most ten times a second, and elsewhere every ten seconds. */
@@ -49,7 +51,7 @@ export class Progress {
   clear(): void {
     if (this.drawn) this.stream.write('\r\x1b[2K');
     this.drawn = false;
-    this.last = -Infinity;
+    if (this.terminal) this.last = -Infinity;
   }
 
   /** Prints a line that stays, such as the figures of an epoch. */

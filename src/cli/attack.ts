@@ -1,0 +1,183 @@
+import { join } from 'node:path';
+import { Attack } from '../attacks/attack.js';
+import { attackNames } from '../attacks/builtin.js';
+import type { AttackName } from '../attacks/builtin.js';
+import type { AttackOptions, HostModel } from '../attacks/options.js';
+import type { AttackResult } from '../attacks/result.js';
+import { batchLabels } from '../data/dataset.js';
+import type { Dataset } from '../data/dataset.js';
+import { LinbpError } from '../errors.js';
+import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { writePng } from '../io/png.js';
+import { writeSafetensors } from '../io/safetensors.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import type { Model } from '../nn/model.js';
+import { chosenDataset, chosenModel, chosenRules, chosenWeights, dataOptions, machineOptions, modelOptions, percent } from './common.js';
+import { openDevice, pixelRange, referenceAdapter, ruleOption, shownAdapter, splitOption } from './common.js';
+import { modelWith } from './inference.js';
+import { choice, flag, integer, number, openFlag, text } from './options.js';
+import type { OptionValues } from './options.js';
+import { didYouMean } from './suggest.js';
+import { evaluateVictims, readVictims } from './victims.js';
+import type { VictimResult } from './victims.js';
+import { defineVerb } from './verb.js';
+import type { VerbContext } from './verb.js';
+
+const options = {
+  ...modelOptions,
+  ...ruleOption,
+  ...dataOptions,
+  ...splitOption,
+  attack: text({ help: attackNames.join(', '), placeholder: 'NAME', byDefault: 'pgd' }),
+  norm: choice(['linf', 'l2'], { help: 'norm of the ball', byDefault: 'linf' }),
+  eps: number({ help: 'radius of the ball in pixels of [0, 1], such as 8/255', min: 0, byDefault: 0.1 }),
+  alpha: number({ help: 'step size in pixels', min: 0, shownDefault: 'eps/steps; 2.5 eps/steps for pgd' }),
+  steps: integer({ help: 'gradient steps of each restart', min: 1, max: 100_000 }),
+  restarts: integer({ help: 'how often to begin anew, keeping the best image', byDefault: 1, min: 1, max: 1000 }),
+  randomStart: openFlag('begin at a random point of the ball, as pgd does without being told'),
+  targeted: flag('drive each image towards the class after its own'),
+  loss: choice(['ce', 'margin', 'dlr'], { help: 'what is maximised', byDefault: 'ce' }),
+  decay: number({ help: 'factor of the old momentum of mifgsm', min: 0, byDefault: 1 }),
+  keep: choice(['best', 'last'], { help: 'which iterate becomes the result', byDefault: 'best' }),
+  victims: text({ help: 'also try the saved images on these models', placeholder: 'M=W,..' }),
+  batch: integer({ help: 'images a program; results do not depend on it', byDefault: 64, min: 1, max: 65536 }),
+  images: integer({ help: 'how many images to write as PNG', byDefault: 100, min: 0 }),
+  out: text({ help: 'folder for images, tensors and report', placeholder: 'DIR', byDefault: 'linbp-out/attack' }),
+  ...machineOptions,
+} as const;
+
+type AttackValues = OptionValues<typeof options>;
+
+/** Throws `unknown-option` with the nearest name. */
+function knownAttack(name: string): AttackName {
+  if (attackNames.includes(name)) return name as AttackName;
+  const message = `there is no attack "${name}"; known are ${attackNames.join(', ')}${didYouMean(name, attackNames)}`;
+  throw new LinbpError('unknown-option', message, { field: 'attack' });
+}
+
+function attackOptions(values: AttackValues, model: Model | HostModel, rules: string): AttackOptions {
+  const { norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, keep, batch, seed } = values;
+  return {
+    model,
+    rules,
+    device: values.device === 'reference' ? 'reference' : 'gpu',
+    attack: knownAttack(values.attack),
+    ...{ norm, eps, restarts, targeted, loss, decay, keep, batch, seed },
+    ...(alpha !== undefined && { alpha }),
+    ...(steps !== undefined && { steps }),
+    ...(randomStart !== undefined && { randomStart }),
+  };
+}
+
+/** Compiles, runs, and frees the attack. */
+async function runAttack(given: AttackOptions, dataset: Dataset, targets: Int32Array | undefined, { signal, progress }: VerbContext) {
+  const attack = await Attack.compile({ ...given, onCompile: (done, total) => progress.update('compiling', done / total) });
+  progress.clear();
+  const began = performance.now();
+  try {
+    const result = await attack.run({
+      images: dataset,
+      ...(targets && { targets }),
+      signal,
+      onProgress(share, images) {
+        const seconds = (performance.now() - began) / 1000;
+        progress.update(attack.settings.definition.name, share, `${images} images done  ${seconds.toFixed(0)} s`);
+      },
+    });
+    return { result, settings: attack.settings };
+  } finally {
+    progress.clear();
+    attack.destroy();
+  }
+}
+
+/** PNG files `00000_3.png` (number, label), which `--dataset folder:PATH` reads again, and all tensors. */
+function writeOutputs(folder: string, pngs: number, dataset: Dataset, result: AttackResult, targets: Int32Array | undefined): void {
+  const { channels, height, width, count } = dataset;
+  const size = channels * height * width;
+  const clean = pixelRange(dataset, 0, count);
+  if (channels === 1 || channels === 3) {
+    for (let n = 0; n < Math.min(pngs, count); n++) {
+      const name = `${String(n).padStart(5, '0')}_${dataset.labels[n]}.png`;
+      const original = Uint8Array.from(clean.subarray(n * size, (n + 1) * size), (pixel) => Math.round(255 * pixel));
+      writePng(join(folder, 'clean', name), { channels, height, width, data: original });
+      writePng(join(folder, 'adversarial', name), { channels, height, width, data: result.images8.slice(n * size, (n + 1) * size) });
+    }
+  }
+  const shape = [count, channels, height, width];
+  writeSafetensors(join(folder, 'adversarial.safetensors'), {
+    adversarial: { shape, data: result.images },
+    adversarial8: { shape, data: result.images8 },
+    clean: { shape, data: clean },
+    labels: { shape: [count], data: Int32Array.from(dataset.labels) },
+    ...(targets && { targets: { shape: [count], data: targets } }),
+  });
+}
+
+function resultFields(result: AttackResult, victims: readonly VictimResult[]) {
+  const { count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, linf, l2, curve } = result;
+  const { gradients, dispatches, submits, readbacks, imageGradientsPerSecond } = result;
+  return {
+    ...{ count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, victims, linf, l2, curve },
+    ...{ gradients, dispatches, submits, readbacks, imageGradientsPerSecond },
+  };
+}
+
+function printResult(result: AttackResult, victims: readonly VictimResult[], definition: ModelDefinition, print: (line: string) => void): void {
+  print(`${definition.name} on ${result.count} images`);
+  print(`clean accuracy   ${percent(result.cleanAccuracy)}`);
+  print(`robust accuracy  ${percent(result.robustAccuracy)} (as saved in 8 bits ${percent(result.saved.robustAccuracy)})`);
+  print(`success rate     ${percent(result.successRate)} of the images right before`);
+  print(
+    `largest change   linf ${result.linf.largest.toFixed(5)} (${(255 * result.linf.largest).toFixed(1)}/255), l2 ${result.l2.largest.toFixed(4)}`,
+  );
+  print(`gradients        ${result.gradients} in ${result.seconds.toFixed(1)} s, ${result.imageGradientsPerSecond.toFixed(0)} a second`);
+  for (const victim of victims) {
+    print(
+      `victim ${victim.model}: clean ${percent(victim.cleanAccuracy)}, robust ${percent(victim.robustAccuracy)}, success ${percent(victim.successRate)}`,
+    );
+  }
+}
+
+/** `linbp attack`: adversarial examples, judged on the true forward pass, and what they do to other models. */
+export const attackVerb = defineVerb({
+  name: 'attack',
+  summary: 'crafts adversarial images under any rule and tries them on other models',
+  options,
+  notes: [
+    '',
+    'Writes clean/ and adversarial/ (PNG), adversarial.safetensors (adversarial, adversarial8, clean, labels) and report.json.',
+    'Figures are of the float images, "saved" and the victims of the images rounded to 8 bits inside the ball.',
+  ],
+  async run(values, context) {
+    const definition = chosenModel(values);
+    const rules = chosenRules(values.rule, definition);
+    knownAttack(values.attack);
+    const victims = readVictims(values.victims, definition);
+    ensureWritableFolder(values.out);
+    const weights = chosenWeights(definition, values, context.progress);
+    const dataset = await chosenDataset(values, values.split, definition, context);
+    const labels = batchLabels(
+      dataset,
+      Array.from({ length: dataset.count }, (_, n) => n),
+    );
+    const targets = values.targeted ? labels.map((label) => (label + 1) % definition.classes) : undefined;
+    const device = values.device === 'reference' ? undefined : await openDevice(values.device);
+    try {
+      const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
+      const { result, settings } = await runAttack(attackOptions(values, model, rules.written), dataset, targets, context);
+      const tried = await evaluateVictims(victims, device, { dataset, labels, targets, images8: result.images8 }, context);
+      writeOutputs(values.out, values.images, dataset, result, targets);
+      const fields = { ...resultFields(result, tried), out: values.out };
+      const { eps, alpha, steps, restarts, randomStart } = settings;
+      const settled = { rule: rules.written, eps, alpha, steps, restarts, randomStart, note: dataset.note ?? null };
+      const report = { model: definition.name, dataset: dataset.name, settings: { ...values, ...settled }, ...fields, samples: result.samples };
+      writeFileAtomic(join(values.out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+      printResult(result, tried, definition, context.print);
+      context.print(`wrote ${values.out}`);
+      return { adapter: device === undefined ? referenceAdapter : shownAdapter(device), settings: settled, fields };
+    } finally {
+      device?.destroy();
+    }
+  },
+});

@@ -1,0 +1,160 @@
+import { join } from 'node:path';
+import { LinbpError, check } from '../errors.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import type { StateDict } from '../nn/model.js';
+import { checkpointPaths } from '../train/checkpoint.js';
+import { adam, adamw, sgd } from '../train/optimisers.js';
+import type { Optimiser } from '../train/optimisers.js';
+import type { EpochResult, TrainingProgress } from '../train/progress.js';
+import { constant, cosine, exponential } from '../train/schedules.js';
+import type { Schedule } from '../train/schedules.js';
+import { Trainer } from '../train/trainer.js';
+import { chosenDataset, chosenModel, chosenRules, dataOptions, machineOptions, modelOptions, openDevice, percent } from './common.js';
+import { referenceAdapter, ruleOption, shownAdapter } from './common.js';
+import { modelWith } from './inference.js';
+import { choice, flag, integer, number, optionalText, text } from './options.js';
+import type { OptionValues } from './options.js';
+import { duration } from './progress.js';
+import type { Progress } from './progress.js';
+import { initialState, readStateDict } from '../nn/model.js';
+import { defineVerb } from './verb.js';
+
+const options = {
+  ...modelOptions,
+  ...ruleOption,
+  ...dataOptions,
+  testLimit: integer({ help: 'use the first N test images', min: 1 }),
+  epochs: integer({ help: 'passes over the training images', byDefault: 3, min: 1, max: 1_000_000 }),
+  batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
+  optimizer: choice(['sgd', 'adam', 'adamw'], { help: 'how weights follow from gradients', byDefault: 'sgd' }),
+  lr: number({ help: 'learning rate', min: 0, above: true, shownDefault: '0.02; 0.001 for adam, adamw' }),
+  momentum: number({ help: 'of sgd, 0 up to 1', byDefault: 0.9, min: 0, max: 1 }),
+  nesterov: flag("Nesterov's form of momentum"),
+  weightDecay: number({ help: 'L2 penalty; of adamw decoupled', min: 0, shownDefault: '0; 0.01 for adamw' }),
+  schedule: choice(['constant', 'exponential', 'cosine'], { help: 'learning rate from epoch to epoch', byDefault: 'constant' }),
+  gamma: number({ help: 'factor per epoch of the exponential schedule', byDefault: 0.98, min: 0, max: 1, above: true }),
+  out: text({ help: 'folder, or file ending in .safetensors, for weights and checkpoint', placeholder: 'PATH', byDefault: 'linbp-out' }),
+  resume: optionalText({ help: 'go on from a checkpoint, by default that of --out', placeholder: 'FILE' }),
+  ...machineOptions,
+} as const;
+
+type TrainValues = OptionValues<typeof options>;
+
+function chosenOptimiser({ optimizer, lr, momentum, nesterov, weightDecay }: TrainValues): Optimiser {
+  const decay = weightDecay === undefined ? {} : { weightDecay };
+  const rate = lr === undefined ? {} : { lr };
+  check(!nesterov || optimizer === 'sgd', 'bad-argument', `--nesterov goes with --optimizer sgd, not ${optimizer}`, 'nesterov');
+  if (optimizer === 'adam') return adam({ ...rate, ...decay });
+  if (optimizer === 'adamw') return adamw({ ...rate, ...decay });
+  return sgd({ lr: lr ?? 0.02, momentum, nesterov, ...decay });
+}
+
+function chosenSchedule({ schedule, gamma, epochs }: TrainValues): Schedule {
+  if (schedule === 'exponential') return exponential(gamma);
+  return schedule === 'cosine' ? cosine(epochs) : constant();
+}
+
+/** The checkpoint's name: a file ending in .safetensors as it stands, anything else is a folder. */
+const checkpointName = (out: string, definition: ModelDefinition): string =>
+  out.endsWith('.safetensors') ? out : join(out, `${definition.name}.safetensors`);
+
+function showProgress(
+  progress: Progress,
+  { epoch, epochs, step, stepsPerEpoch, loss, accuracy, imagesPerSecond, secondsLeft }: TrainingProgress,
+): void {
+  const figures = `loss ${loss.toFixed(4)}  accuracy ${percent(accuracy)}  ${imagesPerSecond.toFixed(0)} images/s  ${duration(secondsLeft)} left`;
+  progress.update(`epoch ${epoch}/${epochs}`, step / (stepsPerEpoch * epochs), figures);
+}
+
+function epochLine(result: EpochResult): string {
+  const test = result.testAccuracy === undefined ? '' : `  test loss ${result.testLoss!.toFixed(4)} accuracy ${percent(result.testAccuracy)}`;
+  return `epoch ${result.epoch}  train loss ${result.trainLoss.toFixed(4)} accuracy ${percent(result.trainAccuracy)}${test}  ${duration(result.seconds)}`;
+}
+
+async function createTrainer(
+  values: TrainValues,
+  settings: Omit<Parameters<typeof Trainer.create>[0], 'model'>,
+  weights: StateDict,
+  definition: ModelDefinition,
+) {
+  if (values.device === 'reference') {
+    const trainer = await Trainer.create({ ...settings, model: { definition, weights } });
+    return { trainer, adapter: referenceAdapter, close: () => trainer.destroy() };
+  }
+  const device = await openDevice(values.device);
+  try {
+    const trainer = await Trainer.create({ ...settings, model: modelWith(device, definition, weights) });
+    return { trainer, adapter: shownAdapter(device), close: () => device.destroy() };
+  } catch (error) {
+    device.destroy();
+    throw error;
+  }
+}
+
+/** `linbp train`: trains a network and writes its weights after every epoch. */
+export const trainVerb = defineVerb({
+  name: 'train',
+  summary: 'trains a network under any rule, with checkpoints',
+  options,
+  notes: [
+    '',
+    'Writes NAME.safetensors, the weights as PyTorch loads them, and NAME.state.safetensors, from which --resume goes on bit for bit.',
+    'Ctrl-C writes both and ends with exit code 130; a second one ends at once.',
+  ],
+  async run(values, context) {
+    const { progress, print, signal } = context;
+    const definition = chosenModel(values);
+    const rules = chosenRules(values.rule, definition);
+    const optimiser = chosenOptimiser(values);
+    const schedule = chosenSchedule(values);
+    const checkpoint = checkpointName(values.out, definition);
+    const weights = values.weights === undefined ? initialState(definition, values.seed) : readStateDict(definition, values.weights);
+    const dataset = await chosenDataset(values, 'train', definition, context);
+    const testDataset = await chosenDataset({ ...values, limit: values.testLimit }, 'test', definition, context);
+    // Small images make short steps; on large ones nobody wants to wait fifty steps for a sign of life.
+    const logEvery = definition.input[1] <= 28 ? 50 : 5;
+    const { batch, seed } = values;
+    const settings = { dataset, testDataset, rules: rules.written, optimiser, schedule, batch, seed, logEvery };
+    const { trainer, adapter, close } = await createTrainer(values, settings, weights, definition);
+    try {
+      if (values.resume !== undefined) {
+        const { sameKernels } = trainer.resume(values.resume === '' ? checkpoint : values.resume);
+        if (!sameKernels) progress.line('note: other kernels are in use than then; results agree up to rounding only');
+        progress.line(`going on after step ${trainer.steps} (${trainer.history.length} epochs)`);
+      }
+      let rate = 0;
+      let interrupted = false;
+      try {
+        const fit = await trainer.fit({
+          epochs: values.epochs,
+          signal,
+          checkpoint,
+          onProgress(state) {
+            rate = state.imagesPerSecond;
+            showProgress(progress, state);
+          },
+          onEpoch: (result) => progress.line(epochLine(result)),
+        });
+        rate = fit.imagesPerSecond;
+      } catch (error) {
+        if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
+        interrupted = true;
+      }
+      const files = checkpointPaths(checkpoint);
+      const last = trainer.history.at(-1);
+      print(`${definition.name} on ${dataset.name} under ${rules.written}: ${trainer.history.length} epochs, ${trainer.steps} steps`);
+      if (last?.testAccuracy !== undefined) print(`test accuracy ${percent(last.testAccuracy)}, loss ${last.testLoss!.toFixed(4)}`);
+      print(`weights    ${files.weights}`);
+      print(`checkpoint ${files.state}`);
+      return {
+        adapter,
+        interrupted,
+        settings: { rule: rules.written, lr: optimiser.lr, weightDecay: optimiser.settings['weightDecay'] ?? 0, logEvery, run: trainer.description },
+        fields: { epochs: trainer.history, steps: trainer.steps, imagesPerSecond: rate, weights: files.weights, checkpoint: files.state },
+      };
+    } finally {
+      trainer.destroy();
+      close();
+    }
+  },
+});
