@@ -77,7 +77,9 @@ function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
     writer.end.push(`if (firstChannel < ${writer.parameter(`${operand.name}Channels`, 'u32', node.outputs[0]!.shape[1]!)}) {`);
     writer.end.push(`  ${maskWord(operand, columns, pixels)} = ${operand.name}Bits;`, '}');
   }
-  writer.body.push(node.attrs.kind === 'relu6' ? 'v = clamp(v, 0.0, 6.0);' : 'v = max(v, 0.0);');
+  // max and clamp may turn NaN into 0, and a diverged network would then look healthy.
+  writer.body.push('v = select(v, 0.0, v <= 0.0);');
+  if (node.attrs.kind === 'relu6') writer.body.push('v = select(v, 6.0, v >= 6.0);');
 }
 
 function writeReluBackward(writer: EpilogueWriter, node: Node<'reluBackward'>): void {

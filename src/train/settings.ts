@@ -3,7 +3,7 @@ import { check } from '../errors.js';
 import type { LossKind } from '../graph/types.js';
 import { positionTable } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
-import type { Model, StateDict } from '../nn/model.js';
+import type { HostModel, Model } from '../nn/model.js';
 import { formatRules, parseRules } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/positions.js';
@@ -13,13 +13,6 @@ import type { Optimiser } from './optimisers.js';
 import { constant } from './schedules.js';
 import type { Schedule } from './schedules.js';
 import type { Objective, StepSettings } from './step.js';
-
-/** Weights on the CPU, for training by the float64 reference. */
-export interface HostModel {
-  readonly definition: ModelDefinition;
-  /** By state-dict key, for instance of `initialState` or `readStateDict`. */
-  readonly weights: StateDict;
-}
 
 /** What a trainer is made of. */
 export interface TrainerOptions {

@@ -9,7 +9,7 @@ import '../runtime/dispose.js';
 import { checkpointPaths, readCheckpoint, stateDictEntries, writeCheckpoint } from './checkpoint.js';
 import type { TrainingPosition } from './checkpoint.js';
 import { DeviceEngine } from './deviceEngine.js';
-import type { Engine, EngineLog, EngineStep } from './engine.js';
+import type { Engine, EngineLog, EngineSnapshot, EngineStep } from './engine.js';
 import { EpochTally, Pace } from './progress.js';
 import type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './progress.js';
 import { ReferenceEngine } from './referenceEngine.js';
@@ -168,7 +168,7 @@ export class Trainer {
   async save(path: string): Promise<void> {
     this.alive();
     const snapshot = await this.engine.snapshot();
-    check(snapshot.parameters.every(Number.isFinite), 'diverged', this.divergence('a weight is not finite', this.step), 'lr');
+    this.checkWeights(snapshot);
     const { samples, lossSum, correctSum, seconds } = this.tally;
     writeCheckpoint(path, this.definition, this.settings.step.optimiser.states, {
       snapshot,
@@ -249,6 +249,11 @@ export class Trainer {
     return results;
   }
 
+  /** The loss that would show it comes one step later. */
+  private checkWeights({ parameters }: EngineSnapshot): void {
+    check(parameters.every(Number.isFinite), 'diverged', this.divergence('a weight is not finite', this.step), 'lr');
+  }
+
   private divergence(what: string, step: number): string {
     const { ruleText, schedule, step: settings } = this.settings;
     const lr = schedule.rate(settings.optimiser.lr, this.epoch);
@@ -274,6 +279,7 @@ export class Trainer {
 
   private async finishEpoch(options: FitOptions): Promise<void> {
     const { lossSum, correctSum, samples, seconds } = this.tally;
+    this.checkWeights(await this.engine.snapshot());
     const test =
       this.testDataset === undefined
         ? undefined
