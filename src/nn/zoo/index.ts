@@ -1,8 +1,20 @@
 import { check } from '../../errors.js';
 import type { ModelDefinition } from '../definition.js';
+import * as densenet from './densenet.js';
 import * as mnist from './mnist.js';
+import * as mobilenet from './mobilenet.js';
+import * as resnet from './resnet.js';
+import * as resnet8 from './resnet8.js';
+import * as smallnets from './smallnets.js';
+import * as squeezenet from './squeezenet.js';
+import * as vgg from './vgg.js';
+import * as wideresnet from './wideresnet.js';
 
-const definitions = new Map<string, ModelDefinition>([mnist].flatMap((module) => Object.values(module)).map((definition) => [definition.name, definition]));
+const definitions = new Map<string, ModelDefinition>(
+  [mnist, vgg, resnet, densenet, mobilenet, squeezenet, wideresnet, resnet8, smallnets]
+    .flatMap((module): ModelDefinition[] => Object.values(module))
+    .map((definition) => [definition.name, definition]),
+);
 
 /** Names of all networks that come with linbp. */
 export const modelNames: readonly string[] = [...definitions.keys()];

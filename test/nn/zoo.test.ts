@@ -1,0 +1,139 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { readSafetensors } from '../../src/io/safetensors.js';
+import { addModel, describeModel, positionTable } from '../../src/nn/definition.js';
+import { stateDictDifferences } from '../../src/nn/model.js';
+import { modelDefinition, modelNames } from '../../src/nn/zoo/index.js';
+import { Graph } from '../../src/graph/graph.js';
+import { parseRules } from '../../src/rules/parse.js';
+import { selectPositions } from '../../src/rules/positions.js';
+import { loadGoldenJson } from '../support/golden.js';
+
+interface Keys {
+  readonly input: number[];
+  readonly tensors: Readonly<Record<string, [number[], string]>>;
+}
+
+/** Learnable numbers: linbp.md 7, torchvision's model pages, and the files of data/models. */
+const parameterCounts: Readonly<Record<string, number>> = {
+  mlp: 415_310,
+  lenet5: 61_706,
+  vgg16_bn: 134_309_962,
+  vgg19_bn_nips: 20_040_522,
+  resnet18: 11_173_962,
+  resnet34: 21_282_122,
+  resnet50: 23_520_842,
+  resnet18_imagenet: 11_689_512,
+  resnet34_imagenet: 21_797_672,
+  resnet50_imagenet: 25_557_032,
+  resnet20: 269_722,
+  resnet32: 464_154,
+  resnet44: 658_586,
+  resnet56: 853_018,
+  densenet121: 6_956_426,
+  densenet161: 26_482_570,
+  mobilenet_v2: 2_236_682,
+  mobilenet_v2_imagenet: 3_504_872,
+  'mobilenet_v2_1.0_224': 3_487_816,
+  squeezenet: 734_986,
+  squeezenet1_1: 1_235_496,
+  squeezenet1_1_imagenet: 1_235_496,
+  wrn28_10: 36_479_194,
+  'resnet8-mlperf-tiny': 78_666 - 480,
+  'convnetjs-cnn': 22_466,
+  'lenet5-clntrained': 648_226,
+  'lenet5-advtrained': 648_226,
+  'mlp-300-100': 266_610,
+};
+
+/** What `linbp` linearises, of how many activations: linbp.md 2. */
+const presetCounts: Readonly<Record<string, readonly [number, number]>> = {
+  mlp: [2, 3],
+  lenet5: [2, 4],
+  vgg16_bn: [5, 15],
+  vgg19_bn_nips: [9, 16],
+  resnet18: [4, 17],
+  resnet34: [6, 33],
+  resnet50: [9, 49],
+  resnet50_imagenet: [16, 49],
+  densenet121: [34, 121],
+  densenet161: [50, 161],
+  mobilenet_v2: [3, 35],
+  mobilenet_v2_imagenet: [3, 35],
+  wrn28_10: [1, 25],
+};
+
+const selected = (model: string, rule: string): number => selectPositions(parseRules(rule)[0]!, positionTable(modelDefinition(model))).length;
+
+describe('networks', () => {
+  it('all have a parameter count of the literature', () => {
+    const counts = Object.fromEntries(modelNames.map((name) => [name, describeModel(modelDefinition(name)).parameterCount]));
+    expect(counts).to.deep.equal(parameterCounts);
+  });
+
+  for (const name of ['mlp', 'lenet5', 'resnet18', 'resnet50', 'vgg16_bn', 'densenet121', 'densenet161', 'mobilenet_v2', 'squeezenet', 'wrn28_10']) {
+    it(`${name} has PyTorch's keys, shapes and kinds`, () => {
+      const keys = loadGoldenJson<Keys>(`keys/${name}.keys`);
+      const definition = modelDefinition(name);
+      expect(definition.input).to.deep.equal(keys.input);
+      const found = Object.fromEntries(describeModel(definition).layout.specs.map(({ name: key, shape, kind }) => [key, [[...shape], kind]]));
+      expect(found).to.deep.equal(keys.tensors);
+    });
+  }
+
+  for (const [name, [count, all]] of Object.entries(presetCounts)) {
+    it(`${name}: the preset linearises ${count} of ${all} activations`, () => {
+      expect(positionTable(modelDefinition(name)).positions.length).to.equal(all);
+      expect(selected(name, 'linbp')).to.equal(count);
+    });
+  }
+
+  it('positions follow the papers', () => {
+    expect(selected('densenet161', 'linbp:preset=training')).to.equal(49);
+    expect(selected('densenet161', 'linbp:from=transition3')).to.equal(50);
+    expect(selected('vgg19_bn_nips', 'linbp:from=23')).to.equal(9);
+    expect(selected('resnet50_imagenet', 'linbp:from=3_1')).to.equal(16);
+    expect(selected('resnet50', 'linbp:from=layer4')).to.equal(9);
+    expect(selected('resnet20', 'linbp:from=layer2')).to.equal(12);
+    expect(selected('resnet20', 'linbp:from=2_1')).to.equal(5);
+    expect(selected('resnet20', 'linbp:from=2_1,post=true')).to.equal(10);
+    expect(selected('mobilenet_v2', 'linbp:from=features.17')).to.equal(3);
+    const names = positionTable(modelDefinition('vgg16_bn')).positions.map(({ name, index }) => `${name} ${index}`);
+    expect(names.slice(-5)).to.deep.equal(['features.36 36', 'features.39 39', 'features.42 42', 'classifier.1 45', 'classifier.4 48']);
+    expect(positionTable(modelDefinition('resnet50')).positions.slice(0, 4)).to.deep.equal([
+      { name: 'relu', index: 0, kind: 'stem', activation: 'relu' },
+      { name: 'layer1.0.relu1', index: 1, stage: 'layer1', block: 0, kind: 'branch', activation: 'relu' },
+      { name: 'layer1.0.relu2', index: 2, stage: 'layer1', block: 0, kind: 'branch', activation: 'relu' },
+      { name: 'layer1.0.relu3', index: 3, stage: 'layer1', block: 0, kind: 'post-addition', activation: 'relu' },
+    ]);
+  });
+
+  it('without a preset say so and list their positions', () => {
+    for (const name of ['resnet20', 'resnet8-mlperf-tiny', 'mlp-300-100', 'lenet5-advtrained']) {
+      expect(() => selected(name, 'linbp'), name).to.throw(/no preset.*relu1/);
+    }
+    expect(() => selected('squeezenet', 'linbp')).to.throw(/linearises nothing/);
+  });
+
+  it('mark their residual branches, one input and one output each', () => {
+    const blocks = { resnet18: 8, resnet50: 16, resnet56: 27, mobilenet_v2: 10, wrn28_10: 12, 'resnet8-mlperf-tiny': 3, densenet121: 0 };
+    for (const [name, count] of Object.entries(blocks)) {
+      const graph = new Graph();
+      const definition = modelDefinition(name);
+      const { branches } = addModel(graph, definition, graph.input('images', [1, ...definition.input]));
+      expect(branches.length, name).to.equal(count);
+      for (const { input, output } of branches) expect(input).to.not.equal(output);
+    }
+  });
+
+  it('take the files of data/models without a mapping', function () {
+    const data = process.env['LINBP_DATA'];
+    if (data === undefined) return this.skip();
+    for (const name of modelNames) {
+      const path = ['cifar10', 'mnist', 'imagenet'].map((folder) => join(data, 'models', folder, `${name}.safetensors`)).find(existsSync);
+      if (path === undefined) continue;
+      expect(stateDictDifferences(describeModel(modelDefinition(name)), readSafetensors(path).tensors), name).to.deep.equal([]);
+    }
+  });
+});
