@@ -14,6 +14,13 @@ import type { GraphStores, ModelDefinition, ModelDescription } from './definitio
 /** State-dict entries by PyTorch key. */
 export type StateDict = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 
+/** A network with its weights on the CPU, for the float64 reference, which needs no GPU. */
+export interface HostModel {
+  readonly definition: ModelDefinition;
+  /** By state-dict key, for instance of {@link initialState} or {@link readStateDict}. */
+  readonly weights: StateDict;
+}
+
 /**
  * PyTorch's default initial values: weights and biases of convolutions and linear layers uniform in +-1/sqrt(fan_in)
  * (Kaiming uniform with a = sqrt(5)); batch norm 1 and 0, running mean 0 and variance 1.

@@ -114,13 +114,19 @@ export class DeviceEngine implements Engine {
     return (await evaluator).run(signal);
   }
 
+  parameters(): Promise<Float32Array> {
+    return this.floats(this.model.parameters);
+  }
+
   async snapshot(): Promise<EngineSnapshot> {
-    const { device, parameters, buffers } = this.model;
-    const floats = async (buffer: GPUBuffer | undefined): Promise<Float32Array> =>
-      buffer === undefined ? new Float32Array(0) : new Float32Array(await device.read(buffer));
     const states: Float32Array[] = [];
-    for (const state of this.states) states.push(await floats(state));
-    return { parameters: await floats(parameters), buffers: await floats(buffers), states };
+    for (const state of this.states) states.push(await this.floats(state));
+    const { buffers } = this.model;
+    return { parameters: await this.parameters(), buffers: buffers === undefined ? new Float32Array(0) : await this.floats(buffers), states };
+  }
+
+  private async floats(buffer: GPUBuffer): Promise<Float32Array> {
+    return new Float32Array(await this.model.device.read(buffer));
   }
 
   restore({ parameters, buffers, states }: EngineSnapshot): void {

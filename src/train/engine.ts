@@ -38,8 +38,10 @@ export interface Engine {
   setOrder(order: Uint32Array): void;
   /** Runs steps one after another, at most as many as the log has rows; only the last may have a size of its own. */
   run(steps: readonly EngineStep[], signal?: AbortSignal): Promise<EngineLog>;
-  /** Mean-free sums over a data set, with the model in eval mode. Throws `aborted`. */
+  /** Sums over a data set, with the model in eval mode. Throws `aborted`. */
   evaluate(dataset: Dataset, signal?: AbortSignal): Promise<EvaluationSums>;
+  /** The learnable parameters in their flat layout. */
+  parameters(): Promise<Float32Array | Float64Array>;
   snapshot(): Promise<EngineSnapshot>;
   restore(snapshot: EngineSnapshot): void;
   destroy(): void;

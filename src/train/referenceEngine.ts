@@ -35,7 +35,7 @@ export class ReferenceEngine implements Engine {
   private readonly settings: StepSettings;
   private readonly feed: PackedDataset;
   private order: Uint32Array;
-  private parameters: Float64Array;
+  private weights: Float64Array;
   private buffers: Float64Array;
   private states: Float64Array[];
   private readonly compiled = new Map<string, Compiled>();
@@ -45,7 +45,7 @@ export class ReferenceEngine implements Engine {
     this.settings = settings;
     this.feed = packDataset(dataset);
     this.order = Uint32Array.from({ length: dataset.count }, (_, index) => index);
-    ({ parameters: this.parameters, buffers: this.buffers } = flattenStateDict(settings.definition, weights));
+    ({ parameters: this.weights, buffers: this.buffers } = flattenStateDict(settings.definition, weights));
     this.states = settings.optimiser.states.map(() => new Float64Array(layout.parameterElements));
   }
 
@@ -62,7 +62,7 @@ export class ReferenceEngine implements Engine {
       const { built, run } = this.compile(`train ${size}`, () => buildTraining(this.settings, this.feed, size), this.feed);
       this.load(built, run, this.order);
       run.run('main', [{ start, row: 0, ...fields }]);
-      this.parameters = Float64Array.from(run.get(built.stores.parameters));
+      this.weights = Float64Array.from(run.get(built.stores.parameters));
       if (built.stores.buffers !== undefined) this.buffers = Float64Array.from(run.get(built.stores.buffers));
       this.states = built.states.map((state) => Float64Array.from(run.get(state)));
       log.push(...run.get(built.log).subarray(0, 2));
@@ -89,12 +89,16 @@ export class ReferenceEngine implements Engine {
     return sums;
   }
 
+  parameters(): Promise<Float64Array> {
+    return Promise.resolve(this.weights.slice());
+  }
+
   snapshot(): Promise<EngineSnapshot> {
-    return Promise.resolve({ parameters: this.parameters.slice(), buffers: this.buffers.slice(), states: this.states.map((state) => state.slice()) });
+    return Promise.resolve({ parameters: this.weights.slice(), buffers: this.buffers.slice(), states: this.states.map((state) => state.slice()) });
   }
 
   restore({ parameters, buffers, states }: EngineSnapshot): void {
-    this.parameters = Float64Array.from(parameters);
+    this.weights = Float64Array.from(parameters);
     this.buffers = Float64Array.from(buffers);
     this.states = states.map((state) => Float64Array.from(state));
   }
@@ -117,7 +121,7 @@ export class ReferenceEngine implements Engine {
   private load(built: TrainingGraph, run: ReferenceRun, order: Uint32Array): void {
     const values: [Tensor | undefined, ArrayLike<number>][] = [
       [built.feed.order, order],
-      [built.stores.parameters, this.parameters],
+      [built.stores.parameters, this.weights],
       [built.stores.buffers, this.buffers],
       ...built.states.map((state, index): [Tensor, Float64Array] => [state, this.states[index]!]),
     ];

@@ -168,7 +168,7 @@ export class Trainer {
   async save(path: string): Promise<void> {
     this.alive();
     const snapshot = await this.engine.snapshot();
-    this.checkWeights(snapshot);
+    this.checkWeights(snapshot.parameters);
     const { samples, lossSum, correctSum, seconds } = this.tally;
     writeCheckpoint(path, this.definition, this.settings.step.optimiser.states, {
       snapshot,
@@ -250,7 +250,7 @@ export class Trainer {
   }
 
   /** The loss that would show it comes one step later. */
-  private checkWeights({ parameters }: EngineSnapshot): void {
+  private checkWeights(parameters: EngineSnapshot['parameters']): void {
     check(parameters.every(Number.isFinite), 'diverged', this.divergence('a weight is not finite', this.step), 'lr');
   }
 
@@ -279,7 +279,7 @@ export class Trainer {
 
   private async finishEpoch(options: FitOptions): Promise<void> {
     const { lossSum, correctSum, samples, seconds } = this.tally;
-    this.checkWeights(await this.engine.snapshot());
+    this.checkWeights(await this.engine.parameters());
     const test =
       this.testDataset === undefined
         ? undefined

@@ -1,0 +1,170 @@
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { LinbpError } from '../../src/errors.js';
+import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.js';
+import { Model, initialState } from '../../src/nn/model.js';
+import { adam, sgd } from '../../src/train/optimisers.js';
+import type { TrainerOptions } from '../../src/train/settings.js';
+import { Trainer } from '../../src/train/trainer.js';
+import { sharedDevice } from '../support/device.js';
+import { squares, tiny } from './support.js';
+
+const dataset = squares(40);
+const optimiser = adam({ lr: 0.01 });
+
+describe('checkpoints', () => {
+  let folder: string;
+  let path: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'linbp-checkpoint-'));
+    path = join(folder, 'run.safetensors');
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  async function trainer(options: Partial<TrainerOptions> = {}, reference = false): Promise<{ trainer: Trainer; close: () => void }> {
+    const model = reference ? { definition: tiny, weights: initialState(tiny, 3) } : Model.create(tiny, { device: await sharedDevice(), seed: 3 });
+    const made = await Trainer.create({ model, dataset, optimiser, batch: 16, rules: 'linbp', ...options });
+    return {
+      trainer: made,
+      close: () => {
+        made.destroy();
+        if (model instanceof Model) model.destroy();
+      },
+    };
+  }
+
+  for (const reference of [false, true]) {
+    for (const [name, steps, more] of [
+      ['inside the first epoch', 2, 2],
+      ['at the end of an epoch', 3, 4],
+      ['inside the second epoch', 5, 3],
+    ] as const) {
+      it(`${reference ? 'reference' : 'device'}: ${more} steps after a resume ${name} give the bytes of ${steps + more} steps`, async () => {
+        const whole = await trainer({}, reference);
+        await whole.trainer.fit({ epochs: 4, steps: steps + more, checkpoint: join(folder, 'whole') });
+        whole.close();
+        const first = await trainer({}, reference);
+        await first.trainer.fit({ epochs: 4, steps, checkpoint: path });
+        first.close();
+        const second = await trainer({}, reference);
+        expect(second.trainer.resume(path).sameKernels).to.equal(true);
+        expect(second.trainer.steps).to.equal(steps);
+        await second.trainer.fit({ epochs: 4, steps: more, checkpoint: path });
+        second.close();
+        expect(readFileSync(path).equals(readFileSync(join(folder, 'whole.safetensors')))).to.equal(true);
+        const [state, wholeState] = [path.replace(/safetensors$/, 'state.safetensors'), join(folder, 'whole.state.safetensors')].map((file) =>
+          readSafetensors(file),
+        );
+        for (const [key, tensor] of wholeState!.tensors) expect(Buffer.from(state!.tensors.get(key)!.data).equals(tensor.data), key).to.equal(true);
+        const { seconds: _one, ...position } = JSON.parse(state!.metadata['position']!) as Record<string, number>;
+        const { seconds: _two, ...wholePosition } = JSON.parse(wholeState!.metadata['position']!) as Record<string, number>;
+        expect(position).to.deep.equal(wholePosition);
+      });
+    }
+  }
+
+  it('the weights file holds the plain state dict and loads as a model', async () => {
+    const { trainer: made, close } = await trainer();
+    await made.fit({ epochs: 1, checkpoint: path });
+    const weights = await made.stateDict();
+    close();
+    expect(readdirSync(folder).sort()).to.deep.equal(['run.safetensors', 'run.state.safetensors']);
+    expect([...readSafetensors(path).tensors.keys()]).to.have.members([...weights.keys()]);
+    using loaded = Model.load(tiny, path, { device: await sharedDevice() });
+    for (const [key, { data }] of await loaded.stateDict()) expect(data, key).to.deep.equal(weights.get(key)!.data);
+    const state = readSafetensors(join(folder, 'run.state.safetensors'));
+    expect(state.tensors.get('optimizer.exp_avg.fc.0.weight')!.shape).to.deep.equal([16, 64]);
+    expect((JSON.parse(state.metadata['kernels']!) as string[]).length).to.be.above(10);
+  });
+
+  it('an aborted run leaves a checkpoint that continues to the same bytes', async () => {
+    const whole = await trainer();
+    await whole.trainer.fit({ epochs: 3, checkpoint: join(folder, 'whole') });
+    whole.close();
+    const controller = new AbortController();
+    const first = await trainer({ logEvery: 1 });
+    const stopped = first.trainer.fit({
+      epochs: 3,
+      checkpoint: path,
+      signal: controller.signal,
+      onProgress: ({ step }) => (step === 4 ? controller.abort() : undefined),
+    });
+    await stopped.then(
+      () => expect.fail('not aborted'),
+      (error: LinbpError) => expect(error.code).to.equal('aborted'),
+    );
+    first.close();
+    const second = await trainer();
+    second.trainer.resume(path);
+    const { epochs } = await second.trainer.fit({ epochs: 3, checkpoint: path });
+    expect(epochs.map(({ epoch }) => epoch)).to.deep.equal([2, 3]);
+    expect(second.trainer.history).to.have.length(3);
+    second.close();
+    expect(readFileSync(path).equals(readFileSync(join(folder, 'whole.safetensors')))).to.equal(true);
+  });
+
+  it('divergence leaves the last good checkpoint', async () => {
+    const good = await trainer({ optimiser: sgd({ lr: 1e30 }), logEvery: 1 });
+    await good.trainer.save(path);
+    const before = readFileSync(path);
+    await good.trainer.fit({ epochs: 3, checkpoint: path }).then(
+      () => expect.fail('did not diverge'),
+      (error: LinbpError) => expect(error.code).to.equal('diverged'),
+    );
+    good.close();
+    expect(readFileSync(path).equals(before)).to.equal(true);
+  });
+
+  it('refuses files that are damaged or of another run, with one typed error', async () => {
+    const { trainer: made, close } = await trainer();
+    await made.fit({ epochs: 1, steps: 2, checkpoint: path });
+    const file = join(folder, 'run.state.safetensors');
+    const intact = readFileSync(file);
+    const { metadata, tensors } = readSafetensors(file);
+    const refused = (pattern: RegExp, code = 'bad-file', by: Trainer = made): void => {
+      try {
+        by.resume(path);
+      } catch (error) {
+        expect(error).to.be.instanceOf(LinbpError);
+        expect((error as LinbpError).message).to.match(pattern);
+        expect((error as LinbpError).code).to.equal(code);
+        return;
+      }
+      expect.fail(`accepted in spite of ${pattern}`);
+    };
+    const rewrite = (changed: Record<string, string>, without?: string): void =>
+      writeSafetensors(file, new Map([...tensors].filter(([key]) => key !== without)), { ...metadata, ...changed });
+
+    writeFileSync(file, intact.subarray(0, intact.length - 8));
+    refused(/run\.state\.safetensors/);
+    writeFileSync(file, intact.subarray(0, 5));
+    refused(/too few/);
+    rewrite({}, 'optimizer.exp_avg.fc.2.bias');
+    refused(/missing optimizer\.exp_avg\.fc\.2\.bias/);
+    rewrite({ format: 'other' });
+    refused(/not a training checkpoint/);
+    rewrite({ position: '{"epoch":-1}' });
+    refused(/position/);
+    rewrite({ position: JSON.stringify({ ...(JSON.parse(metadata['position']!) as object), step: 77 }) });
+    refused(/does not occur/);
+    rewrite({ history: '[' });
+    refused(/history/);
+    rmSync(file);
+    refused(/no such file/, 'missing-file');
+    writeFileSync(file, intact);
+    for (const [options, pattern] of [
+      [{ batch: 8 }, /batch is "16" there and "8" here/],
+      [{ seed: 9 }, /seed/],
+      [{ rules: 'bp' }, /rules/],
+      [{ optimiser: adam({ lr: 0.02 }) }, /lr=0\.01.*lr=0\.02/],
+    ] as const) {
+      const other = await trainer(options);
+      refused(pattern, 'bad-file', other.trainer);
+      other.close();
+    }
+    close();
+  });
+});
