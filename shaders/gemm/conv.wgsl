@@ -17,6 +17,7 @@ const TM = 16u; // rows of an invocation
 const TN = 4u; // columns of an invocation
 const WX = 16u; // lanes of a workgroup
 const SG = 8u; // lanes that share their A loads; 1 = every lane loads all rows itself
+const PADDED = true; // false: no tap of any column falls outside the source
 
 struct Params {
   rows: u32, batch: u32, inner: u32, groups: u32,
@@ -110,7 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       for (var k = 0u; k < p.inner; k++) {
         var right: array<f32, TN>;
         for (var j = 0u; j < TN; j++) {
-          right[j] = select(0.0, b[offset[j]], inside[j]);
+          right[j] = select(0.0, b[offset[j]], !PADDED || inside[j]);
           offset[j] += p.bInner;
         }
         for (var g = 0u; g < TM / SG; g++) {

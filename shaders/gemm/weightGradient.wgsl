@@ -12,6 +12,7 @@ const TM = 16u;
 const TN = 4u;
 const WX = 16u;
 const SG = 8u;
+const PADDED = true; // false: one tap, no padding, stride 1, so that every pixel of the gradient has its input
 
 struct Params {
   rows: u32, columns: u32, groups: u32, bias: u32,
@@ -96,9 +97,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     for (var x = 0u; x < p.pixels; x++) {
       var right: array<f32, TN>;
       for (var j = 0u; j < TN; j++) {
-        let w = i32(x * p.strideW) + tapW[j];
-        let valid = inside[j] && w >= 0 && w < i32(p.sourceW);
-        right[j] = select(fill[j], b[offset[j] + select(0u, u32(w), valid) * p.bW], valid);
+        if (PADDED) {
+          let w = i32(x * p.strideW) + tapW[j];
+          let valid = inside[j] && w >= 0 && w < i32(p.sourceW);
+          // an index outside the row or the buffer loads some value of the buffer, which is not used
+          right[j] = select(fill[j], b[offset[j] + u32(w) * p.bW], valid);
+        } else {
+          right[j] = select(fill[j], b[offset[j]], usable[j]);
+          offset[j] += p.bW;
+        }
       }
       for (var g = 0u; g < TM / SG; g++) {
         let left = a[aRows[g] + aOffset];

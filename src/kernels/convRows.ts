@@ -1,9 +1,8 @@
 import { elementCount } from '../graph/types.js';
-import { tileConstants, tileName, words } from './gemm.js';
 import type { ConvProblem } from './gemm.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
-import { laneRegions, shareOf } from './tiles.js';
+import { laneRegions, shareOf, tileConstants, tileName, signedWords } from './tiles.js';
 import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, LoweringContext } from './types.js';
@@ -74,7 +73,7 @@ export function lowerConvRows(problem: ConvProblem, group: Group, context: Lower
         ...tail.operands,
       ],
       parameters: [
-        ...words(
+        ...signedWords(
           {
             rows: problem.rows,
             batch: problem.batch,

@@ -2,15 +2,7 @@ import type { OpName } from '../graph/types.js';
 import { lowerBatchNormScaleShift, lowerBatchNormStatistics, lowerChannelSums } from './batchNorm.js';
 import { lowerChannelPad, lowerChannelSlice, lowerConcat } from './channels.js';
 import { lowerDropout } from './dropout.js';
-import {
-  lowerConv2d,
-  lowerConv2dInputGradient,
-  lowerConv2dWeightGradient,
-  lowerLinear,
-  lowerLinearInputGradient,
-  lowerLinearWeightGradient,
-  lowerMatmul,
-} from './gemm.js';
+import { lowerConv2d, lowerConv2dInputGradient, lowerLinear, lowerLinearInputGradient, lowerMatmul } from './gemm.js';
 import { lowerLogSoftmax, lowerLogSoftmaxBackward } from './logSoftmax.js';
 import { lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
 import { lowerAssign, lowerMap } from './map.js';
@@ -27,6 +19,7 @@ import {
 } from './pooling.js';
 import { lowerGatherImages, lowerGatherLabels, lowerRandom } from './source.js';
 import type { Lowering } from './types.js';
+import { lowerConv2dWeightGradient, lowerLinearWeightGradient } from './weightGradient.js';
 
 /** How each op becomes dispatches; a missing one is a compile error. */
 export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {

@@ -1,4 +1,5 @@
-import type { KernelDevice } from './types.js';
+import type { ConvAttrs } from '../graph/types.js';
+import type { KernelDevice, Parameter } from './types.js';
 
 /** Register tile of an invocation and how its workgroup shares loads; see shaders/gemm/conv.wgsl. */
 export interface Tile {
@@ -50,3 +51,16 @@ export function laneRegions(tile: Tile, device: KernelDevice): Record<string, st
     broadcast: `fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return subgroupShuffle(value, lane - lane % SG + source); }\n`,
   };
 }
+
+/** Uniform words by name, in order; those listed in `signed` are i32. */
+export const signedWords = (values: Readonly<Record<string, number>>, signed: readonly string[]): Parameter[] =>
+  Object.entries(values).map(([name, value]) => ({ name, type: signed.includes(name) ? 'i32' : 'u32', value }));
+
+/** A tile for people to read: rows x columns x lanes. */
+export const tileName = (tile: Tile): string => `${tile.rows}x${tile.columns}x${tile.lanes}`;
+/** The shader constants of a tile. */
+export const tileConstants = (tile: Tile): Record<string, number> => ({ TM: tile.rows, TN: tile.columns, WX: tile.lanes, SG: tile.share });
+
+/** A 1 x 1 convolution without padding or stride is one product over all pixels of an image. */
+export const isPointwise = (attrs: ConvAttrs, kernel: readonly [number, number]): boolean =>
+  kernel[0] === 1 && kernel[1] === 1 && attrs.stride.every((s) => s === 1) && attrs.padding.every((pad) => pad === 0);

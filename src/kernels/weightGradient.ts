@@ -1,0 +1,192 @@
+import { elementCount } from '../graph/types.js';
+import type { ConvAttrs, Node, Tensor } from '../graph/types.js';
+import { words } from './grid.js';
+import { link } from './link.js';
+import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords } from './tiles.js';
+import { bindingBase } from './types.js';
+import type { Dispatch, Lowering, LoweringContext } from './types.js';
+
+/** One weight gradient of shaders/gemm/weightGradient.wgsl. */
+interface WeightProblem {
+  readonly g: Tensor;
+  readonly x: Tensor;
+  readonly rows: number;
+  readonly columns: number;
+  readonly groups: number;
+  readonly lines: number;
+  readonly linesPerImage: number;
+  readonly pixels: number;
+  readonly taps: readonly [number, number];
+  readonly source: readonly [number, number];
+  readonly attrs: Pick<ConvAttrs, 'stride' | 'dilation' | 'padding'>;
+  readonly aStrides: { readonly batch: number; readonly row: number; readonly line: number; readonly pixel: number };
+  readonly bStrides: { readonly batch: number; readonly channel: number; readonly h: number; readonly w: number };
+  readonly flops: number;
+}
+
+/** Splits of the contraction: enough workgroups to fill the device, none of them shorter than a few hundred products. */
+function chooseSplits(problem: WeightProblem, workgroups: number, software: boolean): number {
+  const wanted = Math.ceil((software ? 16 : 256) / workgroups);
+  const most = Math.max(1, Math.floor((problem.lines * problem.pixels) / 256));
+  return Math.max(1, Math.min(wanted, most, problem.lines));
+}
+
+function lowerWeightGradient(problem: WeightProblem, node: Node, context: LoweringContext): Dispatch[] {
+  const [weight, bias] = node.outputs as [Tensor, Tensor | undefined];
+  const width = problem.columns + (bias === undefined ? 0 : 1);
+  const tile = chooseTile({ rows: problem.rows, columns: width, maxRows: 16 }, context.device);
+  const grid: [number, number] = [Math.ceil(width / (tile.lanes * tile.columns)), Math.ceil(problem.rows / tile.rows)];
+  const linesPerSplit = Math.ceil(problem.lines / chooseSplits(problem, grid[0] * grid[1] * problem.groups, context.device.software));
+  const splits = Math.ceil(problem.lines / linesPerSplit);
+  const allRows = problem.rows * problem.groups;
+  const partial = splits > 1 ? context.scratch(`${weight.name}.partial`, [splits, allRows, width]) : undefined;
+  const regions: Record<string, string> = { ...laneRegions(tile, context.device) };
+  if (partial !== undefined) {
+    regions['bindings'] = '';
+    regions['store'] = '  c[p.cBase + split * p.cSplit + row * (p.columns + p.bias) + column] = value;\n';
+  } else if (bias === undefined) {
+    regions['bindings'] = '';
+    regions['store'] = '  c[p.cBase + row * p.columns + column] = value;\n';
+  }
+  const { attrs, aStrides, bStrides } = problem;
+  const plainTap = problem.taps[0] * problem.taps[1] === 1 && problem.pixels === problem.source[1] && problem.linesPerImage === problem.source[0];
+  const padded = !plainTap || attrs.padding.some((size) => size !== 0) || attrs.stride.some((step) => step !== 1);
+  const product: Dispatch = {
+    kernel: 'gemm/weightGradient',
+    variant: `${tileName(tile)}${splits > 1 ? ` split${splits}` : ''}`,
+    code: link('gemm/weightGradient', { constants: { ...tileConstants(tile), PADDED: padded }, regions }),
+    operands: [
+      { name: 'a', tensor: problem.g, access: 'read' },
+      { name: 'b', tensor: problem.x, access: 'read' },
+      { name: 'c', tensor: partial ?? weight, access: 'write' },
+      ...(partial === undefined && bias !== undefined ? [{ name: 'biasGradient', tensor: bias, access: 'write' as const }] : []),
+    ],
+    parameters: signedWords(
+      {
+        rows: problem.rows,
+        columns: problem.columns,
+        groups: problem.groups,
+        bias: bias === undefined ? 0 : 1,
+        lines: problem.lines,
+        linesPerSplit,
+        linesPerImage: problem.linesPerImage,
+        pixels: problem.pixels,
+        taps: problem.taps[0] * problem.taps[1],
+        tapsW: problem.taps[1],
+        sourceH: problem.source[0],
+        sourceW: problem.source[1],
+        strideH: attrs.stride[0],
+        strideW: attrs.stride[1],
+        dilationH: attrs.dilation[0],
+        dilationW: attrs.dilation[1],
+        paddingH: attrs.padding[0],
+        paddingW: attrs.padding[1],
+        aBase: bindingBase(problem.g),
+        aBatch: aStrides.batch,
+        aRow: aStrides.row,
+        aLine: aStrides.line,
+        aPixel: aStrides.pixel,
+        bBase: bindingBase(problem.x),
+        bBatch: bStrides.batch,
+        bChannel: bStrides.channel,
+        bH: bStrides.h,
+        bW: bStrides.w,
+        cBase: partial === undefined ? bindingBase(weight) : 0,
+        cSplit: allRows * width,
+        biasBase: bias === undefined ? 0 : bindingBase(bias),
+        spare: 0,
+      },
+      ['paddingH', 'paddingW'],
+    ),
+    workgroups: [grid[0], grid[1], problem.groups * splits],
+    flops: problem.flops,
+    bytes: 4 * (elementCount(problem.g.shape) + elementCount(problem.x.shape) + (partial === undefined ? 1 : splits) * allRows * width),
+  };
+  if (partial === undefined) return [product];
+  const total = allRows * width;
+  const workgroups = Math.ceil(total / 64);
+  const wide = Math.min(workgroups, 32768);
+  return [
+    product,
+    {
+      kernel: 'gemm/sumSplits',
+      variant: bias === undefined ? '' : 'bias',
+      code: link('gemm/sumSplits', {
+        regions: bias === undefined ? { bindings: '', store: '  c[p.cBase + row * p.columns + column] = sum;\n' } : {},
+      }),
+      operands: [
+        { name: 'partial', tensor: partial, access: 'read' },
+        { name: 'c', tensor: weight, access: 'write' },
+        ...(bias === undefined ? [] : [{ name: 'biasGradient', tensor: bias, access: 'write' as const }]),
+      ],
+      parameters: words({
+        rows: allRows,
+        columns: problem.columns,
+        bias: bias === undefined ? 0 : 1,
+        splits,
+        cBase: bindingBase(weight),
+        biasBase: bias === undefined ? 0 : bindingBase(bias),
+        stride: wide * 64,
+        width,
+      }),
+      workgroups: [wide, Math.ceil(workgroups / wide), 1],
+      flops: splits * total,
+      bytes: 4 * (splits + 1) * total,
+    },
+  ];
+}
+
+export const lowerConv2dWeightGradient: Lowering<'conv2dWeightGradient'> = (node, _group, context) => {
+  const [g, x] = node.inputs as [Tensor, Tensor];
+  const { groups, weightShape } = node.attrs;
+  const [outputs, inner, kh, kw] = weightShape as [number, number, number, number];
+  const [batch, channels, height, width] = x.shape as [number, number, number, number];
+  const [, , oh, ow] = g.shape as [number, number, number, number];
+  const flat = isPointwise(node.attrs, [kh, kw]);
+  return lowerWeightGradient(
+    {
+      g,
+      x,
+      rows: outputs / groups,
+      columns: inner * kh * kw,
+      groups,
+      lines: flat ? batch : batch * oh,
+      linesPerImage: flat ? 1 : oh,
+      pixels: flat ? oh * ow : ow,
+      taps: [kh, kw],
+      source: flat ? [1, height * width] : [height, width],
+      attrs: node.attrs,
+      aStrides: { batch: outputs * oh * ow, row: oh * ow, line: ow, pixel: 1 },
+      bStrides: { batch: channels * height * width, channel: height * width, h: width, w: 1 },
+      flops: 2 * elementCount(g.shape) * inner * kh * kw,
+    },
+    node as unknown as Node,
+    context,
+  );
+};
+
+export const lowerLinearWeightGradient: Lowering<'linearWeightGradient'> = (node, _group, context) => {
+  const [g, x] = node.inputs as [Tensor, Tensor];
+  const [batch, outputs] = g.shape as [number, number];
+  const inputs = x.shape[1]!;
+  return lowerWeightGradient(
+    {
+      g,
+      x,
+      rows: outputs,
+      columns: inputs,
+      groups: 1,
+      lines: 1,
+      linesPerImage: 1,
+      pixels: batch,
+      taps: [1, 1],
+      source: [1, batch],
+      attrs: { stride: [1, 1], dilation: [1, 1], padding: [0, 0, 0, 0] },
+      aStrides: { batch: 0, row: 1, line: 0, pixel: outputs },
+      bStrides: { batch: 0, channel: 1, h: 0, w: inputs },
+      flops: 2 * batch * outputs * inputs,
+    },
+    node as unknown as Node,
+    context,
+  );
+};
