@@ -38,6 +38,7 @@ const pgd: AttackDefinition = { ...ifgsm, name: 'pgd', randomStart: true, defaul
 /** The attacks that come with linbp, by name. */
 export const attacks = { fgsm, ifgsm, mifgsm, pgd } as const satisfies Record<string, AttackDefinition>;
 
+/** A built-in attack. */
 export type AttackName = keyof typeof attacks;
 
 /** Names of the attacks that come with linbp. */

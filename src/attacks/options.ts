@@ -1,5 +1,5 @@
 import { check } from '../errors.js';
-import type { Model, StateDict } from '../nn/model.js';
+import type { HostModel, Model } from '../nn/model.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { positionTable } from '../nn/definition.js';
 import { parseRules } from '../rules/parse.js';
@@ -10,12 +10,6 @@ import { attackDefinition } from './builtin.js';
 import type { AttackName } from './builtin.js';
 import { lossKinds } from './stages.js';
 import type { AttackDefinition, AttackLoss, AttackNorm } from './stages.js';
-
-/** A network with its weights on the host, for attacks on the CPU reference without any GPU. */
-export interface HostModel {
-  readonly definition: ModelDefinition;
-  readonly weights: StateDict;
-}
 
 /** What to attack, and how. */
 export interface AttackOptions {

@@ -9,6 +9,7 @@ export type AttackNorm = 'linf' | 'l2';
 /** Objectives by the name the command line gives them: cross entropy, margin, difference of logits ratio. */
 export type AttackLoss = 'ce' | 'margin' | 'dlr';
 
+/** The loss node's kind for each of the command line's names. */
 export const lossKinds: Readonly<Record<AttackLoss, LossKind>> = { ce: 'crossEntropy', margin: 'margin', dlr: 'dlr' };
 
 /** What the stages of an attack see while they emit their nodes. All tensors of images are [N, C, H, W], one batch. */
@@ -119,8 +120,10 @@ export const identityTransform: TransformStage = (_stage, iterate) => iterate;
 /** The attack's loss per sample: cross entropy logsumexp(z) - z_y, margin max z_(i != y) - z_y, or DLR. Summed over the batch. */
 export const lossObjective: ObjectiveStage = ({ graph, loss }, logits, labels) => graph.one('loss', [logits, labels], { kind: lossKinds[loss] });
 
+/** The gradient as it is. */
 export const plainGradient: GradientStage = (_stage, gradient) => gradient;
 
+/** No memory of earlier steps. */
 export const noMomentum: MomentumStage = (_stage, gradient) => gradient;
 
 const accumulate: ElementwiseFunction = {

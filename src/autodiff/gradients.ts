@@ -5,6 +5,7 @@ import type { BackwardContext, OpDefinition } from '../ops/definition.js';
 import { opTable } from '../ops/table.js';
 import type { RuleSelection } from '../rules/select.js';
 
+/** What {@link gradients} differentiates, and with respect to what. */
 export interface GradientOptions {
   /** Output [N] of a `loss` node, or, with `seed`, any objective of one's own. */
   readonly loss: Tensor;

@@ -20,7 +20,7 @@ export class Graph {
   /** Tensors the caller wants to read after a run, by name. */
   readonly outputs = new Map<string, Tensor>();
   /** Values that states hold before the first run; others begin with zeros. */
-  readonly initial = new Map<Tensor, Float32Array>();
+  readonly initial = new Map<Tensor, Float32Array | Uint32Array>();
   private current: NodeScope = { segment: 'main', layer: '', direction: 'forward' };
 
   /** Runs `body` with parts of the scope replaced; nodes added inside get that segment, layer and direction. */
@@ -34,6 +34,7 @@ export class Graph {
     }
   }
 
+  /** The scope that new nodes get now. */
   get currentScope(): NodeScope {
     return this.current;
   }

@@ -31,10 +31,12 @@ export interface Tensor {
   view: TensorView | undefined;
 }
 
+/** Height and width. */
 export type Pair = readonly [number, number];
 /** Padding in pixels: top, left, bottom, right. */
 export type Padding = readonly [number, number, number, number];
 
+/** Geometry of a 2-d convolution. */
 export interface ConvAttrs {
   readonly stride: Pair;
   readonly padding: Padding;
@@ -42,6 +44,7 @@ export interface ConvAttrs {
   readonly groups: number;
 }
 
+/** Geometry of a 2-d pooling. */
 export interface PoolAttrs {
   readonly kernel: Pair;
   readonly stride: Pair;
@@ -162,8 +165,10 @@ export interface OpAttrs {
   assign: Record<never, never>;
 }
 
+/** Names of the ops that a graph's nodes can have. */
 export type OpName = keyof OpAttrs;
 
+/** One operation of a graph. */
 export interface Node<K extends OpName = OpName> {
   readonly id: number;
   readonly op: K;

@@ -27,6 +27,7 @@ const pair = (value: number | Pair): Pair => (typeof value === 'number' ? [value
 const sides = (value: number | Pair | Padding): Padding =>
   typeof value === 'number' ? [value, value, value, value] : value.length === 2 ? [value[0], value[1], value[0], value[1]] : value;
 
+/** Geometry of a convolution; PyTorch's defaults. */
 export interface ConvOptions {
   readonly stride?: number | Pair;
   readonly padding?: number | Pair | Padding;
@@ -35,6 +36,7 @@ export interface ConvOptions {
   readonly bias?: boolean;
 }
 
+/** Geometry of a pooling; the stride is the kernel's size unless given. */
 export interface PoolOptions {
   readonly stride?: number | Pair;
   readonly padding?: number | Pair | Padding;
@@ -204,14 +206,17 @@ export class NetBuilder {
     return output;
   }
 
+  /** Max pooling; of several largest values the first in row-major order wins. */
   maxPool(name: string, x: Tensor, kernel: number | Pair, options: PoolOptions = {}): Tensor {
     return this.layer(name, () => this.graph.add('maxPool2d', [x], this.pool(kernel, options))[0]!);
   }
 
+  /** Average pooling; padding counts, as PyTorch's default. */
   avgPool(name: string, x: Tensor, kernel: number | Pair, options: PoolOptions = {}): Tensor {
     return this.layer(name, () => this.graph.one('avgPool2d', [x], this.pool(kernel, options)));
   }
 
+  /** Average pooling to `size` rows and columns, with PyTorch's windows. */
   adaptiveAvgPool(name: string, x: Tensor, size: number | Pair): Tensor {
     return this.layer(name, () => this.graph.one('adaptiveAvgPool2d', [x], { size: pair(size) }));
   }
@@ -237,6 +242,7 @@ export class NetBuilder {
     return this.flatten(this.adaptiveAvgPool(name, x, 1));
   }
 
+  /** a + b, of the same shape: the addition of a residual block. */
   add(name: string, a: Tensor, b: Tensor): Tensor {
     return this.layer(name, () => this.graph.one('add', [a, b], {}));
   }

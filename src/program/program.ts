@@ -37,6 +37,7 @@ export interface SegmentRun {
   readonly row?: number;
 }
 
+/** How {@link Program.run} submits its work. */
 export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Called when a chunk of work has been submitted, with the share of all iterations encoded so far (0..1). */

@@ -8,6 +8,7 @@ import type { RuleUse } from './types.js';
 /** Over what the norms are taken: each sample by itself, or the whole batch, which makes results depend on its composition. */
 export type MatchScope = 'sample' | 'batch';
 
+/** What {@link activationMatched} rescales, and over what. */
 export interface ActivationMatchedOptions {
   readonly scope: MatchScope;
   /** The rule that is rescaled; LinBP by default. */

@@ -1,0 +1,83 @@
+/**
+ * Trains ReLU networks and crafts adversarial examples on the GPU, with a switchable backward rule.
+ *
+ * @packageDocumentation
+ */
+
+// Devices
+export { Device } from './runtime/device.js';
+export type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './runtime/device.js';
+export type { AdapterInfo } from './runtime/adapter.js';
+export type { DriverSource } from './runtime/driver.js';
+export type { BufferKind, MemoryUse } from './runtime/memory.js';
+export type { PipelineRequest } from './runtime/pipelines.js';
+export { LinbpError } from './errors.js';
+export type { LinbpErrorCode } from './errors.js';
+
+// Networks
+export { initialState, Model, readStateDict } from './nn/model.js';
+export type { HostModel, StateDict } from './nn/model.js';
+export { addModel, addStores, describeModel, positionTable } from './nn/definition.js';
+export type { GraphStores, ModelDefinition, ModelDescription, ModelInGraph, ParameterLayout } from './nn/definition.js';
+export { NetBuilder } from './nn/builder.js';
+export type { ConvOptions, ParameterKind, ParameterSource, ParameterSpec, PoolOptions } from './nn/builder.js';
+export { modelDefinition, modelNames } from './nn/zoo/index.js';
+
+// Backward rules
+export { bp, deconvnet, guided, leaky, linbp, silu, softplus } from './rules/builtin.js';
+export { activationMatched } from './rules/activationMatched.js';
+export type { ActivationMatchedOptions, MatchScope } from './rules/activationMatched.js';
+export { formatRules, parseRules, ruleNames } from './rules/parse.js';
+export type { RuleMatch, RuleName, RuleSpec } from './rules/parse.js';
+export { everywhere, resolveRules, selectPositions } from './rules/positions.js';
+export type { ActivationPosition, PositionKind, PositionTable } from './rules/positions.js';
+export type { ActivationBackward, EmitContext, EmittingRule, RuleSelection } from './rules/select.js';
+export type { ActivationKind, PointwiseRule, RuleSaves, RuleUse } from './rules/types.js';
+export { jsRule, useRule, wgslRule } from './rules/user.js';
+export type { JavaScriptRule, UserRule, WgslRule } from './rules/user.js';
+
+// Training
+export { Trainer } from './train/trainer.js';
+export type { FitOptions } from './train/trainer.js';
+export type { TrainerOptions } from './train/settings.js';
+export type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './train/progress.js';
+export { adam, adamw, sgd } from './train/optimisers.js';
+export type { AdamOptions, Optimiser, OptimiserTensors, SgdOptions } from './train/optimisers.js';
+export { constant, cosine, exponential } from './train/schedules.js';
+export type { Schedule } from './train/schedules.js';
+export type { Objective, ObjectiveTensors } from './train/step.js';
+
+// Attacks
+export * from './attacks/index.js';
+
+// Data
+export { datasetNames, loadDataset } from './data/load.js';
+export type { LoadOptions } from './data/load.js';
+export { batchLabels, batchPixels, fromArrays, subset, take } from './data/dataset.js';
+export type { Dataset, DatasetArrays, Split } from './data/dataset.js';
+export { drawDigits } from './data/digits.js';
+export type { DigitsOptions } from './data/digits.js';
+export type { DecodeProgress } from './data/images.js';
+export type { FitOptions as ImageFitOptions } from './data/resize.js';
+
+// Computations of one's own
+export { Graph } from './graph/graph.js';
+export type { NodeScope } from './graph/graph.js';
+export type { ConvAttrs, Direction, DType, ElementwiseFunction, LossKind, Node, OpAttrs, OpName, Padding, Pair, PoolAttrs } from './graph/types.js';
+export type { StepValue, Tensor, TensorKind, TensorView } from './graph/types.js';
+export { gradients } from './autodiff/gradients.js';
+export type { GradientOptions } from './autodiff/gradients.js';
+export { Program } from './program/program.js';
+export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './program/program.js';
+export { StepTable } from './program/steps.js';
+export type { StepFields } from './program/steps.js';
+export { ReferenceRun } from './reference/run.js';
+export type { StepRow } from './reference/run.js';
+export { normals, uniforms } from './random/philox.js';
+
+// Files
+export { encodeSafetensors, readSafetensors, tensorAsFloat32, tensorAsInt32, writeSafetensors } from './io/safetensors.js';
+export type { SafetensorsDtype, SafetensorsFile, SafetensorsTensor, TensorToWrite } from './io/safetensors.js';
+export { decodePng, encodePng, readPng, writePng } from './io/png.js';
+export type { EightBitImage } from './io/png.js';
+export { quantise } from './io/quantise.js';
