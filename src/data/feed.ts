@@ -27,6 +27,8 @@ export interface FeedTensors {
   readonly allLabels: Tensor;
   /** Order of the samples, u32 [dataset.count]; the batch takes entries from its start on. */
   readonly order: Tensor;
+  /** Where the batch begins in the order. */
+  readonly start: StepValue;
 }
 
 /**
@@ -65,7 +67,20 @@ export function addFeed(graph: Graph, feed: PackedDataset, count: number, start:
     const { sampleShape, packed } = feed;
     const images = graph.one('gatherImages', [data, order], { count, sampleShape, packed, start }, 'images');
     const labels = graph.one('gatherLabels', [allLabels, order], { count, start }, 'labels');
-    return { images, labels, data, allLabels, order };
+    return { images, labels, data, allLabels, order, start };
+  });
+}
+
+/** Numbers of the batch's samples in the data set, u32 [count]: what keys their random numbers. */
+export function addSampleIds(graph: Graph, feed: FeedTensors, count: number): Tensor {
+  return graph.scope({ layer: 'data', direction: 'data' }, () => {
+    const all = feed.order.shape[0]!;
+    const numbers = graph.state('sampleNumbers', [all], 'u32');
+    graph.initial.set(
+      numbers,
+      Uint32Array.from({ length: all }, (_, index) => index),
+    );
+    return graph.one('gatherLabels', [numbers, feed.order], { count, start: feed.start }, 'sampleIds');
   });
 }
 

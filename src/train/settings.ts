@@ -99,7 +99,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
   check(Number.isFinite(optimiser.lr) && optimiser.lr > 0, 'bad-range', `lr must be a finite number above 0, got ${optimiser.lr}`, 'lr');
   const { rules, ruleText } = ruleSettings(options);
   return {
-    step: { definition, rules, optimiser, loss, objective, logRows: logEvery },
+    step: { definition, rules, optimiser, loss, objective, logRows: logEvery, seed },
     schedule,
     batch,
     seed,

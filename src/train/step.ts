@@ -1,8 +1,8 @@
 import { gradients } from '../autodiff/gradients.js';
 import { check } from '../errors.js';
-import { addFeed } from '../data/feed.js';
+import { addFeed, addSampleIds } from '../data/feed.js';
 import type { FeedTensors, PackedDataset } from '../data/feed.js';
-import { Graph } from '../graph/graph.js';
+import { Graph, resolveView } from '../graph/graph.js';
 import type { LossKind, Tensor } from '../graph/types.js';
 import { addModel, describeModel, isBuffer } from '../nn/definition.js';
 import type { GraphStores, ModelDefinition } from '../nn/definition.js';
@@ -32,6 +32,8 @@ export interface StepSettings {
   readonly objective: Objective | undefined;
   /** Rows of the log. */
   readonly logRows: number;
+  /** Of dropout. */
+  readonly seed: number;
 }
 
 /** Tensors that persist between steps and are shared by all graphs of a training run. */
@@ -87,7 +89,19 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
   const { layout } = describeModel(definition);
   const graph = new Graph();
   const feed = addFeed(graph, dataset, batch, { step: 'start' });
-  const network = addModel(graph, definition, feed.images, { training: true });
+  let dropped: Tensor | undefined;
+  const network = addModel(graph, definition, feed.images, {
+    training: true,
+    updateStatistics: true,
+    dropout: {
+      seed: settings.seed,
+      step: { step: 'step' },
+      // Only networks with dropout ask for them.
+      get sampleIds() {
+        return (dropped ??= addSampleIds(graph, feed, batch));
+      },
+    },
+  });
   const { logits } = network;
   const scale = 1 / batch;
   const { loss, gradient } = objectiveOf(graph, settings, logits, feed.labels, scale);
@@ -107,14 +121,20 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
   return { graph, feed, logits, stores: network, gradients: flat, states, log };
 }
 
-/** Makes the node that computes a gradient write it into the flat tensor; one that lives elsewhere, or in two places, is copied. */
+/** Makes the node that computes a gradient write it into the flat tensor; one that cannot live there is copied. */
 function placeGradient(graph: Graph, gradient: Tensor, flat: Tensor, offset: number, name: string): void {
-  if (gradient.kind === 'value' && gradient.view === undefined) {
+  if (gradient.kind === 'value' && gradient.view === undefined && !readWhileWriting(graph, gradient, flat)) {
     gradient.view = { base: flat, offset };
     return;
   }
   const place = graph.window(flat, offset, gradient.shape, `${name}.grad`);
   graph.scope({ layer: name, direction: 'weightGradient' }, () => graph.add('assign', [gradient, place], {}));
+}
+
+/** Whether some node would read and write the flat tensor at once, which WebGPU forbids even for different parts of a buffer. */
+function readWhileWriting(graph: Graph, gradient: Tensor, flat: Tensor): boolean {
+  const inside = (tensor: Tensor): boolean => tensor === gradient || resolveView(tensor).root === flat;
+  return graph.nodes.some((node) => node.inputs.some(inside) && node.outputs.some(inside) && [...node.inputs, ...node.outputs].includes(gradient));
 }
 
 /** Forward pass in eval mode with loss and hits recorded. Step fields: `start` and `row`. */

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { fromArrays } from '../../src/data/dataset.js';
 import type { Dataset } from '../../src/data/dataset.js';
 import { LinbpError } from '../../src/errors.js';
+import type { ModelDefinition } from '../../src/nn/definition.js';
 import { Model, initialState } from '../../src/nn/model.js';
 import { sgd } from '../../src/train/optimisers.js';
 import { exponential } from '../../src/train/schedules.js';
@@ -83,6 +84,29 @@ describe('trainer', () => {
     expect(relativeError(losses, exact)).to.be.below(1e-4);
     const expected = await reference.stateDict();
     for (const [key, { data }] of weights) expect(relativeError(data, expected.get(key)!.data), key).to.be.below(1e-3);
+  });
+
+  it('trains with batch norm and dropout as the reference does, and evaluates without them', async () => {
+    const definition: ModelDefinition = {
+      name: 'tiny-bn',
+      input: [1, 8, 8],
+      classes: 3,
+      build(net, images) {
+        let x = net.relu('act', net.batchNorm('bn', net.conv('conv', images, 4, 3, { padding: 1, bias: false })));
+        x = net.dropout('drop', net.flatten(net.maxPool('pool', x, 2)), 0.3);
+        return net.linear('fc', x, 3);
+      },
+    };
+    const dataset = squares(40);
+    const options = { dataset, optimiser: sgd({ lr: 0.05, momentum: 0.9 }), batch: 16, seed };
+    using model = Model.create(definition, { device: await sharedDevice(), seed });
+    using trainer = await Trainer.create({ model, ...options });
+    using reference = await Trainer.create({ model: { definition, weights: initialState(definition, seed) }, ...options });
+    for (const each of [trainer, reference]) await each.fit({ epochs: 2 });
+    const expected = await reference.stateDict();
+    for (const [key, { data }] of await trainer.stateDict()) expect(relativeError(data, expected.get(key)!.data), key).to.be.below(1e-3);
+    expect(expected.get('bn.running_var')!.data.every((value) => value !== 1)).to.equal(true);
+    expect((await trainer.evaluate(dataset)).loss).to.be.closeTo((await reference.evaluate(dataset)).loss, 1e-4);
   });
 
   it('takes a batch larger than the data set', async () => {
