@@ -8,6 +8,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   attack: async () => (await import('./attack.js')).attackVerb,
   eval: async () => (await import('./eval.js')).evalVerb,
   grad: async () => (await import('./grad.js')).gradVerb,
+  profile: async () => (await import('./profile.js')).profileVerb,
   positions: async () => (await import('./positions.js')).positionsVerb,
 };
 

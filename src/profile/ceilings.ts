@@ -65,13 +65,15 @@ async function copyBandwidth(device: Device): Promise<Pick<Ceilings, 'copyGbps' 
 }
 
 async function bestMatmul(device: Device): Promise<Pick<Ceilings, 'matmulGflops' | 'matmul'>> {
-  const size = device.adapterInfo.software ? 512 : 2048;
-  let best = { matmulGflops: 0, matmul: '' };
-  for (const [transposeA, transposeB] of [
+  // What is best depends on caches, so several sizes and forms compete; all are long enough not to measure the dispatch itself.
+  const forms = [
     [false, false],
     [true, false],
     [false, true],
-  ] as const) {
+  ] as const;
+  const problems = (device.adapterInfo.software ? [192, 384] : [1024, 2048, 4096]).flatMap((size) => forms.map((form) => [size, ...form] as const));
+  let best = { matmulGflops: 0, matmul: '' };
+  for (const [size, transposeA, transposeB] of problems) {
     const graph = new Graph();
     const [a, b] = [graph.input('a', [size, size]), graph.input('b', [size, size])];
     graph.output('c', graph.one('matmul', [a, b], { transposeA, transposeB }));
@@ -84,7 +86,7 @@ async function bestMatmul(device: Device): Promise<Pick<Ceilings, 'matmulGflops'
     const flops = program.dispatches.reduce((sum, { source }) => sum + source.flops, 0);
     const timestamps = device.features.has('timestamp-query') ? new TimestampRun(program, work) : undefined;
     try {
-      for (let run = 0; run < 5; run++) {
+      for (let run = 0; run < 7; run++) {
         const timeline = timestamps === undefined ? await wallClockTimeline(program, work) : await timestamps.run();
         const gflops = flops / Math.max(timeline.end.at(-1)!, 1);
         if (run > 0 && gflops > best.matmulGflops) {

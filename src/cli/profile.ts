@@ -1,0 +1,185 @@
+import { dirname } from 'node:path';
+import { check } from '../errors.js';
+import { groupNodes } from '../passes/fuse.js';
+import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import type { Program } from '../program/program.js';
+import { measureCeilings } from '../profile/ceilings.js';
+import { dotOf, printGraph, printPasses, printPlan, printProgram } from '../profile/print.js';
+import { profileProgram } from '../profile/profile.js';
+import type { Profile } from '../profile/profile.js';
+import { describeShader } from '../profile/shader.js';
+import { formatProfile } from '../profile/table.js';
+import { traceOf } from '../profile/trace.js';
+import { createWorkload } from '../profile/workloads.js';
+import type { WorkloadOptions } from '../profile/workloads.js';
+import { ruleNames } from '../rules/parse.js';
+import type { Device } from '../runtime/device.js';
+import { chosenModel, chosenRules, chosenWeights, machineOptions, modelOptions, openDevice, shownAdapter } from './common.js';
+import { choice, integer, openFlag, text } from './options.js';
+import type { OptionValues } from './options.js';
+import { packageVersion } from './runner.js';
+import { defineVerb } from './verb.js';
+import type { VerbContext } from './verb.js';
+
+const views = ['graph', 'passes', 'plan', 'program'] as const;
+
+const options = {
+  ...modelOptions,
+  rule: text({ help: 'backward rules to profile one after another, such as bp,linbp', placeholder: 'RULE,..', byDefault: 'bp,linbp' }),
+  what: choice(['train', 'attack', 'forward'], { help: 'a training step, a PGD step or a forward pass', byDefault: 'train' }),
+  batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
+  repeats: integer({ help: 'timed runs, of which medians are taken', byDefault: 7, min: 1, max: 1000 }),
+  ceilings: openFlag('measure copy bandwidth and best matmul first (default); --no-ceilings leaves it out'),
+  shader: text({ help: 'show a kernel instead, such as gemm/conv: linked WGSL, constants, candidates', placeholder: 'NAME' }),
+  print: text({ help: `print instead: ${views.join(', ')}`, placeholder: 'VIEW' }),
+  dot: text({ help: 'write the graph of the first rule for Graphviz', placeholder: 'FILE' }),
+  html: text({ help: 'write a report', placeholder: 'FILE' }),
+  trace: text({ help: 'write a trace for Perfetto and chrome://tracing', placeholder: 'FILE' }),
+  seed: machineOptions.seed,
+  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+} as const;
+
+type ProfileValues = OptionValues<typeof options>;
+
+/** Splits `bp,linbp:from=3_1,match=block` into rules: a comma inside a rule's options is followed by no rule's name. */
+export function splitRules(list: string): string[] {
+  const rules: string[] = [];
+  for (const piece of list.split(',')) {
+    const name = /^\s*([a-z]\w*)\s*(?=[:+]|$)/.exec(piece)?.[1];
+    const begins = rules.length === 0 || (name !== undefined && (ruleNames as readonly string[]).includes(name));
+    if (begins) rules.push(piece.trim());
+    else rules[rules.length - 1] += `,${piece.trim()}`;
+  }
+  return rules;
+}
+
+function printView(program: Program, view: (typeof views)[number]): string {
+  const { graph, groups } = program.schedule;
+  switch (view) {
+    case 'graph':
+      return printGraph(graph);
+    case 'passes':
+      return [`before: ${groupNodes(graph, false).length} nodes`, printPasses(groups)].join('\n');
+    case 'plan':
+      return printPlan(program);
+    case 'program':
+      return printProgram(program);
+  }
+}
+
+/** Every candidate of a kernel in this program with the times of its dispatches. */
+async function showShader(program: Program, name: string, segments: readonly string[], row: number, repeats: number): Promise<string> {
+  const description = describeShader(program, name);
+  const { dispatches } = await profileProgram(program, { segments, row, repeats });
+  const times = dispatches
+    .filter((dispatch) => `${dispatch.kernel} ${dispatch.variant}`.startsWith(name))
+    .map(
+      ({ variant, layer, direction, microseconds, gflops }) =>
+        `  ${variant || '(plain)'}, ${layer}, ${direction}: ${microseconds.toFixed(1)} us, ${gflops.toFixed(2)} GFLOP/s`,
+    );
+  return [description, '', 'times in this program', ...times].join('\n');
+}
+
+async function writeReport(path: string, values: ProfileValues, device: Device, profiled: readonly Profiled[]): Promise<void> {
+  // The charting library is loaded only where something is drawn.
+  const { comparisonTable, facts, figures, machineFacts, page, profileBody, ruleLayerChart, ruleName } = await import('../report/index.js');
+  const profiles = profiled.map(({ profile }) => profile);
+  const work = { train: 'a training step', attack: 'a PGD step', forward: 'a forward pass' }[values.what];
+  const comparison = [comparisonTable(profiles), figures([{ figure: ruleLayerChart(profiles), caption: 'Time by layer and rule' }])];
+  writeFileAtomic(
+    path,
+    page({
+      title: `Profile of ${values.model}`,
+      subtitle: `${work} at batch ${values.batch} on ${device.adapterInfo.description}`,
+      sections: [
+        ...(profiles.length > 1 ? [{ title: 'Comparison', body: comparison.join('\n') }] : []),
+        ...profiled.map(({ profile, plan }) => ({ title: ruleName(profile.label), body: profileBody(profile, plan) })),
+        { title: 'Machine', body: facts(machineFacts(device.adapterInfo, packageVersion())) },
+      ],
+      footer: `linbp ${packageVersion()}, ${new Date().toISOString()}`,
+    }),
+  );
+}
+
+interface Profiled {
+  readonly profile: Profile;
+  readonly plan: Program['plan'];
+}
+
+/** Profiles each rule in turn and frees its program. */
+async function profileRules(
+  values: ProfileValues,
+  rules: readonly string[],
+  workloads: Omit<WorkloadOptions, 'rule'>,
+  context: VerbContext,
+): Promise<Profiled[]> {
+  const { progress, print, signal } = context;
+  const { repeats, what } = values;
+  if (values.ceilings !== false) progress.line('measuring copy bandwidth and matmul');
+  const ceilings = values.ceilings === false ? undefined : await measureCeilings(workloads.device);
+  const done: Profiled[] = [];
+  for (const rule of rules) {
+    if (signal.aborted) break;
+    progress.line(`profiling ${what} under ${rule}`);
+    const workload = await createWorkload(what, { ...workloads, rule });
+    try {
+      const { program, segments, row } = workload;
+      const profile = await profileProgram(program, { segments, row, repeats, label: rule, ...(ceilings && { ceilings }) });
+      print(formatProfile(profile));
+      print('');
+      done.push({ profile, plan: program.plan });
+    } finally {
+      workload.destroy();
+    }
+  }
+  return done;
+}
+
+/** The first rule's program, looked at instead of timed. */
+async function look(values: ProfileValues, rule: string, workloads: Omit<WorkloadOptions, 'rule'>, print: (line: string) => void): Promise<void> {
+  const workload = await createWorkload(values.what, { ...workloads, rule });
+  try {
+    const { program, segments, row } = workload;
+    if (values.dot !== undefined) writeFileAtomic(values.dot, dotOf(program.schedule.graph));
+    if (values.print !== undefined) print(printView(program, values.print as (typeof views)[number]));
+    if (values.shader !== undefined) print(await showShader(program, values.shader, segments, row, values.repeats));
+  } finally {
+    workload.destroy();
+  }
+}
+
+/** `linbp profile`: per-shader times, and what the compiler made of a model. */
+export const profileVerb = defineVerb({
+  name: 'profile',
+  summary: 'times every shader of a step, and shows graph, passes, plan, program and WGSL',
+  options,
+  notes: ['', 'Times are GPU timestamps where the device has them. --trace opens in ui.perfetto.dev; --dot is for "dot -Tsvg".'],
+  async run(values, context) {
+    const definition = chosenModel(values);
+    const rules = values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
+    const known = values.print === undefined || (views as readonly string[]).includes(values.print);
+    check(known, 'unknown-option', `--print must be ${views.join(', ')}, got "${values.print}"`, 'print');
+    for (const path of [values.dot, values.html, values.trace]) if (path !== undefined) ensureWritableFolder(dirname(path));
+    const weights = chosenWeights(definition, values, context.progress);
+    const device = await openDevice(values.device);
+    try {
+      const workloads = { device, definition, weights, batch: values.batch };
+      if (values.dot !== undefined || values.print !== undefined || values.shader !== undefined)
+        await look(values, rules[0]!, workloads, context.print);
+      const timed = values.print === undefined && values.shader === undefined;
+      const profiled = timed ? await profileRules(values, rules, workloads, context) : [];
+      const profiles = profiled.map(({ profile }) => profile);
+      if (values.trace !== undefined) writeFileAtomic(values.trace, JSON.stringify(traceOf(profiles)));
+      if (values.html !== undefined && profiles.length > 0) await writeReport(values.html, values, device, profiled);
+      // The fields of the first rule stand at the top, those of all rules in `profiles`.
+      return {
+        adapter: shownAdapter(device),
+        settings: { rules },
+        interrupted: context.signal.aborted,
+        fields: { ...profiles[0], profiles },
+      };
+    } finally {
+      device.destroy();
+    }
+  },
+});

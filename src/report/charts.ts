@@ -1,0 +1,237 @@
+import { css, escapeHtml, renderSvg } from './svg.js';
+import type { ChartSize } from './svg.js';
+import { palette } from './theme.js';
+import type { Colour } from './theme.js';
+
+/** An axis: what it shows, with its unit. */
+export interface Axis {
+  readonly title: string;
+  readonly scale?: 'value' | 'log';
+  readonly min?: number;
+  readonly max?: number;
+  /** How numbers are written; default as they are. */
+  readonly format?: (value: number) => string;
+  /** Distance between ticks. */
+  readonly interval?: number;
+}
+
+/** One line of a {@link lineChart}. */
+export interface Line {
+  readonly name: string;
+  readonly colour: Colour;
+  readonly points: readonly (readonly [x: number, y: number])[];
+  /** Lower and upper bound at the same x as the points, drawn as a pale band. */
+  readonly band?: readonly (readonly [low: number, high: number])[];
+  readonly dashed?: boolean;
+  /** Draw the points themselves; default when there are at most 40. */
+  readonly symbols?: boolean;
+}
+
+/** A chart on the page: SVG with its legend. */
+export interface Figure {
+  readonly svg: string;
+  /** HTML that names the colours; empty where none is needed. */
+  readonly legend: string;
+}
+
+export const defaultSize: ChartSize = { width: 560, height: 320 };
+
+export const text = (size = 12): object => ({ color: css(palette.muted), fontSize: size });
+
+/** Shares of 0..1 as percentages. */
+export const percentAxis = (title: string): Axis => ({ title, min: 0, max: 1, interval: 0.2, format: (value) => `${Math.round(100 * value)} %` });
+
+function axis(given: Axis, direction: 'x' | 'y'): object {
+  const scale = given.scale ?? 'value';
+  return {
+    type: scale,
+    name: given.title,
+    nameLocation: direction === 'x' ? 'middle' : 'end',
+    nameGap: direction === 'x' ? 28 : 14,
+    nameTextStyle: { ...text(), ...(direction === 'y' && { align: 'left', padding: [0, 0, 0, -44] }) },
+    ...(given.min !== undefined && { min: given.min }),
+    ...(given.max !== undefined && { max: given.max }),
+    ...(given.interval !== undefined && { interval: given.interval }),
+    scale: given.min === undefined,
+    axisLine: { show: direction === 'x', onZero: false, lineStyle: { color: css(palette.axis) } },
+    axisTick: { show: direction === 'x', lineStyle: { color: css(palette.axis) } },
+    axisLabel: { ...text(11), hideOverlap: true, ...(given.format && { formatter: given.format }) },
+    splitLine: { show: direction === 'y', lineStyle: { color: css(palette.grid) } },
+    minorTick: { show: false },
+  };
+}
+
+export const frame = { left: 52, right: 18, top: 34, bottom: 44 };
+
+/** A legend in HTML: a line or a square in the colour, and the name. */
+export function legend(
+  entries: readonly { readonly name: string; readonly colour: Colour; readonly dashed?: boolean; readonly square?: boolean }[],
+): string {
+  const items = entries.map(({ name, colour, dashed, square }) => {
+    const kind = square === true ? 'square' : dashed === true ? 'line dashed' : 'line';
+    return `<span class="key"><i class="${kind}" style="--c:var(--${colour.name})"></i>${escapeHtml(name)}</span>`;
+  });
+  return `<div class="legend">${items.join('')}</div>`;
+}
+
+/** Lines over a common x axis, with pale bands where a line has one. */
+export function lineChart(options: {
+  readonly title: string;
+  readonly x: Axis;
+  readonly y: Axis;
+  readonly lines: readonly Line[];
+  readonly size?: ChartSize;
+}): Figure {
+  const bands = options.lines.flatMap((line, index) => {
+    if (line.band === undefined) return [];
+    // A stacked pair: an invisible lower edge and the filled difference to the upper one.
+    const common = { type: 'line', stack: `band ${index}`, symbol: 'none', silent: true, lineStyle: { opacity: 0 }, stackStrategy: 'all', z: 1 };
+    return [
+      { ...common, data: line.points.map(([x], at) => [x, line.band![at]![0]]) },
+      {
+        ...common,
+        data: line.points.map(([x], at) => [x, line.band![at]![1] - line.band![at]![0]]),
+        areaStyle: { color: css(line.colour), opacity: 0.16 },
+      },
+    ];
+  });
+  const lines = options.lines.map((line, index) => ({
+    type: 'line',
+    name: line.name,
+    data: line.points.map((point) => [...point]),
+    silent: true,
+    emphasis: { disabled: true },
+    symbol: 'circle',
+    symbolSize: 6,
+    showSymbol: line.symbols ?? line.points.length <= 40,
+    showAllSymbol: true,
+    lineStyle: { color: css(line.colour), width: 2, type: line.dashed === true ? [5, 4] : 'solid' },
+    itemStyle: { color: css(line.colour), borderWidth: 0 },
+    z: 3 + index,
+  }));
+  const svg = renderSvg(
+    { grid: frame, xAxis: axis(options.x, 'x'), yAxis: axis(options.y, 'y'), series: [...bands, ...lines] },
+    options.size ?? defaultSize,
+    options.title,
+  );
+  return {
+    svg,
+    legend: options.lines.length > 1 ? legend(options.lines.map(({ name, colour, dashed }) => ({ name, colour, dashed: dashed ?? false }))) : '',
+  };
+}
+
+/** Values of one colour in a {@link barChart}; `values[i]` belongs to category i. */
+export interface BarSeries {
+  readonly name: string;
+  readonly colour: Colour;
+  readonly values: readonly number[];
+}
+
+/** Horizontal bars, one row a category, stacked or side by side; the sum stands at the end of a stacked row. */
+export function barChart(options: {
+  readonly title: string;
+  readonly categories: readonly string[];
+  readonly x: Axis;
+  readonly series: readonly BarSeries[];
+  readonly stacked?: boolean;
+  /** How the number at the end of a row is written. */
+  readonly label: (value: number) => string;
+  readonly width?: number;
+}): Figure {
+  const { categories, series, stacked = false } = options;
+  const perRow = stacked ? 22 : 13 * series.length + 9;
+  const height = 58 + perRow * categories.length;
+  const longest = Math.max(...categories.map((category) => category.length));
+  const sums = categories.map((_, index) => series.reduce((sum, each) => sum + (each.values[index] ?? 0), 0));
+  const bars = series.map((each, index) => ({
+    type: 'bar',
+    name: each.name,
+    silent: true,
+    emphasis: { disabled: true },
+    ...(stacked && { stack: 'all' }),
+    barMaxWidth: 14,
+    barGap: '15%',
+    data: each.values.map((value) => ({ value, itemStyle: { color: css(each.colour), borderRadius: stacked ? 0 : 2 } })),
+    ...((!stacked || index === series.length - 1) && {
+      label: {
+        show: true,
+        position: 'right',
+        ...text(11),
+        formatter: ({ dataIndex, value }: { dataIndex: number; value: number }) => options.label(stacked ? sums[dataIndex]! : value),
+      },
+    }),
+  }));
+  const svg = renderSvg(
+    {
+      grid: { left: Math.min(190, 14 + 6.6 * longest), right: 70, top: 8, bottom: 44 },
+      xAxis: { ...axis({ min: 0, ...options.x }, 'x'), splitLine: { show: true, lineStyle: { color: css(palette.grid) } } },
+      yAxis: {
+        type: 'category',
+        inverse: true,
+        data: [...categories],
+        axisTick: { show: false },
+        axisLine: { lineStyle: { color: css(palette.axis) } },
+        axisLabel: { color: css(palette.ink), fontSize: 11, interval: 0 },
+      },
+      series: bars,
+    },
+    { width: options.width ?? defaultSize.width, height },
+    options.title,
+  );
+  return { svg, legend: series.length > 1 ? legend(series.map(({ name, colour }) => ({ name, colour, square: true }))) : '' };
+}
+
+/** Pale to strong in one hue; readable on light and dark pages. */
+const heatColours = ['#dbe9f6', '#9cc4e4', '#5a9bd0', '#2a6db5', '#123f7f'];
+
+/** A grid of coloured cells with their values written in them. `values[row][column]`. */
+export function heatMap(options: {
+  readonly title: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly string[];
+  readonly columnTitle: string;
+  readonly values: readonly (readonly number[])[];
+  readonly min: number;
+  readonly max: number;
+  readonly label: (value: number) => string;
+  readonly width?: number;
+}): Figure {
+  const { columns, rows, values, min, max } = options;
+  const longest = Math.max(...rows.map((row) => row.length));
+  const dark = (value: number): boolean => value > min + 0.45 * (max - min);
+  const data = values.flatMap((line, row) =>
+    line.map((value, column) => ({ value: [column, row, value], label: { color: dark(value) ? '#f8fafd' : '#17212e' } })),
+  );
+  const category = { type: 'category', axisTick: { show: false }, axisLine: { show: false }, splitArea: { show: false } };
+  const svg = renderSvg(
+    {
+      grid: { left: Math.min(190, 14 + 6.6 * longest), right: 14, top: 8, bottom: 46 },
+      xAxis: {
+        ...category,
+        data: [...columns],
+        name: options.columnTitle,
+        nameLocation: 'middle',
+        nameGap: 28,
+        nameTextStyle: text(),
+        axisLabel: text(11),
+      },
+      yAxis: { ...category, inverse: true, data: [...rows], axisLabel: { color: css(palette.ink), fontSize: 11 } },
+      visualMap: { show: false, min, max, inRange: { color: heatColours } },
+      series: [
+        {
+          type: 'heatmap',
+          silent: true,
+          emphasis: { disabled: true },
+          data,
+          itemStyle: { borderWidth: 2, borderColor: css(palette.surface) },
+          label: { show: true, fontSize: 11, formatter: ({ value }: { value: number[] }) => options.label(value[2]!) },
+        },
+      ],
+    },
+    { width: options.width ?? defaultSize.width, height: 60 + 30 * rows.length },
+    options.title,
+  );
+  return { svg, legend: '' };
+}
+
+export { axis };

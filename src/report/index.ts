@@ -1,0 +1,12 @@
+export { barChart, heatMap, lineChart, percentAxis } from './charts.js';
+export type { Axis, BarSeries, Figure, Line } from './charts.js';
+export { amplifiedDifference, dataUri, imageGrid } from './images.js';
+export type { GridImage, GridRow } from './images.js';
+export { machineFacts } from './machine.js';
+export { facts, figures, folded, heading, htmlTable, page, paragraph, preformatted } from './page.js';
+export type { HtmlColumn, KeyFigure, Page, Section } from './page.js';
+export { layerChart, memoryChart, rooflineChart, ruleLayerChart } from './profileCharts.js';
+export { comparisonTable, dispatchTable, profileBody, shownDuration } from './profileSection.js';
+export { escapeHtml } from './svg.js';
+export { palette, ruleColour, ruleName } from './theme.js';
+export type { Colour } from './theme.js';

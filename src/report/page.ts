@@ -1,0 +1,115 @@
+import type { Figure } from './charts.js';
+import { style } from './style.js';
+import { escapeHtml } from './svg.js';
+
+/** A part of the page with a heading; its title is also in the list of contents. */
+export interface Section {
+  readonly title: string;
+  /** HTML, for instance of {@link figures}, {@link htmlTable} and {@link paragraph}. */
+  readonly body: string;
+}
+
+/** A figure that readers should see first. */
+export interface KeyFigure {
+  readonly label: string;
+  readonly value: string;
+  readonly note?: string;
+  /** Name of a colour of the theme, such as `bp`. */
+  readonly colour?: string;
+}
+
+/** What a report consists of. */
+export interface Page {
+  readonly title: string;
+  /** One line below the title, plain text. */
+  readonly subtitle: string;
+  readonly keyFigures?: readonly KeyFigure[];
+  readonly sections: readonly Section[];
+  /** Last line, plain text. */
+  readonly footer: string;
+}
+
+const anchor = (title: string): string => title.toLowerCase().replace(/[^a-z0-9]+/g, '-');
+
+/** A whole HTML document: nothing outside it is needed, and no script. */
+export function page({ title, subtitle, keyFigures = [], sections, footer }: Page): string {
+  const tile = ({ label, value, note, colour }: KeyFigure): string =>
+    `<div class="tile"${colour === undefined ? '' : ` style="--c:var(--${colour})"`}><span>${escapeHtml(label)}</span><b>${escapeHtml(value)}</b>` +
+    `${note === undefined ? '' : `<small>${escapeHtml(note)}</small>`}</div>`;
+  const contents = sections.map((section) => `<a href="#${anchor(section.title)}">${escapeHtml(section.title)}</a>`).join('');
+  const body = sections.map(
+    (section) => `<section id="${anchor(section.title)}">\n<h2>${escapeHtml(section.title)}</h2>\n${section.body}\n</section>`,
+  );
+  return `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${escapeHtml(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+<header>
+<h1>${escapeHtml(title)}</h1>
+<p class="subtitle">${escapeHtml(subtitle)}</p>
+<nav>${contents}</nav>
+</header>
+${keyFigures.length === 0 ? '' : `<div class="tiles">${keyFigures.map(tile).join('')}</div>\n`}${body.join('\n')}
+<footer>${escapeHtml(footer)}</footer>
+</main>
+</body>
+</html>
+`;
+}
+
+/** Plain text as a paragraph. */
+export const paragraph = (words: string): string => `<p>${escapeHtml(words)}</p>`;
+
+/** A heading inside a section. */
+export const heading = (words: string): string => `<h3>${escapeHtml(words)}</h3>`;
+
+/** Text as it is, such as a table for terminals. */
+export const preformatted = (words: string): string => `<div class="wide"><pre>${escapeHtml(words)}</pre></div>`;
+
+/** Charts side by side where there is room, each with its caption. */
+export function figures(list: readonly { readonly figure: Figure; readonly caption: string }[]): string {
+  const one = ({ figure, caption }: { figure: Figure; caption: string }): string =>
+    `<figure><figcaption>${escapeHtml(caption)}</figcaption>${figure.legend}${figure.svg}</figure>`;
+  return `<div class="figures">${list.map(one).join('\n')}</div>`;
+}
+
+/** A column of {@link htmlTable}. */
+export interface HtmlColumn<Row> {
+  /** With the unit, where there is one. */
+  readonly title: string;
+  readonly value: (row: Row) => string;
+  /** Numbers go to the right and have figures of equal width. */
+  readonly number?: boolean;
+  /** Length of a bar behind the value, 0 to 1. */
+  readonly bar?: (row: Row) => number;
+  /** Name of a colour of the theme for a dot in front of the value. */
+  readonly dot?: (row: Row) => string;
+}
+
+/** A table of rows with titles above; scrolls sideways where it is too wide. */
+export function htmlTable<Row>(columns: readonly HtmlColumn<Row>[], rows: readonly Row[]): string {
+  const kind = (column: HtmlColumn<Row>): string => (column.number === true ? ' class="n"' : '');
+  const head = columns.map((column) => `<th${kind(column)}>${escapeHtml(column.title)}</th>`).join('');
+  const cell = (column: HtmlColumn<Row>, row: Row): string => {
+    const dot = column.dot === undefined ? '' : `<i class="square" style="--c:var(--${column.dot(row)})"></i>`;
+    const bar = column.bar === undefined ? '' : `<i class="bar" style="width:${(100 * Math.min(1, column.bar(row))).toFixed(1)}%"></i>`;
+    return `<td${kind(column)}>${bar}${dot}${escapeHtml(column.value(row))}</td>`;
+  };
+  const body = rows.map((row) => `<tr>${columns.map((column) => cell(column, row)).join('')}</tr>`);
+  return `<div class="wide"><table><thead><tr>${head}</tr></thead><tbody>\n${body.join('\n')}\n</tbody></table></div>`;
+}
+
+/** Names and values, such as settings. */
+export function facts(entries: readonly (readonly [name: string, value: string])[]): string {
+  return `<dl>${entries.map(([name, value]) => `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd></div>`).join('')}</dl>`;
+}
+
+/** A part that is folded until asked for. */
+export const folded = (summary: string, body: string): string => `<details><summary>${escapeHtml(summary)}</summary>${body}</details>`;

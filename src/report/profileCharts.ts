@@ -1,0 +1,170 @@
+import type { Plan } from '../plan/plan.js';
+import type { Ceilings } from '../profile/ceilings.js';
+import type { Profile } from '../profile/profile.js';
+import { directionNames } from '../profile/table.js';
+import { bytesText, digits } from '../profile/textTable.js';
+import { axis, barChart, defaultSize, frame, legend, text } from './charts.js';
+import type { Figure } from './charts.js';
+import { css, renderSvg } from './svg.js';
+import { directionColour, palette, ruleColour, ruleName } from './theme.js';
+
+const directionsOf = (profile: Profile): string[] => [...new Set(profile.dispatches.map((dispatch) => dispatch.direction))];
+
+/** Time by layer, stacked by direction: where a step spends its time. Layers in the order of the network. */
+export function layerChart(profile: Profile, title = 'time by layer'): Figure {
+  const layers = profile.byLayer.map((total) => total.name);
+  const spent = (layer: string, direction: string): number =>
+    profile.dispatches
+      .filter((dispatch) => (dispatch.layer || '(none)') === layer && dispatch.direction === direction)
+      .reduce((sum, dispatch) => sum + dispatch.microseconds, 0);
+  return barChart({
+    title,
+    categories: layers,
+    x: { title: 'microseconds, medians' },
+    stacked: true,
+    label: (value) => `${digits(value, 3)} µs`,
+    series: directionsOf(profile).map((direction) => ({
+      name: directionNames[direction] ?? direction,
+      colour: directionColour(direction),
+      values: layers.map((layer) => spent(layer, direction)),
+    })),
+  });
+}
+
+/** Time by layer of several rules side by side. */
+export function ruleLayerChart(profiles: readonly Profile[], title = 'time by layer and rule'): Figure {
+  const layers = [...new Set(profiles.flatMap((profile) => profile.byLayer.map((total) => total.name)))];
+  return barChart({
+    title,
+    categories: layers,
+    x: { title: 'microseconds, medians' },
+    label: (value) => `${digits(value, 3)} µs`,
+    series: profiles.map((profile, index) => ({
+      name: ruleName(profile.label),
+      colour: ruleColour(profile.label, index),
+      values: layers.map((layer) => profile.byLayer.find((total) => total.name === layer)?.microseconds ?? 0),
+    })),
+  });
+}
+
+const power = (value: number, up: boolean): number => 10 ** (up ? Math.ceil(Math.log10(value)) : Math.floor(Math.log10(value)));
+
+/** Rate of each dispatch against its arithmetic intensity, below the roof of the measured peaks. Larger dots take longer. */
+export function rooflineChart(profile: Profile, ceilings: Ceilings, title = 'roofline'): Figure {
+  const points = profile.dispatches.filter((dispatch) => dispatch.flops > 0 && dispatch.bytes > 0 && dispatch.microseconds > 0);
+  const intensity = points.map((dispatch) => dispatch.flops / dispatch.bytes);
+  const ridge = ceilings.matmulGflops / ceilings.copyGbps;
+  const [left, right] = [power(Math.min(0.1, ridge, ...intensity), false), power(Math.max(10, ridge * 2, ...intensity), true)];
+  const slowest = Math.min(ceilings.matmulGflops / 100, ...points.map((dispatch) => dispatch.gflops));
+  const [bottom, top] = [power(slowest, false), power(ceilings.matmulGflops * 1.2, true)];
+  const longest = Math.max(...points.map((dispatch) => dispatch.microseconds), 1);
+  const roof = [
+    [Math.max(left, bottom / ceilings.copyGbps), Math.max(bottom, left * ceilings.copyGbps)],
+    [ridge, ceilings.matmulGflops],
+    [right, ceilings.matmulGflops],
+  ];
+  const note = (name: string, at: number[], position: string): object => ({
+    type: 'scatter',
+    data: [at],
+    symbolSize: 0,
+    silent: true,
+    label: { show: true, formatter: name, position, ...text(11) },
+  });
+  const svg = renderSvg(
+    {
+      grid: { ...frame, left: 56 },
+      xAxis: { ...axis({ title: 'FLOP per byte', scale: 'log', min: left, max: right }, 'x') },
+      yAxis: { ...axis({ title: 'GFLOP/s', scale: 'log', min: bottom, max: top }, 'y') },
+      series: [
+        {
+          type: 'line',
+          data: roof,
+          symbol: 'none',
+          silent: true,
+          emphasis: { disabled: true },
+          lineStyle: { color: css(palette.muted), width: 1.5 },
+        },
+        note(`best matmul ${ceilings.matmulGflops.toFixed(0)} GFLOP/s`, [right, ceilings.matmulGflops], 'insideBottomRight'),
+        note(`copies ${ceilings.copyGbps.toFixed(0)} GB/s`, [roof[0]![0]!, roof[0]![1]!], 'right'),
+        ...directionsOf(profile).map((direction) => ({
+          type: 'scatter',
+          silent: true,
+          emphasis: { disabled: true },
+          itemStyle: { color: css(directionColour(direction)), opacity: 0.8 },
+          data: points
+            .filter((dispatch) => dispatch.direction === direction)
+            .map((dispatch) => ({
+              value: [dispatch.flops / dispatch.bytes, dispatch.gflops],
+              symbolSize: 6 + 18 * Math.sqrt(dispatch.microseconds / longest),
+            })),
+        })),
+      ],
+    },
+    defaultSize,
+    title,
+  );
+  const entries = directionsOf(profile).map((direction) => ({
+    name: directionNames[direction] ?? direction,
+    colour: directionColour(direction),
+    square: true,
+  }));
+  return { svg, legend: legend(entries) };
+}
+
+interface DrawApi {
+  value(dimension: number): number;
+  coord(point: readonly [number, number]): [number, number];
+}
+
+/**
+ * The memory plan over time: each value is a block from its first to its last dispatch, at its place in its arena; arenas stand on
+ * each other. Blocks are coloured by what wrote them.
+ */
+export function memoryChart(plan: Plan, dispatches: number, directionOf: (dispatch: number) => string, title = 'memory plan'): Figure {
+  const bases: number[] = [];
+  for (const [index] of plan.arenas.entries()) bases.push(index === 0 ? 0 : bases[index - 1]! + plan.arenas[index - 1]!);
+  const blocks = [...plan.placements].map(([tensor, place]) => {
+    const life = plan.lifetimes.get(tensor)!;
+    const from = (bases[place.arena]! + place.offset) / 1024;
+    return { first: life.first, last: life.last + 1, from, to: from + place.bytes / 1024, colour: directionColour(directionOf(life.first)) };
+  });
+  const total = plan.bytes / 1024;
+  const svg = renderSvg(
+    {
+      grid: { ...frame, left: 60 },
+      xAxis: axis({ title: 'dispatch', min: 0, max: dispatches }, 'x'),
+      yAxis: axis({ title: 'KiB', min: 0, max: Math.max(1, Math.ceil(total)) }, 'y'),
+      series: [
+        {
+          type: 'custom',
+          silent: true,
+          data: blocks.map((block, index) => [block.first, block.from, block.last, block.to, index]),
+          encode: { x: [0, 2], y: [1, 3] },
+          renderItem: (_: unknown, api: DrawApi) => {
+            const [left, bottom] = api.coord([api.value(0), api.value(1)]);
+            const [right, top] = api.coord([api.value(2), api.value(3)]);
+            const colour = blocks[api.value(4)]!.colour;
+            const shape = { x: left + 0.5, y: top + 0.5, width: Math.max(1, right - left - 1), height: Math.max(0.6, bottom - top - 1) };
+            return { type: 'rect', shape, style: { fill: css(colour), opacity: 0.75 } };
+          },
+        },
+        ...bases.slice(1).map((base) => ({
+          type: 'line',
+          silent: true,
+          symbol: 'none',
+          emphasis: { disabled: true },
+          data: [
+            [0, base / 1024],
+            [dispatches, base / 1024],
+          ],
+          lineStyle: { color: css(palette.ink), width: 1, type: [2, 3] },
+        })),
+      ],
+    },
+    defaultSize,
+    `${title}, ${bytesText(plan.bytes)}`,
+  );
+  const present = [...new Set(blocks.map((block) => block.colour))];
+  const names = Object.entries(directionNames).filter(([direction]) => present.includes(directionColour(direction)));
+  return { svg, legend: legend(names.map(([direction, name]) => ({ name, colour: directionColour(direction), square: true }))) };
+}

@@ -1,0 +1,74 @@
+import type { Plan } from '../plan/plan.js';
+import type { DispatchProfile, Profile } from '../profile/profile.js';
+import { directionNames, profileSummary } from '../profile/table.js';
+import { digits, durationText } from '../profile/textTable.js';
+import { figures, folded, htmlTable, paragraph } from './page.js';
+import type { HtmlColumn } from './page.js';
+import { layerChart, memoryChart, rooflineChart } from './profileCharts.js';
+import { directionColour, ruleName } from './theme.js';
+
+const micro = (line: string): string => line.replace(/\bus\b/g, 'µs');
+/** {@link durationText} as it is written in HTML. */
+export const shownDuration = (microseconds: number): string => micro(durationText(microseconds));
+
+/** Every dispatch with its times and rates. */
+export function dispatchTable(profile: Profile): string {
+  const longest = Math.max(...profile.dispatches.map((dispatch) => dispatch.microseconds), 1e-9);
+  const rules = profile.dispatches.some((dispatch) => dispatch.rule !== '');
+  const columns: HtmlColumn<DispatchProfile>[] = [
+    { title: '#', value: (d) => String(d.index), number: true },
+    { title: 'layer', value: (d) => d.layer || '–' },
+    { title: 'direction', value: (d) => directionNames[d.direction] ?? d.direction, dot: (d) => directionColour(d.direction).name },
+    { title: 'shader', value: (d) => d.kernel },
+    { title: 'variant', value: (d) => d.variant },
+    ...(rules ? [{ title: 'rule', value: (d: DispatchProfile) => d.rule || '–' }] : []),
+    { title: 'workgroups', value: (d) => d.workgroups.join(' × '), number: true },
+    { title: 'time, µs', value: (d) => d.microseconds.toFixed(1), number: true, bar: (d) => d.microseconds / longest },
+    { title: 'gap, µs', value: (d) => d.gapMicroseconds.toFixed(1), number: true },
+    { title: 'MFLOP', value: (d) => digits(d.flops / 1e6, 3), number: true },
+    { title: 'KiB', value: (d) => digits(d.bytes / 1024, 3), number: true },
+    { title: 'GFLOP/s', value: (d) => d.gflops.toFixed(2), number: true },
+    { title: 'GB/s', value: (d) => d.gbps.toFixed(2), number: true },
+    ...(profile.ceilings === undefined
+      ? []
+      : [{ title: 'of peak, %', value: (d: DispatchProfile) => (100 * (d.ceilingShare ?? 0)).toFixed(1), number: true }]),
+  ];
+  return htmlTable(columns, profile.dispatches);
+}
+
+/** A profile as HTML: charts, the table of all dispatches, and what the times add up to. */
+export function profileBody(profile: Profile, plan?: Plan, options: { readonly folded?: boolean } = {}): string {
+  const list = [{ figure: layerChart(profile), caption: 'Time by layer and direction' }];
+  if (profile.ceilings !== undefined)
+    list.push({ figure: rooflineChart(profile, profile.ceilings), caption: 'Roofline: each dot a dispatch, larger ones take longer' });
+  if (plan !== undefined) {
+    const directionOf = (index: number): string => profile.dispatches[index]?.direction ?? 'data';
+    list.push({
+      figure: memoryChart(plan, profile.dispatches.length, directionOf),
+      caption: 'Memory plan: which bytes are in use from which dispatch to which',
+    });
+  }
+  const table = dispatchTable(profile);
+  return [
+    figures(list),
+    options.folded === true ? folded(`All ${profile.dispatches.length} dispatches`, table) : table,
+    ...profileSummary(profile).map((line) => paragraph(micro(line))),
+  ].join('\n');
+}
+
+/** Several profiles of the same work compared: totals, and what crosses from forward to backward. */
+export function comparisonTable(profiles: readonly Profile[]): string {
+  return htmlTable<Profile>(
+    [
+      { title: 'program', value: (p) => ruleName(p.label) },
+      { title: 'dispatches', value: (p) => String(p.dispatches.length), number: true },
+      { title: 'in dispatches, µs', value: (p) => p.passMicroseconds.toFixed(1), number: true },
+      { title: 'in gaps, µs', value: (p) => p.gapMicroseconds.toFixed(1), number: true },
+      { title: 'last end − first begin, µs', value: (p) => p.spanMicroseconds.toFixed(1), number: true },
+      { title: 'unprofiled wall, µs', value: (p) => p.wallMicroseconds.toFixed(1), number: true },
+      { title: 'planned, KiB', value: (p) => (p.planBytes / 1024).toFixed(1), number: true },
+      { title: 'saved for backward, KiB', value: (p) => (p.savedForBackwardBytes / 1024).toFixed(1), number: true },
+    ],
+    profiles,
+  );
+}

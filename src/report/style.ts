@@ -1,0 +1,59 @@
+import { colourVariables } from './theme.js';
+
+const light = `${colourVariables('light')}--page:#f5f7fa;--line:#dfe4ea;--wrong:#b3261e;--right:#2f6f3a;--barfill:#2563c91f;`;
+const dark = `${colourVariables('dark')}--page:#0e1217;--line:#2a323d;--wrong:#ff8a80;--right:#86cf93;--barfill:#6ea6ff2b;`;
+
+/** The style sheet of all reports. */
+export const style = `
+:root{color-scheme:light dark;${light}}
+@media (prefers-color-scheme:dark){:root{${dark}}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--page);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+main{max-width:1240px;margin:0 auto;padding:32px 24px 48px}
+h1{font-size:30px;line-height:1.2;margin:0;letter-spacing:-.01em}
+h2{font-size:20px;margin:0 0 8px}
+h3{font-size:15px;margin:24px 0 8px}
+p{margin:8px 0;max-width:82ch}
+.subtitle{color:var(--muted);font-size:16px;margin:6px 0 14px}
+nav{display:flex;flex-wrap:wrap;gap:6px 18px;font-size:14px}
+a{color:var(--bp);text-decoration:none}
+a:hover{text-decoration:underline}
+section{background:var(--surface);border:1px solid var(--line);border-radius:10px;padding:20px 22px;margin-top:18px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:12px;margin-top:20px}
+.tile{background:var(--surface);border:1px solid var(--line);border-left:4px solid var(--c,var(--axis));border-radius:8px;padding:12px 14px;display:flex;flex-direction:column}
+.tile span{color:var(--muted);font-size:13px}
+.tile b{font-size:24px;line-height:1.3;font-variant-numeric:tabular-nums}
+.tile small{color:var(--muted);font-size:12px}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:22px 28px;margin:14px 0;align-items:start}
+figure{margin:0;min-width:0}
+figcaption{font-weight:600;font-size:14px}
+svg{display:block;width:100%;height:auto;font-family:inherit}
+.legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px;color:var(--muted);margin:2px 0}
+.key{display:inline-flex;align-items:center;gap:6px}
+i.line{width:20px;border-top:3px solid var(--c)}
+i.dashed{border-top-style:dashed}
+i.square{display:inline-block;width:10px;height:10px;border-radius:2px;background:var(--c);margin-right:6px}
+.key i.square{margin:0}
+.wide{overflow-x:auto;margin:12px 0}
+table{border-collapse:collapse;font-size:13px;white-space:nowrap}
+th,td{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid var(--line);position:relative}
+th{color:var(--muted);font-weight:600;vertical-align:bottom}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;padding-left:10px}
+i.bar{position:absolute;inset:2px auto 2px 0;background:var(--barfill);border-radius:2px}
+tbody tr:last-child td{border-bottom:0}
+table.images td,table.images th{border:0;padding:4px 8px 6px 0;text-align:center;vertical-align:top}
+table.images th{text-align:left;vertical-align:middle;padding-right:16px;white-space:normal;min-width:92px;max-width:130px}
+table.images img{display:block;margin:0 auto 3px;image-rendering:pixelated;border:1px solid var(--line);border-radius:3px}
+table.images span{font-size:12px;color:var(--muted);font-variant-numeric:tabular-nums}
+table.images .wrong{color:var(--wrong);font-weight:600}
+table.images .right{color:var(--right)}
+pre{font:12px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:0}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:0 28px;margin:10px 0;font-size:14px}
+dl div{display:flex;justify-content:space-between;gap:14px;border-bottom:1px solid var(--line);padding:5px 0}
+dt{color:var(--muted)}
+dd{margin:0;text-align:right;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+details{margin:12px 0}
+summary{cursor:pointer;color:var(--bp);font-size:14px}
+footer{color:var(--muted);font-size:13px;margin-top:22px}
+@media print{body{background:#fff}section,.tile{break-inside:avoid;border-color:#ccc}nav{display:none}}
+`;

@@ -1,0 +1,52 @@
+import { BarChart, CustomChart, HeatmapChart, LineChart, ScatterChart } from 'echarts/charts';
+import { GridComponent, MarkLineComponent, VisualMapComponent } from 'echarts/components';
+import { init, use } from 'echarts/core';
+import type { EChartsCoreOption } from 'echarts/core';
+import { SVGRenderer } from 'echarts/renderers';
+import { palette } from './theme.js';
+import type { Colour } from './theme.js';
+
+use([BarChart, CustomChart, HeatmapChart, LineChart, ScatterChart, GridComponent, MarkLineComponent, VisualMapComponent, SVGRenderer]);
+
+/** What a chart option says where it means a colour of the theme: its light form, which {@link renderSvg} turns into a CSS variable. */
+export const css = (colour: Colour): string => colour.light;
+
+const byHex = new Map(Object.values(palette).map((each) => [each.light, `var(--${each.name},${each.light})`]));
+
+/** Size of a chart in its own units; on the page it scales with the column. */
+export interface ChartSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * Draws a chart as SVG text, without a browser. Colours of the theme become CSS variables, so that one picture serves light and dark pages;
+ * hover styles and attributes meant for scripts are taken out.
+ *
+ * @param title what the chart shows, for readers who cannot see it
+ */
+export function renderSvg(option: EChartsCoreOption, { width, height }: ChartSize, title: string): string {
+  const chart = init(null, null, { renderer: 'svg', ssr: true, width, height });
+  try {
+    chart.setOption({ animation: false, ...option });
+    const svg = chart
+      .renderToSVGString({ useViewBox: true })
+      .replace(/<style\s*>[\s\S]*?<\/style>/g, '')
+      .replace(/ (?:ecmeta_\w+|class)="[^"]*"/g, '')
+      .replace(/ pointer-events="visible"/g, '')
+      .replace(/#[0-9a-f]{6}\b/g, (hex) => byHex.get(hex) ?? hex)
+      .replace(/font-family:[^;"]*/g, 'font-family:inherit');
+    return svg.replace(
+      /^<svg [^>]*>/,
+      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeHtml(title)}">`,
+    );
+  } finally {
+    // An undisposed chart keeps a timer, and with it the process, alive.
+    chart.dispose();
+  }
+}
+
+/** Text as it may stand in HTML, between tags and in attributes. */
+export function escapeHtml(text: string): string {
+  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
+}
