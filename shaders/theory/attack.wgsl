@@ -20,20 +20,20 @@ struct Params {
 @group(0) @binding(2) var<storage, read> v: array<f32>; // [repeats, d3, d2]
 @group(0) @binding(3) var<storage, read> xStar: array<f32>; // [repeats, d1]
 @group(0) @binding(4) var<storage, read> xStart: array<f32>; // [repeats, d1]
-@group(0) @binding(5) var<storage, read_write> state: array<f32>; // [repeats, 2, d1], kept between dispatches
+@group(0) @binding(5) var<storage, read_write> state: array<vec2f>; // [repeats, d1], kept between dispatches
 @group(0) @binding(6) var<storage, read_write> curves: array<f32>; // [2, 2, repeats, steps + 1]
 
-// Both rules' vectors one after the other.
-var<workgroup> x: array<f32, 2u * MAX_D1>;
-var<workgroup> gradient: array<f32, 2u * MAX_D1>;
-var<workgroup> hidden: array<f32, 2u * MAX_D2>; // relu(W x) - relu(W x*), then D V^T output
-var<workgroup> mask: array<f32, 2u * MAX_D2>;
-var<workgroup> output: array<f32, 2u * MAX_D3>;
+// Both rules' vectors side by side, so that every element of W and V is loaded once: x of BP, y of LinBP.
+var<workgroup> x: array<vec2f, MAX_D1>;
+var<workgroup> gradient: array<vec2f, MAX_D1>;
+var<workgroup> hidden: array<vec2f, MAX_D2>; // relu(W x) - relu(W x*), then D V^T output
+var<workgroup> mask: array<vec2f, MAX_D2>;
+var<workgroup> output: array<vec2f, MAX_D3>;
 var<workgroup> hiddenStar: array<f32, MAX_D2>;
 
 // 0 at 0, so that a zero gradient moves nothing.
-fn inverse(norm: f32) -> f32 {
-  return select(0.0, 1.0 / norm, norm > 0.0);
+fn inverse(norm: vec2f) -> vec2f {
+  return select(vec2f(), 1.0 / norm, norm > vec2f());
 }
 
 @compute @workgroup_size(LANES)
@@ -42,11 +42,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let wBase = repeat * p.d2 * p.d1;
   let vBase = repeat * p.d3 * p.d2;
   let xBase = repeat * p.d1;
-  for (var n = lane; n < 2u * p.d1; n += LANES) {
+  for (var j = lane; j < p.d1; j += LANES) {
     if (p.first == 0u) {
-      x[n] = xStart[xBase + n % p.d1];
+      x[j] = vec2f(xStart[xBase + j]);
     } else {
-      x[n] = state[2u * xBase + n];
+      x[j] = state[xBase + j];
     }
   }
   for (var i = lane; i < p.d2; i += LANES) {
@@ -57,57 +57,52 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   workgroupBarrier();
 
   for (var t = p.first; t < p.first + p.count; t++) {
-    for (var n = lane; n < 2u * p.d2; n += LANES) {
-      let rule = n / p.d2;
-      let i = n % p.d2;
-      var z = 0.0;
-      for (var j = 0u; j < p.d1; j++) { z += w[wBase + i * p.d1 + j] * x[rule * p.d1 + j]; }
-      hidden[n] = max(z, 0.0) - hiddenStar[i];
-      mask[n] = select(0.0, 1.0, rule == 1u || z > 0.0);
+    for (var i = lane; i < p.d2; i += LANES) {
+      var z = vec2f();
+      for (var j = 0u; j < p.d1; j++) { z += w[wBase + i * p.d1 + j] * x[j]; }
+      hidden[i] = max(z, vec2f()) - hiddenStar[i];
+      mask[i] = vec2f(select(0.0, 1.0, z.x > 0.0), 1.0);
     }
     workgroupBarrier();
-    var sums = vec4f(); // distance of BP, of LinBP, loss of BP, of LinBP
-    for (var n = lane; n < 2u * p.d3; n += LANES) {
-      let rule = n / p.d3;
-      let k = n % p.d3;
-      var sum = 0.0;
-      for (var i = 0u; i < p.d2; i++) { sum += v[vBase + k * p.d2 + i] * hidden[rule * p.d2 + i]; }
-      output[n] = sum;
-      sums[2u + rule] += 0.5 * sum * sum;
+    var distance = vec2f();
+    var loss = vec2f();
+    for (var k = lane; k < p.d3; k += LANES) {
+      var sum = vec2f();
+      for (var i = 0u; i < p.d2; i++) { sum += v[vBase + k * p.d2 + i] * hidden[i]; }
+      output[k] = sum;
+      loss += 0.5 * sum * sum;
     }
-    for (var n = lane; n < 2u * p.d1; n += LANES) { sums[n / p.d1] += abs(x[n] - xStar[xBase + n % p.d1]); }
-    sums = treeSum4(lane, sums);
+    for (var j = lane; j < p.d1; j += LANES) { distance += abs(x[j] - xStar[xBase + j]); }
+    let sums = treeSum4(lane, vec4f(distance, loss));
     if (lane < 4u) { curves[(lane * p.repeats + repeat) * (p.steps + 1u) + t] = sums[lane]; }
     if (t == p.steps) { break; }
 
-    for (var n = lane; n < 2u * p.d2; n += LANES) {
-      let rule = n / p.d2;
-      var sum = 0.0;
-      for (var k = 0u; k < p.d3; k++) { sum += v[vBase + k * p.d2 + n % p.d2] * output[rule * p.d3 + k]; }
-      hidden[n] = mask[n] * sum;
+    for (var i = lane; i < p.d2; i += LANES) {
+      var sum = vec2f();
+      for (var k = 0u; k < p.d3; k++) { sum += v[vBase + k * p.d2 + i] * output[k]; }
+      hidden[i] = mask[i] * sum;
     }
     workgroupBarrier();
-    var squares = vec4f();
-    for (var n = lane; n < 2u * p.d1; n += LANES) {
-      let rule = n / p.d1;
-      var sum = 0.0;
-      for (var i = 0u; i < p.d2; i++) { sum += w[wBase + i * p.d1 + n % p.d1] * hidden[rule * p.d2 + i]; }
+    var squares = vec2f();
+    for (var j = lane; j < p.d1; j += LANES) {
+      var sum = vec2f();
+      for (var i = 0u; i < p.d2; i++) { sum += w[wBase + i * p.d1 + j] * hidden[i]; }
       sum /= p.divisor;
-      gradient[n] = sum;
-      squares[rule] += sum * sum;
+      gradient[j] = sum;
+      squares += sum * sum;
     }
-    squares = treeSum4(lane, squares);
-    for (var n = lane; n < 2u * p.d1; n += LANES) {
-      var direction = gradient[n];
+    let scale = inverse(sqrt(treeSum4(lane, vec4f(squares, 0.0, 0.0)).xy));
+    for (var j = lane; j < p.d1; j += LANES) {
+      var direction = gradient[j];
       if (p.mode == L2) {
-        direction *= inverse(sqrt(squares[n / p.d1]));
+        direction *= scale;
       } else if (p.mode != RAW) {
         direction = sign(direction);
       }
-      let start = xStart[xBase + n % p.d1];
-      x[n] = min(max(x[n] - p.rate * direction, start - p.eps), start + p.eps);
+      let start = xStart[xBase + j];
+      x[j] = min(max(x[j] - p.rate * direction, vec2f(start - p.eps)), vec2f(start + p.eps));
     }
     workgroupBarrier();
   }
-  for (var n = lane; n < 2u * p.d1; n += LANES) { state[2u * xBase + n] = x[n]; }
+  for (var j = lane; j < p.d1; j += LANES) { state[xBase + j] = x[j]; }
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LinbpError } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
-import { describeOptions, parseOptions, text } from './options.js';
+import { describeOptions, kebab, parseOptions, text } from './options.js';
 import type { OptionTable } from './options.js';
 import { Progress } from './progress.js';
 import { didYouMean } from './suggest.js';
@@ -46,9 +46,16 @@ function shownSettings(values: Readonly<Record<string, unknown>>): Record<string
   );
 }
 
+/** Writes `attack --steps 5` as `--subject=attack --steps 5`, where the verb has a subject. */
+function nameSubject(verb: Verb, args: readonly string[]): readonly string[] {
+  const [first, ...rest] = args;
+  if (verb.subject === undefined || first === undefined || first.startsWith('-')) return args;
+  return [`--${kebab(verb.subject)}=${first}`, ...rest];
+}
+
 async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal, progress: Progress): Promise<number> {
   const started = performance.now();
-  const values = parseOptions(args, { ...(verb.options as OptionTable), ...jsonOption });
+  const values = parseOptions(nameSubject(verb, args), { ...(verb.options as OptionTable), ...jsonOption });
   // Where the result cannot be written, this is the time to say so and not after an hour.
   if (values.json !== undefined) ensureWritableFolder(dirname(values.json));
   const result = await verb.run(values, { signal, progress, print });

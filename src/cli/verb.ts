@@ -33,6 +33,8 @@ export interface Verb<O extends OptionTable = OptionTable> {
   /** One line for `linbp --help`. */
   readonly summary: string;
   readonly options: O;
+  /** The option that a plain word right after the verb sets, as in `linbp simulate attack`. */
+  readonly subject?: keyof O & string;
   /** Lines for the verb's own `--help`, after its options. */
   readonly notes?: readonly string[];
   /**

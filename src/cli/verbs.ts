@@ -9,7 +9,9 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   eval: async () => (await import('./eval.js')).evalVerb,
   grad: async () => (await import('./grad.js')).gradVerb,
   profile: async () => (await import('./profile.js')).profileVerb,
+  bench: async () => (await import('./bench.js')).benchVerb,
   positions: async () => (await import('./positions.js')).positionsVerb,
+  simulate: async () => (await import('./simulate.js')).simulateVerb,
 };
 
 /** Names of the verbs. */

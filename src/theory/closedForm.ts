@@ -165,8 +165,12 @@ export function stepSizeCondition(effective: number): { readonly contraction: nu
  * @returns the same array
  */
 export function clipToBox(point: Float64Array, start: Vector, eps: number): Float64Array {
-  for (let i = 0; i < point.length; i++) point[i] = Math.min(Math.max(point[i]!, start[i]! - eps), start[i]! + eps);
+  for (let i = 0; i < point.length; i++) point[i] = clipCoordinate(point[i]!, start[i]!, eps);
   return point;
+}
+
+function clipCoordinate(value: number, start: number, eps: number): number {
+  return Math.min(Math.max(value, start - eps), start + eps);
 }
 
 /** Sum of magnitudes of a difference, `|a - b|_1`. */
@@ -215,9 +219,20 @@ export function populationDynamics(run: PopulationRun): PopulationTrajectory {
   for (let t = 1; t <= steps; t++) {
     if (rule === 'bp') bpFieldInto(gradient, point, target);
     else linbpFieldInto(gradient, point, target);
-    for (let i = 0; i < point.length; i++) point[i] = point[i]! - eta * gradient[i]!;
-    if (eps !== undefined) clipToBox(point, start, eps);
+    let moved = false;
+    for (let i = 0; i < point.length; i++) {
+      const before = point[i]!;
+      let value = before - eta * gradient[i]!;
+      if (eps !== undefined) value = clipCoordinate(value, start[i]!, eps);
+      moved ||= value !== before;
+      point[i] = value;
+    }
     distances[t] = l1Distance(point, target);
+    // A point that a step leaves as it is stays for ever: all its coordinates are at their bounds, or converged to the last bit.
+    if (!moved) {
+      distances.fill(distances[t]!, t);
+      break;
+    }
   }
   return { distances, end: point };
 }

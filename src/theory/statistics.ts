@@ -31,7 +31,7 @@ export function statisticsFromRows(rows: ArrayLike<number>, length: number, repe
   const row = (k: number): Float64Array => Float64Array.from({ length }, (_, t) => rows[k * length + t]!);
   const scale = studentQuantile95(repeats - 1) / Math.sqrt(repeats);
   const band = (k: number): Band => ({ mean: row(k), halfWidth: row(k + 1).map((deviation) => scale * deviation) });
-  return { bp: band(0), linbp: band(2), margin: band(4), won: row(6) };
+  return { bp: band(0), linbp: band(2), margin: band(4), won: row(6).map((share) => Math.round(share * repeats) / repeats) };
 }
 
 /** The shader's statistics in float64: rows [STATISTICS][length] from curves [2][repeats][length]. */

@@ -188,10 +188,16 @@ export function mapTheorem(base: TheoremSettings, axis: TheoremAxis, values: rea
     axis,
     values,
     times,
-    margin: rows.map((row) => times.map((t) => (row.bp[t]! > 0 ? row.margin[t]! / row.bp[t]! : row.linbp[t]! > 0 ? -Infinity : 0))),
+    margin: rows.map((row) => times.map((t) => relativeMargin(row, t))),
     violating: rows.map((row) => times.map((t) => row.violating[t]!)),
     rows,
   };
+}
+
+/** Margin as a share of BP's distance; 0 once both sides are down to rounding. */
+function relativeMargin({ bp, linbp, margin }: TheoremResult, t: number): number {
+  if (Math.max(bp[t]!, linbp[t]!) <= ROUNDING * bp[0]!) return 0;
+  return bp[t]! > 0 ? margin[t]! / bp[t]! : -Infinity;
 }
 
 function logarithmicTimes(steps: number): number[] {
