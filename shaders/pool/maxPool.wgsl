@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       }
       word |= u32(place) << (8u * (i % 4u));
       if (i % 4u == 3u || channel == p.channels - 1u) {
-        aux[p.auxBase + (channel / 4u) * p.batch * pixels + column] = word;
+        aux[p.auxBase + (image * ((p.channels + 3u) / 4u) + channel / 4u) * pixels + pixel] = word;
         word = 0u;
       }
       let index = (image * p.channels + channel) * pixels + pixel;

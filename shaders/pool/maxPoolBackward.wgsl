@@ -30,12 +30,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     for (var ow = cols.x; ow < cols.y; ow++) {
       let place = u32((h - windowTop(oh)) * p.kernelW + w - windowLeft(ow));
       let outPixel = u32(oh * p.outW + ow);
-      for (var i = 0u; i < BLOCK; i++) {
-        let channel = firstChannel + i;
-        if (channel < p.channels) {
-          let word = aux[p.auxBase + ((channel / 4u) * p.batch + image) * outPixels + outPixel];
-          if (((word >> (8u * (i % 4u))) & 255u) == place) {
-            sums[i] += source[p.sourceBase + (image * p.channels + channel) * outPixels + outPixel];
+      for (var i = 0u; i < BLOCK; i += 4u) {
+        if (firstChannel + i >= p.channels) { break; }
+        let word = aux[p.auxBase + (image * ((p.channels + 3u) / 4u) + (firstChannel + i) / 4u) * outPixels + outPixel];
+        for (var j = 0u; j < 4u; j++) {
+          let channel = firstChannel + i + j;
+          if (channel < p.channels && ((word >> (8u * j)) & 255u) == place) {
+            sums[i + j] += source[p.sourceBase + (image * p.channels + channel) * outPixels + outPixel];
           }
         }
       }

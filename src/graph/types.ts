@@ -183,9 +183,9 @@ export interface Node<K extends OpName = OpName> {
   readonly direction: Direction;
 }
 
-/** Elements per word and rows per word of packed activation masks: bit `c % 16` of word [c / 16][n * P + p]. */
+/** Channels per word of packed activation masks: bit `c % 16` of word [n, c / 16, p]. */
 export const maskRows = 16;
-/** Window indices per word of packed max-pool argmaxes: byte `c % 4` of word [c / 4][n * P + p]. */
+/** Window indices per word of packed max-pool argmaxes: byte `c % 4` of word [n, c / 4, p]. */
 export const argmaxRows = 4;
 
 export function elementCount(shape: readonly number[]): number {
@@ -197,14 +197,14 @@ export function pixelCount(shape: readonly number[]): number {
   return elementCount(shape.slice(2));
 }
 
-/** Shape of the packed mask of an activation [N, C, ...]: [ceil(C / 16), N * pixels]. */
+/** Shape of the packed mask of an activation [N, C, ...]: [N, ceil(C / 16), pixels]. */
 export function maskShape(shape: readonly number[]): readonly number[] {
-  return [Math.ceil((shape[1] ?? 1) / maskRows), (shape[0] ?? 1) * pixelCount(shape)];
+  return [shape[0] ?? 1, Math.ceil((shape[1] ?? 1) / maskRows), pixelCount(shape)];
 }
 
-/** Shape of the packed window indices of a pooling output [N, C, H, W]: [ceil(C / 4), N * H * W]. */
+/** Shape of the packed window indices of a pooling output [N, C, H, W]: [N, ceil(C / 4), H * W]. */
 export function argmaxShape(shape: readonly number[]): readonly number[] {
-  return [Math.ceil((shape[1] ?? 1) / argmaxRows), (shape[0] ?? 1) * pixelCount(shape)];
+  return [shape[0] ?? 1, Math.ceil((shape[1] ?? 1) / argmaxRows), pixelCount(shape)];
 }
 
 export function byteLength(tensor: Tensor): number {

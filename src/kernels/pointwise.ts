@@ -61,21 +61,21 @@ class EpilogueWriter {
 }
 
 /** Word of the packed mask that holds this column's channels from `firstChannel` on. */
-const maskWord = (operand: { name: string; at: string }, columns: string, pixels: string): string =>
-  `${operand.name}[${operand.at} + (firstChannel / ${maskRows}u) * ${columns} + image * ${pixels} + pixel]`;
+const maskWord = (operand: { name: string; at: string }, rows: string, pixels: string): string =>
+  `${operand.name}[${operand.at} + (image * ${rows} + firstChannel / ${maskRows}u) * ${pixels} + pixel]`;
 
 function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
   const inside = node.attrs.kind === 'relu6' ? 'v > 0.0 && v < 6.0' : 'v > 0.0';
   if (node.attrs.mask) {
     const mask = node.outputs[1]!;
     const operand = writer.operand('mask', mask, 'write');
-    const columns = writer.parameter(`${operand.name}Columns`, 'u32', mask.shape[1]!);
+    const rows = writer.parameter(`${operand.name}Rows`, 'u32', mask.shape[1]!);
     const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
     writer.functions.push(`var<private> ${operand.name}Bits: u32;`);
     writer.begin.push(`${operand.name}Bits = 0u;`);
     writer.body.push(`${operand.name}Bits |= select(0u, 1u, ${inside}) << (at.channel % ${maskRows}u);`);
     writer.end.push(`if (firstChannel < ${writer.parameter(`${operand.name}Channels`, 'u32', node.outputs[0]!.shape[1]!)}) {`);
-    writer.end.push(`  ${maskWord(operand, columns, pixels)} = ${operand.name}Bits;`, '}');
+    writer.end.push(`  ${maskWord(operand, rows, pixels)} = ${operand.name}Bits;`, '}');
   }
   // max and clamp may turn NaN into 0, and a diverged network would then look healthy.
   writer.body.push('v = select(v, 0.0, v <= 0.0);');
@@ -98,10 +98,10 @@ function writeReluBackward(writer: EpilogueWriter, node: Node<'reluBackward'>): 
   if (rule.saves === 'mask') {
     const mask = node.inputs[1]!;
     const operand = writer.operand('saved', mask, 'read');
-    const columns = writer.parameter(`${operand.name}Columns`, 'u32', mask.shape[1]!);
+    const rows = writer.parameter(`${operand.name}Rows`, 'u32', mask.shape[1]!);
     const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
     writer.functions.push(`var<private> ${operand.name}Bits: u32;`);
-    writer.begin.push(`${operand.name}Bits = ${maskWord(operand, columns, pixels)};`);
+    writer.begin.push(`${operand.name}Bits = ${maskWord(operand, rows, pixels)};`);
     derivative = `f32((${operand.name}Bits >> (at.channel % ${maskRows}u)) & 1u)`;
   } else if (rule.saves === 'input') {
     const operand = writer.operand('saved', node.inputs[1]!, 'read');

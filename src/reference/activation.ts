@@ -18,7 +18,7 @@ function maskPlace(shape: readonly number[], index: number): { word: number; bit
   const pixels = pixelCount(shape);
   const channels = shape[1] ?? 1;
   const [n, c, p] = [Math.floor(index / (channels * pixels)), Math.floor(index / pixels) % channels, index % pixels];
-  return { word: Math.floor(c / maskRows) * (shape[0] ?? 1) * pixels + n * pixels + p, bit: c % maskRows };
+  return { word: (n * Math.ceil(channels / maskRows) + Math.floor(c / maskRows)) * pixels + p, bit: c % maskRows };
 }
 
 export const relu: Reference<'relu'> = (node, [z]) => {

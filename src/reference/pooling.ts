@@ -38,10 +38,10 @@ function* windows(x: readonly number[], y: readonly number[], attrs: PoolAttrs):
 
 /** Word and shift of the packed window index (`argmaxShape`) for the flat index of a pooling output [N, C, H, W]. */
 function argmaxPlace(shape: readonly number[], index: number): { word: number; shift: number } {
-  const [batch = 0, channels = 0, height = 0, width = 0] = shape;
+  const [, channels = 0, height = 0, width = 0] = shape;
   const pixels = height * width;
   const [n, c, p] = [Math.floor(index / (channels * pixels)), Math.floor(index / pixels) % channels, index % pixels];
-  return { word: Math.floor(c / argmaxRows) * batch * pixels + n * pixels + p, shift: 8 * (c % argmaxRows) };
+  return { word: (n * Math.ceil(channels / argmaxRows) + Math.floor(c / argmaxRows)) * pixels + p, shift: 8 * (c % argmaxRows) };
 }
 
 export const maxPool2d: Reference<'maxPool2d'> = (node, [x]) => {
