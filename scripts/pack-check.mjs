@@ -74,7 +74,9 @@ try {
   }
 
   const scripts = join(root, 'scripts/pack-check');
-  for (const name of readdirSync(scripts).sort()) {
+  // The doctor comes first: it mends a missing driver, which the others need.
+  const order = (name) => (name === 'doctor.mjs' ? `0${name}` : `1${name}`);
+  for (const name of readdirSync(scripts).sort((a, b) => order(a).localeCompare(order(b)))) {
     copyFileSync(join(scripts, name), join(project, name));
     if (!name.endsWith('.mjs')) continue;
     const result = run(process.execPath, [name], project);

@@ -1,6 +1,6 @@
 // One elementwise computation over tensors of `count` elements. The regions are generated from an ElementwiseFunction;
 // the default is the identity. An invocation computes RUN elements, a workgroup's width apart, so that neighbouring
-// lanes touch neighbouring elements. `first` is the place of element 0 in the whole tensor where that is cut into slices.
+// lanes touch neighbouring elements; in the vector form an element is a vec4f. `first` is the place of element 0 in the whole tensor where that is cut into slices.
 //#import "elementwise/grid.wgsl"
 const WX = 64u;
 const RUN = 4u;
@@ -28,6 +28,8 @@ fn compute(x: f32) -> Results { return Results(x); }
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+//#region scalars
+//#endregion
   let start = blockOf(group) * (WX * RUN) + local.x;
   for (var run = 0u; run < RUN; run++) {
     let element = start + run * WX;
