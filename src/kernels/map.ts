@@ -5,6 +5,7 @@ import type { Node, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, sliceOperand, slices, words, writes } from './grid.js';
 import { link, shaderSource } from './link.js';
+import { bindingBase } from './types.js';
 import type { Dispatch, Lowering, LoweringContext, Operand, Parameter } from './types.js';
 
 /** Elements of a workgroup of the elementwise kernels: WX * RUN of their shaders. */
@@ -41,44 +42,56 @@ function bindInputs(node: Node<'map'>): { operands: Operand[]; inputs: MapInput[
 
 const place: Readonly<Record<Extent, string>> = { full: ' + element', sample: ' + (p.first + element) / p.sampleSize', scalar: '' };
 
+const isScalar = (inputs: readonly MapInput[], operand: number): boolean =>
+  inputs.some((input) => input.operand === operand && input.extent === 'scalar');
+
+/** Components of the four elements that an invocation of the vector form computes at once. */
+const components = ['x', 'y', 'z', 'w'] as const;
+
 function mapRegions(
   node: Node<'map'>,
   operands: readonly Operand[],
   inputs: readonly MapInput[],
   scalars: readonly Parameter[],
+  vector: boolean,
 ): Record<string, string> {
   const { fn, targets } = node.attrs;
   const at = (operand: number, extent: Extent): string => `${operands[operand]!.name}[p.${operands[operand]!.name}Base${place[extent]}]`;
   const perStep = node.attrs.scalars.map((scalar) => typeof scalar !== 'number');
-  const loads = [
-    ...inputs.map(({ operand, extent }) => at(operand, extent)),
-    ...scalars.map(({ name }, index) => (perStep[index] ? `stepF32(p.${name})` : `p.${name}`)),
-  ];
-  const results = fn.results.map((_, index) => `r${index}`);
-  const firstNew = operands.findIndex((operand) => operand.access === 'write');
-  let fresh = firstNew;
-  const stores = targets.map((target, index) => {
-    const operand = target === 'new' ? fresh++ : inputs[target]!.operand;
-    return `      ${at(operand, 'full')} = results.${results[index]};`;
-  });
+  const scalarNames = scalars.map((_, index) => `scalar${index}`);
+  const isVector = (operand: number): boolean => vector && !isScalar(inputs, operand);
+  let fresh = operands.findIndex((operand) => operand.access === 'write');
+  const stored = targets.map((target) => (target === 'new' ? fresh++ : inputs[target]!.operand));
+  const call = (component: string): string => {
+    const values = inputs.map(({ operand }, index) => (isVector(operand) ? `v${index}.${component}` : `v${index}`));
+    return `compute(${[...values, ...scalarNames].join(', ')})`;
+  };
   const lines = (text: readonly string[]): string => text.map((line) => `${line}\n`).join('');
   return {
     params: lines([...operands.map(({ name }) => `  ${name}Base: u32,`), ...scalars.map(({ name, type }) => `  ${name}: ${type},`)]),
     bindings: lines(
-      operands.map(
-        ({ name, access }, index) =>
-          `@group(1) @binding(${index + 1}) var<storage, ${access === 'read' ? 'read' : 'read_write'}> ${name}: array<f32>;`,
-      ),
+      operands.map(({ name, access }, index) => {
+        const element = isVector(index) ? 'vec4f' : 'f32';
+        return `@group(1) @binding(${index + 1}) var<storage, ${access === 'read' ? 'read' : 'read_write'}> ${name}: array<${element}>;`;
+      }),
     ),
     step: perStep.includes(true) ? shaderSource('step') : '',
     compute: lines([
-      `struct Results { ${results.map((name) => `${name}: f32`).join(', ')} }`,
+      `struct Results { ${fn.results.map((_, index) => `r${index}: f32`).join(', ')} }`,
       `fn compute(${[...fn.inputs, ...fn.scalars].map((name) => `${name}: f32`).join(', ')}) -> Results {`,
       ...(fn.prelude === undefined ? [] : [fn.prelude]),
       `  return Results(${fn.results.join(', ')});`,
       '}',
     ]),
-    body: lines([`      let results = compute(${loads.join(', ')});`, ...stores]),
+    scalars: lines(scalars.map(({ name }, index) => `  let scalar${index} = ${perStep[index] ? `stepF32(p.${name})` : `p.${name}`};`)),
+    body: lines([
+      ...inputs.map(({ operand, extent }, index) => `      let v${index} = ${at(operand, extent)};`),
+      ...(vector ? components.map((component) => `      let ${component} = ${call(component)};`) : [`      let x = ${call('')};`]),
+      ...stored.map((operand, index) => {
+        const value = vector ? `vec4f(${components.map((component) => `${component}.r${index}`).join(', ')})` : `x.r${index}`;
+        return `      ${at(operand, 'full')} = ${value};`;
+      }),
+    ]),
   };
 }
 
@@ -98,9 +111,16 @@ export const lowerMap: Lowering<'map'> = (node, _group, context) => {
     const name = `${fn.scalars[index]!}Scalar`;
     return typeof scalar === 'number' ? { name, type: 'f32', value: scalar } : { name, type: 'u32', value: context.stepWord(scalar.step) };
   });
-  const code = link('elementwise/map', { regions: mapRegions(node, operands, inputs, scalars) });
   const [batch = 1] = node.inputs[0]!.shape;
   const count = elementCount(node.inputs[0]!.shape);
+  // Four elements at a time need whole vectors; slices begin at multiples of 64.
+  const vector =
+    count % 4 === 0 &&
+    inputs.every(({ extent }) => extent !== 'sample') &&
+    operands.every(({ tensor }, index) => isScalar(inputs, index) || bindingBase(tensor) % 4 === 0);
+  const unit = vector ? 4 : 1;
+  const code = link('elementwise/map', { regions: mapRegions(node, operands, inputs, scalars, vector) });
+  const offsets = bases(operands).map((base, index) => (isScalar(inputs, index) ? base : { ...base, value: base.value / unit }));
   return slices(count, 1, context.device).map((slice): Dispatch => {
     const bound = operands.map((operand) => (elementCount(operand.tensor.shape) === count ? sliceOperand(operand, slice, 1) : operand));
     return {
@@ -108,8 +128,8 @@ export const lowerMap: Lowering<'map'> = (node, _group, context) => {
       variant: fn.name,
       code,
       operands: bound,
-      parameters: [...words({ count: slice.count, first: slice.first, sampleSize: count / batch }), ...bases(operands), ...scalars],
-      workgroups: foldGrid(Math.ceil(slice.count / block)),
+      parameters: [...words({ count: slice.count / unit, first: slice.first / unit, sampleSize: count / batch }), ...offsets, ...scalars],
+      workgroups: foldGrid(Math.ceil(slice.count / unit / block)),
       flops: (opTable.map.flops(node) * slice.count) / count,
       bytes: operandBytes(bound),
     };

@@ -98,10 +98,34 @@ describe('elementwise kernels', () => {
     await checkGraph(graph, { data, device });
   });
 
+  it('cuts vectors of four into slices too', async () => {
+    const graph = new Graph();
+    const [x, g, rate] = [graph.state('x', [5000]), graph.input('g', [5000]), graph.input('rate', [1])];
+    const fn: ElementwiseFunction = {
+      name: 'step',
+      inputs: ['x', 'g', 'rate'],
+      scalars: ['shift'],
+      results: ['x - rate * g + shift', 'x * g'],
+      reference: (a, b, c, d) => [a! - c! * b! + d!, a! * b!],
+    };
+    graph.output('product', graph.add('map', [x, g, rate], { fn, scalars: [0.25], targets: [0, 'new'] })[0]!);
+    const data = new Map([
+      [x, randomValues(5000)],
+      [g, randomValues(5000)],
+      [rate, randomValues(1)],
+    ]);
+    const device = { maxBindingBytes: 4096 };
+    const { dispatches } = await runGraph(graph, { data, device });
+    expect(dispatches.length).to.be.above(4);
+    expect(dispatches[0]!.code).to.match(/array<vec4f>/);
+    await checkGraph(graph, { data, device });
+  });
+
   it('reaches every element of a grid that is folded', async function () {
     this.timeout(300000);
     const graph = new Graph();
-    const count = 65535 * 256 + 1000;
+    // Odd, so that the elements go one by one.
+    const count = 65535 * 256 + 1001;
     const x = graph.state('x', [1, count]);
     graph.add('map', [x], { fn: half, scalars: [], targets: [0] });
     const { results, dispatches } = await runGraph(graph, { data: new Map([[x, new Float32Array(count).fill(3)]]) });
