@@ -17,6 +17,7 @@ const TM = 16u; // rows of an invocation
 const TN = 4u; // columns of an invocation
 const WX = 16u; // lanes of a workgroup
 const SG = 8u; // lanes that share their A loads; 1 = every lane loads all rows itself
+const ACCUMULATE = false; // true: go on from the sums that C holds already
 const PADDED = true; // false: no tap of any column falls outside the source
 
 struct Params {
@@ -28,7 +29,7 @@ struct Params {
   aTapH: u32, aTapW: u32, aGroup: u32, aBase: u32,
   bBatch: u32, bInner: u32, bH: u32, bW: u32,
   bGroup: u32, bBase: u32, cBase: u32, cBatch: u32,
-  cRow: u32, cW: u32,
+  cRow: u32, cW: u32, rowStart: u32, spare: u32,
 //#region params
 //#endregion
 }
@@ -83,6 +84,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   }
 
   var acc: array<array<f32, TN>, TM>;
+  if (ACCUMULATE) {
+    for (var j = 0u; j < TN; j++) {
+      let pixel = (u32(colH[j]) * p.phasesH + phaseH) * p.colsW + u32(colW[j]) * p.phasesW + phaseW;
+      for (var i = 0u; i < TM; i++) {
+        let channel = channelGroup * p.rows + p.rowStart + min(row0 + i, p.rows - 1u);
+        acc[i][j] = c[p.cBase + colImage[j] * p.cBatch + channel * p.cRow + pixel * p.cW];
+      }
+    }
+  }
   let originH = p.tapOriginH + i32(phaseH);
   let originW = p.tapOriginW + i32(phaseW);
   // rows past the end repeat the last row; they are never stored
@@ -133,7 +143,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       let h = u32(colH[j]) * p.phasesH + phaseH;
       let w = u32(colW[j]) * p.phasesW + phaseW;
       let pixel = h * p.colsW + w;
-      let firstChannel = channelGroup * p.rows + row0;
+      let firstChannel = channelGroup * p.rows + p.rowStart + row0;
 //#region begin column
 //#endregion
       for (var i = 0u; i < TM; i++) {

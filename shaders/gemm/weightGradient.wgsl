@@ -22,7 +22,7 @@ struct Params {
   paddingH: i32, paddingW: i32, aBase: u32, aBatch: u32,
   aRow: u32, aLine: u32, aPixel: u32, bBase: u32,
   bBatch: u32, bChannel: u32, bH: u32, bW: u32,
-  cBase: u32, cSplit: u32, biasBase: u32, spare: u32,
+  cBase: u32, cSplit: u32, biasBase: u32, firstSplit: u32,
 }
 
 @group(1) @binding(0) var<uniform> p: Params;

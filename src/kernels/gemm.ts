@@ -1,8 +1,9 @@
-import { elementCount } from '../graph/types.js';
+import { byteLength, elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { lowerConvRows, suitsRows } from './convRows.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
+import { imagesOf, sliceLength } from './slice.js';
 import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, Lowering, LoweringContext } from './types.js';
@@ -26,6 +27,11 @@ export interface ConvProblem {
   readonly aStrides: { readonly row: number; readonly inner: number; readonly tapH: number; readonly tapW: number; readonly group: number };
   readonly bStrides: { readonly batch: number; readonly inner: number; readonly h: number; readonly w: number; readonly group: number };
   readonly cStrides: { readonly batch: number; readonly row: number; readonly w: number };
+  /** Channel of the first row, and whether C holds sums to go on from: for weights that are bound in blocks. */
+  readonly rowStart?: number;
+  readonly accumulate?: boolean;
+  /** First element of B inside its binding, beyond the tensor's own. */
+  readonly bStart?: number;
   readonly flops: number;
 }
 
@@ -42,13 +48,13 @@ function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringC
       kernel: 'gemm/conv',
       variant: [tileName(tile), tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/conv', {
-        constants: { ...tileConstants(tile), PADDED: isPadded(problem) },
+        constants: { ...tileConstants(tile), PADDED: isPadded(problem), ACCUMULATE: problem.accumulate ?? false },
         regions: { ...tail.regions, ...laneRegions(tile, context.device) },
       }),
       operands: [
         { name: 'a', tensor: problem.a, access: 'read' },
         { name: 'b', tensor: problem.b, access: 'read' },
-        { name: 'c', tensor: tail.output, access: 'write' },
+        { name: 'c', tensor: tail.output, access: problem.accumulate === true ? 'readWrite' : 'write' },
         ...tail.operands,
       ],
       parameters: [
@@ -83,11 +89,13 @@ function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringC
             bH: bStrides.h,
             bW: bStrides.w,
             bGroup: bStrides.group,
-            bBase: bindingBase(problem.b),
+            bBase: bindingBase(problem.b) + (problem.bStart ?? 0),
             cBase: bindingBase(tail.output),
             cBatch: cStrides.batch,
             cRow: cStrides.row,
             cW: cStrides.w,
+            rowStart: problem.rowStart ?? 0,
+            spare: 0,
           },
           signedFields,
         ),
@@ -192,6 +200,11 @@ interface ProductProblem {
   readonly bStrides: { readonly inner: number; readonly column: number };
   /** C as [batch = columns, channels = rows] (a layer's output) or as a plain row-major matrix. */
   readonly layer: boolean;
+  /** Rows of the whole result where this product makes a block of them, from `rowStart` on. */
+  readonly allRows?: number;
+  readonly rowStart?: number;
+  readonly accumulate?: boolean;
+  readonly bStart?: number;
 }
 
 function lowerProduct(problem: ProductProblem, group: Group, context: LoweringContext): Dispatch[] {
@@ -214,7 +227,10 @@ function lowerProduct(problem: ProductProblem, group: Group, context: LoweringCo
       phases: [1, 1],
       aStrides: { ...aStrides, tapH: 0, tapW: 0, group: 0 },
       bStrides: { batch: layer ? bStrides.column : 0, inner: bStrides.inner, h: 0, w: layer ? 0 : bStrides.column, group: 0 },
-      cStrides: layer ? { batch: rows, row: 1, w: 0 } : { batch: 0, row: columns, w: 1 },
+      cStrides: layer ? { batch: problem.allRows ?? rows, row: 1, w: 0 } : { batch: 0, row: columns, w: 1 },
+      rowStart: problem.rowStart ?? 0,
+      accumulate: problem.accumulate ?? false,
+      bStart: problem.bStart ?? 0,
       flops: 2 * rows * columns * inner,
     },
     group,
@@ -222,27 +238,44 @@ function lowerProduct(problem: ProductProblem, group: Group, context: LoweringCo
   );
 }
 
+/** Blocks of a weight's output rows that the device can bind, a multiple of 16 rows each: usually one with all of them. */
+function rowBlocks(w: Tensor, context: LoweringContext): { readonly first: number; readonly count: number; readonly weight: Tensor }[] {
+  const rows = w.shape[0]!;
+  if (byteLength(w) + 252 <= context.device.maxBindingBytes) return [{ first: 0, count: rows, weight: w }];
+  const length = Math.max(16, Math.floor(sliceLength([w], rows, context.device.maxBindingBytes) / 16) * 16);
+  return Array.from({ length: Math.ceil(rows / length) }, (_, block) => {
+    const first = block * length;
+    const count = Math.min(length, rows - first);
+    return { first, count, weight: imagesOf(w, first, count) };
+  });
+}
+
 export const lowerLinear: Lowering<'linear'> = (node, group, context) => {
   const [x, w, bias] = node.inputs as [Tensor, Tensor, Tensor | undefined];
-  const [rows, inner] = w.shape as [number, number];
-  const columns = x.shape[0]!;
-  return lowerProduct(
-    { a: w, b: x, bias, rows, columns, inner, aStrides: { row: inner, inner: 1 }, bStrides: { inner: 1, column: inner }, layer: true },
-    group,
-    context,
+  const [allRows, inner] = w.shape as [number, number];
+  const strides = { aStrides: { row: inner, inner: 1 }, bStrides: { inner: 1, column: inner }, layer: true };
+  return rowBlocks(w, context).flatMap(({ first, count, weight }) =>
+    lowerProduct({ a: weight, b: x, bias, rows: count, columns: x.shape[0]!, inner, ...strides, allRows, rowStart: first }, group, context),
   );
 };
 
 export const lowerLinearInputGradient: Lowering<'linearInputGradient'> = (node, group, context) => {
   const [g, w] = node.inputs as [Tensor, Tensor];
-  const [inner, rows] = w.shape as [number, number];
-  const columns = g.shape[0]!;
-  return lowerProduct(
-    { a: w, b: g, rows, columns, inner, aStrides: { row: 1, inner: rows }, bStrides: { inner: 1, column: inner }, layer: true },
-    group,
-    context,
-  );
+  const [outputs, rows] = w.shape as [number, number];
+  const strides = { aStrides: { row: 1, inner: rows }, bStrides: { inner: 1, column: outputs }, layer: true };
+  const blocks = rowBlocks(w, context);
+  // Blocks of output rows are blocks of the sum: each goes on where the one before stopped, the last one finishes.
+  return blocks.flatMap(({ first, count, weight }, index) => {
+    const part: Group = index === blocks.length - 1 ? group : { anchor: { ...group.anchor, outputs: [finalOutput(group)] }, followers: [], kept: [] };
+    return lowerProduct(
+      { a: weight, b: g, rows, columns: g.shape[0]!, inner: count, ...strides, accumulate: index > 0, bStart: first },
+      part,
+      context,
+    );
+  });
 };
+
+const finalOutput = (group: Group): Tensor => (group.followers.at(-1) ?? group.anchor).outputs[0]!;
 
 export const lowerMatmul: Lowering<'matmul'> = (node, group, context) => {
   const [a, b] = node.inputs as [Tensor, Tensor];

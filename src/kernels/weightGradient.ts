@@ -1,7 +1,8 @@
 import { elementCount } from '../graph/types.js';
-import type { ConvAttrs, Node, Tensor } from '../graph/types.js';
+import type { ConvAttrs, Tensor } from '../graph/types.js';
 import { words } from './grid.js';
 import { link } from './link.js';
+import { imagesOf, sliceLength } from './slice.js';
 import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Lowering, LoweringContext } from './types.js';
@@ -21,6 +22,8 @@ interface WeightProblem {
   readonly attrs: Pick<ConvAttrs, 'stride' | 'dilation' | 'padding'>;
   readonly aStrides: { readonly batch: number; readonly row: number; readonly line: number; readonly pixel: number };
   readonly bStrides: { readonly batch: number; readonly channel: number; readonly h: number; readonly w: number };
+  /** First element of A inside the binding of g: the first row's place. */
+  readonly aStart: number;
   readonly flops: number;
 }
 
@@ -31,83 +34,91 @@ function chooseSplits(problem: WeightProblem, workgroups: number, software: bool
   return Math.max(1, Math.min(wanted, most, problem.lines));
 }
 
-function lowerWeightGradient(problem: WeightProblem, node: Node, context: LoweringContext): Dispatch[] {
-  const [weight, bias] = node.outputs as [Tensor, Tensor | undefined];
+/**
+ * Lowers a weight gradient given as slices of the batch (usually one). Partial sums of all slices and splits are added in
+ * order by gemm/sumSplits.
+ */
+function lowerWeightGradient(slices: readonly WeightProblem[], outputs: readonly [Tensor, Tensor?], context: LoweringContext): Dispatch[] {
+  const [weight, bias] = outputs;
+  const problem = slices[0]!;
   const width = problem.columns + (bias === undefined ? 0 : 1);
   const tile = chooseTile({ rows: problem.rows, columns: width, maxRows: 16 }, context.device);
   const grid: [number, number] = [Math.ceil(width / (tile.lanes * tile.columns)), Math.ceil(problem.rows / tile.rows)];
-  const linesPerSplit = Math.ceil(problem.lines / chooseSplits(problem, grid[0] * grid[1] * problem.groups, context.device.software));
-  const splits = Math.ceil(problem.lines / linesPerSplit);
+  const perSplit = slices.map((slice) => Math.ceil(slice.lines / chooseSplits(slice, grid[0] * grid[1] * slice.groups, context.device.software)));
+  const splitsOf = slices.map((slice, index) => Math.ceil(slice.lines / perSplit[index]!));
+  const splits = splitsOf.reduce((sum, count) => sum + count, 0);
   const allRows = problem.rows * problem.groups;
   const partial = splits > 1 ? context.scratch(`${weight.name}.partial`, [splits, allRows, width]) : undefined;
   const regions: Record<string, string> = { ...laneRegions(tile, context.device) };
   if (partial !== undefined) {
     regions['bindings'] = '';
-    regions['store'] = '  c[p.cBase + split * p.cSplit + row * (p.columns + p.bias) + column] = value;\n';
+    regions['store'] = '  c[p.cBase + (split + p.firstSplit) * p.cSplit + row * (p.columns + p.bias) + column] = value;\n';
   } else if (bias === undefined) {
     regions['bindings'] = '';
     regions['store'] = '  c[p.cBase + row * p.columns + column] = value;\n';
   }
-  const { attrs, aStrides, bStrides } = problem;
-  const plainTap = problem.taps[0] * problem.taps[1] === 1 && problem.pixels === problem.source[1] && problem.linesPerImage === problem.source[0];
-  const padded = !plainTap || attrs.padding.some((size) => size !== 0) || attrs.stride.some((step) => step !== 1);
-  const product: Dispatch = {
-    kernel: 'gemm/weightGradient',
-    variant: `${tileName(tile)}${splits > 1 ? ` split${splits}` : ''}`,
-    code: link('gemm/weightGradient', { constants: { ...tileConstants(tile), PADDED: padded }, regions }),
-    operands: [
-      { name: 'a', tensor: problem.g, access: 'read' },
-      { name: 'b', tensor: problem.x, access: 'read' },
-      { name: 'c', tensor: partial ?? weight, access: 'write' },
-      ...(partial === undefined && bias !== undefined ? [{ name: 'biasGradient', tensor: bias, access: 'write' as const }] : []),
-    ],
-    parameters: signedWords(
-      {
-        rows: problem.rows,
-        columns: problem.columns,
-        groups: problem.groups,
-        bias: bias === undefined ? 0 : 1,
-        lines: problem.lines,
-        linesPerSplit,
-        linesPerImage: problem.linesPerImage,
-        pixels: problem.pixels,
-        taps: problem.taps[0] * problem.taps[1],
-        tapsW: problem.taps[1],
-        sourceH: problem.source[0],
-        sourceW: problem.source[1],
-        strideH: attrs.stride[0],
-        strideW: attrs.stride[1],
-        dilationH: attrs.dilation[0],
-        dilationW: attrs.dilation[1],
-        paddingH: attrs.padding[0],
-        paddingW: attrs.padding[1],
-        aBase: bindingBase(problem.g),
-        aBatch: aStrides.batch,
-        aRow: aStrides.row,
-        aLine: aStrides.line,
-        aPixel: aStrides.pixel,
-        bBase: bindingBase(problem.x),
-        bBatch: bStrides.batch,
-        bChannel: bStrides.channel,
-        bH: bStrides.h,
-        bW: bStrides.w,
-        cBase: partial === undefined ? bindingBase(weight) : 0,
-        cSplit: allRows * width,
-        biasBase: bias === undefined ? 0 : bindingBase(bias),
-        spare: 0,
-      },
-      ['paddingH', 'paddingW'],
-    ),
-    workgroups: [grid[0], grid[1], problem.groups * splits],
-    flops: problem.flops,
-    bytes: 4 * (elementCount(problem.g.shape) + elementCount(problem.x.shape) + (partial === undefined ? 1 : splits) * allRows * width),
-  };
-  if (partial === undefined) return [product];
+  const products = slices.map((slice, index): Dispatch => {
+    const { attrs, aStrides, bStrides } = slice;
+    const plainTap = slice.taps[0] * slice.taps[1] === 1 && slice.pixels === slice.source[1] && slice.linesPerImage === slice.source[0];
+    const padded = !plainTap || attrs.padding.some((size) => size !== 0) || attrs.stride.some((step) => step !== 1);
+    return {
+      kernel: 'gemm/weightGradient',
+      variant: `${tileName(tile)}${splits > 1 ? ` split${splits}` : ''}`,
+      code: link('gemm/weightGradient', { constants: { ...tileConstants(tile), PADDED: padded }, regions }),
+      operands: [
+        { name: 'a', tensor: slice.g, access: 'read' },
+        { name: 'b', tensor: slice.x, access: 'read' },
+        { name: 'c', tensor: partial ?? weight, access: partial !== undefined && index > 0 ? 'readWrite' : 'write' },
+        ...(partial === undefined && bias !== undefined ? [{ name: 'biasGradient', tensor: bias, access: 'write' as const }] : []),
+      ],
+      parameters: signedWords(
+        {
+          rows: slice.rows,
+          columns: slice.columns,
+          groups: slice.groups,
+          bias: bias === undefined ? 0 : 1,
+          lines: slice.lines,
+          linesPerSplit: perSplit[index]!,
+          linesPerImage: slice.linesPerImage,
+          pixels: slice.pixels,
+          taps: slice.taps[0] * slice.taps[1],
+          tapsW: slice.taps[1],
+          sourceH: slice.source[0],
+          sourceW: slice.source[1],
+          strideH: attrs.stride[0],
+          strideW: attrs.stride[1],
+          dilationH: attrs.dilation[0],
+          dilationW: attrs.dilation[1],
+          paddingH: attrs.padding[0],
+          paddingW: attrs.padding[1],
+          aBase: bindingBase(slice.g) + slice.aStart,
+          aBatch: aStrides.batch,
+          aRow: aStrides.row,
+          aLine: aStrides.line,
+          aPixel: aStrides.pixel,
+          bBase: bindingBase(slice.x),
+          bBatch: bStrides.batch,
+          bChannel: bStrides.channel,
+          bH: bStrides.h,
+          bW: bStrides.w,
+          cBase: partial === undefined ? bindingBase(weight) : 0,
+          cSplit: allRows * width,
+          biasBase: bias === undefined ? 0 : bindingBase(bias),
+          firstSplit: splitsOf.slice(0, index).reduce((sum, count) => sum + count, 0),
+        },
+        ['paddingH', 'paddingW'],
+      ),
+      workgroups: [grid[0], grid[1], slice.groups * splitsOf[index]!],
+      flops: slice.flops,
+      bytes: 4 * (elementCount(slice.g.shape) + elementCount(slice.x.shape) + (partial === undefined ? 1 : splitsOf[index]!) * allRows * width),
+    };
+  });
+  if (partial === undefined) return products;
   const total = allRows * width;
   const workgroups = Math.ceil(total / 64);
   const wide = Math.min(workgroups, 32768);
   return [
-    product,
+    ...products,
     {
       kernel: 'gemm/sumSplits',
       variant: bias === undefined ? '' : 'bias',
@@ -143,14 +154,17 @@ export const lowerConv2dWeightGradient: Lowering<'conv2dWeightGradient'> = (node
   const [batch, channels, height, width] = x.shape as [number, number, number, number];
   const [, , oh, ow] = g.shape as [number, number, number, number];
   const flat = isPointwise(node.attrs, [kh, kw]);
-  return lowerWeightGradient(
-    {
-      g,
-      x,
+  const length = sliceLength([g, x], batch, context.device.maxBindingBytes) || 1;
+  const slices: WeightProblem[] = [];
+  for (let first = 0; first < batch; first += length) {
+    const count = Math.min(length, batch - first);
+    slices.push({
+      g: count === batch ? g : imagesOf(g, first, count),
+      x: count === batch ? x : imagesOf(x, first, count),
       rows: outputs / groups,
       columns: inner * kh * kw,
       groups,
-      lines: flat ? batch : batch * oh,
+      lines: flat ? count : count * oh,
       linesPerImage: flat ? 1 : oh,
       pixels: flat ? oh * ow : ow,
       taps: [kh, kw],
@@ -158,22 +172,28 @@ export const lowerConv2dWeightGradient: Lowering<'conv2dWeightGradient'> = (node
       attrs: node.attrs,
       aStrides: { batch: outputs * oh * ow, row: oh * ow, line: ow, pixel: 1 },
       bStrides: { batch: channels * height * width, channel: height * width, h: width, w: 1 },
-      flops: 2 * elementCount(g.shape) * inner * kh * kw,
-    },
-    node as unknown as Node,
-    context,
-  );
+      aStart: 0,
+      flops: 2 * (elementCount(g.shape) / batch) * count * inner * kh * kw,
+    });
+  }
+  return lowerWeightGradient(slices, node.outputs as [Tensor, Tensor?], context);
 };
 
 export const lowerLinearWeightGradient: Lowering<'linearWeightGradient'> = (node, _group, context) => {
   const [g, x] = node.inputs as [Tensor, Tensor];
   const [batch, outputs] = g.shape as [number, number];
   const inputs = x.shape[1]!;
-  return lowerWeightGradient(
-    {
+  const [weight, bias] = node.outputs as [Tensor, Tensor?];
+  // A weight larger than a binding is made in blocks of rows.
+  const length = sliceLength([weight], outputs, context.device.maxBindingBytes) || 1;
+  const dispatches: Dispatch[] = [];
+  for (let first = 0; first < outputs; first += length) {
+    const rows = Math.min(length, outputs - first);
+    const whole = rows === outputs;
+    const problem: WeightProblem = {
       g,
       x,
-      rows: outputs,
+      rows,
       columns: inputs,
       groups: 1,
       lines: 1,
@@ -184,9 +204,13 @@ export const lowerLinearWeightGradient: Lowering<'linearWeightGradient'> = (node
       attrs: { stride: [1, 1], dilation: [1, 1], padding: [0, 0, 0, 0] },
       aStrides: { batch: 0, row: 1, line: 0, pixel: outputs },
       bStrides: { batch: 0, channel: 1, h: 0, w: inputs },
-      flops: 2 * batch * outputs * inputs,
-    },
-    node as unknown as Node,
-    context,
-  );
+      aStart: first,
+      flops: 2 * batch * rows * inputs,
+    };
+    const biasPart = bias === undefined || whole ? bias : imagesOf(bias, first, rows);
+    const parts: [Tensor, Tensor?] = [whole ? weight : imagesOf(weight, first, rows)];
+    if (biasPart !== undefined) parts.push(biasPart);
+    dispatches.push(...lowerWeightGradient([problem], parts, context));
+  }
+  return dispatches;
 };

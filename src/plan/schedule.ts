@@ -3,6 +3,7 @@ import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node, Tensor } from '../graph/types.js';
 import { loweringTable } from '../kernels/table.js';
+import { lowerInSlices } from '../kernels/slice.js';
 import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from '../kernels/types.js';
 
 /** A dispatch with the group it came from. */
@@ -32,7 +33,7 @@ export function schedule(graph: Graph, groups: readonly Group[], device: KernelD
   };
   for (const group of groups) {
     const lower = loweringTable[group.anchor.op] as unknown as Lowering<Node['op']>;
-    for (const dispatch of lower(group.anchor, group, context)) {
+    for (const dispatch of lowerInSlices(lower, group, context)) {
       if (dispatch.workgroups.some((count) => count > 65535)) {
         throw new LinbpError(
           'limit-exceeded',

@@ -22,6 +22,8 @@ export interface CompileOptions {
   readonly fuse?: boolean;
   /** Let values whose lifetimes do not overlap share memory; default true. Debug mode turns it off to keep every result. */
   readonly aliasing?: boolean;
+  /** Bind at most this many bytes at once, where that is less than the device allows; larger tensors are cut. */
+  readonly maxBindingBytes?: number;
   /** Buffers of persistent tensors that live elsewhere, such as a model's parameters, by root tensor. */
   readonly bindings?: ReadonlyMap<Tensor, GPUBuffer>;
   /** Fields and number of rows of the step table. */
@@ -126,7 +128,7 @@ export class Program {
   /** Compiles a graph. Throws `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is refused. */
   static async compile(graph: Graph, options: CompileOptions): Promise<Program> {
     const { device } = options;
-    const capability = kernelDevice(device);
+    const capability = { ...kernelDevice(device), ...(options.maxBindingBytes === undefined ? {} : { maxBindingBytes: options.maxBindingBytes }) };
     const steps = new StepTable(options.steps?.fields ?? {}, options.steps?.rows ?? 1);
     const scheduled = schedule(graph, groupNodes(graph, options.fuse ?? true), capability, (field) => steps.word(field));
     const planned = plan(scheduled, { maxArena: device.limits.maxBufferSize, aliasing: options.aliasing ?? true });

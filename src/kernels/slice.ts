@@ -1,0 +1,97 @@
+import { LinbpError } from '../errors.js';
+import { byteLength, elementCount } from '../graph/types.js';
+import type { Node, OpName, Tensor } from '../graph/types.js';
+import type { Dispatch, Group, Lowering, LoweringContext } from './types.js';
+
+/** Inputs of an op that hold one stretch of memory per image, for ops that treat images apart; `all` for every input. */
+const batchInputs: Readonly<Partial<Record<OpName, readonly number[] | 'all'>>> = {
+  conv2d: [0],
+  conv2dInputGradient: [0],
+  relu: [0],
+  reluBackward: 'all',
+  scaleShift: [0],
+  batchNormApply: [0],
+  add: 'all',
+  maxPool2d: [0],
+  maxPool2dBackward: 'all',
+  maxPool2dSoftmaxBackward: 'all',
+  avgPool2d: [0],
+  avgPool2dBackward: [0],
+  adaptiveAvgPool2d: [0],
+  adaptiveAvgPool2dBackward: [0],
+  linear: [0],
+  linearInputGradient: [0],
+  concat: 'all',
+  channelPad: [0],
+  channelSlice: [0],
+  logSoftmax: [0],
+  logSoftmaxBackward: 'all',
+};
+
+/** The images [first, first + count) of a tensor as a window of it. */
+export function imagesOf(tensor: Tensor, first: number, count: number): Tensor {
+  const [batch = 1, ...rest] = tensor.shape;
+  return { ...tensor, shape: [count, ...rest], producer: undefined, view: { base: tensor, offset: first * (elementCount(tensor.shape) / batch) } };
+}
+
+/** Whether an operand of one of the dispatches is larger than the device binds. */
+const tooLarge = (dispatches: readonly Dispatch[], limit: number): boolean =>
+  dispatches.some((dispatch) => dispatch.operands.some((operand) => (operand.range?.length ?? byteLength(operand.tensor) + 252) > limit));
+
+/** Images of the largest slices, of nearly equal size, in which no tensor of `tensors` exceeds the limit. */
+export function sliceLength(tensors: readonly Tensor[], batch: number, limit: number): number {
+  const perImage = Math.max(...tensors.map((tensor) => byteLength(tensor) / batch));
+  const most = Math.floor((limit - 252) / perImage);
+  return most < 1 ? 0 : Math.ceil(batch / Math.ceil(batch / most));
+}
+
+/**
+ * Lowers a group; where one of its tensors is larger than the device binds, the batch is cut into slices of images, each
+ * with dispatches of its own on windows of the same memory. The sums are the same, so are the results.
+ * Throws `limit-exceeded` when that does not help.
+ */
+export function lowerInSlices(lower: Lowering<OpName>, group: Group, context: LoweringContext): Dispatch[] {
+  const whole = lower(group.anchor, group, context);
+  const limit = context.device.maxBindingBytes;
+  if (!tooLarge(whole, limit)) return whole;
+  const members = [group.anchor, ...group.followers];
+  const batched = new Set<Tensor>();
+  const batch = group.anchor.inputs[0]!.shape[0]!;
+  for (const node of members) {
+    const slots = batchInputs[node.op];
+    if (slots === undefined) return refuse(group, limit);
+    for (const [index, input] of node.inputs.entries()) if (slots === 'all' || slots.includes(index)) batched.add(input);
+    for (const output of node.outputs) batched.add(output);
+  }
+  const length = sliceLength([...batched], batch, limit);
+  if (length < 1) return refuse(group, limit);
+  const dispatches: Dispatch[] = [];
+  for (let first = 0; first < batch; first += length) {
+    const count = Math.min(length, batch - first);
+    const windows = new Map([...batched].map((tensor) => [tensor, imagesOf(tensor, first, count)]));
+    const at = (tensor: Tensor): Tensor => windows.get(tensor) ?? tensor;
+    const cut = (node: Node): Node => {
+      const { inputShape, shape } = node.attrs as { inputShape?: readonly number[]; shape?: readonly number[] };
+      const attrs = {
+        ...node.attrs,
+        ...(inputShape === undefined ? {} : { inputShape: [count, ...inputShape.slice(1)] }),
+        ...(shape === undefined ? {} : { shape: [count, ...shape.slice(1)] }),
+      };
+      return { ...node, attrs, inputs: node.inputs.map(at), outputs: node.outputs.map(at) } as Node;
+    };
+    const slice: Group = { anchor: cut(group.anchor), followers: group.followers.map(cut), kept: group.kept.map(at) };
+    dispatches.push(...lower(slice.anchor, slice, context));
+  }
+  return tooLarge(dispatches, limit) ? refuse(group, limit) : dispatches;
+}
+
+function refuse(group: Group, limit: number): never {
+  const { op, layer } = group.anchor;
+  throw new LinbpError(
+    'limit-exceeded',
+    `${op} (${layer}) needs a binding of more than the ${limit} bytes that the device allows, and cannot be cut`,
+    {
+      field: layer || op,
+    },
+  );
+}
