@@ -1,0 +1,77 @@
+/** Weights of a network by PyTorch key, as plain arrays. */
+export type PlainWeights = Readonly<Record<string, { readonly shape: readonly number[]; readonly data: Float32Array }>>;
+
+/** Training steps: forward, mean cross entropy, backward, plain SGD update. A unit is one step; step k takes batch k modulo `batches`. */
+export interface TrainingWorkload {
+  readonly kind: 'training';
+  readonly model: 'lenet5' | 'mlp' | 'resnet20';
+  readonly batch: number;
+  readonly batches: number;
+  readonly lr: number;
+  readonly weights: PlainWeights;
+  /** Shape of one image, [C, H, W]. */
+  readonly imageShape: readonly [number, number, number];
+  /** Bytes [batches * batch, C, H, W]; the network sees them divided by 255. */
+  readonly images: Uint8Array;
+  readonly labels: Uint8Array;
+}
+
+/** PGD without random start in the L-infinity ball on a network in eval mode. A unit is one attack of `steps` steps on the same batch. */
+export interface AttackWorkload {
+  readonly kind: 'attack';
+  readonly model: 'resnet20' | 'lenet5';
+  readonly batch: number;
+  readonly steps: number;
+  readonly eps: number;
+  readonly alpha: number;
+  readonly weights: PlainWeights;
+  readonly imageShape: readonly [number, number, number];
+  readonly images: Uint8Array;
+  readonly labels: Uint8Array;
+}
+
+/** C = A B of square float32 matrices. A unit is one product. */
+export interface MatmulWorkload {
+  readonly kind: 'matmul';
+  readonly size: number;
+  readonly a: Float32Array;
+  readonly b: Float32Array;
+}
+
+/** z = max(x y + x, 0), elementwise. A unit is one evaluation; libraries without fusion run several kernels. */
+export interface ElementwiseWorkload {
+  readonly kind: 'elementwise';
+  readonly count: number;
+  readonly x: Float32Array;
+  readonly y: Float32Array;
+}
+
+export type Workload = TrainingWorkload | AttackWorkload | MatmulWorkload | ElementwiseWorkload;
+
+/** A workload that a party has set up. */
+export interface PartyTask {
+  /** Does `units` units and waits until they are finished. */
+  run(units: number): Promise<void>;
+  /**
+   * What was computed, to compare parties by: the mean loss of every training step so far; the loss of each adversarial image; the first
+   * 256 elements of a product or elementwise result.
+   */
+  result(): Promise<ArrayLike<number>>;
+  close(): void;
+}
+
+/** A library that takes part in a comparison; the default export of its module. */
+export interface Party {
+  /** Sets a workload up, or returns undefined where the library cannot do it. */
+  open(workload: Workload): Promise<PartyTask | undefined>;
+}
+
+/** A party as the comparison knows it. */
+export interface PartyEntry {
+  /** Such as `tfjs webgpu`. */
+  readonly name: string;
+  /** URL of its module; a query tells the module which backend to use. */
+  readonly module: string;
+  /** Expects `navigator.gpu` and the constants of a browser. */
+  readonly browser: boolean;
+}

@@ -1,0 +1,38 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { PartyEntry } from './party.js';
+import { beside } from './workloads.js';
+
+/** linbp, the yardstick of every comparison. */
+export const ownParty: PartyEntry = { name: 'linbp', module: pathToFileURL(beside('linbpParty.js')).href, browser: false };
+
+interface Peer {
+  readonly name: string;
+  readonly file: string;
+  readonly needs: string;
+}
+
+const known: readonly Peer[] = [
+  { name: 'tfjs webgpu', file: 'tfjs.mjs?backend=webgpu', needs: '@tensorflow/tfjs-backend-webgpu' },
+  { name: 'tfjs wasm', file: 'tfjs.mjs?backend=wasm', needs: '@tensorflow/tfjs-backend-wasm' },
+  { name: 'jax-js webgpu', file: 'jaxjs.mjs?backend=webgpu', needs: '@jax-js/jax' },
+  { name: 'jax-js wasm', file: 'jaxjs.mjs?backend=wasm', needs: '@jax-js/jax' },
+];
+
+/** The peers installed in a folder like `benchmarks/`, and the versions of their packages. */
+export function installedPeers(folder: string): { readonly entries: readonly PartyEntry[]; readonly versions: Readonly<Record<string, string>> } {
+  const version = (name: string): string | undefined => {
+    const file = join(folder, 'node_modules', name, 'package.json');
+    return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : undefined;
+  };
+  const there = known.filter(({ needs }) => version(needs) !== undefined);
+  const url = (file: string): string => {
+    const [path, query] = file.split('?');
+    return `${pathToFileURL(join(folder, 'peers', path!)).href}?${query}`;
+  };
+  return {
+    entries: there.map(({ name, file }) => ({ name, module: url(file), browser: true })),
+    versions: Object.fromEntries(there.map(({ needs }) => [needs, version(needs)!])),
+  };
+}

@@ -1,0 +1,51 @@
+import * as echarts from 'echarts';
+import type { BenchRow } from './rows.js';
+
+/** Three significant digits, without an exponent where that reads well. */
+export function shown(value: number): string {
+  if (!Number.isFinite(value)) return 'n/a';
+  if (value === 0) return '0';
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
+  return digits > 6 ? value.toExponential(2) : value.toFixed(Math.min(digits, 6));
+}
+
+/** The rows as a Markdown table. */
+export function markdownTable(rows: readonly BenchRow[]): string {
+  const cells = rows.map((each) => [
+    each.name,
+    each.subject,
+    `${shown(each.median)} ${each.unit}`,
+    `${shown(each.min)} to ${shown(each.max)}`,
+    each.ratio === null ? '' : shown(each.ratio),
+    each.note ?? '',
+  ]);
+  const head = ['measured', 'subject', 'median', 'range', 'ratio', 'note'];
+  const line = (columns: readonly string[]): string => `| ${columns.map((text) => text.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...cells.map(line)].join('\n');
+}
+
+/** Bars of how many times longer each peer takes than linbp, as an SVG file. */
+export function comparisonChart(rows: readonly BenchRow[], caption: string): string {
+  const compared = rows.filter((each) => each.unit === 'ms' && each.ratio !== null && each.subject !== 'linbp');
+  const names = [...new Set(compared.map((each) => each.name))].reverse();
+  const subjects = [...new Set(compared.map((each) => each.subject))];
+  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 900, height: 140 + 26 * subjects.length * Math.max(1, names.length) });
+  chart.setOption({
+    animation: false,
+    title: { text: 'Time of peers over time of linbp', subtext: caption, left: 'center' },
+    legend: { top: 52, data: subjects },
+    grid: { left: 250, right: 60, top: 90, bottom: 40 },
+    xAxis: { type: 'value', name: 'times' },
+    yAxis: { type: 'category', data: names },
+    series: subjects.map((subject) => ({
+      name: subject,
+      type: 'bar',
+      label: { show: true, position: 'right', formatter: ({ value }: { value: unknown }) => (typeof value === 'number' ? shown(value) : '') },
+      data: names.map((name) => compared.find((each) => each.name === name && each.subject === subject)?.ratio ?? null),
+      markLine: { silent: true, symbol: 'none', label: { show: false }, lineStyle: { color: '#888' }, data: [{ xAxis: 1 }] },
+    })),
+  });
+  const svg = chart.renderToSVGString();
+  chart.dispose();
+  return svg;
+}

@@ -1,0 +1,59 @@
+/** One measured figure. */
+export interface BenchRow {
+  /** What was measured. */
+  readonly name: string;
+  /** Who did it: `linbp`, a peer, or the device itself. */
+  readonly subject: string;
+  readonly unit: string;
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+  /**
+   * Between parties: time of this subject over linbp's, the median over rounds that ran next to each other. For kernels: share of the device's
+   * ceiling. Null where there is nothing to compare with.
+   */
+  readonly ratio: number | null;
+  /** What a reader must know, such as how far the results agree. */
+  readonly note?: string;
+}
+
+/** The middle of some values; the mean of the two middle ones when their number is even. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** A row from repeated measurements. */
+export function row(
+  name: string,
+  subject: string,
+  unit: string,
+  values: readonly number[],
+  rest: { readonly ratio?: number | null; readonly note?: string } = {},
+): BenchRow {
+  const { ratio = null, note } = rest;
+  return {
+    name,
+    subject,
+    unit,
+    median: median(values),
+    min: Math.min(...values),
+    max: Math.max(...values),
+    ratio,
+    ...(note !== undefined && { note }),
+  };
+}
+
+/**
+ * Exponent p of t = c x^p that fits best, by least squares of the logarithms. Time against batch size gives 1 for perfect scaling, less where
+ * fixed costs dominate.
+ */
+export function fittedExponent(points: readonly (readonly [x: number, t: number])[]): number {
+  const logs = points.map(([x, t]) => [Math.log(x), Math.log(t)] as const);
+  const meanX = logs.reduce((sum, [x]) => sum + x, 0) / logs.length;
+  const meanT = logs.reduce((sum, [, t]) => sum + t, 0) / logs.length;
+  const covariance = logs.reduce((sum, [x, t]) => sum + (x - meanX) * (t - meanT), 0);
+  const variance = logs.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+  return covariance / variance;
+}

@@ -1,0 +1,170 @@
+import { readFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { compare, PartyProcess } from '../bench/compare.js';
+import { measureMemory, measureStart } from '../bench/children.js';
+import { measureCeilings, measureDispatch, measureKernels } from '../bench/figures.js';
+import { installedPeers, ownParty } from '../bench/peers.js';
+import { comparisonChart, markdownTable, shown } from '../bench/present.js';
+import { row } from '../bench/rows.js';
+import type { BenchRow } from '../bench/rows.js';
+import { measureScaling } from '../bench/scaling.js';
+import type { WorkloadRequest } from '../bench/workloads.js';
+import { check } from '../errors.js';
+import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { openDevice, shownAdapter } from './common.js';
+import { integer, text } from './options.js';
+import { didYouMean } from './suggest.js';
+import { defineVerb } from './verb.js';
+
+/** Parts of the benchmark, in the order in which they run. */
+const parts = ['ceilings', 'dispatch', 'training', 'attack', 'kernels', 'start', 'scaling', 'memory'] as const;
+type Part = (typeof parts)[number];
+
+/** Parts that `--only` names. Throws `unknown-option`. */
+function chosenParts(only: string | undefined): ReadonlySet<Part> {
+  if (only === undefined) return new Set(parts);
+  const names = only.split(',').map((name) => name.trim());
+  for (const name of names) {
+    const known = (parts as readonly string[]).includes(name);
+    check(known, 'unknown-option', `--only: there is no part "${name}"${didYouMean(name, parts)}; there are ${parts.join(', ')}`, 'only');
+  }
+  return new Set(names as Part[]);
+}
+
+/** What the parties are compared by. */
+function workloads(weights: string | undefined): Readonly<Partial<Record<Part, readonly WorkloadRequest[]>>> {
+  return {
+    training: [
+      { kind: 'training', model: 'lenet5', batch: 64 },
+      { kind: 'training', model: 'mlp', batch: 64 },
+    ],
+    attack: [{ kind: 'attack', model: 'resnet20', batch: 32, steps: 10, ...(weights !== undefined && { weights }) }],
+    kernels: [
+      { kind: 'matmul', size: 512 },
+      { kind: 'matmul', size: 1024 },
+      { kind: 'elementwise', count: 1 << 22 },
+    ],
+  };
+}
+
+/** Arithmetic on the host that nothing in linbp can change: its spread is the machine's. */
+function hostControl(): number {
+  const begin = performance.now();
+  let sum = 0;
+  for (let i = 0; i < 2e7; i++) sum += Math.sqrt(i);
+  return sum > 0 ? performance.now() - begin : NaN;
+}
+
+const packageRoot = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** The version of the Dawn that everybody runs on. */
+function dawnVersion(): string {
+  const file = fileURLToPath(new URL('./package.json', import.meta.resolve('webgpu')));
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+/** `linbp bench`: speed against peers and against the device's own ceilings. */
+export const benchVerb = defineVerb({
+  name: 'bench',
+  summary: "measures speed against peers and against the device's own ceilings",
+  options: {
+    only: text({ help: `some parts only, joined by commas: ${parts.join(', ')}`, placeholder: 'PARTS' }),
+    peers: text({ help: 'folder with the peers (see benchmarks/), or none [the one beside this package]', placeholder: 'DIR' }),
+    rounds: integer({ help: 'turns of each party', byDefault: 7, min: 1 }),
+    turn: integer({ help: 'length of a turn in milliseconds', byDefault: 400, min: 1 }),
+    weights: text({ help: 'weights of ResNet-20 for the attack; random ones unless given', placeholder: 'FILE' }),
+    out: text({ help: 'also write benchmarks.md and benchmarks.svg into this folder', placeholder: 'DIR' }),
+  },
+  async run(options, { signal, progress, print }) {
+    const chosen = chosenParts(options.only);
+    if (options.out !== undefined) ensureWritableFolder(options.out);
+    const folder = resolve(options.peers ?? join(packageRoot, 'benchmarks'));
+    const peers = options.peers === 'none' ? { entries: [], versions: {} } : installedPeers(folder);
+    if (peers.entries.length === 0) progress.line('note: no peers are installed; "npm run bench" in a clone installs them');
+    const rows: BenchRow[] = [];
+    const control: number[] = [];
+    const loads = [loadavg()[0]!];
+    const say = (text: string): void => progress.update(text, 0);
+    const add = (found: readonly BenchRow[]): void => {
+      progress.clear();
+      control.push(hostControl());
+      for (const each of found) {
+        rows.push(each);
+        const ratio = each.ratio === null ? '' : `  x${shown(each.ratio)}`;
+        print(
+          `${each.name.padEnd(58)} ${each.subject.padEnd(14)} ${shown(each.median).padStart(8)} ${each.unit}${ratio}${each.note ? `  ${each.note}` : ''}`,
+        );
+      }
+      signal.throwIfAborted();
+    };
+
+    const device = await openDevice('auto');
+    const adapter = shownAdapter(device);
+    const copies: BenchRow[] = [];
+    if (chosen.has('ceilings') || chosen.has('kernels')) {
+      say('ceilings');
+      const ceilings = await measureCeilings(device, options.rounds);
+      copies.push(ceilings.rows[0]!);
+      add([...ceilings.rows, ...(await measureKernels(device, ceilings, options.rounds))]);
+    }
+    if (chosen.has('dispatch')) {
+      say('dispatch');
+      add(await measureDispatch(device, options.rounds));
+    }
+    const requests = Object.entries(workloads(options.weights)).filter(([part]) => chosen.has(part as Part));
+    if (requests.length > 0) {
+      const parties = [ownParty, ...peers.entries].map((entry) => new PartyProcess(entry));
+      try {
+        for (const [part, list] of requests) {
+          const checkUnits = part === 'training' ? 10 : 1;
+          const limits = {
+            rounds: options.rounds,
+            turnMilliseconds: options.turn,
+            checkUnits,
+            tolerance: 1e-3,
+            processorTime: adapter.software,
+            signal,
+            onProgress: say,
+          };
+          for (const request of list) add(await compare(request, parties, limits));
+        }
+      } finally {
+        for (const party of parties) party.end();
+      }
+    }
+    if (chosen.has('start')) {
+      say('process start');
+      add(await measureStart(3, options.rounds));
+    }
+    if (chosen.has('scaling')) add(await measureScaling(options.rounds, say));
+    if (chosen.has('memory')) {
+      say('memory');
+      add(await measureMemory());
+    }
+    if (copies.length > 0) {
+      const again = (await measureCeilings(device, options.rounds)).rows[0]!;
+      add([{ ...again, name: `control: ${again.name}, again at the end`, ratio: again.median / copies[0]!.median }]);
+    }
+    add([row('control: 20 million square roots on the host', 'host', 'ms', control)]);
+    device.destroy();
+    loads.push(loadavg()[0]!);
+
+    const settings = {
+      dawn: dawnVersion(),
+      ...(peers.entries.length > 0 && { peers: peers.versions }),
+      pollingThrottled: true,
+      processor: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`,
+      load: loads,
+    };
+    const date = new Date().toISOString();
+    if (options.out !== undefined) {
+      const caption = `${adapter.description}, Dawn ${settings.dawn}, ${date.slice(0, 10)}`;
+      const heading = `# Benchmarks\n\n${caption}; ${settings.processor}; Node ${process.version}.\n\n`;
+      writeFileAtomic(join(options.out, 'benchmarks.md'), `${heading}${markdownTable(rows)}\n`);
+      writeFileAtomic(join(options.out, 'benchmarks.svg'), comparisonChart(rows, caption));
+    }
+    return { adapter, settings, fields: { date, rows } };
+  },
+});
