@@ -243,7 +243,7 @@ async function runMonteCarlo(values: Values, { print, progress, signal }: VerbCo
   const draws = values.draws ?? (values.device === 'reference' ? DRAWS.reference : DRAWS.device);
   const problems: MonteCarloSettings[] = [];
   const points = (d: number): { point: Float32Array; target: Float32Array } => {
-    // Step 1 of a sample far from the draws' own step 0, so that the points are independent of what is sampled.
+    // At step 1, while what is sampled is drawn at step 0: the points are independent of it.
     const numbers = normals(values.seed, randomStreams.simulation, 0, 1, 2 * d);
     return { point: numbers.subarray(0, d), target: numbers.subarray(d) };
   };
