@@ -32,7 +32,8 @@ export class ImagePool {
   /** @param threads number of threads; all cores but one, at most 4, unless given */
   constructor(threads: number = Math.min(Math.max(availableParallelism() - 1, 1), 4)) {
     this.#workers = Array.from({ length: threads }, () => {
-      const worker = new Worker(new URL('./imageWorker.js', import.meta.url));
+      // Options of the process, such as --input-type of a script on the command line, are not for the threads.
+      const worker = new Worker(new URL('./imageWorker.js', import.meta.url), { execArgv: [] });
       worker.on('message', (reply: ImageReply) => this.#settle(reply));
       worker.on('error', (cause) => this.#failAll(new LinbpError('internal', `an image thread failed: ${String(cause)}`, { cause })));
       return worker;

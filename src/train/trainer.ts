@@ -316,6 +316,8 @@ function parseHistory(text: string, path: string): EpochResult[] {
   } catch (cause) {
     throw new LinbpError('bad-file', `${path}: the history of epochs is not JSON`, { field: 'resume', cause });
   }
-  check(Array.isArray(value), 'bad-file', `${path}: the history of epochs is not a list`, 'resume');
+  const isResult = (each: unknown): boolean =>
+    typeof each === 'object' && each !== null && Object.values(each).every((figure) => typeof figure === 'number') && 'trainLoss' in each;
+  check(Array.isArray(value) && value.every(isResult), 'bad-file', `${path}: the history of epochs is not a list of results`, 'resume');
   return value as EpochResult[];
 }

@@ -90,7 +90,8 @@ export function expectError(ended: Ended, ...parts: readonly string[]): void {
   expect(ended.code).to.equal(1);
   expect(ended.stdout).to.equal('');
   for (const part of parts) expect(lines[0]).to.contain(part);
-  expect(ended.stderr).not.to.match(/^\s+at /m);
+  // Dawn's own remark about a missing driver names a place in its C++ source, which is no trace of ours.
+  expect(ended.stderr).not.to.match(/^\s+at .*\.m?[jt]s/m);
   expect(ended.stderr).not.to.contain('fault of linbp');
   expect(ended.stderr.trimEnd().endsWith(lines[0]!)).to.equal(true);
 }

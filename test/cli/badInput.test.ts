@@ -1,0 +1,221 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { expect } from 'chai';
+import { writeSafetensors } from '../../src/io/safetensors.js';
+import { expectError, linbp, linbpEach, readJson, scratchFolder, writeBytes, writeFormulaWeights } from './support.js';
+
+/** Arguments that must fail, and what the one line must contain. */
+type Case = readonly [args: readonly string[], ...parts: string[]];
+
+async function expectErrors(cases: readonly Case[]): Promise<void> {
+  const ended = await linbpEach(cases.map(([args]) => args));
+  ended.forEach((each, i) => {
+    const [args, ...parts] = cases[i]!;
+    try {
+      expectError(each, ...parts);
+    } catch (error) {
+      throw new Error(`linbp ${args.join(' ')}: ${(error as Error).message}\n${each.stderr}`, { cause: error });
+    }
+  });
+}
+
+/** An IDX file of bytes: header by magic number and sizes, then the data. */
+function idx(magic: number, sizes: readonly number[], data: Uint8Array): Buffer {
+  const header = Buffer.alloc(4 + 4 * sizes.length);
+  header.writeUInt32BE(magic, 0);
+  sizes.forEach((size, i) => header.writeUInt32BE(size, 4 + 4 * i));
+  return Buffer.concat([header, data]);
+}
+
+/** A safetensors file with this header text and these data, whatever they say. */
+function safetensors(header: string, data = Buffer.alloc(0), length = BigInt(Buffer.byteLength(header))): Buffer {
+  const prefix = Buffer.alloc(8);
+  prefix.writeBigUInt64LE(length);
+  return Buffer.concat([prefix, Buffer.from(header), data]);
+}
+
+describe('bad input at the command line', () => {
+  const folder = scratchFolder();
+
+  it('unknown verbs, options, models, rules, layers, data sets and values', () =>
+    expectErrors([
+      [['trian'], 'no verb "trian"', 'did you mean train?'],
+      [['train', '--epoch', '3'], 'no option --epoch', 'did you mean --epochs?'],
+      [['train', '-e', '3'], 'no option -e'],
+      [['train', '--epochs'], '--epochs needs a value'],
+      [['train', '--epochs', '--lr', '0.1'], '--epochs needs a value'],
+      [['train', '--epochs', '1', '--epochs', '2'], '--epochs is given twice'],
+      [['eval', 'lenet5'], 'unexpected argument "lenet5"'],
+      [['train', '--nesterov=maybe'], '--nesterov', 'maybe'],
+      [['eval', '--model', 'lenet'], 'no model "lenet"', 'did you mean lenet5?'],
+      [['positions', '--model', 'nothing-like-it'], 'no model "nothing-like-it"', 'mlp'],
+      [['eval', '--dataset', 'minst'], 'minst', 'did you mean mnist?'],
+      [['eval', '--split', 'tset'], '--split', 'did you mean test?'],
+      [['eval', '--device', 'gpu'], '--device', 'auto, software, reference'],
+      [['train', '--rule', 'linpb'], 'no rule "linpb"', 'did you mean linbp?'],
+      [['train', '--rule', 'linbp:form=fc.1'], 'no option "form"'],
+      [['train', '--rule', 'linbp:from=layer9'], 'from=layer9', 'conv1.2'],
+      [['train', '--rule', 'linbp:only=fc.9'], 'only=fc.9', 'fc.1'],
+      [['train', '--rule', 'leaky:a=2'], 'leaky: a must be'],
+      [['train', '--optimizer', 'adamm'], '--optimizer', 'did you mean adam?'],
+      [['attack', '--attack', 'pdg'], 'no attack "pdg"', 'did you mean pgd?'],
+      [['attack', '--norm', 'l1'], '--norm', 'linf, l2'],
+    ]));
+
+  it('numbers out of range', () =>
+    expectErrors([
+      [['attack', '--eps', '-1'], '--eps', 'at least 0', '-1'],
+      [['attack', '--eps', '8', '--limit', '2', '--device', 'reference'], 'eps', 'from 0 to 1', '8/255'],
+      [['attack', '--eps', '8/0'], '--eps', '8/0'],
+      [['attack', '--eps', 'eight'], '--eps', 'eight'],
+      [['attack', '--steps', '0'], '--steps', 'whole number'],
+      [['attack', '--steps', '1.5'], '--steps', '1.5'],
+      [['attack', '--attack', 'fgsm', '--steps', '3', '--limit', '2', '--device', 'reference'], 'fgsm takes 1 steps'],
+      [['attack', '--attack', 'ifgsm', '--restarts', '3', '--limit', '2', '--device', 'reference'], 'restarts', 'random start'],
+      [['attack', '--alpha', '-0.1'], '--alpha'],
+      [['train', '--lr', '0'], '--lr', 'above 0'],
+      [['train', '--epochs', '0'], '--epochs', 'from 1'],
+      [['train', '--momentum', '1'], 'momentum', 'below 1'],
+      [['train', '--momentum', '0', '--nesterov'], 'nesterov needs a momentum'],
+      [['train', '--optimizer', 'adam', '--nesterov'], '--nesterov goes with'],
+      [['train', '--batch', '0'], '--batch'],
+      [['train', '--seed', '-1'], '--seed'],
+      [['eval', '--limit', '0'], '--limit'],
+      [['eval', '--normalise', '0.5'], '--normalise'],
+      [['eval', '--normalise', '0.5/0'], '--normalise', 'positive'],
+      [['eval', '--model', 'mlp', '--dataset', 'cifar10', '--data', folder], 'cifar10'],
+      [['attack', '--victims', 'lenet5'], '--victims', 'MODEL=WEIGHTS'],
+    ]));
+
+  it('IDX files that are truncated, mislabelled or hostile', async () => {
+    const pixels = new Uint8Array(2 * 784);
+    const images = idx(2051, [2, 28, 28], pixels);
+    const labels = idx(2049, [2], Uint8Array.of(1, 2));
+    const variants: Record<string, [Uint8Array | undefined, Uint8Array | undefined, string]> = {
+      missing: [undefined, labels, 'train-images-idx3-ubyte'],
+      truncated: [images.subarray(0, 1000), labels, 'holds 984 bytes'],
+      'cut header': [images.subarray(0, 9), labels, 'ends inside the header'],
+      swapped: [labels, images, 'magic number 2051, expected 2049'],
+      hostile: [idx(2051, [0xffffffff, 0xffffffff, 0xffffffff], pixels), labels, 'too large'],
+      empty: [idx(2051, [0, 28, 28], new Uint8Array(0)), idx(2049, [0], new Uint8Array(0)), 'empty'],
+      mismatch: [images, idx(2049, [3], Uint8Array.of(1, 2, 3)), '2'],
+      'label range': [images, idx(2049, [2], Uint8Array.of(1, 200)), 'label 1 is 200'],
+      'cut gzip': [gzipSync(images).subarray(0, 30), labels, 'images'],
+    };
+    const cases = Object.entries(variants).map(([name, [first, second, part]]): Case => {
+      const data = join(folder, `idx ${name}`);
+      mkdirSync(join(data, 'mnist'), { recursive: true });
+      for (const half of ['train', 't10k']) {
+        if (first) writeBytes(join(data, 'mnist'), `${half}-images-idx3-ubyte`, first);
+        if (second) writeBytes(join(data, 'mnist'), `${half}-labels-idx1-ubyte`, second);
+      }
+      return [['train', '--dataset', 'mnist', '--data', data, '--out', join(folder, 'idx-out')], part];
+    });
+    await expectErrors(cases);
+    expect(existsSync(join(folder, 'idx-out'))).to.equal(false);
+  });
+
+  it('weights and inputs that are truncated, mislabelled or hostile', async () => {
+    const good = writeFormulaWeights(folder, 'mlp');
+    const file = (name: string, bytes: Uint8Array): string => writeBytes(folder, name, bytes);
+    const entry = (begin: number, end: number): string => `{"dtype":"F32","shape":[${(end - begin) / 4}],"data_offsets":[${begin},${end}]}`;
+    const eight = Buffer.alloc(8);
+    const weights = (path: string, ...parts: string[]): Case => [['eval', '--model', 'mlp', '--weights', path], path, ...parts];
+    const out = join(folder, 'never.safetensors');
+    const given = ['grad', '--model', 'mlp', '--weights', good, '--out', out, '--device', 'reference', '--inputs'];
+    const input = { shape: [2, 1, 28, 28], data: new Float32Array(2 * 784) };
+    const labels = { shape: [2], data: Int32Array.of(1, 2) };
+    const inputs = (name: string, tensors: Parameters<typeof writeSafetensors>[1], ...parts: string[]): Case => {
+      const path = join(folder, `${name}.inputs.safetensors`);
+      writeSafetensors(path, tensors);
+      return [[...given, path], ...parts];
+    };
+    const nan = new Float32Array(2 * 784).fill(NaN, 5, 6);
+    await expectErrors([
+      weights(join(folder, 'nowhere.safetensors'), 'no such file'),
+      weights(folder, 'not a regular file'),
+      weights(file('empty', Buffer.alloc(0)), '0 bytes are too few'),
+      weights(file('text', Buffer.from('this is no tensor at all, just words')), 'header length'),
+      weights(file('long', safetensors('{}', eight, 2n ** 62n)), 'header length'),
+      weights(file('json', safetensors('{"a":')), 'not valid JSON'),
+      weights(file('overlap', safetensors(`{"a":${entry(0, 8)},"b":${entry(4, 8)}}`, eight)), 'overlap'),
+      weights(file('gap', safetensors(`{"a":${entry(4, 8)}}`, eight)), 'gap'),
+      weights(file('outside', safetensors(`{"a":${entry(0, 80)}}`, eight)), 'outside'),
+      weights(file('dtype', safetensors('{"a":{"dtype":"Q7","shape":[2],"data_offsets":[0,8]}}', eight)), 'unknown dtype'),
+      weights(file('shape', safetensors('{"a":{"dtype":"F32","shape":[1e300],"data_offsets":[0,8]}}', eight)), 'shape'),
+      weights(file('twice', safetensors(`{"a":${entry(0, 8)},"a":${entry(0, 8)}}`, eight)), 'twice'),
+      weights(file('other', safetensors(`{"a":${entry(0, 8)}}`, eight)), 'missing layer1.0.weight [400, 784]', 'unexpected a'),
+      [['eval', '--model', 'lenet5', '--weights', good], 'missing conv1.0.weight', 'unexpected layer1.0.weight'],
+      [['grad', '--model', 'mlp'], '--inputs FILE is needed'],
+      inputs('none', { labels }, 'no tensor "input"'),
+      inputs('unlabelled', { input }, 'no tensor "labels"'),
+      inputs('dtype', { input: { shape: input.shape, data: new Float64Array(2 * 784) }, labels }, 'input must be F32, got F64'),
+      inputs('shape', { input: { shape: [2, 784], data: input.data }, labels }, 'input must be [N, 1, 28, 28]', '[2, 784]'),
+      inputs('count', { input, labels: { shape: [3], data: Int32Array.of(1, 2, 3) } }, 'labels must be [2], got [3]'),
+      inputs('float', { input, labels: { shape: [2], data: Float32Array.of(1, 2) } }, 'labels', 'integers'),
+      inputs('range', { input, labels: { shape: [2], data: Int32Array.of(1, 10) } }, 'label 1 is 10'),
+      inputs('negative', { input, labels: { shape: [2], data: Int32Array.of(-1, 1) } }, 'label 0 is -1'),
+      inputs('nan', { input: { shape: input.shape, data: nan }, labels }, 'input holds NaN at 5'),
+    ]);
+    expect(existsSync(out)).to.equal(false);
+  });
+
+  it('checkpoints that are truncated, of another run, or hostile', async () => {
+    const out = join(folder, 'run');
+    const train = (...more: string[]): string[] => {
+      const given = ['train', '--model', 'mlp', '--limit', '8', '--test-limit', '8', '--batch', '4', '--device', 'reference', '--out', out];
+      return [...given, ...more];
+    };
+    const [first] = await linbpEach([train('--epochs', '1')]);
+    expect(first!.code, first!.stderr).to.equal(0);
+    const state = join(out, 'mlp.state.safetensors');
+    const before = readdirSync(out).sort();
+    expect(before).to.deep.equal(['mlp.safetensors', 'mlp.state.safetensors']);
+    const cut = join(folder, 'cut.state.safetensors');
+    const alien = join(folder, 'alien.state.safetensors');
+    const metadata = { format: 'linbp-training-1', settings: '{"model":7}' };
+    writeBytes(folder, 'alien.state.safetensors', safetensors(JSON.stringify({ __metadata__: metadata })));
+    writeBytes(folder, 'cut.state.safetensors', readFileSync(state).subarray(0, 5000));
+    writeFormulaWeights(folder, 'mlp');
+    writeBytes(folder, 'weights.state.safetensors', readFileSync(join(folder, 'mlp.formula.safetensors')));
+    await expectErrors([
+      [train('--epochs', '2', '--resume', join(folder, 'absent.safetensors')), 'absent.state.safetensors', 'no such file'],
+      [train('--epochs', '2', '--resume', cut), 'cut.state.safetensors'],
+      [train('--epochs', '2', '--resume', alien), 'alien.state.safetensors', '"settings"'],
+      [train('--epochs', '2', '--resume', join(folder, 'weights.safetensors')), 'not a training checkpoint'],
+      [train('--epochs', '2', '--resume', '--rule', 'linbp'), 'belongs to another run', 'rules'],
+      [train('--epochs', '2', '--resume', '--lr', '0.5'), 'belongs to another run', 'lr=0.5'],
+    ]);
+    const [resumed] = await linbpEach([train('--epochs', '2', '--resume', '--json', join(folder, 'resumed.json'))]);
+    expect(resumed!.code, resumed!.stderr).to.equal(0);
+    expect((readJson(join(folder, 'resumed.json'))['epochs'] as unknown[]).length).to.equal(2);
+  });
+
+  it('places that cannot be written, before any work', async () => {
+    const file = join(folder, 'a file');
+    writeFileSync(file, 'x');
+    const inside = join(file, 'below');
+    await expectErrors([
+      [['train', '--limit', '8', '--device', 'reference', '--out', inside], 'cannot write', inside],
+      [['attack', '--limit', '2', '--device', 'reference', '--out', inside], 'cannot write', inside],
+      [['positions', '--json', join(inside, 'x.json')], 'cannot write', file],
+      [['eval', '--limit', '2', '--device', 'reference', '--json', join(inside, 'x.json')], 'cannot write', file],
+    ]);
+  });
+
+  it('a missing driver names the command that helps', async () => {
+    const home = join(folder, 'empty home');
+    mkdirSync(home);
+    const env = { VK_DRIVER_FILES: '/nonexistent', VK_ICD_FILENAMES: '/nonexistent', HOME: home, XDG_CACHE_HOME: '' };
+    const ended = await linbp(['eval', '--limit', '2'], env);
+    expectError(ended, 'linbp doctor');
+    rmSync(home, { recursive: true });
+  });
+
+  it('LINBP_DEBUG=1 shows where', async () => {
+    const ended = await linbp(['eval', '--model', 'x'], { LINBP_DEBUG: '1' });
+    expect(ended.code).to.equal(1);
+    expect(ended.stderr).to.match(/^\s+at .*\.js/m);
+  });
+});
