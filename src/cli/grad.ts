@@ -81,7 +81,8 @@ function gradientGraph(settings: GradientSettings, count: number) {
   const graph = new Graph();
   const images = graph.input('input', [count, ...definition.input]);
   const labels = graph.input('labels', [count], 'u32');
-  const network = addModel(graph, definition, images, { training });
+  // Without a source of random numbers dropout is off in training mode, too.
+  const network = addModel(graph, definition, images, { training, updateStatistics: training });
   const losses = graph.scope({ layer: 'loss' }, () => graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }));
   const targets = [images, ...keys.map((key) => network.tensors.get(key)!)];
   const found = gradients(graph, { loss: losses, scale: settings.scale, targets, rules: settings.rules });
