@@ -1,7 +1,7 @@
 // What the Monte Carlo kernels share: every invocation adds up the gradients of some draws of its workgroup's window, and the workgroup
 // reduces sums and sums of squares of both rules' gradients by a tree: partials[group][4][D1].
 //#import "random/philox.wgsl"
-//#import "reduce/tree.wgsl"
+//#import "theory/treeSum4.wgsl"
 const D1 = 4u; // entries of a gradient
 const D2 = 3u;
 const D3 = 2u;
@@ -17,7 +17,7 @@ struct Params { first: u32, count: u32, perGroup: u32, firstGroup: u32, seed: u3
 var<private> row: array<f32, ROW>;
 var<private> bp: array<f32, D1>;
 var<private> linbp: array<f32, D1>;
-var<private> sums: array<f32, 4u * D1>; // of bp, linbp and their squares
+var<private> sums: array<vec4f, D1>; // of bp, linbp and their squares
 
 fn normalBlock(sample: u32, block: u32) -> vec4f {
   let bits = philox4x32(vec4u(block, sample, 0u, 0u), vec2u(p.seed, p.stream));
@@ -35,18 +35,13 @@ fn lastDraw(group: u32) -> u32 {
 
 // Adds the gradients of one draw.
 fn accumulate() {
-  for (var j = 0u; j < D1; j++) {
-    sums[j] += bp[j];
-    sums[D1 + j] += linbp[j];
-    sums[2u * D1 + j] += bp[j] * bp[j];
-    sums[3u * D1 + j] += linbp[j] * linbp[j];
-  }
+  for (var j = 0u; j < D1; j++) { sums[j] += vec4f(bp[j], linbp[j], bp[j] * bp[j], linbp[j] * linbp[j]); }
 }
 
 // Stores the workgroup's sums; to be called from uniform control flow.
 fn storeSums(group: u32, lane: u32) {
-  for (var q = 0u; q < 4u * D1; q++) {
-    let total = treeSum(lane, sums[q]);
-    if (lane == 0u) { partials[(p.firstGroup + group) * 4u * D1 + q] = total; }
+  for (var j = 0u; j < D1; j++) {
+    let total = treeSum4(lane, sums[j]);
+    if (lane < 4u) { partials[((p.firstGroup + group) * 4u + lane) * D1 + j] = total[lane]; }
   }
 }

@@ -48,10 +48,10 @@ export interface MonteCarloResult {
   readonly seconds: number;
 }
 
-const LANES = 256;
+const LANES = 64;
 const DRAWS_PER_INVOCATION = 64;
 /** Workgroups of one dispatch, so that a submit stays short. */
-const GROUPS_PER_DISPATCH = 64;
+const GROUPS_PER_DISPATCH = 256;
 /** Numbers that an invocation keeps in private memory. */
 const MOST_KEPT = 1024;
 const MOST_ENTRIES = 128;
