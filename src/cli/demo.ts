@@ -11,7 +11,7 @@ import { defineVerb } from './verb.js';
 const options = {
   data: text({ help: 'the folder that holds mnist/; without it the data set digits [LINBP_DATA]', placeholder: 'DIR' }),
   out: text({ help: 'folder for the report and the two trained networks', placeholder: 'DIR', byDefault: 'linbp-report' }),
-  minutes: number({ help: 'sizes are chosen so that it takes less', min: 0.1, max: 600, shownDefault: '3; 6 on SwiftShader' }),
+  minutes: number({ help: 'sizes are chosen so that it takes less', min: 0.05, max: 600, shownDefault: '3; 6 on SwiftShader' }),
   seed: machineOptions.seed,
   device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
 } as const;
@@ -55,14 +55,14 @@ export const demoVerb = defineVerb({
       progress.line(`data set ${data.train.name}: ${data.train.count} images to train, ${data.test.count} to test`);
       const trainings = await demoTrain(device, definition, data, values.seed, budget, context);
       const attacks = await demoAttacks(trainings, values.seed, budget, context);
-      const profiles = await demoProfiles(device, definition, values.seed, context);
+      const profiles = await demoProfiles(device, definition, values.seed, budget, context);
       const settings = {
         'data set': trainings.train.name,
         'training images': String(trainings.train.count),
         'test images': String(trainings.test.count),
         epochs: String(trainings.runs[0]!.epochs.length),
         batch: String(demoTraining.batch),
-        optimiser: `sgd, learning rate ${demoTraining.lr}, momentum ${demoTraining.momentum}`,
+        optimiser: `adam, learning rate ${demoTraining.lr}`,
         rules: 'bp; linbp at fc.1 and fc.3',
         attack: `PGD, L-infinity, ${demoAttack.steps} steps of 2.5 eps / steps, random start`,
         'attacked images': String(attacks.images.count),

@@ -15,7 +15,7 @@ import {
 } from '../report/index.js';
 import type { Figure, GridImage, GridRow, KeyFigure, Line, Section } from '../report/index.js';
 import { pixelRange } from './common.js';
-import { demoAttack, demoRules } from './demoRun.js';
+import { demoAttack, demoRules, profileBatch } from './demoRun.js';
 import type { DemoAttack, DemoAttacks, DemoProfiles, DemoRule, DemoTraining, DemoTrainings } from './demoRun.js';
 
 /** Everything that the report shows. */
@@ -32,6 +32,8 @@ export interface DemoFindings {
 
 /** Samples shown as pictures. */
 const shownSamples = 8;
+/** Of charts that stand three in a row. */
+const small = { width: 400, height: 290 };
 const percent = (share: number, decimals = 1): string => `${(100 * share).toFixed(decimals)} %`;
 
 /** Means over blocks of steps with the lowest and highest of each block: [step, mean, low, high]. */
@@ -58,8 +60,7 @@ function lossChart(runs: readonly DemoTraining[]): Figure {
       symbols: false,
     };
   });
-  const most = Math.max(1, ...runs.map((run) => run.steps.length));
-  return lineChart({ title: 'training loss', x: { title: 'step', min: 0, max: most }, y: { title: 'mean cross entropy', min: 0 }, lines });
+  return lineChart({ title: 'training loss', x: { title: 'step', min: 0 }, y: { title: 'mean cross entropy', min: 0 }, lines });
 }
 
 /** The lowest round tick below all values, so that curves near the top can be told apart. */
@@ -120,6 +121,7 @@ function stepsChart(attacks: DemoAttacks): Figure {
     x: { title: 'PGD steps', min: 0, max: demoAttack.steps },
     y: percentAxis('accuracy under attack'),
     lines,
+    size: small,
   });
 }
 
@@ -133,7 +135,7 @@ function radiusChart(attacks: DemoAttacks): Figure {
     };
   });
   const x = { title: 'eps, in pixels of [0, 1]', min: 0, format: (value: number) => String(Number(value.toFixed(3))) };
-  return lineChart({ title: 'accuracy against eps', x, y: percentAxis('accuracy under attack'), lines });
+  return lineChart({ title: 'accuracy against eps', x, y: percentAxis('accuracy under attack'), lines, size: small });
 }
 
 function transferChart(attacks: DemoAttacks): Figure {
@@ -144,7 +146,7 @@ function transferChart(attacks: DemoAttacks): Figure {
     points: [[0, attacks.transferCleanAccuracy], ...ofRule(attacks, rule).map((attack) => [attack.eps, attack.transferAccuracy] as const)],
   }));
   const x = { title: 'eps, in pixels of [0, 1]', min: 0, format: (value: number) => String(Number(value.toFixed(3))) };
-  return lineChart({ title: 'transfer', x, y: percentAxis('accuracy of the other network'), lines });
+  return lineChart({ title: 'transfer', x, y: percentAxis('accuracy of the other network'), lines, size: small });
 }
 
 function stepsHeatMap(attacks: DemoAttacks, rule: DemoRule): Figure {
@@ -178,7 +180,7 @@ function attackSection(attacks: DemoAttacks): Section {
     ],
     rows,
   );
-  const words = `PGD with ${demoAttack.steps} steps, L-infinity and a random start, on ${attacks.images.count} test images. The network under attack is the one trained with BP; only the attack's gradient changes its rule, and success is always judged on the ordinary forward pass. The other network, trained with LinBP, never takes part: what fools it has transferred.`;
+  const words = `PGD with ${demoAttack.steps} steps in the L-infinity ball, from a random start (step 0), on ${attacks.images.count} test images. The network under attack is the one trained with BP; only the attack's gradient changes its rule, and success is always judged on the ordinary forward pass. The other network, trained with LinBP, never takes part: what fools it has transferred.`;
   return {
     title: 'Attacks',
     body: [
@@ -186,7 +188,7 @@ function attackSection(attacks: DemoAttacks): Section {
       figures([
         { figure: stepsChart(attacks), caption: `Accuracy against steps at eps ${mainEps(attacks)}` },
         { figure: radiusChart(attacks), caption: `Accuracy against eps after ${demoAttack.steps} steps` },
-        { figure: transferChart(attacks), caption: 'Transfer: the other network on the same images' },
+        { figure: transferChart(attacks), caption: 'Transfer to the other network' },
       ]),
       figures(demoRules.map((rule) => ({ figure: stepsHeatMap(attacks, rule), caption: `Accuracy by eps and steps, ${ruleName(rule)} gradient` }))),
       table,
@@ -259,8 +261,16 @@ function shaderSection(profiles: DemoProfiles): Section {
   return {
     title: 'Shaders',
     body: [
-      part('Training step', 'One step at batch 64: gather, forward, backward under the rule, record and update, in one submit.', profiles.train),
-      part('Attack step', 'One PGD step at batch 64: forward, gradient with respect to the images only, step and projection.', profiles.attack),
+      part(
+        'Training step',
+        `One step at batch ${profileBatch}: gather, forward, backward under the rule, record and update, in one submit.`,
+        profiles.train,
+      ),
+      part(
+        'Attack step',
+        `One PGD step at batch ${profileBatch}: forward, gradient with respect to the images only, step and projection.`,
+        profiles.attack,
+      ),
     ].join('\n'),
   };
 }

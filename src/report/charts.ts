@@ -41,7 +41,8 @@ export const text = (size = 12): object => ({ color: css(palette.muted), fontSiz
 /** Shares of 0..1 as percentages. */
 export const percentAxis = (title: string): Axis => ({ title, min: 0, max: 1, interval: 0.2, format: (value) => `${Math.round(100 * value)} %` });
 
-function axis(given: Axis, direction: 'x' | 'y'): object {
+/** The charting library's form of an axis, in the look of all charts; `label` adds to the settings of its labels. */
+export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): object {
   const scale = given.scale ?? 'value';
   return {
     type: scale,
@@ -55,7 +56,7 @@ function axis(given: Axis, direction: 'x' | 'y'): object {
     scale: given.min === undefined,
     axisLine: { show: direction === 'x', onZero: false, lineStyle: { color: css(palette.axis) } },
     axisTick: { show: direction === 'x', lineStyle: { color: css(palette.axis) } },
-    axisLabel: { ...text(11), hideOverlap: true, ...(given.format && { formatter: given.format }) },
+    axisLabel: { ...text(11), hideOverlap: true, ...(given.format && { formatter: given.format }), ...label },
     splitLine: { show: direction === 'y', lineStyle: { color: css(palette.grid) } },
     minorTick: { show: false },
   };
@@ -233,5 +234,3 @@ export function heatMap(options: {
   );
   return { svg, legend: '' };
 }
-
-export { axis };

@@ -77,7 +77,7 @@ export const preformatted = (words: string): string => `<div class="wide"><pre>$
 export function figures(list: readonly { readonly figure: Figure; readonly caption: string }[]): string {
   const one = ({ figure, caption }: { figure: Figure; caption: string }): string =>
     `<figure><figcaption>${escapeHtml(caption)}</figcaption>${figure.legend}${figure.svg}</figure>`;
-  return `<div class="figures">${list.map(one).join('\n')}</div>`;
+  return `<div class="figures${list.length === 3 ? ' three' : ''}">${list.map(one).join('\n')}</div>`;
 }
 
 /** A column of {@link htmlTable}. */

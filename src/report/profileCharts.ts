@@ -133,7 +133,7 @@ export function memoryChart(plan: Plan, dispatches: number, directionOf: (dispat
     {
       grid: { ...frame, left: 60 },
       xAxis: axis({ title: 'dispatch', min: 0, max: dispatches }, 'x'),
-      yAxis: axis({ title: 'KiB', min: 0, max: Math.max(1, Math.ceil(total)) }, 'y'),
+      yAxis: axis({ title: 'KiB', min: 0, max: Math.max(1, Math.ceil(total)) }, 'y', { showMaxLabel: false }),
       series: [
         {
           type: 'custom',

@@ -13,7 +13,7 @@ main{max-width:1240px;margin:0 auto;padding:32px 24px 48px}
 h1{font-size:30px;line-height:1.2;margin:0;letter-spacing:-.01em}
 h2{font-size:20px;margin:0 0 8px}
 h3{font-size:15px;margin:24px 0 8px}
-p{margin:8px 0;max-width:82ch}
+p{margin:8px 0;max-width:95ch}
 .subtitle{color:var(--muted);font-size:16px;margin:6px 0 14px}
 nav{display:flex;flex-wrap:wrap;gap:6px 18px;font-size:14px}
 a{color:var(--bp);text-decoration:none}
@@ -24,7 +24,8 @@ section{background:var(--surface);border:1px solid var(--line);border-radius:10p
 .tile span{color:var(--muted);font-size:13px}
 .tile b{font-size:24px;line-height:1.3;font-variant-numeric:tabular-nums}
 .tile small{color:var(--muted);font-size:12px}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:22px 28px;margin:14px 0;align-items:start}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,460px),1fr));gap:22px 28px;margin:14px 0;align-items:start}
+.figures.three{grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr))}
 figure{margin:0;min-width:0}
 figcaption{font-weight:600;font-size:14px}
 svg{display:block;width:100%;height:auto;font-family:inherit}
@@ -37,8 +38,8 @@ i.square{display:inline-block;width:10px;height:10px;border-radius:2px;backgroun
 .wide{overflow-x:auto;margin:12px 0}
 table{border-collapse:collapse;font-size:13px;white-space:nowrap}
 th,td{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid var(--line);position:relative}
-th{color:var(--muted);font-weight:600;vertical-align:bottom}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;padding-left:10px}
+th{color:var(--muted);font-weight:600;vertical-align:bottom;white-space:normal;max-width:130px;line-height:1.3}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;padding-left:6px}
 i.bar{position:absolute;inset:2px auto 2px 0;background:var(--barfill);border-radius:2px}
 tbody tr:last-child td{border-bottom:0}
 table.images td,table.images th{border:0;padding:4px 8px 6px 0;text-align:center;vertical-align:top}
