@@ -75,7 +75,7 @@ async function openTraining({ model, batch, batches, lr, weights, imageShape, im
         pending.push(value);
       }
       await blockUntilReady(parameters);
-      for (const value of pending) losses.push((await value.data())[0]);
+      losses.push(...(await np.stack(pending).data()));
     },
     result: async () => losses,
     close: () => tree.dispose([parameters, data]),

@@ -1,0 +1,48 @@
+import { expect } from 'chai';
+import { comparisonChart, markdownTable, shown } from '../../src/bench/present.js';
+import { fittedExponent, median, row } from '../../src/bench/rows.js';
+import { difference } from '../../src/bench/compare.js';
+
+describe('benchmark rows', () => {
+  it('takes the middle value whatever the order, and the mean of two', () => {
+    expect(median([5, 1, 9])).to.equal(5);
+    expect(median([4, 1, 9, 2])).to.equal(3);
+  });
+
+  it('recovers the exponent of a power law', () => {
+    for (const exponent of [0.5, 1, 2.7]) {
+      const points = [1, 3, 8, 20].map((x): [number, number] => [x, 0.3 * x ** exponent]);
+      expect(fittedExponent(points)).to.be.closeTo(exponent, 1e-9);
+    }
+  });
+
+  it('keeps the spread of the values', () => {
+    expect(row('a', 'linbp', 'ms', [3, 1, 2], { ratio: 1 })).to.deep.equal({
+      name: 'a',
+      subject: 'linbp',
+      unit: 'ms',
+      median: 2,
+      min: 1,
+      max: 3,
+      ratio: 1,
+    });
+  });
+
+  it('compares results relative to their largest value and refuses those of other lengths', () => {
+    expect(difference([1, -4], [1, -3])).to.equal(0.25);
+    expect(difference([1], [1, 2])).to.be.NaN;
+    expect(difference([], [])).to.be.NaN;
+  });
+
+  it('shows three digits', () => {
+    expect([1234.5, 12.34, 0.01234, 0, NaN].map(shown)).to.deep.equal(['1235', '12.3', '0.0123', '0', 'n/a']);
+  });
+
+  it('makes a table with a line per row and a chart that names the peers', () => {
+    const rows = [row('step | a', 'linbp', 'ms', [1], { ratio: 1 }), row('step | a', 'other', 'ms', [8], { ratio: 8 })];
+    expect(markdownTable(rows).split('\n')).to.have.length(4);
+    expect(markdownTable(rows)).to.include('step \\| a');
+    const svg = comparisonChart(rows, 'an adapter');
+    expect(svg).to.match(/^<svg/).and.to.include('other').and.to.include('an adapter');
+  });
+});
