@@ -23,7 +23,7 @@ export const demoRules = ['bp', 'linbp'] as const;
 export type DemoRule = (typeof demoRules)[number];
 
 /** Settings of the training that do not depend on the machine's speed. */
-export const demoTraining = { batch: 32, lr: 0.002, epochs: 6 } as const;
+export const demoTraining = { batch: 32, lr: 0.002, epochs: 8 } as const;
 /** Images of the steps whose shaders are timed. */
 export const profileBatch = 64;
 /** Radii of the attacks, the most telling one first: should time run short, the last ones are left out. */
@@ -99,9 +99,14 @@ async function measureRate(device: Device, definition: ModelDefinition, train: D
     logEvery: 4,
   });
   await trainer.fit({ epochs: 1, steps: 4 }); // the driver compiles in the first ones
-  const began = performance.now();
-  const { images } = await trainer.fit({ epochs: 1, steps: 12 });
-  return (1000 * images) / (performance.now() - began);
+  // The best of several: what else the machine does passes, and later epochs are only begun while time lasts.
+  let best = 0;
+  for (let run = 0; run < 4; run++) {
+    const began = performance.now();
+    const { images } = await trainer.fit({ epochs: 1, steps: 8 });
+    best = Math.max(best, (1000 * images) / (performance.now() - began));
+  }
+  return best;
 }
 
 /** How many images an epoch should have so that all epochs of both runs end in time; whole batches. */
@@ -231,9 +236,12 @@ export async function demoAttacks(trainings: DemoTrainings, seed: number, budget
     for (const rule of demoRules)
       compiled.push({ rule, attack: await Attack.compile({ model: attacked, rules: rule, eps: radii[0], steps, batch, seed }) });
     const trial = subset(trainings.test, Math.min(batch, trainings.test.count));
-    const began = budget.elapsed();
-    for (const { attack } of compiled) await attack.run({ images: trial, signal });
-    const perImage = (budget.elapsed() - began) / (compiled.length * trial.count);
+    let perImage = Infinity;
+    for (const { attack } of compiled) {
+      await attack.run({ images: trial, signal }); // the driver compiles in the first one
+      const { seconds } = await attack.run({ images: trial, signal });
+      perImage = Math.min(perImage, seconds / trial.count);
+    }
     const wanted = (budget.attacks - budget.elapsed()) / (perImage * compiled.length * radii.length);
     const count = Math.min(trainings.test.count, 1024, Math.max(batch, Math.floor(wanted / batch) * batch));
     const images = subset(trainings.test, count);

@@ -2,8 +2,8 @@ import { check } from '../errors.js';
 import type { CompiledDispatch, Program } from '../program/program.js';
 
 /** Module constants of a shader, such as its tile sizes. */
-function constantsOf(code: string): string[] {
-  return [...code.matchAll(/^const (\w+)(?: *: *\w+)? = ([^;]+);/gm)].map(([, name, value]) => `${name} = ${value}`);
+function constantsOf(code: string): Map<string, string> {
+  return new Map([...code.matchAll(/^const (\w+)(?: *: *\w+)? = ([^;]+);/gm)].map(([, name, value]) => [name!, value!]));
 }
 
 /** Kernels of a program by name and variant, with the dispatches that use each. */
@@ -31,7 +31,11 @@ export function describeShader(program: Program, name: string): string {
   const { limits } = program.device;
   const parts = fitting.map(([kernel, dispatches]) => {
     const { source } = dispatches[0]!;
-    const size = /@workgroup_size\(([^)]*)\)/.exec(source.code)?.[1] ?? 'unknown';
+    const constants = constantsOf(source.code);
+    const size = (/@workgroup_size\(([^)]*)\)/.exec(source.code)?.[1] ?? 'unknown')
+      .split(',')
+      .map((part) => constants.get(part.trim()) ?? part.trim())
+      .join(' x ');
     const shared = [...source.code.matchAll(/^var<workgroup> (\w+) *: *([^;]+);/gm)].map(([, variable, type]) => `${variable}: ${type}`);
     const places = dispatches.map((dispatch) => {
       const { anchor } = dispatch.source.group;
@@ -41,7 +45,7 @@ export function describeShader(program: Program, name: string): string {
     return [
       kernel,
       ...places,
-      `constants       ${constantsOf(source.code).join(', ') || 'none'}`,
+      `constants       ${[...constants].map(([constant, value]) => `${constant} = ${value}`).join(', ') || 'none'}`,
       `workgroup size  ${size} of at most ${limits.maxComputeInvocationsPerWorkgroup} invocations`,
       `shared memory   ${shared.join('; ') || 'none'}; at most ${limits.maxComputeWorkgroupStorageSize} bytes`,
       `storage buffers ${source.operands.length} of at most ${limits.maxStorageBuffersPerShaderStage}: ${source.operands.map(({ name: operand, access }) => `${operand} (${access})`).join(', ')}`,
