@@ -27,11 +27,23 @@ export { modelDefinition, modelNames } from './nn/zoo/index.js';
 export { bp, deconvnet, guided, leaky, linbp, silu, softplus } from './rules/builtin.js';
 export { activationMatched } from './rules/activationMatched.js';
 export type { ActivationMatchedOptions, MatchScope } from './rules/activationMatched.js';
+export { blockMatched } from './rules/blockMatched.js';
+export { scaledEdge } from './rules/scaledEdge.js';
+export { softmaxPool } from './rules/softmaxPool.js';
 export { formatRules, parseRules, ruleNames } from './rules/parse.js';
 export type { RuleMatch, RuleName, RuleSpec } from './rules/parse.js';
 export { everywhere, resolveRules, selectPositions } from './rules/positions.js';
-export type { ActivationPosition, PositionKind, PositionTable } from './rules/positions.js';
-export type { ActivationBackward, EmitContext, EmittingRule, RuleSelection } from './rules/select.js';
+export type { ActivationPosition, BranchPlace, PositionKind, PositionTable } from './rules/positions.js';
+export type {
+  ActivationBackward,
+  EdgeRule,
+  EmitContext,
+  EmittingRule,
+  MaxPoolRule,
+  RegionContext,
+  RegionRule,
+  RuleSelection,
+} from './rules/select.js';
 export type { ActivationKind, PointwiseRule, RuleSaves, RuleUse } from './rules/types.js';
 export { jsRule, useRule, wgslRule } from './rules/user.js';
 export type { JavaScriptRule, UserRule, WgslRule } from './rules/user.js';
@@ -63,7 +75,20 @@ export type { FitOptions as ImageFitOptions } from './data/resize.js';
 // Computations of one's own
 export { Graph } from './graph/graph.js';
 export type { NodeScope } from './graph/graph.js';
-export type { ConvAttrs, Direction, DType, ElementwiseFunction, LossKind, Node, OpAttrs, OpName, Padding, Pair, PoolAttrs } from './graph/types.js';
+export type {
+  ConvAttrs,
+  Direction,
+  DType,
+  ElementwiseFunction,
+  LossKind,
+  Node,
+  OpAttrs,
+  OpName,
+  Padding,
+  Pair,
+  PoolAttrs,
+  Region,
+} from './graph/types.js';
 export type { StepValue, Tensor, TensorKind, TensorView } from './graph/types.js';
 export { gradients } from './autodiff/gradients.js';
 export type { GradientOptions } from './autodiff/gradients.js';

@@ -1,4 +1,4 @@
-// Derivative of z * logistic(z); with a ceiling p.x > 0, of the same minus its copy moved to the ceiling.
+// Derivative of z * logistic(z); with a ceiling p.x > 0, of the same minus its copy moved to the ceiling. Times p.y.
 fn siluDerivative(z: f32) -> f32 {
   // exp of a negative number never overflows.
   let e = exp(-abs(z));
@@ -8,5 +8,5 @@ fn siluDerivative(z: f32) -> f32 {
 }
 
 fn rule(g: f32, d: f32, z: f32, p: vec4<f32>) -> f32 {
-  return g * (siluDerivative(z) - select(0.0, siluDerivative(z - p.x), p.x > 0.0));
+  return p.y * g * (siluDerivative(z) - select(0.0, siluDerivative(z - p.x), p.x > 0.0));
 }

@@ -1,9 +1,11 @@
 import { check, LinbpError } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
-import type { Node, OpName, Tensor } from '../graph/types.js';
+import type { Node, OpName, Region, Tensor } from '../graph/types.js';
 import type { BackwardContext, OpDefinition } from '../ops/definition.js';
 import { opTable } from '../ops/table.js';
-import type { RuleSelection } from '../rules/select.js';
+import type { RegionContext, RegionRule, RuleSelection } from '../rules/select.js';
+import { dependents, interiorOf } from './region.js';
+import type { Interior } from './region.js';
 
 /** What {@link gradients} differentiates, and with respect to what. */
 export interface GradientOptions {
@@ -15,17 +17,210 @@ export interface GradientOptions {
   readonly scale: number;
   /** Tensors whose gradients are wanted; nothing else is computed. */
   readonly targets: readonly Tensor[];
-  /** The backward of each activation. */
+  /** The backward of each activation, and of max-pools, regions and edges where the selection has one. */
   readonly rules: RuleSelection;
+  /** Told what rules measure on the way, such as `alpha.layer3.1` [N] by block matching; without it nothing is computed for this. */
+  readonly observe?: (name: string, value: Tensor) => void;
 }
 
-/** Tensors that depend on a target: gradients flow through these only. */
-function dependents(nodes: readonly Node[], targets: readonly Tensor[]): Set<Tensor> {
-  const reached = new Set<Tensor>(targets);
-  for (const node of nodes) {
-    if (node.inputs.some((input) => reached.has(input))) for (const output of node.outputs) reached.add(output);
+/** One walk over nodes in reverse: which gradients are known, which are wanted, and under which rules. */
+interface Pass {
+  readonly rules: RuleSelection;
+  /** Tensors whose gradients are wanted or lead to wanted ones. */
+  readonly reached: ReadonlySet<Tensor>;
+  gradientOf(tensor: Tensor): Tensor | undefined;
+  accumulate(tensor: Tensor, gradient: Tensor): void;
+  /** Results of nodes that no rule changes, shared by the walks over one region from one gradient. */
+  readonly known?: Map<Node, { readonly gradient: Tensor; readonly contributions: readonly (Tensor | undefined)[] }>;
+}
+
+class Differentiation {
+  private readonly graph: Graph;
+  private readonly options: GradientOptions;
+  /** The nodes that there were before any of the backward. */
+  private readonly forward: readonly Node[];
+  private readonly interiors = new Map<Region, Interior>();
+
+  constructor(graph: Graph, options: GradientOptions) {
+    this.graph = graph;
+    this.options = options;
+    this.forward = [...graph.nodes];
   }
-  return reached;
+
+  run(): Map<Tensor, Tensor> {
+    const { targets, rules } = this.options;
+    const found = new Map<Tensor, Tensor>();
+    const reached = dependents(this.forward, targets);
+    this.checkTargets(reached);
+    const pass: Pass = {
+      rules,
+      reached,
+      gradientOf: (tensor) => found.get(tensor),
+      accumulate: (tensor, gradient) => this.add(found, tensor, gradient),
+    };
+    this.begin(pass);
+    this.walk(this.forward, pass);
+    return new Map(
+      targets.map((target) => {
+        const gradient = found.get(target);
+        check(gradient !== undefined, 'bad-argument', `the loss does not depend on ${target.name}`, target.name);
+        return [target, gradient];
+      }),
+    );
+  }
+
+  /** A region's rule defines what leaves by the region's input and nothing else. */
+  private checkTargets(reached: ReadonlySet<Tensor>): void {
+    const { rules, targets } = this.options;
+    if (rules.region === undefined) return;
+    for (const region of this.graph.regions) {
+      const rule = rules.region(region);
+      if (rule === undefined || !reached.has(region.output)) continue;
+      const inside = this.interior(region);
+      const target = targets.find((tensor) => tensor.kind === 'parameter' || inside.tensors.has(tensor));
+      if (target === undefined) continue;
+      const message = `the ${rule.name} rule at ${region.name} defines a gradient of the input only, none of ${target.name}; ask for no parameters`;
+      throw new LinbpError('bad-argument', message, { field: target.name });
+    }
+  }
+
+  /** The gradient that everything starts from. */
+  private begin(pass: Pass): void {
+    const { loss, scale, seed } = this.options;
+    if (seed !== undefined) {
+      const fits = seed.gradient.dtype === 'f32' && seed.gradient.shape.join() === seed.at.shape.join();
+      const shapes = `the gradient at ${seed.at.name} must be f32 [${seed.at.shape.join(', ')}], got [${seed.gradient.shape.join(', ')}]`;
+      check(fits, 'bad-shape', shapes, 'gradient');
+      if (pass.reached.has(seed.at)) pass.accumulate(seed.at, seed.gradient);
+      return;
+    }
+    const lossNode = loss.producer as Node<'loss'> | undefined;
+    check(lossNode?.op === 'loss', 'bad-argument', `gradients start from the output of a loss, not from ${loss.name}`, loss.name);
+    const [logits, labels] = lossNode.inputs as [Tensor, Tensor];
+    if (!pass.reached.has(logits)) return;
+    this.graph.scope({ layer: lossNode.layer, direction: 'inputGradient' }, () =>
+      pass.accumulate(logits, this.graph.one('lossBackward', [logits, labels], { kind: lossNode.attrs.kind, scale })),
+    );
+  }
+
+  private add(found: Map<Tensor, Tensor>, tensor: Tensor, gradient: Tensor): void {
+    const before = found.get(tensor);
+    const direction = tensor.kind === 'parameter' ? 'weightGradient' : 'inputGradient';
+    found.set(tensor, before === undefined ? gradient : this.graph.scope({ direction }, () => this.graph.one('add', [before, gradient], {})));
+  }
+
+  /** Goes through nodes backwards; `inside` is the region that they belong to. */
+  private walk(nodes: readonly Node[], pass: Pass, inside?: Region): void {
+    const { region: regionRule, edge: edgeRule } = pass.rules;
+    const regions = regionRule === undefined && edgeRule === undefined ? [] : this.graph.regions;
+    const ending = new Map(regions.filter((region) => regionRule?.(region) ?? edgeRule?.(region)).map((region) => [region.output, region]));
+    if (inside !== undefined) ending.delete(inside.output);
+    const done = new Map<Node, Region>();
+    for (const node of [...nodes].reverse()) {
+      const gradient = pass.gradientOf(node.outputs[0]!);
+      if (gradient === undefined || !node.inputs.some((input) => pass.reached.has(input))) continue;
+      const owner = done.get(node);
+      check(
+        owner === undefined,
+        'bad-argument',
+        `${owner?.name} has more than one output: ${node.layer || node.op} is used outside, too`,
+        node.layer,
+      );
+      const region = node.outputs.map((output) => ending.get(output)).find((each) => each !== undefined);
+      if (region !== undefined && pass.reached.has(region.input)) {
+        for (const each of this.interior(region).nodes) if (each !== node) done.set(each, region);
+        this.passRegion(region, gradient, pass);
+      } else this.passNode(node, gradient, pass);
+    }
+  }
+
+  private passNode(node: Node, gradient: Tensor, pass: Pass): void {
+    const { graph } = this;
+    const { backward } = opTable[node.op] as unknown as OpDefinition<OpName>;
+    if (backward === undefined) {
+      const where = node.layer === '' ? '' : ` (${node.layer})`;
+      throw new LinbpError('bad-argument', `${node.op}${where} has no backward`, { field: node.layer || node.op });
+    }
+    graph.scope({ layer: node.layer, direction: 'inputGradient' }, () => {
+      const context: BackwardContext = {
+        graph,
+        needs: (index) => node.inputs[index] !== undefined && pass.reached.has(node.inputs[index]),
+        outputGradient: (index) => pass.gradientOf(node.outputs[index]!),
+        rule: pass.rules,
+        maskOf: (relu) => graph.addMask(relu),
+      };
+      const known = pass.known?.get(node);
+      const contributions = known?.gradient === gradient ? known.contributions : backward(context, node, gradient);
+      // Rules apply to these two, and several outputs have several gradients: what they give depends on more than `gradient`.
+      if (node.op !== 'relu' && node.op !== 'maxPool2d' && node.outputs.length === 1) pass.known?.set(node, { gradient, contributions });
+      node.inputs.forEach((input, index) => {
+        const contribution = contributions[index];
+        if (contribution !== undefined && pass.reached.has(input)) pass.accumulate(input, contribution);
+      });
+    });
+  }
+
+  /** The gradient that a region passes to its input: by the region's own rule, or node by node, and then the edge's rule. */
+  private passRegion(region: Region, g: Tensor, pass: Pass): void {
+    const { graph } = this;
+    const rule = pass.rules.region?.(region);
+    const edge = pass.rules.edge?.(region);
+    const scope = { layer: region.name, direction: 'inputGradient' } as const;
+    let gradient = rule === undefined ? this.throughRegion(region, g, pass) : this.byRule(rule, region, g, pass);
+    if (edge !== undefined) gradient = graph.scope(scope, () => edge.emit(graph, region, gradient));
+    graph.scope(scope, () => pass.accumulate(region.input, gradient));
+  }
+
+  /** J^T g node by node; gradients of what the region takes from outside, such as its parameters, go to the outer pass. */
+  private throughRegion(region: Region, g: Tensor, pass: Pass): Tensor {
+    const inside = this.interior(region);
+    const own = new Map([[region.output, g]]);
+    this.walk(
+      inside.nodes,
+      {
+        ...pass,
+        gradientOf: (tensor) => own.get(tensor),
+        accumulate: (tensor, gradient) =>
+          tensor === region.input || inside.tensors.has(tensor) ? this.add(own, tensor, gradient) : pass.accumulate(tensor, gradient),
+      },
+      region,
+    );
+    return this.atInput(region, own);
+  }
+
+  private byRule(rule: RegionRule, region: Region, g: Tensor, pass: Pass): Tensor {
+    const { graph } = this;
+    const inside = this.interior(region);
+    const side = inside.nodes
+      .flatMap((node) => node.inputs)
+      .find((input) => input !== region.input && !inside.tensors.has(input) && pass.reached.has(input));
+    check(side === undefined, 'bad-argument', `${region.name} has more than one input: ${side?.name}`, region.name);
+    const reached = dependents(inside.nodes, [region.input]);
+    const known: NonNullable<Pass['known']> = new Map();
+    const context: RegionContext = {
+      graph,
+      differentiate: (gradient, rules = pass.rules) => {
+        const own = new Map([[region.output, gradient]]);
+        const accumulate = (tensor: Tensor, part: Tensor): void => this.add(own, tensor, part);
+        this.walk(inside.nodes, { rules, reached, known, gradientOf: (tensor) => own.get(tensor), accumulate }, region);
+        return this.atInput(region, own);
+      },
+      observe: (name, value) => this.options.observe?.(`${name}.${region.name}`, value()),
+    };
+    return graph.scope({ layer: region.name, direction: 'inputGradient' }, () => rule.emit(context, region, g));
+  }
+
+  private atInput(region: Region, own: ReadonlyMap<Tensor, Tensor>): Tensor {
+    const gradient = own.get(region.input);
+    check(gradient !== undefined, 'internal', `no gradient reaches the input of ${region.name}`, region.name);
+    return gradient;
+  }
+
+  private interior(region: Region): Interior {
+    let interior = this.interiors.get(region);
+    if (interior === undefined) this.interiors.set(region, (interior = interiorOf(this.forward, region)));
+    return interior;
+  }
 }
 
 /**
@@ -33,64 +228,12 @@ function dependents(nodes: readonly Node[], targets: readonly Tensor[]): Set<Ten
  * the gradients by target. They are added to the current segment, in the layer of the forward node they belong to. Where a tensor
  * is used more than once its gradients are added, the one of the latest use first.
  *
- * Throws `bad-argument` when the loss is not a loss, a target does not influence it, or an op between them has no backward.
+ * Where the selection has a rule for a region of the graph, or for the edge into it, the region's part of the gradient at its input
+ * is computed by itself. Region rules define that gradient only.
+ *
+ * Throws `bad-argument` when the loss is not a loss, a target does not influence it, an op between them has no backward, or a
+ * parameter's gradient is wanted under a region rule.
  */
 export function gradients(graph: Graph, options: GradientOptions): Map<Tensor, Tensor> {
-  const { loss, scale, targets, rules, seed } = options;
-  const lossNode = loss.producer as Node<'loss'> | undefined;
-  check(seed !== undefined || lossNode?.op === 'loss', 'bad-argument', `gradients start from the output of a loss, not from ${loss.name}`, loss.name);
-  const forward = [...graph.nodes];
-  const reached = dependents(forward, targets);
-  const gradientOf = new Map<Tensor, Tensor>();
-
-  const accumulate = (tensor: Tensor, gradient: Tensor): void => {
-    const before = gradientOf.get(tensor);
-    const direction = tensor.kind === 'parameter' ? 'weightGradient' : 'inputGradient';
-    gradientOf.set(tensor, before === undefined ? gradient : graph.scope({ direction }, () => graph.one('add', [before, gradient], {})));
-  };
-
-  if (seed !== undefined) {
-    const fits = seed.gradient.dtype === 'f32' && seed.gradient.shape.join() === seed.at.shape.join();
-    check(fits, 'bad-shape', `the gradient at ${seed.at.name} must be f32 [${seed.at.shape.join(', ')}], got [${seed.gradient.shape.join(', ')}]`, 'gradient');
-    if (reached.has(seed.at)) accumulate(seed.at, seed.gradient);
-  } else if (lossNode !== undefined) {
-    const [logits, labels] = lossNode.inputs as [Tensor, Tensor];
-    if (reached.has(logits)) {
-      graph.scope({ layer: lossNode.layer, direction: 'inputGradient' }, () =>
-        accumulate(logits, graph.one('lossBackward', [logits, labels], { kind: lossNode.attrs.kind, scale })),
-      );
-    }
-  }
-  for (const node of forward.reverse()) {
-    const gradient = gradientOf.get(node.outputs[0]!);
-    const needs = (index: number): boolean => node.inputs[index] !== undefined && reached.has(node.inputs[index]);
-    if (gradient === undefined || !node.inputs.some((_, index) => needs(index))) continue;
-    const { backward } = opTable[node.op] as unknown as OpDefinition<OpName>;
-    if (backward === undefined) {
-      throw new LinbpError('bad-argument', `${node.op}${node.layer === '' ? '' : ` (${node.layer})`} has no backward`, {
-        field: node.layer || node.op,
-      });
-    }
-    graph.scope({ layer: node.layer, direction: 'inputGradient' }, () => {
-      const context: BackwardContext = {
-        graph,
-        needs,
-        outputGradient: (index) => gradientOf.get(node.outputs[index]!),
-        rule: rules,
-        maskOf: (relu) => graph.addMask(relu),
-      };
-      const contributions = backward(context, node, gradient);
-      node.inputs.forEach((input, index) => {
-        const contribution = contributions[index];
-        if (contribution !== undefined && reached.has(input)) accumulate(input, contribution);
-      });
-    });
-  }
-  return new Map(
-    targets.map((target) => {
-      const gradient = gradientOf.get(target);
-      check(gradient !== undefined, 'bad-argument', `the loss does not depend on ${target.name}`, target.name);
-      return [target, gradient];
-    }),
-  );
+  return new Differentiation(graph, options).run();
 }

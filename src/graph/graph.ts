@@ -1,7 +1,7 @@
 import { check, LinbpError } from '../errors.js';
 import { opTable } from '../ops/table.js';
 import { elementCount, maskShape } from './types.js';
-import type { Direction, DType, Node, OpAttrs, OpName, Tensor, TensorKind } from './types.js';
+import type { Direction, DType, Node, OpAttrs, OpName, Region, Tensor, TensorKind } from './types.js';
 
 /** Where a new node belongs; see {@link Graph.scope}. */
 export interface NodeScope {
@@ -17,6 +17,8 @@ export interface NodeScope {
 export class Graph {
   readonly nodes: Node[] = [];
   readonly tensors: Tensor[] = [];
+  /** Parts that backward rules may act on as a whole, such as residual branches. */
+  readonly regions: Region[] = [];
   /** Tensors the caller wants to read after a run, by name. */
   readonly outputs = new Map<string, Tensor>();
   /** Values that states hold before the first run; others begin with zeros. */

@@ -31,6 +31,13 @@ export interface Tensor {
   view: TensorView | undefined;
 }
 
+/** A marked part of a graph with one input and one output, such as a residual branch. */
+export interface Region {
+  readonly name: string;
+  readonly input: Tensor;
+  readonly output: Tensor;
+}
+
 /** Height and width. */
 export type Pair = readonly [number, number];
 /** Padding in pixels: top, left, bottom, right. */

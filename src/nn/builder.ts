@@ -1,7 +1,7 @@
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
-import type { Pair, Padding, StepValue, Tensor } from '../graph/types.js';
+import type { Pair, Padding, Region, StepValue, Tensor } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
 import type { ActivationPosition, PositionKind } from '../rules/positions.js';
 import type { ActivationKind } from '../rules/types.js';
@@ -64,14 +64,13 @@ export interface BuildMode {
   readonly dropout?: DropoutSource;
 }
 
-/** A residual branch: a part of the network with one input and one output, which is added to a shortcut. */
-export interface Branch {
-  readonly name: string;
+/** A residual branch: a part of the network with one input and one output, which is added to a shortcut or, in dense blocks, appended to it. */
+export interface Branch extends Region {
   readonly stage?: string;
   /** Number of its block within the stage, from 0. */
   readonly block?: number;
-  readonly input: Tensor;
-  readonly output: Tensor;
+  /** Names of the activations inside. */
+  readonly activations: readonly string[];
 }
 
 /**
@@ -82,7 +81,7 @@ export class NetBuilder {
   readonly graph: Graph;
   readonly mode: BuildMode;
   readonly activations: ActivationPosition[] = [];
-  /** Residual branches in the order in which they begin. */
+  /** Residual branches in the order in which they end. */
   readonly branches: Branch[] = [];
   private readonly source: ParameterSource;
   private place: { readonly stage?: string; readonly block?: number; readonly kind: PositionKind } = { kind: 'conv' };
@@ -199,10 +198,12 @@ export class NetBuilder {
   /** Marks what `body` makes of `x` as a residual branch, for rules that act on whole branches. */
   branch(name: string, x: Tensor, body: (x: Tensor) => Tensor): Tensor {
     const { stage, block } = this.place;
-    const index = this.branches.length;
-    this.branches.push({ name, input: x, output: x });
+    const first = this.activations.length;
     const output = body(x);
-    this.branches[index] = { name, ...(stage === undefined ? {} : { stage }), ...(block === undefined ? {} : { block }), input: x, output };
+    const activations = this.activations.slice(first).map((activation) => activation.name);
+    const branch = { name, ...(stage === undefined ? {} : { stage }), ...(block === undefined ? {} : { block }), activations, input: x, output };
+    this.branches.push(branch);
+    this.graph.regions.push(branch);
     return output;
   }
 

@@ -2,7 +2,7 @@ import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { NetBuilder } from './builder.js';
-import type { ActivationPosition, PositionTable } from '../rules/positions.js';
+import type { ActivationPosition, BranchPlace, PositionTable } from '../rules/positions.js';
 import type { Branch, BuildMode, ParameterSpec } from './builder.js';
 
 /** A network: its name, input and forward pass. Everything else is derived by building it. */
@@ -34,6 +34,8 @@ export const isBuffer = (spec: ParameterSpec): boolean => spec.kind === 'bn.runn
 export interface ModelDescription {
   readonly layout: ParameterLayout;
   readonly activations: readonly ActivationPosition[];
+  /** Residual branches. */
+  readonly branches: readonly BranchPlace[];
   /** Learnable numbers. */
   readonly parameterCount: number;
 }
@@ -69,7 +71,8 @@ export function describeModel(definition: ModelDefinition): ModelDescription {
     }
   }
   const parameterCount = specs.filter((spec) => !isBuffer(spec)).reduce((sum, spec) => sum + elementCount(spec.shape), 0);
-  description = { layout: { specs, offsets, parameterElements, bufferElements }, activations: net.activations, parameterCount };
+  const branches = net.branches.map(({ name, activations }) => ({ name, activations }));
+  description = { layout: { specs, offsets, parameterElements, bufferElements }, activations: net.activations, branches, parameterCount };
   described.set(definition, description);
   return description;
 }
@@ -84,7 +87,7 @@ export interface ModelInGraph {
   /** State-dict entries as windows of the stores. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly activations: readonly ActivationPosition[];
-  /** Residual branches in the order in which they begin. */
+  /** Residual branches in the order in which they end. */
   readonly branches: readonly Branch[];
 }
 
@@ -129,6 +132,7 @@ export function positionTable(definition: ModelDefinition): PositionTable {
   return {
     model: definition.name,
     positions: describeModel(definition).activations,
+    branches: describeModel(definition).branches,
     presets: definition.presets ?? {},
     ...(definition.presetNote === undefined ? {} : { presetNote: definition.presetNote }),
   };

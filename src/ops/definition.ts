@@ -1,7 +1,7 @@
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { DType, Node, OpAttrs, OpName, Tensor } from '../graph/types.js';
-import type { ActivationBackward } from '../rules/select.js';
+import type { RuleSelection } from '../rules/select.js';
 
 export interface TensorSpec {
   readonly shape: readonly number[];
@@ -15,8 +15,8 @@ export interface BackwardContext {
   needs(index: number): boolean;
   /** The gradient of another output of the node than the first, for ops with several differentiable ones. */
   outputGradient(index: number): Tensor | undefined;
-  /** The backward rule selected for an activation node. */
-  rule(node: Node<'relu'>): ActivationBackward;
+  /** The backward rules selected for activations and max-pools. */
+  readonly rule: RuleSelection;
   /** Output `index` of a forward node, recomputed with a mask when the forward node was added without one. */
   maskOf(node: Node<'relu'>): Tensor;
 }

@@ -38,7 +38,9 @@ export const builtinRules = {
   softplus: builtin('softplus', 'input', ['beta', 'ceiling'], (g, _d, z, [beta = 1, ceiling = 0]) => {
     return g * (logistic(beta * z) - (ceiling > 0 ? logistic(beta * (z - ceiling)) : 0));
   }),
-  silu: builtin('silu', 'input', ['ceiling'], (g, _d, z, [ceiling = 0]) => g * (siluDerivative(z) - (ceiling > 0 ? siluDerivative(z - ceiling) : 0))),
+  silu: builtin('silu', 'input', ['ceiling', 'scale'], (g, _d, z, [ceiling = 0, scale = 1]) => {
+    return scale * g * (siluDerivative(z) - (ceiling > 0 ? siluDerivative(z - ceiling) : 0));
+  }),
   guided: builtin('guided', 'mask', [], (g, d) => Math.max(g, 0) * d),
   deconvnet: builtin('deconvnet', 'nothing', [], (g) => Math.max(g, 0)),
 } as const;
@@ -72,7 +74,11 @@ export function softplus(beta: number, kind: ActivationKind = 'relu'): RuleUse {
   return { rule: builtinRules.softplus, values: [beta, ceilings[kind]] };
 }
 
-/** Derivative of SiLU (BPA): g (sigma(z) + z sigma(z) (1 - sigma(z))). `kind` is the activation it stands in for. */
-export function silu(kind: ActivationKind = 'relu'): RuleUse {
-  return { rule: builtinRules.silu, values: [ceilings[kind]] };
+/**
+ * Derivative of SiLU (BPA): scale g (sigma(z) + z sigma(z) (1 - sigma(z))). `kind` is the activation it stands in for.
+ * Throws `bad-range` unless `scale` is positive.
+ */
+export function silu(kind: ActivationKind = 'relu', scale = 1): RuleUse {
+  check(Number.isFinite(scale) && scale > 0, 'bad-range', `silu: scale must be a positive number, got ${scale}`, 'scale');
+  return { rule: builtinRules.silu, values: [ceilings[kind], scale] };
 }

@@ -14,8 +14,10 @@ export interface RuleSpec {
   readonly parameters?: Readonly<Record<string, number>>;
   /**
    * First place: a ReLU's name, a stage, a block, or an index: all ReLUs from there on; or `j_k`, stage j and block k
-   * counted from 0: only the ReLUs inside branches from there on; or `all`. `linbp` without a place stands at the
-   * network's preset, other rules at all ReLUs.
+   * counted from 0: only the ReLUs inside branches from there on (for `bpa` all of the blocks); or `all`. `linbp` without a
+   * place stands at the network's preset, `bpa` at its preset `bpa` where there is one, other rules at all ReLUs. `bpa` also
+   * takes all max-pools; `sgm` and `match=block` take the residual branches with any of the ReLUs, and `match=block` changes
+   * no ReLU outside branches unless `post` is true.
    */
   readonly from?: string;
   /** Names of ReLUs, or patterns with `*` and `?`. */
@@ -28,7 +30,8 @@ export interface RuleSpec {
 }
 
 interface ParameterRange {
-  readonly byDefault: number | undefined;
+  /** `undefined`: a value must be given; `open`: the rule decides where it is applied. */
+  readonly byDefault: number | 'open' | undefined;
   readonly valid: (value: number) => boolean;
   readonly expected: string;
 }
@@ -42,8 +45,11 @@ const parameterRanges: Record<RuleName, Readonly<Record<string, ParameterRange>>
   silu: {},
   guided: {},
   deconvnet: {},
-  sgm: { gamma: { byDefault: 0.2, valid: (gamma) => gamma > 0 && gamma <= 1, expected: 'above 0 and at most 1' } },
-  bpa: { tau: { byDefault: 10, valid: positive, expected: 'above 0' } },
+  sgm: { gamma: { byDefault: 0.2, valid: (gamma) => gamma >= 0 && gamma <= 1, expected: 'from 0 to 1' } },
+  bpa: {
+    tau: { byDefault: 'open', valid: positive, expected: 'above 0' },
+    scale: { byDefault: 1, valid: positive, expected: 'above 0' },
+  },
 };
 
 /** Names of the rules that {@link parseRules} knows without further ones. */
@@ -120,11 +126,12 @@ function parseParameters(rule: RuleName | PointwiseRule, name: string, given: Re
     check(Object.hasOwn(ranges, option), 'unknown-option', `${name} has no option "${option}"; known are ${known}`, option);
   }
   return Object.fromEntries(
-    Object.entries(ranges).map(([option, range]) => {
+    Object.entries(ranges).flatMap(([option, range]): [string, number][] => {
       const text = given[option]?.[0];
-      if (text !== undefined) return [option, parseNumber(name, option, text, range)];
+      if (text !== undefined) return [[option, parseNumber(name, option, text, range)]];
+      if (range?.byDefault === 'open') return [];
       check(range?.byDefault !== undefined, 'bad-range', `${name} needs a value, as in ${name}:${option}=0.25`, option);
-      return [option, range.byDefault];
+      return [[option, range.byDefault]];
     }),
   );
 }

@@ -1,8 +1,12 @@
 import { check, LinbpError } from '../errors.js';
+import type { Node, Region } from '../graph/types.js';
 import { activationMatched } from './activationMatched.js';
+import { blockMatched } from './blockMatched.js';
 import { bp, deconvnet, guided, leaky, linbp, silu, softplus } from './builtin.js';
 import type { RuleSpec } from './parse.js';
-import type { ActivationBackward, RuleSelection } from './select.js';
+import { scaledEdge } from './scaledEdge.js';
+import type { ActivationBackward, EdgeRule, MaxPoolRule, RegionRule, RuleSelection } from './select.js';
+import { softmaxPool } from './softmaxPool.js';
 import type { ActivationKind, RuleUse } from './types.js';
 import { useRule } from './user.js';
 
@@ -23,10 +27,18 @@ export interface ActivationPosition {
   readonly activation: ActivationKind;
 }
 
+/** A residual branch and the names of the activations inside. */
+export interface BranchPlace {
+  readonly name: string;
+  readonly activations: readonly string[];
+}
+
 /** The activations of a model in the order of the forward pass, and its named selections. */
 export interface PositionTable {
   readonly model: string;
   readonly positions: readonly ActivationPosition[];
+  /** What `sgm` and `match=block` can act on. */
+  readonly branches?: readonly BranchPlace[];
   /** ReLU names by preset; `default` is what `linbp` alone means. */
   readonly presets: Readonly<Record<string, readonly string[]>>;
   /** Why there is no default preset, or why it is empty, for the error that says so. */
@@ -64,6 +76,8 @@ function fromPlace(from: string, post: boolean | undefined, table: PositionTable
       return position.block !== undefined && (number > stage || (number === stage && position.block >= block));
     });
     chosen = later.filter((position) => position.kind === 'branch' || (position.kind === 'post-addition' && post === true));
+    // Block 0 of the stage after the last is the end of the network: nothing is left to select.
+    if (block === 0 && stage === 1 + Math.max(...positions.filter((position) => position.block !== undefined).map(stageNumber))) return chosen;
   } else {
     const first = /^\d+$/.test(from)
       ? positions.findIndex((position) => position.index >= Number(from))
@@ -91,12 +105,15 @@ function globPattern(glob: string): RegExp {
  */
 export function selectPositions(spec: RuleSpec, table: PositionTable): readonly ActivationPosition[] {
   check(spec.preset === undefined || spec.from === undefined, 'unknown-option', 'from= and preset= exclude each other', 'preset');
-  const everywhere = spec.rule !== 'linbp' || spec.only !== undefined || spec.match?.kind === 'block';
+  const bpa = spec.rule === 'bpa';
+  const usual =
+    spec.only !== undefined ? undefined : spec.rule === 'linbp' ? 'default' : bpa && table.presets['bpa'] !== undefined ? 'bpa' : undefined;
+  const preset = spec.preset ?? usual;
   let chosen =
     spec.from !== undefined
-      ? fromPlace(spec.from, spec.post, table)
-      : spec.preset !== undefined || !everywhere
-        ? fromPreset(spec.preset ?? 'default', table)
+      ? fromPlace(spec.from, spec.post ?? (bpa ? true : undefined), table)
+      : preset !== undefined
+        ? fromPreset(preset, table)
         : [...table.positions];
   if (spec.post === false) chosen = chosen.filter((position) => position.kind !== 'post-addition');
   for (const glob of spec.only ?? []) {
@@ -109,7 +126,28 @@ export function selectPositions(spec: RuleSpec, table: PositionTable): readonly 
     );
   }
   const patterns = spec.only?.map(globPattern);
-  return patterns === undefined ? chosen : chosen.filter((position) => patterns.some((pattern) => pattern.test(position.name)));
+  if (patterns !== undefined) chosen = chosen.filter((position) => patterns.some((pattern) => pattern.test(position.name)));
+  return spec.match?.kind === 'block' ? insideBranches(chosen, spec, table) : chosen;
+}
+
+/** What block matching changes: ReLUs inside branches, whose length it restores, and those after additions where asked for. */
+function insideBranches(chosen: readonly ActivationPosition[], spec: RuleSpec, table: PositionTable): ActivationPosition[] {
+  const inside = new Set(table.branches?.flatMap((branch) => branch.activations));
+  check(
+    chosen.length === 0 || chosen.some((position) => inside.has(position.name)),
+    'unknown-layer',
+    inside.size === 0
+      ? `match=block needs residual branches; ${table.model} has none`
+      : `match=block: no ReLU inside a residual branch is selected; ${quote(table)}`,
+    'match',
+  );
+  return chosen.filter((position) => inside.has(position.name) || (spec.post === true && position.kind === 'post-addition'));
+}
+
+/** The residual branches with any of the selected activations. */
+function branchesOf(selected: readonly ActivationPosition[], table: PositionTable): readonly BranchPlace[] {
+  const names = new Set(selected.map((position) => position.name));
+  return (table.branches ?? []).filter((branch) => branch.activations.some((name) => names.has(name)));
 }
 
 function pointwiseUse(spec: RuleSpec, activation: ActivationKind): RuleUse {
@@ -129,34 +167,61 @@ function pointwiseUse(spec: RuleSpec, activation: ActivationKind): RuleUse {
       return softplus(parameters['beta'] ?? 0.5, activation);
     case 'silu':
       return silu(activation);
-    case 'sgm':
     case 'bpa':
-      throw new LinbpError('unknown-rule', `${spec.rule} acts on more than activations, which this model does not offer`, { field: 'rule' });
+      return silu(activation, parameters['scale'] ?? 1);
+    case 'sgm':
+      throw new LinbpError('internal', 'sgm changes no activation', { field: 'rule' });
     default:
       return useRule(spec.rule, parameters);
   }
 }
 
 function backwardOf(spec: RuleSpec, activation: ActivationKind): ActivationBackward {
-  check(spec.match?.kind !== 'block', 'unknown-option', 'match=block needs a model with marked residual branches', 'match');
   const use = pointwiseUse(spec, activation);
-  return spec.match === undefined ? { kind: 'pointwise', use } : { kind: 'emit', rule: activationMatched({ scope: spec.match.scope, base: use }) };
+  return spec.match?.kind === 'activation'
+    ? { kind: 'emit', rule: activationMatched({ scope: spec.match.scope, base: use }) }
+    : { kind: 'pointwise', use };
 }
 
 /**
- * Settles which backward each activation of a model gets: bp, unless a rule selects it; of several the last.
+ * Settles which backward each activation, max-pool and residual branch of a model gets: the true one, unless a rule selects it; of
+ * several of one kind the last.
  * Throws `unknown-layer`, `unknown-option`, `unknown-rule` or `bad-range` before any graph is built.
  */
 export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): RuleSelection {
   const chosen = new Map<string, ActivationBackward>(table.positions.map(({ name }) => [name, { kind: 'pointwise', use: bp }]));
+  const regions = new Map<string, RegionRule>();
+  const edges = new Map<string, EdgeRule>();
+  let pool: MaxPoolRule | undefined;
   for (const spec of specs) {
-    for (const { name, activation } of selectPositions(spec, table)) chosen.set(name, backwardOf(spec, activation));
+    const selected = selectPositions(spec, table);
+    if (spec.rule === 'sgm') {
+      check(spec.match === undefined, 'unknown-option', 'sgm scales exactly; it takes no match=', 'match');
+      const branches = branchesOf(selected, table);
+      const place = (table.branches ?? []).length === 0 ? `${table.model} has none` : `none holds a selected ReLU; ${quote(table)}`;
+      check(branches.length > 0 || selected.length === 0, 'unknown-layer', `sgm acts on residual branches; ${place}`, 'rule');
+      const edge = scaledEdge(spec.parameters?.['gamma'] ?? 0.2);
+      for (const { name } of branches) edges.set(name, edge);
+      continue;
+    }
+    for (const { name, activation } of selected) chosen.set(name, backwardOf(spec, activation));
+    if (spec.rule === 'bpa') pool = softmaxPool(spec.parameters?.['tau']);
+    if (spec.match?.kind === 'block') {
+      const rule = blockMatched(spec.match.lambda);
+      for (const { name } of branchesOf(selected, table)) regions.set(name, rule);
+    }
   }
-  return (node) => {
+  const activations = (node: Node<'relu'>): ActivationBackward => {
     const backward = chosen.get(node.layer);
     check(backward !== undefined, 'internal', `activation "${node.layer}" is not in the position table of ${table.model}`, node.layer);
     return backward;
   };
+  // Only the kinds that some rule changes, so that a selection of activations alone costs the walk nothing.
+  return Object.assign(activations, {
+    ...(pool !== undefined && { maxPool: () => pool }),
+    ...(regions.size > 0 && { region: ({ name }: Region) => regions.get(name) }),
+    ...(edges.size > 0 && { edge: ({ name }: Region) => edges.get(name) }),
+  });
 }
 
 /** One rule for every activation. */

@@ -1,5 +1,5 @@
 import type { Graph } from '../graph/graph.js';
-import type { Node, Tensor } from '../graph/types.js';
+import type { Node, Region, Tensor } from '../graph/types.js';
 import type { RuleUse } from './types.js';
 
 /** The long form of a rule: it emits graph nodes that compute dL/dz from g = dL/dy. */
@@ -19,5 +19,50 @@ export interface EmitContext {
 /** The backward of one activation: a pointwise rule with its parameters, or a long-form rule. */
 export type ActivationBackward = { readonly kind: 'pointwise'; readonly use: RuleUse } | { readonly kind: 'emit'; readonly rule: EmittingRule };
 
-/** Chooses the backward of each activation by its name, index and kind. */
-export type RuleSelection = (node: Node<'relu'>) => ActivationBackward;
+/** The backward of a max-pool: it emits nodes that compute dL/dx from g = dL/dy. */
+export interface MaxPoolRule {
+  readonly name: string;
+  /** Emits dL/dx. */
+  readonly emit: (graph: Graph, node: Node<'maxPool2d'>, g: Tensor) => Tensor;
+}
+
+/**
+ * The backward of a whole region, such as a residual branch: it emits nodes that compute dL/d(input) from g = dL/d(output).
+ * It defines no gradients of the parameters inside.
+ */
+export interface RegionRule {
+  readonly name: string;
+  /** Emits dL/d(input of the region). */
+  readonly emit: (ctx: RegionContext, region: Region, g: Tensor) => Tensor;
+}
+
+/** What a region's rule may use. */
+export interface RegionContext {
+  readonly graph: Graph;
+  /** J^T g through the region, under the rules selected for its nodes or under others; as often as wanted. */
+  differentiate(g: Tensor, rules?: RuleSelection): Tensor;
+  /** Shows a value to whoever asked for it (see `GradientOptions.observe`); it is built only then. */
+  observe(name: string, value: () => Tensor): void;
+}
+
+/** The backward of the edge that leads into a region: it emits nodes that change the gradient which the region passes to its input. */
+export interface EdgeRule {
+  readonly name: string;
+  /** Emits the changed gradient. */
+  readonly emit: (graph: Graph, region: Region, g: Tensor) => Tensor;
+}
+
+/**
+ * Chooses the backward of each node: called with an activation, it returns that activation's backward. Max-pools, regions and the
+ * edges into regions keep their true backward unless the selection says otherwise. The four kinds combine freely: what leaves a
+ * region by its input is computed by the region's rule from the rules of the nodes inside, and then changed by the edge's rule.
+ */
+export interface RuleSelection {
+  (node: Node<'relu'>): ActivationBackward;
+  /** The backward of a max-pool; undefined keeps the true one. */
+  readonly maxPool?: (node: Node<'maxPool2d'>) => MaxPoolRule | undefined;
+  /** The backward of a region; undefined keeps that of its nodes. */
+  readonly region?: (region: Region) => RegionRule | undefined;
+  /** What changes the gradient leaving a region; undefined for nothing. */
+  readonly edge?: (region: Region) => EdgeRule | undefined;
+}

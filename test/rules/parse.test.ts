@@ -72,6 +72,7 @@ describe('rule notation', () => {
   });
 
   it('names what is wrong', () => {
+    expect(parseRules('bpa')[0]!.parameters).to.deep.equal({ scale: 1 });
     expect(code('relu')).to.equal('unknown-rule');
     expect(code('')).to.equal('unknown-rule');
     expect(code('toString')).to.equal('unknown-rule');
@@ -98,7 +99,8 @@ describe('rule notation', () => {
       'linbp:match=layer',
       'linbp:match=activation,scope=all',
       'linbp:match=block,lambda=-1',
-      'sgm:gamma=0',
+      'sgm:gamma=-0.1',
+      'bpa:tau=0',
     ]) {
       expect(code(text), text).to.equal('bad-range');
     }
@@ -140,7 +142,7 @@ describe('positions', () => {
     expect(at(text, lenet5Positions, 'fc.3')).to.have.nested.property('use.rule.name', 'softplus');
     expect(at('silu', resnet, 'layer3.0.relu1'))
       .to.have.nested.property('use.values')
-      .deep.equal([6]);
+      .deep.equal([6, 1]);
     expect(at('linbp:from=all,match=activation', resnet, 'relu').kind).to.equal('emit');
   });
 
@@ -157,7 +159,7 @@ describe('positions', () => {
     expect(errorOf(() => resolveRules(parseRules('linbp:preset=training'), resnet)).code).to.equal('unknown-layer');
     expect(errorOf(() => resolveRules(parseRules('linbp:preset=a,from=all'), resnet)).code).to.equal('unknown-option');
     expect(errorOf(() => resolveRules(parseRules('linbp:match=block'), resnet)).field).to.equal('match');
-    expect(errorOf(() => resolveRules(parseRules('bpa'), resnet)).code).to.equal('unknown-rule');
+    expect(errorOf(() => resolveRules(parseRules('sgm'), resnet)).message).to.contain('resnet has none');
     expect(errorOf(() => at('bp', resnet, 'other')).code).to.equal('internal');
   });
 });

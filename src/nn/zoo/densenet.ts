@@ -1,3 +1,4 @@
+import type { Tensor } from '../../graph/types.js';
 import type { ModelDefinition } from '../definition.js';
 import { withPresets } from './presets.js';
 
@@ -21,12 +22,13 @@ function densenet(name: string, { stem, growth, blocks }: Size): ModelDefinition
         const stage = `denseblock${index + 1}`;
         for (let block = 0; block < layers; block++) {
           const layer = `features.${stage}.denselayer${block + 1}`;
-          const added = net.at({ stage, block, kind: 'branch' }, () => {
-            let y = net.relu(`${layer}.relu1`, net.batchNorm(`${layer}.norm1`, x));
+          const body = (input: Tensor): Tensor => {
+            let y = net.relu(`${layer}.relu1`, net.batchNorm(`${layer}.norm1`, input));
             y = net.conv(`${layer}.conv1`, y, 4 * growth, 1, { bias: false });
             y = net.relu(`${layer}.relu2`, net.batchNorm(`${layer}.norm2`, y));
             return net.conv(`${layer}.conv2`, y, growth, 3, { padding: 1, bias: false });
-          });
+          };
+          const added = net.at({ stage, block, kind: 'branch' }, () => net.branch(layer, x, body));
           x = net.concat(`${layer}.concat`, [x, added]);
         }
         if (index === blocks.length - 1) continue;

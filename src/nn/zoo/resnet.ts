@@ -82,7 +82,16 @@ function resnet(name: string, kind: Kind, blocks: readonly number[], pixels: 32 
   };
 }
 
-const lastStage = { default: ({ stage }: { stage?: string }) => stage === 'layer4' };
+interface Place {
+  readonly stage?: string;
+  readonly block?: number;
+}
+
+/** From the second block of the third stage on, "3_1". */
+const fromThird = ({ stage, block = 0 }: Place): boolean => stage === 'layer4' || (stage === 'layer3' && block >= 1);
+
+/** The theory paper linearises the last stage; BPA replaces all ReLUs of the blocks from "3_1" on. */
+const lastStage = { default: ({ stage }: Place) => stage === 'layer4', bpa: fromThird };
 
 export const resnet18 = withPresets(resnet('resnet18', kinds.basic, [2, 2, 2, 2], 32), lastStage);
 export const resnet34 = withPresets(resnet('resnet34', kinds.basic, [3, 4, 6, 3], 32), lastStage);
@@ -92,7 +101,8 @@ export const resnet34Imagenet = withPresets(resnet('resnet34_imagenet', kinds.ba
 
 /** The NeurIPS paper's choice for its ResNet-50, "3_1": ReLUs inside branches only. */
 export const resnet50Imagenet = withPresets(resnet('resnet50_imagenet', kinds.bottleneck, [3, 4, 6, 3], 224), {
-  default: ({ stage, block = 0, kind }) => kind === 'branch' && (stage === 'layer4' || (stage === 'layer3' && block >= 1)),
+  default: (place) => place.kind === 'branch' && fromThird(place),
+  bpa: fromThird,
 });
 
 const imagenetMean = [0.485, 0.456, 0.406];

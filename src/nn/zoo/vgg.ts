@@ -59,7 +59,7 @@ export const vgg16bn: ModelDefinition = withPresets(
   { default: ({ stage }) => stage === 'stage5' || stage === 'classifier' },
 );
 
-/** VGG-19 with batch norm and a single linear layer, the CIFAR-10 network of the NeurIPS paper, which linearises from index 23 on. */
+/** VGG-19 with batch norm and a single linear layer, the CIFAR-10 network of the NeurIPS paper, which linearises from index 23 on; BPA replaces the last two ReLUs. */
 export const vgg19bn: ModelDefinition = withPresets(
   {
     name: 'vgg19_bn_nips',
@@ -70,5 +70,5 @@ export const vgg19bn: ModelDefinition = withPresets(
       return net.linear('classifier', net.flatten(x), 10);
     },
   },
-  { default: ({ index }) => index >= 23 },
+  { default: ({ index }) => index >= 23, bpa: ({ index }) => index >= 48 },
 );
