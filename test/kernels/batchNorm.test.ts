@@ -125,7 +125,10 @@ describe('batch norm', () => {
     const [y, mask] = layer.graph.add('relu', [layer.graph.one('add', [layer.y, residual], {})], { kind: 'relu', mask: true }) as [Tensor, Tensor];
     keep(layer.graph, y, mask);
     const data = new Map(
-      [layer.x, layer.gamma, layer.beta, layer.mean, layer.variance, layer.g, residual].map((tensor) => [tensor, randomValues(elementCount(tensor.shape))]),
+      [layer.x, layer.gamma, layer.beta, layer.mean, layer.variance, layer.g, residual].map((tensor) => [
+        tensor,
+        randomValues(elementCount(tensor.shape)),
+      ]),
     );
     const { dispatches } = await runGraph(layer.graph, { data });
     expect(dispatches.filter(({ variant }) => variant === 'batchNormApply+add+reluMask').length).to.equal(1);

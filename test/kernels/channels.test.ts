@@ -20,7 +20,11 @@ describe('channels', () => {
   });
 
   it('are padded with zeros, with strides, and back', async () => {
-    for (const stride of [[1, 1], [2, 2], [2, 3]] as Pair[]) {
+    for (const stride of [
+      [1, 1],
+      [2, 2],
+      [2, 3],
+    ] as Pair[]) {
       const graph = new Graph();
       const x = graph.input('x', [2, randomInt(1, 5), randomInt(3, 9), randomInt(3, 9)]);
       const before = randomInt(0, 4);
@@ -32,7 +36,12 @@ describe('channels', () => {
   });
 
   it('are summed with and without a centre', async () => {
-    for (const shape of [[3, 5, 4, 4], [1, 2, 40, 40], [70, 17], [2, 3, 1, 7]]) {
+    for (const shape of [
+      [3, 5, 4, 4],
+      [1, 2, 40, 40],
+      [70, 17],
+      [2, 3, 1, 7],
+    ]) {
       const graph = new Graph();
       const [g, x, centre] = [graph.input('g', shape), graph.input('x', shape), graph.input('centre', [shape[1]!])];
       const sums = [...graph.add('channelSums', [g, x], {}), ...graph.add('channelSums', [g, x, centre], {})];
