@@ -45,13 +45,13 @@ function sampleGraph() {
   for (const activation of ['relu', 'relu6']) {
     const chosen = [rules.bp, rules.guided, rules.deconvnet, rules.leaky(0.3), rules.softplus(2, activation), rules.silu(activation)];
     for (const rule of chosen) {
-      const saved = { mask: () => [u32(name('mask'), 1, 4 * 15 * 15)], input: () => [f32(name('z'), 4, 16, 15, 15)], nothing: () => [] }[
+      const saved = { mask: () => [u32(name('mask'), 4, 1, 15 * 15)], input: () => [f32(name('z'), 4, 16, 15, 15)], nothing: () => [] }[
         rule.rule.saves
       ];
       const attrs = { kind: activation, rule };
       const dx = graph.one('conv2dInputGradient', [f32(name('g'), ...half), w], { ...conv, inputShape: x.shape });
       use(graph.one('reluBackward', [dx, ...saved()], attrs));
-      const pooled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 8, 8), u32(name('argmax'), 4, 4 * 64)], { ...pool, inputShape: x.shape });
+      const pooled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 8, 8), u32(name('argmax'), 4, 4, 64)], { ...pool, inputShape: x.shape });
       use(graph.one('reluBackward', [pooled, ...saved()], attrs));
       use(graph.one('reluBackward', [x, ...saved()], attrs));
     }
