@@ -42,6 +42,12 @@ function innerRadius({ norm, eps, reference }: AttackSettings): number {
   return norm === 'linf' ? Math.max(0, eps - 2 ** -24) : eps * (1 - 2 ** -18);
 }
 
+/** The length of each window, by the number of the step before which it ends. */
+function windowEnds(windows: readonly number[]): Map<number, number> {
+  let end = 0;
+  return new Map(windows.map((length) => [(end += length), length]));
+}
+
 /**
  * An attack compiled for a model: all steps and restarts of a batch run as one program without a read-back in between.
  * Larger sets of images are looped over it. Dispose it with {@link Attack.destroy} or `using`.
@@ -156,11 +162,13 @@ export class Attack {
   }
 
   private stepRows(settings: AttackSettings): StepRow[] {
-    const { alpha, seed, steps } = settings;
+    const { alpha, seed, steps, definition } = settings;
     const radius = innerRadius(settings);
+    const windows = windowEnds(definition.windows?.(steps) ?? []);
     return Array.from({ length: this.rows }, (_, column) => {
       const restart = Math.max(0, Math.floor((column - 1) / (steps + 1)));
-      return { column, radius, alpha, seed, draw0: 2 * restart, draw1: 2 * restart + 1 };
+      const step = column - 1 - restart * (steps + 1);
+      return { column, radius, alpha, seed, draw0: 2 * restart, draw1: 2 * restart + 1, first: step === 0 ? 1 : 0, window: windows.get(step) ?? 0 };
     });
   }
 

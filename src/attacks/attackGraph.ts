@@ -41,7 +41,16 @@ export interface AttackGraph {
 }
 
 /** Fields of the step table; one row per evaluation, in the order they happen. */
-export const stepFields = { column: 'f32', radius: 'f32', alpha: 'f32', seed: 'u32', draw0: 'u32', draw1: 'u32' } as const;
+export const stepFields = {
+  column: 'f32',
+  radius: 'f32',
+  alpha: 'f32',
+  seed: 'u32',
+  draw0: 'u32',
+  draw1: 'u32',
+  first: 'f32',
+  window: 'f32',
+} as const;
 
 /** Below every loss a float32 can hold. */
 const nothing = -3.4e38;
@@ -122,6 +131,8 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     alpha: { step: 'alpha' },
     seed: { step: 'seed' },
     draws: [{ step: 'draw0' }, { step: 'draw1' }],
+    first: { step: 'first' },
+    window: { step: 'window' },
     memory(name, size) {
       check(!memories.has(name), 'bad-argument', `${definition.name} asks twice for a memory "${name}"`, name);
       const memory = graph.state(name, size);
@@ -178,7 +189,7 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     }
     const gradient = gradients(graph, { loss, scale: 1, targets: [iterate], rules: settings.rules }).get(iterate)!;
     const direction = definition.momentum(stage, definition.gradient(stage, gradient));
-    graph.add('assign', [definition.projection(stage, definition.step(stage, iterate, direction)), iterate], {});
+    graph.add('assign', [definition.projection(stage, definition.step(stage, iterate, direction, loss)), iterate], {});
   });
 
   segment('start', () => {

@@ -1,4 +1,5 @@
 import { check } from '../errors.js';
+import { adaptiveStep, adaptiveWindows, edgeOfBallStart } from './adaptive.js';
 import {
   fixedStart,
   identityTransform,
@@ -35,8 +36,22 @@ const mifgsm: AttackDefinition = { ...ifgsm, name: 'mifgsm', momentum: normalise
 /** Projected gradient ascent from a random point of the ball (A. Madry et al., "Towards deep learning models resistant to adversarial attacks", 2018). */
 const pgd: AttackDefinition = { ...ifgsm, name: 'pgd', randomStart: true, defaultAlpha: (eps, steps) => (2.5 * eps) / steps };
 
+/**
+ * Auto-PGD: momentum, and a step size of 2 eps that is halved per image where the loss stops rising (F. Croce, M. Hein, "Reliable evaluation
+ * of adversarial robustness with an ensemble of diverse parameter-free attacks", 2020). With `loss: 'ce'` APGD-CE, with `'dlr'` APGD-DLR.
+ */
+const apgd: AttackDefinition = {
+  ...pgd,
+  name: 'apgd',
+  defaultSteps: 100,
+  defaultAlpha: (eps) => 2 * eps,
+  start: { random: edgeOfBallStart, fixed: fixedStart },
+  windows: adaptiveWindows,
+  step: adaptiveStep,
+};
+
 /** The attacks that come with linbp, by name. */
-export const attacks = { fgsm, ifgsm, mifgsm, pgd } as const satisfies Record<string, AttackDefinition>;
+export const attacks = { fgsm, ifgsm, mifgsm, pgd, apgd } as const satisfies Record<string, AttackDefinition>;
 
 /** A built-in attack. */
 export type AttackName = keyof typeof attacks;

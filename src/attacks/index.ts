@@ -1,3 +1,4 @@
+export * from './adaptive.js';
 export { attack, Attack } from './attack.js';
 export type { AttackRun } from './attack.js';
 export { attackDefinition, attackNames, attacks } from './builtin.js';

@@ -23,13 +23,13 @@ export interface AttackOptions {
   readonly norm?: AttackNorm;
   /** Radius of the ball in pixels of [0, 1], for instance 8/255; for L-infinity at most 1. */
   readonly eps: number;
-  /** Step size in pixels; by default eps for FGSM, eps/steps for I-FGSM and MI-FGSM, 2.5 eps/steps for PGD. */
+  /** Step size in pixels; by default eps for FGSM, eps/steps for I-FGSM and MI-FGSM, 2.5 eps/steps for PGD, 2 eps (the first one) for APGD. */
   readonly alpha?: number;
-  /** Gradient steps of each restart, 1 to 100000; default 1 for FGSM (no other is possible) and 10 for the rest. */
+  /** Gradient steps of each restart, 1 to 100000; default 1 for FGSM (no other is possible), 100 for APGD and 10 for the rest. */
   readonly steps?: number;
   /** How often to begin anew, keeping the best image; 1 to 1000, above 1 only with a random start. Default 1. */
   readonly restarts?: number;
-  /** Begin at a random point of the ball; default true for PGD, false for the rest. */
+  /** Begin at a random point of the ball; default true for PGD and APGD (there on its edge), false for the rest. */
   readonly randomStart?: boolean;
   /** Drive images towards given classes instead of away from their own. */
   readonly targeted?: boolean;
@@ -123,7 +123,7 @@ export function settle(options: AttackOptions): AttackSettings {
   expectOneOf(keep, ['best', 'last'], 'keep');
   expectOneOf(options.device ?? 'gpu', ['gpu', 'reference'], 'device');
   expectEps(eps, norm);
-  const steps = options.steps ?? definition.steps ?? 10;
+  const steps = options.steps ?? definition.steps ?? definition.defaultSteps ?? 10;
   expectWhole(steps, 1, 100_000, 'steps');
   check(
     definition.steps === undefined || steps === definition.steps,

@@ -32,6 +32,10 @@ export interface StageContext {
   readonly alpha: StepValue;
   readonly seed: StepValue;
   readonly draws: readonly [StepValue, StepValue];
+  /** 1 at the first step of a restart, 0 at the others. */
+  readonly first: StepValue;
+  /** Where one of the attack's windows ends just before a step, its length in steps; else 0. See `windows` of {@link AttackDefinition}. */
+  readonly window: StepValue;
   /** A tensor that keeps its value from step to step and is zero at the start of every restart. Ask once per name. */
   memory(name: string, shape: readonly number[]): Tensor;
 }
@@ -46,8 +50,8 @@ export type ObjectiveStage = (stage: StageContext, logits: Tensor, labels: Tenso
 export type GradientStage = (stage: StageContext, gradient: Tensor) => Tensor;
 /** Mixes the gradient with those of earlier steps. */
 export type MomentumStage = (stage: StageContext, gradient: Tensor) => Tensor;
-/** One step along a direction, away from the iterate; may leave the ball. */
-export type StepStage = (stage: StageContext, iterate: Tensor, gradient: Tensor) => Tensor;
+/** One step along a direction, away from the iterate; may leave the ball. `loss` [N] is the objective where the gradient was taken. */
+export type StepStage = (stage: StageContext, iterate: Tensor, gradient: Tensor, loss: Tensor) => Tensor;
 /** Brings a point back into the ball and into [0, 1]. */
 export type ProjectionStage = (stage: StageContext, point: Tensor) => Tensor;
 
@@ -59,6 +63,10 @@ export interface AttackDefinition {
   readonly name: string;
   /** The number of steps where the attack has a fixed one (FGSM). */
   readonly steps?: number;
+  /** The number of steps unless the caller gives one; 10 without it. */
+  readonly defaultSteps?: number;
+  /** Lengths of the windows that a restart's steps are divided into, for attacks that look back now and then; data of the step table. */
+  readonly windows?: (steps: number) => readonly number[];
   /** The step size unless the caller gives one, in pixels. */
   readonly defaultAlpha: (eps: number, steps: number) => number;
   /** Whether restarts begin at random unless the caller says otherwise. */

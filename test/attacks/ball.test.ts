@@ -53,6 +53,8 @@ describe('attacks: inside the ball and the box', () => {
     { attack: 'mifgsm', steps: 3 },
     { attack: 'pgd', norm: 'l2', steps: 3 },
     { attack: 'fgsm', norm: 'l2', keep: 'last' },
+    { attack: 'apgd', steps: 4, keep: 'last' },
+    { attack: 'apgd', norm: 'l2', steps: 4, loss: 'dlr' },
   ];
   for (const options of cases) {
     const norm = options.norm ?? 'linf';
@@ -79,7 +81,7 @@ describe('attacks: inside the ball and the box', () => {
   }
 
   for (const norm of ['linf', 'l2'] as const) {
-    for (const attackName of ['fgsm', 'pgd', 'mifgsm'] as const) {
+    for (const attackName of ['fgsm', 'pgd', 'mifgsm', 'apgd'] as const) {
       it(`${attackName} ${norm}: eps 0 returns the image`, async () => {
         using attack = await Attack.compile({ model, attack: attackName, norm, eps: 0, alpha: 0.1, batch: count, keep: 'last' });
         const result = await attack.run({ images, labels });
