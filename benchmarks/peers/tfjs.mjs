@@ -83,7 +83,7 @@ const networks = {
   },
   /** Batch norm in eval mode, folded into the convolutions as a careful user would. */
   resnet20(weights) {
-    const tensors = {};
+    const tensors = { mean: tf.tensor1d([0.485, 0.456, 0.406]), deviation: tf.tensor1d([0.229, 0.224, 0.225]) };
     const fold = (conv, bn) => {
       const { shape, data } = weights[`${conv}.weight`];
       const [gamma, beta, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map((key) => weights[`${bn}.${key}`].data);
@@ -115,13 +115,14 @@ const networks = {
         p[`${name}b`],
       );
     const forward = (p, images) => {
-      let x = tf.relu(conv(p, 'conv1', images, 1));
+      let x = tf.relu(conv(p, 'conv1', tf.div(tf.sub(images, p.mean), p.deviation), 1));
       for (const block of blocks) {
         const stride = block === 'layer2.0' || block === 'layer3.0' ? 2 : 1;
         const y = conv(p, `${block}.conv2`, tf.relu(conv(p, `${block}.conv1`, x, stride)), 1);
         if (stride === 2) {
           const { shape } = x;
-          const half = tf.stridedSlice(x, [0, 0, 0, 0], shape, [1, 2, 2, 1]);
+          // Every second pixel; strided slices have no gradient there.
+          const half = tf.avgPool(x, 1, 2, 'valid');
           const extra = (y.shape[3] - shape[3]) / 2;
           x = tf.pad(half, [
             [0, 0],
