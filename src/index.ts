@@ -57,7 +57,7 @@ export { adam, adamw, sgd } from './train/optimisers.js';
 export type { AdamOptions, Optimiser, OptimiserTensors, SgdOptions } from './train/optimisers.js';
 export { constant, cosine, exponential } from './train/schedules.js';
 export type { Schedule } from './train/schedules.js';
-export type { Objective, ObjectiveTensors } from './train/step.js';
+export type { InputContext, InputStage, Objective, ObjectiveTensors } from './train/step.js';
 
 // Attacks
 export * from './attacks/index.js';

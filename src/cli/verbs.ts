@@ -13,6 +13,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   bench: async () => (await import('./bench.js')).benchVerb,
   positions: async () => (await import('./positions.js')).positionsVerb,
   simulate: async () => (await import('./simulate.js')).simulateVerb,
+  reproduce: async () => (await import('./reproduce.js')).reproduceVerb,
 };
 
 /** Names of the verbs. */

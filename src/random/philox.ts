@@ -18,6 +18,7 @@ export const randomStreams = {
   subset: 6,
   digits: 7,
   simulation: 8,
+  bootstrap: 9,
   /** First of the numbers free for a user's own purposes. */
   user: 1024,
 } as const;

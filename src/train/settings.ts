@@ -12,7 +12,7 @@ import type { PointwiseRule } from '../rules/types.js';
 import type { Optimiser } from './optimisers.js';
 import { constant } from './schedules.js';
 import type { Schedule } from './schedules.js';
-import type { Objective, StepSettings } from './step.js';
+import type { InputStage, Objective, StepSettings } from './step.js';
 
 /** What a trainer is made of. */
 export interface TrainerOptions {
@@ -40,6 +40,8 @@ export interface TrainerOptions {
   readonly loss?: LossKind;
   /** An objective of one's own instead of `loss`. */
   readonly objective?: Objective;
+  /** What happens to the images before the network sees them, in the same program; nothing unless given. Evaluation sees the plain images. */
+  readonly inputs?: InputStage;
 }
 
 /** Options with their defaults filled in and checked. */
@@ -88,7 +90,7 @@ function ruleSettings(options: TrainerOptions): { rules: RuleSelection; ruleText
 
 /** Checks all options before any work. Throws `bad-range`, `bad-shape`, `unknown-rule` and what {@link resolveRules} throws. */
 export function resolveSettings(options: TrainerOptions): ResolvedSettings {
-  const { model, dataset, testDataset, optimiser, objective } = options;
+  const { model, dataset, testDataset, optimiser, objective, inputs } = options;
   const { definition } = model;
   const { schedule = constant(), batch = 64, seed = 0, shuffle = true, logEvery = 50, loss = 'crossEntropy' } = options;
   checkDataset(definition, dataset, 'dataset');
@@ -99,7 +101,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
   check(Number.isFinite(optimiser.lr) && optimiser.lr > 0, 'bad-range', `lr must be a finite number above 0, got ${optimiser.lr}`, 'lr');
   const { rules, ruleText } = ruleSettings(options);
   return {
-    step: { definition, rules, optimiser, loss, objective, logRows: logEvery, seed },
+    step: { definition, rules, optimiser, loss, objective, logRows: logEvery, seed, ...(inputs && { inputs }) },
     schedule,
     batch,
     seed,
@@ -116,6 +118,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
       seed: String(seed),
       shuffle: String(shuffle),
       loss: objective === undefined ? loss : 'custom',
+      ...(inputs && { inputs: inputs.name }),
     },
   };
 }

@@ -3,8 +3,8 @@ import { check } from '../errors.js';
 import { addFeed, addSampleIds } from '../data/feed.js';
 import type { FeedTensors, PackedDataset } from '../data/feed.js';
 import { Graph, resolveView } from '../graph/graph.js';
-import type { LossKind, Tensor } from '../graph/types.js';
-import { addModel, describeModel, isBuffer } from '../nn/definition.js';
+import type { LossKind, StepValue, Tensor } from '../graph/types.js';
+import { addModel, addStores, describeModel, isBuffer } from '../nn/definition.js';
 import type { GraphStores, ModelDefinition } from '../nn/definition.js';
 import type { RuleSelection } from '../rules/select.js';
 import type { Optimiser } from './optimisers.js';
@@ -23,6 +23,31 @@ export interface ObjectiveTensors {
  */
 export type Objective = (graph: Graph, logits: Tensor, labels: Tensor, scale: number) => Tensor | ObjectiveTensors;
 
+/** What an {@link InputStage} sees while it emits its nodes. */
+export interface InputContext {
+  readonly graph: Graph;
+  readonly definition: ModelDefinition;
+  /** The weights that are trained, for instances of the network of one's own. */
+  readonly stores: GraphStores;
+  /** The batch as it comes from the data set, f32 [N, C, H, W] in [0, 1]. */
+  readonly images: Tensor;
+  /** u32 [N] */
+  readonly labels: Tensor;
+  /** u32 [N]: numbers of the samples in the data set, which key random numbers. */
+  readonly sampleIds: Tensor;
+  /** Number of the step, from 1. */
+  readonly step: StepValue;
+  readonly seed: number;
+}
+
+/** What happens to the images of a step before the network sees them, inside the program of the step: adversarial training, for instance. */
+export interface InputStage {
+  /** Says what it does and with which settings; part of what a checkpoint must agree with. */
+  readonly name: string;
+  /** Emits nodes and returns the images to train on, in the shape of the batch. */
+  emit(context: InputContext): Tensor;
+}
+
 /** What decides the graphs of training, batch size aside. */
 export interface StepSettings {
   readonly definition: ModelDefinition;
@@ -30,6 +55,7 @@ export interface StepSettings {
   readonly optimiser: Optimiser;
   readonly loss: LossKind;
   readonly objective: Objective | undefined;
+  readonly inputs?: InputStage;
   /** Rows of the log. */
   readonly logRows: number;
   /** Of dropout. */
@@ -89,16 +115,20 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
   const { layout } = describeModel(definition);
   const graph = new Graph();
   const feed = addFeed(graph, dataset, batch, { step: 'start' });
-  let dropped: Tensor | undefined;
-  const network = addModel(graph, definition, feed.images, {
+  let ids: Tensor | undefined;
+  // Only networks with dropout and stages of one's own ask for them.
+  const sampleIds = (): Tensor => (ids ??= addSampleIds(graph, feed, batch));
+  const stores = addStores(graph, definition);
+  const images = settings.inputs === undefined ? feed.images : changedImages(graph, settings, settings.inputs, feed, stores, sampleIds());
+  const network = addModel(graph, definition, images, {
+    stores,
     training: true,
     updateStatistics: true,
     dropout: {
       seed: settings.seed,
       step: { step: 'step' },
-      // Only networks with dropout ask for them.
       get sampleIds() {
-        return (dropped ??= addSampleIds(graph, feed, batch));
+        return sampleIds();
       },
     },
   });
@@ -119,6 +149,22 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
   const states = optimiser.states.map((name) => graph.state(`optimizer.${name}`, [layout.parameterElements]));
   graph.scope({ layer: 'optimiser', direction: 'update' }, () => optimiser.emit(graph, { parameters: network.parameters, gradients: flat, states }));
   return { graph, feed, logits, stores: network, gradients: flat, states, log };
+}
+
+/** The images of a step after a stage of one's own. */
+function changedImages(
+  graph: Graph,
+  { definition, seed }: StepSettings,
+  inputs: InputStage,
+  { images, labels }: FeedTensors,
+  stores: GraphStores,
+  sampleIds: Tensor,
+): Tensor {
+  const context: InputContext = { graph, definition, stores, images, labels, sampleIds, step: { step: 'step' }, seed };
+  const changed = graph.scope({ layer: 'inputs', direction: 'attack' }, () => inputs.emit(context));
+  const fits = changed.dtype === 'f32' && changed.shape.join() === images.shape.join();
+  check(fits, 'bad-shape', `${inputs.name} must return images [${images.shape.join(', ')}], got [${changed.shape.join(', ')}]`, 'inputs');
+  return changed;
 }
 
 /** Makes the node that computes a gradient write it into the flat tensor; one that cannot live there is copied. */

@@ -1,0 +1,107 @@
+import { join, resolve } from 'node:path';
+import { LinbpError, check } from '../errors.js';
+import { experimentNamed, experiments } from '../experiments/index.js';
+import type { ExperimentContext } from '../experiments/types.js';
+import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { Device } from '../runtime/device.js';
+import { machineOptions, shownAdapter } from './common.js';
+import { choice, flag, integer, readNumber, text } from './options.js';
+import { duration } from './progress.js';
+import type { Reproduced } from './reproduceReport.js';
+import { packageVersion } from './runner.js';
+import { defineVerb } from './verb.js';
+
+/** Small enough that all experiments together end in minutes on two processor cores. */
+const ciScale = 0.005;
+const scaleHelp = 'full, ci, or a share of epochs, images and steps from 0 to 1';
+
+const options = {
+  name: text({ help: 'which experiment; also as a plain word after the verb', placeholder: 'NAME' }),
+  all: flag('run every experiment'),
+  scale: text({ help: scaleHelp, placeholder: 'full|ci|SHARE', byDefault: 'ci' }),
+  seeds: integer({ help: 'number of seeds, from --seed on [2 at ci, otherwise 5]', min: 1, max: 1000 }),
+  dataset: text({ help: 'MNIST experiments: mnist, fashion-mnist or digits [mnist, or digits where that is missing]', placeholder: 'NAME' }),
+  compat: choice(['none', 'official'], { help: "whitebox-cifar10: official follows the theory paper's attack code", byDefault: 'none' }),
+  data: text({ help: 'the folder that holds mnist/, cifar10/ and models/ [LINBP_DATA]', placeholder: 'DIR' }),
+  out: text({ help: 'folder for the reports', placeholder: 'DIR', byDefault: 'linbp-reproduce' }),
+  seed: machineOptions.seed,
+  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+} as const;
+
+/** The share that `--scale` means. Throws `bad-range`. */
+export function readScale(notation: string): number {
+  if (notation === 'full') return 1;
+  if (notation === 'ci') return ciScale;
+  const share = readNumber(notation);
+  check(share > 0 && share <= 1, 'bad-range', `--scale must be full, ci or a number above 0 and at most 1, got "${notation}"`, 'scale');
+  return share;
+}
+
+/** `linbp reproduce`: an experiment of the papers, with a report that says what holds. */
+export const reproduceVerb = defineVerb({
+  name: 'reproduce',
+  summary: "runs the papers' experiments, with a report each that says what holds and what does not",
+  options,
+  subject: 'name',
+  notes: ['', 'Experiments:', ...experiments.map(({ name, summary }) => `  ${name.padEnd(22)} ${summary}`)],
+  async run(values, { progress, print, signal }) {
+    check((values.name === undefined) === values.all, 'bad-argument', 'give the name of an experiment, or --all', 'name');
+    const chosen = values.name === undefined ? experiments : [experimentNamed(values.name)];
+    const scale = readScale(values.scale);
+    const seeds = values.seeds ?? (scale <= ciScale ? 2 : 5);
+    ensureWritableFolder(values.out);
+    const device = await Device.open({ device: values.device });
+    const found: Reproduced[] = [];
+    try {
+      const dataFolder = values.data ?? (process.env['LINBP_DATA'] || undefined);
+      const context: ExperimentContext = {
+        ...{ scale, seeds, seed: values.seed, dataset: values.dataset, compat: values.compat, dataFolder, device, progress, signal },
+      };
+      // The charting library takes a while to load; nothing needs it before the first result.
+      const reports = import('./reproduceReport.js');
+      const shown = [
+        ['scale', `${values.scale} (${scale})`],
+        ['seeds', String(seeds)],
+        ['conventions', values.compat === 'official' ? 'official code' : 'pixels'],
+      ] as const;
+      const frame = { adapter: device.adapterInfo, version: packageVersion(), options: shown };
+      const skipped: { readonly name: string; readonly reason: string }[] = [];
+      for (const experiment of chosen) {
+        const began = performance.now();
+        progress.line(`${experiment.name}: ${experiment.summary}`);
+        let result;
+        try {
+          result = await experiment.run(context);
+        } catch (error) {
+          // With --all, what lacks its data is named and the others still run.
+          if (!values.all || !(error instanceof LinbpError) || error.code !== 'missing-data') throw error;
+          skipped.push({ name: experiment.name, reason: error.message });
+          print(`${experiment.name}: left out, ${error.message}`);
+          continue;
+        }
+        const one = { experiment, result, seconds: (performance.now() - began) / 1000 };
+        found.push(one);
+        progress.clear();
+        const path = join(values.out, `${experiment.name}.html`);
+        writeFileAtomic(path, (await reports).experimentReport(one, frame));
+        print(`${experiment.name}  ${duration(one.seconds)}  ${resolve(path)}`);
+        for (const { verdict, text: words } of result.statements) print(`  ${verdict.padEnd(5)}  ${words}`);
+        writeFileAtomic(join(values.out, 'index.html'), (await reports).indexReport(found, frame));
+      }
+      print(`index ${resolve(join(values.out, 'index.html'))}`);
+      return {
+        adapter: shownAdapter(device),
+        settings: { scaleShare: scale, seedCount: seeds },
+        fields: {
+          experiments: found.map(({ experiment, result, seconds }) => ({
+            ...{ name: experiment.name, seconds, settings: result.settings, statements: result.statements, tables: result.tables, ...result.figures },
+          })),
+          skipped,
+          index: join(values.out, 'index.html'),
+        },
+      };
+    } finally {
+      device.destroy();
+    }
+  },
+});

@@ -1,0 +1,99 @@
+import type { Experiment, ExperimentResult, ResultTable, Statement } from '../experiments/types.js';
+import type { Curves } from '../experiments/types.js';
+import { facts, figures, htmlTable, lineChart, machineFacts, page, paragraph, percentAxis, ruleColour } from '../report/index.js';
+import { escapeHtml } from '../report/index.js';
+import { heading } from '../report/index.js';
+import type { Figure } from '../report/index.js';
+import type { AdapterInfo } from '../runtime/adapter.js';
+import { duration } from './progress.js';
+
+/** One experiment that was run. */
+export interface Reproduced {
+  readonly experiment: Experiment;
+  readonly result: ExperimentResult;
+  readonly seconds: number;
+}
+
+/** What all reports of a run share. */
+export interface ReportFrame {
+  readonly adapter: AdapterInfo;
+  readonly version: string;
+  /** Options in words. */
+  readonly options: readonly (readonly [string, string])[];
+}
+
+const verdictWords: Readonly<Record<Statement['verdict'], string>> = { holds: 'holds', fails: 'does not hold', open: 'open', note: 'note' };
+
+function chart(curves: Curves): Figure {
+  const { x, y } = curves;
+  let index = 0;
+  return lineChart({
+    title: curves.title,
+    x: { title: x.title, ...(x.log === true && { scale: 'log' as const }) },
+    y: y.share === true ? percentAxis(y.title) : { title: y.title, ...(y.log === true && { scale: 'log' as const }) },
+    lines: curves.lines.map(({ name, rule, points, band, dashed }) => ({
+      name,
+      // Further variants of a rule get colours of their own.
+      colour: curves.lines.length > 2 && !/^(bp|linbp)$/.test(rule) ? ruleColour('other', index++) : ruleColour(rule),
+      points,
+      ...(band !== undefined && { band }),
+      ...(dashed !== undefined && { dashed }),
+    })),
+  });
+}
+
+const tableHtml = ({ title, columns, rows }: ResultTable): string =>
+  heading(title) +
+  htmlTable(
+    columns.map((column, index) => ({ title: column, value: (row: readonly string[]) => row[index] ?? '', number: index > 0 })),
+    rows,
+  );
+
+const statementsHtml = (statements: readonly Statement[]): string =>
+  `<ul>${statements.map(({ verdict, text }) => `<li><b>${escapeHtml(verdictWords[verdict])}</b>: ${escapeHtml(text)}</li>`).join('\n')}</ul>`;
+
+/** The page of one experiment. */
+export function experimentReport({ experiment, result, seconds }: Reproduced, { adapter, version, options }: ReportFrame): string {
+  const settings: ResultTable = {
+    title: 'Settings',
+    columns: ['setting', 'here', 'official code'],
+    rows: result.settings.map(({ name, ours, official }) => [name, ours, official]),
+  };
+  const columns = settings.columns.map((title, index) => ({ title, value: (row: readonly string[]) => row[index]! }));
+  const drawn = result.curves.filter((curves) => curves.lines.some((line) => line.points.length > 0));
+  return page({
+    title: experiment.name,
+    subtitle: experiment.summary,
+    keyFigures: [],
+    sections: [
+      { title: 'What holds', body: statementsHtml(result.statements) },
+      {
+        title: 'Curves',
+        body:
+          paragraph('Bands are 95 % intervals over seeds or images.') +
+          figures(drawn.map((curves) => ({ figure: chart(curves), caption: curves.title }))),
+      },
+      { title: 'Results', body: result.tables.map(tableHtml).join('\n') },
+      { title: 'Settings', body: htmlTable(columns, settings.rows) + facts(options) },
+      { title: 'Machine', body: facts(machineFacts(adapter, version)) },
+    ],
+    footer: `linbp reproduce ${experiment.name}, ${duration(seconds)}`,
+  });
+}
+
+/** The page that links the reports. */
+export function indexReport(found: readonly Reproduced[], { adapter, version, options }: ReportFrame): string {
+  const sections = found.map(({ experiment, result, seconds }) => ({
+    title: experiment.name,
+    body:
+      paragraph(`${experiment.summary} (${duration(seconds)})`) +
+      `<p><a href="${escapeHtml(experiment.name)}.html">Report</a></p>` +
+      statementsHtml(result.statements),
+  }));
+  return page({
+    title: 'Experiments of the LinBP papers',
+    subtitle: 'BP against LinBP: what holds, what does not, and what the data leave open',
+    sections: [...sections, { title: 'Machine', body: facts([...options, ...machineFacts(adapter, version)]) }],
+    footer: 'linbp reproduce',
+  });
+}

@@ -1,0 +1,27 @@
+import { LinbpError } from '../errors.js';
+import { adversarialTraining } from './adversarialTraining.js';
+import { mnistLenet5, mnistMlp } from './mnist.js';
+import { normalisation, position, transferCifar10 } from './transfer.js';
+import type { Experiment } from './types.js';
+import { whiteboxCifar10 } from './whitebox.js';
+
+/** All experiments, in the order in which `linbp reproduce --all` runs them. */
+export const experiments: readonly Experiment[] = [
+  mnistMlp,
+  mnistLenet5,
+  whiteboxCifar10,
+  transferCifar10,
+  position,
+  normalisation,
+  adversarialTraining,
+];
+
+/** An experiment by name. Throws `unknown-option` listing the names there are. */
+export function experimentNamed(name: string): Experiment {
+  const found = experiments.find((experiment) => experiment.name === name);
+  if (found === undefined) {
+    const names = experiments.map((experiment) => experiment.name).join(', ');
+    throw new LinbpError('unknown-option', `there is no experiment "${name}"; known are ${names}`, { field: 'name' });
+  }
+  return found;
+}

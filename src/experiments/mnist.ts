@@ -1,0 +1,260 @@
+import { modelDefinition } from '../nn/zoo/index.js';
+import type { EpochResult } from '../train/progress.js';
+import { sgd } from '../train/optimisers.js';
+import { constant, exponential } from '../train/schedules.js';
+import type { Schedule } from '../train/schedules.js';
+import { claim, percent, short, shownInterval } from './format.js';
+import { interval, pairedBootstrap, trailingMean } from './statistics.js';
+import { failed, loadHalves, trainOnce } from './trainingRuns.js';
+import type { TrainingRun } from './trainingRuns.js';
+import { seedsOf, sized } from './types.js';
+import type { CurveLine, Curves, Experiment, ExperimentContext, ExperimentResult, ResultTable, Setting, Statement } from './types.js';
+
+const rules = ['bp', 'linbp'] as const;
+const nameOf = (rule: string): string => (rule === 'bp' ? 'BP' : 'LinBP');
+const batch = 64;
+/** Losses whose first step is looked for, in the mean over this many steps. */
+const targets = [2.2, 2, 1.5, 1, 0.5, 0.3, 0.1];
+const smoothing = 20;
+/** The widest rates tell where LinBP fails and BP does not. */
+const sweptRates = [0.01, 0.05, 0.1, 0.2, 0.4];
+
+/** What an MNIST experiment trains, and how. */
+export interface MnistRecipe {
+  readonly model: 'mlp' | 'lenet5';
+  readonly lr: number;
+  readonly schedule: () => Schedule;
+  readonly scheduleText: string;
+  /** Learning rates of the sweep. */
+  readonly rates: readonly number[];
+}
+
+type Figure = 'trainLoss' | 'trainAccuracy' | 'testLoss' | 'testAccuracy';
+
+/** A figure per epoch: mean and band over the seeds that got so far. */
+function epochLine(runs: readonly TrainingRun[], rule: string, figure: Figure, name: string): CurveLine {
+  const own = runs.filter((run) => run.rule === rule);
+  const length = Math.max(0, ...own.map((run) => run.epochs.length));
+  const bands = Array.from({ length }, (_, e) =>
+    interval(own.flatMap(({ epochs }) => (epochs[e]?.[figure] === undefined ? [] : [epochs[e][figure]]))),
+  );
+  return { name, rule, points: bands.map((band, e) => [e + 1, band.mean]), band: bands.map(({ low, high }) => [low, high]) };
+}
+
+function epochCurves(runs: readonly TrainingRun[], title: string, figure: Figure, share: boolean): Curves {
+  return {
+    title,
+    x: { title: 'epoch' },
+    y: { title: share ? 'accuracy' : 'mean loss per image', share },
+    lines: rules.map((rule) => epochLine(runs, rule, figure, nameOf(rule))),
+  };
+}
+
+/** First step at which the trailing mean of the losses is at or below a value. */
+export function stepsTo(losses: readonly number[], target: number): number | undefined {
+  const found = trailingMean(losses, smoothing).findIndex((loss, i) => i + 1 >= Math.min(smoothing, losses.length) && loss <= target);
+  return found < 0 ? undefined : found + 1;
+}
+
+function stepsTable(runs: readonly TrainingRun[]): ResultTable {
+  const cell = (rule: string, lr: number, target: number): string => {
+    const own = runs.filter((run) => run.rule === rule && run.lr === lr).map((run) => stepsTo(run.losses, target));
+    const reached = own.filter((step) => step !== undefined);
+    if (reached.length === 0) return 'not reached';
+    return reached.length === own.length ? short(interval(reached).mean) : `${short(interval(reached).mean)} (${reached.length} of ${own.length})`;
+  };
+  const rates = [...new Set(runs.map((run) => run.lr))].sort((a, b) => a - b);
+  const rows = rates.flatMap((lr) => targets.map((target) => [String(lr), String(target), ...rules.map((rule) => cell(rule, lr, target))]));
+  return {
+    title: `Steps until the mean loss of ${smoothing} steps is at or below a value, mean over seeds`,
+    columns: ['learning rate', 'loss', 'BP', 'LinBP'],
+    rows: rows.filter((row) => row.slice(2).some((text) => text !== 'not reached')),
+  };
+}
+
+const lossOf = (run: TrainingRun): string => (run.diverged !== undefined ? 'not finite' : short(run.epochs.at(-1)?.trainLoss ?? NaN));
+
+function sweepTable(runs: readonly TrainingRun[]): ResultTable {
+  const rates = [...new Set(runs.map((run) => run.lr))].sort((a, b) => a - b);
+  const cell = (lr: number, rule: string): string =>
+    runs
+      .filter((run) => run.lr === lr && run.rule === rule)
+      .map(lossOf)
+      .join(', ');
+  return {
+    title: 'Training loss of the last epoch at each learning rate, one value a seed',
+    columns: ['learning rate', 'BP', 'LinBP'],
+    rows: rates.map((lr) => [String(lr), ...rules.map((rule) => cell(lr, rule))]),
+  };
+}
+
+/** Rates at which every LinBP run fails and no BP run does. */
+export function onlyLinbpFails(runs: readonly TrainingRun[], classes: number): number[] {
+  const rates = [...new Set(runs.map((run) => run.lr))].sort((a, b) => a - b);
+  const fails = (lr: number, rule: string): boolean[] => runs.filter((run) => run.lr === lr && run.rule === rule).map((run) => failed(run, classes));
+  return rates.filter((lr) => fails(lr, 'linbp').every(Boolean) && !fails(lr, 'bp').some(Boolean));
+}
+
+function pairedEpochs(runs: readonly TrainingRun[], pick: (epoch: EpochResult) => number, epoch: number): { bp: number[]; linbp: number[] } {
+  const of = (rule: string): Map<number, number> =>
+    new Map(runs.flatMap((run) => (run.rule === rule && run.epochs[epoch] ? [[run.seed, pick(run.epochs[epoch])] as const] : [])));
+  const [bp, linbp] = [of('bp'), of('linbp')];
+  const shared = [...bp.keys()].filter((seed) => linbp.has(seed));
+  return { bp: shared.map((seed) => bp.get(seed)!), linbp: shared.map((seed) => linbp.get(seed)!) };
+}
+
+function statementsOf(context: ExperimentContext, recipe: MnistRecipe, base: readonly TrainingRun[], sweep: readonly TrainingRun[]): Statement[] {
+  const epochs = Math.max(...base.map((run) => run.epochs.length));
+  const perEpoch = Array.from({ length: epochs }, (_, e) => {
+    const { bp, linbp } = pairedEpochs(base, (epoch) => epoch.trainLoss, e);
+    return bp.length === 0 ? undefined : pairedBootstrap(bp, linbp, context.seed);
+  }).filter((each) => each !== undefined);
+  const below = perEpoch.filter(({ mean }) => mean < 0).length;
+  const clearly = perEpoch.filter(({ high }) => high < 0).length;
+  const out: Statement[] = [
+    {
+      verdict: below === perEpoch.length ? (clearly === below ? 'holds' : 'open') : 'fails',
+      text:
+        `At learning rate ${recipe.lr}, LinBP's training loss is below BP's in ${below} of ${perEpoch.length} epochs in the mean over ${context.seeds} seeds, ` +
+        `and in ${clearly} of them with the whole 95 % bootstrap interval (epoch 1: LinBP - BP = ${shownInterval(perEpoch[0]!)}; last: ${shownInterval(perEpoch.at(-1)!)}).`,
+    },
+  ];
+  for (const lr of [...new Set(sweep.map((run) => run.lr))].sort((a, b) => a - b)) {
+    const own = sweep.filter((run) => run.lr === lr);
+    const last = Math.min(...own.map((run) => run.epochs.length)) - 1;
+    if (last < 0 || own.some((run) => failed(run, 10))) continue;
+    const { bp, linbp } = pairedEpochs(own, (epoch) => epoch.trainLoss, last);
+    const gap = pairedBootstrap(bp, linbp, context.seed);
+    out.push(
+      claim(`At learning rate ${lr}, LinBP's training loss of epoch ${last + 1} is below BP's: difference ${shownInterval(gap)}.`, gap, 'below'),
+    );
+  }
+  const narrower = onlyLinbpFails(sweep, 10);
+  out.push({
+    verdict: narrower.length > 0 ? 'holds' : 'open',
+    text:
+      narrower.length > 0
+        ? `LinBP's usable range of learning rates is narrower: at ${narrower.join(', ')} every LinBP run fails (loss not finite, or above 1.05 ln 10 at the end) and no BP run does.`
+        : `At none of the learning rates ${[...new Set(sweep.map((run) => run.lr))].join(', ')} does every LinBP run fail while no BP run does.`,
+  });
+  return out;
+}
+
+/** Training of an MNIST network from the same weights on the same batches under both rules, and a sweep of the learning rate. */
+export async function runMnist(context: ExperimentContext, recipe: MnistRecipe): Promise<ExperimentResult> {
+  const { scale } = context;
+  const { rates } = recipe;
+  const definition = modelDefinition(recipe.model);
+  const epochs = sized(50, scale, 3);
+  const sweepEpochs = sized(10, scale, 2);
+  const data = await loadHalves(context, 'mnist', { train: sized(60_000, scale, 20 * batch), test: sized(10_000, scale, 256) });
+  const plan = { definition, data, batch };
+  const base: TrainingRun[] = [];
+  const sweep: TrainingRun[] = [];
+  for (const seed of seedsOf(context)) {
+    for (const rule of rules) {
+      const run = await trainOnce(
+        context,
+        { ...plan, rule, seed, epochs, optimiser: sgd({ lr: recipe.lr }), schedule: recipe.schedule() },
+        `${recipe.model} lr ${recipe.lr}`,
+      );
+      base.push(run);
+      const last = run.epochs.at(-1);
+      context.progress.line(
+        `lr ${recipe.lr}  ${rule.padEnd(5)}  seed ${seed}  train loss ${lossOf(run)}  test accuracy ${percent(last?.testAccuracy ?? 0)}`,
+      );
+    }
+  }
+  // A few seeds are enough to see where training fails.
+  for (const seed of seedsOf(context).slice(0, 3)) {
+    for (const lr of rates) {
+      for (const rule of rules) {
+        const settings = { rule, seed, epochs: sweepEpochs, optimiser: sgd({ lr }), schedule: recipe.schedule(), tested: false };
+        sweep.push(await trainOnce(context, { ...plan, ...settings }, `${recipe.model} lr ${lr}`));
+      }
+    }
+    context.progress.line(`learning rates ${rates.join(', ')}: seed ${seed} done`);
+  }
+  const settings: Setting[] = [
+    { name: 'network', ours: `${recipe.model}, PyTorch's initial weights`, official: `${recipe.model}, PyTorch's initial weights` },
+    {
+      name: 'images',
+      ours: `${data.train.name}, ${data.train.count} to train, ${data.test.count} to test, pixels / 255`,
+      official: 'MNIST, 60000 and 10000, pixels / 255',
+    },
+    { name: 'batch', ours: String(batch), official: '64' },
+    { name: 'epochs', ours: `${epochs}; ${sweepEpochs} in the sweep`, official: '50' },
+    { name: 'optimiser', ours: `SGD, learning rate ${recipe.lr}; sweep ${rates.join(', ')}`, official: `SGD, learning rate ${recipe.lr}` },
+    { name: 'schedule', ours: recipe.scheduleText, official: recipe.scheduleText },
+    {
+      name: 'loss',
+      ours: 'cross entropy; shown as mean per image',
+      official: 'cross entropy; sum of batch means / number of images, 64 times smaller',
+    },
+    { name: 'linearised', ours: definition.presets!['default']!.join(', '), official: definition.presets!['default']!.join(', ') },
+    { name: 'seeds', ours: seedsOf(context).join(', '), official: '0' },
+  ];
+  const last = (run: TrainingRun): EpochResult | undefined => run.epochs.at(-1);
+  const official = (run: TrainingRun): string => short((last(run)?.trainLoss ?? NaN) / batch);
+  const final: ResultTable = {
+    title: 'After the last epoch',
+    columns: ['rule', 'seed', 'train loss', 'in the official unit', 'train accuracy', 'test loss', 'test accuracy'],
+    rows: base.map((run) => [
+      nameOf(run.rule),
+      String(run.seed),
+      lossOf(run),
+      official(run),
+      percent(last(run)?.trainAccuracy ?? NaN),
+      short(last(run)?.testLoss ?? NaN),
+      percent(last(run)?.testAccuracy ?? NaN),
+    ]),
+  };
+  const sweepCurves: Curves = {
+    title: 'Training loss of the last epoch against the learning rate (finite ones)',
+    x: { title: 'learning rate', log: true },
+    y: { title: 'mean loss per image' },
+    lines: rules.map((rule) => {
+      const points = rates.flatMap((lr) => {
+        const values = sweep.flatMap((run) =>
+          run.rule === rule && run.lr === lr && run.diverged === undefined && last(run) ? [last(run)!.trainLoss] : [],
+        );
+        return values.length === 0 ? [] : [{ lr, ...interval(values) }];
+      });
+      return { name: nameOf(rule), rule, points: points.map(({ lr, mean }) => [lr, mean]), band: points.map(({ low, high }) => [low, high]) };
+    }),
+  };
+  return {
+    settings,
+    curves: [
+      epochCurves(base, 'Training loss', 'trainLoss', false),
+      epochCurves(base, 'Training accuracy', 'trainAccuracy', true),
+      epochCurves(base, 'Test loss', 'testLoss', false),
+      epochCurves(base, 'Test accuracy', 'testAccuracy', true),
+      sweepCurves,
+    ],
+    tables: [final, sweepTable(sweep), stepsTable([...base, ...sweep])],
+    statements: statementsOf(context, recipe, base, sweep),
+    figures: { runs: base, sweep },
+  };
+}
+
+/** The theory paper's MLP on MNIST. */
+export const mnistMlp: Experiment = {
+  name: 'mnist-mlp',
+  summary: 'trains the MLP on MNIST with BP and LinBP, and sweeps the learning rate',
+  run: (context) => runMnist(context, { model: 'mlp', lr: 0.001, schedule: constant, scheduleText: 'constant', rates: sweptRates }),
+};
+
+/** The theory paper's LeNet-5 on MNIST. */
+export const mnistLenet5: Experiment = {
+  name: 'mnist-lenet5',
+  summary: 'trains LeNet-5 on MNIST with BP and LinBP, and sweeps the learning rate',
+  run: (context) =>
+    runMnist(context, {
+      model: 'lenet5',
+      lr: 0.005,
+      schedule: () => exponential(0.98),
+      scheduleText: 'times 0.98 after each epoch',
+      rates: sweptRates,
+    }),
+};

@@ -1,0 +1,83 @@
+import { check } from '../errors.js';
+import { philox4x32, randomStreams } from '../random/philox.js';
+import { studentQuantile95 } from '../theory/gaussian.js';
+
+/** A mean with its 95 % interval. */
+export interface Interval {
+  readonly mean: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Arithmetic mean. Throws `bad-shape` for no values. */
+export function mean(values: ArrayLike<number>): number {
+  check(values.length > 0, 'bad-shape', 'the mean of no values', 'values');
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]!;
+  return sum / values.length;
+}
+
+/** Standard deviation with n - 1; 0 for a single value. */
+export function deviation(values: ArrayLike<number>): number {
+  const centre = mean(values);
+  let squares = 0;
+  for (let i = 0; i < values.length; i++) squares += (values[i]! - centre) ** 2;
+  return Math.sqrt(squares / Math.max(1, values.length - 1));
+}
+
+/** Mean over seeds with Student's 95 % interval; a single value has an interval without width. */
+export function interval(values: ArrayLike<number>): Interval {
+  const centre = mean(values);
+  if (values.length < 2) return { mean: centre, low: centre, high: centre };
+  const half = (studentQuantile95(values.length - 1) * deviation(values)) / Math.sqrt(values.length);
+  return { mean: centre, low: centre - half, high: centre + half };
+}
+
+/** The value below which a share of the sorted values lies, with linear interpolation between neighbours. */
+export function quantile(sorted: ArrayLike<number>, share: number): number {
+  check(sorted.length > 0, 'bad-shape', 'a quantile of no values', 'values');
+  check(share >= 0 && share <= 1, 'bad-range', `share must be from 0 to 1, got ${share}`, 'share');
+  const place = share * (sorted.length - 1);
+  const below = Math.floor(place);
+  const next = sorted[Math.min(below + 1, sorted.length - 1)]!;
+  return sorted[below]! + (place - below) * (next - sorted[below]!);
+}
+
+/**
+ * Mean of `b - a` over pairs with its 95 % percentile bootstrap interval (B. Efron, "Bootstrap methods", 1979): whole pairs are drawn with
+ * replacement, so what a and b share, such as the image or the seed, cancels.
+ *
+ * @param seed 0..2^32-1; the same seed gives the same interval
+ * @throws LinbpError `bad-shape` for lengths that differ or no pairs
+ */
+export function pairedBootstrap(a: ArrayLike<number>, b: ArrayLike<number>, seed = 0, resamples = 2000): Interval {
+  check(a.length === b.length && a.length > 0, 'bad-shape', `pairs need as many values on both sides, got ${a.length} and ${b.length}`, 'values');
+  const count = a.length;
+  const differences = Float64Array.from({ length: count }, (_, i) => b[i]! - a[i]!);
+  const means = new Float64Array(resamples);
+  for (let r = 0; r < resamples; r++) {
+    let sum = 0;
+    for (let i = 0; i < count; i += 4) {
+      const words = philox4x32([i >>> 2, r, 0, 0], [seed, randomStreams.bootstrap]);
+      for (let k = 0; k < Math.min(4, count - i); k++) sum += differences[Math.floor((words[k]! / 2 ** 32) * count)]!;
+    }
+    means[r] = sum / count;
+  }
+  means.sort();
+  return { mean: mean(differences), low: quantile(means, 0.025), high: quantile(means, 0.975) };
+}
+
+/** Whether an interval lies above zero, below zero, or holds it. */
+export function verdictOf({ low, high }: Interval): 'above' | 'below' | 'open' {
+  if (low > 0) return 'above';
+  return high < 0 ? 'below' : 'open';
+}
+
+/** The trailing mean over up to `width` values at each place. */
+export function trailingMean(values: readonly number[], width: number): number[] {
+  let sum = 0;
+  return values.map((value, i) => {
+    sum += value - (i >= width ? values[i - width]! : 0);
+    return sum / Math.min(i + 1, width);
+  });
+}

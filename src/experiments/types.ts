@@ -1,0 +1,84 @@
+import type { Device } from '../runtime/device.js';
+
+/** What the official code does and what is done here, side by side. */
+export interface Setting {
+  readonly name: string;
+  readonly ours: string;
+  /** A dash where the official code has nothing of the kind. */
+  readonly official: string;
+}
+
+/** One line of a chart with its 95 % band over seeds, where there are several. */
+export interface CurveLine {
+  readonly name: string;
+  /** Backward rule, which decides the colour. */
+  readonly rule: string;
+  readonly points: readonly (readonly [x: number, y: number])[];
+  readonly band?: readonly (readonly [low: number, high: number])[];
+  readonly dashed?: boolean;
+}
+
+/** Curves over a common axis. */
+export interface Curves {
+  readonly title: string;
+  readonly x: { readonly title: string; readonly log?: boolean };
+  readonly y: { readonly title: string; readonly log?: boolean; readonly share?: boolean };
+  readonly lines: readonly CurveLine[];
+}
+
+/** A table of results as text. */
+export interface ResultTable {
+  readonly title: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** A sentence about the results with its figures, and what they say: it holds, it does not, or the data leave it open. */
+export interface Statement {
+  readonly verdict: 'holds' | 'fails' | 'open' | 'note';
+  readonly text: string;
+}
+
+/** What an experiment found. */
+export interface ExperimentResult {
+  readonly settings: readonly Setting[];
+  readonly curves: readonly Curves[];
+  readonly tables: readonly ResultTable[];
+  readonly statements: readonly Statement[];
+  /** All figures for programs. */
+  readonly figures: Readonly<Record<string, unknown>>;
+}
+
+/** What an experiment gets. */
+export interface ExperimentContext {
+  /** Share of the full size, above 0 and at most 1. It changes sizes only, never what is done. */
+  readonly scale: number;
+  /** Number of seeds, from 1. */
+  readonly seeds: number;
+  /** First seed. */
+  readonly seed: number;
+  /** The folder that holds `mnist/`, `cifar10/` and `models/`. */
+  readonly dataFolder: string | undefined;
+  /** Data set instead of the experiment's own, where it has the same form. */
+  readonly dataset: string | undefined;
+  /** `official` follows the conventions of the theory paper's attack code; `none` attacks in pixels. */
+  readonly compat: 'none' | 'official';
+  readonly device: Device;
+  readonly progress: { line(text: string): void; update(what: string, share: number, details?: string): void };
+  readonly signal: AbortSignal;
+}
+
+/** An experiment of the papers. */
+export interface Experiment {
+  readonly name: string;
+  readonly summary: string;
+  run(context: ExperimentContext): Promise<ExperimentResult>;
+}
+
+/** A size at a scale: the full one times the scale, but at least `least`. */
+export function sized(full: number, scale: number, least: number): number {
+  return Math.min(full, Math.max(least, Math.round(full * scale)));
+}
+
+/** The seeds of a run. */
+export const seedsOf = ({ seed, seeds }: ExperimentContext): number[] => Array.from({ length: seeds }, (_, i) => seed + i);

@@ -1,0 +1,157 @@
+import { attacks } from '../attacks/builtin.js';
+import type { AttackDefinition } from '../attacks/stages.js';
+import type { AttackResult } from '../attacks/result.js';
+import { attackWith, cifarImages, lastStage, pretrained } from './attackRuns.js';
+import { claim, percent, short, shownPoints } from './format.js';
+import { officialAttacks } from './officialConventions.js';
+import { pairedBootstrap } from './statistics.js';
+import { sized } from './types.js';
+import type { Curves, Experiment, ExperimentContext, ExperimentResult, Statement } from './types.js';
+
+const networks = ['resnet20', 'resnet32', 'resnet56', 'resnet8-mlperf-tiny', 'convnetjs-cnn'];
+const methods = ['fgsm', 'ifgsm', 'pgd'] as const;
+/** In 255ths; the README's example is about 8. */
+const radii = [1, 2, 8].map((levels) => levels / 255);
+/** Where curves over steps are shown: small enough that not every image falls at once. */
+const shownRadius = 1 / 255;
+const steps = 5;
+
+interface Row {
+  readonly network: string;
+  readonly method: string;
+  readonly rule: string;
+  readonly eps: number;
+  readonly result: AttackResult;
+}
+
+const successes = (result: AttackResult): number[] =>
+  result.samples.filter((sample) => sample.cleanCorrect).map((sample) => (sample.success ? 1 : 0));
+
+function curvesOf(rows: readonly Row[], network: string): Curves[] {
+  const own = rows.filter((row) => row.network === network);
+  const lines = (method: string): Row[] => own.filter((row) => row.method === method);
+  const overEps = methods.map((method): Curves => ({
+    title: `${network}, ${method}: success against eps`,
+    x: { title: 'eps in 255ths' },
+    y: { title: 'success', share: true },
+    lines: ['bp', 'linbp'].map((rule) => ({
+      name: rule === 'bp' ? 'BP' : 'LinBP',
+      rule,
+      points: lines(method)
+        .filter((row) => row.rule === rule)
+        .map((row) => [255 * row.eps, row.result.successRate]),
+    })),
+  }));
+  const overSteps = methods.slice(1).map((method): Curves => ({
+    title: `${network}, ${method}: success against step at eps ${short(255 * shownRadius)}/255`,
+    x: { title: 'step' },
+    y: { title: 'success', share: true },
+    lines: lines(method)
+      .filter((row) => row.eps === shownRadius)
+      .map(({ rule, result }) => ({
+        name: rule === 'bp' ? 'BP' : 'LinBP',
+        rule,
+        points: result.curve.map(({ step, robustAccuracy }) => [step, result.cleanAccuracy === 0 ? 0 : 1 - robustAccuracy / result.cleanAccuracy]),
+      })),
+  }));
+  return [...overEps, ...overSteps];
+}
+
+async function run(context: ExperimentContext): Promise<ExperimentResult> {
+  const official = context.compat === 'official';
+  const table: Record<(typeof methods)[number], AttackDefinition> = official ? officialAttacks : attacks;
+  const images = await cifarImages(context, sized(10_000, context.scale, 12));
+  const models = pretrained(context, networks);
+  const batch = Math.min(32, images.count);
+  const rows: Row[] = [];
+  const places: string[] = [];
+  try {
+    for (const model of models) {
+      const network = model.definition.name;
+      const place = lastStage(model.definition);
+      places.push(`${network}: ${place}`);
+      for (const method of methods) {
+        for (const rule of ['bp', 'linbp']) {
+          const settings = { model, attack: table[method], rules: rule === 'bp' ? 'bp' : `linbp:from=${place}`, batch, seed: context.seed };
+          const counted = { ...settings, steps: method === 'fgsm' ? 1 : steps, keep: official ? ('last' as const) : ('best' as const) };
+          const results = await attackWith(context, counted, images, radii, `${network} ${method} ${rule}`);
+          results.forEach((result, index) => rows.push({ network, method, rule, eps: radii[index]!, result }));
+        }
+      }
+      context.progress.line(`${network}: attacked ${images.count} images`);
+    }
+  } finally {
+    for (const model of models) model.destroy();
+  }
+  const pairs = rows
+    .filter((row) => row.rule === 'bp')
+    .map((bp) => ({
+      bp,
+      linbp: rows.find((row) => row.rule === 'linbp' && row.network === bp.network && row.method === bp.method && row.eps === bp.eps)!,
+    }));
+  const gapOf = ({ bp, linbp }: (typeof pairs)[number]) => pairedBootstrap(successes(bp.result), successes(linbp.result), context.seed);
+  const statements = methods.map((method): Statement => {
+    const own = pairs.filter(({ bp }) => bp.method === method && bp.eps === shownRadius);
+    const gap = pairedBootstrap(
+      own.flatMap(({ bp }) => successes(bp.result)),
+      own.flatMap(({ linbp }) => successes(linbp.result)),
+      context.seed,
+    );
+    const words = `At eps ${short(255 * shownRadius)}/255, LinBP's ${method} succeeds more often than BP's over all networks: difference ${shownPoints(gap)}.`;
+    return claim(words, gap, 'above');
+  });
+  return {
+    settings: [
+      {
+        name: 'networks',
+        ours: models.map(({ definition }) => definition.name).join(', '),
+        official: 'vgg16_bn, resnet50, mobilenet_v2, densenet161, squeezenet, WRN-28-10',
+      },
+      { name: 'linearised from', ours: places.join('; '), official: 'a table per network; ResNet: layer4' },
+      { name: 'images', ours: `the first ${images.count} of CIFAR-10's test set`, official: 'test images of a list of its own, one at a time' },
+      { name: 'eps', ours: radii.map((eps) => `${short(255 * eps)}/255`).join(', '), official: '0.0313 in the example' },
+      { name: 'steps', ours: String(steps), official: '5 in the example' },
+      { name: 'step size', ours: official ? '2/255 of normalised values' : 'eps/steps; PGD 2.5 eps/steps', official: '2/255 of normalised values' },
+      {
+        name: 'box',
+        ours: official ? 'twice eps in normalised values' : 'eps in pixels, and [0, 1]',
+        official: 'twice eps in normalised values, no limit to [0, 1]',
+      },
+      {
+        name: 'objective',
+        ours: official ? 'minus the true logit; PGD: cross entropy' : 'cross entropy',
+        official: 'minus the true logit; PGD: cross entropy',
+      },
+      { name: 'judged at', ours: official ? 'the last iterate' : 'the best iterate', official: 'the last iterate' },
+    ],
+    curves: [...new Set(rows.map((row) => row.network))].flatMap((network) => curvesOf(rows, network)),
+    tables: [
+      {
+        title: 'Success of the images that were right before',
+        columns: ['network', 'attack', 'eps', 'clean accuracy', 'BP', 'LinBP', 'difference [95 %]'],
+        rows: pairs.map((pair) => [
+          ...[pair.bp.network, pair.bp.method, `${short(255 * pair.bp.eps)}/255`, percent(pair.bp.result.cleanAccuracy)],
+          ...[percent(pair.bp.result.successRate), percent(pair.linbp.result.successRate), shownPoints(gapOf(pair))],
+        ]),
+      },
+    ],
+    statements,
+    figures: {
+      results: rows.map(({ network, method, rule, eps, result }) => ({
+        network,
+        method,
+        rule,
+        eps,
+        successRate: result.successRate,
+        curve: result.curve,
+      })),
+    },
+  };
+}
+
+/** White-box attacks on the pretrained CIFAR-10 networks with the gradient of BP and of LinBP. */
+export const whiteboxCifar10: Experiment = {
+  name: 'whitebox-cifar10',
+  summary: 'attacks pretrained CIFAR-10 networks with BP and LinBP: success against eps and step',
+  run,
+};

@@ -1,0 +1,57 @@
+import { expect } from 'chai';
+import { pgdInputs } from '../../src/experiments/adversarialInputs.js';
+import { Model } from '../../src/nn/model.js';
+import { sgd } from '../../src/train/optimisers.js';
+import { Trainer } from '../../src/train/trainer.js';
+import type { InputStage } from '../../src/train/step.js';
+import { fromArrays } from '../../src/data/dataset.js';
+import { sharedDevice } from '../support/device.js';
+import { formulaState, squares, tiny } from './support.js';
+
+const data = squares(48);
+
+/** Losses of three steps under the given stage, on the device or by the reference. */
+async function losses(stage: InputStage | undefined, where: 'device' | 'reference', rules = 'bp'): Promise<number[]> {
+  const weights = formulaState(tiny);
+  const model = where === 'device' ? Model.create(tiny, { device: await sharedDevice() }) : { definition: tiny, weights };
+  if (model instanceof Model) model.setStateDict(weights);
+  const settings = { model, dataset: data, rules, batch: 16, seed: 3, optimiser: sgd({ lr: 0.05 }) };
+  const trainer = await Trainer.create({ ...settings, ...(stage && { inputs: stage }) });
+  const found: number[] = [];
+  await trainer.fit({ epochs: 1, onProgress: ({ steps }) => found.push(...steps.map(({ loss }) => loss)) });
+  trainer.destroy();
+  if (model instanceof Model) model.destroy();
+  return found;
+}
+
+describe('adversarial training in one program', () => {
+  it('an inner attack of radius zero changes nothing', async () => {
+    const plain = await losses(undefined, 'device');
+    expect(await losses(pgdInputs({ rules: 'bp', eps: 0, alpha: 0.1, steps: 2 }), 'device')).to.deep.equal(plain);
+  });
+
+  it('agrees with the reference for every combination of rules', async () => {
+    for (const attackRule of ['bp', 'linbp']) {
+      for (const weightRule of ['bp', 'linbp']) {
+        const stage = pgdInputs({ rules: attackRule, eps: 0.1, alpha: 0.05, steps: 3 });
+        const [here, there] = [await losses(stage, 'device', weightRule), await losses(stage, 'reference', weightRule)];
+        here.forEach((loss, step) => expect(loss, `${attackRule} ${weightRule} step ${step}`).to.be.closeTo(there[step]!, 1e-4));
+      }
+    }
+  });
+
+  it('raises the loss of the first step', async () => {
+    const [plain] = await losses(undefined, 'reference');
+    const [attacked] = await losses(pgdInputs({ rules: 'bp', eps: 0.2, alpha: 0.1, steps: 4 }), 'reference');
+    expect(attacked!).to.be.above(plain! + 0.01);
+  });
+
+  it('a stage that returns other shapes is refused', async () => {
+    const wrong: InputStage = { name: 'wrong', emit: ({ sampleIds }) => sampleIds };
+    const images = new Float32Array(64);
+    const dataset = fromArrays({ shape: [1, 1, 8, 8], classes: 3, images, labels: Uint8Array.of(0) });
+    using model = Model.create(tiny, { device: await sharedDevice() });
+    const failure = await Trainer.create({ model, dataset, optimiser: sgd({ lr: 0.1 }), inputs: wrong }).catch((error: unknown) => error);
+    expect(failure).to.have.property('code', 'bad-shape');
+  });
+});
