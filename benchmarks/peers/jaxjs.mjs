@@ -92,8 +92,9 @@ function openRepeated(inputs, compute) {
       for (let unit = 0; unit < units; unit++) {
         last?.dispose();
         last = compiled(...inputs.map((input) => input.ref));
+        // Evaluation is lazy: a result that is disposed of before anybody waits for it is never computed.
+        await blockUntilReady(last);
       }
-      await blockUntilReady(last);
       compared = await last.reshape([-1]).slice([0, 256]).data();
     },
     result: async () => compared,

@@ -19,7 +19,7 @@ const theDevice = (): Promise<Device> => (opened ??= Device.open());
 /** Elements of a result that are compared. */
 const compared = 256;
 
-/** Steps that a run keeps in one log. */
+/** Units that one run does at most. */
 const logRows = 64;
 
 function loadModel(device: Device, name: string, weights: PlainWeights): Model {
@@ -64,11 +64,12 @@ async function openTraining(device: Device, work: TrainingWorkload): Promise<Par
 
 /** A one-segment program whose output `result` is compared. */
 async function openProgram(device: Device, graph: Graph, inputs: ReadonlyMap<Tensor, Float32Array>): Promise<PartyTask> {
-  const program = await Program.compile(graph, { device });
+  // A repeated segment reads one row of the step table per iteration, even where no kernel looks at it.
+  const program = await Program.compile(graph, { device, steps: { fields: {}, rows: logRows } });
   for (const [tensor, values] of inputs) program.write(tensor, values);
   return {
     async run(units) {
-      await program.run([{ segment: 'main', repeat: units }]);
+      for (let left = units; left > 0; left -= logRows) await program.run([{ segment: 'main', repeat: Math.min(left, logRows) }]);
       await device.idle();
     },
     result: async () => (await program.read('result')).subarray(0, compared),

@@ -86,9 +86,11 @@ export const benchVerb = defineVerb({
     const rows: BenchRow[] = [];
     const control: number[] = [];
     const loads = [loadavg()[0]!];
-    const say = (text: string): void => progress.update(text, 0);
+    let part = 0;
+    const say = (text: string): void => progress.update('bench', part / chosen.size, text);
     const add = (found: readonly BenchRow[]): void => {
       progress.clear();
+      part++;
       control.push(hostControl());
       for (const each of found) {
         rows.push(each);
