@@ -119,11 +119,12 @@ async function longProgram(device: Device, count: number): Promise<Program> {
 /** What the host pays to record dispatches, and what a dispatch and a submit cost altogether. */
 export async function measureDispatch(device: Device, times: number): Promise<BenchRow[]> {
   const count = 1000;
+  const warmUp = 40;
   using program = await longProgram(device, count);
   const { dispatches } = program;
   const host: number[] = [];
   const total: number[] = [];
-  for (let run = 0; run < times + 5; run++) {
+  for (let run = 0; run < 4 * times + warmUp; run++) {
     const begin = performance.now();
     const used = process.cpuUsage();
     const encoder = device.gpu.createCommandEncoder();
@@ -137,7 +138,7 @@ export async function measureDispatch(device: Device, times: number): Promise<Be
     const end = performance.now();
     // Recording keeps one thread busy and nothing else runs in the process, so its processor time is the cost without the machine's other load.
     // The first runs are V8's, which compiles the loop.
-    if (run < 5) continue;
+    if (run < warmUp) continue;
     host.push((user + system) / dispatches.length);
     total.push((1000 * (end - begin)) / dispatches.length);
   }

@@ -33,7 +33,7 @@ export function comparisonChart(rows: readonly BenchRow[], caption: string): str
   chart.setOption({
     animation: false,
     title: { text: 'Time of peers over time of linbp', subtext: caption, left: 'center' },
-    legend: { top: 52, data: subjects },
+    legend: { top: 60, itemGap: 40, data: subjects },
     grid: { left: 250, right: 60, top: 90, bottom: 40 },
     xAxis: { type: 'value', name: 'times' },
     yAxis: { type: 'category', data: names },
