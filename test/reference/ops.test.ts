@@ -18,7 +18,7 @@ describe('reference: operations with a closed form', () => {
     expect(words.length).to.equal(2 * n * h * w);
     for (let i = 0; i < z.length; i++) {
       const [sample, channel, pixel] = [Math.floor(i / (c * h * w)), Math.floor(i / (h * w)) % c, i % (h * w)];
-      const word = words[Math.floor(channel / 16) * n * h * w + sample * h * w + pixel]!;
+      const word = words[(sample * Math.ceil(c / 16) + Math.floor(channel / 16)) * h * w + pixel]!;
       expect((word >>> (channel % 16)) & 1).to.equal(z[i]! > 0 ? 1 : 0);
     }
   });
