@@ -113,9 +113,15 @@ const cases: Record<string, () => void> = {
       return graph.one('batchNormApply', [x!, mean, scale, beta!, gamma!], {});
     }),
   concat: () =>
-    check([[2, random(1, 4), 2, 3], [2, random(1, 4), 2, 3]], (graph, [a, b]) => {
-      return graph.one('concat', [a!, b!, graph.one('scaleShift', [a!, constant(graph, a!.shape[1]!)], {})], {});
-    }),
+    check(
+      [
+        [2, random(1, 4), 2, 3],
+        [2, random(1, 4), 2, 3],
+      ],
+      (graph, [a, b]) => {
+        return graph.one('concat', [a!, b!, graph.one('scaleShift', [a!, constant(graph, a!.shape[1]!)], {})], {});
+      },
+    ),
   'channelPad and channelSlice': () =>
     check([[2, 3, random(3, 5), random(3, 5)]], (graph, [x]) => {
       const padded = graph.one('channelPad', [x!], { before: random(0, 2), after: 1, stride: [random(1, 2), random(1, 2)] });
