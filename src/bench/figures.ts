@@ -21,21 +21,21 @@ async function timed(device: Device, times: number, body: () => void | Promise<v
   return measured;
 }
 
-/** The device's own ceilings. */
+/** Rates that linbp's kernels are held against. */
 export interface Ceilings {
   readonly rows: readonly BenchRow[];
   readonly gflops: number;
   readonly gbps: number;
 }
 
-/** GFLOP/s of the plainest register-tiled product there is; see shaders/bench/peakMatmul.wgsl. */
-async function peakMatmul(device: Device, size: number, times: number): Promise<number[]> {
+/** GFLOP/s of the plain register-tiled product of shaders/bench/plainMatmul.wgsl. */
+async function plainMatmul(device: Device, size: number, times: number): Promise<number[]> {
   const types: GPUBufferBindingType[] = ['uniform', 'read-only-storage', 'read-only-storage', 'storage'];
   const layout = device.bindGroupLayout(
     types.map((type, binding) => ({ binding, visibility: ShaderStage.COMPUTE, buffer: { type } })),
     'peak',
   );
-  const pipeline = await device.pipeline({ code: shaderSource('bench/peakMatmul'), layout: device.pipelineLayout([layout]), entryPoint: 'main' });
+  const pipeline = await device.pipeline({ code: shaderSource('bench/plainMatmul'), layout: device.pipelineLayout([layout]), entryPoint: 'main' });
   const size4 = 4 * size * size;
   const uniform = device.createBuffer({ size: 16, usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST });
   device.write(uniform, 0, Uint32Array.of(size, 0, 0, 0));
@@ -55,7 +55,7 @@ async function peakMatmul(device: Device, size: number, times: number): Promise<
   return milliseconds.map((ms) => (2 * size ** 3) / ms / 1e6);
 }
 
-/** Copy bandwidth and the best product: what no kernel can pass. */
+/** Copy bandwidth, and the rate of a plain product, which does without subgroups and so is no upper bound where they help. */
 export async function measureCeilings(device: Device, times: number): Promise<Ceilings> {
   const bytes = 64 << 20;
   const [from, to] = ['from', 'to'].map((label) => device.createBuffer({ size: bytes, usage: storage, label }));
@@ -67,15 +67,15 @@ export async function measureCeilings(device: Device, times: number): Promise<Ce
   from!.destroy();
   to!.destroy();
   const bandwidth = copies.map((ms) => (2 * bytes) / ms / 1e6);
-  const flops = await peakMatmul(device, 512, times);
+  const flops = await plainMatmul(device, 512, times);
   const rows = [
     row('copy of 64 MiB, read and write', 'device', 'GB/s', bandwidth),
-    row('raw matmul 512, 8x8 register tile', 'device', 'GFLOP/s', flops),
+    row('plain matmul 512, 8x8 register tile', 'device', 'GFLOP/s', flops),
   ];
   return { rows, gflops: Math.max(...flops), gbps: Math.max(...bandwidth) };
 }
 
-/** Products, and a stream of one kernel, against the ceilings. `ratio` is the share. */
+/** Products against the plain one, and a stream of one kernel against the copy; `ratio` is the quotient. */
 export async function measureKernels(device: Device, ceilings: Ceilings, times: number): Promise<BenchRow[]> {
   const rows: BenchRow[] = [];
   for (const size of [512, 1024]) {

@@ -9,8 +9,8 @@ export interface BenchRow {
   readonly min: number;
   readonly max: number;
   /**
-   * Between parties: time of this subject over linbp's, the median over rounds that ran next to each other. For kernels: share of the device's
-   * ceiling. Null where there is nothing to compare with.
+   * Between parties: time of this subject over linbp's, the median over rounds that ran next to each other. For kernels: rate over the
+   * device's copy or plain product. Null where there is nothing to compare with.
    */
   readonly ratio: number | null;
   /** What a reader must know, such as how far the results agree. */
