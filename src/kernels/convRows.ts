@@ -22,13 +22,16 @@ export function suitsRows(problem: ConvProblem): boolean {
   );
 }
 
+/** Most products per row and input channel that an invocation unrolls; more compile long and gain little. */
+const mostProducts = 28;
+
 /**
  * Outputs per invocation: the count from 4 to 8 that spends least on a row, where an output costs its products and an
  * input its load (worth about one column of products).
  */
 function outputsPerInvocation(width: number, taps: number): number {
   let best = { count: 8, cost: Infinity };
-  for (let count = 8; count >= 4; count--) {
+  for (let count = Math.max(4, Math.min(8, Math.floor(mostProducts / taps))); count >= 4; count--) {
     const cost = Math.ceil(width / count) * (count * taps + (count + taps - 1) + 2);
     if (cost < best.cost) best = { count, cost };
   }
