@@ -305,6 +305,15 @@ export class Program {
     const target = options.chunkMilliseconds ?? 100;
     const work = runs.map((run) => ({ ...run, dispatches: this.segmentDispatches(run.segment), repeat: run.repeat ?? 1, row: run.row ?? 0 }));
     const total = work.reduce((sum, item) => sum + item.repeat, 0);
+    for (const { segment, row, repeat } of work) {
+      const rows = this.steps.rows;
+      check(
+        row >= 0 && row + repeat <= rows,
+        'bad-range',
+        `${segment}: ${repeat} steps from row ${row} on need more than the ${rows} rows there are`,
+        'steps',
+      );
+    }
     let done = 0;
     let budget = target;
     let encoder: GPUCommandEncoder | undefined;

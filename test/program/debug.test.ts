@@ -44,3 +44,18 @@ describe('debug mode', () => {
     }
   });
 });
+
+describe('running a program', () => {
+  it('refuses more steps than its step table has rows, before any work', async () => {
+    const device = await sharedDevice();
+    const { graph } = gradientGraph(mlp, { batch: 1, rule: 'bp', what: 'attack' });
+    using program = await Program.compile(graph, { device, steps: { fields: {}, rows: 2 } });
+    const submits = device.counters.submits;
+    const error = await program.run([{ segment: 'main', repeat: 2, row: 1 }]).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).to.have.property('code', 'bad-range');
+    expect(device.counters.submits).to.equal(submits);
+  });
+});
