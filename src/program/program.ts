@@ -12,6 +12,7 @@ import { rootOf, schedule } from '../plan/schedule.js';
 import type { Schedule, ScheduledDispatch } from '../plan/schedule.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
+import { compilePipelines, parameterTable } from './pipelines.js';
 import { rowBytes, StepTable } from './steps.js';
 import type { StepFields } from './steps.js';
 
@@ -388,45 +389,4 @@ export class Program {
   private alive(): void {
     if (this.destroyed) throw new LinbpError('disposed', 'the program was destroyed');
   }
-}
-
-/** The uniform words of all dispatches, each at its own 256-byte slot. */
-function parameterTable(scheduled: Schedule, offsets: readonly number[], bytes: number): Uint8Array {
-  const table = new DataView(new ArrayBuffer(Math.max(256, bytes)));
-  for (const [index, dispatch] of scheduled.dispatches.entries()) {
-    for (const [word, parameter] of dispatch.parameters.entries()) {
-      const at = offsets[index]! + 4 * word;
-      if (parameter.type === 'f32') table.setFloat32(at, parameter.value, true);
-      else if (parameter.type === 'i32') table.setInt32(at, parameter.value, true);
-      else table.setUint32(at, parameter.value, true);
-    }
-  }
-  return new Uint8Array(table.buffer);
-}
-
-async function compilePipelines(
-  scheduled: Schedule,
-  device: Device,
-  stepLayout: GPUBindGroupLayout,
-  onProgress?: (done: number, total: number) => void,
-): Promise<{ pipeline: GPUComputePipeline; layout: GPUBindGroupLayout }[]> {
-  const total = new Set(scheduled.dispatches.map((dispatch) => dispatch.code)).size;
-  const finished = new Set<string>();
-  return Promise.all(
-    scheduled.dispatches.map(async (dispatch) => {
-      const entries: GPUBindGroupLayoutEntry[] = [{ binding: 0, visibility: 4, buffer: { type: 'uniform' } }];
-      for (const [slot, operand] of dispatch.operands.entries()) {
-        entries.push({ binding: slot + 1, visibility: 4, buffer: { type: operand.access === 'read' ? 'read-only-storage' : 'storage' } });
-      }
-      const layout = device.bindGroupLayout(entries);
-      const pipeline = await device.pipeline({
-        code: dispatch.code,
-        layout: device.pipelineLayout([stepLayout, layout]),
-        entryPoint: 'main',
-        label: `${dispatch.kernel} ${dispatch.variant}`,
-      });
-      if (!finished.has(dispatch.code)) onProgress?.(finished.add(dispatch.code).size, total);
-      return { pipeline, layout };
-    }),
-  );
 }
