@@ -1,10 +1,15 @@
-// Mean and biased variance of each channel of x [N, C, P], and gamma / sqrt(variance + epsilon): one workgroup per channel, x is
-// read once. A lane sums around its own first value, which keeps the squares small, and the lanes' results are merged pairwise
-// (T. Chan, G. Golub, R. LeVeque, 1979), so a large mean costs no digits of the variance.
+// Mean and biased variance of each channel of x [N, C, P], and gamma / sqrt(variance + epsilon): x is read once, by one workgroup per
+// channel or by several, each with a fixed range of the values, whose moments reduce/mergeStatistics merges. A lane sums around
+// its own first value, which keeps the squares small, and moments are merged pairwise (reduce/moments).
 //#import "elementwise/grid.wgsl"
+//#import "reduce/moments.wgsl"
 const LANES = 256u; // a power of two
+const PARTIAL = false; // true: write rows [splits, channels] of means, of sums of squared deviations and of counts
 
-struct Params { batch: u32, channels: u32, pixels: u32, xBase: u32, gammaBase: u32, meanBase: u32, varianceBase: u32, scaleBase: u32, epsilon: f32 }
+struct Params {
+  batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, epsilon: f32, xBase: u32,
+  gammaBase: u32, meanBase: u32, varianceBase: u32, scaleBase: u32,
+}
 
 @group(1) @binding(0) var<uniform> p: Params;
 @group(1) @binding(1) var<storage, read> x: array<f32>;
@@ -13,30 +18,25 @@ struct Params { batch: u32, channels: u32, pixels: u32, xBase: u32, gammaBase: u
 @group(1) @binding(4) var<storage, read_write> variance: array<f32>;
 @group(1) @binding(5) var<storage, read_write> scale: array<f32>;
 
-// (count, mean, sum of squared deviations)
 var<workgroup> moments: array<vec3f, LANES>;
-
-fn merged(a: vec3f, b: vec3f) -> vec3f {
-  let count = a.x + b.x;
-  if (count == 0.0) { return a; }
-  let delta = b.y - a.y;
-  return vec3f(count, a.y + delta * (b.x / count), a.z + b.z + delta * delta * (a.x * b.x / count));
-}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let channel = blockOf(group);
-  if (channel >= p.channels) { return; }
-  let count = p.batch * p.pixels;
+  let block = blockOf(group);
+  if (block >= p.channels * p.splits) { return; }
+  let channel = block % p.channels;
+  let split = block / p.channels;
+  let first = split * p.perSplit + lane;
+  let end = min((split + 1u) * p.perSplit, p.batch * p.pixels);
   var own = vec3f(0.0);
-  if (lane < count) {
-    var image = lane / p.pixels;
-    var pixel = lane % p.pixels;
+  if (first < end) {
+    var image = first / p.pixels;
+    var pixel = first % p.pixels;
     let pivot = x[p.xBase + (image * p.channels + channel) * p.pixels + pixel];
     var values = 0.0;
     var sum = 0.0;
     var squares = 0.0;
-    for (var i = lane; i < count; i += LANES) {
+    for (var i = first; i < end; i += LANES) {
       let d = x[p.xBase + (image * p.channels + channel) * p.pixels + pixel] - pivot;
       sum += d;
       squares += d * d;
@@ -57,9 +57,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   if (lane == 0u) {
     let all = moments[0];
-    let biased = all.z / all.x;
-    mean[p.meanBase + channel] = all.y;
-    variance[p.varianceBase + channel] = biased;
-    scale[p.scaleBase + channel] = gamma[p.gammaBase + channel] / sqrt(biased + p.epsilon);
+    let at = (p.firstSplit + split) * p.channels + channel;
+    mean[p.meanBase + at] = all.y;
+    if (PARTIAL) {
+      variance[p.varianceBase + at] = all.z;
+      scale[p.scaleBase + at] = all.x;
+    } else {
+      let biased = all.z / all.x;
+      variance[p.varianceBase + at] = biased;
+      scale[p.scaleBase + at] = gamma[p.gammaBase + channel] / sqrt(biased + p.epsilon);
+    }
   }
 }

@@ -1,8 +1,12 @@
-// Per channel of g and x [N, C, P]: the sum of g (x - centre) and the sum of g. One workgroup per channel.
+// Per channel of g and x [N, C, P]: the sum of g (x - centre) and the sum of g. One workgroup per channel, or several with a fixed
+// range of the values each; reduce/mergeSums adds their rows [splits, channels].
 //#import "elementwise/grid.wgsl"
 //#import "reduce/tree.wgsl"
 
-struct Params { batch: u32, channels: u32, pixels: u32, gBase: u32, xBase: u32, productsBase: u32, sumsBase: u32, centreBase: u32 }
+struct Params {
+  batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, gBase: u32, xBase: u32,
+  productsBase: u32, sumsBase: u32, centreBase: u32,
+}
 
 @group(1) @binding(0) var<uniform> p: Params;
 @group(1) @binding(1) var<storage, read> g: array<f32>;
@@ -16,15 +20,18 @@ fn centreOf(channel: u32) -> f32 { return centre[p.centreBase + channel]; }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let channel = blockOf(group);
-  if (channel >= p.channels) { return; }
-  let count = p.batch * p.pixels;
+  let block = blockOf(group);
+  if (block >= p.channels * p.splits) { return; }
+  let channel = block % p.channels;
+  let split = block / p.channels;
+  let first = split * p.perSplit + lane;
+  let end = min((split + 1u) * p.perSplit, p.batch * p.pixels);
   let middle = centreOf(channel);
-  var image = lane / p.pixels;
-  var pixel = lane % p.pixels;
+  var image = first / p.pixels;
+  var pixel = first % p.pixels;
   var product = 0.0;
   var sum = 0.0;
-  for (var i = lane; i < count; i += LANES) {
+  for (var i = first; i < end; i += LANES) {
     let index = (image * p.channels + channel) * p.pixels + pixel;
     let value = g[p.gBase + index];
     product += value * (x[p.xBase + index] - middle);
@@ -39,7 +46,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   product = treeSum(lane, product);
   sum = treeSum(lane, sum);
   if (lane == 0u) {
-    products[p.productsBase + channel] = product;
-    sums[p.sumsBase + channel] = sum;
+    let at = (p.firstSplit + split) * p.channels + channel;
+    products[p.productsBase + at] = product;
+    sums[p.sumsBase + at] = sum;
   }
 }

@@ -149,11 +149,14 @@ export async function chosenDataset(
   return dataset;
 }
 
-/** Cuts a folder's images to the network's input; ImageNet's networks take the usual 224 of 256. */
-function folderFit(options: DataValues, definition: ModelDefinition): { resize: number; crop: number; channels: 1 | 3 } {
+/** Cuts a folder's images to the network's input; ImageNet's networks take the usual 224 (SqueezeNet's Caffe weights 227) of 256. */
+export function folderFit(
+  options: { readonly resize?: number | undefined; readonly crop?: number | undefined },
+  definition: ModelDefinition,
+): { resize: number; crop: number; channels: 1 | 3 } {
   const [channels, side] = definition.input;
   const crop = options.crop ?? side;
-  return { crop, resize: options.resize ?? (crop === 224 ? 256 : crop), channels: channels === 1 ? 1 : 3 };
+  return { crop, resize: options.resize ?? (crop === 224 || crop === 227 ? 256 : crop), channels: channels === 1 ? 1 : 3 };
 }
 
 /** Throws `bad-shape` unless the images have the network's input size and its classes cover the labels. */

@@ -20,6 +20,7 @@ const options = {
   all: flag('run every experiment'),
   scale: text({ help: scaleHelp, placeholder: 'full|ci|SHARE', byDefault: 'ci' }),
   seeds: integer({ help: 'number of seeds, from --seed on [2 at ci, otherwise 5]', min: 1, max: 1000 }),
+  images: integer({ help: 'yardstick: number of images at 10 steps, a fifth of it at 100 [500 at full]', min: 10 }),
   dataset: text({ help: 'MNIST experiments: mnist, fashion-mnist or digits [mnist, or digits where that is missing]', placeholder: 'NAME' }),
   compat: choice(['none', 'official'], { help: "whitebox-cifar10: official follows the theory paper's attack code", byDefault: 'none' }),
   data: text({ help: 'the folder that holds mnist/, cifar10/ and models/ [LINBP_DATA]', placeholder: 'DIR' }),
@@ -55,7 +56,18 @@ export const reproduceVerb = defineVerb({
     try {
       const dataFolder = values.data ?? (process.env['LINBP_DATA'] || undefined);
       const context: ExperimentContext = {
-        ...{ scale, seeds, seed: values.seed, dataset: values.dataset, compat: values.compat, dataFolder, device, progress, signal },
+        ...{
+          scale,
+          seeds,
+          seed: values.seed,
+          images: values.images,
+          dataset: values.dataset,
+          compat: values.compat,
+          dataFolder,
+          device,
+          progress,
+          signal,
+        },
       };
       // The charting library takes a while to load; nothing needs it before the first result.
       const reports = import('./reproduceReport.js');

@@ -4,6 +4,7 @@ import { mnistLenet5, mnistMlp } from './mnist.js';
 import { normalisation, position, transferCifar10 } from './transfer.js';
 import type { Experiment } from './types.js';
 import { whiteboxCifar10 } from './whitebox.js';
+import { yardstick } from './yardstick.js';
 
 /** All experiments, in the order in which `linbp reproduce --all` runs them. */
 export const experiments: readonly Experiment[] = [
@@ -11,6 +12,7 @@ export const experiments: readonly Experiment[] = [
   mnistLenet5,
   whiteboxCifar10,
   transferCifar10,
+  yardstick,
   position,
   normalisation,
   adversarialTraining,

@@ -53,6 +53,8 @@ export interface ExperimentResult {
 export interface ExperimentContext {
   /** Share of the full size, above 0 and at most 1. It changes sizes only, never what is done. */
   readonly scale: number;
+  /** Number of images instead of the one that the scale gives, where an experiment lets choose. */
+  readonly images?: number | undefined;
   /** Number of seeds, from 1. */
   readonly seeds: number;
   /** First seed. */

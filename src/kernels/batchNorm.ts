@@ -1,13 +1,11 @@
-import { elementCount, pixelCount } from '../graph/types.js';
+import { pixelCount } from '../graph/types.js';
 import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
 import { link } from './link.js';
 import { lowerMap } from './map.js';
-import type { Lowering, Operand } from './types.js';
-
-/** Invocations of a workgroup that reduces a channel: few where there is little to sum. */
-const lanesFor = (shape: readonly number[]): number => (shape[0]! * pixelCount(shape) > 1024 ? 256 : 64);
+import { imagesOf, sliceLength } from './slice.js';
+import type { Dispatch, KernelDevice, Lowering, Operand, Parameter } from './types.js';
 
 const scaleShiftFunction: ElementwiseFunction = {
   name: 'batchNormScaleShift',
@@ -27,58 +25,147 @@ export const lowerBatchNormScaleShift: Lowering<'batchNormScaleShift'> = (node, 
   return lowerMap(asMap, group, context);
 };
 
-export const lowerBatchNormStatistics: Lowering<'batchNormStatistics'> = (node) => {
+/** Images of a batch that one dispatch reduces, and how it shares each channel among workgroups. */
+interface ChannelSlice {
+  readonly first: number;
+  readonly count: number;
+  /** Workgroups of a channel, and values of each but the last. */
+  readonly splits: number;
+  readonly perSplit: number;
+  /** Number of the slice's first part among all parts of a channel. */
+  readonly firstSplit: number;
+}
+
+/** Values below which a workgroup is not worth its start. */
+const leastPerSplit = 4096;
+/** Workgroups that keep a GPU busy; a few where the processor is the device. */
+const wantedWorkgroups = (device: KernelDevice): number => (device.software ? 16 : 512);
+
+/**
+ * Parts of each channel of [N, C, ...]: several workgroups where there are few channels and many values, and no part across the
+ * images that one binding holds. The parts are fixed ranges that are combined in order, so results do not depend on scheduling.
+ */
+function channelSlices(tensors: readonly Tensor[], device: KernelDevice): ChannelSlice[] {
+  const shape = tensors[0]!.shape;
+  const [batch, channels] = shape as [number, number];
+  const pixels = pixelCount(shape);
+  const length = sliceLength(tensors, batch, device.maxBindingBytes) || 1;
+  const wanted = Math.max(1, Math.ceil(wantedWorkgroups(device) / channels));
+  const slices: ChannelSlice[] = [];
+  let firstSplit = 0;
+  for (let first = 0; first < batch; first += length) {
+    const count = Math.min(length, batch - first);
+    const splits = Math.max(1, Math.min(wanted, Math.floor((count * pixels) / leastPerSplit)));
+    const perSplit = Math.ceil((count * pixels) / splits);
+    slices.push({ first, count, splits: Math.ceil((count * pixels) / perSplit), perSplit, firstSplit });
+    firstSplit += splits;
+  }
+  return slices;
+}
+
+const partsOf = (slices: readonly ChannelSlice[]): number => slices.at(-1)!.firstSplit + slices.at(-1)!.splits;
+
+/** Invocations of a workgroup: few where there is little to sum. */
+const lanesFor = ({ perSplit }: ChannelSlice): number => (perSplit > 1024 ? 256 : 64);
+
+const sliceOf = (tensor: Tensor, { first, count }: ChannelSlice): Tensor => (count === tensor.shape[0] ? tensor : imagesOf(tensor, first, count));
+
+/** Uniform words that the two reductions begin with. */
+const sliceWords = (shape: readonly number[], { count, splits, perSplit, firstSplit }: ChannelSlice): Parameter[] =>
+  words({ batch: count, channels: shape[1]!, pixels: pixelCount(shape), splits, perSplit, firstSplit });
+
+export const lowerBatchNormStatistics: Lowering<'batchNormStatistics'> = (node, _group, context) => {
   const [x, gamma] = node.inputs as [Tensor, Tensor];
-  const [mean, variance, scale] = node.outputs as [Tensor, Tensor, Tensor];
-  const [batch, channels] = x.shape as [number, number];
-  const operands: Operand[] = [reads('x', x), reads('gamma', gamma), writes('mean', mean), writes('variance', variance), writes('scale', scale)];
-  return [
-    {
+  const channels = x.shape[1]!;
+  const epsilon: Parameter = { name: 'epsilon', type: 'f32', value: node.attrs.epsilon };
+  const slices = channelSlices([x], context.device);
+  const parts = partsOf(slices);
+  const names = ['mean', 'variance', 'scale'] as const;
+  const results = names.map((name, index) =>
+    parts === 1 ? node.outputs[index]! : context.scratch(`${node.outputs[index]!.name}.${name}`, [parts, channels]),
+  );
+  const reduce = slices.map((slice): Dispatch => {
+    const written = results.map((tensor, index) => writes(names[index]!, tensor, slice.firstSplit > 0));
+    const operands: Operand[] = [reads('x', sliceOf(x, slice)), reads('gamma', gamma), ...written];
+    return {
       kernel: 'reduce/channelStatistics',
-      variant: '',
-      code: link('reduce/channelStatistics', { constants: { LANES: lanesFor(x.shape) } }),
+      variant: parts === 1 ? '' : 'partial',
+      code: link('reduce/channelStatistics', { constants: { LANES: lanesFor(slice), PARTIAL: parts > 1 } }),
       operands,
-      parameters: [
-        ...words({ batch, channels, pixels: pixelCount(x.shape) }),
-        ...bases(operands),
-        { name: 'epsilon', type: 'f32', value: node.attrs.epsilon },
-      ],
-      workgroups: foldGrid(channels),
-      flops: opTable.batchNormStatistics.flops(node),
+      parameters: [...sliceWords(x.shape, slice), epsilon, ...bases(operands)],
+      workgroups: foldGrid(channels * slice.splits),
+      flops: (opTable.batchNormStatistics.flops(node) * slice.count) / x.shape[0]!,
       bytes: operandBytes(operands),
-    },
+    };
+  });
+  if (parts === 1) return reduce;
+  const operands = [
+    ...results.map((tensor, index) => reads(['means', 'squares', 'counts'][index]!, tensor)),
+    reads('gamma', gamma),
+    ...node.outputs.map((tensor, index) => writes(names[index]!, tensor)),
   ];
+  const merge: Dispatch = {
+    kernel: 'reduce/mergeStatistics',
+    variant: '',
+    code: link('reduce/mergeStatistics'),
+    operands,
+    parameters: [...words({ channels, splits: parts }), epsilon, ...bases(operands)],
+    workgroups: foldGrid(Math.ceil(channels / mergeWidth)),
+    flops: 10 * parts * channels,
+    bytes: operandBytes(operands),
+  };
+  return [...reduce, merge];
 };
+
+/** WX of reduce/mergeStatistics and reduce/mergeSums. */
+const mergeWidth = 64;
 
 const uncentred = 'fn centreOf(channel: u32) -> f32 { return 0.0; }\n';
 
-export const lowerChannelSums: Lowering<'channelSums'> = (node) => {
+export const lowerChannelSums: Lowering<'channelSums'> = (node, _group, context) => {
   const [g, x, centre] = node.inputs as [Tensor, Tensor, Tensor | undefined];
   const [batch, channels] = g.shape as [number, number];
-  const operands: Operand[] = [
-    reads('g', g),
-    reads('x', x),
-    writes('products', node.outputs[0]!),
-    writes('sums', node.outputs[1]!),
-    ...(centre === undefined ? [] : [reads('centre', centre)]),
-  ];
-  return [
-    {
+  const slices = channelSlices([g, x], context.device);
+  const parts = partsOf(slices);
+  const names = ['products', 'sums'] as const;
+  const results = names.map((name, index) =>
+    parts === 1 ? node.outputs[index]! : context.scratch(`${node.outputs[index]!.name}.${name}`, [parts, channels]),
+  );
+  const reduce = slices.map((slice): Dispatch => {
+    const operands: Operand[] = [
+      reads('g', sliceOf(g, slice)),
+      reads('x', sliceOf(x, slice)),
+      ...results.map((tensor, index) => writes(names[index]!, tensor, slice.firstSplit > 0)),
+      ...(centre === undefined ? [] : [reads('centre', centre)]),
+    ];
+    return {
       kernel: 'reduce/channelSums',
-      variant: centre === undefined ? '' : 'centred',
+      variant: [centre === undefined ? '' : 'centred', parts === 1 ? '' : 'partial'].filter((part) => part !== '').join(' '),
       code: link('reduce/channelSums', {
-        constants: { LANES: lanesFor(g.shape) },
+        constants: { LANES: lanesFor(slice) },
         regions: centre === undefined ? { centre: uncentred } : {},
       }),
       operands,
-      parameters: [
-        ...words({ batch, channels, pixels: elementCount(g.shape) / (batch * channels) }),
-        ...bases(operands),
-        ...(centre === undefined ? words({ centreBase: 0 }) : []),
-      ],
-      workgroups: foldGrid(channels),
-      flops: opTable.channelSums.flops(node),
+      parameters: [...sliceWords(g.shape, slice), ...bases(operands), ...(centre === undefined ? words({ centreBase: 0 }) : [])],
+      workgroups: foldGrid(channels * slice.splits),
+      flops: (opTable.channelSums.flops(node) * slice.count) / batch,
       bytes: operandBytes(operands),
-    },
+    };
+  });
+  if (parts === 1) return reduce;
+  const operands = [
+    ...results.map((tensor, index) => reads(['partialProducts', 'partialSums'][index]!, tensor)),
+    ...node.outputs.map((tensor, index) => writes(names[index]!, tensor)),
   ];
+  const merge: Dispatch = {
+    kernel: 'reduce/mergeSums',
+    variant: '',
+    code: link('reduce/mergeSums'),
+    operands,
+    parameters: [...words({ channels, splits: parts }), ...bases(operands)],
+    workgroups: foldGrid(Math.ceil(channels / mergeWidth)),
+    flops: 2 * parts * channels,
+    bytes: operandBytes(operands),
+  };
+  return [...reduce, merge];
 };

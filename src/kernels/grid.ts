@@ -25,7 +25,8 @@ export const operandBytes = (operands: readonly Operand[]): number =>
   operands.reduce((sum, { tensor, access, range }) => sum + (range?.length ?? byteLength(tensor)) * (access === 'readWrite' ? 2 : 1), 0);
 
 export const reads = (name: string, tensor: Tensor): Operand => ({ name, tensor, access: 'read' });
-export const writes = (name: string, tensor: Tensor): Operand => ({ name, tensor, access: 'write' });
+/** An operand that is written; with `keeping`, what it does not write must stay, as dispatches before it wrote it. */
+export const writes = (name: string, tensor: Tensor, keeping = false): Operand => ({ name, tensor, access: keeping ? 'readWrite' : 'write' });
 
 /** A step value as a u32 parameter: the number itself or the word of the step row that holds it. */
 export function stepParameter(value: StepValue, context: LoweringContext, field: string): { readonly value: number; readonly perStep: boolean } {

@@ -118,6 +118,29 @@ describe('batch norm', () => {
     await checkGraph(layer.graph, { data, tolerance: 3e-4 });
   });
 
+  it('several workgroups share a channel where a GPU would idle, and several bindings a batch', async () => {
+    const shape = [13, 3, 37, 41];
+    const layer = batchNorm(shape, true);
+    keep(layer.graph, layer.y, ...layer.gradients);
+    const data = new Map([
+      [layer.x, randomValues(elementCount(shape)).map((value, index) => 5 + value + index / 10000)],
+      ...[layer.gamma, layer.beta, layer.mean].map((tensor) => [tensor, randomValues(3)] as const),
+      [layer.variance, randomValues(3).map(Math.abs)],
+      [layer.g, randomValues(elementCount(shape))],
+    ]);
+    const workgroups: number[] = [];
+    for (const device of [{ software: true }, { software: false }, { software: false, maxBindingBytes: 40_000 }]) {
+      const { dispatches } = await runGraph(layer.graph, { data, device });
+      const reductions = dispatches.filter(({ kernel }) => kernel === 'reduce/channelStatistics' || kernel === 'reduce/channelSums');
+      workgroups.push(reductions.reduce((sum, each) => sum + each.workgroups[0], 0));
+      for (const { operands } of dispatches)
+        for (const { tensor } of operands) expect(4 * elementCount(tensor.shape)).to.be.at.most(device.maxBindingBytes ?? Infinity);
+      await checkGraph(layer.graph, { data, device });
+    }
+    // 19,721 values a channel are 4 parts of at least 4,096; under the limit 7 slices of at most 2 images have one part each
+    expect(workgroups).to.deep.equal([24, 24, 42]);
+  });
+
   it('a residual addition and a ReLU with its mask run in the same dispatch', async () => {
     const shape = [2, 19, 6, 5];
     const layer = batchNorm(shape, true);

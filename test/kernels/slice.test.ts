@@ -10,7 +10,7 @@ import { randomArray } from '../support/compare.js';
 import { elementCount } from '../../src/graph/types.js';
 
 /** Runs a graph as if the device bound at most `limit` bytes. */
-async function runWithLimit(graph: Graph, feeds: ReadonlyMap<Tensor, Float32Array>, limit: number | undefined) {
+async function runWithLimit(graph: Graph, feeds: ReadonlyMap<Tensor, Float32Array | Uint32Array>, limit: number | undefined) {
   const device = await sharedDevice();
   using program = await Program.compile(graph, { device, ...(limit === undefined ? {} : { maxBindingBytes: limit }) });
   for (const [tensor, data] of feeds) program.write(tensor, data);
@@ -21,9 +21,12 @@ async function runWithLimit(graph: Graph, feeds: ReadonlyMap<Tensor, Float32Arra
 }
 
 async function expectSame(graph: Graph, limit: number, exact: (name: string) => boolean): Promise<void> {
-  const feeds = new Map<Tensor, Float32Array>();
-  for (const tensor of graph.tensors)
-    if (tensor.kind !== 'value' && tensor.view === undefined) feeds.set(tensor, randomArray(elementCount(tensor.shape)));
+  const feeds = new Map<Tensor, Float32Array | Uint32Array>();
+  for (const tensor of graph.tensors) {
+    if (tensor.kind === 'value' || tensor.view !== undefined) continue;
+    const count = elementCount(tensor.shape);
+    feeds.set(tensor, tensor.dtype === 'u32' ? Uint32Array.from({ length: count }, (_, index) => index) : randomArray(count));
+  }
   const whole = await runWithLimit(graph, feeds, undefined);
   const cut = await runWithLimit(graph, feeds, limit);
   expect(cut.dispatches).to.be.above(whole.dispatches);
@@ -77,6 +80,22 @@ describe('tensors larger than a binding', () => {
     graph.output('dw', dw!);
     graph.output('db', db!);
     await expectSame(graph, 10_000, () => true);
+  });
+
+  it('a batch of batch norm in training, with ReLU, residual addition and dropout, is cut', async () => {
+    const graph = new Graph();
+    const x = graph.input('x', [10, 5, 9, 9]);
+    const [gamma, beta] = [graph.parameter('gamma', [5]), graph.parameter('beta', [5])];
+    const g = graph.input('g', x.shape);
+    const [mean, variance, scale] = graph.add('batchNormStatistics', [x, gamma], { epsilon: 1e-5 }) as [Tensor, Tensor, Tensor];
+    const normal = graph.one('batchNormApply', [x, mean, scale, beta, gamma], {});
+    const y = graph.one('relu', [graph.one('add', [normal, g], {})], { kind: 'relu', mask: false });
+    const ids = graph.input('ids', [10], 'u32');
+    graph.output('y', graph.one('dropout', [y, ids], { p: 0.5, stream: 1, firstElement: 0, seed: 3, step: 4 }));
+    const [products, sums] = graph.add('channelSums', [g, x, mean], {}) as [Tensor, Tensor];
+    graph.output('dx', graph.one('batchNormInputGradient', [g, x, mean, scale, products, sums], {}));
+    for (const [name, tensor] of Object.entries({ mean, variance, scale, products, sums })) graph.output(name, tensor);
+    await expectSame(graph, 6000, () => false);
   });
 
   it('every binding of the cut program respects the limit', async () => {

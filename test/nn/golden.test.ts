@@ -7,6 +7,7 @@ import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { goldenValues } from '../reference/support.js';
 import { relativeError } from '../support/compare.js';
 import { loadGolden } from '../support/golden.js';
+import { slowly } from '../support/slow.js';
 import { formulaStores, storesOf, median, norm, runInReference, runOnDevice } from './support.js';
 import type { NetworkInputs, NetworkProblem, NetworkValues } from './support.js';
 
@@ -72,15 +73,6 @@ function problemOf({ file, model, training }: Case, rule: string): { golden: Saf
   const problem: NetworkProblem = { definition, batch: labels.length, rule, loss: 'mean', training };
   return { golden, problem, inputs: { images: goldenValues(golden, 'input') as Float32Array, labels, ...formulaStores(definition) } };
 }
-
-/** Cases that take too long for every run of the tests; LINBP_SLOW=1 runs them, too. */
-const slowly = (slow: boolean, title: string, milliseconds: number, body: () => void | Promise<void>): void => {
-  it(`${title}${slow ? ' @slow' : ''}`, function () {
-    this.timeout(milliseconds);
-    if (slow && process.env['LINBP_SLOW'] === undefined) return this.skip();
-    return body();
-  });
-};
 
 describe('golden networks', () => {
   for (const each of cases) {

@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { folderFit } from '../../src/cli/common.js';
 import { batchPixels } from '../../src/data/dataset.js';
+import type { Dataset } from '../../src/data/dataset.js';
 import { loadDataset } from '../../src/data/load.js';
 import { Model } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { sharedDevice } from '../support/device.js';
+import { slowly } from '../support/slow.js';
 
 /** Logits of the models of data/models on fixed inputs, computed by PyTorch. */
 interface ReferenceLogits {
@@ -18,7 +21,32 @@ const data = process.env['LINBP_DATA'];
 const load = async (name: string, folder: string): Promise<Model> =>
   Model.load(modelDefinition(name), join(data!, 'models', folder, `${name}.safetensors`), { device: await sharedDevice() });
 
+interface Sample {
+  readonly file: string;
+  readonly index: number;
+  readonly squeezenet1_1: { readonly top1: number };
+  readonly mobilenet_v2: { readonly top1: number };
+}
+
 const firstLargest = (values: Float32Array): number => values.indexOf(values.reduce((largest, value) => Math.max(largest, value), -Infinity));
+
+/** The network's answers, 100 images at a time. */
+async function topOne(model: Model, dataset: Dataset): Promise<number[]> {
+  const answers: number[] = [];
+  const { classes } = model.definition;
+  for (let first = 0; first < dataset.count; first += 100) {
+    const count = Math.min(100, dataset.count - first);
+    const logits = await model.logits(
+      batchPixels(
+        dataset,
+        Array.from({ length: count }, (_, index) => first + index),
+      ),
+      { batch: Math.min(count, classes > 10 ? 10 : 100) },
+    );
+    for (let n = 0; n < count; n++) answers.push(firstLargest(logits.subarray(classes * n, classes * (n + 1))));
+  }
+  return answers;
+}
 
 /** Expects values to agree to 1e-3 of the largest. */
 function near(actual: Float32Array, expected: readonly number[], largest = Math.max(...expected.map(Math.abs))): void {
@@ -60,19 +88,45 @@ describe('weights of data/models', function () {
     });
   }
 
-  it('resnet20 classifies the first 200 exact test images as well as measured', async () => {
-    const images = await loadDataset({ dataset: 'cifar10', split: 'test', limit: 200, dataFolder: data! });
-    using model = await load('resnet20', 'cifar10');
-    const logits = await model.logits(
-      batchPixels(
-        images,
-        Array.from({ length: 200 }, (_, index) => index),
-      ),
-      { batch: 50 },
-    );
-    let correct = 0;
-    for (let n = 0; n < 200; n++) if (firstLargest(logits.subarray(10 * n, 10 * n + 10)) === images.labels[n]) correct++;
-    // 91.5 % of 1,000; the standard error of 200 is 2 points
-    expect(correct / 200).to.be.within(0.87, 0.96);
+  const percentRight = async (model: Model, dataset: Dataset): Promise<number> =>
+    (100 * (await topOne(model, dataset)).filter((answer, n) => answer === dataset.labels[n]).length) / dataset.count;
+
+  for (const [name, folder, percent, slow] of [
+    ['resnet8-mlperf-tiny', 'cifar10', 88.1, false],
+    ['resnet20', 'cifar10', 91.5, true],
+    ['resnet32', 'cifar10', 92.8, true],
+    ['resnet56', 'cifar10', 92.6, true],
+    ['convnetjs-cnn', 'cifar10', 75.6, false],
+    ['mlp-300-100', 'mnist', 98.17, false],
+    ['lenet5-clntrained', 'mnist', 98.89, true],
+    ['lenet5-advtrained', 'mnist', 98.64, true],
+  ] as const) {
+    slowly(slow, `${name} classifies ${percent} % of the exact test images`, 600_000, async () => {
+      const images = await loadDataset({ dataset: folder, split: 'test', dataFolder: data! });
+      expect(images.count).to.equal(folder === 'mnist' ? 10_000 : 1000);
+      using model = await load(name, folder);
+      expect(await percentRight(model, images)).to.be.closeTo(percent, 0.1 + 1e-9);
+    });
+  }
+
+  slowly(true, 'squeezenet1_1 and mobilenet_v2_1.0_224 classify the sample images as recorded', 600_000, async () => {
+    const samples = JSON.parse(readFileSync(join(data!, 'imagenet-samples/labels.json'), 'utf8')) as Sample[];
+    let agreeing = 0;
+    for (const [name, key] of [
+      ['squeezenet1_1', 'squeezenet1_1'],
+      ['mobilenet_v2_1.0_224', 'mobilenet_v2'],
+    ] as const) {
+      using model = await load(name, 'imagenet');
+      const folder = join(data!, 'imagenet-samples');
+      const images = await loadDataset({ dataset: `folder:${folder}`, split: 'test', ...folderFit({}, model.definition) });
+      const answers = await topOne(model, images);
+      expect(images.count).to.equal(samples.length);
+      for (const [index, { file, index: label, [key]: recorded }] of samples.entries()) {
+        expect(images.labels[index], file).to.equal(label);
+        if (file.startsWith('n')) expect(answers[index], `${name} ${file}`).to.equal(recorded.top1).and.to.equal(label);
+        else if (answers[index] === recorded.top1) agreeing++;
+      }
+    }
+    expect(agreeing, 'pairs of a foolbox image and a network').to.be.at.least(36);
   });
 });

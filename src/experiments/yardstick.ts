@@ -1,0 +1,178 @@
+import { batchPixels, subset } from '../data/dataset.js';
+import type { Dataset } from '../data/dataset.js';
+import type { Model } from '../nn/model.js';
+import { attackWith, cifarImages, pretrained, rightness } from './attackRuns.js';
+import { claim, percent, shownPoints } from './format.js';
+import { mean, pairedBootstrap } from './statistics.js';
+import { sized } from './types.js';
+import type { Experiment, ExperimentContext, ExperimentResult, ResultTable, Statement } from './types.js';
+
+const eps = 8 / 255;
+
+/** Accuracies on the first 500 exact test images under BP, measured with PyTorch from the same weights (float images, no random start). */
+const measured = {
+  clean: { source: 0.91, victim: 0.94 },
+  fgsm: { source: 0.14, victim: 0.37 },
+  tenSteps: { source: 0, victim: 0.124 },
+} as const;
+
+/** Rules of the table: LinBP from each stage, the form that keeps the true length of each branch's gradient, and BPA. */
+const variants: readonly (readonly [name: string, rule: string])[] = [
+  ['LinBP from layer1', 'linbp:from=layer1'],
+  ['LinBP from layer2', 'linbp:from=layer2'],
+  ['LinBP from layer3', 'linbp:from=layer3'],
+  ['LinBP block-matched from layer1', 'linbp:from=1_0,match=block'],
+  ['LinBP block-matched from layer2', 'linbp:from=2_0,match=block'],
+  ['LinBP block-matched from layer3', 'linbp:from=3_0,match=block'],
+  ['BPA from layer2', 'bpa:from=layer2'],
+];
+
+interface Column {
+  readonly title: string;
+  readonly images: Dataset;
+  readonly attack: 'fgsm' | 'ifgsm';
+  readonly steps: number;
+}
+
+/** Right (1) or wrong (0) of each adversarial image, on the network it was made with and on the other one. */
+interface Cell {
+  readonly source: readonly number[];
+  readonly victim: readonly number[];
+}
+
+async function judge(images: Float32Array, labels: ArrayLike<number>, source: Model, victim: Model, batch: number): Promise<Cell> {
+  return { source: await rightness(source, images, labels, batch), victim: await rightness(victim, images, labels, batch) };
+}
+
+async function cell(context: ExperimentContext, column: Column, rule: string, source: Model, victim: Model): Promise<Cell> {
+  const { images, attack, steps, title } = column;
+  const batch = Math.min(50, images.count);
+  const alpha = attack === 'fgsm' ? eps : 1 / 255;
+  const settings = { model: source, attack, rules: rule, alpha, steps, batch, seed: context.seed, keep: 'last' } as const;
+  const [result] = await attackWith(context, settings, images, [eps], `${rule}, ${title}`);
+  return judge(result!.images, Array.from(images.labels), source, victim, batch);
+}
+
+const shown = ({ source, victim }: Cell): string[] => [percent(mean(source)), percent(mean(victim))];
+
+/** Whether a figure is within a point of what was measured; said only for the same 500 images. */
+function beside(what: string, found: Cell, expected: { readonly source: number; readonly victim: number }, comparable: boolean): Statement {
+  const gap = Math.max(Math.abs(mean(found.source) - expected.source), Math.abs(mean(found.victim) - expected.victim));
+  const [source, victim] = shown(found);
+  return {
+    verdict: !comparable ? 'note' : gap <= 0.01 + 1e-9 ? 'holds' : 'fails',
+    text: `${what}: ResNet-20 ${source}, ResNet-56 ${victim}; PyTorch's figures on 500 images are ${percent(expected.source)} and ${percent(expected.victim)}.`,
+  };
+}
+
+/** What one column says about the rules: the best start of plain LinBP, the best rule, and where there is no gain over BP. */
+function conclusions(title: string, bp: Cell, rows: readonly (readonly [string, Cell])[], seed: number): Statement[] {
+  const wrong = ({ victim }: Cell): number[] => victim.map((right) => 1 - right);
+  const gap = (each: Cell) => pairedBootstrap(wrong(bp), wrong(each), seed);
+  const best = (some: typeof rows) => some.reduce((most, row) => (mean(row[1].victim) < mean(most[1].victim) ? row : most));
+  const plain = best(rows.filter(([name]) => /^LinBP from/.test(name)));
+  const useless = rows.filter(([, each]) => gap(each).low <= 0);
+  const harmful = rows.filter(([, each]) => gap(each).high < 0);
+  const names = (some: typeof rows): string => some.map(([name]) => name).join(', ') || 'none';
+  return [
+    claim(
+      `${title}: the start that transfers best is that of "${plain[0]}"; against BP ${shownPoints(gap(plain[1]))} of ResNet-56's error.`,
+      gap(plain[1]),
+      'above',
+    ),
+    {
+      verdict: 'note',
+      text: `${title}: of all rules ${best(rows)[0]} transfers best, ResNet-56 keeps ${percent(mean(best(rows)[1].victim))} (BP ${percent(mean(bp.victim))}).`,
+    },
+    {
+      verdict: 'note',
+      text: `${title}: no gain over BP that these images could show: ${names(useless)}. Certainly worse than BP: ${names(harmful)}.`,
+    },
+  ];
+}
+
+/** The columns at a scale: at most 500 images (or as many as asked for) at 1 and 10 steps, a fifth of them at 100. */
+async function columnsOf(context: ExperimentContext): Promise<Column[]> {
+  const wanted = context.images ?? sized(500, context.scale, 32);
+  const images = await cifarImages(context, wanted);
+  const few = subset(images, Math.max(1, Math.round(images.count / 5)));
+  const many = sized(100, context.scale, 20);
+  return [
+    { title: `FGSM, ${images.count} images`, images, attack: 'fgsm', steps: 1 },
+    { title: `10 steps, ${images.count} images`, images, attack: 'ifgsm', steps: 10 },
+    { title: `${many} steps, ${few.count} images`, images: few, attack: 'ifgsm', steps: many },
+  ];
+}
+
+async function run(context: ExperimentContext): Promise<ExperimentResult> {
+  const models = pretrained(context, ['resnet20', 'resnet56'], 2);
+  const [source, victim] = models as [Model, Model];
+  try {
+    const columns = await columnsOf(context);
+    const [fgsm, ten, many] = columns as [Column, Column, Column];
+    const all = ten.images;
+    const clean = await judge(pixels(all), Array.from(all.labels), source, victim, Math.min(50, all.count));
+    const bp = { fgsm: await cell(context, fgsm, 'bp', source, victim), ten: await cell(context, ten, 'bp', source, victim) };
+    const bpMany = await cell(context, many, 'bp', source, victim);
+    const rows: { readonly name: string; readonly rule: string; readonly ten: Cell; readonly many: Cell }[] = [];
+    for (const [name, rule] of variants) {
+      const row = { name, rule, ten: await cell(context, ten, rule, source, victim), many: await cell(context, many, rule, source, victim) };
+      rows.push(row);
+      context.progress.line(
+        `${name}: ResNet-56 keeps ${percent(mean(row.ten.victim))} at 10 steps, ${percent(mean(row.many.victim))} at ${many.steps}`,
+      );
+    }
+    const table: ResultTable = {
+      title: 'Accuracy on images made on ResNet-20 at 8/255 (cross entropy, no random start, last iterate)',
+      columns: ['rule', ...columns.flatMap(({ title }) => [`ResNet-20: ${title}`, `ResNet-56: ${title}`])],
+      rows: [
+        ['clean', ...shown(clean), ...shown(clean), '', ''],
+        ['BP', ...shown(bp.fgsm), ...shown(bp.ten), ...shown(bpMany)],
+        ...rows.map((row) => [row.name, '', '', ...shown(row.ten), ...shown(row.many)]),
+      ],
+    };
+    const comparable = all.count === 500;
+    return {
+      settings: [
+        { name: 'images', ours: `the first ${all.count} exact test images of CIFAR-10, right or wrong`, official: '—' },
+        { name: 'step size', ours: 'FGSM 8/255, otherwise 1/255', official: '1/255' },
+      ],
+      curves: [],
+      tables: [table],
+      statements: [
+        beside('Clean accuracy', clean, measured.clean, comparable),
+        beside('FGSM', bp.fgsm, measured.fgsm, comparable),
+        beside('10 steps', bp.ten, measured.tenSteps, comparable),
+        ...conclusions(
+          ten.title,
+          bp.ten,
+          rows.map((row) => [row.name, row.ten] as const),
+          context.seed,
+        ),
+        ...conclusions(
+          many.title,
+          bpMany,
+          rows.map((row) => [row.name, row.many] as const),
+          context.seed,
+        ),
+      ],
+      figures: { clean, bp: { ...bp, many: bpMany }, rows },
+    };
+  } finally {
+    for (const model of models) model.destroy();
+  }
+}
+
+/** The first images of a data set as pixels in [0, 1]. */
+const pixels = (dataset: Dataset): Float32Array =>
+  batchPixels(
+    dataset,
+    Array.from({ length: dataset.count }, (_, i) => i),
+  );
+
+/** The accuracies that the pretrained networks are known to keep, and the same table for every form of LinBP. */
+export const yardstick: Experiment = {
+  name: 'yardstick',
+  summary: 'FGSM and I-FGSM on ResNet-20 and on to ResNet-56 beside figures measured with PyTorch, and the same table for LinBP and BPA',
+  run,
+};
