@@ -31,8 +31,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
 //#region scalars
 //#endregion
   let start = blockOf(group) * (WX * RUN) + local.x;
-  for (var run = 0u; run < RUN; run++) {
-    let element = start + run * WX;
+  // each invocation begins elsewhere, so no compiler unrolls this: that would take longer than it saves
+  for (var element = start; element < start + RUN * WX; element += WX) {
     if (element < p.count) {
 //#region body
       let results = compute(in0[p.in0Base + element]);

@@ -30,12 +30,10 @@ fn main(@builtin(global_invocation_id) global: vec3u) {
   let firstChannel = global.y * BLOCK;
 //#region begin column
 //#endregion
-  for (var i = 0u; i < BLOCK; i++) {
-    let channel = firstChannel + i;
-    if (channel < p.channels) {
-      let index = (image * p.channels + channel) * p.pixels + pixel;
-      c[p.cBase + index] = finish(a[p.aBase + index], Place(channel, image, pixel, index));
-    }
+  let end = min(firstChannel + BLOCK, p.channels);
+  for (var channel = firstChannel; channel < end; channel++) {
+    let index = (image * p.channels + channel) * p.pixels + pixel;
+    c[p.cBase + index] = finish(a[p.aBase + index], Place(channel, image, pixel, index));
   }
 //#region end column
 //#endregion

@@ -19,6 +19,7 @@ const WX = 16u; // lanes of a workgroup
 const SG = 8u; // lanes that share their A loads; 1 = every lane loads all rows itself
 const ACCUMULATE = false; // true: go on from the sums that C holds already
 const PADDED = true; // false: no tap of any column falls outside the source
+const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 
 struct Params {
   rows: u32, batch: u32, inner: u32, groups: u32,
@@ -29,7 +30,8 @@ struct Params {
   aTapH: u32, aTapW: u32, aGroup: u32, aBase: u32,
   bBatch: u32, bInner: u32, bH: u32, bW: u32,
   bGroup: u32, bBase: u32, cBase: u32, cBatch: u32,
-  cRow: u32, cW: u32, rowStart: u32, spare: u32,
+  cRow: u32, cW: u32, rowStart: u32, tileColumns: u32,
+  tileRows: u32,
 //#region params
 //#endregion
 }
@@ -136,21 +138,29 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     }
   }
 
-  for (var j = 0u; j < TN; j++) {
+  // Registers are never addressed by a variable: the next column, and in it the next row, comes to the front instead.
+  for (var j = 0u; j < select(p.tileColumns, TN, UNROLLED); j++) {
+    var line: array<f32, TM>;
+    for (var i = 0u; i < TM; i++) {
+      line[i] = acc[i][0];
+      for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
+    }
     let column = firstColumn + j * WX + local.x;
     if (column < columns) {
-      let image = colImage[j];
-      let h = u32(colH[j]) * p.phasesH + phaseH;
-      let w = u32(colW[j]) * p.phasesW + phaseW;
+      let image = column / plane;
+      let h = (column % plane) / colsW * p.phasesH + phaseH;
+      let w = (column % plane) % colsW * p.phasesW + phaseW;
       let pixel = h * p.colsW + w;
       let firstChannel = channelGroup * p.rows + p.rowStart + row0;
 //#region begin column
 //#endregion
-      for (var i = 0u; i < TM; i++) {
+      for (var i = 0u; i < select(p.tileRows, TM, UNROLLED); i++) {
+        let value = line[0];
+        for (var t = 0u; t + 1u < TM; t++) { line[t] = line[t + 1u]; }
         if (row0 + i < p.rows) {
           let channel = firstChannel + i;
           let index = image * p.cBatch + channel * p.cRow + pixel * p.cW;
-          c[p.cBase + index] = finish(acc[i][j], Place(channel, image, pixel, index));
+          c[p.cBase + index] = finish(value, Place(channel, image, pixel, index));
         }
       }
 //#region end column

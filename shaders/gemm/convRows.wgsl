@@ -14,6 +14,7 @@ const TAPS = 3u; // taps of a kernel row
 // Inputs FIRST <= t < LAST of a strip lie inside the row in every strip that needs them, so only the others are checked.
 const FIRST = 1u;
 const LAST = 9u;
+const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 
 struct Params {
   rows: u32, batch: u32, inner: u32, groups: u32,
@@ -23,6 +24,7 @@ struct Params {
   aRow: u32, aInner: u32, aGroup: u32, aBase: u32,
   bBatch: u32, bInner: u32, bH: u32, bGroup: u32,
   bBase: u32, cBase: u32, cBatch: u32, cRow: u32,
+  tileColumns: u32, tileRows: u32,
 //#region params
 //#endregion
 }
@@ -103,16 +105,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
 
   if (strip < strips) {
     let firstChannel = channelGroup * p.rows + row0;
-    for (var j = 0u; j < TN; j++) {
+    // Registers are never addressed by a variable: the next column, and in it the next row, comes to the front instead.
+    for (var j = 0u; j < select(p.tileColumns, TN, UNROLLED); j++) {
+      var line: array<f32, TM>;
+      for (var i = 0u; i < TM; i++) {
+        line[i] = acc[i][0];
+        for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
+      }
       if (x0 + j < p.colsW) {
         let pixel = y * p.colsW + x0 + j;
 //#region begin column
 //#endregion
-        for (var i = 0u; i < TM; i++) {
+        for (var i = 0u; i < select(p.tileRows, TM, UNROLLED); i++) {
+          let value = line[0];
+          for (var t = 0u; t + 1u < TM; t++) { line[t] = line[t + 1u]; }
           if (row0 + i < p.rows) {
             let channel = firstChannel + i;
             let index = image * p.cBatch + channel * p.cRow + pixel;
-            c[p.cBase + index] = finish(acc[i][j], Place(channel, image, pixel, index));
+            c[p.cBase + index] = finish(value, Place(channel, image, pixel, index));
           }
         }
 //#region end column

@@ -12,6 +12,7 @@ const TM = 16u;
 const TN = 4u;
 const WX = 16u;
 const SG = 8u;
+const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 const PADDED = true; // false: one tap, no padding, stride 1, so that every pixel of the gradient has its input
 
 struct Params {
@@ -23,6 +24,7 @@ struct Params {
   aRow: u32, aLine: u32, aPixel: u32, bBase: u32,
   bBatch: u32, bChannel: u32, bH: u32, bW: u32,
   cBase: u32, cSplit: u32, biasBase: u32, firstSplit: u32,
+  tileColumns: u32, tileRows: u32,
 }
 
 @group(1) @binding(0) var<uniform> p: Params;
@@ -118,11 +120,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     }
   }
 
-  for (var j = 0u; j < TN; j++) {
+  // Registers are never addressed by a variable: the next column, and in it the next row, comes to the front instead.
+  for (var j = 0u; j < select(p.tileColumns, TN, UNROLLED); j++) {
+    var line: array<f32, TM>;
+    for (var i = 0u; i < TM; i++) {
+      line[i] = acc[i][0];
+      for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
+    }
     let column = firstColumn + j * WX + local.x;
     if (column < p.columns + p.bias) {
-      for (var i = 0u; i < TM; i++) {
-        if (row0 + i < p.rows) { store(rowOffset + row0 + i, column, split, acc[i][j]); }
+      for (var i = 0u; i < select(p.tileRows, TM, UNROLLED); i++) {
+        let value = line[0];
+        for (var t = 0u; t + 1u < TM; t++) { line[t] = line[t + 1u]; }
+        if (row0 + i < p.rows) { store(rowOffset + row0 + i, column, split, value); }
       }
     }
   }

@@ -25,17 +25,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let divisor = f32(windowArea(oh, ow));
 //#region begin column
 //#endregion
-  for (var i = 0u; i < BLOCK; i++) {
-    let channel = firstChannel + i;
-    if (channel < p.channels) {
-      let plane = p.sourceBase + (image * p.channels + channel) * u32(p.inH * p.inW);
-      var sum = 0.0;
-      for (var h = rows.x; h < rows.y; h++) {
-        for (var w = cols.x; w < cols.y; w++) { sum += source[plane + u32(h * p.inW + w)]; }
-      }
-      let index = (image * p.channels + channel) * pixels + pixel;
-      c[p.cBase + index] = finish(sum / divisor, Place(channel, image, pixel, index));
+  let end = min(firstChannel + BLOCK, p.channels);
+  for (var channel = firstChannel; channel < end; channel++) {
+    let plane = p.sourceBase + (image * p.channels + channel) * u32(p.inH * p.inW);
+    var sum = 0.0;
+    for (var h = rows.x; h < rows.y; h++) {
+      for (var w = cols.x; w < cols.y; w++) { sum += source[plane + u32(h * p.inW + w)]; }
     }
+    let index = (image * p.channels + channel) * pixels + pixel;
+    c[p.cBase + index] = finish(sum / divisor, Place(channel, image, pixel, index));
   }
 //#region end column
 //#endregion

@@ -23,28 +23,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let outPixels = u32(p.outH * p.outW);
   let rows = coverRows(h);
   let cols = coverCols(w);
-
-  var sums: array<f32, BLOCK>;
-  for (var oh = rows.x; oh < rows.y; oh++) {
-    for (var ow = cols.x; ow < cols.y; ow++) {
-      let divisor = f32(windowArea(oh, ow));
-      let outPixel = u32(oh * p.outW + ow);
-      for (var i = 0u; i < BLOCK; i++) {
-        let channel = firstChannel + i;
-        if (channel < p.channels) {
-          sums[i] += source[p.sourceBase + (image * p.channels + channel) * outPixels + outPixel] / divisor;
-        }
-      }
-    }
-  }
 //#region begin column
 //#endregion
-  for (var i = 0u; i < BLOCK; i++) {
-    let channel = firstChannel + i;
-    if (channel < p.channels) {
-      let index = (image * p.channels + channel) * pixels + pixel;
-      c[p.cBase + index] = finish(sums[i], Place(channel, image, pixel, index));
+  let end = min(firstChannel + BLOCK, p.channels);
+  for (var channel = firstChannel; channel < end; channel++) {
+    let plane = p.sourceBase + (image * p.channels + channel) * outPixels;
+    var sum = 0.0;
+    for (var oh = rows.x; oh < rows.y; oh++) {
+      for (var ow = cols.x; ow < cols.y; ow++) { sum += source[plane + u32(oh * p.outW + ow)] / f32(windowArea(oh, ow)); }
     }
+    let index = (image * p.channels + channel) * pixels + pixel;
+    c[p.cBase + index] = finish(sum, Place(channel, image, pixel, index));
   }
 //#region end column
 //#endregion

@@ -44,12 +44,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   }
 //#region begin column
 //#endregion
-  for (var i = 0u; i < BLOCK; i++) {
-    let channel = firstChannel + i;
-    if (channel < p.channels) {
-      let index = (image * p.channels + channel) * pixels + pixel;
-      c[p.cBase + index] = finish(sums[i], Place(channel, image, pixel, index));
-    }
+  // the next sum comes to the front, so that no register is addressed by a variable
+  let end = min(firstChannel + BLOCK, p.channels);
+  for (var channel = firstChannel; channel < end; channel++) {
+    let value = sums[0];
+    for (var i = 0u; i + 1u < BLOCK; i++) { sums[i] = sums[i + 1u]; }
+    let index = (image * p.channels + channel) * pixels + pixel;
+    c[p.cBase + index] = finish(value, Place(channel, image, pixel, index));
   }
 //#region end column
 //#endregion

@@ -2,10 +2,17 @@
 // LANES only. Every invocation gets the result. To be called from uniform control flow.
 const LANES = 256u; // a power of two
 var<workgroup> treeValues: array<f32, LANES>;
+var<workgroup> treeWidth: u32;
+
+// Half the lanes, as a value the compiler does not know: drivers take long over an unrolled tree with its barriers.
+fn treeHalf(lane: u32) -> u32 {
+  if (lane == 0u) { treeWidth = LANES / 2u; }
+  return workgroupUniformLoad(&treeWidth);
+}
 
 fn treeSum(lane: u32, value: f32) -> f32 {
   treeValues[lane] = value;
-  for (var width = LANES / 2u; width > 0u; width /= 2u) {
+  for (var width = treeHalf(lane); width > 0u; width /= 2u) {
     workgroupBarrier();
     if (lane < width) { treeValues[lane] += treeValues[lane + width]; }
   }
@@ -14,7 +21,7 @@ fn treeSum(lane: u32, value: f32) -> f32 {
 
 fn treeMax(lane: u32, value: f32) -> f32 {
   treeValues[lane] = value;
-  for (var width = LANES / 2u; width > 0u; width /= 2u) {
+  for (var width = treeHalf(lane); width > 0u; width /= 2u) {
     workgroupBarrier();
     if (lane < width) { treeValues[lane] = max(treeValues[lane], treeValues[lane + width]); }
   }

@@ -66,7 +66,7 @@ export function lowerConvRows(problem: ConvProblem, group: Group, context: Lower
       kernel: 'gemm/convRows',
       variant: [`${tileName(tile)} taps${tapsW}`, tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/convRows', {
-        constants: { ...tileConstants(tile), TAPS: tapsW, ...edges },
+        constants: { ...tileConstants(tile, context.device), TAPS: tapsW, ...edges },
         regions: { ...tail.regions, ...laneRegions(tile, context.device) },
       }),
       operands: [
@@ -106,6 +106,8 @@ export function lowerConvRows(problem: ConvProblem, group: Group, context: Lower
             cBase: bindingBase(tail.output),
             cBatch: cStrides.batch,
             cRow: cStrides.row,
+            tileColumns: tile.columns,
+            tileRows: tile.rows,
           },
           ['originH', 'originW', 'aTapW', 'aTapH'],
         ),

@@ -48,7 +48,7 @@ function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringC
       kernel: 'gemm/conv',
       variant: [tileName(tile), tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/conv', {
-        constants: { ...tileConstants(tile), PADDED: isPadded(problem), ACCUMULATE: problem.accumulate ?? false },
+        constants: { ...tileConstants(tile, context.device), PADDED: isPadded(problem), ACCUMULATE: problem.accumulate ?? false },
         regions: { ...tail.regions, ...laneRegions(tile, context.device) },
       }),
       operands: [
@@ -95,7 +95,8 @@ function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringC
             cRow: cStrides.row,
             cW: cStrides.w,
             rowStart: problem.rowStart ?? 0,
-            spare: 0,
+            tileColumns: tile.columns,
+            tileRows: tile.rows,
           },
           signedFields,
         ),

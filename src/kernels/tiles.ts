@@ -58,8 +58,17 @@ export const signedWords = (values: Readonly<Record<string, number>>, signed: re
 
 /** A tile for people to read: rows x columns x lanes. */
 export const tileName = (tile: Tile): string => `${tile.rows}x${tile.columns}x${tile.lanes}`;
-/** The shader constants of a tile. */
-export const tileConstants = (tile: Tile): Record<string, number> => ({ TM: tile.rows, TN: tile.columns, WX: tile.lanes, SG: tile.share });
+/**
+ * The shader constants of a tile. A software driver compiles stores slowly (each is a loop over lanes), so there results are
+ * stored by a loop; a GPU gets straight-line code.
+ */
+export const tileConstants = (tile: Tile, device: KernelDevice): Record<string, number | boolean> => ({
+  TM: tile.rows,
+  TN: tile.columns,
+  WX: tile.lanes,
+  SG: tile.share,
+  UNROLLED: !device.software,
+});
 
 /** A 1 x 1 convolution without padding or stride is one product over all pixels of an image. */
 export const isPointwise = (attrs: ConvAttrs, kernel: readonly [number, number]): boolean =>

@@ -64,7 +64,7 @@ function lowerWeightGradient(slices: readonly WeightProblem[], outputs: readonly
     return {
       kernel: 'gemm/weightGradient',
       variant: `${tileName(tile)}${splits > 1 ? ` split${splits}` : ''}`,
-      code: link('gemm/weightGradient', { constants: { ...tileConstants(tile), PADDED: padded }, regions }),
+      code: link('gemm/weightGradient', { constants: { ...tileConstants(tile, context.device), PADDED: padded }, regions }),
       operands: [
         { name: 'a', tensor: slice.g, access: 'read' },
         { name: 'b', tensor: slice.x, access: 'read' },
@@ -105,6 +105,8 @@ function lowerWeightGradient(slices: readonly WeightProblem[], outputs: readonly
           cSplit: allRows * width,
           biasBase: bias === undefined ? 0 : bindingBase(bias),
           firstSplit: splitsOf.slice(0, index).reduce((sum, count) => sum + count, 0),
+          tileColumns: tile.columns,
+          tileRows: tile.rows,
         },
         ['paddingH', 'paddingW'],
       ),

@@ -33,6 +33,21 @@ describe('a linear rule is free', () => {
     }
   }
 
+  it('LeNet-5 needs at most 12 register-tiled pipelines for training and attack under both rules', async () => {
+    const device = await sharedDevice();
+    const tiled = new Set<string>();
+    for (const rule of ['bp', 'linbp']) {
+      for (const what of ['train', 'attack'] as const) {
+        const { graph } = gradientGraph(lenet5, { batch: 64, rule, what });
+        using program = await Program.compile(graph, { device });
+        for (const { source } of program.dispatches) {
+          if (['gemm/conv', 'gemm/convRows', 'gemm/weightGradient'].includes(source.kernel)) tiled.add(source.code);
+        }
+      }
+    }
+    expect(tiled.size).to.be.within(6, 12);
+  });
+
   it('forward logits are the same bits under every rule', async () => {
     const device = await sharedDevice();
     const rules = [
