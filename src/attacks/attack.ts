@@ -20,8 +20,10 @@ export interface AttackRun extends AttackInput {
   readonly eps?: number;
   readonly alpha?: number;
   readonly seed?: number;
-  /** Stops between chunks of work with an `aborted` error. */
+  /** Stops between chunks of work with an `aborted` error; see {@link AttackRun.keepFinished}. */
   readonly signal?: AbortSignal;
+  /** When stopped by the signal, resolve with the images of the batches finished until then, if there are any; default false. */
+  readonly keepFinished?: boolean;
   /** Called after each chunk of work with the share of all work handed to the device, 0 to 1, and the images finished. */
   readonly onProgress?: (share: number, images: number) => void;
   /** Longest submit in milliseconds to aim for; default 100. */
@@ -114,7 +116,8 @@ export class Attack {
    * Attacks images. Success is judged on the ordinary forward pass, of the float images and again of the images as saved in 8 bits.
    * Results depend on the images, their sample ids and the seed only, not on batch size, order or chunking.
    *
-   * @throws LinbpError `bad-shape`, `bad-range`, `bad-argument`, `bad-dtype` naming the field, before any work; `aborted`; `disposed`
+   * @throws LinbpError `bad-shape`, `bad-range`, `bad-argument`, `bad-dtype` naming the field, before any work; `aborted`, unless
+   * finished images are to be kept; `disposed`
    */
   async run(run: AttackRun): Promise<AttackResult> {
     check(!this.destroyed, 'disposed', 'the attack was destroyed');
@@ -126,16 +129,24 @@ export class Attack {
     const images8 = new Uint8Array(arrays.images.length);
     const before = this.counters();
     const started = performance.now();
-    for (let first = 0; first < arrays.count; first += batch) {
-      const size = Math.min(batch, arrays.count - first);
-      const compiled = await this.executor(size);
-      await this.runBatch(compiled, settings, arrays, { first, size }, raw, images8, run);
+    let done = 0;
+    try {
+      while (done < arrays.count) {
+        const size = Math.min(batch, arrays.count - done);
+        const compiled = await this.executor(size);
+        await this.runBatch(compiled, settings, arrays, { first: done, size }, raw, images8, run);
+        done += size;
+      }
+    } catch (error) {
+      const stopped = error instanceof LinbpError && error.code === 'aborted';
+      if (!stopped || run.keepFinished !== true || done === 0) throw error;
     }
     const seconds = (performance.now() - started) / 1000;
     const after = this.counters();
-    const gradients = arrays.count * settings.steps * settings.restarts;
+    const gradients = done * settings.steps * settings.restarts;
     return {
-      ...summarise(raw, arrays, images8, settings),
+      ...summarise(raw, arrays, images8, settings, done),
+      interrupted: done < arrays.count,
       gradients,
       dispatches: after.dispatches - before.dispatches,
       submits: after.submits - before.submits,

@@ -45,7 +45,10 @@ export interface AttackFigures {
 
 /** The outcome of an attack. `count` to `successRate` are about the float images, `saved` about the 8-bit ones. */
 export interface AttackResult extends AttackFigures {
+  /** Images that were attacked: all, or those of the first batches of an interrupted run. */
   readonly count: number;
+  /** The signal stopped the run before its end. */
+  readonly interrupted: boolean;
   readonly cleanCorrect: number;
   readonly cleanAccuracy: number;
   /** Adversarial images [N, C, H, W], inside the ball and [0, 1]. */
@@ -136,16 +139,16 @@ function curveOf(raw: RawOutcome, settings: AttackSettings, count: number, rows:
   return points;
 }
 
-/** Everything of an {@link AttackResult} that follows from the raw values. */
+/** Everything of an {@link AttackResult} that follows from the raw values of the first `count` images. */
 export function summarise(
   raw: RawOutcome,
   arrays: AttackArrays,
   images8: Uint8Array,
   settings: AttackSettings,
-): Omit<AttackResult, 'gradients' | 'dispatches' | 'submits' | 'readbacks' | 'seconds' | 'imageGradientsPerSecond'> {
-  const { count } = arrays;
-  const size = arrays.images.length / count;
-  const rows = raw.losses.length / count;
+  count: number,
+): Omit<AttackResult, 'interrupted' | 'gradients' | 'dispatches' | 'submits' | 'readbacks' | 'seconds' | 'imageGradientsPerSecond'> {
+  const size = arrays.images.length / arrays.count;
+  const rows = raw.losses.length / arrays.count;
   const last = rows - 2;
   const samples = Array.from({ length: count }, (_, n): AttackedSample => {
     const clean = raw.cleanCorrect[n] === 1;
@@ -178,8 +181,8 @@ export function summarise(
     cleanCorrect,
     cleanAccuracy: cleanCorrect / count,
     ...figures(samples, 'robustCorrect', 'success'),
-    images: raw.images,
-    images8,
+    images: raw.images.subarray(0, count * size),
+    images8: images8.subarray(0, count * size),
     saved: figures(samples, 'savedRobustCorrect', 'savedSuccess'),
     samples,
     linf: extremes(samples.map(({ linf }) => linf)),

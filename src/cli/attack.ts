@@ -79,6 +79,7 @@ async function runAttack(given: AttackOptions, dataset: Dataset, targets: Int32A
       images: dataset,
       ...(targets && { targets }),
       signal,
+      keepFinished: true,
       onProgress(share, images) {
         const seconds = (performance.now() - began) / 1000;
         progress.update(attack.settings.definition.name, share, `${images} images done  ${seconds.toFixed(0)} s`);
@@ -93,7 +94,8 @@ async function runAttack(given: AttackOptions, dataset: Dataset, targets: Int32A
 
 /** PNG files `00000_3.png` (number, label), which `--dataset folder:PATH` reads again, and all tensors. */
 function writeOutputs(folder: string, pngs: number, dataset: Dataset, result: AttackResult, targets: Int32Array | undefined): void {
-  const { channels, height, width, count } = dataset;
+  const { channels, height, width } = dataset;
+  const { count } = result;
   const size = channels * height * width;
   const clean = pixelRange(dataset, 0, count);
   if (channels === 1 || channels === 3) {
@@ -109,8 +111,8 @@ function writeOutputs(folder: string, pngs: number, dataset: Dataset, result: At
     adversarial: { shape, data: result.images },
     adversarial8: { shape, data: result.images8 },
     clean: { shape, data: clean },
-    labels: { shape: [count], data: Int32Array.from(dataset.labels) },
-    ...(targets && { targets: { shape: [count], data: targets } }),
+    labels: { shape: [count], data: Int32Array.from(dataset.labels.subarray(0, count)) },
+    ...(targets && { targets: { shape: [count], data: targets.subarray(0, count) } }),
   });
 }
 
@@ -148,6 +150,7 @@ export const attackVerb = defineVerb({
     '',
     'Writes clean/ and adversarial/ (PNG), adversarial.safetensors (adversarial, adversarial8, clean, labels) and report.json.',
     'Figures are of the float images, "saved" and the victims of the images rounded to 8 bits inside the ball.',
+    'Ctrl-C keeps the batches finished until then and ends with exit code 130.',
   ],
   async run(values, context) {
     const definition = chosenModel(values);
@@ -166,16 +169,17 @@ export const attackVerb = defineVerb({
     try {
       const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
       const { result, settings } = await runAttack(attackOptions(values, model, rules.written), dataset, targets, context);
-      const tried = await evaluateVictims(victims, device, { dataset, labels, targets, images8: result.images8 }, context);
+      const { interrupted } = result;
+      const tried = interrupted ? [] : await evaluateVictims(victims, device, { dataset, labels, targets, images8: result.images8 }, context);
       writeOutputs(values.out, values.images, dataset, result, targets);
       const fields = { ...resultFields(result, tried), out: values.out };
       const { eps, alpha, steps, restarts, randomStart } = settings;
       const settled = { rule: rules.written, eps, alpha, steps, restarts, randomStart, note: dataset.note ?? null };
-      const report = { model: definition.name, dataset: dataset.name, settings: { ...values, ...settled }, ...fields, samples: result.samples };
+      const report = { ...(interrupted && { interrupted }), model: definition.name, dataset: dataset.name, settings: { ...values, ...settled }, ...fields, samples: result.samples };
       writeFileAtomic(join(values.out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
       printResult(result, tried, definition, context.print);
       context.print(`wrote ${values.out}`);
-      return { adapter: device === undefined ? referenceAdapter : shownAdapter(device), settings: settled, fields };
+      return { adapter: device === undefined ? referenceAdapter : shownAdapter(device), settings: settled, fields, interrupted };
     } finally {
       device?.destroy();
     }

@@ -148,4 +148,26 @@ describe('verbs of the command line', () => {
     expect(readdirSync(place)).to.deep.equal([]);
     expect(existsSync(json('stopped'))).to.equal(false);
   });
+
+  it('Ctrl-C after some batches of an attack: exit code 130, the finished images and their report are kept', async () => {
+    const place = join(folder, 'partial');
+    let sent = false;
+    const args = ['attack', '--model', 'mlp', '--steps', '200', '--batch', '2', '--limit', '4000', '--out', place, '--json', json('partial')];
+    const ended = await linbp([...args, '--device', 'reference'], {}, (stderr, kill) => {
+      if (!sent && /[1-9]\d* images done/.test(stderr)) {
+        sent = true;
+        kill('SIGINT');
+      }
+    });
+    expect(ended.code, ended.stderr).to.equal(130);
+    expect(ended.stderr).to.contain('interrupted');
+    const report = readJson(join(place, 'report.json'));
+    const { count } = readJson(json('partial')) as { count: number };
+    expect(report['interrupted']).to.equal(true);
+    expect(count).to.be.within(2, 3998);
+    expect((report['samples'] as unknown[]).length).to.equal(count);
+    const { tensors } = readTensors(join(place, 'adversarial.safetensors'));
+    expect(tensors.get('adversarial')!.shape).to.deep.equal([count, 1, 28, 28]);
+    expect(tensors.get('labels')!.shape).to.deep.equal([count]);
+  });
 });
