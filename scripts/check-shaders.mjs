@@ -115,6 +115,12 @@ function sampleGraph() {
       use(graph.one('random', [labels], { shape: [4, 3, 5], distribution, stream: 1, seed: value, step: value }));
     }
   }
+  for (const [flip, value] of [
+    [true, 7],
+    [false, { step: 'word' }],
+  ]) {
+    use(graph.one('randomCropFlip', [x, u32(name('ids'), 4)], { padding: 4, flip, stream: 10, seed: value, step: value }));
+  }
   for (const start of [3, { step: 'word' }]) {
     use(graph.one('gatherImages', [u32(name('bytes'), 50, 12), u32(name('order'), 50)], { count: 4, sampleShape: [3, 4, 4], packed: true, start }));
     use(graph.one('gatherImages', [f32(name('floats'), 50, 48), u32(name('order'), 50)], { count: 4, sampleShape: [3, 4, 4], packed: false, start }));

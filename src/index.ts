@@ -21,6 +21,8 @@ export { addModel, addStores, describeModel, positionTable } from './nn/definiti
 export type { GraphStores, ModelDefinition, ModelDescription, ModelInGraph, ParameterLayout } from './nn/definition.js';
 export { NetBuilder } from './nn/builder.js';
 export type { ConvOptions, ParameterKind, ParameterSource, ParameterSpec, PoolOptions } from './nn/builder.js';
+export { cifar10Statistics, normalised } from './nn/normalise.js';
+export type { PixelStatistics } from './nn/normalise.js';
 export { modelDefinition, modelNames } from './nn/zoo/index.js';
 
 // Backward rules
@@ -57,6 +59,8 @@ export { adam, adamw, sgd } from './train/optimisers.js';
 export type { AdamOptions, Optimiser, OptimiserTensors, SgdOptions } from './train/optimisers.js';
 export { constant, cosine, exponential } from './train/schedules.js';
 export type { Schedule } from './train/schedules.js';
+export { cropAndFlip } from './train/augmentation.js';
+export type { CropFlipOptions } from './train/augmentation.js';
 export type { InputContext, InputStage, Objective, ObjectiveTensors } from './train/step.js';
 
 // Attacks

@@ -6,6 +6,7 @@ import type { ModelDefinition } from '../nn/definition.js';
 import { positionTable } from '../nn/definition.js';
 import { initialState, readStateDict } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
+import { normalised } from '../nn/normalise.js';
 import { modelDefinition, modelNames } from '../nn/zoo/index.js';
 import { formatRules, parseRules, ruleNames } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
@@ -79,15 +80,7 @@ export function chosenModel(options: { readonly model: string; readonly normalis
     `--normalise must hold ${channels} mean(s), "/" and ${channels} deviation(s), such as 0.1307/0.3081; got "${options.normalise}"`,
     'normalise',
   );
-  check(
-    means.every(Number.isFinite) && deviations.every((deviation) => Number.isFinite(deviation) && deviation > 0),
-    'bad-range',
-    `--normalise must hold finite means and positive deviations, got "${options.normalise}"`,
-    'normalise',
-  );
-  const scale = deviations.map((deviation) => 1 / deviation);
-  const shift = means.map((mean, channel) => -mean / deviations[channel]!);
-  return { ...plain, build: (net, images) => plain.build(net, net.preprocess(images, scale, shift)) };
+  return normalised(plain, { means, deviations });
 }
 
 /** The weights that the options state, or random ones with a note. Throws `missing-file` or `bad-file`. */

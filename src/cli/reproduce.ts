@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { experimentNamed, experiments } from '../experiments/index.js';
-import type { ExperimentContext } from '../experiments/types.js';
+import type { Experiment, ExperimentContext } from '../experiments/types.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
 import { Device } from '../runtime/device.js';
 import { machineOptions, shownAdapter } from './common.js';
@@ -19,9 +19,10 @@ const options = {
   name: text({ help: 'which experiment; also as a plain word after the verb', placeholder: 'NAME' }),
   all: flag('run every experiment'),
   scale: text({ help: scaleHelp, placeholder: 'full|ci|SHARE', byDefault: 'ci' }),
-  seeds: integer({ help: 'number of seeds, from --seed on [2 at ci, otherwise 5]', min: 1, max: 1000 }),
+  seeds: integer({ help: 'number of seeds, from --seed on [1 or 2 at ci, otherwise 5]', min: 1, max: 1000 }),
   images: integer({ help: 'yardstick: number of images at 10 steps, a fifth of it at 100 [500 at full]', min: 10 }),
-  dataset: text({ help: 'MNIST experiments: mnist, fashion-mnist or digits [mnist, or digits where that is missing]', placeholder: 'NAME' }),
+  dataset: text({ help: "another data set of the same form, such as fashion-mnist; see below [the experiment's own]", placeholder: 'NAME' }),
+  networks: text({ help: 'cifar10-training: which networks, joined by commas [all four]', placeholder: 'LIST' }),
   compat: choice(['none', 'official'], { help: "whitebox-cifar10: official follows the theory paper's attack code", byDefault: 'none' }),
   data: text({ help: 'the folder that holds mnist/, cifar10/ and models/ [LINBP_DATA]', placeholder: 'DIR' }),
   out: text({ help: 'folder for the reports', placeholder: 'DIR', byDefault: 'linbp-reproduce' }),
@@ -38,18 +39,30 @@ export function readScale(notation: string): number {
   return share;
 }
 
+/** What `--help` says about an experiment. */
+const described = ({ name, summary, datasets }: Experiment): string =>
+  `  ${name.padEnd(22)} ${summary}${datasets === undefined ? '' : ` (--dataset ${datasets.join(', ')})`}`;
+
+/** Throws `unknown-option` where a data set is named that the experiment cannot use. */
+function checkDataset({ name, datasets = [] }: Experiment, dataset: string | undefined): void {
+  if (dataset === undefined || datasets.includes(dataset)) return;
+  const known = datasets.length === 0 ? 'takes its own data set only' : `takes --dataset ${datasets.join(', ')}`;
+  throw new LinbpError('unknown-option', `${name} ${known}, not ${dataset}`, { field: 'dataset' });
+}
+
 /** `linbp reproduce`: an experiment of the papers, with a report that says what holds. */
 export const reproduceVerb = defineVerb({
   name: 'reproduce',
   summary: "runs the papers' experiments, with a report each that says what holds and what does not",
   options,
   subject: 'name',
-  notes: ['', 'Experiments:', ...experiments.map(({ name, summary }) => `  ${name.padEnd(22)} ${summary}`)],
+  notes: ['', 'Experiments:', ...experiments.map(described)],
   async run(values, { progress, print, signal }) {
     check((values.name === undefined) === values.all, 'bad-argument', 'give the name of an experiment, or --all', 'name');
     const chosen = values.name === undefined ? experiments : [experimentNamed(values.name)];
+    if (!values.all) checkDataset(chosen[0]!, values.dataset);
     const scale = readScale(values.scale);
-    const seeds = values.seeds ?? (scale <= ciScale ? 2 : 5);
+    const seedsFor = ({ fewestSeeds = 2 }: Experiment): number => values.seeds ?? (scale <= ciScale ? fewestSeeds : 5);
     ensureWritableFolder(values.out);
     const device = await Device.open({ device: values.device });
     const found: Reproduced[] = [];
@@ -58,22 +71,23 @@ export const reproduceVerb = defineVerb({
       const context: ExperimentContext = {
         ...{
           scale,
-          seeds,
+          seeds: 1,
           seed: values.seed,
+          dataset: undefined,
           images: values.images,
-          dataset: values.dataset,
           compat: values.compat,
           dataFolder,
           device,
           progress,
           signal,
         },
+        ...(values.networks !== undefined && { networks: values.networks.split(',') }),
       };
       // The charting library takes a while to load; nothing needs it before the first result.
       const reports = import('./reproduceReport.js');
       const shown = [
         ['scale', `${values.scale} (${scale})`],
-        ['seeds', String(seeds)],
+        ['seeds', values.seeds === undefined ? 'as each experiment says' : String(values.seeds)],
         ['conventions', values.compat === 'official' ? 'official code' : 'pixels'],
       ] as const;
       const frame = { adapter: device.adapterInfo, version: packageVersion(), options: shown };
@@ -83,7 +97,8 @@ export const reproduceVerb = defineVerb({
         progress.line(`${experiment.name}: ${experiment.summary}`);
         let result;
         try {
-          result = await experiment.run(context);
+          const dataset = experiment.datasets?.includes(values.dataset ?? '') === true ? values.dataset : undefined;
+          result = await experiment.run({ ...context, dataset, seeds: seedsFor(experiment) });
         } catch (error) {
           // With --all, what lacks its data is named and the others still run.
           if (!values.all || !(error instanceof LinbpError) || error.code !== 'missing-data') throw error;
@@ -96,6 +111,8 @@ export const reproduceVerb = defineVerb({
         progress.clear();
         const path = join(values.out, `${experiment.name}.html`);
         writeFileAtomic(path, (await reports).experimentReport(one, frame));
+        const picture = (await reports).experimentPicture(one);
+        if (picture !== undefined) writeFileAtomic(join(values.out, `${experiment.name}.svg`), picture);
         print(`${experiment.name}  ${duration(one.seconds)}  ${resolve(path)}`);
         for (const { verdict, text: words } of result.statements) print(`  ${verdict.padEnd(5)}  ${words}`);
         writeFileAtomic(join(values.out, 'index.html'), (await reports).indexReport(found, frame));
@@ -103,10 +120,18 @@ export const reproduceVerb = defineVerb({
       print(`index ${resolve(join(values.out, 'index.html'))}`);
       return {
         adapter: shownAdapter(device),
-        settings: { scaleShare: scale, seedCount: seeds },
+        settings: { scaleShare: scale },
         fields: {
           experiments: found.map(({ experiment, result, seconds }) => ({
-            ...{ name: experiment.name, seconds, settings: result.settings, statements: result.statements, tables: result.tables, ...result.figures },
+            ...{
+              name: experiment.name,
+              seeds: seedsFor(experiment),
+              seconds,
+              settings: result.settings,
+              statements: result.statements,
+              tables: result.tables,
+              ...result.figures,
+            },
           })),
           skipped,
           index: join(values.out, 'index.html'),

@@ -1,9 +1,9 @@
 import type { Experiment, ExperimentResult, ResultTable, Statement } from '../experiments/types.js';
 import type { Curves } from '../experiments/types.js';
-import { facts, figures, htmlTable, lineChart, machineFacts, page, paragraph, percentAxis, ruleColour } from '../report/index.js';
+import { facts, figures, htmlTable, lineChart, machineFacts, page, paragraph, percentAxis, picture, ruleColour } from '../report/index.js';
 import { escapeHtml } from '../report/index.js';
 import { heading } from '../report/index.js';
-import type { Figure } from '../report/index.js';
+import type { Figure, Line } from '../report/index.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import { duration } from './progress.js';
 
@@ -26,20 +26,32 @@ const verdictWords: Readonly<Record<Statement['verdict'], string>> = { holds: 'h
 
 function chart(curves: Curves): Figure {
   const { x, y } = curves;
-  let index = 0;
   return lineChart({
     title: curves.title,
     x: { title: x.title, ...(x.log === true && { scale: 'log' as const }) },
     y: y.share === true ? percentAxis(y.title) : { title: y.title, ...(y.log === true && { scale: 'log' as const }) },
-    lines: curves.lines.map(({ name, rule, points, band, dashed }) => ({
-      name,
-      // Further variants of a rule get colours of their own.
-      colour: curves.lines.length > 2 && !/^(bp|linbp)$/.test(rule) ? ruleColour('other', index++) : ruleColour(rule),
-      points,
-      ...(band !== undefined && { band }),
-      ...(dashed !== undefined && { dashed }),
-    })),
+    lines: coloured(curves),
   });
+}
+
+function coloured({ lines }: Curves): Line[] {
+  let index = 0;
+  return lines.map(({ name, rule, points, band, dashed }) => ({
+    name,
+    // Further variants of a rule get colours of their own.
+    colour: lines.length > 2 && !/^(bp|linbp)$/.test(rule) ? ruleColour('other', index++) : ruleColour(rule),
+    points,
+    ...(band !== undefined && { band }),
+    ...(dashed !== undefined && { dashed }),
+  }));
+}
+
+/** The curves of an experiment that are meant for other pages, as one SVG file; undefined where it has none. */
+export function experimentPicture({ experiment, result }: Reproduced): string | undefined {
+  const charts = result.curves
+    .filter((curves) => curves.pictured === true && curves.lines.some((line) => line.points.length > 0))
+    .map((curves) => ({ caption: curves.title, svg: chart(curves).svg, keys: coloured(curves) }));
+  return charts.length === 0 ? undefined : picture(charts, experiment.summary);
 }
 
 const tableHtml = ({ title, columns, rows }: ResultTable): string =>

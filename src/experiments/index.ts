@@ -1,5 +1,6 @@
 import { LinbpError } from '../errors.js';
 import { adversarialTraining } from './adversarialTraining.js';
+import { cifar10Training } from './cifarTraining.js';
 import { mnistLenet5, mnistMlp } from './mnist.js';
 import { normalisation, position, transferCifar10 } from './transfer.js';
 import type { Experiment } from './types.js';
@@ -10,6 +11,7 @@ import { yardstick } from './yardstick.js';
 export const experiments: readonly Experiment[] = [
   mnistMlp,
   mnistLenet5,
+  cifar10Training,
   whiteboxCifar10,
   transferCifar10,
   yardstick,

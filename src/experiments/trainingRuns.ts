@@ -1,12 +1,15 @@
-import { loadDataset } from '../data/load.js';
+import { colouredDigits } from '../data/colouredDigits.js';
 import { subset } from '../data/dataset.js';
-import type { Dataset } from '../data/dataset.js';
+import type { Dataset, Split } from '../data/dataset.js';
+import { loadDataset } from '../data/load.js';
 import { LinbpError } from '../errors.js';
 import { initialState, Model } from '../nn/model.js';
 import type { ModelDefinition } from '../nn/definition.js';
+import type { StateDict } from '../nn/model.js';
 import type { Optimiser } from '../train/optimisers.js';
 import type { EpochResult } from '../train/progress.js';
 import type { Schedule } from '../train/schedules.js';
+import type { InputStage } from '../train/step.js';
 import { Trainer } from '../train/trainer.js';
 import type { ExperimentContext } from './types.js';
 
@@ -16,30 +19,40 @@ export interface DataHalves {
   readonly test: Dataset;
 }
 
+/** What takes the place of a data set that is not there. */
+const standIns = {
+  mnist: { name: 'digits', load: (split: Split) => loadDataset({ dataset: 'digits', split }) },
+  cifar10: { name: 'coloured digits', load: (split: Split) => Promise.resolve(colouredDigits(split)) },
+};
+
 /**
- * Loads a data set, or `digits` with a note where the default one is not there and none was asked for.
+ * Loads a data set, or with a note a stand-in drawn by code where the default one is not there and none was asked for.
  *
- * @param sizes images to keep; the training images are a random choice of `seed`
+ * @param sizes images to keep; the training images are a random choice of the first seed
  */
 export async function loadHalves(
   context: ExperimentContext,
   byDefault: 'mnist' | 'cifar10',
   sizes: { readonly train: number; readonly test: number },
 ): Promise<DataHalves> {
-  const load = async (dataset: string): Promise<DataHalves> => {
-    const folder = context.dataFolder === undefined ? {} : { dataFolder: context.dataFolder };
-    const train = await loadDataset({ dataset, split: 'train', ...folder });
-    const test = await loadDataset({ dataset, split: 'test', ...folder });
+  const load = async (from: (split: Split) => Promise<Dataset>): Promise<DataHalves> => {
+    const [train, test] = [await from('train'), await from('test')];
     return { train: subset(train, Math.min(sizes.train, train.count), context.seed), test: subset(test, Math.min(sizes.test, test.count)) };
   };
+  const folder = context.dataFolder === undefined ? {} : { dataFolder: context.dataFolder };
   try {
-    return await load(context.dataset ?? byDefault);
+    return await load((split) => loadDataset({ dataset: context.dataset ?? byDefault, split, ...folder }));
   } catch (error) {
-    const replaceable = context.dataset === undefined && byDefault === 'mnist';
-    if (!replaceable || !(error instanceof LinbpError) || error.code !== 'missing-data') throw error;
-    context.progress.line('note: no MNIST there; using the data set digits');
-    return load('digits');
+    if (context.dataset !== undefined || !(error instanceof LinbpError) || error.code !== 'missing-data') throw error;
+    const standIn = standIns[byDefault];
+    context.progress.line(`note: no ${byDefault} there; using ${standIn.name}`);
+    return load(standIn.load);
   }
+}
+
+/** What the settings table says about a data set. */
+export function imagesText({ train, test }: DataHalves): string {
+  return `${train.name}, ${train.count} to train, ${test.count} to test${train.note === undefined ? '' : ` (${train.note})`}`;
 }
 
 /** One training run to do. */
@@ -52,6 +65,10 @@ export interface RunPlan {
   readonly batch: number;
   readonly epochs: number;
   readonly seed: number;
+  /** Initial weights; PyTorch's defaults drawn from the seed unless given. */
+  readonly initial?: StateDict;
+  /** What happens to the images of a step first. */
+  readonly inputs?: InputStage;
   /** Evaluate the test set after every epoch; default true. */
   readonly tested?: boolean;
 }
@@ -75,11 +92,12 @@ export interface TrainingRun {
 export async function trainOnce(context: ExperimentContext, plan: RunPlan, label: string): Promise<TrainingRun> {
   const { definition, data, rule, optimiser, schedule, batch, epochs, seed } = plan;
   using model = Model.create(definition, { device: context.device });
-  model.setStateDict(initialState(definition, seed));
+  model.setStateDict(plan.initial ?? initialState(definition, seed));
   using trainer = await Trainer.create({
     model,
     dataset: data.train,
     ...(plan.tested !== false && { testDataset: data.test }),
+    ...(plan.inputs && { inputs: plan.inputs }),
     rules: rule,
     optimiser,
     schedule,

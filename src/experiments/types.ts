@@ -24,6 +24,8 @@ export interface Curves {
   readonly x: { readonly title: string; readonly log?: boolean };
   readonly y: { readonly title: string; readonly log?: boolean; readonly share?: boolean };
   readonly lines: readonly CurveLine[];
+  /** Whether it belongs in the experiment's picture, a file of its own. */
+  readonly pictured?: boolean;
 }
 
 /** A table of results as text. */
@@ -63,6 +65,8 @@ export interface ExperimentContext {
   readonly dataFolder: string | undefined;
   /** Data set instead of the experiment's own, where it has the same form. */
   readonly dataset: string | undefined;
+  /** Networks instead of all of the experiment's own, for `cifar10-training`. */
+  readonly networks?: readonly string[];
   /** `official` follows the conventions of the theory paper's attack code; `none` attacks in pixels. */
   readonly compat: 'none' | 'official';
   readonly device: Device;
@@ -74,6 +78,10 @@ export interface ExperimentContext {
 export interface Experiment {
   readonly name: string;
   readonly summary: string;
+  /** Seeds at `--scale ci` unless told; 2 unless given. */
+  readonly fewestSeeds?: number;
+  /** Data sets that may take the place of its own; none unless given. */
+  readonly datasets?: readonly string[];
   run(context: ExperimentContext): Promise<ExperimentResult>;
 }
 

@@ -164,6 +164,9 @@ export interface OpAttrs {
   };
   /** data (u8 packed in u32 words, or f32) [M, ...], indices u32 [*] -> f32 [N, ...] of rows indices[start + i], u8 scaled by 1/255 */
   gatherImages: { readonly count: number; readonly sampleShape: readonly number[]; readonly packed: boolean; readonly start: StepValue };
+  /** x [N, C, H, W], sampleIds u32 [N] -> each sample inside a frame of `padding` zeros, cut to its size again at a random place, and mirrored
+   *  left to right in half of the cases where `flip`. Philox words 0 to 2 of a sample choose row, column and mirror. */
+  randomCropFlip: { readonly padding: number; readonly flip: boolean; readonly stream: number; readonly seed: StepValue; readonly step: StepValue };
   /** values u32 [M], indices u32 [*] -> u32 [N] */
   gatherLabels: { readonly count: number; readonly start: StepValue };
   /** loss [N], correct u32 [N], log state f32 [R, 2]: log[row] = (sum of loss, number correct) */

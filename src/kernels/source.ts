@@ -65,6 +65,33 @@ export const lowerGatherImages: Lowering<'gatherImages'> = (node, _group, contex
   });
 };
 
+/** Four elements an invocation; the same numbers as src/random/cropFlip.ts. */
+export const lowerRandomCropFlip: Lowering<'randomCropFlip'> = (node, _group, context) => {
+  const { padding, flip, stream } = node.attrs;
+  const [x, ids] = node.inputs as [Tensor, Tensor];
+  const [batch, channels, height, columns] = x.shape as [number, number, number, number];
+  const sampleSize = channels * height * columns;
+  const blocks = Math.ceil(sampleSize / 4);
+  const seed = stepParameter(node.attrs.seed, context, 'seed');
+  const step = stepParameter(node.attrs.step, context, 'step');
+  const operands: Operand[] = [reads('x', x), reads('ids', ids), writes('result', node.outputs[0]!)];
+  return [
+    {
+      kernel: 'source/cropFlip',
+      variant: flip ? 'flip' : '',
+      code: link('source/cropFlip', { constants: { FLIP: flip, SEED_PER_STEP: seed.perStep, STEP_PER_STEP: step.perStep } }),
+      operands,
+      parameters: [
+        ...words({ batch, height, width: columns, sampleSize, blocks, padding, stream, seed: seed.value, step: step.value }),
+        ...bases(operands),
+      ],
+      workgroups: foldGrid(Math.ceil((batch * blocks) / width)),
+      flops: 0,
+      bytes: operandBytes(operands),
+    },
+  ];
+};
+
 export const lowerGatherLabels: Lowering<'gatherLabels'> = (node, _group, context) => {
   const [labels, indices] = node.inputs as [Tensor, Tensor];
   const start = stepParameter(node.attrs.start, context, 'start');

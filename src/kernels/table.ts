@@ -17,7 +17,7 @@ import {
   lowerMaxPool2dBackward,
   lowerMaxPool2dSoftmaxBackward,
 } from './pooling.js';
-import { lowerGatherImages, lowerGatherLabels, lowerRandom } from './source.js';
+import { lowerGatherImages, lowerGatherLabels, lowerRandom, lowerRandomCropFlip } from './source.js';
 import type { Lowering } from './types.js';
 import { lowerConv2dWeightGradient, lowerLinearWeightGradient } from './weightGradient.js';
 
@@ -60,6 +60,7 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   sampleNorm: lowerSampleNorm,
   map: lowerMap,
   random: lowerRandom,
+  randomCropFlip: lowerRandomCropFlip,
   gatherImages: lowerGatherImages,
   gatherLabels: lowerGatherLabels,
   record: lowerRecord,

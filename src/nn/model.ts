@@ -25,7 +25,7 @@ export interface HostModel {
  * PyTorch's default initial values: weights and biases of convolutions and linear layers uniform in +-1/sqrt(fan_in)
  * (Kaiming uniform with a = sqrt(5)); batch norm 1 and 0, running mean 0 and variance 1.
  */
-function initialValues(spec: ParameterSpec, index: number, seed: number): Float32Array {
+export function initialValues(spec: ParameterSpec, index: number, seed: number): Float32Array {
   const count = elementCount(spec.shape);
   switch (spec.kind) {
     case 'bn.weight':
@@ -36,7 +36,9 @@ function initialValues(spec: ParameterSpec, index: number, seed: number): Float3
       return new Float32Array(count);
     default: {
       const bound = 1 / Math.sqrt(spec.fanIn);
-      return uniforms(seed, randomStreams.initialisation, index, 0, count).map((u) => (2 * u - 1) * bound);
+      const values = uniforms(seed, randomStreams.initialisation, index, 0, count);
+      for (let i = 0; i < count; i++) values[i] = (2 * values[i]! - 1) * bound;
+      return values;
     }
   }
 }

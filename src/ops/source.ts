@@ -22,6 +22,16 @@ export const gatherImages: OpDefinition<'gatherImages'> = {
   flops: (node) => elementCount(node.outputs[0]!.shape),
 };
 
+export const randomCropFlip: OpDefinition<'randomCropFlip'> = {
+  infer(inputs, { padding }) {
+    const x = expectInput(inputs, 0, 'input', 'f32', 4);
+    expectInput(inputs, 1, 'sampleIds', 'u32', [x.shape[0]!]);
+    check(Number.isInteger(padding) && padding >= 0 && padding <= 127, 'bad-range', `padding must be 0 to 127 pixels, got ${padding}`, 'padding');
+    return [f32(x.shape)];
+  },
+  flops: () => 0,
+};
+
 export const gatherLabels: OpDefinition<'gatherLabels'> = {
   infer(inputs, attrs) {
     expectInput(inputs, 0, 'labels', 'u32', 1);

@@ -1,4 +1,5 @@
 import { elementCount } from '../graph/types.js';
+import { cropFlipOf } from '../random/cropFlip.js';
 import { normalPair, randomBits, uniform01 } from '../random/philox.js';
 import { stepValue } from './types.js';
 import type { Reference } from './types.js';
@@ -29,6 +30,26 @@ export const gatherImages: Reference<'gatherImages'> = (node, [data, indices], c
       return packed ? byte(source) / 255 : data![source]!;
     }),
   ];
+};
+
+export const randomCropFlip: Reference<'randomCropFlip'> = (node, [x, sampleIds], context) => {
+  const { padding, flip, stream } = node.attrs;
+  const [seed, step] = [stepValue(node.attrs.seed, context), stepValue(node.attrs.step, context)];
+  const [, channels, height, width] = node.inputs[0]!.shape as [number, number, number, number];
+  const y = new Float64Array(x!.length);
+  sampleIds!.forEach((sampleId: number, n: number) => {
+    const { down, right, mirrored } = cropFlipOf(seed, stream, sampleId, step, padding);
+    for (let c = 0; c < channels; c++) {
+      for (let row = 0; row < height; row++) {
+        for (let column = 0; column < width; column++) {
+          const [h, w] = [row + down, (flip && mirrored ? width - 1 - column : column) + right];
+          const plane = (n * channels + c) * height;
+          if (h >= 0 && h < height && w >= 0 && w < width) y[(plane + row) * width + column] = x![(plane + h) * width + w]!;
+        }
+      }
+    }
+  });
+  return [y];
 };
 
 export const gatherLabels: Reference<'gatherLabels'> = (node, [labels, indices], context) => {

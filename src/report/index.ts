@@ -5,6 +5,7 @@ export type { GridImage, GridRow } from './images.js';
 export { machineFacts } from './machine.js';
 export { facts, figures, folded, heading, htmlTable, page, paragraph, preformatted } from './page.js';
 export type { HtmlColumn, KeyFigure, Page, Section } from './page.js';
+export { picture } from './picture.js';
 export { layerChart, memoryChart, rooflineChart, ruleLayerChart } from './profileCharts.js';
 export { comparisonTable, dispatchTable, profileBody, shownDuration } from './profileSection.js';
 export { escapeHtml } from './svg.js';
