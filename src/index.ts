@@ -104,6 +104,11 @@ export { ReferenceRun } from './reference/run.js';
 export type { StepRow } from './reference/run.js';
 export { normals, uniforms } from './random/philox.js';
 
+// Profiling
+export * from './profile/index.js';
+export { createWorkload } from './profile/workloads.js';
+export type { Workload, WorkloadKind, WorkloadOptions } from './profile/workloads.js';
+
 // Files
 export { encodeSafetensors, readSafetensors, tensorAsFloat32, tensorAsInt32, writeSafetensors } from './io/safetensors.js';
 export type { SafetensorsDtype, SafetensorsFile, SafetensorsTensor, TensorToWrite } from './io/safetensors.js';

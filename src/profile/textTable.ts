@@ -1,6 +1,7 @@
 /** A column of {@link textTable}. */
 export interface TextColumn<Row> {
   readonly title: string;
+  /** The cell of a row. */
   readonly value: (row: Row) => string;
   /** Numbers go to the right; default left. */
   readonly align?: 'left' | 'right';

@@ -24,10 +24,13 @@ export interface Workload {
   readonly program: Program;
   /** The segments that make up one step. */
   readonly segments: readonly string[];
+  /** Row of the step table that they read. */
   readonly row: number;
+  /** Frees the program and its data. */
   destroy(): void;
 }
 
+/** Of {@link createWorkload}. */
 export interface WorkloadOptions {
   readonly device: Device;
   readonly definition: ModelDefinition;
@@ -36,7 +39,7 @@ export interface WorkloadOptions {
   readonly rule: string;
   /** Images a step. */
   readonly batch: number;
-  /** Default true. */
+  /** Fuse pointwise chains into their producers; default true. */
   readonly fuse?: boolean;
 }
 

@@ -10,6 +10,7 @@ import { plan } from '../plan/plan.js';
 import type { Plan } from '../plan/plan.js';
 import { rootOf, schedule } from '../plan/schedule.js';
 import type { Schedule, ScheduledDispatch } from '../plan/schedule.js';
+import type { Profile, ProfileOptions } from '../profile/profile.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { compilePipelines, parameterTable } from './pipelines.js';
@@ -372,6 +373,16 @@ export class Program {
   private learn(segment: string, milliseconds: number): void {
     const old = this.millisecondsPerIteration.get(segment);
     this.millisecondsPerIteration.set(segment, old === undefined ? milliseconds : Math.min(old, milliseconds));
+  }
+
+  /**
+   * Times every dispatch and the host, see {@link profileProgram}. The segments really run: a profiled training step moves its weights.
+   *
+   * @throws LinbpError `bad-argument` for an unknown segment, `bad-range` for `repeats` or `row`
+   */
+  async profile(options: ProfileOptions = {}): Promise<Profile> {
+    const { profileProgram } = await import('../profile/profile.js');
+    return profileProgram(this, options);
   }
 
   /** Frees the program's own buffers; parameters bound from outside stay. */

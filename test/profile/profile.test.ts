@@ -64,6 +64,14 @@ describe('profiler', () => {
     if (device.features.has('timestamp-query')) expect(profile.method).to.equal('timestamps');
   });
 
+  it('is a method of the program', async () => {
+    const own = await workload.program.profile({ repeats: 1, row: workload.row, segments: workload.segments });
+    expect(own.dispatches.map(({ kernel, layer }) => `${kernel} ${layer}`)).to.deep.equal(
+      profile.dispatches.map(({ kernel, layer }) => `${kernel} ${layer}`),
+    );
+    expect(own.spanMicroseconds).to.be.above(0);
+  });
+
   it('has the same totals by layer, kernel and direction', () => {
     for (const totals of [profile.byLayer, profile.byKernel, profile.byDirection]) {
       expect(totals.reduce((sum, total) => sum + total.microseconds, 0)).to.be.closeTo(profile.medianMicroseconds, 1e-6);
