@@ -7,13 +7,14 @@ import { measureCeilings } from '../profile/ceilings.js';
 import { dotOf, printGraph, printPasses, printPlan, printProgram } from '../profile/print.js';
 import { profileProgram } from '../profile/profile.js';
 import type { Profile } from '../profile/profile.js';
-import { describeShader } from '../profile/shader.js';
+import { describeShader, fitsKernel } from '../profile/shader.js';
 import { formatProfile } from '../profile/table.js';
 import { traceOf } from '../profile/trace.js';
 import { createWorkload } from '../profile/workloads.js';
 import type { WorkloadOptions } from '../profile/workloads.js';
 import { ruleNames } from '../rules/parse.js';
 import type { Device } from '../runtime/device.js';
+import { choiceName, problemsOf, tuneProgram, TuningTable } from '../tune/index.js';
 import { chosenModel, chosenRules, chosenWeights, machineOptions, modelOptions, openDevice, shownAdapter } from './common.js';
 import { choice, integer, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
@@ -67,17 +68,41 @@ function printView(program: Program, view: (typeof views)[number]): string {
   }
 }
 
-/** Every candidate of a kernel in this program with the times of its dispatches. */
-async function showShader(program: Program, name: string, segments: readonly string[], row: number, repeats: number): Promise<string> {
+/** A kernel of a program: its text and figures, the times of its dispatches, and the candidates for each product that it computes. */
+async function showShader(program: Program, name: string, segments: readonly string[], row: number, context: ShaderContext): Promise<string> {
   const description = describeShader(program, name);
-  const { dispatches } = await profileProgram(program, { segments, row, repeats });
+  const { dispatches } = await profileProgram(program, { segments, row, repeats: context.repeats });
   const times = dispatches
-    .filter((dispatch) => `${dispatch.kernel} ${dispatch.variant}`.startsWith(name))
+    .filter((dispatch) => fitsKernel(`${dispatch.kernel} ${dispatch.variant}`.trim(), name))
     .map(
       ({ variant, layer, direction, microseconds, gflops }) =>
         `  ${variant || '(plain)'}, ${layer}, ${direction}: ${microseconds.toFixed(1)} us, ${gflops.toFixed(2)} GFLOP/s`,
     );
-  return [description, '', 'times in this program', ...times].join('\n');
+  return [description, '', 'times in this program', ...times, ...(await candidateTimes(program, name, context))].join('\n');
+}
+
+interface ShaderContext {
+  readonly repeats: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (done: number, total: number, what: string) => void;
+}
+
+/** Candidates for the products that a kernel computes, each checked against the reference and timed. */
+async function candidateTimes(program: Program, name: string, { repeats, signal, onProgress }: ShaderContext): Promise<string[]> {
+  const fitting = [...problemsOf(program)].filter(([, { source }]) => fitsKernel(`${source.kernel} ${source.variant}`.trim(), name));
+  if (fitting.length === 0) return [];
+  const only = new Set(fitting.map(([key]) => key));
+  const results = await tuneProgram(program, { table: new TuningTable(), only, rounds: Math.max(3, repeats), signal, onProgress });
+  return results.flatMap(({ key, layer, op, usual, candidates }) => [
+    '',
+    `candidates for ${layer || '(no layer)'}, ${op}: ${key}`,
+    ...[...candidates]
+      .sort((left, right) => (left.microseconds ?? Infinity) - (right.microseconds ?? Infinity))
+      .map((candidate) => {
+        const time = candidate.refused ?? `${candidate.microseconds!.toFixed(1)} us, ${candidate.error.toExponential(1)} from the reference`;
+        return `  ${choiceName(candidate.choice)}: ${time}${candidate.choice === usual ? ' (runs here)' : ''}`;
+      }),
+  ]);
 }
 
 async function writeReport(path: string, values: ProfileValues, device: Device, profiled: readonly Profiled[]): Promise<void> {
@@ -136,13 +161,22 @@ async function profileRules(
 }
 
 /** The first rule's program, looked at instead of timed. */
-async function look(values: ProfileValues, rule: string, workloads: Omit<WorkloadOptions, 'rule'>, print: (line: string) => void): Promise<void> {
+async function look(
+  values: ProfileValues,
+  rule: string,
+  workloads: Omit<WorkloadOptions, 'rule'>,
+  { print, progress, signal }: VerbContext,
+): Promise<void> {
   const workload = await createWorkload(values.what, { ...workloads, rule });
   try {
     const { program, segments, row } = workload;
     if (values.dot !== undefined) writeFileAtomic(values.dot, dotOf(program.schedule.graph));
     if (values.print !== undefined) print(printView(program, values.print as (typeof views)[number]));
-    if (values.shader !== undefined) print(await showShader(program, values.shader, segments, row, values.repeats));
+    if (values.shader !== undefined) {
+      const onProgress = (done: number, total: number, what: string): void => progress.update('candidates', done / total, what);
+      print(await showShader(program, values.shader, segments, row, { repeats: values.repeats, signal, onProgress }));
+      progress.clear();
+    }
   } finally {
     workload.destroy();
   }
@@ -164,8 +198,7 @@ export const profileVerb = defineVerb({
     const device = await openDevice(values.device);
     try {
       const workloads = { device, definition, weights, batch: values.batch };
-      if (values.dot !== undefined || values.print !== undefined || values.shader !== undefined)
-        await look(values, rules[0]!, workloads, context.print);
+      if (values.dot !== undefined || values.print !== undefined || values.shader !== undefined) await look(values, rules[0]!, workloads, context);
       const timed = values.print === undefined && values.shader === undefined;
       const profiled = timed ? await profileRules(values, rules, workloads, context) : [];
       const profiles = profiled.map(({ profile }) => profile);

@@ -10,6 +10,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   eval: async () => (await import('./eval.js')).evalVerb,
   grad: async () => (await import('./grad.js')).gradVerb,
   profile: async () => (await import('./profile.js')).profileVerb,
+  tune: async () => (await import('./tune.js')).tuneVerb,
   bench: async () => (await import('./bench.js')).benchVerb,
   positions: async () => (await import('./positions.js')).positionsVerb,
   simulate: async () => (await import('./simulate.js')).simulateVerb,

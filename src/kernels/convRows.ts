@@ -4,8 +4,9 @@ import { link } from './link.js';
 import { epilogue } from './pointwise.js';
 import { laneRegions, shareOf, tileConstants, tileName, signedWords } from './tiles.js';
 import type { Tile } from './tiles.js';
+import type { TuningProblem } from './choice.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, Group, LoweringContext } from './types.js';
+import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
 
 /** Whether a problem is a convolution with several taps and stride 1 along its rows, as gemm/convRows wants it. */
 export function suitsRows(problem: ConvProblem): boolean {
@@ -38,19 +39,22 @@ function outputsPerInvocation(width: number, taps: number): number {
   return best.count;
 }
 
+/** The usual tile of gemm/convRows. */
+export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, device: KernelDevice): Tile {
+  return {
+    rows: writesMask && rows > 8 ? 16 : 8,
+    columns: outputsPerInvocation(width, taps),
+    lanes: device.software ? 8 : 32,
+    share: shareOf(device),
+  };
+}
+
 /** Lowers a convolution to gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
-export function lowerConvRows(problem: ConvProblem, group: Group, context: LoweringContext): Dispatch[] {
+export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
   const tail = epilogue(group, context, 4, problem.bias);
   const [tapsH, tapsW] = problem.taps;
   // The input gradient walks the taps backwards: its window begins at the last tap.
   const mirrored = problem.tapStep[1] < 0;
-  const writesMask = group.followers.some((node) => node.op === 'relu' && node.outputs.length > 1);
-  const tile: Tile = {
-    rows: writesMask && problem.rows > 8 ? 16 : 8,
-    columns: outputsPerInvocation(problem.columns[1], tapsW),
-    lanes: context.device.software ? 8 : 32,
-    share: shareOf(context.device),
-  };
   const segments = Math.ceil(problem.columns[1] / tile.columns);
   const originW = problem.tapOrigin[1] - (mirrored ? tapsW - 1 : 0);
   const lastStrip = (segments - 1) * tile.columns;

@@ -1,10 +1,13 @@
 import { byteLength, elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
-import { lowerConvRows, suitsRows } from './convRows.js';
+import { choose } from './choice.js';
+import type { KernelChoice, TuningProblem } from './choice.js';
+import { lowerConvRows, rowsTile, suitsRows } from './convRows.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords } from './tiles.js';
+import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, Lowering, LoweringContext } from './types.js';
 
@@ -37,11 +40,50 @@ export interface ConvProblem {
 
 const signedFields = ['tapOriginH', 'tapOriginW', 'tapStepH', 'tapStepW'];
 
+/** What decides how fast a product runs, in words; see {@link TuningProblem}. */
+function tuningProblem(problem: ConvProblem, group: Group): TuningProblem {
+  const { rows, batch, inner, groups, taps, columns, step, tapStep, phases, aStrides, bStrides, cStrides } = problem;
+  const mode = [
+    ...(isPadded(problem) ? ['padded'] : []),
+    ...(step.some((by) => by !== 1) ? [`step${step.join('x')}`] : []),
+    ...(tapStep.some((by) => by !== 1) ? [`tap${tapStep.join('x')}`] : []),
+    ...(phases.some((count) => count !== 1) ? [`phases${phases.join('x')}`] : []),
+    ...(groups === 1 ? [] : [`groups${groups}`]),
+    // which operands have neighbours in memory along the lanes or along the contraction
+    `${aStrides.inner === 1 ? 'a' : 'A'}${bStrides.inner === 1 ? 'b' : 'B'}${cStrides.row === 1 ? 'c' : 'C'}`,
+  ];
+  return {
+    layer: `product ${rows}x${inner} taps${taps.join('x')} columns${columns.join('x')} ${mode.join(' ')}`,
+    batch,
+    kernels: suitsRows(problem) ? ['gemm/conv', 'gemm/convRows'] : ['gemm/conv'],
+    writesMask: group.followers.some((node) => node.op === 'relu' && node.outputs.length > 1),
+    rows,
+    width: columns[1],
+    taps: taps[1],
+    lines: 1,
+  };
+}
+
+/** The kernels that usually run a product, the preferred one first. */
+function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: LoweringContext): KernelChoice[] {
+  const general = { rows: problem.rows, columns: columnsPerPhase(problem), maxRows: 16 };
+  const plain: KernelChoice = { kernel: 'gemm/conv', ...chooseTile(general, context.device) };
+  return suitsRows(problem) ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, context.device) }, plain] : [plain];
+}
+
+const columnsPerPhase = ({ batch, columns, phases }: ConvProblem): number =>
+  batch * Math.ceil(columns[0] / phases[0]) * Math.ceil(columns[1] / phases[1]);
+
+/** Lowers a product with the kernel and tile that the device's table or the usual rules choose. */
 function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringContext): Dispatch[] {
-  if (suitsRows(problem)) return lowerConvRows(problem, group, context);
+  const tuning = tuningProblem(problem, group);
+  const choice = choose(tuning, context.device, usualChoices(problem, tuning, context));
+  const lower = choice.kernel === 'gemm/convRows' ? lowerConvRows : lowerConv;
+  return lower(problem, choice, group, context).map((dispatch) => ({ ...dispatch, tuning: { problem: tuning, choice } }));
+}
+
+function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
   const tail = epilogue(group, context, 4, problem.bias);
-  const columnsPerPhase = problem.batch * Math.ceil(problem.columns[0] / problem.phases[0]) * Math.ceil(problem.columns[1] / problem.phases[1]);
-  const tile = chooseTile({ rows: problem.rows, columns: columnsPerPhase, maxRows: 16 }, context.device);
   const { aStrides, bStrides, cStrides } = problem;
   return [
     {
@@ -103,7 +145,7 @@ function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringC
         ...tail.parameters,
       ],
       workgroups: [
-        Math.ceil(columnsPerPhase / (tile.lanes * tile.columns)),
+        Math.ceil(columnsPerPhase(problem) / (tile.lanes * tile.columns)),
         Math.ceil(problem.rows / tile.rows),
         problem.groups * problem.phases[0] * problem.phases[1],
       ],

@@ -48,6 +48,42 @@ export function sliceLength(tensors: readonly Tensor[], batch: number, limit: nu
   return most < 1 ? 0 : Math.ceil(batch / Math.ceil(batch / most));
 }
 
+/** Tensors of a group with one stretch of memory per image; undefined where one of its ops does not treat images apart. */
+function batchedTensors(group: Group): ReadonlySet<Tensor> | undefined {
+  const batched = new Set<Tensor>();
+  for (const node of [group.anchor, ...group.followers]) {
+    const slots = batchInputs[node.op];
+    if (slots === undefined) return undefined;
+    for (const [index, input] of node.inputs.entries()) if (slots === 'all' || slots.includes(index)) batched.add(input);
+    for (const output of node.outputs) batched.add(output);
+  }
+  return batched;
+}
+
+/** The same nodes on the images [first, first + count) of the tensors `batched`. */
+export function sliceGroup(group: Group, batched: ReadonlySet<Tensor>, first: number, count: number): Group {
+  const windows = new Map([...batched].map((tensor) => [tensor, imagesOf(tensor, first, count)]));
+  const at = (tensor: Tensor): Tensor => windows.get(tensor) ?? tensor;
+  const cut = (node: Node): Node => {
+    const { inputShape, shape } = node.attrs as { inputShape?: readonly number[]; shape?: readonly number[] };
+    const attrs = {
+      ...node.attrs,
+      ...(inputShape === undefined ? {} : { inputShape: [count, ...inputShape.slice(1)] }),
+      ...(shape === undefined ? {} : { shape: [count, ...shape.slice(1)] }),
+    };
+    return { ...node, attrs, inputs: node.inputs.map(at), outputs: node.outputs.map(at) } as Node;
+  };
+  return { anchor: cut(group.anchor), followers: group.followers.map(cut), kept: group.kept.map(at) };
+}
+
+/** A group on its first `count` images, where its ops treat images apart or add up over them; otherwise the group itself. */
+export function firstImages(group: Group, count: number): Group {
+  const { op, inputs } = group.anchor;
+  const sums = op === 'conv2dWeightGradient' || op === 'linearWeightGradient';
+  const batched = sums ? new Set(inputs) : batchedTensors(group);
+  return batched === undefined ? group : sliceGroup(group, batched, 0, count);
+}
+
 /**
  * Lowers a group; where one of its tensors is larger than the device binds, the batch is cut into slices of images, each
  * with dispatches of its own on windows of the same memory. The sums are the same, so are the results.
@@ -57,32 +93,14 @@ export function lowerInSlices(lower: Lowering<OpName>, group: Group, context: Lo
   const whole = lower(group.anchor, group, context);
   const limit = context.device.maxBindingBytes;
   if (!tooLarge(whole, limit)) return whole;
-  const members = [group.anchor, ...group.followers];
-  const batched = new Set<Tensor>();
+  const batched = batchedTensors(group);
+  if (batched === undefined) return refuse(group, limit);
   const batch = group.anchor.inputs[0]!.shape[0]!;
-  for (const node of members) {
-    const slots = batchInputs[node.op];
-    if (slots === undefined) return refuse(group, limit);
-    for (const [index, input] of node.inputs.entries()) if (slots === 'all' || slots.includes(index)) batched.add(input);
-    for (const output of node.outputs) batched.add(output);
-  }
   const length = sliceLength([...batched], batch, limit);
   if (length < 1) return refuse(group, limit);
   const dispatches: Dispatch[] = [];
   for (let first = 0; first < batch; first += length) {
-    const count = Math.min(length, batch - first);
-    const windows = new Map([...batched].map((tensor) => [tensor, imagesOf(tensor, first, count)]));
-    const at = (tensor: Tensor): Tensor => windows.get(tensor) ?? tensor;
-    const cut = (node: Node): Node => {
-      const { inputShape, shape } = node.attrs as { inputShape?: readonly number[]; shape?: readonly number[] };
-      const attrs = {
-        ...node.attrs,
-        ...(inputShape === undefined ? {} : { inputShape: [count, ...inputShape.slice(1)] }),
-        ...(shape === undefined ? {} : { shape: [count, ...shape.slice(1)] }),
-      };
-      return { ...node, attrs, inputs: node.inputs.map(at), outputs: node.outputs.map(at) } as Node;
-    };
-    const slice: Group = { anchor: cut(group.anchor), followers: group.followers.map(cut), kept: group.kept.map(at) };
+    const slice = sliceGroup(group, batched, first, Math.min(length, batch - first));
     dispatches.push(...lower(slice.anchor, slice, context));
   }
   return tooLarge(dispatches, limit) ? refuse(group, limit) : dispatches;

@@ -1,5 +1,6 @@
 import { resolveView } from '../graph/graph.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
+import type { KernelChoice, KernelChoices, TuningProblem } from './choice.js';
 
 /** How a kernel touches a tensor. */
 export type Access = 'read' | 'write' | 'readWrite';
@@ -36,6 +37,8 @@ export interface Dispatch {
   readonly workgroups: readonly [number, number, number];
   readonly flops: number;
   readonly bytes: number;
+  /** The product that this dispatch computes and how, where the tuner may choose. */
+  readonly tuning?: { readonly problem: TuningProblem; readonly choice: KernelChoice };
 }
 
 /** What the device offers that decides which variants may run. */
@@ -47,6 +50,8 @@ export interface KernelDevice {
   readonly maxWorkgroupStorage: number;
   readonly maxBindingBytes: number;
   readonly maxStorageBuffers: number;
+  /** Measured choices of kernels; without them the usual ones run. */
+  readonly choices?: KernelChoices;
 }
 
 /**

@@ -1,9 +1,12 @@
 import { elementCount } from '../graph/types.js';
 import type { ConvAttrs, Tensor } from '../graph/types.js';
+import { choose } from './choice.js';
+import type { KernelChoice, TuningProblem } from './choice.js';
 import { words } from './grid.js';
 import { link } from './link.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords } from './tiles.js';
+import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Lowering, LoweringContext } from './types.js';
 
@@ -34,17 +37,57 @@ function chooseSplits(problem: WeightProblem, workgroups: number, software: bool
   return Math.max(1, Math.min(wanted, most, problem.lines));
 }
 
+/** What decides how fast a weight gradient runs; see {@link TuningProblem}. */
+function tuningProblem(problem: WeightProblem, width: number, batch: number): TuningProblem {
+  const { rows, columns, groups, taps, linesPerImage, pixels, lines, aStrides, attrs } = problem;
+  const perImage = aStrides.batch === 0 ? '' : ` lines${linesPerImage}x${pixels}`;
+  const mode = [
+    ...(attrs.stride.some((by) => by !== 1) ? [`step${attrs.stride.join('x')}`] : []),
+    ...(attrs.padding.some((size) => size !== 0) ? ['padded'] : []),
+    ...(groups === 1 ? [] : [`groups${groups}`]),
+  ];
+  return {
+    layer: [`weights ${rows}x${columns} taps${taps.join('x')}${perImage}`, ...mode].join(' '),
+    batch,
+    kernels: ['gemm/weightGradient'],
+    writesMask: false,
+    rows,
+    width,
+    taps: taps[1],
+    lines,
+  };
+}
+
+/** The usual tile and splits of a weight gradient whose rows are `width` wide. */
+function usualChoice(problem: WeightProblem, width: number, context: LoweringContext): KernelChoice {
+  const tile = chooseTile({ rows: problem.rows, columns: width, maxRows: 16 }, context.device);
+  const [x, y] = gridOf(problem, tile, width);
+  return { kernel: 'gemm/weightGradient', ...tile, splits: chooseSplits(problem, x * y * problem.groups, context.device.software) };
+}
+
+const gridOf = (problem: WeightProblem, tile: Tile, width: number): [number, number] => [
+  Math.ceil(width / (tile.lanes * tile.columns)),
+  Math.ceil(problem.rows / tile.rows),
+];
+
 /**
  * Lowers a weight gradient given as slices of the batch (usually one). Partial sums of all slices and splits are added in
  * order by gemm/sumSplits.
  */
-function lowerWeightGradient(slices: readonly WeightProblem[], outputs: readonly [Tensor, Tensor?], context: LoweringContext): Dispatch[] {
+function lowerWeightGradient(
+  slices: readonly WeightProblem[],
+  batch: number,
+  outputs: readonly [Tensor, Tensor?],
+  context: LoweringContext,
+): Dispatch[] {
   const [weight, bias] = outputs;
   const problem = slices[0]!;
   const width = problem.columns + (bias === undefined ? 0 : 1);
-  const tile = chooseTile({ rows: problem.rows, columns: width, maxRows: 16 }, context.device);
-  const grid: [number, number] = [Math.ceil(width / (tile.lanes * tile.columns)), Math.ceil(problem.rows / tile.rows)];
-  const perSplit = slices.map((slice) => Math.ceil(slice.lines / chooseSplits(slice, grid[0] * grid[1] * slice.groups, context.device.software)));
+  const tuning = tuningProblem(problem, width, batch);
+  const tile = choose(tuning, context.device, [usualChoice(problem, width, context)]);
+  const grid = gridOf(problem, tile, width);
+  // All slices but the last, which may be shorter, have equally many lines.
+  const perSplit = slices.map((slice) => Math.ceil(slice.lines / Math.min(tile.splits ?? 1, slice.lines)));
   const splitsOf = slices.map((slice, index) => Math.ceil(slice.lines / perSplit[index]!));
   const splits = splitsOf.reduce((sum, count) => sum + count, 0);
   const allRows = problem.rows * problem.groups;
@@ -64,6 +107,7 @@ function lowerWeightGradient(slices: readonly WeightProblem[], outputs: readonly
     return {
       kernel: 'gemm/weightGradient',
       variant: `${tileName(tile)}${splits > 1 ? ` split${splits}` : ''}`,
+      tuning: { problem: tuning, choice: tile },
       code: link('gemm/weightGradient', { constants: { ...tileConstants(tile, context.device), PADDED: padded }, regions }),
       operands: [
         { name: 'a', tensor: slice.g, access: 'read' },
@@ -178,7 +222,7 @@ export const lowerConv2dWeightGradient: Lowering<'conv2dWeightGradient'> = (node
       flops: 2 * (elementCount(g.shape) / batch) * count * inner * kh * kw,
     });
   }
-  return lowerWeightGradient(slices, node.outputs as [Tensor, Tensor?], context);
+  return lowerWeightGradient(slices, batch, node.outputs as [Tensor, Tensor?], context);
 };
 
 export const lowerLinearWeightGradient: Lowering<'linearWeightGradient'> = (node, _group, context) => {
@@ -212,7 +256,7 @@ export const lowerLinearWeightGradient: Lowering<'linearWeightGradient'> = (node
     const biasPart = bias === undefined || whole ? bias : imagesOf(bias, first, rows);
     const parts: [Tensor, Tensor?] = [whole ? weight : imagesOf(weight, first, rows)];
     if (biasPart !== undefined) parts.push(biasPart);
-    dispatches.push(...lowerWeightGradient([problem], parts, context));
+    dispatches.push(...lowerWeightGradient([problem], batch, parts, context));
   }
   return dispatches;
 };

@@ -1,10 +1,35 @@
 import { check } from '../errors.js';
+import { problemKey } from '../kernels/choice.js';
 import type { CompiledDispatch, Program } from '../program/program.js';
+import { choiceName } from '../tune/table.js';
 
 /** Module constants of a shader, such as its tile sizes. */
 function constantsOf(code: string): Map<string, string> {
   return new Map([...code.matchAll(/^const (\w+)(?: *: *\w+)? = ([^;]+);/gm)].map(([, name, value]) => [name!, value!]));
 }
+
+/** Words that the arrays of an invocation take, which is what most limits how many invocations a GPU keeps in flight. */
+function registersOf(code: string, constants: ReadonlyMap<string, string>): string {
+  const size = (text: string): number =>
+    text.split(/([+-])/).reduce<[number, number]>(
+      ([sum, sign], part) => {
+        const word = part.trim();
+        if (word === '+' || word === '-') return [sum, word === '+' ? 1 : -1];
+        return [sum + sign * Number((constants.get(word) ?? word).replace(/u$/, '')), 1];
+      },
+      [0, 1],
+    )[0];
+  const count = (type: string): number => {
+    const inner = /^array<(.*), *([^,<>]+)>$/.exec(type.trim());
+    return inner === null ? 1 : size(inner[2]!) * count(inner[1]!);
+  };
+  const arrays = [...code.matchAll(/^ +var (\w+): (array<.*>);/gm)].map(([, name, type]) => ({ name: name!, words: count(type!) }));
+  const total = arrays.reduce((sum, { words }) => sum + words, 0);
+  return total === 0 ? 'no arrays' : `${total} words of arrays an invocation: ${arrays.map(({ name, words }) => `${name} ${words}`).join(', ')}`;
+}
+
+/** Whether a kernel with its variant is the one that `name` says, with or without the variant. */
+export const fitsKernel = (kernel: string, name: string): boolean => kernel === name || kernel.startsWith(`${name} `);
 
 /** Kernels of a program by name and variant, with the dispatches that use each. */
 export function kernelsOf(program: Program): Map<string, CompiledDispatch[]> {
@@ -26,7 +51,7 @@ export function kernelsOf(program: Program): Map<string, CompiledDispatch[]> {
  */
 export function describeShader(program: Program, name: string): string {
   const kernels = kernelsOf(program);
-  const fitting = [...kernels].filter(([kernel]) => kernel === name || kernel.startsWith(`${name} `));
+  const fitting = [...kernels].filter(([kernel]) => fitsKernel(kernel, name));
   check(fitting.length > 0, 'bad-argument', `no kernel "${name}" runs here; there are ${[...kernels.keys()].join(', ')}`, 'shader');
   const { limits } = program.device;
   const parts = fitting.map(([kernel, dispatches]) => {
@@ -46,10 +71,13 @@ export function describeShader(program: Program, name: string): string {
       kernel,
       ...places,
       `constants       ${[...constants].map(([constant, value]) => `${constant} = ${value}`).join(', ') || 'none'}`,
+      `registers       ${registersOf(source.code, constants)}`,
       `workgroup size  ${size} of at most ${limits.maxComputeInvocationsPerWorkgroup} invocations`,
       `shared memory   ${shared.join('; ') || 'none'}; at most ${limits.maxComputeWorkgroupStorageSize} bytes`,
       `storage buffers ${source.operands.length} of at most ${limits.maxStorageBuffersPerShaderStage}: ${source.operands.map(({ name: operand, access }) => `${operand} (${access})`).join(', ')}`,
-      'candidates      the other variants listed for this kernel; the lowering chooses by shape and device',
+      ...(source.tuning === undefined
+        ? ['candidates      none: this kernel has one form']
+        : [`chosen          ${choiceName(source.tuning.choice)} for "${problemKey(source.tuning.problem)}"`]),
       '',
       ...lines.map((line, index) => `${String(index + 1).padStart(String(lines.length).length)}  ${line}`),
     ].join('\n');

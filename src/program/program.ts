@@ -3,6 +3,7 @@ import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
 import { byteLength, elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
+import type { KernelChoices } from '../kernels/choice.js';
 import type { KernelDevice } from '../kernels/types.js';
 import { groupNodes } from '../passes/fuse.js';
 import { checkPlan } from '../plan/check.js';
@@ -13,6 +14,7 @@ import type { Schedule, ScheduledDispatch } from '../plan/schedule.js';
 import type { Profile, ProfileOptions } from '../profile/profile.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
+import { deviceTuning } from '../tune/cache.js';
 import { compilePipelines, parameterTable } from './pipelines.js';
 import { rowBytes, StepTable } from './steps.js';
 import type { StepFields } from './steps.js';
@@ -30,6 +32,8 @@ export interface CompileOptions {
   readonly bindings?: ReadonlyMap<Tensor, GPUBuffer>;
   /** Fields and number of rows of the step table. */
   readonly steps?: { readonly fields: StepFields; readonly rows: number };
+  /** Choices of kernels in place of the device's tuned ones. */
+  readonly choices?: KernelChoices;
   /** Called after each compiled pipeline. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -130,9 +134,7 @@ export class Program {
   /** Compiles a graph. Throws `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is refused. */
   static async compile(graph: Graph, options: CompileOptions): Promise<Program> {
     const { device } = options;
-    const capability = { ...kernelDevice(device), ...(options.maxBindingBytes === undefined ? {} : { maxBindingBytes: options.maxBindingBytes }) };
-    const steps = new StepTable(options.steps?.fields ?? {}, options.steps?.rows ?? 1);
-    const scheduled = schedule(graph, groupNodes(graph, options.fuse ?? true), capability, (field) => steps.word(field));
+    const { scheduled, steps } = await Program.schedule(graph, options);
     const planned = plan(scheduled, { maxArena: device.limits.maxBufferSize, aliasing: options.aliasing ?? true });
     checkPlan(scheduled, planned);
     const owned: GPUBuffer[] = [];
@@ -142,6 +144,21 @@ export class Program {
       for (const buffer of owned) buffer.destroy();
       throw error;
     }
+  }
+
+  /** Chooses kernels for a graph. */
+  private static async schedule(graph: Graph, options: CompileOptions): Promise<{ scheduled: Schedule; steps: StepTable }> {
+    const { device, maxBindingBytes, fuse = true } = options;
+    const choices = options.choices ?? (await deviceTuning(device));
+    const capability = { ...kernelDevice(device), choices, ...(maxBindingBytes === undefined ? {} : { maxBindingBytes }) };
+    const steps = new StepTable(options.steps?.fields ?? {}, options.steps?.rows ?? 1);
+    return { scheduled: schedule(graph, groupNodes(graph, fuse), capability, (field) => steps.word(field)), steps };
+  }
+
+  /** Compiles a graph's pipelines and nothing else, so that a later {@link compile} finds them ready. */
+  static async warm(graph: Graph, options: CompileOptions): Promise<void> {
+    const { scheduled } = await Program.schedule(graph, options);
+    await compilePipelines(scheduled, options.device, options.device.bindGroupLayout([stepLayoutEntry], 'step'), options.onProgress);
   }
 
   private static async build(scheduled: Schedule, planned: Plan, steps: StepTable, options: CompileOptions, owned: GPUBuffer[]): Promise<Program> {

@@ -1,0 +1,160 @@
+import { dirname } from 'node:path';
+import { ensureWritableFolder } from '../io/atomic.js';
+import { durationText, textTable } from '../profile/textTable.js';
+import { createWorkload } from '../profile/workloads.js';
+import type { Workload, WorkloadOptions } from '../profile/workloads.js';
+import {
+  changesOrder,
+  choiceName,
+  compareWorkloads,
+  heavyProblems,
+  readTuning,
+  setDeviceTuning,
+  tuneProgram,
+  tuningIdentity,
+  tuningPath,
+  TuningTable,
+  writeTuning,
+} from '../tune/index.js';
+import type { Comparison, TunedProblem } from '../tune/index.js';
+import { chosenModel, chosenRules, chosenWeights, machineOptions, modelOptions, openDevice, shownAdapter } from './common.js';
+import { choice, flag, integer, number, text } from './options.js';
+import type { OptionValues } from './options.js';
+import { splitRules } from './profile.js';
+import { defineVerb } from './verb.js';
+import type { VerbContext } from './verb.js';
+import { LinbpError } from '../errors.js';
+
+const options = {
+  ...modelOptions,
+  rule: text({ help: 'backward rules whose steps are tuned, such as bp,linbp', placeholder: 'RULE,..', byDefault: 'bp' }),
+  what: choice(['train', 'attack', 'forward'], { help: 'a training step, a PGD step or a forward pass', byDefault: 'train' }),
+  batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
+  share: number({ help: 'leave out products that take less than this part of the step', byDefault: 0.02, min: 0, max: 1 }),
+  rounds: integer({ help: 'timed runs of each finalist', byDefault: 9, min: 3, max: 1000 }),
+  again: flag('measure again what is known already'),
+  out: text({ help: "write the choices there instead of the user's cache", placeholder: 'FILE' }),
+  seed: machineOptions.seed,
+  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+} as const;
+
+type TuneValues = OptionValues<typeof options>;
+
+function problemTable(results: readonly TunedProblem[]): string {
+  const refused = ({ candidates }: TunedProblem): number => candidates.filter((candidate) => candidate.refused !== undefined).length;
+  return textTable(
+    [
+      { title: 'layer', value: ({ layer }) => layer || '-' },
+      { title: 'op', value: ({ op }) => op },
+      { title: 'usual', value: ({ usual }) => choiceName(usual) },
+      { title: 'us', value: ({ usualMicroseconds }) => usualMicroseconds.toFixed(1), align: 'right' },
+      { title: 'chosen', value: (result) => (result.chosen === result.usual ? 'the usual' : choiceName(result.chosen)) },
+      { title: 'us', value: ({ microseconds }) => microseconds.toFixed(1), align: 'right' },
+      { title: 'tried', value: ({ candidates }) => String(candidates.length), align: 'right' },
+      { title: 'refused', value: (result) => String(refused(result)), align: 'right' },
+    ],
+    results,
+  );
+}
+
+/** Compiles one step under the choices of a table. */
+async function workloadUnder(table: TuningTable, values: TuneValues, workloads: WorkloadOptions): Promise<Workload> {
+  setDeviceTuning(workloads.device, table);
+  return createWorkload(values.what, workloads);
+}
+
+/** Tunes one step; returns its problems and, where anything changed, the step before beside the step after. */
+async function tuneStep(
+  values: TuneValues,
+  workloads: WorkloadOptions,
+  table: TuningTable,
+  { progress, signal }: VerbContext,
+): Promise<{ results: TunedProblem[]; comparison?: Comparison }> {
+  const untuned = await workloadUnder(new TuningTable(), values, workloads);
+  try {
+    const heavy = await heavyProblems(untuned.program, untuned.segments, untuned.row, values.share);
+    const results = await tuneProgram(untuned.program, {
+      table,
+      only: new Set(heavy.keys()),
+      rounds: values.rounds,
+      signal,
+      onProgress: (done, total, what) => progress.update('tuning', done / total, `${done + 1} of ${total}: ${what}`),
+    });
+    progress.clear();
+    const tuned = await workloadUnder(table, values, workloads);
+    try {
+      progress.line('comparing tuned with untuned');
+      return { results, comparison: await compareWorkloads(untuned, tuned, Math.max(values.rounds, 15)) };
+    } finally {
+      tuned.destroy();
+    }
+  } finally {
+    untuned.destroy();
+  }
+}
+
+/** Slower than this, by turns and by shortest runs, is more than noise. */
+const slower = 1.03;
+
+/** `linbp tune`: finds and stores the fastest kernels for a model on this device. */
+export const tuneVerb = defineVerb({
+  name: 'tune',
+  summary: 'measures which kernels are fastest for a model on this device, and remembers it',
+  options,
+  subject: 'model',
+  notes: [
+    '',
+    'Every candidate is checked against a float64 reference on the device before it is timed. Nothing needs to be tuned to run.',
+    'LINBP_TUNING=off runs without measured choices, LINBP_TUNING=shipped with those of the package only.',
+  ],
+  async run(values, context) {
+    const { progress, print, signal } = context;
+    const definition = chosenModel(values);
+    const rules = values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
+    if (values.out !== undefined) ensureWritableFolder(dirname(values.out));
+    const weights = chosenWeights(definition, values, progress);
+    const device = await openDevice(values.device);
+    try {
+      const identity = tuningIdentity(device.adapterInfo);
+      const path = values.out ?? (await tuningPath(identity));
+      ensureWritableFolder(dirname(path));
+      const stored = readTuning(path, identity);
+      if (stored.warning !== undefined) progress.line(`note: ${stored.warning}`);
+      const table = values.again ? new TuningTable() : (stored.table ?? new TuningTable());
+      const found: TunedProblem[] = [];
+      const steps: { rule: string; comparison: Comparison; kept: boolean }[] = [];
+      for (const rule of rules) {
+        const trial = new TuningTable();
+        trial.merge(table);
+        const { results, comparison } = await tuneStep(values, { device, definition, weights, batch: values.batch, rule }, trial, context).catch(
+          (error: unknown) => {
+            if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
+            return { results: [], comparison: undefined };
+          },
+        );
+        found.push(...results);
+        if (results.length > 0) print(problemTable(results));
+        if (comparison === undefined) break;
+        const kept = comparison.ratio <= slower || comparison.shortestRatio <= slower;
+        if (kept) table.merge(trial);
+        steps.push({ rule, comparison, kept });
+        print(
+          `${values.what} under ${rule}: untuned ${durationText(comparison.untuned)}, tuned ${durationText(comparison.tuned)}, ` +
+            `ratio ${comparison.ratio.toFixed(3)} by turns, ${comparison.shortestRatio.toFixed(3)} by shortest runs${kept ? '' : ': not kept'}`,
+        );
+      }
+      const reordered = found.filter(changesOrder).length;
+      if (reordered > 0) print(`${reordered} products add up in another order now: results differ in their last bits from those before tuning`);
+      writeTuning(path, identity, table);
+      print(`${table.entries.size} choices in ${path}`);
+      return {
+        adapter: shownAdapter(device),
+        settings: { rules, path },
+        interrupted: signal.aborted,
+        fields: { problems: found, steps, choices: table.entries.size },
+      };
+    } finally {
+      device.destroy();
+    }
+  },
+});

@@ -1,0 +1,95 @@
+import { LinbpError } from '../errors.js';
+import type { Tile } from './tiles.js';
+import type { KernelDevice } from './types.js';
+
+/** Kernels that compute the products of networks, and that the tuner chooses between. */
+export type ProductKernel = 'gemm/conv' | 'gemm/convRows' | 'gemm/weightGradient';
+
+/**
+ * In which order a kernel adds up the products of one output. Choices of one order give the same bits whatever their tiles, so a
+ * layer keeps its order over all batch sizes. Weight gradients have an order of their own, which splits may change.
+ */
+export type SumOrder = 'taps' | 'rows' | 'weights';
+
+const orders: Readonly<Record<ProductKernel, SumOrder>> = {
+  'gemm/conv': 'taps',
+  'gemm/convRows': 'rows',
+  'gemm/weightGradient': 'weights',
+};
+
+/** Order of a kernel's sums. */
+export const orderOf = (kernel: ProductKernel): SumOrder => orders[kernel];
+
+/** How one product runs: its kernel, its tile and, for weight gradients, into how many parts the contraction is split. */
+export interface KernelChoice extends Tile {
+  readonly kernel: ProductKernel;
+  readonly splits?: number;
+}
+
+/** What decides which choice is fast. Two problems with equal {@link problemKey} share a choice. */
+export interface TuningProblem {
+  /** Everything but the batch: sizes, strides, padding, layout. */
+  readonly layer: string;
+  /** Images, or rows of a plain product. */
+  readonly batch: number;
+  /** Kernels that can compute it. */
+  readonly kernels: readonly ProductKernel[];
+  /** The epilogue writes masks of 16 channels, so that more than 8 rows need a tile of 16. */
+  readonly writesMask: boolean;
+  /** Rows of the product. */
+  readonly rows: number;
+  /** Neighbouring outputs of a row, taps of a row; for `gemm/convRows`. */
+  readonly width: number;
+  readonly taps: number;
+  /** Longest contraction split; for weight gradients. */
+  readonly lines: number;
+}
+
+/** The key of a problem: the layer and its batch rounded up to a power of two. */
+export const problemKey = (problem: TuningProblem): string => `${layerKey(problem)} n${2 ** Math.ceil(Math.log2(problem.batch))}`;
+
+/** The key of all batch sizes of a problem. */
+export const layerKey = (problem: TuningProblem): string => `${problem.layer}${problem.writesMask ? ' mask' : ''}`;
+
+/** Source of choices, such as a table of measured ones. */
+export interface KernelChoices {
+  /** The choice for a problem, where there is one. */
+  find(problem: TuningProblem): KernelChoice | undefined;
+  /** The order of sums that a layer keeps over all batch sizes, where it is not the usual one. */
+  order(problem: TuningProblem): SumOrder | undefined;
+}
+
+const isPower = (value: unknown, least: number, most: number): value is number =>
+  typeof value === 'number' && value >= least && value <= most && Number.isInteger(Math.log2(value));
+
+/**
+ * Why a choice cannot run a problem on a device, or undefined where it can. Tables come from files, so nothing about a choice is taken
+ * for granted.
+ */
+export function unfit(choice: KernelChoice, problem: TuningProblem, device: KernelDevice): string | undefined {
+  const { kernel, rows, columns, lanes, share, splits = 1 } = choice;
+  if (!problem.kernels.includes(kernel)) return `${String(kernel)} does not compute it`;
+  if (!isPower(share, 1, Math.max(1, device.subgroupSize))) return `loads cannot be shared by ${share} lanes`;
+  if (!isPower(rows, 4, 16) || rows % share !== 0) return `${rows} rows do not fit ${share} lanes that share loads`;
+  if (problem.writesMask && problem.rows > 8 && rows !== 16) return 'masks need 16 rows';
+  const most = kernel === 'gemm/convRows' ? 8 : 16;
+  if (!Number.isInteger(columns) || columns < 1 || columns > most) return `${columns} columns`;
+  if (!isPower(lanes, Math.max(4, share), Math.min(256, device.maxInvocations))) return `${lanes} lanes`;
+  if (!Number.isInteger(splits) || splits < 1 || splits > problem.lines) return `${splits} splits`;
+  return undefined;
+}
+
+/**
+ * The choice for a problem: the table's where it has one that can run, else the usual one in the order of sums that the table
+ * prescribes, else the first of `usual`.
+ */
+export function choose(problem: TuningProblem, device: KernelDevice, usual: readonly KernelChoice[]): KernelChoice {
+  const first = usual[0];
+  if (first === undefined) throw new LinbpError('internal', `no kernel computes ${problem.layer}`, { field: problem.layer });
+  const { choices } = device;
+  if (choices === undefined) return first;
+  const order = choices.order(problem) ?? orderOf(first.kernel);
+  const found = choices.find(problem);
+  if (found !== undefined && orderOf(found.kernel) === order && unfit(found, problem, device) === undefined) return found;
+  return usual.find((choice) => orderOf(choice.kernel) === order) ?? first;
+}

@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { writeFileAtomic } from '../io/atomic.js';
+import type { KernelChoice, SumOrder } from '../kernels/choice.js';
+import { shaderSource } from '../kernels/link.js';
+import type { AdapterInfo } from '../runtime/adapter.js';
+import type { Device } from '../runtime/device.js';
+import { TuningTable } from './table.js';
+import type { TunedEntry } from './table.js';
+
+/** What measured choices hold for. Another adapter or driver has a file of its own; another version makes the file stale. */
+export interface TuningIdentity {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  /** Names the driver and its version. */
+  readonly description: string;
+  /** Version of this library. */
+  readonly version: string;
+  /** Checksum of the shaders that are tuned. */
+  readonly kernels: string;
+}
+
+const tunedShaders = ['gemm/conv', 'gemm/convRows', 'gemm/weightGradient', 'gemm/sumSplits'];
+const format = 1;
+const packageFolder = new URL('../../../', import.meta.url);
+
+const checksum = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
+
+/** What choices measured on an adapter now hold for. */
+export function tuningIdentity({ vendor, architecture, device, description }: AdapterInfo): TuningIdentity {
+  const { version } = JSON.parse(readFileSync(new URL('package.json', packageFolder), 'utf8')) as { version: string };
+  return { vendor, architecture, device, description, version, kernels: checksum(tunedShaders.map(shaderSource).join('\n')) };
+}
+
+/** The file in the user's cache folder that holds the choices for an adapter and its driver. */
+export async function tuningPath(identity: TuningIdentity): Promise<string> {
+  const { cacheFolder } = (await import(new URL('bin/driver/cache.mjs', packageFolder).href)) as { cacheFolder(): string };
+  const { vendor, architecture, device, description } = identity;
+  const name = `${vendor}-${device}`.replace(/[^a-z0-9]+/gi, '-').slice(0, 60);
+  return join(cacheFolder(), 'tuning', `${name}-${checksum([vendor, architecture, device, description].join('\n'))}.json`);
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+
+function readEntry(value: unknown): TunedEntry | undefined {
+  if (!isRecord(value) || !isRecord(value['choice'])) return undefined;
+  const { kernel, rows, columns, lanes, share, splits } = value['choice'];
+  if (typeof kernel !== 'string' || ![rows, columns, lanes, share].every(isNumber)) return undefined;
+  if (splits !== undefined && !isNumber(splits)) return undefined;
+  const { microseconds, usualMicroseconds } = value;
+  if (!isNumber(microseconds) || !isNumber(usualMicroseconds)) return undefined;
+  return { choice: value['choice'] as unknown as KernelChoice, microseconds, usualMicroseconds };
+}
+
+const knownOrders: readonly unknown[] = ['taps', 'rows', 'weights'] satisfies SumOrder[];
+
+/** The table of a document; undefined where anything in it is not what it should be. Whether a choice can run is asked at its use. */
+function readTable(document: unknown): TuningTable | undefined {
+  if (!isRecord(document) || !isRecord(document['entries']) || !isRecord(document['orders'])) return undefined;
+  const table = new TuningTable();
+  for (const [key, value] of Object.entries(document['entries'])) {
+    const entry = readEntry(value);
+    if (entry === undefined) return undefined;
+    table.entries.set(key, entry);
+  }
+  for (const [layer, order] of Object.entries(document['orders'])) {
+    if (!knownOrders.includes(order)) return undefined;
+    table.orders.set(layer, order as SumOrder);
+  }
+  return table;
+}
+
+/** A stored table, or why it is not used. Both are missing where there is no file. */
+export interface StoredTuning {
+  readonly table?: TuningTable;
+  readonly warning?: string;
+}
+
+/** Reads choices that {@link writeTuning} stored. A file that is damaged or stale gives a warning instead of a table, never an error. */
+export function readTuning(path: string, identity: TuningIdentity): StoredTuning {
+  if (!existsSync(path)) return {};
+  let document: unknown;
+  try {
+    document = JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return { warning: `${path} is damaged and ignored; "linbp tune" writes it anew` };
+  }
+  if (!isRecord(document) || document['format'] !== format || !isRecord(document['identity']))
+    return { warning: `${path} is no tuning file of this version and ignored; "linbp tune" writes it anew` };
+  const stored = document['identity'];
+  const different = (Object.keys(identity) as (keyof TuningIdentity)[]).filter((field) => stored[field] !== identity[field]);
+  if (different.length > 0) return { warning: `${path} is ignored: it was measured with another ${different.join(', ')}; run "linbp tune" again` };
+  const table = readTable(document);
+  return table === undefined ? { warning: `${path} is damaged and ignored; "linbp tune" writes it anew` } : { table };
+}
+
+/** Stores choices. Throws `not-writable`. */
+export function writeTuning(path: string, identity: TuningIdentity, table: TuningTable): void {
+  const sorted = <T>(map: ReadonlyMap<string, T>): Record<string, T> => Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
+  const document = { format, identity, orders: sorted(table.orders), entries: sorted(table.entries) };
+  writeFileAtomic(path, `${JSON.stringify(document, null, 1)}\n`);
+}
+
+/** The table that comes with the package for an adapter of this kind: `tuning/VENDOR-ARCHITECTURE.json`. Empty where there is none. */
+export function shippedTuning({ vendor, architecture }: Pick<TuningIdentity, 'vendor' | 'architecture'>): TuningTable {
+  const folder = new URL('tuning/', packageFolder);
+  const name = `${vendor}-${architecture}.json`.toLowerCase();
+  if (!existsSync(folder) || !readdirSync(fileURLToPath(folder)).includes(name)) return new TuningTable();
+  const table = readTable(JSON.parse(readFileSync(new URL(name, folder), 'utf8')));
+  return table ?? new TuningTable();
+}
+
+const tables = new WeakMap<Device, Promise<TuningTable>>();
+
+/**
+ * The choices that programs on a device use: those that come with the package, and over them those of the user's cache. The environment's
+ * `LINBP_TUNING=shipped` leaves out the cache, `off` both.
+ */
+export function deviceTuning(device: Device): Promise<TuningTable> {
+  let table = tables.get(device);
+  if (table === undefined) {
+    table = loadTuning(device.adapterInfo);
+    tables.set(device, table);
+  }
+  return table;
+}
+
+/** Replaces the choices that programs compiled on a device from now on use. */
+export function setDeviceTuning(device: Device, table: TuningTable): void {
+  tables.set(device, Promise.resolve(table));
+}
+
+async function loadTuning(adapter: AdapterInfo): Promise<TuningTable> {
+  const mode = process.env['LINBP_TUNING'] ?? '';
+  const table = new TuningTable();
+  if (mode === 'off') return table;
+  const identity = tuningIdentity(adapter);
+  table.merge(shippedTuning(identity));
+  if (mode === 'shipped') return table;
+  const stored = readTuning(await tuningPath(identity), identity);
+  if (stored.warning !== undefined) process.emitWarning(stored.warning, { code: 'LINBP_TUNING' });
+  if (stored.table !== undefined) table.merge(stored.table);
+  return table;
+}

@@ -1,0 +1,165 @@
+import type { Graph } from '../graph/graph.js';
+import { elementCount } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
+import type { KernelChoice } from '../kernels/choice.js';
+import { TimestampRun, wallClockTimeline } from '../profile/timestamps.js';
+import type { TimedDispatch } from '../profile/timestamps.js';
+import { Program } from '../program/program.js';
+import { uniforms } from '../random/philox.js';
+import { ReferenceRun } from '../reference/run.js';
+import type { Device } from '../runtime/device.js';
+import { BufferUsage } from '../runtime/flags.js';
+import { onlyChoice } from './table.js';
+
+/** Largest ||device - reference|| / ||reference|| that a candidate may have. */
+export const tolerance = 1e-5;
+/** Largest part of the bits of a packed mask that may differ: a sum next to zero may round to either side. */
+const maskTolerance = 1e-3;
+
+/** Numbers that every run draws alike: uniform in [-1, 1), or random bits. */
+export function sampleValues(tensor: Tensor): Float32Array | Uint32Array {
+  const count = elementCount(tensor.shape);
+  if (tensor.dtype === 'f32') return uniforms(11, tensor.id, 0, 0, count).map((value) => 2 * value - 1);
+  // A uniform number has 24 bits, a word of a packed mask uses 16.
+  return Uint32Array.from(uniforms(11, tensor.id, 0, 0, count), (value) => Math.floor(value * 2 ** 16));
+}
+
+/** A problem with its data and what float64 loops make of it, which the candidates are checked against. */
+export class CheckedProblem {
+  readonly graph: Graph;
+  private readonly device: Device;
+  private readonly values = new Map<Tensor, Float32Array | Uint32Array>();
+  private reference: ReferenceRun | undefined;
+
+  constructor(graph: Graph, device: Device) {
+    this.graph = graph;
+    this.device = device;
+  }
+
+  /** Compiles the problem with a choice and compares every result; the dispatches' texts come back with the distance. */
+  async check(choice: KernelChoice): Promise<{ readonly error: number; readonly code: readonly string[] }> {
+    if (this.reference === undefined) {
+      const reference = new ReferenceRun(this.graph);
+      for (const tensor of this.graph.tensors.filter(({ kind }) => kind === 'input')) {
+        const data = sampleValues(tensor);
+        this.values.set(tensor, data);
+        reference.set(tensor, data);
+      }
+      reference.run('main');
+      this.reference = reference;
+    }
+    using program = await Program.compile(this.graph, { device: this.device, choices: onlyChoice(choice) });
+    for (const [tensor, data] of this.values) program.write(tensor, data);
+    await program.run([{ segment: 'main' }]);
+    let error = 0;
+    for (const output of this.graph.outputs.values()) {
+      const expected = this.reference.get(output);
+      const found = output.dtype === 'f32' ? distance(await program.read(output), expected) : differingBits(await program.readU32(output), expected);
+      error = Math.max(error, output.dtype === 'f32' ? found : (found / maskTolerance) * tolerance);
+    }
+    return { error, code: program.dispatches.map(({ source }) => source.code) };
+  }
+}
+
+/** ||actual - expected|| / ||expected||; infinite where something is not a number. */
+function distance(actual: Float32Array, expected: ArrayLike<number>): number {
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < actual.length; i++) {
+    difference += (actual[i]! - expected[i]!) ** 2;
+    norm += expected[i]! ** 2;
+  }
+  const error = Math.sqrt(norm === 0 ? difference : difference / norm);
+  return Number.isFinite(error) ? error : Infinity;
+}
+
+function differingBits(actual: Uint32Array, expected: ArrayLike<number>): number {
+  let bits = 0;
+  for (let i = 0; i < actual.length; i++) {
+    for (let rest = (actual[i]! ^ expected[i]!) >>> 0; rest !== 0; rest = (rest & (rest - 1)) >>> 0) bits += 1;
+  }
+  return bits / (32 * actual.length);
+}
+
+/** Data of a problem at its real size, which all candidates to be timed share. */
+export class TimedProblem {
+  private readonly graph: Graph;
+  private readonly device: Device;
+  private readonly buffers = new Map<Tensor, GPUBuffer>();
+
+  constructor(graph: Graph, device: Device) {
+    this.graph = graph;
+    this.device = device;
+    for (const tensor of graph.tensors.filter(({ kind }) => kind === 'input')) {
+      const data = sampleValues(tensor);
+      const usage = BufferUsage.STORAGE | BufferUsage.COPY_DST | BufferUsage.COPY_SRC;
+      const buffer = device.createBuffer({ size: data.byteLength, usage, kind: 'input', label: tensor.name });
+      device.write(buffer, 0, data);
+      this.buffers.set(tensor, buffer);
+    }
+  }
+
+  /** A candidate ready to be run. */
+  async trial(choice: KernelChoice): Promise<Trial> {
+    return new Trial(choice, await Program.compile(this.graph, { device: this.device, choices: onlyChoice(choice), bindings: this.buffers }));
+  }
+
+  destroy(): void {
+    for (const buffer of this.buffers.values()) buffer.destroy();
+  }
+}
+
+/** One candidate, compiled at the problem's real size. */
+export class Trial {
+  readonly choice: KernelChoice;
+  readonly program: Program;
+  /** Duration of each run so far, in microseconds. */
+  readonly microseconds: number[] = [];
+  /** Processor time of the process in the same runs, which counts on adapters that compute on the CPU. */
+  readonly processor: number[] = [];
+  private readonly work: readonly TimedDispatch[];
+  private readonly timestamps: TimestampRun | undefined;
+
+  constructor(choice: KernelChoice, program: Program) {
+    this.choice = choice;
+    this.program = program;
+    this.work = program.dispatches.map((dispatch) => ({ dispatch, row: 0 }));
+    this.timestamps = program.device.features.has('timestamp-query') ? new TimestampRun(program, this.work) : undefined;
+  }
+
+  /** Shortest time so far: what other load on the machine disturbs least. */
+  get shortest(): number {
+    return Math.min(...this.microseconds);
+  }
+
+  /** Runs it a few times, more often where it is short. */
+  async sample(): Promise<void> {
+    await this.run(false);
+    const most = 60_000;
+    for (let run = 0, spent = 0; run < 3 || (run < 12 && spent < most); run++) spent += await this.run();
+  }
+
+  /** Runs it once; the time is kept unless it is the first, which includes the driver's own compilation. */
+  async run(keep = true): Promise<number> {
+    const before = process.cpuUsage();
+    const { end } = this.timestamps === undefined ? await wallClockTimeline(this.program, this.work) : await this.timestamps.run();
+    const { user, system } = process.cpuUsage(before);
+    const microseconds = end.at(-1)! / 1e3;
+    if (keep) {
+      this.microseconds.push(microseconds);
+      this.processor.push(user + system);
+    }
+    return microseconds;
+  }
+
+  /** Forgets the times so far. */
+  reset(): void {
+    this.microseconds.length = 0;
+    this.processor.length = 0;
+  }
+
+  destroy(): void {
+    this.timestamps?.destroy();
+    this.program.destroy();
+  }
+}

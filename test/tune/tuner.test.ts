@@ -1,0 +1,242 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { Graph } from '../../src/graph/graph.js';
+import type { Tensor } from '../../src/graph/types.js';
+import { choose, orderOf, unfit } from '../../src/kernels/choice.js';
+import type { KernelChoice, TuningProblem } from '../../src/kernels/choice.js';
+import { bp } from '../../src/rules/builtin.js';
+import { kernelDevice, Program } from '../../src/program/program.js';
+import type { Device } from '../../src/runtime/device.js';
+import type { PipelineRequest } from '../../src/runtime/pipelines.js';
+import { candidates } from '../../src/tune/candidates.js';
+import { deviceTuning, readTuning, setDeviceTuning, shippedTuning, tuningIdentity, writeTuning } from '../../src/tune/cache.js';
+import { choiceName, onlyChoice, problemKey, TuningTable } from '../../src/tune/table.js';
+import { problemsOf, tuneProgram } from '../../src/tune/tuner.js';
+import { randomArray, relativeError } from '../support/compare.js';
+import { sharedDevice } from '../support/device.js';
+
+const plainConv = { stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 } as const;
+
+/** A convolution with bias and mask, its input gradient through the mask, and its weight gradient. */
+function layerGraph(batch: number): Graph {
+  const graph = new Graph();
+  const [x, w, b] = [graph.input('x', [batch, 5, 9, 9]), graph.parameter('w', [20, 5, 3, 3]), graph.parameter('b', [20])];
+  const [y, mask] = graph.add('relu', [graph.one('conv2d', [x, w, b], plainConv)], { kind: 'relu', mask: true }) as [Tensor, Tensor];
+  const g = graph.one('reluBackward', [graph.input('g', y.shape), mask], { kind: 'relu', rule: bp });
+  graph.output('y', y);
+  graph.output('dx', graph.one('conv2dInputGradient', [g, w], { ...plainConv, inputShape: x.shape }));
+  const [dw, db] = graph.add('conv2dWeightGradient', [g, x], { ...plainConv, weightShape: w.shape, bias: true });
+  graph.output('dw', dw!);
+  graph.output('db', db!);
+  return graph;
+}
+
+/** The outputs of a graph under the device's choices, for the same inputs each time. */
+async function outputs(graph: Graph, device: Device, inputs: ReadonlyMap<Tensor, Float32Array>): Promise<Map<string, Float32Array>> {
+  using program = await Program.compile(graph, { device });
+  for (const [tensor, values] of inputs) program.write(tensor, values);
+  await program.run([{ segment: 'main' }]);
+  const results = new Map<string, Float32Array>();
+  for (const name of graph.outputs.keys()) results.set(name, await program.read(name));
+  return results;
+}
+
+const inputsOf = (graph: Graph): Map<Tensor, Float32Array> =>
+  new Map(
+    graph.tensors.filter(({ kind }) => kind !== 'value').map((tensor) => [tensor, randomArray(tensor.shape.reduce((all, size) => all * size, 1))]),
+  );
+
+/** Runs `body` on a device whose pipelines of one kernel and variant are tampered with. */
+async function withPipelines<T>(device: Device, change: (request: PipelineRequest) => PipelineRequest, body: () => Promise<T>): Promise<T> {
+  const pipeline = device.pipeline.bind(device);
+  device.pipeline = (request) => pipeline(change(request));
+  try {
+    return await body();
+  } finally {
+    device.pipeline = pipeline;
+  }
+}
+
+describe('tuner', () => {
+  let device: Device;
+  before(async () => {
+    device = await sharedDevice();
+  });
+  afterEach(() => setDeviceTuning(device, shippedTuning(tuningIdentity(device.adapterInfo))));
+
+  const matmul = (): Graph => {
+    const graph = new Graph();
+    graph.output('c', graph.one('matmul', [graph.input('a', [24, 40]), graph.input('b', [40, 70])], { transposeA: false, transposeB: false }));
+    return graph;
+  };
+
+  it('refuses a candidate whose result is wrong, however fast it is', async () => {
+    setDeviceTuning(device, new TuningTable());
+    using program = await Program.compile(matmul(), { device });
+    const poisoned = 'gemm/conv 8x4x8';
+    const wrong = (request: PipelineRequest): PipelineRequest =>
+      request.label?.trim() === poisoned ? { ...request, code: request.code.replace('k < p.inner;', 'k < p.inner - 1u;') } : request;
+    const table = new TuningTable();
+    const [result] = await withPipelines(device, wrong, () => tuneProgram(program, { table, rounds: 3 }));
+    const refused = result!.candidates.filter((candidate) => candidate.refused !== undefined);
+    expect(refused.map(({ choice }) => choiceName(choice).split(' share')[0])).to.deep.equal([poisoned]);
+    expect(refused[0]!.refused).to.include('reference');
+    expect(refused[0]!.error).to.be.above(1e-3);
+    expect(refused[0]!.microseconds).to.equal(undefined);
+    expect(choiceName(result!.chosen)).to.not.include(poisoned);
+    expect(table.entries.size).to.equal(1);
+    expect(await tuneProgram(program, { table, rounds: 3 }), 'known problems are left alone').to.deep.equal([]);
+  });
+
+  it('finds a candidate that is faster by far', async () => {
+    setDeviceTuning(device, new TuningTable());
+    using plain = await Program.compile(matmul(), { device });
+    const usual = plain.dispatches[0]!.source;
+    const waste = 'var waste = 1u; for (var i = 0u; i < 60000u; i++) { waste ^= waste << 13u; waste ^= waste >> 17u; waste ^= waste << 5u; }';
+    const slow = (request: PipelineRequest): PipelineRequest => {
+      if (request.label?.trim() !== `${usual.kernel} ${usual.variant}`.trim()) return request;
+      return { ...request, code: request.code.replace('  let plane =', `  ${waste} if (waste == 0u) { return; }\n  let plane =`) };
+    };
+    const result = await withPipelines(device, slow, async () => {
+      using program = await Program.compile(matmul(), { device });
+      return (await tuneProgram(program, { table: new TuningTable(), rounds: 3 }))[0]!;
+    });
+    expect(choiceName(result.usual)).to.equal(choiceName(usual.tuning!.choice));
+    expect(choiceName(result.chosen)).to.not.equal(choiceName(result.usual));
+    expect(result.microseconds).to.be.below(result.usualMicroseconds / 2);
+  });
+
+  it('programs use the choices, and every candidate gives the results of the usual one', async () => {
+    const graph = layerGraph(3);
+    const inputs = inputsOf(graph);
+    setDeviceTuning(device, new TuningTable());
+    const usual = await outputs(graph, device, inputs);
+    using program = await Program.compile(graph, { device });
+    const problems = [...problemsOf(program).values()].map(({ source }) => source.tuning!);
+    expect(problems.map(({ choice }) => orderOf(choice.kernel))).to.deep.equal(['rows', 'rows', 'weights']);
+    const lists = problems.map(({ problem, choice }) => candidates(problem, choice, kernelDevice(device)));
+    expect(Math.min(...lists.map((list) => list.length))).to.be.above(3);
+    // One candidate of each list at a time, from both ends, to keep the number of pipelines down.
+    for (const pick of [1, -1]) {
+      const table = new TuningTable();
+      for (const [index, { problem }] of problems.entries()) {
+        table.set(problem, { choice: lists[index]!.at(pick)!, microseconds: 1, usualMicroseconds: 2 });
+      }
+      setDeviceTuning(device, table);
+      using tuned = await Program.compile(graph, { device });
+      const used = [...problemsOf(tuned).values()].map(({ source }) => choiceName(source.tuning!.choice));
+      expect(used).to.deep.equal(lists.map((list) => choiceName(list.at(pick)!)));
+      const results = await outputs(graph, device, inputs);
+      for (const [name, values] of usual) expect(relativeError(results.get(name)!, values), name).to.be.below(1e-5);
+    }
+  });
+
+  it('keeps the order of a layer at batch sizes that were not tuned', async () => {
+    setDeviceTuning(device, new TuningTable());
+    using program = await Program.compile(layerGraph(3), { device });
+    const { problem, choice } = [...problemsOf(program).values()][0]!.source.tuning!;
+    const other = candidates(problem, choice, kernelDevice(device)).find(({ kernel }) => kernel === 'gemm/conv')!;
+    const table = new TuningTable();
+    table.set(problem, { choice: other, microseconds: 1, usualMicroseconds: 2 });
+    setDeviceTuning(device, table);
+    using large = await Program.compile(layerGraph(9), { device });
+    const found = [...problemsOf(large).values()][0]!.source.tuning!;
+    expect(problemKey(found.problem)).to.not.equal(problemKey(problem));
+    expect(found.choice.kernel).to.equal('gemm/conv');
+  });
+
+  it('does not run a choice that cannot run', async () => {
+    const base = { layer: 'any', batch: 4, kernels: ['gemm/conv'], writesMask: true, rows: 20, width: 9, taps: 3, lines: 1 } as const;
+    const problem: TuningProblem = base;
+    const usual: KernelChoice = { kernel: 'gemm/conv', rows: 16, columns: 4, lanes: 8, share: 1 };
+    const capability = kernelDevice(device);
+    expect(unfit(usual, problem, capability)).to.equal(undefined);
+    const changes: Partial<KernelChoice>[] = [
+      { kernel: 'gemm/convRows' },
+      { kernel: 'constructor' as never },
+      { rows: 8 },
+      { rows: 12 },
+      { rows: 32 },
+      { share: 64 },
+      { share: 3 },
+      { columns: 0 },
+      { columns: 2.5 },
+      { columns: 64 },
+      { lanes: 7 },
+      { lanes: 1024 },
+      { splits: 2 },
+      { splits: NaN },
+    ];
+    for (const change of changes) {
+      expect(unfit({ ...usual, ...change }, problem, capability), JSON.stringify(change)).to.be.a('string');
+      const choices = onlyChoice({ ...usual, ...change });
+      expect(choose(problem, { ...capability, choices }, [usual]), JSON.stringify(change)).to.equal(usual);
+    }
+  });
+});
+
+describe('stored choices', () => {
+  let device: Device;
+  const folder = mkdtempSync(join(tmpdir(), 'linbp-tune-'));
+  const path = join(folder, 'choices.json');
+  const entry = { choice: { kernel: 'gemm/conv', rows: 8, columns: 4, lanes: 8, share: 1 }, microseconds: 5, usualMicroseconds: 6 } as const;
+  before(async () => {
+    device = await sharedDevice();
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('come back as they were stored', () => {
+    const identity = tuningIdentity(device.adapterInfo);
+    expect(readTuning(join(folder, 'none.json'), identity)).to.deep.equal({});
+    const table = new TuningTable();
+    table.entries.set('product 1', entry);
+    table.orders.set('product', 'taps');
+    writeTuning(path, identity, table);
+    const { table: found, warning } = readTuning(path, identity);
+    expect(warning).to.equal(undefined);
+    expect([...found!.entries]).to.deep.equal([...table.entries]);
+    expect([...found!.orders]).to.deep.equal([...table.orders]);
+  });
+
+  it('are ignored with a warning when stale or damaged', () => {
+    const identity = tuningIdentity(device.adapterInfo);
+    for (const field of Object.keys(identity) as (keyof typeof identity)[]) {
+      const { table, warning } = readTuning(path, { ...identity, [field]: 'other' });
+      expect(table, field).to.equal(undefined);
+      expect(warning, field).to.include(field);
+    }
+    const whole = readFileSync(path, 'utf8');
+    const document = JSON.parse(whole) as Record<string, unknown>;
+    const damaged = [
+      whole.slice(0, whole.length / 2),
+      '',
+      'null',
+      '[]',
+      JSON.stringify({ ...document, format: 99 }),
+      JSON.stringify({ ...document, entries: [] }),
+      JSON.stringify({ ...document, entries: { x: { ...entry, choice: { ...entry.choice, rows: 'many' } } } }),
+      JSON.stringify({ ...document, entries: { x: { ...entry, microseconds: null } } }),
+      JSON.stringify({ ...document, orders: { x: 'backwards' } }),
+      JSON.stringify({ ...document, identity: undefined }),
+    ];
+    for (const text of damaged) {
+      writeFileSync(path, text);
+      const { table, warning } = readTuning(path, identity);
+      expect(table, text).to.equal(undefined);
+      expect(warning, text).to.match(/ignored/);
+    }
+  });
+
+  it('come with the package in a form that can be read', async () => {
+    const table = shippedTuning(tuningIdentity(device.adapterInfo));
+    const file = new URL('../../../tuning/mesa-software.json', import.meta.url);
+    if (existsSync(file) && device.adapterInfo.description.startsWith('llvmpipe')) expect(table.entries.size).to.be.above(0);
+    for (const { choice, microseconds, usualMicroseconds } of table.entries.values()) {
+      expect(microseconds).to.be.below(usualMicroseconds);
+      expect(orderOf(choice.kernel)).to.be.oneOf(['taps', 'rows', 'weights']);
+    }
+    expect([...(await deviceTuning(device)).entries]).to.deep.equal([...table.entries]);
+  });
+});
