@@ -65,6 +65,20 @@ function sampleGraph() {
   use(graph.one('linearInputGradient', [f32('rowGradient', 4, 10), graph.parameter('matrix2', [10, 48])], {}));
   use(graph.one('matmul', [f32('left', 20, 30), f32('right', 30, 17)], { transposeA: false, transposeB: false }));
 
+  // depthwise
+  for (const stride of [1, 2]) {
+    for (const bias of [false, true]) {
+      const attrs = { ...conv, stride: [stride, stride], groups: 16 };
+      const w = graph.parameter(name('depthwise'), [16, 1, 3, 3]);
+      const y = graph.one('conv2d', bias ? [x, w, graph.parameter(name('bias'), [16])] : [x, w], attrs);
+      use(
+        graph.add('relu', [y], { kind: 'relu6', mask: true }),
+        graph.one('conv2dInputGradient', [f32(name('g'), ...y.shape), w], { ...attrs, inputShape: x.shape }),
+      );
+      use(graph.add('conv2dWeightGradient', [f32(name('g'), ...y.shape), x], { ...attrs, weightShape: w.shape, bias }));
+    }
+  }
+
   // other pooling
   use(graph.one('maxPool2dSoftmaxBackward', [f32('gs', 4, 16, 8, 8), x], { ...pool, inputShape: x.shape, tau: 10 }));
   use(graph.one('avgPool2d', [x], pool), graph.one('adaptiveAvgPool2d', [x], { size: [4, 4] }));

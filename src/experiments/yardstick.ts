@@ -112,16 +112,17 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     const [fgsm, ten, many] = columns as [Column, Column, Column];
     const all = ten.images;
     const clean = await judge(pixels(all), Array.from(all.labels), source, victim, Math.min(50, all.count));
-    const bp = { fgsm: await cell(context, fgsm, 'bp', source, victim), ten: await cell(context, ten, 'bp', source, victim) };
-    const bpMany = await cell(context, many, 'bp', source, victim);
+    const filled = async (column: Column, name: string, rule: string): Promise<Cell> => {
+      const found = await cell(context, column, rule, source, victim);
+      context.progress.line(`${column.title}, ${name}: ResNet-20 keeps ${percent(mean(found.source))}, ResNet-56 ${percent(mean(found.victim))}`);
+      return found;
+    };
+    const bp = { fgsm: await filled(fgsm, 'BP', 'bp'), ten: await filled(ten, 'BP', 'bp') };
+    const tens: Cell[] = [];
+    for (const [name, rule] of variants) tens.push(await filled(ten, name, rule));
+    const bpMany = await filled(many, 'BP', 'bp');
     const rows: { readonly name: string; readonly rule: string; readonly ten: Cell; readonly many: Cell }[] = [];
-    for (const [name, rule] of variants) {
-      const row = { name, rule, ten: await cell(context, ten, rule, source, victim), many: await cell(context, many, rule, source, victim) };
-      rows.push(row);
-      context.progress.line(
-        `${name}: ResNet-56 keeps ${percent(mean(row.ten.victim))} at 10 steps, ${percent(mean(row.many.victim))} at ${many.steps}`,
-      );
-    }
+    for (const [index, [name, rule]] of variants.entries()) rows.push({ name, rule, ten: tens[index]!, many: await filled(many, name, rule) });
     const table: ResultTable = {
       title: 'Accuracy on images made on ResNet-20 at 8/255 (cross entropy, no random start, last iterate)',
       columns: ['rule', ...columns.flatMap(({ title }) => [`ResNet-20: ${title}`, `ResNet-56: ${title}`])],

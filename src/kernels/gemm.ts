@@ -3,6 +3,7 @@ import type { Tensor } from '../graph/types.js';
 import { choose } from './choice.js';
 import type { KernelChoice, TuningProblem } from './choice.js';
 import { lowerConvRows, rowsTile, suitsRows } from './convRows.js';
+import { isDepthwise, lowerDepthwise } from './depthwise.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
 import { imagesOf, sliceLength } from './slice.js';
@@ -169,6 +170,10 @@ export const lowerConv2d: Lowering<'conv2d'> = (node, group, context) => {
   const [, channels, height, width] = x.shape as [number, number, number, number];
   const [outputs, inner, kh, kw] = w.shape as [number, number, number, number];
   const [batch, , oh, ow] = node.outputs[0]!.shape as [number, number, number, number];
+  if (isDepthwise(node.attrs, channels, w.shape)) {
+    const problem = { weight: w, source: x, bias, target: [batch, channels, oh, ow] as const, attrs: node.attrs, transposed: false };
+    return lowerDepthwise(problem, group, context);
+  }
   const flat = isPointwise(node.attrs, [kh, kw]);
   const rows = outputs / groups;
   return lowerConvProblem(
@@ -203,6 +208,10 @@ export const lowerConv2dInputGradient: Lowering<'conv2dInputGradient'> = (node, 
   const [batch, channels, height, width] = inputShape as [number, number, number, number];
   const [outputs, rows, kh, kw] = w.shape as [number, number, number, number];
   const [, , oh, ow] = g.shape as [number, number, number, number];
+  if (isDepthwise(node.attrs, channels, w.shape)) {
+    const problem = { weight: w, source: g, bias: undefined, target: [batch, channels, height, width] as const, attrs: node.attrs, transposed: true };
+    return lowerDepthwise(problem, group, context);
+  }
   const flat = isPointwise(node.attrs, [kh, kw]);
   const inner = outputs / groups;
   return lowerConvProblem(

@@ -2,6 +2,7 @@ import { elementCount } from '../graph/types.js';
 import type { ConvAttrs, Tensor } from '../graph/types.js';
 import { choose } from './choice.js';
 import type { KernelChoice, TuningProblem } from './choice.js';
+import { isDepthwise, lowerDepthwiseWeightGradient } from './depthwise.js';
 import { words } from './grid.js';
 import { link } from './link.js';
 import { imagesOf, sliceLength } from './slice.js';
@@ -160,37 +161,40 @@ function lowerWeightGradient(
     };
   });
   if (partial === undefined) return products;
-  const total = allRows * width;
+  return [...products, sumSplits(partial, weight, bias, problem.columns)];
+}
+
+/** Adds partial sums [splits, rows, columns (+ 1 where there is a bias)] in order. */
+export function sumSplits(partial: Tensor, weight: Tensor, bias: Tensor | undefined, columns: number): Dispatch {
+  const [splits, rows, width] = partial.shape as [number, number, number];
+  const total = rows * width;
   const workgroups = Math.ceil(total / 64);
   const wide = Math.min(workgroups, 32768);
-  return [
-    ...products,
-    {
-      kernel: 'gemm/sumSplits',
-      variant: bias === undefined ? '' : 'bias',
-      code: link('gemm/sumSplits', {
-        regions: bias === undefined ? { bindings: '', store: '  c[p.cBase + row * p.columns + column] = sum;\n' } : {},
-      }),
-      operands: [
-        { name: 'partial', tensor: partial, access: 'read' },
-        { name: 'c', tensor: weight, access: 'write' },
-        ...(bias === undefined ? [] : [{ name: 'biasGradient', tensor: bias, access: 'write' as const }]),
-      ],
-      parameters: words({
-        rows: allRows,
-        columns: problem.columns,
-        bias: bias === undefined ? 0 : 1,
-        splits,
-        cBase: bindingBase(weight),
-        biasBase: bias === undefined ? 0 : bindingBase(bias),
-        stride: wide * 64,
-        width,
-      }),
-      workgroups: [wide, Math.ceil(workgroups / wide), 1],
-      flops: splits * total,
-      bytes: 4 * (splits + 1) * total,
-    },
-  ];
+  return {
+    kernel: 'gemm/sumSplits',
+    variant: bias === undefined ? '' : 'bias',
+    code: link('gemm/sumSplits', {
+      regions: bias === undefined ? { bindings: '', store: '  c[p.cBase + row * p.columns + column] = sum;\n' } : {},
+    }),
+    operands: [
+      { name: 'partial', tensor: partial, access: 'read' },
+      { name: 'c', tensor: weight, access: 'write' },
+      ...(bias === undefined ? [] : [{ name: 'biasGradient', tensor: bias, access: 'write' as const }]),
+    ],
+    parameters: words({
+      rows,
+      columns,
+      bias: bias === undefined ? 0 : 1,
+      splits,
+      cBase: bindingBase(weight),
+      biasBase: bias === undefined ? 0 : bindingBase(bias),
+      stride: wide * 64,
+      width,
+    }),
+    workgroups: [wide, Math.ceil(workgroups / wide), 1],
+    flops: splits * total,
+    bytes: 4 * (splits + 1) * total,
+  };
 }
 
 export const lowerConv2dWeightGradient: Lowering<'conv2dWeightGradient'> = (node, _group, context) => {
@@ -199,6 +203,9 @@ export const lowerConv2dWeightGradient: Lowering<'conv2dWeightGradient'> = (node
   const [outputs, inner, kh, kw] = weightShape as [number, number, number, number];
   const [batch, channels, height, width] = x.shape as [number, number, number, number];
   const [, , oh, ow] = g.shape as [number, number, number, number];
+  if (isDepthwise(node.attrs, channels, weightShape)) {
+    return lowerDepthwiseWeightGradient(g, x, node.attrs, weightShape, node.outputs as [Tensor, Tensor?], context);
+  }
   const flat = isPointwise(node.attrs, [kh, kw]);
   const length = sliceLength([g, x], batch, context.device.maxBindingBytes) || 1;
   const slices: WeightProblem[] = [];

@@ -1,6 +1,7 @@
 import { pixelCount } from '../graph/types.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
+import { isDepthwise } from '../kernels/depthwise.js';
 import { pointwiseOps } from '../kernels/pointwise.js';
 import type { Group } from '../kernels/types.js';
 
@@ -35,7 +36,9 @@ function extraOperands(node: Node): number {
 function fitsMasks(anchor: Node, follower: Node): boolean {
   const usesMask = (follower.op === 'relu' && follower.outputs.length > 1) || follower.inputs.some((input) => input.dtype === 'u32');
   if (!usesMask || !('groups' in anchor.attrs) || anchor.attrs.groups === 1) return true;
-  return (anchor.outputs[0]!.shape[1]! / anchor.attrs.groups) % 16 === 0;
+  const channels = anchor.outputs[0]!.shape[1]!;
+  if (isDepthwise(anchor.attrs, channels, anchor.inputs[1]!.shape)) return true;
+  return (channels / anchor.attrs.groups) % 16 === 0;
 }
 
 /** Who reads each tensor, views included, by position in the node list. */
