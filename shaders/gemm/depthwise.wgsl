@@ -15,7 +15,7 @@ const SG = 8u; // lanes that share their loads of weights
 const TAPS_H = 3u;
 const TAPS = 3u; // taps of a row
 const WORDS = 2u; // loads in which SG lanes get all weights of a channel
-const UNROLL = true; // false: one channel after the other, which compiles in a fraction of the time
+const UNROLLED = true; // false: one channel after the other, which compiles in a fraction of the time
 const STRIDE = 1u; // along the row
 const DILATION = 1u;
 const TRANSPOSED = false; // true: input gradient
@@ -90,7 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     start[kh] = i32(p.bBase + image * p.bBatch) + select(0, sourceY, rowInside[kh]) * i32(p.sourceW) + startW;
   }
 
-  let channels = select(p.block, TM, UNROLL);
+  let channels = select(p.block, TM, UNROLLED);
   var acc: array<array<f32, TN>, TM>;
   for (var i = 0u; i < channels; i++) {
     // channels past the end repeat the last one; they are never stored

@@ -61,11 +61,10 @@ export function lowerDepthwise(problem: DepthwiseProblem, group: Group, context:
         .join(' '),
       code: link('gemm/depthwise', {
         constants: {
-          ...tileConstants(tile),
+          ...tileConstants(tile, context.device),
           TAPS_H: tapsH,
           TAPS: tapsW,
           WORDS: Math.ceil((tapsH * tapsW) / tile.share),
-          UNROLL: !context.device.software,
           STRIDE: stride,
           DILATION: dilation,
           TRANSPOSED: transposed,
