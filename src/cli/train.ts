@@ -26,12 +26,12 @@ const options = {
   testLimit: integer({ help: 'use the first N test images', min: 1 }),
   epochs: integer({ help: 'passes over the training images', byDefault: 3, min: 1, max: 1_000_000 }),
   batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
-  optimizer: choice(['sgd', 'adam', 'adamw'], { help: 'how weights follow from gradients', byDefault: 'sgd' }),
-  lr: number({ help: 'learning rate', min: 0, above: true, shownDefault: '0.02; 0.001 for adam, adamw' }),
-  momentum: number({ help: 'of sgd, 0 up to 1', byDefault: 0.9, min: 0, max: 1 }),
+  optimizer: choice(['sgd', 'adam', 'adamw'], { help: 'how weights follow from gradients', byDefault: 'adam' }),
+  lr: number({ help: 'learning rate', min: 0, above: true, shownDefault: '0.001; 0.02 for sgd' }),
+  momentum: number({ help: 'of sgd, 0 up to 1', min: 0, max: 1, shownDefault: '0.9' }),
   nesterov: flag("Nesterov's form of momentum"),
   weightDecay: number({ help: 'L2 penalty; of adamw decoupled', min: 0, shownDefault: '0; 0.01 for adamw' }),
-  schedule: choice(['constant', 'exponential', 'cosine'], { help: 'learning rate from epoch to epoch', byDefault: 'constant' }),
+  schedule: choice(['constant', 'exponential', 'cosine'], { help: 'learning rate from epoch to epoch', byDefault: 'cosine' }),
   gamma: number({ help: 'factor per epoch of the exponential schedule', byDefault: 0.98, min: 0, max: 1, above: true }),
   out: text({ help: 'folder, or file ending in .safetensors, for weights and checkpoint', placeholder: 'PATH', byDefault: 'linbp-out' }),
   resume: optionalText({ help: 'go on from a checkpoint, by default that of --out', placeholder: 'FILE' }),
@@ -44,9 +44,10 @@ function chosenOptimiser({ optimizer, lr, momentum, nesterov, weightDecay }: Tra
   const decay = weightDecay === undefined ? {} : { weightDecay };
   const rate = lr === undefined ? {} : { lr };
   check(!nesterov || optimizer === 'sgd', 'bad-argument', `--nesterov goes with --optimizer sgd, not ${optimizer}`, 'nesterov');
+  check(momentum === undefined || optimizer === 'sgd', 'bad-argument', `--momentum goes with --optimizer sgd, not ${optimizer}`, 'momentum');
   if (optimizer === 'adam') return adam({ ...rate, ...decay });
   if (optimizer === 'adamw') return adamw({ ...rate, ...decay });
-  return sgd({ lr: lr ?? 0.02, momentum, nesterov, ...decay });
+  return sgd({ lr: lr ?? 0.02, momentum: momentum ?? 0.9, nesterov, ...decay });
 }
 
 function chosenSchedule({ schedule, gamma, epochs }: TrainValues): Schedule {
@@ -118,8 +119,9 @@ export const trainVerb = defineVerb({
     const { trainer, adapter, close } = await createTrainer(values, settings, weights, definition);
     try {
       if (values.resume !== undefined) {
-        const { sameKernels } = trainer.resume(values.resume === '' ? checkpoint : values.resume);
+        const { sameKernels, sameSchedule } = trainer.resume(values.resume === '' ? checkpoint : values.resume);
         if (!sameKernels) progress.line('note: other kernels are in use than then; results agree up to rounding only');
+        if (!sameSchedule) progress.line(`note: the schedule now ends with epoch ${values.epochs}; learning rates from here on follow it`);
         progress.line(`going on after step ${trainer.steps} (${trainer.history.length} epochs)`);
       }
       let rate = 0;
@@ -149,7 +151,7 @@ export const trainVerb = defineVerb({
       return {
         adapter,
         interrupted,
-        settings: { rule: rules.written, lr: optimiser.lr, weightDecay: optimiser.settings['weightDecay'] ?? 0, logEvery, run: trainer.description },
+        settings: { rule: rules.written, lr: optimiser.lr, ...optimiser.settings, weightDecay: optimiser.settings['weightDecay'] ?? 0, logEvery, run: trainer.description },
         fields: { epochs: trainer.history, steps: trainer.steps, imagesPerSecond: rate, weights: files.weights, checkpoint: files.state },
       };
     } finally {

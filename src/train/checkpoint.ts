@@ -83,7 +83,7 @@ const learnableKeys = (description: ModelDescription): Set<string> =>
   new Set(description.layout.specs.filter((spec) => !isBuffer(spec)).map((spec) => spec.name));
 
 /**
- * Reads the file to resume from and checks it against the run that wants to go on.
+ * Reads the file to resume from and checks it against the run that wants to go on, which may have a schedule of another length.
  *
  * @throws LinbpError `missing-file`; `bad-file` naming every tensor or setting that differs
  */
@@ -97,7 +97,7 @@ export function readCheckpoint(
   const source = file.source;
   check(file.metadata['format'] === 'linbp-training-1', 'bad-file', `${source} is not a training checkpoint`, 'resume');
   const settings = parsed<Record<string, string>>(file, 'settings', isTextRecord);
-  const different = Object.keys({ ...fingerprint, ...settings }).filter((key) => settings[key] !== fingerprint[key]);
+  const different = Object.keys({ ...fingerprint, ...settings }).filter((key) => settings[key] !== fingerprint[key] && key !== 'maxEpochs');
   const differences = different.map((key) => `${key} is "${settings[key] ?? 'nothing'}" there and "${fingerprint[key] ?? 'nothing'}" here`);
   check(differences.length === 0, 'bad-file', `${source} belongs to another run: ${differences.join('; ')}`, 'resume');
   return {

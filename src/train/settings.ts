@@ -113,7 +113,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
       samples: String(dataset.count),
       rules: ruleText,
       optimiser: describe(optimiser.name, { lr: optimiser.lr, ...optimiser.settings }),
-      schedule: describe(schedule.name, schedule.settings),
+      ...scheduleText(schedule),
       batch: String(batch),
       seed: String(seed),
       shuffle: String(shuffle),
@@ -121,6 +121,11 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
       ...(inputs && { inputs: inputs.name }),
     },
   };
+}
+
+/** The length of a schedule stands apart from its other settings, because a longer one may go on from a shorter one's checkpoint. */
+function scheduleText({ name, settings: { maxEpochs, ...others } }: Schedule): Record<string, string> {
+  return { schedule: describe(name, others), ...(maxEpochs !== undefined && { maxEpochs: String(maxEpochs) }) };
 }
 
 const describe = (name: string, settings: Readonly<Record<string, number | boolean>>): string =>

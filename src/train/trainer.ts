@@ -183,10 +183,12 @@ export class Trainer {
    * Goes back to a checkpoint that {@link Trainer.save} wrote under the same settings; training then continues bit for bit as if it had not stopped.
    *
    * @param path either file of the checkpoint
-   * @returns whether the same kernels are in use as then; with others the results agree only up to rounding
+   * A schedule of another length (`maxEpochs`) is accepted: the rates of the epochs to come are then its own.
+   *
+   * @returns whether the same kernels are in use as then (with others the results agree only up to rounding), and the same schedule
    * @throws LinbpError `missing-file`; `bad-file` for a damaged file, or one of other settings
    */
-  resume(path: string): { readonly sameKernels: boolean } {
+  resume(path: string): { readonly sameKernels: boolean; readonly sameSchedule: boolean } {
     this.alive();
     const { states } = this.settings.step.optimiser;
     const found = readCheckpoint(path, this.definition, states, this.settings.fingerprint);
@@ -199,7 +201,10 @@ export class Trainer {
     this.step = position.step;
     this.tally = new EpochTally(position);
     this.ordered = undefined;
-    return { sameKernels: found.kernels.join() === this.engine.kernels.join() };
+    return {
+      sameKernels: found.kernels.join() === this.engine.kernels.join(),
+      sameSchedule: found.fingerprint['maxEpochs'] === this.settings.fingerprint['maxEpochs'],
+    };
   }
 
   /** Frees everything but the model. */

@@ -7,6 +7,7 @@ import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.js';
 import { Model, initialState } from '../../src/nn/model.js';
 import { adam, sgd } from '../../src/train/optimisers.js';
 import type { TrainerOptions } from '../../src/train/settings.js';
+import { cosine } from '../../src/train/schedules.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { sharedDevice } from '../support/device.js';
 import { squares, tiny } from './support.js';
@@ -104,6 +105,22 @@ describe('checkpoints', () => {
     expect(second.trainer.history).to.have.length(3);
     second.close();
     expect(readFileSync(path).equals(readFileSync(join(folder, 'whole.safetensors')))).to.equal(true);
+  });
+
+  it('goes on under a longer schedule of the same kind, and says so', async () => {
+    const first = await trainer({ schedule: cosine(2) });
+    await first.trainer.fit({ epochs: 2, checkpoint: path });
+    first.close();
+    const second = await trainer({ schedule: cosine(4) });
+    expect(second.trainer.resume(path)).to.deep.equal({ sameKernels: true, sameSchedule: false });
+    const rates: number[] = [];
+    await second.trainer.fit({ epochs: 3, checkpoint: path, onProgress: ({ lr }) => rates.push(lr) });
+    second.close();
+    expect(rates.length).to.be.above(0);
+    for (const rate of rates) expect(rate).to.be.closeTo(optimiser.lr / 2, 1e-12);
+    const other = await trainer();
+    expect(() => other.trainer.resume(path)).to.throw(LinbpError, /schedule is "cosine" there and "/);
+    other.close();
   });
 
   it('divergence leaves the last good checkpoint', async () => {
