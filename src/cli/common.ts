@@ -80,6 +80,8 @@ export function chosenModel(options: { readonly model: string; readonly normalis
     `--normalise must hold ${channels} mean(s), "/" and ${channels} deviation(s), such as 0.1307/0.3081; got "${options.normalise}"`,
     'normalise',
   );
+  const valid = means.every(Number.isFinite) && deviations.every((deviation) => deviation > 0 && Number.isFinite(deviation));
+  check(valid, 'bad-range', `--normalise needs finite means and positive deviations, got "${options.normalise}"`, 'normalise');
   return normalised(plain, { means, deviations });
 }
 
