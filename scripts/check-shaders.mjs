@@ -116,7 +116,7 @@ function sampleGraph() {
   const log = graph.state('log', [8, 2]);
   for (const classes of [10, 1000]) {
     const logits = f32(name('logits'), 4, classes);
-    for (const kind of ['crossEntropy', 'margin', 'dlr', 'logit']) {
+    for (const kind of ['crossEntropy', 'crossEntropyRounded', 'margin', 'dlr', 'logit']) {
       const loss = graph.one('loss', [logits, labels], { kind });
       use(loss, graph.one('lossBackward', [logits, labels], { kind, scale: 0.25 }));
       graph.add('record', [loss, graph.one('correct', [logits, labels], {}), log], { row: classes === 10 ? 1 : { step: 'row' } });

@@ -32,3 +32,11 @@ struct Sample { top: Top, label: u32, labelLogit: f32, sum: f32 }
 // Largest logit of a class other than the label.
 fn rival(s: Sample) -> f32 { return select(s.top.value.x, s.top.value.y, s.top.index.x == s.label); }
 fn rivalIndex(s: Sample) -> u32 { return select(s.top.index.x, s.top.index.y, s.top.index.x == s.label); }
+
+// ln(1 + s) to full relative accuracy for s >= 0: log() may be off by 2^-21, which near 1 is larger than its result.
+fn log1p(s: f32) -> f32 {
+  if (s >= 0.5) { return log(1.0 + s); }
+  let t = s / (2.0 + s);
+  let q = t * t;
+  return 2.0 * t * (1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * (1.0 / 9.0 + q * (1.0 / 11.0))))));
+}

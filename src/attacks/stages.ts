@@ -7,10 +7,15 @@ import { randomStreams } from '../random/philox.js';
 export type AttackNorm = 'linf' | 'l2';
 
 /** Objectives by the name the command line gives them: cross entropy, margin, difference of logits ratio. */
-export type AttackLoss = 'ce' | 'margin' | 'dlr';
+export type AttackLoss = 'ce' | 'ce-rounded' | 'margin' | 'dlr';
 
 /** The loss node's kind for each of the command line's names. */
-export const lossKinds: Readonly<Record<AttackLoss, LossKind>> = { ce: 'crossEntropy', margin: 'margin', dlr: 'dlr' };
+export const lossKinds: Readonly<Record<AttackLoss, LossKind>> = {
+  ce: 'crossEntropy',
+  'ce-rounded': 'crossEntropyRounded',
+  margin: 'margin',
+  dlr: 'dlr',
+};
 
 /** What the stages of an attack see while they emit their nodes. All tensors of images are [N, C, H, W], one batch. */
 export interface StageContext {

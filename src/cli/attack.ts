@@ -36,7 +36,10 @@ const options = {
   restarts: integer({ help: 'how often to begin anew, keeping the best image', byDefault: 1, min: 1, max: 1000 }),
   randomStart: openFlag('begin at a random point of the ball, as pgd and apgd do without being told'),
   targeted: flag('drive each image towards the class after its own'),
-  loss: choice(['ce', 'margin', 'dlr'], { help: 'what is maximised', byDefault: 'ce' }),
+  loss: choice(['ce', 'ce-rounded', 'margin', 'dlr'], {
+    help: 'what is maximised; ce-rounded has the gradient of frameworks in float32, 0 at confident labels',
+    byDefault: 'ce',
+  }),
   decay: number({ help: 'factor of the old momentum of mifgsm', min: 0, byDefault: 1 }),
   keep: choice(['best', 'last'], { help: 'which iterate becomes the result', byDefault: 'best' }),
   victims: text({ help: 'also try the saved images on these models', placeholder: 'M=W,..' }),
@@ -175,7 +178,14 @@ export const attackVerb = defineVerb({
       const fields = { ...resultFields(result, tried), out: values.out };
       const { eps, alpha, steps, restarts, randomStart } = settings;
       const settled = { rule: rules.written, eps, alpha, steps, restarts, randomStart, note: dataset.note ?? null };
-      const report = { ...(interrupted && { interrupted }), model: definition.name, dataset: dataset.name, settings: { ...values, ...settled }, ...fields, samples: result.samples };
+      const report = {
+        ...(interrupted && { interrupted }),
+        model: definition.name,
+        dataset: dataset.name,
+        settings: { ...values, ...settled },
+        ...fields,
+        samples: result.samples,
+      };
       writeFileAtomic(join(values.out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
       printResult(result, tried, definition, context.print);
       context.print(`wrote ${values.out}`);

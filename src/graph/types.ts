@@ -61,7 +61,7 @@ export interface PoolAttrs {
 }
 
 /** Per-sample losses. `logit` is minus the logit of the label (the official code's `nll_loss` on raw logits). */
-export type LossKind = 'crossEntropy' | 'margin' | 'dlr' | 'logit';
+export type LossKind = 'crossEntropy' | 'crossEntropyRounded' | 'margin' | 'dlr' | 'logit';
 
 /** A number known at compile time, or the name of a field of the program's step table, read anew each step. */
 export type StepValue = number | { readonly step: string };

@@ -4,7 +4,7 @@ import type { LossKind, Tensor } from '../graph/types.js';
 import { expectInput, f32, u32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
 
-const leastClasses: Record<LossKind, number> = { crossEntropy: 1, margin: 2, dlr: 3, logit: 1 };
+const leastClasses: Record<LossKind, number> = { crossEntropy: 1, crossEntropyRounded: 1, margin: 2, dlr: 3, logit: 1 };
 
 function inferLogits(inputs: readonly Tensor[], kind?: LossKind): Tensor {
   const logits = expectInput(inputs, 0, 'logits', 'f32', 2);

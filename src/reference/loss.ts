@@ -39,6 +39,14 @@ const losses: Record<LossKind, Loss> = {
       return gradient;
     },
   },
+  /** The same with the gradient as float32 holds it: the rounded probability minus the one-hot label. */
+  crossEntropyRounded: {
+    value: (z, y) => logSumExp(z) - z[y]!,
+    gradient(z, y) {
+      const lse = logSumExp(z);
+      return z.map((value, j) => Math.fround(Math.exp(value - lse)) - (j === y ? 1 : 0));
+    },
+  },
   /** max over j != y of z_j, minus z_y */
   margin: {
     value: (z, y) => z[firstLargest(z, y)]! - z[y]!,

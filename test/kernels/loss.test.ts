@@ -25,9 +25,9 @@ function lossGraph(kind: LossKind, batch: number, classes: number, scale = 1): L
  * Norms below which errors count absolutely: the float64 reference's own cancellation for cross entropy, and for DLR the
  * terms 1 / range, which cancel where the label has the third rank of three.
  */
-const floors: Record<LossKind, number> = { crossEntropy: 1e-8, margin: 1e-30, dlr: 1e-3, logit: 1e-30 };
+const floors: Record<LossKind, number> = { crossEntropy: 1e-8, crossEntropyRounded: 1e-2, margin: 1e-30, dlr: 1e-3, logit: 1e-30 };
 
-const kinds: readonly LossKind[] = ['crossEntropy', 'margin', 'dlr', 'logit'];
+const kinds: readonly LossKind[] = ['crossEntropy', 'crossEntropyRounded', 'margin', 'dlr', 'logit'];
 
 describe('loss kernels', () => {
   for (const kind of kinds) {
@@ -71,6 +71,20 @@ describe('loss kernels', () => {
       }
     });
   }
+
+  it('at a confident label the gradient is minus the sum of the others, and 0 where it is rounded as in frameworks', async () => {
+    const found: number[] = [];
+    for (const kind of ['crossEntropy', 'crossEntropyRounded'] as const) {
+      const { graph, logits, labels, gradient } = lossGraph(kind, 1, 10);
+      const data = new Map<Tensor, Float32Array | Uint32Array>([
+        [logits, Float32Array.from({ length: 10 }, (_, k) => (k === 3 ? 20 : 0))],
+        [labels, Uint32Array.of(3)],
+      ]);
+      found.push((await runGraph(graph, { data })).results(gradient)[3]!);
+    }
+    expect(found[0]).to.be.closeTo(-9 * Math.exp(-20), 1e-12);
+    expect(found[1]).to.equal(0);
+  });
 
   it('dlr takes the lower class among equals', async () => {
     const { graph, logits, labels } = lossGraph('dlr', 4, 5);
