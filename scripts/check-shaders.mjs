@@ -53,6 +53,9 @@ function sampleGraph() {
       use(graph.one('reluBackward', [dx, ...saved()], attrs));
       const pooled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 8, 8), u32(name('argmax'), 4, 4, 64)], { ...pool, inputShape: x.shape });
       use(graph.one('reluBackward', [pooled, ...saved()], attrs));
+      const tiles = { kernel: [3, 3], stride: [3, 3], padding: [0, 0, 0, 0], ceilMode: false, inputShape: x.shape };
+      const tiled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 5, 5), u32(name('argmax'), 4, 4, 25)], tiles);
+      use(graph.one('reluBackward', [tiled, ...saved()], attrs));
       use(graph.one('reluBackward', [x, ...saved()], attrs));
     }
   }

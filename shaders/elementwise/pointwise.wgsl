@@ -1,10 +1,11 @@
 // Pointwise operations that could not be fused into a producer. One invocation owns one pixel of one image and
-// BLOCK consecutive channels, so that activation masks are written whole words at a time.
+// BLOCK consecutive channels, so that activation masks are written whole words at a time. An axis of the grid that would be
+// too long goes on in z: `foldX` or `foldY` is its length, the other one is 0.
 const BLOCK = 16u;
 const WX = 64u;
 
 struct Params {
-  channels: u32, pixels: u32, batch: u32, aBase: u32, cBase: u32,
+  channels: u32, pixels: u32, batch: u32, aBase: u32, cBase: u32, foldX: u32, foldY: u32,
 //#region params
 //#endregion
 }
@@ -22,12 +23,12 @@ fn finish(value: f32, at: Place) -> f32 { return value; }
 //#endregion
 
 @compute @workgroup_size(WX)
-fn main(@builtin(global_invocation_id) global: vec3u) {
-  let column = global.x;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  let column = (group.x + group.z * p.foldX) * WX + local.x;
   if (column >= p.batch * p.pixels) { return; }
   let image = column / p.pixels;
   let pixel = column % p.pixels;
-  let firstChannel = global.y * BLOCK;
+  let firstChannel = (group.y + group.z * p.foldY) * BLOCK;
 //#region begin column
 //#endregion
   let end = min(firstChannel + BLOCK, p.channels);

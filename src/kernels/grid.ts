@@ -5,7 +5,7 @@ import { bindingBase } from './types.js';
 import type { KernelDevice, LoweringContext, Operand, Parameter } from './types.js';
 
 /** Workgroups that one axis of a dispatch may have; shaders/elementwise/grid.wgsl folds by the same number. */
-const maxWorkgroups = 65535;
+export const maxWorkgroups = 65535;
 
 /** A one-dimensional grid of `count` workgroups, folded into rows where it is longer than an axis may be. */
 export function foldGrid(count: number): [number, number, number] {

@@ -1,6 +1,7 @@
 import { LinbpError } from '../errors.js';
 import { elementCount, maskRows, pixelCount } from '../graph/types.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
+import { maxWorkgroups } from './grid.js';
 import { link } from './link.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } from './types.js';
@@ -215,11 +216,19 @@ export function epilogue(group: Group, _context: LoweringContext, firstBinding: 
   return writeEpilogue(group.anchor.outputs[0]!, group.followers, group.kept, firstBinding, bias);
 }
 
+/** A grid of `x` by `y` workgroups whose longer axis goes on in z where it is longer than an axis may be. Memory ends before both are. */
+function foldedGrid(x: number, y: number): { workgroups: [number, number, number]; foldX: number; foldY: number } {
+  const z = Math.ceil(Math.max(x, y) / maxWorkgroups);
+  const [foldX, foldY] = [x > maxWorkgroups ? maxWorkgroups : 0, y > maxWorkgroups ? maxWorkgroups : 0];
+  return { workgroups: [foldX || x, foldY || y, z], foldX, foldY };
+}
+
 function lowerChain(group: Group): Dispatch[] {
   const input = group.anchor.inputs[0]!;
   const chain = writeEpilogue(input, [group.anchor, ...group.followers], group.kept, 3);
   const [batch = 1, channels = 1] = input.shape;
   const pixels = pixelCount(input.shape);
+  const { workgroups, foldX, foldY } = foldedGrid(Math.ceil((batch * pixels) / 64), Math.ceil(channels / maskRows));
   return [
     {
       kernel: 'elementwise/pointwise',
@@ -232,9 +241,11 @@ function lowerChain(group: Group): Dispatch[] {
         { name: 'batch', type: 'u32', value: batch },
         { name: 'aBase', type: 'u32', value: bindingBase(input) },
         { name: 'cBase', type: 'u32', value: bindingBase(chain.output) },
+        { name: 'foldX', type: 'u32', value: foldX },
+        { name: 'foldY', type: 'u32', value: foldY },
         ...chain.parameters,
       ],
-      workgroups: [Math.ceil((batch * pixels) / 64), Math.ceil(channels / maskRows), 1],
+      workgroups,
       flops: chain.flops,
       bytes: chain.bytes + 8 * elementCount(input.shape),
     },

@@ -2,7 +2,7 @@ import { check } from '../errors.js';
 import { byteLength } from '../graph/types.js';
 import type { Node, PoolAttrs, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
-import { operandBytes, reads, words, writes } from './grid.js';
+import { maxWorkgroups, operandBytes, reads, words, writes } from './grid.js';
 import { shaderFragment } from './fragment.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
@@ -12,7 +12,6 @@ import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } f
 /** Pixels of a workgroup and channels of an invocation: WX and BLOCK of shaders/pool/params.wgsl. */
 const width = 64;
 const channelBlock = 16;
-const maxWorkgroups = 65535;
 
 /** One kernel of shaders/pool: `shape` of the forward pass's input, `pooled` of its output. */
 interface PoolProblem {
@@ -21,6 +20,8 @@ interface PoolProblem {
   readonly pooled: readonly number[];
   readonly attrs?: PoolAttrs;
   readonly source: Tensor;
+  /** Shape over whose pixels the invocations run; by default that of the result. */
+  readonly grid?: readonly number[];
   /** Window indices or the forward pass's input, where the kernel has them. */
   readonly aux?: Operand;
   readonly tau?: number;
@@ -64,7 +65,7 @@ function lowerPool(problem: PoolProblem, group: Group, context: LoweringContext)
       code: link(kernel, { regions }),
       operands: [reads('source', source), writes('c', tail.output), ...(aux === undefined ? [] : [aux]), ...tail.operands],
       parameters: [...poolParameters(problem, tail.output), ...tail.parameters],
-      workgroups: poolGrid(tail.output.shape),
+      workgroups: poolGrid(problem.grid ?? tail.output.shape),
       flops: problem.flops + tail.flops,
       bytes: byteLength(source) + byteLength(tail.output) + (aux === undefined ? 0 : byteLength(aux.tensor)) + tail.bytes,
     },
@@ -89,7 +90,14 @@ export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, grou
   const { attrs, inputs } = node;
   const [g, indices] = inputs as [Tensor, Tensor];
   const flops = opTable.maxPool2dBackward.flops(node);
-  const problem = { kernel: 'pool/maxPoolBackward', shape: attrs.inputShape, pooled: g.shape, attrs, source: g, aux: reads('aux', indices), flops };
+  const [batch, channels, height, breadth] = attrs.inputShape as [number, number, number, number];
+  const [windowH, windowW] = attrs.kernel;
+  // Windows side by side: each pixel belongs to one, and an invocation serves all pixels of its window.
+  const writesMask = group.followers.some((follower) => follower.op === 'relu' && follower.outputs.length > 1);
+  const apart = attrs.kernel.every((size, axis) => size === attrs.stride[axis]) && attrs.padding.every((size) => size === 0) && !writesMask;
+  const grid = apart ? [batch, channels, Math.ceil(height / windowH), Math.ceil(breadth / windowW)] : attrs.inputShape;
+  const kernel = apart ? 'pool/maxPoolBackwardTiles' : 'pool/maxPoolBackward';
+  const problem = { kernel, grid, shape: attrs.inputShape, pooled: g.shape, attrs, source: g, aux: reads('aux', indices), flops };
   return lowerPool(problem, group, context);
 };
 

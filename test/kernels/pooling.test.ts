@@ -20,6 +20,8 @@ const pool = (kernel: number, stride: number, padding = 0, ceilMode = false): Po
 const cases: readonly (readonly [string, readonly number[], PoolAttrs])[] = [
   ['2x2', [7, 3, 8, 8], pool(2, 2)],
   ['2x2 with a remainder', [1, 17, 9, 7], pool(2, 2)],
+  ['2x2 in ceil mode', [2, 18, 7, 9], pool(2, 2, 0, true)],
+  ['3x2 side by side', [3, 4, 8, 9], { kernel: [3, 2], stride: [3, 2], padding: [0, 0, 0, 0], ceilMode: false }],
   ['3x3/2 padded', [2, 33, 15, 13], pool(3, 2, 1)],
   ['3x3/2 in ceil mode', [3, 5, 8, 10], pool(3, 2, 0, true)],
   ['3x3/2 padded in ceil mode', [2, 16, 7, 8], pool(3, 2, 1, true)],
@@ -127,8 +129,11 @@ describe('pooling kernels', () => {
 
   for (const fuse of [true, false]) {
     it(`pooling with pointwise followers, ${fuse ? 'fused' : 'one by one'}`, async () => {
-      for (const channels of [5, 33]) {
-        const attrs = pool(3, 2, 1);
+      for (const [channels, attrs] of [
+        [5, pool(3, 2, 1)],
+        [33, pool(3, 2, 1)],
+        [33, pool(2, 2)],
+      ] as const) {
         const shape = [3, channels, 9, 10];
         const pooled = poolOutputShape(shape, attrs);
         const graph = new Graph();
