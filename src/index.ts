@@ -59,7 +59,7 @@ export { adam, adamw, sgd } from './train/optimisers.js';
 export type { AdamOptions, Optimiser, OptimiserTensors, SgdOptions } from './train/optimisers.js';
 export { constant, cosine, exponential } from './train/schedules.js';
 export type { Schedule } from './train/schedules.js';
-export { cropAndFlip } from './train/augmentation.js';
+export { cropAndFlip, inOrder } from './train/augmentation.js';
 export type { CropFlipOptions } from './train/augmentation.js';
 export type { InputContext, InputStage, Objective, ObjectiveTensors } from './train/step.js';
 

@@ -1,22 +1,70 @@
 import { batchLabels, subset } from '../data/dataset.js';
 import { initialState, Model } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
+import { cropAndFlip, inOrder } from '../train/augmentation.js';
 import { sgd } from '../train/optimisers.js';
+import type { InputStage } from '../train/step.js';
 import { Trainer } from '../train/trainer.js';
 import { pgdInputs } from './adversarialInputs.js';
 import { attackWith } from './attackRuns.js';
 import { claim, percent, short, shownPoints } from './format.js';
-import { interval, pairedBootstrap } from './statistics.js';
-import { loadHalves } from './trainingRuns.js';
+import { groupedBootstrap, interval } from './statistics.js';
+import { imagesText, loadHalves } from './trainingRuns.js';
 import { seedsOf, sized } from './types.js';
 import type { CurveLine, Experiment, ExperimentContext, ExperimentResult, Statement } from './types.js';
 
-const batch = 64;
-const eps = 0.1;
 const innerSteps = 5;
-const alpha = (2.5 * eps) / innerSteps;
-/** Steps of the PGD that judges; always with BP's gradient. */
+/** Steps of the attacks that judge; always with BP's gradient. */
 const judgeSteps = 20;
+
+/** What is trained, and against what. */
+interface Recipe {
+  readonly network: string;
+  readonly byDefault: 'mnist' | 'cifar10';
+  readonly eps: number;
+  readonly alpha: number;
+  readonly lr: number;
+  /** Applied to the images before the inner attack. */
+  readonly augmentation?: InputStage;
+  /** Sizes at a scale: images to train, to test and to attack, images a step, epochs. */
+  readonly sizes: (scale: number) => {
+    readonly train: number;
+    readonly test: number;
+    readonly judged: number;
+    readonly batch: number;
+    readonly epochs: number;
+  };
+}
+
+const mnistRecipe: Recipe = {
+  network: 'lenet5',
+  byDefault: 'mnist',
+  eps: 0.1,
+  alpha: (2.5 * 0.1) / innerSteps,
+  lr: 0.05,
+  sizes: (scale) => ({
+    train: sized(60_000, scale, 4 * 64),
+    test: sized(10_000, scale, 128),
+    judged: sized(10_000, scale, 16),
+    batch: 64,
+    epochs: sized(40, scale, 2),
+  }),
+};
+
+/** The official learning rate, with what its base code has where the official settings are not known. */
+const cifarRecipe: Recipe = {
+  network: 'mobilenet_v2',
+  byDefault: 'cifar10',
+  eps: 0.0314,
+  alpha: 0.00784,
+  lr: 0.01,
+  augmentation: cropAndFlip(),
+  sizes: (scale) => {
+    const train = sized(50_000, scale ** 2, 16);
+    const test = sized(10_000, scale ** 2, 8);
+    return { train, test, judged: test, batch: Math.min(128, Math.max(8, Math.floor(train / 2))), epochs: sized(100, scale, 1) };
+  },
+};
 /** Rule of the inner attack, rule of the weight update. */
 const combinations = [
   ['bp', 'bp'],
@@ -32,8 +80,10 @@ interface AdversarialRun {
   /** Mean loss on the inner attack's images, per epoch. */
   readonly losses: readonly number[];
   readonly testAccuracy: readonly number[];
-  /** Right under the judging attack (1) or not (0), per test image. */
+  /** Right under the judging PGD (1) or not (0), per attacked image. */
   readonly robust: readonly number[];
+  /** The same under APGD-CE. */
+  readonly robustApgd: readonly number[];
 }
 
 const nameOf = ({ attackRule, weightRule }: Pick<AdversarialRun, 'attackRule' | 'weightRule'>): string => {
@@ -45,19 +95,22 @@ const rate = (values: readonly number[]): number => values.reduce((sum, value) =
 
 async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const { scale, device, signal, progress } = context;
-  const definition = modelDefinition('lenet5');
-  const epochs = sized(40, scale, 3);
-  const data = await loadHalves(context, 'mnist', { train: sized(60_000, scale, 16 * batch), test: sized(10_000, scale, 128) });
-  const judged = subset(data.test, Math.min(data.test.count, sized(10_000, scale, 64)));
+  const recipe = context.dataset?.startsWith('cifar10') === true ? cifarRecipe : mnistRecipe;
+  const { eps, alpha, lr, augmentation } = recipe;
+  const definition = modelDefinition(recipe.network);
+  const { epochs, batch, ...sizes } = recipe.sizes(scale);
+  const data = await loadHalves(context, recipe.byDefault, sizes);
+  const judged = subset(data.test, Math.min(data.test.count, sizes.judged));
   const runs: AdversarialRun[] = [];
   for (const seed of seedsOf(context)) {
     for (const [attackRule, weightRule] of combinations) {
       using model = Model.create(definition, { device });
       model.setStateDict(initialState(definition, seed));
+      const attacked = pgdInputs({ rules: attackRule, eps, alpha, steps: innerSteps });
       using trainer = await Trainer.create({
         ...{ model, dataset: data.train, testDataset: data.test, rules: weightRule, batch, seed },
-        inputs: pgdInputs({ rules: attackRule, eps, alpha, steps: innerSteps }),
-        optimiser: sgd({ lr: 0.05, momentum: 0.9, weightDecay: 2e-4 }),
+        inputs: augmentation === undefined ? attacked : inOrder(augmentation, attacked),
+        optimiser: sgd({ lr, momentum: 0.9, weightDecay: 2e-4 }),
       });
       await trainer.fit({
         epochs,
@@ -65,17 +118,21 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
         onProgress: ({ step, stepsPerEpoch, loss }) =>
           progress.update(`${nameOf({ attackRule, weightRule })} seed ${seed}`, step / (stepsPerEpoch * epochs), `loss ${loss.toFixed(4)}`),
       });
-      const settings = { model, attack: 'pgd', steps: judgeSteps, batch, seed: context.seed } as const;
-      const [result] = await attackWith(context, settings, judged, [eps], 'evaluation');
+      const judge = async (attack: 'pgd' | 'apgd'): Promise<number[]> => {
+        const settings = { model, attack, steps: judgeSteps, batch: Math.min(batch, judged.count), seed: context.seed };
+        const [result] = await attackWith(context, settings, judged, [eps], `evaluation by ${attack}`);
+        return result!.samples.map((sample) => (sample.robustCorrect ? 1 : 0));
+      };
       const history = trainer.history;
       const found: AdversarialRun = {
         ...{ attackRule, weightRule, seed },
         losses: history.map((epoch) => epoch.trainLoss),
         testAccuracy: history.map((epoch) => epoch.testAccuracy!),
-        robust: result!.samples.map((sample) => (sample.robustCorrect ? 1 : 0)),
+        robust: await judge('pgd'),
+        robustApgd: await judge('apgd'),
       };
       runs.push(found);
-      const figures = `clean ${percent(found.testAccuracy.at(-1)!)}, under PGD ${percent(rate(found.robust))}`;
+      const figures = `clean ${percent(found.testAccuracy.at(-1)!)}, under PGD ${percent(rate(found.robust))}, under APGD-CE ${percent(rate(found.robustApgd))}`;
       progress.line(`${nameOf(found)}  seed ${seed}  ${figures}`);
     }
   }
@@ -87,12 +144,15 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     const points = bands.map(({ mean }, e) => [e + 1, mean] as const);
     return { name: nameOf({ attackRule, weightRule }), rule, points, band: bands.map(({ low, high }) => [low, high]), dashed: attackRule !== 'bp' };
   };
-  const pooled = (pairs: readonly AdversarialRun[]): number[] => pairs.flatMap((each) => each.robust);
-  const base = pooled(of('bp', 'bp'));
-  const statements = combinations.slice(1).map(([attackRule, weightRule]): Statement => {
-    const gap = pairedBootstrap(base, pooled(of(attackRule, weightRule)), context.seed);
-    return claim(`${nameOf({ attackRule, weightRule })}: more robust than BP in both, accuracy under PGD by ${shownPoints(gap)}.`, gap, 'above');
-  });
+  const grouped = (some: readonly AdversarialRun[], pick: (each: AdversarialRun) => readonly number[]): (readonly number[])[] => some.map(pick);
+  const statements = combinations.slice(1).flatMap(([attackRule, weightRule]): Statement[] =>
+    (['PGD', 'APGD-CE'] as const).map((judge): Statement => {
+      const pick = (each: AdversarialRun): readonly number[] => (judge === 'PGD' ? each.robust : each.robustApgd);
+      const gap = groupedBootstrap(grouped(of('bp', 'bp'), pick), grouped(of(attackRule, weightRule), pick), context.seed);
+      const what = `${nameOf({ attackRule, weightRule })}: more robust than BP in both, accuracy under ${judge} by`;
+      return claim(`${what} ${shownPoints(gap)}, over seeds and images.`, gap, 'above');
+    }),
+  );
   const classes = new Set(
     batchLabels(
       judged,
@@ -101,12 +161,13 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   ).size;
   return {
     settings: [
-      { name: 'network', ours: 'lenet5', official: 'MobileNetV2 on CIFAR-10' },
+      { name: 'network', ours: definition.name, official: 'MobileNetV2 on CIFAR-10 (--dataset cifar10)' },
       {
         name: 'images',
-        ours: `${data.train.name}, ${data.train.count} to train, ${data.test.count} to test, ${judged.count} of ${classes} classes attacked`,
+        ours: `${imagesText(data)}, ${judged.count} of ${classes} classes attacked`,
         official: 'CIFAR-10',
       },
+      { name: 'augmentation', ours: augmentation?.name ?? 'none', official: 'crop with padding 4 and flip in the base code' },
       {
         name: 'inner attack',
         ours: `PGD, ${innerSteps} steps of ${short(alpha)}, eps ${eps}, random start, one program with the weight update`,
@@ -116,11 +177,11 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       { name: 'batch', ours: String(batch), official: '128 in the base code' },
       {
         name: 'optimiser',
-        ours: 'SGD, learning rate 0.05, momentum 0.9, weight decay 2e-4',
+        ours: `SGD, learning rate ${lr}, momentum 0.9, weight decay 2e-4`,
         official: 'SGD, learning rate 0.01, momentum 0.9, weight decay 2e-4 in the base code',
       },
       { name: 'epochs', ours: String(epochs), official: '100' },
-      { name: 'judged by', ours: `PGD with BP, ${judgeSteps} steps`, official: 'PGD and APGD-CE' },
+      { name: 'judged by', ours: `PGD and APGD-CE with BP, ${judgeSteps} steps each`, official: 'PGD and APGD-CE' },
     ],
     curves: [
       {
@@ -139,13 +200,14 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     tables: [
       {
         title: 'After the last epoch',
-        columns: ['rules', 'seed', 'loss under the inner attack', 'clean accuracy', 'accuracy under PGD'],
+        columns: ['rules', 'seed', 'loss under the inner attack', 'clean accuracy', 'accuracy under PGD', 'under APGD-CE'],
         rows: runs.map((each) => [
           nameOf(each),
           String(each.seed),
           short(each.losses.at(-1)!),
           percent(each.testAccuracy.at(-1)!),
           percent(rate(each.robust)),
+          percent(rate(each.robustApgd)),
         ]),
       },
     ],
@@ -157,6 +219,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
 /** Adversarial training with the rule of the inner attack and that of the weight update chosen apart. */
 export const adversarialTraining: Experiment = {
   name: 'adversarial-training',
-  summary: 'PGD training of LeNet-5 with BP or LinBP in the inner attack and in the weight update, all four combinations',
+  summary: 'PGD training with BP or LinBP in the inner attack and in the weight update, all four combinations; LeNet-5, or MobileNetV2 on CIFAR-10',
+  datasets: ['mnist', 'fashion-mnist', 'digits', 'cifar10', 'cifar10-jpeg'],
   run,
 };

@@ -11,11 +11,17 @@ import { LinbpError } from '../errors.js';
 import { positionTable } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
+import { cifar10Statistics, normalised } from '../nn/normalise.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import type { ExperimentContext } from './types.js';
 
-/** Loads the pretrained CIFAR-10 networks that are there. Throws `missing-data` where there are fewer than `least`; the caller destroys them. */
-export function pretrained(context: ExperimentContext, names: readonly string[], least = 1): Model[] {
+/**
+ * Loads the pretrained CIFAR-10 networks that are there; the caller destroys them.
+ *
+ * @param normalisedOnes those whose weights expect pixels normalised as in the theory paper's code
+ * @throws LinbpError `missing-data` where there are fewer than `least`
+ */
+export function pretrained(context: ExperimentContext, names: readonly string[], least = 1, normalisedOnes: readonly string[] = []): Model[] {
   const folder = join(dataFolderOrEnvironment(context.dataFolder) ?? '.', 'models', 'cifar10');
   const found = names.filter((name) => existsSync(join(folder, `${name}.safetensors`)));
   if (found.length < least) {
@@ -25,7 +31,11 @@ export function pretrained(context: ExperimentContext, names: readonly string[],
       { field: 'data' },
     );
   }
-  return found.map((name) => Model.load(modelDefinition(name), join(folder, `${name}.safetensors`), { device: context.device }));
+  return found.map((name) => {
+    const plain = modelDefinition(name);
+    const definition = normalisedOnes.includes(name) ? normalised(plain, cifar10Statistics) : plain;
+    return Model.load(definition, join(folder, `${name}.safetensors`), { device: context.device });
+  });
 }
 
 /** The first test images of CIFAR-10, or fewer where fewer are there. */

@@ -5,7 +5,7 @@ import { constant, exponential } from '../train/schedules.js';
 import type { Schedule } from '../train/schedules.js';
 import { claim, percent, short, shownInterval } from './format.js';
 import { interval, pairedInterval, trailingMean } from './statistics.js';
-import { failed, loadHalves, trainOnce } from './trainingRuns.js';
+import { failed, imagesText, loadHalves, trainOnce } from './trainingRuns.js';
 import type { TrainingRun } from './trainingRuns.js';
 import { seedsOf, sized } from './types.js';
 import type { CurveLine, Curves, Experiment, ExperimentContext, ExperimentResult, ResultTable, Setting, Statement } from './types.js';
@@ -97,12 +97,12 @@ function differenceCurve({ lr, model }: MnistRecipe, runs: readonly TrainingRun[
     pictured: true,
     title: `${model}: LinBP's training loss minus BP's at learning rate ${lr}`,
     x: { title: 'epoch' },
-    y: { title: 'difference of the mean losses per image' },
+    y: { title: 'thousandths of the loss per image' },
     lines: [
       {
         ...{ name: 'LinBP - BP', rule: 'linbp' },
-        points: gaps.map(({ epoch, mean }) => [epoch, mean]),
-        band: gaps.map(({ low, high }) => [low, high]),
+        points: gaps.map(({ epoch, mean }) => [epoch, 1000 * mean]),
+        band: gaps.map(({ low, high }) => [1000 * low, 1000 * high]),
       },
     ],
   };
@@ -159,7 +159,12 @@ function pairedEpochs(runs: readonly TrainingRun[], pick: (epoch: EpochResult) =
   return { bp: shared.map((seed) => bp.get(seed)!), linbp: shared.map((seed) => linbp.get(seed)!) };
 }
 
-function statementsOf(context: ExperimentContext, recipe: MnistRecipe, base: readonly TrainingRun[], sweep: readonly TrainingRun[]): Statement[] {
+function statementsOf(
+  context: Pick<ExperimentContext, 'seeds'>,
+  recipe: MnistRecipe,
+  base: readonly TrainingRun[],
+  sweep: readonly TrainingRun[],
+): Statement[] {
   const epochs = Math.max(...base.map((run) => run.epochs.length));
   const perEpoch = Array.from({ length: epochs }, (_, e) => {
     const { bp, linbp } = pairedEpochs(base, (epoch) => epoch.trainLoss, e);
@@ -196,6 +201,13 @@ function statementsOf(context: ExperimentContext, recipe: MnistRecipe, base: rea
   return out;
 }
 
+/** What the runs of an MNIST experiment are made of, for its report. */
+interface MnistSizes {
+  readonly epochs: number;
+  readonly sweepEpochs: number;
+  readonly images: string;
+}
+
 /** Training of an MNIST network from the same weights on the same batches under both rules, and a sweep of the learning rate. */
 export async function runMnist(context: ExperimentContext, recipe: MnistRecipe): Promise<ExperimentResult> {
   const { scale } = context;
@@ -230,11 +242,24 @@ export async function runMnist(context: ExperimentContext, recipe: MnistRecipe):
     }
     context.progress.line(`learning rates ${rates.join(', ')}: seed ${seed} done`);
   }
+  return mnistResult(context, recipe, { epochs, sweepEpochs, images: imagesText(data) }, base, sweep);
+}
+
+/** The report of an MNIST experiment's runs. */
+export function mnistResult(
+  context: Pick<ExperimentContext, 'seed' | 'seeds'>,
+  recipe: MnistRecipe,
+  { epochs, sweepEpochs, images }: MnistSizes,
+  base: readonly TrainingRun[],
+  sweep: readonly TrainingRun[],
+): ExperimentResult {
+  const definition = modelDefinition(recipe.model);
+  const { rates } = recipe;
   const settings: Setting[] = [
     { name: 'network', ours: `${recipe.model}, PyTorch's initial weights`, official: `${recipe.model}, PyTorch's initial weights` },
     {
       name: 'images',
-      ours: `${data.train.name}, ${data.train.count} to train, ${data.test.count} to test, pixels / 255`,
+      ours: `${images}, pixels / 255`,
       official: 'MNIST, 60000 and 10000, pixels / 255',
     },
     { name: 'batch', ours: String(batch), official: '64' },
@@ -295,12 +320,18 @@ export async function runMnist(context: ExperimentContext, recipe: MnistRecipe):
   };
 }
 
+/** The official settings, and the sweep. */
+export const mnistRecipes: Readonly<Record<MnistRecipe['model'], MnistRecipe>> = {
+  mlp: { model: 'mlp', lr: 0.001, schedule: constant, scheduleText: 'constant', rates: sweptRates },
+  lenet5: { model: 'lenet5', lr: 0.005, schedule: () => exponential(0.98), scheduleText: 'times 0.98 after each epoch', rates: sweptRates },
+};
+
 /** The theory paper's MLP on MNIST. */
 export const mnistMlp: Experiment = {
   name: 'mnist-mlp',
   summary: 'trains the MLP on MNIST with BP and LinBP, and sweeps the learning rate',
   datasets: ['mnist', 'fashion-mnist', 'digits'],
-  run: (context) => runMnist(context, { model: 'mlp', lr: 0.001, schedule: constant, scheduleText: 'constant', rates: sweptRates }),
+  run: (context) => runMnist(context, mnistRecipes.mlp),
 };
 
 /** The theory paper's LeNet-5 on MNIST. */
@@ -308,12 +339,5 @@ export const mnistLenet5: Experiment = {
   name: 'mnist-lenet5',
   summary: 'trains LeNet-5 on MNIST with BP and LinBP, and sweeps the learning rate',
   datasets: ['mnist', 'fashion-mnist', 'digits'],
-  run: (context) =>
-    runMnist(context, {
-      model: 'lenet5',
-      lr: 0.005,
-      schedule: () => exponential(0.98),
-      scheduleText: 'times 0.98 after each epoch',
-      rates: sweptRates,
-    }),
+  run: (context) => runMnist(context, mnistRecipes.lenet5),
 };

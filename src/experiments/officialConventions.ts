@@ -2,10 +2,8 @@ import { attacks } from '../attacks/builtin.js';
 import { pointwise } from '../attacks/stages.js';
 import type { AttackDefinition, StageContext } from '../attacks/stages.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
+import { cifar10Statistics } from '../nn/normalise.js';
 import { randomStreams } from '../random/philox.js';
-
-/** Deviations by which the theory paper's code normalises CIFAR-10. */
-export const officialDeviations = [0.2023, 0.1994, 0.201] as const;
 
 const step: ElementwiseFunction = {
   name: 'officialStep',
@@ -38,7 +36,10 @@ const noise: ElementwiseFunction = {
 function deviations({ graph, clean }: StageContext): Tensor {
   const [, channels, height, width] = clean.shape as [number, number, number, number];
   const plane = height * width;
-  const values = Array.from({ length: clean.shape[0]! * channels * plane }, (_, i) => officialDeviations[Math.floor(i / plane) % channels]!);
+  const values = Array.from(
+    { length: clean.shape[0]! * channels * plane },
+    (_, i) => cifar10Statistics.deviations[Math.floor(i / plane) % channels]!,
+  );
   return graph.constant('deviations', values, clean.shape);
 }
 
@@ -66,10 +67,12 @@ const minusLogit: AttackDefinition['objective'] = ({ graph }, logits, labels) =>
 
 /**
  * The attacks as the theory paper's code does them: eps and steps in normalised values with the box twice as wide, no clip to valid pixels, and
- * minus the true logit as the objective of FGSM and I-FGSM. To be used with the fixed step 2/255 and `keep: 'last'`.
+ * minus the true logit as the objective of FGSM and I-FGSM. To be used with the fixed step 2/255 and `keep: 'last'`. APGD is the plain one: the
+ * official one clamps its start in another space than its steps.
  */
 export const officialAttacks = {
   fgsm: { ...attacks.fgsm, ...common, name: 'fgsm (official)', objective: minusLogit, defaultAlpha: (eps) => 2 * eps },
   ifgsm: { ...attacks.ifgsm, ...common, name: 'ifgsm (official)', objective: minusLogit, defaultAlpha: () => 2 / 255 },
+  apgd: attacks.apgd,
   pgd: { ...attacks.pgd, ...common, name: 'pgd (official)', start: { ...attacks.pgd.start, random: start }, defaultAlpha: () => 2 / 255 },
 } satisfies Record<string, AttackDefinition>;

@@ -79,6 +79,34 @@ export function pairedBootstrap(a: ArrayLike<number>, b: ArrayLike<number>, seed
   return { mean: mean(differences), low: quantile(means, 0.025), high: quantile(means, 0.975) };
 }
 
+/**
+ * As {@link pairedBootstrap} for groups of pairs, such as the images of each trained network: groups are drawn with replacement, then pairs inside each,
+ * so that the interval covers both other seeds and other images (A. Davison, D. Hinkley, "Bootstrap methods and their application", 1997, section 3.8).
+ * Groups may differ in size and weigh the same.
+ *
+ * @throws LinbpError `bad-shape` for sizes that differ between the two sides, no groups or an empty group
+ */
+export function groupedBootstrap(a: readonly (readonly number[])[], b: readonly (readonly number[])[], seed = 0, resamples = 2000): Interval {
+  const fits = a.length === b.length && a.length > 0 && a.every((group, g) => group.length === b[g]!.length && group.length > 0);
+  check(fits, 'bad-shape', `groups of pairs need the same sizes on both sides, got ${a.length} and ${b.length} groups`, 'values');
+  const differences = a.map((group, g) => group.map((value, i) => b[g]![i]! - value));
+  const means = Array.from({ length: resamples }, (_, r) => {
+    let total = 0;
+    for (let g = 0; g < differences.length; g++) {
+      const words = (block: number): number[] => philox4x32([block, r, g, 1], [seed, randomStreams.bootstrap]);
+      const group = differences[Math.floor((words(0)[0]! / 2 ** 32) * differences.length)]!;
+      let sum = 0;
+      for (let i = 0; i < group.length; i += 4) {
+        const drawn = words(1 + i / 4);
+        for (let k = 0; k < Math.min(4, group.length - i); k++) sum += group[Math.floor((drawn[k]! / 2 ** 32) * group.length)]!;
+      }
+      total += sum / group.length;
+    }
+    return total / differences.length;
+  }).sort((x, y) => x - y);
+  return { mean: mean(differences.map(mean)), low: quantile(means, 0.025), high: quantile(means, 0.975) };
+}
+
 /** Whether an interval lies above zero, below zero, or holds it. */
 export function verdictOf({ low, high }: Interval): 'above' | 'below' | 'open' {
   if (low > 0) return 'above';

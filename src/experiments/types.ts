@@ -91,4 +91,4 @@ export function sized(full: number, scale: number, least: number): number {
 }
 
 /** The seeds of a run. */
-export const seedsOf = ({ seed, seeds }: ExperimentContext): number[] => Array.from({ length: seeds }, (_, i) => seed + i);
+export const seedsOf = ({ seed, seeds }: Pick<ExperimentContext, 'seed' | 'seeds'>): number[] => Array.from({ length: seeds }, (_, i) => seed + i);

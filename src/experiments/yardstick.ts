@@ -103,10 +103,10 @@ function conclusions(title: string, bp: Cell, rows: readonly (readonly [string, 
 
 /** The columns at a scale: at most 500 images (or as many as asked for) at 1 and 10 steps, a fifth of them at 100. */
 async function columnsOf(context: ExperimentContext): Promise<Column[]> {
-  const wanted = context.images ?? sized(500, context.scale, 32);
+  const wanted = context.images ?? sized(500, context.scale, 12);
   const images = await cifarImages(context, wanted);
   const few = subset(images, Math.max(1, Math.round(images.count / 5)));
-  const many = sized(100, context.scale, 20);
+  const many = sized(100, context.scale, 12);
   return [
     { title: `FGSM, ${images.count} images`, images, attack: 'fgsm', steps: 1 },
     { title: `10 steps, ${images.count} images`, images, attack: 'ifgsm', steps: 10 },

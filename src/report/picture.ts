@@ -1,6 +1,6 @@
 import { defaultSize } from './charts.js';
 import { escapeHtml } from './svg.js';
-import { colourVariables } from './theme.js';
+import { colourVariables, palette } from './theme.js';
 import type { Colour } from './theme.js';
 
 /** A chart of a {@link picture}. */
@@ -11,12 +11,15 @@ export interface PictureChart {
   readonly keys: readonly { readonly name: string; readonly colour: Colour; readonly dashed?: boolean }[];
 }
 
+/** A colour for programs that know no CSS variables, too. */
+const ink = ({ name, light }: Colour): string => `var(--${name},${light})`;
+
 /** Room above a chart for caption and keys. */
 const head = 44;
 
 const keyText = ({ name, colour, dashed }: PictureChart['keys'][number], x: number): string =>
-  `<path d="M${x} 34h20" stroke="var(--${colour.name})" stroke-width="2"${dashed === true ? ' stroke-dasharray="5 4"' : ''}/>` +
-  `<text x="${x + 26}" y="38" font-size="12" fill="var(--muted)">${escapeHtml(name)}</text>`;
+  `<path d="M${x} 34h20" stroke="${ink(colour)}" stroke-width="2"${dashed === true ? ' stroke-dasharray="5 4"' : ''}/>` +
+  `<text x="${x + 26}" y="38" font-size="12" fill="${ink(palette.muted)}">${escapeHtml(name)}</text>`;
 
 /** Charts side by side as one SVG file that stands alone, for pages that show images: captions and keys inside, colours for light and dark. */
 export function picture(charts: readonly PictureChart[], title: string): string {
@@ -29,13 +32,13 @@ export function picture(charts: readonly PictureChart[], title: string): string 
       return text;
     });
     const chart = svg.replace(/^<svg /, `<svg x="0" y="${head}" width="${width}" height="${height}" `);
-    const text = `<text x="8" y="18" font-size="14" font-weight="600" fill="var(--ink)">${escapeHtml(caption)}</text>`;
+    const text = `<text x="8" y="18" font-size="14" font-weight="600" fill="${ink(palette.ink)}">${escapeHtml(caption)}</text>`;
     return `<g transform="translate(${index * width} 0)">${text}${keys.length > 1 ? drawn.join('') : ''}${chart}</g>`;
   };
   const rules = `svg{font-family:system-ui,sans-serif;${colourVariables('light')}}@media(prefers-color-scheme:dark){svg{${colourVariables('dark')}}}`;
   const all = charts.length * width;
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${all} ${height + head}" width="${all}" height="${height + head}" role="img" ` +
-    `aria-label="${escapeHtml(title)}"><style>${rules}</style><rect width="100%" height="100%" fill="var(--surface)"/>${charts.map(one).join('')}</svg>\n`
+    `aria-label="${escapeHtml(title)}"><style>${rules}</style><rect width="100%" height="100%" fill="${ink(palette.surface)}"/>${charts.map(one).join('')}</svg>\n`
   );
 }

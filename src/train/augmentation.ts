@@ -2,6 +2,14 @@ import { check } from '../errors.js';
 import { randomStreams } from '../random/philox.js';
 import type { InputStage } from './step.js';
 
+/** Several stages one after the other, each seeing the images of the one before: crops, then an attack on the cropped images. */
+export function inOrder(...stages: readonly InputStage[]): InputStage {
+  return {
+    name: stages.map(({ name }) => name).join(', then '),
+    emit: (context) => stages.reduce((images, stage) => stage.emit({ ...context, images }), context.images),
+  };
+}
+
 /** What {@link cropAndFlip} does to each image. */
 export interface CropFlipOptions {
   /** Pixels of zeros around the image before it is cut to its size again at a random place, 0..127; 4 unless given. */

@@ -1,5 +1,15 @@
 import { expect } from 'chai';
-import { deviation, interval, mean, pairedBootstrap, quantile, trailingMean, verdictOf } from '../../src/experiments/statistics.js';
+import {
+  deviation,
+  groupedBootstrap,
+  interval,
+  mean,
+  pairedBootstrap,
+  pairedInterval,
+  quantile,
+  trailingMean,
+  verdictOf,
+} from '../../src/experiments/statistics.js';
 import { LinbpError } from '../../src/errors.js';
 
 describe('statistics of experiments', () => {
@@ -48,6 +58,32 @@ describe('statistics of experiments', () => {
   it('pairs of different lengths are refused', () => {
     expect(() => pairedBootstrap([1], [1, 2])).to.throw(LinbpError);
     expect(() => pairedBootstrap([], [])).to.throw(LinbpError);
+  });
+
+  it('the interval over few pairs is Student’s of their differences', () => {
+    const found = pairedInterval([10, 20, 30], [11, 22, 33]);
+    expect(found.mean).to.equal(2);
+    // t(0.975, 2) = 4.302653, the deviation of 1, 2, 3 is 1.
+    expect(found.high - found.mean).to.be.closeTo(4.302653 / Math.sqrt(3), 1e-3);
+    expect(verdictOf(pairedInterval([1], [0]))).to.equal('open');
+    expect(() => pairedInterval([1], [1, 2])).to.throw(LinbpError);
+  });
+
+  it('the bootstrap over groups covers the spread between them', () => {
+    const zeros = Array.from({ length: 5 }, () => new Array<number>(100).fill(0));
+    // Every pair of a group differs by the group's own number: only the choice of groups varies, with deviation sqrt(2 / 5).
+    const spread = Array.from({ length: 5 }, (_, g) => new Array<number>(100).fill(g));
+    const found = groupedBootstrap(zeros, spread, 1);
+    expect(found.mean).to.equal(2);
+    expect(found.high - found.low).to.be.within(2, 2.8);
+    expect(groupedBootstrap(zeros, spread, 1)).to.deep.equal(found);
+    // Equal groups: as the plain bootstrap of all pairs, within the noise of the resamples.
+    const flips = zeros.map((group) => group.map((_, i) => i % 2));
+    const flat = groupedBootstrap(zeros, flips, 1);
+    expect(flat.mean).to.equal(0.5);
+    expect(flat.high - flat.low).to.be.closeTo(2 * 1.96 * Math.sqrt(0.25 / 500), 0.02);
+    expect(() => groupedBootstrap([[1]], [[1, 2]])).to.throw(LinbpError);
+    expect(() => groupedBootstrap([], [])).to.throw(LinbpError);
   });
 
   it('verdicts and trailing means', () => {

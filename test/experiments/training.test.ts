@@ -1,11 +1,9 @@
 import { expect } from 'chai';
 import { onlyLinbpFails, runMnist, stepsTo } from '../../src/experiments/mnist.js';
 import type { TrainingRun } from '../../src/experiments/trainingRuns.js';
-import type { ExperimentContext } from '../../src/experiments/types.js';
+import { cifar10Training } from '../../src/experiments/cifarTraining.js';
 import { constant } from '../../src/train/schedules.js';
-import { sharedDevice } from '../support/device.js';
-
-const quiet = { line: (): void => undefined, update: (): void => undefined };
+import { smallest } from './support.js';
 
 const run = (rule: string, lr: number, trainLoss: number): TrainingRun => ({
   ...{ rule, lr, seed: 0, losses: [] },
@@ -27,10 +25,7 @@ describe('training experiments', () => {
   });
 
   it('trains the MLP under both rules from the same weights and says what holds', async () => {
-    const context: ExperimentContext = {
-      ...{ scale: 1e-6, seeds: 1, seed: 5, dataset: 'digits', dataFolder: undefined, compat: 'none', progress: quiet },
-      ...{ device: await sharedDevice(), signal: new AbortController().signal },
-    };
+    const context = await smallest({ dataset: 'digits' });
     const recipe = { model: 'mlp', lr: 0.05, schedule: constant, scheduleText: 'constant', rates: [] } as const;
     const result = await runMnist(context, recipe);
     const { runs } = result.figures as { runs: TrainingRun[] };
@@ -42,5 +37,30 @@ describe('training experiments', () => {
     expect(bp.epochs.at(-1)!.trainLoss).to.be.below(bp.epochs[0]!.trainLoss);
     expect(result.statements[0]!.text).to.include('LinBP');
     expect(result.curves.map((curves) => curves.lines.length)).to.deep.equal([2, 1, 2, 2, 2, 2]);
+  });
+
+  it('trains MobileNetV2 by the official recipe under both rules', async () => {
+    // Without a data folder the images are the stand-in's.
+    const before = process.env['LINBP_DATA'];
+    delete process.env['LINBP_DATA'];
+    try {
+      const result = await cifar10Training.run(await smallest({ networks: ['mobilenet_v2'] }));
+      const runs = result.figures['runs'] as (TrainingRun & { network: string })[];
+      expect(runs.map(({ network, rule }) => `${network} ${rule}`)).to.deep.equal(['mobilenet_v2 bp', 'mobilenet_v2 linbp']);
+      const [bp, linbp] = [runs[0]!, runs[1]!];
+      // The same weights, batch, crops and dropout: the first loss agrees, the one after an update does not.
+      expect(bp.losses).to.have.length(2);
+      expect(linbp.losses[0]).to.equal(bp.losses[0]);
+      expect(linbp.losses[1]).to.not.equal(bp.losses[1]);
+      expect(result.settings.find(({ name }) => name === 'images')!.ours).to.include('coloured digits, 16 to train, 8 to test');
+      expect(result.statements[0]!.verdict).to.equal('open');
+    } finally {
+      if (before !== undefined) process.env['LINBP_DATA'] = before;
+    }
+  });
+
+  it('networks that the experiment does not know are refused', async () => {
+    const error: unknown = await cifar10Training.run(await smallest({ networks: ['lenet5'] })).catch((reason: unknown) => reason);
+    expect(error).to.have.property('code', 'unknown-model');
   });
 });
