@@ -94,7 +94,8 @@ const bytesOf = (path) =>
   statSync(path).isDirectory() ? readdirSync(path).reduce((sum, child) => sum + bytesOf(join(path, child)), 0) : statSync(path).size;
 
 if (process.platform !== 'linux' || process.arch !== 'x64') fail('archives are packed on x86-64 Linux');
-if (!existsSync(join(root, 'dist/src/cli/main.js')) || !existsSync(join(root, 'dist/test'))) fail('run "npm run build" first');
+for (const built of ['dist/src/cli/main.js', 'dist/src/vendor/gpujs.mjs', 'dist/test'])
+  if (!existsSync(join(root, built))) fail(`there is no ${built}; run "npm run build" first`);
 
 rmSync(target, { recursive: true, force: true });
 const app = join(target, 'app');

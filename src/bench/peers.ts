@@ -17,14 +17,15 @@ const known: readonly Peer[] = [
   { name: 'tfjs webgpu', file: 'tfjs.mjs?backend=webgpu', needs: '@tensorflow/tfjs-backend-webgpu' },
   { name: 'tfjs wasm', file: 'tfjs.mjs?backend=wasm', needs: '@tensorflow/tfjs-backend-wasm' },
   { name: 'jax-js webgpu', file: 'jaxjs.mjs?backend=webgpu', needs: '@jax-js/jax' },
+  { name: 'gpu.js webgpu', file: 'gpujs.mjs?backend=webgpu', needs: 'gpu.js' },
   { name: 'jax-js wasm', file: 'jaxjs.mjs?backend=wasm', needs: '@jax-js/jax' },
 ];
 
-/** The peers installed in a folder like `benchmarks/`, and the versions of their packages. */
+/** The peers installed in a folder like `benchmarks/` or in the project around it, and the versions of their packages. */
 export function installedPeers(folder: string): { readonly entries: readonly PartyEntry[]; readonly versions: Readonly<Record<string, string>> } {
   const version = (name: string): string | undefined => {
-    const file = join(folder, 'node_modules', name, 'package.json');
-    return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : undefined;
+    const file = [folder, join(folder, '..')].map((place) => join(place, 'node_modules', name, 'package.json')).find(existsSync);
+    return file !== undefined ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : undefined;
   };
   const there = known.filter(({ needs }) => version(needs) !== undefined);
   const url = (file: string): string => {

@@ -59,6 +59,10 @@ export interface CompiledDispatch {
   readonly source: ScheduledDispatch;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
+  /** Workgroups, next to what is recorded with them. */
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
 }
 
 /** Where a tensor lives on the device. */
@@ -225,7 +229,8 @@ export class Program {
         );
         entries.push({ binding: slot + 1, resource: { buffer: place.buffer, offset: begin, size } });
       }
-      return { source, pipeline, bindGroup: device.gpu.createBindGroup({ label: source.group.anchor.layer, layout, entries }) };
+      const [x, y, z] = source.workgroups;
+      return { source, pipeline, bindGroup: device.gpu.createBindGroup({ label: source.group.anchor.layer, layout, entries }), x, y, z };
     });
     const program = new Program({
       device,
@@ -297,11 +302,14 @@ export class Program {
   encode(pass: GPUComputePassEncoder, dispatches: readonly CompiledDispatch[], row: number): void {
     pass.setBindGroup(0, this.stepGroup, [row * rowBytes]);
     let current: GPUComputePipeline | undefined;
-    for (const { source, pipeline, bindGroup } of dispatches) {
+    for (let i = 0; i < dispatches.length; i++) {
+      const { pipeline, bindGroup, x, y, z } = dispatches[i]!;
       if (pipeline !== current) pass.setPipeline((current = pipeline));
       pass.setBindGroup(1, bindGroup);
-      const groups = source.workgroups;
-      pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
+      // Each argument is converted by Dawn, which costs more than asking whether it is needed.
+      if (z !== 1) pass.dispatchWorkgroups(x, y, z);
+      else if (y !== 1) pass.dispatchWorkgroups(x, y);
+      else pass.dispatchWorkgroups(x);
     }
   }
 

@@ -126,6 +126,26 @@ describe('profiler', () => {
     }
   });
 
+  it('makes a trace whose slices and gaps fill the time between its ends', () => {
+    const slices = traceOf([profile]).traceEvents.filter((event) => event.ph === 'X');
+    const inOrder = [...slices].sort((left, right) => left.ts! - right.ts!);
+    const begin = Math.min(...slices.map(({ ts }) => ts!));
+    const end = Math.max(...slices.map(({ ts, dur }) => ts! + dur!));
+    const inside = slices.reduce((sum, { dur }) => sum + dur!, 0);
+    const gaps = inOrder.slice(1).reduce((sum, { ts }, i) => sum + ts! - (inOrder[i]!.ts! + inOrder[i]!.dur!), 0);
+    expect(end - begin).to.be.closeTo(inside + gaps, 1e-6);
+    expect(inside).to.be.closeTo(profile.passMicroseconds, 1e-6);
+    expect(gaps).to.be.closeTo(profile.gapMicroseconds, 1e-6);
+    expect(end - begin).to.be.closeTo(profile.spanMicroseconds, 1e-6);
+    // What the Trace Event format asks for, so that viewers open it.
+    for (const event of traceOf([profile, profile]).traceEvents) {
+      expect(event.name).to.be.a('string');
+      expect(Number.isInteger(event.pid) && Number.isInteger(event.tid)).to.equal(true);
+      if (event.ph !== 'M') expect(Number.isFinite(event.ts)).to.equal(true);
+    }
+    expect(new Set(traceOf([profile, profile]).traceEvents.map(({ pid }) => pid)).size).to.equal(2);
+  });
+
   it('prints graph, passes, plan, program and shaders', () => {
     const { program } = workload;
     const { graph, groups } = program.schedule;
