@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { onlyLinbpFails, runMnist, stepsTo } from '../../src/experiments/mnist.js';
+import { officialLoss, onlyLinbpFails, runMnist, stepsTo } from '../../src/experiments/mnist.js';
 import type { TrainingRun } from '../../src/experiments/trainingRuns.js';
 import { cifar10Training } from '../../src/experiments/cifarTraining.js';
 import { constant } from '../../src/train/schedules.js';
@@ -22,6 +22,12 @@ describe('training experiments', () => {
     // The mean of 20 steps up to step n is 2 - (n - 10.5) / 100.
     expect(stepsTo(falling, 1.5)).to.equal(61);
     expect(stepsTo(falling, 0.5)).to.equal(undefined);
+  });
+
+  it("gives the loss in the official code's unit: batch means over images", () => {
+    // 100 images are two batches of 64 and 36.
+    expect(officialLoss({ losses: [2, 1, 0.5, 0.25] }, 0, 100)).to.equal(0.03);
+    expect(officialLoss({ losses: [2, 1, 0.5, 0.25] }, 1, 100)).to.equal(0.0075);
   });
 
   it('trains the MLP under both rules from the same weights and says what holds', async () => {
