@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { pgdInputs } from '../../src/experiments/adversarialInputs.js';
+import type { ModelDefinition } from '../../src/nn/definition.js';
 import { Model } from '../../src/nn/model.js';
 import { sgd } from '../../src/train/optimisers.js';
 import { Trainer } from '../../src/train/trainer.js';
@@ -11,9 +12,9 @@ import { formulaState, squares, tiny } from './support.js';
 const data = squares(48);
 
 /** Losses of three steps under the given stage, on the device or by the reference. */
-async function losses(stage: InputStage | undefined, where: 'device' | 'reference', rules = 'bp'): Promise<number[]> {
-  const weights = formulaState(tiny);
-  const model = where === 'device' ? Model.create(tiny, { device: await sharedDevice() }) : { definition: tiny, weights };
+async function losses(stage: InputStage | undefined, where: 'device' | 'reference', rules = 'bp', definition = tiny): Promise<number[]> {
+  const weights = formulaState(definition);
+  const model = where === 'device' ? Model.create(definition, { device: await sharedDevice() }) : { definition, weights };
   if (model instanceof Model) model.setStateDict(weights);
   const settings = { model, dataset: data, rules, batch: 16, seed: 3, optimiser: sgd({ lr: 0.05 }) };
   const trainer = await Trainer.create({ ...settings, ...(stage && { inputs: stage }) });
@@ -23,6 +24,17 @@ async function losses(stage: InputStage | undefined, where: 'device' | 'referenc
   if (model instanceof Model) model.destroy();
   return found;
 }
+
+/** Batch norm makes the mode of the inner attack visible. */
+const withBatchNorm: ModelDefinition = {
+  name: 'with batch norm',
+  input: [1, 8, 8],
+  classes: 3,
+  build(net, images) {
+    const x = net.relu('relu', net.batchNorm('bn', net.conv('conv', images, 4, 3, { padding: 1 })));
+    return net.linear('fc', net.flatten(x), 3);
+  },
+};
 
 describe('adversarial training in one program', () => {
   it('an inner attack of radius zero changes nothing', async () => {
@@ -38,6 +50,28 @@ describe('adversarial training in one program', () => {
         here.forEach((loss, step) => expect(loss, `${attackRule} ${weightRule} step ${step}`).to.be.closeTo(there[step]!, 1e-4));
       }
     }
+  });
+
+  it('attacks the network in train or in eval mode, and moves no running statistics', async () => {
+    const stage = (mode: 'train' | 'eval', eps = 0.1) => pgdInputs({ rules: 'bp', eps, alpha: 0.05, steps: 2, mode });
+    for (const mode of ['train', 'eval'] as const) {
+      const [here, there] = [await losses(stage(mode), 'device', 'bp', withBatchNorm), await losses(stage(mode), 'reference', 'bp', withBatchNorm)];
+      here.forEach((loss, step) => expect(loss, `${mode} step ${step}`).to.be.closeTo(there[step]!, 1e-4));
+    }
+    const [train, evaluation] = [
+      await losses(stage('train'), 'device', 'bp', withBatchNorm),
+      await losses(stage('eval'), 'device', 'bp', withBatchNorm),
+    ];
+    expect(train[0]).not.to.equal(evaluation[0]);
+    const statistics = async (inputs: InputStage | undefined): Promise<number[]> => {
+      using model = Model.create(withBatchNorm, { device: await sharedDevice() });
+      model.setStateDict(formulaState(withBatchNorm));
+      using trainer = await Trainer.create({ model, dataset: data, batch: 16, seed: 3, optimiser: sgd({ lr: 0.05 }), ...(inputs && { inputs }) });
+      await trainer.fit({ epochs: 1, steps: 1 });
+      const state = await trainer.stateDict();
+      return ['bn.running_mean', 'bn.running_var'].flatMap((name) => [...state.get(name)!.data]);
+    };
+    expect(await statistics(stage('train', 0))).to.deep.equal(await statistics(undefined));
   });
 
   it('raises the loss of the first step', async () => {
