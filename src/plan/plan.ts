@@ -112,10 +112,14 @@ function placeInOrder(order: readonly Tensor[], lives: Map<Tensor, Lifetime>, co
   for (const tensor of order) {
     const bytes = align(byteLength(tensor));
     const life = lives.get(tensor)!;
-    const against = conflicts.get(tensor);
+    const excluded = new Set<number>();
+    for (const other of conflicts.get(tensor) ?? []) {
+      const place = placed.get(other);
+      if (place !== undefined) excluded.add(place.arena);
+    }
     let best: { index: number; offset: number; growth: number } | undefined;
     for (const [index, arena] of arenas.entries()) {
-      if (against !== undefined && arena.members.some((member) => against.has(member))) continue;
+      if (excluded.has(index)) continue;
       const offset = lowestOffset(arena, bytes, life, lives, placed);
       if (offset + bytes > maxArena) continue;
       const growth = Math.max(0, offset + bytes - arena.size);

@@ -74,6 +74,15 @@ function problemOf({ file, model, training }: Case, rule: string): { golden: Saf
   return { golden, problem, inputs: { images: goldenValues(golden, 'input') as Float32Array, labels, ...formulaStores(definition) } };
 }
 
+function pretrainedProblem(rule: string): { golden: SafetensorsFile; problem: NetworkProblem; inputs: NetworkInputs } {
+  const golden = loadGolden('resnet20_cifar10');
+  const definition = modelDefinition('resnet20');
+  const labels = Uint32Array.from(goldenValues(golden, 'labels'));
+  const images = Float32Array.from(golden.tensors.get('images_u8')!.data, (byte) => byte / 255);
+  const stores = storesOf(definition, readSafetensors(join(process.env['LINBP_DATA']!, 'models/cifar10/resnet20.safetensors')));
+  return { golden, problem: { definition, batch: labels.length, rule, loss: 'sum', inputOnly: true }, inputs: { images, labels, ...stores } };
+}
+
 describe('golden networks', () => {
   for (const each of cases) {
     for (const rule of ['bp', 'linbp']) {
@@ -93,17 +102,19 @@ describe('golden networks', () => {
   for (const [key, rule] of Object.entries(rules)) {
     it(`resnet20_cifar10, ${rule}: input gradient on the device`, async function () {
       this.timeout(300_000);
-      const data = process.env['LINBP_DATA'];
-      if (data === undefined) return this.skip();
-      const golden = loadGolden('resnet20_cifar10');
-      const definition = modelDefinition('resnet20');
-      const labels = Uint32Array.from(goldenValues(golden, 'labels'));
-      const images = Float32Array.from(golden.tensors.get('images_u8')!.data, (byte) => byte / 255);
-      const stores = storesOf(definition, readSafetensors(join(data, 'models/cifar10/resnet20.safetensors')));
-      const problem: NetworkProblem = { definition, batch: labels.length, rule, loss: 'sum', inputOnly: true };
-      const values = await runOnDevice(problem, { images, labels, ...stores });
+      if (process.env['LINBP_DATA'] === undefined) return this.skip();
+      const { problem, inputs, golden } = pretrainedProblem(rule);
+      const values = await runOnDevice(problem, inputs);
       for (const [name, bound] of Object.entries({ logits: 1e-4, loss: 1e-3, 'grad.input': 2e-2 })) {
         expect(relativeError(values.get(name)!, goldenValues(golden, `${key}.${name}`)), name).to.be.below(bound);
+      }
+    });
+
+    slowly(true, `resnet20_cifar10, ${rule}: in float64`, 1_800_000, () => {
+      const { problem, inputs, golden } = pretrainedProblem(rule);
+      const values = runInReference(problem, inputs);
+      for (const name of ['logits', 'loss', 'grad.input']) {
+        expect(relativeError(values.get(name)!, goldenValues(golden, `${key}.${name}`)), name).to.be.below(1e-6);
       }
     });
   }

@@ -1,0 +1,98 @@
+import { expect } from 'chai';
+import { byteLength, elementCount } from '../../src/graph/types.js';
+import type { Graph } from '../../src/graph/graph.js';
+import type { KernelDevice } from '../../src/kernels/types.js';
+import { positionTable } from '../../src/nn/definition.js';
+import { modelDefinition, modelNames } from '../../src/nn/zoo/index.js';
+import { groupNodes } from '../../src/passes/fuse.js';
+import { checkPlan } from '../../src/plan/check.js';
+import { plan } from '../../src/plan/plan.js';
+import type { Plan } from '../../src/plan/plan.js';
+import { rootOf, schedule } from '../../src/plan/schedule.js';
+import { networkGraph } from '../nn/support.js';
+
+const device: KernelDevice = {
+  subgroupSize: 8,
+  software: true,
+  maxInvocations: 256,
+  maxWorkgroupStorage: 16384,
+  maxBindingBytes: 2 ** 27,
+  maxStorageBuffers: 8,
+};
+
+interface Planned extends Plan {
+  readonly dispatches: number;
+}
+
+function planned(graph: Graph): Planned {
+  const work = schedule(graph, groupNodes(graph, true), device, () => 1);
+  const made = plan(work);
+  checkPlan(work, made);
+  return { ...made, dispatches: work.dispatches.length };
+}
+
+/** The most bytes alive during one dispatch. */
+function mostAlive({ lifetimes, placements, dispatches }: Planned): number {
+  const change = new Array<number>(dispatches + 1).fill(0);
+  for (const [tensor, { first, last }] of lifetimes) {
+    change[first]! += placements.get(tensor)!.bytes;
+    change[last + 1]! -= placements.get(tensor)!.bytes;
+  }
+  let alive = 0;
+  return change.reduce((most, delta) => Math.max(most, (alive += delta)), 0);
+}
+
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+/** Bytes of the parameters' gradients, which are outputs of the test's graph but belong to the optimiser in training. */
+const gradientBytes = (graph: Graph): number =>
+  [...graph.outputs].reduce((sum, [name, tensor]) => sum + (name.startsWith('grad.') && rootOf(tensor).kind === 'value' ? byteLength(tensor) : 0), 0);
+
+describe('memory plans of every network', () => {
+  for (const model of modelNames) {
+    it(`${model}: attack and training pass the checker; LinBP needs no more dispatches and keeps no more alive`, function () {
+      this.timeout(120_000);
+      const definition = modelDefinition(model);
+      const { presets } = positionTable(definition);
+      const linbp = (presets['default']?.length ?? 0) > 0 ? 'linbp' : 'linbp:from=all';
+      for (const inputOnly of [true, false]) {
+        const [bp, linear] = ['bp', linbp].map((rule) =>
+          planned(networkGraph({ definition, batch: 2, rule, loss: 'mean', training: !inputOnly, inputOnly }).graph),
+        ) as [Planned, Planned];
+        expect(linear.dispatches).to.be.at.most(bp.dispatches);
+        // What is alive at once is never more. The greedy packing is not monotone: of the networks here it gives densenet161's attack 0.4 %
+        // and mlp-300-100's 512 bytes more under LinBP.
+        expect(mostAlive(linear)).to.be.at.most(mostAlive(bp));
+        expect(linear.bytes).to.be.at.most(1.005 * bp.bytes + 512);
+        expect(linear.savedForBackwardBytes).to.be.at.most(bp.savedForBackwardBytes);
+      }
+    });
+  }
+
+  it('ResNet-18 at batch 128: the arenas of a training step hold at most 1.3 times what crosses to the backward pass', function () {
+    this.timeout(120_000);
+    const { graph } = networkGraph({ definition: modelDefinition('resnet18'), batch: 128, rule: 'bp', loss: 'mean', training: true });
+    const made = planned(graph);
+    const peak = made.bytes - gradientBytes(graph);
+    const crossing = made.savedForBackwardBytes;
+    console.log(`      arenas ${mebibytes(peak)}, crossing ${mebibytes(crossing)}, ratio ${(peak / crossing).toFixed(3)}`);
+    expect(peak / crossing).to.be.at.most(1.3);
+  });
+
+  it('ResNet-50: LinBP from layer4 saves exactly the masks of its nine ReLUs', function () {
+    this.timeout(120_000);
+    const [bp, linear] = ['bp', 'linbp:from=layer4'].map((rule) => {
+      const { graph } = networkGraph({ definition: modelDefinition('resnet50'), batch: 32, rule, loss: 'mean', training: true });
+      const masks = graph.nodes.flatMap((node) => (node.op === 'relu' && node.outputs.length > 1 ? [node.outputs[1]!] : []));
+      return { ...planned(graph), masks: masks.length, maskBytes: masks.reduce((sum, mask) => sum + 4 * elementCount(mask.shape), 0) };
+    }) as [Planned & { masks: number; maskBytes: number }, Planned & { masks: number; maskBytes: number }];
+    for (const [name, each] of Object.entries({ BP: bp, LinBP: linear })) {
+      console.log(
+        `      ${name.padEnd(5)} plan ${mebibytes(each.bytes)}, saved for backward ${each.savedForBackwardBytes} bytes, ${each.dispatches} dispatches`,
+      );
+    }
+    expect(bp.masks - linear.masks).to.equal(9);
+    expect(bp.savedForBackwardBytes - linear.savedForBackwardBytes).to.equal(bp.maskBytes - linear.maskBytes);
+    expect(linear.bytes).to.be.at.most(bp.bytes);
+  });
+});
