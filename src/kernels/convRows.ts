@@ -43,7 +43,7 @@ function outputsPerInvocation(width: number, taps: number): number {
 export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, device: KernelDevice): Tile {
   return {
     rows: writesMask && rows > 8 ? 16 : 8,
-    columns: outputsPerInvocation(width, taps),
+    columns: device.plainCompiler === true ? 4 : outputsPerInvocation(width, taps),
     lanes: device.software ? 8 : 32,
     share: shareOf(device),
   };
@@ -70,6 +70,7 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
       kernel: 'gemm/convRows',
       variant: [`${tileName(tile)} taps${tapsW}`, tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/convRows', {
+        unroll: context.device.plainCompiler,
         constants: { ...tileConstants(tile, context.device), TAPS: tapsW, ...edges },
         regions: { ...tail.regions, ...laneRegions(tile, context.device) },
       }),

@@ -91,6 +91,7 @@ function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
       kernel: 'gemm/conv',
       variant: [tileName(tile), tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/conv', {
+        unroll: context.device.plainCompiler,
         constants: { ...tileConstants(tile, context.device), PADDED: isPadded(problem), ACCUMULATE: problem.accumulate ?? false },
         regions: { ...tail.regions, ...laneRegions(tile, context.device) },
       }),

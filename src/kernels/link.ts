@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { LinbpError } from '../errors.js';
+import { unrollLoops } from './unroll.js';
 
 const shaderFolder = new URL('../../../shaders/', import.meta.url);
 const files = new Map<string, string>();
@@ -24,6 +25,8 @@ export interface LinkOptions {
   readonly constants?: Readonly<Record<string, number | boolean>>;
   /** New text of `//#region NAME` ... `//#endregion` blocks; an empty string removes a block. */
   readonly regions?: Readonly<Record<string, string>>;
+  /** Write out loops of constant length; see {@link unrollLoops}. */
+  readonly unroll?: boolean | undefined;
 }
 
 function literal(value: number | boolean, old: string): string {
@@ -58,6 +61,7 @@ export function link(name: string, options: LinkOptions = {}): string {
     text = text.replace(pattern, (_match, type: string | undefined, old: string) => `const ${constant}${type ?? ''} = ${literal(value, old)};`);
   }
   text = text.replace(/^[ \t]*\/\/#(region|endregion).*$\n?/gm, '');
+  if (options.unroll === true) text = unrollLoops(text);
   const directives: string[] = [];
   text = text.replace(/^(enable|requires) [^;]+;[ \t]*(\/\/.*)?$\n?/gm, (line) => {
     const directive = line.trim();

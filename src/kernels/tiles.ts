@@ -30,6 +30,8 @@ export function shareOf(device: KernelDevice): number {
 export function chooseTile(problem: TileProblem, device: KernelDevice): Tile {
   const rows = problem.rows <= 8 ? 8 : Math.min(16, problem.maxRows);
   const lanes = device.software ? 8 : 32;
+  // its compiler takes time that grows with the square of what is written out
+  if (device.plainCompiler === true) return { rows, columns: 2, lanes, share: shareOf(device) };
   const workgroups = Math.ceil(problem.columns / (lanes * 8)) * Math.ceil(problem.rows / rows);
   const wide = device.software ? problem.columns > 4 * lanes : workgroups >= 64;
   return { rows, columns: wide ? 8 : 4, lanes, share: shareOf(device) };

@@ -46,6 +46,8 @@ export interface KernelDevice {
   /** Lanes that `subgroupShuffle` is known to reach; 0 when the device has no subgroups. */
   readonly subgroupSize: number;
   readonly software: boolean;
+  /** The driver keeps arrays in memory where a variable indexes them, and unrolls no loops: kernels write their loops out. */
+  readonly plainCompiler?: boolean;
   readonly maxInvocations: number;
   readonly maxWorkgroupStorage: number;
   readonly maxBindingBytes: number;

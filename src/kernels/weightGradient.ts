@@ -109,7 +109,11 @@ function lowerWeightGradient(
       kernel: 'gemm/weightGradient',
       variant: `${tileName(tile)}${splits > 1 ? ` split${splits}` : ''}`,
       tuning: { problem: tuning, choice: tile },
-      code: link('gemm/weightGradient', { constants: { ...tileConstants(tile, context.device), PADDED: padded }, regions }),
+      code: link('gemm/weightGradient', {
+        unroll: context.device.plainCompiler,
+        constants: { ...tileConstants(tile, context.device), PADDED: padded },
+        regions,
+      }),
       operands: [
         { name: 'a', tensor: slice.g, access: 'read' },
         { name: 'b', tensor: slice.x, access: 'read' },

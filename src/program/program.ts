@@ -78,6 +78,7 @@ export function kernelDevice(device: Device): KernelDevice {
   return {
     subgroupSize: subgroups ? device.adapterInfo.subgroupMinSize : 0,
     software: device.adapterInfo.software,
+    plainCompiler: /swiftshader/i.test(device.adapterInfo.description),
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
     maxBindingBytes: device.limits.maxStorageBufferBindingSize,

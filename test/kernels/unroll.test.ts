@@ -1,0 +1,35 @@
+import { expect } from 'chai';
+import { unrollLoops } from '../../src/kernels/unroll.js';
+
+describe('written-out loops', () => {
+  const constants = 'const A = 4u;\nconst B = 2u;\n';
+  const of = (body: string): string => unrollLoops(constants + body).slice(constants.length);
+
+  it('writes a block per iteration, inner loops too', () => {
+    expect(of('for (var i = 0u; i < B; i++) { x[i] = i1 + f(i); }')).to.equal('{ x[0u] = i1 + f(0u); }\n{ x[1u] = i1 + f(1u); }\n');
+    expect(of('for (var i = 0u; i < B; i++) {for (var j = 0u; j + 1u < B + 1u; j++) {g(i, j);}}')).to.equal(
+      '{{g(0u, 0u);}\n{g(0u, 1u);}\n}\n{{g(1u, 0u);}\n{g(1u, 1u);}\n}\n',
+    );
+  });
+
+  it('evaluates sums, differences and quotients of constants', () => {
+    const count = (bound: string): number => of(`for (var i = 0u; i < ${bound}; i++) {;}`).split(';').length - 1;
+    expect([count('A / B'), count('A + B - 1u'), count('3u')]).to.deep.equal([2, 5, 3]);
+  });
+
+  it('leaves loops of unknown or great length, and those that are left early', () => {
+    for (const loop of [
+      'for (var i = 0u; i < p.rows; i++) { f(i); }',
+      'for (var i = 0u; i < select(p.rows, A, false); i++) { f(i); }',
+      'for (var i = 0u; i < 33u; i++) { f(i); }',
+      'for (var i = 0u; i < A; i++) { if (i > n) { break; } }',
+      'for (var i = 0u; i < A + B / 2u; i++) { f(i); }',
+      'for (var i = n; i < A; i++) { f(i); }',
+    ]) {
+      expect(of(loop)).to.equal(loop);
+    }
+    expect(of('for (var k = 0u; k < p.n; k++) {for (var i = 0u; i < B; i++) {f(i);}}')).to.equal(
+      'for (var k = 0u; k < p.n; k++) {{f(0u);}\n{f(1u);}\n}',
+    );
+  });
+});
