@@ -151,7 +151,14 @@ export const trainVerb = defineVerb({
       return {
         adapter,
         interrupted,
-        settings: { rule: rules.written, lr: optimiser.lr, ...optimiser.settings, weightDecay: optimiser.settings['weightDecay'] ?? 0, logEvery, run: trainer.description },
+        settings: {
+          rule: rules.written,
+          lr: optimiser.lr,
+          ...optimiser.settings,
+          weightDecay: optimiser.settings['weightDecay'] ?? 0,
+          logEvery,
+          run: trainer.description,
+        },
         fields: { epochs: trainer.history, steps: trainer.steps, imagesPerSecond: rate, weights: files.weights, checkpoint: files.state },
       };
     } finally {
