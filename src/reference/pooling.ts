@@ -77,7 +77,8 @@ export const maxPool2dSoftmaxBackward: Reference<'maxPool2dSoftmaxBackward'> = (
     const padded = size - elements.length;
     const largest = Math.max(...elements.map((element) => x![element.input]!), padded > 0 ? 0 : -Infinity);
     const weights = elements.map((element) => Math.exp(tau * (x![element.input]! - largest)));
-    const total = weights.reduce((sum, weight) => sum + weight, padded * Math.exp(-tau * largest));
+    // without padding the exponential may be infinite, and 0 times it is not 0
+    const total = weights.reduce((sum, weight) => sum + weight, padded > 0 ? padded * Math.exp(-tau * largest) : 0);
     elements.forEach((element, i) => (dx[element.input]! += (g![output]! * weights[i]!) / total));
   }
   return [dx];

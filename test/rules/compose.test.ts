@@ -123,10 +123,10 @@ describe('BPA', () => {
   }
 
   it('conserves mass without padding; tau to infinity is the true gradient', () => {
-    const x = noise(32);
-    for (const [size, stride] of [
-      [2, 2],
-      [3, 1],
+    for (const [size, stride, x] of [
+      [2, 2, noise(32)],
+      [3, 1, noise(32)],
+      [2, 2, noise(32, -3, -1)],
     ] as const) {
       const { dx, g } = pooled(attrs(size, stride, 0), x, 2, true);
       for (const n of [0, 1]) {
