@@ -38,7 +38,7 @@ export function runNode(
     const child = spawn(process.execPath, [...args], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 110_000,
+      timeout: 280_000,
       env: { ...process.env, ...env },
     });
     let stdout = '';
