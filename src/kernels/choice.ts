@@ -74,6 +74,7 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
   if (problem.writesMask && problem.rows > 8 && rows !== 16) return 'masks need 16 rows';
   const most = kernel === 'gemm/convRows' ? 8 : 16;
   if (!Number.isInteger(columns) || columns < 1 || columns > most) return `${columns} columns`;
+  if (device.plainCompiler === true && rows * columns > 64) return `${rows} x ${columns} results are too many to write out`;
   if (!isPower(lanes, Math.max(4, share), Math.min(256, device.maxInvocations))) return `${lanes} lanes`;
   if (!Number.isInteger(splits) || splits < 1 || splits > problem.lines) return `${splits} splits`;
   return undefined;

@@ -13,9 +13,10 @@ function possible(choices: readonly KernelChoice[], problem: TuningProblem, devi
   );
 }
 
-/** Sizes of the register tile: rows by columns. */
-function tiles(choice: KernelChoice): KernelChoice[] {
-  const columns = choice.kernel === 'gemm/convRows' ? [4, 6, 8] : [2, 4, 8];
+/** Sizes of the register tile: rows by columns. Where loops are written out, wider ones take long to compile. */
+function tiles(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
+  const wide = choice.kernel === 'gemm/convRows' ? [4, 6, 8] : [2, 4, 8];
+  const columns = device.plainCompiler === true ? [2, 4] : wide;
   return [8, 16].flatMap((rows) => columns.map((count) => ({ ...choice, rows, columns: count })));
 }
 
@@ -35,7 +36,7 @@ function arrangements(choice: KernelChoice, device: KernelDevice): KernelChoice[
  */
 export function candidates(problem: TuningProblem, usual: KernelChoice, device: KernelDevice, order?: SumOrder): KernelChoice[] {
   const others = problem.kernels.filter((kernel) => kernel !== usual.kernel).map((kernel) => ({ ...usual, kernel }));
-  return possible([usual, ...[usual, ...others].flatMap(tiles)], problem, device, order);
+  return possible([usual, ...[usual, ...others].flatMap((choice) => tiles(choice, device))], problem, device, order);
 }
 
 /** The second round: other ways to arrange the lanes and to split the contraction, around the best of the first. */
