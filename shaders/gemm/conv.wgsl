@@ -9,9 +9,7 @@
 //
 // One invocation owns TM rows x TN columns. Lanes run along the columns; the A values of a row block are loaded once
 // per group of SG lanes and handed round with subgroup broadcasts, so an inner step costs TM / SG + TN loads.
-//#region enable
-enable subgroups;
-//#endregion
+//#import "gemm/product.wgsl"
 
 const TM = 16u; // rows of an invocation
 const TN = 4u; // columns of an invocation
@@ -37,22 +35,6 @@ struct Params {
 }
 
 @group(1) @binding(0) var<uniform> p: Params;
-@group(1) @binding(1) var<storage, read> a: array<f32>;
-@group(1) @binding(2) var<storage, read> b: array<f32>;
-@group(1) @binding(3) var<storage, read_write> c: array<f32>;
-//#region bindings
-//#endregion
-
-// The place of one output value, handed to the epilogue; `index` counts elements of the whole tensor.
-struct Place { channel: u32, image: u32, pixel: u32, index: u32 }
-
-//#region broadcast
-fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return subgroupShuffle(value, source); }
-//#endregion
-
-//#region epilogue
-fn finish(value: f32, at: Place) -> f32 { return value; }
-//#endregion
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,

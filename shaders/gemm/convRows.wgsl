@@ -2,9 +2,7 @@
 // owns TN neighbouring outputs of one row, so the TN + TAPS - 1 inputs it loads serve all TAPS taps of that row:
 // a 3-tap row of 8 outputs needs 10 loads where the general kernel needs 24.
 // The sum runs over tap rows, then k, then the taps of the row, in the order of the window: it depends on the layer only.
-//#region enable
-enable subgroups;
-//#endregion
+//#import "gemm/product.wgsl"
 
 const TM = 16u; // rows (channels) of an invocation
 const TN = 8u; // neighbouring outputs of an invocation
@@ -30,21 +28,6 @@ struct Params {
 }
 
 @group(1) @binding(0) var<uniform> p: Params;
-@group(1) @binding(1) var<storage, read> a: array<f32>;
-@group(1) @binding(2) var<storage, read> b: array<f32>;
-@group(1) @binding(3) var<storage, read_write> c: array<f32>;
-//#region bindings
-//#endregion
-
-struct Place { channel: u32, image: u32, pixel: u32, index: u32 }
-
-//#region broadcast
-fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return subgroupShuffle(value, source); }
-//#endregion
-
-//#region epilogue
-fn finish(value: f32, at: Place) -> f32 { return value; }
-//#endregion
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,

@@ -4,9 +4,7 @@
 //   forward         source = output * stride + tap * dilation - padding
 //   input gradient  source = (output + padding - tap * dilation) / stride, where that is whole; which taps of a row those are is
 //                   known when the shader is compiled, because strips begin at multiples of the stride
-//#region enable
-enable subgroups;
-//#endregion
+//#import "gemm/product.wgsl"
 
 const TM = 16u; // channels of an invocation
 const TN = 4u; // neighbouring outputs of an invocation
@@ -36,21 +34,6 @@ struct Params {
 }
 
 @group(1) @binding(0) var<uniform> p: Params;
-@group(1) @binding(1) var<storage, read> a: array<f32>;
-@group(1) @binding(2) var<storage, read> b: array<f32>;
-@group(1) @binding(3) var<storage, read_write> c: array<f32>;
-//#region bindings
-//#endregion
-
-struct Place { channel: u32, image: u32, pixel: u32, index: u32 }
-
-//#region broadcast
-fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return subgroupShuffle(value, source); }
-//#endregion
-
-//#region epilogue
-fn finish(value: f32, at: Place) -> f32 { return value; }
-//#endregion
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,

@@ -4,9 +4,7 @@
 //
 // The lines are split over workgroups (z) into fixed ranges; each writes its own partial sums, which
 // gemm/sumSplits adds in order, so the result does not depend on scheduling.
-//#region enable
-enable subgroups;
-//#endregion
+//#import "gemm/lanes.wgsl"
 
 const TM = 16u;
 const TN = 4u;
@@ -33,10 +31,6 @@ struct Params {
 @group(1) @binding(3) var<storage, read_write> c: array<f32>;
 //#region bindings
 @group(1) @binding(4) var<storage, read_write> biasGradient: array<f32>;
-//#endregion
-
-//#region broadcast
-fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return subgroupShuffle(value, source); }
 //#endregion
 
 fn store(row: u32, column: u32, split: u32, value: f32) {

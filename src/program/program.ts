@@ -3,88 +3,22 @@ import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
 import { byteLength, elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
-import type { KernelChoices } from '../kernels/choice.js';
-import type { KernelDevice } from '../kernels/types.js';
 import { groupNodes } from '../passes/fuse.js';
 import { checkPlan } from '../plan/check.js';
 import { plan } from '../plan/plan.js';
 import type { Plan } from '../plan/plan.js';
 import { rootOf, schedule } from '../plan/schedule.js';
-import type { Schedule, ScheduledDispatch } from '../plan/schedule.js';
+import type { Schedule } from '../plan/schedule.js';
 import type { Profile, ProfileOptions } from '../profile/profile.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { deviceTuning } from '../tune/cache.js';
+import { kernelDevice } from './kernelDevice.js';
 import { compilePipelines, parameterTable } from './pipelines.js';
 import { rowBytes, StepTable } from './steps.js';
-import type { StepFields } from './steps.js';
+import type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
 
-/** How a graph is compiled. */
-export interface CompileOptions {
-  readonly device: Device;
-  /** Fuse pointwise chains into their producers; default true. */
-  readonly fuse?: boolean;
-  /** Let values whose lifetimes do not overlap share memory; default true. Debug mode turns it off to keep every result. */
-  readonly aliasing?: boolean;
-  /** Bind at most this many bytes at once, where that is less than the device allows; larger tensors are cut. */
-  readonly maxBindingBytes?: number;
-  /** Buffers of persistent tensors that live elsewhere, such as a model's parameters, by root tensor. */
-  readonly bindings?: ReadonlyMap<Tensor, GPUBuffer>;
-  /** Fields and number of rows of the step table. */
-  readonly steps?: { readonly fields: StepFields; readonly rows: number };
-  /** Choices of kernels in place of the device's tuned ones. */
-  readonly choices?: KernelChoices;
-  /** Called after each compiled pipeline. */
-  readonly onProgress?: (done: number, total: number) => void;
-}
-
-/** A segment to run, `repeat` times (default 1), reading the step table from row `row` (default 0) on. */
-export interface SegmentRun {
-  readonly segment: string;
-  readonly repeat?: number;
-  readonly row?: number;
-}
-
-/** How {@link Program.run} submits its work. */
-export interface RunOptions {
-  readonly signal?: AbortSignal;
-  /** Called when a chunk of work has been submitted, with the share of all iterations encoded so far (0..1). */
-  readonly onChunk?: (share: number) => void;
-  /** Longest submit in milliseconds to aim for; default 100. */
-  readonly chunkMilliseconds?: number;
-}
-
-/** One recorded dispatch. */
-export interface CompiledDispatch {
-  readonly source: ScheduledDispatch;
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
-  /** Workgroups, next to what is recorded with them. */
-  readonly x: number;
-  readonly y: number;
-  readonly z: number;
-}
-
-/** Where a tensor lives on the device. */
-export interface Location {
-  readonly buffer: GPUBuffer;
-  readonly offset: number;
-  readonly bytes: number;
-}
-
-/** What {@link KernelDevice} a device amounts to. */
-export function kernelDevice(device: Device): KernelDevice {
-  const subgroups = device.features.has('subgroups');
-  return {
-    subgroupSize: subgroups ? device.adapterInfo.subgroupMinSize : 0,
-    software: device.adapterInfo.software,
-    plainCompiler: /swiftshader/i.test(device.adapterInfo.description),
-    maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
-    maxWorkgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
-    maxBindingBytes: device.limits.maxStorageBufferBindingSize,
-    maxStorageBuffers: device.limits.maxStorageBuffersPerShaderStage,
-  };
-}
+export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
 
 const stepLayoutEntry: GPUBindGroupLayoutEntry = {
   binding: 0,

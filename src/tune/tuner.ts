@@ -1,7 +1,8 @@
 import { orderOf } from '../kernels/choice.js';
 import type { KernelChoice } from '../kernels/choice.js';
 import { median } from '../profile/profile.js';
-import { kernelDevice, Program } from '../program/program.js';
+import { kernelDevice } from '../program/kernelDevice.js';
+import { Program } from '../program/program.js';
 import type { CompiledDispatch } from '../program/program.js';
 import type { Device } from '../runtime/device.js';
 import { LinbpError } from '../errors.js';

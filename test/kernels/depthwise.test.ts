@@ -6,7 +6,7 @@ import { convOutputShape } from '../../src/ops/convolution.js';
 import { bp } from '../../src/rules/builtin.js';
 import { groupNodes } from '../../src/passes/fuse.js';
 import { schedule } from '../../src/plan/schedule.js';
-import { kernelDevice } from '../../src/program/program.js';
+import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { sharedDevice } from '../support/device.js';
 import { checkGraph, keep, randomInt, randomValues, runGraph } from '../support/dispatch.js';
 

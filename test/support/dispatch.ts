@@ -6,7 +6,7 @@ import type { Tensor } from '../../src/graph/types.js';
 import type { Dispatch, KernelDevice } from '../../src/kernels/types.js';
 import { groupNodes } from '../../src/passes/fuse.js';
 import { schedule } from '../../src/plan/schedule.js';
-import { kernelDevice } from '../../src/program/program.js';
+import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { BufferUsage } from '../../src/runtime/flags.js';
 import { sharedDevice } from './device.js';

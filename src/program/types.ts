@@ -1,0 +1,58 @@
+import type { Tensor } from '../graph/types.js';
+import type { KernelChoices } from '../kernels/choice.js';
+import type { ScheduledDispatch } from '../plan/schedule.js';
+import type { Device } from '../runtime/device.js';
+import type { StepFields } from './steps.js';
+
+/** How a graph is compiled. */
+export interface CompileOptions {
+  readonly device: Device;
+  /** Fuse pointwise chains into their producers; default true. */
+  readonly fuse?: boolean;
+  /** Let values whose lifetimes do not overlap share memory; default true. Debug mode turns it off to keep every result. */
+  readonly aliasing?: boolean;
+  /** Bind at most this many bytes at once, where that is less than the device allows; larger tensors are cut. */
+  readonly maxBindingBytes?: number;
+  /** Buffers of persistent tensors that live elsewhere, such as a model's parameters, by root tensor. */
+  readonly bindings?: ReadonlyMap<Tensor, GPUBuffer>;
+  /** Fields and number of rows of the step table. */
+  readonly steps?: { readonly fields: StepFields; readonly rows: number };
+  /** Choices of kernels in place of the device's tuned ones. */
+  readonly choices?: KernelChoices;
+  /** Called after each compiled pipeline. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** A segment to run, `repeat` times (default 1), reading the step table from row `row` (default 0) on. */
+export interface SegmentRun {
+  readonly segment: string;
+  readonly repeat?: number;
+  readonly row?: number;
+}
+
+/** How {@link Program.run} submits its work. */
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  /** Called when a chunk of work has been submitted, with the share of all iterations encoded so far (0..1). */
+  readonly onChunk?: (share: number) => void;
+  /** Longest submit in milliseconds to aim for; default 100. */
+  readonly chunkMilliseconds?: number;
+}
+
+/** One recorded dispatch. */
+export interface CompiledDispatch {
+  readonly source: ScheduledDispatch;
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  /** Workgroups, next to what is recorded with them. */
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
+
+/** Where a tensor lives on the device. */
+export interface Location {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
