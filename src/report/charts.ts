@@ -41,9 +41,13 @@ export const text = (size = 12): object => ({ color: css(palette.muted), fontSiz
 /** Shares of 0..1 as percentages. */
 export const percentAxis = (title: string): Axis => ({ title, min: 0, max: 1, interval: 0.2, format: (value) => `${Math.round(100 * value)} %` });
 
+/** Powers of ten without what the library's arithmetic adds to them. */
+const shortNumber = (value: number): string => String(Number(value.toPrecision(6)));
+
 /** The charting library's form of an axis, in the look of all charts; `label` adds to the settings of its labels. */
 export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): object {
   const scale = given.scale ?? 'value';
+  const format = given.format ?? (scale === 'log' ? shortNumber : undefined);
   return {
     type: scale,
     name: given.title,
@@ -56,7 +60,7 @@ export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): obj
     scale: given.min === undefined,
     axisLine: { show: direction === 'x', onZero: false, lineStyle: { color: css(palette.axis) } },
     axisTick: { show: direction === 'x', lineStyle: { color: css(palette.axis) } },
-    axisLabel: { ...text(11), hideOverlap: true, ...(given.format && { formatter: given.format }), ...label },
+    axisLabel: { ...text(11), hideOverlap: true, ...(format && { formatter: format }), ...label },
     splitLine: { show: direction === 'y', lineStyle: { color: css(palette.grid) } },
     minorTick: { show: false },
   };

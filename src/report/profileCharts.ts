@@ -84,8 +84,8 @@ export function rooflineChart(profile: Profile, ceilings: Ceilings, title = 'roo
           emphasis: { disabled: true },
           lineStyle: { color: css(palette.muted), width: 1.5 },
         },
-        note(`best matmul ${ceilings.matmulGflops.toFixed(0)} GFLOP/s`, [right, ceilings.matmulGflops], 'insideBottomRight'),
-        note(`copies ${ceilings.copyGbps.toFixed(0)} GB/s`, [roof[0]![0]!, roof[0]![1]!], 'right'),
+        note(`best matmul ${digits(ceilings.matmulGflops, 2)} GFLOP/s`, [right, ceilings.matmulGflops], 'insideBottomRight'),
+        note(`copies ${digits(ceilings.copyGbps, 2)} GB/s`, [roof[0]![0]!, roof[0]![1]!], 'right'),
         ...directionsOf(profile).map((direction) => ({
           type: 'scatter',
           silent: true,
