@@ -10,7 +10,24 @@ import { join } from 'node:path';
 /** Variables with which a user chooses a Vulkan driver. */
 export const DRIVER_VARIABLES = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'VK_ADD_DRIVER_FILES'];
 
+/** Tells child processes that the driver in their environment is the stored one, switched on by a parent, and in which folder it lies. */
+const INHERITED_VARIABLE = 'LINBP_STORED_DRIVER';
+
 let appliedHere = false;
+
+/**
+ * Where a parent process switched itself to the stored driver, its children inherit the variables but not the loader it mapped. They forget
+ * the variables and choose for themselves again; the parent's driver remains known in case their cache folder is another.
+ */
+function takeInherited(env = process.env) {
+  const folder = env[INHERITED_VARIABLE];
+  const icd = env.VK_DRIVER_FILES;
+  if (!folder || !icd?.startsWith(folder) || env.VK_ICD_FILENAMES !== icd) return undefined;
+  for (const name of [INHERITED_VARIABLE, ...Object.keys(recordEnvironment({ icd }))]) delete env[name];
+  return { folder, icd };
+}
+
+const inherited = takeInherited();
 
 /** The folder for everything linbp keeps per user. */
 export function cacheFolder() {
@@ -42,7 +59,7 @@ export function readRecord({ verify = false } = {}) {
   try {
     record = JSON.parse(readFileSync(recordPath(), 'utf8'));
   } catch {
-    return undefined;
+    return verify ? undefined : inherited;
   }
   if (record?.format !== 1 || typeof record.folder !== 'string' || typeof record.icd !== 'string' || typeof record.files !== 'object')
     return undefined;
@@ -77,7 +94,7 @@ export function preloadLoader(folder) {
 export function applyRecord(record) {
   appliedHere = true;
   preloadLoader(record.folder);
-  Object.assign(process.env, recordEnvironment(record));
+  Object.assign(process.env, recordEnvironment(record), { [INHERITED_VARIABLE]: record.folder });
 }
 
 /** Mesa's device-selection layer complains about a missing desktop session; without one it has nothing to select anyway. */

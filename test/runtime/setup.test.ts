@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { expect } from 'chai';
 import { loadFailure } from '../../src/runtime/instance.js';
 import { setThrottle } from '../../src/runtime/polling.js';
@@ -47,6 +48,28 @@ Enabled: no
     expect(parseSources(stanzas, true).map(({ uri, suite }) => `${uri} ${suite}`)).to.deep.equal([
       'https://mirror.example/debian bookworm',
       'https://mirror.example/debian bookworm-updates',
+    ]);
+  });
+
+  it('a child of a process that uses the stored driver is not taken to have been given one by the user', async () => {
+    const cache = new URL('../../../bin/driver/cache.mjs', import.meta.url).href;
+    const script = `const { readRecord, userChoseDriver } = await import(${JSON.stringify(cache)});
+      process.stdout.write(JSON.stringify([userChoseDriver(), process.env.VK_DRIVER_FILES ?? null, readRecord() ?? null]));`;
+    const ask = async (env: Record<string, string>): Promise<unknown> => {
+      const none = { VK_DRIVER_FILES: '', VK_ICD_FILENAMES: '', VK_ADD_DRIVER_FILES: '', XDG_CACHE_HOME: '/nonexistent' };
+      const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+        env: { ...process.env, ...none, NODE_OPTIONS: '', ...env },
+      });
+      return JSON.parse(stdout);
+    };
+    const [folder, icd] = ['/store/driver', '/store/driver/icd.json'];
+    const variables = { VK_DRIVER_FILES: icd, VK_ICD_FILENAMES: icd };
+    expect(await ask({ ...variables, LINBP_STORED_DRIVER: folder })).to.deep.equal([false, null, { folder, icd }]);
+    expect(await ask(variables)).to.deep.equal([true, icd, null]);
+    expect(await ask({ VK_DRIVER_FILES: '/mine.json', VK_ICD_FILENAMES: '/mine.json', LINBP_STORED_DRIVER: folder })).to.deep.equal([
+      true,
+      '/mine.json',
+      null,
     ]);
   });
 
