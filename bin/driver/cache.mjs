@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /** Variables with which a user chooses a Vulkan driver. */
 export const DRIVER_VARIABLES = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'VK_ADD_DRIVER_FILES'];
@@ -87,6 +87,21 @@ export function preloadLoader(folder) {
     process.dlopen({ exports: {} }, join(folder, 'libvulkan.so.1'), constants.dlopen.RTLD_NOW | RTLD_NODELETE);
   } catch {
     // Expected: "Module did not self-register". The library is mapped nevertheless.
+  }
+}
+
+/**
+ * Whether Dawn would find a Vulkan loader by itself: next to the `node` executable or through the dynamic linker. Where there is none, Dawn
+ * complains on stderr each time it is asked for an adapter.
+ */
+export function systemHasLoader() {
+  if (process.platform !== 'linux' || existsSync(join(dirname(process.execPath), 'libvulkan.so.1'))) return true;
+  try {
+    process.dlopen({ exports: {} }, 'libvulkan.so.1', constants.dlopen.RTLD_LAZY);
+    return true;
+  } catch (error) {
+    // "Module did not self-register" means that the library was found.
+    return !/cannot open shared object/.test(String(error?.message));
   }
 }
 

@@ -1,5 +1,5 @@
 import { LinbpError } from '../errors.js';
-import { applyCachedDriver, quietDrivers, userChoseDriver } from './driver.js';
+import { applyCachedDriver, quietDrivers, systemHasLoader, userChoseDriver } from './driver.js';
 import type { DriverSource } from './driver.js';
 import { instance } from './instance.js';
 
@@ -37,7 +37,8 @@ export async function findAdapter(software: boolean): Promise<FoundAdapter> {
   await quietDrivers();
   const source: DriverSource = (await userChoseDriver()) ? 'environment' : 'system';
   const reasons: string[] = [];
-  const plain = await request(await instance(source), reasons);
+  const bare = !(await systemHasLoader()) && (await applyCachedDriver()) !== undefined;
+  const plain = bare ? null : await request(await instance(source), reasons);
   if (plain && (!software || isSoftware(plain))) return { adapter: plain, driver: source };
   if (software && plain) {
     for (const name of SOFTWARE_NAMES) {

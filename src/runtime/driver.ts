@@ -8,6 +8,7 @@ interface DriverModule {
   userChoseDriver(): boolean;
   applyRecord(record: { folder: string; icd: string }): void;
   quietDrivers(): void;
+  systemHasLoader(): boolean;
 }
 
 let loaded: Promise<DriverModule> | undefined;
@@ -24,6 +25,11 @@ function driverModule(): Promise<DriverModule> {
 /** True where the user set `VK_DRIVER_FILES`, `VK_ICD_FILENAMES` or `VK_ADD_DRIVER_FILES`. Such a choice is never overridden. */
 export async function userChoseDriver(): Promise<boolean> {
   return (await driverModule()).userChoseDriver();
+}
+
+/** Whether this machine has a Vulkan loader of its own, without which asking for its adapters only makes Dawn complain. */
+export async function systemHasLoader(): Promise<boolean> {
+  return (await driverModule()).systemHasLoader();
 }
 
 /** Silences harmless messages that Mesa's layers print on machines without a desktop. */
