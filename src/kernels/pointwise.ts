@@ -81,6 +81,7 @@ function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
   // max and clamp may turn NaN into 0, and a diverged network would then look healthy.
   writer.body.push('v = select(v, 0.0, v <= 0.0);');
   if (node.attrs.kind === 'relu6') writer.body.push('v = select(v, 6.0, v >= 6.0);');
+  if (node.attrs.kind === 'relu6Official') writer.body.push('v = select(v, v + (v - 6.0), v > 6.0);');
 }
 
 function writeReluBackward(writer: EpilogueWriter, node: Node<'reluBackward'>): void {

@@ -1,3 +1,4 @@
+import { check } from '../errors.js';
 import { elementCount, maskShape } from '../graph/types.js';
 import { expectInput, f32, u32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
@@ -5,6 +6,7 @@ import type { OpDefinition } from './definition.js';
 export const relu: OpDefinition<'relu'> = {
   infer(inputs, attrs) {
     const z = expectInput(inputs, 0, 'input', 'f32');
+    check(attrs.kind !== 'relu6Official' || !attrs.mask, 'bad-argument', 'the official ReLU6 has no mask: its backward is linear', 'mask');
     return attrs.mask ? [f32(z.shape), u32(maskShape(z.shape))] : [f32(z.shape)];
   },
   flops: (node) => elementCount(node.outputs[0]!.shape),
@@ -24,8 +26,15 @@ type ReluNode = Parameters<NonNullable<(typeof relu)['backward']>>[1];
 
 function applyPointwise(ctx: Ctx, node: ReluNode, use: import('../rules/types.js').RuleUse, g: import('../graph/types.js').Tensor) {
   if (use.rule.identity) return g;
+  const { kind } = node.attrs;
+  check(
+    kind !== 'relu6Official',
+    'bad-argument',
+    `${node.layer} is the official code's ReLU6, which exists under LinBP only; give linbp there, not ${use.rule.name}`,
+    'rule',
+  );
   const saved = use.rule.saves === 'mask' ? [ctx.maskOf(node)] : use.rule.saves === 'input' ? [node.inputs[0]!] : [];
-  return ctx.graph.one('reluBackward', [g, ...saved], { kind: node.attrs.kind, rule: use });
+  return ctx.graph.one('reluBackward', [g, ...saved], { kind, rule: use });
 }
 
 export const reluBackward: OpDefinition<'reluBackward'> = {

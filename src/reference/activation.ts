@@ -5,12 +5,14 @@ import type { Reference } from './types.js';
 const forward: Record<ActivationKind, (z: number) => number> = {
   relu: (z) => Math.max(z, 0),
   relu6: (z) => Math.min(Math.max(z, 0), 6),
+  relu6Official: (z) => Math.max(z, 0) + Math.max(z - 6, 0),
 };
 
-/** The true derivative, which is 0 at the kinks. */
+/** The derivative that masks hold and rules take, which is 0 at the kinks; the official ReLU6 has no backward but the linear one. */
 const derivative: Record<ActivationKind, (z: number) => number> = {
   relu: (z) => (z > 0 ? 1 : 0),
   relu6: (z) => (z > 0 && z < 6 ? 1 : 0),
+  relu6Official: () => 1,
 };
 
 /** Word and bit of the packed mask (`maskShape`) for the flat index of an element of [N, C, ...]. */

@@ -48,7 +48,7 @@ export const builtinRules = {
 export type BuiltinRuleName = keyof typeof builtinRules;
 
 /** Where the activation is cut off above; 0 where it is not. */
-const ceilings: Record<ActivationKind, number> = { relu: 0, relu6: 6 };
+const ceilings: Record<ActivationKind, number> = { relu: 0, relu6: 6, relu6Official: 6 };
 
 /** The true backward: g d. */
 export const bp: RuleUse = { rule: builtinRules.bp, values: [] };

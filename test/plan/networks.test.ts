@@ -49,7 +49,8 @@ const gradientBytes = (graph: Graph): number =>
   [...graph.outputs].reduce((sum, [name, tensor]) => sum + (name.startsWith('grad.') && rootOf(tensor).kind === 'value' ? byteLength(tensor) : 0), 0);
 
 describe('memory plans of every network', () => {
-  for (const model of modelNames) {
+  // The official MobileNetV2 has no BP to compare with; its plan is that of mobilenet_v2.
+  for (const model of modelNames.filter((name) => name !== 'mobilenet_v2_official')) {
     it(`${model}: attack and training pass the checker; LinBP needs no more dispatches and keeps no more alive`, function () {
       this.timeout(120_000);
       const definition = modelDefinition(model);

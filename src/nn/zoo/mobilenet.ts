@@ -1,5 +1,6 @@
 import type { Tensor } from '../../graph/types.js';
 import type { ConvOptions, NetBuilder } from '../builder.js';
+import type { ActivationKind } from '../../rules/types.js';
 import type { ModelDefinition } from '../definition.js';
 import { withPresets } from './presets.js';
 
@@ -48,10 +49,16 @@ function blocks(net: NetBuilder, x: Tensor, style: Style): Tensor {
   return x;
 }
 
-const relu6 = (net: NetBuilder, name: string, x: Tensor): Tensor => net.relu(name, x, { kind: 'relu6' });
+const relu6 = (net: NetBuilder, name: string, x: Tensor, kind: ActivationKind = 'relu6'): Tensor => net.relu(name, x, { kind });
 
-/** torchvision's MobileNetV2; the theory paper's code only takes away two strides for 32-pixel images. */
-function mobilenet(name: string, pixels: 32 | 224): ModelDefinition {
+/** Modules of the 320-channel block and the last convolution, whose activations the theory paper's code linearises. */
+const linearised = /^features\.1[78](\.|$)/;
+
+/**
+ * torchvision's MobileNetV2; the theory paper's code only takes away two strides for 32-pixel images. `last` is what its linearised
+ * activations compute.
+ */
+function mobilenet(name: string, pixels: 32 | 224, last: ActivationKind = 'relu6'): ModelDefinition {
   const classes = pixels === 32 ? 10 : 1000;
   return {
     name,
@@ -60,7 +67,7 @@ function mobilenet(name: string, pixels: 32 | 224): ModelDefinition {
     build(net, images) {
       const convBnRelu = (path: string, x: Tensor, outputs: number, kernel: 1 | 3, options: ConvOptions): Tensor => {
         const y = net.conv(`${path}.0`, x, outputs, kernel, { padding: (kernel - 1) / 2, bias: false, ...options });
-        return relu6(net, `${path}.2`, net.batchNorm(`${path}.1`, y));
+        return relu6(net, `${path}.2`, net.batchNorm(`${path}.1`, y), linearised.test(path) ? last : 'relu6');
       };
       const style: Style = {
         blockName: (index) => `features.${index + 1}`,
@@ -81,10 +88,16 @@ function mobilenet(name: string, pixels: 32 | 224): ModelDefinition {
   };
 }
 
-/** The theory paper's code linearises the 320-channel block and the last convolution. */
 const lastBlock = { default: ({ stage }: { stage?: string }) => stage === 'stage7' || stage === 'last' };
 
 export const mobilenetV2 = withPresets(mobilenet('mobilenet_v2', 32), lastBlock);
+
+/**
+ * The network that the theory paper's code trains, evaluates and attacks as MobileNetV2 when LinBP is on: its linearised activations add
+ * what they should take away above 6 (see {@link ActivationKind}). Weights are those of `mobilenet_v2`; other rules are refused there.
+ */
+export const mobilenetV2Official = withPresets(mobilenet('mobilenet_v2_official', 32, 'relu6Official'), lastBlock);
+
 export const mobilenetV2Imagenet = withPresets(mobilenet('mobilenet_v2_imagenet', 224), lastBlock);
 
 /** The TensorFlow Lite weights, batch norm folded: biases everywhere, stride-2 layers pad below and right only, pixels -1..1. */
