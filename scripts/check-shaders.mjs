@@ -33,8 +33,8 @@ function sampleGraph() {
   const half = [4, 32, 8, 8];
 
   // forward chains
-  for (const kind of ['relu', 'relu6']) {
-    for (const mask of [false, true]) {
+  for (const kind of ['relu', 'relu6', 'relu6Official']) {
+    for (const mask of kind === 'relu6Official' ? [false] : [false, true]) {
       const y = graph.one('scaleShift', [graph.one('conv2d', [x, w, b], conv), f32(name('scale'), 32), f32(name('shift'), 32)], {});
       use(graph.add('relu', [graph.one('add', [y, f32(name('other'), ...half)], {})], { kind, mask }));
       const [z, argmax] = graph.add('maxPool2d', [x], pool);
@@ -137,6 +137,13 @@ function sampleGraph() {
     [false, { step: 'word' }],
   ]) {
     use(graph.one('randomCropFlip', [x, u32(name('ids'), 4)], { padding: 4, flip, stream: 10, seed: value, step: value }));
+  }
+  for (const [transposed, value] of [
+    [false, 7],
+    [true, { step: 'word' }],
+  ]) {
+    const attrs = { largest: 17, probability: 0.5, transposed, stream: 5, seed: value, step: value };
+    use(graph.one('randomResizePad', [x, u32(name('ids'), 4)], attrs));
   }
   for (const start of [3, { step: 'word' }]) {
     use(graph.one('gatherImages', [u32(name('bytes'), 50, 12), u32(name('order'), 50)], { count: 4, sampleShape: [3, 4, 4], packed: true, start }));

@@ -167,6 +167,17 @@ export interface OpAttrs {
   /** x [N, C, H, W], sampleIds u32 [N] -> each sample inside a frame of `padding` zeros, cut to its size again at a random place, and mirrored
    *  left to right in half of the cases where `flip`. Philox words 0 to 2 of a sample choose row, column and mirror. */
   randomCropFlip: { readonly padding: number; readonly flip: boolean; readonly stream: number; readonly seed: StepValue; readonly step: StepValue };
+  /** x [N, C, S, S], sampleIds u32 [N] -> a share `probability` of the samples scaled to a random side of S to `largest`, put at a random place of
+   *  a frame of zeros of side `largest`, and scaled back, each pixel the nearest; the others as they are. Philox words 0 to 3 of a sample choose
+   *  whether, side, row and column. `transposed`: the transpose of this linear map. */
+  randomResizePad: {
+    readonly largest: number;
+    readonly probability: number;
+    readonly transposed: boolean;
+    readonly stream: number;
+    readonly seed: StepValue;
+    readonly step: StepValue;
+  };
   /** values u32 [M], indices u32 [*] -> u32 [N] */
   gatherLabels: { readonly count: number; readonly start: StepValue };
   /** loss [N], correct u32 [N], log state f32 [R, 2]: log[row] = (sum of loss, number correct) */

@@ -92,6 +92,33 @@ export const lowerRandomCropFlip: Lowering<'randomCropFlip'> = (node, _group, co
   ];
 };
 
+/** One element an invocation; the same numbers as src/random/resizePad.ts. */
+export const lowerRandomResizePad: Lowering<'randomResizePad'> = (node, _group, context) => {
+  const { largest, probability, transposed, stream } = node.attrs;
+  const [x, ids] = node.inputs as [Tensor, Tensor];
+  const [, channels, size] = x.shape as [number, number, number, number];
+  const elements = elementCount(x.shape);
+  const seed = stepParameter(node.attrs.seed, context, 'seed');
+  const step = stepParameter(node.attrs.step, context, 'step');
+  const operands: Operand[] = [reads('x', x), reads('ids', ids), writes('result', node.outputs[0]!)];
+  return [
+    {
+      kernel: 'source/resizePad',
+      variant: transposed ? 'transposed' : '',
+      code: link('source/resizePad', { constants: { TRANSPOSED: transposed, SEED_PER_STEP: seed.perStep, STEP_PER_STEP: step.perStep } }),
+      operands,
+      parameters: [
+        ...words({ elements, channels, size, largest, stream, seed: seed.value, step: step.value }),
+        ...bases(operands),
+        ...words({ probability }, 'f32'),
+      ],
+      workgroups: foldGrid(Math.ceil(elements / width)),
+      flops: 0,
+      bytes: operandBytes(operands),
+    },
+  ];
+};
+
 export const lowerGatherLabels: Lowering<'gatherLabels'> = (node, _group, context) => {
   const [labels, indices] = node.inputs as [Tensor, Tensor];
   const start = stepParameter(node.attrs.start, context, 'start');

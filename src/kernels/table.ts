@@ -17,7 +17,7 @@ import {
   lowerMaxPool2dBackward,
   lowerMaxPool2dSoftmaxBackward,
 } from './pooling.js';
-import { lowerGatherImages, lowerGatherLabels, lowerRandom, lowerRandomCropFlip } from './source.js';
+import { lowerGatherImages, lowerGatherLabels, lowerRandom, lowerRandomCropFlip, lowerRandomResizePad } from './source.js';
 import type { Lowering } from './types.js';
 import { lowerConv2dWeightGradient, lowerLinearWeightGradient } from './weightGradient.js';
 
@@ -61,6 +61,7 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   map: lowerMap,
   random: lowerRandom,
   randomCropFlip: lowerRandomCropFlip,
+  randomResizePad: lowerRandomResizePad,
   gatherImages: lowerGatherImages,
   gatherLabels: lowerGatherLabels,
   record: lowerRecord,

@@ -32,6 +32,22 @@ export const randomCropFlip: OpDefinition<'randomCropFlip'> = {
   flops: () => 0,
 };
 
+export const randomResizePad: OpDefinition<'randomResizePad'> = {
+  infer(inputs, { largest, probability }) {
+    const x = expectInput(inputs, 0, 'input', 'f32', 4);
+    expectInput(inputs, 1, 'sampleIds', 'u32', [x.shape[0]!]);
+    const [, , side, width] = x.shape as [number, number, number, number];
+    check(side === width, 'bad-shape', `images must be square, got ${side} x ${width}`, 'input');
+    const valid = Number.isInteger(largest) && largest >= side && largest <= side + 254;
+    check(valid, 'bad-range', `the largest side must be ${side} to ${side + 254}, got ${largest}`, 'largest');
+    check(probability >= 0 && probability <= 1, 'bad-range', `the probability must be from 0 to 1, got ${probability}`, 'probability');
+    return [f32(x.shape)];
+  },
+  flops: () => 0,
+  backward: ({ graph, needs }, node, gradient) =>
+    needs(0) ? [graph.one('randomResizePad', [gradient, node.inputs[1]!], { ...node.attrs, transposed: !node.attrs.transposed })] : [],
+};
+
 export const gatherLabels: OpDefinition<'gatherLabels'> = {
   infer(inputs, attrs) {
     expectInput(inputs, 0, 'labels', 'u32', 1);

@@ -1,6 +1,7 @@
 import { elementCount } from '../graph/types.js';
 import { cropFlipOf } from '../random/cropFlip.js';
 import { normalPair, randomBits, uniform01 } from '../random/philox.js';
+import { resizePadOf, shownPlace } from '../random/resizePad.js';
 import { stepValue } from './types.js';
 import type { Reference } from './types.js';
 
@@ -45,6 +46,29 @@ export const randomCropFlip: Reference<'randomCropFlip'> = (node, [x, sampleIds]
           const [h, w] = [row + down, (flip && mirrored ? width - 1 - column : column) + right];
           const plane = (n * channels + c) * height;
           if (h >= 0 && h < height && w >= 0 && w < width) y[(plane + row) * width + column] = x![(plane + h) * width + w]!;
+        }
+      }
+    }
+  });
+  return [y];
+};
+
+export const randomResizePad: Reference<'randomResizePad'> = (node, [x, sampleIds], context) => {
+  const { largest, probability, transposed, stream } = node.attrs;
+  const [seed, step] = [stepValue(node.attrs.seed, context), stepValue(node.attrs.step, context)];
+  const [, channels, size] = node.inputs[0]!.shape as [number, number, number, number];
+  const y = new Float64Array(x!.length);
+  sampleIds!.forEach((sampleId: number, n: number) => {
+    const { applied, side, down, right } = resizePadOf(seed, stream, sampleId, step, { size, largest, probability });
+    const shown = (place: number, offset: number): number => (applied ? shownPlace(place, offset, side, size, largest) : place);
+    for (let plane = n * channels; plane < (n + 1) * channels; plane++) {
+      for (let row = 0; row < size; row++) {
+        for (let column = 0; column < size; column++) {
+          const [h, w] = [shown(row, down), shown(column, right)];
+          if (h < 0 || w < 0) continue;
+          const [result, source] = [(plane * size + row) * size + column, (plane * size + h) * size + w];
+          if (transposed) y[source]! += x![result]!;
+          else y[result] = x![source]!;
         }
       }
     }

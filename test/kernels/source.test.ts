@@ -28,6 +28,32 @@ describe('source kernels', () => {
     });
   }
 
+  for (const transposed of [false, true]) {
+    it(`random scaling and padding${transposed ? ', transposed,' : ''} is that of the reference`, async () => {
+      for (const [shape, largest] of [
+        [[9, 3, 32, 32], 40],
+        [[4, 1, 7, 7], 9],
+        [[3, 2, 5, 5], 5],
+        [[2, 1, 1, 1], 255],
+      ] as const) {
+        for (const fromStep of [false, true]) {
+          const graph = new Graph();
+          const [x, ids] = [graph.input('x', shape), graph.input('ids', [shape[0]], 'u32')];
+          const [seed, step] = [randomInt(0, 2 ** 32 - 1), randomInt(0, 1000)];
+          const attrs = fromStep ? { seed: { step: 'seed' }, step: { step: 'step' } } : { seed, step };
+          keep(graph, graph.one('randomResizePad', [x, ids], { largest, probability: 0.6, transposed, stream: 5, ...attrs }));
+          await checkGraph(graph, {
+            data: new Map<Tensor, Float32Array | Uint32Array>([
+              [x, randomValues(shape[0] * shape[1] * shape[2] * shape[3])],
+              [ids, randomWords(shape[0], 2 ** 32)],
+            ]),
+            steps: { step: { type: 'u32', value: step }, seed: { type: 'u32', value: seed } },
+          });
+        }
+      }
+    });
+  }
+
   for (const fromStep of [false, true]) {
     for (const flip of [true, false]) {
       it(`random crops${flip ? ' and mirrors' : ''} are those of the reference, seed and step ${fromStep ? 'per step' : 'fixed'}`, async () => {
