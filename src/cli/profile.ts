@@ -10,8 +10,10 @@ import type { Profile } from '../profile/profile.js';
 import { describeShader, fitsKernel } from '../profile/shader.js';
 import { formatProfile } from '../profile/table.js';
 import { traceOf } from '../profile/trace.js';
+import { formatTurns, timeInTurns } from '../profile/turns.js';
+import type { StepTimes } from '../profile/turns.js';
 import { createWorkload } from '../profile/workloads.js';
-import type { WorkloadOptions } from '../profile/workloads.js';
+import type { Workload, WorkloadOptions } from '../profile/workloads.js';
 import { ruleNames } from '../rules/parse.js';
 import type { Device } from '../runtime/device.js';
 import { choiceName, problemsOf, tuneProgram, TuningTable } from '../tune/index.js';
@@ -30,6 +32,7 @@ const options = {
   what: choice(['train', 'attack', 'forward'], { help: 'a training step, a PGD step or a forward pass', byDefault: 'train' }),
   batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
   repeats: integer({ help: 'timed runs, of which medians are taken', byDefault: 7, min: 1, max: 1000 }),
+  turns: openFlag('also time whole steps of the rules in turns (default with several rules); --no-turns frees each before the next'),
   ceilings: openFlag('measure copy bandwidth and best matmul first (default); --no-ceilings leaves it out'),
   shader: text({ help: 'show a kernel instead, such as gemm/conv: linked WGSL, constants, candidates', placeholder: 'NAME' }),
   print: text({ help: `print instead: ${views.join(', ')}`, placeholder: 'VIEW' }),
@@ -105,12 +108,17 @@ async function candidateTimes(program: Program, name: string, { repeats, signal,
   ]);
 }
 
-async function writeReport(path: string, values: ProfileValues, device: Device, profiled: readonly Profiled[]): Promise<void> {
+async function writeReport(path: string, values: ProfileValues, device: Device, { profiled, turns }: ProfiledRules): Promise<void> {
   // The charting library is loaded only where something is drawn.
-  const { comparisonTable, facts, figures, machineFacts, page, profileBody, ruleLayerChart, ruleName } = await import('../report/index.js');
+  const { comparisonTable, turnsTable, facts, figures, machineFacts, page, profileBody, ruleLayerChart, ruleName } =
+    await import('../report/index.js');
   const profiles = profiled.map(({ profile }) => profile);
   const work = { train: 'a training step', attack: 'a PGD step', forward: 'a forward pass' }[values.what];
-  const comparison = [comparisonTable(profiles), figures([{ figure: ruleLayerChart(profiles), caption: 'Time by layer and rule' }])];
+  const comparison = [
+    comparisonTable(profiles),
+    ...(turns.length === 0 ? [] : [turnsTable(turns)]),
+    figures([{ figure: ruleLayerChart(profiles), caption: 'Time by layer and rule' }]),
+  ];
   writeFileAtomic(
     path,
     page({
@@ -131,33 +139,45 @@ interface Profiled {
   readonly plan: Program['plan'];
 }
 
-/** Profiles each rule in turn and frees its program. */
+interface ProfiledRules {
+  readonly profiled: readonly Profiled[];
+  /** Empty for a single rule and with `--no-turns`. */
+  readonly turns: readonly StepTimes[];
+}
+
+/** Profiles one rule after another, and then times whole steps of all of them in turns. */
 async function profileRules(
   values: ProfileValues,
   rules: readonly string[],
   workloads: Omit<WorkloadOptions, 'rule'>,
   context: VerbContext,
-): Promise<Profiled[]> {
+): Promise<ProfiledRules> {
   const { progress, print, signal } = context;
   const { repeats, what } = values;
   if (values.ceilings !== false) progress.line('measuring copy bandwidth and matmul');
   const ceilings = values.ceilings === false ? undefined : await measureCeilings(workloads.device);
-  const done: Profiled[] = [];
-  for (const rule of rules) {
-    if (signal.aborted) break;
-    progress.line(`profiling ${what} under ${rule}`);
-    const workload = await createWorkload(what, { ...workloads, rule });
-    try {
+  const profiled: Profiled[] = [];
+  const inTurns = (values.turns ?? true) && rules.length > 1;
+  const kept: (Workload & { readonly label: string })[] = [];
+  try {
+    for (const rule of rules) {
+      if (signal.aborted) break;
+      progress.line(`profiling ${what} under ${rule}`);
+      const workload = { ...(await createWorkload(what, { ...workloads, rule })), label: rule };
+      kept.push(workload);
       const { program, segments, row } = workload;
       const profile = await profileProgram(program, { segments, row, repeats, label: rule, ...(ceilings && { ceilings }) });
       print(formatProfile(profile));
       print('');
-      done.push({ profile, plan: program.plan });
-    } finally {
-      workload.destroy();
+      profiled.push({ profile, plan: program.plan });
+      if (!inTurns) kept.pop()!.destroy();
     }
+    const turns = inTurns && !signal.aborted ? await timeInTurns(kept, repeats) : [];
+    if (turns.length > 0) print(formatTurns(turns, repeats));
+    return { profiled, turns };
+  } finally {
+    for (const workload of kept) workload.destroy();
   }
-  return done;
 }
 
 /** The first rule's program, looked at instead of timed. */
@@ -200,16 +220,16 @@ export const profileVerb = defineVerb({
       const workloads = { device, definition, weights, batch: values.batch };
       if (values.dot !== undefined || values.print !== undefined || values.shader !== undefined) await look(values, rules[0]!, workloads, context);
       const timed = values.print === undefined && values.shader === undefined;
-      const profiled = timed ? await profileRules(values, rules, workloads, context) : [];
-      const profiles = profiled.map(({ profile }) => profile);
+      const results = timed ? await profileRules(values, rules, workloads, context) : { profiled: [], turns: [] };
+      const profiles = results.profiled.map(({ profile }) => profile);
       if (values.trace !== undefined) writeFileAtomic(values.trace, JSON.stringify(traceOf(profiles)));
-      if (values.html !== undefined && profiles.length > 0) await writeReport(values.html, values, device, profiled);
+      if (values.html !== undefined && profiles.length > 0) await writeReport(values.html, values, device, results);
       // The fields of the first rule stand at the top, those of all rules in `profiles`.
       return {
         adapter: shownAdapter(device),
         settings: { rules },
         interrupted: context.signal.aborted,
-        fields: { ...profiles[0], profiles },
+        fields: { ...profiles[0], profiles, turns: results.turns },
       };
     } finally {
       device.destroy();

@@ -9,3 +9,5 @@ export { bytesText, digits, durationText, textTable } from './textTable.js';
 export type { TextColumn } from './textTable.js';
 export { traceOf } from './trace.js';
 export type { Trace, TraceEvent } from './trace.js';
+export { formatTurns, timeInTurns } from './turns.js';
+export type { StepTimes, TurnTaker } from './turns.js';

@@ -5,6 +5,7 @@ import type { ScheduledDispatch } from '../plan/schedule.js';
 import type { Ceilings } from './ceilings.js';
 import { TimestampRun, wallClockTimeline } from './timestamps.js';
 import type { TimedDispatch, Timeline } from './timestamps.js';
+import { unprofiled } from './unprofiled.js';
 
 /** What {@link profileProgram} runs and how often. */
 export interface ProfileOptions {
@@ -124,33 +125,6 @@ function totals(dispatches: readonly DispatchProfile[], key: (dispatch: Dispatch
 }
 
 const bySize = (list: ProfileTotal[]): ProfileTotal[] => list.sort((left, right) => right.microseconds - left.microseconds);
-
-/** Encode, submit and wait of the dispatches in one pass, in microseconds. */
-async function unprofiled(program: Program, work: readonly TimedDispatch[]): Promise<[encode: number, submit: number, wait: number]> {
-  const { device } = program;
-  const began = performance.now();
-  const encoder = device.gpu.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  let first = 0;
-  while (first < work.length) {
-    // Consecutive dispatches of one segment are encoded together, as a production run does.
-    let end = first;
-    while (end < work.length && work[end]!.dispatch.source.segment === work[first]!.dispatch.source.segment) end++;
-    program.encode(
-      pass,
-      work.slice(first, end).map(({ dispatch }) => dispatch),
-      work[first]!.row,
-    );
-    first = end;
-  }
-  pass.end();
-  const commands = encoder.finish();
-  const encoded = performance.now();
-  device.submit([commands], { dispatches: work.length });
-  const submitted = performance.now();
-  await device.idle();
-  return [1e3 * (encoded - began), 1e3 * (submitted - encoded), 1e3 * (performance.now() - submitted)];
-}
 
 /**
  * Runs segments of a program with a pass per dispatch and times each by GPU timestamps (without `timestamp-query` by wall clock, and

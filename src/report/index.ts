@@ -7,7 +7,7 @@ export { facts, figures, folded, heading, htmlTable, page, paragraph, preformatt
 export type { HtmlColumn, KeyFigure, Page, Section } from './page.js';
 export { picture } from './picture.js';
 export { layerChart, memoryChart, rooflineChart, ruleLayerChart } from './profileCharts.js';
-export { comparisonTable, dispatchTable, profileBody, shownDuration } from './profileSection.js';
+export { comparisonTable, dispatchTable, profileBody, shownDuration, turnsTable } from './profileSection.js';
 export { escapeHtml } from './svg.js';
 export { palette, ruleColour, ruleName } from './theme.js';
 export type { Colour } from './theme.js';

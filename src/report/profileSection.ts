@@ -2,6 +2,7 @@ import type { Plan } from '../plan/plan.js';
 import type { DispatchProfile, Profile } from '../profile/profile.js';
 import { directionNames, profileSummary } from '../profile/table.js';
 import { digits, durationText } from '../profile/textTable.js';
+import type { StepTimes } from '../profile/turns.js';
 import { figures, folded, htmlTable, paragraph } from './page.js';
 import type { HtmlColumn } from './page.js';
 import { layerChart, memoryChart, rooflineChart } from './profileCharts.js';
@@ -70,5 +71,22 @@ export function comparisonTable(profiles: readonly Profile[]): string {
       { title: 'saved for backward, KiB', value: (p) => (p.savedForBackwardBytes / 1024).toFixed(1), number: true },
     ],
     profiles,
+  );
+}
+
+/** Whole steps of several programs that took turns, compared with the first. */
+export function turnsTable(times: readonly StepTimes[]): string {
+  return htmlTable<StepTimes>(
+    [
+      { title: 'whole steps in turns', value: (t) => ruleName(t.label) },
+      { title: 'step', value: (t) => shownDuration(t.microseconds), number: true },
+      { title: 'shortest', value: (t) => shownDuration(t.minMicroseconds), number: true },
+      { title: `time over ${ruleName(times[0]?.label ?? '')}`, value: (t) => t.ratio.toFixed(3), number: true },
+      { title: 'smallest', value: (t) => t.minRatio.toFixed(3), number: true },
+      { title: 'largest', value: (t) => t.maxRatio.toFixed(3), number: true },
+      { title: 'plan, bytes', value: (t) => String(t.planBytes), number: true },
+      { title: 'saved for backward, bytes', value: (t) => String(t.savedForBackwardBytes), number: true },
+    ],
+    times,
   );
 }

@@ -10,6 +10,8 @@ import { describeShader } from '../../src/profile/shader.js';
 import { formatProfile } from '../../src/profile/table.js';
 import { bytesText, digits, durationText, textTable } from '../../src/profile/textTable.js';
 import { traceOf } from '../../src/profile/trace.js';
+import { formatTurns, timeInTurns } from '../../src/profile/turns.js';
+import type { StepTimes } from '../../src/profile/turns.js';
 import { createWorkload } from '../../src/profile/workloads.js';
 import type { Workload } from '../../src/profile/workloads.js';
 import { Program } from '../../src/program/program.js';
@@ -106,6 +108,32 @@ describe('profiler', () => {
       expect(lines.some((line) => line.includes(dispatch.kernel) && line.includes(dispatch.microseconds.toFixed(1)))).to.equal(true);
     }
     expect(formatProfile(profile)).to.include(`${profile.spanMicroseconds.toFixed(3)} us`);
+  });
+
+  it('times whole steps in turns: the first is its own measure, and a slower program is found', async () => {
+    const linear = await createWorkload('train', { device, definition, weights, rule: 'linbp', batch: 8 });
+    const slow = await withSlowKernel(device, 'gemm/', () => createWorkload('train', { device, definition, weights, rule: 'bp', batch: 8 }));
+    try {
+      const takers = Object.entries({ bp: workload, linbp: linear, slow }).map(([label, each]) => ({ label, ...each }));
+      const [bp, linbp, slower] = (await timeInTurns(takers, 3)) as [StepTimes, StepTimes, StepTimes];
+      expect([bp.ratio, bp.minRatio, bp.maxRatio]).to.deep.equal([1, 1, 1]);
+      for (const each of [bp, linbp, slower]) {
+        expect(each.minMicroseconds).to.be.above(0).and.at.most(each.microseconds);
+        expect(each.microseconds).to.be.at.most(each.maxMicroseconds);
+        expect(each.ratio).to.be.within(each.minRatio, each.maxRatio);
+      }
+      expect(slower.minRatio).to.be.above(1);
+      expect(linbp.dispatches).to.be.at.most(bp.dispatches);
+      expect(linbp.savedForBackwardBytes).to.be.below(bp.savedForBackwardBytes);
+      expect(linbp.planBytes).to.be.at.most(bp.planBytes);
+      const lines = formatTurns([bp, linbp], 3).split('\n');
+      expect(lines[0]).to.contain('medians of 3 rounds');
+      expect(lines[1]).to.contain('of bp');
+      expect(lines.slice(3).map((line) => line.split(' ')[0])).to.deep.equal(['bp', 'linbp']);
+    } finally {
+      linear.destroy();
+      slow.destroy();
+    }
   });
 
   it('makes a trace with a row per layer and an arrow into the backward', () => {
