@@ -179,7 +179,17 @@ export class Attack {
     return Array.from({ length: this.rows }, (_, column) => {
       const restart = Math.max(0, Math.floor((column - 1) / (steps + 1)));
       const step = column - 1 - restart * (steps + 1);
-      return { column, radius, alpha, seed, draw0: 2 * restart, draw1: 2 * restart + 1, first: step === 0 ? 1 : 0, window: windows.get(step) ?? 0 };
+      return {
+        column,
+        radius,
+        alpha,
+        seed,
+        draw0: 2 * restart,
+        draw1: 2 * restart + 1,
+        query: column,
+        first: step === 0 ? 1 : 0,
+        window: windows.get(step) ?? 0,
+      };
     });
   }
 

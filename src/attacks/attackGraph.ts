@@ -48,6 +48,7 @@ export const stepFields = {
   seed: 'u32',
   draw0: 'u32',
   draw1: 'u32',
+  query: 'u32',
   first: 'f32',
   window: 'f32',
 } as const;
@@ -96,6 +97,15 @@ const writeLog: ElementwiseFunction = {
   reference: (losses, margins, index, loss, margin, column) => (index === column ? [loss!, margin!] : [losses!, margins!]),
 };
 
+/** The last result of a layer, or of the last layer inside a module, among the nodes of one forward pass. */
+function layerOutput(nodes: readonly Node[], layer: string, model: ModelDefinition): Tensor {
+  const inside = nodes.filter((node) => node.layer === layer || node.layer.startsWith(`${layer}.`));
+  const names = [...new Set(nodes.map((node) => node.layer).filter((name) => name !== ''))].join(', ');
+  const last = inside.at(-1);
+  check(last !== undefined, 'unknown-layer', `${model.name} has no layer "${layer}"; it has ${names}`, 'layer');
+  return last.outputs[0]!;
+}
+
 /** Builds the graph of an attack on `batch` images; `rows` is the number of evaluations that the log holds. */
 export function buildAttackGraph(model: ModelDefinition, settings: AttackSettings, batch: number, rows: number): AttackGraph {
   const { definition, targeted } = settings;
@@ -131,14 +141,22 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     alpha: { step: 'alpha' },
     seed: { step: 'seed' },
     draws: [{ step: 'draw0' }, { step: 'draw1' }],
+    query: { step: 'query' },
     first: { step: 'first' },
     window: { step: 'window' },
     memory(name, size) {
-      check(!memories.has(name), 'bad-argument', `${definition.name} asks twice for a memory "${name}"`, name);
-      const memory = graph.state(name, size);
+      const memory = memories.get(name) ?? graph.state(name, size);
+      const same = memory.shape.join() === size.join();
+      check(
+        same,
+        'bad-argument',
+        `${definition.name} asks for a memory "${name}" of two shapes, [${memory.shape.join()}] and [${size.join()}]`,
+        name,
+      );
       memories.set(name, memory);
       return memory;
     },
+    feature: (images, layer) => recorded(images).outputOf(layer),
   };
 
   const segment = <T>(name: string, body: () => T): T => graph.scope({ segment: name, layer: '', direction: 'attack' }, body);
@@ -156,6 +174,12 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     if (settings.keep === 'best') graph.add('map', [best, iterate, better!], { fn: keepBetter, scalars: [], targets: [0] });
   };
   const network = (images: Tensor): ModelInGraph => addModel(graph, model, images, { stores });
+  const recorded = (images: Tensor) => {
+    const first = graph.nodes.length;
+    const found = network(images);
+    const nodes = graph.nodes.slice(first);
+    return { ...found, outputOf: (layer: string): Tensor => layerOutput(nodes, layer, model) };
+  };
 
   segment('begin', () => {
     graph.add('assign', [clean, iterate], {});
@@ -177,7 +201,7 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
 
   segment('step', () => {
     const query = definition.transform(stage, iterate);
-    const { logits } = network(query);
+    const { logits, outputOf } = recorded(query);
     const loss = definition.objective(stage, logits, aims);
     check(loss.producer?.op === 'loss', 'bad-argument', `the objective of ${definition.name} must be the output of a loss`, 'objective');
     if (query === iterate) {
@@ -187,15 +211,17 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
       const plain = network(iterate).logits;
       observe(plain, definition.objective(stage, plain, aims));
     }
-    const gradient = gradients(graph, { loss, scale: 1, targets: [iterate], rules: settings.rules }).get(iterate)!;
+    const seed = definition.pull?.(stage, outputOf);
+    const wanted = { loss, scale: 1, targets: [iterate], rules: settings.rules, ...(seed !== undefined && { seed }) };
+    const gradient = gradients(graph, wanted).get(iterate)!;
     const direction = definition.momentum(stage, definition.gradient(stage, gradient));
     graph.add('assign', [definition.projection(stage, definition.step(stage, iterate, direction, loss)), iterate], {});
   });
 
   segment('start', () => {
+    for (const memory of memories.values()) setTo(memory, 0);
     const point = settings.randomStart ? definition.start.random(stage) : definition.start.fixed(stage);
     graph.add('assign', [definition.projection(stage, point), iterate], {});
-    for (const memory of memories.values()) setTo(memory, 0);
   });
   segment('finish', () => {
     // `finish` must hold a dispatch even where the last iterate is the result already.

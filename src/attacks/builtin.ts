@@ -12,6 +12,7 @@ import {
   steepestStep,
 } from './stages.js';
 import type { AttackDefinition } from './stages.js';
+import { diverseInputs, noisyQuery, smoothedGradient } from './transforms.js';
 
 /** I-FGSM or BIM: steps of alpha along the sign of the gradient (A. Kurakin et al., "Adversarial examples in the physical world", 2017). */
 const ifgsm: AttackDefinition = {
@@ -50,8 +51,18 @@ const apgd: AttackDefinition = {
   step: adaptiveStep,
 };
 
+/** I-FGSM with gradients at points with fresh noise, which the NeurIPS paper's code calls PGD; it begins at the clean image. */
+const noisy: AttackDefinition = { ...ifgsm, name: 'noisy', transform: noisyQuery };
+
+/** I-FGSM on randomly scaled and padded images (C. Xie et al., 2019); `mdi2fgsm` with momentum. */
+const difgsm: AttackDefinition = { ...ifgsm, name: 'difgsm', transform: diverseInputs };
+const mdi2fgsm: AttackDefinition = { ...mifgsm, name: 'mdi2fgsm', transform: diverseInputs };
+
+/** MI-FGSM with smoothed gradients (Y. Dong et al., 2019). */
+const tifgsm: AttackDefinition = { ...mifgsm, name: 'tifgsm', gradient: smoothedGradient };
+
 /** The attacks that come with linbp, by name. */
-export const attacks = { fgsm, ifgsm, mifgsm, pgd, apgd } as const satisfies Record<string, AttackDefinition>;
+export const attacks = { fgsm, ifgsm, mifgsm, pgd, apgd, noisy, difgsm, mdi2fgsm, tifgsm } as const satisfies Record<string, AttackDefinition>;
 
 /** A built-in attack. */
 export type AttackName = keyof typeof attacks;

@@ -4,6 +4,8 @@ export type { AttackRun } from './attack.js';
 export { attackDefinition, attackNames, attacks } from './builtin.js';
 export type { AttackName } from './builtin.js';
 export type { AttackInput } from './input.js';
+export { intermediateLevel } from './intermediate.js';
 export type { AttackOptions, AttackSettings } from './options.js';
 export type { AttackedSample, AttackFigures, AttackResult, CurvePoint } from './result.js';
 export * from './stages.js';
+export { diverseInputs, gaussianKernel, noisyQuery, paddedSide, smoothedGradient } from './transforms.js';

@@ -41,8 +41,12 @@ export interface StageContext {
   readonly first: StepValue;
   /** Where one of the attack's windows ends just before a step, its length in steps; else 0. See `windows` of {@link AttackDefinition}. */
   readonly window: StepValue;
-  /** A tensor that keeps its value from step to step and is zero at the start of every restart. Ask once per name. */
+  /** A whole number that no other step of the attack has, to draw random numbers by. */
+  readonly query: StepValue;
+  /** A tensor that keeps its value from step to step and is zero when a restart begins; the same one for the same name. */
   memory(name: string, shape: readonly number[]): Tensor;
+  /** The output of a layer, by its module path, for images of the clean images' shape. */
+  feature(images: Tensor, layer: string): Tensor;
 }
 
 /** Where the iterate of each restart begins; projected afterwards. */
@@ -51,6 +55,8 @@ export type StartStage = (stage: StageContext) => Tensor;
 export type TransformStage = (stage: StageContext, iterate: Tensor) => Tensor;
 /** logits [N, K] and labels or targets u32 [N] -> the output [N] of a `loss` node. */
 export type ObjectiveStage = (stage: StageContext, logits: Tensor, labels: Tensor) => Tensor;
+/** Where the gradient starts from instead of the objective: a tensor of the network at the query point, and the gradient there. `outputOf` finds layers' outputs. */
+export type PullStage = (stage: StageContext, outputOf: (layer: string) => Tensor) => { readonly at: Tensor; readonly gradient: Tensor };
 /** Changes the gradient with respect to the iterate (smoothing, for instance). */
 export type GradientStage = (stage: StageContext, gradient: Tensor) => Tensor;
 /** Mixes the gradient with those of earlier steps. */
@@ -79,6 +85,8 @@ export interface AttackDefinition {
   readonly start: { readonly random: StartStage; readonly fixed: StartStage };
   readonly transform: TransformStage;
   readonly objective: ObjectiveStage;
+  /** For attacks that follow something else than their objective, such as an intermediate output. */
+  readonly pull?: PullStage;
   readonly gradient: GradientStage;
   readonly momentum: MomentumStage;
   readonly step: StepStage;

@@ -2,11 +2,12 @@ import { join } from 'node:path';
 import { Attack } from '../attacks/attack.js';
 import { attackNames } from '../attacks/builtin.js';
 import type { AttackName } from '../attacks/builtin.js';
+import { intermediateLevel } from '../attacks/intermediate.js';
 import type { AttackOptions } from '../attacks/options.js';
 import type { AttackResult } from '../attacks/result.js';
 import { batchLabels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
-import { LinbpError } from '../errors.js';
+import { LinbpError, check } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
 import { writePng } from '../io/png.js';
 import { writeSafetensors } from '../io/safetensors.js';
@@ -35,7 +36,10 @@ const options = {
   steps: integer({ help: 'gradient steps of each restart', min: 1, max: 100_000 }),
   restarts: integer({ help: 'how often to begin anew, keeping the best image', byDefault: 1, min: 1, max: 1000 }),
   randomStart: openFlag('begin at a random point of the ball, as pgd and apgd do without being told'),
-  targeted: flag('drive each image towards the class after its own'),
+  targeted: flag('drive each image towards the class --target-shift after its own'),
+  targetShift: integer({ help: 'classes from label to target, counted in a circle [1; 500 of 1,000 classes]', min: 1 }),
+  ila: text({ help: 'then begin again and push the output of this layer further the same way, with the true gradient (ILA)', placeholder: 'LAYER' }),
+  ilaSteps: integer({ help: 'steps of that second stage [those of the first]', min: 1, max: 100_000 }),
   loss: choice(['ce', 'ce-rounded', 'margin', 'dlr'], {
     help: 'what is maximised; ce-rounded has the gradient of frameworks in float32, 0 at confident labels',
     byDefault: 'ce',
@@ -72,15 +76,66 @@ function attackOptions(values: AttackValues, model: Model | HostModel, rules: st
   };
 }
 
-/** Compiles, runs, and frees the attack. */
-async function runAttack(given: AttackOptions, dataset: Dataset, targets: Int32Array | undefined, { signal, progress }: VerbContext) {
-  const attack = await Attack.compile({ ...given, onCompile: (done, total) => progress.update('compiling', done / total) });
-  progress.clear();
+/** Classes from label to target: the papers' maps of 10 and of 1,000 classes unless told. */
+function targetShift({ targetShift: given, targeted }: AttackValues, { classes, name }: ModelDefinition): number {
+  const shift = given ?? (classes === 1000 ? 500 : 1);
+  check(given === undefined || targeted, 'bad-argument', '--target-shift goes with --targeted', 'targetShift');
+  check(shift < classes, 'bad-range', `--target-shift must be below the ${classes} classes of ${name}, got ${shift}`, 'targetShift');
+  return shift;
+}
+
+/** The attack, and with `--ila` the second stage, compiled before either runs. */
+async function compileStages(values: AttackValues, model: Model | HostModel, rules: string, { progress }: VerbContext): Promise<Attack[]> {
+  const given = { ...attackOptions(values, model, rules), onCompile: (done: number, total: number) => progress.update('compiling', done / total) };
+  const first = await Attack.compile(given);
+  const stages = [first];
+  try {
+    if (values.ila !== undefined) {
+      const steps = values.ilaSteps ?? first.settings.steps;
+      const second = { attack: intermediateLevel(values.ila), rules: 'bp', randomStart: false, restarts: 1, steps };
+      stages.push(await Attack.compile({ ...given, ...second }));
+    }
+    return stages;
+  } catch (error) {
+    first.destroy();
+    throw error;
+  } finally {
+    progress.clear();
+  }
+}
+
+/** Runs the stages one after another, each from the images of the one before; what they cost is added up. */
+async function runStages(stages: readonly Attack[], dataset: Dataset, targets: Int32Array | undefined, context: VerbContext): Promise<AttackResult> {
+  const results: AttackResult[] = [];
+  for (const stage of stages) {
+    const start = results.at(-1)?.images;
+    results.push(await runAttack(stage, dataset, { ...(targets && { targets }), ...(start && { start }) }, context));
+    if (results.at(-1)!.interrupted) break;
+  }
+  const sum = (of: (result: AttackResult) => number): number => results.reduce((total, result) => total + of(result), 0);
+  const [gradients, seconds] = [sum((result) => result.gradients), sum((result) => result.seconds)];
+  return {
+    ...results.at(-1)!,
+    gradients,
+    seconds,
+    imageGradientsPerSecond: gradients / seconds,
+    dispatches: sum((result) => result.dispatches),
+    submits: sum((result) => result.submits),
+    readbacks: sum((result) => result.readbacks),
+  };
+}
+
+async function runAttack(
+  attack: Attack,
+  dataset: Dataset,
+  input: { readonly targets?: Int32Array; readonly start?: Float32Array },
+  { signal, progress }: VerbContext,
+): Promise<AttackResult> {
   const began = performance.now();
   try {
-    const result = await attack.run({
+    return await attack.run({
       images: dataset,
-      ...(targets && { targets }),
+      ...input,
       signal,
       keepFinished: true,
       onProgress(share, images) {
@@ -88,10 +143,8 @@ async function runAttack(given: AttackOptions, dataset: Dataset, targets: Int32A
         progress.update(attack.settings.definition.name, share, `${images} images done  ${seconds.toFixed(0)} s`);
       },
     });
-    return { result, settings: attack.settings };
   } finally {
     progress.clear();
-    attack.destroy();
   }
 }
 
@@ -159,6 +212,8 @@ export const attackVerb = defineVerb({
     const definition = chosenModel(values);
     const rules = chosenRules(values.rule, definition);
     knownAttack(values.attack);
+    check(values.ilaSteps === undefined || values.ila !== undefined, 'bad-argument', '--ila-steps goes with --ila', 'ilaSteps');
+    const shift = targetShift(values, definition);
     const victims = readVictims(values.victims, definition);
     ensureWritableFolder(values.out);
     const weights = chosenWeights(definition, values, context.progress);
@@ -167,17 +222,26 @@ export const attackVerb = defineVerb({
       dataset,
       Array.from({ length: dataset.count }, (_, n) => n),
     );
-    const targets = values.targeted ? labels.map((label) => (label + 1) % definition.classes) : undefined;
+    const targets = values.targeted ? labels.map((label) => (label + shift) % definition.classes) : undefined;
     const device = values.device === 'reference' ? undefined : await openDevice(values.device);
     try {
       const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
-      const { result, settings } = await runAttack(attackOptions(values, model, rules.written), dataset, targets, context);
+      const stages = await compileStages(values, model, rules.written, context);
+      const [{ settings }] = stages as [Attack];
+      let result: AttackResult;
+      try {
+        result = await runStages(stages, dataset, targets, context);
+      } finally {
+        for (const stage of stages) stage.destroy();
+      }
       const { interrupted } = result;
       const tried = interrupted ? [] : await evaluateVictims(victims, device, { dataset, labels, targets, images8: result.images8 }, context);
       writeOutputs(values.out, values.images, dataset, result, targets);
       const fields = { ...resultFields(result, tried), out: values.out };
       const { eps, alpha, steps, restarts, randomStart } = settings;
-      const settled = { rule: rules.written, eps, alpha, steps, restarts, randomStart, note: dataset.note ?? null };
+      const ilaSteps = stages[1]?.settings.steps ?? null;
+      const targetShift = values.targeted ? shift : null;
+      const settled = { rule: rules.written, eps, alpha, steps, restarts, randomStart, targetShift, ilaSteps, note: dataset.note ?? null };
       const report = {
         ...(interrupted && { interrupted }),
         model: definition.name,

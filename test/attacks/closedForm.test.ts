@@ -61,7 +61,7 @@ describe('attacks: closed forms on a linear model', () => {
   const clean = (images: Float32Array, n: number): number => net.margin(images.subarray(n * pixels, (n + 1) * pixels), labels[n]!);
 
   for (const loss of ['ce', 'margin'] as const) {
-    for (const attack of ['fgsm', 'ifgsm', 'mifgsm', 'pgd', 'apgd'] as const) {
+    for (const attack of ['fgsm', 'ifgsm', 'mifgsm', 'pgd', 'apgd', 'noisy'] as const) {
       const common = { attack, loss, ...(attack === 'fgsm' ? {} : { steps: 60 }) };
       it(`${attack}, ${loss}: L-infinity reaches m + eps ||w||_1`, async () => {
         const eps = 0.25;
