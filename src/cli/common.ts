@@ -179,6 +179,9 @@ export const referenceAdapter: ShownAdapter = {
   software: true,
 };
 
+/** What `--json` says where nothing was computed. */
+export const noAdapter: ShownAdapter = { vendor: 'linbp', architecture: 'none', description: 'no device: nothing was computed', software: true };
+
 /** What `--json` says about a device. */
 export function shownAdapter(device: Device): ShownAdapter {
   const { vendor, architecture, description, software } = device.adapterInfo;

@@ -1,6 +1,6 @@
 import { positionTable, describeModel } from '../nn/definition.js';
 import { modelNames } from '../nn/zoo/index.js';
-import { namedModel } from './common.js';
+import { namedModel, noAdapter } from './common.js';
 import { text } from './options.js';
 import { defineVerb } from './verb.js';
 
@@ -37,7 +37,7 @@ export const positionsVerb = defineVerb({
     if (presetNote !== undefined) print(presetNote);
     const counts = Object.fromEntries(Object.entries(presets).map(([preset, names]) => [preset, names.length]));
     return Promise.resolve({
-      adapter: null,
+      adapter: noAdapter,
       fields: {
         model: definition.name,
         input: definition.input,

@@ -23,6 +23,7 @@ const options = {
   ...modelOptions,
   ...ruleOption,
   ...dataOptions,
+  split: choice(['train', 'test'], { help: 'which half to train on; the test images are the evaluation in any case', byDefault: 'train' }),
   testLimit: integer({ help: 'use the first N test images', min: 1 }),
   epochs: integer({ help: 'passes over the training images', byDefault: 3, min: 1, max: 1_000_000 }),
   batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
@@ -110,7 +111,7 @@ export const trainVerb = defineVerb({
     const schedule = chosenSchedule(values);
     const checkpoint = checkpointName(values.out, definition);
     const weights = values.weights === undefined ? initialState(definition, values.seed) : readStateDict(definition, values.weights);
-    const dataset = await chosenDataset(values, 'train', definition, context);
+    const dataset = await chosenDataset(values, values.split, definition, context);
     const testDataset = await chosenDataset({ ...values, limit: values.testLimit }, 'test', definition, context);
     // Small images make short steps; on large ones nobody wants to wait fifty steps for a sign of life.
     const logEvery = definition.input[1] <= 28 ? 50 : 5;

@@ -17,8 +17,8 @@ export type ShownAdapter = Pick<AdapterInfo, 'vendor' | 'architecture' | 'descri
 
 /** What a verb found. */
 export interface VerbResult {
-  /** Where it was computed; null where nothing was. */
-  readonly adapter: ShownAdapter | null;
+  /** Where it was computed. */
+  readonly adapter: ShownAdapter;
   /** The verb's own fields of the `--json` result. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** Settings that the options do not say as they stand, such as a default that depends on the model. */
