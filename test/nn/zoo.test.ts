@@ -34,6 +34,7 @@ const parameterCounts: Readonly<Record<string, number>> = {
   densenet121: 6_956_426,
   densenet161: 26_482_570,
   mobilenet_v2: 2_236_682,
+  mobilenet_v2_official: 2_236_682,
   mobilenet_v2_imagenet: 3_504_872,
   'mobilenet_v2_1.0_224': 3_487_816,
   squeezenet: 734_986,
@@ -60,6 +61,7 @@ const presetCounts: Readonly<Record<string, readonly [number, number]>> = {
   densenet121: [34, 121],
   densenet161: [50, 161],
   mobilenet_v2: [3, 35],
+  mobilenet_v2_official: [3, 35],
   mobilenet_v2_imagenet: [3, 35],
   wrn28_10: [1, 25],
 };
@@ -95,6 +97,11 @@ describe('networks', () => {
     expect(selected('vgg19_bn_nips', 'linbp:from=23')).to.equal(9);
     expect(selected('resnet50_imagenet', 'linbp:from=3_1')).to.equal(16);
     expect(selected('resnet50', 'linbp:from=layer4')).to.equal(9);
+    // TA-Bench: the first two ReLUs of every block from the third stage on; the last two of VGG-19's features.
+    expect(selected('resnet50_imagenet', 'linbp:from=3_0,match=activation,scope=batch')).to.equal(18);
+    expect(selected('vgg19_bn_nips', 'linbp:from=46,match=activation,scope=batch')).to.equal(2);
+    expect(selected('wrn28_10', 'linbp:from=all')).to.equal(25);
+    expect(selected('squeezenet', 'linbp:from=all')).to.equal(17);
     expect(selected('resnet20', 'linbp:from=layer2')).to.equal(12);
     expect(selected('resnet20', 'linbp:from=2_1')).to.equal(5);
     expect(selected('resnet20', 'linbp:from=2_1,post=true')).to.equal(10);
@@ -107,6 +114,42 @@ describe('networks', () => {
       { name: 'layer1.0.relu2', index: 2, stage: 'layer1', block: 0, kind: 'branch', activation: 'relu' },
       { name: 'layer1.0.relu3', index: 3, stage: 'layer1', block: 0, kind: 'post-addition', activation: 'relu' },
     ]);
+  });
+
+  it('have the maps that their tables state', () => {
+    const maps: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+      resnet18: { conv1: 32, maxpool: 16, layer1: 16, layer2: 8, layer3: 4, layer4: 2 },
+      resnet50: { conv1: 32, maxpool: 16, layer1: 16, layer2: 8, layer3: 4, layer4: 2 },
+      densenet121: {
+        'features.pool0': 16,
+        'features.denseblock1': 16,
+        'features.denseblock2': 8,
+        'features.denseblock3': 4,
+        'features.denseblock4': 2,
+      },
+      mobilenet_v2: { 'features.0': 32, 'features.3': 32, 'features.4': 16, 'features.7': 8, 'features.14': 4, 'features.18': 4 },
+      wrn28_10: { block1: 32, block2: 16, block3: 8 },
+      vgg16_bn: { 'features.42': 2, 'features.43': 1, avgpool: 7 },
+      vgg19_bn_nips: { 'features.51': 2, 'features.52': 1 },
+      squeezenet: { conv: 16, Fire4: 16, Fire8: 8, Fire9: 4, conv2: 4 },
+      resnet56: { layer1: 32, layer2: 16, layer3: 8 },
+      'resnet8-mlperf-tiny': { stage1: 32, stage2: 16, stage3: 8 },
+      resnet50_imagenet: { conv1: 112, maxpool: 56, layer1: 56, layer2: 28, layer3: 14, layer4: 7 },
+      mobilenet_v2_imagenet: { 'features.0': 112, 'features.18': 7 },
+      'mobilenet_v2_1.0_224': { stem: 112, head: 7 },
+      // Windows that reach over the edge count: 111 -> 55 -> 27 -> 13, and 113 -> 56 -> 28 -> 14 for 227 pixels.
+      squeezenet1_1_imagenet: { 'features.0': 111, pool1: 55, pool3: 27, pool5: 13, 'features.12': 13, 'classifier.1': 13 },
+      squeezenet1_1: { conv1: 113, pool1: 56, pool3: 28, pool5: 14, fire9: 14, conv10: 16 },
+    };
+    for (const [name, sides] of Object.entries(maps)) {
+      const graph = new Graph();
+      const definition = modelDefinition(name);
+      addModel(graph, definition, graph.input('images', [1, ...definition.input]));
+      for (const [layer, side] of Object.entries(sides)) {
+        const last = graph.nodes.filter((node) => node.layer === layer || node.layer.startsWith(`${layer}.`)).at(-1);
+        expect(last?.outputs[0]?.shape.slice(2), `${name} ${layer}`).to.deep.equal([side, side]);
+      }
+    }
   });
 
   it('without a preset say so and list their positions', () => {
