@@ -1,14 +1,18 @@
 /**
  * Compiles every file of shaders/ as it stands, and the linked forms of every op's kernels (fused and unfused, with and
- * without subgroups), through Dawn. A warning counts as a failure. Needs a build: `npm run check:shaders` after `npm run build`.
+ * without subgroups, every candidate of the tuner on a GPU), through Dawn. What uses subgroup matrices or f16 compiles on Dawn's null backend,
+ * which has every feature. A warning counts as a failure. Needs a build: `npm run check:shaders` after `npm run build`.
  */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const dist = (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url));
-const [{ Graph }, { link }, { groupNodes }, { schedule }, { Device }, rules, { loweringTable }] = await Promise.all(
-  ['graph/graph', 'kernels/link', 'passes/fuse', 'plan/schedule', 'runtime/device', 'rules/builtin', 'kernels/table'].map(dist),
-);
+const [{ Graph }, { link }, { groupNodes }, { schedule }, { Device }, rules, { loweringTable }, { candidates }, { orderOf }, { instance, pin }] =
+  await Promise.all(
+    ['graph/graph', 'kernels/link', 'passes/fuse', 'plan/schedule', 'runtime/device', 'rules/builtin', 'kernels/table']
+      .concat(['tune/candidates', 'kernels/choice', 'runtime/instance'])
+      .map(dist),
+  );
 
 const shaderFolder = fileURLToPath(new URL('../shaders/', import.meta.url));
 const files = readdirSync(shaderFolder, { recursive: true })
@@ -192,14 +196,55 @@ for (const kernelDevice of devices) {
   }
 }
 
+// Every candidate of a GPU's tuner, one rank of all problems' lists after the other.
+const gpu = {
+  ...base,
+  subgroupSize: subgroups ? 32 : 0,
+  matrices: {
+    shapes: [
+      { component: 'f16', m: 16, n: 16, k: 16 },
+      { component: 'f32', m: 8, n: 8, k: 8 },
+    ],
+    subgroupSize: 32,
+    pinned: false,
+    granularity: 128,
+  },
+  maxWorkgroupStorage: 32768,
+};
+const listed = new Map();
+let ranks = 1;
+for (let rank = 0; rank < ranks; rank++) {
+  const find = (problem) => {
+    const list = listed.get(problem.layer);
+    return list?.[Math.min(rank, list.length - 1)];
+  };
+  const choices = { find, order: (problem) => (find(problem) === undefined ? undefined : orderOf(find(problem).kernel)) };
+  for (const { kernel, variant, code, tuning } of schedule(graph, groupNodes(graph, true), { ...gpu, choices }, () => 5).dispatches) {
+    if (!texts.has(code)) texts.set(code, `${kernel} ${variant}`.trim());
+    if (rank === 0 && tuning !== undefined && !listed.has(tuning.problem.layer)) {
+      listed.set(tuning.problem.layer, candidates(tuning.problem, tuning.choice, gpu, { halfProducts: true }));
+      ranks = Math.max(ranks, listed.get(tuning.problem.layer).length);
+    }
+  }
+}
+
+const nullAdapter = await (await instance('null', ['backend=null'])).requestAdapter();
+const nullDevice = await nullAdapter.requestDevice({
+  requiredFeatures: ['chromium-experimental-subgroup-matrix', 'shader-f16', 'subgroups', 'subgroup-size-control'],
+});
+pin(nullAdapter);
+pin(nullDevice);
+const deviceFor = (code) => (/^enable (f16|chromium_experimental_subgroup_matrix);/m.test(code) ? nullDevice : device.gpu);
+
 const missing = Object.keys(loweringTable).filter((op) => !graph.nodes.some((node) => node.op === op));
 if (missing.length > 0) console.error(`sampleGraph in scripts/check-shaders.mjs has no node of: ${missing.join(', ')}`);
 
 let failed = missing.length;
 for (const [code, name] of texts) {
-  device.gpu.pushErrorScope('validation');
-  const info = await device.gpu.createShaderModule({ code, label: name }).getCompilationInfo();
-  await device.gpu.popErrorScope();
+  const compiler = deviceFor(code);
+  compiler.pushErrorScope('validation');
+  const info = await compiler.createShaderModule({ code, label: name }).getCompilationInfo();
+  await compiler.popErrorScope();
   if (info.messages.length === 0) continue;
   failed++;
   const lines = code.split('\n');
@@ -207,6 +252,7 @@ for (const [code, name] of texts) {
     console.error(`${name}:${lineNum}:${linePos}: ${type}: ${message}\n  ${lines[lineNum - 1]?.trimEnd() ?? ''}`);
   }
 }
+nullDevice.destroy();
 device.destroy();
 console.log(
   `${files.length} shader files, ${texts.size} texts compiled, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped (no subgroups here)`}`,

@@ -10,6 +10,7 @@
 // One invocation owns TM rows x TN columns. Lanes run along the columns; the A values of a row block are loaded once
 // per group of SG lanes and handed round with subgroup broadcasts, so an inner step costs TM / SG + TN loads.
 //#import "gemm/product.wgsl"
+//#import "gemm/convProblem.wgsl"
 
 const TM = 16u; // rows of an invocation
 const TN = 4u; // columns of an invocation
@@ -18,23 +19,6 @@ const SG = 8u; // lanes that share their A loads; 1 = every lane loads all rows 
 const ACCUMULATE = false; // true: go on from the sums that C holds already
 const PADDED = true; // false: no tap of any column falls outside the source
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-
-struct Params {
-  rows: u32, batch: u32, inner: u32, groups: u32,
-  tapsH: u32, tapsW: u32, colsH: u32, colsW: u32,
-  sourceH: u32, sourceW: u32, stepH: u32, stepW: u32,
-  tapOriginH: i32, tapOriginW: i32, tapStepH: i32, tapStepW: i32,
-  phasesH: u32, phasesW: u32, aRow: u32, aInner: u32,
-  aTapH: u32, aTapW: u32, aGroup: u32, aBase: u32,
-  bBatch: u32, bInner: u32, bH: u32, bW: u32,
-  bGroup: u32, bBase: u32, cBase: u32, cBatch: u32,
-  cRow: u32, cW: u32, rowStart: u32, tileColumns: u32,
-  tileRows: u32,
-//#region params
-//#endregion
-}
-
-@group(1) @binding(0) var<uniform> p: Params;
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,

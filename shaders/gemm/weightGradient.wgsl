@@ -5,6 +5,7 @@
 // The lines are split over workgroups (z) into fixed ranges; each writes its own partial sums, which
 // gemm/sumSplits adds in order, so the result does not depend on scheduling.
 //#import "gemm/lanes.wgsl"
+//#import "gemm/weightProblem.wgsl"
 
 const TM = 16u;
 const TN = 4u;
@@ -13,35 +14,8 @@ const SG = 8u;
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 const PADDED = true; // false: one tap, no padding, stride 1, so that every pixel of the gradient has its input
 
-struct Params {
-  rows: u32, columns: u32, groups: u32, bias: u32,
-  lines: u32, linesPerSplit: u32, linesPerImage: u32, pixels: u32,
-  taps: u32, tapsW: u32, sourceH: u32, sourceW: u32,
-  strideH: u32, strideW: u32, dilationH: u32, dilationW: u32,
-  paddingH: i32, paddingW: i32, aBase: u32, aBatch: u32,
-  aRow: u32, aLine: u32, aPixel: u32, bBase: u32,
-  bBatch: u32, bChannel: u32, bH: u32, bW: u32,
-  cBase: u32, cSplit: u32, biasBase: u32, firstSplit: u32,
-  tileColumns: u32, tileRows: u32,
-}
-
-@group(1) @binding(0) var<uniform> p: Params;
 @group(1) @binding(1) var<storage, read> a: array<f32>;
 @group(1) @binding(2) var<storage, read> b: array<f32>;
-@group(1) @binding(3) var<storage, read_write> c: array<f32>;
-//#region bindings
-@group(1) @binding(4) var<storage, read_write> biasGradient: array<f32>;
-//#endregion
-
-fn store(row: u32, column: u32, split: u32, value: f32) {
-//#region store
-  if (column == p.columns) {
-    biasGradient[p.biasBase + row] = value;
-  } else {
-    c[p.cBase + row * p.columns + column] = value;
-  }
-//#endregion
-}
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,

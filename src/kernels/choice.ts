@@ -1,20 +1,31 @@
 import { LinbpError } from '../errors.js';
+import { isMatrixKernel, unfitMatrices } from './matrices.js';
+import type { MatrixKernel } from './matrices.js';
+import { unfitStage } from './staging.js';
+import type { Stage } from './staging.js';
 import type { Tile } from './tiles.js';
 import type { KernelDevice } from './types.js';
 
 /** Kernels that compute the products of networks, and that the tuner chooses between. */
-export type ProductKernel = 'gemm/conv' | 'gemm/convRows' | 'gemm/weightGradient';
+export type ProductKernel =
+  'gemm/conv' | 'gemm/convRows' | 'gemm/convTiled' | 'gemm/convSplit' | MatrixKernel | 'gemm/weightGradient' | 'gemm/weightGradientTiled';
 
 /**
  * In which order a kernel adds up the products of one output. Choices of one order give the same bits whatever their tiles, so a
- * layer keeps its order over all batch sizes. Weight gradients have an order of their own, which splits may change.
+ * layer keeps its order over all batch sizes. Subgroup matrices add up in an order of their own, and those of f16 round their operands
+ * besides. Parts of a split contraction, whose lengths the layer decides, are added one after the other. Weight gradients have an order of their own, which splits may change.
  */
-export type SumOrder = 'taps' | 'rows' | 'weights';
+export type SumOrder = 'taps' | 'rows' | 'parts' | 'matrix' | 'halfMatrix' | 'weights';
 
 const orders: Readonly<Record<ProductKernel, SumOrder>> = {
   'gemm/conv': 'taps',
   'gemm/convRows': 'rows',
+  'gemm/convTiled': 'taps',
+  'gemm/convSplit': 'parts',
+  'gemm/convMatrix': 'matrix',
+  'gemm/convHalfMatrix': 'halfMatrix',
   'gemm/weightGradient': 'weights',
+  'gemm/weightGradientTiled': 'weights',
 };
 
 /** Order of a kernel's sums. */
@@ -24,7 +35,16 @@ export const orderOf = (kernel: ProductKernel): SumOrder => orders[kernel];
 export interface KernelChoice extends Tile {
   readonly kernel: ProductKernel;
   readonly splits?: number;
+  /** How operands go through workgroup memory, for the kernels that take them there. */
+  readonly stage?: Stage;
 }
+
+/** Whether a kernel rounds its operands to f16. */
+export const roundsOperands = (kernel: ProductKernel): boolean => kernel === 'gemm/convHalfMatrix';
+
+/** Kernels whose operands go through workgroup memory. */
+export const isStaged = (kernel: ProductKernel): boolean =>
+  kernel === 'gemm/convTiled' || kernel === 'gemm/convSplit' || kernel === 'gemm/weightGradientTiled';
 
 /** What decides which choice is fast. Two problems with equal {@link problemKey} share a choice. */
 export interface TuningProblem {
@@ -69,15 +89,20 @@ const isPower = (value: unknown, least: number, most: number): value is number =
 export function unfit(choice: KernelChoice, problem: TuningProblem, device: KernelDevice): string | undefined {
   const { kernel, rows, columns, lanes, share, splits = 1 } = choice;
   if (!problem.kernels.includes(kernel)) return `${String(kernel)} does not compute it`;
+  if (isMatrixKernel(kernel)) {
+    if (choice.stage === undefined || splits !== 1) return `${kernel} needs stages and has no splits`;
+    return unfitMatrices(kernel, { ...choice, stage: choice.stage }, device);
+  }
   if (!isPower(share, 1, Math.max(1, device.subgroupSize))) return `loads cannot be shared by ${share} lanes`;
   if (!isPower(rows, 4, 16) || rows % share !== 0) return `${rows} rows do not fit ${share} lanes that share loads`;
-  if (problem.writesMask && problem.rows > 8 && rows !== 16) return 'masks need 16 rows';
+  if (problem.writesMask && rows < Math.min(16, problem.rows)) return 'masks need 16 rows';
   const most = kernel === 'gemm/convRows' ? 8 : 16;
   if (!Number.isInteger(columns) || columns < 1 || columns > most) return `${columns} columns`;
   if (device.plainCompiler === true && rows * columns > 64) return `${rows} x ${columns} results are too many to write out`;
   if (!isPower(lanes, Math.max(4, share), Math.min(256, device.maxInvocations))) return `${lanes} lanes`;
+  if (isStaged(kernel) !== (choice.stage !== undefined)) return `${kernel} ${isStaged(kernel) ? 'needs' : 'has no'} stages`;
   if (!Number.isInteger(splits) || splits < 1 || splits > problem.lines) return `${splits} splits`;
-  return undefined;
+  return choice.stage === undefined ? undefined : unfitStage(choice, choice.stage, device);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { elementCount } from '../graph/types.js';
-import type { ConvProblem } from './gemm.js';
+import type { ConvProblem } from './convProblem.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
 import { laneRegions, shareOf, tileConstants, tileName, signedWords } from './tiles.js';

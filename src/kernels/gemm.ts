@@ -4,45 +4,21 @@ import { choose } from './choice.js';
 import type { KernelChoice, TuningProblem } from './choice.js';
 import { lowerConvRows, rowsTile, suitsRows } from './convRows.js';
 import { isDepthwise, lowerDepthwise } from './depthwise.js';
+import { columnsPerPhase, convBytes, convParameters, isPadded } from './convProblem.js';
+import type { ConvProblem } from './convProblem.js';
+import { innerPart, lowerConvSplit } from './convSplit.js';
+import { lowerConvTiled } from './convTiled.js';
 import { link } from './link.js';
+import { isMatrixKernel, lowerConvMatrix, matrixKernels, usualMatrixTile } from './matrices.js';
 import { epilogue } from './pointwise.js';
 import { imagesOf, sliceLength } from './slice.js';
-import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords } from './tiles.js';
+import { splitTile, stagedTile, suitsStages } from './staging.js';
+import { chooseTile, isPointwise, laneRegions, tileConstants, tileName } from './tiles.js';
 import type { Tile } from './tiles.js';
-import { bindingBase } from './types.js';
-import type { Dispatch, Group, Lowering, LoweringContext } from './types.js';
-
-/** One implicit GEMM of shaders/gemm/conv.wgsl, in the terms of its parameters. */
-export interface ConvProblem {
-  readonly a: Tensor;
-  readonly b: Tensor;
-  readonly bias: Tensor | undefined;
-  readonly rows: number;
-  readonly batch: number;
-  readonly inner: number;
-  readonly groups: number;
-  readonly taps: readonly [number, number];
-  readonly columns: readonly [number, number];
-  readonly source: readonly [number, number];
-  readonly step: readonly [number, number];
-  readonly tapOrigin: readonly [number, number];
-  readonly tapStep: readonly [number, number];
-  readonly phases: readonly [number, number];
-  readonly aStrides: { readonly row: number; readonly inner: number; readonly tapH: number; readonly tapW: number; readonly group: number };
-  readonly bStrides: { readonly batch: number; readonly inner: number; readonly h: number; readonly w: number; readonly group: number };
-  readonly cStrides: { readonly batch: number; readonly row: number; readonly w: number };
-  /** Channel of the first row, and whether C holds sums to go on from: for weights that are bound in blocks. */
-  readonly rowStart?: number;
-  readonly accumulate?: boolean;
-  /** First element of B inside its binding, beyond the tensor's own. */
-  readonly bStart?: number;
-  readonly flops: number;
-}
-
-const signedFields = ['tapOriginH', 'tapOriginW', 'tapStepH', 'tapStepW'];
+import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from './types.js';
 
 /** What decides how fast a product runs, in words; see {@link TuningProblem}. */
-function tuningProblem(problem: ConvProblem, group: Group): TuningProblem {
+function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice): TuningProblem {
   const { rows, batch, inner, groups, taps, columns, step, tapStep, phases, aStrides, bStrides, cStrides } = problem;
   const mode = [
     ...(isPadded(problem) ? ['padded'] : []),
@@ -56,7 +32,12 @@ function tuningProblem(problem: ConvProblem, group: Group): TuningProblem {
   return {
     layer: `product ${rows}x${inner} taps${taps.join('x')} columns${columns.join('x')} ${mode.join(' ')}`,
     batch,
-    kernels: suitsRows(problem) ? ['gemm/conv', 'gemm/convRows'] : ['gemm/conv'],
+    kernels: [
+      ...(['gemm/conv', 'gemm/convTiled'] as const),
+      ...(suitsRows(problem) ? (['gemm/convRows'] as const) : []),
+      ...(innerPart(problem) === undefined ? [] : (['gemm/convSplit'] as const)),
+      ...(problem.accumulate === true ? [] : matrixKernels(device)),
+    ],
     writesMask: group.followers.some((node) => node.op === 'relu' && node.outputs.length > 1),
     rows,
     width: columns[1],
@@ -69,23 +50,36 @@ function tuningProblem(problem: ConvProblem, group: Group): TuningProblem {
 function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: LoweringContext): KernelChoice[] {
   const general = { rows: problem.rows, columns: columnsPerPhase(problem), maxRows: 16 };
   const plain: KernelChoice = { kernel: 'gemm/conv', ...chooseTile(general, context.device) };
-  return suitsRows(problem) ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, context.device) }, plain] : [plain];
+  const rows: KernelChoice[] = suitsRows(problem) ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, context.device) }] : [];
+  // Both orders of sums that are chosen between here follow from the layer alone, whatever the batch.
+  // Only where a table prescribes their order of sums are split contractions and matrices usual.
+  const { matrices } = context.device;
+  const last: KernelChoice[] = [
+    ...(tuning.kernels.includes('gemm/convSplit') ? [{ kernel: 'gemm/convSplit', ...splitTile } as const] : []),
+    ...(matrices === undefined ? [] : tuning.kernels.filter(isMatrixKernel).map((kernel) => ({ kernel, ...usualMatrixTile(matrices) }))),
+  ];
+  if (!suitsStages(problem.rows, problem.inner, context.device)) return [...rows, plain, ...last];
+  const staged = stagedTile(problem.rows, columnsPerPhase(problem), problem.groups * problem.phases[0] * problem.phases[1]);
+  return [...(staged === undefined ? [] : [{ kernel: 'gemm/convTiled', ...staged } as const]), plain, ...rows, ...last];
 }
-
-const columnsPerPhase = ({ batch, columns, phases }: ConvProblem): number =>
-  batch * Math.ceil(columns[0] / phases[0]) * Math.ceil(columns[1] / phases[1]);
 
 /** Lowers a product with the kernel and tile that the device's table or the usual rules choose. */
 function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringContext): Dispatch[] {
-  const tuning = tuningProblem(problem, group);
+  const tuning = tuningProblem(problem, group, context.device);
   const choice = choose(tuning, context.device, usualChoices(problem, tuning, context));
-  const lower = choice.kernel === 'gemm/convRows' ? lowerConvRows : lowerConv;
-  return lower(problem, choice, group, context).map((dispatch) => ({ ...dispatch, tuning: { problem: tuning, choice } }));
+  return lowerChoice(problem, choice, group, context).map((dispatch) => ({ ...dispatch, tuning: { problem: tuning, choice } }));
+}
+
+function lowerChoice(problem: ConvProblem, choice: KernelChoice, group: Group, context: LoweringContext): Dispatch[] {
+  if (choice.stage !== undefined && isMatrixKernel(choice.kernel))
+    return lowerConvMatrix(choice.kernel, problem, { ...choice, stage: choice.stage }, group, context);
+  if (choice.stage !== undefined)
+    return (choice.kernel === 'gemm/convSplit' ? lowerConvSplit : lowerConvTiled)(problem, { ...choice, stage: choice.stage }, group, context);
+  return (choice.kernel === 'gemm/convRows' ? lowerConvRows : lowerConv)(problem, choice, group, context);
 }
 
 function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
   const tail = epilogue(group, context, 4, problem.bias);
-  const { aStrides, bStrides, cStrides } = problem;
   return [
     {
       kernel: 'gemm/conv',
@@ -101,69 +95,17 @@ function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
         { name: 'c', tensor: tail.output, access: problem.accumulate === true ? 'readWrite' : 'write' },
         ...tail.operands,
       ],
-      parameters: [
-        ...signedWords(
-          {
-            rows: problem.rows,
-            batch: problem.batch,
-            inner: problem.inner,
-            groups: problem.groups,
-            tapsH: problem.taps[0],
-            tapsW: problem.taps[1],
-            colsH: problem.columns[0],
-            colsW: problem.columns[1],
-            sourceH: problem.source[0],
-            sourceW: problem.source[1],
-            stepH: problem.step[0],
-            stepW: problem.step[1],
-            tapOriginH: problem.tapOrigin[0],
-            tapOriginW: problem.tapOrigin[1],
-            tapStepH: problem.tapStep[0],
-            tapStepW: problem.tapStep[1],
-            phasesH: problem.phases[0],
-            phasesW: problem.phases[1],
-            aRow: aStrides.row,
-            aInner: aStrides.inner,
-            aTapH: aStrides.tapH,
-            aTapW: aStrides.tapW,
-            aGroup: aStrides.group,
-            aBase: bindingBase(problem.a),
-            bBatch: bStrides.batch,
-            bInner: bStrides.inner,
-            bH: bStrides.h,
-            bW: bStrides.w,
-            bGroup: bStrides.group,
-            bBase: bindingBase(problem.b) + (problem.bStart ?? 0),
-            cBase: bindingBase(tail.output),
-            cBatch: cStrides.batch,
-            cRow: cStrides.row,
-            cW: cStrides.w,
-            rowStart: problem.rowStart ?? 0,
-            tileColumns: tile.columns,
-            tileRows: tile.rows,
-          },
-          signedFields,
-        ),
-        ...tail.parameters,
-      ],
+      parameters: [...convParameters(problem, tail.output, tile), ...tail.parameters],
       workgroups: [
         Math.ceil(columnsPerPhase(problem) / (tile.lanes * tile.columns)),
         Math.ceil(problem.rows / tile.rows),
         problem.groups * problem.phases[0] * problem.phases[1],
       ],
       flops: problem.flops + tail.flops,
-      bytes: 4 * (elementCount(problem.a.shape) + elementCount(problem.b.shape) + elementCount(tail.output.shape)) + tail.bytes,
+      bytes: convBytes(problem, tail.output) + tail.bytes,
     },
   ];
 }
-
-/** Whether some tap of some column can fall outside the source. */
-const isPadded = ({ taps, phases, columns, step, source, tapOrigin, tapStep }: ConvProblem): boolean =>
-  [0, 1].some((axis) => {
-    if (phases[axis] !== 1) return true;
-    const ends = [tapOrigin[axis]!, tapOrigin[axis]! + (taps[axis]! - 1) * tapStep[axis]!];
-    return Math.min(...ends) < 0 || (columns[axis]! - 1) * step[axis]! + Math.max(...ends) >= source[axis]!;
-  });
 
 export const lowerConv2d: Lowering<'conv2d'> = (node, group, context) => {
   const [x, w, bias] = node.inputs as [Tensor, Tensor, Tensor | undefined];

@@ -1,5 +1,6 @@
 import { resolveView } from '../graph/graph.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
+import type { SubgroupMatrices } from './matrices.js';
 import type { KernelChoice, KernelChoices, TuningProblem } from './choice.js';
 
 /** How a kernel touches a tensor. */
@@ -52,6 +53,8 @@ export interface KernelDevice {
   readonly maxWorkgroupStorage: number;
   readonly maxBindingBytes: number;
   readonly maxStorageBuffers: number;
+  /** Subgroup matrices, where the adapter offers them. */
+  readonly matrices?: SubgroupMatrices;
   /** Measured choices of kernels; without them the usual ones run. */
   readonly choices?: KernelChoices;
 }

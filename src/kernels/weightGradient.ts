@@ -6,10 +6,12 @@ import { isDepthwise, lowerDepthwiseWeightGradient } from './depthwise.js';
 import { words } from './grid.js';
 import { link } from './link.js';
 import { imagesOf, sliceLength } from './slice.js';
+import { inFours, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
+import type { LoadMode } from './staging.js';
 import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords } from './tiles.js';
 import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, Lowering, LoweringContext } from './types.js';
+import type { Dispatch, KernelDevice, Lowering, LoweringContext } from './types.js';
 
 /** One weight gradient of shaders/gemm/weightGradient.wgsl. */
 interface WeightProblem {
@@ -34,9 +36,10 @@ interface WeightProblem {
 /** Splits of the contraction: enough workgroups to fill the device, none of them shorter than a few hundred products. */
 function chooseSplits(problem: WeightProblem, workgroups: number, software: boolean): number {
   const wanted = Math.ceil((software ? 16 : 256) / workgroups);
-  const most = Math.max(1, Math.floor((problem.lines * problem.pixels) / 256));
-  return Math.max(1, Math.min(wanted, most, problem.lines));
+  return Math.min(wanted, mostSplits(problem));
 }
+
+const mostSplits = ({ lines, pixels }: WeightProblem): number => Math.max(1, Math.min(Math.floor((lines * pixels) / 256), lines));
 
 /** What decides how fast a weight gradient runs; see {@link TuningProblem}. */
 function tuningProblem(problem: WeightProblem, width: number, batch: number): TuningProblem {
@@ -50,7 +53,7 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number): Tu
   return {
     layer: [`weights ${rows}x${columns} taps${taps.join('x')}${perImage}`, ...mode].join(' '),
     batch,
-    kernels: ['gemm/weightGradient'],
+    kernels: ['gemm/weightGradient', 'gemm/weightGradientTiled'],
     writesMask: false,
     rows,
     width,
@@ -61,15 +64,52 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number): Tu
 
 /** The usual tile and splits of a weight gradient whose rows are `width` wide. */
 function usualChoice(problem: WeightProblem, width: number, context: LoweringContext): KernelChoice {
-  const tile = chooseTile({ rows: problem.rows, columns: width, maxRows: 16 }, context.device);
+  const { rows, groups, lines, pixels } = problem;
+  const staged = suitsStages(rows, lines * pixels, context.device) ? stagedTile(rows, width, groups * mostSplits(problem)) : undefined;
+  const tile: Omit<KernelChoice, 'splits'> =
+    staged === undefined
+      ? { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, context.device) }
+      : { kernel: 'gemm/weightGradientTiled', ...staged };
   const [x, y] = gridOf(problem, tile, width);
-  return { kernel: 'gemm/weightGradient', ...tile, splits: chooseSplits(problem, x * y * problem.groups, context.device.software) };
+  return { ...tile, splits: chooseSplits(problem, x * y * groups, context.device.software) };
 }
 
-const gridOf = (problem: WeightProblem, tile: Tile, width: number): [number, number] => [
-  Math.ceil(width / (tile.lanes * tile.columns)),
-  Math.ceil(problem.rows / tile.rows),
+const gridOf = (problem: WeightProblem, { lanes, columns, rows, stage }: Tile & Pick<KernelChoice, 'stage'>, width: number): [number, number] => [
+  Math.ceil(width / (lanes * columns)),
+  Math.ceil(problem.rows / (rows * (stage?.ranks ?? 1))),
 ];
+
+/** How gemm/weightGradientTiled can read the gradient and the input four numbers at a time. */
+function loadModes(
+  { g, x, rows, columns, lines, linesPerImage, pixels, source, aStrides, bStrides, aStart }: WeightProblem,
+  padded: boolean,
+  linesPerSplit: number,
+): [LoadMode, LoadMode] {
+  // Pixels of an image in one piece, of which every range begins at a multiple of four.
+  const even = inFours(linesPerImage * pixels) && (linesPerSplit >= lines || inFours(linesPerSplit * pixels));
+  const [aBase, bBase] = [bindingBase(g) + aStart, bindingBase(x)];
+  const left = (): LoadMode => {
+    if (!inFours(aBase, aStrides.batch)) return 0;
+    if (aStrides.pixel === 1 && even && (linesPerImage === 1 || aStrides.line === pixels) && inFours(aStrides.row)) return 2;
+    return aStrides.row === 1 && inFours(rows, aStrides.line, aStrides.pixel) ? 1 : 0;
+  };
+  const right = (): LoadMode => {
+    if (padded || !inFours(bBase, bStrides.batch)) return 0;
+    if (bStrides.w === 1 && even && (linesPerImage === 1 || bStrides.h === source[1]) && inFours(bStrides.channel)) return 2;
+    return bStrides.channel === 1 && inFours(columns, bStrides.h, bStrides.w) ? 1 : 0;
+  };
+  return [left(), right()];
+}
+
+/** The name, constants and regions of a tile. */
+function formOf(choice: KernelChoice, problem: WeightProblem, padded: boolean, linesPerSplit: number, device: KernelDevice) {
+  const { stage } = choice;
+  if (stage === undefined) return { name: tileName(choice), constants: tileConstants(choice, device), regions: laneRegions(choice, device) };
+  const [left, right] = stage.vectors ? loadModes(problem, padded, linesPerSplit) : ([0, 0] as const);
+  const tile = { ...choice, stage };
+  const along = problem.aStrides.pixel < problem.aStrides.row;
+  return { name: stagedName(tile, left, right), constants: stageConstants(tile, left, right, along, device), regions: stageRegions(left, right) };
+}
 
 /**
  * Lowers a weight gradient given as slices of the batch (usually one). Partial sums of all slices and splits are added in
@@ -93,7 +133,7 @@ function lowerWeightGradient(
   const splits = splitsOf.reduce((sum, count) => sum + count, 0);
   const allRows = problem.rows * problem.groups;
   const partial = splits > 1 ? context.scratch(`${weight.name}.partial`, [splits, allRows, width]) : undefined;
-  const regions: Record<string, string> = { ...laneRegions(tile, context.device) };
+  const regions: Record<string, string> = {};
   if (partial !== undefined) {
     regions['bindings'] = '';
     regions['store'] = '  c[p.cBase + (split + p.firstSplit) * p.cSplit + row * (p.columns + p.bias) + column] = value;\n';
@@ -105,14 +145,15 @@ function lowerWeightGradient(
     const { attrs, aStrides, bStrides } = slice;
     const plainTap = slice.taps[0] * slice.taps[1] === 1 && slice.pixels === slice.source[1] && slice.linesPerImage === slice.source[0];
     const padded = !plainTap || attrs.padding.some((size) => size !== 0) || attrs.stride.some((step) => step !== 1);
+    const form = formOf(tile, slice, padded, perSplit[index]!, context.device);
     return {
-      kernel: 'gemm/weightGradient',
-      variant: `${tileName(tile)}${splits > 1 ? ` split${splits}` : ''}`,
+      kernel: tile.kernel,
+      variant: `${form.name}${splits > 1 ? ` split${splits}` : ''}`,
       tuning: { problem: tuning, choice: tile },
-      code: link('gemm/weightGradient', {
+      code: link(tile.kernel, {
         unroll: context.device.plainCompiler,
-        constants: { ...tileConstants(tile, context.device), PADDED: padded },
-        regions,
+        constants: { ...form.constants, PADDED: padded },
+        regions: { ...form.regions, ...regions },
       }),
       operands: [
         { name: 'a', tensor: slice.g, access: 'read' },

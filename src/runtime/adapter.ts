@@ -16,6 +16,17 @@ export interface AdapterInfo {
   /** Smallest and largest subgroup size, in invocations; 0 where the adapter does not say. */
   readonly subgroupMinSize: number;
   readonly subgroupMaxSize: number;
+  /** Products of subgroup matrices that the adapter offers; none on most. */
+  readonly subgroupMatrices: readonly SubgroupMatrixConfig[];
+}
+
+/** Subgroup matrices M x K times K x N: the type of their components and of the sums, such as `f16` and `f32`. */
+export interface SubgroupMatrixConfig {
+  readonly component: string;
+  readonly result: string;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
 }
 
 /** An adapter and where its driver came from. */
@@ -74,6 +85,26 @@ function isSoftware(adapter: GPUAdapter): boolean {
   return adapter.info.isFallbackAdapter;
 }
 
+/** An experimental property of Dawn's that the WebGPU types do not know. */
+function subgroupMatrices(info: GPUAdapterInfo): SubgroupMatrixConfig[] {
+  const { subgroupMatrixConfigs: configs } = info as { readonly subgroupMatrixConfigs?: Iterable<DawnMatrixConfig> };
+  return [...(configs ?? [])].map(({ componentType, resultComponentType, M, N, K }) => ({
+    component: componentType,
+    result: resultComponentType,
+    m: M,
+    n: N,
+    k: K,
+  }));
+}
+
+interface DawnMatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
 /** Copies the adapter's description out of Dawn's object. */
 export function describeAdapter({ adapter, driver }: FoundAdapter): AdapterInfo {
   const { info } = adapter;
@@ -86,5 +117,6 @@ export function describeAdapter({ adapter, driver }: FoundAdapter): AdapterInfo 
     driver,
     subgroupMinSize: info.subgroupMinSize ?? 0,
     subgroupMaxSize: info.subgroupMaxSize ?? 0,
+    subgroupMatrices: subgroupMatrices(info),
   };
 }

@@ -23,7 +23,12 @@ export interface TuningIdentity {
   readonly kernels: string;
 }
 
-const tunedShaders = ['gemm/conv', 'gemm/convRows', 'gemm/weightGradient', 'gemm/sumSplits'];
+const tunedShaders = [
+  ...['gemm/conv', 'gemm/convRows', 'gemm/convTiled', 'gemm/convMatrix', 'gemm/weightGradient', 'gemm/weightGradientTiled', 'gemm/sumSplits', 'gemm/sumParts'],
+  // what they import
+  ...['gemm/tile', 'gemm/tileColumn', 'gemm/left', 'gemm/leftVectors', 'gemm/right', 'gemm/rightVectors'],
+  ...['gemm/matrixTile', 'gemm/matrixUnits'],
+];
 const format = 1;
 const packageFolder = new URL('../../../', import.meta.url);
 
@@ -56,7 +61,7 @@ function readEntry(value: unknown): TunedEntry | undefined {
   return { choice: value['choice'] as unknown as KernelChoice, microseconds, usualMicroseconds };
 }
 
-const knownOrders: readonly unknown[] = ['taps', 'rows', 'weights'] satisfies SumOrder[];
+const knownOrders: readonly unknown[] = ['taps', 'rows', 'parts', 'matrix', 'halfMatrix', 'weights'] satisfies SumOrder[];
 
 /** The table of a document; undefined where anything in it is not what it should be. Whether a choice can run is asked at its use. */
 function readTable(document: unknown): TuningTable | undefined {

@@ -1,5 +1,7 @@
-import { orderOf, unfit } from '../kernels/choice.js';
-import type { KernelChoice, SumOrder, TuningProblem } from '../kernels/choice.js';
+import { isStaged, orderOf, roundsOperands, unfit } from '../kernels/choice.js';
+import type { KernelChoice, ProductKernel, SumOrder, TuningProblem } from '../kernels/choice.js';
+import { isMatrixKernel, matrixTile } from '../kernels/matrices.js';
+import { shareOf } from '../kernels/tiles.js';
 import type { KernelDevice } from '../kernels/types.js';
 import { sameChoice } from './table.js';
 
@@ -13,8 +15,55 @@ function possible(choices: readonly KernelChoice[], problem: TuningProblem, devi
   );
 }
 
+/** Tiles of workgroups whose operands go through workgroup memory: results of an invocation, lanes, ranks and products a stage. */
+const stagedTiles = [
+  [4, 4, 8, 8, 32],
+  [4, 4, 16, 16, 16],
+  [8, 4, 16, 8, 16],
+  [8, 8, 16, 16, 8],
+  [16, 4, 16, 2, 16],
+  [16, 4, 16, 4, 16],
+  [16, 4, 16, 8, 8],
+  [16, 4, 16, 8, 16],
+  [16, 4, 32, 8, 8],
+] as const;
+
+/** Not for adapters that compute on the CPU: workgroup memory is ordinary memory there, and barriers cost more than they bring. */
+const stages = (choice: KernelChoice, device: KernelDevice): KernelChoice[] =>
+  device.software
+    ? []
+    : stagedTiles.map(([rows, columns, lanes, ranks, depth]) => ({
+        ...choice,
+        rows,
+        columns,
+        lanes,
+        share: 1,
+        stage: { ranks, depth, vectors: true },
+      }));
+
+/** Tiles on subgroup matrices: results of a subgroup, subgroups along columns and rows, products a stage. */
+const matrixShapes = [
+  [16, 32, 2, 2, 16],
+  [32, 32, 1, 2, 16],
+  [32, 32, 2, 2, 16],
+  [32, 32, 2, 2, 32],
+  [32, 32, 2, 4, 32],
+  [64, 32, 2, 2, 32],
+  [64, 32, 2, 4, 32],
+] as const;
+
+const matrixTiles = (choice: KernelChoice, { matrices }: KernelDevice): KernelChoice[] =>
+  matrices === undefined
+    ? []
+    : matrixShapes.map(([rows, columns, across, ranks, depth]) => ({
+        kernel: choice.kernel,
+        ...matrixTile(matrices.subgroupSize, [rows, columns], [across, ranks], depth),
+      }));
+
 /** Sizes of the register tile: rows by columns. Where loops are written out, wider ones take long to compile. */
 function tiles(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
+  if (isStaged(choice.kernel)) return stages(choice, device);
+  if (isMatrixKernel(choice.kernel)) return matrixTiles(choice, device);
   const wide = choice.kernel === 'gemm/convRows' ? [4, 6, 8] : [2, 4, 8];
   const columns = device.plainCompiler === true ? [2, 4] : wide;
   return [8, 16].flatMap((rows) => columns.map((count) => ({ ...choice, rows, columns: count })));
@@ -22,20 +71,39 @@ function tiles(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
 
 /** How lanes work together, and how a contraction is split, with the tile as it is. */
 function arrangements(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
-  const { lanes, share, splits } = choice;
+  const { lanes, share, splits, stage } = choice;
+  const parts = splits === undefined ? [] : [1, Math.ceil(splits / 2), 2 * splits, 4 * splits].map((count) => ({ ...choice, splits: count }));
+  if (stage !== undefined) {
+    const depths = [stage.depth / 2, 2 * stage.depth].map((depth) => ({ ...choice, stage: { ...stage, depth } }));
+    if (isMatrixKernel(choice.kernel)) return depths;
+    return [...depths, { ...choice, stage: { ...stage, vectors: !stage.vectors } }, ...parts];
+  }
   return [
     ...(device.software ? [2 * lanes] : [lanes / 2, 2 * lanes, 4 * lanes]).map((count) => ({ ...choice, lanes: count })),
     ...[1, 4, 8, 16].filter((count) => count !== share).map((count) => ({ ...choice, share: count })),
-    ...(splits === undefined ? [] : [1, Math.ceil(splits / 2), 2 * splits, 4 * splits].map((count) => ({ ...choice, splits: count }))),
+    ...parts,
   ];
+}
+
+/** Another kernel in place of the usual one, as a start for its tiles. */
+function otherKernel({ stage, ...usual }: KernelChoice, kernel: ProductKernel, device: KernelDevice): KernelChoice {
+  if (isStaged(kernel)) return { ...usual, kernel, share: 1, ...(stage !== undefined && { stage }) };
+  return { ...usual, kernel, ...(stage !== undefined && { lanes: 32, share: shareOf(device) }) };
 }
 
 /**
  * The first round of candidates for a problem: the usual choice first, then all tiles of every kernel that can compute it. `order`
- * restricts them to one order of sums.
+ * restricts them to one order of sums; without `halfProducts` they leave out kernels that round their operands to f16.
  */
-export function candidates(problem: TuningProblem, usual: KernelChoice, device: KernelDevice, order?: SumOrder): KernelChoice[] {
-  const others = problem.kernels.filter((kernel) => kernel !== usual.kernel).map((kernel) => ({ ...usual, kernel }));
+export function candidates(
+  problem: TuningProblem,
+  usual: KernelChoice,
+  device: KernelDevice,
+  { order, halfProducts = false }: { readonly order?: SumOrder | undefined; readonly halfProducts?: boolean | undefined } = {},
+): KernelChoice[] {
+  const others = problem.kernels
+    .filter((kernel) => kernel !== usual.kernel && (halfProducts || !roundsOperands(kernel)))
+    .map((kernel) => otherKernel(usual, kernel, device));
   return possible([usual, ...[usual, ...others].flatMap((choice) => tiles(choice, device))], problem, device, order);
 }
 

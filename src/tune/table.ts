@@ -38,8 +38,9 @@ export class TuningTable implements KernelChoices {
 export const onlyChoice = (choice: KernelChoice): KernelChoices => ({ find: () => choice, order: () => orderOf(choice.kernel) });
 
 /** A choice for people to read, such as `gemm/conv 16x8x8 share 8`. */
-export function choiceName({ kernel, rows, columns, lanes, share, splits }: KernelChoice): string {
-  return `${kernel} ${rows}x${columns}x${lanes} share ${share}${splits === undefined ? '' : ` splits ${splits}`}`;
+export function choiceName({ kernel, rows, columns, lanes, share, splits, stage }: KernelChoice): string {
+  const staging = stage === undefined ? ` share ${share}` : `x${stage.ranks} stage ${stage.depth}${stage.vectors ? ' vectors' : ''}`;
+  return `${kernel} ${rows}x${columns}x${lanes}${staging}${splits === undefined ? '' : ` splits ${splits}`}`;
 }
 
 /** Whether two choices are the same. */

@@ -1,7 +1,8 @@
 import type { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
-import type { KernelChoice } from '../kernels/choice.js';
+import { roundsOperands } from '../kernels/choice.js';
+import type { KernelChoice, ProductKernel } from '../kernels/choice.js';
 import { TimestampRun, wallClockTimeline } from '../profile/timestamps.js';
 import type { TimedDispatch } from '../profile/timestamps.js';
 import { Program } from '../program/program.js';
@@ -12,9 +13,14 @@ import { BufferUsage } from '../runtime/flags.js';
 import { onlyChoice } from './table.js';
 
 /** Largest ||device - reference|| / ||reference|| that a candidate may have. */
-export const tolerance = 1e-5;
+const tolerance = 1e-5;
+/** The same where a kernel rounds its operands to f16, which have 11 bits. */
+const halfTolerance = 1e-3;
 /** Largest part of the bits of a packed mask that may differ: a sum next to zero may round to either side. */
 const maskTolerance = 1e-3;
+
+/** Largest distance from the reference, relative, that results of a kernel may have. */
+export const toleranceOf = (kernel: ProductKernel): number => (roundsOperands(kernel) ? halfTolerance : tolerance);
 
 /** Numbers that every run draws alike: uniform in [-1, 1), or random bits. */
 export function sampleValues(tensor: Tensor): Float32Array | Uint32Array {

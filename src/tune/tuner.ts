@@ -10,7 +10,7 @@ import { candidates, refinements } from './candidates.js';
 import { checkable, standalone } from './standalone.js';
 import { choiceName, onlyChoice, problemKey, sameChoice } from './table.js';
 import type { TuningTable } from './table.js';
-import { CheckedProblem, TimedProblem, tolerance } from './trial.js';
+import { CheckedProblem, TimedProblem, toleranceOf } from './trial.js';
 import type { Trial } from './trial.js';
 
 /** What became of one candidate. */
@@ -43,6 +43,8 @@ export interface TuneOptions {
   readonly table: TuningTable;
   /** Keys of the problems to tune; by default all of the program's. */
   readonly only?: ReadonlySet<string>;
+  /** Try kernels that round their operands to f16 too, on devices that have matrices of it; default false. */
+  readonly halfProducts?: boolean;
   /** Timed runs of each finalist, in turns; default 9. */
   readonly rounds?: number;
   readonly signal?: AbortSignal;
@@ -105,7 +107,10 @@ async function tuneProblem(device: Device, dispatch: CompiledDispatch, options: 
   const { layer, op } = group.anchor;
   const arena = new Arena(device, dispatch, options);
   try {
-    const first = candidates(problem, usual, kernelDevice(device), options.table.order(problem));
+    const first = candidates(problem, usual, kernelDevice(device), {
+      order: options.table.order(problem),
+      halfProducts: options.halfProducts,
+    });
     await arena.enter(first);
     const best = arena.fastest();
     if (best !== undefined) await arena.enter(refinements(problem, best.choice, first, kernelDevice(device)));
@@ -156,7 +161,7 @@ class Arena {
       // A smaller batch may make other shader text, such as one without splits: then the whole problem is checked.
       const text = trial.program.dispatches.map(({ source }) => source.code);
       if (code.join('\n') !== text.join('\n')) ({ error, code } = await this.whole.check(choice));
-      if (!(error <= tolerance)) {
+      if (!(error <= toleranceOf(choice.kernel))) {
         trial.destroy();
         this.outcomes.push({ choice, error, refused: `differs from the reference by ${error.toExponential(1)}` });
         return;

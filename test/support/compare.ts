@@ -1,6 +1,7 @@
 import type { Graph } from '../../src/graph/graph.js';
 import { elementCount } from '../../src/graph/types.js';
 import type { Tensor } from '../../src/graph/types.js';
+import type { KernelChoices } from '../../src/kernels/choice.js';
 import { Program } from '../../src/program/program.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { sharedDevice } from './device.js';
@@ -34,10 +35,14 @@ export interface Comparison {
 export async function compareGraph(
   graph: Graph,
   feeds: ReadonlyMap<Tensor, Float32Array | Uint32Array>,
-  options: { fuse?: boolean } = {},
+  options: { fuse?: boolean; choices?: KernelChoices } = {},
 ): Promise<Comparison[]> {
   const device = await sharedDevice();
-  using program = await Program.compile(graph, { device, fuse: options.fuse ?? true });
+  using program = await Program.compile(graph, {
+    device,
+    fuse: options.fuse ?? true,
+    ...(options.choices !== undefined && { choices: options.choices }),
+  });
   const reference = new ReferenceRun(graph);
   for (const tensor of graph.tensors) {
     if (tensor.kind === 'value' || tensor.view !== undefined || graph.initial.has(tensor)) continue;

@@ -1,0 +1,51 @@
+// The inner loop of products that are staged through workgroup memory. A workgroup of TX x TY invocations makes a tile of TY * RM rows
+// by TX * RN columns; stage by stage its invocations load BK products' worth of both operands, and each adds up RM x RN results. What
+// differs between A * B, A * B^T, A^T * B and the convolutions is only who loads what: the loaders of the files that import this one.
+//
+// Both tiles hold vectors of four, owner by owner: the left one four neighbouring rows, the right one four columns of one invocation,
+// so that an invocation reads its share in whole vectors, lanes next to each other without bank conflicts. A stage's line has one
+// vector more than it needs, so that lanes that write along the products do not meet in one bank either.
+
+//#import "gemm/tileRows.wgsl"
+const TX = 16u; // lanes of a workgroup: along the columns
+const TY = 8u; // ranks of a workgroup: along the rows
+const RN = 4u; // columns of an invocation
+const BK = 16u; // products a stage
+const ADJACENT = false; // true: an invocation's columns are neighbours four by four, so that they load as vectors; false: TX apart
+
+const ROWS = TY * RM;
+const COLUMNS = TX * RN;
+const THREADS = TX * TY;
+const LEFT_LINE = ROWS / 4u + 1u;
+const RIGHT_LINE = COLUMNS / 4u + 1u;
+
+var<workgroup> leftTile: array<vec4f, BK * LEFT_LINE>;
+var<workgroup> rightTile: array<vec4f, BK * RIGHT_LINE>;
+
+alias Sums = array<array<f32, RN>, RM>;
+
+// Column of the tile that is the j-th of lane tx.
+fn columnOf(tx: u32, j: u32) -> u32 { return select(j * TX + tx, (j / 4u * TX + tx) * 4u + j % 4u, ADJACENT); }
+
+// Where four columns of a lane lie in a line of the right tile.
+fn slotOf(tx: u32, quad: u32) -> u32 { return quad * TX + tx; }
+
+// Adds one stage's products to the sums of an invocation, in the order of the contraction.
+fn addStage(sums: ptr<function, Sums>, tx: u32, ty: u32) {
+  // not written as the other loops, so that no linker writes it out
+  for (var k = 0u; k < BK; k += 1u) {
+    var left: array<f32, RM>;
+    for (var quad = 0u; quad < RM / 4u; quad++) {
+      let four = leftTile[k * LEFT_LINE + ty * (RM / 4u) + quad];
+      for (var i = 0u; i < 4u; i++) { left[4u * quad + i] = four[i]; }
+    }
+    var right: array<f32, RN>;
+    for (var quad = 0u; quad < RN / 4u; quad++) {
+      let four = rightTile[k * RIGHT_LINE + slotOf(tx, quad)];
+      for (var i = 0u; i < 4u; i++) { right[4u * quad + i] = four[i]; }
+    }
+    for (var i = 0u; i < RM; i++) {
+      for (var j = 0u; j < RN; j++) { (*sums)[i][j] += left[i] * right[j]; }
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import { elementCount } from '../graph/types.js';
+import type { ConvProblem } from './convProblem.js';
+import { stagedProduct } from './convTiled.js';
+import { words } from './grid.js';
+import { link } from './link.js';
+import { epilogue } from './pointwise.js';
+import type { StagedTile } from './staging.js';
+import { bindingBase } from './types.js';
+import type { Dispatch, Group, LoweringContext } from './types.js';
+
+/** Least products of a part, and most parts. */
+const leastProducts = 512;
+const mostParts = 16;
+
+/**
+ * Products a tap of each part of a split contraction: a multiple of 16. It follows from the layer alone, so that the order of its sums
+ * does not depend on the batch. Undefined where the contraction is too short to be worth splitting.
+ */
+export function innerPart({ inner, taps, accumulate }: ConvProblem): number | undefined {
+  const parts = Math.min(mostParts, Math.floor((inner * taps[0] * taps[1]) / leastProducts));
+  const length = 16 * Math.ceil(inner / Math.max(1, parts) / 16);
+  return accumulate === true || length >= inner ? undefined : length;
+}
+
+/** Lowers a product in parts of its contraction, which gemm/sumParts adds in order: for few outputs with a long contraction. */
+export function lowerConvSplit(problem: ConvProblem, tile: StagedTile, group: Group, context: LoweringContext): Dispatch[] {
+  const length = innerPart(problem)!;
+  const parts = Math.ceil(problem.inner / length);
+  const tail = epilogue(group, context, 3, problem.bias);
+  const { shape, name } = tail.output;
+  const elements = elementCount(shape);
+  const partial = context.scratch(`${name}.partial`, [parts, ...shape]);
+  const cStrides = { ...problem.cStrides, batch: elements / problem.batch };
+  const plain = { regions: {}, operands: [], parameters: [], output: partial, variant: `part ${length}`, flops: 0, bytes: 0 };
+  const pixels = problem.columns[0] * problem.columns[1];
+  const channels = elements / (problem.batch * pixels);
+  return [
+    stagedProduct({ ...problem, innerPart: length, cStrides }, tile, plain, context),
+    {
+      kernel: 'gemm/sumParts',
+      variant: tail.variant,
+      code: link('gemm/sumParts', { regions: tail.regions }),
+      operands: [{ name: 'partial', tensor: partial, access: 'read' }, { name: 'c', tensor: tail.output, access: 'write' }, ...tail.operands],
+      parameters: [
+        ...words({
+          channels,
+          pixels,
+          batch: problem.batch,
+          parts,
+          elements,
+          cBase: bindingBase(tail.output),
+          cBatch: cStrides.batch,
+          cRow: cStrides.row,
+          cW: cStrides.w,
+        }),
+        ...tail.parameters,
+      ],
+      workgroups: [Math.ceil((problem.batch * pixels) / 64), Math.ceil(channels / 16), 1],
+      flops: parts * elements + tail.flops,
+      bytes: 4 * (parts + 1) * elements + tail.bytes,
+    },
+  ];
+}

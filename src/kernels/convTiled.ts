@@ -1,0 +1,68 @@
+import { columnsPerPhase, convBytes, convParameters, isPadded } from './convProblem.js';
+import type { ConvProblem } from './convProblem.js';
+import { link } from './link.js';
+import { epilogue } from './pointwise.js';
+import type { Epilogue } from './pointwise.js';
+import { inFours, stageConstants, stagedName, stageRegions } from './staging.js';
+import type { LoadMode, StagedTile } from './staging.js';
+import { bindingBase } from './types.js';
+import type { Dispatch, Group, LoweringContext } from './types.js';
+
+/** How the weights can be read four numbers at a time. */
+export function leftMode(problem: ConvProblem): LoadMode {
+  const { row, inner, tapH, tapW, group } = problem.aStrides;
+  if (!inFours(bindingBase(problem.a), tapH, tapW, group)) return 0;
+  if (inner === 1 && inFours(problem.inner, row)) return 2;
+  return row === 1 && inFours(problem.rows, inner) ? 1 : 0;
+}
+
+/** How the pixels can be read four numbers at a time. */
+export function rightMode(problem: ConvProblem): LoadMode {
+  const { batch, inner, h, w, group } = problem.bStrides;
+  if (!inFours(bindingBase(problem.b) + (problem.bStart ?? 0), batch, group)) return 0;
+  if (inner === 1 && inFours(problem.inner, h, w) && !isPadded(problem)) return 2;
+  // Neighbouring columns are neighbours in memory where the columns of an image are one line that no tap and no stride disturbs.
+  const plain = [...problem.taps, ...problem.step, ...problem.phases, problem.columns[0]].every((count) => count === 1) && !isPadded(problem);
+  return plain && w === 1 && inFours(inner, problem.columns[1]) ? 1 : 0;
+}
+
+/** Lowers a product to gemm/convTiled. */
+export const lowerConvTiled = (problem: ConvProblem, tile: StagedTile, group: Group, context: LoweringContext): Dispatch[] => [
+  stagedProduct(problem, tile, epilogue(group, context, 4, problem.bias), context),
+];
+
+/** The dispatch of a product through workgroup memory whose results run through `tail`. */
+export function stagedProduct(problem: ConvProblem, tile: StagedTile, tail: Epilogue, context: LoweringContext): Dispatch {
+  const split = problem.innerPart !== undefined;
+  const [left, right] = tile.stage.vectors ? [leftMode(problem), rightMode(problem)] : ([0, 0] as const);
+  const along = problem.aStrides.inner < problem.aStrides.row;
+  const { lanes, ranks, rows, columns } = { ...tile, ...tile.stage };
+  return {
+    kernel: 'gemm/convTiled',
+    variant: [stagedName(tile, left, right), tail.variant].filter((part) => part !== '').join(' '),
+    code: link('gemm/convTiled', {
+      unroll: context.device.plainCompiler,
+      constants: {
+        ...stageConstants(tile, left, right, along, context.device),
+        PADDED: isPadded(problem),
+        ACCUMULATE: problem.accumulate ?? false,
+        SPLIT: split,
+      },
+      regions: { ...tail.regions, ...stageRegions(left, right) },
+    }),
+    operands: [
+      { name: 'a', tensor: problem.a, access: 'read' },
+      { name: 'b', tensor: problem.b, access: 'read' },
+      { name: 'c', tensor: tail.output, access: problem.accumulate === true ? 'readWrite' : 'write' },
+      ...tail.operands,
+    ],
+    parameters: [...convParameters(problem, tail.output, tile), ...tail.parameters],
+    workgroups: [
+      Math.ceil(columnsPerPhase(problem) / (lanes * columns)),
+      Math.ceil(problem.rows / (ranks * rows)),
+      problem.groups * problem.phases[0] * problem.phases[1] * (split ? Math.ceil(problem.inner / problem.innerPart) : 1),
+    ],
+    flops: problem.flops + tail.flops,
+    bytes: convBytes(problem, tail.output) + tail.bytes,
+  };
+}
