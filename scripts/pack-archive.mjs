@@ -44,6 +44,8 @@ const parity = [
   'rules/compose',
   'rules/user',
   'kernels/gemm',
+  'kernels/staged',
+  'kernels/matrices',
   'kernels/pooling',
   'kernels/batchNorm',
   'tune/tuner',

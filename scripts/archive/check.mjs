@@ -15,6 +15,7 @@ const { values } = parseArgs({
     model: { type: 'string', default: 'lenet5' },
     batch: { type: 'string', default: '64' },
     rounds: { type: 'string', default: '5' },
+    products: { type: 'string', default: 'auto' },
     skip: { type: 'string', default: '' },
   },
 });
@@ -51,7 +52,19 @@ const steps = [
   },
   {
     name: 'bench',
-    args: cli('bench', '--peers', 'none', '--only', 'ceilings,kernels,dispatch,training', '--rounds', values.rounds, '--json', json('bench')),
+    args: cli(
+      'bench',
+      '--peers',
+      'none',
+      '--products',
+      values.products,
+      '--only',
+      'ceilings,kernels,products,dispatch,training',
+      '--rounds',
+      values.rounds,
+      '--json',
+      json('bench'),
+    ),
   },
 ];
 

@@ -7,7 +7,7 @@ const WX = 64u;
 struct Params {
   channels: u32, pixels: u32, batch: u32, parts: u32,
   elements: u32, cBase: u32, cBatch: u32, cRow: u32,
-  cW: u32,
+  cW: u32, partBatch: u32,
 //#region params
 //#endregion
 }
@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) global: vec3u) {
   for (var channel = firstChannel; channel < end; channel++) {
     let index = image * p.cBatch + channel * p.cRow + pixel * p.cW;
     var sum = 0.0;
-    var at = index;
+    var at = image * p.partBatch + channel * p.cRow + pixel * p.cW;
     for (var part = 0u; part < p.parts; part++) {
       sum += partial[at];
       at += p.elements;

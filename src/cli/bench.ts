@@ -6,6 +6,7 @@ import { compare, PartyProcess } from '../bench/compare.js';
 import { measureMemory, measureStart } from '../bench/children.js';
 import { measureCeilings, measureDispatch, measureKernels } from '../bench/figures.js';
 import { installedPeers, ownParty } from '../bench/peers.js';
+import { measureProducts, productSizes } from '../bench/products.js';
 import { comparisonChart, markdownTable, shown } from '../bench/present.js';
 import { row } from '../bench/rows.js';
 import type { BenchRow } from '../bench/rows.js';
@@ -14,12 +15,12 @@ import type { WorkloadRequest } from '../bench/workloads.js';
 import { check } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
 import { openDevice, shownAdapter } from './common.js';
-import { integer, text } from './options.js';
+import { choice, integer, text } from './options.js';
 import { didYouMean } from './suggest.js';
 import { defineVerb } from './verb.js';
 
 /** Parts of the benchmark, in the order in which they run. */
-const parts = ['ceilings', 'dispatch', 'training', 'attack', 'kernels', 'start', 'scaling', 'memory'] as const;
+const parts = ['ceilings', 'dispatch', 'training', 'attack', 'kernels', 'products', 'start', 'scaling', 'memory'] as const;
 type Part = (typeof parts)[number];
 
 /** Parts that `--only` names. Throws `unknown-option`. */
@@ -74,6 +75,10 @@ export const benchVerb = defineVerb({
     peers: text({ help: 'folder with the peers (see benchmarks/), or none [the one beside this package]', placeholder: 'DIR' }),
     rounds: integer({ help: 'turns of each party', byDefault: 7, min: 1 }),
     turn: integer({ help: 'length of a turn in milliseconds', byDefault: 400, min: 1 }),
+    products: choice(['auto', 'large', 'small'], {
+      help: 'large: matmul 1024 to 4096 and ResNet-50; small: matmul 128 and 256 and ResNet-20; auto: large on GPUs',
+      byDefault: 'auto',
+    }),
     weights: text({ help: 'weights of ResNet-20 for the attack; random ones unless given', placeholder: 'FILE' }),
     out: text({ help: 'also write benchmarks.md and benchmarks.svg into this folder', placeholder: 'DIR' }),
   },
@@ -105,11 +110,15 @@ export const benchVerb = defineVerb({
     const device = await openDevice('auto');
     const adapter = shownAdapter(device);
     const copies: BenchRow[] = [];
-    if (chosen.has('ceilings') || chosen.has('kernels')) {
+    if (chosen.has('ceilings') || chosen.has('kernels') || chosen.has('products')) {
       say('ceilings');
       const ceilings = await measureCeilings(device, options.rounds);
       copies.push(ceilings.rows[0]!);
       add([...ceilings.rows, ...(await measureKernels(device, ceilings, options.rounds))]);
+      if (chosen.has('products')) {
+        const size = options.products === 'auto' ? (adapter.software ? 'small' : 'large') : options.products;
+        add(await measureProducts(device, productSizes[size], ceilings, options.rounds, say));
+      }
     }
     if (chosen.has('dispatch')) {
       say('dispatch');

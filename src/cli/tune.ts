@@ -32,6 +32,7 @@ const options = {
   batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
   share: number({ help: 'leave out products that take less than this part of the step', byDefault: 0.02, min: 0, max: 1 }),
   rounds: integer({ help: 'timed runs of each finalist', byDefault: 9, min: 3, max: 1000 }),
+  'half-products': flag('also try kernels that round their operands to f16, on GPUs with matrices of it'),
   again: flag('measure again what is known already'),
   out: text({ help: "write the choices there instead of the user's cache", placeholder: 'FILE' }),
   seed: machineOptions.seed,
@@ -77,6 +78,7 @@ async function tuneStep(
       table,
       only: new Set(heavy.keys()),
       rounds: values.rounds,
+      halfProducts: values['half-products'],
       signal,
       onProgress: (done, total, what) => progress.update('tuning', done / total, `${done + 1} of ${total}: ${what}`),
     });

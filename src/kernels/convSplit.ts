@@ -30,12 +30,12 @@ export function lowerConvSplit(problem: ConvProblem, tile: StagedTile, group: Gr
   const { shape, name } = tail.output;
   const elements = elementCount(shape);
   const partial = context.scratch(`${name}.partial`, [parts, ...shape]);
-  const cStrides = { ...problem.cStrides, batch: elements / problem.batch };
+  const { cStrides } = problem;
   const plain = { regions: {}, operands: [], parameters: [], output: partial, variant: `part ${length}`, flops: 0, bytes: 0 };
   const pixels = problem.columns[0] * problem.columns[1];
   const channels = elements / (problem.batch * pixels);
   return [
-    stagedProduct({ ...problem, innerPart: length, cStrides }, tile, plain, context),
+    stagedProduct({ ...problem, innerPart: length, cStrides: { ...cStrides, batch: elements / problem.batch } }, tile, plain, context),
     {
       kernel: 'gemm/sumParts',
       variant: tail.variant,
@@ -52,6 +52,7 @@ export function lowerConvSplit(problem: ConvProblem, tile: StagedTile, group: Gr
           cBatch: cStrides.batch,
           cRow: cStrides.row,
           cW: cStrides.w,
+          partBatch: elements / problem.batch,
         }),
         ...tail.parameters,
       ],

@@ -23,7 +23,11 @@ function registersOf(code: string, constants: ReadonlyMap<string, string>): stri
     const inner = /^array<(.*), *([^,<>]+)>$/.exec(type.trim());
     return inner === null ? 1 : size(inner[2]!) * count(inner[1]!);
   };
-  const arrays = [...code.matchAll(/^ +var (\w+): (array<.*>);/gm)].map(([, name, type]) => ({ name: name!, words: count(type!) }));
+  const aliases = new Map([...code.matchAll(/^alias (\w+) = (array<.*>);/gm)].map(([, name, type]) => [name!, type!]));
+  const arrays = [...code.matchAll(/^ +var (\w+): ([^;=]+);/gm)]
+    .map(([, name, type]) => ({ name: name!, type: aliases.get(type!) ?? type! }))
+    .filter(({ type }) => type.startsWith('array<'))
+    .map(({ name, type }) => ({ name, words: count(type) }));
   const total = arrays.reduce((sum, { words }) => sum + words, 0);
   return total === 0 ? 'no arrays' : `${total} words of arrays an invocation: ${arrays.map(({ name, words }) => `${name} ${words}`).join(', ')}`;
 }

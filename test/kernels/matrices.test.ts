@@ -4,16 +4,18 @@ import type { ConvAttrs, Tensor } from '../../src/graph/types.js';
 import { elementCount } from '../../src/graph/types.js';
 import { orderOf, unfit } from '../../src/kernels/choice.js';
 import type { KernelChoices, TuningProblem } from '../../src/kernels/choice.js';
-import { matrixTile } from '../../src/kernels/matrices.js';
+import { matrixKernels, matrixTile, usualMatrixTile } from '../../src/kernels/matrices.js';
 import type { MatrixKernel, MatrixShape, SubgroupMatrices } from '../../src/kernels/matrices.js';
 import type { StagedTile } from '../../src/kernels/staging.js';
 import type { KernelDevice } from '../../src/kernels/types.js';
 import { convOutputShape } from '../../src/ops/convolution.js';
 import { groupNodes } from '../../src/passes/fuse.js';
 import { schedule } from '../../src/plan/schedule.js';
+import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { pin, instance } from '../../src/runtime/instance.js';
 import { bp } from '../../src/rules/builtin.js';
 import { candidates } from '../../src/tune/candidates.js';
+import { sharedDevice } from '../support/device.js';
 import { checkGraph, randomValues } from '../support/dispatch.js';
 
 const plain: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
@@ -55,6 +57,17 @@ function products(): Graph {
   return graph;
 }
 
+/** Everything that a convolution can have but masks: strides, dilation, groups, asymmetric padding. */
+function convolution(): Graph {
+  const graph = new Graph();
+  const attrs: ConvAttrs = { stride: [2, 1], padding: [2, 1, 0, 1], dilation: [1, 2], groups: 2 };
+  const [x, w] = [graph.input('x', [2, 10, 9, 8]), graph.parameter('w', [34, 5, 3, 2])];
+  const y = graph.one('conv2d', [x, w], attrs);
+  graph.output('y', y);
+  graph.output('dx', graph.one('conv2dInputGradient', [graph.input('g', y.shape), w], { ...attrs, inputShape: x.shape }));
+  return graph;
+}
+
 describe('products on subgroup matrices', () => {
   const shapes: [MatrixShape, MatrixKernel, number][] = [
     [{ component: 'f32', m: 8, n: 4, k: 2 }, 'gemm/convMatrix', 1e-5],
@@ -73,15 +86,25 @@ describe('products on subgroup matrices', () => {
   }
 
   it('emulated: strides, dilation, groups and asymmetric padding', async () => {
-    const graph = new Graph();
-    const attrs: ConvAttrs = { stride: [2, 1], padding: [2, 1, 0, 1], dilation: [1, 2], groups: 2 };
-    const [x, w] = [graph.input('x', [2, 10, 9, 8]), graph.parameter('w', [34, 5, 3, 2])];
-    const y = graph.one('conv2d', [x, w], attrs);
-    graph.output('y', y);
-    graph.output('dx', graph.one('conv2dInputGradient', [graph.input('g', y.shape), w], { ...attrs, inputShape: x.shape }));
+    const graph = convolution();
     const [shape] = shapes[0]!;
     const device = { matrices: emulated(shape), choices: onMatrices('gemm/convMatrix', matrixTile(4, [16, 8], [2, 2], 4)) };
     await checkGraph(graph, { data: data(graph), device });
+  });
+
+  it('of the adapter itself, where it offers any, agree with the float64 loops', async () => {
+    const device = await sharedDevice();
+    const { matrices } = kernelDevice(device);
+    const offers =
+      device.features.has('chromium-experimental-subgroup-matrix') && device.adapterInfo.subgroupMatrices.some(({ result }) => result === 'f32');
+    expect(matrices !== undefined, 'matrices are used where the adapter has them').to.equal(offers);
+    if (matrices === undefined) return;
+    for (const kernel of matrixKernels(kernelDevice(device))) {
+      const choices = onMatrices(kernel, usualMatrixTile(matrices));
+      for (const graph of [products(), convolution()]) {
+        await checkGraph(graph, { data: data(graph), device: { choices }, tolerance: kernel === 'gemm/convMatrix' ? 1e-5 : 2e-3 });
+      }
+    }
   });
 
   it('compile in the shapes of every vendor, on the backend that knows them all', async () => {
