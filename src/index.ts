@@ -7,7 +7,7 @@
 // Devices
 export { Device } from './runtime/device.js';
 export type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './runtime/device.js';
-export type { AdapterInfo } from './runtime/adapter.js';
+export type { AdapterInfo, SubgroupMatrixConfig } from './runtime/adapter.js';
 export type { DriverSource } from './runtime/driver.js';
 export type { BufferKind, MemoryUse } from './runtime/memory.js';
 export type { PipelineRequest } from './runtime/pipelines.js';
@@ -105,6 +105,8 @@ export type { TunedEntry } from './tune/table.js';
 export { tuneProgram } from './tune/tuner.js';
 export type { CandidateResult, TunedProblem, TuneOptions } from './tune/tuner.js';
 export type { KernelChoice, KernelChoices, ProductKernel, SumOrder, TuningProblem } from './kernels/choice.js';
+export type { Stage } from './kernels/staging.js';
+export type { MatrixKernel } from './kernels/matrices.js';
 export type { Tile } from './kernels/tiles.js';
 export { StepTable } from './program/steps.js';
 export type { StepFields } from './program/steps.js';

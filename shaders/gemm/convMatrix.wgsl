@@ -22,40 +22,31 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 ) {
 //#region no subgroup
 //#endregion
-  // z enumerates (channel group, phase row, phase column)
-  let phaseW = group.z % p.phasesW;
-  let phaseH = (group.z / p.phasesW) % p.phasesH;
-  let channelGroup = group.z / (p.phasesW * p.phasesH);
-  let colsH = (p.colsH + p.phasesH - 1u - phaseH) / p.phasesH;
-  let colsW = (p.colsW + p.phasesW - 1u - phaseW) / p.phasesW;
-  let plane = colsH * colsW;
-  let columns = plane * p.batch;
+  let phase = phaseOf(group.z);
+  let channelGroup = phase.channelGroup;
   let firstColumn = group.x * COLUMNS;
-  if (firstColumn >= columns) { return; }
+  if (firstColumn >= phase.columns) { return; }
   let row0 = group.y * ROWS;
 
   // An invocation loads one column of the tile, some of its products.
   let columnOfMine = thread % COLUMNS;
-  let column = min(firstColumn + columnOfMine, columns - 1u);
-  let image = column / plane;
-  let colH = i32(column % plane / colsW);
-  let colW = i32(column % plane % colsW);
+  let place = placeOf(phase, min(firstColumn + columnOfMine, phase.columns - 1u));
 
   var sums: array<array<Result, NJ>, MI>;
   let leftMatrices = subgroup / SX * MI * M * LEFT_LINE;
   let rightMatrices = subgroup % SX * NJ * N;
-  let originH = p.tapOriginH + i32(phaseH);
-  let originW = p.tapOriginW + i32(phaseW);
+  let originH = p.tapOriginH + i32(phase.h);
+  let originW = p.tapOriginW + i32(phase.w);
   for (var kh = 0u; kh < p.tapsH; kh++) {
     let th = originH + i32(kh) * p.tapStepH;
     if (th % i32(p.phasesH) != 0) { continue; }
     for (var kw = 0u; kw < p.tapsW; kw++) {
       let tw = originW + i32(kw) * p.tapStepW;
       if (tw % i32(p.phasesW) != 0) { continue; }
-      let h = colH * i32(p.stepH) + th / i32(p.phasesH);
-      let w = colW * i32(p.stepW) + tw / i32(p.phasesW);
+      let h = i32(place.y) * i32(p.stepH) + th / i32(p.phasesH);
+      let w = i32(place.z) * i32(p.stepW) + tw / i32(p.phasesW);
       let inside = !PADDED || (h >= 0 && h < i32(p.sourceH) && w >= 0 && w < i32(p.sourceW));
-      let offset = select(0u, image * p.bBatch + u32(h) * p.bH + u32(w) * p.bW, inside) + p.bBase + channelGroup * p.bGroup;
+      let offset = select(0u, place.x * p.bBatch + u32(h) * p.bH + u32(w) * p.bW, inside) + p.bBase + channelGroup * p.bGroup;
       let aStart = p.aBase + channelGroup * p.aGroup + kh * p.aTapH + kw * p.aTapW;
       // Products past the end are 0 * 0; rows past the end repeat the last and are never stored.
       for (var first = 0u; first < p.inner; first += BK) {
@@ -85,21 +76,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
   // Results reach the epilogue through workgroup memory, in bands of RM rows: a lane takes one column of each band.
   let lane = thread % SUBGROUP;
-  let place = subgroup * RM * RESULT_LINE;
+  let stretch = subgroup * RM * RESULT_LINE;
   for (var band = 0u; band < MI * M / RM; band++) {
     for (var i = 0u; i < RM / M; i++) {
-      for (var j = 0u; j < NJ; j++) { storeResult(place + i * M * RESULT_LINE + j * N, lane, sums[band * (RM / M) + i][j]); }
+      for (var j = 0u; j < NJ; j++) { storeResult(stretch + i * M * RESULT_LINE + j * N, lane, sums[band * (RM / M) + i][j]); }
     }
     workgroupBarrier();
     let rowOfMine = row0 + subgroup / SX * MI * M + band * RM;
     for (var j = lane; j < NJ * N; j += SUBGROUP) {
       let resultColumn = firstColumn + rightMatrices + j;
-      if (resultColumn < columns && rowOfMine < p.rows) {
+      if (resultColumn < phase.columns && rowOfMine < p.rows) {
         var line: array<f32, RM>;
-        for (var i = 0u; i < RM; i++) { line[i] = results[place + i * RESULT_LINE + j]; }
-        let resultH = resultColumn % plane / colsW * p.phasesH + phaseH;
-        let resultW = resultColumn % plane % colsW * p.phasesW + phaseW;
-        storeColumn(line, resultColumn / plane, resultH * p.colsW + resultW, channelGroup * p.rows + p.rowStart + rowOfMine, p.rows - rowOfMine);
+        for (var i = 0u; i < RM; i++) { line[i] = results[stretch + i * RESULT_LINE + j]; }
+        let at = placeOf(phase, resultColumn);
+        storeColumn(line, at.x, pixelAt(phase, at.y, at.z), channelGroup * p.rows + p.rowStart + rowOfMine, p.rows - rowOfMine);
       }
     }
     workgroupBarrier();

@@ -15,3 +15,23 @@ struct Params {
 }
 
 @group(1) @binding(0) var<uniform> p: Params;
+
+// One of the small dense convolutions that z enumerates: channel group, then row and column of the phase.
+struct Phase { channelGroup: u32, h: u32, w: u32, colsW: u32, plane: u32, columns: u32 }
+
+fn phaseOf(z: u32) -> Phase {
+  let w = z % p.phasesW;
+  let h = (z / p.phasesW) % p.phasesH;
+  let colsH = (p.colsH + p.phasesH - 1u - h) / p.phasesH;
+  let colsW = (p.colsW + p.phasesW - 1u - w) / p.phasesW;
+  return Phase(z / (p.phasesW * p.phasesH), h, w, colsW, colsH * colsW, colsH * colsW * p.batch);
+}
+
+// Image of a phase's column, and its row and column there.
+fn placeOf(phase: Phase, column: u32) -> vec3u {
+  let pixel = column % phase.plane;
+  return vec3u(column / phase.plane, pixel / phase.colsW, pixel % phase.colsW);
+}
+
+// Pixel of the whole result at a phase's row and column.
+fn pixelAt(phase: Phase, h: u32, w: u32) -> u32 { return (h * p.phasesH + phase.h) * p.colsW + w * p.phasesW + phase.w; }

@@ -20,19 +20,12 @@ const ALONG = false; // lanes that load the left operand number by number run al
 
 @compute @workgroup_size(TX, TY)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  // z enumerates (part, channel group, phase row, phase column)
-  let phaseW = group.z % p.phasesW;
-  let phaseH = (group.z / p.phasesW) % p.phasesH;
-  let groupAndPart = group.z / (p.phasesW * p.phasesH);
-  let channelGroup = select(groupAndPart, groupAndPart % p.groups, SPLIT);
-  let part = select(0u, groupAndPart / p.groups, SPLIT);
+  let phase = phaseOf(group.z);
+  let channelGroup = select(phase.channelGroup, phase.channelGroup % p.groups, SPLIT);
+  let part = select(0u, phase.channelGroup / p.groups, SPLIT);
   let innerEnd = select(p.inner, min(p.inner, (part + 1u) * p.innerPart), SPLIT);
-  let colsH = (p.colsH + p.phasesH - 1u - phaseH) / p.phasesH;
-  let colsW = (p.colsW + p.phasesW - 1u - phaseW) / p.phasesW;
-  let plane = colsH * colsW;
-  let columns = plane * p.batch;
   let firstColumn = group.x * COLUMNS;
-  if (firstColumn >= columns) { return; }
+  if (firstColumn >= phase.columns) { return; }
   let row0 = group.y * ROWS;
   let thread = local.y * TX + local.x;
 
@@ -41,25 +34,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   var colH: array<i32, RN>;
   var colW: array<i32, RN>;
   for (var j = 0u; j < RN; j++) {
-    let column = min(firstColumn + columnOf(local.x, j), columns - 1u);
-    let pixel = column % plane;
-    colImage[j] = column / plane;
-    colH[j] = i32(pixel / colsW);
-    colW[j] = i32(pixel % colsW);
+    let place = placeOf(phase, min(firstColumn + columnOf(local.x, j), phase.columns - 1u));
+    colImage[j] = place.x;
+    colH[j] = i32(place.y);
+    colW[j] = i32(place.z);
   }
 
   var sums: Sums;
   if (ACCUMULATE) {
     for (var j = 0u; j < RN; j++) {
-      let pixel = (u32(colH[j]) * p.phasesH + phaseH) * p.colsW + u32(colW[j]) * p.phasesW + phaseW;
+      let pixel = pixelAt(phase, u32(colH[j]), u32(colW[j]));
       for (var i = 0u; i < RM; i++) {
         let channel = channelGroup * p.rows + p.rowStart + min(row0 + local.y * RM + i, p.rows - 1u);
         sums[i][j] = c[p.cBase + colImage[j] * p.cBatch + channel * p.cRow + pixel * p.cW];
       }
     }
   }
-  let originH = p.tapOriginH + i32(phaseH);
-  let originW = p.tapOriginW + i32(phaseW);
+  let originH = p.tapOriginH + i32(phase.h);
+  let originW = p.tapOriginW + i32(phase.w);
   for (var kh = 0u; kh < p.tapsH; kh++) {
     let th = originH + i32(kh) * p.tapStepH;
     if (th % i32(p.phasesH) != 0) { continue; }
@@ -152,10 +144,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       for (var t = 0u; t + 1u < RN; t++) { sums[i][t] = sums[i][t + 1u]; }
     }
     let column = firstColumn + columnOf(local.x, j);
-    if (column < columns) {
-      let h = (column % plane) / colsW * p.phasesH + phaseH;
-      let w = (column % plane) % colsW * p.phasesW + phaseW;
-      storeColumn(line, part * p.batch + column / plane, h * p.colsW + w, channelGroup * p.rows + p.rowStart + rowOfMine, p.rows - rowOfMine);
+    if (column < phase.columns) {
+      let place = placeOf(phase, column);
+      storeColumn(line, part * p.batch + place.x, pixelAt(phase, place.y, place.z), channelGroup * p.rows + p.rowStart + rowOfMine, p.rows - rowOfMine);
     }
   }
 }

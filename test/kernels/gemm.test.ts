@@ -1,27 +1,13 @@
 import { expect } from 'chai';
 import { Graph } from '../../src/graph/graph.js';
-import type { ConvAttrs, Tensor } from '../../src/graph/types.js';
-import { convOutputShape } from '../../src/ops/convolution.js';
+import type { ConvAttrs } from '../../src/graph/types.js';
 import { compareGraph } from '../support/compare.js';
+import { convGraph } from '../support/convolution.js';
 
 const pick = (low: number, high: number): number => low + Math.floor(Math.random() * (high - low + 1));
 
 async function expectClose(graph: Graph, tolerance = 1e-5): Promise<void> {
   for (const { name, error } of await compareGraph(graph, new Map())) expect(error, name).to.be.below(tolerance);
-}
-
-function convGraph(xShape: readonly number[], wShape: readonly number[], attrs: ConvAttrs, bias: boolean): Graph {
-  const graph = new Graph();
-  const x = graph.input('x', xShape);
-  const w = graph.parameter('w', wShape);
-  const b: Tensor[] = bias ? [graph.parameter('b', [wShape[0]!])] : [];
-  const g = graph.input('g', convOutputShape(xShape, wShape, attrs));
-  graph.output('y', graph.one('conv2d', [x, w, ...b], attrs));
-  graph.output('dx', graph.one('conv2dInputGradient', [g, w], { ...attrs, inputShape: xShape }));
-  const [dw, db] = graph.add('conv2dWeightGradient', [g, x], { ...attrs, weightShape: wShape, bias });
-  graph.output('dw', dw!);
-  if (db !== undefined) graph.output('db', db);
-  return graph;
 }
 
 describe('implicit-GEMM kernels against the float64 reference', () => {

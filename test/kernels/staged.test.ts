@@ -5,11 +5,11 @@ import { orderOf, unfit } from '../../src/kernels/choice.js';
 import type { KernelChoice, KernelChoices, TuningProblem } from '../../src/kernels/choice.js';
 import { stagedTile } from '../../src/kernels/staging.js';
 import type { StagedTile } from '../../src/kernels/staging.js';
-import { convOutputShape } from '../../src/ops/convolution.js';
 import { Program } from '../../src/program/program.js';
 import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { bp } from '../../src/rules/builtin.js';
 import { compareGraph, randomArray } from '../support/compare.js';
+import { convGraph } from '../support/convolution.js';
 import { sharedDevice } from '../support/device.js';
 
 /** A tile of 16 rows by 16 columns, so that small products have edges in both directions, several stages and several workgroups. */
@@ -25,19 +25,6 @@ function staged(tile: StagedTile, splits = 1): KernelChoices {
 }
 
 const plain: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
-
-function convGraph(xShape: readonly number[], wShape: readonly number[], attrs: ConvAttrs, bias: boolean): Graph {
-  const graph = new Graph();
-  const [x, w] = [graph.input('x', xShape), graph.parameter('w', wShape)];
-  const b: Tensor[] = bias ? [graph.parameter('b', [wShape[0]!])] : [];
-  const g = graph.input('g', convOutputShape(xShape, wShape, attrs));
-  graph.output('y', graph.one('conv2d', [x, w, ...b], attrs));
-  graph.output('dx', graph.one('conv2dInputGradient', [g, w], { ...attrs, inputShape: xShape }));
-  const [dw, db] = graph.add('conv2dWeightGradient', [g, x], { ...attrs, weightShape: wShape, bias });
-  graph.output('dw', dw!);
-  if (db !== undefined) graph.output('db', db);
-  return graph;
-}
 
 async function expectClose(graph: Graph, choices: KernelChoices): Promise<void> {
   for (const { name, error } of await compareGraph(graph, new Map(), { choices })) expect(error, name).to.be.below(1e-5);
