@@ -32,6 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let columnOfMine = thread % COLUMNS;
   let place = placeOf(phase, min(firstColumn + columnOfMine, phase.columns - 1u));
 
+  let lane = thread % SUBGROUP;
   var sums: array<array<Result, NJ>, MI>;
   let leftMatrices = subgroup / SX * MI * M * LEFT_LINE;
   let rightMatrices = subgroup % SX * NJ * N;
@@ -66,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
           for (var i = 0u; i < MI; i++) { left[i] = loadLeft(leftMatrices + i * M * LEFT_LINE + k); }
           for (var j = 0u; j < NJ; j++) {
             let right = loadRight(k * RIGHT_LINE + rightMatrices + j * N);
-            for (var i = 0u; i < MI; i++) { sums[i][j] = multiplyAdd(left[i], right, sums[i][j]); }
+            for (var i = 0u; i < MI; i++) { sums[i][j] = multiplyAdd(left[i], right, sums[i][j], lane); }
           }
         }
         workgroupBarrier();
@@ -75,11 +76,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   }
 
   // Results reach the epilogue through workgroup memory, in bands of RM rows: a lane takes one column of each band.
-  let lane = thread % SUBGROUP;
   let stretch = subgroup * RM * RESULT_LINE;
   for (var band = 0u; band < MI * M / RM; band++) {
     for (var i = 0u; i < RM / M; i++) {
-      for (var j = 0u; j < NJ; j++) { storeResult(stretch + i * M * RESULT_LINE + j * N, lane, sums[band * (RM / M) + i][j]); }
+      for (var j = 0u; j < NJ; j++) { storeResult(stretch + i * M * RESULT_LINE + j * N, sums[band * (RM / M) + i][j], lane); }
     }
     workgroupBarrier();
     let rowOfMine = row0 + subgroup / SX * MI * M + band * RM;

@@ -25,7 +25,7 @@ function onMatrices(kernel: MatrixKernel, tile: StagedTile): KernelChoices {
   return { find: () => ({ kernel, ...tile }), order: () => orderOf(kernel) };
 }
 
-const emulated = (shape: MatrixShape): SubgroupMatrices => ({ shapes: [shape], subgroupSize: 4, pinned: false, granularity: 4, emulated: true });
+const emulated = (shape: MatrixShape): SubgroupMatrices => ({ shapes: [shape], subgroupSize: 16, pinned: false, granularity: 16, emulated: true });
 
 /** Random values for everything that a graph is given. */
 const data = (graph: Graph): Map<Tensor, Float32Array> =>
@@ -75,7 +75,7 @@ describe('products on subgroup matrices', () => {
   ];
   for (const [shape, kernel, tolerance] of shapes) {
     const name = `emulated ${shape.m}x${shape.n}x${shape.k} of ${shape.component}`;
-    const device = { matrices: emulated(shape), choices: onMatrices(kernel, matrixTile(4, [16, 8], [2, 2], 4)) };
+    const device = { matrices: emulated(shape), choices: onMatrices(kernel, matrixTile(16, [16, 8], [2, 2], 4)) };
     it(`${name}: ragged convolution with masks, its input gradient, products`, async () => {
       // f16 may turn the sign of a sum next to zero, so only the exact kind has to agree about masks
       const graph = layers({ ...plain, padding: [1, 1, 1, 1] }, [2, 6, 5, 7], [35, 6, 3, 3]);
@@ -88,7 +88,7 @@ describe('products on subgroup matrices', () => {
   it('emulated: strides, dilation, groups and asymmetric padding', async () => {
     const graph = convolution();
     const [shape] = shapes[0]!;
-    const device = { matrices: emulated(shape), choices: onMatrices('gemm/convMatrix', matrixTile(4, [16, 8], [2, 2], 4)) };
+    const device = { matrices: emulated(shape), choices: onMatrices('gemm/convMatrix', matrixTile(16, [16, 8], [2, 2], 4)) };
     await checkGraph(graph, { data: data(graph), device });
   });
 
