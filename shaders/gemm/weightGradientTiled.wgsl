@@ -54,6 +54,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let end = min((split + 1u) * p.linesPerSplit, p.lines) * p.pixels;
   // Pixels past the end are 0 * 0, which changes no sum; rows past the end repeat the last and are never stored.
   for (var first = split * p.linesPerSplit * p.pixels; first < end; first += BK) {
+    // lanes that run along the pixels keep theirs through a stage
+    let along = pixelOf(min(first + thread % BK, end - 1u));
     if (LEFT == 2u) {
       for (var block = thread; block < BK / 4u * (ROWS / 4u); block += THREADS) {
         let k = block % (BK / 4u) * 4u;
@@ -72,7 +74,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         let quad = select(at % (ROWS / 4u), at / BK, ALONG);
         var rows = vec4f(); // written out: some drivers keep the value of the last iteration
         if (first + k < end) {
-          let start = leftOffset(pixelOf(first + k));
+          var pixel = along;
+          if (!ALONG) { pixel = pixelOf(first + k); }
+          let start = leftOffset(pixel);
           if (LEFT == 1u) {
             rows = leftFour(start + rowOffset + min(row0 + 4u * quad, p.rows - 4u));
           } else {
@@ -104,7 +108,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         let slot = select(at % (COLUMNS / 4u), at / BK, ALONG);
         var four = vec4f(); // written out: some drivers keep the value of the last iteration
         if (first + k < end) {
-          let pixel = pixelOf(first + k);
+          var pixel = along;
+          if (!ALONG) { pixel = pixelOf(first + k); }
           let start = pixel.image * p.bBatch;
           if (RIGHT == 1u && columnTable[columnOf(slot % TX, slot / TX * 4u)].w == 0) {
             four = rightFour(u32(columnTable[columnOf(slot % TX, slot / TX * 4u)].x) + start + pixel.y * p.bH + pixel.x * p.bW);

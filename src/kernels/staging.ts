@@ -76,7 +76,7 @@ export function unfitStage(tile: Tile, stage: Stage, device: KernelDevice): stri
   if (tile.share !== 1) return 'lanes of staged products share nothing';
   if (tile.columns % 4 !== 0) return `${tile.columns} columns do not load four by four`;
   if (!isPower(ranks, 1, 256) || tile.lanes * ranks > Math.min(mostInvocations, device.maxInvocations)) return `${tile.lanes} x ${ranks} invocations`;
-  if (!isPower(depth, 4, 64)) return `${depth} products a stage`;
+  if (!isPower(depth, 4, Math.min(64, tile.lanes * ranks))) return `${depth} products a stage`;
   const bytes = stageBytes(tile, stage);
   return bytes > Math.min(mostBytes, device.maxWorkgroupStorage) ? `${bytes} bytes of workgroup memory` : undefined;
 }

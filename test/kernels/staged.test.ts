@@ -5,6 +5,10 @@ import { orderOf, unfit } from '../../src/kernels/choice.js';
 import type { KernelChoice, KernelChoices, TuningProblem } from '../../src/kernels/choice.js';
 import { stagedTile } from '../../src/kernels/staging.js';
 import type { StagedTile } from '../../src/kernels/staging.js';
+import { groupNodes } from '../../src/passes/fuse.js';
+import { schedule } from '../../src/plan/schedule.js';
+import type { KernelDevice } from '../../src/kernels/types.js';
+import { candidates } from '../../src/tune/candidates.js';
 import { Program } from '../../src/program/program.js';
 import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { bp } from '../../src/rules/builtin.js';
@@ -167,6 +171,37 @@ describe('products staged through workgroup memory, against the float64 referenc
     expect(unfit(without, problem, device)).to.be.a('string');
     expect(unfit(fits, { ...problem, writesMask: true }, device)).to.be.a('string');
     expect(unfit(fits, problem, { ...device, maxWorkgroupStorage: 512 })).to.be.a('string');
+  });
+
+  const gpu: KernelDevice = {
+    subgroupSize: 32,
+    software: false,
+    maxInvocations: 1024,
+    maxWorkgroupStorage: 32768,
+    maxBindingBytes: 2 ** 27,
+    maxStorageBuffers: 8,
+  };
+
+  it('leave the order of sums to the layer, whatever the batch', () => {
+    const ordersOf = (batch: number): { kernels: string[]; orders: string[] } => {
+      const graph = convGraph([batch, 64, 14, 14], [64, 64, 3, 3], { ...plain, padding: [1, 1, 1, 1] }, false);
+      const { dispatches } = schedule(graph, groupNodes(graph, true), gpu, () => 0);
+      const products = dispatches.filter(({ tuning }) => tuning !== undefined);
+      return { kernels: products.map(({ kernel }) => kernel), orders: products.map(({ tuning }) => orderOf(tuning!.choice.kernel)) };
+    };
+    const [one, many] = [ordersOf(1), ordersOf(256)];
+    expect(one.kernels).to.deep.equal(['gemm/conv', 'gemm/conv', 'gemm/weightGradient']);
+    expect(many.kernels).to.deep.equal(['gemm/convTiled', 'gemm/convTiled', 'gemm/weightGradientTiled']);
+    expect(one.orders).to.deep.equal(many.orders);
+  });
+
+  it('are candidates on GPUs, and none where workgroup memory is ordinary memory', async () => {
+    const kernels = ['gemm/conv', 'gemm/convTiled', 'gemm/convSplit'] as const;
+    const problem: TuningProblem = { layer: 'any', batch: 4, kernels, writesMask: true, rows: 64, width: 9, taps: 3, lines: 1 };
+    const usual: KernelChoice = { kernel: 'gemm/conv', rows: 16, columns: 4, lanes: 8, share: 1 };
+    const names = (device: KernelDevice): Set<string> => new Set(candidates(problem, usual, device).map(({ kernel }) => kernel));
+    expect([...names(gpu)]).to.deep.equal(kernels);
+    expect([...names(kernelDevice(await sharedDevice()))]).to.deep.equal(['gemm/conv']);
   });
 
   it('are usual on GPUs where they fill one: the tile follows from rows and columns', () => {
