@@ -24,7 +24,16 @@ export interface TuningIdentity {
 }
 
 const tunedShaders = [
-  ...['gemm/conv', 'gemm/convRows', 'gemm/convTiled', 'gemm/convMatrix', 'gemm/weightGradient', 'gemm/weightGradientTiled', 'gemm/sumSplits', 'gemm/sumParts'],
+  ...[
+    'gemm/conv',
+    'gemm/convRows',
+    'gemm/convTiled',
+    'gemm/convMatrix',
+    'gemm/weightGradient',
+    'gemm/weightGradientTiled',
+    'gemm/sumSplits',
+    'gemm/sumParts',
+  ],
   // what they import
   ...['gemm/tile', 'gemm/tileColumn', 'gemm/left', 'gemm/leftVectors', 'gemm/right', 'gemm/rightVectors'],
   ...['gemm/matrixTile', 'gemm/matrixUnits'],
