@@ -1,18 +1,29 @@
 /**
  * Compiles every file of shaders/ as it stands, and the linked forms of every op's kernels (fused and unfused, with and
- * without subgroups, every candidate of the tuner on a GPU), through Dawn. What uses subgroup matrices or f16 compiles on Dawn's null backend,
- * which has every feature. A warning counts as a failure. Needs a build: `npm run check:shaders` after `npm run build`.
+ * without subgroups, every candidate of the tuner on a GPU, all of these with operands of 32 and of 16 bits), through Dawn. What uses
+ * subgroup matrices or f16 compiles on Dawn's null backend, which has every feature. A warning counts as a failure. Needs a build: `npm run check:shaders` after `npm run build`.
  */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const dist = (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url));
-const [{ Graph }, { link }, { groupNodes }, { schedule }, { Device }, rules, { loweringTable }, { candidates }, { orderOf }, { instance, pin }] =
-  await Promise.all(
-    ['graph/graph', 'kernels/link', 'passes/fuse', 'plan/schedule', 'runtime/device', 'rules/builtin', 'kernels/table']
-      .concat(['tune/candidates', 'kernels/choice', 'runtime/instance'])
-      .map(dist),
-  );
+const [
+  { Graph },
+  { link },
+  { groupNodes },
+  { narrow },
+  { schedule },
+  { Device },
+  rules,
+  { loweringTable },
+  { candidates },
+  { orderOf },
+  { instance, pin },
+] = await Promise.all(
+  ['graph/graph', 'kernels/link', 'passes/fuse', 'passes/half', 'plan/schedule', 'runtime/device', 'rules/builtin', 'kernels/table']
+    .concat(['tune/candidates', 'kernels/choice', 'runtime/instance'])
+    .map(dist),
+);
 
 const shaderFolder = fileURLToPath(new URL('../shaders/', import.meta.url));
 const files = readdirSync(shaderFolder, { recursive: true })
@@ -131,6 +142,7 @@ function sampleGraph() {
   }
   for (const norm of ['l1', 'l2', 'linf'])
     use(graph.one('sampleNorm', [x], { norm }), graph.one('sampleNorm', [f32(name('large'), 2, 20000)], { norm }));
+  use(graph.one('overflow', [x], {}), graph.one('overflow', [f32('few', 7)], {}));
   for (const distribution of ['uniform', 'normal']) {
     for (const value of [7, { step: 'word' }]) {
       use(graph.one('random', [labels], { shape: [4, 3, 5], distribution, stream: 1, seed: value, step: value }));
@@ -188,10 +200,15 @@ for (const file of files) {
   else texts.set(code, `${file}.wgsl`);
 }
 const graph = sampleGraph();
+const half = sampleGraph();
+narrow(half, (root) => root.kind !== 'state');
+const graphs = [graph, half];
 for (const kernelDevice of devices) {
   for (const fuse of [false, true]) {
-    for (const { kernel, variant, code } of schedule(graph, groupNodes(graph, fuse), kernelDevice, () => 5).dispatches) {
-      if (!texts.has(code)) texts.set(code, `${kernel} ${variant}`.trim());
+    for (const each of graphs) {
+      for (const { kernel, variant, code } of schedule(each, groupNodes(each, fuse), kernelDevice, () => 5).dispatches) {
+        if (!texts.has(code)) texts.set(code, `${kernel} ${variant}${each === graph ? '' : ' f16'}`.trim());
+      }
     }
   }
 }
@@ -219,7 +236,8 @@ for (let rank = 0; rank < ranks; rank++) {
     return list?.[Math.min(rank, list.length - 1)];
   };
   const choices = { find, order: (problem) => (find(problem) === undefined ? undefined : orderOf(find(problem).kernel)) };
-  for (const { kernel, variant, code, tuning } of schedule(graph, groupNodes(graph, true), { ...gpu, choices }, () => 5).dispatches) {
+  const dispatches = graphs.flatMap((each) => schedule(each, groupNodes(each, true), { ...gpu, choices }, () => 5).dispatches);
+  for (const { kernel, variant, code, tuning } of dispatches) {
     if (!texts.has(code)) texts.set(code, `${kernel} ${variant}`.trim());
     if (rank === 0 && tuning !== undefined && !listed.has(tuning.problem.layer)) {
       listed.set(tuning.problem.layer, candidates(tuning.problem, tuning.choice, gpu, { halfProducts: true }));

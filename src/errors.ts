@@ -14,6 +14,7 @@ export type LinbpErrorCode =
   | 'missing-package'
   | 'not-writable'
   | 'no-adapter'
+  | 'unsupported'
   | 'device-lost'
   | 'gpu-error'
   | 'disposed'

@@ -1,7 +1,7 @@
 import { check, LinbpError } from '../errors.js';
 import { opTable } from '../ops/table.js';
 import { elementCount, maskShape } from './types.js';
-import type { Direction, DType, Node, OpAttrs, OpName, Region, Tensor, TensorKind } from './types.js';
+import type { Direction, DType, Node, OpAttrs, OpName, Precision, Region, Tensor, TensorKind } from './types.js';
 
 /** Where a new node belongs; see {@link Graph.scope}. */
 export interface NodeScope {
@@ -23,6 +23,8 @@ export class Graph {
   readonly outputs = new Map<string, Tensor>();
   /** Values that states hold before the first run; others begin with zeros. */
   readonly initial = new Map<Tensor, Float32Array | Uint32Array>();
+  /** How values are stored, once the graph has been compiled. */
+  precision: Precision | undefined;
   private current: NodeScope = { segment: 'main', layer: '', direction: 'forward' };
 
   /** Runs `body` with parts of the scope replaced; nodes added inside get that segment, layer and direction. */

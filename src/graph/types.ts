@@ -1,7 +1,10 @@
 import type { ActivationKind, RuleUse } from '../rules/types.js';
 
-/** Element type of a tensor. Masks, labels and indices are `u32`; everything differentiable is `f32`. */
-export type DType = 'f32' | 'u32';
+/** Element type of a tensor. Masks, labels and indices are `u32`; everything differentiable is `f32`, or stored as `f16` (see src/passes/half.ts). */
+export type DType = 'f32' | 'f16' | 'u32';
+
+/** How a program stores activations, their gradients and the weights that products read: `f16` halves their memory. All arithmetic is in f32. */
+export type Precision = 'f32' | 'f16';
 
 /**
  * Where a tensor's memory comes from: `input` is bound by the caller, `parameter` and `state` persist between runs,
@@ -23,7 +26,8 @@ export interface Tensor {
   readonly id: number;
   readonly name: string;
   readonly shape: readonly number[];
-  readonly dtype: DType;
+  /** How it is stored. Graphs are built in `f32` and `u32`; compiling may choose `f16` for values. */
+  dtype: DType;
   readonly kind: TensorKind;
   /** The node that defines it; inputs, parameters and states have none. */
   producer: Node | undefined;
@@ -151,6 +155,8 @@ export interface OpAttrs {
   correct: Record<never, never>;
   /** per-sample norm over all other axes: x [N, ...] -> [N] */
   sampleNorm: { readonly norm: 'l1' | 'l2' | 'linf' };
+  /** x -> [1]: 1 where some element is infinite or NaN, else 0 */
+  overflow: Record<never, never>;
   /** elementwise over [N, ...]; an input of shape [N] broadcasts over its sample, one of shape [1] over everything.
    *  Result i goes to a new tensor, or overwrites input `targets[i]` when that is a number. */
   map: { readonly fn: ElementwiseFunction; readonly scalars: readonly StepValue[]; readonly targets: readonly ('new' | number)[] };
@@ -228,6 +234,10 @@ export function argmaxShape(shape: readonly number[]): readonly number[] {
   return [shape[0] ?? 1, Math.ceil((shape[1] ?? 1) / argmaxRows), pixelCount(shape)];
 }
 
+/** Bytes of an element. */
+export const elementBytes = ({ dtype }: Pick<Tensor, 'dtype'>): number => (dtype === 'f16' ? 2 : 4);
+
+/** Bytes of a tensor in whole words, as buffers are bound, copied and written. */
 export function byteLength(tensor: Tensor): number {
-  return 4 * elementCount(tensor.shape);
+  return 4 * Math.ceil((elementBytes(tensor) * elementCount(tensor.shape)) / 4);
 }

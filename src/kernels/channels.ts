@@ -1,4 +1,4 @@
-import { elementCount, pixelCount } from '../graph/types.js';
+import { byteLength, elementBytes, elementCount, pixelCount } from '../graph/types.js';
 import type { Pair, Tensor } from '../graph/types.js';
 import { bases, foldGrid, reads, words } from './grid.js';
 import { link } from './link.js';
@@ -32,7 +32,7 @@ function copyRun({ from, fromFirst, to, toFirst, run, access }: Run): Dispatch {
     parameters: [...words({ count, run, ...sizes }), ...bases(operands)],
     workgroups: foldGrid(Math.ceil(count / copyBlock)),
     flops: 0,
-    bytes: 8 * count,
+    bytes: 2 * elementBytes(from) * count,
   };
 }
 
@@ -67,7 +67,7 @@ function padDispatch(x: Tensor, y: Tensor, shift: number, stride: Pair, transpos
     ],
     workgroups: foldGrid(Math.ceil(count / padBlock)),
     flops: 0,
-    bytes: 4 * (elementCount(x.shape) + count),
+    bytes: byteLength(x) + byteLength(y),
   };
 }
 

@@ -1,4 +1,4 @@
-import { elementCount } from '../graph/types.js';
+import { byteLength } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { signedWords } from './tiles.js';
 import type { Tile } from './tiles.js';
@@ -97,5 +97,4 @@ export function convParameters(problem: ConvProblem, output: Tensor, tile: Tile)
 }
 
 /** Bytes that the product itself moves, each operand counted once. */
-export const convBytes = (problem: ConvProblem, output: Tensor): number =>
-  4 * (elementCount(problem.a.shape) + elementCount(problem.b.shape) + elementCount(output.shape));
+export const convBytes = (problem: ConvProblem, output: Tensor): number => byteLength(problem.a) + byteLength(problem.b) + byteLength(output);

@@ -1,4 +1,4 @@
-import { elementCount } from '../graph/types.js';
+import { convBytes } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
@@ -120,7 +120,7 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
       ],
       workgroups: [Math.ceil((problem.batch * problem.columns[0] * segments) / tile.lanes), Math.ceil(problem.rows / tile.rows), problem.groups],
       flops: problem.flops + tail.flops,
-      bytes: 4 * (elementCount(problem.a.shape) + elementCount(problem.b.shape) + elementCount(tail.output.shape)) + tail.bytes,
+      bytes: convBytes(problem, tail.output) + tail.bytes,
     },
   ];
 }

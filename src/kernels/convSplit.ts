@@ -1,4 +1,4 @@
-import { elementCount } from '../graph/types.js';
+import { byteLength, elementCount } from '../graph/types.js';
 import type { ConvProblem } from './convProblem.js';
 import { stagedProduct } from './convTiled.js';
 import { words } from './grid.js';
@@ -58,7 +58,7 @@ export function lowerConvSplit(problem: ConvProblem, tile: StagedTile, group: Gr
       ],
       workgroups: [Math.ceil((problem.batch * pixels) / 64), Math.ceil(channels / 16), 1],
       flops: parts * elements + tail.flops,
-      bytes: 4 * (parts + 1) * elements + tail.bytes,
+      bytes: 4 * parts * elements + byteLength(tail.output) + tail.bytes,
     },
   ];
 }

@@ -1,5 +1,5 @@
 import { check } from '../errors.js';
-import { byteLength } from '../graph/types.js';
+import { byteLength, elementBytes, elementCount } from '../graph/types.js';
 import type { StepValue, Tensor } from '../graph/types.js';
 import { bindingBase } from './types.js';
 import type { KernelDevice, LoweringContext, Operand, Parameter } from './types.js';
@@ -47,17 +47,18 @@ export interface Slice {
 }
 
 /**
- * Cuts `count` units of `unitWords` 32-bit words into slices that fit a binding and begin at multiples of 256 bytes.
+ * Cuts `count` units of `unitWords` elements of at most 32 bits into slices that fit a binding and begin at multiples of 256 bytes.
  * Nearly always there is one slice.
  *
  * @throws LinbpError `limit-exceeded` where not even the shortest slice fits
  */
 export function slices(count: number, unitWords: number, device: KernelDevice): Slice[] {
-  // a tensor may begin up to 63 words into its binding
+  // a tensor may begin up to 252 bytes into its binding
   const most = Math.floor((device.maxBindingBytes / 4 - 63) / unitWords);
   if (count <= most || count * unitWords * 4 <= device.maxBindingBytes) return [{ first: 0, count }];
-  let step = 64;
-  while (step > 1 && (unitWords * (step / 2)) % 64 === 0) step /= 2;
+  // 128 elements of 16 bits
+  let step = 128;
+  while (step > 1 && (unitWords * (step / 2)) % 128 === 0) step /= 2;
   const length = Math.floor(most / step) * step;
   check(length > 0, 'limit-exceeded', `${step} units of ${4 * unitWords} bytes do not fit a binding of ${device.maxBindingBytes} bytes`, 'binding');
   return Array.from({ length: Math.ceil(count / length) }, (_, index) => ({
@@ -68,7 +69,8 @@ export function slices(count: number, unitWords: number, device: KernelDevice): 
 
 /** An operand bound to a slice; the whole tensor where there is only one. The range includes the words before the tensor's first. */
 export function sliceOperand(operand: Operand, slice: Slice, unitWords: number): Operand {
-  if (slice.first === 0 && slice.count * unitWords * 4 >= byteLength(operand.tensor)) return operand;
-  const offset = 4 * slice.first * unitWords;
-  return { ...operand, range: { offset, length: 4 * (slice.count * unitWords + bindingBase(operand.tensor)) } };
+  const bytes = elementBytes(operand.tensor);
+  if (slice.first === 0 && slice.count * unitWords >= elementCount(operand.tensor.shape)) return operand;
+  const offset = bytes * slice.first * unitWords;
+  return { ...operand, range: { offset, length: 4 * Math.ceil((bytes * (slice.count * unitWords + bindingBase(operand.tensor))) / 4) } };
 }

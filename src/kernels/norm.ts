@@ -1,9 +1,9 @@
 import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
-import { bases, foldGrid, operandBytes, reads, stepParameter, words, writes } from './grid.js';
+import { bases, foldGrid, operandBytes, reads, sliceOperand, slices, stepParameter, words, writes } from './grid.js';
 import { link } from './link.js';
-import type { Lowering, Operand } from './types.js';
+import type { Dispatch, Lowering, Operand } from './types.js';
 
 const power = { l1: 1, l2: 2, linf: 0 } as const;
 
@@ -46,4 +46,41 @@ export const lowerRecord: Lowering<'record'> = (node, _group, context) => {
       bytes: 8 * batch + 8,
     },
   ];
+};
+
+/** Elements of a workgroup of reduce/overflow.wgsl. */
+const overflowBlock = 8192;
+/** Bits of what the kernel writes where it finds something: infinity between its two passes, 1 at the end. */
+const [infinityBits, oneBits] = [0x7f800000, 0x3f800000];
+
+/** One pass where a workgroup suffices; else workgroups mark with infinity what a second pass looks through. */
+export const lowerOverflow: Lowering<'overflow'> = (node, _group, context) => {
+  const x = node.inputs[0]!;
+  const result = node.outputs[0]!;
+  const count = elementCount(x.shape);
+  const parts = slices(count, 1, context.device).map((slice) => ({ slice, groups: Math.ceil(slice.count / overflowBlock) }));
+  const marks = parts.reduce((sum, { groups }) => sum + groups, 0);
+  const pass = (source: Operand, target: Operand, values: { count: number; perGroup: number; first: number; mark: number }): Dispatch => {
+    const operands = [source, target];
+    return {
+      kernel: 'reduce/overflow',
+      variant: '',
+      code: link('reduce/overflow'),
+      operands,
+      parameters: [...words(values), ...bases(operands)],
+      workgroups: foldGrid(Math.ceil(values.count / values.perGroup)),
+      flops: values.count,
+      bytes: operandBytes(operands),
+    };
+  };
+  if (marks === 1) return [pass(reads('x', x), writes('result', result), { count, perGroup: overflowBlock, first: 0, mark: oneBits })];
+  const found = context.scratch(`${result.name}.marks`, [marks]);
+  let first = 0;
+  const passes = parts.map(({ slice, groups }, index) => {
+    const source = sliceOperand(reads('x', x), slice, 1);
+    const values = { count: slice.count, perGroup: overflowBlock, first, mark: infinityBits };
+    first += groups;
+    return pass(source, writes('result', found, index > 0), values);
+  });
+  return [...passes, pass(reads('x', found), writes('result', result), { count: marks, perGroup: marks, first: 0, mark: oneBits })];
 };

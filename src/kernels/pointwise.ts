@@ -1,5 +1,5 @@
 import { LinbpError } from '../errors.js';
-import { elementCount, maskRows, pixelCount } from '../graph/types.js';
+import { byteLength, elementCount, maskRows, pixelCount } from '../graph/types.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
 import { maxWorkgroups } from './grid.js';
 import { link } from './link.js';
@@ -50,7 +50,8 @@ class EpilogueWriter {
     const name = `${prefix}${index}`;
     const mode = access === 'read' ? 'read' : 'read_write';
     this.operands.push({ name, tensor, access });
-    this.bindings.push(`@group(1) @binding(${this.firstBinding + index}) var<storage, ${mode}> ${name}: array<${tensor.dtype}>;`);
+    const element = tensor.dtype === 'u32' ? 'u32' : 'f32';
+    this.bindings.push(`@group(1) @binding(${this.firstBinding + index}) var<storage, ${mode}> ${name}: array<${element}>;`);
     return { name, at: this.parameter(`${name}Base`, 'u32', bindingBase(tensor)) };
   }
 
@@ -201,7 +202,7 @@ export function writeEpilogue(start: Tensor, nodes: readonly Node[], kept: reado
     output: value,
     variant: [...(bias === undefined ? [] : ['bias']), ...nodes.map(describe)].join('+'),
     flops,
-    bytes: writer.operands.reduce((sum, operand) => sum + 4 * elementCount(operand.tensor.shape), 0),
+    bytes: writer.operands.reduce((sum, operand) => sum + byteLength(operand.tensor), 0),
   };
 }
 
@@ -248,7 +249,7 @@ function lowerChain(group: Group): Dispatch[] {
       ],
       workgroups,
       flops: chain.flops,
-      bytes: chain.bytes + 8 * elementCount(input.shape),
+      bytes: chain.bytes + byteLength(input) + byteLength(chain.output),
     },
   ];
 }

@@ -1,4 +1,4 @@
-import { elementCount } from '../graph/types.js';
+import { byteLength, elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, sliceOperand, slices, stepParameter, words, writes } from './grid.js';
@@ -60,7 +60,7 @@ export const lowerGatherImages: Lowering<'gatherImages'> = (node, _group, contex
       ],
       workgroups: foldGrid(Math.ceil((count * sampleWords) / width)),
       flops: opTable.gatherImages.flops(node) / all.length,
-      bytes: (4 * count * sampleWords + 4 * elementCount(result.shape)) / all.length,
+      bytes: (4 * count * sampleWords + byteLength(result)) / all.length,
     };
   });
 };

@@ -6,7 +6,7 @@ import { lowerConv2d, lowerConv2dInputGradient, lowerLinear, lowerLinearInputGra
 import { lowerLogSoftmax, lowerLogSoftmaxBackward } from './logSoftmax.js';
 import { lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
 import { lowerAssign, lowerMap } from './map.js';
-import { lowerRecord, lowerSampleNorm } from './norm.js';
+import { lowerOverflow, lowerRecord, lowerSampleNorm } from './norm.js';
 import { lowerAdd, lowerBatchNormApply, lowerBatchNormInputGradient, lowerRelu, lowerReluBackward, lowerScaleShift } from './pointwise.js';
 import {
   lowerAdaptiveAvgPool2d,
@@ -58,6 +58,7 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   lossBackward: lowerLossBackward,
   correct: lowerCorrect,
   sampleNorm: lowerSampleNorm,
+  overflow: lowerOverflow,
   map: lowerMap,
   random: lowerRandom,
   randomCropFlip: lowerRandomCropFlip,

@@ -1,4 +1,5 @@
 import { resolveView } from '../graph/graph.js';
+import { elementBytes } from '../graph/types.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
 import type { SubgroupMatrices } from './matrices.js';
 import type { KernelChoice, KernelChoices, TuningProblem } from './choice.js';
@@ -84,5 +85,5 @@ export type Lowering<K extends OpName> = (node: Node<K>, group: Group, context: 
 
 /** First element of `tensor` inside its binding: views need not begin at a multiple of 256 bytes, bindings must. */
 export function bindingBase(tensor: Tensor): number {
-  return resolveView(tensor).offset % 64;
+  return resolveView(tensor).offset % (256 / elementBytes(tensor));
 }

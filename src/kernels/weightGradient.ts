@@ -1,4 +1,4 @@
-import { elementCount } from '../graph/types.js';
+import { byteLength, elementCount } from '../graph/types.js';
 import type { ConvAttrs, Tensor } from '../graph/types.js';
 import { choose } from './choice.js';
 import type { KernelChoice, TuningProblem } from './choice.js';
@@ -202,7 +202,7 @@ function lowerWeightGradient(
       ),
       workgroups: [grid[0], grid[1], slice.groups * splitsOf[index]!],
       flops: slice.flops,
-      bytes: 4 * (elementCount(slice.g.shape) + elementCount(slice.x.shape) + (partial === undefined ? 1 : splitsOf[index]!) * allRows * width),
+      bytes: byteLength(slice.g) + byteLength(slice.x) + 4 * (partial === undefined ? 1 : splitsOf[index]!) * allRows * width,
     };
   });
   if (partial === undefined) return products;

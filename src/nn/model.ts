@@ -1,7 +1,7 @@
 import { check, LinbpError } from '../errors.js';
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
-import type { Tensor } from '../graph/types.js';
+import type { Precision, Tensor } from '../graph/types.js';
 import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../io/safetensors.js';
 import { Program } from '../program/program.js';
 import { randomStreams, uniforms } from '../random/philox.js';
@@ -105,7 +105,7 @@ export class Model {
   readonly parameters: GPUBuffer;
   /** Running statistics, for models with batch norm. */
   readonly buffers: GPUBuffer | undefined;
-  private readonly inference = new Map<number, { program: Program; images: Tensor }>();
+  private readonly inference = new Map<string, { program: Program; images: Tensor }>();
   private destroyed = false;
 
   private constructor(definition: ModelDefinition, device: Device) {
@@ -182,10 +182,11 @@ export class Model {
   }
 
   /**
-   * Logits [N, classes] of images [N, C, H, W] in [0, 1], in eval mode. Programs are compiled once per batch size and kept.
+   * Logits [N, classes] of images [N, C, H, W] in [0, 1], in eval mode. Programs are compiled once per batch size and precision (default `f32`)
+   * and kept.
    * Throws `bad-shape` when the length is not a multiple of one image.
    */
-  async logits(images: Float32Array, options: { readonly batch?: number } = {}): Promise<Float32Array> {
+  async logits(images: Float32Array, options: { readonly batch?: number; readonly precision?: Precision } = {}): Promise<Float32Array> {
     this.alive();
     const size = elementCount(this.definition.input);
     check(
@@ -199,7 +200,7 @@ export class Model {
     const result = new Float32Array(count * this.definition.classes);
     for (let first = 0; first < count; first += batch) {
       const n = Math.min(batch, count - first);
-      const { program, images: input } = await this.inferenceProgram(n);
+      const { program, images: input } = await this.inferenceProgram(n, options.precision ?? 'f32');
       program.write(input, images.subarray(first * size, (first + n) * size));
       await program.run([{ segment: 'main' }]);
       result.set(await program.read('logits'), first * this.definition.classes);
@@ -207,15 +208,16 @@ export class Model {
     return result;
   }
 
-  private async inferenceProgram(batch: number): Promise<{ program: Program; images: Tensor }> {
-    let entry = this.inference.get(batch);
+  private async inferenceProgram(batch: number, precision: Precision): Promise<{ program: Program; images: Tensor }> {
+    const key = `${precision} ${batch}`;
+    let entry = this.inference.get(key);
     if (entry === undefined) {
       const graph = new Graph();
       const images = graph.input('images', [batch, ...this.definition.input]);
       const network = addModel(graph, this.definition, images);
       graph.output('logits', network.logits);
-      const program = await Program.compile(graph, { device: this.device, bindings: this.bindings(network) });
-      this.inference.set(batch, (entry = { program, images }));
+      const program = await Program.compile(graph, { device: this.device, bindings: this.bindings(network), precision });
+      this.inference.set(key, (entry = { program, images }));
     }
     return entry;
   }

@@ -92,3 +92,11 @@ export const sampleNorm: OpDefinition<'sampleNorm'> = {
   infer: (inputs) => [f32([expectInput(inputs, 0, 'input', 'f32').shape[0]!])],
   flops: (node) => 2 * elementCount(node.inputs[0]!.shape),
 };
+
+export const overflow: OpDefinition<'overflow'> = {
+  infer(inputs) {
+    expectInput(inputs, 0, 'input', 'f32');
+    return [f32([1])];
+  },
+  flops: (node) => elementCount(node.inputs[0]!.shape),
+};

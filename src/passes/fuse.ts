@@ -6,7 +6,7 @@ import { pointwiseOps } from '../kernels/pointwise.js';
 import type { Group } from '../kernels/types.js';
 
 /** Ops whose kernels run an epilogue over their result. */
-const anchors: ReadonlySet<OpName> = new Set<OpName>([
+export const anchors: ReadonlySet<OpName> = new Set<OpName>([
   'conv2d',
   'conv2dInputGradient',
   'linear',

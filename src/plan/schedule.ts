@@ -2,6 +2,7 @@ import { LinbpError } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node, Tensor } from '../graph/types.js';
+import { halfOperands } from '../kernels/half.js';
 import { loweringTable } from '../kernels/table.js';
 import { lowerInSlices } from '../kernels/slice.js';
 import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from '../kernels/types.js';
@@ -43,7 +44,8 @@ export function schedule(graph: Graph, groups: readonly Group[], device: KernelD
           },
         );
       }
-      dispatches.push({ ...dispatch, group, segment: group.anchor.segment });
+      const half = dispatch.operands.filter(({ tensor }) => tensor.dtype === 'f16').map(({ name }) => name);
+      dispatches.push({ ...dispatch, code: halfOperands(dispatch.code, half), group, segment: group.anchor.segment });
     }
   }
   return { graph, groups, dispatches };

@@ -1,5 +1,6 @@
 import type { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
+import { decodeHalf, encodeHalf } from '../io/half.js';
 import type { Tensor } from '../graph/types.js';
 import { rootOf } from '../plan/schedule.js';
 import { ReferenceRun } from '../reference/run.js';
@@ -31,8 +32,8 @@ function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): numbe
 }
 
 /**
- * Debug mode: runs the segments kernel by kernel, one submit each, every kernel on the float64 reference's inputs rounded to
- * float32, and compares every result with the reference. No memory is shared between values, so all results are kept.
+ * Debug mode: runs the segments kernel by kernel, one submit each, every kernel on the float64 reference's inputs rounded as they are
+ * stored, and compares every result with the reference. No memory is shared between values, so all results are kept.
  * `feeds` sets inputs, parameters and states; the rest begins with zeros.
  */
 export async function debugGraph(
@@ -48,8 +49,11 @@ export async function debugGraph(
     program.uploadSteps();
   }
   const push = (tensor: Tensor): void => {
-    const values = reference.get(tensor);
-    program.write(tensor, tensor.dtype === 'u32' ? Uint32Array.from(values) : Float32Array.from(values));
+    // A window of 16-bit elements may begin inside a word, its root never does.
+    const whole = tensor.dtype === 'f16' ? rootOf(tensor) : tensor;
+    const values = reference.get(whole);
+    if (whole.dtype === 'f16') values.set(decodeHalf(new Uint8Array(encodeHalf(values).buffer)));
+    program.write(whole, whole.dtype === 'u32' ? Uint32Array.from(values) : Float32Array.from(values));
   };
   const entries: DebugEntry[] = [];
   for (const segment of options.segments ?? ['main']) {
@@ -91,6 +95,7 @@ export async function debugGraph(
 }
 
 const quietNaN = 0x7fc00000;
+const quietHalfNaNs = 0x7e007e00;
 
 /**
  * Runs segments with one submit per dispatch, filling the arenas with NaN first and every value's memory as soon as it is
@@ -100,7 +105,7 @@ export async function runPoisoned(program: Program, runs: readonly SegmentRun[])
   const { plan, schedule } = program;
   const fill = (tensor: Tensor): void => {
     const { buffer, offset, bytes } = program.location(tensor);
-    program.device.write(buffer, offset, new Uint32Array(bytes / 4).fill(quietNaN));
+    program.device.write(buffer, offset, new Uint32Array(bytes / 4).fill(tensor.dtype === 'f16' ? quietHalfNaNs : quietNaN));
   };
   for (const tensor of plan.placements.keys()) if (plan.lifetimes.get(tensor)!.first > 0) fill(tensor);
   for (const run of runs) {

@@ -1,9 +1,11 @@
 import { check, LinbpError } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
-import { byteLength, elementCount } from '../graph/types.js';
+import { byteLength, elementBytes, elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
+import { decodeHalf, encodeHalf } from '../io/half.js';
 import { groupNodes } from '../passes/fuse.js';
+import { settlePrecision } from '../passes/half.js';
 import { checkPlan } from '../plan/check.js';
 import { plan } from '../plan/plan.js';
 import type { Plan } from '../plan/plan.js';
@@ -70,7 +72,10 @@ export class Program {
     this.device.addPlanned(this.plan.bytes);
   }
 
-  /** Compiles a graph. Throws `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is refused. */
+  /**
+   * Compiles a graph. Throws `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is refused, `unsupported` when
+   * `f16` is asked for and the device has none, or none that agrees with f32.
+   */
   static async compile(graph: Graph, options: CompileOptions): Promise<Program> {
     const { device } = options;
     const { scheduled, steps } = await Program.schedule(graph, options);
@@ -87,7 +92,9 @@ export class Program {
 
   /** Chooses kernels for a graph. */
   private static async schedule(graph: Graph, options: CompileOptions): Promise<{ scheduled: Schedule; steps: StepTable }> {
-    const { device, maxBindingBytes, fuse = true } = options;
+    const { device, maxBindingBytes, fuse = true, precision = 'f32' } = options;
+    if (precision === 'f16' && options.untested !== true) await (await import('./admitHalf.js')).admitHalf(device);
+    settlePrecision(graph, precision, options.weightsSegment);
     const choices = options.choices ?? (await deviceTuning(device));
     const capability = { ...kernelDevice(device), choices, ...(maxBindingBytes === undefined ? {} : { maxBindingBytes }) };
     const steps = new StepTable(options.steps?.fields ?? {}, options.steps?.rows ?? 1);
@@ -154,8 +161,11 @@ export class Program {
         const { root, offset } = resolveView(operand.tensor);
         const place = places.get(root);
         check(place !== undefined, 'internal', `${operand.tensor.name} has no memory`, operand.tensor.name);
-        const begin = place.offset + (offset - (offset % 64)) * 4 + (operand.range?.offset ?? 0);
-        const size = operand.range?.length ?? (offset % 64) * 4 + byteLength(operand.tensor);
+        const bytes = elementBytes(operand.tensor);
+        // bindings begin at multiples of 256 bytes and are whole words
+        const before = (offset * bytes) % 256;
+        const begin = place.offset + offset * bytes - before + (operand.range?.offset ?? 0);
+        const size = operand.range?.length ?? 4 * Math.ceil((before + bytes * elementCount(operand.tensor.shape)) / 4);
         check(
           size <= device.limits.maxStorageBufferBindingSize,
           'limit-exceeded',
@@ -190,7 +200,7 @@ export class Program {
     const { root, offset } = resolveView(tensor);
     const place = this.places.get(root);
     check(place !== undefined, 'bad-argument', `${tensor.name} has no memory in this program`, tensor.name);
-    return { buffer: place.buffer, offset: place.offset + offset * 4, bytes: byteLength(tensor) };
+    return { buffer: place.buffer, offset: place.offset + offset * elementBytes(tensor), bytes: byteLength(tensor) };
   }
 
   /** Writes a tensor from the host, before the next run. Throws `bad-shape` when the length differs. */
@@ -199,24 +209,30 @@ export class Program {
     const count = elementCount(tensor.shape);
     check(data.length === count, 'bad-shape', `${tensor.name} [${tensor.shape.join(', ')}] takes ${count} elements, got ${data.length}`, tensor.name);
     const { buffer, offset } = this.location(tensor);
-    this.device.write(buffer, offset, data);
+    this.device.write(buffer, offset, tensor.dtype === 'f16' ? encodeHalf(data) : data);
   }
 
   /** Reads a tensor back: an output of the graph, a state, an input or a parameter. */
   async read(tensor: Tensor | string): Promise<Float32Array> {
-    return new Float32Array(await this.readBytes(tensor));
+    const found = this.tensor(tensor);
+    const bytes = await this.readBytes(found);
+    return found.dtype === 'f16' ? decodeHalf(new Uint8Array(bytes, 0, 2 * elementCount(found.shape))) : new Float32Array(bytes);
   }
 
   /** {@link read} for `u32` tensors. */
   async readU32(tensor: Tensor | string): Promise<Uint32Array> {
-    return new Uint32Array(await this.readBytes(tensor));
+    return new Uint32Array(await this.readBytes(this.tensor(tensor)));
   }
 
-  private async readBytes(tensor: Tensor | string): Promise<ArrayBuffer> {
-    this.alive();
+  private tensor(tensor: Tensor | string): Tensor {
     const found = typeof tensor === 'string' ? this.schedule.graph.outputs.get(tensor) : tensor;
     check(found !== undefined, 'bad-argument', `the program has no output "${String(tensor)}"`, String(tensor));
-    const { buffer, offset, bytes } = this.location(found);
+    return found;
+  }
+
+  private async readBytes(tensor: Tensor): Promise<ArrayBuffer> {
+    this.alive();
+    const { buffer, offset, bytes } = this.location(tensor);
     return this.device.read(buffer, offset, bytes);
   }
 

@@ -1,4 +1,4 @@
-import type { Tensor } from '../graph/types.js';
+import type { Precision, Tensor } from '../graph/types.js';
 import type { KernelChoices } from '../kernels/choice.js';
 import type { ScheduledDispatch } from '../plan/schedule.js';
 import type { Device } from '../runtime/device.js';
@@ -7,6 +7,15 @@ import type { StepFields } from './steps.js';
 /** How a graph is compiled. */
 export interface CompileOptions {
   readonly device: Device;
+  /**
+   * `f16` stores activations, their gradients and the weights that products read in 16 bits (see docs/half-precision.md); default `f32`. It is the
+   * graph's for good: compiling it again in another precision is refused.
+   */
+  readonly precision?: Precision;
+  /** With `f16`, do not test first whether the device's half precision agrees with f32, as the test itself does. */
+  readonly untested?: boolean;
+  /** With `f16`, the segment that is run before all others, in which copies of weights are made; by default each segment makes its own. */
+  readonly weightsSegment?: string;
   /** Fuse pointwise chains into their producers; default true. */
   readonly fuse?: boolean;
   /** Let values whose lifetimes do not overlap share memory; default true. Debug mode turns it off to keep every result. */

@@ -50,3 +50,5 @@ export const sampleNorm: Reference<'sampleNorm'> = (node, [x]) => {
     }),
   ];
 };
+
+export const overflow: Reference<'overflow'> = (_node, [x]) => [Float64Array.of(x!.every(Number.isFinite) ? 0 : 1)];

@@ -13,7 +13,7 @@ export function standalone(group: Group): Graph {
   const known = new Map<Tensor, Tensor>();
   const input = (tensor: Tensor): Tensor => {
     let own = known.get(tensor);
-    if (own === undefined) known.set(tensor, (own = graph.input(`input ${known.size}`, tensor.shape, tensor.dtype)));
+    if (own === undefined) known.set(tensor, (own = graph.input(`input ${known.size}`, tensor.shape, tensor.dtype === 'u32' ? 'u32' : 'f32')));
     return own;
   };
   const add = (node: Node): void => {

@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import { byteLength, elementCount } from '../../src/graph/types.js';
 import type { Graph } from '../../src/graph/graph.js';
-import type { KernelDevice } from '../../src/kernels/types.js';
 import { positionTable } from '../../src/nn/definition.js';
 import { modelDefinition, modelNames } from '../../src/nn/zoo/index.js';
 import { groupNodes } from '../../src/passes/fuse.js';
@@ -10,22 +9,14 @@ import { plan } from '../../src/plan/plan.js';
 import type { Plan } from '../../src/plan/plan.js';
 import { rootOf, schedule } from '../../src/plan/schedule.js';
 import { networkGraph } from '../nn/support.js';
-
-const device: KernelDevice = {
-  subgroupSize: 8,
-  software: true,
-  maxInvocations: 256,
-  maxWorkgroupStorage: 16384,
-  maxBindingBytes: 2 ** 27,
-  maxStorageBuffers: 8,
-};
+import { plainDevice } from '../support/plainDevice.js';
 
 interface Planned extends Plan {
   readonly dispatches: number;
 }
 
 function planned(graph: Graph): Planned {
-  const work = schedule(graph, groupNodes(graph, true), device, () => 1);
+  const work = schedule(graph, groupNodes(graph, true), plainDevice, () => 1);
   const made = plan(work);
   checkPlan(work, made);
   return { ...made, dispatches: work.dispatches.length };

@@ -7,21 +7,12 @@ import { plan } from '../../src/plan/plan.js';
 import type { Placement, Plan } from '../../src/plan/plan.js';
 import { schedule } from '../../src/plan/schedule.js';
 import type { Tensor } from '../../src/graph/types.js';
-import type { KernelDevice } from '../../src/kernels/types.js';
 import { gradientGraph } from '../support/networks.js';
-
-const device: KernelDevice = {
-  subgroupSize: 8,
-  software: true,
-  maxInvocations: 256,
-  maxWorkgroupStorage: 16384,
-  maxBindingBytes: 2 ** 27,
-  maxStorageBuffers: 8,
-};
+import { plainDevice } from '../support/plainDevice.js';
 
 function scheduled(definition = lenet5, fuse = true) {
   const { graph } = gradientGraph(definition, { batch: 2, rule: 'bp', what: 'train' });
-  return schedule(graph, groupNodes(graph, fuse), device, () => 1);
+  return schedule(graph, groupNodes(graph, fuse), plainDevice, () => 1);
 }
 
 const edited = (original: Plan, change: (placements: Map<Tensor, Placement>) => void): Plan => {

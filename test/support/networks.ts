@@ -19,14 +19,14 @@ export interface GradientGraph {
 }
 
 /**
- * Builds the graph of the mean cross entropy's gradients, with respect to the images only (`attack`) or to images and
+ * Builds the graph of the mean cross entropy's gradients (or of `scale` times the sum), with respect to the images only (`attack`) or to images and
  * parameters (`train`). Outputs: `logits`, `loss`, `grad.input`, `grad.<parameter>`.
  */
 export function gradientGraph(
   definition: ModelDefinition,
-  options: { batch: number; rule: string; what: 'attack' | 'train'; training?: boolean },
+  options: { batch: number; rule: string; what: 'attack' | 'train'; training?: boolean; scale?: number },
 ): GradientGraph {
-  const { batch, rule, what } = options;
+  const { batch, rule, what, scale = 1 / batch } = options;
   const graph = new Graph();
   const images = graph.input('images', [batch, ...definition.input]);
   const labels = graph.input('labels', [batch], 'u32');
@@ -34,7 +34,7 @@ export function gradientGraph(
   const loss = graph.scope({ layer: 'loss' }, () => graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }));
   const parameters = [...network.tensors].filter(([, tensor]) => tensor.kind === 'parameter');
   const targets = what === 'attack' ? [images] : [images, ...parameters.map(([, tensor]) => tensor)];
-  const found = gradients(graph, { loss, scale: 1 / batch, targets, rules: resolveRules(parseRules(rule), positionTable(definition)) });
+  const found = gradients(graph, { loss, scale, targets, rules: resolveRules(parseRules(rule), positionTable(definition)) });
   graph.output('logits', network.logits);
   graph.output('loss', loss);
   graph.output('grad.input', found.get(images)!);
