@@ -106,6 +106,8 @@ export class Attack {
     const executor = await DeviceExecutor.compile(attack, this.rows, {
       device: model.device,
       fuse: this.settings.fuse,
+      precision: this.settings.precision,
+      weightsSegment: 'begin',
       bindings: model.bindings(attack.stores),
       ...(onCompile === undefined ? {} : { onProgress: onCompile }),
     });
@@ -148,6 +150,7 @@ export class Attack {
       ...summarise(raw, arrays, images8, settings, done),
       interrupted: done < arrays.count,
       gradients,
+      overflows: raw.overflows,
       dispatches: after.dispatches - before.dispatches,
       submits: after.submits - before.submits,
       readbacks: after.readbacks - before.readbacks,
@@ -245,6 +248,7 @@ export class Attack {
     if (attack.hit !== undefined) raw.savedHit.set(await executor.readU32(attack.hit), first);
     raw.losses.set(await executor.read(attack.lossLog), first * this.rows);
     raw.margins.set(await executor.read(attack.marginLog), first * this.rows);
+    if (attack.scales !== undefined) for (const steps of await executor.read(attack.scales.overflows)) raw.overflows += steps;
   }
 
   private expectFinite(images: Float32Array): void {
@@ -284,6 +288,7 @@ function emptyOutcome({ count, images }: AttackArrays, rows: number): RawOutcome
     savedHit: flags(),
     losses: new Float32Array(count * rows),
     margins: new Float32Array(count * rows),
+    overflows: 0,
   };
 }
 

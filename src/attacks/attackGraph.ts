@@ -4,6 +4,8 @@ import { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
 import { addModel, addStores } from '../nn/definition.js';
 import type { GraphStores, ModelDefinition, ModelInGraph } from '../nn/definition.js';
+import { addScales, initialScale, scaledGradient } from './gradientScale.js';
+import type { GradientScales } from './gradientScale.js';
 import type { AttackSettings } from './options.js';
 import { pointwise } from './stages.js';
 import type { StageContext } from './stages.js';
@@ -38,6 +40,8 @@ export interface AttackGraph {
   /** Losses and margins of the true label [N, rows], one column per row of the step table. */
   readonly lossLog: Tensor;
   readonly marginLog: Tensor;
+  /** Where gradients are stored as f16. */
+  readonly scales: GradientScales | undefined;
 }
 
 /** Fields of the step table; one row per evaluation, in the order they happen. */
@@ -127,6 +131,7 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     Array.from({ length: batch * rows }, (_, i) => i % rows),
     [batch, rows],
   );
+  const scales = settings.precision === 'f16' ? addScales(graph, batch) : undefined;
   const memories = new Map<string, Tensor>();
   const stage: StageContext = {
     graph,
@@ -186,6 +191,10 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     graph.add('assign', [clean, best], {});
     setTo(bestFooled, 0);
     setTo(bestLoss, nothing);
+    if (scales !== undefined) {
+      setTo(scales.scale, initialScale);
+      setTo(scales.overflows, 0);
+    }
   });
 
   const [evaluated, correct, hit] = segment('evaluate', () => {
@@ -213,7 +222,7 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     }
     const seed = definition.pull?.(stage, outputOf);
     const wanted = { loss, scale: 1, targets: [iterate], rules: settings.rules, ...(seed !== undefined && { seed }) };
-    const gradient = gradients(graph, wanted).get(iterate)!;
+    const gradient = scales === undefined ? gradients(graph, wanted).get(iterate)! : scaledGradient(graph, wanted, scales);
     const direction = definition.momentum(stage, definition.gradient(stage, gradient));
     graph.add('assign', [definition.projection(stage, definition.step(stage, iterate, direction, loss)), iterate], {});
   });
@@ -228,7 +237,8 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     const result = settings.keep === 'best' ? best : pointwise(graph, same, [iterate]);
     graph.add('assign', [result, iterate], {});
   });
-  return { graph, stores, network: evaluated, clean, origin, labels, targets, sampleIds, iterate, cleanCorrect, correct, hit, lossLog, marginLog };
+  const logs = { lossLog, marginLog, scales };
+  return { graph, stores, network: evaluated, clean, origin, labels, targets, sampleIds, iterate, cleanCorrect, correct, hit, ...logs };
 }
 
 const same: ElementwiseFunction = { name: 'same', inputs: ['x'], scalars: [], results: ['x'], reference: (x) => [x!] };

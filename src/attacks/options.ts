@@ -1,4 +1,5 @@
 import { check } from '../errors.js';
+import type { Precision } from '../graph/types.js';
 import type { HostModel, Model } from '../nn/model.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { positionTable } from '../nn/definition.js';
@@ -45,6 +46,8 @@ export interface AttackOptions {
   readonly seed?: number;
   /** `best` (default): of all iterates and the clean image, the fooling one with the best loss, or where none fools the one with the best loss. `last`: the last iterate. */
   readonly keep?: 'best' | 'last';
+  /** `f16` stores activations and gradients inside the network in 16 bits; iterates, logits and losses stay in f32. Default `f32`. */
+  readonly precision?: Precision;
   /** Fuse pointwise chains into kernels; default true. */
   readonly fuse?: boolean;
   /** Called after each compiled pipeline. */
@@ -68,6 +71,7 @@ export interface AttackSettings {
   readonly batch: number;
   readonly seed: number;
   readonly keep: 'best' | 'last';
+  readonly precision: Precision;
   readonly fuse: boolean;
 }
 
@@ -117,11 +121,25 @@ export function selectRules(rules: AttackOptions['rules'], model: ModelDefinitio
  */
 export function settle(options: AttackOptions): AttackSettings {
   const definition = typeof options.attack === 'object' ? options.attack : attackDefinition(options.attack ?? 'pgd');
-  const { eps, norm = 'linf', loss = 'ce', seed = 0, batch = 64, restarts = 1, keep = 'best', decay = 1, targeted = false, fuse = true } = options;
+  const {
+    eps,
+    norm = 'linf',
+    loss = 'ce',
+    seed = 0,
+    batch = 64,
+    restarts = 1,
+    keep = 'best',
+    decay = 1,
+    targeted = false,
+    fuse = true,
+    precision = 'f32',
+  } = options;
   expectOneOf(norm, ['linf', 'l2'], 'norm');
   expectOneOf(loss, Object.keys(lossKinds) as AttackLoss[], 'loss');
   expectOneOf(keep, ['best', 'last'], 'keep');
   expectOneOf(options.device ?? 'gpu', ['gpu', 'reference'], 'device');
+  expectOneOf(precision, ['f32', 'f16'], 'precision');
+  check(precision === 'f32' || options.device !== 'reference', 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
   expectEps(eps, norm);
   const steps = options.steps ?? definition.steps ?? definition.defaultSteps ?? 10;
   expectWhole(steps, 1, 100_000, 'steps');
@@ -145,5 +163,5 @@ export function settle(options: AttackOptions): AttackSettings {
   check(model.classes >= least, 'bad-range', `the ${loss} loss needs at least ${least} classes, ${model.name} has ${model.classes}`, 'loss');
   const rules = selectRules(options.rules, model);
   const reference = options.device === 'reference';
-  return { definition, reference, norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, rules, batch, seed, keep, fuse };
+  return { definition, reference, norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, rules, batch, seed, keep, precision, fuse };
 }

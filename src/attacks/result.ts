@@ -65,6 +65,8 @@ export interface AttackResult extends AttackFigures {
   readonly losses: Float32Array;
   /** Gradients with respect to one image, over all images. */
   readonly gradients: number;
+  /** Of these, how many overflowed in f16 and counted as zero, so that their image kept its place for a step; 0 in f32. */
+  readonly overflows: number;
   /** Counted by the device while the attack ran; zero on the reference. */
   readonly dispatches: number;
   readonly submits: number;
@@ -83,6 +85,7 @@ export interface RawOutcome {
   readonly savedHit: Uint8Array;
   readonly losses: Float32Array;
   readonly margins: Float32Array;
+  overflows: number;
 }
 
 /** Rounds to 8 bits inside the ball. */
@@ -146,7 +149,7 @@ export function summarise(
   images8: Uint8Array,
   settings: AttackSettings,
   count: number,
-): Omit<AttackResult, 'interrupted' | 'gradients' | 'dispatches' | 'submits' | 'readbacks' | 'seconds' | 'imageGradientsPerSecond'> {
+): Omit<AttackResult, 'interrupted' | 'gradients' | 'overflows' | 'dispatches' | 'submits' | 'readbacks' | 'seconds' | 'imageGradientsPerSecond'> {
   const size = arrays.images.length / arrays.count;
   const rows = raw.losses.length / arrays.count;
   const last = rows - 2;

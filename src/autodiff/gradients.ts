@@ -94,13 +94,8 @@ class Differentiation {
       if (pass.reached.has(seed.at)) pass.accumulate(seed.at, seed.gradient);
       return;
     }
-    const lossNode = loss.producer as Node<'loss'> | undefined;
-    check(lossNode?.op === 'loss', 'bad-argument', `gradients start from the output of a loss, not from ${loss.name}`, loss.name);
-    const [logits, labels] = lossNode.inputs as [Tensor, Tensor];
-    if (!pass.reached.has(logits)) return;
-    this.graph.scope({ layer: lossNode.layer, direction: 'inputGradient' }, () =>
-      pass.accumulate(logits, this.graph.one('lossBackward', [logits, labels], { kind: lossNode.attrs.kind, scale })),
-    );
+    const logits = lossNode(loss).inputs[0]!;
+    if (pass.reached.has(logits)) pass.accumulate(logits, lossSeed(this.graph, { loss, scale }).gradient);
   }
 
   private add(found: Map<Tensor, Tensor>, tensor: Tensor, gradient: Tensor): void {
@@ -221,6 +216,23 @@ class Differentiation {
     if (interior === undefined) this.interiors.set(region, (interior = interiorOf(this.forward, region)));
     return interior;
   }
+}
+
+/** The node that made a loss. Throws `bad-argument` where that is no `loss` node. */
+function lossNode(loss: Tensor): Node<'loss'> {
+  const node = loss.producer as Node<'loss'> | undefined;
+  check(node?.op === 'loss', 'bad-argument', `gradients start from the output of a loss, not from ${loss.name}`, loss.name);
+  return node;
+}
+
+/**
+ * Where {@link gradients} begins for a loss: its logits, and `scale` times the gradient of the sum of losses there.
+ * Throws `bad-argument` where the loss is not the output of a `loss` node.
+ */
+export function lossSeed(graph: Graph, { loss, scale }: Pick<GradientOptions, 'loss' | 'scale'>): NonNullable<GradientOptions['seed']> {
+  const { inputs, attrs, layer } = lossNode(loss);
+  const gradient = graph.scope({ layer, direction: 'inputGradient' }, () => graph.one('lossBackward', inputs, { kind: attrs.kind, scale }));
+  return { at: inputs[0]!, gradient };
 }
 
 /**
