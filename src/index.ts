@@ -55,6 +55,7 @@ export { Trainer } from './train/trainer.js';
 export type { FitOptions } from './train/trainer.js';
 export type { TrainerOptions } from './train/settings.js';
 export type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './train/progress.js';
+export type { LossScaleOptions, LossScaleState } from './train/lossScale.js';
 export { adam, adamw, sgd } from './train/optimisers.js';
 export type { AdamOptions, Optimiser, OptimiserTensors, SgdOptions } from './train/optimisers.js';
 export { constant, cosine, exponential } from './train/schedules.js';
@@ -91,6 +92,7 @@ export type {
   Padding,
   Pair,
   PoolAttrs,
+  Precision,
   Region,
 } from './graph/types.js';
 export type { StepValue, Tensor, TensorKind, TensorView } from './graph/types.js';

@@ -5,6 +5,8 @@ import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/sa
 import { describeModel, isBuffer } from '../nn/definition.js';
 import type { ModelDefinition, ModelDescription } from '../nn/definition.js';
 import type { EngineSnapshot } from './engine.js';
+import { lossScaleStates } from './lossScale.js';
+import type { LossScaleState } from './lossScale.js';
 
 /** Where a training run stands. */
 export interface TrainingPosition {
@@ -68,7 +70,9 @@ export function writeCheckpoint(path: string, definition: ModelDefinition, state
     const learnable = learnableKeys(describeModel(definition));
     for (const [key, tensor] of stateDictEntries(definition, flat)) if (learnable.has(key)) tensors.set(`optimizer.${name}.${key}`, tensor);
   }
+  const { lossScale } = snapshot;
   const metadata = {
+    ...(lossScale && { lossScale: JSON.stringify(lossScale) }),
     format: 'linbp-training-1',
     position: JSON.stringify(position),
     history: checkpoint.history,
@@ -101,7 +105,7 @@ export function readCheckpoint(
   const differences = different.map((key) => `${key} is "${settings[key] ?? 'nothing'}" there and "${fingerprint[key] ?? 'nothing'}" here`);
   check(differences.length === 0, 'bad-file', `${source} belongs to another run: ${differences.join('; ')}`, 'resume');
   return {
-    snapshot: readSnapshot(file, definition, stateNames),
+    snapshot: { ...readSnapshot(file, definition, stateNames), ...readLossScale(file) },
     position: parsed<TrainingPosition>(file, 'position', isPosition),
     history: file.metadata['history'] ?? '[]',
     fingerprint: settings,
@@ -138,6 +142,11 @@ function readSnapshot(file: SafetensorsFile, definition: ModelDefinition, stateN
   return { parameters, buffers, states };
 }
 
+/** The loss scale of runs that have one; runs without differ in their settings. */
+function readLossScale(file: SafetensorsFile): Pick<EngineSnapshot, 'lossScale'> {
+  return file.metadata['lossScale'] === undefined ? {} : { lossScale: parsed<LossScaleState>(file, 'lossScale', isLossScale) };
+}
+
 const valuesOf = (tensor: SafetensorsTensor): Float32Array | Float64Array =>
   tensor.dtype === 'F64' ? new Float64Array(new Uint8Array(tensor.data).buffer) : tensorAsFloat32(tensor);
 
@@ -154,6 +163,8 @@ function parsed<T>(file: SafetensorsFile, key: string, valid: (value: unknown) =
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isTextRecord = (value: unknown): boolean => isRecord(value) && Object.values(value).every((each) => typeof each === 'string');
+const isLossScale = (value: unknown): boolean =>
+  isRecord(value) && lossScaleStates.every((name) => Number.isFinite(value[name]) && (value[name] as number) >= 0);
 const isPosition = (value: unknown): boolean =>
   isRecord(value) &&
   (['epoch', 'samples', 'step'] as const).every((key) => Number.isSafeInteger(value[key]) && (value[key] as number) >= 0) &&

@@ -8,6 +8,8 @@ import { BufferUsage } from '../runtime/flags.js';
 import { batches } from './engine.js';
 import type { Engine, EngineLog, EngineSnapshot, EngineStep, EvaluationSums } from './engine.js';
 import { DeviceEvaluator } from './evaluator.js';
+import { lossScaleStates } from './lossScale.js';
+import type { LossScaleState } from './lossScale.js';
 import { buildTraining } from './step.js';
 import type { StepSettings } from './step.js';
 
@@ -23,6 +25,7 @@ export class DeviceEngine implements Engine {
   private readonly log: GPUBuffer;
   private readonly gradients: GPUBuffer;
   private readonly states: GPUBuffer[];
+  private readonly lossScale: GPUBuffer[];
   /** By batch size: the full batch and the last one of an epoch. */
   private readonly programs = new Map<number, Program>();
   private readonly evaluators = new Map<Dataset, Promise<DeviceEvaluator>>();
@@ -38,6 +41,8 @@ export class DeviceEngine implements Engine {
     this.log = store(2 * settings.logRows, 'training log');
     this.gradients = store(description.layout.parameterElements, 'gradients');
     this.states = settings.optimiser.states.map((name) => store(description.layout.parameterElements, name));
+    this.lossScale = settings.lossScale === undefined ? [] : lossScaleStates.map((name) => store(1, name));
+    if (settings.lossScale !== undefined) this.setLossScale({ scale: settings.lossScale.initial, goodSteps: 0, skippedSteps: 0 });
   }
 
   /** Compiles the step for the full batch and, where the batch does not divide the data set, for the rest. */
@@ -61,12 +66,14 @@ export class DeviceEngine implements Engine {
       [built.log, this.log],
       [built.gradients!, this.gradients],
       ...built.states.map((state, index): [Tensor, GPUBuffer] => [state, this.states[index]!]),
+      ...built.lossScale.map((state, index): [Tensor, GPUBuffer] => [state, this.lossScale[index]!]),
     ]);
     const own = Object.keys(settings.optimiser.fields(1, settings.optimiser.lr)).map((name) => [name, 'f32'] as const);
     const fields = { start: 'u32', row: 'u32', step: 'u32', ...Object.fromEntries(own) } as const;
     // The log is as long as a block, and only one step of a block has the size of the rest.
     const rows = this.programs.size === 0 ? settings.logRows : 1;
-    this.programs.set(size, await Program.compile(built.graph, { device: model.device, bindings, steps: { fields, rows } }));
+    const { precision = 'f32' } = settings;
+    this.programs.set(size, await Program.compile(built.graph, { device: model.device, bindings, precision, steps: { fields, rows } }));
   }
 
   /** The program of a step of `size` samples. */
@@ -122,18 +129,36 @@ export class DeviceEngine implements Engine {
     const states: Float32Array[] = [];
     for (const state of this.states) states.push(await this.floats(state));
     const { buffers } = this.model;
-    return { parameters: await this.parameters(), buffers: buffers === undefined ? new Float32Array(0) : await this.floats(buffers), states };
+    const lossScale = await this.lossScaleState();
+    return {
+      parameters: await this.parameters(),
+      buffers: buffers === undefined ? new Float32Array(0) : await this.floats(buffers),
+      states,
+      ...(lossScale && { lossScale }),
+    };
+  }
+
+  async lossScaleState(): Promise<LossScaleState | undefined> {
+    if (this.lossScale.length === 0) return undefined;
+    const values: number[] = [];
+    for (const buffer of this.lossScale) values.push((await this.floats(buffer))[0]!);
+    return { scale: values[0]!, goodSteps: values[1]!, skippedSteps: values[2]! };
+  }
+
+  private setLossScale(state: LossScaleState): void {
+    for (const [index, name] of lossScaleStates.entries()) this.model.device.write(this.lossScale[index]!, 0, Float32Array.of(state[name]));
   }
 
   private async floats(buffer: GPUBuffer): Promise<Float32Array> {
     return new Float32Array(await this.model.device.read(buffer));
   }
 
-  restore({ parameters, buffers, states }: EngineSnapshot): void {
+  restore({ parameters, buffers, states, lossScale }: EngineSnapshot): void {
     const { device } = this.model;
     device.write(this.model.parameters, 0, Float32Array.from(parameters));
     if (this.model.buffers !== undefined) device.write(this.model.buffers, 0, Float32Array.from(buffers));
     states.forEach((state, index) => device.write(this.states[index]!, 0, Float32Array.from(state)));
+    if (lossScale !== undefined) this.setLossScale(lossScale);
   }
 
   destroy(): void {
@@ -144,7 +169,7 @@ export class DeviceEngine implements Engine {
         () => undefined,
       );
     }
-    for (const buffer of [this.log, this.gradients, ...this.states]) buffer.destroy();
+    for (const buffer of [this.log, this.gradients, ...this.states, ...this.lossScale]) buffer.destroy();
     this.data.destroy();
   }
 }

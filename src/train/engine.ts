@@ -1,4 +1,5 @@
 import type { Dataset } from '../data/dataset.js';
+import type { LossScaleState } from './lossScale.js';
 
 /** One step to run: `size` samples from entry `start` of the order on. */
 export interface EngineStep {
@@ -22,6 +23,8 @@ export interface EngineSnapshot {
   readonly buffers: Float32Array | Float64Array;
   /** One per optimiser state. */
   readonly states: readonly (Float32Array | Float64Array)[];
+  /** Where gradients are stored as f16. */
+  readonly lossScale?: LossScaleState;
 }
 
 /** Sums over a data set. */
@@ -42,6 +45,8 @@ export interface Engine {
   evaluate(dataset: Dataset, signal?: AbortSignal): Promise<EvaluationSums>;
   /** The learnable parameters in their flat layout. */
   parameters(): Promise<Float32Array | Float64Array>;
+  /** Undefined where nothing is scaled. */
+  lossScaleState(): Promise<LossScaleState | undefined>;
   snapshot(): Promise<EngineSnapshot>;
   restore(snapshot: EngineSnapshot): void;
   destroy(): void;

@@ -93,6 +93,10 @@ export class ReferenceEngine implements Engine {
     return Promise.resolve(this.weights.slice());
   }
 
+  lossScaleState(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   snapshot(): Promise<EngineSnapshot> {
     return Promise.resolve({ parameters: this.weights.slice(), buffers: this.buffers.slice(), states: this.states.map((state) => state.slice()) });
   }

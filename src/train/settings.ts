@@ -1,14 +1,17 @@
 import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
-import type { LossKind } from '../graph/types.js';
+import type { LossKind, Precision } from '../graph/types.js';
 import { positionTable } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
-import type { HostModel, Model } from '../nn/model.js';
+import { Model } from '../nn/model.js';
+import type { HostModel } from '../nn/model.js';
 import { formatRules, parseRules } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/positions.js';
 import type { RuleSelection } from '../rules/select.js';
 import type { PointwiseRule } from '../rules/types.js';
+import { resolveLossScale } from './lossScale.js';
+import type { LossScaleOptions } from './lossScale.js';
 import type { Optimiser } from './optimisers.js';
 import { constant } from './schedules.js';
 import type { Schedule } from './schedules.js';
@@ -42,6 +45,10 @@ export interface TrainerOptions {
   readonly objective?: Objective;
   /** What happens to the images before the network sees them, in the same program; nothing unless given. Evaluation sees the plain images. */
   readonly inputs?: InputStage;
+  /** `f16` stores activations and their gradients in 16 bits, and scales the loss; weights, their gradients and states stay in f32. Default `f32`. */
+  readonly precision?: Precision;
+  /** Of `f16`. */
+  readonly lossScale?: LossScaleOptions;
 }
 
 /** Options with their defaults filled in and checked. */
@@ -92,16 +99,30 @@ function ruleSettings(options: TrainerOptions): { rules: RuleSelection; ruleText
 export function resolveSettings(options: TrainerOptions): ResolvedSettings {
   const { model, dataset, testDataset, optimiser, objective, inputs } = options;
   const { definition } = model;
-  const { schedule = constant(), batch = 64, seed = 0, shuffle = true, logEvery = 50, loss = 'crossEntropy' } = options;
+  const { schedule = constant(), batch = 64, seed = 0, shuffle = true, logEvery = 50, loss = 'crossEntropy', precision = 'f32' } = options;
   checkDataset(definition, dataset, 'dataset');
   if (testDataset !== undefined) checkDataset(definition, testDataset, 'testDataset');
   checkWhole('batch', batch, 1, 65536);
   checkWhole('seed', seed, 0, 2 ** 32 - 1);
   checkWhole('logEvery', logEvery, 1, 4096);
+  check(precision === 'f32' || precision === 'f16', 'unknown-option', `precision must be f32 or f16, got ${String(precision)}`, 'precision');
+  check(precision === 'f32' || model instanceof Model, 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
+  const lossScale = precision === 'f16' ? resolveLossScale(options.lossScale ?? {}) : undefined;
   check(Number.isFinite(optimiser.lr) && optimiser.lr > 0, 'bad-range', `lr must be a finite number above 0, got ${optimiser.lr}`, 'lr');
   const { rules, ruleText } = ruleSettings(options);
   return {
-    step: { definition, rules, optimiser, loss, objective, logRows: logEvery, seed, ...(inputs && { inputs }) },
+    step: {
+      definition,
+      rules,
+      optimiser,
+      loss,
+      objective,
+      logRows: logEvery,
+      seed,
+      precision,
+      ...(inputs && { inputs }),
+      ...(lossScale && { lossScale }),
+    },
     schedule,
     batch,
     seed,
@@ -119,6 +140,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
       shuffle: String(shuffle),
       loss: objective === undefined ? loss : 'custom',
       ...(inputs && { inputs: inputs.name }),
+      ...(lossScale && { precision: describe(precision, { scale: lossScale.initial, growthInterval: lossScale.growthInterval }) }),
     },
   };
 }

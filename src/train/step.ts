@@ -1,12 +1,14 @@
-import { gradients } from '../autodiff/gradients.js';
+import { gradients, lossSeed } from '../autodiff/gradients.js';
 import { check } from '../errors.js';
 import { addFeed, addSampleIds } from '../data/feed.js';
 import type { FeedTensors, PackedDataset } from '../data/feed.js';
 import { Graph, resolveView } from '../graph/graph.js';
-import type { LossKind, StepValue, Tensor } from '../graph/types.js';
+import type { LossKind, Precision, StepValue, Tensor } from '../graph/types.js';
 import { addModel, addStores, describeModel, isBuffer } from '../nn/definition.js';
 import type { GraphStores, ModelDefinition } from '../nn/definition.js';
 import type { RuleSelection } from '../rules/select.js';
+import { lossScaleStates, scaled, updateScaled } from './lossScale.js';
+import type { LossScaleSettings } from './lossScale.js';
 import type { Optimiser } from './optimisers.js';
 
 /** What an objective of one's own returns. */
@@ -60,6 +62,10 @@ export interface StepSettings {
   readonly logRows: number;
   /** Of dropout. */
   readonly seed: number;
+  /** How programs store activations and gradients; default `f32`. */
+  readonly precision?: Precision;
+  /** There where gradients are stored as f16. */
+  readonly lossScale?: LossScaleSettings;
 }
 
 /** Tensors that persist between steps and are shared by all graphs of a training run. */
@@ -67,6 +73,8 @@ export interface SharedTensors {
   readonly stores: GraphStores;
   readonly gradients: Tensor | undefined;
   readonly states: readonly Tensor[];
+  /** States of the loss scale, where there is one: see `lossScaleStates`. */
+  readonly lossScale: readonly Tensor[];
   /** Sum of losses and number correct, f32 [rows, 2]. */
   readonly log: Tensor;
 }
@@ -137,18 +145,24 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
   const { loss, gradient } = objectiveOf(graph, settings, logits, feed.labels, scale);
   const log = addRecord(graph, loss, logits, feed.labels, settings.logRows);
   const learnable = layout.specs.filter((spec) => !isBuffer(spec));
+  const lossScale = settings.lossScale === undefined ? [] : lossScaleStates.map((name) => graph.state(`lossScale.${name}`, [1]));
+  const seed = lossScale[0] === undefined ? gradient : scaled(graph, gradient ?? lossSeed(graph, { loss, scale }).gradient, lossScale[0]);
   const found = gradients(graph, {
     loss,
     scale,
     targets: learnable.map((spec) => network.tensors.get(spec.name)!),
     rules: settings.rules,
-    ...(gradient && { seed: { at: logits, gradient } }),
+    ...(seed && { seed: { at: logits, gradient: seed } }),
   });
   const flat = graph.state('gradients', [layout.parameterElements]);
   for (const spec of learnable) placeGradient(graph, found.get(network.tensors.get(spec.name)!)!, flat, layout.offsets.get(spec.name)!, spec.name);
   const states = optimiser.states.map((name) => graph.state(`optimizer.${name}`, [layout.parameterElements]));
-  graph.scope({ layer: 'optimiser', direction: 'update' }, () => optimiser.emit(graph, { parameters: network.parameters, gradients: flat, states }));
-  return { graph, feed, logits, stores: network, gradients: flat, states, log };
+  const tensors = { parameters: network.parameters, gradients: flat, states };
+  graph.scope({ layer: 'optimiser', direction: 'update' }, () => {
+    if (settings.lossScale === undefined) optimiser.emit(graph, tensors);
+    else updateScaled(graph, optimiser, tensors, lossScale, settings.lossScale);
+  });
+  return { graph, feed, logits, stores: network, gradients: flat, states, lossScale, log };
 }
 
 /** The images of a step after a stage of one's own. */
@@ -195,5 +209,5 @@ export function buildEvaluation(
   const { logits } = network;
   const { loss } = objectiveOf(graph, settings, logits, feed.labels, 1);
   const log = addRecord(graph, loss, logits, feed.labels, settings.logRows);
-  return { graph, feed, logits, stores: network, gradients: undefined, states: [], log };
+  return { graph, feed, logits, stores: network, gradients: undefined, states: [], lossScale: [], log };
 }

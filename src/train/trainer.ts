@@ -10,6 +10,7 @@ import { checkpointPaths, readCheckpoint, stateDictEntries, writeCheckpoint } fr
 import type { TrainingPosition } from './checkpoint.js';
 import { DeviceEngine } from './deviceEngine.js';
 import type { Engine, EngineLog, EngineSnapshot, EngineStep } from './engine.js';
+import type { LossScaleState } from './lossScale.js';
 import { EpochTally, Pace } from './progress.js';
 import type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './progress.js';
 import { ReferenceEngine } from './referenceEngine.js';
@@ -151,6 +152,12 @@ export class Trainer {
     checkDataset(this.definition, dataset, 'dataset');
     const { loss, correct } = await this.engine.evaluate(dataset, options.signal);
     return { count: dataset.count, correct, accuracy: correct / dataset.count, loss: loss / dataset.count };
+  }
+
+  /** The loss scale and how many steps it has skipped; undefined in f32, where nothing is scaled. */
+  async lossScale(): Promise<LossScaleState | undefined> {
+    this.alive();
+    return this.engine.lossScaleState();
   }
 
   /** The present weights by PyTorch's keys: float32, or float64 from the reference. */
