@@ -14,7 +14,7 @@ import { writeSafetensors } from '../io/safetensors.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { HostModel, Model } from '../nn/model.js';
 import { chosenDataset, chosenModel, chosenRules, chosenWeights, dataOptions, machineOptions, modelOptions, percent } from './common.js';
-import { openDevice, pixelRange, referenceAdapter, ruleOption, shownAdapter, splitOption } from './common.js';
+import { openDevice, pixelRange, precisionOption, referenceAdapter, ruleOption, shownAdapter, splitOption } from './common.js';
 import { modelWith } from './inference.js';
 import { choice, flag, integer, number, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
@@ -50,6 +50,7 @@ const options = {
   batch: integer({ help: 'images a program; results do not depend on it', byDefault: 64, min: 1, max: 65536 }),
   images: integer({ help: 'how many images to write as PNG', byDefault: 100, min: 0 }),
   out: text({ help: 'folder for images, tensors and report', placeholder: 'DIR', byDefault: 'linbp-out/attack' }),
+  ...precisionOption,
   ...machineOptions,
 } as const;
 
@@ -63,13 +64,13 @@ function knownAttack(name: string): AttackName {
 }
 
 function attackOptions(values: AttackValues, model: Model | HostModel, rules: string): AttackOptions {
-  const { norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, keep, batch, seed } = values;
+  const { norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, keep, batch, seed, precision } = values;
   return {
     model,
     rules,
     device: values.device === 'reference' ? 'reference' : 'gpu',
     attack: knownAttack(values.attack),
-    ...{ norm, eps, restarts, targeted, loss, decay, keep, batch, seed },
+    ...{ norm, eps, restarts, targeted, loss, decay, keep, batch, seed, precision },
     ...(alpha !== undefined && { alpha }),
     ...(steps !== undefined && { steps }),
     ...(randomStart !== undefined && { randomStart }),
@@ -174,10 +175,10 @@ function writeOutputs(folder: string, pngs: number, dataset: Dataset, result: At
 
 function resultFields(result: AttackResult, victims: readonly VictimResult[]) {
   const { count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, linf, l2, curve } = result;
-  const { gradients, dispatches, submits, readbacks, imageGradientsPerSecond } = result;
+  const { gradients, overflows, dispatches, submits, readbacks, imageGradientsPerSecond } = result;
   return {
     ...{ count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, victims, linf, l2, curve },
-    ...{ gradients, dispatches, submits, readbacks, imageGradientsPerSecond },
+    ...{ gradients, overflows, dispatches, submits, readbacks, imageGradientsPerSecond },
   };
 }
 
@@ -190,6 +191,7 @@ function printResult(result: AttackResult, victims: readonly VictimResult[], def
     `largest change   linf ${result.linf.largest.toFixed(5)} (${(255 * result.linf.largest).toFixed(1)}/255), l2 ${result.l2.largest.toFixed(4)}`,
   );
   print(`gradients        ${result.gradients} in ${result.seconds.toFixed(1)} s, ${result.imageGradientsPerSecond.toFixed(0)} a second`);
+  if (result.overflows > 0) print(`overflows        ${result.overflows} of these in f16; their images kept their place for a step`);
   for (const victim of victims) {
     print(
       `victim ${victim.model}: clean ${percent(victim.cleanAccuracy)}, robust ${percent(victim.robustAccuracy)}, success ${percent(victim.successRate)}`,

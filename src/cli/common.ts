@@ -47,6 +47,11 @@ export const machineOptions = {
   device: choice(['auto', 'software', 'reference'], { help: 'best adapter, one on the CPU, or plain float64 loops', byDefault: 'auto' }),
 } as const;
 
+/** How programs store what lies between kernels. */
+export const precisionOption = {
+  precision: choice(['f32', 'f16'], { help: 'how activations and gradients are stored; f16 needs an adapter with shader-f16', byDefault: 'f32' }),
+} as const;
+
 /** The backward rule. */
 export const ruleOption = {
   rule: text({ help: `backward rules, such as linbp:from=layer3 (${ruleNames.join(', ')})`, placeholder: 'RULE', byDefault: 'bp' }),

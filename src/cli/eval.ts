@@ -1,4 +1,5 @@
-import { chosenDataset, chosenModel, chosenWeights, dataOptions, machineOptions, modelOptions, openDevice, percent, splitOption } from './common.js';
+import { chosenDataset, chosenModel, chosenWeights, dataOptions, machineOptions, modelOptions, openDevice, percent } from './common.js';
+import { precisionOption, splitOption } from './common.js';
 import { classifierOn, score } from './inference.js';
 import { integer } from './options.js';
 import { defineVerb } from './verb.js';
@@ -12,6 +13,7 @@ export const evalVerb = defineVerb({
     ...dataOptions,
     ...splitOption,
     batch: integer({ help: 'images at a time', byDefault: 128, min: 1 }),
+    ...precisionOption,
     ...machineOptions,
   },
   async run(options, context) {
@@ -19,7 +21,7 @@ export const evalVerb = defineVerb({
     const weights = chosenWeights(definition, options, context.progress);
     const dataset = await chosenDataset(options, options.split, definition, context);
     const device = options.device === 'reference' ? undefined : await openDevice(options.device);
-    const classify = classifierOn(device, definition, weights);
+    const classify = classifierOn(device, definition, weights, options.precision);
     try {
       const result = await score(classify, dataset, options.batch, context);
       context.print(`${definition.name} on ${result.count} images of ${dataset.name} (${dataset.split})`);

@@ -1,7 +1,7 @@
 import { gradients } from '../autodiff/gradients.js';
 import { check } from '../errors.js';
 import { Graph } from '../graph/graph.js';
-import type { Tensor } from '../graph/types.js';
+import type { Precision, Tensor } from '../graph/types.js';
 import { readSafetensors, tensorAsFloat32, tensorAsInt32, writeSafetensors } from '../io/safetensors.js';
 import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/safetensors.js';
 import { addModel, describeModel, isBuffer } from '../nn/definition.js';
@@ -17,6 +17,7 @@ import {
   machineOptions,
   modelOptions,
   openDevice,
+  precisionOption,
   referenceAdapter,
   ruleOption,
   shownAdapter,
@@ -73,6 +74,17 @@ interface GradientSettings {
   readonly scale: number;
   /** State-dict keys whose gradients are wanted. */
   readonly keys: readonly string[];
+  readonly precision: Precision;
+}
+
+/** Gradients that f16 holds on the way are 2^10 times as large, because small ones are many and large ones few. */
+const liftOf = (precision: Precision): number => (precision === 'f16' ? 2 ** 10 : 1);
+
+/** Throws `diverged` where f16 was left at the upper end. */
+function withoutLift(values: Float32Array, name: string, precision: Precision): Float32Array {
+  if (precision === 'f32') return values;
+  check(values.every(Number.isFinite), 'diverged', `${name} overflows in f16; use --precision f32`, 'precision');
+  return values.map((value) => value / liftOf(precision));
 }
 
 /** The graph of one forward and backward pass; the tensors to read by the name they are written under. */
@@ -85,7 +97,7 @@ function gradientGraph(settings: GradientSettings, count: number) {
   const network = addModel(graph, definition, images, { training, updateStatistics: training });
   const losses = graph.scope({ layer: 'loss' }, () => graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }));
   const targets = [images, ...keys.map((key) => network.tensors.get(key)!)];
-  const found = gradients(graph, { loss: losses, scale: settings.scale, targets, rules: settings.rules });
+  const found = gradients(graph, { loss: losses, scale: settings.scale * liftOf(settings.precision), targets, rules: settings.rules });
   const results = new Map<string, Tensor>([
     ['logits', network.logits],
     ['losses', losses],
@@ -111,12 +123,16 @@ async function onDevice(
   try {
     const built = gradientGraph(settings, batch.count);
     const model = modelWith(device, settings.definition, weights);
-    const program = await Program.compile(built.graph, { device, bindings: model.bindings(built.network) });
+    const { precision } = settings;
+    const program = await Program.compile(built.graph, { device, bindings: model.bindings(built.network), precision });
     program.write(built.images, batch.images);
     program.write(built.labels, batch.labels);
     await program.run([{ segment: 'main' }]);
     const values: Values = new Map();
-    for (const [name, tensor] of built.results) values.set(name, { shape: tensor.shape, data: await program.read(tensor) });
+    for (const [name, tensor] of built.results) {
+      const data = await program.read(tensor);
+      values.set(name, { shape: tensor.shape, data: name.startsWith('grad.') ? withoutLift(data, name, precision) : data });
+    }
     return { adapter: shownAdapter(device), values };
   } finally {
     device.destroy();
@@ -147,6 +163,7 @@ export const gradVerb = defineVerb({
     mode: choice(['eval', 'train'], { help: 'train takes batch statistics and writes after.<bn>.*; dropout is off in both', byDefault: 'eval' }),
     inputOnly: flag('no gradients of parameters'),
     out: text({ help: 'the file to write', placeholder: 'FILE', byDefault: 'gradients.safetensors' }),
+    ...precisionOption,
     ...machineOptions,
   },
   notes: ['', 'Writes logits, loss [1], losses [N], grad.input and grad.<key> for every parameter, all F32.'],
@@ -168,8 +185,11 @@ export const gradVerb = defineVerb({
       training: options.mode === 'train',
       scale: options.loss === 'mean' ? 1 / batch.count : 1,
       keys: inputRule || options.inputOnly ? [] : learnable.map((spec) => spec.name),
+      precision: options.precision,
     };
     const { device } = options;
+    const half = options.precision === 'f16';
+    check(!half || device !== 'reference', 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
     const { adapter, values } = device === 'reference' ? onReference(settings, weights, batch) : await onDevice(device, settings, weights, batch);
     const losses = values.get('losses')!.data;
     const loss = settings.scale * losses.reduce((sum, each) => sum + each, 0);

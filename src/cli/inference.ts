@@ -1,6 +1,7 @@
 import type { Dataset } from '../data/dataset.js';
-import { LinbpError } from '../errors.js';
+import { check, LinbpError } from '../errors.js';
 import { Graph } from '../graph/graph.js';
+import type { Precision } from '../graph/types.js';
 import { addModel } from '../nn/definition.js';
 import type { ModelDefinition, ModelInGraph } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
@@ -63,10 +64,13 @@ function referenceClassifier(definition: ModelDefinition, weights: StateDict): C
 }
 
 /** A network's forward pass on a device, or without one on the reference. Destroying it leaves the device. */
-export function classifierOn(device: Device | undefined, definition: ModelDefinition, weights: StateDict): Classifier {
-  if (device === undefined) return referenceClassifier(definition, weights);
+export function classifierOn(device: Device | undefined, definition: ModelDefinition, weights: StateDict, precision: Precision = 'f32'): Classifier {
+  if (device === undefined) {
+    check(precision === 'f32', 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
+    return referenceClassifier(definition, weights);
+  }
   const model = modelWith(device, definition, weights);
-  return { adapter: shownAdapter(device), logits: (images) => model.logits(images), destroy: () => model.destroy() };
+  return { adapter: shownAdapter(device), logits: (images) => model.logits(images, { precision }), destroy: () => model.destroy() };
 }
 
 /** A model on a device with these weights. */

@@ -17,7 +17,7 @@ import type { Workload, WorkloadOptions } from '../profile/workloads.js';
 import { ruleNames } from '../rules/parse.js';
 import type { Device } from '../runtime/device.js';
 import { choiceName, problemsOf, tuneProgram, TuningTable } from '../tune/index.js';
-import { chosenModel, chosenRules, chosenWeights, machineOptions, modelOptions, openDevice, shownAdapter } from './common.js';
+import { chosenModel, chosenRules, chosenWeights, machineOptions, modelOptions, openDevice, precisionOption, shownAdapter } from './common.js';
 import { choice, integer, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { packageVersion } from './runner.js';
@@ -30,6 +30,7 @@ const options = {
   ...modelOptions,
   rule: text({ help: 'backward rules to profile one after another, such as bp,linbp', placeholder: 'RULE,..', byDefault: 'bp,linbp' }),
   what: choice(['train', 'attack', 'forward'], { help: 'a training step, a PGD step or a forward pass', byDefault: 'train' }),
+  ...precisionOption,
   batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
   repeats: integer({ help: 'timed runs, of which medians are taken', byDefault: 7, min: 1, max: 1000 }),
   turns: openFlag('also time whole steps of the rules in turns (default with several rules); --no-turns frees each before the next'),
@@ -217,7 +218,7 @@ export const profileVerb = defineVerb({
     const weights = chosenWeights(definition, values, context.progress);
     const device = await openDevice(values.device);
     try {
-      const workloads = { device, definition, weights, batch: values.batch };
+      const workloads = { device, definition, weights, batch: values.batch, precision: values.precision };
       if (values.dot !== undefined || values.print !== undefined || values.shader !== undefined) await look(values, rules[0]!, workloads, context);
       const timed = values.print === undefined && values.shader === undefined;
       const results = timed ? await profileRules(values, rules, workloads, context) : { profiled: [], turns: [] };

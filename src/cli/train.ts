@@ -10,7 +10,7 @@ import { constant, cosine, exponential } from '../train/schedules.js';
 import type { Schedule } from '../train/schedules.js';
 import { Trainer } from '../train/trainer.js';
 import { chosenDataset, chosenModel, chosenRules, dataOptions, machineOptions, modelOptions, openDevice, percent } from './common.js';
-import { referenceAdapter, ruleOption, shownAdapter } from './common.js';
+import { precisionOption, referenceAdapter, ruleOption, shownAdapter } from './common.js';
 import { modelWith } from './inference.js';
 import { choice, flag, integer, number, optionalText, text } from './options.js';
 import type { OptionValues } from './options.js';
@@ -34,6 +34,7 @@ const options = {
   weightDecay: number({ help: 'L2 penalty; of adamw decoupled', min: 0, shownDefault: '0; 0.01 for adamw' }),
   schedule: choice(['constant', 'exponential', 'cosine'], { help: 'learning rate from epoch to epoch', byDefault: 'cosine' }),
   gamma: number({ help: 'factor per epoch of the exponential schedule', byDefault: 0.98, min: 0, max: 1, above: true }),
+  ...precisionOption,
   out: text({ help: 'folder, or file ending in .safetensors, for weights and checkpoint', placeholder: 'PATH', byDefault: 'linbp-out' }),
   resume: optionalText({ help: 'go on from a checkpoint, by default that of --out', placeholder: 'FILE' }),
   ...machineOptions,
@@ -115,8 +116,8 @@ export const trainVerb = defineVerb({
     const testDataset = await chosenDataset({ ...values, limit: values.testLimit }, 'test', definition, context);
     // Small images make short steps; on large ones nobody wants to wait fifty steps for a sign of life.
     const logEvery = definition.input[1] <= 28 ? 50 : 5;
-    const { batch, seed } = values;
-    const settings = { dataset, testDataset, rules: rules.written, optimiser, schedule, batch, seed, logEvery };
+    const { batch, seed, precision } = values;
+    const settings = { dataset, testDataset, rules: rules.written, optimiser, schedule, batch, seed, logEvery, precision };
     const { trainer, adapter, close } = await createTrainer(values, settings, weights, definition);
     try {
       if (values.resume !== undefined) {
@@ -145,8 +146,10 @@ export const trainVerb = defineVerb({
       }
       const files = checkpointPaths(checkpoint);
       const last = trainer.history.at(-1);
+      const lossScale = await trainer.lossScale();
       print(`${definition.name} on ${dataset.name} under ${rules.written}: ${trainer.history.length} epochs, ${trainer.steps} steps`);
       if (last?.testAccuracy !== undefined) print(`test accuracy ${percent(last.testAccuracy)}, loss ${last.testLoss!.toFixed(4)}`);
+      if (lossScale !== undefined) print(`loss scale ${lossScale.scale}, ${lossScale.skippedSteps} steps left out`);
       print(`weights    ${files.weights}`);
       print(`checkpoint ${files.state}`);
       return {
@@ -160,7 +163,14 @@ export const trainVerb = defineVerb({
           logEvery,
           run: trainer.description,
         },
-        fields: { epochs: trainer.history, steps: trainer.steps, imagesPerSecond: rate, weights: files.weights, checkpoint: files.state },
+        fields: {
+          epochs: trainer.history,
+          steps: trainer.steps,
+          imagesPerSecond: rate,
+          ...(lossScale && { lossScale }),
+          weights: files.weights,
+          checkpoint: files.state,
+        },
       };
     } finally {
       trainer.destroy();

@@ -5,6 +5,7 @@ import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
+import type { Precision } from '../graph/types.js';
 import { addModel } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
@@ -41,6 +42,8 @@ export interface WorkloadOptions {
   readonly batch: number;
   /** Fuse pointwise chains into their producers; default true. */
   readonly fuse?: boolean;
+  /** How activations and gradients are stored; default `f32`. */
+  readonly precision?: Precision;
 }
 
 /** Images and labels of the right shape; their content does not decide the cost. */
@@ -54,7 +57,8 @@ function randomImages(definition: ModelDefinition, count: number): Dataset {
 
 async function training(model: Model, options: WorkloadOptions): Promise<Workload> {
   const dataset = randomImages(options.definition, options.batch);
-  const { step } = resolveSettings({ model, dataset, rules: options.rule, optimiser: sgd({ lr: 1e-4, momentum: 0.9 }), batch: options.batch });
+  const { rule: rules, batch, precision = 'f32' } = options;
+  const { step } = resolveSettings({ model, dataset, rules, optimiser: sgd({ lr: 1e-4, momentum: 0.9 }), batch, precision });
   const engine = await DeviceEngine.create(model, step, dataset, options.batch);
   const fields = step.optimiser.fields(1, step.optimiser.lr);
   try {
@@ -66,8 +70,9 @@ async function training(model: Model, options: WorkloadOptions): Promise<Workloa
   return { program: engine.program(options.batch), segments: ['main'], row: 0, destroy: () => engine.destroy() };
 }
 
-async function attacking(model: Model, { definition, batch, rule, fuse }: WorkloadOptions): Promise<Workload> {
-  const attack = await Attack.compile({ model, attack: 'pgd', eps: 0.1, steps: 2, batch, rules: rule, ...(fuse !== undefined && { fuse }) });
+async function attacking(model: Model, { definition, batch, rule, fuse, precision = 'f32' }: WorkloadOptions): Promise<Workload> {
+  const options = { model, attack: 'pgd', eps: 0.1, steps: 2, batch, rules: rule, precision } as const;
+  const attack = await Attack.compile({ ...options, ...(fuse !== undefined && { fuse }) });
   try {
     await attack.run({ images: randomImages(definition, batch) });
     const { executor } = await attack.executor();
@@ -80,12 +85,12 @@ async function attacking(model: Model, { definition, batch, rule, fuse }: Worklo
   }
 }
 
-async function forward(model: Model, { device, definition, batch, fuse = true }: WorkloadOptions): Promise<Workload> {
+async function forward(model: Model, { device, definition, batch, fuse = true, precision = 'f32' }: WorkloadOptions): Promise<Workload> {
   const graph = new Graph();
   const images = graph.input('images', [batch, ...definition.input]);
   const network = addModel(graph, definition, images);
   graph.output('logits', network.logits);
-  const program = await Program.compile(graph, { device, fuse, bindings: model.bindings(network) });
+  const program = await Program.compile(graph, { device, fuse, precision, bindings: model.bindings(network) });
   program.write(images, randomImages(definition, batch).images as Float32Array);
   return { program, segments: ['main'], row: 0, destroy: () => program.destroy() };
 }

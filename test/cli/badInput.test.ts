@@ -65,6 +65,8 @@ describe('bad input at the command line', () => {
       [['train', '--optimizer', 'adamm'], '--optimizer', 'did you mean adam?'],
       [['attack', '--attack', 'pdg'], 'no attack "pdg"', 'did you mean pgd?'],
       [['attack', '--norm', 'l1'], '--norm', 'linf, l2'],
+      [['train', '--precision', 'f61'], '--precision', 'did you mean f16?'],
+      [['eval', '--precision', 'f16', '--limit', '2', '--device', 'reference'], 'float64'],
     ]));
 
   it('numbers out of range', () =>

@@ -40,6 +40,7 @@ describe('verbs of the command line', () => {
       [...train, '--rule', 'bp', '--out', out, '--json', json('train')],
       [...score, '--json', json('eval')],
       [...score, '--device', 'reference', '--json', json('reference')],
+      [...score, '--precision', 'f16', '--json', json('half')],
       [...attack, ...victims, '--json', json('attack')],
     ]);
     for (const each of ended) expect(each.code, each.stderr).to.equal(0);
@@ -57,6 +58,10 @@ describe('verbs of the command line', () => {
     const [gpu, reference] = [readJson(json('eval')), readJson(json('reference'))];
     expectCommonFields(gpu, 'eval');
     expectCommonFields(reference, 'eval');
+    const half = readJson(json('half'));
+    expect(half['settings']).to.include({ precision: 'f16' });
+    expect(half['loss']).to.be.closeTo(gpu['loss'] as number, 0.01 * (gpu['loss'] as number));
+    expect(half['loss']).to.not.equal(gpu['loss']);
     const last = (trained['epochs'] as { testLoss: number; testAccuracy: number }[])[2]!;
     for (const result of [gpu, reference]) {
       expect(result).to.include({ count: 64, accuracy: last.testAccuracy });
