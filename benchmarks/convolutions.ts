@@ -1,0 +1,188 @@
+/**
+ * Rates of convolutions in all three directions, as shares of the best raw matrix product of the same adapter.
+ *
+ *     node dist/benchmarks/convolutions.js [--rounds 15] [--batch 32] [--only TEXT] [--candidates]
+ *
+ * All subjects and the best products take turns, so that a disturbance meets all; a share is the median over rounds of the rate of a
+ * convolution over the rate of the product in the same round. Rates count the multiplications of the direct method, so a kernel with fewer
+ * (Winograd) may exceed what the adapter does in a product. `--candidates` also tries what the tuner would and shows the fastest.
+ */
+import { parseArgs } from 'node:util';
+import { Graph } from '../src/graph/graph.js';
+import { elementCount } from '../src/graph/types.js';
+import type { KernelChoice } from '../src/kernels/choice.js';
+import { median } from '../src/profile/profile.js';
+import { kernelDevice } from '../src/program/kernelDevice.js';
+import { Program } from '../src/program/program.js';
+import { Device } from '../src/runtime/device.js';
+import { candidates, refinements } from '../src/tune/candidates.js';
+import { choiceName } from '../src/tune/table.js';
+import { TimedProblem } from '../src/tune/trial.js';
+import type { Trial } from '../src/tune/trial.js';
+import { problemsOf } from '../src/tune/tuner.js';
+
+/** One product or convolution, with floating-point operations of the direct method. */
+interface Subject {
+  readonly name: string;
+  readonly graph: Graph;
+  readonly flops: number;
+}
+
+interface Layer {
+  readonly network: string;
+  readonly channels: number;
+  readonly outputs: number;
+  readonly size: number;
+  readonly kernel: number;
+  readonly stride: number;
+}
+
+const layer = (network: string, channels: number, outputs: number, size: number, kernel = 3, stride = 1): Layer => ({
+  network,
+  channels,
+  outputs,
+  size,
+  kernel,
+  stride,
+});
+
+/** Convolutions of the CIFAR ResNets: the stages of ResNet-20, then those of a narrow ResNet-18, and its 1 x 1 short cuts. */
+const layers: readonly Layer[] = [
+  layer('ResNet-20', 16, 16, 32),
+  layer('ResNet-20', 32, 32, 16),
+  layer('ResNet-20', 64, 64, 8),
+  layer('ResNet-20', 16, 32, 32, 3, 2),
+  layer('ResNet-20', 32, 64, 16, 3, 2),
+  layer('ResNet-18', 64, 64, 16),
+  layer('ResNet-18', 128, 128, 8),
+  layer('ResNet-18', 256, 256, 4),
+  layer('ResNet-18', 64, 128, 16, 3, 2),
+  layer('1 x 1', 64, 64, 16, 1),
+  layer('1 x 1', 128, 256, 8, 1),
+];
+
+const directions = ['forward', 'inputGradient', 'weightGradient'] as const;
+
+function convolution(direction: (typeof directions)[number], { network, channels, outputs, size, kernel, stride }: Layer, batch: number): Subject {
+  const graph = new Graph();
+  const pad = (kernel - 1) / 2;
+  const attrs = { stride: [stride, stride], padding: [pad, pad, pad, pad], dilation: [1, 1], groups: 1 } as const;
+  const inputShape = [batch, channels, size, size];
+  const weightShape = [outputs, channels, kernel, kernel];
+  const outputShape = [batch, outputs, size / stride, size / stride];
+  const [x, w, g] = [inputShape, weightShape, outputShape].map((shape, index) => () => graph.input('xwg'[index]!, shape)) as [
+    () => ReturnType<Graph['input']>,
+    () => ReturnType<Graph['input']>,
+    () => ReturnType<Graph['input']>,
+  ];
+  const [output] = {
+    forward: () => graph.add('conv2d', [x(), w()], attrs),
+    inputGradient: () => graph.add('conv2dInputGradient', [g(), w()], { ...attrs, inputShape }),
+    weightGradient: () => graph.add('conv2dWeightGradient', [g(), x()], { ...attrs, weightShape, bias: false }),
+  }[direction]();
+  graph.output('result', output!);
+  const name = `${network} ${channels}->${outputs} ${size}x${size} k${kernel}${stride === 1 ? '' : ` stride ${stride}`} ${direction}`;
+  return { name, graph, flops: 2 * elementCount(outputShape) * channels * kernel * kernel };
+}
+
+function product(size: number, transposeA: boolean, transposeB: boolean): Subject {
+  const graph = new Graph();
+  const [a, b] = [graph.input('a', [size, size]), graph.input('b', [size, size])];
+  graph.output('c', graph.one('matmul', [a, b], { transposeA, transposeB }));
+  return { name: `matmul ${size} ${transposeA ? 'A^T B' : transposeB ? 'A B^T' : 'A B'}`, graph, flops: 2 * size ** 3 };
+}
+
+/** A subject with one way to compute it. */
+interface Entry {
+  readonly subject: Subject;
+  readonly problem: TimedProblem;
+  readonly trial: Trial;
+  readonly usual: boolean;
+}
+
+const rateOf = ({ subject, trial }: Entry): number => subject.flops / trial.shortest / 1e3;
+
+/** The usual way of a subject and, when asked, the fastest `keep` other ways that the tuner would try. */
+async function entries(subject: Subject, device: Device, others: boolean, keep: number): Promise<Entry[]> {
+  const problem = new TimedProblem(subject.graph, device);
+  using program = await Program.compile(subject.graph, { device });
+  const { tuning } = [...problemsOf(program).values()][0]!.source;
+  const { problem: tuned, choice: usual } = tuning!;
+  const first = others ? candidates(tuned, usual, kernelDevice(device)) : [usual];
+  const found: Entry[] = [];
+  const enter = async (choices: readonly KernelChoice[]): Promise<void> => {
+    for (const choice of choices) {
+      const trial = await problem.trial(choice);
+      await trial.sample();
+      found.push({ subject, problem, trial, usual: choice === usual });
+      found.sort((left, right) => rateOf(right) - rateOf(left));
+      for (const entry of found.slice(keep).filter((each) => !each.usual)) {
+        entry.trial.destroy();
+        found.splice(found.indexOf(entry), 1);
+      }
+    }
+  };
+  await enter(first);
+  if (others) await enter(refinements(tuned, found[0]!.trial.choice, first, kernelDevice(device)));
+  return found;
+}
+
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '15' },
+    batch: { type: 'string', default: '32' },
+    only: { type: 'string', default: '' },
+    candidates: { type: 'boolean', default: false },
+  },
+});
+const batch = Number(options.batch);
+using device = await Device.open();
+const { description, software } = device.adapterInfo;
+const progress = (text: string): void => void process.stderr.write(`${text}\n`);
+
+// The ceiling: the best of our products over sizes, forms and candidates. All compete once, the best three go on.
+const products: Entry[] = [];
+for (const size of software ? [256, 512] : [1024, 2048, 4096]) {
+  for (const [transposeA, transposeB] of [
+    [false, false],
+    [true, false],
+    [false, true],
+  ] as const) {
+    progress(`matmul ${size}`);
+    products.push(...(await entries(product(size, transposeA, transposeB), device, true, 1)));
+  }
+}
+products.sort((left, right) => rateOf(right) - rateOf(left));
+const raw = products.slice(0, 3);
+
+const wanted = layers
+  .flatMap((each) => directions.map((direction) => convolution(direction, each, batch)))
+  .filter(({ name }) => name.includes(options.only));
+const contestants: Entry[] = [];
+for (const subject of wanted) {
+  progress(subject.name);
+  contestants.push(...(await entries(subject, device, options.candidates, 1)));
+}
+
+const all = [...raw, ...contestants];
+for (const { trial } of all) trial.reset();
+for (let round = 0; round < Number(options.rounds); round++) for (const { trial } of all) await trial.run();
+
+/** Time for a floating-point operation of the direct method in a round, by the clock or by the process's processor time. */
+type Meter = (entry: Entry, round: number) => number;
+const clock: Meter = ({ trial, subject }, round) => trial.microseconds[round]! / subject.flops;
+const processor: Meter = ({ trial, subject }, round) => Math.max(1, trial.processor[round]!) / subject.flops;
+
+const rounds = Array.from({ length: Number(options.rounds) }, (_, round) => round);
+/** Rate in 10^9 operations a second, and the share of the best product of the same round: medians over rounds. */
+const figures = (entry: Entry, meter: Meter): string[] => {
+  const gflops = median(rounds.map((round) => 1 / meter(entry, round) / 1e3));
+  const share = median(rounds.map((round) => Math.min(...raw.map((each) => meter(each, round))) / meter(entry, round)));
+  return [gflops.toFixed(1), `${(100 * share).toFixed(0)} %`];
+};
+// On adapters that compute on the CPU other load enters the clock's figures, but hardly those of processor time.
+const meters = software ? [clock, processor] : [clock];
+const cells = (entry: Entry): string[] => [entry.subject.name, choiceName(entry.trial.choice), ...meters.flatMap((meter) => figures(entry, meter))];
+const heads = ['subject', 'kernel', 'GFLOP/s', 'share of the best product', ...(software ? ['GFLOP per second of processor time', 'share'] : [])];
+process.stdout.write(`${description}, batch ${batch}\n\n`);
+for (const row of [heads, heads.map(() => '---'), ...all.map(cells)]) process.stdout.write(`| ${row.join(' | ')} |\n`);
