@@ -46,12 +46,19 @@ function sampleGraph() {
   const w = graph.parameter('w', [32, 16, 3, 3]);
   const b = graph.parameter('b', [32]);
   const half = [4, 32, 8, 8];
+  // convolutions with the general kernel, and those with stride 1, which have others to choose from
+  const layers = [
+    { attrs: conv, shape: half },
+    { attrs: { ...conv, stride: [1, 1] }, shape: [4, 32, 15, 15] },
+  ];
 
   // forward chains
   for (const kind of ['relu', 'relu6', 'relu6Official']) {
     for (const mask of kind === 'relu6Official' ? [false] : [false, true]) {
-      const y = graph.one('scaleShift', [graph.one('conv2d', [x, w, b], conv), f32(name('scale'), 32), f32(name('shift'), 32)], {});
-      use(graph.add('relu', [graph.one('add', [y, f32(name('other'), ...half)], {})], { kind, mask }));
+      for (const { attrs, shape } of layers) {
+        const y = graph.one('scaleShift', [graph.one('conv2d', [x, w, b], attrs), f32(name('scale'), 32), f32(name('shift'), 32)], {});
+        use(graph.add('relu', [graph.one('add', [y, f32(name('other'), ...shape)], {})], { kind, mask }));
+      }
       const [z, argmax] = graph.add('maxPool2d', [x], pool);
       use(argmax, graph.add('relu', [z], { kind, mask }));
     }
@@ -64,8 +71,10 @@ function sampleGraph() {
         rule.rule.saves
       ];
       const attrs = { kind: activation, rule };
-      const dx = graph.one('conv2dInputGradient', [f32(name('g'), ...half), w], { ...conv, inputShape: x.shape });
-      use(graph.one('reluBackward', [dx, ...saved()], attrs));
+      for (const layer of layers) {
+        const dx = graph.one('conv2dInputGradient', [f32(name('g'), ...layer.shape), w], { ...layer.attrs, inputShape: x.shape });
+        use(graph.one('reluBackward', [dx, ...saved()], attrs));
+      }
       const pooled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 8, 8), u32(name('argmax'), 4, 4, 64)], { ...pool, inputShape: x.shape });
       use(graph.one('reluBackward', [pooled, ...saved()], attrs));
       const tiles = { kernel: [3, 3], stride: [3, 3], padding: [0, 0, 0, 0], ceilMode: false, inputShape: x.shape };

@@ -5,17 +5,27 @@ import { unfitStage } from './staging.js';
 import type { Stage } from './staging.js';
 import type { Tile } from './tiles.js';
 import type { KernelDevice } from './types.js';
+import { isWinogradKernel } from './winogradKernels.js';
+import type { WinogradKernel } from './winogradKernels.js';
 
 /** Kernels that compute the products of networks, and that the tuner chooses between. */
 export type ProductKernel =
-  'gemm/conv' | 'gemm/convRows' | 'gemm/convTiled' | 'gemm/convSplit' | MatrixKernel | 'gemm/weightGradient' | 'gemm/weightGradientTiled';
+  | 'gemm/conv'
+  | 'gemm/convRows'
+  | 'gemm/convTiled'
+  | 'gemm/convSplit'
+  | MatrixKernel
+  | WinogradKernel
+  | 'gemm/weightGradient'
+  | 'gemm/weightGradientTiled';
 
 /**
  * In which order a kernel adds up the products of one output. Choices of one order give the same bits whatever their tiles, so a
  * layer keeps its order over all batch sizes. Subgroup matrices add up in an order of their own, and those of f16 round their operands
- * besides. Parts of a split contraction, whose lengths the layer decides, are added one after the other. Weight gradients have an order of their own, which splits may change.
+ * besides. Parts of a split contraction, whose lengths the layer decides, are added one after the other. The Winograd methods add up other
+ * numbers, each in an order of its own. Weight gradients have an order of their own, which splits may change.
  */
-export type SumOrder = 'taps' | 'rows' | 'parts' | 'matrix' | 'halfMatrix' | 'weights';
+export type SumOrder = 'taps' | 'rows' | 'parts' | 'matrix' | 'halfMatrix' | 'winograd2' | 'winograd4' | 'weights';
 
 const orders: Readonly<Record<ProductKernel, SumOrder>> = {
   'gemm/conv': 'taps',
@@ -24,6 +34,8 @@ const orders: Readonly<Record<ProductKernel, SumOrder>> = {
   'gemm/convSplit': 'parts',
   'gemm/convMatrix': 'matrix',
   'gemm/convHalfMatrix': 'halfMatrix',
+  'gemm/winogradF2': 'winograd2',
+  'gemm/winogradF4': 'winograd4',
   'gemm/weightGradient': 'weights',
   'gemm/weightGradientTiled': 'weights',
 };
@@ -95,9 +107,10 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
   }
   if (!isPower(share, 1, Math.max(1, device.subgroupSize))) return `loads cannot be shared by ${share} lanes`;
   if (!isPower(rows, 4, 16) || rows % share !== 0) return `${rows} rows do not fit ${share} lanes that share loads`;
-  if (problem.writesMask && rows < Math.min(16, problem.rows)) return 'masks need 16 rows';
+  const winograd = isWinogradKernel(kernel);
+  if (problem.writesMask && !winograd && rows < Math.min(16, problem.rows)) return 'masks need 16 rows';
   const most = kernel === 'gemm/convRows' ? 8 : 16;
-  if (!Number.isInteger(columns) || columns < 1 || columns > most) return `${columns} columns`;
+  if (!Number.isInteger(columns) || columns < 1 || columns > most || (winograd && columns % 4 !== 0)) return `${columns} columns`;
   if (device.plainCompiler === true && rows * columns > 64) return `${rows} x ${columns} results are too many to write out`;
   if (!isPower(lanes, Math.max(4, share), Math.min(256, device.maxInvocations))) return `${lanes} lanes`;
   if (isStaged(kernel) !== (choice.stage !== undefined)) return `${kernel} ${isStaged(kernel) ? 'needs' : 'has no'} stages`;

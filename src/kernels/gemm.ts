@@ -16,6 +16,8 @@ import { splitTile, stagedTile, suitsStages } from './staging.js';
 import { chooseTile, isPointwise, laneRegions, tileConstants, tileName } from './tiles.js';
 import type { Tile } from './tiles.js';
 import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from './types.js';
+import { lowerWinograd, suitsWinograd, winogradChoices } from './winograd.js';
+import { isWinogradKernel, winogradKernels } from './winogradKernels.js';
 
 /** What decides how fast a product runs, in words; see {@link TuningProblem}. */
 function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice): TuningProblem {
@@ -37,6 +39,7 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
       ...(suitsRows(problem) ? (['gemm/convRows'] as const) : []),
       ...(innerPart(problem) === undefined ? [] : (['gemm/convSplit'] as const)),
       ...(problem.accumulate === true ? [] : matrixKernels(device)),
+      ...(suitsWinograd(problem) ? winogradKernels : []),
     ],
     writesMask: group.followers.some((node) => node.op === 'relu' && node.outputs.length > 1),
     rows,
@@ -52,11 +55,12 @@ function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: Lowe
   const plain: KernelChoice = { kernel: 'gemm/conv', ...chooseTile(general, context.device) };
   const rows: KernelChoice[] = suitsRows(problem) ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, context.device) }] : [];
   // Both orders of sums that are chosen between here follow from the layer alone, whatever the batch.
-  // Only where a table prescribes their order of sums are split contractions and matrices usual.
+  // Only where a table prescribes their order of sums are split contractions, matrices and Winograd's method usual.
   const { matrices } = context.device;
   const last: KernelChoice[] = [
     ...(tuning.kernels.includes('gemm/convSplit') ? [{ kernel: 'gemm/convSplit', ...splitTile } as const] : []),
     ...(matrices === undefined ? [] : tuning.kernels.filter(isMatrixKernel).map((kernel) => ({ kernel, ...usualMatrixTile(matrices) }))),
+    ...(suitsWinograd(problem) ? winogradChoices(problem, context.device) : []),
   ];
   if (!suitsStages(problem.rows, problem.inner, context.device)) return [...rows, plain, ...last];
   const staged = stagedTile(problem.rows, columnsPerPhase(problem), problem.groups * problem.phases[0] * problem.phases[1]);
@@ -75,6 +79,7 @@ function lowerChoice(problem: ConvProblem, choice: KernelChoice, group: Group, c
     return lowerConvMatrix(choice.kernel, problem, { ...choice, stage: choice.stage }, group, context);
   if (choice.stage !== undefined)
     return (choice.kernel === 'gemm/convSplit' ? lowerConvSplit : lowerConvTiled)(problem, { ...choice, stage: choice.stage }, group, context);
+  if (isWinogradKernel(choice.kernel)) return lowerWinograd(problem, choice.kernel, choice, group, context);
   return (choice.kernel === 'gemm/convRows' ? lowerConvRows : lowerConv)(problem, choice, group, context);
 }
 

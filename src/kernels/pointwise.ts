@@ -40,9 +40,18 @@ class EpilogueWriter {
   readonly begin: string[] = [];
   readonly end: string[] = [];
   private readonly firstBinding: number;
+  private readonly slots: number;
 
-  constructor(firstBinding: number) {
+  constructor(firstBinding: number, slots: number) {
     this.firstBinding = firstBinding;
+    this.slots = slots;
+  }
+
+  /** A word of a packed mask for each column at work, as it is called around a column and inside it. */
+  maskBits(name: string): { readonly around: string; readonly inside: string } {
+    const bits = `${name}Bits`;
+    this.functions.push(`var<private> ${bits}: ${this.slots === 1 ? 'u32' : `array<u32, ${this.slots}>`};`);
+    return this.slots === 1 ? { around: bits, inside: bits } : { around: `${bits}[slot]`, inside: `${bits}[at.slot]` };
   }
 
   operand(prefix: string, tensor: Tensor, access: 'read' | 'write'): { name: string; at: string } {
@@ -73,11 +82,11 @@ function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
     const operand = writer.operand('mask', mask, 'write');
     const rows = writer.parameter(`${operand.name}Rows`, 'u32', mask.shape[1]!);
     const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
-    writer.functions.push(`var<private> ${operand.name}Bits: u32;`);
-    writer.begin.push(`${operand.name}Bits = 0u;`);
-    writer.body.push(`${operand.name}Bits |= select(0u, 1u, ${inside}) << (at.channel % ${maskRows}u);`);
+    const bits = writer.maskBits(operand.name);
+    writer.begin.push(`${bits.around} = 0u;`);
+    writer.body.push(`${bits.inside} |= select(0u, 1u, ${inside}) << (at.channel % ${maskRows}u);`);
     writer.end.push(`if (firstChannel < ${writer.parameter(`${operand.name}Channels`, 'u32', node.outputs[0]!.shape[1]!)}) {`);
-    writer.end.push(`  ${maskWord(operand, rows, pixels)} = ${operand.name}Bits;`, '}');
+    writer.end.push(`  ${maskWord(operand, rows, pixels)} = ${bits.around};`, '}');
   }
   // max and clamp may turn NaN into 0, and a diverged network would then look healthy.
   writer.body.push('v = select(v, 0.0, v <= 0.0);');
@@ -103,9 +112,9 @@ function writeReluBackward(writer: EpilogueWriter, node: Node<'reluBackward'>): 
     const operand = writer.operand('saved', mask, 'read');
     const rows = writer.parameter(`${operand.name}Rows`, 'u32', mask.shape[1]!);
     const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
-    writer.functions.push(`var<private> ${operand.name}Bits: u32;`);
-    writer.begin.push(`${operand.name}Bits = ${maskWord(operand, rows, pixels)};`);
-    derivative = `f32((${operand.name}Bits >> (at.channel % ${maskRows}u)) & 1u)`;
+    const bits = writer.maskBits(operand.name);
+    writer.begin.push(`${bits.around} = ${maskWord(operand, rows, pixels)};`);
+    derivative = `f32((${bits.inside} >> (at.channel % ${maskRows}u)) & 1u)`;
   } else if (rule.saves === 'input') {
     const operand = writer.operand('saved', node.inputs[1]!, 'read');
     z = `${operand.name}[${operand.at} + at.index]`;
@@ -171,10 +180,18 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
 /**
  * The epilogue of a kernel whose main result `start` runs through the chain `nodes`: replacements for the regions
  * "params", "bindings", "epilogue", "begin column" and "end column". A kernel that uses it defines, per column, the
- * variables `image`, `pixel` and `firstChannel` (a multiple of 16) and calls `finish` for at most 16 channels from there.
+ * variables `image`, `pixel` and `firstChannel` (a multiple of 16) and calls `finish` for at most 16 channels from there. One that has
+ * several columns at work at a time numbers them: by a variable `slot` < `slots` in those regions, by `at.slot` in `finish`.
  */
-export function writeEpilogue(start: Tensor, nodes: readonly Node[], kept: readonly Tensor[], firstBinding: number, bias?: Tensor): Epilogue {
-  const writer = new EpilogueWriter(firstBinding);
+export function writeEpilogue(
+  start: Tensor,
+  nodes: readonly Node[],
+  kept: readonly Tensor[],
+  firstBinding: number,
+  bias?: Tensor,
+  slots = 1,
+): Epilogue {
+  const writer = new EpilogueWriter(firstBinding, slots);
   let flops = 0;
   if (bias !== undefined) {
     const operand = writer.operand('bias', bias, 'read');
@@ -214,8 +231,8 @@ const describe = (node: Node): string =>
       : node.op;
 
 /** The epilogue of a group: its followers behind the anchor's first output. */
-export function epilogue(group: Group, _context: LoweringContext, firstBinding: number, bias?: Tensor): Epilogue {
-  return writeEpilogue(group.anchor.outputs[0]!, group.followers, group.kept, firstBinding, bias);
+export function epilogue(group: Group, _context: LoweringContext, firstBinding: number, bias?: Tensor, slots = 1): Epilogue {
+  return writeEpilogue(group.anchor.outputs[0]!, group.followers, group.kept, firstBinding, bias, slots);
 }
 
 /** A grid of `x` by `y` workgroups whose longer axis goes on in z where it is longer than an axis may be. Memory ends before both are. */

@@ -71,11 +71,22 @@ export interface Group {
   readonly kept: readonly Tensor[];
 }
 
+/** A tensor made from weights alone, and what has to run before its use besides what runs at the beginning. */
+export interface DerivedTensor {
+  readonly tensor: Tensor;
+  readonly dispatches: readonly Dispatch[];
+}
+
 /** What a lowering may use besides its node. */
 export interface LoweringContext {
   readonly device: KernelDevice;
   /** A tensor the graph does not have, such as partial sums of a split contraction; alive for this group only. */
   scratch(name: string, shape: readonly number[], dtype?: 'f32' | 'u32'): Tensor;
+  /**
+   * A tensor made from weights alone, such as their transform. Where nothing in the program changes `source`, it is made once at the
+   * beginning of each run and shared by all who ask for the same `key`; otherwise `dispatches` make it at this place.
+   */
+  derive(source: Tensor, key: string, shape: readonly number[], make: (derived: Tensor) => Dispatch): DerivedTensor;
   /** Word of the step row that holds a named field. */
   stepWord(field: string): number;
 }

@@ -20,9 +20,16 @@ export interface Schedule {
   readonly dispatches: readonly ScheduledDispatch[];
 }
 
+/** The segment of what is derived from weights alone; it runs once at the beginning of each run. */
+export const derivedSegment = 'derived';
+
 /** Chooses kernels for every group. `stepWord` gives the word of the step row that holds a field. */
 export function schedule(graph: Graph, groups: readonly Group[], device: KernelDevice, stepWord: (field: string) => number): Schedule {
   const dispatches: ScheduledDispatch[] = [];
+  const derivations: ScheduledDispatch[] = [];
+  const derived = new Map<string, Tensor>();
+  const mutated = new Set(graph.nodes.flatMap((node) => node.mutates.map((slot) => rootOf(node.inputs[slot]!))));
+  let current: Group | undefined;
   let scratches = 0;
   const context: LoweringContext = {
     device,
@@ -31,8 +38,22 @@ export function schedule(graph: Graph, groups: readonly Group[], device: KernelD
       scratches += 1;
       return { id: -scratches, name, shape, dtype, kind: 'value', producer: undefined, view: undefined };
     },
+    derive(source, key, shape, make) {
+      const { root, offset } = resolveView(source);
+      const changes = root.kind === 'value' || mutated.has(root);
+      const name = `${source.name} ${key}`;
+      const place = `${root.id} ${offset} ${key}`;
+      const known = changes ? undefined : derived.get(place);
+      if (known !== undefined) return { tensor: known, dispatches: [] };
+      const tensor = context.scratch(name, shape);
+      if (changes) return { tensor, dispatches: [make(tensor)] };
+      derived.set(place, tensor);
+      derivations.push({ ...stored(make(tensor)), group: current!, segment: derivedSegment });
+      return { tensor, dispatches: [] };
+    },
   };
   for (const group of groups) {
+    current = group;
     const lower = loweringTable[group.anchor.op] as unknown as Lowering<Node['op']>;
     for (const dispatch of lowerInSlices(lower, group, context)) {
       if (dispatch.workgroups.some((count) => count > 65535)) {
@@ -44,11 +65,16 @@ export function schedule(graph: Graph, groups: readonly Group[], device: KernelD
           },
         );
       }
-      const half = dispatch.operands.filter(({ tensor }) => tensor.dtype === 'f16').map(({ name }) => name);
-      dispatches.push({ ...dispatch, code: halfOperands(dispatch.code, half), group, segment: group.anchor.segment });
+      dispatches.push({ ...stored(dispatch), group, segment: group.anchor.segment });
     }
   }
-  return { graph, groups, dispatches };
+  return { graph, groups, dispatches: [...derivations, ...dispatches] };
+}
+
+/** A dispatch whose text reads and writes operands of 16 bits as they are stored. */
+function stored(dispatch: Dispatch): Dispatch {
+  const half = dispatch.operands.filter(({ tensor }) => tensor.dtype === 'f16').map(({ name }) => name);
+  return { ...dispatch, code: halfOperands(dispatch.code, half) };
 }
 
 /** The tensor whose memory an operand touches. */

@@ -141,6 +141,7 @@ export async function profileProgram(program: Program, options: ProfileOptions =
   check(Number.isInteger(row) && row >= 0 && row < program.steps.rows, 'bad-range', `row must be 0 to ${program.steps.rows - 1}, got ${row}`, 'row');
   const segments = options.segments ?? [...new Set(program.dispatches.map((dispatch) => dispatch.source.segment))];
   const work = segments.flatMap((segment) => program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row })));
+  program.derive();
   const method = program.device.features.has('timestamp-query') ? 'timestamps' : 'wall-clock';
   const timestamps = method === 'timestamps' ? new TimestampRun(program, work) : undefined;
   const timelines: Timeline[] = [];

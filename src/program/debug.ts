@@ -63,8 +63,9 @@ export async function debugGraph(
       const mutated = new Set(members.flatMap((node) => node.mutates.map((slot) => node.inputs[slot]!)));
       for (const node of members) for (const input of node.inputs) if (!inside.has(input)) push(input);
       for (const node of members) reference.runNode(node, options.step);
-      const dispatches = program.dispatches.filter((dispatch) => dispatch.source.group === group);
+      const dispatches = program.dispatches.filter(({ source }) => source.group === group && source.segment === segment);
       if (dispatches.length === 0) continue;
+      program.derive();
       for (const dispatch of dispatches) program.submitOne(dispatch, 0);
       const last = members.at(-1)!.outputs[0];
       const results = new Set([
@@ -108,6 +109,7 @@ export async function runPoisoned(program: Program, runs: readonly SegmentRun[])
     program.device.write(buffer, offset, new Uint32Array(bytes / 4).fill(tensor.dtype === 'f16' ? quietHalfNaNs : quietNaN));
   };
   for (const tensor of plan.placements.keys()) if (plan.lifetimes.get(tensor)!.first > 0) fill(tensor);
+  program.derive();
   for (const run of runs) {
     for (let iteration = 0; iteration < (run.repeat ?? 1); iteration++) {
       for (const [index, dispatch] of program.dispatches.entries()) {

@@ -9,7 +9,7 @@ import { settlePrecision } from '../passes/half.js';
 import { checkPlan } from '../plan/check.js';
 import { plan } from '../plan/plan.js';
 import type { Plan } from '../plan/plan.js';
-import { rootOf, schedule } from '../plan/schedule.js';
+import { derivedSegment, rootOf, schedule } from '../plan/schedule.js';
 import type { Schedule } from '../plan/schedule.js';
 import type { Profile, ProfileOptions } from '../profile/profile.js';
 import type { Device } from '../runtime/device.js';
@@ -249,6 +249,16 @@ export class Program {
     return found;
   }
 
+  /** The segments to run, behind what is derived from the weights for them. */
+  private withDerived(runs: readonly SegmentRun[]): readonly SegmentRun[] {
+    return this.dispatches[0]?.source.segment === derivedSegment ? [{ segment: derivedSegment }, ...runs] : runs;
+  }
+
+  /** Submits what is derived from the weights, for those who submit dispatches themselves. */
+  derive(): void {
+    for (const dispatch of this.dispatches) if (dispatch.source.segment === derivedSegment) this.submitOne(dispatch, 0);
+  }
+
   /** Records one iteration of a segment into a pass. This is all the host does per step. */
   encode(pass: GPUComputePassEncoder, dispatches: readonly CompiledDispatch[], row: number): void {
     pass.setBindGroup(0, this.stepGroup, [row * rowBytes]);
@@ -281,7 +291,12 @@ export class Program {
   async run(runs: readonly SegmentRun[], options: RunOptions = {}): Promise<void> {
     this.alive();
     const target = options.chunkMilliseconds ?? 100;
-    const work = runs.map((run) => ({ ...run, dispatches: this.segmentDispatches(run.segment), repeat: run.repeat ?? 1, row: run.row ?? 0 }));
+    const work = this.withDerived(runs).map((run) => ({
+      ...run,
+      dispatches: this.segmentDispatches(run.segment),
+      repeat: run.repeat ?? 1,
+      row: run.row ?? 0,
+    }));
     const total = work.reduce((sum, item) => sum + item.repeat, 0);
     for (const { segment, row, repeat } of work) {
       const rows = this.steps.rows;

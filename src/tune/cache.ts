@@ -70,7 +70,7 @@ function readEntry(value: unknown): TunedEntry | undefined {
   return { choice: value['choice'] as unknown as KernelChoice, microseconds, usualMicroseconds };
 }
 
-const knownOrders: readonly unknown[] = ['taps', 'rows', 'parts', 'matrix', 'halfMatrix', 'weights'] satisfies SumOrder[];
+const knownOrders: readonly unknown[] = ['taps', 'rows', 'parts', 'matrix', 'halfMatrix', 'winograd2', 'winograd4', 'weights'] satisfies SumOrder[];
 
 /** The table of a document; undefined where anything in it is not what it should be. Whether a choice can run is asked at its use. */
 function readTable(document: unknown): TuningTable | undefined {

@@ -2,6 +2,7 @@ import { isStaged, orderOf, roundsOperands, unfit } from '../kernels/choice.js';
 import type { KernelChoice, ProductKernel, SumOrder, TuningProblem } from '../kernels/choice.js';
 import { isMatrixKernel, matrixTile } from '../kernels/matrices.js';
 import { shareOf } from '../kernels/tiles.js';
+import { isWinogradKernel } from '../kernels/winogradKernels.js';
 import type { KernelDevice } from '../kernels/types.js';
 import { sameChoice } from './table.js';
 
@@ -64,7 +65,7 @@ const matrixTiles = (choice: KernelChoice, { matrices }: KernelDevice): KernelCh
 function tiles(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
   if (isStaged(choice.kernel)) return stages(choice, device);
   if (isMatrixKernel(choice.kernel)) return matrixTiles(choice, device);
-  const wide = choice.kernel === 'gemm/convRows' ? [4, 6, 8] : [2, 4, 8];
+  const wide = isWinogradKernel(choice.kernel) ? [4, 8] : choice.kernel === 'gemm/convRows' ? [4, 6, 8] : [2, 4, 8];
   const columns = device.plainCompiler === true ? [2, 4] : wide;
   return [8, 16].flatMap((rows) => columns.map((count) => ({ ...choice, rows, columns: count })));
 }
