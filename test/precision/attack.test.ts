@@ -5,6 +5,7 @@ import { DeviceExecutor } from '../../src/attacks/executor.js';
 import type { Model, StateDict } from '../../src/nn/model.js';
 import { lenet5 } from '../../src/nn/zoo/mnist.js';
 import { eightBitImages, formulaWeights, linearModel, modelWith, numbers, randomLabels } from '../attacks/support.js';
+import { itInHalf } from './support.js';
 
 const eps = 0.1;
 
@@ -42,7 +43,7 @@ describe('half precision: attacks', () => {
     { attack: 'mifgsm', norm: 'l2', steps: 3 },
     { attack: 'apgd', steps: 4 },
   ] as const) {
-    it(`${options.attack}: success as in f32, from a program whose step table, iterates and ball are the same`, async () => {
+    itInHalf(`${options.attack}: success as in f32, from a program whose step table, iterates and ball are the same`, async () => {
       using model = await modelWith(lenet5);
       const logits = await model.logits(images);
       // What the network says, so that all images are right before the attack.
@@ -67,7 +68,7 @@ describe('half precision: attacks', () => {
     });
   }
 
-  it('keeps the gradients of images that the network is certain of, which f16 alone would lose', async () => {
+  itInHalf('keeps the gradients of images that the network is certain of, which f16 alone would lose', async () => {
     const definition = linearModel([1, 6, 6], 3);
     const weights = numbers(seed, 3 * 36, -1, 1);
     // Logits tens apart make the softmax's gradient e-10 and less, where f16 holds nothing.
@@ -84,7 +85,7 @@ describe('half precision: attacks', () => {
     expect(agreement(full, half, own)).to.be.above(0.97);
   });
 
-  it('an overflow costs the image one step and reduces its scale; nothing leaves the ball', async () => {
+  itInHalf('an overflow costs the image one step and reduces its scale; nothing leaves the ball', async () => {
     using model = await modelWith(lenet5, amplifying());
     const options = { attack: 'ifgsm', steps: 6, alpha: eps / 4, keep: 'last', precision: 'f16' } as const;
     const some = images.subarray(0, 8 * 784);

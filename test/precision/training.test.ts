@@ -13,6 +13,7 @@ import type { TrainerOptions } from '../../src/train/settings.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { sharedDevice } from '../support/device.js';
 import { squares, tiny } from '../train/support.js';
+import { itInHalf } from './support.js';
 
 const dataset = squares(48);
 
@@ -27,25 +28,28 @@ const flat = (state: ReadonlyMap<string, { readonly data: ArrayLike<number> }>):
 
 describe('half precision: training', () => {
   for (const optimiser of [adam({ lr: 0.01, weightDecay: 0.1 }), sgd({ lr: 0.1, momentum: 0.9, nesterov: true })]) {
-    it(`${optimiser.name}: a scale that overflows leaves weights and states as they are and halves, step by step, until gradients fit`, async () => {
-      await withTrainer({ optimiser, lossScale: { initial: 2 ** 40 } }, async (trainer) => {
-        const before = flat(await trainer.stateDict());
-        await trainer.fit({ epochs: 1, steps: 2 });
-        expect(await trainer.lossScale()).to.deep.equal({ scale: 2 ** 38, goodSteps: 0, skippedSteps: 2 });
-        expect(flat(await trainer.stateDict())).to.deep.equal(before);
-        await trainer.fit({ epochs: 20, steps: 48 });
-        const after = (await trainer.lossScale())!;
-        expect(after.scale).to.equal(2 ** (40 - after.skippedSteps));
-        expect(after.skippedSteps).to.be.within(10, 40);
-        expect(after.goodSteps).to.be.at.least(1);
-        const weights = flat(await trainer.stateDict());
-        expect(weights.every(Number.isFinite)).to.equal(true);
-        expect(weights).to.not.deep.equal(before);
-      });
-    });
+    itInHalf(
+      `${optimiser.name}: a scale that overflows leaves weights and states as they are and halves, step by step, until gradients fit`,
+      async () => {
+        await withTrainer({ optimiser, lossScale: { initial: 2 ** 40 } }, async (trainer) => {
+          const before = flat(await trainer.stateDict());
+          await trainer.fit({ epochs: 1, steps: 2 });
+          expect(await trainer.lossScale()).to.deep.equal({ scale: 2 ** 38, goodSteps: 0, skippedSteps: 2 });
+          expect(flat(await trainer.stateDict())).to.deep.equal(before);
+          await trainer.fit({ epochs: 20, steps: 48 });
+          const after = (await trainer.lossScale())!;
+          expect(after.scale).to.equal(2 ** (40 - after.skippedSteps));
+          expect(after.skippedSteps).to.be.within(10, 40);
+          expect(after.goodSteps).to.be.at.least(1);
+          const weights = flat(await trainer.stateDict());
+          expect(weights.every(Number.isFinite)).to.equal(true);
+          expect(weights).to.not.deep.equal(before);
+        });
+      },
+    );
   }
 
-  it('the scale doubles after as many good steps as asked for', async () => {
+  itInHalf('the scale doubles after as many good steps as asked for', async () => {
     await withTrainer({ lossScale: { initial: 256, growthInterval: 2 } }, async (trainer) => {
       const seen: (number | undefined)[] = [];
       for (let step = 0; step < 5; step++) {
@@ -56,7 +60,7 @@ describe('half precision: training', () => {
     });
   });
 
-  it('the scale does not change the step: weights after three steps agree with those of f32', async () => {
+  itInHalf('the scale does not change the step: weights after three steps agree with those of f32', async () => {
     const weights = [];
     for (const precision of ['f32', 'f16'] as const) {
       weights.push(
@@ -72,7 +76,7 @@ describe('half precision: training', () => {
     expect(Math.hypot(...full.map((value, i) => value - half[i]!)) / moved).to.be.within(1e-9, 0.01);
   });
 
-  it('goes on from a checkpoint bit for bit, the loss scale included', async () => {
+  itInHalf('goes on from a checkpoint bit for bit, the loss scale included', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'linbp-half-'));
     const path = (name: string): string => join(folder, name);
     const options = { lossScale: { initial: 2 ** 30, growthInterval: 3 } };
@@ -116,22 +120,25 @@ describe('half precision: training', () => {
     expect(await refused({ optimiser: copying })).to.include({ code: 'bad-argument', field: 'optimiser' });
   });
 
-  it('LeNet-5 learns the digits as well as in f32', async function () {
-    this.timeout(120_000);
-    const digits = await loadDataset({ dataset: 'digits', split: 'train', limit: 1024 });
-    const testDataset = await loadDataset({ dataset: 'digits', split: 'test', limit: 256 });
-    const accuracies: number[] = [];
-    for (const precision of ['f32', 'f16'] as const) {
-      using model = Model.create(lenet5, { device: await sharedDevice() });
-      using trainer = await Trainer.create({ model, dataset: digits, testDataset, optimiser: adam({ lr: 0.004 }), batch: 32, precision });
-      const { epochs } = await trainer.fit({ epochs: 4 });
-      accuracies.push(epochs.at(-1)!.testAccuracy!);
-      if (precision === 'f16') expect((await trainer.lossScale())!.skippedSteps).to.be.below(10);
-    }
-    console.log(`      test accuracy ${accuracies[0]} in f32, ${accuracies[1]} in f16`);
-    expect(accuracies[0]).to.be.above(0.75);
-    expect(accuracies[1]).to.be.above(accuracies[0]! - 0.06);
-  });
+  itInHalf(
+    'LeNet-5 learns the digits as well as in f32',
+    async () => {
+      const digits = await loadDataset({ dataset: 'digits', split: 'train', limit: 1024 });
+      const testDataset = await loadDataset({ dataset: 'digits', split: 'test', limit: 256 });
+      const accuracies: number[] = [];
+      for (const precision of ['f32', 'f16'] as const) {
+        using model = Model.create(lenet5, { device: await sharedDevice() });
+        using trainer = await Trainer.create({ model, dataset: digits, testDataset, optimiser: adam({ lr: 0.004 }), batch: 32, precision });
+        const { epochs } = await trainer.fit({ epochs: 4 });
+        accuracies.push(epochs.at(-1)!.testAccuracy!);
+        if (precision === 'f16') expect((await trainer.lossScale())!.skippedSteps).to.be.below(10);
+      }
+      console.log(`      test accuracy ${accuracies[0]} in f32, ${accuracies[1]} in f16`);
+      expect(accuracies[0]).to.be.above(0.75);
+      expect(accuracies[1]).to.be.above(accuracies[0]! - 0.06);
+    },
+    120_000,
+  );
 });
 
 describe('overflow', () => {
