@@ -40,16 +40,21 @@ const networks = {
   },
 };
 
-async function openTraining({ model, batch, batches, lr, weights, imageShape, images, labels }) {
-  const network = networks[model];
-  if (network === undefined) return undefined;
+/** Weights as arrays, those of linear layers in JAX's layout. */
+function parametersOf(weights) {
   const transposed = (name) => /^(layer1|fc).*weight$/.test(name);
-  let parameters = Object.fromEntries(
+  return Object.fromEntries(
     Object.entries(weights).map(([name, { shape, data }]) => [
       name,
       transposed(name) ? array(transpose(data, shape), [shape[1], shape[0]]) : array(data, [...shape]),
     ]),
   );
+}
+
+async function openTraining({ model, batch, batches, lr, weights, imageShape, images, labels }) {
+  const network = networks[model];
+  if (network === undefined) return undefined;
+  let parameters = parametersOf(weights);
   const each = images.length / batches;
   const shape = model === 'mlp' ? [batch, each / batch] : [batch, ...imageShape];
   const data = Array.from({ length: batches }, (_, i) => {
@@ -91,7 +96,7 @@ function openRepeated(inputs, compute) {
       let last;
       for (let unit = 0; unit < units; unit++) {
         last?.dispose();
-        last = compiled(...inputs.map((input) => input.ref));
+        last = compiled(...inputs.map((input) => tree.ref(input)));
         // Evaluation is lazy: a result that is disposed of before anybody waits for it is never computed.
         await blockUntilReady(last);
       }
@@ -114,6 +119,11 @@ export default {
         return openTraining(work);
       case 'attack':
         return undefined;
+      case 'forward': {
+        if (networks[work.model] === undefined) return undefined;
+        const pixels = Float32Array.from(work.images, (byte) => byte / 255);
+        return openRepeated([parametersOf(work.weights), array(pixels, [work.batch, ...work.imageShape])], networks[work.model]);
+      }
       case 'matmul': {
         const shape = [work.size, work.size];
         return openRepeated([array(work.a, shape), array(work.b, shape)], (a, b) => np.matmul(a, b));

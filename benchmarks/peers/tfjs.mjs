@@ -81,55 +81,46 @@ const networks = {
     };
     return { tensors, forward };
   },
-  /** Batch norm in eval mode, folded into the convolutions as a careful user would. */
-  resnet20(weights) {
-    const tensors = { mean: tf.tensor1d([0.485, 0.456, 0.406]), deviation: tf.tensor1d([0.229, 0.224, 0.225]) };
-    const fold = (conv, bn) => {
+  /** Batch norm in eval mode, folded into the convolutions as a careful user would; in training with the statistics of the batch. */
+  resnet20(weights, training) {
+    const tensors = {};
+    const blocks = [1, 2, 3].flatMap((stage) => [0, 1, 2].map((block) => `layer${stage}.${block}`));
+    const pairs = [['conv1', 'bn1'], ...blocks.flatMap((block) => [1, 2].map((i) => [`${block}.conv${i}`, `${block}.bn${i}`]))];
+    for (const [conv, bn] of pairs) {
       const { shape, data } = weights[`${conv}.weight`];
       const [gamma, beta, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map((key) => weights[`${bn}.${key}`].data);
-      const scale = gamma.map((value, o) => value / Math.sqrt(variance[o] + 1e-5));
-      const each = data.length / shape[0];
-      tensors[conv] = convWeight({ shape, data: data.map((value, i) => value * scale[Math.floor(i / each)]) });
-      tensors[`${conv}b`] = vector({ data: beta.map((value, o) => value - mean[o] * scale[o]) });
-    };
-    fold('conv1', 'bn1');
-    const blocks = [1, 2, 3].flatMap((stage) => [0, 1, 2].map((block) => `layer${stage}.${block}`));
-    for (const block of blocks) for (const i of [1, 2]) fold(`${block}.conv${i}`, `${block}.bn${i}`);
+      if (training) {
+        tensors[conv] = convWeight({ shape, data });
+        tensors[`${conv}g`] = vector({ data: gamma });
+        tensors[`${conv}b`] = vector({ data: beta });
+      } else {
+        const scale = gamma.map((value, o) => value / Math.sqrt(variance[o] + 1e-5));
+        const each = data.length / shape[0];
+        tensors[conv] = convWeight({ shape, data: data.map((value, i) => value * scale[Math.floor(i / each)]) });
+        tensors[`${conv}b`] = vector({ data: beta.map((value, o) => value - mean[o] * scale[o]) });
+      }
+    }
     tensors.fc = linearWeight(weights[weights['fc.weight'] ? 'fc.weight' : 'linear.weight']);
     tensors.fcb = vector(weights[weights['fc.bias'] ? 'fc.bias' : 'linear.bias']);
-    const conv = (p, name, x, stride) =>
-      tf.add(
-        tf.conv2d(
-          x,
-          p[name],
-          stride,
-          stride === 1
-            ? 'same'
-            : [
-                [0, 0],
-                [1, 1],
-                [1, 1],
-                [0, 0],
-              ],
-        ),
-        p[`${name}b`],
-      );
+    const pixelMean = tf.tensor1d([0.485, 0.456, 0.406]);
+    const pixelDeviation = tf.tensor1d([0.229, 0.224, 0.225]);
+    const halving = [[0, 0], [1, 1], [1, 1], [0, 0]]; // prettier-ignore
+    const conv = (p, name, x, stride) => {
+      const y = tf.conv2d(x, p[name], stride, stride === 1 ? 'same' : halving);
+      if (!training) return tf.add(y, p[`${name}b`]);
+      const { mean, variance } = tf.moments(y, [0, 1, 2]);
+      return tf.batchNorm(y, mean, variance, p[`${name}b`], p[`${name}g`], 1e-5);
+    };
     const forward = (p, images) => {
-      let x = tf.relu(conv(p, 'conv1', tf.div(tf.sub(images, p.mean), p.deviation), 1));
+      let x = tf.relu(conv(p, 'conv1', tf.div(tf.sub(images, pixelMean), pixelDeviation), 1));
       for (const block of blocks) {
         const stride = block === 'layer2.0' || block === 'layer3.0' ? 2 : 1;
         const y = conv(p, `${block}.conv2`, tf.relu(conv(p, `${block}.conv1`, x, stride)), 1);
         if (stride === 2) {
-          const { shape } = x;
           // Every second pixel; strided slices have no gradient there.
           const half = tf.avgPool(x, 1, 2, 'valid');
-          const extra = (y.shape[3] - shape[3]) / 2;
-          x = tf.pad(half, [
-            [0, 0],
-            [0, 0],
-            [0, 0],
-            [extra, extra],
-          ]);
+          const extra = (y.shape[3] - x.shape[3]) / 2;
+          x = tf.pad(half, [[0, 0], [0, 0], [0, 0], [extra, extra]]); // prettier-ignore
         }
         x = tf.relu(tf.add(x, y));
       }
@@ -142,8 +133,8 @@ const networks = {
 const crossEntropy = (logits, oneHot) => tf.neg(tf.sum(tf.mul(tf.logSoftmax(logits), oneHot), -1));
 
 function openTraining({ model, batch, batches, lr, weights, imageShape, images, labels }) {
-  if (networks[model] === undefined || model === 'resnet20') return undefined;
-  const { tensors, forward } = networks[model](weights);
+  if (networks[model] === undefined) return undefined;
+  const { tensors, forward } = networks[model](weights, true);
   const variables = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, tf.variable(tensor)]));
   const each = images.length / batches;
   const data = Array.from({ length: batches }, (_, i) => ({
@@ -195,6 +186,12 @@ function openAttack({ model, batch, steps, eps, alpha, weights, imageShape, imag
   };
 }
 
+function openForward({ model, batch, weights, imageShape, images }) {
+  const { tensors, forward } = networks[model](weights);
+  const pixels = toImages(images, batch, imageShape);
+  return openRepeated([pixels, ...Object.values(tensors)], () => tf.tidy(() => forward(tensors, pixels)));
+}
+
 /** Evaluates `compute` and waits for the last result by reading the part that is compared. */
 function openRepeated(inputs, compute) {
   let compared = [];
@@ -205,7 +202,7 @@ function openRepeated(inputs, compute) {
         last?.dispose();
         last = compute();
       }
-      const part = tf.tidy(() => tf.slice(tf.reshape(last, [-1]), 0, 256));
+      const part = tf.tidy(() => tf.slice(tf.reshape(last, [-1]), 0, Math.min(256, last.size)));
       compared = await part.data();
       tf.dispose([last, part]);
     },
@@ -223,6 +220,8 @@ export default {
         return openTraining(work);
       case 'attack':
         return openAttack(work);
+      case 'forward':
+        return openForward(work);
       case 'matmul': {
         const inputs = [tf.tensor2d(work.a, [work.size, work.size]), tf.tensor2d(work.b, [work.size, work.size])];
         return openRepeated(inputs, () => tf.matMul(...inputs));

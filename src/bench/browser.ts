@@ -24,4 +24,10 @@ export async function exposeWebGPU(): Promise<void> {
     resetSpin();
     return submit.call(this, buffers);
   };
+  // Browsers take data in shared memory, where WebAssembly with threads keeps everything; Dawn for Node does not.
+  const write = Reflect.get(queue, 'writeBuffer') as (this: GPUQueue, ...args: unknown[]) => undefined;
+  queue.writeBuffer = function (this: GPUQueue, buffer: GPUBuffer, offset: number, data: GPUAllowSharedBufferSource, ...range: number[]): undefined {
+    const view = ArrayBuffer.isView(data) ? (data as Uint8Array) : new Uint8Array(data);
+    return write.call(this, buffer, offset, view.buffer instanceof SharedArrayBuffer ? view.slice() : data, ...range);
+  };
 }

@@ -52,6 +52,8 @@ export class PartyProcess {
 export interface CompareOptions {
   /** Rounds; in each every party has one turn. */
   readonly rounds: number;
+  /** Seconds that the rounds of one workload may take altogether; slow ones get fewer rounds, at least one. */
+  readonly budgetSeconds: number;
   /** Least length of a turn in milliseconds. */
   readonly turnMilliseconds: number;
   /** Units that every party does first, whose results are compared. */
@@ -79,6 +81,8 @@ export function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 interface Contender {
   readonly party: PartyProcess;
   readonly units: number;
+  /** Expected length of a turn in milliseconds. */
+  readonly turn: number;
   readonly result: Float64Array;
   /** Milliseconds of a unit in each round: by the clock, and of processor time. */
   readonly times: number[];
@@ -90,7 +94,7 @@ interface Contender {
  * state, whose results are compared; then the parties take turns, so that a disturbance of the machine meets all of them.
  */
 export async function compare(request: WorkloadRequest, parties: readonly PartyProcess[], options: CompareOptions): Promise<BenchRow[]> {
-  const { rounds, turnMilliseconds, checkUnits, tolerance, processorTime, signal, onProgress } = options;
+  const { turnMilliseconds, budgetSeconds, checkUnits, tolerance, processorTime, signal, onProgress } = options;
   const name = workloadName(request);
   const contenders: Contender[] = [];
   const failed: BenchRow[] = [];
@@ -99,17 +103,20 @@ export async function compare(request: WorkloadRequest, parties: readonly PartyP
     try {
       const { opened } = await party.ask({ call: 'open', workload: request });
       if (opened !== true) continue;
-      await party.ask({ call: 'run', units: checkUnits });
+      const checked = (await party.ask({ call: 'run', units: checkUnits })).milliseconds / checkUnits;
       const result = (await party.ask({ call: 'result' })).result!;
-      // The check compiled everything; a second run says how many units fill a turn.
-      const { milliseconds } = await party.ask({ call: 'run', units: 1 });
-      contenders.push({ party, result, times: [], processor: [], units: Math.min(64, Math.max(1, Math.round(turnMilliseconds / milliseconds))) });
+      // The check compiled everything; a second run says how many units fill a turn, unless one unit clearly does.
+      const milliseconds = checked > 10 * turnMilliseconds ? checked : (await party.ask({ call: 'run', units: 1 })).milliseconds;
+      const units = Math.min(64, Math.max(1, Math.round(turnMilliseconds / milliseconds)));
+      contenders.push({ party, result, times: [], processor: [], units, turn: units * milliseconds });
     } catch (error) {
       if (party === parties[0]) throw error;
       const note = `failed: ${(error as Error).message.split('\n')[0]!.slice(0, 160)}`;
       failed.push({ name, subject: party.entry.name, unit: 'ms', median: NaN, min: NaN, max: NaN, ratio: null, note });
     }
   }
+  const secondsOfRound = contenders.reduce((sum, { turn }) => sum + turn, 0) / 1000;
+  const rounds = Math.max(1, Math.min(options.rounds, Math.floor(budgetSeconds / secondsOfRound)));
   for (let round = 0; round < rounds; round++) {
     for (const { party, units, times, processor } of contenders) {
       signal.throwIfAborted();

@@ -2,6 +2,7 @@
 import { drawDigits } from '../data/digits.js';
 import { makeWorkload } from './workloads.js';
 import party from './linbpParty.js';
+import type { PartyTask } from './party.js';
 
 /** Resident bytes after garbage is gone. */
 async function resident(): Promise<number> {
@@ -13,7 +14,7 @@ async function resident(): Promise<number> {
 }
 
 /** Growth in bytes over `units` units after `warmUp` ones, in `parts` runs. */
-async function growth(task: { run(units: number): Promise<void> }, warmUp: number, units: number, parts: number): Promise<number> {
+async function growth(task: Pick<PartyTask, 'run'>, warmUp: number, units: number, parts: number): Promise<number> {
   for (let part = 0; part < parts; part++) await task.run(Math.ceil(warmUp / parts));
   const before = await resident();
   for (let part = 0; part < parts; part++) await task.run(units / parts);

@@ -7,11 +7,11 @@ import { modelDefinition } from '../nn/zoo/index.js';
 import { Program } from '../program/program.js';
 import { parseRules } from '../rules/parse.js';
 import { resolveRules } from '../rules/positions.js';
-import { positionTable } from '../nn/definition.js';
+import { addModel, positionTable } from '../nn/definition.js';
 import { Device } from '../runtime/device.js';
 import { DeviceEngine } from '../train/deviceEngine.js';
 import { sgd } from '../train/optimisers.js';
-import type { AttackWorkload, Party, PartyTask, PlainWeights, TrainingWorkload } from './party.js';
+import type { AttackWorkload, ForwardWorkload, Party, PartyTask, PlainWeights, TrainingWorkload } from './party.js';
 
 let opened: Promise<Device> | undefined;
 const theDevice = (): Promise<Device> => (opened ??= Device.open());
@@ -63,9 +63,14 @@ async function openTraining(device: Device, work: TrainingWorkload): Promise<Par
 }
 
 /** A one-segment program whose output `result` is compared. */
-async function openProgram(device: Device, graph: Graph, inputs: ReadonlyMap<Tensor, Float32Array>): Promise<PartyTask> {
+async function openProgram(
+  device: Device,
+  graph: Graph,
+  inputs: ReadonlyMap<Tensor, Float32Array>,
+  bindings?: ReadonlyMap<Tensor, GPUBuffer>,
+): Promise<PartyTask> {
   // A repeated segment reads one row of the step table per iteration, even where no kernel looks at it.
-  const program = await Program.compile(graph, { device, steps: { fields: {}, rows: logRows } });
+  const program = await Program.compile(graph, { device, steps: { fields: {}, rows: logRows }, ...(bindings !== undefined && { bindings }) });
   for (const [tensor, values] of inputs) program.write(tensor, values);
   return {
     async run(units) {
@@ -74,6 +79,23 @@ async function openProgram(device: Device, graph: Graph, inputs: ReadonlyMap<Ten
     },
     result: async () => (await program.read('result')).subarray(0, compared),
     close: () => program.destroy(),
+  };
+}
+
+async function openForward(device: Device, work: ForwardWorkload): Promise<PartyTask> {
+  const model = loadModel(device, work.model, work.weights);
+  const graph = new Graph();
+  const images = graph.input('images', [work.batch, ...work.imageShape]);
+  const network = addModel(graph, modelDefinition(work.model), images);
+  graph.output('result', network.logits);
+  const pixels = Float32Array.from(work.images, (byte) => byte / 255);
+  const task = await openProgram(device, graph, new Map([[images, pixels]]), model.bindings(network));
+  return {
+    ...task,
+    close() {
+      task.close();
+      model.destroy();
+    },
   };
 }
 
@@ -115,6 +137,8 @@ const party: Party = {
         return openTraining(device, work);
       case 'attack':
         return openAttack(device, work);
+      case 'forward':
+        return openForward(device, work);
       case 'matmul': {
         const graph = new Graph();
         const shape = [work.size, work.size];

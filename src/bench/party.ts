@@ -30,6 +30,17 @@ export interface AttackWorkload {
   readonly labels: Uint8Array;
 }
 
+/** The logits of a network in eval mode. A unit is one forward pass of the same batch. */
+export interface ForwardWorkload {
+  readonly kind: 'forward';
+  readonly model: 'lenet5' | 'resnet20';
+  readonly batch: number;
+  readonly weights: PlainWeights;
+  readonly imageShape: readonly [number, number, number];
+  readonly classes: number;
+  readonly images: Uint8Array;
+}
+
 /** C = A B of square float32 matrices. A unit is one product. */
 export interface MatmulWorkload {
   readonly kind: 'matmul';
@@ -46,15 +57,18 @@ export interface ElementwiseWorkload {
   readonly y: Float32Array;
 }
 
-export type Workload = TrainingWorkload | AttackWorkload | MatmulWorkload | ElementwiseWorkload;
+export type Workload = TrainingWorkload | AttackWorkload | ForwardWorkload | MatmulWorkload | ElementwiseWorkload;
 
 /** A workload that a party has set up. */
 export interface PartyTask {
-  /** Does `units` units and waits until they are finished. */
-  run(units: number): Promise<void>;
+  /**
+   * Does `units` units and waits until they are finished. A party that computes in a process of its own returns the milliseconds of processor
+   * time that were spent there.
+   */
+  run(units: number): Promise<number | void>;
   /**
    * What was computed, to compare parties by: the mean loss of every training step so far; the loss of each adversarial image; the first
-   * 256 elements of a product or elementwise result.
+   * 256 elements of logits, a product or an elementwise result.
    */
   result(): Promise<ArrayLike<number>>;
   close(): void;

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -19,7 +20,18 @@ const known: readonly Peer[] = [
   { name: 'jax-js webgpu', file: 'jaxjs.mjs?backend=webgpu', needs: '@jax-js/jax' },
   { name: 'gpu.js webgpu', file: 'gpujs.mjs?backend=webgpu', needs: 'gpu.js' },
   { name: 'jax-js wasm', file: 'jaxjs.mjs?backend=wasm', needs: '@jax-js/jax' },
+  { name: 'onnxruntime webgpu', file: 'onnx.mjs?backend=webgpu', needs: 'onnxruntime-web' },
+  { name: 'onnxruntime wasm', file: 'onnx.mjs?backend=wasm', needs: 'onnxruntime-web' },
 ];
+
+/** The Python that may have PyTorch; peers/pytorch.mjs starts the same one. */
+const python = process.env['LINBP_PYTHON'] ?? 'python3';
+
+/** The version of PyTorch there, without loading it. */
+function torchVersion(): string | undefined {
+  const { status, stdout } = spawnSync(python, ['-c', 'from importlib.metadata import version; print(version("torch"))'], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : undefined;
+}
 
 /** The peers installed in a folder like `benchmarks/` or in the project around it, and the versions of their packages. */
 export function installedPeers(folder: string): { readonly entries: readonly PartyEntry[]; readonly versions: Readonly<Record<string, string>> } {
@@ -27,13 +39,14 @@ export function installedPeers(folder: string): { readonly entries: readonly Par
     const file = [folder, join(folder, '..')].map((place) => join(place, 'node_modules', name, 'package.json')).find(existsSync);
     return file !== undefined ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : undefined;
   };
+  const torch = torchVersion();
   const there = known.filter(({ needs }) => version(needs) !== undefined);
   const url = (file: string): string => {
     const [path, query] = file.split('?');
     return `${pathToFileURL(join(folder, 'peers', path!)).href}?${query}`;
   };
-  return {
-    entries: there.map(({ name, file }) => ({ name, module: url(file), browser: true })),
-    versions: Object.fromEntries(there.map(({ needs }) => [needs, version(needs)!])),
-  };
+  const entries = there.map(({ name, file }) => ({ name, module: url(file), browser: true }));
+  const versions = Object.fromEntries(there.map(({ needs }) => [needs, version(needs)!]));
+  if (torch === undefined || !existsSync(join(folder, 'peers'))) return { entries, versions };
+  return { entries: [...entries, { name: 'PyTorch cpu', module: url('pytorch.mjs?'), browser: false }], versions: { ...versions, torch } };
 }

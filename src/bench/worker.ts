@@ -12,7 +12,7 @@ export type Request =
   | { readonly call: 'result' }
   | { readonly call: 'close' };
 
-/** The answer: milliseconds of the call by the clock and of processor time of the whole process, and, where there is one, its result. */
+/** The answer: milliseconds of the call by the clock and of processor time of the party's processes, and, where there is one, its result. */
 export interface Answer {
   readonly milliseconds: number;
   readonly processor: number;
@@ -43,9 +43,11 @@ async function serve(request: Request): Promise<Answer> {
       task?.close();
       task = await party!.open(workload!);
       return { ...took(), opened: task !== undefined };
-    case 'run':
-      await task!.run(request.units);
-      return took();
+    case 'run': {
+      const elsewhere = (await task!.run(request.units)) ?? 0;
+      const { milliseconds, processor } = took();
+      return { milliseconds, processor: processor + elsewhere };
+    }
     case 'result':
       return { result: Float64Array.from(await task!.result()), ...took() };
     case 'close':

@@ -12,6 +12,7 @@ import type { PlainWeights, Workload } from './party.js';
 export type WorkloadRequest =
   | { readonly kind: 'training'; readonly model: 'lenet5' | 'mlp' | 'resnet20'; readonly batch: number }
   | { readonly kind: 'attack'; readonly model: 'resnet20' | 'lenet5'; readonly batch: number; readonly steps: number; readonly weights?: string }
+  | { readonly kind: 'forward'; readonly model: 'lenet5' | 'resnet20'; readonly batch: number }
   | { readonly kind: 'matmul'; readonly size: number }
   | { readonly kind: 'elementwise'; readonly count: number };
 
@@ -58,6 +59,11 @@ export function makeWorkload(request: WorkloadRequest): Workload {
       const data = imagesFor(definition.input, batch);
       return { kind, model, batch, steps, ...data, eps: 8 / 255, alpha: 2 / 255, imageShape: definition.input, weights: plain(state) };
     }
+    case 'forward': {
+      const definition = modelDefinition(request.model);
+      const { images } = imagesFor(definition.input, request.batch);
+      return { ...request, images, imageShape: definition.input, classes: definition.classes, weights: plain(initialState(definition, 1)) };
+    }
     case 'matmul': {
       const elements = request.size ** 2;
       return { ...request, a: signedUniforms(1, elements), b: signedUniforms(2, elements) };
@@ -74,6 +80,8 @@ export function workloadName(request: WorkloadRequest): string {
       return `training step ${request.model}, batch ${request.batch}`;
     case 'attack':
       return `PGD-${request.steps} ${request.model}, batch ${request.batch}`;
+    case 'forward':
+      return `forward ${request.model}, batch ${request.batch}`;
     case 'matmul':
       return `matmul ${request.size}`;
     case 'elementwise':

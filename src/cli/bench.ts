@@ -20,7 +20,7 @@ import { didYouMean } from './suggest.js';
 import { defineVerb } from './verb.js';
 
 /** Parts of the benchmark, in the order in which they run. */
-const parts = ['ceilings', 'dispatch', 'training', 'attack', 'kernels', 'products', 'start', 'scaling', 'memory'] as const;
+const parts = ['ceilings', 'dispatch', 'training', 'attack', 'forward', 'kernels', 'products', 'start', 'scaling', 'memory'] as const;
 type Part = (typeof parts)[number];
 
 /** Parts that `--only` names. Throws `unknown-option`. */
@@ -40,8 +40,13 @@ function workloads(weights: string | undefined): Readonly<Partial<Record<Part, r
     training: [
       { kind: 'training', model: 'lenet5', batch: 64 },
       { kind: 'training', model: 'mlp', batch: 64 },
+      { kind: 'training', model: 'resnet20', batch: 16 },
     ],
-    attack: [{ kind: 'attack', model: 'resnet20', batch: 32, steps: 10, ...(weights !== undefined && { weights }) }],
+    attack: [8, 32].map((batch) => ({ kind: 'attack', model: 'resnet20', batch, steps: 10, ...(weights !== undefined && { weights }) })),
+    forward: [
+      { kind: 'forward', model: 'lenet5', batch: 64 },
+      { kind: 'forward', model: 'resnet20', batch: 8 },
+    ],
     kernels: [
       { kind: 'matmul', size: 512 },
       { kind: 'matmul', size: 1024 },
@@ -49,6 +54,9 @@ function workloads(weights: string | undefined): Readonly<Partial<Record<Part, r
     ],
   };
 }
+
+/** Units that every party does first to compare results: enough steps for errors of training to show where a step is short. */
+const checkUnits = (request: WorkloadRequest): number => (request.kind !== 'training' ? 1 : request.model === 'resnet20' ? 3 : 10);
 
 /** Arithmetic on the host that nothing in linbp can change: its spread is the machine's. */
 function hostControl(): number {
@@ -74,6 +82,7 @@ export const benchVerb = defineVerb({
     only: text({ help: `some parts only, joined by commas: ${parts.join(', ')}`, placeholder: 'PARTS' }),
     peers: text({ help: 'folder with the peers (see benchmarks/), or none [the one beside this package]', placeholder: 'DIR' }),
     rounds: integer({ help: 'turns of each party', byDefault: 7, min: 1 }),
+    budget: integer({ help: 'seconds for all turns of one comparison; slow ones get fewer turns', byDefault: 60, min: 1 }),
     turn: integer({ help: 'length of a turn in milliseconds', byDefault: 400, min: 1 }),
     products: choice(['auto', 'large', 'small'], {
       help: 'large: matmul 1024 to 4096 and ResNet-50; small: matmul 128 and 256 and ResNet-20; auto: large on GPUs',
@@ -87,6 +96,8 @@ export const benchVerb = defineVerb({
     if (options.out !== undefined) ensureWritableFolder(options.out);
     const folder = resolve(options.peers ?? join(packageRoot, 'benchmarks'));
     const peers = options.peers === 'none' ? { entries: [], versions: {} } : installedPeers(folder);
+    if (options.peers !== 'none' && peers.versions['torch'] === undefined)
+      progress.line('note: python3 finds no PyTorch, which would take part on the processor');
     if (peers.entries.length === 0) progress.line('note: no peers are installed; "npm run bench" in a clone installs them');
     const rows: BenchRow[] = [];
     const control: number[] = [];
@@ -128,18 +139,17 @@ export const benchVerb = defineVerb({
     if (requests.length > 0) {
       const parties = [ownParty, ...peers.entries].map((entry) => new PartyProcess(entry));
       try {
-        for (const [part, list] of requests) {
-          const checkUnits = part === 'training' ? 10 : 1;
+        for (const [, list] of requests) {
           const limits = {
             rounds: options.rounds,
+            budgetSeconds: options.budget,
             turnMilliseconds: options.turn,
-            checkUnits,
             tolerance: 1e-3,
             processorTime: adapter.software,
             signal,
             onProgress: say,
           };
-          for (const request of list) add(await compare(request, parties, limits));
+          for (const request of list) add(await compare(request, parties, { ...limits, checkUnits: checkUnits(request) }));
         }
       } finally {
         for (const party of parties) party.end();
@@ -149,7 +159,7 @@ export const benchVerb = defineVerb({
       say('process start');
       add(await measureStart(3, options.rounds));
     }
-    if (chosen.has('scaling')) add(await measureScaling(options.rounds, say));
+    if (chosen.has('scaling')) add(await measureScaling(device, options.rounds, say));
     if (chosen.has('memory')) {
       say('memory');
       add(await measureMemory());
