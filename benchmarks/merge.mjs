@@ -21,8 +21,6 @@ const compact = [...rows.values()].map((row) => Object.fromEntries(Object.entrie
 const { adapter, date } = results.at(-1);
 const runs = results.map(({ date, settings, seconds }) => ({ date, seconds, settings }));
 const caption = `${adapter.description}, ${date.slice(0, 10)}`;
-const lines = compact.map((row) => `    ${JSON.stringify(row)}`).join(',\n');
-const head = JSON.stringify({ adapter, runs }, undefined, 2).replace(/\n}$/, '');
-writeFileSync(`${out}.json`, `${head},\n  "rows": [\n${lines}\n  ]\n}\n`);
+writeFileSync(`${out}.json`, `${JSON.stringify({ adapter, runs, rows: compact }, undefined, 2)}\n`);
 writeFileSync(`${out}.md`, `# Benchmarks\n\n${caption}.\n\n${markdownTable([...rows.values()])}\n`);
 writeFileSync(`${out}.svg`, comparisonChart([...rows.values()], caption));
