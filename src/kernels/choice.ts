@@ -21,9 +21,9 @@ export type ProductKernel =
 
 /**
  * In which order a kernel adds up the products of one output. Choices of one order give the same bits whatever their tiles, so a
- * layer keeps its order over all batch sizes. Subgroup matrices add up in an order of their own, and those of f16 round their operands
- * besides. Parts of a split contraction, whose lengths the layer decides, are added one after the other. The Winograd methods add up other
- * numbers, each in an order of its own. Weight gradients have an order of their own, which splits may change.
+ * layer keeps its order over all batch sizes. Parts of a split contraction, whose lengths the layer decides, are added one after the
+ * other. Subgroup matrices add up in an order of their own, and those of f16 round their operands besides. The Winograd methods add up
+ * other numbers, each in an order of its own. Weight gradients have an order of their own, which splits may change.
  */
 export type SumOrder = 'taps' | 'rows' | 'parts' | 'matrix' | 'halfMatrix' | 'winograd2' | 'winograd4' | 'weights';
 

@@ -1,6 +1,6 @@
 import { byteLength, elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
-import { choose } from './choice.js';
+import { choose, unfit } from './choice.js';
 import type { KernelChoice, TuningProblem } from './choice.js';
 import { lowerConvRows, rowsTile, suitsRows } from './convRows.js';
 import { isDepthwise, lowerDepthwise } from './depthwise.js';
@@ -54,14 +54,14 @@ function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: Lowe
   const general = { rows: problem.rows, columns: columnsPerPhase(problem), maxRows: 16 };
   const plain: KernelChoice = { kernel: 'gemm/conv', ...chooseTile(general, context.device) };
   const rows: KernelChoice[] = suitsRows(problem) ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, context.device) }] : [];
-  // Both orders of sums that are chosen between here follow from the layer alone, whatever the batch.
   // Only where a table prescribes their order of sums are split contractions, matrices and Winograd's method usual.
   const { matrices } = context.device;
   const last: KernelChoice[] = [
     ...(tuning.kernels.includes('gemm/convSplit') ? [{ kernel: 'gemm/convSplit', ...splitTile } as const] : []),
-    ...(matrices === undefined ? [] : tuning.kernels.filter(isMatrixKernel).map((kernel) => ({ kernel, ...usualMatrixTile(matrices) }))),
+    ...(matrices === undefined ? [] : tuning.kernels.filter(isMatrixKernel).map((kernel) => ({ kernel, ...usualMatrixTile(kernel, matrices) }))),
     ...(suitsWinograd(problem) ? winogradChoices(problem, context.device) : []),
-  ];
+  ].filter((choice) => unfit(choice, tuning, context.device) === undefined);
+  // Which order of sums comes first follows from the layer alone, whatever the batch.
   if (!suitsStages(problem.rows, problem.inner, context.device)) return [...rows, plain, ...last];
   const staged = stagedTile(problem.rows, columnsPerPhase(problem), problem.groups * problem.phases[0] * problem.phases[1]);
   return [...(staged === undefined ? [] : [{ kernel: 'gemm/convTiled', ...staged } as const]), plain, ...rows, ...last];

@@ -61,8 +61,9 @@ export const matrixTile = (
   stage: { ranks, depth, vectors: false },
 });
 
-/** The tile where nobody has measured: 64 x 64 results of four subgroups; 15 KiB of workgroup memory for f16, 20 KiB for f32. */
-export const usualMatrixTile = ({ subgroupSize }: SubgroupMatrices): StagedTile => matrixTile(subgroupSize, [32, 32], [2, 2], 16);
+/** The tile where nobody has measured: 64 x 64 results of four subgroups, for f32 64 x 32; both within 16 KiB of workgroup memory. */
+export const usualMatrixTile = (kernel: MatrixKernel, { subgroupSize }: SubgroupMatrices): StagedTile =>
+  matrixTile(subgroupSize, [32, componentOf(kernel) === 'f16' ? 32 : 16], [2, 2], 16);
 
 /** The constants of shaders/gemm/matrixTile.wgsl. */
 function matrixConstants({ rows, columns, lanes, stage }: StagedTile, { m, n, k }: MatrixShape, subgroupSize: number): Record<string, number> {

@@ -100,7 +100,7 @@ describe('products on subgroup matrices', () => {
     expect(matrices !== undefined, 'matrices are used where the adapter has them').to.equal(offers);
     if (matrices === undefined) return;
     for (const kernel of matrixKernels(kernelDevice(device))) {
-      const choices = onMatrices(kernel, usualMatrixTile(matrices));
+      const choices = onMatrices(kernel, usualMatrixTile(kernel, matrices));
       for (const graph of [products(), convolution()]) {
         await checkGraph(graph, { data: data(graph), device: { choices }, tolerance: kernel === 'gemm/convMatrix' ? 1e-5 : 2e-3 });
       }
@@ -127,10 +127,9 @@ describe('products on subgroup matrices', () => {
           const capability: KernelDevice = {
             ...gpuWithout,
             matrices: { shapes: [{ component, m, n, k }], subgroupSize: 32, pinned, granularity: 128 },
-            // within the 16 KiB of workgroup memory that this backend has
-            choices: onMatrices(kernel, matrixTile(32, [32, component === 'f16' ? 32 : 16], [2, 2], 16)),
           };
-          const { dispatches } = schedule(graph, groupNodes(graph, true), capability, () => 0);
+          const choices = onMatrices(kernel, usualMatrixTile(kernel, capability.matrices!));
+          const { dispatches } = schedule(graph, groupNodes(graph, true), { ...capability, choices }, () => 0);
           expect(dispatches.map((dispatch) => dispatch.kernel)).to.deep.equal(Array(3).fill('gemm/convMatrix'));
           for (const { code, variant } of dispatches) {
             device.pushErrorScope('validation');
