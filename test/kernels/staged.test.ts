@@ -56,7 +56,7 @@ describe('products staged through workgroup memory, against the float64 referenc
     });
   }
 
-  it('linear, all in fours: forward, input gradient, weight gradient', async () => {
+  it('linear, all in fours: forward, input gradient, weight gradient @swiftshader', async () => {
     const graph = new Graph();
     const [x, w, g] = [graph.input('x', [6, 20]), graph.parameter('w', [24, 20]), graph.input('g', [6, 24])];
     graph.output('y', graph.one('linear', [x, w, graph.parameter('b', [24])], {}));
@@ -102,7 +102,7 @@ describe('products staged through workgroup memory, against the float64 referenc
     await checkGraph(graph, { data, device: { software: false, choices: staged({ ...stagedTile(32, 1e6, 1)!, lanes: 4 }) } });
   });
 
-  it('long contractions in parts, with a mask written behind their sum', async () => {
+  it('long contractions in parts, with a mask written behind their sum @swiftshader', async () => {
     const graph = new Graph();
     const attrs: ConvAttrs = { ...plain, padding: [1, 1, 1, 1], stride: [2, 1], groups: 2 };
     const [x, w] = [graph.input('x', [2, 240, 3, 2]), graph.parameter('w', [32, 120, 3, 3])];
