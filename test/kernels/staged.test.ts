@@ -13,7 +13,7 @@ import { candidates } from '../../src/tune/candidates.js';
 import { Program } from '../../src/program/program.js';
 import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { bp } from '../../src/rules/builtin.js';
-import { compareGraph, randomArray } from '../support/compare.js';
+import { compareGraph, randomArray, relativeError } from '../support/compare.js';
 import { convGraph } from '../support/convolution.js';
 import { checkGraph } from '../support/dispatch.js';
 import { sharedDevice } from '../support/device.js';
@@ -122,6 +122,27 @@ describe('products staged through workgroup memory, against the float64 referenc
       expect(kernels).to.deep.equal(Array(2).fill(['gemm/convTiled', 'gemm/sumParts']).flat());
     }
     await expectClose(graph, split);
+  });
+
+  it('products of values that are stored as f16, in fours', async () => {
+    const device = await sharedDevice();
+    const shape = [2, 8, 4, 6];
+    const values = [randomArray(384), new Float32Array(384), randomArray(160)];
+    const results: Float32Array[] = [];
+    for (const precision of ['f32', 'f16'] as const) {
+      const graph = new Graph();
+      const given = [graph.input('x', shape), graph.input('zeros', shape), graph.parameter('w', [20, 8, 1, 1])] as const;
+      // a program stores what it computes as it likes, such as a sum with zeros
+      graph.output('y', graph.one('conv2d', [graph.one('add', [given[0], given[1]], {}), given[2]], plain));
+      using program = await Program.compile(graph, { device, precision, choices: staged(small) });
+      const product = program.dispatches.at(-1)!.source;
+      expect(product.kernel).to.equal('gemm/convTiled');
+      expect(/array<vec4<f16>>/.test(product.code)).to.equal(precision === 'f16');
+      for (const [index, tensor] of given.entries()) program.write(tensor, values[index]!);
+      await program.run([{ segment: 'main' }]);
+      results.push(await program.read('y'));
+    }
+    expect(relativeError(results[1]!, results[0]!)).to.be.within(1e-6, 1e-3);
   });
 
   it('give the bits of gemm/conv, whose order of sums they share', async () => {
