@@ -109,6 +109,7 @@ export type { CandidateResult, TunedProblem, TuneOptions } from './tune/tuner.js
 export type { KernelChoice, KernelChoices, ProductKernel, SumOrder, TuningProblem } from './kernels/choice.js';
 export type { Stage } from './kernels/staging.js';
 export type { MatrixKernel } from './kernels/matrices.js';
+export type { WinogradKernel } from './kernels/winogradKernels.js';
 export type { Tile } from './kernels/tiles.js';
 export { StepTable } from './program/steps.js';
 export type { StepFields } from './program/steps.js';
