@@ -22,7 +22,7 @@ const options = {
   seeds: integer({ help: 'number of seeds, from --seed on [1 or 2 at ci, otherwise 5]', min: 1, max: 1000 }),
   images: integer({ help: 'yardstick: number of images at 10 steps, a fifth of it at 100 [500 at full]', min: 10 }),
   dataset: text({ help: "another data set of the same form, such as fashion-mnist; see below [the experiment's own]", placeholder: 'NAME' }),
-  networks: text({ help: 'cifar10-training: which networks, joined by commas [all four]', placeholder: 'LIST' }),
+  networks: text({ help: 'which networks, joined by commas, where an experiment lets choose; see below', placeholder: 'LIST' }),
   compat: choice(['none', 'official'], { help: "whitebox-cifar10: official follows the theory paper's attack code", byDefault: 'none' }),
   data: text({ help: 'the folder that holds mnist/, cifar10/ and models/ [LINBP_DATA]', placeholder: 'DIR' }),
   out: text({ help: 'folder for the reports', placeholder: 'DIR', byDefault: 'linbp-reproduce' }),
@@ -40,14 +40,24 @@ export function readScale(notation: string): number {
 }
 
 /** What `--help` says about an experiment. */
-const described = ({ name, summary, datasets }: Experiment): string =>
-  `  ${name.padEnd(22)} ${summary}${datasets === undefined ? '' : ` (--dataset ${datasets.join(', ')})`}`;
+function described({ name, summary, datasets, networks }: Experiment): string {
+  const choices = [
+    ...(datasets === undefined ? [] : [`--dataset ${datasets.join(', ')}`]),
+    ...(networks === undefined ? [] : [`--networks [${networks}]`]),
+  ];
+  return `  ${name.padEnd(22)} ${summary}${choices.length === 0 ? '' : ` (${choices.join('; ')})`}`;
+}
 
 /** Throws `unknown-option` where a data set is named that the experiment cannot use. */
 function checkDataset({ name, datasets = [] }: Experiment, dataset: string | undefined): void {
   if (dataset === undefined || datasets.includes(dataset)) return;
   const known = datasets.length === 0 ? 'takes its own data set only' : `takes --dataset ${datasets.join(', ')}`;
   throw new LinbpError('unknown-option', `${name} ${known}, not ${dataset}`, { field: 'dataset' });
+}
+
+/** Throws `unknown-option` where networks are named for an experiment with its own ones only. */
+function checkNetworks({ name, networks }: Experiment, named: string | undefined): void {
+  check(named === undefined || networks !== undefined, 'unknown-option', `${name} takes its own networks only`, 'networks');
 }
 
 /** `linbp reproduce`: an experiment of the papers, with a report that says what holds. */
@@ -60,7 +70,11 @@ export const reproduceVerb = defineVerb({
   async run(values, { progress, print, signal }) {
     check((values.name === undefined) === values.all, 'bad-argument', 'give the name of an experiment, or --all', 'name');
     const chosen = values.name === undefined ? experiments : [experimentNamed(values.name)];
-    if (!values.all) checkDataset(chosen[0]!, values.dataset);
+    check(!values.all || values.networks === undefined, 'bad-argument', '--networks needs the name of an experiment', 'networks');
+    if (!values.all) {
+      checkDataset(chosen[0]!, values.dataset);
+      checkNetworks(chosen[0]!, values.networks);
+    }
     const scale = readScale(values.scale);
     const seedsFor = ({ fewestSeeds = 2 }: Experiment): number => values.seeds ?? (scale <= ciScale ? fewestSeeds : 5);
     ensureWritableFolder(values.out);

@@ -28,7 +28,7 @@ function chart(curves: Curves): Figure {
   const { x, y } = curves;
   return lineChart({
     title: curves.title,
-    x: { title: x.title, ...(x.log === true && { scale: 'log' as const }) },
+    x: { title: x.title, ...(x.log === true && { scale: 'log' as const }), ...(x.whole !== undefined && { whole: x.whole }) },
     y: y.share === true ? percentAxis(y.title) : { title: y.title, ...(y.log === true && { scale: 'log' as const }) },
     lines: coloured(curves),
   });

@@ -186,13 +186,13 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     curves: [
       {
         title: "Loss on the inner attack's images",
-        x: { title: 'epoch' },
+        x: { title: 'epoch', whole: true },
         y: { title: 'mean loss per image' },
         lines: combinations.map((each) => line(each, ({ losses }) => losses)),
       },
       {
         title: 'Accuracy on clean test images',
-        x: { title: 'epoch' },
+        x: { title: 'epoch', whole: true },
         y: { title: 'accuracy', share: true },
         lines: combinations.map((each) => line(each, ({ testAccuracy }) => testAccuracy)),
       },

@@ -36,7 +36,7 @@ type Figure = 'trainLoss' | 'testLoss' | 'testAccuracy';
 function curvesOf(runs: readonly NetworkRun[], network: string, title: string, figure: Figure): Curves {
   return {
     title: `${network}: ${title}`,
-    x: { title: 'epoch' },
+    x: { title: 'epoch', whole: true },
     y: figure === 'testAccuracy' ? { title: 'accuracy', share: true } : { title: 'mean loss per image' },
     lines: rules.map((rule) => {
       const own = runs.filter((run) => run.network === network && run.family === rule);
@@ -162,6 +162,7 @@ export const cifar10Training: Experiment = {
   name: 'cifar10-training',
   summary: 'trains MobileNetV2, ResNet-50, VGG-16 and DenseNet-161 on CIFAR-10 with BP and LinBP by the official recipe',
   fewestSeeds: 1,
+  networks: networks.join(', '),
   datasets: ['cifar10', 'cifar10-jpeg'],
   run,
 };

@@ -121,9 +121,3 @@ export async function trainOnce(context: ExperimentContext, plan: RunPlan, label
   }
   return { rule, seed, lr: optimiser.lr, epochs: [...trainer.history], losses, ...(diverged !== undefined && { diverged }) };
 }
-
-/** Whether a run failed: its loss is not finite, or it ended clearly above that of guessing. */
-export function failed(run: TrainingRun, classes: number): boolean {
-  const last = run.epochs.at(-1)?.trainLoss;
-  return run.diverged !== undefined || last === undefined || last > 1.05 * Math.log(classes);
-}

@@ -1,111 +1,14 @@
-import { subset, take } from '../data/dataset.js';
-import type { Dataset } from '../data/dataset.js';
 import { initialState, Model } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { adam } from '../train/optimisers.js';
 import { Trainer } from '../train/trainer.js';
-import { attackWith, cifarImages, pretrained, rightForAll, rightness } from './attackRuns.js';
+import { chooseStart, commonSettings, craft, named, overVictims, splitImages, startsOf, transferNetworks } from './crafting.js';
+import type { Crafted, Victim } from './crafting.js';
 import { claim, percent, shownPoints } from './format.js';
 import { groupedBootstrap, mean, pairedBootstrap } from './statistics.js';
 import { imagesText, loadHalves } from './trainingRuns.js';
 import { seedsOf, sized } from './types.js';
-import type { Curves, Experiment, ExperimentContext, ExperimentResult, ResultTable, Setting, Statement } from './types.js';
-
-const eps = 8 / 255;
-const alpha = 1 / 255;
-
-/** A network that is shown images, and by which name. */
-interface Victim {
-  readonly name: string;
-  readonly model: Model;
-}
-
-const named = (models: readonly Model[]): Victim[] => models.map((model) => ({ name: model.definition.name, model }));
-
-/** What the images of one rule on one source do: per victim 1 for each image that it gets wrong. */
-interface Crafted {
-  readonly rule: string;
-  readonly source: string;
-  readonly fooled: ReadonlyMap<string, readonly number[]>;
-}
-
-/** Attacks the source under a rule with a fixed budget of gradients and shows the images, as saved in 8 bits, to all networks. */
-async function craft(
-  context: ExperimentContext,
-  source: Victim,
-  victims: readonly Victim[],
-  rule: string,
-  images: Dataset,
-  steps: number,
-): Promise<Crafted> {
-  const batch = Math.min(32, images.count);
-  // The last iterate, as in the transfer papers: the best one would be chosen by the source's own loss.
-  const settings = { model: source.model, attack: 'ifgsm', rules: rule, alpha, steps, batch, seed: context.seed, keep: 'last' } as const;
-  const [result] = await attackWith(context, settings, images, [eps], `${source.name} ${rule}`);
-  const saved = Float32Array.from(result!.images8, (level) => level / 255);
-  const fooled = new Map<string, readonly number[]>();
-  for (const { name, model } of victims) {
-    const right = await rightness(model, saved, Array.from(images.labels), batch);
-    fooled.set(
-      name,
-      right.map((each) => 1 - each),
-    );
-  }
-  return { rule, source: source.name, fooled };
-}
-
-/** For each image the share of the networks, the source aside, that it fools. */
-function overVictims({ source, fooled }: Crafted, counted: (name: string) => boolean = () => true): number[] {
-  const victims = [...fooled].filter(([name]) => name !== source && counted(name)).map(([, each]) => each);
-  return victims[0]!.map((_, n) => mean(victims.map((each) => each[n]!)));
-}
-
-interface Images {
-  readonly heldOut: Dataset;
-  readonly rest: Dataset;
-}
-
-/** Images that all networks get right, a quarter of them held out for choosing a start layer. */
-async function splitImages(context: ExperimentContext, models: readonly Model[]): Promise<Images> {
-  const wanted = sized(5000, context.scale ** 2, 12);
-  const found = await rightForAll(models, await cifarImages(context, Math.ceil(1.4 * wanted)), wanted, 32);
-  const held = Math.max(1, Math.floor(found.count / 4));
-  const rest = Array.from({ length: found.count - held }, (_, i) => held + i);
-  return { heldOut: subset(found, held), rest: take(found, rest) };
-}
-
-const commonSettings = (images: Images, steps: number): Setting[] => [
-  {
-    name: 'images',
-    ours: `${images.rest.count} of CIFAR-10's test set that all networks get right, ${images.heldOut.count} more held out`,
-    official: 'test images of a list of its own',
-  },
-  {
-    name: 'attack',
-    ours: 'I-FGSM, cross entropy, last iterate, saved in 8 bits',
-    official: 'I-FGSM and others, cross entropy, last iterate, saved in 8 bits',
-  },
-  { name: 'eps', ours: '8/255 of pixels', official: '0.03 of pixels' },
-  { name: 'step size and steps', ours: `1/255, ${steps} for each rule`, official: '1/255, 100' },
-];
-
-/** The best start of LinBP on the held-out images, with the success of each. */
-async function chooseStart(
-  context: ExperimentContext,
-  source: Victim,
-  victims: readonly Victim[],
-  starts: readonly string[],
-  heldOut: Dataset,
-  steps: number,
-): Promise<{ readonly start: string; readonly tried: readonly { readonly start: string; readonly success: number }[] }> {
-  const tried: { readonly start: string; readonly success: number }[] = [];
-  for (const start of starts) {
-    const crafted = await craft(context, source, victims, `linbp:from=${start}`, heldOut, steps);
-    tried.push({ start, success: mean(overVictims(crafted)) });
-  }
-  // Among equals the last one, which changes the gradient least.
-  return { start: tried.reduce((best, each) => (each.success >= best.success ? each : best)).start, tried };
-}
+import type { Experiment, ExperimentContext, ExperimentResult, ResultTable, Statement } from './types.js';
 
 interface SourceRow {
   readonly bp: Crafted;
@@ -114,12 +17,8 @@ interface SourceRow {
   readonly tried: readonly { readonly start: string; readonly success: number }[];
 }
 
-const pretrainedNames = ['resnet20', 'resnet32', 'resnet56'];
-/** Starts of LinBP that are tried. */
-const resnetStarts = ['all', 'layer2', 'layer3', '3_0'];
-const smallStarts = ['all', 'relu2', 'relu3'];
 const small = 'convnetjs-cnn';
-const isSmall = (name: string): boolean => name.startsWith(small);
+const isSmall = (name: string): boolean => name.startsWith(`${small} seed `);
 
 /** Small networks of at least five seeds, trained on CIFAR-10 with BP. The caller destroys them. */
 async function trainSmall(context: ExperimentContext): Promise<{ readonly victims: Victim[]; readonly text: string }> {
@@ -152,7 +51,7 @@ async function trainSmall(context: ExperimentContext): Promise<{ readonly victim
 }
 
 async function runTransfer(context: ExperimentContext): Promise<ExperimentResult> {
-  const models = pretrained(context, pretrainedNames, 2);
+  const models = transferNetworks(context);
   const steps = sized(100, context.scale, 8);
   const own: Victim[] = [];
   try {
@@ -161,10 +60,10 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
     const resnets = named(models);
     const all = [...resnets, ...trained];
     const images = await splitImages(context, models);
+    const triedStarts = new Map(all.map(({ model: { definition } }) => [definition.name, startsOf(definition)]));
     const rows: SourceRow[] = [];
     for (const source of all) {
-      const trainedHere = isSmall(source.name);
-      const { start, tried } = await chooseStart(context, source, resnets, trainedHere ? smallStarts : resnetStarts, images.heldOut, steps);
+      const { start, tried } = await chooseStart(context, source, resnets, startsOf(source.model.definition), images.heldOut, steps);
       const bp = await craft(context, source, all, 'bp', images.rest, steps);
       const linbp = await craft(context, source, all, `linbp:from=${start}`, images.rest, steps);
       rows.push({ bp, linbp, start, tried });
@@ -194,7 +93,7 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
         ...commonSettings(images, steps),
         {
           name: 'linearised from',
-          ours: `the best of ${resnetStarts.join(', ')} (${small}: ${smallStarts.join(', ')}) on the held-out images`,
+          ours: `the best on the held-out images of ${[...triedStarts].map(([network, starts]) => `${starts.join(', ')} (${network})`).join('; ')}`,
           official: 'features.23 of VGG-19',
         },
       ],
@@ -249,115 +148,10 @@ function transferStatements(context: ExperimentContext, rows: readonly SourceRow
   return [...between, ...down, claim(`${what}: ${shownPoints(gap)}, over seeds and images.`, gap, 'above')];
 }
 
-/** Compares rules on one source by white-box error and by transfer to the other networks. */
-async function compareRules(
-  context: ExperimentContext,
-  rules: readonly (readonly [name: string, rule: string])[],
-  what: Setting,
-  curve: string | undefined,
-): Promise<ExperimentResult> {
-  const models = pretrained(context, pretrainedNames, 2);
-  const steps = sized(100, context.scale, 8);
-  try {
-    const victims = named(models);
-    const source = victims[0]!;
-    const images = await splitImages(context, models);
-    const rows: { readonly name: string; readonly crafted: Crafted; readonly white: number; readonly transfer: number[] }[] = [];
-    for (const [name, rule] of rules) {
-      const crafted = await craft(context, source, victims, rule, images.rest, steps);
-      const transfer = overVictims(crafted);
-      rows.push({ name, crafted, white: mean(crafted.fooled.get(source.name)!), transfer });
-      context.progress.line(`${name}: white box ${percent(rows.at(-1)!.white)}, transfer ${percent(mean(transfer))}`);
-    }
-    const [bp, ...others] = rows as [(typeof rows)[number], ...typeof rows];
-    const against = (row: (typeof rows)[number]) => pairedBootstrap(bp.transfer, row.transfer, context.seed);
-    const best = others.reduce((most, row) => (mean(row.transfer) > mean(most.transfer) ? row : most));
-    const line = (name: string, rule: string, value: (row: (typeof rows)[number]) => number) => ({
-      name,
-      rule,
-      points: others.map((row, i) => [i + 1, value(row)] as const),
-    });
-    const curves: Curves[] =
-      curve === undefined
-        ? []
-        : [
-            {
-              title: `Error rate against the start (${curve})`,
-              x: { title: 'number of the start, from the input on' },
-              y: { title: 'error rate', share: true },
-              lines: [line('white box', 'bp', (row) => row.white), line('transfer', 'linbp', (row) => mean(row.transfer))],
-            },
-          ];
-    return {
-      settings: [{ name: 'source', ours: source.name, official: '—' }, what, ...commonSettings(images, steps)],
-      curves,
-      tables: [
-        {
-          title: `Error rates of images made on ${source.name}`,
-          columns: ['rule', 'white box', 'mean of the victims', 'difference to BP [95 %]'],
-          rows: rows.map((row) => [row.name, percent(row.white), percent(mean(row.transfer)), row === bp ? '' : shownPoints(against(row))]),
-        },
-      ],
-      statements: [
-        {
-          verdict: 'note',
-          text: `The best of ${others.length} variants by transfer is ${best.name} with ${percent(mean(best.transfer))}; BP has ${percent(mean(bp.transfer))}. It was chosen on the same images.`,
-        },
-        ...others.map((row) => claim(`${row.name} transfers better than BP: ${shownPoints(against(row))}.`, against(row), 'above')),
-      ],
-      figures: {
-        results: rows.map(({ name, crafted, white, transfer }) => ({
-          name,
-          rule: crafted.rule,
-          white,
-          transfer: mean(transfer),
-          perImage: transfer,
-        })),
-      },
-    };
-  } finally {
-    for (const model of models) model.destroy();
-  }
-}
-
 /** Source by victims over the pretrained ResNets, at equal numbers of gradients. */
 export const transferCifar10: Experiment = {
   name: 'transfer-cifar10',
   summary: 'transfer between pretrained CIFAR-10 ResNets, with the start of LinBP chosen on held-out images',
+  networks: 'resnet20, resnet32, resnet56',
   run: runTransfer,
-};
-
-const startBlocks = ['relu', 'layer1.1', 'layer2.0', 'layer2.1', 'layer3.0', 'layer3.1', 'layer3.2'];
-
-/** Where linearisation starts. */
-export const position: Experiment = {
-  name: 'position',
-  summary: 'where LinBP starts: white-box error and transfer for each start on ResNet-20',
-  run: (context) =>
-    compareRules(
-      context,
-      [['BP', 'bp'], ...startBlocks.map((start) => [`LinBP from ${start}`, `linbp:from=${start}.relu1`.replace('relu.relu1', 'relu')] as const)],
-      { name: 'linearised from', ours: startBlocks.join(', '), official: 'one position per network' },
-      startBlocks.join(', '),
-    ),
-};
-
-/** How the branch gradients are normalised. */
-export const normalisation: Experiment = {
-  name: 'normalisation',
-  summary: "gradient normalisation with LinBP: none, the branch's norm matched to BP's, the activation's norm matched",
-  run: (context) =>
-    compareRules(
-      context,
-      [
-        ['BP', 'bp'],
-        ['LinBP, branches, not normalised', 'linbp:from=2_0'],
-        ['LinBP, branch norm of BP', 'linbp:from=2_0,match=block,lambda=1'],
-        ['LinBP, half the branch norm of BP', 'linbp:from=2_0,match=block,lambda=0.5'],
-        ['LinBP, all, not normalised', 'linbp:from=layer2'],
-        ['LinBP, all, activation norm of BP', 'linbp:from=layer2,match=activation,scope=sample'],
-      ],
-      { name: 'normalisation', ours: 'per image; see the results', official: "branch norm of BP (ImageNet's ResNet-50 only), none elsewhere" },
-      undefined,
-    ),
 };

@@ -21,7 +21,7 @@ export interface CurveLine {
 /** Curves over a common axis. */
 export interface Curves {
   readonly title: string;
-  readonly x: { readonly title: string; readonly log?: boolean };
+  readonly x: { readonly title: string; readonly log?: boolean; readonly whole?: boolean };
   readonly y: { readonly title: string; readonly log?: boolean; readonly share?: boolean };
   readonly lines: readonly CurveLine[];
   /** Whether it belongs in the experiment's picture, a file of its own. */
@@ -65,7 +65,7 @@ export interface ExperimentContext {
   readonly dataFolder: string | undefined;
   /** Data set instead of the experiment's own, where it has the same form. */
   readonly dataset: string | undefined;
-  /** Networks instead of all of the experiment's own, for `cifar10-training`. */
+  /** Networks instead of the experiment's own, where it lets choose. */
   readonly networks?: readonly string[];
   /** `official` follows the conventions of the theory paper's attack code; `none` attacks in pixels. */
   readonly compat: 'none' | 'official';
@@ -82,6 +82,8 @@ export interface Experiment {
   readonly fewestSeeds?: number;
   /** Data sets that may take the place of its own; none unless given. */
   readonly datasets?: readonly string[];
+  /** Which networks it uses unless told, where others may be named. */
+  readonly networks?: string;
   run(context: ExperimentContext): Promise<ExperimentResult>;
 }
 

@@ -51,7 +51,7 @@ function curvesOf(rows: readonly Row[], network: string): Curves[] {
   }));
   const overSteps = methods.slice(1).map((method): Curves => ({
     title: `${network}, ${method}: success against step at eps ${short(255 * shownRadius)}/255`,
-    x: { title: 'step' },
+    x: { title: 'step', whole: true },
     y: { title: 'success', share: true },
     lines: lines(method)
       .filter((row) => row.eps === shownRadius)
@@ -71,7 +71,12 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const images = await cifarImages(context, sized(10_000, context.scale ** 2, 6));
   const apgdSteps = sized(100, context.scale, steps);
   const stepsOf = { fgsm: 1, ifgsm: steps, pgd: steps, apgd: apgdSteps } as const;
-  const models = pretrained(context, [...plainNetworks, ...normalisedNetworks], 1, normalisedNetworks);
+  const models = pretrained(
+    context,
+    context.networks ?? [...plainNetworks, ...normalisedNetworks],
+    context.networks?.length ?? 1,
+    normalisedNetworks,
+  );
   const batch = Math.min(32, images.count);
   const rows: Row[] = [];
   const places: string[] = [];
@@ -174,5 +179,6 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
 export const whiteboxCifar10: Experiment = {
   name: 'whitebox-cifar10',
   summary: 'attacks pretrained CIFAR-10 networks with BP and LinBP: success against eps and step',
+  networks: 'all that have weights',
   run,
 };

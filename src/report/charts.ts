@@ -13,6 +13,8 @@ export interface Axis {
   readonly format?: (value: number) => string;
   /** Distance between ticks. */
   readonly interval?: number;
+  /** Whole numbers only, such as epochs: no ticks between them. */
+  readonly whole?: boolean;
 }
 
 /** One line of a {@link lineChart}. */
@@ -57,6 +59,7 @@ export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): obj
     ...(given.min !== undefined && { min: given.min }),
     ...(given.max !== undefined && { max: given.max }),
     ...(given.interval !== undefined && { interval: given.interval }),
+    ...(given.whole === true && { minInterval: 1 }),
     scale: given.min === undefined,
     axisLine: { show: direction === 'x', onZero: false, lineStyle: { color: css(palette.axis) } },
     axisTick: { show: direction === 'x', lineStyle: { color: css(palette.axis) } },

@@ -1,36 +1,21 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect } from 'chai';
 import { colouredDigits } from '../../src/data/colouredDigits.js';
 import { adversarialTraining } from '../../src/experiments/adversarialTraining.js';
 import { whiteboxCifar10 } from '../../src/experiments/whitebox.js';
-import { writeSafetensors } from '../../src/io/safetensors.js';
-import { initialState, Model } from '../../src/nn/model.js';
+import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
-import { sharedDevice } from '../support/device.js';
 import { temporaryFolder } from '../io/support.js';
-import { smallest } from './support.js';
+import { seenClasses, smallest, writeCifarFolder } from './support.js';
 
-/** A data folder with a small network's random weights and six images in CIFAR-10's format, labelled as the network sees them. */
+/** A data folder with a small network's random weights and six images, labelled as the network sees them. */
 async function dataFolder(folder: string): Promise<string> {
-  const definition = modelDefinition('convnetjs-cnn');
-  const state = initialState(definition, 3);
-  mkdirSync(join(folder, 'models', 'cifar10'), { recursive: true });
-  mkdirSync(join(folder, 'cifar10'));
+  const network = 'convnetjs-cnn';
+  const state = initialState(modelDefinition(network), 3);
   // Without biases the images alone decide, so that small changes of them can.
   for (const [name, { data }] of state) if (name.endsWith('bias')) data.fill(0);
-  const tensors = new Map([...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape: [...shape], data }]));
-  writeSafetensors(join(folder, 'models', 'cifar10', 'convnetjs-cnn.safetensors'), tensors);
-  const { images } = colouredDigits('test', 6);
-  using model = Model.create(definition, { device: await sharedDevice() });
-  model.setStateDict(state);
-  const logits = await model.logits(Float32Array.from(images, (level) => level / 255));
-  const records = Array.from({ length: 6 }, (_, n) => {
-    const own = [...logits.subarray(10 * n, 10 * n + 10)];
-    return [own.indexOf(Math.max(...own)), ...images.subarray(3072 * n, 3072 * n + 3072)];
-  });
-  writeFileSync(join(folder, 'cifar10', 'test_batch.first6.bin'), Uint8Array.from(records.flat()));
-  return folder;
+  const images = Uint8Array.from(colouredDigits('test', 6).images);
+  const labels = await seenClasses(network, state, images);
+  return writeCifarFolder(folder, new Map([[network, state]]), images, [...labels.entries()]);
 }
 
 interface Found {

@@ -1,5 +1,7 @@
 import { expect } from 'chai';
-import { officialLoss, onlyLinbpFails, runMnist, stepsTo } from '../../src/experiments/mnist.js';
+import { runMnist } from '../../src/experiments/mnist.js';
+import { officialLoss, onlyLinbpFails, stepsTo, tallies } from '../../src/experiments/mnistReport.js';
+import { outcomes } from '../../src/experiments/outcome.js';
 import type { TrainingRun } from '../../src/experiments/trainingRuns.js';
 import { cifar10Training } from '../../src/experiments/cifarTraining.js';
 import { constant } from '../../src/train/schedules.js';
@@ -14,7 +16,26 @@ describe('training experiments', () => {
   it('finds the rates at which only LinBP fails', () => {
     const diverged: TrainingRun = { ...run('linbp', 0.4, NaN), epochs: [], diverged: 'loss is NaN' };
     const runs = [run('bp', 0.1, 1), run('linbp', 0.1, 0.5), run('bp', 0.2, 1), run('linbp', 0.2, 4), run('bp', 0.4, 9), diverged];
-    expect(onlyLinbpFails(runs, 10)).to.deep.equal([0.2]);
+    expect(onlyLinbpFails(runs)).to.deep.equal([0.2]);
+    const ends = tallies(runs).find(({ rule, lr }) => rule === 'linbp' && lr === 0.4)!;
+    expect(ends).to.deep.include({ runs: 1, failed: 1, ends: { 'not finite': 1, 'above guessing': 0, stuck: 0 } });
+  });
+
+  it('tells runs that have hardly begun from those that are stuck where guessing is', () => {
+    const guessing = Math.log(10);
+    const slow = run('linbp', 0.001, 0.999 * guessing);
+    const fine = run('linbp', 0.1, 0.5);
+    const dead = run('linbp', 0.4, 1.001 * guessing);
+    const other = { ...run('linbp', 0.4, guessing), seed: 1 };
+    const bp = run('bp', 0.4, guessing);
+    const found = outcomes([slow, fine, dead, other, bp], 10);
+    // Only the third has a run of its own rule and seed at a smaller rate that got further.
+    expect([slow, fine, dead, other, bp].map((each) => found.get(each))).to.deep.equal(['trains', 'trains', 'stuck', 'trains', 'trains']);
+    expect(
+      outcomes([run('bp', 1, 1.06 * guessing)], 10)
+        .values()
+        .next().value,
+    ).to.equal('above guessing');
   });
 
   it('counts the steps to a loss in the trailing mean', () => {
@@ -42,7 +63,7 @@ describe('training experiments', () => {
     expect(linbp.losses[30]).to.not.equal(bp.losses[30]);
     expect(bp.epochs.at(-1)!.trainLoss).to.be.below(bp.epochs[0]!.trainLoss);
     expect(result.statements[0]!.text).to.include('LinBP');
-    expect(result.curves.map((curves) => curves.lines.length)).to.deep.equal([2, 1, 2, 2, 2, 2]);
+    expect(result.curves.map((curves) => curves.lines.length)).to.deep.equal([2, 1, 2, 2, 2, 2, 2]);
   });
 
   it('trains MobileNetV2 by the official recipe under both rules', async () => {
