@@ -1,6 +1,6 @@
 import type { Experiment, ExperimentResult, ResultTable, Statement } from '../experiments/types.js';
-import type { Curves } from '../experiments/types.js';
-import { facts, figures, htmlTable, lineChart, machineFacts, page, paragraph, percentAxis, picture, ruleColour } from '../report/index.js';
+import type { Curves, HeatTable } from '../experiments/types.js';
+import { facts, figures, heatMap, htmlTable, lineChart, machineFacts, page, paragraph, percentAxis, picture, ruleColour } from '../report/index.js';
 import { escapeHtml } from '../report/index.js';
 import { heading } from '../report/index.js';
 import type { Figure, Line } from '../report/index.js';
@@ -28,11 +28,19 @@ function chart(curves: Curves): Figure {
   const { x, y } = curves;
   return lineChart({
     title: curves.title,
-    x: { title: x.title, ...(x.log === true && { scale: 'log' as const }), ...(x.whole !== undefined && { whole: x.whole }) },
+    x: {
+      title: x.title,
+      ...(x.log === true && { scale: 'log' as const }),
+      ...(x.whole !== undefined && { whole: x.whole }),
+      ...(x.names !== undefined && { names: x.names }),
+    },
     y: y.share === true ? percentAxis(y.title) : { title: y.title, ...(y.log === true && { scale: 'log' as const }) },
     lines: coloured(curves),
   });
 }
+
+/** Shares as coloured cells with their percentage. */
+const heat = (map: HeatTable): Figure => heatMap({ ...map, min: 0, max: 1, label: (share) => `${Math.round(100 * share)} %` });
 
 function coloured({ lines }: Curves): Line[] {
   let index = 0;
@@ -57,7 +65,11 @@ export function experimentPicture({ experiment, result }: Reproduced): string | 
 const tableHtml = ({ title, columns, rows }: ResultTable): string =>
   heading(title) +
   htmlTable(
-    columns.map((column, index) => ({ title: column, value: (row: readonly string[]) => row[index] ?? '', number: index > 0 })),
+    columns.map((column, index) => ({
+      title: column,
+      value: (row: readonly string[]) => row[index] ?? '',
+      number: index > 0 && rows.every((row) => /^$|^[-+\d]|^(not|NaN|-?Infinity)/.test(row[index] ?? '')),
+    })),
     rows,
   );
 
@@ -71,7 +83,8 @@ export function experimentReport({ experiment, result, seconds }: Reproduced, { 
     columns: ['setting', 'here', 'official code'],
     rows: result.settings.map(({ name, ours, official }) => [name, ours, official]),
   };
-  const columns = settings.columns.map((title, index) => ({ title, value: (row: readonly string[]) => row[index]! }));
+  const columns = settings.columns.map((title, index) => ({ title, value: (row: readonly string[]) => row[index]!, prose: index > 0 }));
+  const { maps = [] } = result;
   const drawn = result.curves.filter((curves) => curves.lines.some((line) => line.points.length > 0));
   return page({
     title: experiment.name,
@@ -79,12 +92,19 @@ export function experimentReport({ experiment, result, seconds }: Reproduced, { 
     keyFigures: [],
     sections: [
       { title: 'What holds', body: statementsHtml(result.statements) },
-      {
-        title: 'Curves',
-        body:
-          paragraph('Bands are 95 % intervals over seeds or images.') +
-          figures(drawn.map((curves) => ({ figure: chart(curves), caption: curves.title }))),
-      },
+      ...(drawn.length + maps.length === 0
+        ? []
+        : [
+            {
+              title: 'Curves',
+              body:
+                paragraph('Bands are 95 % intervals over seeds or images.') +
+                figures([
+                  ...drawn.map((curves) => ({ figure: chart(curves), caption: curves.title })),
+                  ...maps.map((map) => ({ figure: heat(map), caption: map.title })),
+                ]),
+            },
+          ]),
       { title: 'Results', body: result.tables.map(tableHtml).join('\n') },
       { title: 'Settings', body: htmlTable(columns, settings.rows) + facts(options) },
       { title: 'Machine', body: facts(machineFacts(adapter, version)) },

@@ -3,6 +3,7 @@ import { adversarialTraining } from './adversarialTraining.js';
 import { cifar10Training } from './cifarTraining.js';
 import { mnistLenet5, mnistMlp } from './mnist.js';
 import { normalisation, position } from './ruleComparison.js';
+import { theory } from './theory.js';
 import { transferCifar10 } from './transfer.js';
 import type { Experiment } from './types.js';
 import { whiteboxCifar10 } from './whitebox.js';
@@ -10,6 +11,7 @@ import { yardstick } from './yardstick.js';
 
 /** All experiments, in the order in which `linbp reproduce --all` runs them. */
 export const experiments: readonly Experiment[] = [
+  theory,
   mnistMlp,
   mnistLenet5,
   cifar10Training,

@@ -169,7 +169,7 @@ function failureTable(runs: readonly TrainingRun[]): ResultTable {
     return `${failed} of ${count}${kinds.length > 0 ? ` (${kinds.join(', ')})` : ''}`;
   };
   return {
-    title: `Seeds at which training fails: a run fails if ${failureRule}`,
+    title: 'Seeds at which training fails, and how',
     columns: ['learning rate', 'BP', 'LinBP'],
     rows: ratesOf(runs).map((lr) => [String(lr), ...all.filter((tally) => tally.lr === lr).map(cell)]),
   };

@@ -6,7 +6,7 @@ import type { Crafted } from './crafting.js';
 import { claim, percent, shownPoints } from './format.js';
 import { mean, pairedBootstrap } from './statistics.js';
 import { sized } from './types.js';
-import type { Curves, Experiment, ExperimentContext, ExperimentResult, Setting } from './types.js';
+import type { CurveLine, Curves, Experiment, ExperimentContext, ExperimentResult, Setting } from './types.js';
 
 /** A rule and what the report calls it. */
 type NamedRule = readonly [name: string, rule: string];
@@ -14,14 +14,14 @@ type NamedRule = readonly [name: string, rule: string];
 /** Compares rules on one source by white-box error and by transfer to the other networks. */
 async function compareRules(
   context: ExperimentContext,
-  compared: (source: ModelDefinition) => { readonly rules: readonly NamedRule[]; readonly what: Setting; readonly curve?: string },
+  compared: (source: ModelDefinition) => { readonly rules: readonly NamedRule[]; readonly what: Setting; readonly starts?: readonly string[] },
 ): Promise<ExperimentResult> {
   const models = transferNetworks(context);
   const steps = sized(100, context.scale, 8);
   try {
     const victims = named(models);
     const source = victims[0]!;
-    const { rules, what, curve } = compared(source.model.definition);
+    const { rules, what, starts } = compared(source.model.definition);
     const images = await splitImages(context, models);
     const rows: { readonly name: string; readonly crafted: Crafted; readonly white: number; readonly transfer: number[] }[] = [];
     for (const [name, rule] of rules) {
@@ -33,20 +33,22 @@ async function compareRules(
     const [bp, ...others] = rows as [(typeof rows)[number], ...typeof rows];
     const against = (row: (typeof rows)[number]) => pairedBootstrap(bp.transfer, row.transfer, context.seed);
     const best = others.reduce((most, row) => (mean(row.transfer) > mean(most.transfer) ? row : most));
-    const line = (name: string, rule: string, value: (row: (typeof rows)[number]) => number) => ({
-      name,
-      rule,
-      points: others.map((row, i) => [i + 1, value(row)] as const),
-    });
+    const line = (name: string, rule: string, value: (row: (typeof rows)[number]) => number): CurveLine[] => {
+      const points = (level?: number): (readonly [number, number])[] => others.map((row, i) => [i + 1, level ?? value(row)] as const);
+      return [
+        { name: `LinBP, ${name}`, rule, points: points() },
+        { name: `BP, ${name}`, rule: `${rule} of BP`, points: points(value(bp)), dashed: true },
+      ];
+    };
     const curves: Curves[] =
-      curve === undefined
+      starts === undefined
         ? []
         : [
             {
-              title: `Error rate against the start (${curve})`,
-              x: { title: 'number of the start, from the input on', whole: true },
+              title: 'Error rate against the start',
+              x: { title: 'LinBP starts at', names: starts },
               y: { title: 'error rate', share: true },
-              lines: [line('white box', 'bp', (row) => row.white), line('transfer', 'linbp', (row) => mean(row.transfer))],
+              lines: [...line('white box', 'white box', (row) => row.white), ...line('transfer', 'transfer', (row) => mean(row.transfer))],
             },
           ];
     return {
@@ -100,7 +102,7 @@ export const position: Experiment = {
       return {
         rules: [['BP', 'bp'], ...starts.map((start): NamedRule => [`LinBP from ${start}`, `linbp:from=${start}`])],
         what: { name: 'linearised from', ours: starts.join(', '), official: 'one position per network' },
-        curve: starts.join(', '),
+        starts,
       };
     }),
 };

@@ -1,6 +1,7 @@
 import { colouredDigits } from '../data/colouredDigits.js';
 import { subset } from '../data/dataset.js';
 import type { Dataset, Split } from '../data/dataset.js';
+import { drawDigits } from '../data/digits.js';
 import { loadDataset } from '../data/load.js';
 import { LinbpError } from '../errors.js';
 import { initialState, Model } from '../nn/model.js';
@@ -19,10 +20,13 @@ export interface DataHalves {
   readonly test: Dataset;
 }
 
+/** Images of a stand-in at most. */
+const mostDrawn: Readonly<Record<Split, number>> = { train: 12_000, test: 2000 };
+
 /** What takes the place of a data set that is not there. */
 const standIns = {
-  mnist: { name: 'digits', load: (split: Split) => loadDataset({ dataset: 'digits', split }) },
-  cifar10: { name: 'coloured digits', load: (split: Split) => Promise.resolve(colouredDigits(split)) },
+  mnist: { name: 'digits', draw: (split: Split, count: number) => drawDigits({ split, count }) },
+  cifar10: { name: 'coloured digits', draw: (split: Split, count: number) => colouredDigits(split, count) },
 };
 
 /**
@@ -40,13 +44,16 @@ export async function loadHalves(
     return { train: subset(train, Math.min(sizes.train, train.count), context.seed), test: subset(test, Math.min(sizes.test, test.count)) };
   };
   const folder = context.dataFolder === undefined ? {} : { dataFolder: context.dataFolder };
+  // Drawn images are all independent: no more of them are drawn than are kept.
+  const drawn = (split: Split): number => Math.min(sizes[split], mostDrawn[split]);
+  const dataset = context.dataset ?? byDefault;
   try {
-    return await load((split) => loadDataset({ dataset: context.dataset ?? byDefault, split, ...folder }));
+    return await load((split) => loadDataset({ dataset, split, ...folder, ...(dataset === 'digits' && { limit: drawn(split) }) }));
   } catch (error) {
     if (context.dataset !== undefined || !(error instanceof LinbpError) || error.code !== 'missing-data') throw error;
     const standIn = standIns[byDefault];
     context.progress.line(`note: no ${byDefault} there; using ${standIn.name}`);
-    return load(standIn.load);
+    return load((split) => Promise.resolve(standIn.draw(split, drawn(split))));
   }
 }
 

@@ -24,7 +24,7 @@ const isSmall = (name: string): boolean => name.startsWith(`${small} seed `);
 async function trainSmall(context: ExperimentContext): Promise<{ readonly victims: Victim[]; readonly text: string }> {
   const definition = modelDefinition(small);
   const data = await loadHalves(context, 'cifar10', { train: sized(50_000, context.scale, 128), test: sized(10_000, context.scale, 32) });
-  const epochs = sized(30, context.scale, 8);
+  const epochs = sized(30, context.scale, 4);
   const victims: Victim[] = [];
   const accuracies: number[] = [];
   try {

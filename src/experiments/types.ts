@@ -21,11 +21,21 @@ export interface CurveLine {
 /** Curves over a common axis. */
 export interface Curves {
   readonly title: string;
-  readonly x: { readonly title: string; readonly log?: boolean; readonly whole?: boolean };
+  readonly x: { readonly title: string; readonly log?: boolean; readonly whole?: boolean; readonly names?: readonly string[] };
   readonly y: { readonly title: string; readonly log?: boolean; readonly share?: boolean };
   readonly lines: readonly CurveLine[];
   /** Whether it belongs in the experiment's picture, a file of its own. */
   readonly pictured?: boolean;
+}
+
+/** A grid of shares from 0 to 1, drawn as coloured cells. */
+export interface HeatTable {
+  readonly title: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly string[];
+  readonly columnTitle: string;
+  /** [rows][columns] */
+  readonly values: readonly (readonly number[])[];
 }
 
 /** A table of results as text. */
@@ -45,6 +55,7 @@ export interface Statement {
 export interface ExperimentResult {
   readonly settings: readonly Setting[];
   readonly curves: readonly Curves[];
+  readonly maps?: readonly HeatTable[];
   readonly tables: readonly ResultTable[];
   readonly statements: readonly Statement[];
   /** All figures for programs. */

@@ -13,6 +13,8 @@ export interface Axis {
   readonly format?: (value: number) => string;
   /** Distance between ticks. */
   readonly interval?: number;
+  /** Names in place of the numbers 1, 2 and so on, each shown. */
+  readonly names?: readonly string[];
   /** Whole numbers only, such as epochs: no ticks between them. */
   readonly whole?: boolean;
 }
@@ -46,15 +48,23 @@ export const percentAxis = (title: string): Axis => ({ title, min: 0, max: 1, in
 /** Powers of ten without what the library's arithmetic adds to them. */
 const shortNumber = (value: number): string => String(Number(value.toPrecision(6)));
 
+/** The settings of an axis of names: a place for each, with room on both sides, and slanted labels. */
+function namedAxis(names: readonly string[]): { readonly place: object; readonly label: object } {
+  const place = { type: 'value', min: 0.5, max: names.length + 0.5, interval: 0.5 };
+  const label = { rotate: 35, hideOverlap: false, formatter: (value: number): string => (Number.isInteger(value) ? (names[value - 1] ?? '') : '') };
+  return { place, label };
+}
+
 /** The charting library's form of an axis, in the look of all charts; `label` adds to the settings of its labels. */
 export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): object {
   const scale = given.scale ?? 'value';
   const format = given.format ?? (scale === 'log' ? shortNumber : undefined);
+  const named = given.names === undefined ? undefined : namedAxis(given.names);
   return {
     type: scale,
     name: given.title,
     nameLocation: direction === 'x' ? 'middle' : 'end',
-    nameGap: direction === 'x' ? 28 : 14,
+    nameGap: direction === 'y' ? 14 : named === undefined ? 28 : 66,
     nameTextStyle: { ...text(), ...(direction === 'y' && { align: 'left', padding: [0, 0, 0, -44] }) },
     ...(given.min !== undefined && { min: given.min }),
     ...(given.max !== undefined && { max: given.max }),
@@ -62,10 +72,11 @@ export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): obj
     ...(given.whole === true && { minInterval: 1 }),
     scale: given.min === undefined,
     axisLine: { show: direction === 'x', onZero: false, lineStyle: { color: css(palette.axis) } },
-    axisTick: { show: direction === 'x', lineStyle: { color: css(palette.axis) } },
-    axisLabel: { ...text(11), hideOverlap: true, ...(format && { formatter: format }), ...label },
+    axisTick: { show: direction === 'x' && named === undefined, lineStyle: { color: css(palette.axis) } },
+    axisLabel: { ...text(11), hideOverlap: true, ...(format && { formatter: format }), ...named?.label, ...label },
     splitLine: { show: direction === 'y', lineStyle: { color: css(palette.grid) } },
     minorTick: { show: false },
+    ...named?.place,
   };
 }
 
@@ -118,7 +129,12 @@ export function lineChart(options: {
     z: 3 + index,
   }));
   const svg = renderSvg(
-    { grid: frame, xAxis: axis(options.x, 'x'), yAxis: axis(options.y, 'y'), series: [...bands, ...lines] },
+    {
+      grid: options.x.names === undefined ? frame : { ...frame, bottom: 84 },
+      xAxis: axis(options.x, 'x'),
+      yAxis: axis(options.y, 'y'),
+      series: [...bands, ...lines],
+    },
     options.size ?? defaultSize,
     options.title,
   );

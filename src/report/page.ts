@@ -91,11 +91,13 @@ export interface HtmlColumn<Row> {
   readonly bar?: (row: Row) => number;
   /** Name of a colour of the theme for a dot in front of the value. */
   readonly dot?: (row: Row) => string;
+  /** Long texts, which are broken into lines. */
+  readonly prose?: boolean;
 }
 
 /** A table of rows with titles above; scrolls sideways where it is too wide. */
 export function htmlTable<Row>(columns: readonly HtmlColumn<Row>[], rows: readonly Row[]): string {
-  const kind = (column: HtmlColumn<Row>): string => (column.number === true ? ' class="n"' : '');
+  const kind = ({ number, prose }: HtmlColumn<Row>): string => (number === true ? ' class="n"' : prose === true ? ' class="prose"' : '');
   const head = columns.map((column) => `<th${kind(column)}>${escapeHtml(column.title)}</th>`).join('');
   const cell = (column: HtmlColumn<Row>, row: Row): string => {
     const dot = column.dot === undefined ? '' : `<i class="square" style="--c:var(--${column.dot(row)})"></i>`;

@@ -41,6 +41,7 @@ th,td{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid var(--line)
 th{color:var(--muted);font-weight:600;vertical-align:bottom;white-space:normal;max-width:130px;line-height:1.3}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;padding-left:6px}
 i.bar{position:absolute;inset:2px auto 2px 0;background:var(--barfill);border-radius:2px}
+td.prose{white-space:normal;min-width:200px;max-width:460px;vertical-align:top}
 tbody tr:last-child td{border-bottom:0}
 table.images td,table.images th{border:0;padding:4px 8px 6px 0;text-align:center;vertical-align:top}
 table.images th{text-align:left;vertical-align:middle;padding-right:16px;white-space:normal;min-width:92px;max-width:130px}

@@ -29,7 +29,7 @@ describe('training experiments', () => {
     const other = { ...run('linbp', 0.4, guessing), seed: 1 };
     const bp = run('bp', 0.4, guessing);
     const found = outcomes([slow, fine, dead, other, bp], 10);
-    // Only the third has a run of its own rule and seed at a smaller rate that got further.
+    // Only the third has a run of its own rule and seed at a smaller rate that got further; below, one that failed.
     expect([slow, fine, dead, other, bp].map((each) => found.get(each))).to.deep.equal(['trains', 'trains', 'stuck', 'trains', 'trains']);
     expect(
       outcomes([run('bp', 1, 1.06 * guessing)], 10)
