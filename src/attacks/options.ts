@@ -24,7 +24,7 @@ export interface AttackOptions {
   readonly norm?: AttackNorm;
   /** Radius of the ball in pixels of [0, 1], for instance 8/255; for L-infinity at most 1. */
   readonly eps: number;
-  /** Step size in pixels; by default eps for FGSM, eps/steps for I-FGSM and MI-FGSM, 2.5 eps/steps for PGD, 2 eps (the first one) for APGD. */
+  /** Step size in pixels; by default eps for FGSM, 2.5 eps/steps for PGD, 2 eps (the first one) for APGD, eps/steps for the rest. */
   readonly alpha?: number;
   /** Gradient steps of each restart, 1 to 100000; default 1 for FGSM (no other is possible), 100 for APGD and 10 for the rest. */
   readonly steps?: number;
@@ -36,7 +36,7 @@ export interface AttackOptions {
   readonly targeted?: boolean;
   /** What is maximised (for targeted attacks: minimised at the target); default `ce`. */
   readonly loss?: AttackLoss;
-  /** Factor of the old momentum in MI-FGSM, 0 or more; default 1. */
+  /** Factor of the old momentum in attacks that have one, 0 or more; default 1. */
   readonly decay?: number;
   /** Backward rule of the gradient, such as `linbp:from=fc.1`, parsed or resolved; default `bp`. Success never depends on it but through the images. */
   readonly rules?: string | readonly RuleSpec[] | RuleSelection;
