@@ -146,7 +146,7 @@ interface ProfiledRules {
   readonly turns: readonly StepTimes[];
 }
 
-/** Profiles one rule after another, and then times whole steps of all of them in turns. */
+/** Profiles one rule after another, and then times whole steps of all of them in turns, the first once more as a control. */
 async function profileRules(
   values: ProfileValues,
   rules: readonly string[],
@@ -173,7 +173,9 @@ async function profileRules(
       profiled.push({ profile, plan: program.plan });
       if (!inTurns) kept.pop()!.destroy();
     }
-    const turns = inTurns && !signal.aborted ? await timeInTurns(kept, repeats) : [];
+    // The first once more, which shows how far apart equal programs come out.
+    const takers = [...kept, ...kept.slice(0, 1).map((first) => ({ ...first, label: `${first.label} again (control)` }))];
+    const turns = inTurns && !signal.aborted ? await timeInTurns(takers, repeats) : [];
     if (turns.length > 0) print(formatTurns(turns, repeats));
     return { profiled, turns };
   } finally {

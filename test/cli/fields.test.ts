@@ -33,7 +33,7 @@ describe('fields of --json results', () => {
       expectNumbers(dispatch, ['microseconds', 'gflops', 'gbps'], 'dispatch');
     }
     const turns = result['turns'] as Record<string, unknown>[];
-    expect(turns.map(({ label }) => label)).to.deep.equal(['bp', 'linbp']);
+    expect(turns.map(({ label }) => label)).to.deep.equal(['bp', 'linbp', 'bp again (control)']);
     for (const turn of turns) expectNumbers(turn, ['microseconds', 'ratio', 'planBytes', 'savedForBackwardBytes'], 'turn');
     expect(ended!.stdout).to.contain('Whole steps in turns');
     expect(readJson(json('alone'))['turns']).to.deep.equal([]);
