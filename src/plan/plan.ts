@@ -1,5 +1,7 @@
 import { byteLength } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
+import { pack } from './pack.js';
+import type { Item } from './pack.js';
 import { rootOf } from './schedule.js';
 import type { Schedule } from './schedule.js';
 
@@ -77,92 +79,9 @@ function arenaConflicts(schedule: Schedule): Map<Tensor, Set<Tensor>> {
   return conflicts;
 }
 
-interface Arena {
-  readonly members: Tensor[];
-  size: number;
-}
-
-/** Lowest offset in the arena at which no member alive at the same time lies. */
-function lowestOffset(arena: Arena, bytes: number, life: Lifetime, lives: Map<Tensor, Lifetime>, placed: Map<Tensor, Placement>): number {
-  const taken = arena.members
-    .filter((member) => {
-      const other = lives.get(member)!;
-      return other.first <= life.last && life.first <= other.last;
-    })
-    .map((member) => placed.get(member)!)
-    .sort((left, right) => left.offset - right.offset);
-  let offset = 0;
-  for (const { offset: start, bytes: length } of taken) {
-    if (offset + bytes <= start) break;
-    offset = Math.max(offset, start + length);
-  }
-  return offset;
-}
-
-interface Layout {
-  readonly placed: Map<Tensor, Placement>;
-  readonly arenas: readonly number[];
-  readonly bytes: number;
-}
-
-/** Places values one by one in the given order, each in the arena that grows least, at the lowest free offset. */
-function placeInOrder(order: readonly Tensor[], lives: Map<Tensor, Lifetime>, conflicts: Map<Tensor, Set<Tensor>>, maxArena: number): Layout {
-  const placed = new Map<Tensor, Placement>();
-  const arenas: Arena[] = [];
-  for (const tensor of order) {
-    const bytes = align(byteLength(tensor));
-    const life = lives.get(tensor)!;
-    const excluded = new Set<number>();
-    for (const other of conflicts.get(tensor) ?? []) {
-      const place = placed.get(other);
-      if (place !== undefined) excluded.add(place.arena);
-    }
-    let best: { index: number; offset: number; growth: number } | undefined;
-    for (const [index, arena] of arenas.entries()) {
-      if (excluded.has(index)) continue;
-      const offset = lowestOffset(arena, bytes, life, lives, placed);
-      if (offset + bytes > maxArena) continue;
-      const growth = Math.max(0, offset + bytes - arena.size);
-      if (best === undefined || growth < best.growth) best = { index, offset, growth };
-    }
-    if (best === undefined) {
-      best = { index: arenas.length, offset: 0, growth: bytes };
-      arenas.push({ members: [], size: 0 });
-    }
-    const arena = arenas[best.index]!;
-    arena.members.push(tensor);
-    arena.size = Math.max(arena.size, best.offset + bytes);
-    placed.set(tensor, { arena: best.index, offset: best.offset, bytes });
-  }
-  const sizes = arenas.map((arena) => arena.size);
-  return { placed, arenas: sizes, bytes: sizes.reduce((sum, size) => sum + size, 0) };
-}
-
-/** Orders worth trying; which one packs best depends on the network, and trying them all costs milliseconds. */
-function placementOrders(lives: Map<Tensor, Lifetime>): Tensor[][] {
-  const span = (tensor: Tensor): number => lives.get(tensor)!.last - lives.get(tensor)!.first + 1;
-  const first = (tensor: Tensor): number => lives.get(tensor)!.first;
-  const keys: ((tensor: Tensor) => number)[] = [
-    (tensor) => -byteLength(tensor),
-    (tensor) => -byteLength(tensor) * span(tensor),
-    (tensor) => -span(tensor),
-    (tensor) => first(tensor),
-    (tensor) => -lives.get(tensor)!.last,
-  ];
-  const orders = keys.map((key) =>
-    [...lives.keys()].sort((left, right) => key(left) - key(right) || byteLength(right) - byteLength(left) || first(left) - first(right)),
-  );
-  // Small values matter little by size but can force an arena to grow: the same orders with values below the median kept for last.
-  const median = [...lives.keys()].map(byteLength).sort((a, b) => a - b)[lives.size >> 1] ?? 0;
-  return [
-    ...orders,
-    ...orders.slice(1).map((order) => [...order.filter((t) => byteLength(t) > median), ...order.filter((t) => byteLength(t) <= median)]),
-  ];
-}
-
 /**
- * Places every value in an arena by the best of several greedy orders. Values that one dispatch reads and writes lie in
- * different arenas, because WebGPU tracks use by buffer.
+ * Places every value in an arena, in as little memory as {@link pack} finds. Values that one dispatch reads and writes lie in different
+ * arenas, because WebGPU tracks use by buffer.
  * `maxArena` is the largest buffer the device grants; without `aliasing` every value keeps memory of its own.
  */
 export function plan(schedule: Schedule, options: { readonly maxArena?: number; readonly aliasing?: boolean } = {}): Plan {
@@ -170,31 +89,21 @@ export function plan(schedule: Schedule, options: { readonly maxArena?: number; 
   const lives = lifetimes(schedule);
   if (!aliasing) for (const tensor of lives.keys()) lives.set(tensor, { first: 0, last: schedule.dispatches.length - 1 });
   const conflicts = arenaConflicts(schedule);
-  const least = mostAlive(lives, schedule.dispatches.length);
-  let best: Layout | undefined;
-  for (const order of aliasing ? placementOrders(lives) : [[...lives.keys()]]) {
-    const layout = placeInOrder(order, lives, conflicts, maxArena);
-    if (best === undefined || layout.bytes < best.bytes) best = layout;
-    if (best.bytes === least) break;
-  }
+  const values = [...lives.keys()];
+  const indices = new Map(values.map((tensor, index) => [tensor, index]));
+  const items = values.map((tensor): Item => {
+    const apart = [...(conflicts.get(tensor) ?? [])].map((other) => indices.get(other)!);
+    return { bytes: align(byteLength(tensor)), ...lives.get(tensor)!, apart };
+  });
+  const packing = pack(items, { maxArena, search: aliasing });
+  const place = (index: number): Placement => ({ arena: packing.arenaOf[index]!, offset: packing.offsets[index]!, bytes: items[index]!.bytes });
   return {
-    placements: best?.placed ?? new Map<Tensor, Placement>(),
+    placements: new Map(values.map((tensor, index) => [tensor, place(index)])),
     lifetimes: lives,
-    arenas: best?.arenas ?? [],
-    bytes: best?.bytes ?? 0,
+    arenas: packing.arenas,
+    bytes: packing.bytes,
     savedForBackwardBytes: savedForBackward(schedule),
   };
-}
-
-/** The most bytes alive during one dispatch: no plan can need less. */
-function mostAlive(lives: Map<Tensor, Lifetime>, dispatches: number): number {
-  const change = new Array<number>(dispatches + 1).fill(0);
-  for (const [tensor, life] of lives) {
-    change[life.first]! += align(byteLength(tensor));
-    change[life.last + 1]! -= align(byteLength(tensor));
-  }
-  let alive = 0;
-  return change.reduce((most, delta) => Math.max(most, (alive += delta)), 0);
 }
 
 function savedForBackward(schedule: Schedule): number {
