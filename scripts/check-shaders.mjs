@@ -12,6 +12,7 @@ const [
   { link },
   { groupNodes },
   { narrow },
+  { placeWindows },
   { schedule },
   { Device },
   rules,
@@ -20,7 +21,7 @@ const [
   { orderOf },
   { instance, pin },
 ] = await Promise.all(
-  ['graph/graph', 'kernels/link', 'passes/fuse', 'passes/half', 'plan/schedule', 'runtime/device', 'rules/builtin', 'kernels/table']
+  ['graph/graph', 'kernels/link', 'passes/fuse', 'passes/half', 'passes/windows', 'plan/schedule', 'runtime/device', 'rules/builtin', 'kernels/table']
     .concat(['tune/candidates', 'kernels/choice', 'runtime/instance'])
     .map(dist),
 );
@@ -132,6 +133,9 @@ function sampleGraph() {
     const padded = graph.one('channelPad', [x], { before: 2, after: 3, stride });
     use(padded, graph.one('channelSlice', [padded], { first: 2, stride, shape: x.shape }));
   }
+  // a window of channels in an epilogue
+  const cut = graph.one('channelSlice', [graph.one('add', [x, x], {})], { first: 4, stride: [1, 1], shape: [4, 8, 15, 15] });
+  use(graph.one('add', [f32('beside', 4, 8, 15, 15), cut], {}));
   for (const value of [7, { step: 'word' }]) {
     use(graph.one('dropout', [x, u32(name('ids'), 4)], { p: 0.5, stream: 3, firstElement: 8, seed: value, step: value }));
   }
@@ -215,7 +219,8 @@ const graphs = [graph, half];
 for (const kernelDevice of devices) {
   for (const fuse of [false, true]) {
     for (const each of graphs) {
-      for (const { kernel, variant, code } of schedule(each, groupNodes(each, fuse), kernelDevice, () => 5).dispatches) {
+      const groups = groupNodes(each, fuse);
+      for (const { kernel, variant, code } of schedule(each, groups, kernelDevice, () => 5, placeWindows(each, groups)).dispatches) {
         if (!texts.has(code)) texts.set(code, `${kernel} ${variant}${each === graph ? '' : ' f16'}`.trim());
       }
     }

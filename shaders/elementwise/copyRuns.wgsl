@@ -1,9 +1,9 @@
-// Copies one run of every sample: `run` words from `fromFirst` in samples of `fromSize` words to `toFirst` in samples of `toSize`.
+// Copies images of `run` words each, which lie `xBatch` and `yBatch` words apart.
 //#import "elementwise/grid.wgsl"
 const WX = 64u;
 const RUN = 4u;
 
-struct Params { count: u32, run: u32, fromFirst: u32, fromSize: u32, toFirst: u32, toSize: u32, xBase: u32, yBase: u32 }
+struct Params { count: u32, run: u32, xBatch: u32, yBatch: u32, xBase: u32, yBase: u32 }
 
 @group(1) @binding(0) var<uniform> p: Params;
 @group(1) @binding(1) var<storage, read> x: array<u32>;
@@ -15,9 +15,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   for (var part = 0u; part < RUN; part++) {
     let element = start + part * WX;
     if (element < p.count) {
-      let sample = element / p.run;
+      let image = element / p.run;
       let place = element % p.run;
-      y[p.yBase + sample * p.toSize + p.toFirst + place] = x[p.xBase + sample * p.fromSize + p.fromFirst + place];
+      y[p.yBase + image * p.yBatch + place] = x[p.xBase + image * p.xBatch + place];
     }
   }
 }

@@ -1,11 +1,11 @@
 // Pointwise operations that could not be fused into a producer. One invocation owns one pixel of one image and
 // BLOCK consecutive channels, so that activation masks are written whole words at a time. An axis of the grid that would be
-// too long goes on in z: `foldX` or `foldY` is its length, the other one is 0.
+// too long goes on in z: `foldX` or `foldY` is its length, the other one is 0. Images begin `aBatch` and `cBatch` elements apart.
 const BLOCK = 16u;
 const WX = 64u;
 
 struct Params {
-  channels: u32, pixels: u32, batch: u32, aBase: u32, cBase: u32, foldX: u32, foldY: u32,
+  channels: u32, pixels: u32, batch: u32, aBase: u32, aBatch: u32, cBase: u32, cBatch: u32, foldX: u32, foldY: u32,
 //#region params
 //#endregion
 }
@@ -33,8 +33,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
 //#endregion
   let end = min(firstChannel + BLOCK, p.channels);
   for (var channel = firstChannel; channel < end; channel++) {
-    let index = (image * p.channels + channel) * p.pixels + pixel;
-    c[p.cBase + index] = finish(a[p.aBase + index], Place(channel, image, pixel, index));
+    let place = channel * p.pixels + pixel;
+    let index = image * p.cBatch + place;
+    c[p.cBase + index] = finish(a[p.aBase + image * p.aBatch + place], Place(channel, image, pixel, index));
   }
 //#region end column
 //#endregion

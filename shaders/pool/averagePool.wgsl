@@ -27,12 +27,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 //#endregion
   let end = min(firstChannel + BLOCK, p.channels);
   for (var channel = firstChannel; channel < end; channel++) {
-    let plane = p.sourceBase + (image * p.channels + channel) * u32(p.inH * p.inW);
+    let plane = p.sourceBase + image * p.sourceBatch + channel * u32(p.inH * p.inW);
     var sum = 0.0;
     for (var h = rows.x; h < rows.y; h++) {
       for (var w = cols.x; w < cols.y; w++) { sum += source[plane + u32(h * p.inW + w)]; }
     }
-    let index = (image * p.channels + channel) * pixels + pixel;
+    let index = image * p.cBatch + channel * pixels + pixel;
     c[p.cBase + index] = finish(sum / divisor, Place(channel, image, pixel, index));
   }
 //#region end column

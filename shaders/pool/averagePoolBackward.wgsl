@@ -27,12 +27,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 //#endregion
   let end = min(firstChannel + BLOCK, p.channels);
   for (var channel = firstChannel; channel < end; channel++) {
-    let plane = p.sourceBase + (image * p.channels + channel) * outPixels;
+    let plane = p.sourceBase + image * p.sourceBatch + channel * outPixels;
     var sum = 0.0;
     for (var oh = rows.x; oh < rows.y; oh++) {
       for (var ow = cols.x; ow < cols.y; ow++) { sum += source[plane + u32(oh * p.outW + ow)] / f32(windowArea(oh, ow)); }
     }
-    let index = (image * p.channels + channel) * pixels + pixel;
+    let index = image * p.cBatch + channel * pixels + pixel;
     c[p.cBase + index] = finish(sum, Place(channel, image, pixel, index));
   }
 //#region end column

@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   for (var i = 0u; i < BLOCK; i++) {
     let channel = firstChannel + i;
     if (channel < p.channels) {
-      let plane = p.sourceBase + (image * p.channels + channel) * u32(p.inH * p.inW);
+      let plane = p.sourceBase + image * p.sourceBatch + channel * u32(p.inH * p.inW);
       // the first pixel stands until something is larger, so every window has a maximum even where all are NaN
       var best = source[plane + u32(rows.x * p.inW + cols.x)];
       var place = (rows.x - top) * p.kernelW + cols.x - left;
@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         aux[p.auxBase + (image * ((p.channels + 3u) / 4u) + channel / 4u) * pixels + pixel] = word;
         word = 0u;
       }
-      let index = (image * p.channels + channel) * pixels + pixel;
+      let index = image * p.cBatch + channel * pixels + pixel;
       c[p.cBase + index] = finish(best, Place(channel, image, pixel, index));
     }
   }

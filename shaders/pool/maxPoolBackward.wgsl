@@ -36,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         for (var j = 0u; j < 4u; j++) {
           let channel = firstChannel + i + j;
           if (channel < p.channels && ((word >> (8u * j)) & 255u) == place) {
-            sums[i + j] += source[p.sourceBase + (image * p.channels + channel) * outPixels + outPixel];
+            sums[i + j] += source[p.sourceBase + image * p.sourceBatch + channel * outPixels + outPixel];
           }
         }
       }
@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   for (var channel = firstChannel; channel < end; channel++) {
     let value = sums[0];
     for (var i = 0u; i + 1u < BLOCK; i++) { sums[i] = sums[i + 1u]; }
-    let index = (image * p.channels + channel) * pixels + pixel;
+    let index = image * p.cBatch + channel * pixels + pixel;
     c[p.cBase + index] = finish(value, Place(channel, image, pixel, index));
   }
 //#region end column

@@ -30,8 +30,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   for (var channel = firstChannel; channel < end; channel++) {
     let word = aux[p.auxBase + (image * ((p.channels + 3u) / 4u) + channel / 4u) * outPixels + outPixel];
     let chosen = (word >> (8u * (channel % 4u))) & 255u;
-    let gradient = select(0.0, source[p.sourceBase + (image * p.channels + channel) * outPixels + outPixel], pooled);
-    let plane = (image * p.channels + channel) * u32(p.inH * p.inW);
+    let gradient = select(0.0, source[p.sourceBase + image * p.sourceBatch + channel * outPixels + outPixel], pooled);
+    let plane = image * p.cBatch + channel * u32(p.inH * p.inW);
     for (var h = 0; h < min(p.kernelH, p.inH - oh * p.kernelH); h++) {
       for (var w = 0; w < min(p.kernelW, p.inW - ow * p.kernelW); w++) {
         let pixel = u32((oh * p.kernelH + h) * p.inW + ow * p.kernelW + w);

@@ -1,6 +1,7 @@
 // What all pooling kernels share: one invocation owns one pixel of one image of the output (`c`) and BLOCK consecutive
 // channels; lanes run along pixels. `source` is what is pooled, or the gradient in a backward kernel. Sizes with `in` belong
-// to the input of the forward pass, those with `out` to its output.
+// to the input of the forward pass, those with `out` to its output. The images of `source` and `c` begin `sourceBatch` and `cBatch`
+// elements apart.
 const WX = 64u;
 const BLOCK = 16u;
 
@@ -9,7 +10,7 @@ struct Params {
   outH: i32, outW: i32, kernelH: i32, kernelW: i32,
   strideH: i32, strideW: i32, padTop: i32, padLeft: i32,
   padBottom: i32, padRight: i32, sourceBase: u32, auxBase: u32,
-  cBase: u32, tau: f32,
+  cBase: u32, tau: f32, sourceBatch: u32, cBatch: u32,
 //#region params
 //#endregion
 }

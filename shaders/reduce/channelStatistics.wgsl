@@ -1,13 +1,13 @@
 // Mean and biased variance of each channel of x [N, C, P], and gamma / sqrt(variance + epsilon): x is read once, by one workgroup per
 // channel or by several, each with a fixed range of the values, whose moments reduce/mergeStatistics merges. A lane sums around
-// its own first value, which keeps the squares small, and moments are merged pairwise (reduce/moments).
+// its own first value, which keeps the squares small, and moments are merged pairwise (reduce/moments). Images are `xBatch` elements apart.
 //#import "elementwise/grid.wgsl"
 //#import "reduce/moments.wgsl"
 const LANES = 256u; // a power of two
 const PARTIAL = false; // true: write rows [splits, channels] of means, of sums of squared deviations and of counts
 
 struct Params {
-  batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, epsilon: f32, xBase: u32,
+  batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, xBatch: u32, epsilon: f32, xBase: u32,
   gammaBase: u32, meanBase: u32, varianceBase: u32, scaleBase: u32,
 }
 
@@ -32,12 +32,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (first < end) {
     var image = first / p.pixels;
     var pixel = first % p.pixels;
-    let pivot = x[p.xBase + (image * p.channels + channel) * p.pixels + pixel];
+    let pivot = x[p.xBase + image * p.xBatch + channel * p.pixels + pixel];
     var values = 0.0;
     var sum = 0.0;
     var squares = 0.0;
     for (var i = first; i < end; i += LANES) {
-      let d = x[p.xBase + (image * p.channels + channel) * p.pixels + pixel] - pivot;
+      let d = x[p.xBase + image * p.xBatch + channel * p.pixels + pixel] - pivot;
       sum += d;
       squares += d * d;
       values += 1.0;

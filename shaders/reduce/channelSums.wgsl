@@ -1,10 +1,10 @@
 // Per channel of g and x [N, C, P]: the sum of g (x - centre) and the sum of g. One workgroup per channel, or several with a fixed
-// range of the values each; reduce/mergeSums adds their rows [splits, channels].
+// range of the values each; reduce/mergeSums adds their rows [splits, channels]. Images are `gBatch` and `xBatch` elements apart.
 //#import "elementwise/grid.wgsl"
 //#import "reduce/tree.wgsl"
 
 struct Params {
-  batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, gBase: u32, xBase: u32,
+  batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, gBatch: u32, xBatch: u32, gBase: u32, xBase: u32,
   productsBase: u32, sumsBase: u32, centreBase: u32,
 }
 
@@ -32,9 +32,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var product = 0.0;
   var sum = 0.0;
   for (var i = first; i < end; i += LANES) {
-    let index = (image * p.channels + channel) * p.pixels + pixel;
-    let value = g[p.gBase + index];
-    product += value * (x[p.xBase + index] - middle);
+    let place = channel * p.pixels + pixel;
+    let value = g[p.gBase + image * p.gBatch + place];
+    product += value * (x[p.xBase + image * p.xBatch + place] - middle);
     sum += value;
     image += LANES / p.pixels;
     pixel += LANES % p.pixels;

@@ -1,6 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import { opTable } from '../ops/table.js';
-import { elementCount, maskShape } from './types.js';
+import { elementCount, imagePitch, maskShape, pixelCount } from './types.js';
 import type { Direction, DType, Node, OpAttrs, OpName, Precision, Region, Tensor, TensorKind } from './types.js';
 
 /** Where a new node belongs; see {@link Graph.scope}. */
@@ -141,6 +141,11 @@ export class Graph {
     this.tensors.push(tensor);
     return tensor;
   }
+}
+
+/** `part` in another place: the channels of `base` from `first` on. */
+export function channelWindow(part: Tensor, base: Tensor, first: number): Tensor {
+  return { ...part, view: { base, offset: first * pixelCount(part.shape), pitch: imagePitch(base) } };
 }
 
 /** The tensor whose memory `tensor` uses, and the offset into it in elements. */

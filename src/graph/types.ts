@@ -15,10 +15,15 @@ export type TensorKind = 'input' | 'parameter' | 'state' | 'value';
 /** What a node computes for: it decides how the profiler groups it and what counts as saved for the backward pass. */
 export type Direction = 'data' | 'forward' | 'inputGradient' | 'weightGradient' | 'update' | 'attack';
 
-/** A tensor that shares the memory of another: contiguous, `offset` elements into `base`. */
+/**
+ * A tensor that shares the memory of another, `offset` elements into `base`: contiguous, or, where it has a pitch, a window of channels,
+ * each of whose images is contiguous.
+ */
 export interface TensorView {
   readonly base: Tensor;
   readonly offset: number;
+  /** Elements from the beginning of one image to that of the next. */
+  readonly pitch?: number;
 }
 
 /** A static-shape tensor of a graph. Images are [N, C, H, W], vectors [N, F]. */
@@ -240,4 +245,15 @@ export const elementBytes = ({ dtype }: Pick<Tensor, 'dtype'>): number => (dtype
 /** Bytes of a tensor in whole words, as buffers are bound, copied and written. */
 export function byteLength(tensor: Tensor): number {
   return 4 * Math.ceil((elementBytes(tensor) * elementCount(tensor.shape)) / 4);
+}
+
+/** Elements from the beginning of one image of a tensor [N, ...] to that of the next. */
+export function imagePitch(tensor: Tensor): number {
+  return tensor.view?.pitch ?? elementCount(tensor.shape.slice(1));
+}
+
+/** Bytes from a tensor's first element to its last, in whole words: more than it has where other channels lie between its images. */
+export function spanBytes(tensor: Tensor): number {
+  const [images = 1, ...rest] = tensor.shape;
+  return 4 * Math.ceil((elementBytes(tensor) * ((images - 1) * imagePitch(tensor) + elementCount(rest))) / 4);
 }

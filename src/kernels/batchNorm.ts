@@ -1,4 +1,4 @@
-import { pixelCount } from '../graph/types.js';
+import { imagePitch, pixelCount } from '../graph/types.js';
 import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
@@ -92,7 +92,7 @@ export const lowerBatchNormStatistics: Lowering<'batchNormStatistics'> = (node, 
       variant: parts === 1 ? '' : 'partial',
       code: link('reduce/channelStatistics', { constants: { LANES: lanesFor(slice), PARTIAL: parts > 1 } }),
       operands,
-      parameters: [...sliceWords(x.shape, slice), epsilon, ...bases(operands)],
+      parameters: [...sliceWords(x.shape, slice), ...words({ xBatch: imagePitch(x) }), epsilon, ...bases(operands)],
       workgroups: foldGrid(channels * slice.splits),
       flops: (opTable.batchNormStatistics.flops(node) * slice.count) / x.shape[0]!,
       bytes: operandBytes(operands),
@@ -146,7 +146,12 @@ export const lowerChannelSums: Lowering<'channelSums'> = (node, _group, context)
         regions: centre === undefined ? { centre: uncentred } : {},
       }),
       operands,
-      parameters: [...sliceWords(g.shape, slice), ...bases(operands), ...(centre === undefined ? words({ centreBase: 0 }) : [])],
+      parameters: [
+        ...sliceWords(g.shape, slice),
+        ...words({ gBatch: imagePitch(g), xBatch: imagePitch(x) }),
+        ...bases(operands),
+        ...(centre === undefined ? words({ centreBase: 0 }) : []),
+      ],
       workgroups: foldGrid(channels * slice.splits),
       flops: (opTable.channelSums.flops(node) * slice.count) / batch,
       bytes: operandBytes(operands),

@@ -1,51 +1,41 @@
-import { byteLength, elementBytes, elementCount, pixelCount } from '../graph/types.js';
+import { channelWindow, resolveView } from '../graph/graph.js';
+import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { Pair, Tensor } from '../graph/types.js';
-import { bases, foldGrid, reads, words } from './grid.js';
+import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
 import { link } from './link.js';
-import type { Access, Dispatch, Lowering, Operand } from './types.js';
+import type { Dispatch, Lowering, Operand } from './types.js';
 
 /** Elements of a workgroup of copyRuns.wgsl (WX * RUN) and of channelPad.wgsl (WX). */
 const copyBlock = 256;
 const padBlock = 64;
 
-interface Run {
-  readonly from: Tensor;
-  /** Words into a sample where the run begins. */
-  readonly fromFirst: number;
-  readonly to: Tensor;
-  readonly toFirst: number;
-  /** Words of the run. */
-  readonly run: number;
-  readonly access: Access;
+/** Copies images: none where `to` lies in the memory of `from`. */
+function copyImages(from: Tensor, to: Tensor): Dispatch[] {
+  const [source, target] = [resolveView(from), resolveView(to)];
+  if (source.root === target.root && source.offset === target.offset) return [];
+  const count = elementCount(from.shape);
+  const operands: Operand[] = [reads('x', from), writes('y', to)];
+  return [
+    {
+      kernel: 'elementwise/copyRuns',
+      variant: '',
+      code: link('elementwise/copyRuns'),
+      operands,
+      parameters: [...words({ count, run: elementCount(from.shape.slice(1)), xBatch: imagePitch(from), yBatch: imagePitch(to) }), ...bases(operands)],
+      workgroups: foldGrid(Math.ceil(count / copyBlock)),
+      flops: 0,
+      bytes: operandBytes(operands),
+    },
+  ];
 }
 
-function copyRun({ from, fromFirst, to, toFirst, run, access }: Run): Dispatch {
-  const batch = from.shape[0]!;
-  const count = batch * run;
-  const operands: Operand[] = [reads('x', from), { name: 'y', tensor: to, access }];
-  const sizes = { fromFirst, fromSize: elementCount(from.shape) / batch, toFirst, toSize: elementCount(to.shape) / batch };
-  return {
-    kernel: 'elementwise/copyRuns',
-    variant: '',
-    code: link('elementwise/copyRuns'),
-    operands,
-    parameters: [...words({ count, run, ...sizes }), ...bases(operands)],
-    workgroups: foldGrid(Math.ceil(count / copyBlock)),
-    flops: 0,
-    bytes: 2 * elementBytes(from) * count,
-  };
-}
-
-/** One copy per part. */
+/** One copy per part that does not lie in its place already. */
 export const lowerConcat: Lowering<'concat'> = (node) => {
-  const to = node.outputs[0]!;
-  let toFirst = 0;
-  return node.inputs.map((from, index) => {
-    const run = elementCount(from.shape.slice(1));
-    // later parts must leave what the earlier ones wrote
-    const dispatch = copyRun({ from, fromFirst: 0, to, toFirst, run, access: index === 0 ? 'write' : 'readWrite' });
-    toFirst += run;
-    return dispatch;
+  let first = 0;
+  return node.inputs.flatMap((part) => {
+    const window = channelWindow(part, node.outputs[0]!, first);
+    first += part.shape[1]!;
+    return copyImages(part, window);
   });
 };
 
@@ -76,8 +66,8 @@ export const lowerChannelPad: Lowering<'channelPad'> = (node) => [
 ];
 
 export const lowerChannelSlice: Lowering<'channelSlice'> = (node) => {
-  const { first, stride, shape } = node.attrs;
+  const { first, stride } = node.attrs;
   const [from, to] = [node.inputs[0]!, node.outputs[0]!];
   if (stride.some((step) => step !== 1)) return [padDispatch(from, to, first, stride, true)];
-  return [copyRun({ from, fromFirst: first * pixelCount(shape), to, toFirst: 0, run: elementCount(shape.slice(1)), access: 'write' })];
+  return copyImages(channelWindow(to, from, first), to);
 };

@@ -1,4 +1,4 @@
-import { byteLength, elementCount } from '../graph/types.js';
+import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { ConvAttrs, Tensor } from '../graph/types.js';
 import { foldGrid, operandBytes, reads, writes } from './grid.js';
 import { link } from './link.js';
@@ -86,9 +86,9 @@ export function lowerDepthwise(problem: DepthwiseProblem, group: Group, context:
             paddingH: attrs.padding[0],
             aBase: bindingBase(weight),
             bBase: bindingBase(source),
-            bBatch: channels * sourceH * sourceW,
+            bBatch: imagePitch(source),
             cBase: bindingBase(tail.output),
-            cBatch: channels * colsH * colsW,
+            cBatch: imagePitch(tail.output),
           },
           ['paddingH'],
         ),

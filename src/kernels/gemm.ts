@@ -1,4 +1,4 @@
-import { byteLength, elementCount } from '../graph/types.js';
+import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { choose, unfit } from './choice.js';
 import type { KernelChoice, TuningProblem } from './choice.js';
@@ -112,6 +112,8 @@ function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
   ];
 }
 
+const finalOutput = (group: Group): Tensor => (group.followers.at(-1) ?? group.anchor).outputs[0]!;
+
 export const lowerConv2d: Lowering<'conv2d'> = (node, group, context) => {
   const [x, w, bias] = node.inputs as [Tensor, Tensor, Tensor | undefined];
   const { stride, padding, dilation, groups } = node.attrs;
@@ -141,8 +143,8 @@ export const lowerConv2d: Lowering<'conv2d'> = (node, group, context) => {
       tapStep: dilation,
       phases: [1, 1],
       aStrides: { row: inner * kh * kw, inner: kh * kw, tapH: kw, tapW: 1, group: rows * inner * kh * kw },
-      bStrides: { batch: channels * height * width, inner: height * width, h: width, w: 1, group: inner * height * width },
-      cStrides: { batch: outputs * oh * ow, row: oh * ow, w: 1 },
+      bStrides: { batch: imagePitch(x), inner: height * width, h: width, w: 1, group: inner * height * width },
+      cStrides: { batch: imagePitch(finalOutput(group)), row: oh * ow, w: 1 },
       flops: 2 * elementCount(node.outputs[0]!.shape) * inner * kh * kw,
     },
     group,
@@ -179,8 +181,8 @@ export const lowerConv2dInputGradient: Lowering<'conv2dInputGradient'> = (node, 
       tapStep: [-dilation[0], -dilation[1]],
       phases: stride,
       aStrides: { row: kh * kw, inner: rows * kh * kw, tapH: kw, tapW: 1, group: inner * rows * kh * kw },
-      bStrides: { batch: outputs * oh * ow, inner: oh * ow, h: ow, w: 1, group: inner * oh * ow },
-      cStrides: { batch: channels * height * width, row: height * width, w: 1 },
+      bStrides: { batch: imagePitch(g), inner: oh * ow, h: ow, w: 1, group: inner * oh * ow },
+      cStrides: { batch: imagePitch(finalOutput(group)), row: height * width, w: 1 },
       flops: 2 * elementCount(g.shape) * rows * kh * kw,
     },
     group,
@@ -274,8 +276,6 @@ export const lowerLinearInputGradient: Lowering<'linearInputGradient'> = (node, 
     );
   });
 };
-
-const finalOutput = (group: Group): Tensor => (group.followers.at(-1) ?? group.anchor).outputs[0]!;
 
 export const lowerMatmul: Lowering<'matmul'> = (node, group, context) => {
   const [a, b] = node.inputs as [Tensor, Tensor];

@@ -1,5 +1,5 @@
 import { LinbpError } from '../errors.js';
-import { byteLength, elementCount, maskRows, pixelCount } from '../graph/types.js';
+import { byteLength, elementCount, imagePitch, maskRows, pixelCount } from '../graph/types.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
 import { maxWorkgroups } from './grid.js';
 import { link } from './link.js';
@@ -40,10 +40,13 @@ class EpilogueWriter {
   readonly begin: string[] = [];
   readonly end: string[] = [];
   private readonly firstBinding: number;
+  private readonly pitch: number;
   private readonly slots: number;
 
-  constructor(firstBinding: number, slots: number) {
+  /** `pitch`: elements between images of the kernel's main output, which `at.index` counts in. */
+  constructor(firstBinding: number, pitch: number, slots: number) {
     this.firstBinding = firstBinding;
+    this.pitch = pitch;
     this.slots = slots;
   }
 
@@ -62,6 +65,15 @@ class EpilogueWriter {
     const element = tensor.dtype === 'u32' ? 'u32' : 'f32';
     this.bindings.push(`@group(1) @binding(${this.firstBinding + index}) var<storage, ${mode}> ${name}: array<${element}>;`);
     return { name, at: this.parameter(`${name}Base`, 'u32', bindingBase(tensor)) };
+  }
+
+  /** The element at hand of a tensor [N, C, ...] that is as large as the main output, whose images may lie further apart or closer. */
+  element(prefix: string, tensor: Tensor, access: 'read' | 'write'): string {
+    const { name, at } = this.operand(prefix, tensor, access);
+    const apart = imagePitch(tensor) - this.pitch;
+    if (apart === 0) return `${name}[${at} + at.index]`;
+    // modulo 2^32, as the shader computes
+    return `${name}[${at} + at.index + at.image * ${this.parameter(`${name}Apart`, 'u32', apart >>> 0)}]`;
   }
 
   parameter(name: string, type: Parameter['type'], value: number): string {
@@ -116,16 +128,14 @@ function writeReluBackward(writer: EpilogueWriter, node: Node<'reluBackward'>): 
     writer.begin.push(`${bits.around} = ${maskWord(operand, rows, pixels)};`);
     derivative = `f32((${bits.inside} >> (at.channel % ${maskRows}u)) & 1u)`;
   } else if (rule.saves === 'input') {
-    const operand = writer.operand('saved', node.inputs[1]!, 'read');
-    z = `${operand.name}[${operand.at} + at.index]`;
+    z = writer.element('saved', node.inputs[1]!, 'read');
     derivative = `select(0.0, 1.0, ${z} > 0.0${node.attrs.kind === 'relu6' ? ` && ${z} < 6.0` : ''})`;
   }
   writer.body.push(`v = rule${index}(v, ${derivative}, ${z}, ${parameters});`);
 }
 
 function writeKept(writer: EpilogueWriter, tensor: Tensor): void {
-  const operand = writer.operand('kept', tensor, 'write');
-  writer.body.push(`${operand.name}[${operand.at} + at.index] = v;`);
+  writer.body.push(`${writer.element('kept', tensor, 'write')} = v;`);
 }
 
 /** Reads of vectors [C] at the channel at hand. */
@@ -157,9 +167,9 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
       return;
     }
     case 'batchNormInputGradient': {
-      const x = writer.operand('x', node.inputs[1]!, 'read');
+      const x = writer.element('x', node.inputs[1]!, 'read');
       const [mean, scale, slope, offset] = perChannel(writer, node.inputs.slice(2), ['mean', 'scale', 'slope', 'offset']);
-      writer.body.push(`v = v * ${scale} + (${x.name}[${x.at} + at.index] - ${mean}) * ${slope} + ${offset};`);
+      writer.body.push(`v = v * ${scale} + (${x} - ${mean}) * ${slope} + ${offset};`);
       return;
     }
     case 'add': {
@@ -168,8 +178,7 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
         writer.body.push('v = v + v;');
         return;
       }
-      const other = writer.operand('other', first === incoming ? second : first, 'read');
-      writer.body.push(`v = v + ${other.name}[${other.at} + at.index];`);
+      writer.body.push(`v = v + ${writer.element('other', first === incoming ? second : first, 'read')};`);
       return;
     }
     default:
@@ -191,7 +200,8 @@ export function writeEpilogue(
   bias?: Tensor,
   slots = 1,
 ): Epilogue {
-  const writer = new EpilogueWriter(firstBinding, slots);
+  const output = nodes.at(-1)?.outputs[0] ?? start;
+  const writer = new EpilogueWriter(firstBinding, imagePitch(output), slots);
   let flops = 0;
   if (bias !== undefined) {
     const operand = writer.operand('bias', bias, 'read');
@@ -216,7 +226,7 @@ export function writeEpilogue(
     },
     operands: writer.operands,
     parameters: writer.parameters,
-    output: value,
+    output,
     variant: [...(bias === undefined ? [] : ['bias']), ...nodes.map(describe)].join('+'),
     flops,
     bytes: writer.operands.reduce((sum, operand) => sum + byteLength(operand.tensor), 0),
@@ -259,7 +269,9 @@ function lowerChain(group: Group): Dispatch[] {
         { name: 'pixels', type: 'u32', value: pixels },
         { name: 'batch', type: 'u32', value: batch },
         { name: 'aBase', type: 'u32', value: bindingBase(input) },
+        { name: 'aBatch', type: 'u32', value: imagePitch(input) },
         { name: 'cBase', type: 'u32', value: bindingBase(chain.output) },
+        { name: 'cBatch', type: 'u32', value: imagePitch(chain.output) },
         { name: 'foldX', type: 'u32', value: foldX },
         { name: 'foldY', type: 'u32', value: foldY },
         ...chain.parameters,

@@ -1,5 +1,5 @@
 import { check } from '../errors.js';
-import { byteLength } from '../graph/types.js';
+import { byteLength, imagePitch } from '../graph/types.js';
 import type { Node, PoolAttrs, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { maxWorkgroups, operandBytes, reads, words, writes } from './grid.js';
@@ -40,6 +40,7 @@ function poolParameters(problem: PoolProblem, output: Tensor): Parameter[] {
     ...words({ inH, inW, outH, outW, kernelH, kernelW, strideH, strideW, padTop, padLeft, padBottom, padRight }, 'i32'),
     ...words({ sourceBase: bindingBase(source), auxBase: aux === undefined ? 0 : bindingBase(aux.tensor), cBase: bindingBase(output) }),
     { name: 'tau', type: 'f32', value: problem.tau ?? 0 },
+    ...words({ sourceBatch: imagePitch(source), cBatch: imagePitch(output) }),
   ];
 }
 

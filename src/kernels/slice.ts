@@ -1,5 +1,5 @@
 import { LinbpError } from '../errors.js';
-import { byteLength, elementCount } from '../graph/types.js';
+import { elementBytes, imagePitch, spanBytes } from '../graph/types.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
 import type { Dispatch, Group, Lowering, LoweringContext } from './types.js';
 
@@ -33,17 +33,18 @@ const batchInputs: Readonly<Partial<Record<OpName, readonly number[] | 'all'>>> 
 
 /** The images [first, first + count) of a tensor as a window of it. */
 export function imagesOf(tensor: Tensor, first: number, count: number): Tensor {
-  const [batch = 1, ...rest] = tensor.shape;
-  return { ...tensor, shape: [count, ...rest], producer: undefined, view: { base: tensor, offset: first * (elementCount(tensor.shape) / batch) } };
+  const rest = tensor.shape.slice(1);
+  const pitch = imagePitch(tensor);
+  return { ...tensor, shape: [count, ...rest], producer: undefined, view: { base: tensor, offset: first * pitch, pitch } };
 }
 
 /** Whether an operand of one of the dispatches is larger than the device binds. */
 const tooLarge = (dispatches: readonly Dispatch[], limit: number): boolean =>
-  dispatches.some((dispatch) => dispatch.operands.some((operand) => (operand.range?.length ?? byteLength(operand.tensor) + 252) > limit));
+  dispatches.some((dispatch) => dispatch.operands.some((operand) => (operand.range?.length ?? spanBytes(operand.tensor) + 252) > limit));
 
 /** Images of the largest slices, of nearly equal size, in which no tensor of `tensors` exceeds the limit. */
 export function sliceLength(tensors: readonly Tensor[], batch: number, limit: number): number {
-  const perImage = Math.max(...tensors.map((tensor) => byteLength(tensor) / batch));
+  const perImage = Math.max(...tensors.map((tensor) => elementBytes(tensor) * imagePitch(tensor)));
   const most = Math.floor((limit - 252) / perImage);
   return most < 1 ? 0 : Math.ceil(batch / Math.ceil(batch / most));
 }
@@ -60,10 +61,16 @@ function batchedTensors(group: Group): ReadonlySet<Tensor> | undefined {
   return batched;
 }
 
+/** A group whose tensors are in other places: those that `places` has. */
+export function moveGroup(group: Group, places: ReadonlyMap<Tensor, Tensor>): Group {
+  const at = (tensor: Tensor): Tensor => places.get(tensor) ?? tensor;
+  const move = (node: Node): Node => ({ ...node, inputs: node.inputs.map(at), outputs: node.outputs.map(at) });
+  return { anchor: move(group.anchor), followers: group.followers.map(move), kept: group.kept.map(at) };
+}
+
 /** The same nodes on the images [first, first + count) of the tensors `batched`. */
 export function sliceGroup(group: Group, batched: ReadonlySet<Tensor>, first: number, count: number): Group {
-  const windows = new Map([...batched].map((tensor) => [tensor, imagesOf(tensor, first, count)]));
-  const at = (tensor: Tensor): Tensor => windows.get(tensor) ?? tensor;
+  const { anchor, followers, kept } = moveGroup(group, new Map([...batched].map((tensor) => [tensor, imagesOf(tensor, first, count)])));
   const cut = (node: Node): Node => {
     const { inputShape, shape } = node.attrs as { inputShape?: readonly number[]; shape?: readonly number[] };
     const attrs = {
@@ -71,9 +78,9 @@ export function sliceGroup(group: Group, batched: ReadonlySet<Tensor>, first: nu
       ...(inputShape === undefined ? {} : { inputShape: [count, ...inputShape.slice(1)] }),
       ...(shape === undefined ? {} : { shape: [count, ...shape.slice(1)] }),
     };
-    return { ...node, attrs, inputs: node.inputs.map(at), outputs: node.outputs.map(at) } as Node;
+    return { ...node, attrs } as Node;
   };
-  return { anchor: cut(group.anchor), followers: group.followers.map(cut), kept: group.kept.map(at) };
+  return { anchor: cut(anchor), followers: followers.map(cut), kept };
 }
 
 /** A group on its first `count` images, where its ops treat images apart or add up over them; otherwise the group itself. */

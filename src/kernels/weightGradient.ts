@@ -1,4 +1,4 @@
-import { byteLength, elementCount } from '../graph/types.js';
+import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { ConvAttrs, Tensor } from '../graph/types.js';
 import { choose } from './choice.js';
 import type { KernelChoice, TuningProblem } from './choice.js';
@@ -268,8 +268,8 @@ export const lowerConv2dWeightGradient: Lowering<'conv2dWeightGradient'> = (node
       taps: [kh, kw],
       source: flat ? [1, height * width] : [height, width],
       attrs: node.attrs,
-      aStrides: { batch: outputs * oh * ow, row: oh * ow, line: ow, pixel: 1 },
-      bStrides: { batch: channels * height * width, channel: height * width, h: width, w: 1 },
+      aStrides: { batch: imagePitch(g), row: oh * ow, line: ow, pixel: 1 },
+      bStrides: { batch: imagePitch(x), channel: height * width, h: width, w: 1 },
       aStart: 0,
       flops: 2 * (elementCount(g.shape) / batch) * count * inner * kh * kw,
     });

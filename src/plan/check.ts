@@ -1,41 +1,77 @@
 import { LinbpError } from '../errors.js';
+import { elementCount, imagePitch } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
+import { Contents, Meaning } from './contents.js';
 import type { Plan } from './plan.js';
 import { rootOf } from './schedule.js';
 import type { Schedule, ScheduledDispatch } from './schedule.js';
 
+/** A stretch of an arena and the value that last wrote it. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+  readonly owner: Tensor;
+}
+
 /** Which value last wrote each stretch of an arena. */
 class Ownership {
-  private spans: { start: number; end: number; owner: Tensor }[] = [];
+  /** Disjoint, in ascending order. */
+  private readonly spans: Span[] = [];
 
   write(start: number, end: number, owner: Tensor): void {
-    const next: typeof this.spans = [];
-    for (const span of this.spans) {
-      if (span.start < start) next.push({ ...span, end: Math.min(span.end, start) });
-      if (span.end > end) next.push({ ...span, start: Math.max(span.start, end) });
-    }
-    next.push({ start, end, owner });
-    this.spans = next.filter((span) => span.start < span.end).sort((left, right) => left.start - right.start);
+    const from = this.firstEndingBehind(start);
+    let to = from;
+    while (to < this.spans.length && this.spans[to]!.start < end) to += 1;
+    const [left, right] = [this.spans[from], this.spans[to - 1]];
+    const rest: Span[] = [{ start, end, owner }];
+    if (to > from && left!.start < start) rest.unshift({ ...left!, end: start });
+    if (to > from && right!.end > end) rest.push({ ...right!, start: end });
+    this.spans.splice(from, to - from, ...rest);
   }
 
   /** Who owns [start, end), or undefined when it is not one owner. */
   owner(start: number, end: number): Tensor | undefined {
-    const inside = this.spans.filter((span) => span.start < end && span.end > start);
-    if (inside.length !== 1 || inside[0]!.start > start || inside[0]!.end < end) return undefined;
-    return inside[0]!.owner;
+    const span = this.spans[this.firstEndingBehind(start)];
+    return span !== undefined && span.start <= start && span.end >= end ? span.owner : undefined;
   }
+
+  private firstEndingBehind(place: number): number {
+    let [low, high] = [0, this.spans.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.spans[middle]!.end <= place) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** What is inside those values in which several tensors live side by side; windows begin and end within an image. */
+function sharedContents(schedule: Schedule): Map<Tensor, Contents> {
+  const meaning = new Meaning(schedule.graph);
+  const shared = new Map<Tensor, Contents>();
+  for (const { operands } of schedule.dispatches) {
+    for (const { tensor } of operands) {
+      const root = rootOf(tensor);
+      if (root.kind !== 'value' || root === tensor || imagePitch(tensor) === elementCount(tensor.shape.slice(1))) continue;
+      shared.set(root, shared.get(root) ?? new Contents(meaning));
+    }
+  }
+  return shared;
 }
 
 /**
  * Re-derives, independently of the planner, everything that makes a plan safe, by running the schedule on paper twice
- * (segments repeat): every read finds the value it means; no arena is read-only and writable in one dispatch; the ranges a
- * dispatch writes are disjoint; outputs survive; offsets are multiples of 256; nothing leaves its arena. Throws `internal` at the first breach.
+ * (segments repeat): every read finds the value it means, and where several tensors live inside one value the elements it means; no arena
+ * is read-only and writable in one dispatch; the ranges a dispatch writes are disjoint; outputs survive; offsets are multiples of 256;
+ * nothing leaves its arena. Throws `internal` at the first breach.
  */
 export function checkPlan(schedule: Schedule, plan: Plan): void {
   const fail = (dispatch: ScheduledDispatch, text: string): never => {
     throw new LinbpError('internal', `memory plan: ${dispatch.kernel} (${dispatch.group.anchor.layer}): ${text}`, { field: 'plan' });
   };
   const arenas = plan.arenas.map(() => new Ownership());
+  const shared = sharedContents(schedule);
   for (let pass = 0; pass < 2; pass++) {
     for (const dispatch of schedule.dispatches) {
       const uses = dispatch.operands
@@ -52,6 +88,8 @@ export function checkPlan(schedule: Schedule, plan: Plan): void {
         if (operand.access === 'write') continue;
         const owner = arenas[place.arena]!.owner(place.offset, place.offset + place.bytes);
         if (owner !== root) fail(dispatch, `reads ${root.name}, but finds ${owner?.name ?? 'the remains of several values'}`);
+        const { tensor } = operand;
+        if (shared.get(root)?.has(tensor) === false) fail(dispatch, `reads ${tensor.name}, but ${root.name} holds something else in its place`);
       }
       for (const left of uses) {
         for (const right of uses) {
@@ -59,12 +97,18 @@ export function checkPlan(schedule: Schedule, plan: Plan): void {
             fail(dispatch, `arena ${left.place.arena} is written (${left.root.name}) and read (${right.root.name})`);
           }
           const disjoint = left.place.offset + left.place.bytes <= right.place.offset || right.place.offset + right.place.bytes <= left.place.offset;
-          const both = left.operand.access !== 'read' && right.operand.access !== 'read' && left.root !== right.root;
-          if (both && left.place.arena === right.place.arena && !disjoint) fail(dispatch, `${left.root.name} and ${right.root.name} overlap`);
+          const both = left.operand.access !== 'read' && right.operand.access !== 'read' && left !== right;
+          if (both && left.place.arena === right.place.arena && !disjoint)
+            fail(dispatch, `${left.operand.tensor.name} and ${right.operand.tensor.name} overlap`);
         }
       }
       for (const { operand, root, place } of uses) {
-        if (operand.access !== 'read') arenas[place.arena]!.write(place.offset, place.offset + place.bytes, root);
+        if (operand.access === 'read') continue;
+        const arena = arenas[place.arena]!;
+        const contents = shared.get(root);
+        if (arena.owner(place.offset, place.offset + place.bytes) !== root) contents?.clear();
+        contents?.write(operand.tensor);
+        arena.write(place.offset, place.offset + place.bytes, root);
       }
     }
     for (const [name, output] of schedule.graph.outputs) {

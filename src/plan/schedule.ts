@@ -4,7 +4,7 @@ import type { Graph } from '../graph/graph.js';
 import type { Node, Tensor } from '../graph/types.js';
 import { halfOperands } from '../kernels/half.js';
 import { loweringTable } from '../kernels/table.js';
-import { lowerInSlices } from '../kernels/slice.js';
+import { lowerInSlices, moveGroup } from '../kernels/slice.js';
 import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from '../kernels/types.js';
 
 /** A dispatch with the group it came from. */
@@ -17,14 +17,25 @@ export interface ScheduledDispatch extends Dispatch {
 export interface Schedule {
   readonly graph: Graph;
   readonly groups: readonly Group[];
+  /** Tensors that live inside wider ones, in their places there. */
+  readonly places: ReadonlyMap<Tensor, Tensor>;
   readonly dispatches: readonly ScheduledDispatch[];
 }
 
 /** The segment of what is derived from weights alone; it runs once at the beginning of each run. */
 export const derivedSegment = 'derived';
 
-/** Chooses kernels for every group. `stepWord` gives the word of the step row that holds a field. */
-export function schedule(graph: Graph, groups: readonly Group[], device: KernelDevice, stepWord: (field: string) => number): Schedule {
+/**
+ * Chooses kernels for every group. `stepWord` gives the word of the step row that holds a field; `places` has tensors to be put inside
+ * wider ones, see {@link placeWindows}.
+ */
+export function schedule(
+  graph: Graph,
+  groups: readonly Group[],
+  device: KernelDevice,
+  stepWord: (field: string) => number,
+  places: ReadonlyMap<Tensor, Tensor> = new Map(),
+): Schedule {
   const dispatches: ScheduledDispatch[] = [];
   const derivations: ScheduledDispatch[] = [];
   const derived = new Map<string, Tensor>();
@@ -55,7 +66,7 @@ export function schedule(graph: Graph, groups: readonly Group[], device: KernelD
   for (const group of groups) {
     current = group;
     const lower = loweringTable[group.anchor.op] as unknown as Lowering<Node['op']>;
-    for (const dispatch of lowerInSlices(lower, group, context)) {
+    for (const dispatch of lowerInSlices(lower, moveGroup(group, places), context)) {
       if (dispatch.workgroups.some((count) => count > 65535)) {
         throw new LinbpError(
           'limit-exceeded',
@@ -68,7 +79,7 @@ export function schedule(graph: Graph, groups: readonly Group[], device: KernelD
       dispatches.push({ ...stored(dispatch), group, segment: group.anchor.segment });
     }
   }
-  return { graph, groups, dispatches: [...derivations, ...dispatches] };
+  return { graph, groups, places, dispatches: [...derivations, ...dispatches] };
 }
 
 /** A dispatch whose text reads and writes operands of 16 bits as they are stored. */

@@ -1,11 +1,12 @@
 import { check, LinbpError } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
-import { byteLength, elementBytes, elementCount } from '../graph/types.js';
+import { byteLength, elementBytes, elementCount, imagePitch, spanBytes } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { decodeHalf, encodeHalf } from '../io/half.js';
 import { groupNodes } from '../passes/fuse.js';
 import { settlePrecision } from '../passes/half.js';
+import { placeWindows } from '../passes/windows.js';
 import { checkPlan } from '../plan/check.js';
 import { plan } from '../plan/plan.js';
 import type { Plan } from '../plan/plan.js';
@@ -18,6 +19,8 @@ import { deviceTuning } from '../tune/cache.js';
 import { kernelDevice } from './kernelDevice.js';
 import { compilePipelines, parameterTable } from './pipelines.js';
 import { rowBytes, StepTable } from './steps.js';
+import { readImages, writeImages } from './transfer.js';
+import type { ImageLocation } from './transfer.js';
 import type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
 
 export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
@@ -92,13 +95,15 @@ export class Program {
 
   /** Chooses kernels for a graph. */
   private static async schedule(graph: Graph, options: CompileOptions): Promise<{ scheduled: Schedule; steps: StepTable }> {
-    const { device, maxBindingBytes, fuse = true, precision = 'f32' } = options;
+    const { device, maxBindingBytes, fuse = true, windows = true, precision = 'f32' } = options;
     if (precision === 'f16' && options.untested !== true) await (await import('./admitHalf.js')).admitHalf(device);
     settlePrecision(graph, precision, options.weightsSegment);
     const choices = options.choices ?? (await deviceTuning(device));
     const capability = { ...kernelDevice(device), choices, ...(maxBindingBytes === undefined ? {} : { maxBindingBytes }) };
     const steps = new StepTable(options.steps?.fields ?? {}, options.steps?.rows ?? 1);
-    return { scheduled: schedule(graph, groupNodes(graph, fuse), capability, (field) => steps.word(field)), steps };
+    const groups = groupNodes(graph, fuse);
+    const places = windows ? placeWindows(graph, groups) : undefined;
+    return { scheduled: schedule(graph, groups, capability, (field) => steps.word(field), places), steps };
   }
 
   /** Compiles a graph's pipelines and nothing else, so that a later {@link compile} finds them ready. */
@@ -165,7 +170,7 @@ export class Program {
         // bindings begin at multiples of 256 bytes and are whole words
         const before = (offset * bytes) % 256;
         const begin = place.offset + offset * bytes - before + (operand.range?.offset ?? 0);
-        const size = operand.range?.length ?? 4 * Math.ceil((before + bytes * elementCount(operand.tensor.shape)) / 4);
+        const size = operand.range?.length ?? 4 * Math.ceil((before + spanBytes(operand.tensor)) / 4);
         check(
           size <= device.limits.maxStorageBufferBindingSize,
           'limit-exceeded',
@@ -195,12 +200,19 @@ export class Program {
     return program;
   }
 
-  /** Where a tensor's elements lie. */
-  location(tensor: Tensor): Location {
-    const { root, offset } = resolveView(tensor);
+  /** Where a tensor's elements lie, from the first to the last. */
+  location(tensor: Tensor): ImageLocation {
+    const placed = this.schedule.places.get(tensor) ?? tensor;
+    const { root, offset } = resolveView(placed);
     const place = this.places.get(root);
     check(place !== undefined, 'bad-argument', `${tensor.name} has no memory in this program`, tensor.name);
-    return { buffer: place.buffer, offset: place.offset + offset * elementBytes(tensor), bytes: byteLength(tensor) };
+    return {
+      buffer: place.buffer,
+      offset: place.offset + offset * elementBytes(tensor),
+      bytes: spanBytes(placed),
+      images: tensor.shape[0] ?? 1,
+      pitch: elementBytes(tensor) * imagePitch(placed),
+    };
   }
 
   /** Writes a tensor from the host, before the next run. Throws `bad-shape` when the length differs. */
@@ -208,8 +220,7 @@ export class Program {
     this.alive();
     const count = elementCount(tensor.shape);
     check(data.length === count, 'bad-shape', `${tensor.name} [${tensor.shape.join(', ')}] takes ${count} elements, got ${data.length}`, tensor.name);
-    const { buffer, offset } = this.location(tensor);
-    this.device.write(buffer, offset, tensor.dtype === 'f16' ? encodeHalf(data) : data);
+    writeImages(this.device, this.location(tensor), tensor.dtype === 'f16' ? encodeHalf(data) : data);
   }
 
   /** Reads a tensor back: an output of the graph, a state, an input or a parameter. */
@@ -232,8 +243,7 @@ export class Program {
 
   private async readBytes(tensor: Tensor): Promise<ArrayBuffer> {
     this.alive();
-    const { buffer, offset, bytes } = this.location(tensor);
-    return this.device.read(buffer, offset, bytes);
+    return readImages(this.device, this.location(tensor), byteLength(tensor));
   }
 
   /** Sends the step table to the device; call it after changing {@link steps} and before running. */

@@ -18,6 +18,8 @@ export interface CompileOptions {
   readonly weightsSegment?: string;
   /** Fuse pointwise chains into their producers; default true. */
   readonly fuse?: boolean;
+  /** Put parts of concatenations and slices of channels inside the wider tensor instead of copying them; default true. */
+  readonly windows?: boolean;
   /** Let values whose lifetimes do not overlap share memory; default true. Debug mode turns it off to keep every result. */
   readonly aliasing?: boolean;
   /** Bind at most this many bytes at once, where that is less than the device allows; larger tensors are cut. */

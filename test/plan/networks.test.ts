@@ -4,7 +4,9 @@ import type { Graph } from '../../src/graph/graph.js';
 import { positionTable } from '../../src/nn/definition.js';
 import { modelDefinition, modelNames } from '../../src/nn/zoo/index.js';
 import { groupNodes } from '../../src/passes/fuse.js';
+import { placeWindows } from '../../src/passes/windows.js';
 import { checkPlan } from '../../src/plan/check.js';
+import { mostAlive } from '../../src/plan/pack.js';
 import { plan } from '../../src/plan/plan.js';
 import type { Plan } from '../../src/plan/plan.js';
 import { rootOf, schedule } from '../../src/plan/schedule.js';
@@ -16,22 +18,16 @@ interface Planned extends Plan {
 }
 
 function planned(graph: Graph): Planned {
-  const work = schedule(graph, groupNodes(graph, true), plainDevice, () => 1);
+  const groups = groupNodes(graph, true);
+  const work = schedule(graph, groups, plainDevice, () => 1, placeWindows(graph, groups));
   const made = plan(work);
   checkPlan(work, made);
   return { ...made, dispatches: work.dispatches.length };
 }
 
 /** The most bytes alive during one dispatch. */
-function mostAlive({ lifetimes, placements, dispatches }: Planned): number {
-  const change = new Array<number>(dispatches + 1).fill(0);
-  for (const [tensor, { first, last }] of lifetimes) {
-    change[first]! += placements.get(tensor)!.bytes;
-    change[last + 1]! -= placements.get(tensor)!.bytes;
-  }
-  let alive = 0;
-  return change.reduce((most, delta) => Math.max(most, (alive += delta)), 0);
-}
+const alive = ({ lifetimes, placements }: Plan): number =>
+  mostAlive([...lifetimes].map(([tensor, life]) => ({ ...life, bytes: placements.get(tensor)!.bytes })));
 
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
@@ -42,7 +38,7 @@ const gradientBytes = (graph: Graph): number =>
 describe('memory plans of every network', () => {
   // The official MobileNetV2 has no BP to compare with; its plan is that of mobilenet_v2.
   for (const model of modelNames.filter((name) => name !== 'mobilenet_v2_official')) {
-    it(`${model}: attack and training pass the checker; LinBP needs no more dispatches and keeps no more alive`, function () {
+    it(`${model}: attack and training pass the checker; LinBP needs no more dispatches and no more memory`, function () {
       this.timeout(120_000);
       const definition = modelDefinition(model);
       const { presets } = positionTable(definition);
@@ -52,10 +48,8 @@ describe('memory plans of every network', () => {
           planned(networkGraph({ definition, batch: 2, rule, loss: 'mean', training: !inputOnly, inputOnly }).graph),
         ) as [Planned, Planned];
         expect(linear.dispatches).to.be.at.most(bp.dispatches);
-        // What is alive at once is never more. The greedy packing is not monotone: of the networks here it gives densenet161's attack 0.4 %
-        // and mlp-300-100's 512 bytes more under LinBP.
-        expect(mostAlive(linear)).to.be.at.most(mostAlive(bp));
-        expect(linear.bytes).to.be.at.most(1.005 * bp.bytes + 512);
+        expect(alive(linear)).to.be.at.most(alive(bp));
+        expect(linear.bytes).to.be.at.most(bp.bytes);
         expect(linear.savedForBackwardBytes).to.be.at.most(bp.savedForBackwardBytes);
       }
     });

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { resolveView } from '../../src/graph/graph.js';
 import type { Graph } from '../../src/graph/graph.js';
-import { byteLength, elementCount } from '../../src/graph/types.js';
+import { byteLength, elementCount, spanBytes } from '../../src/graph/types.js';
 import type { Tensor } from '../../src/graph/types.js';
 import type { Dispatch, KernelDevice } from '../../src/kernels/types.js';
 import { groupNodes } from '../../src/passes/fuse.js';
@@ -114,7 +114,7 @@ export async function runDispatches(dispatches: readonly Dispatch[], stepRow: Ar
         const operands = dispatch.operands.map(({ tensor, range }, index): GPUBindGroupEntry => {
           const { root, offset } = resolveView(tensor);
           const begin = 4 * (offset - (offset % 64)) + (range?.offset ?? 0);
-          const size = range?.length ?? 4 * (offset % 64) + byteLength(tensor);
+          const size = range?.length ?? 4 * (offset % 64) + spanBytes(tensor);
           return { binding: index + 1, resource: { buffer: bufferOf(root), offset: begin, size } };
         });
         const group = device.gpu.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer: parameterBuffer } }, ...operands] });
