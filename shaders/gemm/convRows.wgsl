@@ -72,11 +72,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         let value = b[u32(offset + i32(t))];
         right[t] = select(0.0, value, rowInside && ((t >= FIRST && t < LAST) || inside[t]));
       }
-      for (var t = 0u; t < TAPS; t++) {
-        for (var g = 0u; g < TM / SG; g++) {
-          let left = a[aRows[g] + u32(i32(aOffset) + i32(t) * p.aTapW)];
-          for (var i = 0u; i < SG; i++) {
-            let value = broadcast(left, lane, i);
+      for (var g = 0u; g < TM / SG; g++) {
+        var left: array<f32, TAPS>;
+        for (var t = 0u; t < TAPS; t++) { left[t] = a[aRows[g] + u32(i32(aOffset) + i32(t) * p.aTapW)]; }
+        for (var i = 0u; i < SG; i++) {
+          // all taps of a row before the next row, so that its sums stay in registers
+          for (var t = 0u; t < TAPS; t++) {
+            let value = broadcast(left[t], lane, i);
             for (var j = 0u; j < TN; j++) { acc[g * SG + i][j] += value * right[j + t]; }
           }
         }
