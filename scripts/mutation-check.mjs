@@ -40,8 +40,8 @@ const mutants = [
   {
     name: 'drop the projection',
     file: attackGraph,
-    find: 'definition.projection(stage, definition.step(stage, iterate, direction))',
-    put: 'definition.step(stage, iterate, direction)',
+    find: 'definition.projection(stage, definition.step(stage, iterate, direction, loss))',
+    put: 'definition.step(stage, iterate, direction, loss)',
     tests: [ball],
   },
   {
