@@ -17,6 +17,7 @@ import { compareGraph, randomArray, relativeError } from '../support/compare.js'
 import { convGraph } from '../support/convolution.js';
 import { checkGraph } from '../support/dispatch.js';
 import { sharedDevice } from '../support/device.js';
+import { itInHalf } from '../precision/support.js';
 
 /** A tile of 16 rows by 16 columns, so that small products have edges in both directions, several stages and several workgroups. */
 const small: StagedTile = { rows: 4, columns: 4, lanes: 4, share: 1, stage: { ranks: 4, depth: 4, vectors: true } };
@@ -124,7 +125,7 @@ describe('products staged through workgroup memory, against the float64 referenc
     await expectClose(graph, split);
   });
 
-  it('products of values that are stored as f16, in fours', async () => {
+  itInHalf('products of values that are stored as f16, in fours', async () => {
     const device = await sharedDevice();
     const shape = [2, 8, 4, 6];
     const values = [randomArray(384), new Float32Array(384), randomArray(160)];
