@@ -138,11 +138,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let rowOfMine = row0 + local.y * RM;
   if (rowOfMine >= p.rows) { return; }
   for (var j = 0u; j < select(p.tileColumns, RN, UNROLLED); j++) {
-    var line: array<f32, RM>;
-    for (var i = 0u; i < RM; i++) {
-      line[i] = sums[i][0];
-      for (var t = 0u; t + 1u < RN; t++) { sums[i][t] = sums[i][t + 1u]; }
-    }
+    let line = takeColumn(&sums);
     let column = firstColumn + columnOf(local.x, j);
     if (column < phase.columns) {
       let place = placeOf(phase, column);

@@ -49,3 +49,13 @@ fn addStage(sums: ptr<function, Sums>, tx: u32, ty: u32) {
     }
   }
 }
+
+// The first column of the sums. Registers are never addressed by a variable: the other columns move up instead.
+fn takeColumn(sums: ptr<function, Sums>) -> array<f32, RM> {
+  var line: array<f32, RM>;
+  for (var i = 0u; i < RM; i++) {
+    line[i] = (*sums)[i][0];
+    for (var t = 0u; t + 1u < RN; t++) { (*sums)[i][t] = (*sums)[i][t + 1u]; }
+  }
+  return line;
+}

@@ -132,13 +132,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     workgroupBarrier();
   }
 
-  // Registers are never addressed by a variable: the next column, and in it the next row, comes to the front instead.
+  // In a column, too, the next row comes to the front instead of being addressed by a variable.
   for (var j = 0u; j < select(p.tileColumns, RN, UNROLLED); j++) {
-    var line: array<f32, RM>;
-    for (var i = 0u; i < RM; i++) {
-      line[i] = sums[i][0];
-      for (var t = 0u; t + 1u < RN; t++) { sums[i][t] = sums[i][t + 1u]; }
-    }
+    var line = takeColumn(&sums);
     let column = firstColumn + columnOf(local.x, j);
     if (column < p.columns + p.bias) {
       for (var i = 0u; i < select(p.tileRows, RM, UNROLLED); i++) {

@@ -17,6 +17,7 @@ import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { deviceTuning } from '../tune/cache.js';
 import { kernelDevice } from './kernelDevice.js';
+import { Chunks } from './chunks.js';
 import { compilePipelines, parameterTable } from './pipelines.js';
 import { rowBytes, StepTable } from './steps.js';
 import { readImages, writeImages } from './transfer.js';
@@ -300,7 +301,6 @@ export class Program {
    */
   async run(runs: readonly SegmentRun[], options: RunOptions = {}): Promise<void> {
     this.alive();
-    const target = options.chunkMilliseconds ?? 100;
     const work = this.withDerived(runs).map((run) => ({
       ...run,
       dispatches: this.segmentDispatches(run.segment),
@@ -317,63 +317,15 @@ export class Program {
         'steps',
       );
     }
-    let done = 0;
-    let budget = target;
-    let encoder: GPUCommandEncoder | undefined;
-    let pass: GPUComputePassEncoder | undefined;
-    let recorded = 0;
-    let iterations = new Map<string, number>();
-    const flight: Promise<void>[] = [];
-    const flush = async (wait: boolean): Promise<void> => {
-      if (encoder === undefined || pass === undefined) return;
-      pass.end();
-      const counts = iterations;
-      const began = performance.now();
-      this.device.submit([encoder.finish()], { dispatches: recorded });
-      options.onChunk?.(done / total);
-      encoder = pass = undefined;
-      recorded = 0;
-      iterations = new Map();
-      budget = target;
-      if (!wait) return;
-      const only = counts.size === 1 && flight.length === 0 ? [...counts][0] : undefined;
-      const finished = this.device.idle().then(() => {
-        if (only !== undefined) this.learn(only[0], (performance.now() - began) / only[1]);
-      });
-      flight.push(finished);
-      // The first chunk of an unknown segment is waited for at once: its duration sizes the next ones.
-      const known = [...counts.keys()].every((segment) => this.millisecondsPerIteration.has(segment));
-      if (flight.length > (known ? 1 : 0)) await flight.shift();
-      if (options.signal?.aborted === true) {
-        await Promise.all(flight);
-        throw new LinbpError('aborted', 'the run was aborted');
-      }
-    };
-    if (options.signal?.aborted === true) throw new LinbpError('aborted', 'the run was aborted');
+    const chunks = new Chunks(this.device, this.millisecondsPerIteration, total, options);
     for (const { segment, dispatches, repeat, row } of work) {
       for (let iteration = 0; iteration < repeat; iteration++) {
-        if (encoder === undefined || pass === undefined) {
-          encoder = this.device.gpu.createCommandEncoder();
-          pass = encoder.beginComputePass();
-        }
-        this.encode(pass, dispatches, row + iteration);
-        recorded += dispatches.length;
-        done += 1;
-        iterations.set(segment, (iterations.get(segment) ?? 0) + 1);
-        const estimate = this.millisecondsPerIteration.get(segment);
-        budget -= estimate ?? target;
-        if (budget <= 0 && done < total) await flush(true);
+        this.encode(chunks.pass(), dispatches, row + iteration);
+        await chunks.recorded(segment, dispatches.length);
       }
     }
-    await flush(false);
-    await Promise.all(flight);
+    await chunks.finish();
     this.device.check();
-  }
-
-  /** Keeps the lowest duration seen: the first one includes the driver's own compilation. */
-  private learn(segment: string, milliseconds: number): void {
-    const old = this.millisecondsPerIteration.get(segment);
-    this.millisecondsPerIteration.set(segment, old === undefined ? milliseconds : Math.min(old, milliseconds));
   }
 
   /**
