@@ -5,7 +5,7 @@ import type { Profile } from '../../src/profile/profile.js';
 import { decodePng } from '../../src/io/png.js';
 import { amplifiedDifference, barChart, dataUri, figures, heatMap, htmlTable, imageGrid, lineChart, memoryChart } from '../../src/report/index.js';
 import { page, palette, paragraph, percentAxis, profileBody, rooflineChart, ruleColour, ruleName } from '../../src/report/index.js';
-import { expectSelfContained, expectWellFormed } from './support.js';
+import { expectNumbers, expectSelfContained, expectWellFormed } from './support.js';
 
 const line = {
   name: 'BP',
@@ -105,7 +105,8 @@ describe('report charts', () => {
       expectWellFormed(svg);
       if (legend !== '') expectWellFormed(legend);
       expect(svg).to.include('xmlns="http://www.w3.org/2000/svg"').and.to.include('viewBox');
-      expect(svg).to.not.match(/NaN|undefined|Infinity|<script|<style/);
+      expectNumbers(svg);
+      expect(svg).to.not.match(/<script|<style/);
     }
     expect(charts[0]!.svg).to.include('var(--bp,');
   });
