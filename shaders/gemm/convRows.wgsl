@@ -12,6 +12,10 @@ const TAPS = 3u; // taps of a kernel row
 // Inputs FIRST <= t < LAST of a strip lie inside the row in every strip that needs them, so only the others are checked.
 const FIRST = 1u;
 const LAST = 9u;
+// A strip's inputs: HEAD numbers, FOURS vectors of four where rows begin at multiples of four, TAIL numbers.
+const HEAD = 0u;
+const FOURS = 0u;
+const TAIL = 10u;
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 
 struct Params {
@@ -67,10 +71,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     var aOffset = u32(i32(kh) * p.aTapH);
     for (var k = 0u; k < p.inner; k++) {
       var right: array<f32, TN + TAPS - 1u>;
+      // an index outside the row or the buffer loads some value of the buffer, which is not used
+      let first = u32(offset);
+      for (var t = 0u; t < HEAD; t++) { right[t] = rightOne(first + t); }
+      for (var v = 0u; v < FOURS; v++) {
+        let four = rightFour(first + HEAD + 4u * v);
+        for (var i = 0u; i < 4u; i++) { right[HEAD + 4u * v + i] = four[i]; }
+      }
+      for (var t = 0u; t < TAIL; t++) { right[HEAD + 4u * FOURS + t] = rightOne(first + HEAD + 4u * FOURS + t); }
       for (var t = 0u; t < TN + TAPS - 1u; t++) {
-        // an index outside the row or the buffer loads some value of the buffer, which is not used
-        let value = b[u32(offset + i32(t))];
-        right[t] = select(0.0, value, rowInside && ((t >= FIRST && t < LAST) || inside[t]));
+        right[t] = select(0.0, right[t], rowInside && ((t >= FIRST && t < LAST) || inside[t]));
       }
       for (var g = 0u; g < TM / SG; g++) {
         var left: array<f32, TAPS>;

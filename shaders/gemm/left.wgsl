@@ -1,4 +1,4 @@
-// The left operand of a staged product, read number by number.
+// The left operand of a product, read number by number.
 @group(1) @binding(1) var<storage, read> a: array<f32>;
 
 fn leftOne(at: u32) -> f32 { return a[at]; }

@@ -1,4 +1,4 @@
-// The left operand of a staged product, read four numbers at a time.
+// The left operand of a product, read four numbers at a time.
 @group(1) @binding(1) var<storage, read> a: array<vec4f>;
 
 fn leftOne(at: u32) -> f32 { return a[at / 4u][at % 4u]; }

@@ -2,6 +2,8 @@
 //#import "gemm/lanes.wgsl"
 
 @group(1) @binding(1) var<storage, read> a: array<f32>;
-@group(1) @binding(2) var<storage, read> b: array<f32>;
+//#region right
+//#import "gemm/right.wgsl"
+//#endregion
 @group(1) @binding(3) var<storage, read_write> c: array<f32>;
 //#import "gemm/finish.wgsl"

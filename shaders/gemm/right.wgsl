@@ -1,4 +1,4 @@
-// The right operand of a staged product, read number by number.
+// The right operand of a product, read number by number.
 @group(1) @binding(2) var<storage, read> b: array<f32>;
 
 fn rightOne(at: u32) -> f32 { return b[at]; }

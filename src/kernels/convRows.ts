@@ -2,6 +2,7 @@ import { convBytes } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
+import { inFours, rightRegion } from './staging.js';
 import { laneRegions, shareOf, tileConstants, tileName, signedWords } from './tiles.js';
 import type { Tile } from './tiles.js';
 import type { TuningProblem } from './choice.js';
@@ -63,16 +64,28 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
     LAST: Math.max(0, Math.min(tile.columns + tapsW - 1, problem.source[1] - lastStrip - originW)),
   };
   const { aStrides, bStrides, cStrides } = problem;
+  const inputs = tile.columns + tapsW - 1;
+  const inVectors =
+    tile.columns % 4 === 0 && inFours(bindingBase(problem.b) + (problem.bStart ?? 0), bStrides.batch, bStrides.inner, bStrides.h, bStrides.group);
+  const head = inVectors ? ((-originW % 4) + 4) % 4 : 0;
+  const fours = inVectors ? Math.floor((inputs - head) / 4) : 0;
   const aStart = mirrored ? (tapsH - 1) * aStrides.tapH + (tapsW - 1) * aStrides.tapW : 0;
   const dilationH = Math.abs(problem.tapStep[0]);
   return [
     {
       kernel: 'gemm/convRows',
-      variant: [`${tileName(tile)} taps${tapsW}`, tail.variant].filter((part) => part !== '').join(' '),
+      variant: [`${tileName(tile)} taps${tapsW}${inVectors ? ' vec4' : ''}`, tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/convRows', {
         unroll: context.device.plainCompiler,
-        constants: { ...tileConstants(tile, context.device), TAPS: tapsW, ...edges },
-        regions: { ...tail.regions, ...laneRegions(tile, context.device) },
+        constants: {
+          ...tileConstants(tile, context.device),
+          TAPS: tapsW,
+          ...edges,
+          HEAD: head,
+          FOURS: fours,
+          TAIL: inputs - head - 4 * fours,
+        },
+        regions: { ...tail.regions, ...laneRegions(tile, context.device), ...rightRegion(inVectors) },
       }),
       operands: [
         { name: 'a', tensor: problem.a, access: 'read' },

@@ -101,10 +101,13 @@ export const stageConstants = (
   UNROLLED: !device.software,
 });
 
+/** The shader region that declares the right operand. */
+export const rightRegion = (fours: boolean): Record<string, string> => (fours ? { right: shaderFragment('gemm/rightVectors') } : {});
+
 /** The shader regions that declare the operands. */
 export const stageRegions = (left: LoadMode, right: LoadMode): Record<string, string> => ({
   ...(left === 0 ? {} : { left: shaderFragment('gemm/leftVectors') }),
-  ...(right === 0 ? {} : { right: shaderFragment('gemm/rightVectors') }),
+  ...rightRegion(right !== 0),
 });
 
 /** A staged tile for people to read: rows x columns of an invocation, lanes x ranks, products a stage, how operands are read. */
