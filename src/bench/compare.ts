@@ -78,6 +78,17 @@ export function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return apart / scale;
 }
 
+/**
+ * Whether two results agree, in words. Of an attack the middle one of the samples' differences decides, and the largest stands beside it:
+ * steps are signs, so where a gradient is within rounding of 0 the paths of a sample part, in exact arithmetic as in either party's.
+ */
+export function agreement(kind: WorkloadRequest['kind'], a: ArrayLike<number>, b: ArrayLike<number>, tolerance: number): string {
+  const largest = difference(a, b);
+  if (kind !== 'attack' || Number.isNaN(largest)) return `results ${largest <= tolerance ? 'agree' : 'DIFFER'} (${largest.toExponential(1)} apart)`;
+  const middle = median(Array.from(a, (value, i) => difference([value], [b[i]!])));
+  return `results ${middle <= tolerance ? 'agree' : 'DIFFER'} (half of the samples ${middle.toExponential(1)} apart or less, the worst ${largest.toExponential(1)})`;
+}
+
 interface Contender {
   readonly party: PartyProcess;
   readonly units: number;
@@ -129,11 +140,10 @@ export async function compare(request: WorkloadRequest, parties: readonly PartyP
   const own = contenders[0]!;
   const rows = contenders.flatMap((contender) => {
     const ratioOf = (kind: 'times' | 'processor'): number => median(contender[kind].map((time, round) => time / own[kind][round]!));
-    const apart = difference(own.result, contender.result);
-    const agreement = `results ${apart <= tolerance ? 'agree' : 'DIFFER'} (${apart.toExponential(1)} apart)`;
+    const note = agreement(request.kind, own.result, contender.result, tolerance);
     const subject = contender.party.entry.name;
     return [
-      row(name, subject, 'ms', contender.times, { ratio: ratioOf('times'), ...(contender !== own && { note: agreement }) }),
+      row(name, subject, 'ms', contender.times, { ratio: ratioOf('times'), ...(contender !== own && { note }) }),
       ...(processorTime ? [row(`${name}, processor time`, subject, 'cpu ms', contender.processor, { ratio: ratioOf('processor') })] : []),
     ];
   });

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { comparisonChart, markdownTable, shown } from '../../src/bench/present.js';
 import { fittedExponent, median, row } from '../../src/bench/rows.js';
-import { difference } from '../../src/bench/compare.js';
+import { agreement, difference } from '../../src/bench/compare.js';
 
 describe('benchmark rows', () => {
   it('takes the middle value whatever the order, and the mean of two', () => {
@@ -32,6 +32,18 @@ describe('benchmark rows', () => {
     expect(difference([1, -4], [1, -3])).to.equal(0.25);
     expect(difference([1], [1, 2])).to.be.NaN;
     expect(difference([], [])).to.be.NaN;
+  });
+
+  it('judges attacks by the middle sample, everything else by the largest difference', () => {
+    const [own, stray, other] = [
+      [1, 2, 4],
+      [1, 2, 3],
+      [2, 3, 4],
+    ];
+    expect(agreement('forward', own!, stray!, 1e-3)).to.equal('results DIFFER (2.5e-1 apart)');
+    expect(agreement('attack', own!, stray!, 1e-3)).to.equal('results agree (half of the samples 0.0e+0 apart or less, the worst 2.5e-1)');
+    expect(agreement('attack', own!, other!, 1e-3)).to.match(/^results DIFFER \(half/);
+    expect(agreement('attack', own!, [1, 2], 1e-3)).to.match(/^results DIFFER/);
   });
 
   it('shows three digits', () => {
