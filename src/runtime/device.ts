@@ -308,8 +308,8 @@ export class Device {
     return this.#pipelines.bindGroupLayout(entries, label);
   }
 
-  /** The pipeline layout of these bind group layouts, made once per content. */
-  pipelineLayout(groups: readonly GPUBindGroupLayout[], label = 'layout'): GPUPipelineLayout {
+  /** The pipeline layout of these bind group layouts, null where a group is not used; made once per content. */
+  pipelineLayout(groups: readonly (GPUBindGroupLayout | null)[], label = 'layout'): GPUPipelineLayout {
     this.#alive();
     return this.#pipelines.pipelineLayout(groups, label);
   }

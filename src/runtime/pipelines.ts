@@ -42,8 +42,8 @@ export class PipelineCache {
     return layout;
   }
 
-  pipelineLayout(groups: readonly GPUBindGroupLayout[], label: string): GPUPipelineLayout {
-    const key = groups.map((group) => this.#id(group)).join(',');
+  pipelineLayout(groups: readonly (GPUBindGroupLayout | null)[], label: string): GPUPipelineLayout {
+    const key = groups.map((group) => (group === null ? '' : this.#id(group))).join(',');
     let layout = this.#pipelineLayouts.get(key);
     if (!layout) {
       layout = this.#gpu.createPipelineLayout({ bindGroupLayouts: [...groups], label });
