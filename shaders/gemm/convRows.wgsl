@@ -1,6 +1,6 @@
-// Convolution with stride 1 along the rows, forward and input gradient: the same products as gemm/conv, but an invocation
-// owns TN neighbouring outputs of one row, so the TN + TAPS - 1 inputs it loads serve all TAPS taps of that row:
-// a 3-tap row of 8 outputs needs 10 loads where the general kernel needs 24.
+// Convolution by rows, forward and input gradient: the same products as gemm/conv, but an invocation owns TN neighbouring
+// outputs of one row, so the (TN - 1) STEP + TAPS inputs it loads serve all TAPS taps of that row: a 3-tap row of 8 outputs
+// needs 10 loads where the general kernel needs 24. With one tap it is a plain product that loads in fours.
 // The sum runs over tap rows, then k, then the taps of the row, in the order of the window: it depends on the layer only.
 //#import "gemm/product.wgsl"
 
@@ -9,6 +9,7 @@ const TN = 8u; // neighbouring outputs of an invocation
 const WX = 8u; // lanes of a workgroup
 const SG = 8u; // lanes that share their A loads
 const TAPS = 3u; // taps of a kernel row
+const STEP = 1u; // stride along the rows
 // Inputs FIRST <= t < LAST of a strip lie inside the row in every strip that needs them, so only the others are checked.
 const FIRST = 1u;
 const LAST = 9u;
@@ -17,6 +18,8 @@ const HEAD = 0u;
 const FOURS = 0u;
 const TAIL = 10u;
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+
+const INPUTS = (TN - 1u) * STEP + TAPS; // of a strip
 
 struct Params {
   rows: u32, batch: u32, inner: u32, groups: u32,
@@ -51,12 +54,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let y = (mine / p.segments) % p.colsH;
   let x0 = (mine % p.segments) * TN;
 
-  var inside: array<bool, TN + TAPS - 1u>;
-  for (var t = 0u; t < TN + TAPS - 1u; t++) {
-    let x = i32(x0 + t) + p.originW;
+  var inside: array<bool, INPUTS>;
+  for (var t = 0u; t < INPUTS; t++) {
+    let x = i32(x0 * STEP + t) + p.originW;
     inside[t] = x >= 0 && x < i32(p.sourceW);
   }
-  let start = i32(p.bBase + channelGroup * p.bGroup + image * p.bBatch) + i32(x0) + p.originW;
+  let start = i32(p.bBase + channelGroup * p.bGroup + image * p.bBatch) + i32(x0 * STEP) + p.originW;
 
   var aRows: array<u32, TM>;
   for (var g = 0u; g < TM / SG; g++) {
@@ -70,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     var offset = start + select(0, sourceY, rowInside) * i32(p.bH);
     var aOffset = u32(i32(kh) * p.aTapH);
     for (var k = 0u; k < p.inner; k++) {
-      var right: array<f32, TN + TAPS - 1u>;
+      var right: array<f32, INPUTS>;
       // an index outside the row or the buffer loads some value of the buffer, which is not used
       let first = u32(offset);
       for (var t = 0u; t < HEAD; t++) { right[t] = rightOne(first + t); }
@@ -79,7 +82,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         for (var i = 0u; i < 4u; i++) { right[HEAD + 4u * v + i] = four[i]; }
       }
       for (var t = 0u; t < TAIL; t++) { right[HEAD + 4u * FOURS + t] = rightOne(first + HEAD + 4u * FOURS + t); }
-      for (var t = 0u; t < TN + TAPS - 1u; t++) {
+      for (var t = 0u; t < INPUTS; t++) {
         right[t] = select(0.0, right[t], rowInside && ((t >= FIRST && t < LAST) || inside[t]));
       }
       for (var g = 0u; g < TM / SG; g++) {
@@ -89,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           // all taps of a row before the next row, so that its sums stay in registers
           for (var t = 0u; t < TAPS; t++) {
             let value = broadcast(left[t], lane, i);
-            for (var j = 0u; j < TN; j++) { acc[g * SG + i][j] += value * right[j + t]; }
+            for (var j = 0u; j < TN; j++) { acc[g * SG + i][j] += value * right[j * STEP + t]; }
           }
         }
       }

@@ -9,12 +9,19 @@ import type { TuningProblem } from './choice.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
 
-/** Whether a problem is a convolution with several taps and stride 1 along its rows, as gemm/convRows wants it. */
-export function suitsRows(problem: ConvProblem): boolean {
+/**
+ * Whether gemm/convRows can run a problem: rows of neighbouring outputs whose inputs are neighbours too. On a GPU only with several taps and
+ * stride 1; on the CPU, where loads and not their order in memory decide, also strided rows and plain products.
+ */
+export function suitsRows(problem: ConvProblem, device: KernelDevice): boolean {
+  const [fewestTaps, largestStep] = device.software ? [1, 2] : [2, 1];
   return (
-    problem.taps[1] >= 2 &&
+    problem.taps[1] >= fewestTaps &&
     problem.taps[1] <= 7 &&
-    problem.step[1] === 1 &&
+    problem.step[1] <= largestStep &&
+    problem.accumulate !== true &&
+    (problem.rowStart ?? 0) === 0 &&
+    (problem.bStart ?? 0) === 0 &&
     problem.phases[0] === 1 &&
     problem.phases[1] === 1 &&
     Math.abs(problem.tapStep[1]) === 1 &&
@@ -58,15 +65,15 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
   const mirrored = problem.tapStep[1] < 0;
   const segments = Math.ceil(problem.columns[1] / tile.columns);
   const originW = problem.tapOrigin[1] - (mirrored ? tapsW - 1 : 0);
-  const lastStrip = (segments - 1) * tile.columns;
+  const step = problem.step[1];
+  const inputs = (tile.columns - 1) * step + tapsW;
+  const lastStrip = (segments - 1) * tile.columns * step;
   const edges = {
     FIRST: Math.max(0, -originW),
-    LAST: Math.max(0, Math.min(tile.columns + tapsW - 1, problem.source[1] - lastStrip - originW)),
+    LAST: Math.max(0, Math.min(inputs, problem.source[1] - lastStrip - originW)),
   };
   const { aStrides, bStrides, cStrides } = problem;
-  const inputs = tile.columns + tapsW - 1;
-  const inVectors =
-    tile.columns % 4 === 0 && inFours(bindingBase(problem.b) + (problem.bStart ?? 0), bStrides.batch, bStrides.inner, bStrides.h, bStrides.group);
+  const inVectors = tile.columns % 4 === 0 && inFours(bindingBase(problem.b), bStrides.batch, bStrides.inner, bStrides.h, bStrides.group);
   const head = inVectors ? ((-originW % 4) + 4) % 4 : 0;
   const fours = inVectors ? Math.floor((inputs - head) / 4) : 0;
   const aStart = mirrored ? (tapsH - 1) * aStrides.tapH + (tapsW - 1) * aStrides.tapW : 0;
@@ -74,12 +81,15 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
   return [
     {
       kernel: 'gemm/convRows',
-      variant: [`${tileName(tile)} taps${tapsW}${inVectors ? ' vec4' : ''}`, tail.variant].filter((part) => part !== '').join(' '),
+      variant: [`${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${inVectors ? ' vec4' : ''}`, tail.variant]
+        .filter((part) => part !== '')
+        .join(' '),
       code: link('gemm/convRows', {
         unroll: context.device.plainCompiler,
         constants: {
           ...tileConstants(tile, context.device),
           TAPS: tapsW,
+          STEP: step,
           ...edges,
           HEAD: head,
           FOURS: fours,

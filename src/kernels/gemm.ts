@@ -36,7 +36,7 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
     batch,
     kernels: [
       ...(['gemm/conv', 'gemm/convTiled'] as const),
-      ...(suitsRows(problem) ? (['gemm/convRows'] as const) : []),
+      ...(suitsRows(problem, device) ? (['gemm/convRows'] as const) : []),
       ...(innerPart(problem) === undefined ? [] : (['gemm/convSplit'] as const)),
       ...(problem.accumulate === true ? [] : matrixKernels(device)),
       ...(suitsWinograd(problem) ? winogradKernels : []),
@@ -53,7 +53,7 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
 function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: LoweringContext): KernelChoice[] {
   const general = { rows: problem.rows, columns: columnsPerPhase(problem), maxRows: 16 };
   const plain: KernelChoice = { kernel: 'gemm/conv', ...chooseTile(general, context.device) };
-  const rows: KernelChoice[] = suitsRows(problem) ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, context.device) }] : [];
+  const rows: KernelChoice[] = suitsRows(problem, context.device) ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, context.device) }] : [];
   // Only where a table prescribes their order of sums are split contractions, matrices and Winograd's method usual.
   const { matrices } = context.device;
   const last: KernelChoice[] = [

@@ -1,8 +1,14 @@
 import { expect } from 'chai';
 import { Graph } from '../../src/graph/graph.js';
 import type { ConvAttrs } from '../../src/graph/types.js';
-import { compareGraph } from '../support/compare.js';
+import { compareGraph, randomArray } from '../support/compare.js';
 import { convGraph } from '../support/convolution.js';
+import { sharedDevice } from '../support/device.js';
+import { elementCount } from '../../src/graph/types.js';
+import { debugGraph } from '../../src/program/debug.js';
+import { onlyChoice } from '../../src/tune/table.js';
+
+const plain: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
 
 const pick = (low: number, high: number): number => low + Math.floor(Math.random() * (high - low + 1));
 
@@ -27,9 +33,35 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
   ];
   for (const [name, x, w, attrs, bias] of cases) {
     it(`convolution, ${name}: forward, input gradient, weight gradient`, async () => {
-      await expectClose(convGraph(x, w, { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1, ...attrs }, bias));
+      await expectClose(convGraph(x, w, { ...plain, ...attrs }, bias));
     });
   }
+
+  it('convolution by rows and the general kernel, strided and with one tap, in fours and not', async () => {
+    const device = await sharedDevice();
+    const wide: Partial<ConvAttrs>[] = [{}, { stride: [2, 2] }, { stride: [1, 2], padding: [0, 3, 0, 2] }, { stride: [2, 1], groups: 2 }];
+    for (const width of [16, 13]) {
+      for (const taps of [1, 3]) {
+        for (const attrs of wide) {
+          const channels = 6 / (attrs.groups ?? 1);
+          const shapes = [[3, 6, 5, width], [10, channels, Math.min(2, taps), taps], { ...plain, ...attrs }] as const;
+          const graph = new Graph();
+          const [x, w] = [graph.input('x', shapes[0]), graph.parameter('w', shapes[1])];
+          graph.output('y', graph.one('conv2d', [x, w], shapes[2]));
+          const feeds = new Map([x, w].map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]));
+          // a GPU runs by rows what has several taps and no stride only
+          const byRows = device.adapterInfo.software || (taps > 1 && attrs.stride?.[1] !== 2);
+          for (const kernel of ['gemm/conv', ...(byRows ? (['gemm/convRows'] as const) : [])] as const) {
+            const choices = onlyChoice({ kernel, rows: 4, columns: 4, lanes: 8, share: 1 });
+            for (const entry of await debugGraph(graph, feeds, { device, choices })) {
+              expect(entry.kernel).to.equal(kernel);
+              expect(entry.error, JSON.stringify(shapes)).to.be.below(1e-5);
+            }
+          }
+        }
+      }
+    }
+  });
 
   it('convolution of random shapes @swiftshader', async () => {
     for (let trial = 0; trial < 4; trial++) {

@@ -98,7 +98,7 @@ describe('tuner', () => {
     const waste = 'var waste = 1u; for (var i = 0u; i < 60000u; i++) { waste ^= waste << 13u; waste ^= waste >> 17u; waste ^= waste << 5u; }';
     const slow = (request: PipelineRequest): PipelineRequest => {
       if (request.label?.trim() !== `${usual.kernel} ${usual.variant}`.trim()) return request;
-      return { ...request, code: request.code.replace('  let plane =', `  ${waste} if (waste == 0u) { return; }\n  let plane =`) };
+      return { ...request, code: request.code.replace('  let channelGroup =', `  ${waste} if (waste == 0u) { return; }\n  let channelGroup =`) };
     };
     const result = await withPipelines(device, slow, async () => {
       using program = await Program.compile(matmul(), { device });
