@@ -10,6 +10,7 @@ const WX = 8u; // lanes of a workgroup
 const SG = 8u; // lanes that share their A loads
 const TAPS = 3u; // taps of a kernel row
 const STEP = 1u; // stride along the rows
+const INPUTS = 10u; // of a strip: (TN - 1) STEP + TAPS
 // Inputs FIRST <= t < LAST of a strip lie inside the row in every strip that needs them, so only the others are checked.
 const FIRST = 1u;
 const LAST = 9u;
@@ -18,8 +19,6 @@ const HEAD = 0u;
 const FOURS = 0u;
 const TAIL = 10u;
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-
-const INPUTS = (TN - 1u) * STEP + TAPS; // of a strip
 
 struct Params {
   rows: u32, batch: u32, inner: u32, groups: u32,

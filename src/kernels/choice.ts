@@ -17,6 +17,7 @@ export type ProductKernel =
   | MatrixKernel
   | WinogradKernel
   | 'gemm/weightGradient'
+  | 'gemm/weightGradientRows'
   | 'gemm/weightGradientTiled';
 
 /**
@@ -37,6 +38,7 @@ const orders: Readonly<Record<ProductKernel, SumOrder>> = {
   'gemm/winogradF2': 'winograd2',
   'gemm/winogradF4': 'winograd4',
   'gemm/weightGradient': 'weights',
+  'gemm/weightGradientRows': 'weights',
   'gemm/weightGradientTiled': 'weights',
 };
 
@@ -70,7 +72,7 @@ export interface TuningProblem {
   readonly writesMask: boolean;
   /** Rows of the product. */
   readonly rows: number;
-  /** Neighbouring outputs of a row, taps of a row; for `gemm/convRows`. */
+  /** Neighbouring outputs of a row, taps of a row; for the kernels that go by rows. */
   readonly width: number;
   readonly taps: number;
   /** Longest contraction split; for weight gradients. */
@@ -111,6 +113,7 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
   if (problem.writesMask && !winograd && rows < Math.min(16, problem.rows)) return 'masks need 16 rows';
   const most = kernel === 'gemm/convRows' ? 8 : 16;
   if (!Number.isInteger(columns) || columns < 1 || columns > most || (winograd && columns % 4 !== 0)) return `${columns} columns`;
+  if (kernel === 'gemm/weightGradientRows' && columns % problem.taps !== 0) return `${columns} columns hold no whole rows of ${problem.taps} taps`;
   if (device.plainCompiler === true && rows * columns > 64) return `${rows} x ${columns} results are too many to write out`;
   if (!isPower(lanes, Math.max(4, share), Math.min(256, device.maxInvocations))) return `${lanes} lanes`;
   if (isStaged(kernel) !== (choice.stage !== undefined)) return `${kernel} ${isStaged(kernel) ? 'needs' : 'has no'} stages`;

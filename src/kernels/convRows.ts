@@ -90,6 +90,7 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
           ...tileConstants(tile, context.device),
           TAPS: tapsW,
           STEP: step,
+          INPUTS: inputs,
           ...edges,
           HEAD: head,
           FOURS: fours,

@@ -101,12 +101,15 @@ export const stageConstants = (
   UNROLLED: !device.software,
 });
 
+/** The shader region that declares the left operand. */
+export const leftRegion = (fours: boolean): Record<string, string> => (fours ? { left: shaderFragment('gemm/leftVectors') } : {});
+
 /** The shader region that declares the right operand. */
 export const rightRegion = (fours: boolean): Record<string, string> => (fours ? { right: shaderFragment('gemm/rightVectors') } : {});
 
 /** The shader regions that declare the operands. */
 export const stageRegions = (left: LoadMode, right: LoadMode): Record<string, string> => ({
-  ...(left === 0 ? {} : { left: shaderFragment('gemm/leftVectors') }),
+  ...leftRegion(left !== 0),
   ...rightRegion(right !== 0),
 });
 

@@ -9,12 +9,12 @@ import { imagesOf, sliceLength } from './slice.js';
 import { inFours, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
 import type { LoadMode } from './staging.js';
 import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords } from './tiles.js';
-import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, KernelDevice, Lowering, LoweringContext } from './types.js';
+import { suitsWeightRows, weightRowsForm, weightRowsTile } from './weightGradientRows.js';
 
 /** One weight gradient of shaders/gemm/weightGradient.wgsl. */
-interface WeightProblem {
+export interface WeightProblem {
   readonly g: Tensor;
   readonly x: Tensor;
   readonly rows: number;
@@ -42,7 +42,7 @@ function chooseSplits(problem: WeightProblem, workgroups: number, software: bool
 const mostSplits = ({ lines, pixels }: WeightProblem): number => Math.max(1, Math.min(Math.floor((lines * pixels) / 256), lines));
 
 /** What decides how fast a weight gradient runs; see {@link TuningProblem}. */
-function tuningProblem(problem: WeightProblem, width: number, batch: number): TuningProblem {
+function tuningProblem(problem: WeightProblem, width: number, batch: number, device: KernelDevice): TuningProblem {
   const { rows, columns, groups, taps, linesPerImage, pixels, lines, aStrides, attrs } = problem;
   const perImage = aStrides.batch === 0 ? '' : ` lines${linesPerImage}x${pixels}`;
   const mode = [
@@ -53,7 +53,7 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number): Tu
   return {
     layer: [`weights ${rows}x${columns} taps${taps.join('x')}${perImage}`, ...mode].join(' '),
     batch,
-    kernels: ['gemm/weightGradient', 'gemm/weightGradientTiled'],
+    kernels: ['gemm/weightGradient', ...(suitsWeightRows(problem, device) ? (['gemm/weightGradientRows'] as const) : []), 'gemm/weightGradientTiled'],
     writesMask: false,
     rows,
     width,
@@ -67,17 +67,23 @@ function usualChoice(problem: WeightProblem, width: number, context: LoweringCon
   const { rows, groups, lines, pixels } = problem;
   const staged = suitsStages(rows, lines * pixels, context.device) ? stagedTile(rows, width, groups * mostSplits(problem)) : undefined;
   const tile: Omit<KernelChoice, 'splits'> =
-    staged === undefined
-      ? { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, context.device) }
-      : { kernel: 'gemm/weightGradientTiled', ...staged };
+    staged !== undefined
+      ? { kernel: 'gemm/weightGradientTiled', ...staged }
+      : suitsWeightRows(problem, context.device) && context.device.plainCompiler !== true
+        ? { kernel: 'gemm/weightGradientRows', ...weightRowsTile(problem, context.device) }
+        : { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, context.device) };
   const [x, y] = gridOf(problem, tile, width);
   return { ...tile, splits: chooseSplits(problem, x * y * groups, context.device.software) };
 }
 
-const gridOf = (problem: WeightProblem, { lanes, columns, rows, stage }: Tile & Pick<KernelChoice, 'stage'>, width: number): [number, number] => [
-  Math.ceil(width / (lanes * columns)),
-  Math.ceil(problem.rows / (rows * (stage?.ranks ?? 1))),
-];
+function gridOf(problem: WeightProblem, choice: Omit<KernelChoice, 'splits'>, width: number): [number, number] {
+  const { kernel, lanes, columns, rows, stage } = choice;
+  const owners =
+    kernel === 'gemm/weightGradientRows'
+      ? Math.ceil(problem.columns / (problem.taps[0] * columns)) * problem.taps[0] + width - problem.columns
+      : Math.ceil(width / columns);
+  return [Math.ceil(owners / lanes), Math.ceil(problem.rows / (rows * (stage?.ranks ?? 1)))];
+}
 
 /** How gemm/weightGradientTiled can read the gradient and the input four numbers at a time. */
 function loadModes(
@@ -104,11 +110,17 @@ function loadModes(
 /** The name, constants and regions of a tile. */
 function formOf(choice: KernelChoice, problem: WeightProblem, padded: boolean, linesPerSplit: number, device: KernelDevice) {
   const { stage } = choice;
-  if (stage === undefined) return { name: tileName(choice), constants: tileConstants(choice, device), regions: laneRegions(choice, device) };
+  if (choice.kernel === 'gemm/weightGradientRows') return weightRowsForm(choice, problem, device);
+  if (stage === undefined)
+    return { name: tileName(choice), constants: { PADDED: padded, ...tileConstants(choice, device) }, regions: laneRegions(choice, device) };
   const [left, right] = stage.vectors ? loadModes(problem, padded, linesPerSplit) : ([0, 0] as const);
   const tile = { ...choice, stage };
   const along = problem.aStrides.pixel < problem.aStrides.row;
-  return { name: stagedName(tile, left, right), constants: stageConstants(tile, left, right, along, device), regions: stageRegions(left, right) };
+  return {
+    name: stagedName(tile, left, right),
+    constants: { PADDED: padded, ...stageConstants(tile, left, right, along, device) },
+    regions: stageRegions(left, right),
+  };
 }
 
 /**
@@ -124,7 +136,7 @@ function lowerWeightGradient(
   const [weight, bias] = outputs;
   const problem = slices[0]!;
   const width = problem.columns + (bias === undefined ? 0 : 1);
-  const tuning = tuningProblem(problem, width, batch);
+  const tuning = tuningProblem(problem, width, batch, context.device);
   const tile = choose(tuning, context.device, [usualChoice(problem, width, context)]);
   const grid = gridOf(problem, tile, width);
   // All slices but the last, which may be shorter, have equally many lines.
@@ -151,8 +163,9 @@ function lowerWeightGradient(
       variant: `${form.name}${splits > 1 ? ` split${splits}` : ''}`,
       tuning: { problem: tuning, choice: tile },
       code: link(tile.kernel, {
-        unroll: context.device.plainCompiler,
-        constants: { ...form.constants, PADDED: padded },
+        // Mesa's compiler gives up on loops as long as those of a strip.
+        unroll: context.device.plainCompiler === true || tile.kernel === 'gemm/weightGradientRows',
+        constants: form.constants,
         regions: { ...form.regions, ...regions },
       }),
       operands: [

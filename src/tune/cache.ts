@@ -30,6 +30,7 @@ const tunedShaders = [
     'gemm/convTiled',
     'gemm/convMatrix',
     'gemm/weightGradient',
+    'gemm/weightGradientRows',
     'gemm/weightGradientTiled',
     'gemm/sumSplits',
     'gemm/sumParts',

@@ -61,11 +61,20 @@ const matrixTiles = (choice: KernelChoice, { matrices }: KernelDevice): KernelCh
         ...matrixTile(matrices.subgroupSize, [rows, columns], [across, ranks], depth),
       }));
 
+/** Columns of the register tile. */
+function widths(kernel: ProductKernel, taps: number): readonly number[] {
+  if (isWinogradKernel(kernel)) return [4, 8];
+  if (kernel === 'gemm/convRows') return [4, 6, 8];
+  // whole rows of taps, of 1 to 4 channels
+  if (kernel === 'gemm/weightGradientRows') return [taps, 2 * taps, 4 * taps, 8].filter((count, index, all) => all.indexOf(count) === index);
+  return [2, 4, 8];
+}
+
 /** Sizes of the register tile: rows by columns. Where loops are written out, wider ones take long to compile. */
-function tiles(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
+function tiles(choice: KernelChoice, { taps }: TuningProblem, device: KernelDevice): KernelChoice[] {
   if (isStaged(choice.kernel)) return stages(choice, device);
   if (isMatrixKernel(choice.kernel)) return matrixTiles(choice, device);
-  const wide = isWinogradKernel(choice.kernel) ? [4, 8] : choice.kernel === 'gemm/convRows' ? [4, 6, 8] : [2, 4, 8];
+  const wide = widths(choice.kernel, taps);
   const columns = device.plainCompiler === true ? [2, 4] : wide;
   return [8, 16].flatMap((rows) => columns.map((count) => ({ ...choice, rows, columns: count })));
 }
@@ -105,7 +114,7 @@ export function candidates(
   const others = problem.kernels
     .filter((kernel) => kernel !== usual.kernel && (halfProducts || !roundsOperands(kernel)))
     .map((kernel) => otherKernel(usual, kernel, device));
-  return possible([usual, ...[usual, ...others].flatMap((choice) => tiles(choice, device))], problem, device, order);
+  return possible([usual, ...[usual, ...others].flatMap((choice) => tiles(choice, problem, device))], problem, device, order);
 }
 
 /** The second round: other ways to arrange the lanes and to split the contraction, around the best of the first. */

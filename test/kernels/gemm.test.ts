@@ -6,6 +6,7 @@ import { convGraph } from '../support/convolution.js';
 import { sharedDevice } from '../support/device.js';
 import { elementCount } from '../../src/graph/types.js';
 import { debugGraph } from '../../src/program/debug.js';
+import { Program } from '../../src/program/program.js';
 import { onlyChoice } from '../../src/tune/table.js';
 
 const plain: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
@@ -59,6 +60,37 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
             }
           }
         }
+      }
+    }
+  });
+
+  it('weight gradients by rows give the bits of the general kernel, whose order of sums they share', async () => {
+    const device = await sharedDevice();
+    if (!device.adapterInfo.software) return; // a GPU has the general kernel only
+    const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>, number, number])[] = [
+      [[3, 5, 8, 8], [9, 5, 3, 3], { padding: [1, 1, 1, 1] }, 8, 3],
+      [[2, 4, 9, 16], [6, 4, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] }, 4, 6],
+      [[2, 6, 7, 7], [10, 3, 2, 3], { padding: [0, 2, 1, 0], dilation: [2, 1], groups: 2 }, 8, 3],
+      [[2, 3, 10, 13], [5, 3, 1, 1], { stride: [1, 2] }, 4, 2],
+    ];
+    for (const [x, w, attrs, rows, columns] of shapes) {
+      const graph = convGraph(x, w, { ...plain, ...attrs }, true);
+      const feeds = new Map(
+        graph.tensors
+          .filter(({ kind, view }) => kind !== 'value' && view === undefined)
+          .map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]),
+      );
+      for (const splits of [1, 3]) {
+        const results: Buffer[] = [];
+        for (const kernel of ['gemm/weightGradient', 'gemm/weightGradientRows'] as const) {
+          using program = await Program.compile(graph, { device, choices: onlyChoice({ kernel, rows, columns, lanes: 8, share: 1, splits }) });
+          expect(program.dispatches.map(({ source }) => source.kernel)).to.include(kernel);
+          for (const [tensor, values] of feeds) program.write(tensor, values);
+          await program.run([{ segment: 'main' }]);
+          for (const name of ['dw', 'db']) results.push(Buffer.from((await program.read(name)).buffer));
+        }
+        expect(results[2]!.equals(results[0]!), `${String(w)} weights`).to.equal(true);
+        expect(results[3]!.equals(results[1]!), `${String(w)} bias`).to.equal(true);
       }
     }
   });

@@ -1,0 +1,69 @@
+import { inFours, leftRegion, rightRegion } from './staging.js';
+import { laneRegions, shareOf, tileConstants, tileName } from './tiles.js';
+import type { Tile } from './tiles.js';
+import { bindingBase } from './types.js';
+import type { KernelDevice } from './types.js';
+import type { WeightProblem } from './weightGradient.js';
+
+/**
+ * Whether gemm/weightGradientRows can run a problem: lines of neighbouring pixels whose inputs are neighbours too. On the CPU only, where
+ * loads decide and not their order in memory; a GPU stages them through workgroup memory instead.
+ */
+export const suitsWeightRows = ({ taps, attrs, pixels, aStrides, bStrides }: WeightProblem, device: KernelDevice): boolean =>
+  device.software &&
+  taps[1] <= 7 &&
+  attrs.stride[1] <= 2 &&
+  (attrs.dilation[1] === 1 || taps[1] === 1) &&
+  pixels >= 4 &&
+  aStrides.pixel === 1 &&
+  bStrides.w === 1;
+
+/** Most products that the loops over a strip are written out to; more compile long. */
+const mostProducts = 256;
+
+/** The usual tile: 16 or 8 rows by the row of taps of as many channels as make at most 4 columns, of one where it is longer. */
+export const weightRowsTile = ({ rows, taps, columns, pixels }: WeightProblem, device: KernelDevice): Tile => ({
+  rows: rows <= 8 || 16 * stripLength(pixels) * taps[1] > mostProducts ? 8 : 16,
+  columns: taps[1] * Math.max(1, Math.min(columns / (taps[0] * taps[1]), Math.floor(4 / taps[1]))),
+  lanes: 8,
+  share: shareOf(device),
+});
+
+/** Pixels of a strip: the count from 4 to 7 that leaves least of the last strip unused. Longer ones hold more values than there are registers. */
+export function stripLength(pixels: number): number {
+  const unused = (count: number): number => Math.ceil(pixels / count) * count - pixels;
+  return [4, 5, 6, 7].reduce((best, count) => (unused(count) < unused(best) ? count : best));
+}
+
+/** The name, constants and regions of a tile. */
+export function weightRowsForm(tile: Tile, problem: WeightProblem, device: KernelDevice) {
+  const { g, x, taps, attrs, pixels, source, aStrides, bStrides, aStart } = problem;
+  const [tapsW, step, padding] = [taps[1], attrs.stride[1], attrs.padding[1]];
+  const strip = stripLength(pixels);
+  const inputs = (strip - 1) * step + tapsW;
+  const lastStrip = (Math.ceil(pixels / strip) - 1) * strip * step;
+  const whole = strip % 4 === 0;
+  const inVectors = whole && inFours(bindingBase(x), bStrides.batch, bStrides.channel, bStrides.h);
+  const head = inVectors ? padding % 4 : 0;
+  const fours = inVectors ? Math.max(0, Math.floor((inputs - head) / 4)) : 0;
+  const leftVectors = whole && inFours(bindingBase(g) + aStart, aStrides.batch, aStrides.row, aStrides.line);
+  return {
+    name: `${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${leftVectors || inVectors ? ' vec4' : ''}`,
+    constants: {
+      ...tileConstants(tile, device),
+      TAPS: tapsW,
+      STEP: step,
+      CHANNELS: tile.columns / tapsW,
+      PIXELS: strip,
+      INPUTS: inputs,
+      FIRST: Math.min(inputs, padding),
+      LAST: Math.max(0, Math.min(inputs, source[1] - lastStrip + padding)),
+      HEAD: Math.min(head, inputs),
+      FOURS: fours,
+      TAIL: Math.max(0, inputs - head - 4 * fours),
+      LEFT_FOURS: leftVectors ? strip / 4 : 0,
+      RAGGED: pixels % strip !== 0,
+    },
+    regions: { ...laneRegions(tile, device), ...leftRegion(leftVectors), ...rightRegion(inVectors) },
+  };
+}
