@@ -28,6 +28,7 @@ struct Params {
   aRow: u32, aInner: u32, aGroup: u32, aBase: u32,
   bBatch: u32, bInner: u32, bH: u32, bGroup: u32,
   bBase: u32, cBase: u32, cBatch: u32, cRow: u32,
+  cFirst: u32, cH: u32, cW: u32,
   tileColumns: u32, tileRows: u32,
 //#region params
 //#endregion
@@ -110,7 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
       }
       if (x0 + j < p.colsW) {
-        let pixel = y * p.colsW + x0 + j;
+        let pixel = p.cFirst + y * p.cH + (x0 + j) * p.cW;
 //#region begin column
 //#endregion
         for (var i = 0u; i < select(p.tileRows, TM, UNROLLED); i++) {

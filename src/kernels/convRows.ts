@@ -1,3 +1,4 @@
+import { phaseProblems } from './convPhases.js';
 import { convBytes } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
 import { link } from './link.js';
@@ -15,6 +16,7 @@ import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js'
  */
 export function suitsRows(problem: ConvProblem, device: KernelDevice): boolean {
   const [fewestTaps, largestStep] = device.software ? [1, 2] : [2, 1];
+  const onePhase = problem.phases.every((count) => count === 1);
   return (
     problem.taps[1] >= fewestTaps &&
     problem.taps[1] <= 7 &&
@@ -22,10 +24,9 @@ export function suitsRows(problem: ConvProblem, device: KernelDevice): boolean {
     problem.accumulate !== true &&
     (problem.rowStart ?? 0) === 0 &&
     (problem.bStart ?? 0) === 0 &&
-    problem.phases[0] === 1 &&
-    problem.phases[1] === 1 &&
+    (onePhase || (device.software && problem.tapStep.every((step) => step === -1))) &&
     Math.abs(problem.tapStep[1]) === 1 &&
-    problem.columns[1] >= 4 &&
+    problem.columns[1] >= 4 * problem.phases[1] &&
     problem.bStrides.w === 1 &&
     problem.cStrides.w === 1
   );
@@ -57,8 +58,22 @@ export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, devic
   };
 }
 
-/** Lowers a convolution to gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
+/** Lowers a convolution to gemm/convRows, phase by phase where it has several. */
 export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
+  if (problem.phases.every((count) => count === 1)) return [lowerRows(problem, tile, group, context)];
+  // Each phase writes some of the pixels and leaves the others as they are.
+  const keeping = (dispatch: Dispatch): Dispatch => ({
+    ...dispatch,
+    operands: dispatch.operands.map((operand) => (operand.access === 'write' ? { ...operand, access: 'readWrite' } : operand)),
+  });
+  return phaseProblems(problem).map((phase, index) => {
+    const dispatch = lowerRows(phase, tile, group, context);
+    return index === 0 ? dispatch : keeping(dispatch);
+  });
+}
+
+/** One dispatch of gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
+function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch {
   const tail = epilogue(group, context, 4, problem.bias);
   const [tapsH, tapsW] = problem.taps;
   // The input gradient walks the taps backwards: its window begins at the last tap.
@@ -76,75 +91,77 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
   const inVectors = tile.columns % 4 === 0 && inFours(bindingBase(problem.b), bStrides.batch, bStrides.inner, bStrides.h, bStrides.group);
   const head = inVectors ? ((-originW % 4) + 4) % 4 : 0;
   const fours = inVectors ? Math.floor((inputs - head) / 4) : 0;
-  const aStart = mirrored ? (tapsH - 1) * aStrides.tapH + (tapsW - 1) * aStrides.tapW : 0;
+  const place = problem.place ?? { first: 0, row: problem.columns[1], column: 1 };
+  const aStart = mirrored ? Math.max(0, tapsH - 1) * aStrides.tapH + (tapsW - 1) * aStrides.tapW : 0;
   const dilationH = Math.abs(problem.tapStep[0]);
-  return [
-    {
-      kernel: 'gemm/convRows',
-      variant: [`${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${inVectors ? ' vec4' : ''}`, tail.variant]
-        .filter((part) => part !== '')
-        .join(' '),
-      code: link('gemm/convRows', {
-        unroll: context.device.plainCompiler,
-        constants: {
-          ...tileConstants(tile, context.device),
-          TAPS: tapsW,
-          STEP: step,
-          INPUTS: inputs,
-          ...edges,
-          HEAD: head,
-          FOURS: fours,
-          TAIL: inputs - head - 4 * fours,
+  return {
+    kernel: 'gemm/convRows',
+    variant: [`${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${inVectors ? ' vec4' : ''}`, tail.variant]
+      .filter((part) => part !== '')
+      .join(' '),
+    code: link('gemm/convRows', {
+      unroll: context.device.plainCompiler,
+      constants: {
+        ...tileConstants(tile, context.device),
+        TAPS: tapsW,
+        STEP: step,
+        INPUTS: inputs,
+        ...edges,
+        HEAD: head,
+        FOURS: fours,
+        TAIL: inputs - head - 4 * fours,
+      },
+      regions: { ...tail.regions, ...laneRegions(tile, context.device), ...rightRegion(inVectors) },
+    }),
+    operands: [
+      { name: 'a', tensor: problem.a, access: 'read' },
+      { name: 'b', tensor: problem.b, access: 'read' },
+      { name: 'c', tensor: tail.output, access: 'write' },
+      ...tail.operands,
+    ],
+    parameters: [
+      ...signedWords(
+        {
+          rows: problem.rows,
+          batch: problem.batch,
+          inner: problem.inner,
+          groups: problem.groups,
+          tapsH,
+          colsH: problem.columns[0],
+          colsW: problem.columns[1],
+          segments,
+          sourceH: problem.source[0],
+          sourceW: problem.source[1],
+          stepH: problem.step[0],
+          dilationH,
+          originH: problem.tapOrigin[0] - (mirrored ? (tapsH - 1) * dilationH : 0),
+          originW,
+          aTapW: mirrored ? -aStrides.tapW : aStrides.tapW,
+          aTapH: mirrored ? -aStrides.tapH : aStrides.tapH,
+          aRow: aStrides.row,
+          aInner: aStrides.inner,
+          aGroup: aStrides.group,
+          aBase: bindingBase(problem.a) + (problem.aStart ?? 0) + aStart,
+          bBatch: bStrides.batch,
+          bInner: bStrides.inner,
+          bH: bStrides.h,
+          bGroup: bStrides.group,
+          bBase: bindingBase(problem.b),
+          cBase: bindingBase(tail.output),
+          cBatch: cStrides.batch,
+          cRow: cStrides.row,
+          cFirst: place.first,
+          cH: place.row,
+          cW: place.column,
+          tileColumns: tile.columns,
+          tileRows: tile.rows,
         },
-        regions: { ...tail.regions, ...laneRegions(tile, context.device), ...rightRegion(inVectors) },
-      }),
-      operands: [
-        { name: 'a', tensor: problem.a, access: 'read' },
-        { name: 'b', tensor: problem.b, access: 'read' },
-        { name: 'c', tensor: tail.output, access: 'write' },
-        ...tail.operands,
-      ],
-      parameters: [
-        ...signedWords(
-          {
-            rows: problem.rows,
-            batch: problem.batch,
-            inner: problem.inner,
-            groups: problem.groups,
-            tapsH,
-            colsH: problem.columns[0],
-            colsW: problem.columns[1],
-            segments,
-            sourceH: problem.source[0],
-            sourceW: problem.source[1],
-            stepH: problem.step[0],
-            dilationH,
-            originH: problem.tapOrigin[0] - (mirrored ? (tapsH - 1) * dilationH : 0),
-            originW,
-            aTapW: mirrored ? -aStrides.tapW : aStrides.tapW,
-            aTapH: mirrored ? -aStrides.tapH : aStrides.tapH,
-            aRow: aStrides.row,
-            aInner: aStrides.inner,
-            aGroup: aStrides.group,
-            aBase: bindingBase(problem.a) + aStart,
-            bBatch: bStrides.batch,
-            bInner: bStrides.inner,
-            bH: bStrides.h,
-            bGroup: bStrides.group,
-            bBase: bindingBase(problem.b),
-            cBase: bindingBase(tail.output),
-            cBatch: cStrides.batch,
-            cRow: cStrides.row,
-            tileColumns: tile.columns,
-            tileRows: tile.rows,
-          },
-          ['originH', 'originW', 'aTapW', 'aTapH'],
-        ),
-        ...tail.parameters,
-      ],
-      workgroups: [Math.ceil((problem.batch * problem.columns[0] * segments) / tile.lanes), Math.ceil(problem.rows / tile.rows), problem.groups],
-      flops: problem.flops + tail.flops,
-      bytes: convBytes(problem, tail.output) + tail.bytes,
-    },
-  ];
+        ['originH', 'originW', 'aTapW', 'aTapH'],
+      ),
+      ...tail.parameters,
+    ],
+    workgroups: [Math.ceil((problem.batch * problem.columns[0] * segments) / tile.lanes), Math.ceil(problem.rows / tile.rows), problem.groups],
+    flops: problem.flops + tail.flops,
+    bytes: convBytes(problem, tail.output) + tail.bytes,
+  };
 }

@@ -43,8 +43,8 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
     ],
     writesMask: group.followers.some((node) => node.op === 'relu' && node.outputs.length > 1),
     rows,
-    width: columns[1],
-    taps: taps[1],
+    width: Math.ceil(columns[1] / phases[1]),
+    taps: Math.ceil(taps[1] / phases[1]),
     lines: 1,
   };
 }

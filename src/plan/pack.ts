@@ -3,6 +3,8 @@ export interface Item {
   readonly bytes: number;
   readonly first: number;
   readonly last: number;
+  /** How long it is needed, where the count of dispatches is not what should order items by. */
+  readonly span?: number;
   /** Items, by index, that must lie in other arenas. */
   readonly apart: readonly number[];
 }
@@ -74,7 +76,7 @@ function placeInOrder(items: readonly Item[], order: readonly number[], maxArena
 
 /** Orders worth trying; which one packs best depends on the network. */
 function greedyOrders(items: readonly Item[]): number[][] {
-  const span = ({ first, last }: Item): number => last - first + 1;
+  const span = (item: Item): number => item.span ?? item.last - item.first + 1;
   const keys: ((item: Item) => number)[] = [
     (item) => -item.bytes,
     (item) => -item.bytes * span(item),

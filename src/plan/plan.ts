@@ -91,9 +91,13 @@ export function plan(schedule: Schedule, options: { readonly maxArena?: number; 
   const conflicts = arenaConflicts(schedule);
   const values = [...lives.keys()];
   const indices = new Map(values.map((tensor, index) => [tensor, index]));
+  // Long lives are long in groups of the graph: into how many dispatches a kernel cuts its group says nothing.
+  const ordinals = new Map(schedule.groups.map((group, ordinal) => [group, ordinal]));
+  const times = schedule.dispatches.map(({ group }) => ordinals.get(group) ?? -1);
   const items = values.map((tensor): Item => {
     const apart = [...(conflicts.get(tensor) ?? [])].map((other) => indices.get(other)!);
-    return { bytes: align(byteLength(tensor)), ...lives.get(tensor)!, apart };
+    const { first, last } = lives.get(tensor)!;
+    return { bytes: align(byteLength(tensor)), first, last, span: times[last]! - times[first]! + 1, apart };
   });
   const packing = pack(items, { maxArena, search: aliasing });
   const place = (index: number): Placement => ({ arena: packing.arenaOf[index]!, offset: packing.offsets[index]!, bytes: items[index]!.bytes });
