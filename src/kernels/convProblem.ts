@@ -29,10 +29,11 @@ export interface ConvProblem {
   readonly accumulate?: boolean;
   /** Products a tap of each part, where the contraction is split. */
   readonly innerPart?: number;
-  /** First elements of A and B inside their bindings, beyond the tensors' own. */
-  readonly aStart?: number;
+  /** First element of B inside its binding, beyond the tensor's own. */
   readonly bStart?: number;
-  /** Where outputs lie in their plane, in pixels: the first, and from one row or column to the next. Absent: row after row. */
+  /** Of one phase, see convPhases.ts; read by gemm/convRows only. First element of A inside its binding, beyond the tensor's own. */
+  readonly aStart?: number;
+  /** Likewise: where outputs lie in their plane, in pixels: the first, and from one row or column to the next. Absent: row after row. */
   readonly place?: { readonly first: number; readonly row: number; readonly column: number };
   readonly flops: number;
 }
