@@ -18,6 +18,8 @@ const LAST = 9u;
 const HEAD = 0u;
 const FOURS = 0u;
 const TAIL = 10u;
+const WHOLE = false; // true: there are TM rows in every tile
+const RUN = 4u; // rows stored one after the other before the next ones come to the front
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 
 struct Params {
@@ -85,13 +87,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       for (var t = 0u; t < INPUTS; t++) {
         right[t] = select(0.0, right[t], rowInside && ((t >= FIRST && t < LAST) || inside[t]));
       }
+      // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
+      var left: array<array<f32, TAPS>, TM / SG>;
       for (var g = 0u; g < TM / SG; g++) {
-        var left: array<f32, TAPS>;
-        for (var t = 0u; t < TAPS; t++) { left[t] = a[aRows[g] + u32(i32(aOffset) + i32(t) * p.aTapW)]; }
+        for (var t = 0u; t < TAPS; t++) { left[g][t] = a[aRows[g] + u32(i32(aOffset) + i32(t) * p.aTapW)]; }
+      }
+      for (var g = 0u; g < TM / SG; g++) {
         for (var i = 0u; i < SG; i++) {
           // all taps of a row before the next row, so that its sums stay in registers
           for (var t = 0u; t < TAPS; t++) {
-            let value = broadcast(left[t], lane, i);
+            let value = broadcast(left[g][t], lane, i);
             for (var j = 0u; j < TN; j++) { acc[g * SG + i][j] += value * right[j * STEP + t]; }
           }
         }
@@ -101,10 +106,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     }
   }
 
+  let tileColumns = select(p.tileColumns, TN, UNROLLED);
+  let tileRows = select(p.tileRows, TM, UNROLLED);
+  let rows = p.rows;
+  let rowPitch = p.cRow;
   if (strip < strips) {
-    let firstChannel = channelGroup * p.rows + row0;
-    // Registers are never addressed by a variable: the next column, and in it the next row, comes to the front instead.
-    for (var j = 0u; j < select(p.tileColumns, TN, UNROLLED); j++) {
+    let firstChannel = channelGroup * rows + row0;
+    // Registers are never addressed by a variable: the next column, and in it the next RUN rows, come to the front instead.
+    for (var j = 0u; j < tileColumns; j++) {
       var line: array<f32, TM>;
       for (var i = 0u; i < TM; i++) {
         line[i] = acc[i][0];
@@ -112,16 +121,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       }
       if (x0 + j < p.colsW) {
         let pixel = p.cFirst + y * p.cH + (x0 + j) * p.cW;
+        var index = image * p.cBatch + firstChannel * rowPitch + pixel;
 //#region begin column
 //#endregion
-        for (var i = 0u; i < select(p.tileRows, TM, UNROLLED); i++) {
-          let value = line[0];
-          for (var t = 0u; t + 1u < TM; t++) { line[t] = line[t + 1u]; }
-          if (row0 + i < p.rows) {
-            let channel = firstChannel + i;
-            let index = image * p.cBatch + channel * p.cRow + pixel;
-            c[p.cBase + index] = finish(value, Place(channel, image, pixel, index));
+        for (var i = 0u; i < tileRows; i += RUN) {
+          for (var r = 0u; r < RUN; r++) {
+            if (WHOLE || row0 + i + r < rows) {
+              c[p.cBase + index] = finish(line[r], Place(firstChannel + i + r, image, pixel, index));
+            }
+            index += rowPitch;
           }
+          for (var t = 0u; t < TM - RUN; t++) { line[t] = line[t + RUN]; }
         }
 //#region end column
 //#endregion

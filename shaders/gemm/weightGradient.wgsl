@@ -77,10 +77,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           offset[j] += p.bW;
         }
       }
+      // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
+      var left: array<f32, TM / SG>;
+      for (var g = 0u; g < TM / SG; g++) { left[g] = a[aRows[g] + aOffset]; }
       for (var g = 0u; g < TM / SG; g++) {
-        let left = a[aRows[g] + aOffset];
         for (var i = 0u; i < SG; i++) {
-          let value = broadcast(left, lane, i);
+          let value = broadcast(left[g], lane, i);
           for (var j = 0u; j < TN; j++) { acc[g * SG + i][j] += value * right[j]; }
         }
       }

@@ -87,21 +87,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           right[k][t] = select(fill, right[k][t], rowInside && ((t >= FIRST && t < LAST) || (w >= 0 && w < i32(p.sourceW))));
         }
       }
+      // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
+      var left: array<array<f32, PIXELS>, TM / SG>;
       for (var g = 0u; g < TM / SG; g++) {
-        var left: array<f32, PIXELS>;
         let first = aRows[g] + aOffset + x;
         for (var v = 0u; v < LEFT_FOURS; v++) {
           let four = leftFour(first + 4u * v);
-          for (var i = 0u; i < 4u; i++) { left[4u * v + i] = four[i]; }
+          for (var i = 0u; i < 4u; i++) { left[g][4u * v + i] = four[i]; }
         }
-        for (var t = 4u * LEFT_FOURS; t < PIXELS; t++) { left[t] = leftOne(first + t); }
+        for (var t = 4u * LEFT_FOURS; t < PIXELS; t++) { left[g][t] = leftOne(first + t); }
         if (RAGGED) {
-          for (var t = 0u; t < PIXELS; t++) { left[t] = select(0.0, left[t], x + t < p.pixels); }
+          for (var t = 0u; t < PIXELS; t++) { left[g][t] = select(0.0, left[g][t], x + t < p.pixels); }
         }
+      }
+      for (var g = 0u; g < TM / SG; g++) {
         for (var i = 0u; i < SG; i++) {
           // all pixels of a row before the next row, so that its sums stay in registers
           for (var t = 0u; t < PIXELS; t++) {
-            let value = broadcast(left[t], lane, i);
+            let value = broadcast(left[g][t], lane, i);
             for (var k = 0u; k < CHANNELS; k++) {
               for (var q = 0u; q < TAPS; q++) { acc[g * SG + i][k * TAPS + q] += value * right[k][t * STEP + q]; }
             }

@@ -48,11 +48,16 @@ function outputsPerInvocation(width: number, taps: number): number {
   return best.count;
 }
 
-/** The usual tile of gemm/convRows. */
+/**
+ * The usual tile of gemm/convRows. On the CPU, where a load costs as much as several products, 16 rows share the inputs of 4 outputs,
+ * unless that leaves rows or outputs without work.
+ */
 export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, device: KernelDevice): Tile {
+  const tall = rows > 8 && (writesMask || (device.software && device.plainCompiler !== true && rows % 16 === 0));
+  const short = device.plainCompiler === true || (tall && device.software && width % 4 === 0 && (taps > 1 || width % 8 !== 0));
   return {
-    rows: writesMask && rows > 8 ? 16 : 8,
-    columns: device.plainCompiler === true ? 4 : outputsPerInvocation(width, taps),
+    rows: tall ? 16 : 8,
+    columns: short ? 4 : outputsPerInvocation(width, taps),
     lanes: device.software ? 8 : 32,
     share: shareOf(device),
   };
@@ -110,6 +115,9 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
         HEAD: head,
         FOURS: fours,
         TAIL: inputs - head - 4 * fours,
+        WHOLE: problem.rows % tile.rows === 0,
+        // what is written out is slow to compile there
+        RUN: context.device.plainCompiler === true ? 1 : 4,
       },
       regions: { ...tail.regions, ...laneRegions(tile, context.device), ...rightRegion(inVectors) },
     }),
