@@ -7,6 +7,7 @@ import { shaderSource } from '../kernels/link.js';
 import { Model } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { Program } from '../program/program.js';
+import type { CompiledDispatch } from '../program/types.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage, ShaderStage } from '../runtime/flags.js';
 import { median, row } from './rows.js';
@@ -134,18 +135,42 @@ async function encodeAttack(device: Device, times: number): Promise<number[]> {
   const dispatches = program.segmentDispatches('step');
   const measured: number[] = [];
   for (let run = -3; run < times; run++) {
-    const used = process.cpuUsage();
-    const encoder = device.gpu.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (let step = 1; step <= steps; step++) program.encode(pass, dispatches, step);
-    pass.end();
-    encoder.finish();
-    const { user, system } = process.cpuUsage(used);
-    if (run >= 0) measured.push(((user + system) / 1000) * (10_000 / (steps * dispatches.length)));
+    const { microseconds } = recorded(device, (pass) => {
+      for (let step = 1; step <= steps; step++) program.encode(pass, dispatches, step);
+    });
+    if (run >= 0) measured.push((microseconds / 1000) * (10_000 / (steps * dispatches.length)));
   }
   attack.destroy();
   model.destroy();
   return measured;
+}
+
+/** The calls of a recorded program without linbp, from arrays made beforehand: what no change of ours can matter to. */
+function bareCalls(dispatches: readonly CompiledDispatch[]): (pass: GPUComputePassEncoder) => void {
+  const pipelines = dispatches.map(({ pipeline }) => pipeline);
+  const groups = dispatches.map(({ bindGroup }) => bindGroup);
+  return (pass) => {
+    for (let i = 0; i < pipelines.length; i++) {
+      pass.setPipeline(pipelines[i]!);
+      pass.setBindGroup(1, groups[i]!);
+      pass.dispatchWorkgroups(1);
+    }
+  };
+}
+
+/**
+ * Records a pass and gives the command buffer with the microseconds of processor time it took. Recording keeps one thread busy and nothing
+ * else runs in the process, so its processor time is the cost without the machine's other load.
+ */
+function recorded(device: Device, record: (pass: GPUComputePassEncoder) => void): { buffer: GPUCommandBuffer; microseconds: number } {
+  const used = process.cpuUsage();
+  const encoder = device.gpu.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  record(pass);
+  pass.end();
+  const buffer = encoder.finish();
+  const { user, system } = process.cpuUsage(used);
+  return { buffer, microseconds: user + system };
 }
 
 /** What the host pays to record dispatches, and what a dispatch and a submit cost altogether. */
@@ -154,24 +179,21 @@ export async function measureDispatch(device: Device, times: number): Promise<Be
   const warmUp = 40;
   using program = await longProgram(device, count);
   const { dispatches } = program;
+  const bareRecord = bareCalls(dispatches);
   const host: number[] = [];
+  const bare: number[] = [];
   const total: number[] = [];
   for (let run = 0; run < 4 * times + warmUp; run++) {
+    const control = recorded(device, bareRecord).microseconds;
     const begin = performance.now();
-    const used = process.cpuUsage();
-    const encoder = device.gpu.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    program.encode(pass, dispatches, 0);
-    pass.end();
-    const buffer = encoder.finish();
-    const { user, system } = process.cpuUsage(used);
+    const { buffer, microseconds } = recorded(device, (pass) => program.encode(pass, dispatches, 0));
     device.submit([buffer], { dispatches: dispatches.length });
     await device.idle();
     const end = performance.now();
-    // Recording keeps one thread busy and nothing else runs in the process, so its processor time is the cost without the machine's other load.
-    // The first runs are V8's, which compiles the loop.
+    // The first runs are V8's, which compiles the loops.
     if (run < warmUp) continue;
-    host.push((user + system) / dispatches.length);
+    bare.push(control / dispatches.length);
+    host.push(microseconds / dispatches.length);
     total.push((1000 * (end - begin)) / dispatches.length);
   }
   const encoded = await encodeAttack(device, 2 * times);
@@ -185,6 +207,7 @@ export async function measureDispatch(device: Device, times: number): Promise<Be
   const round = await timed(device, 4 * times, () => device.submit([device.gpu.createCommandEncoder().finish()]));
   return [
     row(`host cost of a recorded dispatch, program of ${dispatches.length}`, 'linbp', 'us', host),
+    row('control: the same calls without linbp', 'device', 'us', bare),
     row('recording a 100-step PGD on ResNet-20, per 10,000 dispatches', 'linbp', 'ms', encoded),
     row('dispatch of 64 elements, recorded, submitted and finished', 'linbp', 'us', total),
     row('empty submit, 100 in a row', 'device', 'us', submits),
