@@ -5,9 +5,11 @@ import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
 import { link } from './link.js';
 import type { Dispatch, Lowering, Operand } from './types.js';
 
-/** Elements of a workgroup of copyRuns.wgsl (WX * RUN) and of channelPad.wgsl (WX). */
+/** Elements of a workgroup of copyRuns.wgsl (WX * RUN). */
 const copyBlock = 256;
+/** Runs of a workgroup of channelPad.wgsl (WX), and columns of a run. */
 const padBlock = 64;
+const padRun = 4;
 
 /** Copies images: none where `to` lies in the memory of `from`. */
 function copyImages(from: Tensor, to: Tensor): Dispatch[] {
@@ -42,20 +44,21 @@ export const lowerConcat: Lowering<'concat'> = (node) => {
 function padDispatch(x: Tensor, y: Tensor, shift: number, stride: Pair, transpose: boolean): Dispatch {
   const [, channels, height, width] = y.shape as [number, number, number, number];
   const [, xChannels, xHeight, xWidth] = x.shape as [number, number, number, number];
-  const count = elementCount(y.shape);
+  const runsPerRow = Math.ceil(width / padRun);
+  const runs = (elementCount(y.shape) / width) * runsPerRow;
   const operands: Operand[] = [reads('x', x), { name: 'y', tensor: y, access: 'write' }];
   return {
     kernel: 'elementwise/channelPad',
     variant: transpose ? 'transposed' : '',
-    code: link('elementwise/channelPad', { constants: { TRANSPOSE: transpose } }),
+    code: link('elementwise/channelPad', { constants: { RUN: padRun, TRANSPOSE: transpose } }),
     operands,
     parameters: [
-      ...words({ count, channels, height, width, xChannels, xHeight, xWidth }),
+      ...words({ runs, runsPerRow, channels, height, width, xChannels, xHeight, xWidth }),
       { name: 'shift', type: 'i32', value: shift },
       ...words({ strideH: stride[0], strideW: stride[1] }),
       ...bases(operands),
     ],
-    workgroups: foldGrid(Math.ceil(count / padBlock)),
+    workgroups: foldGrid(Math.ceil(runs / padBlock)),
     flops: 0,
     bytes: byteLength(x) + byteLength(y),
   };
