@@ -4,8 +4,8 @@
  *     node dist/benchmarks/convolutions.js [--rounds 15] [--batch 32] [--only TEXT] [--candidates]
  *
  * All subjects and the best products take turns, so that a disturbance meets all; a share is the median over rounds of the rate of a
- * convolution over the rate, in the same round, of the product that is fastest by its own median. Rates count the multiplications of the direct method, so a kernel with fewer
- * (Winograd) may exceed what the adapter does in a product. `--candidates` also tries what the tuner would and shows the fastest.
+ * convolution over the rate, in the same round, of the product that is fastest by its own median. Rates count the multiplications of the
+ * direct method, so a kernel with fewer (Winograd) may exceed what the adapter does in a product. `--candidates` also tries what the tuner would and shows the fastest.
  */
 import { parseArgs } from 'node:util';
 import { Graph } from '../src/graph/graph.js';
@@ -183,7 +183,8 @@ const ceiling = (meter: Meter): Entry => {
 /** Rate in 10^9 operations a second, and the share of the best product's in the same round: medians over rounds. */
 const figures = (entry: Entry, meter: Meter): string[] => {
   const gflops = median(rounds.map((round) => 1 / meter(entry, round) / 1e3));
-  const share = median(rounds.map((round) => meter(ceiling(meter), round) / meter(entry, round)));
+  const best = ceiling(meter);
+  const share = median(rounds.map((round) => meter(best, round) / meter(entry, round)));
   return [gflops.toFixed(1), `${(100 * share).toFixed(0)} %`];
 };
 // On adapters that compute on the CPU other load enters the clock's figures, but hardly those of processor time.

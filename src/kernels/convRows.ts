@@ -49,8 +49,8 @@ function outputsPerInvocation(width: number, taps: number): number {
 }
 
 /**
- * The usual tile of gemm/convRows. On the CPU, where a load costs as much as several products, 16 rows share the inputs of 4 outputs,
- * unless that leaves rows or outputs without work.
+ * The usual tile of gemm/convRows. On the CPU, where a load costs as much as several products, 16 rows share the inputs of 4 outputs (of
+ * more with one tap, whose strips do not overlap), unless that leaves rows or outputs without work.
  */
 export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, device: KernelDevice): Tile {
   const tall = rows > 8 && (writesMask || (device.software && device.plainCompiler !== true && rows % 16 === 0));
