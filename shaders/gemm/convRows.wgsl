@@ -20,6 +20,7 @@ const FOURS = 0u;
 const TAIL = 10u;
 const WHOLE = false; // true: there are TM rows in every tile
 const RUN = 4u; // rows stored one after the other before the next ones come to the front
+const STRAIGHT = false; // true: rows are stored in fours by straight-line code; every lane has a strip, and every tile all TM rows
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 
 struct Params {
@@ -110,7 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let tileRows = select(p.tileRows, TM, UNROLLED);
   let rows = p.rows;
   let rowPitch = p.cRow;
-  if (strip < strips) {
+  if (!STRAIGHT && strip < strips) {
     let firstChannel = channelGroup * rows + row0;
     // Registers are never addressed by a variable: the next column, and in it the next RUN rows, come to the front instead.
     for (var j = 0u; j < tileColumns; j++) {
@@ -127,7 +128,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         for (var i = 0u; i < tileRows; i += RUN) {
           for (var r = 0u; r < RUN; r++) {
             if (WHOLE || row0 + i + r < rows) {
-              c[p.cBase + index] = finish(line[r], Place(firstChannel + i + r, image, pixel, index));
+              resultOne(p.cBase + index, finish(line[r], Place(firstChannel + i + r, image, pixel, index)));
             }
             index += rowPitch;
           }
@@ -135,6 +136,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         }
 //#region end column
 //#endregion
+      }
+    }
+  }
+  if (STRAIGHT) {
+    // Outside all branches and loops no lane can be idle, so a driver that stores lane by lane need not ask each.
+    let firstChannel = channelGroup * rows + row0;
+    let corner = p.cFirst + y * p.cH + x0;
+    let first = image * p.cBatch + firstChannel * rowPitch + corner;
+    for (var i = 0u; i < TM; i++) {
+      for (var v = 0u; v < TN / 4u; v++) {
+        let index = first + i * rowPitch + 4u * v;
+        var four: vec4f;
+        for (var j = 0u; j < 4u; j++) {
+          four[j] = finish(acc[i][4u * v + j], Place(firstChannel + i, image, corner + 4u * v + j, index + j));
+        }
+        resultFour(p.cBase + index, four);
       }
     }
   }

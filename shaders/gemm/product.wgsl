@@ -5,5 +5,7 @@
 //#region right
 //#import "gemm/right.wgsl"
 //#endregion
-@group(1) @binding(3) var<storage, read_write> c: array<f32>;
+//#region result
+//#import "gemm/result.wgsl"
+//#endregion
 //#import "gemm/finish.wgsl"

@@ -1,10 +1,11 @@
+import type { Tensor } from '../graph/types.js';
 import { phaseProblems } from './convPhases.js';
 import { convBytes } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
-import { inFours, rightRegion } from './staging.js';
-import { laneRegions, shareOf, tileConstants, tileName, signedWords } from './tiles.js';
+import { inFours, resultRegion, rightRegion } from './staging.js';
+import { laneRegions, shareOf, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
 import type { Tile } from './tiles.js';
 import type { TuningProblem } from './choice.js';
 import { bindingBase } from './types.js';
@@ -77,9 +78,31 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
   });
 }
 
+/** Longest sum for which straight-line stores, which take long to compile, save a tenth of the time or more. */
+const longestStraight = 256;
+
+/** Whether results can be stored in fours by straight-line code: on the CPU, where storing takes long next to short sums. */
+function storesStraight(problem: ConvProblem, tile: Tile, output: Tensor, device: KernelDevice): boolean {
+  const { taps, columns, rows, inner, batch, cStrides, place } = problem;
+  const strips = batch * columns[0] * (columns[1] / tile.columns);
+  return (
+    device.software &&
+    device.plainCompiler !== true &&
+    taps[0] * taps[1] * inner <= longestStraight &&
+    taps[1] === 1 &&
+    place === undefined &&
+    rows % tile.rows === 0 &&
+    columns[1] % tile.columns === 0 &&
+    strips % tile.lanes === 0 &&
+    inFours(tile.columns, columns[1], bindingBase(output), cStrides.batch, cStrides.row)
+  );
+}
+
 /** One dispatch of gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
 function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch {
   const tail = epilogue(group, context, 4, problem.bias);
+  // with more to do for a result, straight-line code takes longer to compile than it saves
+  const straight = tail.perChannel && storesStraight(problem, tile, tail.output, context.device);
   const [tapsH, tapsW] = problem.taps;
   // The input gradient walks the taps backwards: its window begins at the last tap.
   const mirrored = problem.tapStep[1] < 0;
@@ -101,11 +124,14 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
   const dilationH = Math.abs(problem.tapStep[0]);
   return {
     kernel: 'gemm/convRows',
-    variant: [`${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${inVectors ? ' vec4' : ''}`, tail.variant]
+    variant: [
+      `${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${inVectors ? ' vec4' : ''}${straight ? ' straight' : ''}`,
+      tail.variant,
+    ]
       .filter((part) => part !== '')
       .join(' '),
     code: link('gemm/convRows', {
-      unroll: context.device.plainCompiler,
+      unroll: unrolled(context.device),
       constants: {
         ...tileConstants(tile, context.device),
         TAPS: tapsW,
@@ -116,10 +142,11 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
         FOURS: fours,
         TAIL: inputs - head - 4 * fours,
         WHOLE: problem.rows % tile.rows === 0,
+        STRAIGHT: straight,
         // what is written out is slow to compile there
         RUN: context.device.plainCompiler === true ? 1 : 4,
       },
-      regions: { ...tail.regions, ...laneRegions(tile, context.device), ...rightRegion(inVectors) },
+      regions: { ...tail.regions, ...laneRegions(tile, context.device), ...rightRegion(inVectors), ...resultRegion(straight) },
     }),
     operands: [
       { name: 'a', tensor: problem.a, access: 'read' },

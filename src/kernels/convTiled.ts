@@ -5,6 +5,7 @@ import { epilogue } from './pointwise.js';
 import type { Epilogue } from './pointwise.js';
 import { inFours, stageConstants, stagedName, stageRegions } from './staging.js';
 import type { LoadMode, StagedTile } from './staging.js';
+import { unrolled } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, LoweringContext } from './types.js';
 
@@ -41,7 +42,7 @@ export function stagedProduct(problem: ConvProblem, tile: StagedTile, tail: Epil
     kernel: 'gemm/convTiled',
     variant: [stagedName(tile, left, right), tail.variant].filter((part) => part !== '').join(' '),
     code: link('gemm/convTiled', {
-      unroll: context.device.plainCompiler,
+      unroll: unrolled(context.device),
       constants: {
         ...stageConstants(tile, left, right, along, context.device),
         PADDED: isPadded(problem),

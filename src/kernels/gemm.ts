@@ -13,7 +13,7 @@ import { isMatrixKernel, lowerConvMatrix, matrixKernels, usualMatrixTile } from 
 import { epilogue } from './pointwise.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { splitTile, stagedTile, suitsStages } from './staging.js';
-import { chooseTile, isPointwise, laneRegions, tileConstants, tileName } from './tiles.js';
+import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, unrolled } from './tiles.js';
 import type { Tile } from './tiles.js';
 import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from './types.js';
 import { lowerWinograd, suitsWinograd, winogradChoices } from './winograd.js';
@@ -90,7 +90,7 @@ function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
       kernel: 'gemm/conv',
       variant: [tileName(tile), tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/conv', {
-        unroll: context.device.plainCompiler,
+        unroll: unrolled(context.device),
         constants: { ...tileConstants(tile, context.device), PADDED: isPadded(problem), ACCUMULATE: problem.accumulate ?? false },
         regions: { ...tail.regions, ...laneRegions(tile, context.device) },
       }),

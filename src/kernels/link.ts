@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { LinbpError } from '../errors.js';
-import { unrollLoops } from './unroll.js';
+import { constantLanes, unrollLanes, unrollLoops } from './unroll.js';
 
 const shaderFolder = new URL('../../../shaders/', import.meta.url);
 const files = new Map<string, string>();
@@ -25,9 +25,12 @@ export interface LinkOptions {
   readonly constants?: Readonly<Record<string, number | boolean>>;
   /** New text of `//#region NAME` ... `//#endregion` blocks; an empty string removes a block. */
   readonly regions?: Readonly<Record<string, string>>;
-  /** Write out loops of constant length; see {@link unrollLoops}. */
-  readonly unroll?: boolean | undefined;
+  /** Write out loops of constant length: all, or only those over lanes that share a load; see {@link unrollLoops}. */
+  readonly unroll?: 'all' | 'lanes' | undefined;
 }
+
+/** How lanes share loads where those that share are a subgroup. */
+const wholeSubgroup = 'return subgroupShuffle(value, source);';
 
 function literal(value: number | boolean, old: string): string {
   if (typeof value === 'boolean') return String(value);
@@ -61,7 +64,8 @@ export function link(name: string, options: LinkOptions = {}): string {
     text = text.replace(pattern, (_match, type: string | undefined, old: string) => `const ${constant}${type ?? ''} = ${literal(value, old)};`);
   }
   text = text.replace(/^[ \t]*\/\/#(region|endregion).*$\n?/gm, '');
-  if (options.unroll === true) text = unrollLoops(text);
+  if (options.unroll !== undefined) text = (options.unroll === 'all' ? unrollLoops : unrollLanes)(text);
+  if (options.unroll !== undefined && text.includes(wholeSubgroup)) text = constantLanes(text);
   const directives: string[] = [];
   text = text.replace(/^(enable|requires) [^;]+;[ \t]*(\/\/.*)?$\n?/gm, (line) => {
     const directive = line.trim();

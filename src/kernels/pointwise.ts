@@ -27,6 +27,8 @@ export interface Epilogue {
   readonly variant: string;
   readonly flops: number;
   readonly bytes: number;
+  /** Whether it reads nothing but numbers per channel: no masks and no other tensors as large as the output. */
+  readonly perChannel: boolean;
 }
 
 /** Collects the text, operands and parameters of an epilogue, giving each a unique name. */
@@ -39,6 +41,7 @@ class EpilogueWriter {
   readonly body: string[] = [];
   readonly begin: string[] = [];
   readonly end: string[] = [];
+  perChannel = true;
   private readonly firstBinding: number;
   private readonly pitch: number;
   private readonly slots: number;
@@ -52,6 +55,7 @@ class EpilogueWriter {
 
   /** A word of a packed mask for each column at work, as it is called around a column and inside it. */
   maskBits(name: string): { readonly around: string; readonly inside: string } {
+    this.perChannel = false;
     const bits = `${name}Bits`;
     this.functions.push(`var<private> ${bits}: ${this.slots === 1 ? 'u32' : `array<u32, ${this.slots}>`};`);
     return this.slots === 1 ? { around: bits, inside: bits } : { around: `${bits}[slot]`, inside: `${bits}[at.slot]` };
@@ -69,6 +73,7 @@ class EpilogueWriter {
 
   /** The element at hand of a tensor [N, C, ...] that is as large as the main output, whose images may lie further apart or closer. */
   element(prefix: string, tensor: Tensor, access: 'read' | 'write'): string {
+    this.perChannel = false;
     const { name, at } = this.operand(prefix, tensor, access);
     const apart = imagePitch(tensor) - this.pitch;
     if (apart === 0) return `${name}[${at} + at.index]`;
@@ -230,6 +235,7 @@ export function writeEpilogue(
     variant: [...(bias === undefined ? [] : ['bias']), ...nodes.map(describe)].join('+'),
     flops,
     bytes: writer.operands.reduce((sum, operand) => sum + byteLength(operand.tensor), 0),
+    perChannel: writer.perChannel,
   };
 }
 

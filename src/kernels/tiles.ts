@@ -54,6 +54,10 @@ export function laneRegions(tile: Tile, device: KernelDevice): Record<string, st
   };
 }
 
+/** Loops to be written out: all where the driver unrolls none; on the CPU those over lanes, which are a shuffle each otherwise. */
+export const unrolled = (device: KernelDevice): 'all' | 'lanes' | undefined =>
+  device.plainCompiler === true ? 'all' : device.software ? 'lanes' : undefined;
+
 /** Uniform words by name, in order; those listed in `signed` are i32. */
 export const signedWords = (values: Readonly<Record<string, number>>, signed: readonly string[]): Parameter[] =>
   Object.entries(values).map(([name, value]) => ({ name, type: signed.includes(name) ? 'i32' : 'u32', value }));

@@ -43,9 +43,10 @@ function endOfBlock(text: string, from: number): number {
 /**
  * Writes out the loops of a shader whose length is a constant, a block per iteration, so that arrays are indexed by constants.
  * For drivers that neither unroll loops nor keep arrays in registers, such as SwiftShader: there each access by a variable goes
- * lane by lane through memory. Loops with `break` or `continue`, or of a length known only when they run, stay.
+ * lane by lane through memory. Loops with `break` or `continue`, or of a length known only when they run, stay, and so do those
+ * that are not `wanted`.
  */
-export function unrollLoops(text: string): string {
+export function unrollLoops(text: string, wanted: (variable: string, body: string) => boolean = () => true): string {
   const constants = constantsOf(text);
   const write = (rest: string): string => {
     let out = '';
@@ -58,7 +59,7 @@ export function unrollLoops(text: string): string {
       out += rest.slice(0, head.index);
       rest = rest.slice(end);
       const iterations = limit === undefined ? Infinity : limit - (early === undefined ? 0 : 1);
-      if (iterations > mostIterations || /\b(break|continue)\b/.test(body)) {
+      if (iterations > mostIterations || /\b(break|continue)\b/.test(body) || !wanted(variable!, body)) {
         out += `${whole}${write(body)}}`;
         continue;
       }
@@ -69,3 +70,11 @@ export function unrollLoops(text: string): string {
   };
   return write(text);
 }
+
+const sharedBy = (lane: string): RegExp => new RegExp(`\\bbroadcast\\(([^()]*), lane, ${lane}\\)`, 'g');
+
+/** Writes out the loops over the lanes that share a load, so that each lane is a constant. */
+export const unrollLanes = (text: string): string => unrollLoops(text, (variable, body) => sharedBy(variable).test(body));
+
+/** Reads a lane that is a constant with `subgroupBroadcast`, which needs neither a shuffle of registers nor a look at which lanes are active. */
+export const constantLanes = (text: string): string => text.replace(sharedBy('(\\d+u)'), 'subgroupBroadcast($1, $2)');

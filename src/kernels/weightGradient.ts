@@ -8,7 +8,7 @@ import { link } from './link.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { inFours, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
 import type { LoadMode } from './staging.js';
-import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords } from './tiles.js';
+import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, KernelDevice, Lowering, LoweringContext } from './types.js';
 import { suitsWeightRows, weightRowsForm, weightRowsTile } from './weightGradientRows.js';
@@ -164,7 +164,7 @@ function lowerWeightGradient(
       tuning: { problem: tuning, choice: tile },
       code: link(tile.kernel, {
         // Mesa's compiler gives up on loops as long as those of a strip.
-        unroll: context.device.plainCompiler === true || tile.kernel === 'gemm/weightGradientRows',
+        unroll: tile.kernel === 'gemm/weightGradientRows' ? 'all' : unrolled(context.device),
         constants: form.constants,
         regions: { ...form.regions, ...regions },
       }),

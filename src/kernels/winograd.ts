@@ -5,7 +5,7 @@ import type { ConvProblem } from './convProblem.js';
 import { words } from './grid.js';
 import { link, shaderSource } from './link.js';
 import { epilogue } from './pointwise.js';
-import { laneRegions, shareOf, signedWords, tileConstants, tileName } from './tiles.js';
+import { laneRegions, shareOf, signedWords, tileConstants, tileName, unrolled } from './tiles.js';
 import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
@@ -143,7 +143,7 @@ function multiply(
     kernel: 'gemm/winogradProducts',
     variant: tileName(tile),
     code: link('gemm/winogradProducts', {
-      unroll: context.device.plainCompiler,
+      unroll: unrolled(context.device),
       constants: { ...tileConstants(tile, context.device), TN: vectors },
       regions: laneRegions(tile, context.device),
     }),

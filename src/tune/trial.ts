@@ -123,14 +123,32 @@ export class Trial {
   readonly microseconds: number[] = [];
   /** Processor time of the process in the same runs, which counts on adapters that compute on the CPU. */
   readonly processor: number[] = [];
-  private readonly work: readonly TimedDispatch[];
-  private readonly timestamps: TimestampRun | undefined;
+  private work: readonly TimedDispatch[];
+  private timestamps: TimestampRun | undefined;
+  private times = 1;
 
   constructor(choice: KernelChoice, program: Program) {
     this.choice = choice;
     this.program = program;
     this.work = program.dispatches.map((dispatch) => ({ dispatch, row: 0 }));
-    this.timestamps = program.device.features.has('timestamp-query') ? new TimestampRun(program, this.work) : undefined;
+    this.timestamps = this.timed();
+  }
+
+  private timed(): TimestampRun | undefined {
+    return this.program.device.features.has('timestamp-query') ? new TimestampRun(this.program, this.work) : undefined;
+  }
+
+  /**
+   * Forgets the times so far; from now on a run computes it `times` times in a row and counts their mean, so that a short one is not
+   * charged with the start of the device's threads and with caches that others have filled.
+   */
+  restart(times: number): void {
+    this.microseconds.length = 0;
+    this.processor.length = 0;
+    this.times = times;
+    this.work = Array.from({ length: times }, () => this.program.dispatches.map((dispatch) => ({ dispatch, row: 0 }))).flat();
+    this.timestamps?.destroy();
+    this.timestamps = this.timed();
   }
 
   /** Shortest time so far: what other load on the machine disturbs least. */
@@ -150,18 +168,12 @@ export class Trial {
     const before = process.cpuUsage();
     const { end } = this.timestamps === undefined ? await wallClockTimeline(this.program, this.work) : await this.timestamps.run();
     const { user, system } = process.cpuUsage(before);
-    const microseconds = end.at(-1)! / 1e3;
+    const microseconds = end.at(-1)! / 1e3 / this.times;
     if (keep) {
       this.microseconds.push(microseconds);
-      this.processor.push(user + system);
+      this.processor.push((user + system) / this.times);
     }
     return microseconds;
-  }
-
-  /** Forgets the times so far. */
-  reset(): void {
-    this.microseconds.length = 0;
-    this.processor.length = 0;
   }
 
   destroy(): void {

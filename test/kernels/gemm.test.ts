@@ -68,6 +68,34 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
+  it('short sums are stored by straight-line code where every lane has a strip, with the bits of the general kernel', async () => {
+    const device = await sharedDevice();
+    if (!device.adapterInfo.software) return; // a GPU stores as fast by loops
+    for (const { groups, bias, relu, straight } of [
+      { groups: 1, bias: false, relu: false, straight: true },
+      { groups: 2, bias: true, relu: false, straight: true },
+      { groups: 1, bias: true, relu: true, straight: false },
+    ]) {
+      const graph = new Graph();
+      const [x, w, b] = [graph.input('x', [2, 12, 4, 16]), graph.parameter('w', [32, 12 / groups, 1, 1]), graph.parameter('b', [32])];
+      const y = graph.one('conv2d', bias ? [x, w, b] : [x, w], { ...plain, groups });
+      graph.output('y', relu ? graph.add('relu', [y], { kind: 'relu', mask: true })[0]! : y);
+      const feeds = new Map([x, w, ...(bias ? [b] : [])].map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]));
+      const results: Buffer[] = [];
+      for (const kernel of ['gemm/conv', 'gemm/convRows'] as const) {
+        const choices = onlyChoice({ kernel, rows: 16, columns: 8, lanes: 8, share: 8 });
+        using program = await Program.compile(graph, { device, choices });
+        const variants = program.dispatches.map(({ source }) => source.variant).join();
+        expect(/ straight\b/.test(variants), variants).to.equal(kernel === 'gemm/convRows' && straight);
+        for (const [tensor, values] of feeds) program.write(tensor, values);
+        await program.run([{ segment: 'main' }]);
+        results.push(Buffer.from((await program.read('y')).buffer));
+        for (const { error } of await debugGraph(graph, feeds, { device, choices })) expect(error).to.be.below(1e-5);
+      }
+      expect(results[1]!.equals(results[0]!)).to.equal(true);
+    }
+  });
+
   it('weight gradients by rows give the bits of the general kernel, whose order of sums they share', async () => {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) return; // a GPU has the general kernel only

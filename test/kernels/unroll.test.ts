@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { unrollLoops } from '../../src/kernels/unroll.js';
+import { constantLanes, unrollLanes, unrollLoops } from '../../src/kernels/unroll.js';
 
 describe('written-out loops', () => {
   const constants = 'const A = 4u;\nconst B = 2u;\n';
@@ -31,5 +31,14 @@ describe('written-out loops', () => {
     expect(of('for (var k = 0u; k < p.n; k++) {for (var i = 0u; i < B; i++) {f(i);}}')).to.equal(
       'for (var k = 0u; k < p.n; k++) {{f(0u);}\n{f(1u);}\n}',
     );
+  });
+
+  it('writes out lanes that share a load and nothing else, and names each by a constant', () => {
+    const loops = `for (var g = 0u; g < A; g++) { for (var i = 0u; i < B; i++) {for (var j = 0u; j < B; j++) { f(broadcast(left[g][j], lane, i), j); }} }`;
+    const written = unrollLanes(constants + loops).slice(constants.length);
+    const inner = (lane: string): string => `for (var j = 0u; j < B; j++) { f(broadcast(left[g][j], lane, ${lane}), j); }`;
+    expect(written).to.equal(`for (var g = 0u; g < A; g++) { {${inner('0u')}}\n{${inner('1u')}}\n }`);
+    expect(constantLanes(written)).to.include('f(subgroupBroadcast(left[g][j], 1u), j)').and.not.include('lane');
+    expect(constantLanes('broadcast(value, lane, tap % SG)')).to.equal('broadcast(value, lane, tap % SG)');
   });
 });
