@@ -3,8 +3,8 @@
  *
  *     node dist/benchmarks/convolutions.js [--rounds 15] [--batch 32] [--only TEXT] [--candidates]
  *
- * All subjects and the best products take turns, so that a disturbance meets all; in its turn each is computed as many times in a row as
- * takes about as long as the longest product, so that none is charged more than others for cold caches and the start of a turn. A share
+ * All subjects and the best products take turns, so that a disturbance meets all; in its turn each is computed once and then as many times
+ * in a row as take about as long as the longest product, so that none is charged more than others for cold caches and the start of a turn. A share
  * is the median over rounds of the rate of a convolution over the rate, in the same round, of the product that is fastest by its own
  * median. Rates count the multiplications of the direct method, so a kernel with fewer (Winograd) may exceed what the adapter does in a
  * product. `--candidates` also tries what the tuner would and shows the fastest.
@@ -173,7 +173,7 @@ for (const subject of wanted) {
 const all = [...raw, ...contestants];
 // A turn computes each as often as takes the time of the longest product.
 const turn = Math.max(...raw.map(({ trial }) => trial.shortest));
-for (const { trial } of all) trial.restart(Math.max(1, Math.min(mostRepeats, Math.round(turn / trial.shortest))));
+for (const { trial } of all) trial.repeat(Math.max(1, Math.min(mostRepeats, Math.round(turn / trial.shortest))));
 for (let round = 0; round < Number(options.rounds); round++) for (const { trial } of all) await trial.run();
 
 /** Time for a floating-point operation of the direct method in a round, by the clock or by the process's processor time. */

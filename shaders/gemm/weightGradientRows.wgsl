@@ -22,6 +22,7 @@ const INPUTS = 10u; // of a strip and channel: (PIXELS - 1) STEP + TAPS
 // Inputs FIRST <= t < LAST of a strip lie inside the row in every strip, so only the others are checked.
 const FIRST = 1u;
 const LAST = 9u;
+const SOLE = false; // true: a strip is a whole line, so the others never lie inside and need not be loaded
 // A strip's inputs: HEAD numbers, FOURS vectors of four where rows begin at multiples of four, TAIL numbers; its gradients: LEFT_FOURS vectors.
 const HEAD = 0u;
 const FOURS = 0u;
@@ -84,7 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         for (var t = 0u; t < TAIL; t++) { right[k][HEAD + 4u * FOURS + t] = rightOne(first + HEAD + 4u * FOURS + t); }
         for (var t = 0u; t < INPUTS; t++) {
           let w = w0 + i32(t);
-          right[k][t] = select(fill, right[k][t], rowInside && ((t >= FIRST && t < LAST) || (w >= 0 && w < i32(p.sourceW))));
+          right[k][t] = select(fill, right[k][t], rowInside && ((t >= FIRST && t < LAST) || (!SOLE && w >= 0 && w < i32(p.sourceW))));
         }
       }
       // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched

@@ -50,15 +50,24 @@ function outputsPerInvocation(width: number, taps: number): number {
 }
 
 /**
- * The usual tile of gemm/convRows. On the CPU, where a load costs as much as several products, 16 rows share the inputs of 4 outputs (of
- * more with one tap, whose strips do not overlap), unless that leaves rows or outputs without work.
+ * Whether 16 rows by 8 outputs are better than by 4 on the CPU: where the 8 load about as few inputs, because there are few taps or because
+ * they are a whole row, beyond whose ends nothing is loaded.
  */
-export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, device: KernelDevice): Tile {
+function suitsEight(width: number, taps: number, step: number): boolean {
+  if (taps === 1) return width % 8 === 0;
+  return step === 1 && (taps === 2 ? width % 8 === 0 : taps === 3 && width === 8);
+}
+
+/**
+ * The usual tile of gemm/convRows for outputs that are `step` inputs apart. On the CPU, where a load costs as much as several products, 16
+ * rows share the inputs of 4 or 8 outputs, unless that leaves rows or outputs without work.
+ */
+export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, step: number, device: KernelDevice): Tile {
   const tall = rows > 8 && (writesMask || (device.software && device.plainCompiler !== true && rows % 16 === 0));
-  const short = device.plainCompiler === true || (tall && device.software && width % 4 === 0 && (taps > 1 || width % 8 !== 0));
+  const short = device.plainCompiler === true || (tall && device.software && width % 4 === 0 && !suitsEight(width, taps, step));
   return {
     rows: tall ? 16 : 8,
-    columns: short ? 4 : outputsPerInvocation(width, taps),
+    columns: short ? 4 : tall && device.software && suitsEight(width, taps, step) ? 8 : outputsPerInvocation(width, taps),
     lanes: device.software ? 8 : 32,
     share: shareOf(device),
   };
@@ -138,6 +147,7 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
         STEP: step,
         INPUTS: inputs,
         ...edges,
+        SOLE: segments === 1,
         HEAD: head,
         FOURS: fours,
         TAIL: inputs - head - 4 * fours,

@@ -53,7 +53,9 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
 function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: LoweringContext): KernelChoice[] {
   const general = { rows: problem.rows, columns: columnsPerPhase(problem), maxRows: 16 };
   const plain: KernelChoice = { kernel: 'gemm/conv', ...chooseTile(general, context.device) };
-  const rows: KernelChoice[] = suitsRows(problem, context.device) ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, context.device) }] : [];
+  const rows: KernelChoice[] = suitsRows(problem, context.device)
+    ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, problem.step[1], context.device) }]
+    : [];
   // Only where a table prescribes their order of sums are split contractions, matrices and Winograd's method usual.
   const { matrices } = context.device;
   const last: KernelChoice[] = [

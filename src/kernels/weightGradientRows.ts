@@ -58,6 +58,7 @@ export function weightRowsForm(tile: Tile, problem: WeightProblem, device: Kerne
       INPUTS: inputs,
       FIRST: Math.min(inputs, padding),
       LAST: Math.max(0, Math.min(inputs, source[1] - lastStrip + padding)),
+      SOLE: pixels <= strip,
       HEAD: Math.min(head, inputs),
       FOURS: fours,
       TAIL: Math.max(0, inputs - head - 4 * fours),

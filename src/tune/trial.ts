@@ -125,7 +125,7 @@ export class Trial {
   readonly processor: number[] = [];
   private work: readonly TimedDispatch[];
   private timestamps: TimestampRun | undefined;
-  private times = 1;
+  private times: number | undefined;
 
   constructor(choice: KernelChoice, program: Program) {
     this.choice = choice;
@@ -138,15 +138,20 @@ export class Trial {
     return this.program.device.features.has('timestamp-query') ? new TimestampRun(this.program, this.work) : undefined;
   }
 
-  /**
-   * Forgets the times so far; from now on a run computes it `times` times in a row and counts their mean, so that a short one is not
-   * charged with the start of the device's threads and with caches that others have filled.
-   */
-  restart(times: number): void {
+  /** Forgets the times so far. */
+  reset(): void {
     this.microseconds.length = 0;
     this.processor.length = 0;
+  }
+
+  /**
+   * Forgets the times so far; from now on a run computes it once and then `times` times in a row, of which the mean counts, so that a
+   * short one is not charged with the start of the device's threads and with caches that others have filled.
+   */
+  repeat(times: number): void {
+    this.reset();
     this.times = times;
-    this.work = Array.from({ length: times }, () => this.program.dispatches.map((dispatch) => ({ dispatch, row: 0 }))).flat();
+    this.work = Array.from({ length: times + 1 }, () => this.program.dispatches.map((dispatch) => ({ dispatch, row: 0 }))).flat();
     this.timestamps?.destroy();
     this.timestamps = this.timed();
   }
@@ -166,12 +171,14 @@ export class Trial {
   /** Runs it once; the time is kept unless it is the first, which includes the driver's own compilation. */
   async run(keep = true): Promise<number> {
     const before = process.cpuUsage();
-    const { end } = this.timestamps === undefined ? await wallClockTimeline(this.program, this.work) : await this.timestamps.run();
+    const { begin, end } = this.timestamps === undefined ? await wallClockTimeline(this.program, this.work) : await this.timestamps.run();
     const { user, system } = process.cpuUsage(before);
-    const microseconds = end.at(-1)! / 1e3 / this.times;
+    // the first of several warms up
+    const first = begin[this.times === undefined ? 0 : this.program.dispatches.length]!;
+    const microseconds = (end.at(-1)! - first) / 1e3 / (this.times ?? 1);
     if (keep) {
       this.microseconds.push(microseconds);
-      this.processor.push((user + system) / this.times);
+      this.processor.push((user + system) / (this.times === undefined ? 1 : this.times + 1));
     }
     return microseconds;
   }

@@ -197,7 +197,7 @@ class Arena {
     const base = this.alive.find((trial) => sameChoice(trial.choice, usual));
     if (base === undefined) throw new LinbpError('gpu-error', `the usual kernel ${choiceName(usual)} gives wrong results on this device`);
     this.report('final');
-    for (const trial of this.alive) trial.restart(1);
+    for (const trial of this.alive) trial.reset();
     for (let round = 0; round < rounds; round++) for (const trial of this.alive) await trial.run();
     const ratio = (trial: Trial): number => slowdown(trial, base, this.device.adapterInfo.software);
     const best = [...this.alive].sort((a, b) => ratio(a) - ratio(b))[0]!;
