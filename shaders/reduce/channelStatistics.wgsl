@@ -1,8 +1,12 @@
 // Mean and biased variance of each channel of x [N, C, P], and gamma / sqrt(variance + epsilon): x is read once, by one workgroup per
 // channel or by several, each with a fixed range of the values, whose moments reduce/mergeStatistics merges. A lane sums around
 // its own first value, which keeps the squares small, and moments are merged pairwise (reduce/moments). Images are `xBatch` elements apart.
+// Where lanes read in fours, `pixels`, `perSplit`, `xBatch` and `xBase` count fours.
 //#import "elementwise/grid.wgsl"
 //#import "reduce/moments.wgsl"
+//#region number
+//#import "reduce/number.wgsl"
+//#endregion
 const LANES = 256u; // a power of two
 const PARTIAL = false; // true: write rows [splits, channels] of means, of sums of squared deviations and of counts
 
@@ -12,7 +16,7 @@ struct Params {
 }
 
 @group(1) @binding(0) var<uniform> p: Params;
-@group(1) @binding(1) var<storage, read> x: array<f32>;
+@group(1) @binding(1) var<storage, read> x: array<Number>;
 @group(1) @binding(2) var<storage, read> gamma: array<f32>;
 @group(1) @binding(3) var<storage, read_write> mean: array<f32>;
 @group(1) @binding(4) var<storage, read_write> variance: array<f32>;
@@ -32,15 +36,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (first < end) {
     var image = first / p.pixels;
     var pixel = first % p.pixels;
-    let pivot = x[p.xBase + image * p.xBatch + channel * p.pixels + pixel];
+    let pivot = leader(x[p.xBase + image * p.xBatch + channel * p.pixels + pixel]);
     var values = 0.0;
-    var sum = 0.0;
-    var squares = 0.0;
+    var sums = Number();
+    var squares = Number();
     for (var i = first; i < end; i += LANES) {
       let d = x[p.xBase + image * p.xBatch + channel * p.pixels + pixel] - pivot;
-      sum += d;
+      sums += d;
       squares += d * d;
-      values += 1.0;
+      values += f32(WIDTH);
       image += LANES / p.pixels;
       pixel += LANES % p.pixels;
       if (pixel >= p.pixels) {
@@ -48,7 +52,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         image += 1u;
       }
     }
-    own = vec3f(values, pivot + sum / values, max(squares - sum * (sum / values), 0.0));
+    let sum = total(sums);
+    own = vec3f(values, pivot + sum / values, max(total(squares) - sum * (sum / values), 0.0));
   }
   moments[lane] = own;
   for (var width = LANES / 2u; width > 0u; width /= 2u) {

@@ -2,9 +2,12 @@ import { imagePitch, pixelCount } from '../graph/types.js';
 import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
+import { shaderFragment } from './fragment.js';
 import { link } from './link.js';
 import { lowerMap } from './map.js';
 import { imagesOf, sliceLength } from './slice.js';
+import { inFours } from './staging.js';
+import { bindingBase } from './types.js';
 import type { Dispatch, KernelDevice, Lowering, Operand, Parameter } from './types.js';
 
 const scaleShiftFunction: ElementwiseFunction = {
@@ -56,9 +59,10 @@ function channelSlices(tensors: readonly Tensor[], device: KernelDevice): Channe
   for (let first = 0; first < batch; first += length) {
     const count = Math.min(length, batch - first);
     const splits = Math.max(1, Math.min(wanted, Math.floor((count * pixels) / leastPerSplit)));
-    const perSplit = Math.ceil((count * pixels) / splits);
+    // whole fours, in which lanes may read
+    const perSplit = 4 * Math.ceil((count * pixels) / splits / 4);
     slices.push({ first, count, splits: Math.ceil((count * pixels) / perSplit), perSplit, firstSplit });
-    firstSplit += splits;
+    firstSplit += slices.at(-1)!.splits;
   }
   return slices;
 }
@@ -66,7 +70,18 @@ function channelSlices(tensors: readonly Tensor[], device: KernelDevice): Channe
 const partsOf = (slices: readonly ChannelSlice[]): number => slices.at(-1)!.firstSplit + slices.at(-1)!.splits;
 
 /** Invocations of a workgroup: few where there is little to sum. */
-const lanesFor = ({ perSplit }: ChannelSlice): number => (perSplit > 1024 ? 256 : 64);
+const lanesFor = ({ perSplit }: ChannelSlice, fours: boolean): number => (perSplit > (fours ? 4096 : 1024) ? 256 : 64);
+
+/** Whether lanes can read the planes of these tensors four values at a time. */
+const readsFours = (tensors: readonly Tensor[]): boolean =>
+  tensors.every((tensor) => inFours(pixelCount(tensor.shape), imagePitch(tensor), bindingBase(tensor)));
+
+/** The shader region that says what a lane reads at a time. */
+const numberRegion = (fours: boolean): Record<string, string> => (fours ? { number: shaderFragment('reduce/numberFours') } : {});
+
+/** Words of which those that count values count fours instead. */
+const counted = (parameters: readonly Parameter[], fours: boolean): Parameter[] =>
+  parameters.map((word) => (fours && /^(pixels|perSplit|[gx](Batch|Base))$/.test(word.name) ? { ...word, value: word.value / 4 } : word));
 
 const sliceOf = (tensor: Tensor, { first, count }: ChannelSlice): Tensor => (count === tensor.shape[0] ? tensor : imagesOf(tensor, first, count));
 
@@ -86,13 +101,15 @@ export const lowerBatchNormStatistics: Lowering<'batchNormStatistics'> = (node, 
   );
   const reduce = slices.map((slice): Dispatch => {
     const written = results.map((tensor, index) => writes(names[index]!, tensor, slice.firstSplit > 0));
-    const operands: Operand[] = [reads('x', sliceOf(x, slice)), reads('gamma', gamma), ...written];
+    const input = sliceOf(x, slice);
+    const operands: Operand[] = [reads('x', input), reads('gamma', gamma), ...written];
+    const fours = readsFours([input]);
     return {
       kernel: 'reduce/channelStatistics',
-      variant: parts === 1 ? '' : 'partial',
-      code: link('reduce/channelStatistics', { constants: { LANES: lanesFor(slice), PARTIAL: parts > 1 } }),
+      variant: variantOf(fours, parts),
+      code: link('reduce/channelStatistics', { constants: { LANES: lanesFor(slice, fours), PARTIAL: parts > 1 }, regions: numberRegion(fours) }),
       operands,
-      parameters: [...sliceWords(x.shape, slice), ...words({ xBatch: imagePitch(x) }), epsilon, ...bases(operands)],
+      parameters: counted([...sliceWords(x.shape, slice), ...words({ xBatch: imagePitch(x) }), epsilon, ...bases(operands)], fours),
       workgroups: foldGrid(channels * slice.splits),
       flops: (opTable.batchNormStatistics.flops(node) * slice.count) / x.shape[0]!,
       bytes: operandBytes(operands),
@@ -117,6 +134,9 @@ export const lowerBatchNormStatistics: Lowering<'batchNormStatistics'> = (node, 
   return [...reduce, merge];
 };
 
+const variantOf = (fours: boolean, parts: number): string =>
+  [fours ? 'vec4' : '', parts > 1 ? 'partial' : ''].filter((part) => part !== '').join(' ');
+
 /** WX of reduce/mergeStatistics and reduce/mergeSums. */
 const mergeWidth = 64;
 
@@ -132,26 +152,31 @@ export const lowerChannelSums: Lowering<'channelSums'> = (node, _group, context)
     parts === 1 ? node.outputs[index]! : context.scratch(`${node.outputs[index]!.name}.${name}`, [parts, channels]),
   );
   const reduce = slices.map((slice): Dispatch => {
+    const inputs = [sliceOf(g, slice), sliceOf(x, slice)] as const;
+    const fours = readsFours(inputs);
     const operands: Operand[] = [
-      reads('g', sliceOf(g, slice)),
-      reads('x', sliceOf(x, slice)),
+      reads('g', inputs[0]),
+      reads('x', inputs[1]),
       ...results.map((tensor, index) => writes(names[index]!, tensor, slice.firstSplit > 0)),
       ...(centre === undefined ? [] : [reads('centre', centre)]),
     ];
     return {
       kernel: 'reduce/channelSums',
-      variant: [centre === undefined ? '' : 'centred', parts === 1 ? '' : 'partial'].filter((part) => part !== '').join(' '),
+      variant: [centre === undefined ? '' : 'centred', variantOf(fours, parts)].filter((part) => part !== '').join(' '),
       code: link('reduce/channelSums', {
-        constants: { LANES: lanesFor(slice) },
-        regions: centre === undefined ? { centre: uncentred } : {},
+        constants: { LANES: lanesFor(slice, fours) },
+        regions: { ...numberRegion(fours), ...(centre === undefined ? { centre: uncentred } : {}) },
       }),
       operands,
-      parameters: [
-        ...sliceWords(g.shape, slice),
-        ...words({ gBatch: imagePitch(g), xBatch: imagePitch(x) }),
-        ...bases(operands),
-        ...(centre === undefined ? words({ centreBase: 0 }) : []),
-      ],
+      parameters: counted(
+        [
+          ...sliceWords(g.shape, slice),
+          ...words({ gBatch: imagePitch(g), xBatch: imagePitch(x) }),
+          ...bases(operands),
+          ...(centre === undefined ? words({ centreBase: 0 }) : []),
+        ],
+        fours,
+      ),
       workgroups: foldGrid(channels * slice.splits),
       flops: (opTable.channelSums.flops(node) * slice.count) / batch,
       bytes: operandBytes(operands),
