@@ -128,7 +128,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         if (row0 + i < p.rows) {
           let channel = firstChannel + i;
           let index = image * p.cBatch + channel * p.cRow + pixel * p.cW;
-          c[p.cBase + index] = finish(value, Place(channel, image, pixel, index));
+          c[p.cBase + index] = finish(value, Place(channel, image, pixel, index, 0u));
         }
       }
 //#region end column

@@ -21,7 +21,8 @@ const FOURS = 0u;
 const TAIL = 10u;
 const WHOLE = false; // true: there are TM rows in every tile
 const RUN = 4u; // rows stored one after the other before the next ones come to the front
-const STRAIGHT = false; // true: rows are stored in fours by straight-line code; every lane has a strip, and every tile all TM rows
+const BY_ROWS = false; // true: results are stored row by row, ABREAST at a time; strips and tiles are all full
+const STRAIGHT = false; // true: and by straight-line code, because every lane has a strip
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 
 struct Params {
@@ -112,7 +113,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let tileRows = select(p.tileRows, TM, UNROLLED);
   let rows = p.rows;
   let rowPitch = p.cRow;
-  if (!STRAIGHT && strip < strips) {
+  if (!BY_ROWS && strip < strips) {
     let firstChannel = channelGroup * rows + row0;
     // Registers are never addressed by a variable: the next column, and in it the next RUN rows, come to the front instead.
     for (var j = 0u; j < tileColumns; j++) {
@@ -123,13 +124,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       }
       if (x0 + j < p.colsW) {
         let pixel = p.cFirst + y * p.cH + (x0 + j) * p.cW;
+        let slot = 0u;
         var index = image * p.cBatch + firstChannel * rowPitch + pixel;
 //#region begin column
 //#endregion
         for (var i = 0u; i < tileRows; i += RUN) {
           for (var r = 0u; r < RUN; r++) {
             if (WHOLE || row0 + i + r < rows) {
-              resultOne(p.cBase + index, finish(line[r], Place(firstChannel + i + r, image, pixel, index)));
+              c[p.cBase + index] = finish(valuesOf(vec4f(line[r])), Place(firstChannel + i + r, image, pixel, index, 0u));
             }
             index += rowPitch;
           }
@@ -140,20 +142,31 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       }
     }
   }
-  if (STRAIGHT) {
-    // Outside all branches and loops no lane can be idle, so a driver that stores lane by lane need not ask each.
+  // Straight-line code is outside all branches and loops: no lane can be idle, so a driver that stores lane by lane need not ask each.
+  if (BY_ROWS && (STRAIGHT || strip < strips)) {
     let firstChannel = channelGroup * rows + row0;
     let corner = p.cFirst + y * p.cH + x0;
-    let first = image * p.cBatch + firstChannel * rowPitch + corner;
-    for (var i = 0u; i < TM; i++) {
-      for (var v = 0u; v < TN / 4u; v++) {
-        let index = first + i * rowPitch + 4u * v;
-        var four: vec4f;
-        for (var j = 0u; j < 4u; j++) {
-          four[j] = finish(acc[i][4u * v + j], Place(firstChannel + i, image, corner + 4u * v + j, index + j));
+    for (var slot = 0u; slot < TN / ABREAST; slot++) {
+      let pixel = corner + slot * ABREAST;
+//#region begin column
+//#endregion
+    }
+    var index = image * p.cBatch + firstChannel * rowPitch + corner;
+    for (var i = 0u; i < select(tileRows, TM, STRAIGHT); i += RUN) {
+      for (var r = 0u; r < RUN; r++) {
+        for (var slot = 0u; slot < TN / ABREAST; slot++) {
+          let j = slot * ABREAST;
+          let numbers = vec4f(acc[r][j], acc[r][min(j + 1u, TN - 1u)], acc[r][min(j + 2u, TN - 1u)], acc[r][min(j + 3u, TN - 1u)]);
+          c[(p.cBase + index + j) / ABREAST] = finish(valuesOf(numbers), Place(firstChannel + i + r, image, corner + j, index + j, slot));
         }
-        resultFour(p.cBase + index, four);
+        index += rowPitch;
       }
+      for (var t = 0u; t < TM - RUN; t++) { acc[t] = acc[t + RUN]; }
+    }
+    for (var slot = 0u; slot < TN / ABREAST; slot++) {
+      let pixel = corner + slot * ABREAST;
+//#region end column
+//#endregion
     }
   }
 }

@@ -119,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           let channel = firstChannel + i;
           if (channel < p.channels) {
             let index = image * p.cBatch + channel * (p.colsH * p.colsW) + pixel;
-            c[p.cBase + index] = finish(acc[i][j], Place(channel, image, pixel, index));
+            c[p.cBase + index] = finish(acc[i][j], Place(channel, image, pixel, index, 0u));
           }
         }
 //#region end column

@@ -3,9 +3,14 @@
 //#region bindings
 //#endregion
 
-// The place of one output value, handed to the epilogue; `index` counts elements of the whole tensor.
-struct Place { channel: u32, image: u32, pixel: u32, index: u32 }
+// The place of an output value, handed to the epilogue, or of the first of ABREAST neighbours; `index` counts elements of the whole
+// tensor, `slot` the columns at work at a time.
+struct Place { channel: u32, image: u32, pixel: u32, index: u32, slot: u32 }
 
 //#region epilogue
-fn finish(value: f32, at: Place) -> f32 { return value; }
+alias Values = f32;
+alias MaskWords = u32;
+const ABREAST = 1u;
+fn valuesOf(numbers: vec4f) -> Values { return numbers.x; }
+fn finish(value: Values, at: Place) -> Values { return value; }
 //#endregion

@@ -5,7 +5,5 @@
 //#region right
 //#import "gemm/right.wgsl"
 //#endregion
-//#region result
-//#import "gemm/result.wgsl"
-//#endregion
+@group(1) @binding(3) var<storage, read_write> c: array<Values>;
 //#import "gemm/finish.wgsl"

@@ -34,7 +34,7 @@ fn main(@builtin(global_invocation_id) global: vec3u) {
       sum += partial[at];
       at += p.elements;
     }
-    c[p.cBase + index] = finish(sum, Place(channel, image, pixel, index));
+    c[p.cBase + index] = finish(sum, Place(channel, image, pixel, index, 0u));
   }
 //#region end column
 //#endregion

@@ -19,7 +19,7 @@ fn storeColumn(values: array<f32, RM>, image: u32, pixel: u32, firstChannel: u32
     if (i < count) {
       let channel = firstChannel + i;
       let index = image * p.cBatch + channel * p.cRow + pixel * p.cW;
-      c[p.cBase + index] = finish(value, Place(channel, image, pixel, index));
+      c[p.cBase + index] = finish(value, Place(channel, image, pixel, index, 0u));
     }
   }
 //#region end column

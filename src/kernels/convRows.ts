@@ -4,7 +4,7 @@ import { convBytes } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
 import { link } from './link.js';
 import { epilogue } from './pointwise.js';
-import { inFours, resultRegion, rightRegion } from './staging.js';
+import { inFours, rightRegion } from './staging.js';
 import { laneRegions, shareOf, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
 import type { Tile } from './tiles.js';
 import type { TuningProblem } from './choice.js';
@@ -90,28 +90,26 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
 /** Longest sum for which straight-line stores, which take long to compile, save a tenth of the time or more. */
 const longestStraight = 256;
 
-/** Whether results can be stored in fours by straight-line code: on the CPU, where storing takes long next to short sums. */
-function storesStraight(problem: ConvProblem, tile: Tile, output: Tensor, device: KernelDevice): boolean {
-  const { taps, columns, rows, inner, batch, cStrides, place } = problem;
-  const strips = batch * columns[0] * (columns[1] / tile.columns);
-  return (
-    device.software &&
-    device.plainCompiler !== true &&
-    taps[0] * taps[1] * inner <= longestStraight &&
-    taps[1] === 1 &&
-    place === undefined &&
-    rows % tile.rows === 0 &&
-    columns[1] % tile.columns === 0 &&
-    strips % tile.lanes === 0 &&
-    inFours(tile.columns, columns[1], bindingBase(output), cStrides.batch, cStrides.row)
-  );
-}
+/** Whether results can be stored row by row in fours: on the CPU, where all that is loaded and stored goes number by number. */
+const storesRows = ({ rows, columns, place, cStrides }: ConvProblem, tile: Tile, output: Tensor, device: KernelDevice): boolean =>
+  device.software &&
+  device.plainCompiler !== true &&
+  place === undefined &&
+  rows % tile.rows === 0 &&
+  columns[1] % tile.columns === 0 &&
+  inFours(tile.columns, tile.rows, columns[1], bindingBase(output), cStrides.batch, cStrides.row);
+
+/** Whether they can be stored by straight-line code, and sums are so short that it pays. */
+const storesStraight = ({ taps, columns, inner, batch }: ConvProblem, tile: Tile): boolean =>
+  taps[1] === 1 && taps[0] * inner <= longestStraight && ((batch * columns[0] * columns[1]) / tile.columns) % tile.lanes === 0;
 
 /** One dispatch of gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
 function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch {
-  const tail = epilogue(group, context, 4, problem.bias);
+  const single = epilogue(group, context, 4, problem.bias);
+  const byRows = single.fits && storesRows(problem, tile, single.output, context.device);
+  const tail = byRows ? epilogue(group, context, 4, problem.bias, tile.columns / 4, true) : single;
   // with more to do for a result, straight-line code takes longer to compile than it saves
-  const straight = tail.perChannel && storesStraight(problem, tile, tail.output, context.device);
+  const straight = byRows && tail.perChannel && storesStraight(problem, tile);
   const [tapsH, tapsW] = problem.taps;
   // The input gradient walks the taps backwards: its window begins at the last tap.
   const mirrored = problem.tapStep[1] < 0;
@@ -152,11 +150,12 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
         FOURS: fours,
         TAIL: inputs - head - 4 * fours,
         WHOLE: problem.rows % tile.rows === 0,
+        BY_ROWS: byRows,
         STRAIGHT: straight,
         // what is written out is slow to compile there
-        RUN: context.device.plainCompiler === true ? 1 : 4,
+        RUN: context.device.plainCompiler === true ? 1 : straight ? tile.rows : 4,
       },
-      regions: { ...tail.regions, ...laneRegions(tile, context.device), ...rightRegion(inVectors), ...resultRegion(straight) },
+      regions: { ...tail.regions, ...laneRegions(tile, context.device), ...rightRegion(inVectors) },
     }),
     operands: [
       { name: 'a', tensor: problem.a, access: 'read' },

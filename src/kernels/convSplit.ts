@@ -31,7 +31,17 @@ export function lowerConvSplit(problem: ConvProblem, tile: StagedTile, group: Gr
   const elements = elementCount(shape);
   const partial = context.scratch(`${name}.partial`, [parts, ...shape]);
   const { cStrides } = problem;
-  const plain = { regions: {}, operands: [], parameters: [], output: partial, variant: `part ${length}`, flops: 0, bytes: 0, perChannel: true };
+  const plain = {
+    regions: {},
+    operands: [],
+    parameters: [],
+    output: partial,
+    variant: `part ${length}`,
+    flops: 0,
+    bytes: 0,
+    perChannel: true,
+    fits: false,
+  };
   const pixels = problem.columns[0] * problem.columns[1];
   const channels = elements / (problem.batch * pixels);
   return [

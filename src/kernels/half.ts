@@ -65,6 +65,9 @@ function convertAccesses(text: string, name: string, { load, store }: { readonly
   return write(text);
 }
 
+/** The type that a name stands for. */
+const named = (text: string, type: string): string => new RegExp(`^alias ${type} = (\\S+);`, 'm').exec(text)?.[1] ?? type;
+
 /**
  * The text of a shader whose storage arrays `names` hold 16-bit floats: their declarations change, and every access converts, so that all
  * arithmetic stays as it was written, in f32. Kernels are written once, for f32, and know nothing of it.
@@ -75,7 +78,7 @@ export function halfOperands(text: string, names: readonly string[]): string {
   for (const name of new Set(names)) {
     const declaration = new RegExp(`(\\bvar<storage, \\w+> ${name}: array<)(\\w+(?:<\\w+>)?)(>;)`);
     const found = declaration.exec(out);
-    const storage = found === null ? undefined : storages[found[2]!];
+    const storage = found === null ? undefined : storages[named(out, found[2]!)];
     if (found === null || storage === undefined) throw new LinbpError('internal', `no array "${name}" that can hold f16`, { field: name });
     const [whole, before, , after] = found as unknown as [string, string, string, string];
     const rest = out.slice(found.index + whole.length);

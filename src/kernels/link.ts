@@ -54,8 +54,8 @@ export function link(name: string, options: LinkOptions = {}): string {
     });
   let text = resolve(name);
   for (const [region, replacement] of Object.entries(options.regions ?? {})) {
-    const pattern = new RegExp(`^[ \\t]*//#region ${region}\\n([\\s\\S]*?)^[ \\t]*//#endregion$`, 'm');
-    if (!pattern.test(text)) throw new LinbpError('internal', `shader ${name} has no region "${region}"`, { field: region });
+    const pattern = new RegExp(`^[ \\t]*//#region ${region}\\n([\\s\\S]*?)^[ \\t]*//#endregion$`, 'gm');
+    if (text.search(pattern) < 0) throw new LinbpError('internal', `shader ${name} has no region "${region}"`, { field: region });
     text = text.replace(pattern, () => replacement);
   }
   for (const [constant, value] of Object.entries(options.constants ?? {})) {

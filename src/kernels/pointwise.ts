@@ -3,6 +3,7 @@ import { byteLength, elementCount, imagePitch, maskRows, pixelCount } from '../g
 import type { Node, OpName, Tensor } from '../graph/types.js';
 import { maxWorkgroups } from './grid.js';
 import { link } from './link.js';
+import { inFours } from './staging.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } from './types.js';
 
@@ -29,7 +30,23 @@ export interface Epilogue {
   readonly bytes: number;
   /** Whether it reads nothing but numbers per channel: no masks and no other tensors as large as the output. */
   readonly perChannel: boolean;
+  /** Whether what it reads and writes besides the output lies so that four neighbouring pixels can be read and written at once. */
+  readonly fits: boolean;
 }
+
+/** The types of the region "epilogue": what `finish` takes at a time, and the mask words of as many pixels. */
+const singleTypes = [
+  'alias Values = f32;',
+  'alias MaskWords = u32;',
+  'const ABREAST = 1u;',
+  'fn valuesOf(numbers: vec4f) -> Values { return numbers.x; }',
+];
+const inFoursTypes = [
+  'alias Values = vec4f;',
+  'alias MaskWords = vec4u;',
+  'const ABREAST = 4u;',
+  'fn valuesOf(numbers: vec4f) -> Values { return numbers; }',
+];
 
 /** Collects the text, operands and parameters of an epilogue, giving each a unique name. */
 class EpilogueWriter {
@@ -42,43 +59,65 @@ class EpilogueWriter {
   readonly begin: string[] = [];
   readonly end: string[] = [];
   perChannel = true;
+  fits = true;
   private readonly firstBinding: number;
   private readonly pitch: number;
   private readonly slots: number;
+  private readonly fours: boolean;
 
   /** `pitch`: elements between images of the kernel's main output, which `at.index` counts in. */
-  constructor(firstBinding: number, pitch: number, slots: number) {
+  constructor(firstBinding: number, pitch: number, slots: number, fours: boolean) {
     this.firstBinding = firstBinding;
     this.pitch = pitch;
     this.slots = slots;
+    this.fours = fours;
   }
 
   /** A word of a packed mask for each column at work, as it is called around a column and inside it. */
   maskBits(name: string): { readonly around: string; readonly inside: string } {
     this.perChannel = false;
     const bits = `${name}Bits`;
-    this.functions.push(`var<private> ${bits}: ${this.slots === 1 ? 'u32' : `array<u32, ${this.slots}>`};`);
+    this.functions.push(`var<private> ${bits}: ${this.slots === 1 ? 'MaskWords' : `array<MaskWords, ${this.slots}>`};`);
     return this.slots === 1 ? { around: bits, inside: bits } : { around: `${bits}[slot]`, inside: `${bits}[at.slot]` };
   }
 
-  operand(prefix: string, tensor: Tensor, access: 'read' | 'write'): { name: string; at: string } {
+  /** A tensor of which each pixel has its own elements where `wide`, a vector [C] otherwise. */
+  operand(prefix: string, tensor: Tensor, access: 'read' | 'write', wide: boolean): { name: string; at: string } {
     const index = this.operands.length;
     const name = `${prefix}${index}`;
     const mode = access === 'read' ? 'read' : 'read_write';
     this.operands.push({ name, tensor, access });
     const element = tensor.dtype === 'u32' ? 'u32' : 'f32';
-    this.bindings.push(`@group(1) @binding(${this.firstBinding + index}) var<storage, ${mode}> ${name}: array<${element}>;`);
+    const elements = wide && this.fours ? `vec4<${element}>` : element;
+    if (wide) this.fits &&= inFours(bindingBase(tensor), imagePitch(tensor), pixelCount(tensor.shape));
+    this.bindings.push(`@group(1) @binding(${this.firstBinding + index}) var<storage, ${mode}> ${name}: array<${elements}>;`);
     return { name, at: this.parameter(`${name}Base`, 'u32', bindingBase(tensor)) };
+  }
+
+  /** The elements of a wide operand from `index` on. */
+  elementsAt(name: string, index: string): string {
+    return this.fours ? `${name}[(${index}) / 4u]` : `${name}[${index}]`;
   }
 
   /** The element at hand of a tensor [N, C, ...] that is as large as the main output, whose images may lie further apart or closer. */
   element(prefix: string, tensor: Tensor, access: 'read' | 'write'): string {
     this.perChannel = false;
-    const { name, at } = this.operand(prefix, tensor, access);
+    const { name, at } = this.operand(prefix, tensor, access, true);
     const apart = imagePitch(tensor) - this.pitch;
-    if (apart === 0) return `${name}[${at} + at.index]`;
+    if (apart === 0) return this.elementsAt(name, `${at} + at.index`);
     // modulo 2^32, as the shader computes
-    return `${name}[${at} + at.index + at.image * ${this.parameter(`${name}Apart`, 'u32', apart >>> 0)}]`;
+    return this.elementsAt(name, `${at} + at.index + at.image * ${this.parameter(`${name}Apart`, 'u32', apart >>> 0)}`);
+  }
+
+  /** Applies a rule, a function of single numbers, to the values at hand. */
+  callRule(index: number, derivative: string, z: string, parameters: string): void {
+    if (!this.fours) {
+      this.body.push(`v = rule${index}(v, ${derivative}, ${z}, ${parameters});`);
+      return;
+    }
+    const [d, s] = [`derivative${index}`, `saved${index}`];
+    const calls = ['x', 'y', 'z', 'w'].map((part) => `rule${index}(v.${part}, ${d}.${part}, ${s}.${part}, parameters${index})`);
+    this.body.push(`let ${d} = ${derivative};`, `let ${s} = ${z};`, `let parameters${index} = ${parameters};`, `v = vec4f(${calls.join(', ')});`);
   }
 
   parameter(name: string, type: Parameter['type'], value: number): string {
@@ -88,27 +127,27 @@ class EpilogueWriter {
   }
 }
 
-/** Word of the packed mask that holds this column's channels from `firstChannel` on. */
-const maskWord = (operand: { name: string; at: string }, rows: string, pixels: string): string =>
-  `${operand.name}[${operand.at} + (image * ${rows} + firstChannel / ${maskRows}u) * ${pixels} + pixel]`;
+/** Words of the packed mask that hold the channels of the pixels at hand from `firstChannel` on. */
+const maskWords = (writer: EpilogueWriter, operand: { name: string; at: string }, rows: string, pixels: string): string =>
+  writer.elementsAt(operand.name, `${operand.at} + (image * ${rows} + firstChannel / ${maskRows}u) * ${pixels} + pixel`);
 
 function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
-  const inside = node.attrs.kind === 'relu6' ? 'v > 0.0 && v < 6.0' : 'v > 0.0';
+  const inside = node.attrs.kind === 'relu6' ? '(v > Values(0.0)) & (v < Values(6.0))' : 'v > Values(0.0)';
   if (node.attrs.mask) {
     const mask = node.outputs[1]!;
-    const operand = writer.operand('mask', mask, 'write');
+    const operand = writer.operand('mask', mask, 'write', true);
     const rows = writer.parameter(`${operand.name}Rows`, 'u32', mask.shape[1]!);
     const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
     const bits = writer.maskBits(operand.name);
-    writer.begin.push(`${bits.around} = 0u;`);
-    writer.body.push(`${bits.inside} |= select(0u, 1u, ${inside}) << (at.channel % ${maskRows}u);`);
+    writer.begin.push(`${bits.around} = MaskWords(0u);`);
+    writer.body.push(`${bits.inside} |= select(MaskWords(0u), MaskWords(1u), ${inside}) << MaskWords(at.channel % ${maskRows}u);`);
     writer.end.push(`if (firstChannel < ${writer.parameter(`${operand.name}Channels`, 'u32', node.outputs[0]!.shape[1]!)}) {`);
-    writer.end.push(`  ${maskWord(operand, rows, pixels)} = ${bits.around};`, '}');
+    writer.end.push(`  ${maskWords(writer, operand, rows, pixels)} = ${bits.around};`, '}');
   }
   // max and clamp may turn NaN into 0, and a diverged network would then look healthy.
-  writer.body.push('v = select(v, 0.0, v <= 0.0);');
-  if (node.attrs.kind === 'relu6') writer.body.push('v = select(v, 6.0, v >= 6.0);');
-  if (node.attrs.kind === 'relu6Official') writer.body.push('v = select(v, v + (v - 6.0), v > 6.0);');
+  writer.body.push('v = select(v, Values(0.0), v <= Values(0.0));');
+  if (node.attrs.kind === 'relu6') writer.body.push('v = select(v, Values(6.0), v >= Values(6.0));');
+  if (node.attrs.kind === 'relu6Official') writer.body.push('v = select(v, v + (v - 6.0), v > Values(6.0));');
 }
 
 function writeReluBackward(writer: EpilogueWriter, node: Node<'reluBackward'>): void {
@@ -122,21 +161,21 @@ function writeReluBackward(writer: EpilogueWriter, node: Node<'reluBackward'>): 
   );
   const value = (slot: number): string => writer.parameter(`rule${index}Value${slot}`, 'f32', values[slot] ?? 0);
   const parameters = `vec4<f32>(${[0, 1, 2, 3].map(value).join(', ')})`;
-  let derivative = '0.0';
-  let z = '0.0';
+  let derivative = 'Values(0.0)';
+  let z = 'Values(0.0)';
   if (rule.saves === 'mask') {
     const mask = node.inputs[1]!;
-    const operand = writer.operand('saved', mask, 'read');
+    const operand = writer.operand('saved', mask, 'read', true);
     const rows = writer.parameter(`${operand.name}Rows`, 'u32', mask.shape[1]!);
     const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
     const bits = writer.maskBits(operand.name);
-    writer.begin.push(`${bits.around} = ${maskWord(operand, rows, pixels)};`);
-    derivative = `f32((${bits.inside} >> (at.channel % ${maskRows}u)) & 1u)`;
+    writer.begin.push(`${bits.around} = ${maskWords(writer, operand, rows, pixels)};`);
+    derivative = `Values((${bits.inside} >> MaskWords(at.channel % ${maskRows}u)) & MaskWords(1u))`;
   } else if (rule.saves === 'input') {
     z = writer.element('saved', node.inputs[1]!, 'read');
-    derivative = `select(0.0, 1.0, ${z} > 0.0${node.attrs.kind === 'relu6' ? ` && ${z} < 6.0` : ''})`;
+    derivative = `select(Values(0.0), Values(1.0), (${z} > Values(0.0))${node.attrs.kind === 'relu6' ? ` & (${z} < Values(6.0))` : ''})`;
   }
-  writer.body.push(`v = rule${index}(v, ${derivative}, ${z}, ${parameters});`);
+  writer.callRule(index, derivative, z, parameters);
 }
 
 function writeKept(writer: EpilogueWriter, tensor: Tensor): void {
@@ -146,7 +185,7 @@ function writeKept(writer: EpilogueWriter, tensor: Tensor): void {
 /** Reads of vectors [C] at the channel at hand. */
 function perChannel(writer: EpilogueWriter, tensors: readonly Tensor[], names: readonly string[]): string[] {
   return tensors.map((tensor, index) => {
-    const { name, at } = writer.operand(names[index]!, tensor, 'read');
+    const { name, at } = writer.operand(names[index]!, tensor, 'read', false);
     return `${name}[${at} + at.channel]`;
   });
 }
@@ -161,8 +200,8 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
       writeReluBackward(writer, node as Node<'reluBackward'>);
       return;
     case 'scaleShift': {
-      const scale = writer.operand('scale', node.inputs[1]!, 'read');
-      const shift = node.inputs[2] === undefined ? undefined : writer.operand('shift', node.inputs[2], 'read');
+      const scale = writer.operand('scale', node.inputs[1]!, 'read', false);
+      const shift = node.inputs[2] === undefined ? undefined : writer.operand('shift', node.inputs[2], 'read', false);
       writer.body.push(`v = v * ${scale.name}[${scale.at} + at.channel]${shift === undefined ? '' : ` + ${shift.name}[${shift.at} + at.channel]`};`);
       return;
     }
@@ -196,6 +235,7 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
  * "params", "bindings", "epilogue", "begin column" and "end column". A kernel that uses it defines, per column, the
  * variables `image`, `pixel` and `firstChannel` (a multiple of 16) and calls `finish` for at most 16 channels from there. One that has
  * several columns at work at a time numbers them: by a variable `slot` < `slots` in those regions, by `at.slot` in `finish`.
+ * With `fours`, a column is four neighbouring pixels, of which `pixel` and `at` are the first; that needs an epilogue that `fits`.
  */
 export function writeEpilogue(
   start: Tensor,
@@ -204,12 +244,13 @@ export function writeEpilogue(
   firstBinding: number,
   bias?: Tensor,
   slots = 1,
+  fours = false,
 ): Epilogue {
   const output = nodes.at(-1)?.outputs[0] ?? start;
-  const writer = new EpilogueWriter(firstBinding, imagePitch(output), slots);
+  const writer = new EpilogueWriter(firstBinding, imagePitch(output), slots, fours);
   let flops = 0;
   if (bias !== undefined) {
-    const operand = writer.operand('bias', bias, 'read');
+    const operand = writer.operand('bias', bias, 'read', false);
     writer.body.push(`v = v + ${operand.name}[${operand.at} + at.channel];`);
     flops += elementCount(start.shape);
   }
@@ -220,12 +261,18 @@ export function writeEpilogue(
     flops += elementCount(start.shape);
     value = node.outputs[0]!;
   }
-  const finish = ['fn finish(value: f32, at: Place) -> f32 {', '  var v = value;', ...writer.body.map((line) => `  ${line}`), '  return v;', '}'];
+  const finish = [
+    'fn finish(value: Values, at: Place) -> Values {',
+    '  var v = value;',
+    ...writer.body.map((line) => `  ${line}`),
+    '  return v;',
+    '}',
+  ];
   return {
     regions: {
       params: writer.fields.join('\n') + '\n',
       bindings: writer.bindings.join('\n') + '\n',
-      epilogue: [...writer.functions, ...finish].join('\n') + '\n',
+      epilogue: [...(fours ? inFoursTypes : singleTypes), ...writer.functions, ...finish].join('\n') + '\n',
       'begin column': writer.begin.join('\n') + '\n',
       'end column': writer.end.join('\n') + '\n',
     },
@@ -236,6 +283,7 @@ export function writeEpilogue(
     flops,
     bytes: writer.operands.reduce((sum, operand) => sum + byteLength(operand.tensor), 0),
     perChannel: writer.perChannel,
+    fits: writer.fits,
   };
 }
 
@@ -247,8 +295,8 @@ const describe = (node: Node): string =>
       : node.op;
 
 /** The epilogue of a group: its followers behind the anchor's first output. */
-export function epilogue(group: Group, _context: LoweringContext, firstBinding: number, bias?: Tensor, slots = 1): Epilogue {
-  return writeEpilogue(group.anchor.outputs[0]!, group.followers, group.kept, firstBinding, bias, slots);
+export function epilogue(group: Group, _context: LoweringContext, firstBinding: number, bias?: Tensor, slots = 1, fours = false): Epilogue {
+  return writeEpilogue(group.anchor.outputs[0]!, group.followers, group.kept, firstBinding, bias, slots, fours);
 }
 
 /** A grid of `x` by `y` workgroups whose longer axis goes on in z where it is longer than an axis may be. Memory ends before both are. */
@@ -258,16 +306,21 @@ function foldedGrid(x: number, y: number): { workgroups: [number, number, number
   return { workgroups: [foldX || x, foldY || y, z], foldX, foldY };
 }
 
-function lowerChain(group: Group): Dispatch[] {
+function lowerChain(group: Group, context: LoweringContext): Dispatch[] {
   const input = group.anchor.inputs[0]!;
-  const chain = writeEpilogue(input, [group.anchor, ...group.followers], group.kept, 3);
+  const write = (fours: boolean): Epilogue => writeEpilogue(input, [group.anchor, ...group.followers], group.kept, 3, undefined, 1, fours);
   const [batch = 1, channels = 1] = input.shape;
   const pixels = pixelCount(input.shape);
-  const { workgroups, foldX, foldY } = foldedGrid(Math.ceil((batch * pixels) / 64), Math.ceil(channels / maskRows));
+  // A processor loads number by number; on a GPU neighbouring lanes do as well as vectors.
+  const single = write(false);
+  const whole = [input, single.output].every((tensor) => inFours(pixels, bindingBase(tensor), imagePitch(tensor)));
+  const fours = context.device.software && single.fits && whole;
+  const chain = fours ? write(true) : single;
+  const { workgroups, foldX, foldY } = foldedGrid(Math.ceil((batch * pixels) / (fours ? 256 : 64)), Math.ceil(channels / maskRows));
   return [
     {
       kernel: 'elementwise/pointwise',
-      variant: chain.variant,
+      variant: `${chain.variant}${fours ? ' vec4' : ''}`,
       code: link('elementwise/pointwise', { regions: chain.regions }),
       operands: [{ name: 'a', tensor: input, access: 'read' }, { name: 'c', tensor: chain.output, access: 'write' }, ...chain.operands],
       parameters: [
@@ -289,9 +342,9 @@ function lowerChain(group: Group): Dispatch[] {
   ];
 }
 
-export const lowerRelu: Lowering<'relu'> = (_node, group) => lowerChain(group);
-export const lowerReluBackward: Lowering<'reluBackward'> = (_node, group) => lowerChain(group);
-export const lowerScaleShift: Lowering<'scaleShift'> = (_node, group) => lowerChain(group);
-export const lowerBatchNormApply: Lowering<'batchNormApply'> = (_node, group) => lowerChain(group);
-export const lowerBatchNormInputGradient: Lowering<'batchNormInputGradient'> = (_node, group) => lowerChain(group);
-export const lowerAdd: Lowering<'add'> = (_node, group) => lowerChain(group);
+export const lowerRelu: Lowering<'relu'> = (_node, group, context) => lowerChain(group, context);
+export const lowerReluBackward: Lowering<'reluBackward'> = (_node, group, context) => lowerChain(group, context);
+export const lowerScaleShift: Lowering<'scaleShift'> = (_node, group, context) => lowerChain(group, context);
+export const lowerBatchNormApply: Lowering<'batchNormApply'> = (_node, group, context) => lowerChain(group, context);
+export const lowerBatchNormInputGradient: Lowering<'batchNormInputGradient'> = (_node, group, context) => lowerChain(group, context);
+export const lowerAdd: Lowering<'add'> = (_node, group, context) => lowerChain(group, context);

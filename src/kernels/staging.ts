@@ -107,9 +107,6 @@ export const leftRegion = (fours: boolean): Record<string, string> => (fours ? {
 /** The shader region that declares the right operand. */
 export const rightRegion = (fours: boolean): Record<string, string> => (fours ? { right: shaderFragment('gemm/rightVectors') } : {});
 
-/** The shader region that declares the result. */
-export const resultRegion = (fours: boolean): Record<string, string> => (fours ? { result: shaderFragment('gemm/resultVectors') } : {});
-
 /** The shader regions that declare the operands. */
 export const stageRegions = (left: LoadMode, right: LoadMode): Record<string, string> => ({
   ...leftRegion(left !== 0),

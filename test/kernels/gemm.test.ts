@@ -7,6 +7,7 @@ import { sharedDevice } from '../support/device.js';
 import { elementCount } from '../../src/graph/types.js';
 import { debugGraph } from '../../src/program/debug.js';
 import { Program } from '../../src/program/program.js';
+import { bp, guided, silu } from '../../src/rules/builtin.js';
 import { onlyChoice } from '../../src/tune/table.js';
 
 const plain: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
@@ -93,6 +94,53 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         for (const { error } of await debugGraph(graph, feeds, { device, choices })) expect(error).to.be.below(1e-5);
       }
       expect(results[1]!.equals(results[0]!)).to.equal(true);
+    }
+  });
+
+  it('what is fused behind a convolution gives the same bits pixel by pixel and in fours, fused and unfused', async () => {
+    const device = await sharedDevice();
+    if (!device.adapterInfo.software) return; // a GPU goes pixel by pixel
+    for (const [kind, rule] of [
+      ['relu', bp],
+      ['relu', silu()],
+      ['relu6', guided],
+    ] as const) {
+      const graph = new Graph();
+      const conv = { ...plain, padding: [1, 1, 1, 1] } as const;
+      const [x, w, wide] = [graph.input('x', [2, 5, 4, 8]), graph.parameter('w', [32, 5, 3, 3]), [2, 32, 4, 8]];
+      const scaled = graph.one('scaleShift', [graph.one('conv2d', [x, w], conv), graph.input('scale', [32]), graph.input('shift', [32])], {});
+      const before = graph.one('add', [scaled, graph.input('other', wide)], {});
+      const [y, mask] = graph.add('relu', [before], { kind, mask: true });
+      const saved = rule.rule.saves === 'input' ? before : mask!;
+      const g = graph.one('conv2dInputGradient', [graph.input('g', [2, 5, 4, 8]), graph.parameter('v', [5, 32, 3, 3])], {
+        ...conv,
+        inputShape: wide,
+      });
+      graph.output('y', y!);
+      graph.output('dx', graph.one('reluBackward', [g, saved], { kind, rule }));
+      const feeds = new Map(
+        graph.tensors
+          .filter(({ kind: each, view }) => each !== 'value' && view === undefined)
+          .map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]),
+      );
+      const results: Buffer[][] = [];
+      for (const [columns, fuse] of [
+        [5, true],
+        [8, true],
+        [8, false],
+      ] as const) {
+        const choices = onlyChoice({ kernel: 'gemm/convRows', rows: 16, columns, lanes: 8, share: 8 });
+        using program = await Program.compile(graph, { device, fuse, choices });
+        expect(program.dispatches.some(({ source }) => source.kernel === 'elementwise/pointwise' && source.variant.endsWith('vec4'))).to.equal(!fuse);
+        for (const [tensor, values] of feeds) program.write(tensor, values);
+        await program.run([{ segment: 'main' }]);
+        results.push([Buffer.from((await program.read('y')).buffer), Buffer.from((await program.read('dx')).buffer)]);
+        for (const { tensor, error } of await debugGraph(graph, feeds, { device, fuse, choices })) expect(error, tensor).to.be.below(1e-5);
+      }
+      for (const other of results.slice(1)) {
+        expect(other[0]!.equals(results[0]![0]!), 'forward').to.equal(true);
+        expect(other[1]!.equals(results[0]![1]!), 'backward').to.equal(true);
+      }
     }
   });
 

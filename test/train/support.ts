@@ -1,3 +1,4 @@
+import { uniforms } from '../../src/random/philox.js';
 import { fromArrays } from '../../src/data/dataset.js';
 import type { Dataset } from '../../src/data/dataset.js';
 import { formulaTensor } from '../../src/io/formulaWeights.js';
@@ -19,13 +20,14 @@ export const tiny: ModelDefinition = {
   presets: { default: ['fc.1'] },
 };
 
-/** A bright square whose place tells the class, in random noise. */
+/** A bright square whose place tells the class, in noise that is the same in every run. */
 export function squares(count: number, options: { bytes?: boolean } = {}): Dataset {
   const labels = Int32Array.from({ length: count }, (_, n) => n % 3);
+  const noise = uniforms(5, count, 0, 0, count * 64);
   const pixel = (n: number, y: number, x: number): number => {
     const place = 2 * labels[n]!;
     const inside = y >= place && y < place + 3 && x >= place && x < place + 3;
-    return 0.5 * Math.random() + (inside ? 0.5 : 0);
+    return 0.5 * noise[64 * n + 8 * y + x]! + (inside ? 0.5 : 0);
   };
   const values = Float32Array.from({ length: count * 64 }, (_, i) => pixel(Math.floor(i / 64), Math.floor(i / 8) % 8, i % 8));
   const images = options.bytes === true ? Uint8Array.from(values, (value) => Math.round(255 * value)) : values;
