@@ -106,10 +106,12 @@ const storesStraight = ({ taps, columns, inner, batch }: ConvProblem, tile: Tile
 /** One dispatch of gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
 function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch {
   const single = epilogue(group, context, 4, problem.bias);
-  const byRows = single.fits && storesRows(problem, tile, single.output, context.device);
-  const tail = byRows ? epilogue(group, context, 4, problem.bias, tile.columns / 4, true) : single;
+  const fit = single.fits && storesRows(problem, tile, single.output, context.device);
   // with more to do for a result, straight-line code takes longer to compile than it saves
-  const straight = byRows && tail.perChannel && storesStraight(problem, tile);
+  const straight = fit && single.perChannel && storesStraight(problem, tile);
+  // Columns alone are stored a little faster one by one; what is read for each of their results is not.
+  const byRows = straight || (fit && single.operands.length > 0);
+  const tail = byRows ? epilogue(group, context, 4, problem.bias, tile.columns / 4, true) : single;
   const [tapsH, tapsW] = problem.taps;
   // The input gradient walks the taps backwards: its window begins at the last tap.
   const mirrored = problem.tapStep[1] < 0;
@@ -153,7 +155,7 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
         BY_ROWS: byRows,
         STRAIGHT: straight,
         // what is written out is slow to compile there
-        RUN: context.device.plainCompiler === true ? 1 : straight ? tile.rows : 4,
+        RUN: context.device.plainCompiler === true ? 1 : straight ? tile.rows : byRows ? 2 : 4,
       },
       regions: { ...tail.regions, ...laneRegions(tile, context.device), ...rightRegion(inVectors) },
     }),
