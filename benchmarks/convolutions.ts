@@ -4,8 +4,8 @@
  *     node dist/benchmarks/convolutions.js [--rounds 15] [--batch 32] [--only TEXT] [--candidates]
  *
  * All subjects and the best products take turns, so that a disturbance meets all; in its turn each is computed once and then as many times
- * in a row as take about as long as the longest product, so that none is charged more than others for cold caches and the start of a turn. A share
- * is the median over rounds of the rate of a convolution over the rate, in the same round, of the product that is fastest by its own
+ * in a row as take about as long as the longest product, so that none is charged more than others for cold caches and the start of a turn.
+ * A share is the median over rounds of the rate of a convolution over the rate, in the same round, of the product that is fastest by its own
  * median. Rates count the multiplications of the direct method, so a kernel with fewer (Winograd) may exceed what the adapter does in a
  * product. `--candidates` also tries what the tuner would and shows the fastest.
  */

@@ -109,7 +109,7 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
   const fit = single.fits && storesRows(problem, tile, single.output, context.device);
   // with more to do for a result, straight-line code takes longer to compile than it saves
   const straight = fit && single.perChannel && storesStraight(problem, tile);
-  // Columns alone are stored a little faster one by one; what is read for each of their results is not.
+  // Bare results are stored a little faster column by column; results for which something else is read are not.
   const byRows = straight || (fit && single.operands.length > 0);
   const tail = byRows ? epilogue(group, context, 4, problem.bias, tile.columns / 4, true) : single;
   const [tapsH, tapsW] = problem.taps;
