@@ -14,6 +14,7 @@ const INPUTS = 10u; // of a strip: (TN - 1) STEP + TAPS
 // Inputs FIRST <= t < LAST of a strip lie inside the row in every strip that needs them, so only the others are checked.
 const FIRST = 1u;
 const LAST = 9u;
+const INSIDE = false; // true: no tap lies above or below the image
 const SOLE = false; // true: a strip is a whole row, so the others never lie inside and need not be loaded
 // A strip's inputs: HEAD numbers, FOURS vectors of four where rows begin at multiples of four, TAIL numbers.
 const HEAD = 0u;
@@ -75,7 +76,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   for (var kh = 0u; kh < p.tapsH; kh++) {
     let sourceY = i32(y * p.stepH + kh * p.dilationH) + p.originH;
     let rowInside = sourceY >= 0 && sourceY < i32(p.sourceH);
-    var offset = start + select(0, sourceY, rowInside) * i32(p.bH);
+    var offset = start + select(0, sourceY, INSIDE || rowInside) * i32(p.bH);
     var aOffset = u32(i32(kh) * p.aTapH);
     for (var k = 0u; k < p.inner; k++) {
       var right: array<f32, INPUTS>;
@@ -88,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       }
       for (var t = 0u; t < TAIL; t++) { right[HEAD + 4u * FOURS + t] = rightOne(first + HEAD + 4u * FOURS + t); }
       for (var t = 0u; t < INPUTS; t++) {
-        right[t] = select(0.0, right[t], rowInside && ((t >= FIRST && t < LAST) || (!SOLE && inside[t])));
+        right[t] = select(0.0, right[t], (INSIDE || rowInside) && ((t >= FIRST && t < LAST) || (!SOLE && inside[t])));
       }
       // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
       var left: array<array<f32, TAPS>, TM / SG>;

@@ -25,6 +25,7 @@ const LAST = 9u;
 const SOLE = false; // true: a strip is a whole line, so the others never lie inside and need not be loaded
 // A strip's inputs: HEAD numbers, FOURS vectors of four where rows begin at multiples of four, TAIL numbers; its gradients: LEFT_FOURS vectors.
 const HEAD = 0u;
+const CARRIED = false; // true: the head lies before the row in its first strip, and is the end of the strip before in every other
 const FOURS = 0u;
 const TAIL = 10u;
 const LEFT_FOURS = 0u;
@@ -71,13 +72,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     let rowInside = owner < owners && h >= 0 && h < i32(p.sourceH);
     let bOffset = image * p.bBatch + select(0u, u32(h), rowInside) * p.bH;
     let aOffset = image * p.aBatch + y * p.aLine;
+    var carried: array<array<f32, HEAD + 1u>, CHANNELS>;
+    for (var k = 0u; k < CHANNELS; k++) {
+      for (var t = 0u; t < HEAD; t++) { carried[k][t] = fill; }
+    }
     for (var x = 0u; x < p.pixels; x += PIXELS) {
       let w0 = i32(x * STEP) - p.paddingW;
       var right: array<array<f32, INPUTS>, CHANNELS>;
       for (var k = 0u; k < CHANNELS; k++) {
         // an index outside the row or the buffer loads some value of the buffer, which is not used
         let first = base[k] + bOffset + u32(w0);
-        for (var t = 0u; t < HEAD; t++) { right[k][t] = rightOne(first + t); }
+        for (var t = 0u; t < HEAD; t++) {
+          if (!CARRIED) { right[k][t] = rightOne(first + t); }
+        }
         for (var v = 0u; v < FOURS; v++) {
           let four = rightFour(first + HEAD + 4u * v);
           for (var i = 0u; i < 4u; i++) { right[k][HEAD + 4u * v + i] = four[i]; }
@@ -86,6 +93,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         for (var t = 0u; t < INPUTS; t++) {
           let w = w0 + i32(t);
           right[k][t] = select(fill, right[k][t], rowInside && ((t >= FIRST && t < LAST) || (!SOLE && w >= 0 && w < i32(p.sourceW))));
+        }
+        if (CARRIED) {
+          for (var t = 0u; t < HEAD; t++) {
+            right[k][t] = carried[k][t];
+            carried[k][t] = right[k][min(PIXELS * STEP + t, INPUTS - 1u)];
+          }
         }
       }
       // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched

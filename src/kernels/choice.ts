@@ -108,7 +108,7 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
     return unfitMatrices(kernel, { ...choice, stage: choice.stage }, device);
   }
   if (!isPower(share, 1, Math.max(1, device.subgroupSize))) return `loads cannot be shared by ${share} lanes`;
-  if (!isPower(rows, 4, 16) || rows % share !== 0) return `${rows} rows do not fit ${share} lanes that share loads`;
+  if (!isPower(rows, 4, kernel === 'gemm/weightGradientRows' ? 32 : 16) || rows % share !== 0) return `${rows} rows do not fit ${share} lanes that share loads`;
   const winograd = isWinogradKernel(kernel);
   if (problem.writesMask && !winograd && rows < Math.min(16, problem.rows)) return 'masks need 16 rows';
   const most = kernel === 'gemm/convRows' ? 8 : 16;

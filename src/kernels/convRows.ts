@@ -131,6 +131,8 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
   const place = problem.place ?? { first: 0, row: problem.columns[1], column: 1 };
   const aStart = mirrored ? Math.max(0, tapsH - 1) * aStrides.tapH + (tapsW - 1) * aStrides.tapW : 0;
   const dilationH = Math.abs(problem.tapStep[0]);
+  const originH = problem.tapOrigin[0] - (mirrored ? (tapsH - 1) * dilationH : 0);
+  const bottom = originH + (problem.columns[0] - 1) * problem.step[0] + (tapsH - 1) * dilationH;
   return {
     kernel: 'gemm/convRows',
     variant: [
@@ -147,6 +149,7 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
         STEP: step,
         INPUTS: inputs,
         ...edges,
+        INSIDE: originH >= 0 && bottom < problem.source[0],
         SOLE: segments === 1,
         HEAD: head,
         FOURS: fours,
@@ -180,7 +183,7 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
           sourceW: problem.source[1],
           stepH: problem.step[0],
           dilationH,
-          originH: problem.tapOrigin[0] - (mirrored ? (tapsH - 1) * dilationH : 0),
+          originH,
           originW,
           aTapW: mirrored ? -aStrides.tapW : aStrides.tapW,
           aTapH: mirrored ? -aStrides.tapH : aStrides.tapH,

@@ -18,16 +18,16 @@ export const suitsWeightRows = ({ taps, attrs, pixels, aStrides, bStrides }: Wei
   aStrides.pixel === 1 &&
   bStrides.w === 1;
 
-/** Most products that the loops over a strip are written out to; more compile long. */
-const mostProducts = 256;
+/** Most products that the loops over a strip are written out to; more compile long and do not fit the cache of instructions. */
+const mostProducts = 512;
 
-/** The usual tile: 16 or 8 rows by the row of taps of as many channels as make at most 4 columns, of one where it is longer. */
-export const weightRowsTile = ({ rows, taps, columns, pixels }: WeightProblem, device: KernelDevice): Tile => ({
-  rows: rows <= 8 || 16 * stripLength(pixels) * taps[1] > mostProducts ? 8 : 16,
-  columns: taps[1] * Math.max(1, Math.min(columns / (taps[0] * taps[1]), Math.floor(4 / taps[1]))),
-  lanes: 8,
-  share: shareOf(device),
-});
+/** The usual tile: 32, 16 or 8 rows by the row of taps of as many channels as make at most 4 columns, of one where it is longer. */
+export function weightRowsTile({ rows, taps, columns, pixels }: WeightProblem, device: KernelDevice): Tile {
+  const channels = Math.max(1, Math.min(columns / (taps[0] * taps[1]), Math.floor(4 / taps[1])));
+  const products = stripLength(pixels) * taps[1] * channels;
+  const tall = [...(rows % 32 === 0 ? [32] : []), ...(rows > 8 ? [16] : [])].find((count) => count * products <= mostProducts);
+  return { rows: tall ?? 8, columns: taps[1] * channels, lanes: 8, share: shareOf(device) };
+}
 
 /** Pixels of a strip: the count from 4 to 7 that leaves least of the last strip unused. Longer ones hold more values than there are registers. */
 export function stripLength(pixels: number): number {
@@ -44,7 +44,10 @@ export function weightRowsForm(tile: Tile, problem: WeightProblem, device: Kerne
   const lastStrip = (Math.ceil(pixels / strip) - 1) * strip * step;
   const whole = strip % 4 === 0;
   const inVectors = whole && inFours(bindingBase(x), bStrides.batch, bStrides.channel, bStrides.h);
-  const head = inVectors ? padding % 4 : 0;
+  // inputs before the row that the next strip has in common with this one
+  const overlap = Math.max(0, Math.min(padding, tapsW - step));
+  const head = inVectors ? padding % 4 : overlap;
+  const carried = head > 0 && overlap >= head;
   const fours = inVectors ? Math.max(0, Math.floor((inputs - head) / 4)) : 0;
   const leftVectors = whole && inFours(bindingBase(g) + aStart, aStrides.batch, aStrides.row, aStrides.line);
   return {
@@ -60,6 +63,7 @@ export function weightRowsForm(tile: Tile, problem: WeightProblem, device: Kerne
       LAST: Math.max(0, Math.min(inputs, source[1] - lastStrip + padding)),
       SOLE: pixels <= strip,
       HEAD: Math.min(head, inputs),
+      CARRIED: carried,
       FOURS: fours,
       TAIL: Math.max(0, inputs - head - 4 * fours),
       LEFT_FOURS: leftVectors ? strip / 4 : 0,

@@ -71,12 +71,16 @@ function widths(kernel: ProductKernel, taps: number): readonly number[] {
 }
 
 /** Sizes of the register tile: rows by columns. Where loops are written out, wider ones take long to compile. */
-function tiles(choice: KernelChoice, { taps }: TuningProblem, device: KernelDevice): KernelChoice[] {
+function tiles(choice: KernelChoice, problem: TuningProblem, device: KernelDevice): KernelChoice[] {
   if (isStaged(choice.kernel)) return stages(choice, device);
   if (isMatrixKernel(choice.kernel)) return matrixTiles(choice, device);
-  const wide = widths(choice.kernel, taps);
+  const wide = widths(choice.kernel, problem.taps);
   const columns = device.plainCompiler === true ? [2, 4] : wide;
-  return [8, 16].flatMap((rows) => columns.map((count) => ({ ...choice, rows, columns: count })));
+  const tall = choice.kernel === 'gemm/weightGradientRows' && problem.rows > 16 ? columns.filter((count) => count <= Math.max(4, problem.taps)) : [];
+  return [
+    ...[8, 16].flatMap((rows) => columns.map((count) => ({ ...choice, rows, columns: count }))),
+    ...tall.map((count) => ({ ...choice, rows: 32, columns: count })),
+  ];
 }
 
 /** How lanes work together, and how a contraction is split, with the tile as it is. */

@@ -152,18 +152,37 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       [[2, 4, 9, 16], [6, 4, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] }, 4, 6],
       [[2, 6, 7, 7], [10, 3, 2, 3], { padding: [0, 2, 1, 0], dilation: [2, 1], groups: 2 }, 8, 3],
       [[2, 3, 10, 13], [5, 3, 1, 1], { stride: [1, 2] }, 4, 2],
+      // 32 rows; strips whose first inputs are the last of the strip before: two of five taps, in fours and one by one
+      [[2, 4, 8, 16], [40, 4, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] }, 32, 3],
+      [[2, 3, 6, 12], [33, 3, 3, 5], { padding: [1, 2, 1, 2] }, 32, 5],
+      [[2, 3, 6, 10], [33, 3, 1, 5], { padding: [0, 2, 0, 1] }, 32, 5],
+      [[2, 3, 6, 16], [9, 3, 3, 2], { stride: [1, 2], padding: [1, 1, 1, 1] }, 8, 2],
+      [[2, 3, 6, 8], [9, 3, 1, 1], { padding: [0, 1, 0, 1] }, 8, 1],
     ];
-    for (const [x, w, attrs, rows, columns] of shapes) {
+    for (const [index, [x, w, attrs, rows, columns]] of shapes.entries()) {
       const graph = convGraph(x, w, { ...plain, ...attrs }, true);
       const feeds = new Map(
         graph.tensors
           .filter(({ kind, view }) => kind !== 'value' && view === undefined)
           .map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]),
       );
-      for (const splits of [1, 3]) {
+      // both where tiles are small and compile fast
+      for (const splits of index < 3 ? [1, 3] : [1 + 2 * (index % 2)]) {
         const results: Buffer[] = [];
         for (const kernel of ['gemm/weightGradient', 'gemm/weightGradientRows'] as const) {
-          using program = await Program.compile(graph, { device, choices: onlyChoice({ kernel, rows, columns, lanes: 8, share: 1, splits }) });
+          const choice = {
+            kernel,
+            rows: kernel === 'gemm/weightGradient' ? Math.min(16, rows) : rows,
+            columns,
+            lanes: 8,
+            share: rows > 8 ? 8 : 1,
+            splits,
+          };
+          using program = await Program.compile(graph, { device, choices: onlyChoice(choice) });
+          expect(
+            program.dispatches.some(({ source }) => source.variant.startsWith(`${choice.rows}x${columns}x8`)),
+            `${String(w)} tile`,
+          ).to.equal(true);
           expect(program.dispatches.map(({ source }) => source.kernel)).to.include(kernel);
           for (const [tensor, values] of feeds) program.write(tensor, values);
           await program.run([{ segment: 'main' }]);
