@@ -58,7 +58,9 @@ const layers: readonly Layer[] = [
   layer('ResNet-18', 64, 64, 16),
   layer('ResNet-18', 128, 128, 8),
   layer('ResNet-18', 256, 256, 4),
+  layer('ResNet-18', 512, 512, 2),
   layer('ResNet-18', 64, 128, 16, 3, 2),
+  layer('ResNet-18', 256, 512, 4, 3, 2),
   layer('1 x 1', 64, 64, 16, 1),
   layer('1 x 1', 128, 256, 8, 1),
 ];

@@ -93,6 +93,23 @@ function sampleGraph() {
   use(graph.one('linearInputGradient', [f32('rowGradient', 4, 10), graph.parameter('matrix2', [10, 48])], {}));
   use(graph.one('matmul', [f32('left', 20, 30), f32('right', 30, 17)], { transposeA: false, transposeB: false }));
 
+  // small images as a whole, in fours and not
+  for (const [size, stride] of [
+    [[2, 2], 1],
+    [[4, 4], 2],
+    [[1, 3], 1],
+  ]) {
+    const attrs = { ...conv, stride: [stride, stride] };
+    const small = f32(name('small'), 9, 16, ...size);
+    const y = graph.one('conv2d', [small, w, b], attrs);
+    const [z, mask] = graph.add('relu', [graph.one('add', [y, f32(name('other'), ...y.shape)], {})], { kind: 'relu', mask: true });
+    const dx = graph.one('conv2dInputGradient', [f32(name('g'), ...y.shape), w], { ...attrs, inputShape: small.shape });
+    const saved = u32(name('mask'), 9, 1, size[0] * size[1]);
+    use(z, mask, graph.one('reluBackward', [dx, saved], { kind: 'relu', rule: rules.bp }));
+    for (const bias of [false, true])
+      use(graph.add('conv2dWeightGradient', [f32(name('g'), ...y.shape), small], { ...attrs, weightShape: w.shape, bias }));
+  }
+
   // depthwise
   for (const stride of [1, 2]) {
     for (const bias of [false, true]) {

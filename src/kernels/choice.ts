@@ -12,12 +12,14 @@ import type { WinogradKernel } from './winogradKernels.js';
 export type ProductKernel =
   | 'gemm/conv'
   | 'gemm/convRows'
+  | 'gemm/convImages'
   | 'gemm/convTiled'
   | 'gemm/convSplit'
   | MatrixKernel
   | WinogradKernel
   | 'gemm/weightGradient'
   | 'gemm/weightGradientRows'
+  | 'gemm/weightGradientImages'
   | 'gemm/weightGradientTiled';
 
 /**
@@ -26,11 +28,12 @@ export type ProductKernel =
  * other. Subgroup matrices add up in an order of their own, and those of f16 round their operands besides. The Winograd methods add up
  * other numbers, each in an order of its own. Weight gradients have an order of their own, which splits may change.
  */
-export type SumOrder = 'taps' | 'rows' | 'parts' | 'matrix' | 'halfMatrix' | 'winograd2' | 'winograd4' | 'weights';
+export type SumOrder = 'taps' | 'rows' | 'images' | 'parts' | 'matrix' | 'halfMatrix' | 'winograd2' | 'winograd4' | 'weights';
 
 const orders: Readonly<Record<ProductKernel, SumOrder>> = {
   'gemm/conv': 'taps',
   'gemm/convRows': 'rows',
+  'gemm/convImages': 'images',
   'gemm/convTiled': 'taps',
   'gemm/convSplit': 'parts',
   'gemm/convMatrix': 'matrix',
@@ -39,6 +42,7 @@ const orders: Readonly<Record<ProductKernel, SumOrder>> = {
   'gemm/winogradF4': 'winograd4',
   'gemm/weightGradient': 'weights',
   'gemm/weightGradientRows': 'weights',
+  'gemm/weightGradientImages': 'weights',
   'gemm/weightGradientTiled': 'weights',
 };
 
@@ -108,7 +112,8 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
     return unfitMatrices(kernel, { ...choice, stage: choice.stage }, device);
   }
   if (!isPower(share, 1, Math.max(1, device.subgroupSize))) return `loads cannot be shared by ${share} lanes`;
-  if (!isPower(rows, 4, kernel === 'gemm/weightGradientRows' ? 32 : 16) || rows % share !== 0) return `${rows} rows do not fit ${share} lanes that share loads`;
+  if (!isPower(rows, 4, kernel === 'gemm/weightGradientRows' ? 32 : 16) || rows % share !== 0)
+    return `${rows} rows do not fit ${share} lanes that share loads`;
   const winograd = isWinogradKernel(kernel);
   if (problem.writesMask && !winograd && rows < Math.min(16, problem.rows)) return 'masks need 16 rows';
   const most = kernel === 'gemm/convRows' ? 8 : 16;

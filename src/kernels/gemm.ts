@@ -2,6 +2,7 @@ import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { choose, unfit } from './choice.js';
 import type { KernelChoice, TuningProblem } from './choice.js';
+import { convImagesTile, lowerConvImages, suitsImages } from './convImages.js';
 import { lowerConvRows, rowsTile, suitsRows } from './convRows.js';
 import { isDepthwise, lowerDepthwise } from './depthwise.js';
 import { columnsPerPhase, convBytes, convParameters, isPadded } from './convProblem.js';
@@ -37,6 +38,7 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
     kernels: [
       ...(['gemm/conv', 'gemm/convTiled'] as const),
       ...(suitsRows(problem, device) ? (['gemm/convRows'] as const) : []),
+      ...(suitsImages(problem, device) ? (['gemm/convImages'] as const) : []),
       ...(innerPart(problem) === undefined ? [] : (['gemm/convSplit'] as const)),
       ...(problem.accumulate === true ? [] : matrixKernels(device)),
       ...(suitsWinograd(problem) ? winogradKernels : []),
@@ -56,6 +58,9 @@ function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: Lowe
   const rows: KernelChoice[] = suitsRows(problem, context.device)
     ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, problem.step[1], context.device) }]
     : [];
+  const images: KernelChoice[] = suitsImages(problem, context.device)
+    ? [{ kernel: 'gemm/convImages', ...convImagesTile(problem, context.device) }]
+    : [];
   // Only where a table prescribes their order of sums are split contractions, matrices and Winograd's method usual.
   const { matrices } = context.device;
   const last: KernelChoice[] = [
@@ -64,7 +69,7 @@ function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: Lowe
     ...(suitsWinograd(problem) ? winogradChoices(problem, context.device) : []),
   ].filter((choice) => unfit(choice, tuning, context.device) === undefined);
   // Which order of sums comes first follows from the layer alone, whatever the batch.
-  if (!suitsStages(problem.rows, problem.inner, context.device)) return [...rows, plain, ...last];
+  if (!suitsStages(problem.rows, problem.inner, context.device)) return [...rows, ...images, plain, ...last];
   const staged = stagedTile(problem.rows, columnsPerPhase(problem), problem.groups * problem.phases[0] * problem.phases[1]);
   return [...(staged === undefined ? [] : [{ kernel: 'gemm/convTiled', ...staged } as const]), plain, ...rows, ...last];
 }
@@ -82,6 +87,7 @@ function lowerChoice(problem: ConvProblem, choice: KernelChoice, group: Group, c
   if (choice.stage !== undefined)
     return (choice.kernel === 'gemm/convSplit' ? lowerConvSplit : lowerConvTiled)(problem, { ...choice, stage: choice.stage }, group, context);
   if (isWinogradKernel(choice.kernel)) return lowerWinograd(problem, choice.kernel, choice, group, context);
+  if (choice.kernel === 'gemm/convImages') return lowerConvImages(problem, choice, group, context);
   return (choice.kernel === 'gemm/convRows' ? lowerConvRows : lowerConv)(problem, choice, group, context);
 }
 

@@ -1,5 +1,6 @@
 import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { ConvAttrs, Tensor } from '../graph/types.js';
+import { suitsWeightImages, weightImagesForm, weightImagesTile } from './convImages.js';
 import { choose } from './choice.js';
 import type { KernelChoice, TuningProblem } from './choice.js';
 import { isDepthwise, lowerDepthwiseWeightGradient } from './depthwise.js';
@@ -43,6 +44,7 @@ const mostSplits = ({ lines, pixels }: WeightProblem): number => Math.max(1, Mat
 
 /** What decides how fast a weight gradient runs; see {@link TuningProblem}. */
 function tuningProblem(problem: WeightProblem, width: number, batch: number, device: KernelDevice): TuningProblem {
+  const bias = width > problem.columns;
   const { rows, columns, groups, taps, linesPerImage, pixels, lines, aStrides, attrs } = problem;
   const perImage = aStrides.batch === 0 ? '' : ` lines${linesPerImage}x${pixels}`;
   const mode = [
@@ -53,7 +55,12 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number, dev
   return {
     layer: [`weights ${rows}x${columns} taps${taps.join('x')}${perImage}`, ...mode].join(' '),
     batch,
-    kernels: ['gemm/weightGradient', ...(suitsWeightRows(problem, device) ? (['gemm/weightGradientRows'] as const) : []), 'gemm/weightGradientTiled'],
+    kernels: [
+      'gemm/weightGradient',
+      ...(suitsWeightRows(problem, device) ? (['gemm/weightGradientRows'] as const) : []),
+      ...(suitsWeightImages(problem, bias, device) ? (['gemm/weightGradientImages'] as const) : []),
+      'gemm/weightGradientTiled',
+    ],
     writesMask: false,
     rows,
     width,
@@ -71,17 +78,22 @@ function usualChoice(problem: WeightProblem, width: number, context: LoweringCon
       ? { kernel: 'gemm/weightGradientTiled', ...staged }
       : suitsWeightRows(problem, context.device) && context.device.plainCompiler !== true
         ? { kernel: 'gemm/weightGradientRows', ...weightRowsTile(problem, context.device) }
-        : { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, context.device) };
+        : suitsWeightImages(problem, width > problem.columns, context.device)
+          ? { kernel: 'gemm/weightGradientImages', ...weightImagesTile(problem, context.device) }
+          : { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, context.device) };
   const [x, y] = gridOf(problem, tile, width);
   return { ...tile, splits: chooseSplits(problem, x * y * groups, context.device.software) };
 }
 
 function gridOf(problem: WeightProblem, choice: Omit<KernelChoice, 'splits'>, width: number): [number, number] {
   const { kernel, lanes, columns, rows, stage } = choice;
+  const channels = problem.columns / (problem.taps[0] * problem.taps[1]);
   const owners =
-    kernel === 'gemm/weightGradientRows'
-      ? Math.ceil(problem.columns / (problem.taps[0] * columns)) * problem.taps[0] + width - problem.columns
-      : Math.ceil(width / columns);
+    kernel === 'gemm/weightGradientImages'
+      ? channels + width - problem.columns
+      : kernel === 'gemm/weightGradientRows'
+        ? Math.ceil(problem.columns / (problem.taps[0] * columns)) * problem.taps[0] + width - problem.columns
+        : Math.ceil(width / columns);
   return [Math.ceil(owners / lanes), Math.ceil(problem.rows / (rows * (stage?.ranks ?? 1)))];
 }
 
@@ -111,6 +123,7 @@ function loadModes(
 function formOf(choice: KernelChoice, problem: WeightProblem, padded: boolean, linesPerSplit: number, device: KernelDevice) {
   const { stage } = choice;
   if (choice.kernel === 'gemm/weightGradientRows') return weightRowsForm(choice, problem, device);
+  if (choice.kernel === 'gemm/weightGradientImages') return weightImagesForm(choice, problem, device);
   if (stage === undefined)
     return { name: tileName(choice), constants: { PADDED: padded, ...tileConstants(choice, device) }, regions: laneRegions(choice, device) };
   const [left, right] = stage.vectors ? loadModes(problem, padded, linesPerSplit) : ([0, 0] as const);
@@ -140,7 +153,8 @@ function lowerWeightGradient(
   const tile = choose(tuning, context.device, [usualChoice(problem, width, context)]);
   const grid = gridOf(problem, tile, width);
   // All slices but the last, which may be shorter, have equally many lines.
-  const perSplit = slices.map((slice) => Math.ceil(slice.lines / Math.min(tile.splits ?? 1, slice.lines)));
+  const whole = tile.kernel === 'gemm/weightGradientImages' ? problem.linesPerImage : 1;
+  const perSplit = slices.map((slice) => whole * Math.ceil(slice.lines / Math.min(tile.splits ?? 1, slice.lines) / whole));
   const splitsOf = slices.map((slice, index) => Math.ceil(slice.lines / perSplit[index]!));
   const splits = splitsOf.reduce((sum, count) => sum + count, 0);
   const allRows = problem.rows * problem.groups;
@@ -164,7 +178,7 @@ function lowerWeightGradient(
       tuning: { problem: tuning, choice: tile },
       code: link(tile.kernel, {
         // Mesa's compiler gives up on loops as long as those of a strip.
-        unroll: tile.kernel === 'gemm/weightGradientRows' ? 'all' : unrolled(context.device),
+        unroll: tile.kernel === 'gemm/weightGradientRows' || tile.kernel === 'gemm/weightGradientImages' ? 'all' : unrolled(context.device),
         constants: form.constants,
         regions: { ...form.regions, ...regions },
       }),

@@ -27,10 +27,12 @@ const tunedShaders = [
   ...[
     'gemm/conv',
     'gemm/convRows',
+    'gemm/convImages',
     'gemm/convTiled',
     'gemm/convMatrix',
     'gemm/weightGradient',
     'gemm/weightGradientRows',
+    'gemm/weightGradientImages',
     'gemm/weightGradientTiled',
     'gemm/sumSplits',
     'gemm/sumParts',

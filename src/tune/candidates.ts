@@ -74,7 +74,8 @@ function widths(kernel: ProductKernel, taps: number): readonly number[] {
 function tiles(choice: KernelChoice, problem: TuningProblem, device: KernelDevice): KernelChoice[] {
   if (isStaged(choice.kernel)) return stages(choice, device);
   if (isMatrixKernel(choice.kernel)) return matrixTiles(choice, device);
-  const wide = widths(choice.kernel, problem.taps);
+  const images = choice.kernel === 'gemm/convImages' || choice.kernel === 'gemm/weightGradientImages';
+  const wide = images ? [choice.columns] : widths(choice.kernel, problem.taps);
   const columns = device.plainCompiler === true ? [2, 4] : wide;
   const tall = choice.kernel === 'gemm/weightGradientRows' && problem.rows > 16 ? columns.filter((count) => count <= Math.max(4, problem.taps)) : [];
   return [

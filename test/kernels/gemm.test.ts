@@ -194,6 +194,93 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
+  it('small images as a whole: all directions, with the bits of the general kernel in weight gradients', async () => {
+    const device = await sharedDevice();
+    if (!device.adapterInfo.software) return; // a GPU stages them through workgroup memory
+    const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>])[] = [
+      [[11, 6, 2, 2], [20, 6, 3, 3], { padding: [1, 1, 1, 1] }],
+      [[3, 8, 2, 2], [12, 4, 3, 3], { padding: [1, 1, 1, 1], groups: 2 }],
+      [[9, 5, 4, 4], [17, 5, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] }],
+      [[2, 4, 4, 3], [16, 4, 3, 2], { stride: [2, 1], padding: [1, 0, 0, 0] }],
+      [[2, 3, 2, 2], [4, 3, 2, 2], { padding: [1, 1, 1, 1], dilation: [2, 2] }],
+      [[3, 4, 1, 1], [5, 4, 3, 3], { padding: [1, 1, 1, 1] }],
+      [[2, 3, 1, 3], [4, 3, 3, 3], { padding: [1, 1, 1, 1] }],
+    ];
+    for (const [x, w, attrs] of shapes) {
+      // no tap of the dilated one meets an input under every pixel, as the sum for a bias needs
+      const bias = attrs.dilation === undefined;
+      const graph = convGraph(x, w, { ...plain, ...attrs }, bias);
+      const feeds = new Map(
+        graph.tensors
+          .filter(({ kind, view }) => kind !== 'value' && view === undefined)
+          .map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]),
+      );
+      const kernels = new Set<string>();
+      for (const { kernel, tensor, error } of await debugGraph(graph, feeds, { device })) {
+        kernels.add(kernel);
+        expect(error, `${tensor} ${JSON.stringify([x, w])}`).to.be.below(1e-5);
+      }
+      expect(
+        [...kernels].filter((kernel) => kernel.startsWith('gemm/') && !kernel.endsWith('Images')),
+        JSON.stringify([x, w]),
+      ).to.be.empty;
+      const results: Buffer[] = [];
+      const choiceOf = (kernel: 'gemm/weightGradient' | 'gemm/weightGradientImages', splits: number) =>
+        onlyChoice({ kernel, rows: 8, columns: 8, lanes: 8, share: 8, splits });
+      for (const kernel of ['gemm/weightGradient', 'gemm/weightGradientImages'] as const) {
+        using program = await Program.compile(graph, { device, choices: choiceOf(kernel, 1) });
+        for (const [tensor, values] of feeds) program.write(tensor, values);
+        await program.run([{ segment: 'main' }]);
+        for (const name of ['dw', bias ? 'db' : 'dw']) results.push(Buffer.from((await program.read(name)).buffer));
+      }
+      // parts are whole images
+      for (const { error } of await debugGraph(graph, feeds, { device, choices: choiceOf('gemm/weightGradientImages', 3) })) {
+        expect(error, JSON.stringify([x, w])).to.be.below(1e-5);
+      }
+      expect(results[2]!.equals(results[0]!), `${JSON.stringify([x, w])} weights`).to.equal(true);
+      expect(results[3]!.equals(results[1]!), `${JSON.stringify([x, w])} bias`).to.equal(true);
+    }
+  });
+
+  it('small images as a whole: what is fused behind gives the bits of separate kernels, in fours and pixel by pixel', async () => {
+    const device = await sharedDevice();
+    if (!device.adapterInfo.software) return;
+    for (const size of [
+      [2, 2],
+      [1, 3],
+    ]) {
+      const graph = new Graph();
+      const conv = { ...plain, padding: [1, 1, 1, 1] } as const;
+      const wide = [3, 20, ...size];
+      const [x, w] = [graph.input('x', [3, 5, ...size]), graph.parameter('w', [20, 5, 3, 3])];
+      const scaled = graph.one('scaleShift', [graph.one('conv2d', [x, w], conv), graph.input('scale', [20]), graph.input('shift', [20])], {});
+      const [y, mask] = graph.add('relu', [graph.one('add', [scaled, graph.input('other', wide)], {})], { kind: 'relu', mask: true });
+      const g = graph.one('conv2dInputGradient', [graph.input('g', [3, 5, ...size]), graph.parameter('v', [5, 20, 3, 3])], {
+        ...conv,
+        inputShape: wide,
+      });
+      graph.output('y', y!);
+      graph.output('dx', graph.one('reluBackward', [g, mask!], { kind: 'relu', rule: bp }));
+      const feeds = new Map(
+        graph.tensors
+          .filter(({ kind: each, view }) => each !== 'value' && view === undefined)
+          .map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]),
+      );
+      const results: Buffer[] = [];
+      for (const fuse of [true, false]) {
+        using program = await Program.compile(graph, { device, fuse });
+        expect(program.dispatches.some(({ source }) => source.kernel === 'gemm/convImages')).to.equal(true);
+        expect(program.dispatches.some(({ source }) => source.kernel === 'elementwise/pointwise')).to.equal(!fuse);
+        for (const [tensor, values] of feeds) program.write(tensor, values);
+        await program.run([{ segment: 'main' }]);
+        for (const name of ['y', 'dx']) results.push(Buffer.from((await program.read(name)).buffer));
+        for (const { tensor, error } of await debugGraph(graph, feeds, { device, fuse })) expect(error, tensor).to.be.below(1e-5);
+      }
+      expect(results[2]!.equals(results[0]!), 'forward').to.equal(true);
+      expect(results[3]!.equals(results[1]!), 'backward').to.equal(true);
+    }
+  });
+
   it('convolution of random shapes @swiftshader', async () => {
     for (let trial = 0; trial < 4; trial++) {
       const groups = pick(1, 2);
