@@ -2,7 +2,7 @@ import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { ConvAttrs, Tensor } from '../graph/types.js';
 import { suitsWeightImages, weightImagesForm, weightImagesTile } from './convImages.js';
 import { choose } from './choice.js';
-import type { KernelChoice, TuningProblem } from './choice.js';
+import type { KernelChoice, ProductKernel, TuningProblem } from './choice.js';
 import { isDepthwise, lowerDepthwiseWeightGradient } from './depthwise.js';
 import { words } from './grid.js';
 import { link } from './link.js';
@@ -69,33 +69,37 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number, dev
   };
 }
 
-/** The usual tile and splits of a weight gradient whose rows are `width` wide. */
-function usualChoice(problem: WeightProblem, width: number, context: LoweringContext): KernelChoice {
-  const { rows, groups, lines, pixels } = problem;
-  const staged = suitsStages(rows, lines * pixels, context.device) ? stagedTile(rows, width, groups * mostSplits(problem)) : undefined;
-  const tile: Omit<KernelChoice, 'splits'> =
-    staged !== undefined
-      ? { kernel: 'gemm/weightGradientTiled', ...staged }
-      : suitsWeightRows(problem, context.device) && context.device.plainCompiler !== true
-        ? { kernel: 'gemm/weightGradientRows', ...weightRowsTile(problem, context.device) }
-        : suitsWeightImages(problem, width > problem.columns, context.device)
-          ? { kernel: 'gemm/weightGradientImages', ...weightImagesTile(problem, context.device) }
-          : { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, context.device) };
-  const [x, y] = gridOf(problem, tile, width);
-  return { ...tile, splits: chooseSplits(problem, x * y * groups, context.device.software) };
+/** The usual kernel and tile of a weight gradient whose rows are `width` wide. */
+function usualTile(problem: WeightProblem, width: number, { device }: LoweringContext): Omit<KernelChoice, 'splits'> {
+  const { rows, columns, groups, lines, pixels } = problem;
+  const staged = suitsStages(rows, lines * pixels, device) ? stagedTile(rows, width, groups * mostSplits(problem)) : undefined;
+  if (staged !== undefined) return { kernel: 'gemm/weightGradientTiled', ...staged };
+  if (suitsWeightRows(problem, device) && device.plainCompiler !== true) {
+    return { kernel: 'gemm/weightGradientRows', ...weightRowsTile(problem, device) };
+  }
+  if (suitsWeightImages(problem, width > columns, device)) return { kernel: 'gemm/weightGradientImages', ...weightImagesTile(problem, device) };
+  return { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, device) };
 }
 
-function gridOf(problem: WeightProblem, choice: Omit<KernelChoice, 'splits'>, width: number): [number, number] {
-  const { kernel, lanes, columns, rows, stage } = choice;
-  const channels = problem.columns / (problem.taps[0] * problem.taps[1]);
-  const owners =
-    kernel === 'gemm/weightGradientImages'
-      ? channels + width - problem.columns
-      : kernel === 'gemm/weightGradientRows'
-        ? Math.ceil(problem.columns / (problem.taps[0] * columns)) * problem.taps[0] + width - problem.columns
-        : Math.ceil(width / columns);
-  return [Math.ceil(owners / lanes), Math.ceil(problem.rows / (rows * (stage?.ranks ?? 1)))];
+/** The same with its splits. */
+function usualChoice(problem: WeightProblem, width: number, context: LoweringContext): KernelChoice {
+  const tile = usualTile(problem, width, context);
+  const [x, y] = gridOf(problem, tile, width);
+  return { ...tile, splits: chooseSplits(problem, x * y * problem.groups, context.device.software) };
 }
+
+/** Invocations along the columns, which are `width`: what each owns of them depends on the kernel, and a bias takes one more. */
+function ownersOf({ columns, taps }: WeightProblem, tile: Omit<KernelChoice, 'splits'>, width: number): number {
+  const bias = width - columns;
+  if (tile.kernel === 'gemm/weightGradientRows') return Math.ceil(columns / (taps[0] * tile.columns)) * taps[0] + bias;
+  if (tile.kernel === 'gemm/weightGradientImages') return columns / (taps[0] * taps[1]) + bias;
+  return Math.ceil(width / tile.columns);
+}
+
+const gridOf = (problem: WeightProblem, tile: Omit<KernelChoice, 'splits'>, width: number): [number, number] => [
+  Math.ceil(ownersOf(problem, tile, width) / tile.lanes),
+  Math.ceil(problem.rows / (tile.rows * (tile.stage?.ranks ?? 1))),
+];
 
 /** How gemm/weightGradientTiled can read the gradient and the input four numbers at a time. */
 function loadModes(
@@ -118,6 +122,9 @@ function loadModes(
   };
   return [left(), right()];
 }
+
+/** Kernels whose loops are written out: Mesa's compiler gives up on loops as long as those of a strip or an image. */
+const writtenOut: readonly ProductKernel[] = ['gemm/weightGradientRows', 'gemm/weightGradientImages'];
 
 /** The name, constants and regions of a tile. */
 function formOf(choice: KernelChoice, problem: WeightProblem, padded: boolean, linesPerSplit: number, device: KernelDevice) {
@@ -177,8 +184,7 @@ function lowerWeightGradient(
       variant: `${form.name}${splits > 1 ? ` split${splits}` : ''}`,
       tuning: { problem: tuning, choice: tile },
       code: link(tile.kernel, {
-        // Mesa's compiler gives up on loops as long as those of a strip.
-        unroll: tile.kernel === 'gemm/weightGradientRows' || tile.kernel === 'gemm/weightGradientImages' ? 'all' : unrolled(context.device),
+        unroll: writtenOut.includes(tile.kernel) ? 'all' : unrolled(context.device),
         constants: form.constants,
         regions: { ...form.regions, ...regions },
       }),
