@@ -29,6 +29,7 @@ const CARRIED = false; // true: the head lies before the row in its first strip,
 const FOURS = 0u;
 const TAIL = 10u;
 const LEFT_FOURS = 0u;
+const TOGETHER = false; // true: all lanes of a workgroup have the same row of the window, and pass over lines for which it lies outside
 const RAGGED = false; // true: the last strip of a line is longer than what is left of it
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 
@@ -49,8 +50,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   // owners are (block of channels, tap row); one more sums the gradient itself, for the bias
   let owners = (channels + CHANNELS - 1u) / CHANNELS * tapsH;
   let owner = group.x * WX + local.x;
-  let kh = owner % tapsH;
-  let channel0 = owner / tapsH * CHANNELS;
+  let kh = select(owner, group.x, TOGETHER) % tapsH;
+  let channel0 = select(owner / tapsH, group.x / tapsH * WX + local.x, TOGETHER) * CHANNELS;
   let tapH = i32(kh * p.dilationH) - p.paddingH;
 
   var base: array<u32, CHANNELS>;
@@ -76,7 +77,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     for (var k = 0u; k < CHANNELS; k++) {
       for (var t = 0u; t < HEAD; t++) { carried[k][t] = fill; }
     }
-    for (var x = 0u; x < p.pixels; x += PIXELS) {
+    let inLine = i32(y * p.strideH + group.x % tapsH * p.dilationH) - p.paddingH;
+    let pixels = select(p.pixels, 0u, TOGETHER && (inLine < 0 || inLine >= i32(p.sourceH)));
+    for (var x = 0u; x < pixels; x += PIXELS) {
       let w0 = i32(x * STEP) - p.paddingW;
       var right: array<array<f32, INPUTS>, CHANNELS>;
       for (var k = 0u; k < CHANNELS; k++) {

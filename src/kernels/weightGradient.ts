@@ -127,9 +127,9 @@ function loadModes(
 const writtenOut: readonly ProductKernel[] = ['gemm/weightGradientRows', 'gemm/weightGradientImages'];
 
 /** The name, constants and regions of a tile. */
-function formOf(choice: KernelChoice, problem: WeightProblem, padded: boolean, linesPerSplit: number, device: KernelDevice) {
+function formOf(choice: KernelChoice, problem: WeightProblem, bias: boolean, padded: boolean, linesPerSplit: number, device: KernelDevice) {
   const { stage } = choice;
-  if (choice.kernel === 'gemm/weightGradientRows') return weightRowsForm(choice, problem, device);
+  if (choice.kernel === 'gemm/weightGradientRows') return weightRowsForm(choice, problem, bias, device);
   if (choice.kernel === 'gemm/weightGradientImages') return weightImagesForm(choice, problem, device);
   if (stage === undefined)
     return { name: tileName(choice), constants: { PADDED: padded, ...tileConstants(choice, device) }, regions: laneRegions(choice, device) };
@@ -178,7 +178,7 @@ function lowerWeightGradient(
     const { attrs, aStrides, bStrides } = slice;
     const plainTap = slice.taps[0] * slice.taps[1] === 1 && slice.pixels === slice.source[1] && slice.linesPerImage === slice.source[0];
     const padded = !plainTap || attrs.padding.some((size) => size !== 0) || attrs.stride.some((step) => step !== 1);
-    const form = formOf(tile, slice, padded, perSplit[index]!, context.device);
+    const form = formOf(tile, slice, bias !== undefined, padded, perSplit[index]!, context.device);
     return {
       kernel: tile.kernel,
       variant: `${form.name}${splits > 1 ? ` split${splits}` : ''}`,

@@ -21,8 +21,17 @@ export const suitsWeightRows = ({ taps, attrs, pixels, aStrides, bStrides }: Wei
 /** Most products that the loops over a strip are written out to; more compile long and do not fit the cache of instructions. */
 const mostProducts = 512;
 
-/** The usual tile: 32, 16 or 8 rows by the row of taps of as many channels as make at most 4 columns, of one where it is longer. */
-export function weightRowsTile({ rows, taps, columns, pixels }: WeightProblem, device: KernelDevice): Tile {
+/**
+ * The usual tile: 32, 16 or 8 rows by the row of taps of as many channels as make at most 4 columns, of one where it is longer. Short lines
+ * of three taps have two channels and fewer rows: of strided ones more inputs fit the registers, and of those that are one strip few are loaded.
+ */
+export function weightRowsTile({ rows, taps, columns, pixels, attrs }: WeightProblem, device: KernelDevice): Tile {
+  const step = attrs.stride[1];
+  // where there are many rows, all inputs would be read again for every eight
+  const short = step === 1 ? pixels <= stripLength(pixels) && rows <= 256 : pixels <= 8;
+  if (short && taps[1] === 3 && columns > taps[0] * taps[1]) {
+    return { rows: step === 1 || rows <= 8 ? 8 : 16, columns: 6, lanes: 8, share: shareOf(device) };
+  }
   const channels = Math.max(1, Math.min(columns / (taps[0] * taps[1]), Math.floor(4 / taps[1])));
   const products = stripLength(pixels) * taps[1] * channels;
   const tall = [...(rows % 32 === 0 ? [32] : []), ...(rows > 8 ? [16] : [])].find((count) => count * products <= mostProducts);
@@ -35,11 +44,15 @@ export function stripLength(pixels: number): number {
   return [4, 5, 6, 7].reduce((best, count) => (unused(count) < unused(best) ? count : best));
 }
 
+/** Most lines of an image of which those that the window's first or last row misses are worth passing over. */
+const mostLinesTogether = 8;
+
 /** The name, constants and regions of a tile. */
-export function weightRowsForm(tile: Tile, problem: WeightProblem, device: KernelDevice) {
-  const { g, x, taps, attrs, pixels, source, aStrides, bStrides, aStart } = problem;
+export function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean, device: KernelDevice) {
+  const { g, x, taps, attrs, pixels, linesPerImage: lines, source, aStrides, bStrides, aStart } = problem;
   const [tapsW, step, padding] = [taps[1], attrs.stride[1], attrs.padding[1]];
   const strip = stripLength(pixels);
+  const together = !bias && step === 1 && taps[0] > 1 && lines <= mostLinesTogether && problem.columns % (tile.lanes * taps[0] * tile.columns) === 0;
   const inputs = (strip - 1) * step + tapsW;
   const lastStrip = (Math.ceil(pixels / strip) - 1) * strip * step;
   const whole = strip % 4 === 0;
@@ -62,6 +75,7 @@ export function weightRowsForm(tile: Tile, problem: WeightProblem, device: Kerne
       FIRST: Math.min(inputs, padding),
       LAST: Math.max(0, Math.min(inputs, source[1] - lastStrip + padding)),
       SOLE: pixels <= strip,
+      TOGETHER: together,
       HEAD: Math.min(head, inputs),
       CARRIED: carried,
       FOURS: fours,
