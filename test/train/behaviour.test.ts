@@ -42,14 +42,15 @@ describe('training: behaviour of the rules', () => {
   });
 
   it('at a large learning rate BP trains and LinBP diverges, which is reported', async () => {
-    const bp = await run('bp', 0.2, 2);
-    expect(bp.at(-1)!).to.be.below(bp[0]!);
+    // for 24 seeds out of 24, BP by 0.28 or more; at 0.2 BP itself becomes erratic
+    const bp = await run('bp', 0.15, 2);
+    expect(bp.at(-1)!).to.be.below(bp[0]! - 0.1);
     let error: unknown;
-    await run('linbp', 0.2, 4).catch((reason: unknown) => (error = reason));
+    await run('linbp', 0.15, 4).catch((reason: unknown) => (error = reason));
     expect(error).to.be.instanceOf(LinbpError);
     expect((error as LinbpError).code).to.equal('diverged');
     expect((error as LinbpError).message)
       .to.match(/linbp/)
-      .and.match(/0\.2/);
+      .and.match(/0\.15/);
   });
 });
