@@ -64,7 +64,7 @@ export function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean
   const fours = inVectors ? Math.max(0, Math.floor((inputs - head) / 4)) : 0;
   const leftVectors = whole && inFours(bindingBase(g) + aStart, aStrides.batch, aStrides.row, aStrides.line);
   return {
-    name: `${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${leftVectors || inVectors ? ' vec4' : ''}`,
+    name: `${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${leftVectors || inVectors ? ' vec4' : ''}${together ? ' together' : ''}`,
     constants: {
       ...tileConstants(tile, device),
       TAPS: tapsW,

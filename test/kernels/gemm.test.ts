@@ -188,6 +188,11 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
             program.dispatches.some(({ source }) => source.variant.startsWith(`${choice.rows}x${columns}x8`)),
             `${String(w)} tile`,
           ).to.equal(true);
+          const together = kernel === 'gemm/weightGradientRows' && !bias;
+          expect(
+            program.dispatches.some(({ source }) => source.variant.includes(' together')),
+            `${String(w)} together`,
+          ).to.equal(together);
           expect(program.dispatches.map(({ source }) => source.kernel)).to.include(kernel);
           for (const [tensor, values] of feeds) program.write(tensor, values);
           await program.run([{ segment: 'main' }]);
