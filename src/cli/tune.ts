@@ -33,6 +33,7 @@ const options = {
   share: number({ help: 'leave out products that take less than this part of the step', byDefault: 0.02, min: 0, max: 1 }),
   rounds: integer({ help: 'timed runs of each finalist', byDefault: 9, min: 3, max: 1000 }),
   'half-products': flag('also try kernels that round their operands to f16, on GPUs with matrices of it'),
+  'keep-order': flag('only kernels that add up in the usual order, so that outputs keep their bits'),
   again: flag('measure again what is known already'),
   out: text({ help: "write the choices there instead of the user's cache", placeholder: 'FILE' }),
   seed: machineOptions.seed,
@@ -64,29 +65,39 @@ async function workloadUnder(table: TuningTable, values: TuneValues, workloads: 
   return createWorkload(values.what, workloads);
 }
 
-/** Tunes one step; returns its problems and, where anything changed, the step before beside the step after. */
+/** What tuning one step gave: its problems, all keys of them, and the step without the choices beside the step with them. */
+interface TunedStep {
+  readonly results: TunedProblem[];
+  readonly heavy: readonly string[];
+  readonly comparison: Comparison;
+}
+
+/** Tunes one step into a table, and adds what it finds to `found`. What the table has is left alone unless it is to be measured `again`. */
 async function tuneStep(
   values: TuneValues,
   workloads: WorkloadOptions,
-  table: TuningTable,
+  { table, found }: { readonly table: TuningTable; readonly found: TunedProblem[] },
   { progress, signal }: VerbContext,
-): Promise<{ results: TunedProblem[]; comparison?: Comparison }> {
+): Promise<TunedStep> {
   const untuned = await workloadUnder(new TuningTable(), values, workloads);
   try {
-    const heavy = await heavyProblems(untuned.program, untuned.segments, untuned.row, values.share);
+    const heavy = [...(await heavyProblems(untuned.program, untuned.segments, untuned.row, values.share)).keys()];
+    if (values.again) table.forget(heavy.filter((key) => !found.some((known) => known.key === key)));
     const results = await tuneProgram(untuned.program, {
       table,
-      only: new Set(heavy.keys()),
+      only: new Set(heavy),
       rounds: values.rounds,
       halfProducts: values['half-products'],
+      keepOrder: values['keep-order'],
       signal,
+      onResult: (result) => found.push(result),
       onProgress: (done, total, what) => progress.update('tuning', done / total, `${done + 1} of ${total}: ${what}`),
     });
     progress.clear();
     const tuned = await workloadUnder(table, values, workloads);
     try {
       progress.line('comparing tuned with untuned');
-      return { results, comparison: await compareWorkloads(untuned, tuned, Math.max(values.rounds, 15)) };
+      return { results, heavy, comparison: await compareWorkloads(untuned, tuned, Math.max(values.rounds, 15)) };
     } finally {
       tuned.destroy();
     }
@@ -122,30 +133,34 @@ export const tuneVerb = defineVerb({
       ensureWritableFolder(dirname(path));
       const stored = readTuning(path, identity);
       if (stored.warning !== undefined) progress.line(`note: ${stored.warning}`);
-      const table = values.again ? new TuningTable() : (stored.table ?? new TuningTable());
+      let table = stored.table ?? new TuningTable();
       const found: TunedProblem[] = [];
       const steps: { rule: string; comparison: Comparison; kept: boolean }[] = [];
       for (const rule of rules) {
         const trial = new TuningTable();
         trial.merge(table);
-        const { results, comparison } = await tuneStep(values, { device, definition, weights, batch: values.batch, rule }, trial, context).catch(
-          (error: unknown) => {
-            if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
-            return { results: [], comparison: undefined };
-          },
-        );
-        found.push(...results);
+        const workloads = { device, definition, weights, batch: values.batch, rule };
+        const step = await tuneStep(values, workloads, { table: trial, found }, context).catch((error: unknown) => {
+          if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
+          return undefined;
+        });
+        if (step === undefined) {
+          // Each choice that was finished has won its own final.
+          table.merge(trial);
+          break;
+        }
+        const { results, heavy, comparison } = step;
         if (results.length > 0) print(problemTable(results));
-        if (comparison === undefined) break;
         const kept = comparison.ratio <= slower || comparison.shortestRatio <= slower;
-        if (kept) table.merge(trial);
+        if (kept) table = trial;
+        else table.forget(heavy);
         steps.push({ rule, comparison, kept });
         print(
           `${values.what} under ${rule}: untuned ${durationText(comparison.untuned)}, tuned ${durationText(comparison.tuned)}, ` +
             `ratio ${comparison.ratio.toFixed(3)} by turns, ${comparison.shortestRatio.toFixed(3)} by shortest runs${kept ? '' : ': not kept'}`,
         );
       }
-      const reordered = found.filter(changesOrder).length;
+      const reordered = found.filter((result) => changesOrder(result) && table.entries.get(result.key)?.choice === result.chosen).length;
       if (reordered > 0) print(`${reordered} products add up in another order now: results differ in their last bits from those before tuning`);
       writeTuning(path, identity, table);
       print(`${table.entries.size} choices in ${path}`);

@@ -3,6 +3,7 @@ import { isMatrixKernel, unfitMatrices } from './matrices.js';
 import type { MatrixKernel } from './matrices.js';
 import { unfitStage } from './staging.js';
 import type { Stage } from './staging.js';
+import { unrollings } from './tiles.js';
 import type { Tile } from './tiles.js';
 import type { KernelDevice } from './types.js';
 import { isWinogradKernel } from './winogradKernels.js';
@@ -28,7 +29,10 @@ export type ProductKernel =
  * other. Subgroup matrices add up in an order of their own, and those of f16 round their operands besides. The Winograd methods add up
  * other numbers, each in an order of its own. Weight gradients have an order of their own, which splits may change.
  */
-export type SumOrder = 'taps' | 'rows' | 'images' | 'parts' | 'matrix' | 'halfMatrix' | 'winograd2' | 'winograd4' | 'weights';
+export const sumOrders = ['taps', 'rows', 'images', 'parts', 'matrix', 'halfMatrix', 'winograd2', 'winograd4', 'weights'] as const;
+
+/** One of {@link sumOrders}. */
+export type SumOrder = (typeof sumOrders)[number];
 
 const orders: Readonly<Record<ProductKernel, SumOrder>> = {
   'gemm/conv': 'taps',
@@ -64,6 +68,10 @@ export const roundsOperands = (kernel: ProductKernel): boolean => kernel === 'ge
 export const isStaged = (kernel: ProductKernel): boolean =>
   kernel === 'gemm/convTiled' || kernel === 'gemm/convSplit' || kernel === 'gemm/weightGradientTiled';
 
+/** Kernels whose loops can be written out or not as a choice says; the others decide themselves. */
+export const choosesUnrolling = (kernel: ProductKernel): boolean =>
+  kernel === 'gemm/conv' || kernel === 'gemm/convRows' || kernel === 'gemm/weightGradient' || isStaged(kernel);
+
 /** What decides which choice is fast. Two problems with equal {@link problemKey} share a choice. */
 export interface TuningProblem {
   /** Everything but the batch: sizes, strides, padding, layout. */
@@ -79,6 +87,8 @@ export interface TuningProblem {
   /** Neighbouring outputs of a row, taps of a row; for the kernels that go by rows. */
   readonly width: number;
   readonly taps: number;
+  /** Results that an invocation owns of a row where a kernel takes an image as a whole: its outputs, or the taps of a window. */
+  readonly image?: number;
   /** Longest contraction split; for weight gradients. */
   readonly lines: number;
 }
@@ -105,8 +115,9 @@ const isPower = (value: unknown, least: number, most: number): value is number =
  * for granted.
  */
 export function unfit(choice: KernelChoice, problem: TuningProblem, device: KernelDevice): string | undefined {
-  const { kernel, rows, columns, lanes, share, splits = 1 } = choice;
+  const { kernel, rows, columns, lanes, share, splits = 1, unroll } = choice;
   if (!problem.kernels.includes(kernel)) return `${String(kernel)} does not compute it`;
+  if (unroll !== undefined && !(choosesUnrolling(kernel) && unrollings.includes(unroll))) return `${kernel} does not unroll ${String(unroll)}`;
   if (isMatrixKernel(kernel)) {
     if (choice.stage === undefined || splits !== 1) return `${kernel} needs stages and has no splits`;
     return unfitMatrices(kernel, { ...choice, stage: choice.stage }, device);

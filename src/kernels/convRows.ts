@@ -142,7 +142,7 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
       .filter((part) => part !== '')
       .join(' '),
     code: link('gemm/convRows', {
-      unroll: unrolled(context.device),
+      unroll: unrolled(tile, context.device),
       constants: {
         ...tileConstants(tile, context.device),
         TAPS: tapsW,

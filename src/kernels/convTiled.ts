@@ -42,7 +42,7 @@ export function stagedProduct(problem: ConvProblem, tile: StagedTile, tail: Epil
     kernel: 'gemm/convTiled',
     variant: [stagedName(tile, left, right), tail.variant].filter((part) => part !== '').join(' '),
     code: link('gemm/convTiled', {
-      unroll: unrolled(context.device),
+      unroll: unrolled(tile, context.device),
       constants: {
         ...stageConstants(tile, left, right, along, context.device),
         PADDED: isPadded(problem),

@@ -47,6 +47,7 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
     rows,
     width: Math.ceil(columns[1] / phases[1]),
     taps: Math.ceil(taps[1] / phases[1]),
+    image: columns[0] * columns[1],
     lines: 1,
   };
 }
@@ -98,7 +99,7 @@ function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
       kernel: 'gemm/conv',
       variant: [tileName(tile), tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/conv', {
-        unroll: unrolled(context.device),
+        unroll: unrolled(tile, context.device),
         constants: { ...tileConstants(tile, context.device), PADDED: isPadded(problem), ACCUMULATE: problem.accumulate ?? false },
         regions: { ...tail.regions, ...laneRegions(tile, context.device) },
       }),

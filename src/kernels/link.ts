@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { LinbpError } from '../errors.js';
 import { constantLanes, unrollLanes, unrollLoops } from './unroll.js';
 
@@ -18,6 +18,13 @@ export function shaderSource(name: string): string {
   }
   return text;
 }
+
+/** Names of all shader files in a folder of `shaders/`, in the order of the alphabet. */
+export const shaderNames = (folder: string): string[] =>
+  readdirSync(new URL(`${folder}/`, shaderFolder))
+    .filter((file) => file.endsWith('.wgsl'))
+    .map((file) => `${folder}/${file.replace(/\.wgsl$/, '')}`)
+    .sort();
 
 /** What the linker replaces in a shader file; see shaders/README.md. */
 export interface LinkOptions {

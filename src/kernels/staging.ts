@@ -1,4 +1,5 @@
 import { shaderFragment } from './fragment.js';
+import { unrollName } from './tiles.js';
 import type { Tile } from './tiles.js';
 import type { KernelDevice } from './types.js';
 
@@ -114,8 +115,10 @@ export const stageRegions = (left: LoadMode, right: LoadMode): Record<string, st
 });
 
 /** A staged tile for people to read: rows x columns of an invocation, lanes x ranks, products a stage, how operands are read. */
-export const stagedName = ({ rows, columns, lanes, stage }: StagedTile, left: LoadMode, right: LoadMode): string =>
-  `${rows}x${columns}x${lanes}x${stage.ranks} stage ${stage.depth}${left + right === 0 ? '' : ` vec4 ${left}${right}`}`;
+export const stagedName = (tile: StagedTile, left: LoadMode, right: LoadMode): string => {
+  const { rows, columns, lanes, stage } = tile;
+  return `${rows}x${columns}x${lanes}x${stage.ranks} stage ${stage.depth}${left + right === 0 ? '' : ` vec4 ${left}${right}`}${unrollName(tile)}`;
+};
 
 /** Whether all numbers are multiples of four, as places that are read four at a time must be. */
 export const inFours = (...numbers: readonly number[]): boolean => numbers.every((number) => number % 4 === 0);

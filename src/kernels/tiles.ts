@@ -8,7 +8,13 @@ export interface Tile {
   readonly lanes: number;
   /** Lanes that share the loads of the left operand; 1 = none. */
   readonly share: number;
+  /** Which loops of constant length are written out, where it is not what {@link unrolled} says for the device. */
+  readonly unroll?: Unrolling;
 }
+
+/** Loops that are written out: none, those over the lanes that share a load, or all of constant length. */
+export type Unrolling = (typeof unrollings)[number];
+export const unrollings = ['none', 'lanes', 'all'] as const;
 
 export interface TileProblem {
   readonly rows: number;
@@ -55,15 +61,24 @@ export function laneRegions(tile: Tile, device: KernelDevice): Record<string, st
 }
 
 /** Loops to be written out: all where the driver unrolls none; on the CPU those over lanes, which are a shuffle each otherwise. */
-export const unrolled = (device: KernelDevice): 'all' | 'lanes' | undefined =>
-  device.plainCompiler === true ? 'all' : device.software ? 'lanes' : undefined;
+export const usualUnrolling = (device: KernelDevice): Unrolling => (device.plainCompiler === true ? 'all' : device.software ? 'lanes' : 'none');
+
+/** How the loops of a tile are written out, for the linker. */
+export function unrolled(tile: Pick<Tile, 'unroll'>, device: KernelDevice): 'all' | 'lanes' | undefined {
+  const loops = tile.unroll ?? usualUnrolling(device);
+  return loops === 'none' ? undefined : loops;
+}
+
+/** The part of a variant's name that says how loops are written out; empty where it is as usual. */
+export const unrollName = ({ unroll }: Pick<Tile, 'unroll'>): string => (unroll === undefined ? '' : ` unroll ${unroll}`);
 
 /** Uniform words by name, in order; those listed in `signed` are i32. */
 export const signedWords = (values: Readonly<Record<string, number>>, signed: readonly string[]): Parameter[] =>
   Object.entries(values).map(([name, value]) => ({ name, type: signed.includes(name) ? 'i32' : 'u32', value }));
 
 /** A tile for people to read: rows x columns x lanes. */
-export const tileName = (tile: Tile): string => `${tile.rows}x${tile.columns}x${tile.lanes}`;
+export const tileName = (tile: Tile): string => `${tile.rows}x${tile.columns}x${tile.lanes}${unrollName(tile)}`;
+
 /**
  * The shader constants of a tile. A software driver compiles stores slowly (each is a loop over lanes), so there results are
  * stored by a loop; a GPU gets straight-line code.

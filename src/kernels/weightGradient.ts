@@ -65,6 +65,7 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number, dev
     rows,
     width,
     taps: taps[1],
+    image: taps[0] * taps[1],
     lines,
   };
 }
@@ -184,7 +185,7 @@ function lowerWeightGradient(
       variant: `${form.name}${splits > 1 ? ` split${splits}` : ''}`,
       tuning: { problem: tuning, choice: tile },
       code: link(tile.kernel, {
-        unroll: writtenOut.includes(tile.kernel) ? 'all' : unrolled(context.device),
+        unroll: writtenOut.includes(tile.kernel) ? 'all' : unrolled(tile, context.device),
         constants: form.constants,
         regions: { ...form.regions, ...regions },
       }),

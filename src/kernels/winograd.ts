@@ -143,7 +143,7 @@ function multiply(
     kernel: 'gemm/winogradProducts',
     variant: tileName(tile),
     code: link('gemm/winogradProducts', {
-      unroll: unrolled(context.device),
+      unroll: unrolled(tile, context.device),
       constants: { ...tileConstants(tile, context.device), TN: vectors },
       regions: laneRegions(tile, context.device),
     }),

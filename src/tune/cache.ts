@@ -3,8 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeFileAtomic } from '../io/atomic.js';
+import { sumOrders } from '../kernels/choice.js';
 import type { KernelChoice, SumOrder } from '../kernels/choice.js';
-import { shaderSource } from '../kernels/link.js';
+import { shaderNames, shaderSource } from '../kernels/link.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import type { Device } from '../runtime/device.js';
 import { TuningTable } from './table.js';
@@ -23,33 +24,22 @@ export interface TuningIdentity {
   readonly kernels: string;
 }
 
-const tunedShaders = [
-  ...[
-    'gemm/conv',
-    'gemm/convRows',
-    'gemm/convImages',
-    'gemm/convTiled',
-    'gemm/convMatrix',
-    'gemm/weightGradient',
-    'gemm/weightGradientRows',
-    'gemm/weightGradientImages',
-    'gemm/weightGradientTiled',
-    'gemm/sumSplits',
-    'gemm/sumParts',
-  ],
-  // what they import
-  ...['gemm/tile', 'gemm/tileColumn', 'gemm/left', 'gemm/leftVectors', 'gemm/right', 'gemm/rightVectors'],
-  ...['gemm/matrixTile', 'gemm/matrixUnits'],
-];
 const format = 1;
 const packageFolder = new URL('../../../', import.meta.url);
+/** Where the shaders of products lie, with all that they import. */
+const tunedShaders = 'gemm';
+
+const shippedFolder = fileURLToPath(new URL('tuning/', packageFolder));
+/** Name of the file that holds the choices for a kind of adapter; no vendor's name can lead out of the folder. */
+export const shippedName = (vendor: string, architecture: string): string =>
+  `${`${vendor}-${architecture}`.toLowerCase().replace(/[^a-z0-9.-]+/g, '-')}.json`;
 
 const checksum = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
 /** What choices measured on an adapter now hold for. */
 export function tuningIdentity({ vendor, architecture, device, description }: AdapterInfo): TuningIdentity {
   const { version } = JSON.parse(readFileSync(new URL('package.json', packageFolder), 'utf8')) as { version: string };
-  return { vendor, architecture, device, description, version, kernels: checksum(tunedShaders.map(shaderSource).join('\n')) };
+  return { vendor, architecture, device, description, version, kernels: checksum(shaderNames(tunedShaders).map(shaderSource).join('\n')) };
 }
 
 /** The file in the user's cache folder that holds the choices for an adapter and its driver. */
@@ -65,15 +55,17 @@ const isNumber = (value: unknown): value is number => typeof value === 'number' 
 
 function readEntry(value: unknown): TunedEntry | undefined {
   if (!isRecord(value) || !isRecord(value['choice'])) return undefined;
-  const { kernel, rows, columns, lanes, share, splits } = value['choice'];
+  const { kernel, rows, columns, lanes, share, splits, stage } = value['choice'];
   if (typeof kernel !== 'string' || ![rows, columns, lanes, share].every(isNumber)) return undefined;
+  if (stage !== undefined && !(isRecord(stage) && isNumber(stage['ranks']) && isNumber(stage['depth']) && typeof stage['vectors'] === 'boolean'))
+    return undefined;
   if (splits !== undefined && !isNumber(splits)) return undefined;
   const { microseconds, usualMicroseconds } = value;
   if (!isNumber(microseconds) || !isNumber(usualMicroseconds)) return undefined;
   return { choice: value['choice'] as unknown as KernelChoice, microseconds, usualMicroseconds };
 }
 
-const knownOrders: readonly unknown[] = ['taps', 'rows', 'parts', 'matrix', 'halfMatrix', 'winograd2', 'winograd4', 'weights'] satisfies SumOrder[];
+const isOrder = (value: unknown): value is SumOrder => (sumOrders as readonly unknown[]).includes(value);
 
 /** The table of a document; undefined where anything in it is not what it should be. Whether a choice can run is asked at its use. */
 function readTable(document: unknown): TuningTable | undefined {
@@ -85,8 +77,8 @@ function readTable(document: unknown): TuningTable | undefined {
     table.entries.set(key, entry);
   }
   for (const [layer, order] of Object.entries(document['orders'])) {
-    if (!knownOrders.includes(order)) return undefined;
-    table.orders.set(layer, order as SumOrder);
+    if (!isOrder(order)) return undefined;
+    table.orders.set(layer, order);
   }
   return table;
 }
@@ -97,22 +89,29 @@ export interface StoredTuning {
   readonly warning?: string;
 }
 
+const damaged = (path: string): StoredTuning => ({ warning: `${path} is damaged and ignored; "linbp tune" writes it anew` });
+
+/** The document in a file; undefined where it is none. */
+function readDocument(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
 /** Reads choices that {@link writeTuning} stored. A file that is damaged or stale gives a warning instead of a table, never an error. */
 export function readTuning(path: string, identity: TuningIdentity): StoredTuning {
   if (!existsSync(path)) return {};
-  let document: unknown;
-  try {
-    document = JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    return { warning: `${path} is damaged and ignored; "linbp tune" writes it anew` };
-  }
+  const document = readDocument(path);
+  if (document === undefined) return damaged(path);
   if (!isRecord(document) || document['format'] !== format || !isRecord(document['identity']))
     return { warning: `${path} is no tuning file of this version and ignored; "linbp tune" writes it anew` };
   const stored = document['identity'];
   const different = (Object.keys(identity) as (keyof TuningIdentity)[]).filter((field) => stored[field] !== identity[field]);
   if (different.length > 0) return { warning: `${path} is ignored: it was measured with another ${different.join(', ')}; run "linbp tune" again` };
   const table = readTable(document);
-  return table === undefined ? { warning: `${path} is damaged and ignored; "linbp tune" writes it anew` } : { table };
+  return table === undefined ? damaged(path) : { table };
 }
 
 /** Stores choices. Throws `not-writable`. */
@@ -122,13 +121,16 @@ export function writeTuning(path: string, identity: TuningIdentity, table: Tunin
   writeFileAtomic(path, `${JSON.stringify(document, null, 1)}\n`);
 }
 
-/** The table that comes with the package for an adapter of this kind: `tuning/VENDOR-ARCHITECTURE.json`. Empty where there is none. */
-export function shippedTuning({ vendor, architecture }: Pick<TuningIdentity, 'vendor' | 'architecture'>): TuningTable {
-  const folder = new URL('tuning/', packageFolder);
-  const name = `${vendor}-${architecture}.json`.toLowerCase();
-  if (!existsSync(folder) || !readdirSync(fileURLToPath(folder)).includes(name)) return new TuningTable();
-  const table = readTable(JSON.parse(readFileSync(new URL(name, folder), 'utf8')));
-  return table ?? new TuningTable();
+/**
+ * The table that comes with the package for an adapter of this kind: `VENDOR-ARCHITECTURE.json` in its folder `tuning/`. It holds for all
+ * drivers and devices of the kind: a choice that one of them cannot run is not used there.
+ */
+export function shippedTuning({ vendor, architecture }: Pick<TuningIdentity, 'vendor' | 'architecture'>, folder = shippedFolder): StoredTuning {
+  const name = shippedName(vendor, architecture);
+  if (!existsSync(folder) || !readdirSync(folder).includes(name)) return {};
+  const path = join(folder, name);
+  const table = readTable(readDocument(path));
+  return table === undefined ? { warning: `${path} is damaged and ignored` } : { table };
 }
 
 const tables = new WeakMap<Device, Promise<TuningTable>>();
@@ -156,10 +158,10 @@ async function loadTuning(adapter: AdapterInfo): Promise<TuningTable> {
   const table = new TuningTable();
   if (mode === 'off') return table;
   const identity = tuningIdentity(adapter);
-  table.merge(shippedTuning(identity));
-  if (mode === 'shipped') return table;
-  const stored = readTuning(await tuningPath(identity), identity);
-  if (stored.warning !== undefined) process.emitWarning(stored.warning, { code: 'LINBP_TUNING' });
-  if (stored.table !== undefined) table.merge(stored.table);
+  const sources = [shippedTuning(identity), ...(mode === 'shipped' ? [] : [readTuning(await tuningPath(identity), identity)])];
+  for (const stored of sources) {
+    if (stored.warning !== undefined) process.emitWarning(stored.warning, { code: 'LINBP_TUNING' });
+    if (stored.table !== undefined) table.merge(stored.table);
+  }
   return table;
 }

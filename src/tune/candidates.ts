@@ -1,7 +1,7 @@
-import { isStaged, orderOf, roundsOperands, unfit } from '../kernels/choice.js';
+import { choosesUnrolling, isStaged, orderOf, roundsOperands, unfit } from '../kernels/choice.js';
 import type { KernelChoice, ProductKernel, SumOrder, TuningProblem } from '../kernels/choice.js';
 import { isMatrixKernel, matrixTile } from '../kernels/matrices.js';
-import { shareOf } from '../kernels/tiles.js';
+import { shareOf, unrollings, usualUnrolling } from '../kernels/tiles.js';
 import { isWinogradKernel } from '../kernels/winogradKernels.js';
 import type { KernelDevice } from '../kernels/types.js';
 import { sameChoice } from './table.js';
@@ -74,8 +74,8 @@ function widths(kernel: ProductKernel, taps: number): readonly number[] {
 function tiles(choice: KernelChoice, problem: TuningProblem, device: KernelDevice): KernelChoice[] {
   if (isStaged(choice.kernel)) return stages(choice, device);
   if (isMatrixKernel(choice.kernel)) return matrixTiles(choice, device);
-  const images = choice.kernel === 'gemm/convImages' || choice.kernel === 'gemm/weightGradientImages';
-  const wide = images ? [choice.columns] : widths(choice.kernel, problem.taps);
+  const wholeImage = choice.kernel === 'gemm/convImages' || choice.kernel === 'gemm/weightGradientImages';
+  const wide = wholeImage ? [problem.image ?? choice.columns] : widths(choice.kernel, problem.taps);
   const columns = device.plainCompiler === true ? [2, 4] : wide;
   const tall = choice.kernel === 'gemm/weightGradientRows' && problem.rows > 16 ? columns.filter((count) => count <= Math.max(4, problem.taps)) : [];
   return [
@@ -84,19 +84,33 @@ function tiles(choice: KernelChoice, problem: TuningProblem, device: KernelDevic
   ];
 }
 
-/** How lanes work together, and how a contraction is split, with the tile as it is. */
+/** Most results of an invocation whose loops are all written out on the CPU, where more take long to compile. */
+const mostWrittenOut = 64;
+
+/** Other ways to write out the loops of a tile. A driver that unrolls nothing needs them all written out. */
+function unrolledOtherwise(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
+  if (!choosesUnrolling(choice.kernel) || device.plainCompiler === true) return [];
+  return unrollings
+    .filter((loops) => loops !== usualUnrolling(device))
+    .filter((loops) => loops !== 'lanes' || choice.share > 1)
+    .filter((loops) => loops !== 'all' || !device.software || choice.rows * choice.columns <= mostWrittenOut)
+    .map((unroll) => ({ ...choice, unroll }));
+}
+
+/** How lanes work together, how loops are written out, and how a contraction is split, with the tile as it is. */
 function arrangements(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
   const { lanes, share, splits, stage } = choice;
   const parts = splits === undefined ? [] : [1, Math.ceil(splits / 2), 2 * splits, 4 * splits].map((count) => ({ ...choice, splits: count }));
   if (stage !== undefined) {
     const depths = [stage.depth / 2, 2 * stage.depth].map((depth) => ({ ...choice, stage: { ...stage, depth } }));
     if (isMatrixKernel(choice.kernel)) return depths;
-    return [...depths, { ...choice, stage: { ...stage, vectors: !stage.vectors } }, ...parts];
+    return [...depths, { ...choice, stage: { ...stage, vectors: !stage.vectors } }, ...parts, ...unrolledOtherwise(choice, device)];
   }
   return [
     ...(device.software ? [2 * lanes] : [lanes / 2, 2 * lanes, 4 * lanes]).map((count) => ({ ...choice, lanes: count })),
     ...[1, 4, 8, 16].filter((count) => count !== share).map((count) => ({ ...choice, share: count })),
     ...parts,
+    ...unrolledOtherwise(choice, device),
   ];
 }
 

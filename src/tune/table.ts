@@ -1,4 +1,5 @@
 import { layerKey, orderOf, problemKey } from '../kernels/choice.js';
+import { unrollName } from '../kernels/tiles.js';
 import type { KernelChoice, KernelChoices, SumOrder, TuningProblem } from '../kernels/choice.js';
 
 /** A measured choice: what it took, and what the usual choice took beside it, in microseconds. */
@@ -7,6 +8,9 @@ export interface TunedEntry {
   readonly microseconds: number;
   readonly usualMicroseconds: number;
 }
+
+/** The layer of a problem by the problem's key. */
+const layerOf = (key: string): string => key.replace(/( mask)? n\d+$/, '');
 
 /** Choices of kernels by problem, and the order of sums that each layer keeps over all batch sizes. */
 export class TuningTable implements KernelChoices {
@@ -27,6 +31,13 @@ export class TuningTable implements KernelChoices {
     if (!this.orders.has(problem.layer)) this.orders.set(problem.layer, orderOf(entry.choice.kernel));
   }
 
+  /** Drops choices by the keys of their problems, and the orders of layers that have no choice any more. */
+  forget(keys: Iterable<string>): void {
+    for (const key of keys) this.entries.delete(key);
+    const layers = new Set([...this.entries.keys()].map(layerOf));
+    for (const layer of this.orders.keys()) if (!layers.has(layer)) this.orders.delete(layer);
+  }
+
   /** Takes everything from another table; what it says wins. */
   merge(other: TuningTable): void {
     for (const [key, entry] of other.entries) this.entries.set(key, entry);
@@ -34,13 +45,31 @@ export class TuningTable implements KernelChoices {
   }
 }
 
+/**
+ * What several tables measured on like adapters agree on: choices for problems that at least two of them hold, where all that hold it
+ * chose the same and found it faster than the usual one. Times are those of the first.
+ */
+export function agreed(tables: readonly TuningTable[]): TuningTable {
+  const common = new TuningTable();
+  for (const key of new Set(tables.flatMap(({ entries }) => [...entries.keys()]))) {
+    const found = tables.flatMap(({ entries }) => entries.get(key) ?? []);
+    const [first] = found;
+    if (first === undefined || found.length < 2) continue;
+    if (!found.every((entry) => sameChoice(entry.choice, first.choice) && entry.microseconds < entry.usualMicroseconds)) continue;
+    common.entries.set(key, first);
+    common.orders.set(layerOf(key), orderOf(first.choice.kernel));
+  }
+  return common;
+}
+
 /** A table of one choice, for every problem. */
 export const onlyChoice = (choice: KernelChoice): KernelChoices => ({ find: () => choice, order: () => orderOf(choice.kernel) });
 
 /** A choice for people to read, such as `gemm/conv 16x8x8 share 8`. */
-export function choiceName({ kernel, rows, columns, lanes, share, splits, stage }: KernelChoice): string {
+export function choiceName(choice: KernelChoice): string {
+  const { kernel, rows, columns, lanes, share, splits, stage } = choice;
   const staging = stage === undefined ? ` share ${share}` : `x${stage.ranks} stage ${stage.depth}${stage.vectors ? ' vectors' : ''}`;
-  return `${kernel} ${rows}x${columns}x${lanes}${staging}${splits === undefined ? '' : ` splits ${splits}`}`;
+  return `${kernel} ${rows}x${columns}x${lanes}${staging}${splits === undefined ? '' : ` splits ${splits}`}${unrollName(choice)}`;
 }
 
 /** Whether two choices are the same. */

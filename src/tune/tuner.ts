@@ -39,17 +39,24 @@ export interface TunedProblem {
 
 /** How {@link tuneProgram} works. */
 export interface TuneOptions {
-  /** Choices found so far; the result is added to it. Problems it has already are left alone. */
+  /**
+   * Choices found so far; the result is added to it. Problems it has already are left alone, but for those that add up in another order
+   * where `keepOrder` is asked for.
+   */
   readonly table: TuningTable;
   /** Keys of the problems to tune; by default all of the program's. */
   readonly only?: ReadonlySet<string>;
   /** Try kernels that round their operands to f16 too, on devices that have matrices of it; default false. */
   readonly halfProducts?: boolean;
+  /** Leave out kernels that add up in another order than the usual one; default false. Weight gradients may still be split otherwise. */
+  readonly keepOrder?: boolean;
   /** Timed runs of each finalist, in turns; default 9. */
   readonly rounds?: number;
   readonly signal?: AbortSignal;
   /** Called before each candidate: problems done and all, and what is at work. */
   readonly onProgress?: (done: number, total: number, what: string) => void;
+  /** Called after each problem, so that nothing is lost where the rest is aborted. */
+  readonly onResult?: (result: TunedProblem) => void;
 }
 
 /** A candidate replaces the usual choice only where it takes less than this part of its time. */
@@ -79,7 +86,9 @@ export function problemsOf(program: Program): Map<string, CompiledDispatch> {
  */
 export async function tuneProgram(program: Program, options: TuneOptions): Promise<TunedProblem[]> {
   const { table, signal, onProgress } = options;
-  const problems = [...problemsOf(program)].filter(([key]) => !table.entries.has(key) && options.only?.has(key) !== false);
+  const all = [...problemsOf(program)].filter(([key]) => options.only?.has(key) !== false);
+  if (options.keepOrder === true) keepOrders(table, all);
+  const problems = all.filter(([key]) => !table.entries.has(key));
   const results: TunedProblem[] = [];
   for (const [index, [key, dispatch]] of problems.entries()) {
     const report = (what: string): void => {
@@ -88,6 +97,7 @@ export async function tuneProgram(program: Program, options: TuneOptions): Promi
     };
     const result = await tuneProblem(program.device, dispatch, { ...options, report });
     results.push({ key, ...result });
+    options.onResult?.(results.at(-1)!);
     table.set(dispatch.source.tuning!.problem, {
       choice: result.chosen,
       microseconds: result.microseconds,
@@ -95,6 +105,17 @@ export async function tuneProgram(program: Program, options: TuneOptions): Promi
     });
   }
   return results;
+}
+
+/** Prescribes the orders of sums that the problems have in their program, and forgets choices for them in another. */
+function keepOrders(table: TuningTable, problems: readonly (readonly [string, CompiledDispatch])[]): void {
+  for (const [key, { source }] of problems) {
+    const { problem, choice } = source.tuning!;
+    const order = orderOf(choice.kernel);
+    const known = table.entries.get(key);
+    if (known !== undefined && orderOf(known.choice.kernel) !== order) table.entries.delete(key);
+    table.orders.set(problem.layer, order);
+  }
 }
 
 interface ProblemOptions extends TuneOptions {

@@ -29,6 +29,13 @@ describe('linbp tune and profile --shader', () => {
     expect(path.startsWith(env.XDG_CACHE_HOME)).to.equal(true);
     expect(existsSync(path)).to.equal(true);
 
+    const keysOf = (): string[] => Object.keys((readJson(path) as { entries: Record<string, unknown> }).entries);
+    const first = keysOf();
+    const again = await linbp('tune', 'mlp', '--what', 'forward', '--batch', '4', '--share', '0.3', '--rounds', '3', '--again', '--keep-order');
+    expect(again.code, again.stderr).to.equal(0);
+    expect(keysOf().length).to.be.above(first.length);
+    expect(keysOf()).to.include.members(first);
+
     writeFileSync(path, readFileSync(path, 'utf8').slice(0, 40));
     const after = await linbp('profile', '--model', 'mlp', '--what', 'forward', '--batch', '2', '--repeats', '1', '--no-ceilings');
     expect(after.code, after.stderr).to.equal(0);

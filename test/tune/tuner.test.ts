@@ -1,19 +1,23 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import type { LinbpError } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
 import type { Tensor } from '../../src/graph/types.js';
-import { choose, orderOf, unfit } from '../../src/kernels/choice.js';
+import { choose, orderOf, sumOrders, unfit } from '../../src/kernels/choice.js';
 import type { KernelChoice, TuningProblem } from '../../src/kernels/choice.js';
 import { bp } from '../../src/rules/builtin.js';
 import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { Program } from '../../src/program/program.js';
 import type { Device } from '../../src/runtime/device.js';
 import type { PipelineRequest } from '../../src/runtime/pipelines.js';
-import { candidates } from '../../src/tune/candidates.js';
-import { deviceTuning, readTuning, setDeviceTuning, shippedTuning, tuningIdentity, writeTuning } from '../../src/tune/cache.js';
-import { choiceName, onlyChoice, problemKey, TuningTable } from '../../src/tune/table.js';
+import { candidates, refinements } from '../../src/tune/candidates.js';
+import { deviceTuning, readTuning, setDeviceTuning, shippedName, shippedTuning, tuningIdentity, writeTuning } from '../../src/tune/cache.js';
+import type { TuningIdentity } from '../../src/tune/cache.js';
+import { agreed, choiceName, onlyChoice, problemKey, sameChoice, TuningTable } from '../../src/tune/table.js';
+import type { TunedEntry } from '../../src/tune/table.js';
 import { problemsOf, tuneProgram } from '../../src/tune/tuner.js';
 import { randomArray, relativeError } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';
@@ -65,7 +69,7 @@ describe('tuner', () => {
   before(async () => {
     device = await sharedDevice();
   });
-  afterEach(() => setDeviceTuning(device, shippedTuning(tuningIdentity(device.adapterInfo))));
+  afterEach(() => setDeviceTuning(device, shippedTuning(tuningIdentity(device.adapterInfo)).table ?? new TuningTable()));
 
   const matmul = (): Graph => {
     const graph = new Graph();
@@ -76,7 +80,9 @@ describe('tuner', () => {
   it('refuses a candidate whose result is wrong, however fast it is', async () => {
     setDeviceTuning(device, new TuningTable());
     using program = await Program.compile(matmul(), { device });
-    const poisoned = 'gemm/conv 8x4x8';
+    const { problem, choice: usual } = [...problemsOf(program).values()][0]!.source.tuning!;
+    const others = candidates(problem, usual, kernelDevice(device)).filter((choice) => !sameChoice(choice, usual));
+    const poisoned = choiceName(others.find(({ kernel }) => kernel === 'gemm/conv')!).split(' share')[0]!;
     const wrong = (request: PipelineRequest): PipelineRequest =>
       request.label?.trim() === poisoned ? { ...request, code: request.code.replace('k < p.inner;', 'k < p.inner - 1u;') } : request;
     const table = new TuningTable();
@@ -134,6 +140,69 @@ describe('tuner', () => {
     }
   });
 
+  it('writes out loops in other ways with the same results to the bit', async () => {
+    const graph = layerGraph(3);
+    const inputs = inputsOf(graph);
+    setDeviceTuning(device, new TuningTable());
+    using program = await Program.compile(graph, { device });
+    const problems = [...problemsOf(program).values()].map(({ source }) => source.tuning!);
+    const plain = ({ problem, choice }: (typeof problems)[number]): KernelChoice =>
+      candidates(problem, choice, kernelDevice(device)).find(({ kernel }) => kernel === 'gemm/conv' || kernel === 'gemm/weightGradient')!;
+    const lists = problems.map((tuning) => refinements(tuning.problem, plain(tuning), [], kernelDevice(device)));
+    const other = lists.map((list) => list.filter(({ unroll }) => unroll !== undefined).map(({ unroll }) => unroll!));
+    const ways = other[0]!;
+    expect(ways.length).to.be.above(0);
+    for (const list of other) expect(list).to.deep.equal(ways);
+    const run = async (unroll?: KernelChoice['unroll']): Promise<Map<string, Float32Array>> => {
+      const table = new TuningTable();
+      for (const tuning of problems)
+        table.set(tuning.problem, { choice: { ...plain(tuning), ...(unroll && { unroll }) }, microseconds: 1, usualMicroseconds: 2 });
+      setDeviceTuning(device, table);
+      return outputs(graph, device, inputs);
+    };
+    const usual = await run();
+    for (const unroll of ways) expect(await run(unroll), unroll).to.deep.equal(usual);
+  });
+
+  it('keeps the order of sums where that is asked for, and measures choices of another order anew', async () => {
+    setDeviceTuning(device, new TuningTable());
+    const graph = new Graph();
+    graph.output('y', graph.one('conv2d', [graph.input('x', [1, 8, 8, 8]), graph.parameter('w', [8, 8, 3, 3])], plainConv));
+    using program = await Program.compile(graph, { device });
+    const { problem, choice } = [...problemsOf(program).values()][0]!.source.tuning!;
+    const winograd = candidates(problem, choice, kernelDevice(device)).find(({ kernel }) => kernel === 'gemm/winogradF4')!;
+    const table = new TuningTable();
+    table.set(problem, { choice: winograd, microseconds: 1, usualMicroseconds: 2 });
+    expect(await tuneProgram(program, { table, rounds: 3 })).to.deep.equal([]);
+    const found: string[] = [];
+    const [result] = await tuneProgram(program, { table, rounds: 3, keepOrder: true, onResult: ({ key }) => found.push(key) });
+    const order = orderOf(choice.kernel);
+    expect(result!.candidates.map((candidate) => orderOf(candidate.choice.kernel)))
+      .to.include(order)
+      .and.to.not.include('winograd4');
+    expect(orderOf(table.find(problem)!.kernel)).to.equal(order);
+    expect(table.order(problem)).to.equal(order);
+    expect(found).to.deep.equal([problemKey(problem)]);
+  });
+
+  it('keeps what was finished before it was aborted', async () => {
+    setDeviceTuning(device, new TuningTable());
+    using program = await Program.compile(layerGraph(1), { device });
+    const table = new TuningTable();
+    const abort = new AbortController();
+    const found: string[] = [];
+    const onResult = ({ key }: { readonly key: string }): void => {
+      found.push(key);
+      abort.abort();
+    };
+    await tuneProgram(program, { table, rounds: 3, signal: abort.signal, onResult }).then(
+      () => expect.fail('not aborted'),
+      (error: LinbpError) => expect(error.code).to.equal('aborted'),
+    );
+    expect(found).to.have.length(1);
+    expect([...table.entries.keys()]).to.deep.equal(found);
+  });
+
   it('keeps the order of a layer at batch sizes that were not tuned', async () => {
     setDeviceTuning(device, new TuningTable());
     using program = await Program.compile(layerGraph(3), { device });
@@ -169,6 +238,8 @@ describe('tuner', () => {
       { lanes: 1024 },
       { splits: 2 },
       { splits: NaN },
+      { unroll: 'some' as never },
+      { stage: { ranks: 2, depth: 16, vectors: true } },
     ];
     for (const change of changes) {
       expect(unfit({ ...usual, ...change }, problem, capability), JSON.stringify(change)).to.be.a('string');
@@ -201,6 +272,49 @@ describe('stored choices', () => {
     expect([...found!.orders]).to.deep.equal([...table.orders]);
   });
 
+  it('come back whatever the order of sums', () => {
+    const identity = tuningIdentity(device.adapterInfo);
+    const table = new TuningTable();
+    for (const order of sumOrders) table.orders.set(`product ${order}`, order);
+    writeTuning(path, identity, table);
+    expect([...readTuning(path, identity).table!.orders]).to.have.deep.members([...table.orders]);
+  });
+
+  it('are forgotten with the orders of layers that have no other', () => {
+    const table = new TuningTable();
+    for (const key of ['product 1 n4', 'product 1 mask n8', 'product 2 n4']) table.entries.set(key, entry);
+    for (const layer of ['product 1', 'product 2']) table.orders.set(layer, 'taps');
+    table.forget(['product 1 n4', 'product 2 n4', 'unknown n1']);
+    expect([...table.entries.keys()]).to.deep.equal(['product 1 mask n8']);
+    expect([...table.orders]).to.deep.equal([['product 1', 'taps']]);
+    table.forget(['product 1 mask n8']);
+    expect(table.orders.size).to.equal(0);
+  });
+
+  it('are common to tables that chose the same and found it faster', () => {
+    const of = (entries: Readonly<Record<string, TunedEntry>>): TuningTable => {
+      const table = new TuningTable();
+      for (const [key, value] of Object.entries(entries)) table.entries.set(key, value);
+      return table;
+    };
+    const slow = { ...entry, microseconds: 6 };
+    const other = { ...entry, choice: { ...entry.choice, columns: 8 } };
+    const common = agreed([
+      of({ 'both n4': entry, 'one n4': entry, 'once slow n4': entry, 'different n4': entry, 'three mask n4': entry }),
+      of({ 'both n4': { ...entry, microseconds: 4 }, 'once slow n4': slow, 'different n4': other, 'three mask n4': entry }),
+      of({ 'three mask n4': entry }),
+    ]);
+    expect([...common.entries]).to.deep.equal([
+      ['both n4', entry],
+      ['three mask n4', entry],
+    ]);
+    expect([...common.orders]).to.deep.equal([
+      ['both', 'taps'],
+      ['three', 'taps'],
+    ]);
+    expect(agreed([common]).entries.size).to.equal(0);
+  });
+
   it('are ignored with a warning when stale or damaged', () => {
     const identity = tuningIdentity(device.adapterInfo);
     for (const field of Object.keys(identity) as (keyof typeof identity)[]) {
@@ -219,6 +333,9 @@ describe('stored choices', () => {
       JSON.stringify({ ...document, entries: [] }),
       JSON.stringify({ ...document, entries: { x: { ...entry, choice: { ...entry.choice, rows: 'many' } } } }),
       JSON.stringify({ ...document, entries: { x: { ...entry, microseconds: null } } }),
+      ...[null, {}, { ranks: 2, depth: '16', vectors: true }, { ranks: 2, depth: 16 }].map((stage) =>
+        JSON.stringify({ ...document, entries: { x: { ...entry, choice: { ...entry.choice, stage } } } }),
+      ),
       JSON.stringify({ ...document, orders: { x: 'backwards' } }),
       JSON.stringify({ ...document, identity: undefined }),
     ];
@@ -230,14 +347,36 @@ describe('stored choices', () => {
     }
   });
 
-  it('come with the package in a form that can be read', async () => {
-    const table = shippedTuning(tuningIdentity(device.adapterInfo));
-    const file = new URL('../../../tuning/mesa-software.json', import.meta.url);
-    if (existsSync(file) && device.adapterInfo.description.startsWith('llvmpipe')) expect(table.entries.size).to.be.above(0);
-    for (const { choice, microseconds, usualMicroseconds } of table.entries.values()) {
-      expect(microseconds).to.be.below(usualMicroseconds);
-      expect(orderOf(choice.kernel)).to.be.oneOf(['taps', 'rows', 'weights']);
+  it('come with the package for a kind of adapter', () => {
+    const kind = { vendor: 'Some Vendor', architecture: '../arch' };
+    const file = join(folder, shippedName(kind.vendor, kind.architecture));
+    expect(shippedTuning(kind, folder)).to.deep.equal({});
+    const table = new TuningTable();
+    table.entries.set('product 1 n4', entry);
+    writeTuning(file, { ...tuningIdentity(device.adapterInfo), ...kind, version: '0.0.0' }, table);
+    expect([...shippedTuning(kind, folder).table!.entries]).to.deep.equal([...table.entries]);
+    for (const text of ['', '{}', '{ "entries": { "x": 1 }, "orders": {} }']) {
+      writeFileSync(file, text);
+      expect(shippedTuning(kind, folder).table, text).to.equal(undefined);
+      expect(shippedTuning(kind, folder).warning, text).to.match(/damaged/);
     }
-    expect([...(await deviceTuning(device)).entries]).to.deep.equal([...table.entries]);
+  });
+
+  it('of the package name kernels that there are, found faster than the usual ones', async () => {
+    const shipped = fileURLToPath(new URL('../../../tuning/', import.meta.url));
+    const files = readdirSync(shipped).filter((name) => name.endsWith('.json'));
+    expect(files).to.include('mesa-software.json');
+    for (const name of files) {
+      const { identity } = JSON.parse(readFileSync(join(shipped, name), 'utf8')) as { identity: TuningIdentity };
+      expect(shippedName(identity.vendor, identity.architecture)).to.equal(name);
+      const { table } = shippedTuning(identity);
+      expect(table!.entries.size, name).to.be.above(0);
+      for (const { choice, microseconds, usualMicroseconds } of table!.entries.values()) {
+        expect(microseconds).to.be.below(usualMicroseconds);
+        expect(sumOrders).to.include(orderOf(choice.kernel));
+      }
+    }
+    const own = shippedTuning(tuningIdentity(device.adapterInfo)).table ?? new TuningTable();
+    expect([...(await deviceTuning(device)).entries]).to.deep.equal([...own.entries]);
   });
 });
