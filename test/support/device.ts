@@ -6,9 +6,16 @@ process.env['LINBP_TUNING'] ??= 'shipped';
 
 let shared: Promise<Device> | undefined;
 
+/** Opens the device; `LINBP_TEST_AS_GPU=1` gives it the kernels of a GPU, so that they can be tested on the CPU, slowly. */
+async function open(): Promise<Device> {
+  const device = await Device.open();
+  if (process.env['LINBP_TEST_AS_GPU'] !== '1') return device;
+  return Object.defineProperty(device, 'adapterInfo', { value: { ...device.adapterInfo, software: false } });
+}
+
 /** The one device of a test run. Tests must not destroy it; the hook below does when all have run. */
 export function sharedDevice(): Promise<Device> {
-  shared ??= Device.open();
+  shared ??= open();
   return shared;
 }
 
