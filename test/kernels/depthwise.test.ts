@@ -83,7 +83,7 @@ describe('depthwise convolution against the float64 reference', () => {
     const shape = [9, 3, 26, 30];
     const { graph, data } = layer(shape, [3, 3], { padding: sides(1) }, true);
     const workgroups: number[] = [];
-    for (const device of [{}, { software: false }, { software: false, subgroupSize: 0, maxBindingBytes: 30_000 }]) {
+    for (const device of [{ software: true }, { software: false }, { software: false, subgroupSize: 0, maxBindingBytes: 30_000 }]) {
       const capability = { ...kernelDevice(await sharedDevice()), ...device };
       const { dispatches } = schedule(graph, groupNodes(graph, true), capability, () => 1);
       workgroups.push(
