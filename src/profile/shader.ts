@@ -2,34 +2,22 @@ import { check } from '../errors.js';
 import { problemKey } from '../kernels/choice.js';
 import type { CompiledDispatch, Program } from '../program/program.js';
 import { choiceName } from '../tune/table.js';
+import { constantsOf, shaderSizes, wholeNumber } from './shaderSizes.js';
+import type { ShaderConstants, SizedVariable } from './shaderSizes.js';
 
-/** Module constants of a shader, such as its tile sizes. */
-function constantsOf(code: string): Map<string, string> {
-  return new Map([...code.matchAll(/^const (\w+)(?: *: *\w+)? = ([^;]+);/gm)].map(([, name, value]) => [name!, value!]));
+/** A module constant as it is shown: whole numbers by their value, anything else as it is written. */
+function constantText(written: string, constants: ShaderConstants): string {
+  const value = wholeNumber(written, constants);
+  return Number.isNaN(value) ? written : String(value);
 }
 
-/** Words that the arrays of an invocation take, which is what most limits how many invocations a GPU keeps in flight. */
-function registersOf(code: string, constants: ReadonlyMap<string, string>): string {
-  const size = (text: string): number =>
-    text.split(/([+-])/).reduce<[number, number]>(
-      ([sum, sign], part) => {
-        const word = part.trim();
-        if (word === '+' || word === '-') return [sum, word === '+' ? 1 : -1];
-        return [sum + sign * Number((constants.get(word) ?? word).replace(/u$/, '')), 1];
-      },
-      [0, 1],
-    )[0];
-  const count = (type: string): number => {
-    const inner = /^array<(.*), *([^,<>]+)>$/.exec(type.trim());
-    return inner === null ? 1 : size(inner[2]!) * count(inner[1]!);
-  };
-  const aliases = new Map([...code.matchAll(/^alias (\w+) = (array<.*>);/gm)].map(([, name, type]) => [name!, type!]));
-  const arrays = [...code.matchAll(/^ +var (\w+): ([^;=]+);/gm)]
-    .map(([, name, type]) => ({ name: name!, type: aliases.get(type!) ?? type! }))
-    .filter(({ type }) => type.startsWith('array<'))
-    .map(({ name, type }) => ({ name, words: count(type) }));
-  const total = arrays.reduce((sum, { words }) => sum + words, 0);
-  return total === 0 ? 'no arrays' : `${total} words of arrays an invocation: ${arrays.map(({ name, words }) => `${name} ${words}`).join(', ')}`;
+const known = (value: number): string => (Number.isNaN(value) ? 'unknown' : String(value));
+
+/** The sum of variables' sizes, in bytes or in what `unit` bytes make, and each of them. */
+function sizesText(variables: readonly SizedVariable[], what: string, unit = 1): string {
+  const total = variables.reduce((sum, { bytes }) => sum + bytes, 0) / unit;
+  const each = variables.map(({ name, bytes }) => `${name} ${known(bytes / unit)}`).join(', ');
+  return `${known(total)} ${what}${each === '' ? '' : `: ${each}`}`;
 }
 
 /** Whether a kernel with its variant is the one that `name` says, with or without the variant. */
@@ -61,11 +49,8 @@ export function describeShader(program: Program, name: string): string {
   const parts = fitting.map(([kernel, dispatches]) => {
     const { source } = dispatches[0]!;
     const constants = constantsOf(source.code);
-    const size = (/@workgroup_size\(([^)]*)\)/.exec(source.code)?.[1] ?? 'unknown')
-      .split(',')
-      .map((part) => constants.get(part.trim()) ?? part.trim())
-      .join(' x ');
-    const shared = [...source.code.matchAll(/^var<workgroup> (\w+) *: *([^;]+);/gm)].map(([, variable, type]) => `${variable}: ${type}`);
+    const { workgroup, shared, arrays } = shaderSizes(source.code);
+    const invocations = workgroup[0] * workgroup[1] * workgroup[2];
     const places = dispatches.map((dispatch) => {
       const { anchor } = dispatch.source.group;
       return `  ${anchor.layer || '(no layer)'}, ${anchor.direction}: ${dispatch.source.workgroups.join(' x ')} workgroups`;
@@ -74,10 +59,10 @@ export function describeShader(program: Program, name: string): string {
     return [
       kernel,
       ...places,
-      `constants       ${[...constants].map(([constant, value]) => `${constant} = ${value}`).join(', ') || 'none'}`,
-      `registers       ${registersOf(source.code, constants)}`,
-      `workgroup size  ${size} of at most ${limits.maxComputeInvocationsPerWorkgroup} invocations`,
-      `shared memory   ${shared.join('; ') || 'none'}; at most ${limits.maxComputeWorkgroupStorageSize} bytes`,
+      `constants       ${[...constants].map(([constant, value]) => `${constant} = ${constantText(value, constants)}`).join(', ') || 'none'}`,
+      `registers       ${sizesText(arrays, 'words of arrays an invocation', 4)}`,
+      `workgroup size  ${workgroup.join(' x ')}, ${invocations} of at most ${limits.maxComputeInvocationsPerWorkgroup} invocations`,
+      `shared memory   ${sizesText(shared, `of at most ${limits.maxComputeWorkgroupStorageSize} bytes`)}`,
       `storage buffers ${source.operands.length} of at most ${limits.maxStorageBuffersPerShaderStage}: ${source.operands.map(({ name: operand, access }) => `${operand} (${access})`).join(', ')}`,
       ...(source.tuning === undefined
         ? ['candidates      none: this kernel has one form']
