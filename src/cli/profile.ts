@@ -14,6 +14,7 @@ import { formatTurns, timeInTurns } from '../profile/turns.js';
 import type { StepTimes } from '../profile/turns.js';
 import { createWorkload } from '../profile/workloads.js';
 import type { Workload, WorkloadOptions } from '../profile/workloads.js';
+import type { PlannedProgram } from '../report/index.js';
 import { ruleNames } from '../rules/parse.js';
 import type { Device } from '../runtime/device.js';
 import { choiceName, problemsOf, tuneProgram, TuningTable } from '../tune/index.js';
@@ -127,7 +128,7 @@ async function writeReport(path: string, values: ProfileValues, device: Device, 
       subtitle: `${work} at batch ${values.batch} on ${device.adapterInfo.description}`,
       sections: [
         ...(profiles.length > 1 ? [{ title: 'Comparison', body: comparison.join('\n') }] : []),
-        ...profiled.map(({ profile, plan }) => ({ title: ruleName(profile.label), body: profileBody(profile, plan) })),
+        ...profiled.map(({ profile, program }) => ({ title: ruleName(profile.label), body: profileBody(profile, program) })),
         { title: 'Machine', body: facts(machineFacts(device.adapterInfo, packageVersion())) },
       ],
       footer: `linbp ${packageVersion()}, ${new Date().toISOString()}`,
@@ -137,7 +138,8 @@ async function writeReport(path: string, values: ProfileValues, device: Device, 
 
 interface Profiled {
   readonly profile: Profile;
-  readonly plan: Program['plan'];
+  /** Of the program, which is destroyed by then. */
+  readonly program: PlannedProgram;
 }
 
 interface ProfiledRules {
@@ -170,7 +172,7 @@ async function profileRules(
       const profile = await profileProgram(program, { segments, row, repeats, label: rule, ...(ceilings && { ceilings }) });
       print(formatProfile(profile));
       print('');
-      profiled.push({ profile, plan: program.plan });
+      profiled.push({ profile, program: { plan: program.plan, schedule: program.schedule } });
       if (!inTurns) kept.pop()!.destroy();
     }
     // The first once more, which shows how far apart equal programs come out.

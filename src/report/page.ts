@@ -73,9 +73,15 @@ export const heading = (words: string): string => `<h3>${escapeHtml(words)}</h3>
 /** Text as it is, such as a table for terminals. */
 export const preformatted = (words: string): string => `<div class="wide"><pre>${escapeHtml(words)}</pre></div>`;
 
+/** A chart and what stands above it. */
+export interface CaptionedFigure {
+  readonly figure: Figure;
+  readonly caption: string;
+}
+
 /** Charts side by side where there is room, each with its caption. */
-export function figures(list: readonly { readonly figure: Figure; readonly caption: string }[]): string {
-  const one = ({ figure, caption }: { figure: Figure; caption: string }): string =>
+export function figures(list: readonly CaptionedFigure[]): string {
+  const one = ({ figure, caption }: CaptionedFigure): string =>
     `<figure><figcaption>${escapeHtml(caption)}</figcaption>${figure.legend}${figure.svg}</figure>`;
   return `<div class="figures${list.length === 3 ? ' three' : ''}">${list.map(one).join('\n')}</div>`;
 }

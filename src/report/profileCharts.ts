@@ -1,4 +1,7 @@
+import type { Direction, Tensor } from '../graph/types.js';
 import type { Plan } from '../plan/plan.js';
+import { rootOf } from '../plan/schedule.js';
+import type { Schedule } from '../plan/schedule.js';
 import type { Ceilings } from '../profile/ceilings.js';
 import type { Profile } from '../profile/profile.js';
 import { directionNames } from '../profile/table.js';
@@ -116,35 +119,88 @@ interface DrawApi {
   coord(point: readonly [number, number]): [number, number];
 }
 
+/** The rectangle between the corners that the first four numbers of an item state: left, bottom, right, top. */
+function corners(api: DrawApi): { x: number; y: number; width: number; height: number } {
+  const [left, bottom] = api.coord([api.value(0), api.value(1)]);
+  const [right, top] = api.coord([api.value(2), api.value(3)]);
+  return { x: left, y: top, width: right - left, height: bottom - top };
+}
+
+/** What {@link memoryChart} draws; a `Program` is one. */
+export interface PlannedProgram {
+  readonly plan: Plan;
+  readonly schedule: Pick<Schedule, 'dispatches'>;
+}
+
+/** Dispatches `first` to `last` - 1 of a program. */
+export interface DispatchRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The dispatches of these segments as ranges, in running order. */
+export function segmentRanges({ dispatches }: PlannedProgram['schedule'], segments: readonly string[]): DispatchRange[] {
+  const ranges: DispatchRange[] = [];
+  for (const [index, { segment }] of dispatches.entries()) {
+    if (!segments.includes(segment)) continue;
+    const open = ranges.at(-1);
+    if (open?.last === index) ranges[ranges.length - 1] = { ...open, last: index + 1 };
+    else ranges.push({ first: index, last: index + 1 });
+  }
+  return ranges;
+}
+
+/** What the first dispatch to write each value computes for. */
+function writers({ dispatches }: PlannedProgram['schedule']): Map<Tensor, Direction> {
+  const found = new Map<Tensor, Direction>();
+  for (const { operands, group } of dispatches) {
+    for (const { tensor, access } of operands) {
+      const root = rootOf(tensor);
+      if (access !== 'read' && !found.has(root)) found.set(root, group.anchor.direction);
+    }
+  }
+  return found;
+}
+
 /**
- * The memory plan over time: each value is a block from its first to its last dispatch, at its place in its arena; arenas stand on
- * each other. Blocks are coloured by what wrote them.
+ * The memory plan over time, which is all dispatches of the program: each value is a block from its first to its last dispatch, at its place
+ * in its arena; arenas stand on each other. Blocks are coloured by what wrote them, `shaded` ranges of dispatches stand on a pale ground.
  */
-export function memoryChart(plan: Plan, dispatches: number, directionOf: (dispatch: number) => string, title = 'memory plan'): Figure {
+export function memoryChart({ plan, schedule }: PlannedProgram, shaded: readonly DispatchRange[] = [], title = 'memory plan'): Figure {
+  const dispatches = schedule.dispatches.length;
   const bases: number[] = [];
   for (const [index] of plan.arenas.entries()) bases.push(index === 0 ? 0 : bases[index - 1]! + plan.arenas[index - 1]!);
+  const writtenFor = writers(schedule);
   const blocks = [...plan.placements].map(([tensor, place]) => {
     const life = plan.lifetimes.get(tensor)!;
     const from = (bases[place.arena]! + place.offset) / 1024;
-    return { first: life.first, last: life.last + 1, from, to: from + place.bytes / 1024, colour: directionColour(directionOf(life.first)) };
+    const colour = directionColour(writtenFor.get(tensor) ?? 'data');
+    return { first: life.first, last: life.last + 1, from, to: from + place.bytes / 1024, colour };
   });
-  const total = plan.bytes / 1024;
+  const height = Math.max(1, Math.ceil(plan.bytes / 1024));
   const svg = renderSvg(
     {
       grid: { ...frame, left: 60 },
       xAxis: axis({ title: 'dispatch', min: 0, max: dispatches }, 'x'),
-      yAxis: axis({ title: 'KiB', min: 0, max: Math.max(1, Math.ceil(total)) }, 'y', { showMaxLabel: false }),
+      yAxis: axis({ title: 'KiB', min: 0, max: height }, 'y', { showMaxLabel: false }),
       series: [
+        {
+          type: 'custom',
+          silent: true,
+          z: 0,
+          data: shaded.map(({ first, last }) => [first, 0, last, height]),
+          encode: { x: [0, 2], y: [1, 3] },
+          renderItem: (_: unknown, api: DrawApi) => ({ type: 'rect', shape: corners(api), style: { fill: css(palette.shade) } }),
+        },
         {
           type: 'custom',
           silent: true,
           data: blocks.map((block, index) => [block.first, block.from, block.last, block.to, index]),
           encode: { x: [0, 2], y: [1, 3] },
           renderItem: (_: unknown, api: DrawApi) => {
-            const [left, bottom] = api.coord([api.value(0), api.value(1)]);
-            const [right, top] = api.coord([api.value(2), api.value(3)]);
+            const { x, y, width, height } = corners(api);
             const colour = blocks[api.value(4)]!.colour;
-            const shape = { x: left + 0.5, y: top + 0.5, width: Math.max(1, right - left - 1), height: Math.max(0.6, bottom - top - 1) };
+            const shape = { x: x + 0.5, y: y + 0.5, width: Math.max(1, width - 1), height: Math.max(0.6, height - 1) };
             return { type: 'rect', shape, style: { fill: css(colour), opacity: 0.75 } };
           },
         },

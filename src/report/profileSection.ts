@@ -1,11 +1,11 @@
-import type { Plan } from '../plan/plan.js';
 import type { DispatchProfile, Profile } from '../profile/profile.js';
 import { directionNames, profileSummary } from '../profile/table.js';
 import { digits, durationText } from '../profile/textTable.js';
 import type { StepTimes } from '../profile/turns.js';
 import { figures, folded, htmlTable, paragraph } from './page.js';
-import type { HtmlColumn } from './page.js';
-import { layerChart, memoryChart, rooflineChart } from './profileCharts.js';
+import type { CaptionedFigure, HtmlColumn } from './page.js';
+import { layerChart, memoryChart, rooflineChart, segmentRanges } from './profileCharts.js';
+import type { PlannedProgram } from './profileCharts.js';
 import { directionColour, ruleName } from './theme.js';
 
 const micro = (line: string): string => line.replace(/\bus\b/g, 'µs');
@@ -37,18 +37,22 @@ export function dispatchTable(profile: Profile): string {
   return htmlTable(columns, profile.dispatches);
 }
 
-/** A profile as HTML: charts, the table of all dispatches, and what the times add up to. */
-export function profileBody(profile: Profile, plan?: Plan, options: { readonly folded?: boolean } = {}): string {
-  const list = [{ figure: layerChart(profile), caption: 'Time by layer and direction' }];
+/** The memory plan of a whole program; where only a part of it was profiled, that part is shaded. */
+function memoryFigure(program: PlannedProgram, segments: readonly string[]): CaptionedFigure {
+  const ranges = segmentRanges(program.schedule, segments);
+  const all = program.schedule.dispatches.length;
+  const part = ranges.reduce((sum, { first, last }) => sum + last - first, 0) < all ? ranges : [];
+  const places = part.map(({ first, last }) => `${first} to ${last - 1}`).join(', ');
+  const shaded = part.length === 0 ? '' : `. Shaded: what was profiled, dispatches ${places} of ${all}`;
+  return { figure: memoryChart(program, part), caption: `Memory plan: which bytes are in use from which dispatch to which${shaded}` };
+}
+
+/** A profile as HTML: charts, with the memory plan where its program is given, the table of all dispatches, and what the times add up to. */
+export function profileBody(profile: Profile, program?: PlannedProgram, options: { readonly folded?: boolean } = {}): string {
+  const list: CaptionedFigure[] = [{ figure: layerChart(profile), caption: 'Time by layer and direction' }];
   if (profile.ceilings !== undefined)
     list.push({ figure: rooflineChart(profile, profile.ceilings), caption: 'Roofline: each dot a dispatch, larger ones take longer' });
-  if (plan !== undefined) {
-    const directionOf = (index: number): string => profile.dispatches[index]?.direction ?? 'data';
-    list.push({
-      figure: memoryChart(plan, profile.dispatches.length, directionOf),
-      caption: 'Memory plan: which bytes are in use from which dispatch to which',
-    });
-  }
+  if (program !== undefined) list.push(memoryFigure(program, profile.segments));
   const table = dispatchTable(profile);
   return [
     figures(list),

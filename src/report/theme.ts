@@ -12,6 +12,7 @@ const colour = (name: string, light: string, dark: string): Colour => ({ name, l
 export const palette = {
   ink: colour('ink', '#1c2430', '#e6eaf0'),
   muted: colour('muted', '#5c6878', '#9aa6b6'),
+  shade: colour('shade', '#f3f0e2', '#242a24'),
   grid: colour('grid', '#e3e7ed', '#2b333f'),
   axis: colour('axis', '#aab3bf', '#4a5565'),
   surface: colour('surface', '#ffffff', '#161b22'),

@@ -110,6 +110,8 @@ describe('sizes in shaders', () => {
     graph.output('norm', graph.one('sampleNorm', [graph.input('x', [2, 300])], { norm: 'l2' }));
     using program = await Program.compile(graph, { device });
     shown(program);
-    expect(describeShader(program, 'reduce/sampleNorm')).to.match(/^shared memory +[1-9]\d* of at most \d+ bytes: treeValues [1-9]\d*, treeWidth 4$/m);
+    expect(describeShader(program, 'reduce/sampleNorm')).to.match(
+      /^shared memory +[1-9]\d* of at most \d+ bytes: treeValues [1-9]\d*, treeWidth 4$/m,
+    );
   });
 });

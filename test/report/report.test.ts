@@ -5,6 +5,7 @@ import type { Profile } from '../../src/profile/profile.js';
 import { decodePng } from '../../src/io/png.js';
 import { amplifiedDifference, barChart, dataUri, figures, heatMap, htmlTable, imageGrid, lineChart, memoryChart } from '../../src/report/index.js';
 import { page, palette, paragraph, percentAxis, profileBody, rooflineChart, ruleColour, ruleName } from '../../src/report/index.js';
+import type { PlannedProgram } from '../../src/report/index.js';
 import { expectNumbers, expectSelfContained, expectWellFormed } from './support.js';
 
 const line = {
@@ -64,16 +65,26 @@ const profile: Profile = {
   ceilings: { copyGbps: 10, copyBytes: 1024, matmulGflops: 200, matmul: '8 x 8 x 8' },
 };
 
+/** A program of two dispatches that share one value, as far as its memory plan is drawn. */
+const planned = ((): PlannedProgram => {
+  const tensor = { id: 0, name: 'x', shape: [64], dtype: 'f32', kind: 'value', producer: undefined, view: undefined } as const;
+  const plan = {
+    placements: new Map([[tensor, { arena: 0, offset: 0, bytes: 256 }]]),
+    lifetimes: new Map([[tensor, { first: 0, last: 1 }]]),
+    arenas: [256],
+    bytes: 256,
+    savedForBackwardBytes: 0,
+  };
+  const dispatches = (['write', 'read'] as const).map((access) => ({
+    segment: 'main',
+    operands: [{ tensor, access }],
+    group: { anchor: { direction: 'forward' } },
+  }));
+  return { plan, schedule: { dispatches } } as unknown as PlannedProgram;
+})();
+
 describe('report charts', () => {
   it('draws well-formed SVG in the colours of the page', () => {
-    const tensor = { id: 0, name: 'x', shape: [64], dtype: 'f32', kind: 'value', producer: undefined, view: undefined } as const;
-    const plan = {
-      placements: new Map([[tensor, { arena: 0, offset: 0, bytes: 256 }]]),
-      lifetimes: new Map([[tensor, { first: 0, last: 1 }]]),
-      arenas: [256],
-      bytes: 256,
-      savedForBackwardBytes: 0,
-    };
     const charts = [
       lineChart({
         title: 'a "b" <c>',
@@ -99,7 +110,7 @@ describe('report charts', () => {
         label: (value) => `${value}`,
       }),
       rooflineChart(profile, profile.ceilings!),
-      memoryChart(plan, 2, () => 'forward'),
+      memoryChart(planned, [{ first: 1, last: 2 }]),
     ];
     for (const { svg, legend } of charts) {
       expectWellFormed(svg);
