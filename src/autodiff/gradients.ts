@@ -136,7 +136,8 @@ class Differentiation {
       const where = node.layer === '' ? '' : ` (${node.layer})`;
       throw new LinbpError('bad-argument', `${node.op}${where} has no backward`, { field: node.layer || node.op });
     }
-    graph.scope({ layer: node.layer, direction: 'inputGradient' }, () => {
+    // A region's rule may be what asks for this walk; what the node's own backward emits is not of that rule.
+    graph.scope({ layer: node.layer, direction: 'inputGradient', rule: '' }, () => {
       const context: BackwardContext = {
         graph,
         needs: (index) => node.inputs[index] !== undefined && pass.reached.has(node.inputs[index]),
@@ -160,9 +161,9 @@ class Differentiation {
     const { graph } = this;
     const rule = pass.rules.region?.(region);
     const edge = pass.rules.edge?.(region);
-    const scope = { layer: region.name, direction: 'inputGradient' } as const;
+    const scope = { layer: region.name, direction: 'inputGradient', rule: '' } as const;
     let gradient = rule === undefined ? this.throughRegion(region, g, pass) : this.byRule(rule, region, g, pass);
-    if (edge !== undefined) gradient = graph.scope(scope, () => edge.emit(graph, region, gradient));
+    if (edge !== undefined) gradient = graph.scope({ ...scope, rule: edge.name }, () => edge.emit(graph, region, gradient));
     graph.scope(scope, () => pass.accumulate(region.input, gradient));
   }
 
@@ -202,7 +203,7 @@ class Differentiation {
       },
       observe: (name, value) => this.options.observe?.(`${name}.${region.name}`, value()),
     };
-    return graph.scope({ layer: region.name, direction: 'inputGradient' }, () => rule.emit(context, region, g));
+    return graph.scope({ layer: region.name, direction: 'inputGradient', rule: rule.name }, () => rule.emit(context, region, g));
   }
 
   private atInput(region: Region, own: ReadonlyMap<Tensor, Tensor>): Tensor {

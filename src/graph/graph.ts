@@ -8,6 +8,8 @@ export interface NodeScope {
   readonly segment: string;
   readonly layer: string;
   readonly direction: Direction;
+  /** Name of the backward rule that emits it; empty for what no rule emits. */
+  readonly rule: string;
 }
 
 /**
@@ -25,9 +27,9 @@ export class Graph {
   readonly initial = new Map<Tensor, Float32Array | Uint32Array>();
   /** How values are stored, once the graph has been compiled. */
   precision: Precision | undefined;
-  private current: NodeScope = { segment: 'main', layer: '', direction: 'forward' };
+  private current: NodeScope = { segment: 'main', layer: '', direction: 'forward', rule: '' };
 
-  /** Runs `body` with parts of the scope replaced; nodes added inside get that segment, layer and direction. */
+  /** Runs `body` with parts of the scope replaced; nodes added inside get that segment, layer, direction and rule. */
   scope<T>(scope: Partial<NodeScope>, body: () => T): T {
     const outer = this.current;
     this.current = { ...outer, ...scope };
@@ -88,7 +90,7 @@ export class Graph {
   /** Adds a node and returns its outputs. Throws `bad-shape` or `bad-dtype` when the inputs do not fit the op. */
   add<K extends OpName>(op: K, inputs: readonly Tensor[], attrs: OpAttrs[K], names: readonly string[] = []): Tensor[] {
     const definition = opTable[op];
-    const { segment, layer, direction } = this.current;
+    const { layer } = this.current;
     const where = `${op}${layer === '' ? '' : ` (${layer})`}`;
     let specs;
     try {
@@ -102,7 +104,7 @@ export class Graph {
       const suffix = specs.length > 1 ? `.${index}` : '';
       return this.tensor(names[index] ?? `${layer === '' ? op : `${layer}.${op}`}${suffix}`, spec.shape, spec.dtype, 'value');
     });
-    const node: Node<K> = { id, op, attrs, inputs: [...inputs], outputs, mutates: definition.mutates?.(attrs) ?? [], segment, layer, direction };
+    const node: Node<K> = { id, op, attrs, inputs: [...inputs], outputs, mutates: definition.mutates?.(attrs) ?? [], ...this.current };
     for (const output of outputs) output.producer = node as unknown as Node;
     this.nodes.push(node as unknown as Node);
     if (op === 'reshape') outputs[0]!.view = { base: inputs[0]!, offset: 0 };

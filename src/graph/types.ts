@@ -213,6 +213,8 @@ export interface Node<K extends OpName = OpName> {
   /** Module path of the layer it belongs to, as in PyTorch's state dict. */
   readonly layer: string;
   readonly direction: Direction;
+  /** Name of the backward rule that emitted it, such as `bp` or `sgm`; empty for what no rule emitted. */
+  readonly rule: string;
 }
 
 /** Channels per word of packed activation masks: bit `c % 16` of word [n, c / 16, p]. */

@@ -13,7 +13,8 @@ export const relu: OpDefinition<'relu'> = {
   backward(ctx, node, gradient) {
     const chosen = ctx.rule(node);
     const { graph } = ctx;
-    return graph.scope({ direction: 'inputGradient' }, () => [
+    const { name } = chosen.kind === 'emit' ? chosen.rule : chosen.use.rule;
+    return graph.scope({ direction: 'inputGradient', rule: name }, () => [
       chosen.kind === 'emit'
         ? chosen.rule.emit({ graph, pointwise: (use, at, g) => applyPointwise(ctx, at, use, g) }, node, gradient)
         : applyPointwise(ctx, node, chosen.use, gradient),

@@ -48,7 +48,7 @@ export const maxPool2d: OpDefinition<'maxPool2d'> = {
   backward(ctx, node, gradient) {
     if (!ctx.needs(0)) return [undefined];
     const rule = ctx.rule.maxPool?.(node);
-    if (rule !== undefined) return [ctx.graph.scope({ direction: 'inputGradient' }, () => rule.emit(ctx.graph, node, gradient))];
+    if (rule !== undefined) return [ctx.graph.scope({ direction: 'inputGradient', rule: rule.name }, () => rule.emit(ctx.graph, node, gradient))];
     const attrs = { ...node.attrs, inputShape: node.inputs[0]!.shape };
     return [ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('maxPool2dBackward', [gradient, node.outputs[1]!], attrs))];
   },

@@ -25,7 +25,7 @@ function attributes(node: Node): string {
     .join(' ');
 }
 
-/** The graph's nodes in running order, one line each: results, op, operands, attributes, layer, direction and segment. */
+/** The graph's nodes in running order, one line each: results, op, operands, layer, direction, segment, rule and attributes. */
 export function printGraph(graph: Graph): string {
   const lines = graph.nodes.map((node) => ({
     results: node.outputs.map((tensor) => `${label(tensor)} ${shapeText(tensor)}`).join(', '),
@@ -34,6 +34,7 @@ export function printGraph(graph: Graph): string {
     layer: node.layer || '-',
     direction: directionNames[node.direction] ?? node.direction,
     segment: node.segment,
+    rule: node.rule || '-',
   }));
   const stored = graph.tensors
     .filter((tensor) => tensor.kind !== 'value' && tensor.view === undefined)
@@ -48,6 +49,7 @@ export function printGraph(graph: Graph): string {
         { title: 'layer', value: (line) => line.layer },
         { title: 'direction', value: (line) => line.direction },
         { title: 'segment', value: (line) => line.segment },
+        { title: 'rule', value: (line) => line.rule },
         { title: 'attributes', value: (line) => line.attributes },
       ],
       lines,

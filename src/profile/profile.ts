@@ -1,5 +1,5 @@
 import { check } from '../errors.js';
-import type { Direction, Node } from '../graph/types.js';
+import type { Direction } from '../graph/types.js';
 import type { Program } from '../program/program.js';
 import type { ScheduledDispatch } from '../plan/schedule.js';
 import type { Ceilings } from './ceilings.js';
@@ -102,10 +102,8 @@ export function median(values: readonly number[]): number {
 }
 
 /** Names of the backward rules that a dispatch computes, alone or fused. */
-export function rulesOf(dispatch: ScheduledDispatch): string {
-  const names = [dispatch.group.anchor, ...dispatch.group.followers]
-    .filter((node): node is Node<'reluBackward'> => node.op === 'reluBackward')
-    .map((node) => node.attrs.rule.rule.name);
+export function rulesOf({ group }: ScheduledDispatch): string {
+  const names = [group.anchor, ...group.followers].map((node) => node.rule).filter((name) => name !== '');
   return [...new Set(names)].join('+');
 }
 
