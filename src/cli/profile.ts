@@ -1,6 +1,5 @@
 import { dirname } from 'node:path';
 import { check } from '../errors.js';
-import { groupNodes } from '../passes/fuse.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
 import type { Program } from '../program/program.js';
 import { measureCeilings } from '../profile/ceilings.js';
@@ -60,12 +59,12 @@ export function splitRules(list: string): string[] {
 }
 
 function printView(program: Program, view: (typeof views)[number]): string {
-  const { graph, groups } = program.schedule;
+  const { schedule } = program;
   switch (view) {
     case 'graph':
-      return printGraph(graph);
+      return printGraph(schedule.graph, schedule.places);
     case 'passes':
-      return [`before: ${groupNodes(graph, false).length} nodes`, printPasses(groups)].join('\n');
+      return printPasses(schedule);
     case 'plan':
       return printPlan(program);
     case 'program':

@@ -1,7 +1,9 @@
+import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
-import { byteLength } from '../graph/types.js';
-import type { Node, Tensor } from '../graph/types.js';
+import { byteLength, elementBytes, imagePitch, pixelCount } from '../graph/types.js';
+import type { Node, Tensor, TensorView } from '../graph/types.js';
 import type { Group } from '../kernels/types.js';
+import type { Schedule } from '../plan/schedule.js';
 import type { Program } from '../program/program.js';
 import { rulesOf } from './profile.js';
 import { directionNames } from './table.js';
@@ -25,8 +27,22 @@ function attributes(node: Node): string {
     .join(' ');
 }
 
-/** The graph's nodes in running order, one line each: results, op, operands, layer, direction, segment, rule and attributes. */
-export function printGraph(graph: Graph): string {
+/** The tensor that a view is a part of, where it begins there, and how far apart its images lie where others lie between them. */
+function viewText({ base, offset, pitch }: TensorView): string {
+  const apart = pitch === undefined ? '' : `, images ${pitch} apart`;
+  return `${label(base)} from element ${offset} on${apart}`;
+}
+
+/** All tensors that lie in others: the graph's views, then those that were put into others' channels. */
+function viewsOf(graph: Graph, places: Schedule['places']): { readonly tensor: Tensor; readonly view: TensorView }[] {
+  return [...graph.tensors, ...places.values()].flatMap((tensor) => (tensor.view === undefined ? [] : [{ tensor, view: tensor.view }]));
+}
+
+/**
+ * What is stored between runs and what lies inside other tensors, and the graph's nodes in running order, one line each: results, op, operands,
+ * layer, direction, segment, rule and attributes. `places` has what a compiled program put inside wider tensors.
+ */
+export function printGraph(graph: Graph, places: Schedule['places'] = new Map()): string {
   const lines = graph.nodes.map((node) => ({
     results: node.outputs.map((tensor) => `${label(tensor)} ${shapeText(tensor)}`).join(', '),
     call: `${node.op}(${node.inputs.map((tensor) => `%${tensor.id}`).join(', ')})${node.mutates.length > 0 ? ` overwrites ${node.mutates.map((slot) => `%${node.inputs[slot]!.id}`).join(', ')}` : ''}`,
@@ -39,9 +55,12 @@ export function printGraph(graph: Graph): string {
   const stored = graph.tensors
     .filter((tensor) => tensor.kind !== 'value' && tensor.view === undefined)
     .map((tensor) => `${label(tensor)} ${shapeText(tensor)} ${tensor.kind}`);
+  const views = viewsOf(graph, places).map(({ tensor, view }) => `${label(tensor)} ${shapeText(tensor)} is ${viewText(view)}`);
   return [
     ...stored,
     '',
+    ...views,
+    ...(views.length === 0 ? [] : ['']),
     textTable(
       [
         { title: 'results', value: (line) => line.results },
@@ -59,8 +78,30 @@ export function printGraph(graph: Graph): string {
   ].join('\n');
 }
 
-/** What the passes made of the graph: the nodes of each kernel, with what was fused into it and what it still stores. */
-export function printPasses(groups: readonly Group[]): string {
+/** What is narrowed to 16 bits wherever it is stored; values that fusion keeps inside a kernel are not stored at all. */
+function printPrecision(graph: Graph): string {
+  const values = graph.nodes.flatMap((node) => node.outputs.filter(({ view }) => view === undefined).map((tensor) => ({ tensor, node })));
+  const half = values.filter(({ tensor }) => tensor.dtype === 'f16');
+  const title = `precision ${graph.precision ?? 'f32'}: ${half.length} of ${values.length} values in f16`;
+  if (half.length === 0) return title;
+  return [
+    title,
+    textTable(
+      [
+        { title: 'value', value: ({ tensor }) => label(tensor) },
+        { title: 'shape', value: ({ tensor }) => `[${tensor.shape.join(', ')}]` },
+        { title: 'bytes', value: ({ tensor }) => String(byteLength(tensor)), align: 'right' },
+        { title: 'layer', value: ({ node }) => node.layer || '-' },
+        { title: 'direction', value: ({ node }) => directionNames[node.direction] ?? node.direction },
+        { title: 'written by', value: ({ node }) => node.op },
+      ],
+      half,
+    ),
+  ].join('\n');
+}
+
+/** The nodes of each kernel, with what was fused into it and what it still stores. */
+function printFusion(groups: readonly Group[]): string {
   return [
     `fusion: ${groups.reduce((sum, group) => sum + 1 + group.followers.length, 0)} nodes in ${groups.length} kernels`,
     textTable(
@@ -77,7 +118,60 @@ export function printPasses(groups: readonly Group[]): string {
   ].join('\n');
 }
 
-/** Where each value lies and for how long, in order of first use. */
+/** What was put inside wider tensors and is not copied therefore. */
+function printWindows(places: Schedule['places']): string {
+  const title = `windows: ${places.size} values inside wider ones`;
+  if (places.size === 0) return title;
+  const first = ({ shape, view }: Tensor): number => view!.offset / pixelCount(shape);
+  return [
+    title,
+    textTable<Tensor>(
+      [
+        { title: 'value', value: label },
+        { title: 'shape', value: shapeText },
+        { title: 'inside', value: ({ view }) => `${label(view!.base)} ${shapeText(view!.base)}` },
+        { title: 'channels', value: (tensor) => `${first(tensor)} to ${first(tensor) + tensor.shape[1]! - 1}` },
+        { title: 'pitch', value: (tensor) => String(imagePitch(tensor)), align: 'right' },
+      ],
+      [...places.values()],
+    ),
+  ].join('\n');
+}
+
+/** What each pass made of the graph, in the order in which they run: precision, fusion, windows. */
+export function printPasses({ graph, groups, places }: Schedule): string {
+  return [printPrecision(graph), printFusion(groups), printWindows(places)].join('\n\n');
+}
+
+/** Tensors that lie inside values of the plan: their first byte in the arena, and the bytes from one image to the next where others lie between. */
+function printPlannedViews({ plan, schedule: { graph, places } }: Program): string[] {
+  const rows = viewsOf(graph, places).flatMap(({ tensor }) => {
+    const { root, offset } = resolveView(tensor);
+    const place = plan.placements.get(root);
+    return place === undefined ? [] : [{ tensor, root, place, begin: place.offset + elementBytes(tensor) * offset }];
+  });
+  if (rows.length === 0) return [];
+  return [
+    '',
+    textTable(
+      [
+        { title: 'view', value: ({ tensor }) => tensor.name },
+        { title: 'shape', value: ({ tensor }) => shapeText(tensor) },
+        { title: 'inside', value: ({ root }) => root.name },
+        { title: 'arena', value: ({ place }) => String(place.arena), align: 'right' },
+        { title: 'offset', value: ({ begin }) => String(begin), align: 'right' },
+        {
+          title: 'pitch',
+          value: ({ tensor }) => (tensor.view!.pitch === undefined ? '-' : String(elementBytes(tensor) * imagePitch(tensor))),
+          align: 'right',
+        },
+      ],
+      rows,
+    ),
+  ];
+}
+
+/** Where each value lies and for how long, in order of first use, and what lies inside them; offsets and pitches are bytes. */
 export function printPlan(program: Program): string {
   const { plan } = program;
   const rows = [...plan.placements]
@@ -99,6 +193,7 @@ export function printPlan(program: Program): string {
       ],
       rows,
     ),
+    ...printPlannedViews(program),
   ].join('\n');
 }
 
