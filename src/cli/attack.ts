@@ -14,7 +14,7 @@ import { writeSafetensors } from '../io/safetensors.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { HostModel, Model } from '../nn/model.js';
 import { chosenDataset, chosenModel, chosenRules, chosenWeights, dataOptions, machineOptions, modelOptions, percent } from './common.js';
-import { openDevice, pixelRange, precisionOption, referenceAdapter, ruleOption, shownAdapter, splitOption } from './common.js';
+import { compileProgress, openDevice, pixelRange, precisionOption, referenceAdapter, ruleOption, shownAdapter, splitOption } from './common.js';
 import { modelWith } from './inference.js';
 import { choice, flag, integer, number, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
@@ -87,7 +87,7 @@ function targetShift({ targetShift: given, targeted }: AttackValues, { classes, 
 
 /** The attack, and with `--ila` the second stage, compiled before either runs. */
 async function compileStages(values: AttackValues, model: Model | HostModel, rules: string, { progress }: VerbContext): Promise<Attack[]> {
-  const given = { ...attackOptions(values, model, rules), onCompile: (done: number, total: number) => progress.update('compiling', done / total) };
+  const given = { ...attackOptions(values, model, rules), onCompile: compileProgress(progress) };
   const first = await Attack.compile(given);
   const stages = [first];
   try {

@@ -187,6 +187,12 @@ export const referenceAdapter: ShownAdapter = {
 /** What `--json` says where nothing was computed. */
 export const noAdapter: ShownAdapter = { vendor: 'linbp', architecture: 'none', description: 'no device: nothing was computed', software: true };
 
+/** Shows how many pipelines of a program are compiled; `progress.clear()` takes the bar away. */
+export const compileProgress =
+  (progress: Progress) =>
+  (done: number, total: number): void =>
+    progress.update('compiling', done / total);
+
 /** What `--json` says about a device. */
 export function shownAdapter(device: Device): ShownAdapter {
   const { vendor, architecture, description, software } = device.adapterInfo;

@@ -10,7 +10,7 @@ import { constant, cosine, exponential } from '../train/schedules.js';
 import type { Schedule } from '../train/schedules.js';
 import { Trainer } from '../train/trainer.js';
 import { chosenDataset, chosenModel, chosenRules, dataOptions, machineOptions, modelOptions, openDevice, percent } from './common.js';
-import { precisionOption, referenceAdapter, ruleOption, shownAdapter } from './common.js';
+import { compileProgress, precisionOption, referenceAdapter, ruleOption, shownAdapter } from './common.js';
 import { modelWith } from './inference.js';
 import { choice, flag, integer, number, optionalText, text } from './options.js';
 import type { OptionValues } from './options.js';
@@ -117,8 +117,10 @@ export const trainVerb = defineVerb({
     // Small images make short steps; on large ones nobody wants to wait fifty steps for a sign of life.
     const logEvery = definition.input[1] <= 28 ? 50 : 5;
     const { batch, seed, precision } = values;
-    const settings = { dataset, testDataset, rules: rules.written, optimiser, schedule, batch, seed, logEvery, precision };
+    const onCompile = compileProgress(progress);
+    const settings = { dataset, testDataset, rules: rules.written, optimiser, schedule, batch, seed, logEvery, precision, onCompile };
     const { trainer, adapter, close } = await createTrainer(values, settings, weights, definition);
+    progress.clear();
     try {
       if (values.resume !== undefined) {
         const { sameKernels, sameSchedule } = trainer.resume(values.resume === '' ? checkpoint : values.resume);

@@ -44,6 +44,8 @@ export interface WorkloadOptions {
   readonly fuse?: boolean;
   /** How activations and gradients are stored; default `f32`. */
   readonly precision?: Precision;
+  /** Called after each compiled pipeline. */
+  readonly onCompile?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Images and labels of the right shape; their content does not decide the cost. */
@@ -57,22 +59,23 @@ function randomImages(definition: ModelDefinition, count: number): Dataset {
 
 async function training(model: Model, options: WorkloadOptions): Promise<Workload> {
   const dataset = randomImages(options.definition, options.batch);
-  const { rule: rules, batch, precision = 'f32' } = options;
+  const { rule: rules, batch, fuse = true, precision = 'f32', onCompile } = options;
   const { step } = resolveSettings({ model, dataset, rules, optimiser: sgd({ lr: 1e-4, momentum: 0.9 }), batch, precision });
-  const engine = await DeviceEngine.create(model, step, dataset, options.batch);
+  const engine = await DeviceEngine.create(model, step, dataset, batch, { fuse, onCompile });
   const fields = step.optimiser.fields(1, step.optimiser.lr);
   try {
-    await engine.run([{ start: 0, size: options.batch, fields: { step: 1, ...fields } }]);
+    await engine.run([{ start: 0, size: batch, fields: { step: 1, ...fields } }]);
   } catch (error) {
     engine.destroy();
     throw error;
   }
-  return { program: engine.program(options.batch), segments: ['main'], row: 0, destroy: () => engine.destroy() };
+  return { program: engine.program(batch), segments: ['main'], row: 0, destroy: () => engine.destroy() };
 }
 
-async function attacking(model: Model, { definition, batch, rule, fuse, precision = 'f32' }: WorkloadOptions): Promise<Workload> {
-  const options = { model, attack: 'pgd', eps: 0.1, steps: 2, batch, rules: rule, precision } as const;
-  const attack = await Attack.compile({ ...options, ...(fuse !== undefined && { fuse }) });
+async function attacking(model: Model, options: WorkloadOptions): Promise<Workload> {
+  const { definition, batch, rule: rules, fuse = true, precision = 'f32', onCompile } = options;
+  const settings = { model, attack: 'pgd', eps: 0.1, steps: 2, batch, rules, precision, fuse } as const;
+  const attack = await Attack.compile({ ...settings, ...(onCompile && { onCompile }) });
   try {
     await attack.run({ images: randomImages(definition, batch) });
     const { executor } = await attack.executor();
@@ -85,12 +88,19 @@ async function attacking(model: Model, { definition, batch, rule, fuse, precisio
   }
 }
 
-async function forward(model: Model, { device, definition, batch, fuse = true, precision = 'f32' }: WorkloadOptions): Promise<Workload> {
+async function forward(model: Model, options: WorkloadOptions): Promise<Workload> {
+  const { device, definition, batch, fuse = true, precision = 'f32', onCompile } = options;
   const graph = new Graph();
   const images = graph.input('images', [batch, ...definition.input]);
   const network = addModel(graph, definition, images);
   graph.output('logits', network.logits);
-  const program = await Program.compile(graph, { device, fuse, precision, bindings: model.bindings(network) });
+  const program = await Program.compile(graph, {
+    device,
+    fuse,
+    precision,
+    bindings: model.bindings(network),
+    ...(onCompile && { onProgress: onCompile }),
+  });
   program.write(images, randomImages(definition, batch).images as Float32Array);
   return { program, segments: ['main'], row: 0, destroy: () => program.destroy() };
 }

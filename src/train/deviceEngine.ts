@@ -4,6 +4,7 @@ import { LinbpError } from '../errors.js';
 import type { Tensor } from '../graph/types.js';
 import type { Model } from '../nn/model.js';
 import { Program } from '../program/program.js';
+import type { CompileOptions } from '../program/program.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { batches } from './engine.js';
 import type { Engine, EngineLog, EngineSnapshot, EngineStep, EvaluationSums } from './engine.js';
@@ -13,6 +14,14 @@ import type { LossScaleState } from './lossScale.js';
 import { buildTraining } from './step.js';
 import type { StepSettings } from './step.js';
 
+/** How a {@link DeviceEngine} compiles its programs. */
+export interface EngineCompileOptions {
+  /** Fuse pointwise chains into their producers; default true. */
+  readonly fuse?: boolean;
+  /** Called after each compiled pipeline of a program. */
+  readonly onCompile?: ((done: number, total: number) => void) | undefined;
+}
+
 /**
  * Training on a device. The data set, parameters, gradients, optimiser states and the log stay there; a block of steps is encoded without
  * writing any buffer, each step inside one submit, and the log is read once per block.
@@ -20,6 +29,7 @@ import type { StepSettings } from './step.js';
 export class DeviceEngine implements Engine {
   private readonly model: Model;
   private readonly settings: StepSettings;
+  private readonly compileOptions: Pick<CompileOptions, 'device' | 'precision' | 'fuse' | 'onProgress'>;
   private readonly data: DeviceDataset;
   private readonly order: GPUBuffer;
   private readonly log: GPUBuffer;
@@ -30,10 +40,11 @@ export class DeviceEngine implements Engine {
   private readonly programs = new Map<number, Program>();
   private readonly evaluators = new Map<Dataset, Promise<DeviceEvaluator>>();
 
-  private constructor(model: Model, settings: StepSettings, dataset: Dataset) {
+  private constructor(model: Model, settings: StepSettings, dataset: Dataset, { fuse = true, onCompile }: EngineCompileOptions) {
     const { device, description } = model;
     this.model = model;
     this.settings = settings;
+    this.compileOptions = { device, precision: settings.precision ?? 'f32', fuse, ...(onCompile && { onProgress: onCompile }) };
     this.data = new DeviceDataset(dataset, device);
     this.order = this.data.createOrder();
     const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
@@ -46,8 +57,14 @@ export class DeviceEngine implements Engine {
   }
 
   /** Compiles the step for the full batch and, where the batch does not divide the data set, for the rest. */
-  static async create(model: Model, settings: StepSettings, dataset: Dataset, batch: number): Promise<DeviceEngine> {
-    const engine = new DeviceEngine(model, settings, dataset);
+  static async create(
+    model: Model,
+    settings: StepSettings,
+    dataset: Dataset,
+    batch: number,
+    options: EngineCompileOptions = {},
+  ): Promise<DeviceEngine> {
+    const engine = new DeviceEngine(model, settings, dataset, options);
     try {
       for (const size of new Set(batches(dataset.count, batch).map((each) => each.size))) await engine.compile(size);
       return engine;
@@ -72,8 +89,7 @@ export class DeviceEngine implements Engine {
     const fields = { start: 'u32', row: 'u32', step: 'u32', ...Object.fromEntries(own) } as const;
     // The log is as long as a block, and only one step of a block has the size of the rest.
     const rows = this.programs.size === 0 ? settings.logRows : 1;
-    const { precision = 'f32' } = settings;
-    this.programs.set(size, await Program.compile(built.graph, { device: model.device, bindings, precision, steps: { fields, rows } }));
+    this.programs.set(size, await Program.compile(built.graph, { ...this.compileOptions, bindings, steps: { fields, rows } }));
   }
 
   /** The program of a step of `size` samples. */
@@ -114,7 +130,7 @@ export class DeviceEngine implements Engine {
   async evaluate(dataset: Dataset, signal?: AbortSignal): Promise<EvaluationSums> {
     let evaluator = this.evaluators.get(dataset);
     if (evaluator === undefined) {
-      evaluator = DeviceEvaluator.create(this.model, dataset, this.settings);
+      evaluator = DeviceEvaluator.create(this.model, dataset, this.settings, this.compileOptions.onProgress);
       this.evaluators.set(dataset, evaluator);
       evaluator.catch(() => this.evaluators.delete(dataset));
     }

@@ -28,7 +28,13 @@ export class DeviceEvaluator {
     this.rows = rows;
   }
 
-  static async create(model: Model, dataset: Dataset, settings: Pick<StepSettings, 'loss' | 'objective' | 'precision'>): Promise<DeviceEvaluator> {
+  /** Compiles the evaluation; `onCompile` is called after each compiled pipeline of a program. */
+  static async create(
+    model: Model,
+    dataset: Dataset,
+    settings: Pick<StepSettings, 'loss' | 'objective' | 'precision'>,
+    onCompile?: (done: number, total: number) => void,
+  ): Promise<DeviceEvaluator> {
     const { device, definition } = model;
     const data = new DeviceDataset(dataset, device);
     const all = batches(dataset.count, evaluationBatch);
@@ -46,7 +52,8 @@ export class DeviceEvaluator {
         const built = buildEvaluation({ ...settings, definition, logRows: all.length }, data.feed, size);
         const bindings = new Map<Tensor, GPUBuffer>([...model.bindings(built.stores), ...data.bindings(built.feed, order), [built.log, log]]);
         const steps = { fields: { start: 'u32', row: 'u32' }, rows: mine.length } as const;
-        const program = await Program.compile(built.graph, { device, bindings, steps, precision: settings.precision ?? 'f32' });
+        const options = { device, bindings, steps, precision: settings.precision ?? 'f32', ...(onCompile && { onProgress: onCompile }) };
+        const program = await Program.compile(built.graph, options);
         evaluator.programs.push({ program, size, count: mine.length });
         mine.forEach(({ start, row }, index) => program.steps.set(index, { start, row }));
         program.uploadSteps();

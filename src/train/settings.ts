@@ -49,6 +49,8 @@ export interface TrainerOptions {
   readonly precision?: Precision;
   /** Of `f16`. */
   readonly lossScale?: LossScaleOptions;
+  /** Called after each compiled pipeline of a program: of the step, and later of the evaluation. */
+  readonly onCompile?: (done: number, total: number) => void;
 }
 
 /** Options with their defaults filled in and checked. */

@@ -67,10 +67,10 @@ export class Trainer {
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
     const settings = resolveSettings(options);
-    const { model, dataset } = options;
+    const { model, dataset, onCompile } = options;
     const engine =
       model instanceof Model
-        ? await DeviceEngine.create(model, settings.step, dataset, settings.batch)
+        ? await DeviceEngine.create(model, settings.step, dataset, settings.batch, { onCompile })
         : new ReferenceEngine(settings.step, dataset, model.weights);
     return new Trainer(options, settings, engine);
   }

@@ -157,6 +157,20 @@ describe('trainer', () => {
     expect(seen).to.deep.equal([1]);
   });
 
+  it('says how far compiling is: of the step in front of training, of the evaluation when it is first asked for', async () => {
+    using model = await tinyModel();
+    const calls: [number, number][] = [];
+    const onCompile = (done: number, total: number): void => void calls.push([done, total]);
+    using trainer = await Trainer.create({ model, dataset: squares(20), testDataset: squares(8), optimiser, batch: 16, onCompile });
+    // A full batch and the rest of 4 samples.
+    const complete = (): number => calls.filter(([done, total]) => done === total).length;
+    expect(calls.length).to.be.greaterThan(2);
+    expect(complete()).to.equal(2);
+    for (const [done, total] of calls) expect(done).to.be.within(1, total);
+    await trainer.fit({ epochs: 1 });
+    expect(complete()).to.equal(3);
+  });
+
   it('an objective of its own: cross entropy written out gives the same run; a margin as loss another', async () => {
     const dataset = squares(64);
     const plain = await train(dataset);
