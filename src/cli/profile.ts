@@ -1,11 +1,10 @@
-import { dirname } from 'node:path';
 import { check } from '../errors.js';
-import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
 import type { Program } from '../program/program.js';
 import { measureCeilings } from '../profile/ceilings.js';
 import { dotOf, printGraph, printPasses, printPlan, printProgram } from '../profile/print.js';
 import { profileProgram } from '../profile/profile.js';
-import type { Profile } from '../profile/profile.js';
+import type { DispatchProfile, Profile } from '../profile/profile.js';
 import { describeShader, fitsKernel } from '../profile/shader.js';
 import { formatProfile } from '../profile/table.js';
 import { traceOf } from '../profile/trace.js';
@@ -17,10 +16,13 @@ import type { PlannedProgram } from '../report/index.js';
 import { ruleNames } from '../rules/parse.js';
 import type { Device } from '../runtime/device.js';
 import { choiceName, problemsOf, tuneProgram, TuningTable } from '../tune/index.js';
-import { chosenModel, chosenRules, chosenWeights, machineOptions, modelOptions, openDevice, precisionOption, shownAdapter } from './common.js';
+import type { TunedProblem } from '../tune/index.js';
+import { chosenModel, chosenRules, chosenWeights, compileProgress, machineOptions, modelOptions, openDevice, precisionOption } from './common.js';
+import { shownAdapter } from './common.js';
 import { choice, integer, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { packageVersion } from './runner.js';
+import { didYouMean } from './suggest.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext } from './verb.js';
 
@@ -35,7 +37,7 @@ const options = {
   repeats: integer({ help: 'timed runs, of which medians are taken', byDefault: 7, min: 1, max: 1000 }),
   turns: openFlag('also time whole steps of the rules in turns (default with several rules); --no-turns frees each before the next'),
   ceilings: openFlag('measure copy bandwidth and best matmul first (default); --no-ceilings leaves it out'),
-  shader: text({ help: 'show a kernel instead, such as gemm/conv: linked WGSL, constants, candidates', placeholder: 'NAME' }),
+  shader: text({ help: 'show a kernel instead, such as gemm/convRows: linked WGSL, constants, candidates', placeholder: 'NAME' }),
   print: text({ help: `print instead: ${views.join(', ')}`, placeholder: 'VIEW' }),
   dot: text({ help: 'write the graph of the first rule for Graphviz', placeholder: 'FILE' }),
   html: text({ help: 'write a report', placeholder: 'FILE' }),
@@ -46,19 +48,21 @@ const options = {
 
 type ProfileValues = OptionValues<typeof options>;
 
-/** Splits `bp,linbp:from=3_1,match=block` into rules: a comma inside a rule's options is followed by no rule's name. */
+/** Splits `bp,linbp:from=3_1,match=block` into rules: a comma inside a rule's options, which only follow a colon, is followed by no rule's name. */
 export function splitRules(list: string): string[] {
   const rules: string[] = [];
   for (const piece of list.split(',')) {
     const name = /^\s*([a-z]\w*)\s*(?=[:+]|$)/.exec(piece)?.[1];
-    const begins = rules.length === 0 || (name !== undefined && (ruleNames as readonly string[]).includes(name));
+    const begins = rules.at(-1)?.includes(':') !== true || (name !== undefined && (ruleNames as readonly string[]).includes(name));
     if (begins) rules.push(piece.trim());
     else rules[rules.length - 1] += `,${piece.trim()}`;
   }
   return rules;
 }
 
-function printView(program: Program, view: (typeof views)[number]): string {
+type View = (typeof views)[number];
+
+function printView(program: Program, view: View): string {
   const { schedule } = program;
   switch (view) {
     case 'graph':
@@ -72,32 +76,39 @@ function printView(program: Program, view: (typeof views)[number]): string {
   }
 }
 
-/** A kernel of a program: its text and figures, the times of its dispatches, and the candidates for each product that it computes. */
-async function showShader(program: Program, name: string, segments: readonly string[], row: number, context: ShaderContext): Promise<string> {
-  const description = describeShader(program, name);
-  const { dispatches } = await profileProgram(program, { segments, row, repeats: context.repeats });
-  const times = dispatches
-    .filter((dispatch) => fitsKernel(`${dispatch.kernel} ${dispatch.variant}`.trim(), name))
-    .map(
-      ({ variant, layer, direction, microseconds, gflops }) =>
-        `  ${variant || '(plain)'}, ${layer}, ${direction}: ${microseconds.toFixed(1)} us, ${gflops.toFixed(2)} GFLOP/s`,
-    );
-  return [description, '', 'times in this program', ...times, ...(await candidateTimes(program, name, context))].join('\n');
-}
-
 interface ShaderContext {
   readonly repeats: number;
   readonly signal: AbortSignal;
   readonly onProgress: (done: number, total: number, what: string) => void;
 }
 
+/** What `--shader` shows. */
+interface ShaderReport {
+  /** Where a kernel runs, its figures and its linked WGSL. */
+  readonly description: string;
+  /** The times of its dispatches. */
+  readonly dispatches: readonly DispatchProfile[];
+  /** The candidates for each product that it computes. */
+  readonly candidates: readonly TunedProblem[];
+}
+
+async function reportShader({ program, segments, row }: Workload, name: string, context: ShaderContext): Promise<ShaderReport> {
+  const description = describeShader(program, name);
+  const { dispatches } = await profileProgram(program, { segments, row, repeats: context.repeats });
+  const mine = dispatches.filter((dispatch) => fitsKernel(`${dispatch.kernel} ${dispatch.variant}`.trim(), name));
+  return { description, dispatches: mine, candidates: await timeCandidates(program, name, context) };
+}
+
 /** Candidates for the products that a kernel computes, each checked against the reference and timed. */
-async function candidateTimes(program: Program, name: string, { repeats, signal, onProgress }: ShaderContext): Promise<string[]> {
+async function timeCandidates(program: Program, name: string, { repeats, signal, onProgress }: ShaderContext): Promise<readonly TunedProblem[]> {
   const fitting = [...problemsOf(program)].filter(([, { source }]) => fitsKernel(`${source.kernel} ${source.variant}`.trim(), name));
   if (fitting.length === 0) return [];
   const only = new Set(fitting.map(([key]) => key));
-  const results = await tuneProgram(program, { table: new TuningTable(), only, rounds: Math.max(3, repeats), signal, onProgress });
-  return results.flatMap(({ key, layer, op, usual, candidates }) => [
+  return tuneProgram(program, { table: new TuningTable(), only, rounds: Math.max(3, repeats), signal, onProgress });
+}
+
+function candidateLines({ key, layer, op, usual, candidates }: TunedProblem): string[] {
+  return [
     '',
     `candidates for ${layer || '(no layer)'}, ${op}: ${key}`,
     ...[...candidates]
@@ -106,7 +117,15 @@ async function candidateTimes(program: Program, name: string, { repeats, signal,
         const time = candidate.refused ?? `${candidate.microseconds!.toFixed(1)} us, ${candidate.error.toExponential(1)} from the reference`;
         return `  ${choiceName(candidate.choice)}: ${time}${candidate.choice === usual ? ' (runs here)' : ''}`;
       }),
-  ]);
+  ];
+}
+
+function shaderText({ description, dispatches, candidates }: ShaderReport): string {
+  const times = dispatches.map(
+    ({ variant, layer, direction, microseconds, gflops }) =>
+      `  ${variant || '(plain)'}, ${layer}, ${direction}: ${microseconds.toFixed(1)} us, ${gflops.toFixed(2)} GFLOP/s`,
+  );
+  return [description, '', 'times in this program', ...times, ...candidates.flatMap(candidateLines)].join('\n');
 }
 
 async function writeReport(path: string, values: ProfileValues, device: Device, { profiled, turns }: ProfiledRules): Promise<void> {
@@ -166,6 +185,7 @@ async function profileRules(
       if (signal.aborted) break;
       progress.line(`profiling ${what} under ${rule}`);
       const workload = { ...(await createWorkload(what, { ...workloads, rule })), label: rule };
+      progress.clear();
       kept.push(workload);
       const { program, segments, row } = workload;
       const profile = await profileProgram(program, { segments, row, repeats, label: rule, ...(ceilings && { ceilings }) });
@@ -184,26 +204,58 @@ async function profileRules(
   }
 }
 
-/** The first rule's program, looked at instead of timed. */
+/** What is looked at instead of timed, as printed and for `--json`. */
+interface Looked {
+  /** By name of the view. */
+  readonly printed?: Readonly<Record<string, string>>;
+  readonly shader?: ShaderReport;
+}
+
+/** Looks at the first rule's program: writes its graph, prints a view of it, shows one of its kernels. */
 async function look(
   values: ProfileValues,
   rule: string,
   workloads: Omit<WorkloadOptions, 'rule'>,
   { print, progress, signal }: VerbContext,
-): Promise<void> {
-  const workload = await createWorkload(values.what, { ...workloads, rule });
+): Promise<Looked> {
+  const { dot, print: view, shader, repeats, what } = values;
+  progress.line(`looking at ${what}${what === 'forward' ? '' : ` under ${rule}`}`);
+  const workload = await createWorkload(what, { ...workloads, rule });
+  progress.clear();
   try {
-    const { program, segments, row } = workload;
-    if (values.dot !== undefined) writeFileAtomic(values.dot, dotOf(program.schedule.graph));
-    if (values.print !== undefined) print(printView(program, values.print as (typeof views)[number]));
-    if (values.shader !== undefined) {
-      const onProgress = (done: number, total: number, what: string): void => progress.update('candidates', done / total, what);
-      print(await showShader(program, values.shader, segments, row, { repeats: values.repeats, signal, onProgress }));
-      progress.clear();
-    }
+    const { program } = workload;
+    if (dot !== undefined) writeFileAtomic(dot, dotOf(program.schedule.graph));
+    const printed = view === undefined ? undefined : { [view]: printView(program, view as View) };
+    for (const text of Object.values(printed ?? {})) print(text);
+    if (shader === undefined) return { ...(printed && { printed }) };
+    const onProgress = (done: number, total: number, candidate: string): void => progress.update('candidates', done / total, candidate);
+    const report = await reportShader(workload, shader, { repeats, signal, onProgress });
+    progress.clear();
+    print(shaderText(report));
+    return { ...(printed && { printed }), shader: report };
   } finally {
     workload.destroy();
   }
+}
+
+/**
+ * Refuses what only makes sense where dispatches are timed, next to `--print` or `--shader`, which show a program instead.
+ * Throws `unknown-option` or `bad-argument`.
+ */
+function checkCombination({ print, shader, html, trace, turns, ceilings }: ProfileValues): void {
+  const known = print === undefined || (views as readonly string[]).includes(print);
+  check(known, 'unknown-option', `--print must be ${views.join(', ')}; got "${print}"${didYouMean(print ?? '', views)}`, 'print');
+  const instead = print !== undefined ? '--print' : shader !== undefined ? '--shader' : undefined;
+  if (instead === undefined) return;
+  const timed = Object.entries({ html, trace, turns: turns === true, ceilings: ceilings === true }).find(
+    ([, given]) => given !== undefined && given !== false,
+  );
+  check(
+    timed === undefined,
+    'bad-argument',
+    `--${timed?.[0]} needs the times of a whole step, and ${instead} shows a program instead`,
+    timed?.[0] ?? '',
+  );
 }
 
 /** `linbp profile`: per-shader times, and what the compiler made of a model. */
@@ -215,26 +267,24 @@ export const profileVerb = defineVerb({
   async run(values, context) {
     const definition = chosenModel(values);
     const rules = values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
-    const known = values.print === undefined || (views as readonly string[]).includes(values.print);
-    check(known, 'unknown-option', `--print must be ${views.join(', ')}, got "${values.print}"`, 'print');
-    for (const path of [values.dot, values.html, values.trace]) if (path !== undefined) ensureWritableFolder(dirname(path));
+    checkCombination(values);
+    check(values.turns !== true || rules.length > 1, 'bad-argument', '--turns compares several rules, such as --rule bp,linbp', 'turns');
+    for (const path of [values.dot, values.html, values.trace]) if (path !== undefined) ensureWritableFile(path);
     const weights = chosenWeights(definition, values, context.progress);
     const device = await openDevice(values.device);
     try {
-      const workloads = { device, definition, weights, batch: values.batch, precision: values.precision };
-      if (values.dot !== undefined || values.print !== undefined || values.shader !== undefined) await look(values, rules[0]!, workloads, context);
-      const timed = values.print === undefined && values.shader === undefined;
-      const results = timed ? await profileRules(values, rules, workloads, context) : { profiled: [], turns: [] };
+      const onCompile = compileProgress(context.progress);
+      const workloads = { device, definition, weights, batch: values.batch, precision: values.precision, onCompile };
+      const result = { adapter: shownAdapter(device), settings: { rules } };
+      const looking = values.print !== undefined || values.shader !== undefined;
+      const looked = looking || values.dot !== undefined ? await look(values, rules[0]!, workloads, context) : {};
+      if (looking) return { ...result, interrupted: context.signal.aborted, fields: { ...looked } };
+      const results = await profileRules(values, rules, workloads, context);
       const profiles = results.profiled.map(({ profile }) => profile);
       if (values.trace !== undefined) writeFileAtomic(values.trace, JSON.stringify(traceOf(profiles)));
       if (values.html !== undefined && profiles.length > 0) await writeReport(values.html, values, device, results);
       // The fields of the first rule stand at the top, those of all rules in `profiles`.
-      return {
-        adapter: shownAdapter(device),
-        settings: { rules },
-        interrupted: context.signal.aborted,
-        fields: { ...profiles[0], profiles, turns: results.turns },
-      };
+      return { ...result, interrupted: context.signal.aborted, fields: { ...profiles[0], profiles, turns: results.turns } };
     } finally {
       device.destroy();
     }

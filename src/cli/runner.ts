@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { LinbpError } from '../errors.js';
-import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
 import { describeOptions, kebab, parseOptions, text } from './options.js';
 import type { OptionTable } from './options.js';
 import { Progress } from './progress.js';
@@ -57,7 +56,7 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
   const started = performance.now();
   const values = parseOptions(nameSubject(verb, args), { ...(verb.options as OptionTable), ...jsonOption });
   // Where the result cannot be written, this is the time to say so and not after an hour.
-  if (values.json !== undefined) ensureWritableFolder(dirname(values.json));
+  if (values.json !== undefined) ensureWritableFile(values.json);
   const result = await verb.run(values, { signal, progress, print });
   progress.clear();
   if (typeof result === 'number') return result;

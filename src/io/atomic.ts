@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { LinbpError } from '../errors.js';
 
@@ -51,6 +51,17 @@ export function ensureWritableFolder(folder: string): void {
   } finally {
     removeQuietly(probe);
   }
+}
+
+/**
+ * Proves that a file can be written in the place of `path`, whose folder is created.
+ *
+ * @throws LinbpError `not-writable` naming the path, or the folder and the system's reason
+ */
+export function ensureWritableFile(path: string): void {
+  ensureWritableFolder(dirname(resolve(path)));
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (isFolder) throw new LinbpError('not-writable', `cannot write ${path}: it is a folder`, { field: path });
 }
 
 // write(2) may write less than asked, and never more than 2 GiB at once.

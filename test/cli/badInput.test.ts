@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
@@ -8,8 +8,11 @@ import { expectError, linbp, linbpEach, readJson, scratchFolder, writeBytes, wri
 /** Arguments that must fail, and what the one line must contain. */
 type Case = readonly [args: readonly string[], ...parts: string[]];
 
-async function expectErrors(cases: readonly Case[]): Promise<void> {
-  const ended = await linbpEach(cases.map(([args]) => args));
+async function expectErrors(cases: readonly Case[], env: NodeJS.ProcessEnv = {}): Promise<void> {
+  const ended = await linbpEach(
+    cases.map(([args]) => args),
+    env,
+  );
   ended.forEach((each, i) => {
     const [args, ...parts] = cases[i]!;
     try {
@@ -37,6 +40,13 @@ function safetensors(header: string, data = Buffer.alloc(0), length = BigInt(Buf
 
 describe('bad input at the command line', () => {
   const folder = scratchFolder();
+
+  /** An environment in which no adapter can be found. */
+  function noDriver(): NodeJS.ProcessEnv {
+    const home = join(folder, 'empty home');
+    mkdirSync(home, { recursive: true });
+    return { VK_DRIVER_FILES: '/nonexistent', VK_ICD_FILENAMES: '/nonexistent', HOME: home, XDG_CACHE_HOME: '' };
+  }
 
   it('unknown verbs, options, models, rules, layers, data sets and values', () =>
     expectErrors([
@@ -94,6 +104,45 @@ describe('bad input at the command line', () => {
       [['eval', '--model', 'mlp', '--dataset', 'cifar10', '--data', folder], 'cifar10'],
       [['attack', '--victims', 'lenet5'], '--victims', 'MODEL=WEIGHTS'],
     ]));
+
+  it('profile: everything before a device is opened', async () => {
+    const good = writeFormulaWeights(folder, 'mlp');
+    const plain = join(folder, 'profile plain file');
+    writeFileSync(plain, 'x');
+    const below = join(plain, 'below');
+    const written = ['profile.trace', 'profile.html', 'profile.dot'].map((name) => join(folder, name)) as [string, string, string];
+    const [trace, html, dot] = written;
+    // No driver can be found here: an error about anything else came before one was looked for.
+    await expectErrors(
+      [
+        [['profile', '--model', 'lenet'], 'no model "lenet"', 'did you mean lenet5?'],
+        [['profile', '--weights', join(folder, 'nowhere.safetensors')], 'nowhere.safetensors', 'no such file'],
+        [['profile', '--model', 'lenet5', '--weights', good], 'missing conv1.0.weight'],
+        [['profile', '--rule', 'bp,linpb'], 'no rule "linpb"', 'did you mean linbp?'],
+        [['profile', '--rule', 'linbp:from=layer9'], 'from=layer9', 'conv1.2'],
+        [['profile', '--what', 'training'], '--what', 'train, attack, forward'],
+        [['profile', '--print', 'pases'], '--print must be graph, passes, plan, program', 'did you mean passes?'],
+        [['profile', '--batch', '0'], '--batch'],
+        [['profile', '--repeats', '0'], '--repeats'],
+        [['profile', '--precision', 'f61'], '--precision'],
+        [['profile', '--print', 'plan', '--trace', trace], '--trace needs the times', '--print shows a program instead'],
+        [['profile', '--print', 'plan', '--html', html], '--html needs the times', '--print'],
+        [['profile', '--shader', 'gemm/conv', '--trace', trace], '--trace needs the times', '--shader shows a program instead'],
+        [['profile', '--shader', 'gemm/conv', '--html', html], '--html needs the times', '--shader'],
+        [['profile', '--print', 'plan', '--turns'], '--turns needs the times'],
+        [['profile', '--shader', 'gemm/conv', '--ceilings'], '--ceilings needs the times'],
+        [['profile', '--rule', 'bp', '--turns'], '--turns', 'several rules'],
+        [['profile', '--html', join(below, 'x.html')], 'cannot write', plain],
+        [['profile', '--trace', join(below, 'x.json')], 'cannot write', plain],
+        [['profile', '--dot', join(below, 'x.dot')], 'cannot write', plain],
+        [['profile', '--json', join(below, 'x.json')], 'cannot write', plain],
+        [['profile', '--html', folder], 'cannot write', 'it is a folder'],
+        [['profile', '--json', folder], 'cannot write', 'it is a folder'],
+      ],
+      noDriver(),
+    );
+    for (const path of [trace, html, dot]) expect(existsSync(path), path).to.equal(false);
+  });
 
   it('IDX files that are truncated, mislabelled or hostile', async () => {
     const pixels = new Uint8Array(2 * 784);
@@ -212,12 +261,8 @@ describe('bad input at the command line', () => {
   });
 
   it('a missing driver names the command that helps', async () => {
-    const home = join(folder, 'empty home');
-    mkdirSync(home);
-    const env = { VK_DRIVER_FILES: '/nonexistent', VK_ICD_FILENAMES: '/nonexistent', HOME: home, XDG_CACHE_HOME: '' };
-    const ended = await linbp(['eval', '--limit', '2'], env);
+    const ended = await linbp(['eval', '--limit', '2'], noDriver());
     expectError(ended, 'linbp doctor');
-    rmSync(home, { recursive: true });
   });
 
   it('LINBP_DEBUG=1 shows where', async () => {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { expectCommonFields, linbpEach, readJson, root, runNode, scratchFolder } from './support.js';
@@ -38,6 +39,30 @@ describe('fields of --json results', () => {
     expect(ended!.stdout).to.contain('Whole steps in turns');
     expect(readJson(json('alone'))['turns']).to.deep.equal([]);
     expectCommonFields(readJson(json('positions')), 'positions');
+  });
+
+  it('profile: what is shown instead of times, and every file that was asked for', async () => {
+    const given = ['profile', '--model', 'mlp', '--what', 'train', '--batch', '2', '--repeats', '1', '--no-ceilings'];
+    const [trace, html, dot] = ['shown.trace', 'shown.html', 'shown.dot'].map((name) => join(folder, name)) as [string, string, string];
+    const [plan, shader, all] = await linbpEach([
+      [...given, '--print', 'plan', '--dot', dot, '--json', json('plan')],
+      [...given, '--shader', 'loss/lossBackward', '--json', json('shader')],
+      [...given, '--rule', 'bp', '--trace', trace, '--html', html, '--json', json('all')],
+    ]);
+    for (const each of [plan!, shader!, all!]) expect(each.code, each.stderr).to.equal(0);
+    const { printed } = readJson(json('plan')) as unknown as { printed: Record<string, string> };
+    expect(Object.keys(printed)).to.deep.equal(['plan']);
+    expect(plan!.stdout).to.equal(`${printed['plan']}\n`);
+    expect(plan!.stderr).to.include('looking at train under bp');
+    expect(readFileSync(dot, 'utf8')).to.match(/^digraph/);
+    const shown = readJson(json('shader'))['shader'] as { description: string; dispatches: Record<string, unknown>[]; candidates: unknown[] };
+    expect(shader!.stdout.startsWith(shown.description)).to.equal(true);
+    expect(shown.dispatches).to.have.length(1);
+    expectNumbers(shown.dispatches[0], ['microseconds', 'gbps'], 'shader');
+    expect(shown.candidates).to.deep.equal([]);
+    const slices = (JSON.parse(readFileSync(trace, 'utf8')) as { traceEvents: { ph: string }[] }).traceEvents.filter(({ ph }) => ph === 'X');
+    expect(slices).to.have.length((readJson(json('all'))['dispatches'] as unknown[]).length);
+    expect(readFileSync(html, 'utf8')).to.include('Memory plan');
   });
 
   it('bench: rows with median, least and most', async function () {

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { ensureWritableFolder, writeFileAtomic } from '../../src/io/atomic.js';
+import { ensureWritableFile, ensureWritableFolder, writeFileAtomic } from '../../src/io/atomic.js';
 import { expectLinbpError, temporaryFolder } from './support.js';
 
 describe('atomic file write', () => {
@@ -38,5 +38,16 @@ describe('atomic file write', () => {
     ensureWritableFolder(out);
     expect(existsSync(out)).to.equal(true);
     expect(readdirSync(out)).to.deep.equal([]);
+  });
+
+  it('refuses a file in the place of a folder, or below a file, and leaves what is there', async () => {
+    const path = join(folder(), 'new', 'result.json');
+    ensureWritableFile(path);
+    expect(readdirSync(join(folder(), 'new'))).to.deep.equal([]);
+    writeFileSync(path, 'old');
+    ensureWritableFile(path);
+    expect(readFileSync(path, 'utf8')).to.equal('old');
+    await expectLinbpError(() => ensureWritableFile(join(folder(), 'new')), 'not-writable', /new: it is a folder/);
+    await expectLinbpError(() => ensureWritableFile(join(path, 'child')), 'not-writable', /result\.json/);
   });
 });

@@ -240,6 +240,7 @@ describe('profiler text', () => {
       'linbp:from=3_1,match=block,lambda=1',
       'leaky:a=0.5',
     ]);
+    expect(splitRules('bp,linpb,leaky:a=0.5')).to.deep.equal(['bp', 'linpb', 'leaky:a=0.5']);
     expect(splitRules('linbp:only=fc.1,fc.3+silu,bp')).to.deep.equal(['linbp:only=fc.1,fc.3+silu', 'bp']);
   });
 });
