@@ -55,7 +55,10 @@ function sources() {
     if (info.isDirectory()) for (const name of readdirSync(path)) walk(join(path, name));
     else if (/\.(ts|json|mjs)$/.test(path)) files.set(relative(root, path), info.mtimeMs);
   };
-  for (const name of ['src', 'test', 'examples', 'tsconfig.json', 'package-lock.json', 'scripts/bundle-gpujs.mjs']) {
+  // Of benchmarks/ the compiler takes the top only; the peers below it have packages of their own.
+  const benchmarks = existsSync(join(root, 'benchmarks')) ? readdirSync(join(root, 'benchmarks')).filter((name) => name.endsWith('.ts')) : [];
+  const whole = ['src', 'test', 'examples', 'tsconfig.json', 'package-lock.json', 'scripts/bundle-gpujs.mjs'];
+  for (const name of [...whole, ...benchmarks.map((file) => join('benchmarks', file))]) {
     if (existsSync(join(root, name))) walk(join(root, name));
   }
   return files;

@@ -1,9 +1,13 @@
 import { execFile } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { loadFailure } from '../../src/runtime/instance.js';
 import { setThrottle } from '../../src/runtime/polling.js';
 import { loadFunctionNode } from '../../src/rules/gpujs-loader.js';
 import { promisify } from 'node:util';
+import { root } from '../cli/support.js';
 
 interface Source {
   uri: string;
@@ -71,6 +75,34 @@ Enabled: no
       '/mine.json',
       null,
     ]);
+  });
+
+  it('builds anew when a source has changed, those of the benchmarks included, but not when a package of theirs has', async () => {
+    const clone = mkdtempSync(join(tmpdir(), 'linbp-test-'));
+    try {
+      const write = (name: string, content: string): void => {
+        mkdirSync(dirname(join(clone, name)), { recursive: true });
+        writeFileSync(join(clone, name), content);
+      };
+      for (const name of ['package-lock.json', 'node_modules/.package-lock.json']) write(name, '{ "packages": {} }');
+      for (const name of ['src/index.ts', 'benchmarks/convolutions.ts', 'benchmarks/node_modules/peer/index.ts']) write(name, '');
+      write('scripts/bundle-gpujs.mjs', '');
+      write('node_modules/typescript/bin/tsc', `require('node:fs').appendFileSync('builds', 'x');`);
+      copyFileSync(join(root, 'scripts/setup.mjs'), join(clone, 'scripts/setup.mjs'));
+      symlinkSync(join(root, 'bin'), join(clone, 'bin'));
+      const builds = async (changed?: string): Promise<number> => {
+        if (changed !== undefined) utimesSync(join(clone, changed), new Date(), new Date(Date.now() + 5000));
+        await promisify(execFile)(process.execPath, [join(clone, 'scripts/setup.mjs'), '--no-driver']);
+        return readFileSync(join(clone, 'builds'), 'utf8').length;
+      };
+      expect(await builds()).to.equal(1);
+      expect(await builds()).to.equal(1);
+      expect(await builds('benchmarks/convolutions.ts')).to.equal(2);
+      expect(await builds('benchmarks/node_modules/peer/index.ts')).to.equal(2);
+      expect(await builds('src/index.ts')).to.equal(3);
+    } finally {
+      rmSync(clone, { recursive: true });
+    }
   });
 
   it('reads os-release with and without quotes', async () => {
