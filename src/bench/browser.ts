@@ -1,13 +1,13 @@
 import { findAdapter } from '../runtime/adapter.js';
 import { loadWebgpu } from '../runtime/instance.js';
-import { resetSpin, setThrottle } from '../runtime/polling.js';
+import { resetSpin, setThrottle, throttlingWanted } from '../runtime/polling.js';
 
 /**
  * Gives libraries written for browsers what they look for: the constants and classes of WebGPU and `navigator.gpu`, on the same Dawn, with the
- * same flags and the same adapter as linbp, and with the same throttled polling.
+ * same flags and the same adapter as linbp, and with polling throttled where linbp's is.
  */
 export async function exposeWebGPU(): Promise<void> {
-  setThrottle(true);
+  setThrottle(throttlingWanted());
   const { globals } = (await loadWebgpu()) as unknown as { globals: Record<string, unknown> };
   Object.assign(globalThis, globals);
   const gpu = {

@@ -3,10 +3,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { PartyEntry } from './party.js';
+import { throttlingWanted } from '../runtime/polling.js';
 import { beside } from './workloads.js';
 
 /** linbp, the yardstick of every comparison. */
 export const ownParty: PartyEntry = { name: 'linbp', module: pathToFileURL(beside('linbpParty.js')).href, browser: false };
+
+/** Of each party, whether its waits for the device go through throttled polling. A party that is no library for browsers does not poll. */
+export const throttledParties = (parties: readonly PartyEntry[]): Readonly<Record<string, boolean>> =>
+  Object.fromEntries(parties.map((entry) => [entry.name, throttlingWanted() && (entry === ownParty || entry.browser)]));
 
 interface Peer {
   readonly name: string;

@@ -9,6 +9,11 @@ export function shown(value: number): string {
   return digits > 6 ? value.toExponential(2) : value.toFixed(Math.min(digits, 6));
 }
 
+const wrong = 'wrong results';
+
+/** A row's ratio; a time without the right results has none. */
+const shownRatio = ({ ratio, agrees }: BenchRow): string => (agrees === false ? wrong : ratio === null ? '' : shown(ratio));
+
 /** The rows as a Markdown table. */
 export function markdownTable(rows: readonly BenchRow[]): string {
   const cells = rows.map((each) => [
@@ -16,19 +21,24 @@ export function markdownTable(rows: readonly BenchRow[]): string {
     each.subject,
     `${shown(each.median)} ${each.unit}`,
     `${shown(each.min)} to ${shown(each.max)}`,
-    each.ratio === null ? '' : shown(each.ratio),
+    each.rounds?.toString() ?? '',
+    shownRatio(each),
     each.note ?? '',
   ]);
-  const head = ['measured', 'subject', 'median', 'range', 'ratio', 'note'];
+  const head = ['measured', 'subject', 'median', 'range', 'rounds', 'ratio', 'note'];
   const line = (columns: readonly string[]): string => `| ${columns.map((text) => text.replaceAll('|', '\\|')).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...cells.map(line)].join('\n');
 }
 
-/** Bars of how many times longer each peer takes than linbp, as an SVG file. */
+/** Bars of how many times longer each peer takes than linbp, as an SVG file; none but a word where a peer's results are wrong. */
 export function comparisonChart(rows: readonly BenchRow[], caption: string): string {
   const compared = rows.filter((each) => each.unit === 'ms' && each.ratio !== null && each.subject !== 'linbp');
   const names = [...new Set(compared.map((each) => each.name))].reverse();
   const subjects = [...new Set(compared.map((each) => each.subject))];
+  const bar = (name: string, subject: string) => {
+    const found = compared.find((each) => each.name === name && each.subject === subject);
+    return found?.agrees === false ? { value: 0, label: { formatter: wrong } } : (found?.ratio ?? null);
+  };
   const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 900, height: 140 + 26 * subjects.length * Math.max(1, names.length) });
   chart.setOption({
     animation: false,
@@ -41,7 +51,7 @@ export function comparisonChart(rows: readonly BenchRow[], caption: string): str
       name: subject,
       type: 'bar',
       label: { show: true, position: 'right', formatter: ({ value }: { value: unknown }) => (typeof value === 'number' ? shown(value) : '') },
-      data: names.map((name) => compared.find((each) => each.name === name && each.subject === subject)?.ratio ?? null),
+      data: names.map((name) => bar(name, subject)),
       markLine: { silent: true, symbol: 'none', label: { show: false }, lineStyle: { color: '#888' }, data: [{ xAxis: 1 }] },
     })),
   });

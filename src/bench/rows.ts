@@ -8,11 +8,15 @@ export interface BenchRow {
   readonly median: number;
   readonly min: number;
   readonly max: number;
+  /** Measurements that the three figures are of. */
+  readonly rounds?: number;
   /**
    * Between parties: time of this subject over linbp's, the median over rounds that ran next to each other. For kernels: rate over the
    * device's copy or plain product. Null where there is nothing to compare with.
    */
   readonly ratio: number | null;
+  /** Between parties: false where the results are not linbp's, so that the time counts for nothing. */
+  readonly agrees?: boolean;
   /** What a reader must know, such as how far the results agree. */
   readonly note?: string;
 }
@@ -30,9 +34,9 @@ export function row(
   subject: string,
   unit: string,
   values: readonly number[],
-  rest: { readonly ratio?: number | null; readonly note?: string } = {},
+  rest: Pick<Partial<BenchRow>, 'ratio' | 'agrees' | 'note'> = {},
 ): BenchRow {
-  const { ratio = null, note } = rest;
+  const { ratio = null, ...others } = rest;
   return {
     name,
     subject,
@@ -40,8 +44,9 @@ export function row(
     median: median(values),
     min: Math.min(...values),
     max: Math.max(...values),
+    rounds: values.length,
     ratio,
-    ...(note !== undefined && { note }),
+    ...others,
   };
 }
 

@@ -67,4 +67,6 @@ process.on('message', (request: Request) => {
     .then((answer) => process.send!(answer))
     .catch(() => process.exit(1));
 });
+// Ctrl-C reaches every process of the terminal; the parent ends this one.
+process.on('SIGINT', () => undefined);
 process.on('disconnect', () => process.exit(0));

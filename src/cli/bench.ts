@@ -1,11 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compare, PartyProcess } from '../bench/compare.js';
 import { measureMemory, measureStart } from '../bench/children.js';
 import { measureCeilings, measureDispatch, measureKernels } from '../bench/figures.js';
-import { installedPeers, ownParty } from '../bench/peers.js';
+import { installedPeers, ownParty, throttledParties } from '../bench/peers.js';
 import { measureProducts, productSizes } from '../bench/products.js';
 import { comparisonChart, markdownTable, shown } from '../bench/present.js';
 import { row } from '../bench/rows.js';
@@ -14,6 +14,8 @@ import { measureScaling } from '../bench/scaling.js';
 import type { WorkloadRequest } from '../bench/workloads.js';
 import { check } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { readStateDict } from '../nn/model.js';
+import { modelDefinition } from '../nn/zoo/index.js';
 import { openDevice, shownAdapter } from './common.js';
 import { choice, integer, text } from './options.js';
 import { didYouMean } from './suggest.js';
@@ -55,6 +57,18 @@ function workloads(weights: string | undefined): Readonly<Partial<Record<Part, r
   };
 }
 
+/** Rounds unless the user says how many, and how many of them the budget leaves at least. */
+const usualRounds = 7;
+const leastRounds = 3;
+
+/** What `--peers`, `--weights` and `--out` name, looked at before any work. Throws `missing-file`, `bad-file` or `not-writable`. */
+function checkFiles({ peers, weights, out }: { readonly [name in 'peers' | 'weights' | 'out']?: string | undefined }): void {
+  const named = peers === undefined || peers === 'none' || existsSync(join(peers, 'peers'));
+  check(named, 'missing-file', `--peers: ${peers} is no folder with the peers, which has a folder "peers" like benchmarks/`, 'peers');
+  if (weights !== undefined) readStateDict(modelDefinition('resnet20'), weights);
+  if (out !== undefined) ensureWritableFolder(out);
+}
+
 /** Units that every party does first to compare results: enough steps for errors of training to show where a step is short. */
 const checkUnits = (request: WorkloadRequest): number => (request.kind !== 'training' ? 1 : request.model === 'resnet20' ? 3 : 10);
 
@@ -81,8 +95,9 @@ export const benchVerb = defineVerb({
   options: {
     only: text({ help: `some parts only, joined by commas: ${parts.join(', ')}`, placeholder: 'PARTS' }),
     peers: text({ help: 'folder with the peers (see benchmarks/), or none [the one beside this package]', placeholder: 'DIR' }),
-    rounds: integer({ help: 'turns of each party', byDefault: 7, min: 1 }),
+    rounds: integer({ help: `turns of each party, whatever the budget [${usualRounds}, and ${leastRounds} at least where the budget cuts]`, min: 1 }),
     budget: integer({ help: 'seconds for all turns of one comparison; slow ones get fewer turns', byDefault: 60, min: 1 }),
+    patience: integer({ help: 'seconds for one answer of a party; a peer that takes longer has failed', byDefault: 600, min: 1, max: 86400 }),
     turn: integer({ help: 'length of a turn in milliseconds', byDefault: 400, min: 1 }),
     products: choice(['auto', 'large', 'small'], {
       help: 'large: matmul 1024 to 4096 and ResNet-50; small: matmul 128 and 256 and ResNet-20; auto: large on GPUs',
@@ -91,9 +106,11 @@ export const benchVerb = defineVerb({
     weights: text({ help: 'weights of ResNet-20 for the attack; random ones unless given', placeholder: 'FILE' }),
     out: text({ help: 'also write benchmarks.md and benchmarks.svg into this folder', placeholder: 'DIR' }),
   },
-  async run(options, { signal, progress, print }) {
+  notes: ['', 'Ctrl-C ends the measurement, writes the rows so far and ends with exit code 130; a second one ends at once.'],
+  async run(given, { signal, progress, print }) {
+    const options = { ...given, rounds: given.rounds ?? usualRounds };
     const chosen = chosenParts(options.only);
-    if (options.out !== undefined) ensureWritableFolder(options.out);
+    checkFiles(options);
     const folder = resolve(options.peers ?? join(packageRoot, 'benchmarks'));
     const peers = options.peers === 'none' ? { entries: [], versions: {} } : installedPeers(folder);
     if (options.peers !== 'none' && peers.versions['torch'] === undefined)
@@ -103,79 +120,93 @@ export const benchVerb = defineVerb({
     const control: number[] = [];
     const loads = [loadavg()[0]!];
     let part = 0;
-    const say = (text: string): void => progress.update('bench', part / chosen.size, text);
+    const say = (text: string): void => {
+      check(!signal.aborted, 'aborted', 'the benchmark was interrupted');
+      progress.update('bench', part / chosen.size, text);
+    };
     const add = (found: readonly BenchRow[]): void => {
       progress.clear();
       part++;
       control.push(hostControl());
       for (const each of found) {
         rows.push(each);
-        const ratio = each.ratio === null ? '' : `  x${shown(each.ratio)}`;
-        print(
-          `${each.name.padEnd(58)} ${each.subject.padEnd(14)} ${shown(each.median).padStart(8)} ${each.unit}${ratio}${each.note ? `  ${each.note}` : ''}`,
-        );
+        const figures = `${shown(each.median).padStart(8)} ${each.unit}${each.rounds === undefined ? '' : ` (${each.rounds} rounds)`}`;
+        const ratio = each.ratio === null || each.agrees === false ? '' : `  x${shown(each.ratio)}`;
+        print(`${each.name.padEnd(58)} ${each.subject.padEnd(14)} ${figures}${ratio}${each.note ? `  ${each.note}` : ''}`);
       }
-      signal.throwIfAborted();
     };
 
     const device = await openDevice('auto');
     const adapter = shownAdapter(device);
     const copies: BenchRow[] = [];
-    if (chosen.has('ceilings') || chosen.has('kernels') || chosen.has('products')) {
-      say('ceilings');
-      const ceilings = await measureCeilings(device, options.rounds);
-      copies.push(ceilings.rows[0]!);
-      add([...ceilings.rows, ...(await measureKernels(device, ceilings, options.rounds))]);
-      if (chosen.has('products')) {
-        const size = options.products === 'auto' ? (adapter.software ? 'small' : 'large') : options.products;
-        add(await measureProducts(device, productSizes[size], ceilings, options.rounds, say));
-      }
-    }
-    if (chosen.has('dispatch')) {
-      say('dispatch');
-      add(await measureDispatch(device, options.rounds));
-    }
-    const requests = Object.entries(workloads(options.weights)).filter(([part]) => chosen.has(part as Part));
-    if (requests.length > 0) {
-      const parties = [ownParty, ...peers.entries].map((entry) => new PartyProcess(entry));
-      try {
-        for (const [, list] of requests) {
-          const limits = {
-            rounds: options.rounds,
-            budgetSeconds: options.budget,
-            turnMilliseconds: options.turn,
-            tolerance: 1e-3,
-            processorTime: adapter.software,
-            signal,
-            onProgress: say,
-          };
-          for (const request of list) add(await compare(request, parties, { ...limits, checkUnits: checkUnits(request) }));
+    try {
+      if (chosen.has('ceilings') || chosen.has('kernels') || chosen.has('products')) {
+        say('ceilings');
+        const ceilings = await measureCeilings(device, options.rounds);
+        copies.push(ceilings.rows[0]!);
+        add([...ceilings.rows, ...(await measureKernels(device, ceilings, options.rounds))]);
+        if (chosen.has('products')) {
+          const size = options.products === 'auto' ? (adapter.software ? 'small' : 'large') : options.products;
+          const products = await measureProducts(device, productSizes[size], ceilings, options.rounds, say);
+          add(products.map((each) => ({ rounds: options.rounds, ...each })));
         }
-      } finally {
-        for (const party of parties) party.end();
       }
+      if (chosen.has('dispatch')) {
+        say('dispatch');
+        add(await measureDispatch(device, options.rounds));
+      }
+      const requests = Object.entries(workloads(options.weights)).filter(([part]) => chosen.has(part as Part));
+      if (requests.length > 0) {
+        const parties = [ownParty, ...peers.entries].map((entry) => new PartyProcess(entry));
+        try {
+          for (const [, list] of requests) {
+            const limits = {
+              rounds: options.rounds,
+              budgetSeconds: options.budget,
+              leastRounds: given.rounds ?? leastRounds,
+              answerSeconds: options.patience,
+              turnMilliseconds: options.turn,
+              tolerance: 1e-3,
+              processorTime: adapter.software,
+              signal,
+              onProgress: say,
+            };
+            for (const request of list) add(await compare(request, parties, { ...limits, checkUnits: checkUnits(request) }));
+          }
+        } finally {
+          for (const party of parties) party.end();
+        }
+      }
+      if (chosen.has('start')) {
+        say('process start');
+        add(await measureStart(3, options.rounds));
+      }
+      if (chosen.has('scaling')) add(await measureScaling(device, options.rounds, say));
+      if (chosen.has('memory')) {
+        say('memory');
+        add(await measureMemory());
+      }
+      if (copies.length > 0) {
+        say('control');
+        const again = (await measureCeilings(device, options.rounds)).rows[0]!;
+        add([{ ...again, name: `control: ${again.name}, again at the end`, ratio: again.median / copies[0]!.median }]);
+      }
+    } catch (error) {
+      // What was at work when Ctrl-C came ends in any way; the rows before it hold.
+      if (!signal.aborted) throw error;
+    } finally {
+      device.destroy();
     }
-    if (chosen.has('start')) {
-      say('process start');
-      add(await measureStart(3, options.rounds));
-    }
-    if (chosen.has('scaling')) add(await measureScaling(device, options.rounds, say));
-    if (chosen.has('memory')) {
-      say('memory');
-      add(await measureMemory());
-    }
-    if (copies.length > 0) {
-      const again = (await measureCeilings(device, options.rounds)).rows[0]!;
-      add([{ ...again, name: `control: ${again.name}, again at the end`, ratio: again.median / copies[0]!.median }]);
-    }
-    add([row('control: 20 million square roots on the host', 'host', 'ms', control)]);
-    device.destroy();
+    if (control.length > 0) add([row('control: 20 million square roots on the host', 'host', 'ms', control)]);
     loads.push(loadavg()[0]!);
 
     const settings = {
       dawn: dawnVersion(),
       ...(peers.entries.length > 0 && { peers: peers.versions }),
-      pollingThrottled: true,
+      rounds: options.rounds,
+      device: device.adapterInfo.device,
+      driver: device.adapterInfo.driver,
+      pollingThrottled: throttledParties([ownParty, ...peers.entries]),
       processor: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`,
       load: loads,
     };
@@ -186,6 +217,6 @@ export const benchVerb = defineVerb({
       writeFileAtomic(join(options.out, 'benchmarks.md'), `${heading}${markdownTable(rows)}\n`);
       writeFileAtomic(join(options.out, 'benchmarks.svg'), comparisonChart(rows, caption));
     }
-    return { adapter, settings, fields: { date, rows } };
+    return { adapter, settings, fields: { date, rows }, interrupted: signal.aborted };
   },
 });

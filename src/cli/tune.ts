@@ -1,5 +1,4 @@
-import { dirname } from 'node:path';
-import { ensureWritableFolder } from '../io/atomic.js';
+import { ensureWritableFile } from '../io/atomic.js';
 import { durationText, textTable } from '../profile/textTable.js';
 import { createWorkload } from '../profile/workloads.js';
 import type { Workload, WorkloadOptions } from '../profile/workloads.js';
@@ -124,13 +123,13 @@ export const tuneVerb = defineVerb({
     const { progress, print, signal } = context;
     const definition = chosenModel(values);
     const rules = values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
-    if (values.out !== undefined) ensureWritableFolder(dirname(values.out));
+    if (values.out !== undefined) ensureWritableFile(values.out);
     const weights = chosenWeights(definition, values, progress);
     const device = await openDevice(values.device);
     try {
       const identity = tuningIdentity(device.adapterInfo);
       const path = values.out ?? (await tuningPath(identity));
-      ensureWritableFolder(dirname(path));
+      ensureWritableFile(path);
       const stored = readTuning(path, identity);
       if (stored.warning !== undefined) progress.line(`note: ${stored.warning}`);
       let table = stored.table ?? new TuningTable();

@@ -24,6 +24,7 @@ describe('benchmark rows', () => {
       median: 2,
       min: 1,
       max: 3,
+      rounds: 3,
       ratio: 1,
     });
   });
@@ -40,10 +41,12 @@ describe('benchmark rows', () => {
       [1, 2, 3],
       [2, 3, 4],
     ];
-    expect(agreement('forward', own!, stray!, 1e-3)).to.equal('results DIFFER (2.5e-1 apart)');
-    expect(agreement('attack', own!, stray!, 1e-3)).to.equal('results agree (half of the samples 0.0e+0 apart or less, the worst 2.5e-1)');
-    expect(agreement('attack', own!, other!, 1e-3)).to.match(/^results DIFFER \(half/);
-    expect(agreement('attack', own!, [1, 2], 1e-3)).to.match(/^results DIFFER/);
+    expect(agreement('forward', own!, stray!, 1e-3)).to.deep.equal({ agrees: false, note: 'results DIFFER (2.5e-1 apart)' });
+    const halves = 'results agree (half of the samples 0.0e+0 apart or less, the worst 2.5e-1)';
+    expect(agreement('attack', own!, stray!, 1e-3)).to.deep.equal({ agrees: true, note: halves });
+    expect(agreement('attack', own!, other!, 1e-3).agrees).to.equal(false);
+    expect(agreement('attack', own!, other!, 1e-3).note).to.match(/^results DIFFER \(half/);
+    expect(agreement('attack', own!, [1, 2], 1e-3).agrees).to.equal(false);
   });
 
   it('shows three digits', () => {
@@ -56,5 +59,19 @@ describe('benchmark rows', () => {
     expect(markdownTable(rows)).to.include('step \\| a');
     const svg = comparisonChart(rows, 'an adapter');
     expect(svg).to.match(/^<svg/).and.to.include('other').and.to.include('an adapter');
+  });
+
+  it('shows no ratio where the results are wrong, and of how many rounds every figure is', () => {
+    const peer = (agrees: boolean) => row('step', agrees ? 'right' : 'wrong', 'ms', [31, 32, 33], { ratio: 15.25, agrees });
+    expect(markdownTable([peer(true)])).to.match(/\| 3 \| 15\.3 \|/);
+    expect(markdownTable([peer(false)]))
+      .to.match(/\| 3 \| wrong results \|/)
+      .and.not.to.contain('15.3');
+    expect(comparisonChart([peer(true)], ''))
+      .to.contain('15.3')
+      .and.not.to.contain('wrong results');
+    expect(comparisonChart([peer(false)], ''))
+      .to.contain('wrong results')
+      .and.not.to.contain('15.3');
   });
 });

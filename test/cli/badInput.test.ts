@@ -144,6 +144,40 @@ describe('bad input at the command line', () => {
     for (const path of [trace, html, dot]) expect(existsSync(path), path).to.equal(false);
   });
 
+  it('tune: everything before a device is opened', () =>
+    expectErrors(
+      [
+        [['tune', 'lenet'], 'no model "lenet"', 'did you mean lenet5?'],
+        [['tune', '--what', 'training'], '--what', 'train, attack, forward'],
+        [['tune', '--rule', 'bp,linpb'], 'no rule "linpb"'],
+        [['tune', '--share', '2'], '--share'],
+        [['tune', '--rounds', '2'], '--rounds'],
+        [['tune', '--batch', '0'], '--batch'],
+        [['tune', '--weights', join(folder, 'nowhere.safetensors')], 'nowhere.safetensors', 'no such file'],
+        [['tune', '--out', folder], 'cannot write', 'it is a folder'],
+      ],
+      noDriver(),
+    ));
+
+  it('bench: parts, peers, weights and places that are not there, before any work', async () => {
+    const file = join(folder, 'no folder');
+    writeFileSync(file, 'x');
+    const out = join(folder, 'bench-out');
+    const bench = (...more: string[]): string[] => ['bench', '--only', 'attack', '--peers', 'none', '--out', out, ...more];
+    await expectErrors([
+      [['bench', '--only', 'atack', '--out', out], 'no part "atack"', 'did you mean attack?'],
+      [['bench', '--peers', join(folder, 'nowhere'), '--out', out], '--peers', join(folder, 'nowhere'), 'benchmarks/'],
+      [['bench', '--peers', folder, '--out', out], '--peers', folder],
+      [bench('--weights', join(folder, 'absent.safetensors')), 'absent.safetensors', 'no such file'],
+      [bench('--weights', writeFormulaWeights(folder, 'mlp')), 'does not hold the weights of resnet20'],
+      [bench('--rounds', '0'), '--rounds'],
+      [bench('--patience', '0'), '--patience'],
+      [['bench', '--only', 'memory', '--peers', 'none', '--out', join(file, 'below')], 'cannot write', join(file, 'below')],
+      [bench('--json', join(file, 'x.json')), 'cannot write', file],
+    ]);
+    expect(existsSync(out)).to.equal(false);
+  });
+
   it('IDX files that are truncated, mislabelled or hostile', async () => {
     const pixels = new Uint8Array(2 * 784);
     const images = idx(2051, [2, 28, 28], pixels);
