@@ -10,6 +10,7 @@ const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 function run(command, args, options = {}) {
   const { status, error } = spawnSync(command, args, { stdio: ['inherit', 2, 2], ...options });
+  if (status === 130) process.exit(status);
   if (error || status !== 0) {
     process.stderr.write(`bench: ${command} ${args.join(' ')} failed${error ? `: ${error.message}` : ''}\n`);
     process.exit(status ?? 1);
@@ -22,6 +23,9 @@ function installed() {
   const [wanted, there] = [read(here('package-lock.json')), read(here('node_modules/.package-lock.json'))];
   return there !== undefined && Object.entries(wanted).every(([path, { version }]) => path === '' || there[path]?.version === version);
 }
+
+// Ctrl-C reaches the child as well, which writes what it has before it ends.
+process.on('SIGINT', () => undefined);
 
 run(process.execPath, [here('../scripts/setup.mjs')]);
 if (!installed()) run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: here('.'), shell: process.platform === 'win32' });
