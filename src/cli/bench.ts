@@ -130,7 +130,7 @@ export const benchVerb = defineVerb({
       control.push(hostControl());
       for (const each of found) {
         rows.push(each);
-        const figures = `${shown(each.median).padStart(8)} ${each.unit}${each.rounds === undefined ? '' : ` (${each.rounds} rounds)`}`;
+        const figures = `${shown(each.median).padStart(8)} ${each.unit}${each.rounds === undefined ? '' : ` (${each.rounds} round${each.rounds === 1 ? '' : 's'})`}`;
         const ratio = each.ratio === null || each.agrees === false ? '' : `  x${shown(each.ratio)}`;
         print(`${each.name.padEnd(58)} ${each.subject.padEnd(14)} ${figures}${ratio}${each.note ? `  ${each.note}` : ''}`);
       }
