@@ -16,6 +16,9 @@ export interface AskLimits {
   readonly signal: AbortSignal;
 }
 
+/** Seconds for an answer unless the user says how many: the longest turns of the slowest peers take half a minute. */
+export const usualPatience = 600;
+
 const interrupted = 'the comparison was interrupted';
 
 /** The line of a process's error output that names the error; the last line where none does. */
@@ -39,15 +42,15 @@ export class PartyProcess {
   }
 
   /**
-   * Sends a request and waits for its answer. A process that gives none is killed.
+   * Sends a request and waits for its answer, usually no longer than {@link usualPatience}. A process that gives none is killed.
    *
    * @throws LinbpError `internal` when the party fails, its process ends or the time is over, `aborted` when the signal fires
    */
-  async ask(request: Request, limits: AskLimits): Promise<Answer> {
-    check(!limits.signal.aborted, 'aborted', interrupted);
+  async ask(request: Request, { seconds = usualPatience, signal = new AbortController().signal }: Partial<AskLimits> = {}): Promise<Answer> {
+    check(!signal.aborted, 'aborted', interrupted);
     if (request.call === 'open') this.child ??= this.start();
     if (this.child === undefined) throw this.failure(this.ending);
-    const answer = await this.answer(this.child, request, limits);
+    const answer = await this.answer(this.child, request, { seconds, signal });
     if (answer.error !== undefined) throw this.failure(answer.error);
     return answer;
   }

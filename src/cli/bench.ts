@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compare, PartyProcess } from '../bench/compare.js';
+import { compare, PartyProcess, usualPatience } from '../bench/compare.js';
 import { measureMemory, measureStart } from '../bench/children.js';
 import { measureCeilings, measureDispatch, measureKernels } from '../bench/figures.js';
 import { installedPeers, ownParty, throttledParties } from '../bench/peers.js';
@@ -97,7 +97,12 @@ export const benchVerb = defineVerb({
     peers: text({ help: 'folder with the peers (see benchmarks/), or none [the one beside this package]', placeholder: 'DIR' }),
     rounds: integer({ help: `turns of each party, whatever the budget [${usualRounds}, and ${leastRounds} at least where the budget cuts]`, min: 1 }),
     budget: integer({ help: 'seconds for all turns of one comparison; slow ones get fewer turns', byDefault: 60, min: 1 }),
-    patience: integer({ help: 'seconds for one answer of a party; a peer that takes longer has failed', byDefault: 600, min: 1, max: 86400 }),
+    patience: integer({
+      help: 'seconds for one answer of a party; a peer that takes longer has failed',
+      byDefault: usualPatience,
+      min: 1,
+      max: 86400,
+    }),
     turn: integer({ help: 'length of a turn in milliseconds', byDefault: 400, min: 1 }),
     products: choice(['auto', 'large', 'small'], {
       help: 'large: matmul 1024 to 4096 and ResNet-50; small: matmul 128 and 256 and ResNet-20; auto: large on GPUs',
