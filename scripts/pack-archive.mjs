@@ -32,7 +32,7 @@ const target = join(values.out, name);
 /** Largest archive that is worth sending. */
 const mostMebibytes = 60;
 
-/** Tests that show parity: golden values of ops, networks and attacks, all rules, products, and what the tuner relies on. */
+/** Tests that show parity: golden values of ops, networks and attacks, all rules, products, half precision, and what the tuner relies on. */
 const parity = [
   'program/golden',
   'program/debug',
@@ -42,12 +42,20 @@ const parity = [
   'rules/alpha',
   'rules/builtin',
   'rules/compose',
+  'rules/official',
   'rules/user',
   'kernels/gemm',
   'kernels/staged',
   'kernels/matrices',
+  'kernels/winograd',
+  'kernels/depthwise',
   'kernels/pooling',
   'kernels/batchNorm',
+  'precision/halfNumbers',
+  'precision/storage',
+  'precision/plan',
+  'precision/attack',
+  'precision/training',
   'tune/tuner',
 ];
 
@@ -92,6 +100,20 @@ function systemLibrary(file) {
   return realpathSync(found);
 }
 
+/** The newest version of a family of symbols, such as `GLIBC`, that programs and libraries ask of others. */
+function newestSymbol(paths, family) {
+  const name = new RegExp(`${family}_(\\d+(?:\\.\\d+)+)\\0`, 'g');
+  const versions = paths.flatMap((path) => [...readFileSync(path, 'latin1').matchAll(name)].map(([, version]) => version));
+  return versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
+}
+
+/** What the packed programs ask of the system, and what the C++ library does that stands in where the system has none. */
+function systemNeeds(runtime, dawn) {
+  const programs = [join(runtime, 'node'), dawn];
+  const cpp = readdirSync(join(runtime, 'cpp')).map((file) => join(runtime, 'cpp', file));
+  return { glibc: newestSymbol(programs, 'GLIBC'), glibcxx: newestSymbol(programs, 'GLIBCXX'), glibcOfPackedCpp: newestSymbol(cpp, 'GLIBC') };
+}
+
 const bytesOf = (path) =>
   statSync(path).isDirectory() ? readdirSync(path).reduce((sum, child) => sum + bytesOf(join(path, child)), 0) : statSync(path).size;
 
@@ -115,6 +137,8 @@ for (const item of [
   'dist/src',
   'dist/test',
   'test/fixtures/golden',
+  'benchmarks/peers/pytorch.mjs',
+  'benchmarks/peers/pytorch.py',
 ]) {
   const from = join(root, item);
   if (existsSync(from)) cpSync(from, join(app, item), { recursive: true, filter: (path) => !/\.(map|d\.ts)$/.test(path) });
@@ -147,8 +171,14 @@ for (const [file, to] of [
 for (const launcher of ['linbp', 'check']) chmodSync(join(target, launcher), 0o755);
 copyFileSync(join(root, 'docs/remote-gpu.md'), join(target, 'README.md'));
 
+const needs = systemNeeds(runtime, join(app, 'node_modules/webgpu/dist/linux-x64/dawn.node'));
+writeFileSync(join(runtime, 'needs.json'), `${JSON.stringify(needs, null, 2)}\n`);
+
 const mebibytes = (bytes) => (bytes / 2 ** 20).toFixed(1);
 process.stdout.write(`${target}: ${mebibytes(bytesOf(target))} MiB\n`);
+process.stdout.write(
+  `needs glibc ${needs.glibc} and a C++ library with GLIBCXX_${needs.glibcxx}; the packed one, for systems without, needs glibc ${needs.glibcOfPackedCpp}\n`,
+);
 if (values.compress) {
   const archive = `${target}.tar.xz`;
   execFileSync('tar', ['-cJf', archive, '--owner=0', '--group=0', '-C', values.out, name], {

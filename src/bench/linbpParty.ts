@@ -10,6 +10,7 @@ import { resolveRules } from '../rules/positions.js';
 import { addModel, positionTable } from '../nn/definition.js';
 import { Device } from '../runtime/device.js';
 import { DeviceEngine } from '../train/deviceEngine.js';
+import { resolveLossScale } from '../train/lossScale.js';
 import { sgd } from '../train/optimisers.js';
 import type { AttackWorkload, ForwardWorkload, Party, PartyTask, PlainWeights, TrainingWorkload } from './party.js';
 
@@ -31,11 +32,12 @@ function loadModel(device: Device, name: string, weights: PlainWeights): Model {
 async function openTraining(device: Device, work: TrainingWorkload): Promise<PartyTask> {
   const definition = modelDefinition(work.model);
   const model = loadModel(device, work.model, work.weights);
-  const { batch, batches, images, labels, imageShape, lr } = work;
+  const { batch, batches, images, labels, imageShape, lr, precision } = work;
   const dataset = fromArrays({ shape: [batch * batches, ...imageShape], classes: definition.classes, images, labels });
   const optimiser = sgd({ lr });
   const rules = resolveRules(parseRules('bp'), positionTable(definition));
-  const settings = { definition, rules, optimiser, loss: 'crossEntropy', objective: undefined, seed: 1, logRows } as const;
+  const half = precision === 'f16' ? { lossScale: resolveLossScale({}) } : {};
+  const settings = { definition, rules, optimiser, loss: 'crossEntropy', objective: undefined, seed: 1, logRows, precision, ...half } as const;
   const engine = await DeviceEngine.create(model, settings, dataset, batch);
   engine.setOrder(Uint32Array.from({ length: batch * batches }, (_, i) => i));
   const losses: number[] = [];
@@ -108,9 +110,9 @@ const fused: ElementwiseFunction = {
 };
 
 async function openAttack(device: Device, work: AttackWorkload): Promise<PartyTask> {
-  const { batch, steps, eps, alpha } = work;
+  const { batch, steps, eps, alpha, precision } = work;
   const model = loadModel(device, work.model, work.weights);
-  const attack = await Attack.compile({ model, attack: 'pgd', eps, alpha, steps, batch, randomStart: false, keep: 'last' });
+  const attack = await Attack.compile({ model, attack: 'pgd', eps, alpha, steps, batch, randomStart: false, keep: 'last', precision });
   const images = Float32Array.from(work.images, (byte) => byte / 255);
   let losses: Float32Array = new Float32Array(0);
   return {
@@ -146,6 +148,9 @@ const party: Party = {
         graph.output('result', graph.one('matmul', [a, b], { transposeA: false, transposeB: false }));
         return openProgram(device, graph, new Map([[a, work.a], [b, work.b]])); // prettier-ignore
       }
+      case 'product':
+        // linbp's own products are measured by the device's timestamps, in products.ts.
+        return undefined;
       case 'elementwise': {
         const graph = new Graph();
         const [x, y] = [graph.input('x', [1024, work.count / 1024]), graph.input('y', [1024, work.count / 1024])];

@@ -1,10 +1,14 @@
+import type { Padding, Pair, Precision } from '../graph/types.js';
+
 /** Weights of a network by PyTorch key, as plain arrays. */
 export type PlainWeights = Readonly<Record<string, { readonly shape: readonly number[]; readonly data: Float32Array }>>;
 
 /** Training steps: forward, mean cross entropy, backward, plain SGD update. A unit is one step; step k takes batch k modulo `batches`. */
 export interface TrainingWorkload {
   readonly kind: 'training';
-  readonly model: 'lenet5' | 'mlp' | 'resnet20';
+  readonly model: string;
+  /** How activations and gradients are stored; f16 scales the loss. */
+  readonly precision: Precision;
   readonly batch: number;
   readonly batches: number;
   readonly lr: number;
@@ -19,7 +23,8 @@ export interface TrainingWorkload {
 /** PGD without random start in the L-infinity ball on a network in eval mode. A unit is one attack of `steps` steps on the same batch. */
 export interface AttackWorkload {
   readonly kind: 'attack';
-  readonly model: 'resnet20' | 'lenet5';
+  readonly model: string;
+  readonly precision: Precision;
   readonly batch: number;
   readonly steps: number;
   readonly eps: number;
@@ -57,7 +62,28 @@ export interface ElementwiseWorkload {
   readonly y: Float32Array;
 }
 
-export type Workload = TrainingWorkload | AttackWorkload | ForwardWorkload | MatmulWorkload | ElementwiseWorkload;
+/** Which product: `linear` is X W^T of square matrices as `matmul` is A B, the others are a convolution [N, C, H, W] x [O, C, KH, KW] and its gradients. */
+export type ProductProblem =
+  | { readonly op: 'matmul' | 'linear'; readonly size: number }
+  | {
+      readonly op: 'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient';
+      readonly x: readonly number[];
+      readonly w: readonly number[];
+      readonly y: readonly number[];
+      readonly stride: Pair;
+      readonly padding: Padding;
+      readonly dilation: Pair;
+      readonly groups: number;
+    };
+
+/** One product on numbers that the party draws itself, to measure rates. A unit is one product; nothing is compared. */
+export interface ProductWorkload {
+  readonly kind: 'product';
+  readonly precision: Precision;
+  readonly problem: ProductProblem;
+}
+
+export type Workload = TrainingWorkload | AttackWorkload | ForwardWorkload | MatmulWorkload | ElementwiseWorkload | ProductWorkload;
 
 /** A workload that a party has set up. */
 export interface PartyTask {

@@ -1,9 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { PartyEntry } from './party.js';
 import { throttlingWanted } from '../runtime/polling.js';
+import { findTorch } from './torch.js';
 import { beside } from './workloads.js';
 
 /** linbp, the yardstick of every comparison. */
@@ -29,22 +29,21 @@ const known: readonly Peer[] = [
   { name: 'onnxruntime wasm', file: 'onnx.mjs?backend=wasm', needs: 'onnxruntime-web' },
 ];
 
-/** The Python that may have PyTorch; peers/pytorch.mjs starts the same one. */
-const python = process.env['LINBP_PYTHON'] ?? 'python3';
-
-/** The version of PyTorch there, without loading it. */
-function torchVersion(): string | undefined {
-  const { status, stdout } = spawnSync(python, ['-c', 'from importlib.metadata import version; print(version("torch"))'], { encoding: 'utf8' });
-  return status === 0 ? stdout.trim() : undefined;
+/** What {@link installedPeers} finds. */
+export interface Peers {
+  readonly entries: readonly PartyEntry[];
+  /** Versions of their packages. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** PyTorch among the entries, or in words why it is not. */
+  readonly torch: PartyEntry | string;
 }
 
 /** The peers installed in a folder like `benchmarks/` or in the project around it, and the versions of their packages. */
-export function installedPeers(folder: string): { readonly entries: readonly PartyEntry[]; readonly versions: Readonly<Record<string, string>> } {
+export function installedPeers(folder: string): Peers {
   const version = (name: string): string | undefined => {
     const file = [folder, join(folder, '..')].map((place) => join(place, 'node_modules', name, 'package.json')).find(existsSync);
     return file !== undefined ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : undefined;
   };
-  const torch = torchVersion();
   const there = known.filter(({ needs }) => version(needs) !== undefined);
   const url = (file: string): string => {
     const [path, query] = file.split('?');
@@ -52,6 +51,10 @@ export function installedPeers(folder: string): { readonly entries: readonly Par
   };
   const entries = there.map(({ name, file }) => ({ name, module: url(file), browser: true }));
   const versions = Object.fromEntries(there.map(({ needs }) => [needs, version(needs)!]));
-  if (torch === undefined || !existsSync(join(folder, 'peers'))) return { entries, versions };
-  return { entries: [...entries, { name: 'PyTorch cpu', module: url('pytorch.mjs?'), browser: false }], versions: { ...versions, torch } };
+  if (!existsSync(join(folder, 'peers/pytorch.mjs'))) return { entries, versions, torch: `${folder} has no peers/pytorch.mjs` };
+  const found = findTorch();
+  if (typeof found === 'string') return { entries, versions, torch: found };
+  const torch = { name: `PyTorch ${found.device}`, module: url(`pytorch.mjs?device=${found.device}`), browser: false };
+  const card = found.card === undefined ? '' : ` on ${found.card}`;
+  return { entries: [...entries, torch], versions: { ...versions, torch: `${found.version}${card}` }, torch };
 }

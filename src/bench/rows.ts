@@ -62,3 +62,16 @@ export function fittedExponent(points: readonly (readonly [x: number, t: number]
   const variance = logs.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
   return covariance / variance;
 }
+
+/** A row that says why there is no figure. */
+export const missing = (name: string, subject: string, unit: string, note: string): BenchRow => ({
+  name,
+  subject,
+  unit,
+  median: NaN,
+  min: NaN,
+  max: NaN,
+  rounds: 0,
+  ratio: null,
+  note,
+});

@@ -2,19 +2,28 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { drawDigits } from '../data/digits.js';
 import { check } from '../errors.js';
+import type { Precision } from '../graph/types.js';
 import { initialState, readStateDict } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { uniforms } from '../random/philox.js';
-import type { PlainWeights, Workload } from './party.js';
+import type { PlainWeights, ProductWorkload, Workload } from './party.js';
 
 /** What to run; small enough to send to another process, which draws the data itself. */
 export type WorkloadRequest =
-  | { readonly kind: 'training'; readonly model: 'lenet5' | 'mlp' | 'resnet20'; readonly batch: number }
-  | { readonly kind: 'attack'; readonly model: 'resnet20' | 'lenet5'; readonly batch: number; readonly steps: number; readonly weights?: string }
+  | { readonly kind: 'training'; readonly model: string; readonly batch: number; readonly precision?: Precision }
+  | {
+      readonly kind: 'attack';
+      readonly model: string;
+      readonly batch: number;
+      readonly steps: number;
+      readonly weights?: string;
+      readonly precision?: Precision;
+    }
   | { readonly kind: 'forward'; readonly model: 'lenet5' | 'resnet20'; readonly batch: number }
   | { readonly kind: 'matmul'; readonly size: number }
-  | { readonly kind: 'elementwise'; readonly count: number };
+  | { readonly kind: 'elementwise'; readonly count: number }
+  | ProductWorkload;
 
 /** Batches that training steps go round. */
 const trainingBatches = 8;
@@ -43,6 +52,7 @@ export function makeWorkload(request: WorkloadRequest): Workload {
       const definition = modelDefinition(request.model);
       const data = imagesFor(definition.input, request.batch * trainingBatches);
       return {
+        precision: 'f32',
         ...request,
         ...data,
         batches: trainingBatches,
@@ -55,9 +65,9 @@ export function makeWorkload(request: WorkloadRequest): Workload {
       const definition = modelDefinition(request.model);
       if (request.weights !== undefined) check(existsSync(request.weights), 'missing-file', `there is no file ${request.weights}`, 'weights');
       const state = request.weights === undefined ? initialState(definition, 1) : readStateDict(definition, request.weights);
-      const { kind, model, batch, steps } = request;
+      const { kind, model, batch, steps, precision = 'f32' } = request;
       const data = imagesFor(definition.input, batch);
-      return { kind, model, batch, steps, ...data, eps: 8 / 255, alpha: 2 / 255, imageShape: definition.input, weights: plain(state) };
+      return { kind, model, batch, steps, precision, ...data, eps: 8 / 255, alpha: 2 / 255, imageShape: definition.input, weights: plain(state) };
     }
     case 'forward': {
       const definition = modelDefinition(request.model);
@@ -68,6 +78,8 @@ export function makeWorkload(request: WorkloadRequest): Workload {
       const elements = request.size ** 2;
       return { ...request, a: signedUniforms(1, elements), b: signedUniforms(2, elements) };
     }
+    case 'product':
+      return request;
     case 'elementwise':
       return { ...request, x: signedUniforms(1, request.count), y: signedUniforms(2, request.count) };
   }
@@ -75,15 +87,18 @@ export function makeWorkload(request: WorkloadRequest): Workload {
 
 /** One line about a workload, the name of its row. */
 export function workloadName(request: WorkloadRequest): string {
+  const stored = 'precision' in request && request.precision === 'f16' ? ', f16' : '';
   switch (request.kind) {
     case 'training':
-      return `training step ${request.model}, batch ${request.batch}`;
+      return `training step ${request.model}, batch ${request.batch}${stored}`;
     case 'attack':
-      return `PGD-${request.steps} ${request.model}, batch ${request.batch}`;
+      return `PGD-${request.steps} ${request.model}, batch ${request.batch}${stored}`;
     case 'forward':
       return `forward ${request.model}, batch ${request.batch}`;
     case 'matmul':
       return `matmul ${request.size}`;
+    case 'product':
+      return `${request.problem.op}${stored}`;
     case 'elementwise':
       return `elementwise max(xy + x, 0), ${request.count} elements`;
   }

@@ -4,11 +4,15 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compare, PartyProcess, usualPatience } from '../bench/compare.js';
 import { measureMemory, measureStart } from '../bench/children.js';
-import { measureCeilings, measureDispatch, measureKernels } from '../bench/figures.js';
+import { measureBarriers } from '../bench/barriers.js';
+import { copyAgain, measureCeilings, measureKernels } from '../bench/ceilings.js';
+import { measureDispatch } from '../bench/figures.js';
+import { measureNetworks, networkSizes, readNetworkSizes } from '../bench/networks.js';
 import { installedPeers, ownParty, throttledParties } from '../bench/peers.js';
+import type { Peers } from '../bench/peers.js';
 import { measureProducts, productSizes } from '../bench/products.js';
 import { comparisonChart, markdownTable, shown } from '../bench/present.js';
-import { row } from '../bench/rows.js';
+import { missing, row } from '../bench/rows.js';
 import type { BenchRow } from '../bench/rows.js';
 import { measureScaling } from '../bench/scaling.js';
 import type { WorkloadRequest } from '../bench/workloads.js';
@@ -22,7 +26,7 @@ import { didYouMean } from './suggest.js';
 import { defineVerb } from './verb.js';
 
 /** Parts of the benchmark, in the order in which they run. */
-const parts = ['ceilings', 'dispatch', 'training', 'attack', 'forward', 'kernels', 'products', 'start', 'scaling', 'memory'] as const;
+const parts = ['ceilings', 'dispatch', 'training', 'attack', 'forward', 'kernels', 'products', 'networks', 'start', 'scaling', 'memory'] as const;
 type Part = (typeof parts)[number];
 
 /** Parts that `--only` names. Throws `unknown-option`. */
@@ -108,6 +112,10 @@ export const benchVerb = defineVerb({
       help: 'large: matmul 1024 to 4096 and ResNet-50; small: matmul 128 and 256 and ResNet-20; auto: large on GPUs',
       byDefault: 'auto',
     }),
+    precision: choice(['both', 'f32', 'f16'], { help: 'of products and networks', byDefault: 'both' }),
+    models: text({ help: 'networks of the part networks, joined by commas [resnet18,resnet50; on the CPU resnet20]', placeholder: 'NAMES' }),
+    batches: text({ help: 'their batch sizes [128,512; on the CPU 8]', placeholder: 'N,..' }),
+    steps: integer({ help: 'steps of their PGD attack [100; on the CPU 5]', min: 1, max: 4096 }),
     weights: text({ help: 'weights of ResNet-20 for the attack; random ones unless given', placeholder: 'FILE' }),
     out: text({ help: 'also write benchmarks.md and benchmarks.svg into this folder', placeholder: 'DIR' }),
   },
@@ -116,10 +124,11 @@ export const benchVerb = defineVerb({
     const options = { ...given, rounds: given.rounds ?? usualRounds };
     const chosen = chosenParts(options.only);
     checkFiles(options);
+    const networks = readNetworkSizes(options);
     const folder = resolve(options.peers ?? join(packageRoot, 'benchmarks'));
-    const peers = options.peers === 'none' ? { entries: [], versions: {} } : installedPeers(folder);
-    if (options.peers !== 'none' && peers.versions['torch'] === undefined)
-      progress.line('note: python3 finds no PyTorch, which would take part on the processor');
+    const peers: Peers = options.peers === 'none' ? { entries: [], versions: {}, torch: 'left out by --peers none' } : installedPeers(folder);
+    const torch = typeof peers.torch === 'string' ? [] : [peers.torch];
+    if (typeof peers.torch === 'string' && options.peers !== 'none') progress.line(`note: ${peers.torch}`);
     if (peers.entries.length === 0) progress.line('note: no peers are installed; "npm run bench" in a clone installs them');
     const rows: BenchRow[] = [];
     const control: number[] = [];
@@ -144,6 +153,17 @@ export const benchVerb = defineVerb({
     const device = await openDevice('auto');
     const adapter = shownAdapter(device);
     const copies: BenchRow[] = [];
+    const precisions = options.precision === 'both' ? (['f32', 'f16'] as const) : [options.precision];
+    const limits = {
+      rounds: options.rounds,
+      budgetSeconds: options.budget,
+      leastRounds: given.rounds ?? leastRounds,
+      answerSeconds: options.patience,
+      turnMilliseconds: options.turn,
+      processorTime: adapter.software,
+      signal,
+      onProgress: say,
+    };
     try {
       if (chosen.has('ceilings') || chosen.has('kernels') || chosen.has('products')) {
         say('ceilings');
@@ -151,36 +171,39 @@ export const benchVerb = defineVerb({
         copies.push(ceilings.rows[0]!);
         add([...ceilings.rows, ...(await measureKernels(device, ceilings, options.rounds))]);
         if (chosen.has('products')) {
-          const size = options.products === 'auto' ? (adapter.software ? 'small' : 'large') : options.products;
-          const products = await measureProducts(device, productSizes[size], ceilings, options.rounds, say);
-          add(products.map((each) => ({ rounds: options.rounds, ...each })));
+          const sizes = productSizes[options.products === 'auto' ? (adapter.software ? 'small' : 'large') : options.products];
+          const [peer] = torch.map((entry) => new PartyProcess(entry));
+          try {
+            const lengths = { times: options.rounds, turnMilliseconds: options.turn / 4, answerSeconds: options.patience };
+            add(await measureProducts(device, { sizes, precisions, ceilings, ...lengths, peer, signal, report: say }));
+          } finally {
+            peer?.end();
+          }
+          if (typeof peers.torch === 'string') add([missing('products', 'PyTorch', 'GFLOP/s', peers.torch)]);
         }
       }
       if (chosen.has('dispatch')) {
         say('dispatch');
-        add(await measureDispatch(device, options.rounds));
+        add([...(await measureDispatch(device, options.rounds)), ...(await measureBarriers(device, options.rounds))]);
       }
       const requests = Object.entries(workloads(options.weights)).filter(([part]) => chosen.has(part as Part));
       if (requests.length > 0) {
         const parties = [ownParty, ...peers.entries].map((entry) => new PartyProcess(entry));
         try {
           for (const [, list] of requests) {
-            const limits = {
-              rounds: options.rounds,
-              budgetSeconds: options.budget,
-              leastRounds: given.rounds ?? leastRounds,
-              answerSeconds: options.patience,
-              turnMilliseconds: options.turn,
-              tolerance: 1e-3,
-              processorTime: adapter.software,
-              signal,
-              onProgress: say,
-            };
-            for (const request of list) add(await compare(request, parties, { ...limits, checkUnits: checkUnits(request) }));
+            for (const request of list) add(await compare(request, parties, { ...limits, tolerance: 1e-3, checkUnits: checkUnits(request) }));
           }
         } finally {
           for (const party of parties) party.end();
         }
+      }
+      if (chosen.has('networks')) {
+        const steps = options.steps !== undefined && { steps: options.steps };
+        const sizes = { ...networkSizes[adapter.software ? 'small' : 'large'], ...networks, ...steps };
+        // That the adapter has no f16 is said in the part products, once.
+        const stored = precisions.filter((precision) => precision === 'f32' || options.precision === 'f16' || device.features.has('shader-f16'));
+        for await (const found of measureNetworks({ ...limits, sizes, precisions: stored, parties: [ownParty, ...torch] })) add(found);
+        if (typeof peers.torch === 'string') add([missing('networks', 'PyTorch', 'ms', peers.torch)]);
       }
       if (chosen.has('start')) {
         say('process start');
@@ -193,8 +216,7 @@ export const benchVerb = defineVerb({
       }
       if (copies.length > 0) {
         say('control');
-        const again = (await measureCeilings(device, options.rounds)).rows[0]!;
-        add([{ ...again, name: `control: ${again.name}, again at the end`, ratio: again.median / copies[0]!.median }]);
+        add([await copyAgain(device, copies[0]!)]);
       }
     } catch (error) {
       // What was at work when Ctrl-C came ends in any way; the rows before it hold.

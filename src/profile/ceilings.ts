@@ -35,7 +35,8 @@ async function measure(device: Device): Promise<Ceilings> {
   return { ...(await copyBandwidth(device)), ...(await bestMatmul(device)) };
 }
 
-async function copyBandwidth(device: Device): Promise<Pick<Ceilings, 'copyGbps' | 'copyBytes'>> {
+/** Copies between buffers, measured anew at each call. */
+export async function copyBandwidth(device: Device): Promise<Pick<Ceilings, 'copyGbps' | 'copyBytes'>> {
   const wanted = device.adapterInfo.software ? 32 * 2 ** 20 : 256 * 2 ** 20;
   const size = Math.min(wanted, Math.floor(device.limits.maxBufferSize / 256) * 256);
   const usage = BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
