@@ -19,8 +19,9 @@ async function untilMessage(script: string, options: { readonly env?: NodeJS.Pro
   });
 }
 
-/** Where drivers keep what they compiled: Mesa's, NVIDIA's and AMD's each by a name of its own. */
-const cacheFolders = ['MESA_SHADER_CACHE_DIR', '__GL_SHADER_DISK_CACHE_PATH', 'AMD_SHADER_DISK_CACHE_PATH'];
+/** Variables that make a driver keep what it compiles in a folder: Mesa's, NVIDIA's and AMD's each by a name of its own. */
+export const driverCache = (folder: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(['MESA_SHADER_CACHE_DIR', '__GL_SHADER_DISK_CACHE_PATH', 'AMD_SHADER_DISK_CACHE_PATH'].map((name) => [name, folder]));
 
 /** Seconds from process start to the end of the first LeNet-5 step, `cold` times with an empty driver cache and `warm` times with a full one. */
 export async function measureStart(cold: number, warm: number): Promise<BenchRow[]> {
@@ -30,8 +31,7 @@ export async function measureStart(cold: number, warm: number): Promise<BenchRow
   }
   const seconds = async (folder: string): Promise<Seconds> => {
     const begin = performance.now();
-    const caches = Object.fromEntries(cacheFolders.map((name) => [name, folder]));
-    const processor = (await untilMessage('firstStep.js', { env: { ...process.env, ...caches } })) as number;
+    const processor = (await untilMessage('firstStep.js', { env: { ...process.env, ...driverCache(folder) } })) as number;
     return { clock: (performance.now() - begin) / 1000, processor };
   };
   const folders: string[] = [];

@@ -49,12 +49,15 @@ export interface NetworkOptions extends Omit<CompareOptions, 'checkUnits' | 'tol
   readonly parties: readonly PartyEntry[];
 }
 
+/** Small enough that a step from random weights does not multiply rounding errors, which would hide whether the parties agree. */
+const lr = 1e-4;
+
 function requests({ models, batches, steps }: NetworkSizes, precisions: readonly Precision[]): WorkloadRequest[] {
   const found: WorkloadRequest[] = [];
   for (const model of models)
     for (const batch of batches)
       for (const precision of precisions)
-        found.push({ kind: 'training', model, batch, precision }, { kind: 'attack', model, batch, steps, precision });
+        found.push({ kind: 'training', model, batch, precision, lr }, { kind: 'attack', model, batch, steps, precision });
   return found;
 }
 

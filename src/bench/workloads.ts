@@ -11,7 +11,7 @@ import type { PlainWeights, ProductWorkload, Workload } from './party.js';
 
 /** What to run; small enough to send to another process, which draws the data itself. */
 export type WorkloadRequest =
-  | { readonly kind: 'training'; readonly model: string; readonly batch: number; readonly precision?: Precision }
+  | { readonly kind: 'training'; readonly model: string; readonly batch: number; readonly precision?: Precision; readonly lr?: number }
   | {
       readonly kind: 'attack';
       readonly model: string;
@@ -53,10 +53,10 @@ export function makeWorkload(request: WorkloadRequest): Workload {
       const data = imagesFor(definition.input, request.batch * trainingBatches);
       return {
         precision: 'f32',
+        lr: 0.05,
         ...request,
         ...data,
         batches: trainingBatches,
-        lr: 0.05,
         imageShape: definition.input,
         weights: plain(initialState(definition, 1)),
       };

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { fastestOf } from '../../src/bench/candidates.js';
+import { driverCache, measureStart } from '../../src/bench/children.js';
 import { measureBarriers } from '../../src/bench/barriers.js';
 import { copyAgain, measureCeilings, measureKernels } from '../../src/bench/ceilings.js';
 import { PartyProcess } from '../../src/bench/compare.js';
@@ -74,6 +75,16 @@ describe('figures of the device', () => {
     }
     const again = await copyAgain(device, ceilings.rows[0]!);
     expect(again.ratio).to.equal(again.median / ceilings.gbps);
+  });
+});
+
+describe('process start', () => {
+  it('begins with an empty cache whoever made the driver', async () => {
+    expect(driverCache('/x')).to.deep.equal({ MESA_SHADER_CACHE_DIR: '/x', __GL_SHADER_DISK_CACHE_PATH: '/x', AMD_SHADER_DISK_CACHE_PATH: '/x' });
+    const rows = await measureStart(1, 1);
+    expect(rows.map(({ unit }) => unit)).to.deep.equal(['s', 'cpu s', 's', 'cpu s']);
+    // Compiling takes most of a first step.
+    expect(rows[1]!.median).to.be.above(1.5 * rows[3]!.median);
   });
 });
 
