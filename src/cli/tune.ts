@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { ensureWritableFile } from '../io/atomic.js';
 import { durationText, textTable } from '../profile/textTable.js';
 import { createWorkload } from '../profile/workloads.js';
@@ -15,14 +16,14 @@ import {
   TuningTable,
   writeTuning,
 } from '../tune/index.js';
-import type { Comparison, TunedProblem } from '../tune/index.js';
+import type { Comparison, TunedProblem, TuningIdentity } from '../tune/index.js';
 import { chosenModel, chosenRules, chosenWeights, machineOptions, modelOptions, openDevice, shownAdapter } from './common.js';
 import { choice, flag, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { splitRules } from './profile.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext } from './verb.js';
-import { LinbpError } from '../errors.js';
+import { check, LinbpError } from '../errors.js';
 
 const options = {
   ...modelOptions,
@@ -32,6 +33,7 @@ const options = {
   share: number({ help: 'leave out products that take less than this part of the step', byDefault: 0.02, min: 0, max: 1 }),
   rounds: integer({ help: 'timed runs of each finalist', byDefault: 9, min: 3, max: 1000 }),
   'half-products': flag('also try kernels that round their operands to f16, on GPUs with matrices of it'),
+  among: text({ help: 'try only what these files of earlier runs hold', placeholder: 'FILE,..' }),
   'keep-order': flag('only kernels that add up in the usual order, so that outputs keep their bits'),
   again: flag('measure again what is known already'),
   out: text({ help: "write the choices there instead of the user's cache", placeholder: 'FILE' }),
@@ -75,7 +77,7 @@ interface TunedStep {
 async function tuneStep(
   values: TuneValues,
   workloads: WorkloadOptions,
-  { table, found }: { readonly table: TuningTable; readonly found: TunedProblem[] },
+  { table, found, among }: { readonly table: TuningTable; readonly found: TunedProblem[]; readonly among: readonly TuningTable[] | undefined },
   { progress, signal }: VerbContext,
 ): Promise<TunedStep> {
   const untuned = await workloadUnder(new TuningTable(), values, workloads);
@@ -88,6 +90,7 @@ async function tuneStep(
       rounds: values.rounds,
       halfProducts: values['half-products'],
       keepOrder: values['keep-order'],
+      among,
       signal,
       onResult: (result) => found.push(result),
       onProgress: (done, total, what) => progress.update('tuning', done / total, `${done + 1} of ${total}: ${what}`),
@@ -103,6 +106,20 @@ async function tuneStep(
   } finally {
     untuned.destroy();
   }
+}
+
+/** The files of `--among`. Throws `missing-file`. */
+function earlierFiles(written: string | undefined): string[] | undefined {
+  const files = written?.split(',').map((file) => file.trim());
+  for (const file of files ?? []) check(existsSync(file), 'missing-file', `--among: ${file}: no such file`, file);
+  return files;
+}
+
+/** The choices of an earlier run on this adapter. Throws `bad-file`. */
+function earlierRun(file: string, identity: TuningIdentity): TuningTable {
+  const { table, warning } = readTuning(file, identity);
+  if (table === undefined) throw new LinbpError('bad-file', `--among: ${warning}`, { field: file });
+  return table;
 }
 
 /** Slower than this, by turns and by shortest runs, is more than noise. */
@@ -125,6 +142,7 @@ export const tuneVerb = defineVerb({
     const rules = values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
     if (values.out !== undefined) ensureWritableFile(values.out);
     const weights = chosenWeights(definition, values, progress);
+    const earlier = earlierFiles(values.among);
     const device = await openDevice(values.device);
     try {
       const identity = tuningIdentity(device.adapterInfo);
@@ -132,6 +150,7 @@ export const tuneVerb = defineVerb({
       ensureWritableFile(path);
       const stored = readTuning(path, identity);
       if (stored.warning !== undefined) progress.line(`note: ${stored.warning}`);
+      const among = earlier?.map((file) => earlierRun(file, identity));
       let table = stored.table ?? new TuningTable();
       const found: TunedProblem[] = [];
       const steps: { rule: string; comparison: Comparison; kept: boolean }[] = [];
@@ -139,7 +158,7 @@ export const tuneVerb = defineVerb({
         const trial = new TuningTable();
         trial.merge(table);
         const workloads = { device, definition, weights, batch: values.batch, rule };
-        const step = await tuneStep(values, workloads, { table: trial, found }, context).catch((error: unknown) => {
+        const step = await tuneStep(values, workloads, { table: trial, found, among }, context).catch((error: unknown) => {
           if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
           return undefined;
         });

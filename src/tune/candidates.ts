@@ -1,5 +1,5 @@
 import { choosesUnrolling, isStaged, orderOf, roundsOperands, unfit } from '../kernels/choice.js';
-import type { KernelChoice, ProductKernel, SumOrder, TuningProblem } from '../kernels/choice.js';
+import type { KernelChoice, KernelChoices, ProductKernel, SumOrder, TuningProblem } from '../kernels/choice.js';
 import { isMatrixKernel, matrixTile } from '../kernels/matrices.js';
 import { shareOf, unrollings, usualUnrolling } from '../kernels/tiles.js';
 import { isWinogradKernel } from '../kernels/winogradKernels.js';
@@ -135,6 +135,15 @@ export function candidates(
     .map((kernel) => otherKernel(usual, kernel, device));
   return possible([usual, ...[usual, ...others].flatMap((choice) => tiles(choice, problem, device))], problem, device, order);
 }
+
+/** The usual choice and those that tables hold for a problem, in place of {@link candidates}. */
+export const candidatesAmong = (
+  tables: readonly KernelChoices[],
+  problem: TuningProblem,
+  usual: KernelChoice,
+  device: KernelDevice,
+  order: SumOrder | undefined,
+): KernelChoice[] => possible([usual, ...tables.flatMap((table) => table.find(problem) ?? [])], problem, device, order);
 
 /** The second round: other ways to arrange the lanes and to split the contraction, around the best of the first. */
 export function refinements(problem: TuningProblem, best: KernelChoice, known: readonly KernelChoice[], device: KernelDevice): KernelChoice[] {

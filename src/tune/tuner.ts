@@ -6,7 +6,7 @@ import { Program } from '../program/program.js';
 import type { CompiledDispatch } from '../program/program.js';
 import type { Device } from '../runtime/device.js';
 import { LinbpError } from '../errors.js';
-import { candidates, refinements } from './candidates.js';
+import { candidates, candidatesAmong, refinements } from './candidates.js';
 import { checkable, standalone } from './standalone.js';
 import { choiceName, onlyChoice, problemKey, sameChoice } from './table.js';
 import type { TuningTable } from './table.js';
@@ -48,6 +48,8 @@ export interface TuneOptions {
   readonly only?: ReadonlySet<string>;
   /** Try kernels that round their operands to f16 too, on devices that have matrices of it; default false. */
   readonly halfProducts?: boolean;
+  /** Try only what these tables hold, the results of earlier runs, against the usual choice. */
+  readonly among?: readonly TuningTable[] | undefined;
   /** Leave out kernels that add up in another order than the usual one; default false. Weight gradients may still be split otherwise. */
   readonly keepOrder?: boolean;
   /** Timed runs of each finalist, in turns; default 9. */
@@ -128,13 +130,15 @@ async function tuneProblem(device: Device, dispatch: CompiledDispatch, options: 
   const { layer, op } = group.anchor;
   const arena = new Arena(device, dispatch, options);
   try {
-    const first = candidates(problem, usual, kernelDevice(device), {
-      order: options.table.order(problem),
-      halfProducts: options.halfProducts,
-    });
+    const order = options.table.order(problem);
+    const { among, halfProducts } = options;
+    const first =
+      among === undefined
+        ? candidates(problem, usual, kernelDevice(device), { order, halfProducts })
+        : candidatesAmong(among, problem, usual, kernelDevice(device), order);
     await arena.enter(first);
     const best = arena.fastest();
-    if (best !== undefined) await arena.enter(refinements(problem, best.choice, first, kernelDevice(device)));
+    if (among === undefined && best !== undefined) await arena.enter(refinements(problem, best.choice, first, kernelDevice(device)));
     const { chosen, microseconds, usualMicroseconds } = await arena.final(usual, options.rounds ?? 9);
     return { layer, op, usual, chosen, microseconds, usualMicroseconds, candidates: arena.results() };
   } finally {

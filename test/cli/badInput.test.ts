@@ -154,6 +154,7 @@ describe('bad input at the command line', () => {
         [['tune', '--rounds', '2'], '--rounds'],
         [['tune', '--batch', '0'], '--batch'],
         [['tune', '--weights', join(folder, 'nowhere.safetensors')], 'nowhere.safetensors', 'no such file'],
+        [['tune', '--among', join(folder, 'nowhere.json')], 'nowhere.json', 'no such file'],
         [['tune', '--out', folder], 'cannot write', 'it is a folder'],
       ],
       noDriver(),

@@ -185,6 +185,22 @@ describe('tuner', () => {
     expect(found).to.deep.equal([problemKey(problem)]);
   });
 
+  it('tries what earlier runs found, and nothing else, where that is asked for', async () => {
+    setDeviceTuning(device, new TuningTable());
+    using program = await Program.compile(matmul(), { device });
+    const { problem, choice: usual } = [...problemsOf(program).values()][0]!.source.tuning!;
+    const earlier = ['gemm/conv 8x4', 'gemm/conv 16x2'].map((name) => {
+      const table = new TuningTable();
+      const choice = candidates(problem, usual, kernelDevice(device)).find((each) => choiceName(each).startsWith(name))!;
+      table.set(problem, { choice, microseconds: 1, usualMicroseconds: 2 });
+      return table;
+    });
+    const [result] = await tuneProgram(program, { table: new TuningTable(), rounds: 3, among: [...earlier, earlier[0]!, new TuningTable()] });
+    expect(result!.candidates.map(({ choice }) => choiceName(choice))).to.deep.equal(
+      [usual, ...earlier.map((table) => table.find(problem)!)].map(choiceName),
+    );
+  });
+
   it('keeps what was finished before it was aborted', async () => {
     setDeviceTuning(device, new TuningTable());
     using program = await Program.compile(layerGraph(1), { device });
