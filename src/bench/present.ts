@@ -30,6 +30,9 @@ export function markdownTable(rows: readonly BenchRow[]): string {
   return [line(head), line(head.map(() => '---')), ...cells.map(line)].join('\n');
 }
 
+/** Names of parties in a line of the chart's legend. */
+const legendColumns = 5;
+
 /** Bars of how many times longer each peer takes than linbp, as an SVG file; none but a word where a peer's results are wrong. */
 export function comparisonChart(rows: readonly BenchRow[], caption: string): string {
   const compared = rows.filter((each) => each.unit === 'ms' && each.ratio !== null && each.subject !== 'linbp');
@@ -39,12 +42,15 @@ export function comparisonChart(rows: readonly BenchRow[], caption: string): str
     const found = compared.find((each) => each.name === name && each.subject === subject);
     return found?.agrees === false ? { value: 0, label: { formatter: wrong } } : (found?.ratio ?? null);
   };
-  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 900, height: 140 + 26 * subjects.length * Math.max(1, names.length) });
+  // Where the legend takes more lines, the bars begin below them.
+  const below = 90 + 40 * Math.max(0, Math.ceil(subjects.length / legendColumns) - 1);
+  const height = below + 50 + 26 * subjects.length * Math.max(1, names.length);
+  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 900, height });
   chart.setOption({
     animation: false,
     title: { text: 'Time of peers over time of linbp', subtext: caption, left: 'center' },
-    legend: { top: 60, itemGap: 40, data: subjects },
-    grid: { left: 250, right: 60, top: 90, bottom: 40 },
+    legend: { top: 60, itemGap: 25, data: subjects },
+    grid: { left: 290, right: 60, top: below, bottom: 40 },
     xAxis: { type: 'value', name: 'times' },
     yAxis: { type: 'category', data: names },
     series: subjects.map((subject) => ({
