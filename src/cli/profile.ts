@@ -17,8 +17,17 @@ import { ruleNames } from '../rules/parse.js';
 import type { Device } from '../runtime/device.js';
 import { choiceName, problemsOf, tuneProgram, TuningTable } from '../tune/index.js';
 import type { TunedProblem } from '../tune/index.js';
-import { chosenModel, chosenRules, chosenWeights, compileProgress, machineOptions, modelOptions, openDevice, precisionOption } from './common.js';
-import { shownAdapter } from './common.js';
+import {
+  chosenModel,
+  chosenRules,
+  chosenWeights,
+  compileProgress,
+  machineOptions,
+  modelOptions,
+  openDevice,
+  precisionOption,
+  shownAdapter,
+} from './common.js';
 import { choice, integer, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { packageVersion } from './runner.js';

@@ -1,6 +1,6 @@
 import { layerKey, orderOf, problemKey } from '../kernels/choice.js';
-import { unrollName } from '../kernels/tiles.js';
 import type { KernelChoice, KernelChoices, SumOrder, TuningProblem } from '../kernels/choice.js';
+import { unrollName } from '../kernels/tiles.js';
 
 /** A measured choice: what it took, and what the usual choice took beside it, in microseconds. */
 export interface TunedEntry {
