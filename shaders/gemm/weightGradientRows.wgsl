@@ -31,6 +31,11 @@ const TAIL = 10u;
 const LEFT_FOURS = 0u;
 const TOGETHER = false; // true: all lanes of a workgroup have the same row of the window, and pass over lines for which it lies outside
 const RAGGED = false; // true: the last strip of a line is longer than what is left of it
+// true: one in CACHE_LINE of a line's inputs, or gradients, is loaded ahead of its strips, so that a processor waits for many lines of its
+// cache at once and not for one after the other
+const FETCH = false;
+const FETCH_LEFT = false;
+const CACHE_LINE = 16u;
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 
 @compute @workgroup_size(WX)
@@ -65,6 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let fill = select(0.0, 1.0, owner == owners);
 
   var acc: array<array<f32, TN>, TM>;
+  var fetched = 0.0;
   let lastLine = min((split + 1u) * p.linesPerSplit, p.lines);
   var image = split * p.linesPerSplit / p.linesPerImage;
   var y = split * p.linesPerSplit % p.linesPerImage;
@@ -79,6 +85,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     }
     let inLine = i32(y * p.strideH + group.x % tapsH * p.dilationH) - p.paddingH;
     let pixels = select(p.pixels, 0u, TOGETHER && (inLine < 0 || inLine >= i32(p.sourceH)));
+    for (var k = 0u; k < CHANNELS; k++) {
+      for (var t = 0u; t < select(0u, p.sourceW, FETCH); t += CACHE_LINE) { fetched += rightOne(base[k] + bOffset + t); }
+    }
+    for (var g = 0u; g < TM / SG; g++) {
+      for (var t = 0u; t < select(0u, p.pixels, FETCH_LEFT); t += CACHE_LINE) { fetched += leftOne(aRows[g] + aOffset + t); }
+    }
     for (var x = 0u; x < pixels; x += PIXELS) {
       let w0 = i32(x * STEP) - p.paddingW;
       var right: array<array<f32, INPUTS>, CHANNELS>;
@@ -135,6 +147,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     y = select(y, 0u, y == p.linesPerImage);
   }
 
+  // there are rows, but no compiler knows it and leaves the loads out
+  acc[0][0] = select(acc[0][0], fetched, FETCH && p.rows == 0u);
   // Registers are never addressed by a variable: the next column, and in it the next row, comes to the front instead.
   for (var j = 0u; j < select(p.tileColumns, TN, UNROLLED); j++) {
     var line: array<f32, TM>;

@@ -34,9 +34,12 @@ export interface WeightProblem {
   readonly flops: number;
 }
 
-/** Splits of the contraction: enough workgroups to fill the device, none of them shorter than a few hundred products. */
-function chooseSplits(problem: WeightProblem, workgroups: number, software: boolean): number {
-  const wanted = Math.ceil((software ? 16 : 256) / workgroups);
+/**
+ * Splits of the contraction: enough workgroups to fill the device, none of them shorter than a few hundred products. Each split is stored and
+ * added up, so a software driver gets no more than two workgroups a thread.
+ */
+function chooseSplits(problem: WeightProblem, workgroups: number, { software, threads = 2 }: KernelDevice): number {
+  const wanted = Math.ceil((software ? 2 * threads : 256) / workgroups);
   return Math.min(wanted, mostSplits(problem));
 }
 
@@ -86,7 +89,7 @@ function usualTile(problem: WeightProblem, width: number, { device }: LoweringCo
 function usualChoice(problem: WeightProblem, width: number, context: LoweringContext): KernelChoice {
   const tile = usualTile(problem, width, context);
   const [x, y] = gridOf(problem, tile, width);
-  return { ...tile, splits: chooseSplits(problem, x * y * problem.groups, context.device.software) };
+  return { ...tile, splits: chooseSplits(problem, x * y * problem.groups, context.device) };
 }
 
 /** Invocations along the columns, which are `width`: what each owns of them depends on the kernel, and a bias takes one more. */

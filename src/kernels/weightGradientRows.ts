@@ -47,6 +47,19 @@ export function stripLength(pixels: number): number {
 /** Most lines of an image of which those that the window's first or last row misses are worth passing over. */
 const mostLinesTogether = 8;
 
+/** Numbers in a line of a processor's cache. */
+const cacheLine = 16;
+
+/**
+ * Whether a line's inputs, and its gradients, are fetched ahead of its products. Images in one line, which lanes read in as many places as
+ * there are rows and channels, wait for memory otherwise, one line of the cache after the other; so do the inputs of long strided lines.
+ */
+function fetchOf({ taps, attrs, linesPerImage, pixels, source }: WeightProblem): { right: boolean; left: boolean } {
+  const left = taps[0] * taps[1] === 1 && linesPerImage === 1 && pixels >= 2 * cacheLine;
+  const strided = taps[1] > 1 && attrs.stride[1] > 1 && source[1] >= 2 * cacheLine;
+  return { right: left || strided, left };
+}
+
 /** The name, constants and regions of a tile. */
 export function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean, device: KernelDevice) {
   const { g, x, taps, attrs, pixels, linesPerImage: lines, source, aStrides, bStrides, aStart } = problem;
@@ -62,9 +75,10 @@ export function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean
   const head = inVectors ? padding % 4 : overlap;
   const carried = head > 0 && overlap >= head;
   const fours = inVectors ? Math.max(0, Math.floor((inputs - head) / 4)) : 0;
+  const fetch = fetchOf(problem);
   const leftVectors = whole && inFours(bindingBase(g) + aStart, aStrides.batch, aStrides.row, aStrides.line);
   return {
-    name: `${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${leftVectors || inVectors ? ' vec4' : ''}${together ? ' together' : ''}`,
+    name: `${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${leftVectors || inVectors ? ' vec4' : ''}${together ? ' together' : ''}${fetch.right ? ' fetch' : ''}`,
     constants: {
       ...tileConstants(tile, device),
       TAPS: tapsW,
@@ -82,6 +96,8 @@ export function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean
       TAIL: Math.max(0, inputs - head - 4 * fours),
       LEFT_FOURS: leftVectors ? strip / 4 : 0,
       RAGGED: pixels % strip !== 0,
+      FETCH: fetch.right,
+      FETCH_LEFT: fetch.left,
     },
     regions: { ...laneRegions(tile, device), ...leftRegion(leftVectors), ...rightRegion(inVectors) },
   };

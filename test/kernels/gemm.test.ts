@@ -147,7 +147,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
   it('weight gradients by rows give the bits of the general kernel, whose order of sums they share', async () => {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) return; // a GPU has the general kernel only
-    const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>, number, number])[] = [
+    const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>, number, number, 'fetch'?])[] = [
       [[3, 5, 8, 8], [9, 5, 3, 3], { padding: [1, 1, 1, 1] }, 8, 3],
       [[2, 4, 9, 16], [6, 4, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] }, 4, 6],
       [[2, 6, 7, 7], [10, 3, 2, 3], { padding: [0, 2, 1, 0], dilation: [2, 1], groups: 2 }, 8, 3],
@@ -158,12 +158,15 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       [[2, 3, 6, 10], [33, 3, 1, 5], { padding: [0, 2, 0, 1] }, 32, 5],
       [[2, 3, 6, 16], [9, 3, 3, 2], { stride: [1, 2], padding: [1, 1, 1, 1] }, 8, 2],
       [[2, 3, 6, 8], [9, 3, 1, 1], { padding: [0, 1, 0, 1] }, 8, 1],
+      // fetched ahead: whole images as one line, and the inputs of long strided lines
+      [[3, 9, 6, 8], [18, 9, 1, 1], {}, 16, 2, 'fetch'],
+      [[2, 3, 5, 34], [9, 3, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] }, 8, 3, 'fetch'],
       // without a bias lanes that have one row of the window pass over the lines that it misses
       [[3, 16, 4, 4], [9, 16, 3, 3], { padding: [1, 1, 1, 1] }, 8, 6],
       [[2, 8, 5, 8], [17, 8, 3, 3], { padding: [2, 1, 0, 1] }, 16, 3],
       [[2, 16, 8, 8], [20, 8, 3, 3], { padding: [1, 1, 1, 1], dilation: [2, 1], groups: 2 }, 16, 3],
     ];
-    for (const [index, [x, w, attrs, rows, columns]] of shapes.entries()) {
+    for (const [index, [x, w, attrs, rows, columns, fetch]] of shapes.entries()) {
       const bias = w[1]! % 8 !== 0;
       const graph = convGraph(x, w, { ...plain, ...attrs }, bias);
       const feeds = new Map(
@@ -188,11 +191,16 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
             program.dispatches.some(({ source }) => source.variant.startsWith(`${choice.rows}x${columns}x8`)),
             `${String(w)} tile`,
           ).to.equal(true);
-          const together = kernel === 'gemm/weightGradientRows' && !bias;
-          expect(
-            program.dispatches.some(({ source }) => source.variant.includes(' together')),
-            `${String(w)} together`,
-          ).to.equal(together);
+          const rowwise = kernel === 'gemm/weightGradientRows';
+          for (const [form, expected] of [
+            [' together', rowwise && !bias],
+            [' fetch', rowwise && fetch !== undefined],
+          ] as const) {
+            expect(
+              program.dispatches.some(({ source }) => source.variant.includes(form)),
+              `${String(w)}${form}`,
+            ).to.equal(expected);
+          }
           expect(program.dispatches.map(({ source }) => source.kernel)).to.include(kernel);
           for (const [tensor, values] of feeds) program.write(tensor, values);
           await program.run([{ segment: 'main' }]);
