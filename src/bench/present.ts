@@ -9,6 +9,10 @@ export function shown(value: number): string {
   return digits > 6 ? value.toExponential(2) : value.toFixed(Math.min(digits, 6));
 }
 
+/** How far the rounds of a row lie apart, and how many there are; empty where that is not known. */
+export const spread = ({ min, max, rounds }: BenchRow): string =>
+  rounds === undefined ? '' : rounds > 1 ? ` (${shown(min)} to ${shown(max)}, ${rounds} rounds)` : ` (${rounds} round${rounds === 1 ? '' : 's'})`;
+
 const wrong = 'wrong results';
 
 /** A row's ratio; a time without the right results has none. */

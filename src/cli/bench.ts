@@ -6,12 +6,13 @@ import { compare, PartyProcess, usualPatience } from '../bench/compare.js';
 import { measureMemory, measureStart } from '../bench/children.js';
 import { measureBarriers } from '../bench/barriers.js';
 import { copyAgain, measureCeilings, measureKernels } from '../bench/ceilings.js';
+import { additions, squareRoots } from '../bench/control.js';
 import { measureDispatch } from '../bench/figures.js';
 import { measureNetworks, networkSizes, readNetworkSizes } from '../bench/networks.js';
 import { installedPeers, ownParty, throttledParties } from '../bench/peers.js';
 import type { Peers } from '../bench/peers.js';
 import { measureProducts, productSizes } from '../bench/products.js';
-import { comparisonChart, markdownTable, shown } from '../bench/present.js';
+import { comparisonChart, markdownTable, shown, spread } from '../bench/present.js';
 import { missing, row } from '../bench/rows.js';
 import type { BenchRow } from '../bench/rows.js';
 import { measureScaling } from '../bench/scaling.js';
@@ -76,14 +77,6 @@ function checkFiles({ peers, weights, out }: { readonly [name in 'peers' | 'weig
 /** Units that every party does first to compare results: enough steps for errors of training to show where a step is short. */
 const checkUnits = (request: WorkloadRequest): number => (request.kind !== 'training' ? 1 : request.model === 'resnet20' ? 3 : 10);
 
-/** Arithmetic on the host that nothing in linbp can change: its spread is the machine's. */
-function hostControl(): number {
-  const begin = performance.now();
-  let sum = 0;
-  for (let i = 0; i < 2e7; i++) sum += Math.sqrt(i);
-  return sum > 0 ? performance.now() - begin : NaN;
-}
-
 const packageRoot = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** The version of the Dawn that everybody runs on. */
@@ -131,7 +124,8 @@ export const benchVerb = defineVerb({
     if (typeof peers.torch === 'string' && options.peers !== 'none') progress.line(`note: ${peers.torch}`);
     if (peers.entries.length === 0) progress.line('note: no peers are installed; "npm run bench" in a clone installs them');
     const rows: BenchRow[] = [];
-    const control: number[] = [];
+    const roots: number[] = [];
+    const sums: number[] = [];
     const loads = [loadavg()[0]!];
     let part = 0;
     const say = (text: string): void => {
@@ -141,10 +135,11 @@ export const benchVerb = defineVerb({
     const add = (found: readonly BenchRow[]): void => {
       progress.clear();
       part++;
-      control.push(hostControl());
+      roots.push(squareRoots());
+      sums.push(additions(1e7));
       for (const each of found) {
         rows.push(each);
-        const figures = `${shown(each.median).padStart(8)} ${each.unit}${each.rounds === undefined ? '' : ` (${each.rounds} round${each.rounds === 1 ? '' : 's'})`}`;
+        const figures = `${shown(each.median).padStart(8)} ${each.unit}${spread(each)}`;
         const ratio = each.ratio === null || each.agrees === false ? '' : `  x${shown(each.ratio)}`;
         print(`${each.name.padEnd(58)} ${each.subject.padEnd(14)} ${figures}${ratio}${each.note ? `  ${each.note}` : ''}`);
       }
@@ -224,7 +219,12 @@ export const benchVerb = defineVerb({
     } finally {
       device.destroy();
     }
-    if (control.length > 0) add([row('control: 20 million square roots on the host', 'host', 'ms', control)]);
+    if (roots.length > 0) {
+      add([
+        row('control: 20 million square roots on the host', 'host', 'ms', roots),
+        row('control: 60 million additions on the host', 'host', 'ms', sums),
+      ]);
+    }
     loads.push(loadavg()[0]!);
 
     const settings = {
