@@ -6,16 +6,22 @@
 // gemm/sumSplits adds in order, so the result does not depend on scheduling.
 //#import "gemm/lanes.wgsl"
 //#import "gemm/weightProblem.wgsl"
+//#region right
+//#import "gemm/right.wgsl"
+//#endregion
 
 const TM = 16u;
 const TN = 4u;
 const WX = 16u;
 const SG = 8u;
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+const FOURS = 0u; // TN / 4 where an invocation's columns are neighbours that load in fours, else 0
+const SINGLES = 4u; // columns that load one by one: TN or 0
 const PADDED = true; // false: one tap, no padding, stride 1, so that every pixel of the gradient has its input
 
 @group(1) @binding(1) var<storage, read> a: array<f32>;
-@group(1) @binding(2) var<storage, read> b: array<f32>;
+
+fn columnOf(first: u32, own: u32, j: u32) -> u32 { return first + select(j * WX + own, own * TN + j, FOURS > 0u); }
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,
@@ -37,7 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   var usable: array<bool, TN>;
   var fill: array<f32, TN>;
   for (var j = 0u; j < TN; j++) {
-    let column = firstColumn + j * WX + local.x;
+    let column = columnOf(firstColumn, local.x, j);
     let channel = column / p.taps;
     let tap = column % p.taps;
     usable[j] = column < p.columns;
@@ -66,16 +72,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     var aOffset = image * p.aBatch + y * p.aLine;
     for (var x = 0u; x < p.pixels; x++) {
       var right: array<f32, TN>;
-      for (var j = 0u; j < TN; j++) {
+      for (var j = 0u; j < SINGLES; j++) {
         if (PADDED) {
           let w = i32(x * p.strideW) + tapW[j];
           let valid = inside[j] && w >= 0 && w < i32(p.sourceW);
           // an index outside the row or the buffer loads some value of the buffer, which is not used
-          right[j] = select(fill[j], b[offset[j] + u32(w) * p.bW], valid);
+          right[j] = select(fill[j], rightOne(offset[j] + u32(w) * p.bW), valid);
         } else {
-          right[j] = select(fill[j], b[offset[j]], usable[j]);
-          offset[j] += p.bW;
+          right[j] = select(fill[j], rightOne(offset[j]), usable[j]);
         }
+      }
+      for (var v = 0u; v < FOURS; v++) {
+        let four = rightFour(offset[4u * v]);
+        for (var i = 0u; i < 4u; i++) { right[4u * v + i] = select(fill[4u * v + i], four[i], usable[4u * v + i]); }
+      }
+      if (!PADDED) {
+        for (var j = 0u; j < TN; j++) { offset[j] += p.bW; }
       }
       // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
       var left: array<f32, TM / SG>;
@@ -97,7 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       line[i] = acc[i][0];
       for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
     }
-    let column = firstColumn + j * WX + local.x;
+    let column = columnOf(firstColumn, local.x, j);
     if (column < p.columns + p.bias) {
       for (var i = 0u; i < select(p.tileRows, TM, UNROLLED); i++) {
         let value = line[0];

@@ -7,7 +7,7 @@ import { isDepthwise, lowerDepthwiseWeightGradient } from './depthwise.js';
 import { words } from './grid.js';
 import { link } from './link.js';
 import { imagesOf, sliceLength } from './slice.js';
-import { inFours, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
+import { inFours, rightRegion, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
 import type { LoadMode } from './staging.js';
 import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
 import { bindingBase } from './types.js';
@@ -130,13 +130,23 @@ function loadModes(
 /** Kernels whose loops are written out: Mesa's compiler gives up on loops as long as those of a strip or an image. */
 const writtenOut: readonly ProductKernel[] = ['gemm/weightGradientRows', 'gemm/weightGradientImages'];
 
+/** Whether neighbouring columns are neighbours in memory that load in fours: on the CPU, where a load of four numbers costs half of four loads. */
+const readsColumns = ({ x, columns, bStrides }: WeightProblem, { software, plainCompiler }: KernelDevice): boolean =>
+  software && plainCompiler !== true && bStrides.channel === 1 && inFours(columns, bindingBase(x), bStrides.batch, bStrides.h, bStrides.w);
+
 /** The name, constants and regions of a tile. */
 function formOf(choice: KernelChoice, problem: WeightProblem, bias: boolean, padded: boolean, linesPerSplit: number, device: KernelDevice) {
-  const { stage } = choice;
+  const { stage, columns } = choice;
   if (choice.kernel === 'gemm/weightGradientRows') return weightRowsForm(choice, problem, bias, device);
   if (choice.kernel === 'gemm/weightGradientImages') return weightImagesForm(choice, problem, device);
-  if (stage === undefined)
-    return { name: tileName(choice), constants: { PADDED: padded, ...tileConstants(choice, device) }, regions: laneRegions(choice, device) };
+  if (stage === undefined) {
+    const fours = inFours(columns) && !padded && readsColumns(problem, device);
+    return {
+      name: `${tileName(choice)}${fours ? ' vec4' : ''}`,
+      constants: { PADDED: padded, FOURS: fours ? columns / 4 : 0, SINGLES: fours ? 0 : columns, ...tileConstants(choice, device) },
+      regions: { ...laneRegions(choice, device), ...rightRegion(fours) },
+    };
+  }
   const [left, right] = stage.vectors ? loadModes(problem, padded, linesPerSplit) : ([0, 0] as const);
   const tile = { ...choice, stage };
   const along = problem.aStrides.pixel < problem.aStrides.row;

@@ -334,6 +334,37 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     });
   }
 
+  it('weight gradients of linear layers whose columns load in fours give the bits of those that load one by one', async () => {
+    const device = await sharedDevice();
+    if (!device.adapterInfo.software) return; // a GPU has them one by one only
+    for (const [n, i, o, bias] of [
+      [9, 100, 20, true],
+      [5, 36, 17, false],
+      [4, 64, 8, true],
+    ] as const) {
+      const graph = new Graph();
+      const [x, g] = [graph.input('x', [n, i]), graph.input('g', [n, o])];
+      const [dw, db] = graph.add('linearWeightGradient', [g, x], { bias });
+      graph.output('dw', dw!);
+      if (bias) graph.output('db', db!);
+      const data = [x, g].map((tensor) => [tensor, randomArray(elementCount(tensor.shape))] as const);
+      const results: Buffer[][] = [];
+      for (const columns of [3, 4, 8]) {
+        const choices = onlyChoice({ kernel: 'gemm/weightGradient', rows: 8, columns, lanes: 8, share: 8, splits: 1 });
+        using program = await Program.compile(graph, { device, choices });
+        expect(program.dispatches[0]!.source.variant.endsWith(' vec4')).to.equal(columns !== 3);
+        for (const [tensor, values] of data) program.write(tensor, values);
+        await program.run([{ segment: 'main' }]);
+        const read = async (name: string): Promise<Buffer> => Buffer.from((await program.read(name)).buffer);
+        results.push([await read('dw'), await read(bias ? 'db' : 'dw')]);
+      }
+      for (const [weights, sums] of results.slice(1)) {
+        expect(weights!.equals(results[0]![0]!), `${i} -> ${o} weights`).to.equal(true);
+        expect(sums!.equals(results[0]![1]!), `${i} -> ${o} bias`).to.equal(true);
+      }
+    }
+  });
+
   it('matrix products with every transpose', async () => {
     for (const transposeA of [false, true]) {
       for (const transposeB of [false, true]) {
