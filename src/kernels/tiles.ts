@@ -29,6 +29,12 @@ export function shareOf(device: KernelDevice): number {
   return device.subgroupSize >= 4 ? 4 : 1;
 }
 
+/** On the CPU, whether tiles of 4 columns an invocation compute noticeably fewer columns that there are not than tiles of 8. */
+const narrowFits = (columns: number, lanes: number): boolean => {
+  const computed = (each: number): number => Math.ceil(columns / (each * lanes)) * each * lanes;
+  return computed(4) < 0.965 * computed(8);
+};
+
 /**
  * The register tile for a product of `rows` x `columns`. Few shapes, because each is a pipeline: 8 rows when there are no
  * more, else 16; 8 columns an invocation, or 4 when that would leave lanes (on a GPU, workgroups) without work.
@@ -39,7 +45,7 @@ export function chooseTile(problem: TileProblem, device: KernelDevice): Tile {
   // its compiler takes time that grows with the square of what is written out
   if (device.plainCompiler === true) return { rows, columns: 2, lanes, share: shareOf(device) };
   const workgroups = Math.ceil(problem.columns / (lanes * 8)) * Math.ceil(problem.rows / rows);
-  const wide = device.software ? problem.columns > 4 * lanes : workgroups >= 64;
+  const wide = device.software ? !narrowFits(problem.columns, lanes) : workgroups >= 64;
   return { rows, columns: wide ? 8 : 4, lanes, share: shareOf(device) };
 }
 
