@@ -145,10 +145,10 @@ function improve(items: readonly Item[], start: Layout, steps: number, bound: nu
 /** Items of at least a 24th of the largest come first, then those of a 256th, then all: what is large decides, the small fills gaps. */
 const stages = [24, 256, Infinity];
 /** Pairs of items that one search may look at, and the most steps it may take: about a tenth of a second. */
-const work = 1e7;
-const mostSteps = 4000;
+const work = 2e7;
+const mostSteps = 8000;
 /** Layouts that each stage begins to improve. */
-const beginnings = 2;
+const beginnings = 4;
 
 /**
  * Packs items into arenas: the best of several greedy orders, and where that needs more than what is alive at once, the best that a search
