@@ -48,8 +48,6 @@ export interface KernelDevice {
   /** Lanes that `subgroupShuffle` is known to reach; 0 when the device has no subgroups. */
   readonly subgroupSize: number;
   readonly software: boolean;
-  /** Workgroups that a software driver runs at once; 2 where it is not known. */
-  readonly threads?: number;
   /** The driver keeps arrays in memory where a variable indexes them, and unrolls no loops: kernels write their loops out. */
   readonly plainCompiler?: boolean;
   readonly maxInvocations: number;

@@ -35,12 +35,14 @@ export interface WeightProblem {
 }
 
 /**
- * Splits of the contraction: enough workgroups to fill the device, none of them shorter than a few hundred products. Each split is stored and
- * added up, so a software driver gets no more than two workgroups a thread.
+ * Workgroups that fill the device: of a GPU, and of an adapter on the CPU, where each split is stored and added up number by number. The
+ * latter does not depend on how many processors there are, so that results do not.
  */
-function chooseSplits(problem: WeightProblem, workgroups: number, { software, threads = 2 }: KernelDevice): number {
-  const wanted = Math.ceil((software ? 2 * threads : 256) / workgroups);
-  return Math.min(wanted, mostSplits(problem));
+const wantedWorkgroups = (software: boolean): number => (software ? 4 : 256);
+
+/** Splits of the contraction: enough workgroups to fill the device, none of them shorter than a few hundred products. */
+function chooseSplits(problem: WeightProblem, workgroups: number, software: boolean): number {
+  return Math.min(Math.ceil(wantedWorkgroups(software) / workgroups), mostSplits(problem));
 }
 
 const mostSplits = ({ lines, pixels }: WeightProblem): number => Math.max(1, Math.min(Math.floor((lines * pixels) / 256), lines));
@@ -89,7 +91,7 @@ function usualTile(problem: WeightProblem, width: number, { device }: LoweringCo
 function usualChoice(problem: WeightProblem, width: number, context: LoweringContext): KernelChoice {
   const tile = usualTile(problem, width, context);
   const [x, y] = gridOf(problem, tile, width);
-  return { ...tile, splits: chooseSplits(problem, x * y * problem.groups, context.device) };
+  return { ...tile, splits: chooseSplits(problem, x * y * problem.groups, context.device.software) };
 }
 
 /** Invocations along the columns, which are `width`: what each owns of them depends on the kernel, and a bias takes one more. */

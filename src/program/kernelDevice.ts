@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import type { MatrixShape } from '../kernels/matrices.js';
 import type { KernelDevice } from '../kernels/types.js';
 import type { Device } from '../runtime/device.js';
@@ -25,7 +24,6 @@ export function kernelDevice(device: Device): KernelDevice {
   return {
     subgroupSize: subgroups ? device.adapterInfo.subgroupMinSize : 0,
     software: device.adapterInfo.software,
-    threads: availableParallelism(),
     plainCompiler: /swiftshader/i.test(device.adapterInfo.description),
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupStorage: device.limits.maxComputeWorkgroupStorageSize,

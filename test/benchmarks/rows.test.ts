@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { comparisonChart, markdownTable, shown } from '../../src/bench/present.js';
+import { comparisonChart, markdownTable, shown, spread } from '../../src/bench/present.js';
 import { fittedExponent, median, row } from '../../src/bench/rows.js';
 import { agreement, difference } from '../../src/bench/compare.js';
 
@@ -51,6 +51,15 @@ describe('benchmark rows', () => {
 
   it('shows three digits', () => {
     expect([1234.5, 12.34, 0.01234, 0, NaN].map(shown)).to.deep.equal(['1235', '12.3', '0.0123', '0', 'n/a']);
+  });
+
+  it('says how far rounds lie apart and how many there are', () => {
+    const of = (...values: number[]): string => spread(row('a', 'linbp', 'ms', values));
+    expect([of(3, 1, 2.5), of(7), spread({ ...row('a', 'linbp', 'ms', [1, 2]), rounds: undefined } as never)]).to.deep.equal([
+      ' (1.00 to 3.00, 3 rounds)',
+      ' (1 round)',
+      '',
+    ]);
   });
 
   it('makes a table with a line per row and a chart that names the peers', () => {
