@@ -157,8 +157,9 @@ export function agreement(kind: WorkloadRequest['kind'], a: ArrayLike<number>, b
     note: `results ${by <= tolerance ? 'agree' : 'DIFFER'} (${how})`,
   });
   if (kind !== 'attack' || Number.isNaN(largest)) return told(largest, `${largest.toExponential(1)} apart`);
-  const middle = median(Array.from(a, (value, i) => difference([value], [b[i]!])));
-  return told(middle, `half of the samples ${middle.toExponential(1)} apart or less, the worst ${largest.toExponential(1)}`);
+  const each = Array.from(a, (value, i) => difference([value], [b[i]!]));
+  const middle = median(each);
+  return told(middle, `half of the samples ${middle.toExponential(1)} apart or less, the worst ${Math.max(...each).toExponential(1)}`);
 }
 
 interface Contender {

@@ -49,12 +49,12 @@ export function comparisonChart(rows: readonly BenchRow[], caption: string): str
   // Where the legend takes more lines, the bars begin below them.
   const below = 90 + 40 * Math.max(0, Math.ceil(subjects.length / legendColumns) - 1);
   const height = below + 50 + 26 * subjects.length * Math.max(1, names.length);
-  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 900, height });
+  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 930, height });
   chart.setOption({
     animation: false,
     title: { text: 'Time of peers over time of linbp', subtext: caption, left: 'center' },
     legend: { top: 60, itemGap: 25, data: subjects },
-    grid: { left: 290, right: 60, top: below, bottom: 40 },
+    grid: { left: 320, right: 60, top: below, bottom: 40 },
     xAxis: { type: 'value', name: 'times' },
     yAxis: { type: 'category', data: names },
     series: subjects.map((subject) => ({
