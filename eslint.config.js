@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'dist-*/**', '**/node_modules/**', 'docs/api/**', 'linbp-report*/**', 'linbp-out/**'] },
+  { ignores: ['archive/**', 'dist/**', 'dist-*/**', '**/node_modules/**', 'docs/api/**', 'linbp-report*/**', 'linbp-out/**'] },
   ...tseslint.configs.recommended,
   {
     files: ['**/*.ts'],
