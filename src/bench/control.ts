@@ -1,7 +1,6 @@
 /**
- * Work of the host that nothing in linbp can change, whose spread is the machine's. A chain of square roots waits for one unit of a core and
- * takes the same time whoever else uses the core; additions that depend on nothing but each other's past fill it, so they slow down when
- * another thread, perhaps of another virtual machine, runs on the same core.
+ * Work of the host that nothing in linbp can change, whose spread is the machine's: a chain of square roots, which waits for one unit of a
+ * core, and six chains of additions, which fill it and may slow down when another thread uses the same core.
  */
 
 /** Milliseconds of 20 million square roots. */

@@ -98,6 +98,7 @@ export function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean
       RAGGED: pixels % strip !== 0,
       FETCH: fetch.right,
       FETCH_LEFT: fetch.left,
+      CACHE_LINE: cacheLine,
     },
     regions: { ...laneRegions(tile, device), ...leftRegion(leftVectors), ...rightRegion(inVectors) },
   };

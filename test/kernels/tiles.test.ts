@@ -1,5 +1,8 @@
 import { expect } from 'chai';
+import { Graph } from '../../src/graph/graph.js';
 import { chooseTile } from '../../src/kernels/tiles.js';
+import { groupNodes } from '../../src/passes/fuse.js';
+import { schedule } from '../../src/plan/schedule.js';
 import { plainDevice } from '../support/plainDevice.js';
 
 describe('usual tiles', () => {
@@ -14,5 +17,20 @@ describe('usual tiles', () => {
   it('on a GPU depend on how many workgroups there are', () => {
     const gpu = { ...plainDevice, software: false };
     expect([64, 257, 4096].map((count) => columns(count, gpu))).to.deep.equal([4, 4, 8]);
+  });
+
+  it('of weight gradients are cut into parts until there are four workgroups on the CPU, and more of them on a GPU', () => {
+    const parts = (inputs: number, outputs: number, kernel: number, device = plainDevice): number => {
+      const graph = new Graph();
+      const [g, x] = [graph.input('g', [32, outputs, 16, 16]), graph.input('x', [32, inputs, 16, 16])];
+      const pad = (kernel - 1) / 2;
+      const attrs = { stride: [1, 1], padding: [pad, pad, pad, pad], dilation: [1, 1], groups: 1 } as const;
+      graph.output('dw', graph.one('conv2dWeightGradient', [g, x], { ...attrs, weightShape: [outputs, inputs, kernel, kernel], bias: false }));
+      const { dispatches } = schedule(graph, groupNodes(graph, true), device, () => 1);
+      expect(dispatches).to.have.length(dispatches[0]!.tuning!.choice.splits === 1 ? 1 : 2);
+      return dispatches[0]!.tuning!.choice.splits!;
+    };
+    expect([parts(1, 6, 5), parts(16, 16, 3), parts(64, 64, 1), parts(64, 64, 3)]).to.deep.equal([4, 1, 1, 1]);
+    expect(parts(64, 64, 1, { ...plainDevice, software: false })).to.be.above(4);
   });
 });
