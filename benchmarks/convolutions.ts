@@ -1,5 +1,5 @@
 /**
- * Rates of convolutions in all three directions, as shares of the best raw matrix product of the same adapter.
+ * Rates of convolutions and linear layers in all three directions, as shares of the best raw matrix product of the same adapter.
  *
  *     node dist/benchmarks/convolutions.js [--rounds 15] [--batch 32] [--only TEXT] [--candidates]
  *
@@ -92,6 +92,25 @@ function convolution(direction: (typeof directions)[number], { network, channels
   return { name, graph, flops: 2 * elementCount(outputShape) * channels * kernel * kernel };
 }
 
+/** Linear layers: those of the MLP, and a larger one. */
+const linearLayers = [
+  [784, 400],
+  [400, 200],
+  [1024, 1024],
+] as const;
+
+function linear(direction: (typeof directions)[number], [inputs, outputs]: readonly [number, number], batch: number): Subject {
+  const graph = new Graph();
+  const [x, w, g] = [() => graph.input('x', [batch, inputs]), () => graph.input('w', [outputs, inputs]), () => graph.input('g', [batch, outputs])];
+  const output = {
+    forward: () => graph.one('linear', [x(), w()], {}),
+    inputGradient: () => graph.one('linearInputGradient', [g(), w()], {}),
+    weightGradient: () => graph.one('linearWeightGradient', [g(), x()], { bias: false }),
+  }[direction]();
+  graph.output('result', output);
+  return { name: `linear ${inputs}->${outputs} batch ${batch} ${direction}`, graph, flops: 2 * batch * inputs * outputs };
+}
+
 function product(size: number, transposeA: boolean, transposeB: boolean): Subject {
   const graph = new Graph();
   const [a, b] = [graph.input('a', [size, size]), graph.input('b', [size, size])];
@@ -163,9 +182,10 @@ for (const size of software ? [256, 512] : [1024, 2048, 4096]) {
 products.sort((left, right) => rateOf(right) - rateOf(left));
 const raw = products.slice(0, 6);
 
-const wanted = layers
-  .flatMap((each) => directions.map((direction) => convolution(direction, each, batch)))
-  .filter(({ name }) => name.includes(options.only));
+const wanted = [
+  ...layers.flatMap((each) => directions.map((direction) => convolution(direction, each, batch))),
+  ...linearLayers.flatMap((each) => directions.map((direction) => linear(direction, each, 2 * batch))),
+].filter(({ name }) => name.includes(options.only));
 const contestants: Entry[] = [];
 for (const subject of wanted) {
   progress(subject.name);
