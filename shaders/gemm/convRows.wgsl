@@ -20,6 +20,7 @@ const SOLE = false; // true: a strip is a whole row, so the others never lie ins
 const HEAD = 0u;
 const FOURS = 0u;
 const TAIL = 10u;
+const IMAGES = false; // true: the outputs of a row are images of one pixel each, as the columns of a linear layer are
 const WHOLE = false; // true: there are TM rows in every tile
 const RUN = 4u; // rows stored one after the other before the next ones come to the front
 const BY_ROWS = false; // true: results are stored row by row, ABREAST at a time; strips and tiles are all full
@@ -56,7 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let row0 = group.y * TM;
   // lanes past the end repeat the last strip and store nothing
   let mine = min(strip, strips - 1u);
-  let image = mine / (p.colsH * p.segments);
+  let stripImage = mine / (p.colsH * p.segments);
   let y = (mine / p.segments) % p.colsH;
   let x0 = (mine % p.segments) * TN;
 
@@ -65,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     let x = i32(x0 * STEP + t) + p.originW;
     inside[t] = x >= 0 && x < i32(p.sourceW);
   }
-  let start = i32(p.bBase + channelGroup * p.bGroup + image * p.bBatch) + i32(x0 * STEP) + p.originW;
+  let start = i32(p.bBase + channelGroup * p.bGroup + stripImage * p.bBatch) + i32(x0 * STEP) + p.originW;
 
   var aRows: array<u32, TM>;
   for (var g = 0u; g < TM / SG; g++) {
@@ -124,7 +125,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
       }
       if (x0 + j < p.colsW) {
-        let pixel = p.cFirst + y * p.cH + (x0 + j) * p.cW;
+        let image = select(stripImage, x0 + j, IMAGES);
+        let pixel = select(p.cFirst + y * p.cH + (x0 + j) * p.cW, 0u, IMAGES);
         let slot = 0u;
         var index = image * p.cBatch + firstChannel * rowPitch + pixel;
 //#region begin column
@@ -145,6 +147,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   }
   // Straight-line code is outside all branches and loops: no lane can be idle, so a driver that stores lane by lane need not ask each.
   if (BY_ROWS && (STRAIGHT || strip < strips)) {
+    let image = stripImage;
     let firstChannel = channelGroup * rows + row0;
     let corner = p.cFirst + y * p.cH + x0;
     for (var slot = 0u; slot < TN / ABREAST; slot++) {

@@ -14,6 +14,7 @@ export type ProductKernel =
   | 'gemm/conv'
   | 'gemm/convRows'
   | 'gemm/convImages'
+  | 'gemm/convPacked'
   | 'gemm/convTiled'
   | 'gemm/convSplit'
   | MatrixKernel
@@ -21,6 +22,7 @@ export type ProductKernel =
   | 'gemm/weightGradient'
   | 'gemm/weightGradientRows'
   | 'gemm/weightGradientImages'
+  | 'gemm/weightGradientLinear'
   | 'gemm/weightGradientTiled';
 
 /**
@@ -38,6 +40,7 @@ const orders: Readonly<Record<ProductKernel, SumOrder>> = {
   'gemm/conv': 'taps',
   'gemm/convRows': 'rows',
   'gemm/convImages': 'images',
+  'gemm/convPacked': 'taps',
   'gemm/convTiled': 'taps',
   'gemm/convSplit': 'parts',
   'gemm/convMatrix': 'matrix',
@@ -47,6 +50,7 @@ const orders: Readonly<Record<ProductKernel, SumOrder>> = {
   'gemm/weightGradient': 'weights',
   'gemm/weightGradientRows': 'weights',
   'gemm/weightGradientImages': 'weights',
+  'gemm/weightGradientLinear': 'weights',
   'gemm/weightGradientTiled': 'weights',
 };
 
@@ -69,8 +73,15 @@ export const isStaged = (kernel: ProductKernel): boolean =>
   kernel === 'gemm/convTiled' || kernel === 'gemm/convSplit' || kernel === 'gemm/weightGradientTiled';
 
 /** Kernels whose loops can be written out or not as a choice says; the others decide themselves. */
-export const choosesUnrolling = (kernel: ProductKernel): boolean =>
-  kernel === 'gemm/conv' || kernel === 'gemm/convRows' || kernel === 'gemm/weightGradient' || isStaged(kernel);
+export const choosesUnrolling = (kernel: ProductKernel): boolean => unrollable.has(kernel) || isStaged(kernel);
+
+const unrollable: ReadonlySet<ProductKernel> = new Set([
+  'gemm/conv',
+  'gemm/convRows',
+  'gemm/convPacked',
+  'gemm/weightGradient',
+  'gemm/weightGradientLinear',
+]);
 
 /** What decides which choice is fast. Two problems with equal {@link problemKey} share a choice. */
 export interface TuningProblem {
@@ -123,15 +134,17 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
     return unfitMatrices(kernel, { ...choice, stage: choice.stage }, device);
   }
   if (!isPower(share, 1, Math.max(1, device.subgroupSize))) return `loads cannot be shared by ${share} lanes`;
-  if (!isPower(rows, 4, kernel === 'gemm/weightGradientRows' ? 32 : 16) || rows % share !== 0)
+  if (!isPower(rows, 4, kernel === 'gemm/weightGradientRows' || kernel === 'gemm/weightGradientLinear' ? 32 : 16) || rows % share !== 0)
     return `${rows} rows do not fit ${share} lanes that share loads`;
   const winograd = isWinogradKernel(kernel);
   if (problem.writesMask && !winograd && rows < Math.min(16, problem.rows)) return 'masks need 16 rows';
-  const most = kernel === 'gemm/convRows' ? 8 : 16;
+  const most = kernel === 'gemm/convRows' || kernel === 'gemm/convPacked' ? 8 : 16;
   if (!Number.isInteger(columns) || columns < 1 || columns > most || (winograd && columns % 4 !== 0)) return `${columns} columns`;
   if (kernel === 'gemm/weightGradientRows' && columns % problem.taps !== 0) return `${columns} columns hold no whole rows of ${problem.taps} taps`;
   if (device.plainCompiler === true && rows * columns > 64) return `${rows} x ${columns} results are too many to write out`;
   if (!isPower(lanes, Math.max(4, share), Math.min(256, device.maxInvocations))) return `${lanes} lanes`;
+  if (kernel === 'gemm/weightGradientLinear' && (columns % 4 !== 0 || rows > problem.rows || columns > problem.width))
+    return `${rows} rows and ${columns} columns are not whole tiles in fours`;
   if (isStaged(kernel) !== (choice.stage !== undefined)) return `${kernel} ${isStaged(kernel) ? 'needs' : 'has no'} stages`;
   if (!Number.isInteger(splits) || splits < 1 || splits > problem.lines) return `${splits} splits`;
   return choice.stage === undefined ? undefined : unfitStage(choice, choice.stage, device);

@@ -35,6 +35,8 @@ export interface ConvProblem {
   readonly aStart?: number;
   /** Likewise: where outputs lie in their plane, in pixels: the first, and from one row or column to the next. Absent: row after row. */
   readonly place?: { readonly first: number; readonly row: number; readonly column: number };
+  /** Likewise: the columns are images of one pixel each, `cStrides.batch` apart in C and next to each other in B. */
+  readonly columnsAreImages?: boolean;
   readonly flops: number;
 }
 

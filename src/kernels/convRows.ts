@@ -91,10 +91,11 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
 const longestStraight = 256;
 
 /** Whether results can be stored row by row in fours: on the CPU, where all that is loaded and stored goes number by number. */
-const storesRows = ({ rows, columns, place, cStrides }: ConvProblem, tile: Tile, output: Tensor, device: KernelDevice): boolean =>
+const storesRows = ({ rows, columns, place, columnsAreImages, cStrides }: ConvProblem, tile: Tile, output: Tensor, device: KernelDevice): boolean =>
   device.software &&
   device.plainCompiler !== true &&
   place === undefined &&
+  columnsAreImages !== true &&
   rows % tile.rows === 0 &&
   columns[1] % tile.columns === 0 &&
   inFours(tile.columns, tile.rows, columns[1], bindingBase(output), cStrides.batch, cStrides.row);
@@ -154,6 +155,7 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
         HEAD: head,
         FOURS: fours,
         TAIL: inputs - head - 4 * fours,
+        IMAGES: problem.columnsAreImages ?? false,
         WHOLE: problem.rows % tile.rows === 0,
         BY_ROWS: byRows,
         STRAIGHT: straight,

@@ -4,6 +4,7 @@ import { choose, unfit } from './choice.js';
 import type { KernelChoice, TuningProblem } from './choice.js';
 import { convImagesTile, lowerConvImages, suitsImages } from './convImages.js';
 import { lowerConvRows, rowsTile, suitsRows } from './convRows.js';
+import { lowerConvPacked, packedChoices, suitsPacking } from './convPacked.js';
 import { isDepthwise, lowerDepthwise } from './depthwise.js';
 import { columnsPerPhase, convBytes, convParameters, isPadded } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
@@ -39,6 +40,7 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
       ...(['gemm/conv', 'gemm/convTiled'] as const),
       ...(suitsRows(problem, device) ? (['gemm/convRows'] as const) : []),
       ...(suitsImages(problem, device) ? (['gemm/convImages'] as const) : []),
+      ...(suitsPacking(problem, device) ? (['gemm/convPacked'] as const) : []),
       ...(innerPart(problem) === undefined ? [] : (['gemm/convSplit'] as const)),
       ...(problem.accumulate === true ? [] : matrixKernels(device)),
       ...(suitsWinograd(problem) ? winogradKernels : []),
@@ -70,7 +72,8 @@ function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: Lowe
     ...(suitsWinograd(problem) ? winogradChoices(problem, context.device) : []),
   ].filter((choice) => unfit(choice, tuning, context.device) === undefined);
   // Which order of sums comes first follows from the layer alone, whatever the batch.
-  if (!suitsStages(problem.rows, problem.inner, context.device)) return [...rows, ...images, plain, ...last];
+  if (!suitsStages(problem.rows, problem.inner, context.device))
+    return [...rows, ...images, ...packedChoices(problem, context.device), plain, ...last];
   const staged = stagedTile(problem.rows, columnsPerPhase(problem), problem.groups * problem.phases[0] * problem.phases[1]);
   return [...(staged === undefined ? [] : [{ kernel: 'gemm/convTiled', ...staged } as const]), plain, ...rows, ...last];
 }
@@ -89,6 +92,7 @@ function lowerChoice(problem: ConvProblem, choice: KernelChoice, group: Group, c
     return (choice.kernel === 'gemm/convSplit' ? lowerConvSplit : lowerConvTiled)(problem, { ...choice, stage: choice.stage }, group, context);
   if (isWinogradKernel(choice.kernel)) return lowerWinograd(problem, choice.kernel, choice, group, context);
   if (choice.kernel === 'gemm/convImages') return lowerConvImages(problem, choice, group, context);
+  if (choice.kernel === 'gemm/convPacked') return lowerConvPacked(problem, choice, group, context);
   return (choice.kernel === 'gemm/convRows' ? lowerConvRows : lowerConv)(problem, choice, group, context);
 }
 

@@ -30,7 +30,7 @@ export function shareOf(device: KernelDevice): number {
 }
 
 /** On the CPU, whether tiles of 4 columns an invocation compute noticeably fewer columns that there are not than tiles of 8. */
-const narrowFits = (columns: number, lanes: number): boolean => {
+export const narrowFits = (columns: number, lanes: number): boolean => {
   const computed = (each: number): number => Math.ceil(columns / (each * lanes)) * each * lanes;
   return computed(4) < 0.965 * computed(8);
 };

@@ -9,7 +9,7 @@ import { link } from './link.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { inFours, rightRegion, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
 import type { LoadMode } from './staging.js';
-import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
+import { chooseTile, isPointwise, laneRegions, shareOf, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, KernelDevice, Lowering, LoweringContext } from './types.js';
 import { suitsWeightRows, weightRowsForm, weightRowsTile } from './weightGradientRows.js';
@@ -64,6 +64,7 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number, dev
       'gemm/weightGradient',
       ...(suitsWeightRows(problem, device) ? (['gemm/weightGradientRows'] as const) : []),
       ...(suitsWeightImages(problem, bias, device) ? (['gemm/weightGradientImages'] as const) : []),
+      ...(suitsLinear(problem, device) ? (['gemm/weightGradientLinear'] as const) : []),
       'gemm/weightGradientTiled',
     ],
     writesMask: false,
@@ -75,6 +76,16 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number, dev
   };
 }
 
+/** Whether gemm/weightGradientLinear can run a problem: of a linear layer on the CPU, whose neighbouring columns load and store in fours. */
+const suitsLinear = (problem: WeightProblem, device: KernelDevice): boolean => {
+  const { rows, columns, lines, taps, attrs, aStrides } = problem;
+  const plain = [lines, ...taps, ...attrs.stride, aStrides.row].every((count) => count === 1) && attrs.padding.every((size) => size === 0);
+  return plain && rows >= 8 && columns >= 4 && readsColumns(problem, device);
+};
+
+/** Fewest products for which straight-line stores, which take a second to compile, are usual. */
+const leastProducts = 2 ** 22;
+
 /** The usual kernel and tile of a weight gradient whose rows are `width` wide. */
 function usualTile(problem: WeightProblem, width: number, { device }: LoweringContext): Omit<KernelChoice, 'splits'> {
   const { rows, columns, groups, lines, pixels } = problem;
@@ -84,6 +95,9 @@ function usualTile(problem: WeightProblem, width: number, { device }: LoweringCo
     return { kernel: 'gemm/weightGradientRows', ...weightRowsTile(problem, device) };
   }
   if (suitsWeightImages(problem, width > columns, device)) return { kernel: 'gemm/weightGradientImages', ...weightImagesTile(problem, device) };
+  if (suitsLinear(problem, device) && rows >= 16 && columns >= 8 && rows * columns * pixels >= leastProducts) {
+    return { kernel: 'gemm/weightGradientLinear', rows: 16, columns: 8, lanes: 8, share: shareOf(device) };
+  }
   return { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, device) };
 }
 
@@ -99,7 +113,7 @@ function ownersOf({ columns, taps }: WeightProblem, tile: Omit<KernelChoice, 'sp
   const bias = width - columns;
   if (tile.kernel === 'gemm/weightGradientRows') return Math.ceil(columns / (taps[0] * tile.columns)) * taps[0] + bias;
   if (tile.kernel === 'gemm/weightGradientImages') return columns / (taps[0] * taps[1]) + bias;
-  return Math.ceil(width / tile.columns);
+  return Math.ceil((tile.kernel === 'gemm/weightGradientLinear' ? columns : width) / tile.columns);
 }
 
 const gridOf = (problem: WeightProblem, tile: Omit<KernelChoice, 'splits'>, width: number): [number, number] => [
@@ -141,6 +155,14 @@ function formOf(choice: KernelChoice, problem: WeightProblem, bias: boolean, pad
   const { stage, columns } = choice;
   if (choice.kernel === 'gemm/weightGradientRows') return weightRowsForm(choice, problem, bias, device);
   if (choice.kernel === 'gemm/weightGradientImages') return weightImagesForm(choice, problem, device);
+  if (choice.kernel === 'gemm/weightGradientLinear') {
+    const { rows: TM, lanes: WX, share: SG } = choice;
+    return {
+      name: tileName(choice),
+      constants: { TM, TN: columns, WX, SG },
+      regions: { ...laneRegions(choice, device), ...(bias ? {} : { bias: '' }) },
+    };
+  }
   if (stage === undefined) {
     const fours = inFours(columns) && !padded && readsColumns(problem, device);
     return {
@@ -188,7 +210,7 @@ function lowerWeightGradient(
     regions['store'] = '  c[p.cBase + (split + p.firstSplit) * p.cSplit + row * (p.columns + p.bias) + column] = value;\n';
   } else if (bias === undefined) {
     regions['bindings'] = '';
-    regions['store'] = '  c[p.cBase + row * p.columns + column] = value;\n';
+    if (tile.kernel !== 'gemm/weightGradientLinear') regions['store'] = '  c[p.cBase + row * p.columns + column] = value;\n';
   }
   const products = slices.map((slice, index): Dispatch => {
     const { attrs, aStrides, bStrides } = slice;

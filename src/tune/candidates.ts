@@ -65,6 +65,7 @@ const matrixTiles = (choice: KernelChoice, { matrices }: KernelDevice): KernelCh
 function widths(kernel: ProductKernel, taps: number): readonly number[] {
   if (isWinogradKernel(kernel)) return [4, 8];
   if (kernel === 'gemm/convRows') return [4, 6, 8];
+  if (kernel === 'gemm/convPacked') return [4, 8];
   // whole rows of taps, of 1 to 4 channels
   if (kernel === 'gemm/weightGradientRows') return [taps, 2 * taps, 4 * taps, 8].filter((count, index, all) => all.indexOf(count) === index);
   return [2, 4, 8];

@@ -334,7 +334,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     });
   }
 
-  it('weight gradients of linear layers whose columns load in fours give the bits of those that load one by one', async () => {
+  it('weight gradients of linear layers, columns one by one, in fours and by whole tiles, give the same bits', async () => {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) return; // a GPU has them one by one only
     for (const [n, i, o, bias] of [
@@ -349,10 +349,18 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       if (bias) graph.output('db', db!);
       const data = [x, g].map((tensor) => [tensor, randomArray(elementCount(tensor.shape))] as const);
       const results: Buffer[][] = [];
-      for (const columns of [3, 4, 8]) {
-        const choices = onlyChoice({ kernel: 'gemm/weightGradient', rows: 8, columns, lanes: 8, share: 8, splits: 1 });
+      // whole tiles: the last ones are moved back to where rows and columns end
+      for (const [kernel, rows, columns] of [
+        ['gemm/weightGradient', 8, 3],
+        ['gemm/weightGradient', 8, 4],
+        ['gemm/weightGradient', 8, 8],
+        ['gemm/weightGradientLinear', 8, 4],
+        ['gemm/weightGradientLinear', o >= 16 ? 16 : 8, 8],
+      ] as const) {
+        const choices = onlyChoice({ kernel, rows, columns, lanes: 8, share: 8, splits: 1 });
         using program = await Program.compile(graph, { device, choices });
-        expect(program.dispatches[0]!.source.variant.endsWith(' vec4')).to.equal(columns !== 3);
+        expect(program.dispatches[0]!.source.kernel).to.equal(kernel);
+        if (kernel === 'gemm/weightGradient') expect(program.dispatches[0]!.source.variant.endsWith(' vec4')).to.equal(columns !== 3);
         for (const [tensor, values] of data) program.write(tensor, values);
         await program.run([{ segment: 'main' }]);
         const read = async (name: string): Promise<Buffer> => Buffer.from((await program.read(name)).buffer);
@@ -362,6 +370,64 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         expect(weights!.equals(results[0]![0]!), `${i} -> ${o} weights`).to.equal(true);
         expect(sums!.equals(results[0]![1]!), `${i} -> ${o} bias`).to.equal(true);
       }
+    }
+  });
+
+  it('products with a packed operand give the bits of the general kernel, with what is fused behind', async () => {
+    const device = await sharedDevice();
+    if (!device.adapterInfo.software) return; // a GPU stages operands through workgroup memory
+    for (const [n, i, o] of [
+      [13, 22, 37],
+      [32, 36, 16],
+      [70, 5, 50],
+    ] as const) {
+      const graph = new Graph();
+      const [x, w, b] = [graph.input('x', [n, i]), graph.parameter('w', [o, i]), graph.parameter('b', [o])];
+      const [y, mask] = graph.add('relu', [graph.one('linear', [x, w, b], {})], { kind: 'relu', mask: true });
+      const [g, v] = [graph.input('g', [n, i]), graph.parameter('v', [i, o])];
+      graph.output('y', y!);
+      graph.output('dx', graph.one('reluBackward', [graph.one('linearInputGradient', [g, v], {}), mask!], { kind: 'relu', rule: bp }));
+      graph.output('product', graph.one('matmul', [w, x], { transposeA: false, transposeB: true }));
+      const feeds = new Map([x, w, b, g, v].map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]));
+      const results: Buffer[] = [];
+      for (const [kernel, columns] of [
+        ['gemm/conv', 4],
+        ['gemm/convPacked', 4],
+        ['gemm/convPacked', 6],
+        ['gemm/convPacked', 8],
+      ] as const) {
+        const choices = onlyChoice({ kernel, rows: 16, columns, lanes: 8, share: 8 });
+        using program = await Program.compile(graph, { device, choices });
+        const packs = program.dispatches.filter(({ source }) => source.kernel === 'gemm/pack').length;
+        expect(packs, kernel).to.equal(kernel === 'gemm/convPacked' ? 3 : 0);
+        expect(program.dispatches.some(({ source }) => source.kernel === 'elementwise/pointwise')).to.equal(false);
+        for (const [tensor, values] of feeds) program.write(tensor, values);
+        await program.run([{ segment: 'main' }]);
+        for (const name of ['y', 'dx', 'product']) results.push(Buffer.from((await program.read(name)).buffer));
+        for (const { tensor, error } of await debugGraph(graph, feeds, { device, choices })) expect(error, tensor).to.be.below(1e-5);
+      }
+      for (const [index, result] of results.entries()) expect(result.equals(results[index % 3]!), `${n} x ${i} -> ${o}: ${index}`).to.equal(true);
+    }
+  });
+
+  it('packs an operand and stores weight gradients by whole tiles where that pays, on the CPU', async () => {
+    const device = await sharedDevice();
+    if (!device.adapterInfo.software) return;
+    for (const [n, i, o, expected] of [
+      [64, 784, 400, ['gemm/pack', 'gemm/convRows', 'gemm/pack', 'gemm/convRows', 'gemm/weightGradientLinear']],
+      [64, 256, 120, ['gemm/conv', 'gemm/conv', 'gemm/weightGradient']],
+      [8, 1024, 1024, ['gemm/conv', 'gemm/conv', 'gemm/weightGradientLinear']],
+    ] as const) {
+      const graph = new Graph();
+      const [x, w, g] = [graph.input('x', [n, i]), graph.parameter('w', [o, i]), graph.input('g', [n, o])];
+      graph.output('y', graph.one('linear', [x, w], {}));
+      graph.output('dx', graph.one('linearInputGradient', [g, w], {}));
+      graph.output('dw', graph.add('linearWeightGradient', [g, x], { bias: false })[0]!);
+      using program = await Program.compile(graph, { device });
+      expect(
+        program.dispatches.map(({ source }) => source.kernel),
+        `${n} x ${i} -> ${o}`,
+      ).to.deep.equal(expected);
     }
   });
 
