@@ -1,7 +1,7 @@
 // Weight gradient of a linear layer, C[row, col] = sum over images of A[image, row] * B[image, col], for processors, where a result costs as
-// much to store as many products: stored in fours by straight-line code outside of all branches, so that a driver that stores lane by
-// lane need not ask each. Tiles and lanes past an end are moved back to it: they compute results again and store the same numbers.
-// The sum runs over the images. The bias gradient is summed up by the first workgroup of a row of them.
+// much to store as many products: stored in fours, outside of all branches, by a short loop. It addresses the sums by a variable, which keeps
+// them in memory, where so many would be anyway. Tiles and lanes past an end are moved back to it: they compute results again and store the
+// same numbers. The sum runs over the images. The bias gradient is summed up by the first workgroup of a row of them.
 //#import "gemm/lanes.wgsl"
 //#import "gemm/weightParameters.wgsl"
 
@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     offset += p.bW;
   }
   let first = p.cBase + row0 * p.columns + column;
-  for (var i = 0u; i < TM; i++) {
+  for (var i = 0u; i < p.tileRows; i++) {
     for (var v = 0u; v < TN / 4u; v++) {
       c[(first + i * p.columns) / 4u + v] = vec4f(acc[i][4u * v], acc[i][4u * v + 1u], acc[i][4u * v + 2u], acc[i][4u * v + 3u]);
     }

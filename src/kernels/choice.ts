@@ -75,13 +75,7 @@ export const isStaged = (kernel: ProductKernel): boolean =>
 /** Kernels whose loops can be written out or not as a choice says; the others decide themselves. */
 export const choosesUnrolling = (kernel: ProductKernel): boolean => unrollable.has(kernel) || isStaged(kernel);
 
-const unrollable: ReadonlySet<ProductKernel> = new Set([
-  'gemm/conv',
-  'gemm/convRows',
-  'gemm/convPacked',
-  'gemm/weightGradient',
-  'gemm/weightGradientLinear',
-]);
+const unrollable: ReadonlySet<ProductKernel> = new Set(['gemm/conv', 'gemm/convRows', 'gemm/convPacked', 'gemm/weightGradient']);
 
 /** What decides which choice is fast. Two problems with equal {@link problemKey} share a choice. */
 export interface TuningProblem {
@@ -134,8 +128,9 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
     return unfitMatrices(kernel, { ...choice, stage: choice.stage }, device);
   }
   if (!isPower(share, 1, Math.max(1, device.subgroupSize))) return `loads cannot be shared by ${share} lanes`;
-  if (!isPower(rows, 4, kernel === 'gemm/weightGradientRows' || kernel === 'gemm/weightGradientLinear' ? 32 : 16) || rows % share !== 0)
-    return `${rows} rows do not fit ${share} lanes that share loads`;
+  const linear = kernel === 'gemm/weightGradientLinear';
+  const fitting = linear ? Number.isInteger(rows / 8) && rows > 0 && rows <= 48 : isPower(rows, 4, kernel === 'gemm/weightGradientRows' ? 32 : 16);
+  if (!fitting || rows % share !== 0) return `${rows} rows do not fit ${share} lanes that share loads`;
   const winograd = isWinogradKernel(kernel);
   if (problem.writesMask && !winograd && rows < Math.min(16, problem.rows)) return 'masks need 16 rows';
   const most = kernel === 'gemm/convRows' || kernel === 'gemm/convPacked' ? 8 : 16;
@@ -143,7 +138,7 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
   if (kernel === 'gemm/weightGradientRows' && columns % problem.taps !== 0) return `${columns} columns hold no whole rows of ${problem.taps} taps`;
   if (device.plainCompiler === true && rows * columns > 64) return `${rows} x ${columns} results are too many to write out`;
   if (!isPower(lanes, Math.max(4, share), Math.min(256, device.maxInvocations))) return `${lanes} lanes`;
-  if (kernel === 'gemm/weightGradientLinear' && (columns % 4 !== 0 || rows > problem.rows || columns > problem.width))
+  if (linear && (columns % 4 !== 0 || rows > problem.rows || columns > problem.width))
     return `${rows} rows and ${columns} columns are not whole tiles in fours`;
   if (isStaged(kernel) !== (choice.stage !== undefined)) return `${kernel} ${isStaged(kernel) ? 'needs' : 'has no'} stages`;
   if (!Number.isInteger(splits) || splits < 1 || splits > problem.lines) return `${splits} splits`;

@@ -10,6 +10,7 @@ import { imagesOf, sliceLength } from './slice.js';
 import { inFours, rightRegion, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
 import type { LoadMode } from './staging.js';
 import { chooseTile, isPointwise, laneRegions, shareOf, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
+import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, KernelDevice, Lowering, LoweringContext } from './types.js';
 import { suitsWeightRows, weightRowsForm, weightRowsTile } from './weightGradientRows.js';
@@ -83,8 +84,20 @@ const suitsLinear = (problem: WeightProblem, device: KernelDevice): boolean => {
   return plain && rows >= 8 && columns >= 4 && readsColumns(problem, device);
 };
 
-/** Fewest products for which straight-line stores, which take a second to compile, are usual. */
-const leastProducts = 2 ** 22;
+/** Tiles of gemm/weightGradientLinear, and what a result costs in one that is full, measured on llvmpipe. */
+const linearTiles = [
+  { rows: 32, columns: 8, cost: 1 },
+  { rows: 16, columns: 8, cost: 1.03 },
+  { rows: 40, columns: 4, cost: 1.07 },
+] as const;
+
+/** The usual one: the cheapest for the results that there are and those computed twice. Undefined where the layer is smaller than all. */
+function linearTile({ rows, columns }: WeightProblem, device: KernelDevice): Tile | undefined {
+  const padded = (count: number, by: number): number => Math.ceil(count / by) * by;
+  const cost = (tile: (typeof linearTiles)[number]): number => tile.cost * padded(rows, tile.rows) * padded(columns, 8 * tile.columns);
+  const [best] = linearTiles.filter((tile) => tile.rows <= rows && tile.columns <= columns).sort((left, right) => cost(left) - cost(right));
+  return best && { rows: best.rows, columns: best.columns, lanes: 8, share: shareOf(device) };
+}
 
 /** The usual kernel and tile of a weight gradient whose rows are `width` wide. */
 function usualTile(problem: WeightProblem, width: number, { device }: LoweringContext): Omit<KernelChoice, 'splits'> {
@@ -95,9 +108,8 @@ function usualTile(problem: WeightProblem, width: number, { device }: LoweringCo
     return { kernel: 'gemm/weightGradientRows', ...weightRowsTile(problem, device) };
   }
   if (suitsWeightImages(problem, width > columns, device)) return { kernel: 'gemm/weightGradientImages', ...weightImagesTile(problem, device) };
-  if (suitsLinear(problem, device) && rows >= 16 && columns >= 8 && rows * columns * pixels >= leastProducts) {
-    return { kernel: 'gemm/weightGradientLinear', rows: 16, columns: 8, lanes: 8, share: shareOf(device) };
-  }
+  const linear = suitsLinear(problem, device) ? linearTile(problem, device) : undefined;
+  if (linear !== undefined) return { kernel: 'gemm/weightGradientLinear', ...linear };
   return { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, device) };
 }
 
@@ -144,7 +156,7 @@ function loadModes(
 }
 
 /** Kernels whose loops are written out: Mesa's compiler gives up on loops as long as those of a strip or an image. */
-const writtenOut: readonly ProductKernel[] = ['gemm/weightGradientRows', 'gemm/weightGradientImages'];
+const writtenOut: readonly ProductKernel[] = ['gemm/weightGradientRows', 'gemm/weightGradientImages', 'gemm/weightGradientLinear'];
 
 /** Whether neighbouring columns are neighbours in memory that load in fours: on the CPU, where a load of four numbers costs half of four loads. */
 const readsColumns = ({ x, columns, bStrides }: WeightProblem, { software, plainCompiler }: KernelDevice): boolean =>

@@ -78,6 +78,9 @@ function tiles(choice: KernelChoice, problem: TuningProblem, device: KernelDevic
   const wholeImage = choice.kernel === 'gemm/convImages' || choice.kernel === 'gemm/weightGradientImages';
   const wide = wholeImage ? [problem.image ?? choice.columns] : widths(choice.kernel, problem.taps);
   const columns = device.plainCompiler === true ? [2, 4] : wide;
+  // rows of any length in eights, so that few are computed twice
+  if (choice.kernel === 'gemm/weightGradientLinear')
+    return [8, 16, 24, 32, 40, 48].flatMap((rows) => [4, 8].map((count) => ({ ...choice, rows, columns: count })));
   const tall = choice.kernel === 'gemm/weightGradientRows' && problem.rows > 16 ? columns.filter((count) => count <= Math.max(4, problem.taps)) : [];
   return [
     ...[8, 16].flatMap((rows) => columns.map((count) => ({ ...choice, rows, columns: count }))),

@@ -33,4 +33,17 @@ describe('usual tiles', () => {
     expect([parts(1, 6, 5), parts(16, 16, 3), parts(64, 64, 1), parts(64, 64, 3)]).to.deep.equal([4, 1, 1, 1]);
     expect(parts(64, 64, 1, { ...plainDevice, software: false })).to.be.above(4);
   });
+
+  it('of the weight gradients of linear layers, on the CPU, compute few results twice', () => {
+    const tile = (outputs: number, inputs: number): string | undefined => {
+      const graph = new Graph();
+      const [g, x] = [graph.input('g', [8, outputs]), graph.input('x', [8, inputs])];
+      graph.output('dw', graph.one('linearWeightGradient', [g, x], { bias: false }));
+      const { kernel, rows, columns } = schedule(graph, groupNodes(graph, true), plainDevice, () => 1).dispatches[0]!.tuning!.choice;
+      return kernel === 'gemm/weightGradientLinear' ? `${rows}x${columns}` : undefined;
+    };
+    expect([tile(1024, 1024), tile(200, 400), tile(48, 512), tile(16, 8)]).to.deep.equal(['32x8', '40x4', '16x8', '16x8']);
+    // fewer rows than any tile has, and columns that do not load in fours
+    expect([tile(10, 84), tile(100, 85)]).to.deep.equal([undefined, undefined]);
+  });
 });
