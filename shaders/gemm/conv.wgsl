@@ -18,6 +18,9 @@ const WX = 16u; // lanes of a workgroup
 const SG = 8u; // lanes that share their A loads; 1 = every lane loads all rows itself
 const ACCUMULATE = false; // true: go on from the sums that C holds already
 const PADDED = true; // false: no tap of any column falls outside the source
+// true: more rows than a word of a mask has channels, stored word by word and addressed by a variable, which keeps the sums in memory,
+// where so many would be anyway
+const TALL = false;
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 
 @compute @workgroup_size(WX)
@@ -109,7 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   // Registers are never addressed by a variable: the next column, and in it the next row, comes to the front instead.
   for (var j = 0u; j < select(p.tileColumns, TN, UNROLLED); j++) {
     var line: array<f32, TM>;
-    for (var i = 0u; i < TM; i++) {
+    for (var i = 0u; i < select(TM, 0u, TALL); i++) {
       line[i] = acc[i][0];
       for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
     }
@@ -119,20 +122,30 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       let h = (column % plane) / colsW * p.phasesH + phaseH;
       let w = (column % plane) % colsW * p.phasesW + phaseW;
       let pixel = h * p.colsW + w;
-      let firstChannel = channelGroup * p.rows + p.rowStart + row0;
+      var firstChannel = channelGroup * p.rows + p.rowStart + row0;
+      for (var done = 0u; done < select(1u, p.tileRows, TALL);) {
+        let rows = select(select(p.tileRows, TM, UNROLLED), min(16u - firstChannel % 16u, p.tileRows - done), TALL);
 //#region begin column
 //#endregion
-      for (var i = 0u; i < select(p.tileRows, TM, UNROLLED); i++) {
-        let value = line[0];
-        for (var t = 0u; t + 1u < TM; t++) { line[t] = line[t + 1u]; }
-        if (row0 + i < p.rows) {
-          let channel = firstChannel + i;
-          let index = image * p.cBatch + channel * p.cRow + pixel * p.cW;
-          c[p.cBase + index] = finish(value, Place(channel, image, pixel, index, 0u));
+        for (var i = 0u; i < rows; i++) {
+          var value = 0.0;
+          if (TALL) {
+            value = acc[done + i][j];
+          } else {
+            value = line[0];
+            for (var t = 0u; t + 1u < TM; t++) { line[t] = line[t + 1u]; }
+          }
+          if (row0 + done + i < p.rows) {
+            let channel = firstChannel + i;
+            let index = image * p.cBatch + channel * p.cRow + pixel * p.cW;
+            c[p.cBase + index] = finish(value, Place(channel, image, pixel, index, 0u));
+          }
         }
-      }
 //#region end column
 //#endregion
+        done += rows;
+        firstChannel += rows;
+      }
     }
   }
 }

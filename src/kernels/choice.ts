@@ -3,7 +3,7 @@ import { isMatrixKernel, unfitMatrices } from './matrices.js';
 import type { MatrixKernel } from './matrices.js';
 import { unfitStage } from './staging.js';
 import type { Stage } from './staging.js';
-import { unrollings } from './tiles.js';
+import { mostShiftedRows, unrollings } from './tiles.js';
 import type { Tile } from './tiles.js';
 import type { KernelDevice } from './types.js';
 import { isWinogradKernel } from './winogradKernels.js';
@@ -112,6 +112,9 @@ export interface KernelChoices {
   order(problem: TuningProblem): SumOrder | undefined;
 }
 
+/** Most rows of a tile whose sums lie in memory. */
+const mostRows = 48;
+
 const isPower = (value: unknown, least: number, most: number): value is number =>
   typeof value === 'number' && value >= least && value <= most && Number.isInteger(Math.log2(value));
 
@@ -129,8 +132,11 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
   }
   if (!isPower(share, 1, Math.max(1, device.subgroupSize))) return `loads cannot be shared by ${share} lanes`;
   const linear = kernel === 'gemm/weightGradientLinear';
-  const fitting = linear ? Number.isInteger(rows / 8) && rows > 0 && rows <= 48 : isPower(rows, 4, kernel === 'gemm/weightGradientRows' ? 32 : 16);
+  const tall = rows > mostShiftedRows && (linear || kernel === 'gemm/conv');
+  const fitting = tall ? device.software && rows % 8 === 0 && rows <= mostRows : isPower(rows, 4, kernel === 'gemm/weightGradientRows' ? 32 : 16);
   if (!fitting || rows % share !== 0) return `${rows} rows do not fit ${share} lanes that share loads`;
+  if (tall && unroll !== undefined) return `${rows} rows are always written out`;
+  if (tall && problem.writesMask && rows % mostShiftedRows !== 0) return `${rows} rows do not fill words of a mask`;
   const winograd = isWinogradKernel(kernel);
   if (problem.writesMask && !winograd && rows < Math.min(16, problem.rows)) return 'masks need 16 rows';
   const most = kernel === 'gemm/convRows' || kernel === 'gemm/convPacked' ? 8 : 16;

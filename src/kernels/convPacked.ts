@@ -42,7 +42,7 @@ export function suitsPacking(problem: ConvProblem, device: KernelDevice): boolea
 /** Fewest columns, rows and products with which packing, a dispatch more, pays. */
 const fewestColumns = 32;
 const fewestRows = 128;
-const leastProducts = 2 ** 22;
+const leastProducts = 2 ** 24;
 
 /** The packed product, where it is the usual way. */
 export function packedChoices(problem: ConvProblem, device: KernelDevice): KernelChoice[] {

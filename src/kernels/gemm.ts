@@ -15,7 +15,7 @@ import { isMatrixKernel, lowerConvMatrix, matrixKernels, usualMatrixTile } from 
 import { epilogue } from './pointwise.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { splitTile, stagedTile, suitsStages } from './staging.js';
-import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, unrolled } from './tiles.js';
+import { chooseTile, gatherTile, isPointwise, laneRegions, mostShiftedRows, tileConstants, tileName, unrolled } from './tiles.js';
 import type { Tile } from './tiles.js';
 import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from './types.js';
 import { lowerWinograd, suitsWinograd, winogradChoices } from './winograd.js';
@@ -54,10 +54,15 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
   };
 }
 
+/** Whether a product on the CPU has one tap and columns that are no neighbours in memory, as those of linear layers. */
+const gathers = ({ taps, step, phases, bStrides }: ConvProblem, { software, plainCompiler }: KernelDevice): boolean =>
+  software && plainCompiler !== true && bStrides.inner === 1 && [...taps, ...step, ...phases].every((count) => count === 1);
+
 /** The kernels that usually run a product, the preferred one first. */
 function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: LoweringContext): KernelChoice[] {
   const general = { rows: problem.rows, columns: columnsPerPhase(problem), maxRows: 16 };
-  const plain: KernelChoice = { kernel: 'gemm/conv', ...chooseTile(general, context.device) };
+  const tile = gathers(problem, context.device) ? gatherTile(general, tuning.writesMask, context.device) : chooseTile(general, context.device);
+  const plain: KernelChoice = { kernel: 'gemm/conv', ...tile };
   const rows: KernelChoice[] = suitsRows(problem, context.device)
     ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, problem.step[1], context.device) }]
     : [];
@@ -98,13 +103,14 @@ function lowerChoice(problem: ConvProblem, choice: KernelChoice, group: Group, c
 
 function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
   const tail = epilogue(group, context, 4, problem.bias);
+  const tall = tile.rows > mostShiftedRows;
   return [
     {
       kernel: 'gemm/conv',
       variant: [tileName(tile), tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/conv', {
-        unroll: unrolled(tile, context.device),
-        constants: { ...tileConstants(tile, context.device), PADDED: isPadded(problem), ACCUMULATE: problem.accumulate ?? false },
+        unroll: tall ? 'all' : unrolled(tile, context.device),
+        constants: { ...tileConstants(tile, context.device), PADDED: isPadded(problem), ACCUMULATE: problem.accumulate ?? false, TALL: tall },
         regions: { ...tail.regions, ...laneRegions(tile, context.device) },
       }),
       operands: [

@@ -49,6 +49,34 @@ export function chooseTile(problem: TileProblem, device: KernelDevice): Tile {
   return { rows, columns: wide ? 8 : 4, lanes, share: shareOf(device) };
 }
 
+/** Most rows whose sums a kernel keeps in registers or shifts there, and channels in a word of a packed mask. */
+export const mostShiftedRows = 16;
+
+/** Tiles of products that load number by number on the CPU, and what a result costs in one that is full, measured on llvmpipe. */
+const gatherTiles = [
+  { rows: 40, columns: 4, cost: 0.98 },
+  { rows: 32, columns: 4, cost: 1 },
+  { rows: 48, columns: 4, cost: 1 },
+  { rows: 16, columns: 8, cost: 1.17 },
+  { rows: 16, columns: 4, cost: 1.2 },
+] as const;
+
+/**
+ * The register tile on the CPU for a product none of whose operands has neighbours along the lanes: many rows, so that a number that is
+ * loaded is used often, as long as they exist. Masks are written whole words at a time.
+ */
+export function gatherTile(problem: TileProblem, writesMask: boolean, device: KernelDevice): Tile {
+  const padded = (count: number, by: number): number => Math.ceil(count / by) * by;
+  const cost = (tile: (typeof gatherTiles)[number]): number =>
+    tile.cost * padded(problem.rows, tile.rows) * padded(problem.columns, 8 * tile.columns);
+  const [best] = gatherTiles
+    .filter(({ rows }) => rows <= Math.max(mostShiftedRows, problem.rows) && (!writesMask || rows % mostShiftedRows === 0))
+    .sort((left, right) => cost(left) - cost(right));
+  return best === undefined || best.rows <= mostShiftedRows
+    ? chooseTile(problem, device)
+    : { rows: best.rows, columns: best.columns, lanes: 8, share: shareOf(device) };
+}
+
 /** The shader regions that say how lanes share loads. */
 export function laneRegions(tile: Tile, device: KernelDevice): Record<string, string> {
   if (tile.share === 1) {

@@ -81,10 +81,12 @@ function tiles(choice: KernelChoice, problem: TuningProblem, device: KernelDevic
   // rows of any length in eights, so that few are computed twice
   if (choice.kernel === 'gemm/weightGradientLinear')
     return [8, 16, 24, 32, 40, 48].flatMap((rows) => [4, 8].map((count) => ({ ...choice, rows, columns: count })));
+  const gathering = choice.kernel === 'gemm/conv' && device.software && problem.taps === 1;
   const tall = choice.kernel === 'gemm/weightGradientRows' && problem.rows > 16 ? columns.filter((count) => count <= Math.max(4, problem.taps)) : [];
   return [
     ...[8, 16].flatMap((rows) => columns.map((count) => ({ ...choice, rows, columns: count }))),
     ...tall.map((count) => ({ ...choice, rows: 32, columns: count })),
+    ...(gathering ? [32, 40, 48] : []).flatMap((rows) => [4, 8].map((count) => ({ ...choice, rows, columns: count }))),
   ];
 }
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Graph } from '../../src/graph/graph.js';
-import { chooseTile } from '../../src/kernels/tiles.js';
+import { chooseTile, gatherTile } from '../../src/kernels/tiles.js';
 import { groupNodes } from '../../src/passes/fuse.js';
 import { schedule } from '../../src/plan/schedule.js';
 import { plainDevice } from '../support/plainDevice.js';
@@ -45,5 +45,15 @@ describe('usual tiles', () => {
     expect([tile(1024, 1024), tile(200, 400), tile(48, 512), tile(16, 8)]).to.deep.equal(['32x8', '40x4', '16x8', '16x8']);
     // fewer rows than any tile has, and columns that do not load in fours
     expect([tile(10, 84), tile(100, 85)]).to.deep.equal([undefined, undefined]);
+  });
+
+  it('of products that load number by number, on the CPU, have many rows as long as they exist', () => {
+    const tile = (rows: number, columns: number, writesMask = false): string => {
+      const chosen = gatherTile({ rows, columns, maxRows: 16 }, writesMask, plainDevice);
+      return `${chosen.rows}x${chosen.columns}`;
+    };
+    expect([tile(400, 64), tile(140, 64), tile(128, 32), tile(10, 64), tile(8, 32)]).to.deep.equal(['40x4', '48x4', '32x4', '16x8', '8x4']);
+    // whole words of a mask
+    expect([tile(400, 64, true), tile(24, 64, true)]).to.deep.equal(['32x4', '16x8']);
   });
 });
