@@ -239,12 +239,19 @@ describe('tuner', () => {
     const usual: KernelChoice = { kernel: 'gemm/conv', rows: 16, columns: 4, lanes: 8, share: 1 };
     const capability = kernelDevice(device);
     expect(unfit(usual, problem, capability)).to.equal(undefined);
+    for (const software of [true, false]) {
+      const reason = unfit({ ...usual, rows: 32 }, problem, { ...capability, software, plainCompiler: false });
+      expect(reason === undefined, 'many rows are for the CPU').to.equal(software);
+    }
     const changes: Partial<KernelChoice>[] = [
       { kernel: 'gemm/convRows' },
       { kernel: 'constructor' as never },
       { rows: 8 },
       { rows: 12 },
-      { rows: 32 },
+      { rows: 64 },
+      // no whole words of a mask
+      { rows: 40 },
+      { rows: 32, unroll: 'none' },
       { share: 64 },
       { share: 3 },
       { columns: 0 },
