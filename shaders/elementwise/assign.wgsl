@@ -12,8 +12,8 @@ struct Params { count: u32, valueBase: u32, stateBase: u32 }
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let start = blockOf(group) * (WX * RUN) + local.x;
-  for (var run = 0u; run < RUN; run++) {
-    let element = start + run * WX;
+  // each invocation begins elsewhere, so no compiler unrolls this
+  for (var element = start; element < start + RUN * WX; element += WX) {
     if (element < p.count) { state[p.stateBase + element] = value[p.valueBase + element]; }
   }
 }

@@ -12,6 +12,15 @@ export function foldGrid(count: number): [number, number, number] {
   return [Math.min(count, maxWorkgroups), Math.ceil(count / maxWorkgroups), 1];
 }
 
+/**
+ * Lanes of a workgroup of an elementwise kernel (WX) and elements of a lane (RUN), `elements` together. Lanes are neighbours, on a GPU in
+ * workgroups of several subgroups; on the CPU a workgroup is one vector of lanes, so that it goes through memory in order.
+ */
+export function elementwiseWidth(elements: number, { software }: KernelDevice): { readonly WX: number; readonly RUN: number } {
+  const lanes = software ? 8 : 64;
+  return { WX: lanes, RUN: elements / lanes };
+}
+
 /** Uniform words from a record, in its order. */
 export const words = (values: Readonly<Record<string, number>>, type: Parameter['type'] = 'u32'): Parameter[] =>
   Object.entries(values).map(([name, value]) => ({ name, type, value }));

@@ -3,12 +3,12 @@ import { resolveView } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Node, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
-import { bases, foldGrid, operandBytes, reads, sliceOperand, slices, words, writes } from './grid.js';
+import { bases, elementwiseWidth, foldGrid, operandBytes, reads, sliceOperand, slices, words, writes } from './grid.js';
 import { link, shaderSource } from './link.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Lowering, LoweringContext, Operand, Parameter } from './types.js';
 
-/** Elements of a workgroup of the elementwise kernels: WX * RUN of their shaders. */
+/** Elements of a workgroup of the elementwise kernels. */
 const block = 256;
 
 /** How an input of `map` is indexed. */
@@ -119,7 +119,10 @@ export const lowerMap: Lowering<'map'> = (node, _group, context) => {
     inputs.every(({ extent }) => extent !== 'sample') &&
     operands.every(({ tensor }, index) => isScalar(inputs, index) || bindingBase(tensor) % 4 === 0);
   const unit = vector ? 4 : 1;
-  const code = link('elementwise/map', { regions: mapRegions(node, operands, inputs, scalars, vector) });
+  const code = link('elementwise/map', {
+    constants: elementwiseWidth(block, context.device),
+    regions: mapRegions(node, operands, inputs, scalars, vector),
+  });
   const offsets = bases(operands).map((base, index) => (isScalar(inputs, index) ? base : { ...base, value: base.value / unit }));
   return slices(count, 1, context.device).map((slice): Dispatch => {
     const bound = operands.map((operand) => (elementCount(operand.tensor.shape) === count ? sliceOperand(operand, slice, 1) : operand));
@@ -139,7 +142,7 @@ export const lowerMap: Lowering<'map'> = (node, _group, context) => {
 /** Copies dispatch by dispatch; `context` decides how much fits a binding. */
 function copySlices(value: Tensor, state: Tensor, context: LoweringContext): Dispatch[] {
   const operands: Operand[] = [reads('value', value), writes('state', state)];
-  const code = link('elementwise/assign');
+  const code = link('elementwise/assign', { constants: elementwiseWidth(block, context.device) });
   return slices(elementCount(value.shape), 1, context.device).map((slice): Dispatch => {
     const bound = operands.map((operand) => sliceOperand(operand, slice, 1));
     return {

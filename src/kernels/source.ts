@@ -1,8 +1,9 @@
 import { byteLength, elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
-import { bases, foldGrid, operandBytes, reads, sliceOperand, slices, stepParameter, words, writes } from './grid.js';
+import { bases, elementwiseWidth, foldGrid, maxWorkgroups, operandBytes, reads, sliceOperand, slices, stepParameter, words, writes } from './grid.js';
 import { link } from './link.js';
+import { bindingBase } from './types.js';
 import type { Dispatch, Lowering, Operand } from './types.js';
 
 /** Invocations of a workgroup: WX of the source shaders. */
@@ -31,6 +32,48 @@ export const lowerRandom: Lowering<'random'> = (node, _group, context) => {
   ];
 };
 
+/** What an invocation of source/gatherImages copies at a time, as the region "word", and how many elements of data and result that is. */
+interface GatheredWord {
+  readonly region: string;
+  readonly data: number;
+  readonly result: number;
+}
+
+// the product with the rounded 1/255 is the same on every device and gives 1 for 255; a quotient need not
+const packedFour: GatheredWord = {
+  region: `alias Word = u32;
+alias Result = vec4f;
+fn store(at: u32, word: Word) {
+  result[p.resultBase + at] = vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u)) * (1.0 / 255.0);
+}
+`,
+  data: 1,
+  result: 4,
+};
+
+const packedOnes: GatheredWord = {
+  region: `alias Word = u32;
+alias Result = f32;
+fn store(at: u32, word: Word) {
+  for (var i = 0u; i < 4u; i++) { result[p.resultBase + 4u * at + i] = f32((word >> (8u * i)) & 255u) * (1.0 / 255.0); }
+}
+`,
+  data: 1,
+  result: 1,
+};
+
+const floatFour: GatheredWord = {
+  region: `alias Word = vec4u;
+alias Result = vec4f;
+fn store(at: u32, word: Word) { result[p.resultBase + at] = bitcast<vec4f>(word); }
+`,
+  data: 4,
+  result: 4,
+};
+
+/** Words of a sample that a workgroup copies, at most. */
+const gatheredWords = 256;
+
 /** One dispatch, or one per slice of a data set that is larger than a binding. */
 export const lowerGatherImages: Lowering<'gatherImages'> = (node, _group, context) => {
   const { count, sampleShape, packed } = node.attrs;
@@ -38,8 +81,17 @@ export const lowerGatherImages: Lowering<'gatherImages'> = (node, _group, contex
   const sampleWords = elementCount(sampleShape) / (packed ? 4 : 1);
   const rows = Math.floor(elementCount(data.shape) / sampleWords);
   const start = stepParameter(node.attrs.start, context, 'start');
-  const code = link('source/gatherImages', { constants: { PACKED: packed, START_PER_STEP: start.perStep } });
   const result = node.outputs[0]!;
+  const inFours = bindingBase(result) % 4 === 0;
+  const floats = inFours && sampleWords % 4 === 0 && bindingBase(data) % 4 === 0 ? floatFour : undefined;
+  const word = packed ? (inFours ? packedFour : packedOnes) : floats;
+  const wordsEach = sampleWords / (word?.data ?? 1);
+  // a GPU gets an invocation for each word
+  const { WX, RUN } = context.device.software ? elementwiseWidth(gatheredWords, context.device) : { WX: width, RUN: 1 };
+  const code = link('source/gatherImages', {
+    constants: { WX, RUN, START_PER_STEP: start.perStep },
+    regions: word === undefined ? {} : { word: word.region },
+  });
   return slices(rows, sampleWords, context.device).map((slice, index, all): Dispatch => {
     const operands: Operand[] = [
       sliceOperand(reads('data', data), slice, sampleWords),
@@ -55,10 +107,20 @@ export const lowerGatherImages: Lowering<'gatherImages'> = (node, _group, contex
       code,
       operands,
       parameters: [
-        ...words({ batch: count, words: sampleWords, lastIndex, lastRow: rows - 1, sliceFirst: first, sliceRows, start: start.value }),
-        ...bases(operands),
+        ...words({
+          batch: count,
+          words: wordsEach,
+          lastIndex,
+          lastRow: rows - 1,
+          sliceFirst: first,
+          sliceRows,
+          start: start.value,
+          dataBase: bindingBase(data) / (word?.data ?? 1),
+          indicesBase: bindingBase(indices),
+          resultBase: bindingBase(result) / (word?.result ?? 1),
+        }),
       ],
-      workgroups: foldGrid(Math.ceil((count * sampleWords) / width)),
+      workgroups: [Math.ceil(wordsEach / (WX * RUN)), Math.min(count, maxWorkgroups), Math.ceil(count / maxWorkgroups)],
       flops: opTable.gatherImages.flops(node) / all.length,
       bytes: (4 * count * sampleWords + byteLength(result)) / all.length,
     };
