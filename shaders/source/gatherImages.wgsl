@@ -9,13 +9,13 @@ const START_PER_STEP = false; // p.start is a word of the step row, not the star
 struct Params {
   batch: u32, words: u32, lastIndex: u32, lastRow: u32,
   sliceFirst: u32, sliceRows: u32, start: u32, dataBase: u32,
-  indicesBase: u32, resultBase: u32,
+  indicesBase: u32,
 }
 
 //#region word
 alias Word = u32;
 alias Result = f32;
-fn store(at: u32, word: Word) { result[p.resultBase + at] = bitcast<f32>(word); }
+fn store(at: u32, word: Word) { result[at] = bitcast<f32>(word); }
 //#endregion
 
 @group(1) @binding(0) var<uniform> p: Params;

@@ -1,3 +1,4 @@
+import { check } from '../errors.js';
 import { byteLength, elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
@@ -32,11 +33,10 @@ export const lowerRandom: Lowering<'random'> = (node, _group, context) => {
   ];
 };
 
-/** What an invocation of source/gatherImages copies at a time, as the region "word", and how many elements of data and result that is. */
+/** What an invocation of source/gatherImages copies at a time, as the region "word", and how many elements of the data that is. */
 interface GatheredWord {
   readonly region: string;
   readonly data: number;
-  readonly result: number;
 }
 
 // the product with the rounded 1/255 is the same on every device and gives 1 for 255; a quotient need not
@@ -44,31 +44,18 @@ const packedFour: GatheredWord = {
   region: `alias Word = u32;
 alias Result = vec4f;
 fn store(at: u32, word: Word) {
-  result[p.resultBase + at] = vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u)) * (1.0 / 255.0);
+  result[at] = vec4f((vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u)) * (1.0 / 255.0);
 }
 `,
   data: 1,
-  result: 4,
-};
-
-const packedOnes: GatheredWord = {
-  region: `alias Word = u32;
-alias Result = f32;
-fn store(at: u32, word: Word) {
-  for (var i = 0u; i < 4u; i++) { result[p.resultBase + 4u * at + i] = f32((word >> (8u * i)) & 255u) * (1.0 / 255.0); }
-}
-`,
-  data: 1,
-  result: 1,
 };
 
 const floatFour: GatheredWord = {
   region: `alias Word = vec4u;
 alias Result = vec4f;
-fn store(at: u32, word: Word) { result[p.resultBase + at] = bitcast<vec4f>(word); }
+fn store(at: u32, word: Word) { result[at] = bitcast<vec4f>(word); }
 `,
   data: 4,
-  result: 4,
 };
 
 /** Words of a sample that a workgroup copies, at most. */
@@ -82,9 +69,10 @@ export const lowerGatherImages: Lowering<'gatherImages'> = (node, _group, contex
   const rows = Math.floor(elementCount(data.shape) / sampleWords);
   const start = stepParameter(node.attrs.start, context, 'start');
   const result = node.outputs[0]!;
-  const inFours = bindingBase(result) % 4 === 0;
-  const floats = inFours && sampleWords % 4 === 0 && bindingBase(data) % 4 === 0 ? floatFour : undefined;
-  const word = packed ? (inFours ? packedFour : packedOnes) : floats;
+  // the result is a tensor of its own, never part of a wider one
+  check(bindingBase(result) === 0, 'internal', 'samples are copied to where a binding begins', 'gatherImages');
+  const floats = sampleWords % 4 === 0 && bindingBase(data) % 4 === 0 ? floatFour : undefined;
+  const word = packed ? packedFour : floats;
   const wordsEach = sampleWords / (word?.data ?? 1);
   // a GPU gets an invocation for each word
   const { WX, RUN } = context.device.software ? elementwiseWidth(gatheredWords, context.device) : { WX: width, RUN: 1 };
@@ -117,7 +105,6 @@ export const lowerGatherImages: Lowering<'gatherImages'> = (node, _group, contex
           start: start.value,
           dataBase: bindingBase(data) / (word?.data ?? 1),
           indicesBase: bindingBase(indices),
-          resultBase: bindingBase(result) / (word?.result ?? 1),
         }),
       ],
       workgroups: [Math.ceil(wordsEach / (WX * RUN)), Math.min(count, maxWorkgroups), Math.ceil(count / maxWorkgroups)],
