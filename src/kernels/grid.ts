@@ -64,7 +64,7 @@ export interface Slice {
 export function slices(count: number, unitWords: number, device: KernelDevice): Slice[] {
   // a tensor may begin up to 252 bytes into its binding
   const most = Math.floor((device.maxBindingBytes / 4 - 63) / unitWords);
-  if (count <= most || count * unitWords * 4 <= device.maxBindingBytes) return [{ first: 0, count }];
+  if (count <= most) return [{ first: 0, count }];
   // 128 elements of 16 bits
   let step = 128;
   while (step > 1 && (unitWords * (step / 2)) % 128 === 0) step /= 2;

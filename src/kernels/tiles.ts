@@ -52,29 +52,58 @@ export function chooseTile(problem: TileProblem, device: KernelDevice): Tile {
 /** Most rows whose sums a kernel keeps in registers or shifts there, and channels in a word of a packed mask. */
 export const mostShiftedRows = 16;
 
-/** Tiles of products that load number by number on the CPU, and what a result costs in one that is full, measured on llvmpipe. */
-const gatherTiles = [
-  { rows: 40, columns: 4, cost: 0.98 },
+/** Rows and columns of a tile of 8 lanes, and what a result costs in one that is full, measured on llvmpipe. */
+interface PricedTile {
+  readonly rows: number;
+  readonly columns: number;
+  readonly cost: number;
+}
+
+const costOf = ({ rows, columns }: TileProblem, tile: PricedTile): number =>
+  tile.cost * (Math.ceil(rows / tile.rows) * tile.rows) * (Math.ceil(columns / (8 * tile.columns)) * 8 * tile.columns);
+
+/** The cheapest tile for the results that there are and those that it computes beyond them, none where all have more rows. */
+function cheapest<T extends PricedTile>(problem: TileProblem, tiles: readonly T[]): T | undefined {
+  return tiles
+    .filter(({ rows }) => rows <= problem.rows)
+    .reduce<T | undefined>((best, tile) => (best && costOf(problem, best) <= costOf(problem, tile) ? best : tile), undefined);
+}
+
+/**
+ * The first of `few` by cost, unless one of `more` costs less than `share` of it: each tile is a pipeline, so rare ones must be worth it.
+ * On the CPU, where neither workgroups nor registers decide but how often a loaded number is used.
+ */
+export function pricedTile(
+  problem: TileProblem,
+  few: readonly PricedTile[],
+  more: readonly PricedTile[],
+  share: number,
+  device: KernelDevice,
+): Tile | undefined {
+  const usual = cheapest(problem, few);
+  const rare = cheapest(problem, more);
+  const best = usual && rare && costOf(problem, rare) < share * costOf(problem, usual) ? rare : usual;
+  return best && { rows: best.rows, columns: best.columns, lanes: 8, share: shareOf(device) };
+}
+
+const gatherTiles: readonly PricedTile[] = [
   { rows: 32, columns: 4, cost: 1 },
-  { rows: 48, columns: 4, cost: 1 },
   { rows: 16, columns: 8, cost: 1.17 },
   { rows: 16, columns: 4, cost: 1.2 },
-] as const;
+];
+const rareGatherTiles: readonly PricedTile[] = [
+  { rows: 40, columns: 4, cost: 1 },
+  { rows: 48, columns: 4, cost: 1 },
+];
 
 /**
  * The register tile on the CPU for a product none of whose operands has neighbours along the lanes: many rows, so that a number that is
  * loaded is used often, as long as they exist. Masks are written whole words at a time.
  */
 export function gatherTile(problem: TileProblem, writesMask: boolean, device: KernelDevice): Tile {
-  const padded = (count: number, by: number): number => Math.ceil(count / by) * by;
-  const cost = (tile: (typeof gatherTiles)[number]): number =>
-    tile.cost * padded(problem.rows, tile.rows) * padded(problem.columns, 8 * tile.columns);
-  const [best] = gatherTiles
-    .filter(({ rows }) => rows <= Math.max(mostShiftedRows, problem.rows) && (!writesMask || rows % mostShiftedRows === 0))
-    .sort((left, right) => cost(left) - cost(right));
-  return best === undefined || best.rows <= mostShiftedRows
-    ? chooseTile(problem, device)
-    : { rows: best.rows, columns: best.columns, lanes: 8, share: shareOf(device) };
+  const rare = rareGatherTiles.filter(({ rows }) => !writesMask || rows % mostShiftedRows === 0);
+  const tile = pricedTile(problem, gatherTiles, rare, 0.9, device);
+  return tile === undefined || tile.rows <= mostShiftedRows ? chooseTile(problem, device) : tile;
 }
 
 /** The shader regions that say how lanes share loads. */

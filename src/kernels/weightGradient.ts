@@ -9,7 +9,7 @@ import { link } from './link.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { inFours, rightRegion, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
 import type { LoadMode } from './staging.js';
-import { chooseTile, isPointwise, laneRegions, shareOf, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
+import { chooseTile, isPointwise, laneRegions, pricedTile, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
 import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, KernelDevice, Lowering, LoweringContext } from './types.js';
@@ -84,19 +84,18 @@ const suitsLinear = (problem: WeightProblem, device: KernelDevice): boolean => {
   return plain && rows >= 8 && columns >= 4 && readsColumns(problem, device);
 };
 
-/** Tiles of gemm/weightGradientLinear, and what a result costs in one that is full, measured on llvmpipe. */
-const linearTiles = [
-  { rows: 32, columns: 8, cost: 1 },
+/** Tiles of gemm/weightGradientLinear; the first fits most layers. */
+const linearTiles = [{ rows: 32, columns: 8, cost: 1 }] as const;
+const otherLinearTiles = [
   { rows: 16, columns: 8, cost: 1.03 },
-  { rows: 40, columns: 4, cost: 1.07 },
+  { rows: 40, columns: 4, cost: 1 },
 ] as const;
 
-/** The usual one: the cheapest for the results that there are and those computed twice. Undefined where the layer is smaller than all. */
+/** The usual one, if any has no more rows and columns than the layer. */
 function linearTile({ rows, columns }: WeightProblem, device: KernelDevice): Tile | undefined {
-  const padded = (count: number, by: number): number => Math.ceil(count / by) * by;
-  const cost = (tile: (typeof linearTiles)[number]): number => tile.cost * padded(rows, tile.rows) * padded(columns, 8 * tile.columns);
-  const [best] = linearTiles.filter((tile) => tile.rows <= rows && tile.columns <= columns).sort((left, right) => cost(left) - cost(right));
-  return best && { rows: best.rows, columns: best.columns, lanes: 8, share: shareOf(device) };
+  const problem = { rows, columns, maxRows: 48 };
+  if (columns < 8) return undefined;
+  return rows < 32 ? pricedTile(problem, otherLinearTiles, [], 1, device) : pricedTile(problem, linearTiles, otherLinearTiles, 0.85, device);
 }
 
 /** The usual kernel and tile of a weight gradient whose rows are `width` wide. */

@@ -168,6 +168,8 @@ describe('source kernels', () => {
           [3, 4, 5],
           // floats that are not copied in fours
           ...(packed ? [] : [[1, 3, 3]]),
+          // 8,000 bytes, which fit a binding of 8,192 but not with the most that may lie before them
+          [1, 2, packed ? 20 : 5],
         ]) {
           const { graph, data, indices } = images(packed, start, sampleShape);
           const labels = graph.tensors.find(({ name }) => name === 'labels')!;
