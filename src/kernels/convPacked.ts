@@ -2,7 +2,7 @@ import { byteLength } from '../graph/types.js';
 import type { KernelChoice } from './choice.js';
 import type { ConvProblem } from './convProblem.js';
 import { lowerConvRows } from './convRows.js';
-import { words } from './grid.js';
+import { maxWorkgroups, words } from './grid.js';
 import { link } from './link.js';
 import { inFours, leftRegion } from './staging.js';
 import { narrowFits, shareOf } from './tiles.js';
@@ -35,7 +35,8 @@ export function suitsPacking(problem: ConvProblem, device: KernelDevice): boolea
     (rowStart ?? 0) === 0 &&
     (bStart ?? 0) === 0 &&
     columnsOf(problem) >= 4 &&
-    4 * lineOf(problem) * linesOf(problem) <= device.maxBindingBytes
+    4 * lineOf(problem) * linesOf(problem) + 252 <= device.maxBindingBytes &&
+    Math.max(lineOf(problem) / 4, Math.ceil(linesOf(problem) / 32)) <= maxWorkgroups
   );
 }
 

@@ -70,7 +70,7 @@ function cheapest<T extends PricedTile>(problem: TileProblem, tiles: readonly T[
 }
 
 /**
- * The first of `few` by cost, unless one of `more` costs less than `share` of it: each tile is a pipeline, so rare ones must be worth it.
+ * The cheapest of `few`, unless one of `more` costs less than `share` of it: each tile is a pipeline, so rare ones must be worth it.
  * On the CPU, where neither workgroups nor registers decide but how often a loaded number is used.
  */
 export function pricedTile(
@@ -86,6 +86,7 @@ export function pricedTile(
   return best && { rows: best.rows, columns: best.columns, lanes: 8, share: shareOf(device) };
 }
 
+/** Tiles of products that load number by number, and those that few layers need. */
 const gatherTiles: readonly PricedTile[] = [
   { rows: 32, columns: 4, cost: 1 },
   { rows: 16, columns: 8, cost: 1.17 },

@@ -32,6 +32,8 @@ export interface WeightProblem {
   readonly bStrides: { readonly batch: number; readonly channel: number; readonly h: number; readonly w: number };
   /** First element of A inside the binding of g: the first row's place. */
   readonly aStart: number;
+  /** Whether the result begins where four numbers can be stored at once. */
+  readonly storesFours?: boolean;
   readonly flops: number;
 }
 
@@ -79,8 +81,11 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number, dev
 
 /** Whether gemm/weightGradientLinear can run a problem: of a linear layer on the CPU, whose neighbouring columns load and store in fours. */
 const suitsLinear = (problem: WeightProblem, device: KernelDevice): boolean => {
-  const { rows, columns, lines, taps, attrs, aStrides } = problem;
-  const plain = [lines, ...taps, ...attrs.stride, aStrides.row].every((count) => count === 1) && attrs.padding.every((size) => size === 0);
+  const { rows, columns, lines, taps, attrs, aStrides, storesFours } = problem;
+  const plain =
+    storesFours === true &&
+    [lines, ...taps, ...attrs.stride, aStrides.row].every((count) => count === 1) &&
+    attrs.padding.every((size) => size === 0);
   return plain && rows >= 8 && columns >= 4 && readsColumns(problem, device);
 };
 
@@ -370,6 +375,7 @@ export const lowerLinearWeightGradient: Lowering<'linearWeightGradient'> = (node
   for (let first = 0; first < outputs; first += length) {
     const rows = Math.min(length, outputs - first);
     const whole = rows === outputs;
+    const weightPart = whole ? weight : imagesOf(weight, first, rows);
     const problem: WeightProblem = {
       g,
       x,
@@ -385,10 +391,11 @@ export const lowerLinearWeightGradient: Lowering<'linearWeightGradient'> = (node
       aStrides: { batch: 0, row: 1, line: 0, pixel: outputs },
       bStrides: { batch: 0, channel: 1, h: 0, w: inputs },
       aStart: first,
+      storesFours: inFours(bindingBase(weightPart)),
       flops: 2 * batch * rows * inputs,
     };
     const biasPart = bias === undefined || whole ? bias : imagesOf(bias, first, rows);
-    const parts: [Tensor, Tensor?] = [whole ? weight : imagesOf(weight, first, rows)];
+    const parts: [Tensor, Tensor?] = [weightPart];
     if (biasPart !== undefined) parts.push(biasPart);
     dispatches.push(...lowerWeightGradient([problem], batch, parts, context));
   }

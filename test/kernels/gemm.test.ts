@@ -374,6 +374,34 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
+  it('weight gradients of linear layers are not stored in fours where they begin elsewhere', async () => {
+    const device = await sharedDevice();
+    for (const offset of [0, 2, 4]) {
+      const graph = new Graph();
+      const [x, g] = [graph.input('x', [6, 64]), graph.input('g', [6, 32])];
+      const flat = graph.state('flat', [4 + 32 * 64]);
+      const [dw] = graph.add('linearWeightGradient', [g, x], { bias: false });
+      dw!.view = { base: flat, offset };
+      const data = [x, g].map((tensor) => randomArray(elementCount(tensor.shape)));
+      using program = await Program.compile(graph, { device });
+      const { kernel } = program.dispatches[0]!.source;
+      if (device.adapterInfo.software) expect(kernel).to.equal(offset % 4 === 0 ? 'gemm/weightGradientLinear' : 'gemm/weightGradient');
+      program.write(x, data[0]!);
+      program.write(g, data[1]!);
+      program.write(flat, new Float32Array(4 + 32 * 64).fill(7));
+      await program.run([{ segment: 'main' }]);
+      const found = await program.read(flat);
+      for (let row = 0; row < 32; row++) {
+        for (let column = 0; column < 64; column++) {
+          let sum = 0;
+          for (let n = 0; n < 6; n++) sum += data[1]![32 * n + row]! * data[0]![64 * n + column]!;
+          expect(found[offset + 64 * row + column]).to.be.closeTo(sum, 1e-5);
+        }
+      }
+      expect([...found.subarray(0, offset), ...found.subarray(offset + 32 * 64)]).to.deep.equal(Array(4).fill(7));
+    }
+  });
+
   it('products by many rows and with a packed operand give the bits of the general kernel, with what is fused behind', async () => {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) return; // a GPU stages operands through workgroup memory
