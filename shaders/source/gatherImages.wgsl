@@ -34,9 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let row = min(indices[p.indicesBase + min(start + image, p.lastIndex)], p.lastRow);
   if (row < p.sliceFirst || row >= p.sliceFirst + p.sliceRows) { return; }
   let source = p.dataBase + (row - p.sliceFirst) * p.words;
-  let first = group.x * (WX * RUN) + local.x;
-  // each invocation begins elsewhere, so no compiler unrolls this
-  for (var at = first; at < first + RUN * WX; at += WX) {
-    if (at < p.words) { store(image * p.words + at, data[source + at]); }
-  }
+  let first = group.x * (WX * RUN);
+  let end = min(first + WX * RUN, p.words);
+  for (var at = first + local.x; at < end; at += WX) { store(image * p.words + at, data[source + at]); }
 }

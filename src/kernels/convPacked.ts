@@ -55,7 +55,7 @@ export function packedChoices(problem: ConvProblem, device: KernelDevice): Kerne
 
 /** Packs the right operand and lowers the product to gemm/convRows, whose sums have the order of gemm/conv where there is one tap. */
 export function lowerConvPacked(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
-  const { b, inner, bStrides, cStrides } = problem;
+  const { b, inner, bStrides } = problem;
   const [columns, line, lines] = [columnsOf(problem), lineOf(problem), linesOf(problem)];
   const layer = problem.columns[1] === 1;
   const packed = context.scratch(`${group.anchor.outputs[0]!.name}.packed`, [lines, line]);
@@ -83,7 +83,6 @@ export function lowerConvPacked(problem: ConvProblem, tile: Tile, group: Group, 
         columns: [1, columns],
         source: [1, columns],
         bStrides: { batch: 0, inner: line, h: 0, w: 1, group: 0 },
-        cStrides: layer ? cStrides : { ...cStrides, w: 1 },
         columnsAreImages: layer,
       },
       tile,

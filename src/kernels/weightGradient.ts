@@ -9,10 +9,10 @@ import { link } from './link.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { inFours, rightRegion, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
 import type { LoadMode } from './staging.js';
-import { chooseTile, isPointwise, laneRegions, pricedTile, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
-import type { Tile } from './tiles.js';
+import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, KernelDevice, Lowering, LoweringContext } from './types.js';
+import { readsColumns, suitsWeightLinear, weightLinearForm, weightLinearTile } from './weightGradientLinear.js';
 import { suitsWeightRows, weightRowsForm, weightRowsTile } from './weightGradientRows.js';
 
 /** One weight gradient of shaders/gemm/weightGradient.wgsl. */
@@ -67,7 +67,7 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number, dev
       'gemm/weightGradient',
       ...(suitsWeightRows(problem, device) ? (['gemm/weightGradientRows'] as const) : []),
       ...(suitsWeightImages(problem, bias, device) ? (['gemm/weightGradientImages'] as const) : []),
-      ...(suitsLinear(problem, device) ? (['gemm/weightGradientLinear'] as const) : []),
+      ...(suitsWeightLinear(problem, device) ? (['gemm/weightGradientLinear'] as const) : []),
       'gemm/weightGradientTiled',
     ],
     writesMask: false,
@@ -79,30 +79,6 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number, dev
   };
 }
 
-/** Whether gemm/weightGradientLinear can run a problem: of a linear layer on the CPU, whose neighbouring columns load and store in fours. */
-const suitsLinear = (problem: WeightProblem, device: KernelDevice): boolean => {
-  const { rows, columns, lines, taps, attrs, aStrides, storesFours } = problem;
-  const plain =
-    storesFours === true &&
-    [lines, ...taps, ...attrs.stride, aStrides.row].every((count) => count === 1) &&
-    attrs.padding.every((size) => size === 0);
-  return plain && rows >= 8 && columns >= 4 && readsColumns(problem, device);
-};
-
-/** Tiles of gemm/weightGradientLinear; the first fits most layers. */
-const linearTiles = [{ rows: 32, columns: 8, cost: 1 }] as const;
-const otherLinearTiles = [
-  { rows: 16, columns: 8, cost: 1.03 },
-  { rows: 40, columns: 4, cost: 1 },
-] as const;
-
-/** The usual one, if any has no more rows and columns than the layer. */
-function linearTile({ rows, columns }: WeightProblem, device: KernelDevice): Tile | undefined {
-  const problem = { rows, columns, maxRows: 48 };
-  if (columns < 8) return undefined;
-  return rows < 32 ? pricedTile(problem, otherLinearTiles, [], 1, device) : pricedTile(problem, linearTiles, otherLinearTiles, 0.85, device);
-}
-
 /** The usual kernel and tile of a weight gradient whose rows are `width` wide. */
 function usualTile(problem: WeightProblem, width: number, { device }: LoweringContext): Omit<KernelChoice, 'splits'> {
   const { rows, columns, groups, lines, pixels } = problem;
@@ -112,7 +88,7 @@ function usualTile(problem: WeightProblem, width: number, { device }: LoweringCo
     return { kernel: 'gemm/weightGradientRows', ...weightRowsTile(problem, device) };
   }
   if (suitsWeightImages(problem, width > columns, device)) return { kernel: 'gemm/weightGradientImages', ...weightImagesTile(problem, device) };
-  const linear = suitsLinear(problem, device) ? linearTile(problem, device) : undefined;
+  const linear = suitsWeightLinear(problem, device) ? weightLinearTile(problem, device) : undefined;
   if (linear !== undefined) return { kernel: 'gemm/weightGradientLinear', ...linear };
   return { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, device) };
 }
@@ -162,23 +138,12 @@ function loadModes(
 /** Kernels whose loops are written out: Mesa's compiler gives up on loops as long as those of a strip or an image. */
 const writtenOut: readonly ProductKernel[] = ['gemm/weightGradientRows', 'gemm/weightGradientImages', 'gemm/weightGradientLinear'];
 
-/** Whether neighbouring columns are neighbours in memory that load in fours: on the CPU, where a load of four numbers costs half of four loads. */
-const readsColumns = ({ x, columns, bStrides }: WeightProblem, { software, plainCompiler }: KernelDevice): boolean =>
-  software && plainCompiler !== true && bStrides.channel === 1 && inFours(columns, bindingBase(x), bStrides.batch, bStrides.h, bStrides.w);
-
 /** The name, constants and regions of a tile. */
 function formOf(choice: KernelChoice, problem: WeightProblem, bias: boolean, padded: boolean, linesPerSplit: number, device: KernelDevice) {
   const { stage, columns } = choice;
   if (choice.kernel === 'gemm/weightGradientRows') return weightRowsForm(choice, problem, bias, device);
   if (choice.kernel === 'gemm/weightGradientImages') return weightImagesForm(choice, problem, device);
-  if (choice.kernel === 'gemm/weightGradientLinear') {
-    const { rows: TM, lanes: WX, share: SG } = choice;
-    return {
-      name: tileName(choice),
-      constants: { TM, TN: columns, WX, SG },
-      regions: { ...laneRegions(choice, device), ...(bias ? {} : { bias: '' }) },
-    };
-  }
+  if (choice.kernel === 'gemm/weightGradientLinear') return weightLinearForm(choice, bias, device);
   if (stage === undefined) {
     const fours = inFours(columns) && !padded && readsColumns(problem, device);
     return {
