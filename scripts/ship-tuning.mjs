@@ -1,5 +1,5 @@
 /**
- * Writes the choices that come with the package for one kind of adapter, tuning/VENDOR-ARCHITECTURE.json: those that independent runs of
+ * Writes the choices that come with the package for one kind of adapter, tuning/VENDOR-ARCHITECTURE[-PROCESSOR].json: those that independent runs of
  * "linbp tune ... --out FILE" agree on. Prints what is kept and what the runs disagree about.
  *
  *   node scripts/ship-tuning.mjs FILE FILE...
@@ -31,6 +31,6 @@ const line = (key, { choice, microseconds, usualMicroseconds }) =>
 for (const [key, entry] of table.entries) process.stdout.write(`kept     ${line(key, entry)}\n`);
 const changed = tables.flatMap(({ entries }) => [...entries].filter(([, entry]) => entry.microseconds < entry.usualMicroseconds));
 for (const [key, entry] of changed) if (!table.entries.has(key)) process.stdout.write(`left out ${line(key, entry)}\n`);
-const path = join(root, 'tuning', shippedName(identity.vendor, identity.architecture));
+const path = join(root, 'tuning', shippedName(identity));
 writeTuning(path, identity, table);
 process.stdout.write(`${table.entries.size} of ${new Set(tables.flatMap(({ entries }) => [...entries.keys()])).size} problems in ${path}\n`);

@@ -45,21 +45,31 @@ const fewestColumns = 32;
 const fewestRows = 128;
 const leastProducts = 2 ** 24;
 
+/**
+ * Numbers whose multiples, as distances of columns, make too many of them share a set of the processor's first cache: it keeps 48 kB in 12
+ * ways, so that lines 4 kB apart lie in one set and 64 columns at half of that do not fit. With AVX-512 only such columns are worth packing.
+ */
+const aliasing = 512;
+
+/** Numbers from one column to the next. */
+const columnPitch = ({ columns, bStrides }: ConvProblem): number => (columns[1] === 1 ? bStrides.batch : bStrides.w);
+
 /** The packed product, where it is the usual way. */
 export function packedChoices(problem: ConvProblem, device: KernelDevice): KernelChoice[] {
   const { rows } = problem;
   const columns = columnsOf(problem);
   if (!suitsPacking(problem, device) || columns < fewestColumns || rows < fewestRows || rows * columns * problem.inner < leastProducts) return [];
+  if (device.avx512 === true && columnPitch(problem) % aliasing !== 0) return [];
   return [{ kernel: 'gemm/convPacked', rows: 16, columns: narrowFits(columns, 8) ? 4 : 8, lanes: 8, share: shareOf(device) }];
 }
 
 /** Packs the right operand and lowers the product to gemm/convRows, whose sums have the order of gemm/conv where there is one tap. */
 export function lowerConvPacked(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
-  const { b, inner, bStrides } = problem;
+  const { b, inner } = problem;
   const [columns, line, lines] = [columnsOf(problem), lineOf(problem), linesOf(problem)];
   const layer = problem.columns[1] === 1;
   const packed = context.scratch(`${group.anchor.outputs[0]!.name}.packed`, [lines, line]);
-  const apart = layer ? bStrides.batch : bStrides.w;
+  const apart = columnPitch(problem);
   const fours = inFours(bindingBase(b), apart);
   return [
     {

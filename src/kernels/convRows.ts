@@ -51,10 +51,11 @@ function outputsPerInvocation(width: number, taps: number): number {
 
 /**
  * Whether 16 rows by 8 outputs are better than by 4 on the CPU: where the 8 load about as few inputs, because there are few taps or because
- * they are a whole row, beyond whose ends nothing is loaded.
+ * they are a whole row, beyond whose ends nothing is loaded. With AVX-512 wherever the driver still unrolls their loops.
  */
-function suitsEight(width: number, taps: number, step: number): boolean {
+function suitsEight(width: number, taps: number, step: number, device: KernelDevice): boolean {
   if (taps === 1) return width % 8 === 0;
+  if (device.avx512 === true) return width % 8 === 0 && 8 * taps <= mostProducts;
   return step === 1 && (taps === 2 ? width % 8 === 0 : taps === 3 && width === 8);
 }
 
@@ -64,10 +65,10 @@ function suitsEight(width: number, taps: number, step: number): boolean {
  */
 export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, step: number, device: KernelDevice): Tile {
   const tall = rows > 8 && (writesMask || (device.software && device.plainCompiler !== true && rows % 16 === 0));
-  const short = device.plainCompiler === true || (tall && device.software && width % 4 === 0 && !suitsEight(width, taps, step));
+  const short = device.plainCompiler === true || (tall && device.software && width % 4 === 0 && !suitsEight(width, taps, step, device));
   return {
     rows: tall ? 16 : 8,
-    columns: short ? 4 : tall && device.software && suitsEight(width, taps, step) ? 8 : outputsPerInvocation(width, taps),
+    columns: short ? 4 : tall && device.software && suitsEight(width, taps, step, device) ? 8 : outputsPerInvocation(width, taps),
     lanes: device.software ? 8 : 32,
     share: shareOf(device),
   };

@@ -99,13 +99,29 @@ const rareGatherTiles: readonly PricedTile[] = [
   { rows: 48, columns: 4, cost: 1 },
 ];
 
+/** The same with AVX-512. */
+const wideGatherTiles: readonly PricedTile[] = [
+  { rows: 48, columns: 8, cost: 1 },
+  { rows: 32, columns: 4, cost: 1.27 },
+  { rows: 16, columns: 8, cost: 1.47 },
+  { rows: 16, columns: 4, cost: 1.75 },
+];
+/** Fewest rows for which they compile another pipeline: smaller layers save less than that takes. */
+const fewestRareRows = 128;
+const rareWideGatherTiles: readonly PricedTile[] = [
+  { rows: 40, columns: 8, cost: 1.02 },
+  { rows: 48, columns: 4, cost: 1.19 },
+];
+
 /**
  * The register tile on the CPU for a product none of whose operands has neighbours along the lanes: many rows, so that a number that is
  * loaded is used often, as long as they exist. Masks are written whole words at a time.
  */
 export function gatherTile(problem: TileProblem, writesMask: boolean, device: KernelDevice): Tile {
-  const rare = rareGatherTiles.filter(({ rows }) => !writesMask || rows % mostShiftedRows === 0);
-  const tile = pricedTile(problem, gatherTiles, rare, 0.9, device);
+  const [few, more] =
+    device.avx512 === true ? [wideGatherTiles, problem.rows < fewestRareRows ? [] : rareWideGatherTiles] : [gatherTiles, rareGatherTiles];
+  const rare = more.filter(({ rows }) => !writesMask || rows % mostShiftedRows === 0);
+  const tile = pricedTile(problem, few, rare, 0.9, device);
   return tile === undefined || tile.rows <= mostShiftedRows ? chooseTile(problem, device) : tile;
 }
 
@@ -126,8 +142,12 @@ export function laneRegions(tile: Tile, device: KernelDevice): Record<string, st
   };
 }
 
-/** Loops to be written out: all where the driver unrolls none; on the CPU those over lanes, which are a shuffle each otherwise. */
-export const usualUnrolling = (device: KernelDevice): Unrolling => (device.plainCompiler === true ? 'all' : device.software ? 'lanes' : 'none');
+/**
+ * Loops to be written out: all where the driver unrolls none; on the CPU those over lanes, which are a shuffle each otherwise, unless a
+ * shuffle costs no more than what the driver makes of the text.
+ */
+export const usualUnrolling = ({ plainCompiler, software, avx512 }: KernelDevice): Unrolling =>
+  plainCompiler === true ? 'all' : software && avx512 !== true ? 'lanes' : 'none';
 
 /** How the loops of a tile are written out, for the linker. */
 export function unrolled(tile: Pick<Tile, 'unroll'>, device: KernelDevice): 'all' | 'lanes' | undefined {

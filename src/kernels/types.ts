@@ -50,6 +50,11 @@ export interface KernelDevice {
   readonly software: boolean;
   /** The driver keeps arrays in memory where a variable indexes them, and unrolls no loops: kernels write their loops out. */
   readonly plainCompiler?: boolean;
+  /**
+   * On the CPU, that its driver compiles for AVX-512: larger tiles, whose sums lie in memory, cost less there. Results have the same bits
+   * with and without.
+   */
+  readonly avx512?: boolean;
   readonly maxInvocations: number;
   readonly maxWorkgroupStorage: number;
   readonly maxBindingBytes: number;

@@ -23,9 +23,18 @@ const otherTiles = [
   { rows: 40, columns: 4, cost: 1 },
 ] as const;
 
+/** The same with AVX-512. */
+const otherWideTiles = [
+  { rows: 16, columns: 8, cost: 1.2 },
+  { rows: 40, columns: 8, cost: 0.98 },
+] as const;
+
 /** The usual tile, if any has no more rows and columns than the layer. */
-export const weightLinearTile = ({ rows, columns }: WeightProblem, device: KernelDevice): Tile | undefined =>
-  columns < 8 ? undefined : pricedTile({ rows, columns }, tiles, otherTiles, 0.85, device);
+export function weightLinearTile({ rows, columns }: WeightProblem, device: KernelDevice): Tile | undefined {
+  if (columns < 8) return undefined;
+  const [others, share] = device.avx512 === true ? ([otherWideTiles, 0.9] as const) : ([otherTiles, 0.85] as const);
+  return pricedTile({ rows, columns }, tiles, others, share, device);
+}
 
 /** The name, constants and regions of a tile. */
 export function weightLinearForm(tile: Tile, bias: boolean, device: KernelDevice) {

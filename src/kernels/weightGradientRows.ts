@@ -25,8 +25,11 @@ const mostProducts = 512;
  * The usual tile: 32, 16 or 8 rows by the row of taps of as many channels as make at most 4 columns, of one where it is longer. Short lines
  * of three taps have two channels and fewer rows: of strided ones more inputs fit the registers, and of those that are one strip few are loaded.
  */
-export function weightRowsTile({ rows, taps, columns, pixels, attrs }: WeightProblem, device: KernelDevice): Tile {
+export function weightRowsTile(problem: WeightProblem, device: KernelDevice): Tile {
+  const { rows, taps, columns, pixels, attrs } = problem;
   const step = attrs.stride[1];
+  const wide = device.avx512 === true ? wideRowsTile(problem) : undefined;
+  if (wide !== undefined) return { ...wide, lanes: 8, share: shareOf(device) };
   // where there are many rows, all inputs would be read again for every eight
   const short = step === 1 ? pixels <= stripLength(pixels) && rows <= 256 : pixels <= 8;
   if (short && taps[1] === 3 && columns > taps[0] * taps[1]) {
@@ -36,6 +39,19 @@ export function weightRowsTile({ rows, taps, columns, pixels, attrs }: WeightPro
   const products = stripLength(pixels) * taps[1] * channels;
   const tall = [...(rows % 32 === 0 ? [32] : []), ...(rows > 8 ? [16] : [])].find((count) => count * products <= mostProducts);
   return { rows: tall ?? 8, columns: taps[1] * channels, lanes: 8, share: shareOf(device) };
+}
+
+/** Fewest workgroups of a wide tile: with fewer, processors wait for the last one. */
+const fewestWide = 4;
+
+/** With AVX-512, for windows of three taps: 16 rows by two channels, or by four where lines are one strip without stride. */
+function wideRowsTile({ rows, taps, columns, pixels, attrs }: WeightProblem): Pick<Tile, 'rows' | 'columns'> | undefined {
+  if (taps[1] !== 3 || rows <= 8) return undefined;
+  const channels = columns / (taps[0] * taps[1]);
+  const sole = attrs.stride[1] === 1 && pixels <= stripLength(pixels);
+  return [...(sole ? [4] : []), 2]
+    .filter((count) => Math.ceil(rows / 16) * Math.ceil((Math.ceil(channels / count) * taps[0]) / 8) >= fewestWide)
+    .map((count) => ({ rows: 16, columns: taps[1] * count }))[0];
 }
 
 /** Pixels of a strip: the count from 4 to 7 that leaves least of the last strip unused. Longer ones hold more values than there are registers. */

@@ -8,6 +8,7 @@ import type { KernelChoice, SumOrder } from '../kernels/choice.js';
 import { shaderNames, shaderSource } from '../kernels/link.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import type { Device } from '../runtime/device.js';
+import { hasAvx512 } from '../runtime/processor.js';
 import { TuningTable } from './table.js';
 import type { TunedEntry } from './table.js';
 
@@ -18,6 +19,8 @@ export interface TuningIdentity {
   readonly device: string;
   /** Names the driver and its version. */
   readonly description: string;
+  /** What the adapter computes on where it computes on the CPU and tiles depend on that: `avx512`, or empty. */
+  readonly processor: string;
   /** Version of this library. */
   readonly version: string;
   /** Checksum of the shaders that are tuned. */
@@ -30,24 +33,31 @@ const packageFolder = new URL('../../../', import.meta.url);
 const tunedShaders = 'gemm';
 
 const shippedFolder = fileURLToPath(new URL('tuning/', packageFolder));
+/** What a kind of adapter is known by. */
+type AdapterKind = Pick<TuningIdentity, 'vendor' | 'architecture' | 'processor'>;
+
 /** Name of the file that holds the choices for a kind of adapter; no vendor's name can lead out of the folder. */
-export const shippedName = (vendor: string, architecture: string): string =>
-  `${`${vendor}-${architecture}`.toLowerCase().replace(/[^a-z0-9.-]+/g, '-')}.json`;
+export const shippedName = ({ vendor, architecture, processor }: AdapterKind): string =>
+  `${[vendor, architecture, ...(processor === '' ? [] : [processor])]
+    .join('-')
+    .toLowerCase()
+    .replace(/[^a-z0-9.-]+/g, '-')}.json`;
 
 const checksum = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
 /** What choices measured on an adapter now hold for. */
-export function tuningIdentity({ vendor, architecture, device, description }: AdapterInfo): TuningIdentity {
+export function tuningIdentity({ vendor, architecture, device, description, software }: AdapterInfo): TuningIdentity {
+  const processor = software && hasAvx512() ? 'avx512' : '';
   const { version } = JSON.parse(readFileSync(new URL('package.json', packageFolder), 'utf8')) as { version: string };
-  return { vendor, architecture, device, description, version, kernels: checksum(shaderNames(tunedShaders).map(shaderSource).join('\n')) };
+  return { vendor, architecture, device, description, processor, version, kernels: checksum(shaderNames(tunedShaders).map(shaderSource).join('\n')) };
 }
 
 /** The file in the user's cache folder that holds the choices for an adapter and its driver. */
 export async function tuningPath(identity: TuningIdentity): Promise<string> {
   const { cacheFolder } = (await import(new URL('bin/driver/cache.mjs', packageFolder).href)) as { cacheFolder(): string };
-  const { vendor, architecture, device, description } = identity;
+  const { vendor, architecture, device, description, processor } = identity;
   const name = `${vendor}-${device}`.replace(/[^a-z0-9]+/gi, '-').slice(0, 60);
-  return join(cacheFolder(), 'tuning', `${name}-${checksum([vendor, architecture, device, description].join('\n'))}.json`);
+  return join(cacheFolder(), 'tuning', `${name}-${checksum([vendor, architecture, device, description, processor].join('\n'))}.json`);
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -122,11 +132,12 @@ export function writeTuning(path: string, identity: TuningIdentity, table: Tunin
 }
 
 /**
- * The table that comes with the package for an adapter of this kind: `VENDOR-ARCHITECTURE.json` in its folder `tuning/`. It holds for all
+ * The table that comes with the package for an adapter of this kind: `VENDOR-ARCHITECTURE.json` in its folder `tuning/`, on the CPU of some
+ * processors `VENDOR-ARCHITECTURE-PROCESSOR.json`. It holds for all
  * drivers and devices of the kind: a choice that one of them cannot run is not used there.
  */
-export function shippedTuning({ vendor, architecture }: Pick<TuningIdentity, 'vendor' | 'architecture'>, folder = shippedFolder): StoredTuning {
-  const name = shippedName(vendor, architecture);
+export function shippedTuning(kind: AdapterKind, folder = shippedFolder): StoredTuning {
+  const name = shippedName(kind);
   if (!existsSync(folder) || !readdirSync(folder).includes(name)) return {};
   const path = join(folder, name);
   const table = readTable(readDocument(path));

@@ -6,9 +6,13 @@ import { convGraph } from '../support/convolution.js';
 import { sharedDevice } from '../support/device.js';
 import { elementCount } from '../../src/graph/types.js';
 import { debugGraph } from '../../src/program/debug.js';
+import { groupNodes } from '../../src/passes/fuse.js';
+import { schedule } from '../../src/plan/schedule.js';
+import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { Program } from '../../src/program/program.js';
 import { bp, guided, silu } from '../../src/rules/builtin.js';
-import { onlyChoice } from '../../src/tune/table.js';
+import { choiceName, onlyChoice } from '../../src/tune/table.js';
+import { sampleValues } from '../../src/tune/trial.js';
 
 const plain: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
 
@@ -448,8 +452,10 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
   it('packs an operand and stores weight gradients by whole tiles where that pays, on the CPU', async () => {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) return;
+    const packed = ['gemm/pack', 'gemm/convRows', 'gemm/pack', 'gemm/convRows', 'gemm/weightGradientLinear'];
     for (const [n, i, o, expected] of [
-      [64, 784, 400, ['gemm/pack', 'gemm/convRows', 'gemm/pack', 'gemm/convRows', 'gemm/weightGradientLinear']],
+      [64, 1024, 512, packed],
+      [64, 784, 400, kernelDevice(device).avx512 === true ? ['gemm/conv', 'gemm/conv', 'gemm/weightGradientLinear'] : packed],
       [64, 256, 120, ['gemm/conv', 'gemm/conv', 'gemm/weightGradientLinear']],
       [8, 85, 100, ['gemm/conv', 'gemm/conv', 'gemm/weightGradient']],
       [8, 84, 10, ['gemm/conv', 'gemm/conv', 'gemm/weightGradient']],
@@ -465,6 +471,65 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         `${n} x ${i} -> ${o}`,
       ).to.deep.equal(expected);
     }
+  });
+
+  it('what is usual with AVX-512 and what is usual without give the same bits', async () => {
+    const device = await sharedDevice();
+    if (!device.adapterInfo.software || kernelDevice(device).plainCompiler === true) return;
+    const linear = (n: number, i: number, o: number): Record<string, (graph: Graph) => void> => {
+      const [x, w, g] = [
+        (graph: Graph) => graph.input('x', [n, i]),
+        (graph: Graph) => graph.input('w', [o, i]),
+        (graph: Graph) => graph.input('g', [n, o]),
+      ];
+      return {
+        [`linear ${i} -> ${o}`]: (graph) => graph.output('r', graph.one('linear', [x(graph), w(graph)], {})),
+        [`linear ${i} -> ${o}, input gradient`]: (graph) => graph.output('r', graph.one('linearInputGradient', [g(graph), w(graph)], {})),
+        [`linear ${i} -> ${o}, weight gradient`]: (graph) =>
+          graph.output('r', graph.add('linearWeightGradient', [g(graph), x(graph)], { bias: false })[0]!),
+      };
+    };
+    const conv = (channels: number, outputs: number, size: number, step: number, weights: boolean) => (graph: Graph) => {
+      const attrs = { ...plain, stride: [step, step], padding: [1, 1, 1, 1] } as const;
+      const weightShape = [outputs, channels, 3, 3];
+      const x = graph.input('x', [3, channels, size, size]);
+      const result = weights
+        ? graph.add('conv2dWeightGradient', [graph.input('g', [3, outputs, size / step, size / step]), x], { ...attrs, weightShape, bias: false })[0]!
+        : graph.one('conv2d', [x, graph.input('w', weightShape)], attrs);
+      graph.output('r', result);
+    };
+    const problems: Record<string, (graph: Graph) => void> = {
+      ...linear(33, 67, 136),
+      ...linear(40, 344, 200),
+      'convolution 16 x 16': conv(5, 16, 16, 1, false),
+      'convolution with stride 2': conv(5, 16, 16, 2, false),
+      'weight gradient 8 x 8': conv(10, 32, 8, 1, true),
+      'weight gradient 4 x 4': conv(20, 32, 4, 1, true),
+      'weight gradient with stride 2': conv(10, 64, 32, 2, true),
+    };
+    let different = 0;
+    for (const [name, build] of Object.entries(problems)) {
+      const graph = new Graph();
+      build(graph);
+      const usual = [true, false].map((avx512) => {
+        const { dispatches } = schedule(graph, groupNodes(graph, true), { ...kernelDevice(device), avx512 }, () => 1);
+        return dispatches[0]!.tuning!.choice;
+      });
+      different += choiceName(usual[0]!) === choiceName(usual[1]!) ? 0 : 1;
+      const results: Float32Array[] = [];
+      for (const choice of usual) {
+        using program = await Program.compile(graph, { device, choices: onlyChoice(choice) });
+        for (const tensor of graph.tensors.filter(({ kind }) => kind === 'input')) program.write(tensor, sampleValues(tensor));
+        await program.run([{ segment: 'main' }]);
+        results.push(await program.read('r'));
+      }
+      expect(
+        results[0]!.some((value) => value !== 0),
+        name,
+      ).to.equal(true);
+      expect(Buffer.from(results[0]!.buffer).equals(Buffer.from(results[1]!.buffer)), name).to.equal(true);
+    }
+    expect(different).to.be.at.least(8);
   });
 
   it('matrix products with every transpose', async () => {

@@ -1,8 +1,14 @@
 import { expect } from 'chai';
 import { Graph } from '../../src/graph/graph.js';
-import { chooseTile, gatherTile } from '../../src/kernels/tiles.js';
+import { orderOf } from '../../src/kernels/choice.js';
+import type { KernelChoice } from '../../src/kernels/choice.js';
+import { chooseTile, gatherTile, usualUnrolling } from '../../src/kernels/tiles.js';
+import type { KernelDevice } from '../../src/kernels/types.js';
+import { lenet5, mlp } from '../../src/nn/zoo/mnist.js';
+import { resnet20 } from '../../src/nn/zoo/resnet.js';
 import { groupNodes } from '../../src/passes/fuse.js';
 import { schedule } from '../../src/plan/schedule.js';
+import { gradientGraph } from '../support/networks.js';
 import { plainDevice } from '../support/plainDevice.js';
 
 describe('usual tiles', () => {
@@ -57,5 +63,91 @@ describe('usual tiles', () => {
     expect([tile(200, 64), tile(48, 64), tile(120, 64)]).to.deep.equal(['40x4', '48x4', '32x4']);
     // whole words of a mask
     expect([tile(200, 64, true), tile(24, 64, true)]).to.deep.equal(['32x4', '16x8']);
+  });
+});
+
+describe('usual tiles with AVX-512', () => {
+  const wide: KernelDevice = { ...plainDevice, avx512: true };
+  const choices = (graph: Graph, device: KernelDevice): KernelChoice[] =>
+    schedule(graph, groupNodes(graph, true), device, () => 1).dispatches.flatMap(({ tuning }) => (tuning === undefined ? [] : [tuning.choice]));
+  const name = ({ kernel, rows, columns }: KernelChoice): string => `${kernel} ${rows}x${columns}`;
+
+  it('of products that load number by number have 48 rows, others where that saves a tenth in a layer that is not small', () => {
+    const tile = (rows: number, columns: number, writesMask = false): string => {
+      const chosen = gatherTile({ rows, columns, maxRows: 16 }, writesMask, wide);
+      return `${chosen.rows}x${chosen.columns}`;
+    };
+    expect([tile(400, 64), tile(200, 64), tile(120, 64), tile(400, 32), tile(10, 64)]).to.deep.equal(['48x8', '40x8', '48x8', '32x4', '16x8']);
+    // whole words of a mask
+    expect([tile(200, 64, true), tile(144, 32), tile(144, 32, true)]).to.deep.equal(['48x8', '48x4', '48x4']);
+  });
+
+  it('of linear layers are packed only where columns lie so that they push each other out of the cache', () => {
+    const kernels = (inputs: number, device: KernelDevice): string[] => {
+      const graph = new Graph();
+      const [x, w, g] = [graph.input('x', [64, inputs]), graph.input('w', [512, inputs]), graph.input('g', [64, 512])];
+      graph.output('y', graph.one('linear', [x, w], {}));
+      graph.output('dw', graph.one('linearWeightGradient', [g, x], { bias: false }));
+      return choices(graph, device).map(({ kernel }) => kernel);
+    };
+    expect(kernels(1024, wide)).to.include('gemm/convPacked');
+    expect(kernels(1000, wide)).to.include('gemm/conv');
+    expect(kernels(1000, plainDevice)).to.include('gemm/convPacked');
+  });
+
+  it('of convolutions have 8 outputs of a row, and weight gradients two channels of 16 rows where that leaves enough workgroups', () => {
+    const found = (channels: number, size: number, stride: number, direction: 'conv2d' | 'conv2dWeightGradient', device = wide): string => {
+      const graph = new Graph();
+      const attrs = { stride: [stride, stride], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 } as const;
+      const [x, w] = [graph.input('x', [4, channels, size, size]), graph.input('w', [channels, channels, 3, 3])];
+      const g = graph.input('g', [4, channels, size / stride, size / stride]);
+      const weightShape = [channels, channels, 3, 3];
+      graph.output(
+        'r',
+        direction === 'conv2d'
+          ? graph.one('conv2d', [x, w], attrs)
+          : graph.one('conv2dWeightGradient', [g, x], { ...attrs, weightShape, bias: false }),
+      );
+      return name(choices(graph, device)[0]!);
+    };
+    expect([found(32, 16, 1, 'conv2d'), found(32, 16, 2, 'conv2d'), found(32, 4, 1, 'conv2d')]).to.deep.equal([
+      'gemm/convRows 16x8',
+      'gemm/convRows 16x8',
+      'gemm/convRows 16x4',
+    ]);
+    expect(found(32, 16, 1, 'conv2d', plainDevice)).to.equal('gemm/convRows 16x4');
+    expect([32, 16].map((channels) => found(channels, 16, 1, 'conv2dWeightGradient'))).to.deep.equal([
+      'gemm/weightGradientRows 16x6',
+      'gemm/weightGradientRows 16x3',
+    ]);
+    expect([found(64, 4, 1, 'conv2dWeightGradient'), found(64, 16, 2, 'conv2dWeightGradient')]).to.deep.equal([
+      'gemm/weightGradientRows 16x12',
+      'gemm/weightGradientRows 16x6',
+    ]);
+  });
+
+  it('leave loops to the driver', () => {
+    expect([usualUnrolling(wide), usualUnrolling(plainDevice), usualUnrolling({ ...wide, plainCompiler: true })]).to.deep.equal([
+      'none',
+      'lanes',
+      'all',
+    ]);
+  });
+
+  it('keep the order of sums and the splits of every layer', () => {
+    for (const definition of [mlp, lenet5, resnet20]) {
+      for (const batch of [1, 9, 64]) {
+        const { graph } = gradientGraph(definition, { batch, rule: 'bp', what: 'train' });
+        const orders = (device: KernelDevice): Map<string, string> =>
+          new Map(
+            schedule(graph, groupNodes(graph, true), device, () => 1).dispatches.flatMap(({ tuning }) =>
+              tuning === undefined ? [] : [[tuning.problem.layer, `${orderOf(tuning.choice.kernel)} ${tuning.choice.splits ?? 0}`]],
+            ),
+          );
+        expect([...orders(wide)]).to.deep.equal([...orders(plainDevice)]);
+      }
+    }
+    const { graph } = gradientGraph(resnet20, { batch: 8, rule: 'bp', what: 'train' });
+    expect(choices(graph, wide).map(name)).to.not.deep.equal(choices(graph, plainDevice).map(name));
   });
 });

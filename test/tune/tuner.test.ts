@@ -371,13 +371,16 @@ describe('stored choices', () => {
   });
 
   it('come with the package for a kind of adapter', () => {
-    const kind = { vendor: 'Some Vendor', architecture: '../arch' };
-    const file = join(folder, shippedName(kind.vendor, kind.architecture));
+    const kind = { vendor: 'Some Vendor', architecture: '../arch', processor: 'fast' };
+    const file = join(folder, shippedName(kind));
     expect(shippedTuning(kind, folder)).to.deep.equal({});
+    expect(shippedName({ ...kind, processor: '' })).to.equal('some-vendor-..-arch.json');
     const table = new TuningTable();
     table.entries.set('product 1 n4', entry);
     writeTuning(file, { ...tuningIdentity(device.adapterInfo), ...kind, version: '0.0.0' }, table);
     expect([...shippedTuning(kind, folder).table!.entries]).to.deep.equal([...table.entries]);
+    // another processor's
+    expect(shippedTuning({ ...kind, processor: '' }, folder)).to.deep.equal({});
     for (const text of ['', '{}', '{ "entries": { "x": 1 }, "orders": {} }']) {
       writeFileSync(file, text);
       expect(shippedTuning(kind, folder).table, text).to.equal(undefined);
@@ -391,7 +394,7 @@ describe('stored choices', () => {
     expect(files).to.include('mesa-software.json');
     for (const name of files) {
       const { identity } = JSON.parse(readFileSync(join(shipped, name), 'utf8')) as { identity: TuningIdentity };
-      expect(shippedName(identity.vendor, identity.architecture)).to.equal(name);
+      expect(shippedName(identity)).to.equal(name);
       const { table } = shippedTuning(identity);
       expect(table!.entries.size, name).to.be.above(0);
       for (const { choice, microseconds, usualMicroseconds } of table!.entries.values()) {
