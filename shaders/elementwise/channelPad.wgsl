@@ -1,6 +1,7 @@
 // y [N, C, H, W] from x [N, XC, XH, XW], shifted by `shift` channels. Every strideH-th row and strideW-th column of x, zeros where
 // x has no such channel; or with TRANSPOSE the other way round: y's rows and columns between the strides are zero.
-// An invocation writes a run of neighbouring columns: dividing costs more than copying on a CPU.
+// An invocation writes a run of neighbouring columns, at once where rows begin at multiples of four: dividing costs more than copying on
+// a CPU.
 //#import "elementwise/grid.wgsl"
 const WX = 64u;
 const RUN = 4u; // columns of an invocation
@@ -14,7 +15,13 @@ struct Params {
 
 @group(1) @binding(0) var<uniform> p: Params;
 @group(1) @binding(1) var<storage, read> x: array<f32>;
+//#region store
 @group(1) @binding(2) var<storage, read_write> y: array<f32>;
+fn store(first: u32, values: array<f32, RUN>) {
+  var rest = values;
+  for (var i = 0u; i < min(RUN, p.width - first % p.width); i++) { y[p.yBase + first + i] = rest[i]; }
+}
+//#endregion
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
@@ -37,11 +44,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     found = found && row == h * p.strideH;
   }
   let source = p.xBase + ((image * p.xChannels + u32(max(channel, 0))) * p.xHeight + h) * p.xWidth;
-  let goal = p.yBase + line * p.width;
-  for (var column = first; column < min(first + RUN, p.width); column++) {
-    var value = 0.0;
-    if (found && phase == 0u) { value = x[source + w]; }
-    y[goal + column] = value;
+  var values: array<f32, RUN>;
+  for (var i = 0u; i < RUN; i++) {
+    if (found && phase == 0u && first + i < p.width) { values[i] = x[source + w]; }
     if (TRANSPOSE) {
       phase++;
       w += select(0u, 1u, phase == p.strideW);
@@ -50,4 +55,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       w += p.strideW;
     }
   }
+  store(line * p.width + first, values);
 }

@@ -23,6 +23,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let outPixels = u32(p.outH * p.outW);
   let rows = coverRows(h);
   let cols = coverCols(w);
+  // dividing costs more than all else here, and most pixels lie in one window
+  let firstArea = f32(windowArea(rows.x, cols.x));
 //#region begin column
 //#endregion
   let end = min(firstChannel + BLOCK, p.channels);
@@ -30,7 +32,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let plane = p.sourceBase + image * p.sourceBatch + channel * outPixels;
     var sum = 0.0;
     for (var oh = rows.x; oh < rows.y; oh++) {
-      for (var ow = cols.x; ow < cols.y; ow++) { sum += source[plane + u32(oh * p.outW + ow)] / f32(windowArea(oh, ow)); }
+      for (var ow = cols.x; ow < cols.y; ow++) {
+        var area = firstArea;
+        if (oh > rows.x || ow > cols.x) { area = f32(windowArea(oh, ow)); }
+        sum += source[plane + u32(oh * p.outW + ow)] / area;
+      }
     }
     let index = image * p.cBatch + channel * pixels + pixel;
     c[p.cBase + index] = finish(sum, Place(channel, image, pixel, index));

@@ -3,6 +3,8 @@ import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { Pair, Tensor } from '../graph/types.js';
 import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
 import { link } from './link.js';
+import { inFours } from './staging.js';
+import { bindingBase } from './types.js';
 import type { Dispatch, Lowering, Operand } from './types.js';
 
 /** Elements of a workgroup of copyRuns.wgsl (WX * RUN). */
@@ -10,6 +12,11 @@ const copyBlock = 256;
 /** Runs of a workgroup of channelPad.wgsl (WX), and columns of a run. */
 const padBlock = 64;
 const padRun = 4;
+
+/** How channelPad.wgsl stores a run of {@link padRun} at once. */
+const storeFour = `@group(1) @binding(2) var<storage, read_write> y: array<vec4f>;
+fn store(first: u32, values: array<f32, RUN>) { y[(p.yBase + first) / 4u] = vec4f(values[0], values[1], values[2], values[3]); }
+`;
 
 /** Copies images: none where `to` lies in the memory of `from`. */
 function copyImages(from: Tensor, to: Tensor): Dispatch[] {
@@ -47,10 +54,11 @@ function padDispatch(x: Tensor, y: Tensor, shift: number, stride: Pair, transpos
   const runsPerRow = Math.ceil(width / padRun);
   const runs = (elementCount(y.shape) / width) * runsPerRow;
   const operands: Operand[] = [reads('x', x), { name: 'y', tensor: y, access: 'write' }];
+  const fours = inFours(width, bindingBase(y));
   return {
     kernel: 'elementwise/channelPad',
-    variant: transpose ? 'transposed' : '',
-    code: link('elementwise/channelPad', { constants: { RUN: padRun, TRANSPOSE: transpose } }),
+    variant: [...(transpose ? ['transposed'] : []), ...(fours ? ['vec4'] : [])].join(' '),
+    code: link('elementwise/channelPad', { constants: { RUN: padRun, TRANSPOSE: transpose }, regions: fours ? { store: storeFour } : {} }),
     operands,
     parameters: [
       ...words({ runs, runsPerRow, channels, height, width, xChannels, xHeight, xWidth }),

@@ -22,7 +22,7 @@ export interface Schedule {
   readonly dispatches: readonly ScheduledDispatch[];
 }
 
-/** The segment of what is derived from weights alone; it runs once at the beginning of each run. */
+/** The segment of what is derived from weights alone: their transforms, and the lines of batch norms. It runs once at the beginning of each run. */
 export const derivedSegment = 'derived';
 
 /**
@@ -40,6 +40,7 @@ export function schedule(
   const derivations: ScheduledDispatch[] = [];
   const derived = new Map<string, Tensor>();
   const mutated = new Set(graph.nodes.flatMap((node) => node.mutates.map((slot) => rootOf(node.inputs[slot]!))));
+  const changes = (tensor: Tensor): boolean => rootOf(tensor).kind === 'value' || mutated.has(rootOf(tensor));
   let current: Group | undefined;
   let scratches = 0;
   const context: LoweringContext = {
@@ -51,13 +52,12 @@ export function schedule(
     },
     derive(source, key, shape, make) {
       const { root, offset } = resolveView(source);
-      const changes = root.kind === 'value' || mutated.has(root);
       const name = `${source.name} ${key}`;
       const place = `${root.id} ${offset} ${key}`;
-      const known = changes ? undefined : derived.get(place);
+      const known = changes(source) ? undefined : derived.get(place);
       if (known !== undefined) return { tensor: known, dispatches: [] };
       const tensor = context.scratch(name, shape);
-      if (changes) return { tensor, dispatches: [make(tensor)] };
+      if (changes(source)) return { tensor, dispatches: [make(tensor)] };
       derived.set(place, tensor);
       derivations.push({ ...stored(make(tensor)), group: current!, segment: derivedSegment });
       return { tensor, dispatches: [] };
@@ -65,6 +65,8 @@ export function schedule(
   };
   for (const group of groups) {
     current = group;
+    const { op, inputs, segment } = group.anchor;
+    const early = op === 'batchNormScaleShift' && group.followers.length === 0 && !inputs.some(changes);
     const lower = loweringTable[group.anchor.op] as unknown as Lowering<Node['op']>;
     for (const dispatch of lowerInSlices(lower, moveGroup(group, places), context)) {
       if (dispatch.workgroups.some((count) => count > 65535)) {
@@ -76,7 +78,8 @@ export function schedule(
           },
         );
       }
-      dispatches.push({ ...stored(dispatch), group, segment: group.anchor.segment });
+      const placed = { ...stored(dispatch), group, segment: early ? derivedSegment : segment };
+      (early ? derivations : dispatches).push(placed);
     }
   }
   return { graph, groups, places, dispatches: [...derivations, ...dispatches] };

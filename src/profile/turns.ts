@@ -41,6 +41,7 @@ export async function timeInTurns(takers: readonly TurnTaker[], rounds: number):
   const steps = takers.map(({ program, segments, row }) =>
     segments.flatMap((segment) => program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row }))),
   );
+  for (const { program } of takers) program.derive();
   const times = takers.map((): number[] => []);
   for (let round = 0; round <= rounds; round++) {
     const order = [...takers.keys()];

@@ -16,6 +16,7 @@ export interface Comparison {
 /** Times two workloads in turns after one warm-up each. Both steps really run, `rounds` + 1 times. */
 export async function compareWorkloads(untuned: Workload, tuned: Workload, rounds: number): Promise<Comparison> {
   const sides = [untuned, tuned].map(({ program, segments, row }) => {
+    program.derive();
     const work = segments.flatMap((segment) => program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row })));
     const timestamps = program.device.features.has('timestamp-query') ? new TimestampRun(program, work) : undefined;
     const run = async (): Promise<number> =>
