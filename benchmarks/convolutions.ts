@@ -7,7 +7,7 @@
  * in a row as take about as long as the longest product, so that none is charged more than others for cold caches and the start of a turn.
  * A share is the median over rounds of the rate of a convolution over the rate, in the same round, of the product that is fastest by its own
  * median. Rates count the multiplications of the direct method, so a kernel with fewer (Winograd) may exceed what the adapter does in a
- * product. `--candidates` also tries what the tuner would and shows the fastest.
+ * product. `--candidates` also tries what the tuner would and shows the fastest. The last line says what a dispatch costs by itself.
  */
 import { parseArgs } from 'node:util';
 import { Graph } from '../src/graph/graph.js';
@@ -192,7 +192,10 @@ for (const subject of wanted) {
   contestants.push(...(await entries(subject, device, options.candidates, 1)));
 }
 
-const all = [...raw, ...contestants];
+// What a dispatch costs that has next to nothing to do: a part of every time.
+const empty = (await entries(linear('forward', [8, 8], 8), device, false, 1))[0]!;
+
+const all = [...raw, ...contestants, empty];
 // A turn computes each as often as takes the time of the longest product.
 const turn = Math.max(...raw.map(({ trial }) => trial.shortest));
 for (const { trial } of all) trial.repeat(Math.max(1, Math.min(mostRepeats, Math.round(turn / trial.shortest))));
@@ -221,4 +224,7 @@ const meters = software ? [clock, processor] : [clock];
 const cells = (entry: Entry): string[] => [entry.subject.name, choiceName(entry.trial.choice), ...meters.flatMap((meter) => figures(entry, meter))];
 const heads = ['subject', 'kernel', 'GFLOP/s', 'share of the best product', ...(software ? ['GFLOP per second of processor time', 'share'] : [])];
 process.stdout.write(`${description}, batch ${batch}\n\n`);
-for (const row of [heads, heads.map(() => '---'), ...all.map(cells)]) process.stdout.write(`| ${row.join(' | ')} |\n`);
+for (const row of [heads, heads.map(() => '---'), ...[...raw, ...contestants].map(cells)]) process.stdout.write(`| ${row.join(' | ')} |\n`);
+process.stdout.write(
+  `\nA dispatch of ${empty.subject.flops} operations takes ${median(empty.trial.microseconds).toFixed(0)} us; that is part of each time.\n`,
+);

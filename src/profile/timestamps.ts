@@ -5,6 +5,8 @@ import { BufferUsage } from '../runtime/flags.js';
 export interface TimedDispatch {
   readonly dispatch: CompiledDispatch;
   readonly row: number;
+  /** Dispatches behind it in the same pass, which are timed with it. */
+  readonly more?: readonly CompiledDispatch[];
 }
 
 /** Begin and end of each dispatch in nanoseconds after the first begin. Whole numbers, so that sums are exact. */
@@ -17,7 +19,7 @@ export interface Timeline {
 const querySetEntries = 4096;
 
 /**
- * Runs dispatches one pass each, with timestamps at the begin and the end of every pass, in one submit.
+ * Runs dispatches one pass each (with those behind it that belong to it), with timestamps at the begin and the end of every pass, in one submit.
  * The device needs `timestamp-query`. Make it once and run it several times; it holds query sets and a buffer.
  */
 export class TimestampRun {
@@ -39,15 +41,16 @@ export class TimestampRun {
   async run(): Promise<Timeline> {
     const { device } = this.program;
     const encoder = device.gpu.createCommandEncoder({ label: 'profile' });
-    for (const [index, { dispatch, row }] of this.work.entries()) {
+    for (const [index, { dispatch, row, more = [] }] of this.work.entries()) {
       const entry = (2 * index) % querySetEntries;
       const querySet = this.sets[Math.floor((2 * index) / querySetEntries)]!;
       const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: entry, endOfPassWriteIndex: entry + 1 } });
-      this.program.encode(pass, [dispatch], row);
+      this.program.encode(pass, [dispatch, ...more], row);
       pass.end();
     }
     for (const [index, set] of this.sets.entries()) encoder.resolveQuerySet(set, 0, set.count, this.resolved, 8 * querySetEntries * index);
-    device.submit([encoder.finish()], { dispatches: this.work.length, hold: this.sets });
+    const dispatches = this.work.reduce((sum, { more = [] }) => sum + 1 + more.length, 0);
+    device.submit([encoder.finish()], { dispatches, hold: this.sets });
     const stamps = new BigUint64Array(await device.read(this.resolved));
     // Nanoseconds since the machine's start exceed what a double holds exactly; differences within a run do not.
     const first = stamps[0]!;
@@ -82,9 +85,9 @@ export async function wallClockTimeline(program: Program, work: readonly TimedDi
   const begin: number[] = [];
   const end: number[] = [];
   let now = 0;
-  for (const { dispatch, row } of work) {
+  for (const { dispatch, row, more = [] } of work) {
     begin.push(now);
-    now += Math.max(0, Math.round(1e6 * ((await submitted([dispatch], row)) - empty)));
+    now += Math.max(0, Math.round(1e6 * ((await submitted([dispatch, ...more], row)) - empty)));
     end.push(now);
   }
   return { begin, end };

@@ -145,13 +145,16 @@ export class Trial {
   }
 
   /**
-   * Forgets the times so far; from now on a run computes it once and then `times` times in a row, of which the mean counts, so that a
-   * short one is not charged with the start of the device's threads and with caches that others have filled.
+   * Forgets the times so far; from now on a run computes it once and then `times` times in one pass, of which the mean counts, so that a
+   * short one is not charged with the start of the device's threads, with caches that others have filled, and with timestamps, for which
+   * some drivers wait.
    */
   repeat(times: number): void {
     this.reset();
     this.times = times;
-    this.work = Array.from({ length: times + 1 }, () => this.program.dispatches.map((dispatch) => ({ dispatch, row: 0 }))).flat();
+    const [dispatch, ...rest] = this.program.dispatches;
+    const again = Array.from({ length: times - 1 }, () => this.program.dispatches).flat();
+    this.work = [rest, [...rest, ...again]].map((more) => ({ dispatch: dispatch!, row: 0, more }));
     this.timestamps?.destroy();
     this.timestamps = this.timed();
   }
@@ -174,7 +177,7 @@ export class Trial {
     const { begin, end } = this.timestamps === undefined ? await wallClockTimeline(this.program, this.work) : await this.timestamps.run();
     const { user, system } = process.cpuUsage(before);
     // the first of several warms up
-    const first = begin[this.times === undefined ? 0 : this.program.dispatches.length]!;
+    const first = begin[this.times === undefined ? 0 : 1]!;
     const microseconds = (end.at(-1)! - first) / 1e3 / (this.times ?? 1);
     if (keep) {
       this.microseconds.push(microseconds);

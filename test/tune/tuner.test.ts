@@ -18,6 +18,7 @@ import { deviceTuning, readTuning, setDeviceTuning, shippedName, shippedTuning, 
 import type { TuningIdentity } from '../../src/tune/cache.js';
 import { agreed, choiceName, onlyChoice, problemKey, sameChoice, TuningTable } from '../../src/tune/table.js';
 import type { TunedEntry } from '../../src/tune/table.js';
+import { TimedProblem } from '../../src/tune/trial.js';
 import { problemsOf, tuneProgram } from '../../src/tune/tuner.js';
 import { randomArray, relativeError } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';
@@ -95,6 +96,30 @@ describe('tuner', () => {
     expect(choiceName(result!.chosen)).to.not.include(poisoned);
     expect(table.entries.size).to.equal(1);
     expect(await tuneProgram(program, { table, rounds: 3 }), 'known problems are left alone').to.deep.equal([]);
+  });
+
+  it('times a repeated candidate by the mean of those behind the first', async () => {
+    setDeviceTuning(device, new TuningTable());
+    const problem = new TimedProblem(matmul(), device);
+    using program = await Program.compile(matmul(), { device });
+    const trial = await problem.trial(program.dispatches[0]!.source.tuning!.choice);
+    try {
+      await trial.sample();
+      const before = trial.shortest;
+      trial.repeat(20);
+      expect(trial.microseconds).to.deep.equal([]);
+      const dispatches = device.counters.dispatches;
+      const mean = await trial.run();
+      expect(device.counters.dispatches - dispatches).to.equal(21 * trial.program.dispatches.length);
+      expect(trial.microseconds).to.deep.equal([mean]);
+      // of one, not of twenty
+      expect(mean)
+        .to.be.above(0)
+        .and.below(10 * before);
+    } finally {
+      trial.destroy();
+      problem.destroy();
+    }
   });
 
   it('finds a candidate that is faster by far', async () => {
