@@ -80,7 +80,7 @@ export async function debugGraph(
         const expected = reference.get(tensor);
         let nonFinite = 0;
         for (let i = 0; i < actual.length; i++) if (!Number.isFinite(actual[i]!) && Number.isFinite(expected[i]!)) nonFinite += 1;
-        const { kernel, variant } = dispatches.at(-1)!.source;
+        const { kernel, variant } = (dispatches.find(({ source }) => source.segment === segment) ?? dispatches[0]!).source;
         entries.push({
           kernel,
           variant,
