@@ -24,16 +24,17 @@ const otherTiles = [
 ] as const;
 
 /** The same with AVX-512. */
+const wideTiles = [{ rows: 40, columns: 8, cost: 1 }] as const;
 const otherWideTiles = [
-  { rows: 16, columns: 8, cost: 1.2 },
-  { rows: 40, columns: 8, cost: 0.98 },
+  { rows: 16, columns: 8, cost: 1.22 },
+  { rows: 32, columns: 8, cost: 1.02 },
 ] as const;
 
 /** The usual tile, if any has no more rows and columns than the layer. */
 export function weightLinearTile({ rows, columns }: WeightProblem, device: KernelDevice): Tile | undefined {
   if (columns < 8) return undefined;
-  const [others, share] = device.avx512 === true ? ([otherWideTiles, 0.9] as const) : ([otherTiles, 0.85] as const);
-  return pricedTile({ rows, columns }, tiles, others, share, device);
+  const [few, others] = device.avx512 === true ? [wideTiles, otherWideTiles] : [tiles, otherTiles];
+  return pricedTile({ rows, columns }, few, others, 0.85, device);
 }
 
 /** The name, constants and regions of a tile. */

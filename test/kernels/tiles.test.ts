@@ -82,6 +82,17 @@ describe('usual tiles with AVX-512', () => {
     expect([tile(200, 64, true), tile(144, 32), tile(144, 32, true)]).to.deep.equal(['48x8', '48x4', '48x4']);
   });
 
+  it('of the weight gradients of linear layers have 40 rows, others where those would compute too many twice', () => {
+    const tile = (outputs: number): string => {
+      const graph = new Graph();
+      const [g, x] = [graph.input('g', [8, outputs]), graph.input('x', [8, 400])];
+      graph.output('dw', graph.one('linearWeightGradient', [g, x], { bias: false }));
+      return name(choices(graph, wide)[0]!);
+    };
+    expect([1024, 200, 120].map(tile)).to.deep.equal(Array<string>(3).fill('gemm/weightGradientLinear 40x8'));
+    expect([84, 48, 20].map(tile)).to.deep.equal(['32x8', '16x8', '16x8'].map((size) => `gemm/weightGradientLinear ${size}`));
+  });
+
   it('of linear layers are packed only where columns lie so that they push each other out of the cache', () => {
     const kernels = (inputs: number, device: KernelDevice): string[] => {
       const graph = new Graph();
