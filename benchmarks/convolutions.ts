@@ -1,14 +1,19 @@
 /**
  * Rates of convolutions and linear layers in all three directions, as shares of the best raw matrix product of the same adapter.
  *
- *     node dist/benchmarks/convolutions.js [--rounds 15] [--batch 32] [--only TEXT] [--candidates]
+ *     node dist/benchmarks/convolutions.js [--rounds 15] [--processes 3] [--batch 32] [--only TEXT] [--candidates]
  *
  * All subjects and the best products take turns, so that a disturbance meets all; in its turn each is computed once and then as many times
  * in a row as take about as long as the longest product, so that none is charged more than others for cold caches and the start of a turn.
  * A share is the median over rounds of the rate of a convolution over the rate, in the same round, of the product that is fastest by its own
  * median. Rates count the multiplications of the direct method, so a kernel with fewer (Winograd) may exceed what the adapter does in a
  * product. `--candidates` also tries what the tuner would and shows the fastest. The last line says what a dispatch costs by itself.
+ *
+ * All that happens in processes of its own, one after the other, and the table shows medians over them with the least and the largest share:
+ * on adapters that compile for the processor a kernel may have bad luck with its place in memory for the whole of a process.
  */
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Graph } from '../src/graph/graph.js';
 import { elementCount } from '../src/graph/types.js';
@@ -157,74 +162,136 @@ async function entries(subject: Subject, device: Device, others: boolean, keep: 
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '15' },
+    processes: { type: 'string', default: '3' },
     batch: { type: 'string', default: '32' },
     only: { type: 'string', default: '' },
     candidates: { type: 'boolean', default: false },
   },
 });
 const batch = Number(options.batch);
-using device = await Device.open();
-const { description, software } = device.adapterInfo;
-const progress = (text: string): void => void process.stderr.write(`${text}\n`);
 
-// The ceiling: the best of our products over sizes, forms and candidates. All compete first, the best six go on.
-const products: Entry[] = [];
-for (const size of software ? [256, 512] : [1024, 2048, 4096]) {
-  for (const [transposeA, transposeB] of [
-    [false, false],
-    [true, false],
-    [false, true],
-  ] as const) {
-    progress(`matmul ${size}`);
-    products.push(...(await entries(product(size, transposeA, transposeB), device, true, 1)));
+/** Rate of a subject in 10^9 operations a second and its share of the best product's rate: by the clock, and by processor time where that counts. */
+interface Row {
+  readonly name: string;
+  readonly kernel: string;
+  readonly figures: readonly { readonly rate: number; readonly share: number }[];
+}
+
+/** What one process measures. */
+interface Measured {
+  readonly description: string;
+  /** The best products, then all subjects. */
+  readonly products: readonly Row[];
+  readonly rows: readonly Row[];
+  /** Operations and microseconds of a dispatch that has next to nothing to do. */
+  readonly empty: { readonly flops: number; readonly microseconds: number };
+}
+
+async function measure(): Promise<Measured> {
+  using device = await Device.open();
+  const { description, software } = device.adapterInfo;
+  const progress = (text: string): void => void process.stderr.write(`${text}\n`);
+
+  // The ceiling: the best of our products over sizes, forms and candidates. All compete first, the best six go on.
+  const products: Entry[] = [];
+  for (const size of software ? [256, 512] : [1024, 2048, 4096]) {
+    for (const [transposeA, transposeB] of [
+      [false, false],
+      [true, false],
+      [false, true],
+    ] as const) {
+      progress(`matmul ${size}`);
+      products.push(...(await entries(product(size, transposeA, transposeB), device, true, 1)));
+    }
   }
+  products.sort((left, right) => rateOf(right) - rateOf(left));
+  const raw = products.slice(0, 6);
+
+  const wanted = [
+    ...layers.flatMap((each) => directions.map((direction) => convolution(direction, each, batch))),
+    ...linearLayers.flatMap((each) => directions.map((direction) => linear(direction, each, 2 * batch))),
+  ].filter(({ name }) => name.includes(options.only));
+  const contestants: Entry[] = [];
+  for (const subject of wanted) {
+    progress(subject.name);
+    contestants.push(...(await entries(subject, device, options.candidates, 1)));
+  }
+  // What a dispatch costs that has next to nothing to do: a part of every time.
+  const empty = (await entries(linear('forward', [8, 8], 8), device, false, 1))[0]!;
+
+  const all = [...raw, ...contestants, empty];
+  // A turn computes each as often as takes the time of the longest product.
+  const turn = Math.max(...raw.map(({ trial }) => trial.shortest));
+  for (const { trial } of all) trial.repeat(Math.max(1, Math.min(mostRepeats, Math.round(turn / trial.shortest))));
+  for (let round = 0; round < Number(options.rounds); round++) for (const { trial } of all) await trial.run();
+
+  /** Time for a floating-point operation of the direct method in a round, by the clock or by the process's processor time. */
+  type Meter = (entry: Entry, round: number) => number;
+  const clock: Meter = ({ trial, subject }, round) => trial.microseconds[round]! / subject.flops;
+  const processor: Meter = ({ trial, subject }, round) => Math.max(1, trial.processor[round]!) / subject.flops;
+
+  const rounds = Array.from({ length: Number(options.rounds) }, (_, round) => round);
+  /** The product that is fastest by its median over rounds. */
+  const ceiling = (meter: Meter): Entry => {
+    const times = raw.map((entry) => median(rounds.map((round) => meter(entry, round))));
+    return raw[times.indexOf(Math.min(...times))]!;
+  };
+  // On adapters that compute on the CPU other load enters the clock's figures, but hardly those of processor time.
+  const meters = (software ? [clock, processor] : [clock]).map((meter) => ({ meter, best: ceiling(meter) }));
+  const rowOf = (entry: Entry): Row => ({
+    name: entry.subject.name,
+    kernel: choiceName(entry.trial.choice),
+    figures: meters.map(({ meter, best }) => ({
+      rate: median(rounds.map((round) => 1 / meter(entry, round) / 1e3)),
+      share: median(rounds.map((round) => meter(best, round) / meter(entry, round))),
+    })),
+  });
+  return {
+    description,
+    products: raw.map(rowOf).sort((left, right) => right.figures[0]!.rate - left.figures[0]!.rate),
+    rows: contestants.map(rowOf),
+    empty: { flops: empty.subject.flops, microseconds: median(empty.trial.microseconds) },
+  };
 }
-products.sort((left, right) => rateOf(right) - rateOf(left));
-const raw = products.slice(0, 6);
 
-const wanted = [
-  ...layers.flatMap((each) => directions.map((direction) => convolution(direction, each, batch))),
-  ...linearLayers.flatMap((each) => directions.map((direction) => linear(direction, each, 2 * batch))),
-].filter(({ name }) => name.includes(options.only));
-const contestants: Entry[] = [];
-for (const subject of wanted) {
-  progress(subject.name);
-  contestants.push(...(await entries(subject, device, options.candidates, 1)));
+/** {@link measure} in a process of its own, with the same options. */
+const measureApart = (): Promise<Measured> =>
+  new Promise((resolve, reject) => {
+    const child = fork(fileURLToPath(import.meta.url), process.argv.slice(2), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    child.once('message', (message) => resolve(message as Measured));
+    child.once('exit', (code) => reject(new Error(`a process that measures ended with code ${code}`)));
+  });
+
+const percent = (share: number): string => (100 * share).toFixed(0);
+
+/** Rates and shares of one subject in all processes: medians, and the least and the largest share. */
+const figureCells = (rows: readonly Row[]): string[] =>
+  rows[0]!.figures.flatMap((_, meter) => {
+    const [rates, shares] = [rows.map(({ figures }) => figures[meter]!.rate), rows.map(({ figures }) => figures[meter]!.share)];
+    const spread = shares.length === 1 ? '' : ` (${percent(Math.min(...shares))} to ${percent(Math.max(...shares))})`;
+    return [median(rates).toFixed(1), `${percent(median(shares))} %${spread}`];
+  });
+
+function print(runs: readonly Measured[]): void {
+  const { description, rows, empty } = runs[0]!;
+  const meters = rows[0]?.figures.length ?? 1;
+  const heads = ['subject', 'kernel', 'GFLOP/s', 'share of the best product', ...(meters > 1 ? ['GFLOP per second of processor time', 'share'] : [])];
+  const best = runs.map(({ products }) => products[0]!);
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
+  process.stdout.write(`${description}, batch ${batch}\n\n${line(heads)}${line(heads.map(() => '---'))}`);
+  for (const row of best) process.stdout.write(line([`best product: ${row.name}`, row.kernel, ...figureCells([row])]));
+  for (const [index, { name }] of rows.entries()) {
+    const same = runs.map((run) => run.rows[index]!);
+    process.stdout.write(line([name, [...new Set(same.map(({ kernel }) => kernel))].join(', or '), ...figureCells(same)]));
+  }
+  const microseconds = median(runs.map((run) => run.empty.microseconds)).toFixed(0);
+  process.stdout.write(`\nA dispatch of ${empty.flops} operations takes ${microseconds} us; that is part of each time.\n`);
 }
 
-// What a dispatch costs that has next to nothing to do: a part of every time.
-const empty = (await entries(linear('forward', [8, 8], 8), device, false, 1))[0]!;
-
-const all = [...raw, ...contestants, empty];
-// A turn computes each as often as takes the time of the longest product.
-const turn = Math.max(...raw.map(({ trial }) => trial.shortest));
-for (const { trial } of all) trial.repeat(Math.max(1, Math.min(mostRepeats, Math.round(turn / trial.shortest))));
-for (let round = 0; round < Number(options.rounds); round++) for (const { trial } of all) await trial.run();
-
-/** Time for a floating-point operation of the direct method in a round, by the clock or by the process's processor time. */
-type Meter = (entry: Entry, round: number) => number;
-const clock: Meter = ({ trial, subject }, round) => trial.microseconds[round]! / subject.flops;
-const processor: Meter = ({ trial, subject }, round) => Math.max(1, trial.processor[round]!) / subject.flops;
-
-const rounds = Array.from({ length: Number(options.rounds) }, (_, round) => round);
-/** The product that is fastest by its median over rounds. */
-const ceiling = (meter: Meter): Entry => {
-  const times = raw.map((entry) => median(rounds.map((round) => meter(entry, round))));
-  return raw[times.indexOf(Math.min(...times))]!;
-};
-/** Rate in 10^9 operations a second, and the share of the best product's in the same round: medians over rounds. */
-const figures = (entry: Entry, meter: Meter): string[] => {
-  const gflops = median(rounds.map((round) => 1 / meter(entry, round) / 1e3));
-  const best = ceiling(meter);
-  const share = median(rounds.map((round) => meter(best, round) / meter(entry, round)));
-  return [gflops.toFixed(1), `${(100 * share).toFixed(0)} %`];
-};
-// On adapters that compute on the CPU other load enters the clock's figures, but hardly those of processor time.
-const meters = software ? [clock, processor] : [clock];
-const cells = (entry: Entry): string[] => [entry.subject.name, choiceName(entry.trial.choice), ...meters.flatMap((meter) => figures(entry, meter))];
-const heads = ['subject', 'kernel', 'GFLOP/s', 'share of the best product', ...(software ? ['GFLOP per second of processor time', 'share'] : [])];
-process.stdout.write(`${description}, batch ${batch}\n\n`);
-for (const row of [heads, heads.map(() => '---'), ...[...raw, ...contestants].map(cells)]) process.stdout.write(`| ${row.join(' | ')} |\n`);
-process.stdout.write(
-  `\nA dispatch of ${empty.subject.flops} operations takes ${median(empty.trial.microseconds).toFixed(0)} us; that is part of each time.\n`,
-);
+if (process.send !== undefined) {
+  process.send(await measure());
+} else {
+  const runs: Measured[] = [];
+  for (let run = 0; run < Number(options.processes); run++) runs.push(await measureApart());
+  print(runs);
+}
