@@ -7,9 +7,10 @@ import { LinbpError } from '../errors.js';
 import { initialState, Model } from '../nn/model.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { measureCeilings } from '../profile/ceilings.js';
-import { profileProgram } from '../profile/profile.js';
+import { profileInTurns } from '../profile/profile.js';
 import type { Profile } from '../profile/profile.js';
 import { createWorkload } from '../profile/workloads.js';
+import type { Workload } from '../profile/workloads.js';
 import type { Device } from '../runtime/device.js';
 import { adam } from '../train/optimisers.js';
 import type { EpochResult, StepResult } from '../train/progress.js';
@@ -292,14 +293,15 @@ export async function demoProfiles(
   const ceilings = await measureCeilings(device);
   const profiles = { train: [] as Profile[], attack: [] as Profile[] };
   for (const what of ['train', 'attack'] as const) {
-    for (const rule of demoRules) {
-      const workload = await createWorkload(what, { device, definition, weights, rule, batch: profileBatch });
-      try {
-        const { program, segments, row } = workload;
-        profiles[what].push(await profileProgram(program, { segments, row, repeats, label: rule, ceilings }));
-      } finally {
-        workload.destroy();
+    const workloads: (Workload & { readonly label: string })[] = [];
+    try {
+      for (const rule of demoRules) {
+        workloads.push({ ...(await createWorkload(what, { device, definition, weights, rule, batch: profileBatch })), label: rule });
       }
+      const takers = workloads.map(({ program, segments, row, label }) => ({ program, options: { segments, row, repeats, label, ceilings } }));
+      profiles[what].push(...(await profileInTurns(takers)));
+    } finally {
+      for (const workload of workloads) workload.destroy();
     }
   }
   return profiles;

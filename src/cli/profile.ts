@@ -3,7 +3,7 @@ import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
 import type { Program } from '../program/program.js';
 import { measureCeilings } from '../profile/ceilings.js';
 import { dotOf, printGraph, printPasses, printPlan, printProgram } from '../profile/print.js';
-import { profileProgram } from '../profile/profile.js';
+import { profileInTurns, profileProgram } from '../profile/profile.js';
 import type { DispatchProfile, Profile } from '../profile/profile.js';
 import { describeShader, fitsKernel } from '../profile/shader.js';
 import { formatProfile } from '../profile/table.js';
@@ -39,7 +39,7 @@ const views = ['graph', 'passes', 'plan', 'program'] as const;
 
 const options = {
   ...modelOptions,
-  rule: text({ help: 'backward rules to profile one after another, such as bp,linbp', placeholder: 'RULE,..', byDefault: 'bp,linbp' }),
+  rule: text({ help: 'backward rules to profile, several in turns, such as bp,linbp', placeholder: 'RULE,..', byDefault: 'bp,linbp' }),
   what: choice(['train', 'attack', 'forward'], { help: 'a training step, a PGD step or a forward pass', byDefault: 'train' }),
   ...precisionOption,
   batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
@@ -175,7 +175,10 @@ interface ProfiledRules {
   readonly turns: readonly StepTimes[];
 }
 
-/** Profiles one rule after another, and then times whole steps of all of them in turns, the first once more as a control. */
+/**
+ * Profiles the rules in turns and then times whole steps of all of them in turns, the first once more as a control; with `--no-turns` one
+ * rule after another.
+ */
 async function profileRules(
   values: ProfileValues,
   rules: readonly string[],
@@ -189,19 +192,31 @@ async function profileRules(
   const profiled: Profiled[] = [];
   const inTurns = (values.turns ?? true) && rules.length > 1;
   const kept: (Workload & { readonly label: string })[] = [];
+  const profileKept = async (): Promise<void> => {
+    const takers = kept.map(({ program, segments, row, label }) => ({
+      program,
+      options: { segments, row, repeats, label, ...(ceilings && { ceilings }) },
+    }));
+    for (const [index, profile] of (await profileInTurns(takers)).entries()) {
+      const { plan, schedule } = takers[index]!.program;
+      print(formatProfile(profile));
+      print('');
+      profiled.push({ profile, program: { plan, schedule } });
+    }
+  };
   try {
     for (const rule of rules) {
       if (signal.aborted) break;
-      progress.line(`profiling ${what} under ${rule}`);
-      const workload = { ...(await createWorkload(what, { ...workloads, rule })), label: rule };
+      progress.line(`${inTurns ? 'compiling' : 'profiling'} ${what} under ${rule}`);
+      kept.push({ ...(await createWorkload(what, { ...workloads, rule })), label: rule });
       progress.clear();
-      kept.push(workload);
-      const { program, segments, row } = workload;
-      const profile = await profileProgram(program, { segments, row, repeats, label: rule, ...(ceilings && { ceilings }) });
-      print(formatProfile(profile));
-      print('');
-      profiled.push({ profile, program: { plan: program.plan, schedule: program.schedule } });
-      if (!inTurns) kept.pop()!.destroy();
+      if (inTurns) continue;
+      await profileKept();
+      kept.pop()!.destroy();
+    }
+    if (inTurns && !signal.aborted) {
+      progress.line(`profiling ${what} under ${rules.join(' and ')} in turns`);
+      await profileKept();
     }
     // The first once more, which shows how far apart equal programs come out.
     const takers = [...kept, ...kept.slice(0, 1).map((first) => ({ ...first, label: `${first.label} again (control)` }))];

@@ -1,7 +1,7 @@
 export { measureCeilings } from './ceilings.js';
 export type { Ceilings } from './ceilings.js';
 export { dotOf, printGraph, printPasses, printPlan, printProgram } from './print.js';
-export { profileProgram } from './profile.js';
+export { profileInTurns, profileProgram } from './profile.js';
 export type { DispatchProfile, Profile, ProfileOptions, ProfileTotal } from './profile.js';
 export { describeShader } from './shader.js';
 export { formatProfile, profileSummary } from './table.js';

@@ -134,82 +134,126 @@ const bySize = (list: ProfileTotal[]): ProfileTotal[] => list.sort((left, right)
  * Throws `bad-argument` for an unknown segment, `bad-range` for `repeats` or `row`.
  */
 export async function profileProgram(program: Program, options: ProfileOptions = {}): Promise<Profile> {
-  const { repeats = 7, row = 0, label = '', ceilings } = options;
-  check(Number.isInteger(repeats) && repeats >= 1 && repeats <= 1000, 'bad-range', `repeats must be 1 to 1000, got ${repeats}`, 'repeats');
-  check(Number.isInteger(row) && row >= 0 && row < program.steps.rows, 'bad-range', `row must be 0 to ${program.steps.rows - 1}, got ${row}`, 'row');
-  const segments = options.segments ?? [...new Set(program.dispatches.map((dispatch) => dispatch.source.segment))];
-  const work = segments.flatMap((segment) => program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row })));
-  program.derive();
-  const method = program.device.features.has('timestamp-query') ? 'timestamps' : 'wall-clock';
-  const timestamps = method === 'timestamps' ? new TimestampRun(program, work) : undefined;
-  const timelines: Timeline[] = [];
-  const host: [number, number, number][] = [];
+  return (await profileInTurns([{ program, options }]))[0]!;
+}
+
+/**
+ * The same for several programs, whose runs take turns, so that a machine whose speed drifts slows all alike and their times can be
+ * compared.
+ */
+export async function profileInTurns(takers: readonly { readonly program: Program; readonly options?: ProfileOptions }[]): Promise<Profile[]> {
+  const runs: ProfileRun[] = [];
   try {
-    for (let run = 0; run <= repeats; run++) {
-      // Both kinds of run alternate, so that a machine whose speed drifts slows both alike.
-      const timeline = timestamps === undefined ? await wallClockTimeline(program, work) : await timestamps.run();
-      const times = await unprofiled(program, work);
-      if (run === 0) continue;
-      timelines.push(timeline);
-      host.push(times);
-    }
+    for (const { program, options } of takers) runs.push(new ProfileRun(program, options ?? {}));
+    for (const { program } of takers) program.derive();
+    const rounds = Math.max(...runs.map(({ repeats }) => repeats));
+    for (let round = 0; round <= rounds; round++) for (const run of runs) if (round <= run.repeats) await run.once(round > 0);
+    return runs.map((run) => run.result());
   } finally {
-    timestamps?.destroy();
+    for (const run of runs) run.destroy();
+  }
+}
+
+/** The runs of one program that is being profiled. */
+class ProfileRun {
+  readonly repeats: number;
+  private readonly program: Program;
+  private readonly options: ProfileOptions;
+  private readonly segments: readonly string[];
+  private readonly work: readonly TimedDispatch[];
+  private readonly timestamps: TimestampRun | undefined;
+  private readonly timelines: Timeline[] = [];
+  private readonly host: [number, number, number][] = [];
+
+  /** Throws what {@link profileProgram} throws. */
+  constructor(program: Program, options: ProfileOptions) {
+    const { repeats = 7, row = 0 } = options;
+    check(Number.isInteger(repeats) && repeats >= 1 && repeats <= 1000, 'bad-range', `repeats must be 1 to 1000, got ${repeats}`, 'repeats');
+    check(
+      Number.isInteger(row) && row >= 0 && row < program.steps.rows,
+      'bad-range',
+      `row must be 0 to ${program.steps.rows - 1}, got ${row}`,
+      'row',
+    );
+    this.program = program;
+    this.options = options;
+    this.repeats = repeats;
+    this.segments = options.segments ?? [...new Set(program.dispatches.map((dispatch) => dispatch.source.segment))];
+    this.work = this.segments.flatMap((segment) => program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row })));
+    this.timestamps = program.device.features.has('timestamp-query') ? new TimestampRun(program, this.work) : undefined;
   }
 
-  const last = work.length - 1;
-  const shown = [...timelines].sort((left, right) => left.end[last]! - right.end[last]!)[(repeats - 1) >> 1]!;
-  const gapAt = (timeline: Timeline, index: number): number => (index === 0 ? 0 : timeline.begin[index]! - timeline.end[index - 1]!);
-  const dispatches = work.map(({ dispatch: { source } }, index): DispatchProfile => {
-    const durations = timelines.map((timeline) => timeline.end[index]! - timeline.begin[index]!);
-    const nanoseconds = median(durations);
-    const rate = (amount: number): number => (nanoseconds > 0 ? amount / nanoseconds : 0);
-    const [gflops, gbps] = [rate(source.flops), rate(source.bytes)];
+  /** One run with a pass per dispatch and one unprofiled: both kinds alternate, so that a machine whose speed drifts slows both alike. */
+  async once(keep: boolean): Promise<void> {
+    const timeline = this.timestamps === undefined ? await wallClockTimeline(this.program, this.work) : await this.timestamps.run();
+    const times = await unprofiled(this.program, this.work);
+    if (!keep) return;
+    this.timelines.push(timeline);
+    this.host.push(times);
+  }
+
+  destroy(): void {
+    this.timestamps?.destroy();
+  }
+
+  result(): Profile {
+    const { program, segments, work, timelines, host, repeats } = this;
+    const { label = '', ceilings } = this.options;
+    const method = this.timestamps === undefined ? 'wall-clock' : 'timestamps';
+    const last = work.length - 1;
+    const shown = [...timelines].sort((left, right) => left.end[last]! - right.end[last]!)[(repeats - 1) >> 1]!;
+    const gapAt = (timeline: Timeline, index: number): number => (index === 0 ? 0 : timeline.begin[index]! - timeline.end[index - 1]!);
+    const dispatches = work.map(({ dispatch: { source } }, index): DispatchProfile => {
+      const durations = timelines.map((timeline) => timeline.end[index]! - timeline.begin[index]!);
+      const nanoseconds = median(durations);
+      const rate = (amount: number): number => (nanoseconds > 0 ? amount / nanoseconds : 0);
+      const [gflops, gbps] = [rate(source.flops), rate(source.bytes)];
+      return {
+        index,
+        segment: source.segment,
+        kernel: source.kernel,
+        variant: source.variant,
+        layer: source.group.anchor.layer,
+        direction: source.group.anchor.direction,
+        rule: rulesOf(source),
+        workgroups: source.workgroups,
+        microseconds: nanoseconds / 1e3,
+        minMicroseconds: Math.min(...durations) / 1e3,
+        maxMicroseconds: Math.max(...durations) / 1e3,
+        gapMicroseconds: median(timelines.map((timeline) => gapAt(timeline, index))) / 1e3,
+        beginMicroseconds: shown.begin[index]! / 1e3,
+        endMicroseconds: shown.end[index]! / 1e3,
+        flops: source.flops,
+        bytes: source.bytes,
+        gflops,
+        gbps,
+        ...(ceilings === undefined ? {} : { ceilingShare: Math.max(gflops / ceilings.matmulGflops, gbps / ceilings.copyGbps) }),
+      };
+    });
+    const passNanoseconds = work.reduce((sum, _, index) => sum + shown.end[index]! - shown.begin[index]!, 0);
+    const gapNanoseconds = work.reduce((sum, _, index) => sum + gapAt(shown, index), 0);
+    const [encode, submit, wait] = [0, 1, 2].map((part) => median(host.map((times) => times[part]!))) as [number, number, number];
     return {
-      index,
-      segment: source.segment,
-      kernel: source.kernel,
-      variant: source.variant,
-      layer: source.group.anchor.layer,
-      direction: source.group.anchor.direction,
-      rule: rulesOf(source),
-      workgroups: source.workgroups,
-      microseconds: nanoseconds / 1e3,
-      minMicroseconds: Math.min(...durations) / 1e3,
-      maxMicroseconds: Math.max(...durations) / 1e3,
-      gapMicroseconds: median(timelines.map((timeline) => gapAt(timeline, index))) / 1e3,
-      beginMicroseconds: shown.begin[index]! / 1e3,
-      endMicroseconds: shown.end[index]! / 1e3,
-      flops: source.flops,
-      bytes: source.bytes,
-      gflops,
-      gbps,
-      ...(ceilings === undefined ? {} : { ceilingShare: Math.max(gflops / ceilings.matmulGflops, gbps / ceilings.copyGbps) }),
+      label,
+      method,
+      segments,
+      repeats,
+      dispatches,
+      byLayer: totals(dispatches, (dispatch) => dispatch.layer),
+      byKernel: bySize(totals(dispatches, (dispatch) => dispatch.kernel)),
+      byDirection: totals(dispatches, (dispatch) => dispatch.direction),
+      medianMicroseconds: dispatches.reduce((sum, dispatch) => sum + dispatch.microseconds, 0),
+      spanMicroseconds: (shown.end[last]! - shown.begin[0]!) / 1e3,
+      passMicroseconds: passNanoseconds / 1e3,
+      gapMicroseconds: gapNanoseconds / 1e3,
+      wallMicroseconds: encode + submit + wait,
+      encodeMicroseconds: encode,
+      submitMicroseconds: submit,
+      waitMicroseconds: wait,
+      compileMicroseconds: 1e6 * program.compileSeconds,
+      planBytes: program.plan.bytes,
+      savedForBackwardBytes: program.plan.savedForBackwardBytes,
+      ...(ceilings === undefined ? {} : { ceilings }),
     };
-  });
-  const passNanoseconds = work.reduce((sum, _, index) => sum + shown.end[index]! - shown.begin[index]!, 0);
-  const gapNanoseconds = work.reduce((sum, _, index) => sum + gapAt(shown, index), 0);
-  const [encode, submit, wait] = [0, 1, 2].map((part) => median(host.map((times) => times[part]!))) as [number, number, number];
-  return {
-    label,
-    method,
-    segments,
-    repeats,
-    dispatches,
-    byLayer: totals(dispatches, (dispatch) => dispatch.layer),
-    byKernel: bySize(totals(dispatches, (dispatch) => dispatch.kernel)),
-    byDirection: totals(dispatches, (dispatch) => dispatch.direction),
-    medianMicroseconds: dispatches.reduce((sum, dispatch) => sum + dispatch.microseconds, 0),
-    spanMicroseconds: (shown.end[last]! - shown.begin[0]!) / 1e3,
-    passMicroseconds: passNanoseconds / 1e3,
-    gapMicroseconds: gapNanoseconds / 1e3,
-    wallMicroseconds: encode + submit + wait,
-    encodeMicroseconds: encode,
-    submitMicroseconds: submit,
-    waitMicroseconds: wait,
-    compileMicroseconds: 1e6 * program.compileSeconds,
-    planBytes: program.plan.bytes,
-    savedForBackwardBytes: program.plan.savedForBackwardBytes,
-    ...(ceilings === undefined ? {} : { ceilings }),
-  };
+  }
 }

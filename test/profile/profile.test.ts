@@ -1,10 +1,11 @@
 import { expect } from 'chai';
+import type { LinbpError } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
 import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { splitRules } from '../../src/cli/profile.js';
 import { dotOf, printGraph, printPlan, printProgram } from '../../src/profile/print.js';
-import { profileProgram } from '../../src/profile/profile.js';
+import { profileInTurns, profileProgram } from '../../src/profile/profile.js';
 import type { Profile } from '../../src/profile/profile.js';
 import { describeShader } from '../../src/profile/shader.js';
 import { formatProfile } from '../../src/profile/table.js';
@@ -64,6 +65,46 @@ describe('profiler', () => {
     expect(profile.dispatches.at(-1)!.endMicroseconds).to.be.closeTo(profile.spanMicroseconds, 1e-9);
     expect(profile.wallMicroseconds).to.be.closeTo(profile.encodeMicroseconds + profile.submitMicroseconds + profile.waitMicroseconds, 1e-6);
     if (device.features.has('timestamp-query')) expect(profile.method).to.equal('timestamps');
+  });
+
+  it('takes turns with that of another program', async () => {
+    const { program, segments, row } = workload;
+    const other = await createWorkload('forward', { device, definition, weights, rule: 'bp', batch: 8 });
+    try {
+      const order: number[] = [];
+      const watched = (each: Program, name: number): Program =>
+        new Proxy(each, {
+          get(target, key) {
+            const value: unknown = Reflect.get(target, key, target);
+            if (key !== 'encode') return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+            return (...args: Parameters<Program['encode']>) => {
+              if (order.at(-1) !== name) order.push(name);
+              target.encode(...args);
+            };
+          },
+        });
+      const takers = [
+        { program: watched(program, 0), options: { segments, row, repeats: 3, label: 'step' } },
+        { program: watched(other.program, 1), options: { segments: other.segments, row: other.row, repeats: 2, label: 'forward' } },
+      ];
+      const found = await profileInTurns(takers);
+      expect(order).to.deep.equal([0, 1, 0, 1, 0, 1, 0]);
+      expect(found.map(({ label, repeats }) => [label, repeats])).to.deep.equal([
+        ['step', 3],
+        ['forward', 2],
+      ]);
+      expect(found[0]!.dispatches.map(({ layer }) => layer)).to.deep.equal(profile.dispatches.map(({ layer }) => layer));
+      const before = device.counters.submits;
+      const wrong = { program, options: { repeats: 0 } };
+      const error = await profileInTurns([takers[0]!, wrong]).then(
+        () => undefined,
+        (thrown: unknown) => thrown as LinbpError,
+      );
+      expect(error?.code).to.equal('bad-range');
+      expect(device.counters.submits, 'before anything runs').to.equal(before);
+    } finally {
+      other.destroy();
+    }
   });
 
   it('is a method of the program', async () => {
