@@ -23,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let outPixels = u32(p.outH * p.outW);
   let rows = coverRows(h);
   let cols = coverCols(w);
-  // dividing costs more than all else here, and most pixels lie in one window
+  // a window's area takes divisions of whole numbers, and most pixels lie in one window
   let firstArea = f32(windowArea(rows.x, cols.x));
 //#region begin column
 //#endregion

@@ -214,8 +214,8 @@ async function profileRules(
       await profileKept();
       kept.pop()!.destroy();
     }
-    if (inTurns && !signal.aborted) {
-      progress.line(`profiling ${what} under ${rules.join(' and ')} in turns`);
+    if (inTurns && kept.length > 0) {
+      progress.line(`profiling ${what} under ${kept.map(({ label }) => label).join(' and ')} in turns`);
       await profileKept();
     }
     // The first once more, which shows how far apart equal programs come out.

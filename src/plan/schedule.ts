@@ -11,6 +11,8 @@ import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from '.
 export interface ScheduledDispatch extends Dispatch {
   readonly group: Group;
   readonly segment: string;
+  /** Of the segment `derived`: the only segment that reads what it makes, where there is but one. */
+  readonly reader?: string;
 }
 
 /** All dispatches of a program in running order, before memory is planned. */
@@ -65,7 +67,7 @@ export function schedule(
   };
   for (const group of groups) {
     current = group;
-    const { op, inputs, segment } = group.anchor;
+    const { op, inputs, outputs, segment } = group.anchor;
     const early = op === 'batchNormScaleShift' && group.followers.length === 0 && !inputs.some(changes);
     const lower = loweringTable[group.anchor.op] as unknown as Lowering<Node['op']>;
     for (const dispatch of lowerInSlices(lower, moveGroup(group, places), context)) {
@@ -78,11 +80,19 @@ export function schedule(
           },
         );
       }
-      const placed = { ...stored(dispatch), group, segment: early ? derivedSegment : segment };
-      (early ? derivations : dispatches).push(placed);
+      if (early) derivations.push({ ...stored(dispatch), group, segment: derivedSegment, ...soleReader(graph, outputs) });
+      else dispatches.push({ ...stored(dispatch), group, segment });
     }
   }
   return { graph, groups, places, dispatches: [...derivations, ...dispatches] };
+}
+
+/** The only segment that reads any of some tensors, where there is but one. */
+function soleReader(graph: Graph, tensors: readonly Tensor[]): Pick<ScheduledDispatch, 'reader'> {
+  const reads = (tensor: Tensor): boolean => tensors.includes(rootOf(tensor));
+  if ([...graph.outputs.values()].some(reads)) return {};
+  const [reader, ...others] = new Set(graph.nodes.filter(({ inputs }) => inputs.some(reads)).map(({ segment }) => segment));
+  return reader === undefined || others.length > 0 ? {} : { reader };
 }
 
 /** A dispatch whose text reads and writes operands of 16 bits as they are stored. */

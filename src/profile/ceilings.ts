@@ -72,7 +72,9 @@ async function bestMatmul(device: Device): Promise<Pick<Ceilings, 'matmulGflops'
     [true, false],
     [false, true],
   ] as const;
-  const problems = (device.adapterInfo.software ? [192, 384] : [1024, 2048, 4096]).flatMap((size) => forms.map((form) => [size, ...form] as const));
+  const problems = (device.adapterInfo.software ? [192, 384, 512] : [1024, 2048, 4096]).flatMap((size) =>
+    forms.map((form) => [size, ...form] as const),
+  );
   let best = { matmulGflops: 0, matmul: '' };
   for (const [size, transposeA, transposeB] of problems) {
     const graph = new Graph();

@@ -67,6 +67,8 @@ export async function debugGraph(
       const dispatches = program.dispatches.filter(({ source }) => source.group === group);
       if (dispatches.length === 0) continue;
       program.derive();
+      // what others have derived on the device gives way to the reference's numbers again
+      for (const node of members) for (const input of node.inputs) if (!inside.has(input) && rootOf(input).kind === 'value') push(input);
       for (const dispatch of dispatches) program.submitOne(dispatch, 0);
       const last = members.at(-1)!.outputs[0];
       const results = new Set([

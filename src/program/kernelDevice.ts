@@ -1,7 +1,7 @@
 import type { MatrixShape } from '../kernels/matrices.js';
 import type { KernelDevice } from '../kernels/types.js';
 import type { Device } from '../runtime/device.js';
-import { hasAvx512 } from '../runtime/processor.js';
+import { isSwiftShader, usesAvx512 } from '../runtime/processor.js';
 
 /** Lanes that matrices get where subgroups have several sizes; the one that every vendor's matrices work with. */
 const matrixLanes = 32;
@@ -22,13 +22,11 @@ function matricesOf(device: Device): Pick<KernelDevice, 'matrices'> {
 /** What {@link KernelDevice} a device amounts to. */
 export function kernelDevice(device: Device): KernelDevice {
   const subgroups = device.features.has('subgroups');
-  const { software } = device.adapterInfo;
-  const plainCompiler = /swiftshader/i.test(device.adapterInfo.description);
   return {
     subgroupSize: subgroups ? device.adapterInfo.subgroupMinSize : 0,
-    software,
-    plainCompiler,
-    avx512: software && !plainCompiler && hasAvx512(),
+    software: device.adapterInfo.software,
+    plainCompiler: isSwiftShader(device.adapterInfo),
+    avx512: usesAvx512(device.adapterInfo),
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
     maxBindingBytes: device.limits.maxStorageBufferBindingSize,

@@ -260,9 +260,9 @@ export class Program {
     return found;
   }
 
-  /** The segments to run, behind what is derived from the weights for them. */
-  private withDerived(runs: readonly SegmentRun[]): readonly SegmentRun[] {
-    return this.dispatches[0]?.source.segment === derivedSegment ? [{ segment: derivedSegment }, ...runs] : runs;
+  /** What is derived from the weights for some segments. */
+  private derivedFor(segments: ReadonlySet<string>): readonly CompiledDispatch[] {
+    return this.dispatches.filter(({ source: { segment, reader } }) => segment === derivedSegment && (reader === undefined || segments.has(reader)));
   }
 
   /** Submits what is derived from the weights, for those who submit dispatches themselves. */
@@ -301,12 +301,14 @@ export class Program {
    */
   async run(runs: readonly SegmentRun[], options: RunOptions = {}): Promise<void> {
     this.alive();
-    const work = this.withDerived(runs).map((run) => ({
-      ...run,
+    const asked = runs.map((run) => ({
+      segment: run.segment,
       dispatches: this.segmentDispatches(run.segment),
       repeat: run.repeat ?? 1,
       row: run.row ?? 0,
     }));
+    const derived = this.derivedFor(new Set(runs.map(({ segment }) => segment)));
+    const work = [...(derived.length > 0 ? [{ segment: derivedSegment, dispatches: derived, repeat: 1, row: 0 }] : []), ...asked];
     const total = work.reduce((sum, item) => sum + item.repeat, 0);
     for (const { segment, row, repeat } of work) {
       const rows = this.steps.rows;

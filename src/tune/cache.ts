@@ -8,7 +8,7 @@ import type { KernelChoice, SumOrder } from '../kernels/choice.js';
 import { shaderNames, shaderSource } from '../kernels/link.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import type { Device } from '../runtime/device.js';
-import { hasAvx512 } from '../runtime/processor.js';
+import { usesAvx512 } from '../runtime/processor.js';
 import { TuningTable } from './table.js';
 import type { TunedEntry } from './table.js';
 
@@ -34,10 +34,10 @@ const tunedShaders = 'gemm';
 
 const shippedFolder = fileURLToPath(new URL('tuning/', packageFolder));
 /** What a kind of adapter is known by. */
-type AdapterKind = Pick<TuningIdentity, 'vendor' | 'architecture' | 'processor'>;
+type AdapterKind = Pick<TuningIdentity, 'vendor' | 'architecture'> & Partial<Pick<TuningIdentity, 'processor'>>;
 
 /** Name of the file that holds the choices for a kind of adapter; no vendor's name can lead out of the folder. */
-export const shippedName = ({ vendor, architecture, processor }: AdapterKind): string =>
+export const shippedName = ({ vendor, architecture, processor = '' }: AdapterKind): string =>
   `${[vendor, architecture, ...(processor === '' ? [] : [processor])]
     .join('-')
     .toLowerCase()
@@ -46,8 +46,9 @@ export const shippedName = ({ vendor, architecture, processor }: AdapterKind): s
 const checksum = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
 /** What choices measured on an adapter now hold for. */
-export function tuningIdentity({ vendor, architecture, device, description, software }: AdapterInfo): TuningIdentity {
-  const processor = software && hasAvx512() ? 'avx512' : '';
+export function tuningIdentity(adapter: AdapterInfo): TuningIdentity {
+  const { vendor, architecture, device, description } = adapter;
+  const processor = usesAvx512(adapter) ? 'avx512' : '';
   const { version } = JSON.parse(readFileSync(new URL('package.json', packageFolder), 'utf8')) as { version: string };
   return { vendor, architecture, device, description, processor, version, kernels: checksum(shaderNames(tunedShaders).map(shaderSource).join('\n')) };
 }
@@ -57,7 +58,11 @@ export async function tuningPath(identity: TuningIdentity): Promise<string> {
   const { cacheFolder } = (await import(new URL('bin/driver/cache.mjs', packageFolder).href)) as { cacheFolder(): string };
   const { vendor, architecture, device, description, processor } = identity;
   const name = `${vendor}-${device}`.replace(/[^a-z0-9]+/gi, '-').slice(0, 60);
-  return join(cacheFolder(), 'tuning', `${name}-${checksum([vendor, architecture, device, description, processor].join('\n'))}.json`);
+  return join(
+    cacheFolder(),
+    'tuning',
+    `${name}-${checksum([vendor, architecture, device, description, ...(processor === '' ? [] : [processor])].join('\n'))}.json`,
+  );
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -118,7 +123,9 @@ export function readTuning(path: string, identity: TuningIdentity): StoredTuning
   if (!isRecord(document) || document['format'] !== format || !isRecord(document['identity']))
     return { warning: `${path} is no tuning file of this version and ignored; "linbp tune" writes it anew` };
   const stored = document['identity'];
-  const different = (Object.keys(identity) as (keyof TuningIdentity)[]).filter((field) => stored[field] !== identity[field]);
+  // files of before processors counted do not name one
+  const known = { processor: '', ...stored } as Record<string, unknown>;
+  const different = (Object.keys(identity) as (keyof TuningIdentity)[]).filter((field) => known[field] !== identity[field]);
   if (different.length > 0) return { warning: `${path} is ignored: it was measured with another ${different.join(', ')}; run "linbp tune" again` };
   const table = readTable(document);
   return table === undefined ? damaged(path) : { table };

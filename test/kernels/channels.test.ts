@@ -35,6 +35,24 @@ describe('channels', () => {
     }
   });
 
+  it('are padded and cut with strides in rows of fours, and in others', async () => {
+    for (const [width, variant] of [
+      [4, 'vec4'],
+      [8, 'vec4'],
+      [7, ''],
+    ] as const) {
+      const graph = new Graph();
+      const x = graph.input('x', [2, 3, 5, 2 * width]);
+      const y = graph.one('channelPad', [x], { before: 1, after: 2, stride: [2, 2] });
+      const g = graph.input('g', [2, 6, 3, width]);
+      keep(graph, y, graph.one('channelSlice', [g], { first: 1, stride: [2, 2], shape: [2, 3, 5, 2 * width] }));
+      const { dispatches } = await runGraph(graph, { data: feeds(x, g) });
+      // the slice writes rows of twice the width, an even number that may be a multiple of four while the width is none
+      expect(dispatches.map((dispatch) => dispatch.variant)).to.deep.equal([variant, width === 7 ? 'transposed' : 'transposed vec4']);
+      await checkGraph(graph, { data: feeds(x, g), tolerance: 1e-12 });
+    }
+  });
+
   it('are summed with and without a centre', async () => {
     for (const shape of [
       [3, 5, 4, 4],

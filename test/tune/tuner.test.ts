@@ -371,6 +371,13 @@ describe('stored choices', () => {
       expect(warning, field).to.include(field);
     }
     const whole = readFileSync(path, 'utf8');
+    // a file of before processors counted is one of no kind
+    const plain = { ...identity, processor: '' };
+    writeFileSync(path, whole.replace(/^ *"processor": .*\n/m, ''));
+    expect(readTuning(path, plain).warning).to.equal(undefined);
+    expect(readTuning(path, { ...plain, processor: 'avx512' }).warning).to.include('processor');
+    expect(shippedName({ vendor: 'a', architecture: 'b' })).to.equal('a-b.json');
+    writeFileSync(path, whole);
     const document = JSON.parse(whole) as Record<string, unknown>;
     const damaged = [
       whole.slice(0, whole.length / 2),
