@@ -99,21 +99,21 @@ export async function measureDispatch(device: Device, times: number): Promise<Be
   using program = await longProgram(device, count);
   const { dispatches } = program;
   const bareRecord = bareCalls(dispatches);
+  // Both are recorded, submitted and waited for alike, since what is recorded and not submitted keeps its memory; who goes first alternates.
+  const once = async (record: (pass: GPUComputePassEncoder) => void): Promise<[host: number, all: number]> => {
+    const begin = performance.now();
+    const { buffer, microseconds } = recorded(device, record);
+    device.submit([buffer], { dispatches: dispatches.length });
+    await device.idle();
+    return [microseconds / dispatches.length, (1000 * (performance.now() - begin)) / dispatches.length];
+  };
+  const own = (): ReturnType<typeof once> => once((pass) => program.encode(pass, dispatches, 0));
   const host: number[] = [];
   const bare: number[] = [];
   const sums: number[] = [];
   const total: number[] = [];
   for (let run = 0; run < 4 * times + warmUp; run++) {
     const sum = additions(1e5);
-    // Both are recorded, submitted and waited for alike, since what is recorded and not submitted keeps its memory; who goes first alternates.
-    const once = async (record: (pass: GPUComputePassEncoder) => void): Promise<[host: number, all: number]> => {
-      const begin = performance.now();
-      const { buffer, microseconds } = recorded(device, record);
-      device.submit([buffer], { dispatches: dispatches.length });
-      await device.idle();
-      return [microseconds / dispatches.length, (1000 * (performance.now() - begin)) / dispatches.length];
-    };
-    const own = (): ReturnType<typeof once> => once((pass) => program.encode(pass, dispatches, 0));
     const early = run % 2 === 0 ? await own() : undefined;
     const [control] = await once(bareRecord);
     const [microseconds, all] = early ?? (await own());

@@ -61,14 +61,16 @@ export async function debugGraph(
       const members = [group.anchor, ...group.followers];
       const inside = new Set(members.flatMap((node) => node.outputs));
       const mutated = new Set(members.flatMap((node) => node.mutates.map((slot) => node.inputs[slot]!)));
-      for (const node of members) for (const input of node.inputs) if (!inside.has(input)) push(input);
+      const inputs = members.flatMap((node) => node.inputs.filter((input) => !inside.has(input)));
+      const isValue = (tensor: Tensor): boolean => rootOf(tensor).kind === 'value';
+      for (const input of inputs) if (!isValue(input)) push(input);
+      program.derive();
+      // last, because what is derived on the device gives way to the reference's numbers
+      for (const input of inputs) if (isValue(input)) push(input);
       for (const node of members) reference.runNode(node, options.step);
       // those in front are derived from weights, for this group and others
       const dispatches = program.dispatches.filter(({ source }) => source.group === group);
       if (dispatches.length === 0) continue;
-      program.derive();
-      // what others have derived on the device gives way to the reference's numbers again
-      for (const node of members) for (const input of node.inputs) if (!inside.has(input) && rootOf(input).kind === 'value') push(input);
       for (const dispatch of dispatches) program.submitOne(dispatch, 0);
       const last = members.at(-1)!.outputs[0];
       const results = new Set([

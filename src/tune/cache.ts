@@ -36,9 +36,12 @@ const shippedFolder = fileURLToPath(new URL('tuning/', packageFolder));
 /** What a kind of adapter is known by. */
 type AdapterKind = Pick<TuningIdentity, 'vendor' | 'architecture'> & Partial<Pick<TuningIdentity, 'processor'>>;
 
+/** The processor in names of files, which those of no kind leave out. */
+const processorIn = ({ processor = '' }: Partial<TuningIdentity>): string[] => (processor === '' ? [] : [processor]);
+
 /** Name of the file that holds the choices for a kind of adapter; no vendor's name can lead out of the folder. */
-export const shippedName = ({ vendor, architecture, processor = '' }: AdapterKind): string =>
-  `${[vendor, architecture, ...(processor === '' ? [] : [processor])]
+export const shippedName = (kind: AdapterKind): string =>
+  `${[kind.vendor, kind.architecture, ...processorIn(kind)]
     .join('-')
     .toLowerCase()
     .replace(/[^a-z0-9.-]+/g, '-')}.json`;
@@ -56,13 +59,10 @@ export function tuningIdentity(adapter: AdapterInfo): TuningIdentity {
 /** The file in the user's cache folder that holds the choices for an adapter and its driver. */
 export async function tuningPath(identity: TuningIdentity): Promise<string> {
   const { cacheFolder } = (await import(new URL('bin/driver/cache.mjs', packageFolder).href)) as { cacheFolder(): string };
-  const { vendor, architecture, device, description, processor } = identity;
+  const { vendor, architecture, device, description } = identity;
   const name = `${vendor}-${device}`.replace(/[^a-z0-9]+/gi, '-').slice(0, 60);
-  return join(
-    cacheFolder(),
-    'tuning',
-    `${name}-${checksum([vendor, architecture, device, description, ...(processor === '' ? [] : [processor])].join('\n'))}.json`,
-  );
+  const whole = checksum([vendor, architecture, device, description, ...processorIn(identity)].join('\n'));
+  return join(cacheFolder(), 'tuning', `${name}-${whole}.json`);
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
