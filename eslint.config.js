@@ -1,7 +1,17 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['archive/**', 'dist/**', 'dist-*/**', '**/node_modules/**', 'docs/api/**', 'linbp-report*/**', 'linbp-out/**'] },
+  {
+    ignores: [
+      'archive/**',
+      'dist/**',
+      'dist-*/**',
+      '**/node_modules/**',
+      'docs/api/**',
+      'linbp-report*/**',
+      'linbp-out/**',
+    ],
+  },
   ...tseslint.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -1,16 +1,19 @@
 /**
- * Rates of convolutions and linear layers in all three directions, as shares of the best raw matrix product of the same adapter.
+ * Rates of convolutions and linear layers in all three directions, as shares of the best raw matrix product of the
+ * same adapter.
  *
  *     node dist/benchmarks/convolutions.js [--rounds 15] [--processes 3] [--batch 32] [--only TEXT] [--candidates]
  *
- * All subjects and the best products take turns, so that a disturbance meets all; in its turn each is computed once and then as many times
- * in a row as take about as long as the longest product, so that none is charged more than others for cold caches and the start of a turn.
- * A share is the median over rounds of the rate of a convolution over the rate, in the same round, of the product that is fastest by its own
- * median. Rates count the multiplications of the direct method, so a kernel with fewer (Winograd) may exceed what the adapter does in a
- * product. `--candidates` also tries what the tuner would and shows the fastest. The last line says what a dispatch costs by itself.
+ * All subjects and the best products take turns, so that a disturbance meets all; in its turn each is computed once
+ * and then as many times in a row as take about as long as the longest product, so that none is charged more than
+ * others for cold caches and the start of a turn. A share is the median over rounds of the rate of a convolution over
+ * the rate, in the same round, of the product that is fastest by its own median. Rates count the multiplications of
+ * the direct method, so a kernel with fewer (Winograd) may exceed what the adapter does in a product. `--candidates`
+ * also tries what the tuner would and shows the fastest. The last line says what a dispatch costs by itself.
  *
- * All that happens in processes of its own, one after the other, and the table shows medians over them with the least and the largest share:
- * on adapters that compile for the processor a kernel may have bad luck with its place in memory for the whole of a process.
+ * All that happens in processes of its own, one after the other, and the table shows medians over them with the least
+ * and the largest share: on adapters that compile for the processor a kernel may have bad luck with its place in
+ * memory for the whole of a process.
  */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -53,7 +56,10 @@ const layer = (network: string, channels: number, outputs: number, size: number,
   stride,
 });
 
-/** Convolutions of the CIFAR ResNets: the stages of ResNet-20, then those of a narrow ResNet-18, and its 1 x 1 short cuts. */
+/**
+ * Convolutions of the CIFAR ResNets: the stages of ResNet-20, then those of a narrow ResNet-18, and its 1 x 1 short
+ * cuts.
+ */
 const layers: readonly Layer[] = [
   layer('ResNet-20', 16, 16, 32),
   layer('ResNet-20', 32, 32, 16),
@@ -75,18 +81,20 @@ const mostRepeats = 64;
 
 const directions = ['forward', 'inputGradient', 'weightGradient'] as const;
 
-function convolution(direction: (typeof directions)[number], { network, channels, outputs, size, kernel, stride }: Layer, batch: number): Subject {
+function convolution(
+  direction: (typeof directions)[number],
+  { network, channels, outputs, size, kernel, stride }: Layer,
+  batch: number,
+): Subject {
   const graph = new Graph();
   const pad = (kernel - 1) / 2;
   const attrs = { stride: [stride, stride], padding: [pad, pad, pad, pad], dilation: [1, 1], groups: 1 } as const;
   const inputShape = [batch, channels, size, size];
   const weightShape = [outputs, channels, kernel, kernel];
   const outputShape = [batch, outputs, size / stride, size / stride];
-  const [x, w, g] = [inputShape, weightShape, outputShape].map((shape, index) => () => graph.input('xwg'[index]!, shape)) as [
-    () => ReturnType<Graph['input']>,
-    () => ReturnType<Graph['input']>,
-    () => ReturnType<Graph['input']>,
-  ];
+  const [x, w, g] = [inputShape, weightShape, outputShape].map(
+    (shape, index) => () => graph.input('xwg'[index]!, shape),
+  ) as [() => ReturnType<Graph['input']>, () => ReturnType<Graph['input']>, () => ReturnType<Graph['input']>];
   const [output] = {
     forward: () => graph.add('conv2d', [x(), w()], attrs),
     inputGradient: () => graph.add('conv2dInputGradient', [g(), w()], { ...attrs, inputShape }),
@@ -104,16 +112,28 @@ const linearLayers = [
   [1024, 1024],
 ] as const;
 
-function linear(direction: (typeof directions)[number], [inputs, outputs]: readonly [number, number], batch: number): Subject {
+function linear(
+  direction: (typeof directions)[number],
+  [inputs, outputs]: readonly [number, number],
+  batch: number,
+): Subject {
   const graph = new Graph();
-  const [x, w, g] = [() => graph.input('x', [batch, inputs]), () => graph.input('w', [outputs, inputs]), () => graph.input('g', [batch, outputs])];
+  const [x, w, g] = [
+    () => graph.input('x', [batch, inputs]),
+    () => graph.input('w', [outputs, inputs]),
+    () => graph.input('g', [batch, outputs]),
+  ];
   const output = {
     forward: () => graph.one('linear', [x(), w()], {}),
     inputGradient: () => graph.one('linearInputGradient', [g(), w()], {}),
     weightGradient: () => graph.one('linearWeightGradient', [g(), x()], { bias: false }),
   }[direction]();
   graph.output('result', output);
-  return { name: `linear ${inputs}->${outputs} batch ${batch} ${direction}`, graph, flops: 2 * batch * inputs * outputs };
+  return {
+    name: `linear ${inputs}->${outputs} batch ${batch} ${direction}`,
+    graph,
+    flops: 2 * batch * inputs * outputs,
+  };
 }
 
 function product(size: number, transposeA: boolean, transposeB: boolean): Subject {
@@ -170,7 +190,10 @@ const { values: options } = parseArgs({
 });
 const batch = Number(options.batch);
 
-/** Rate of a subject in 10^9 operations a second and its share of the best product's rate: by the clock, and by processor time where that counts. */
+/**
+ * Rate of a subject in 10^9 operations a second and its share of the best product's rate: by the clock, and by
+ * processor time where that counts.
+ */
 interface Row {
   readonly name: string;
   readonly kernel: string;
@@ -225,7 +248,10 @@ async function measure(): Promise<Measured> {
   for (const { trial } of all) trial.repeat(Math.max(1, Math.min(mostRepeats, Math.round(turn / trial.shortest))));
   for (let round = 0; round < Number(options.rounds); round++) for (const { trial } of all) await trial.run();
 
-  /** Time for a floating-point operation of the direct method in a round, by the clock or by the process's processor time. */
+  /**
+   * Time for a floating-point operation of the direct method in a round, by the clock or by the process's processor
+   * time.
+   */
   type Meter = (entry: Entry, round: number) => number;
   const clock: Meter = ({ trial, subject }, round) => trial.microseconds[round]! / subject.flops;
   const processor: Meter = ({ trial, subject }, round) => Math.max(1, trial.processor[round]!) / subject.flops;
@@ -257,7 +283,9 @@ async function measure(): Promise<Measured> {
 /** {@link measure} in a process of its own, with the same options. */
 const measureApart = (): Promise<Measured> =>
   new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(import.meta.url), process.argv.slice(2), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = fork(fileURLToPath(import.meta.url), process.argv.slice(2), {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     child.once('message', (message) => resolve(message as Measured));
     child.once('exit', (code) => reject(new Error(`a process that measures ended with code ${code}`)));
   });
@@ -267,7 +295,10 @@ const percent = (share: number): string => (100 * share).toFixed(0);
 /** Rates and shares of one subject in all processes: medians, and the least and the largest share. */
 const figureCells = (rows: readonly Row[]): string[] =>
   rows[0]!.figures.flatMap((_, meter) => {
-    const [rates, shares] = [rows.map(({ figures }) => figures[meter]!.rate), rows.map(({ figures }) => figures[meter]!.share)];
+    const [rates, shares] = [
+      rows.map(({ figures }) => figures[meter]!.rate),
+      rows.map(({ figures }) => figures[meter]!.share),
+    ];
     const spread = shares.length === 1 ? '' : ` (${percent(Math.min(...shares))} to ${percent(Math.max(...shares))})`;
     return [median(rates).toFixed(1), `${percent(median(shares))} %${spread}`];
   });
@@ -275,17 +306,27 @@ const figureCells = (rows: readonly Row[]): string[] =>
 function print(runs: readonly Measured[]): void {
   const { description, rows, empty } = runs[0]!;
   const meters = rows[0]?.figures.length ?? 1;
-  const heads = ['subject', 'kernel', 'GFLOP/s', 'share of the best product', ...(meters > 1 ? ['GFLOP per second of processor time', 'share'] : [])];
+  const heads = [
+    'subject',
+    'kernel',
+    'GFLOP/s',
+    'share of the best product',
+    ...(meters > 1 ? ['GFLOP per second of processor time', 'share'] : []),
+  ];
   const best = runs.map(({ products }) => products[0]!);
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
   process.stdout.write(`${description}, batch ${batch}\n\n${line(heads)}${line(heads.map(() => '---'))}`);
   for (const row of best) process.stdout.write(line([`best product: ${row.name}`, row.kernel, ...figureCells([row])]));
   for (const [index, { name }] of rows.entries()) {
     const same = runs.map((run) => run.rows[index]!);
-    process.stdout.write(line([name, [...new Set(same.map(({ kernel }) => kernel))].join(', or '), ...figureCells(same)]));
+    process.stdout.write(
+      line([name, [...new Set(same.map(({ kernel }) => kernel))].join(', or '), ...figureCells(same)]),
+    );
   }
   const microseconds = median(runs.map((run) => run.empty.microseconds)).toFixed(0);
-  process.stdout.write(`\nA dispatch of ${empty.flops} operations takes ${microseconds} us; that is part of each time.\n`);
+  process.stdout.write(
+    `\nA dispatch of ${empty.flops} operations takes ${microseconds} us; that is part of each time.\n`,
+  );
 }
 
 if (process.send !== undefined) {

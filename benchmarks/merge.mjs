@@ -1,7 +1,8 @@
 /**
- * `node benchmarks/merge.mjs OUT A.json B.json ...`: joins the results of several `linbp bench --only ... --json` on the same adapter, as a
- * machine needs that is quiet for minutes only, and writes OUT.json, OUT.md and OUT.svg. A file may itself be joined. Of a row that stands in
- * several files the last one counts; its `run` is the index, in `runs`, of the run that measured it: date, adapter, seconds and settings.
+ * `node benchmarks/merge.mjs OUT A.json B.json ...`: joins the results of several `linbp bench --only ... --json` on
+ * the same adapter, as a machine needs that is quiet for minutes only, and writes OUT.json, OUT.md and OUT.svg. A
+ * file may itself be joined. Of a row that stands in several files the last one counts; its `run` is the index, in
+ * `runs`, of the run that measured it: date, adapter, seconds and settings.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { comparisonChart, markdownTable } from '../dist/src/bench/present.js';
@@ -18,7 +19,8 @@ function rowsOf(file) {
   const runs = result.runs ?? [{ date, adapter: adapter.description, seconds, interrupted, settings }];
   return result.rows.map(({ run: index, ...row }) => {
     const run = runs[result.runs === undefined ? 0 : index];
-    if (!run?.date || !run.adapter || !run.settings) fail(`${file}: no run with date, adapter and settings is named by the row "${row.name}"`);
+    if (!run?.date || !run.adapter || !run.settings)
+      fail(`${file}: no run with date, adapter and settings is named by the row "${row.name}"`);
     return { adapter, run, row };
   });
 }

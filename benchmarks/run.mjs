@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: sets linbp up, installs the peers of this folder, and runs `linbp bench` with the options given, writing
- * benchmarks/results/ unless `--out` and `--json` say otherwise.
+ * `npm run bench`: sets linbp up, installs the peers of this folder, and runs `linbp bench` with the options given,
+ * writing benchmarks/results/ unless `--out` and `--json` say otherwise.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -21,17 +21,27 @@ function run(command, args, options = {}) {
 function installed() {
   const read = (path) => (existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).packages : undefined);
   const [wanted, there] = [read(here('package-lock.json')), read(here('node_modules/.package-lock.json'))];
-  return there !== undefined && Object.entries(wanted).every(([path, { version }]) => path === '' || there[path]?.version === version);
+  return (
+    there !== undefined &&
+    Object.entries(wanted).every(([path, { version }]) => path === '' || there[path]?.version === version)
+  );
 }
 
 // Ctrl-C reaches the child as well, which writes what it has before it ends.
 process.on('SIGINT', () => undefined);
 
 run(process.execPath, [here('../scripts/setup.mjs')]);
-if (!installed()) run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: here('.'), shell: process.platform === 'win32' });
+if (!installed())
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: here('.'),
+    shell: process.platform === 'win32',
+  });
 if (!existsSync(here('node_modules/.linbp/tfjsGradients.mjs'))) run(process.execPath, [here('build.mjs')]);
 
 const given = process.argv.slice(2);
 const has = (name) => given.some((word) => word === name || word.startsWith(`${name}=`));
-const defaults = [...(has('--out') ? [] : ['--out', here('results')]), ...(has('--json') ? [] : ['--json', here('results/benchmarks.json')])];
+const defaults = [
+  ...(has('--out') ? [] : ['--out', here('results')]),
+  ...(has('--json') ? [] : ['--json', here('results/benchmarks.json')]),
+];
 run(process.execPath, [here('../bin/linbp.js'), 'bench', ...given, ...defaults], { stdio: 'inherit' });

@@ -6,7 +6,7 @@ const test = await loadDataset({ dataset: 'digits', split: 'test', limit: 100 })
 
 using device = await Device.open();
 using model = Model.create(modelDefinition('mlp'), { device });
-using trainer = await Trainer.create({ model, dataset: train, optimiser: adam(), batch: 32 });
+using trainer = await Trainer.create({ model, dataset: train, optimizer: adam(), batch: 32 });
 await trainer.fit({ epochs: 4 });
 
 for (const rules of ['bp', 'linbp']) {
@@ -15,5 +15,10 @@ for (const rules of ['bp', 'linbp']) {
   console.log(`${rules}: accuracy ${result.cleanAccuracy} clean, ${result.robustAccuracy} under attack`);
   console.log(`largest change of a pixel ${(255 * result.linf.largest).toFixed(0)}/255, ${result.submits} submits`);
   const { channels, height, width } = test;
-  writePng(`linbp-out/example-${rules}.png`, { channels, height, width, data: result.images8.slice(0, height * width) });
+  writePng(`linbp-out/example-${rules}.png`, {
+    channels,
+    height,
+    width,
+    data: result.images8.slice(0, height * width),
+  });
 }

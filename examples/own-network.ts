@@ -23,7 +23,14 @@ const train = await loadDataset({ dataset: 'digits', split: 'train', limit: 1500
 const test = await loadDataset({ dataset: 'digits', split: 'test', limit: 64 });
 using device = await Device.open();
 using model = Model.create(definition, { device });
-using trainer = await Trainer.create({ model, dataset: train, testDataset: test, optimiser: adamw(), schedule: cosine(3), batch: 32 });
+using trainer = await Trainer.create({
+  model,
+  dataset: train,
+  testDataset: test,
+  optimizer: adamw(),
+  schedule: cosine(3),
+  batch: 32,
+});
 const { epochs } = await trainer.fit({ epochs: 3 });
 console.log(`${model.description.parameterCount} parameters, test accuracy ${epochs.at(-1)?.testAccuracy}`);
 await model.save('linbp-out/tiny.safetensors');

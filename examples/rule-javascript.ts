@@ -1,7 +1,8 @@
 // A backward rule of one's own as a JavaScript function: it is translated to WGSL and linked into the kernels.
 import { adam, Attack, Device, jsRule, loadDataset, Model, modelDefinition, parseRules, Trainer } from 'linbp';
 
-// dL/dz from g = dL/dy and the ReLU's derivative d: what the ReLU held back leaks through, but only where it would raise z.
+// dL/dz from g = dL/dy and the ReLU's derivative d: what the ReLU held back leaks through, but only where it would
+// raise z.
 const hopeful = await jsRule({
   name: 'hopeful',
   saves: 'mask',
@@ -13,7 +14,7 @@ const dataset = await loadDataset({ dataset: 'digits', split: 'train', limit: 15
 const test = await loadDataset({ dataset: 'digits', split: 'test', limit: 64 });
 using device = await Device.open();
 using model = Model.create(modelDefinition('mlp'), { device });
-using trainer = await Trainer.create({ model, dataset, optimiser: adam(), batch: 32 });
+using trainer = await Trainer.create({ model, dataset, optimizer: adam(), batch: 32 });
 await trainer.fit({ epochs: 3 });
 
 for (const text of ['bp', 'hopeful:share=0.5', 'hopeful:from=layer1.5,share=1']) {

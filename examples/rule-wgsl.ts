@@ -15,7 +15,7 @@ const dataset = await loadDataset({ dataset: 'digits', split: 'train', limit: 15
 const images = await loadDataset({ dataset: 'digits', split: 'test', limit: 16 });
 using device = await Device.open();
 using model = Model.create(modelDefinition('mlp'), { device });
-using trainer = await Trainer.create({ model, dataset, rules, optimiser: adam(), batch: 32 });
+using trainer = await Trainer.create({ model, dataset, rules, optimizer: adam(), batch: 32 });
 await trainer.fit({ epochs: 3 });
 
 for (const where of ['gpu', 'reference'] as const) {

@@ -12,7 +12,7 @@ for (const rules of ['bp', 'linbp']) {
     dataset: train,
     testDataset: test,
     rules,
-    optimiser: adam({ lr: 2e-3 }),
+    optimizer: adam({ lr: 2e-3 }),
     batch: 32,
   });
   await trainer.fit({

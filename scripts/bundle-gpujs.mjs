@@ -1,7 +1,8 @@
 /**
- * Packs the one part of gpu.js that linbp uses, its JavaScript-to-WGSL translator, into dist/src/vendor/gpujs.mjs together with the parser
- * it needs. gpu.js as a dependency would bring an old second Dawn of 88 MB, which nobody who depends on linbp could remove; the translator
- * itself needs no GPU at all. The licences go with it, at the head of the file.
+ * Packs the one part of gpu.js that linbp uses, its JavaScript-to-WGSL translator, into dist/src/vendor/gpujs.mjs
+ * together with the parser it needs. gpu.js as a dependency would bring an old second Dawn of 88 MB, which nobody who
+ * depends on linbp could remove; the translator itself needs no GPU at all. The licenses go with it, at the head of
+ * the file.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -32,7 +33,12 @@ const result = await build({
   platform: 'node',
   target: 'node20',
   outfile: join(root, 'dist/src/vendor/gpujs.mjs'),
-  banner: { js: `/*!\nGenerated from the following packages; do not edit.\n\n${notice(gpujs)}\n\n${notice(acorn)}\n*/`.replaceAll(root, '.') },
+  banner: {
+    js: `/*!\nGenerated from the following packages; do not edit.\n\n${notice(gpujs)}\n\n${notice(acorn)}\n*/`.replaceAll(
+      root,
+      '.',
+    ),
+  },
   metafile: true,
   logLevel: 'warning',
 });

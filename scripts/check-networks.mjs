@@ -1,11 +1,13 @@
 /**
- * Runs `linbp grad` on the device and in float64 for every network, with formula weights in a safetensors file, and compares what
- * they write. Needs a build; the float64 loops take minutes for the networks at 224 pixels.
+ * Runs `linbp grad` on the device and in float64 for every network, with formula weights in a safetensors file, and
+ * compares what they write. Needs a build; the float64 loops take minutes for the networks at 224 pixels.
  *
- *   node scripts/check-networks.mjs [--models NAME,..] [--rules 'RULE;RULE'] [--mode eval,train] [--batch N] [--device auto]
+ *   node scripts/check-networks.mjs [--models NAME,..] [--rules 'RULE;RULE'] [--mode eval,train] [--batch N]
+ *   [--device auto]
  *
- * One line per network, mode and rule: relative 2-norm errors of the logits and of the input gradient, the median and the worst over the
- * first 32 entries of each parameter's gradient, and of the running statistics after a step. Exit code 1 where one is above its bound.
+ * One line per network, mode and rule: relative 2-norm errors of the logits and of the input gradient, the median and
+ * the worst over the first 32 entries of each parameter's gradient, and of the running statistics after a step. Exit
+ * code 1 where one is above its bound.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -15,9 +17,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const dist = (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url));
-const [{ modelDefinition, modelNames }, { describeModel, isBuffer }, { formulaTensor }, safetensors] = await Promise.all(
-  ['nn/zoo/index', 'nn/definition', 'io/formulaWeights', 'io/safetensors'].map(dist),
-);
+const [{ modelDefinition, modelNames }, { describeModel, isBuffer }, { formulaTensor }, safetensors] =
+  await Promise.all(['nn/zoo/index', 'nn/definition', 'io/formulaWeights', 'io/safetensors'].map(dist));
 const { readSafetensors, tensorAsFloat32, writeSafetensors } = safetensors;
 const linbp = fileURLToPath(new URL('../bin/linbp.js', import.meta.url));
 
@@ -55,26 +56,53 @@ function writeProblem(folder, model) {
   const definition = modelDefinition(model);
   const { specs } = describeModel(definition).layout;
   const weights = join(folder, 'weights.safetensors');
-  writeSafetensors(weights, new Map(specs.map(({ name, shape, kind }) => [name, { shape, data: formulaTensor(name, shape, kind) }])));
+  writeSafetensors(
+    weights,
+    new Map(specs.map(({ name, shape, kind }) => [name, { shape, data: formulaTensor(name, shape, kind) }])),
+  );
   const shape = [Number(options.batch), ...definition.input];
   const labels = Int32Array.from({ length: shape[0] }, (_, n) => (7 * n + 3) % 10);
   const inputs = join(folder, 'inputs.safetensors');
-  writeSafetensors(inputs, { input: { shape, data: formulaTensor('input', shape, 'input') }, labels: { shape: [shape[0]], data: labels } });
+  writeSafetensors(inputs, {
+    input: { shape, data: formulaTensor('input', shape, 'input') },
+    labels: { shape: [shape[0]], data: labels },
+  });
   return { weights, inputs, specs };
 }
 
 function gradients(folder, model, rule, mode, device, { weights, inputs }) {
   const out = join(folder, `${device}.safetensors`);
-  const args = ['grad', '--model', model, '--weights', weights, '--inputs', inputs, '--rule', rule, '--mode', mode, '--device', device, '--out', out];
+  const args = [
+    'grad',
+    '--model',
+    model,
+    '--weights',
+    weights,
+    '--inputs',
+    inputs,
+    '--rule',
+    rule,
+    '--mode',
+    mode,
+    '--device',
+    device,
+    '--out',
+    out,
+  ];
   const began = performance.now();
   execFileSync(process.execPath, [linbp, ...args, '--json', `${out}.json`], { stdio: ['ignore', 'ignore', 'pipe'] });
   const found = new Map([...readSafetensors(out).tensors].map(([name, tensor]) => [name, tensorAsFloat32(tensor)]));
-  return { found, seconds: (performance.now() - began) / 1000, result: JSON.parse(readFileSync(`${out}.json`, 'utf8')) };
+  return {
+    found,
+    seconds: (performance.now() - began) / 1000,
+    result: JSON.parse(readFileSync(`${out}.json`, 'utf8')),
+  };
 }
 
 /** The names that `grad` owes, in their order. */
 function expectedNames(specs, mode, result) {
-  const parameters = result.parameterGradients === 0 ? [] : specs.filter((spec) => !isBuffer(spec)).map(({ name }) => `grad.${name}`);
+  const parameters =
+    result.parameterGradients === 0 ? [] : specs.filter((spec) => !isBuffer(spec)).map(({ name }) => `grad.${name}`);
   const after = mode === 'train' ? specs.filter(isBuffer).map(({ name }) => `after.${name}`) : [];
   return ['logits', 'loss', 'losses', 'grad.input', ...parameters, ...after];
 }
@@ -92,7 +120,10 @@ function compare(actual, expected) {
     else
       heads.push({
         name,
-        error: Math.max(relativeError(actual.get(name).slice(0, 32), wanted.slice(0, 32)), Math.abs(norm(actual.get(name)) / norm(wanted) - 1)),
+        error: Math.max(
+          relativeError(actual.get(name).slice(0, 32), wanted.slice(0, 32)),
+          Math.abs(norm(actual.get(name)) / norm(wanted) - 1),
+        ),
       });
   }
   const worst = heads.reduce((most, each) => (each.error > most.error ? each : most), { name: '-', error: 0 });
@@ -100,7 +131,9 @@ function compare(actual, expected) {
 }
 
 const shown = (value) => value.toExponential(1).padStart(8);
-console.log(`${'network'.padEnd(24)} mode  ${'rule'.padEnd(34)}   logits    input   median    worst    after  seconds (float64)`);
+console.log(
+  `${'network'.padEnd(24)} mode  ${'rule'.padEnd(34)}   logits    input   median    worst    after  seconds (float64)`,
+);
 let failures = 0;
 for (const model of options.models.split(',')) {
   const folder = mkdtempSync(join(tmpdir(), 'linbp-networks-'));

@@ -1,7 +1,8 @@
 /**
  * Compiles every file of shaders/ as it stands, and the linked forms of every op's kernels (fused and unfused, with and
- * without subgroups, every candidate of the tuner on a GPU, all of these with operands of 32 and of 16 bits), through Dawn. What uses
- * subgroup matrices or f16 compiles on Dawn's null backend, which has every feature. A warning counts as a failure. Needs a build: `npm run check:shaders` after `npm run build`.
+ * without subgroups, every candidate of the tuner on a GPU, all of these with operands of 32 and of 16 bits), through
+ * Dawn. What uses subgroup matrices or f16 compiles on Dawn's null backend, which has every feature. A warning counts
+ * as a failure. Needs a build: `npm run check:shaders` after `npm run build`.
  */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -21,7 +22,17 @@ const [
   { orderOf },
   { instance, pin },
 ] = await Promise.all(
-  ['graph/graph', 'kernels/link', 'passes/fuse', 'passes/half', 'passes/windows', 'plan/schedule', 'runtime/device', 'rules/builtin', 'kernels/table']
+  [
+    'graph/graph',
+    'kernels/link',
+    'passes/fuse',
+    'passes/half',
+    'passes/windows',
+    'plan/schedule',
+    'runtime/device',
+    'rules/builtin',
+    'kernels/table',
+  ]
     .concat(['tune/candidates', 'kernels/choice', 'runtime/instance'])
     .map(dist),
 );
@@ -57,7 +68,11 @@ function sampleGraph() {
   for (const kind of ['relu', 'relu6', 'relu6Official']) {
     for (const mask of kind === 'relu6Official' ? [false] : [false, true]) {
       for (const { attrs, shape } of layers) {
-        const y = graph.one('scaleShift', [graph.one('conv2d', [x, w, b], attrs), f32(name('scale'), 32), f32(name('shift'), 32)], {});
+        const y = graph.one(
+          'scaleShift',
+          [graph.one('conv2d', [x, w, b], attrs), f32(name('scale'), 32), f32(name('shift'), 32)],
+          {},
+        );
         use(graph.add('relu', [graph.one('add', [y, f32(name('other'), ...shape)], {})], { kind, mask }));
       }
       const [z, argmax] = graph.add('maxPool2d', [x], pool);
@@ -66,17 +81,32 @@ function sampleGraph() {
   }
   // backward chains, one per rule
   for (const activation of ['relu', 'relu6']) {
-    const chosen = [rules.bp, rules.guided, rules.deconvnet, rules.leaky(0.3), rules.softplus(2, activation), rules.silu(activation)];
+    const chosen = [
+      rules.bp,
+      rules.guided,
+      rules.deconvnet,
+      rules.leaky(0.3),
+      rules.softplus(2, activation),
+      rules.silu(activation),
+    ];
     for (const rule of chosen) {
-      const saved = { mask: () => [u32(name('mask'), 4, 1, 15 * 15)], input: () => [f32(name('z'), 4, 16, 15, 15)], nothing: () => [] }[
-        rule.rule.saves
-      ];
+      const saved = {
+        mask: () => [u32(name('mask'), 4, 1, 15 * 15)],
+        input: () => [f32(name('z'), 4, 16, 15, 15)],
+        nothing: () => [],
+      }[rule.rule.saves];
       const attrs = { kind: activation, rule };
       for (const layer of layers) {
-        const dx = graph.one('conv2dInputGradient', [f32(name('g'), ...layer.shape), w], { ...layer.attrs, inputShape: x.shape });
+        const dx = graph.one('conv2dInputGradient', [f32(name('g'), ...layer.shape), w], {
+          ...layer.attrs,
+          inputShape: x.shape,
+        });
         use(graph.one('reluBackward', [dx, ...saved()], attrs));
       }
-      const pooled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 8, 8), u32(name('argmax'), 4, 4, 64)], { ...pool, inputShape: x.shape });
+      const pooled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 8, 8), u32(name('argmax'), 4, 4, 64)], {
+        ...pool,
+        inputShape: x.shape,
+      });
       use(graph.one('reluBackward', [pooled, ...saved()], attrs));
       const tiles = { kernel: [3, 3], stride: [3, 3], padding: [0, 0, 0, 0], ceilMode: false, inputShape: x.shape };
       const tiled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 5, 5), u32(name('argmax'), 4, 4, 25)], tiles);
@@ -89,7 +119,9 @@ function sampleGraph() {
     use(graph.add('linearWeightGradient', [f32(name('g'), 200, 10), f32(name('x'), 200, 48)], { bias }));
     use(graph.add('linearWeightGradient', [f32(name('g'), 2, 10), f32(name('x'), 2, 48)], { bias }));
   }
-  use(graph.one('linear', [f32('rows', 4, 48), graph.parameter('matrix', [10, 48]), graph.parameter('bias', [10])], {}));
+  use(
+    graph.one('linear', [f32('rows', 4, 48), graph.parameter('matrix', [10, 48]), graph.parameter('bias', [10])], {}),
+  );
   use(graph.one('linearInputGradient', [f32('rowGradient', 4, 10), graph.parameter('matrix2', [10, 48])], {}));
   use(graph.one('matmul', [f32('left', 20, 30), f32('right', 30, 17)], { transposeA: false, transposeB: false }));
 
@@ -102,12 +134,21 @@ function sampleGraph() {
     const attrs = { ...conv, stride: [stride, stride] };
     const small = f32(name('small'), 9, 16, ...size);
     const y = graph.one('conv2d', [small, w, b], attrs);
-    const [z, mask] = graph.add('relu', [graph.one('add', [y, f32(name('other'), ...y.shape)], {})], { kind: 'relu', mask: true });
+    const [z, mask] = graph.add('relu', [graph.one('add', [y, f32(name('other'), ...y.shape)], {})], {
+      kind: 'relu',
+      mask: true,
+    });
     const dx = graph.one('conv2dInputGradient', [f32(name('g'), ...y.shape), w], { ...attrs, inputShape: small.shape });
     const saved = u32(name('mask'), 9, 1, size[0] * size[1]);
     use(z, mask, graph.one('reluBackward', [dx, saved], { kind: 'relu', rule: rules.bp }));
     for (const bias of [false, true])
-      use(graph.add('conv2dWeightGradient', [f32(name('g'), ...y.shape), small], { ...attrs, weightShape: w.shape, bias }));
+      use(
+        graph.add('conv2dWeightGradient', [f32(name('g'), ...y.shape), small], {
+          ...attrs,
+          weightShape: w.shape,
+          bias,
+        }),
+      );
   }
 
   // depthwise
@@ -132,7 +173,11 @@ function sampleGraph() {
 
   // batch norm, channels, dropout
   const perChannel = (channels) => f32(name('channels'), channels);
-  use(graph.add('batchNormScaleShift', [perChannel(16), perChannel(16), perChannel(16), perChannel(16)], { epsilon: 1e-5 }));
+  use(
+    graph.add('batchNormScaleShift', [perChannel(16), perChannel(16), perChannel(16), perChannel(16)], {
+      epsilon: 1e-5,
+    }),
+  );
   for (const image of [x, f32('wide', 32, 16, 8, 8)]) {
     const [gamma, beta, residual] = [perChannel(16), perChannel(16), f32(name('residual'), ...image.shape)];
     const [mean, variance, scale] = graph.add('batchNormStatistics', [image, gamma], { epsilon: 1e-5 });
@@ -151,10 +196,16 @@ function sampleGraph() {
     use(padded, graph.one('channelSlice', [padded], { first: 2, stride, shape: x.shape }));
   }
   // a window of channels in an epilogue
-  const cut = graph.one('channelSlice', [graph.one('add', [x, x], {})], { first: 4, stride: [1, 1], shape: [4, 8, 15, 15] });
+  const cut = graph.one('channelSlice', [graph.one('add', [x, x], {})], {
+    first: 4,
+    stride: [1, 1],
+    shape: [4, 8, 15, 15],
+  });
   use(graph.one('add', [f32('beside', 4, 8, 15, 15), cut], {}));
   for (const value of [7, { step: 'word' }]) {
-    use(graph.one('dropout', [x, u32(name('ids'), 4)], { p: 0.5, stream: 3, firstElement: 8, seed: value, step: value }));
+    use(
+      graph.one('dropout', [x, u32(name('ids'), 4)], { p: 0.5, stream: 3, firstElement: 8, seed: value, step: value }),
+    );
   }
   const rows = f32('rowsOfLogits', 4, 10);
   use(graph.one('logSoftmaxBackward', [rows, graph.one('logSoftmax', [rows], {})], {}));
@@ -167,7 +218,9 @@ function sampleGraph() {
     for (const kind of ['crossEntropy', 'crossEntropyRounded', 'margin', 'dlr', 'logit']) {
       const loss = graph.one('loss', [logits, labels], { kind });
       use(loss, graph.one('lossBackward', [logits, labels], { kind, scale: 0.25 }));
-      graph.add('record', [loss, graph.one('correct', [logits, labels], {}), log], { row: classes === 10 ? 1 : { step: 'row' } });
+      graph.add('record', [loss, graph.one('correct', [logits, labels], {}), log], {
+        row: classes === 10 ? 1 : { step: 'row' },
+      });
     }
   }
   for (const norm of ['l1', 'l2', 'linf'])
@@ -182,7 +235,9 @@ function sampleGraph() {
     [true, 7],
     [false, { step: 'word' }],
   ]) {
-    use(graph.one('randomCropFlip', [x, u32(name('ids'), 4)], { padding: 4, flip, stream: 10, seed: value, step: value }));
+    use(
+      graph.one('randomCropFlip', [x, u32(name('ids'), 4)], { padding: 4, flip, stream: 10, seed: value, step: value }),
+    );
   }
   for (const [transposed, value] of [
     [false, 7],
@@ -192,8 +247,22 @@ function sampleGraph() {
     use(graph.one('randomResizePad', [x, u32(name('ids'), 4)], attrs));
   }
   for (const start of [3, { step: 'word' }]) {
-    use(graph.one('gatherImages', [u32(name('bytes'), 50, 12), u32(name('order'), 50)], { count: 4, sampleShape: [3, 4, 4], packed: true, start }));
-    use(graph.one('gatherImages', [f32(name('floats'), 50, 48), u32(name('order'), 50)], { count: 4, sampleShape: [3, 4, 4], packed: false, start }));
+    use(
+      graph.one('gatherImages', [u32(name('bytes'), 50, 12), u32(name('order'), 50)], {
+        count: 4,
+        sampleShape: [3, 4, 4],
+        packed: true,
+        start,
+      }),
+    );
+    use(
+      graph.one('gatherImages', [f32(name('floats'), 50, 48), u32(name('order'), 50)], {
+        count: 4,
+        sampleShape: [3, 4, 4],
+        packed: false,
+        start,
+      }),
+    );
     use(graph.one('gatherLabels', [u32(name('values'), 50), u32(name('order'), 50)], { count: 4, start }));
   }
 
@@ -218,9 +287,16 @@ function sampleGraph() {
 
 const device = await Device.open();
 const subgroups = device.features.has('subgroups');
-const base = { software: false, maxInvocations: 256, maxWorkgroupStorage: 16384, maxBindingBytes: 2 ** 27, maxStorageBuffers: 8 };
+const base = {
+  software: false,
+  maxInvocations: 256,
+  maxWorkgroupStorage: 16384,
+  maxBindingBytes: 2 ** 27,
+  maxStorageBuffers: 8,
+};
 const devices = [{ ...base, subgroupSize: 0 }];
-if (subgroups) devices.push(...[4, 8, 32].map((subgroupSize) => ({ ...base, subgroupSize, software: subgroupSize === 8 })));
+if (subgroups)
+  devices.push(...[4, 8, 32].map((subgroupSize) => ({ ...base, subgroupSize, software: subgroupSize === 8 })));
 
 const texts = new Map();
 let skipped = 0;
@@ -237,7 +313,8 @@ for (const kernelDevice of devices) {
   for (const fuse of [false, true]) {
     for (const each of graphs) {
       const groups = groupNodes(each, fuse);
-      for (const { kernel, variant, code } of schedule(each, groups, kernelDevice, () => 5, placeWindows(each, groups)).dispatches) {
+      for (const { kernel, variant, code } of schedule(each, groups, kernelDevice, () => 5, placeWindows(each, groups))
+        .dispatches) {
         if (!texts.has(code)) texts.set(code, `${kernel} ${variant}${each === graph ? '' : ' f16'}`.trim());
       }
     }
@@ -266,8 +343,13 @@ for (let rank = 0; rank < ranks; rank++) {
     const list = listed.get(problem.layer);
     return list?.[Math.min(rank, list.length - 1)];
   };
-  const choices = { find, order: (problem) => (find(problem) === undefined ? undefined : orderOf(find(problem).kernel)) };
-  const dispatches = graphs.flatMap((each) => schedule(each, groupNodes(each, true), { ...gpu, choices }, () => 5).dispatches);
+  const choices = {
+    find,
+    order: (problem) => (find(problem) === undefined ? undefined : orderOf(find(problem).kernel)),
+  };
+  const dispatches = graphs.flatMap(
+    (each) => schedule(each, groupNodes(each, true), { ...gpu, choices }, () => 5).dispatches,
+  );
   for (const { kernel, variant, code, tuning } of dispatches) {
     if (!texts.has(code)) texts.set(code, `${kernel} ${variant}`.trim());
     if (rank === 0 && tuning !== undefined && !listed.has(tuning.problem.layer)) {
@@ -283,7 +365,8 @@ const nullDevice = await nullAdapter.requestDevice({
 });
 pin(nullAdapter);
 pin(nullDevice);
-const deviceFor = (code) => (/^enable (f16|chromium_experimental_subgroup_matrix);/m.test(code) ? nullDevice : device.gpu);
+const deviceFor = (code) =>
+  /^enable (f16|chromium_experimental_subgroup_matrix);/m.test(code) ? nullDevice : device.gpu;
 
 const missing = Object.keys(loweringTable).filter((op) => !graph.nodes.some((node) => node.op === op));
 if (missing.length > 0) console.error(`sampleGraph in scripts/check-shaders.mjs has no node of: ${missing.join(', ')}`);

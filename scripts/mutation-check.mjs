@@ -1,6 +1,7 @@
 /**
  * Proves that the tests notice what they are there for: builds a copy of the sources, applies one deliberate fault at a
- * time to it and runs the tests that should fail. A fault that no test notices, or that can no longer be applied, fails the script.
+ * time to it and runs the tests that should fail. A fault that no test notices, or that can no longer be applied,
+ * fails the script.
  *
  *   node scripts/mutation-check.mjs [--only WORD] [--json FILE]
  */
@@ -51,13 +52,19 @@ const mutants = [
     put: 'min(max(v, x - radius), x + radius)',
     tests: [ball],
   },
-  { name: 'a radius up to rounding only', file: 'dist/src/attacks/attack.js', find: 'Math.max(0, eps - 2 ** -24)', put: 'eps', tests: [ball] },
+  {
+    name: 'a radius up to rounding only',
+    file: 'dist/src/attacks/attack.js',
+    find: 'Math.max(0, eps - 2 ** -24)',
+    put: 'eps',
+    tests: [ball],
+  },
   {
     name: 'truncate when saving',
-    file: 'dist/src/io/quantise.js',
+    file: 'dist/src/io/quantize.js',
     find: 'const nearest = Math.round(a * 255)',
     put: 'const nearest = Math.floor(a * 255 - 2)',
-    tests: [ball, 'io/quantise'],
+    tests: [ball, 'io/quantize'],
   },
   {
     name: 'mask the ReLU under LinBP',
@@ -74,7 +81,13 @@ const mutants = [
     put: 'if (value >= best)',
     tests: ['kernels/pooling'],
   },
-  { name: 'divide the summed loss by N', file: attackGraph, find: 'scale: 1,', put: 'scale: 1 / batch,', tests: [closedForm] },
+  {
+    name: 'divide the summed loss by N',
+    file: attackGraph,
+    find: 'scale: 1,',
+    put: 'scale: 1 / batch,',
+    tests: [closedForm],
+  },
   {
     name: 'aliasing: memory is free after its first use',
     file: 'dist/src/plan/plan.js',
@@ -104,7 +117,13 @@ const mutants = [
     put: 'sample',
     tests: ['attacks/invariance'],
   },
-  { name: 'an L2 start that crowds the centre', file: stages, find: 'pow(u, exponent)', put: 'u', tests: ['attacks/randomStart'] },
+  {
+    name: 'an L2 start that crowds the center',
+    file: stages,
+    find: 'pow(u, exponent)',
+    put: 'u',
+    tests: ['attacks/randomStart'],
+  },
   {
     name: 'restarts that all begin alike',
     file: 'dist/src/attacks/attack.js',
@@ -128,13 +147,24 @@ for (const path of ['src', 'test', 'shaders', 'bin', 'package.json', 'tsconfig.j
   cpSync(join(root, path), join(scratch, path), { recursive: true });
 }
 symlinkSync(join(root, 'node_modules'), join(scratch, 'node_modules'), 'junction');
-const build = spawnSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.'], { cwd: scratch, encoding: 'utf8' });
+const build = spawnSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.'], {
+  cwd: scratch,
+  encoding: 'utf8',
+});
 if (build.status !== 0) process.stderr.write(`the copy does not compile cleanly:\n${build.stdout}`);
 
 /** Runs test files and says which test failed first, if any. */
 function runTests(tests, grep) {
   const files = tests.map((test) => join('dist', 'test', `${test}.test.js`));
-  const mocha = [join(root, 'node_modules', 'mocha', 'bin', 'mocha.js'), '--no-config', '--timeout', '300000', '--bail', '--reporter', 'dot'];
+  const mocha = [
+    join(root, 'node_modules', 'mocha', 'bin', 'mocha.js'),
+    '--no-config',
+    '--timeout',
+    '300000',
+    '--bail',
+    '--reporter',
+    'dot',
+  ];
   const result = spawnSync(process.execPath, [...mocha, ...(grep === undefined ? [] : ['--grep', grep]), ...files], {
     cwd: scratch,
     encoding: 'utf8',

@@ -1,7 +1,7 @@
 /**
- * Packs a self-contained folder for machines that have a Vulkan driver and nothing else: this Node, the built project, Dawn, the Vulkan
- * loader, and the C++ library for systems without one. `node scripts/pack-archive.mjs [--out FOLDER] [--no-compress]` after
- * `npm run build`, on x86-64 Linux. See docs/remote-gpu.md.
+ * Packs a self-contained folder for machines that have a Vulkan driver and nothing else: this Node, the built
+ * project, Dawn, the Vulkan loader, and the C++ library for systems without one. `node scripts/pack-archive.mjs
+ * [--out FOLDER] [--no-compress]` after `npm run build`, on x86-64 Linux. See docs/remote-gpu.md.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -32,7 +32,10 @@ const target = join(values.out, name);
 /** Largest archive that is worth sending. */
 const mostMebibytes = 60;
 
-/** Tests that show parity: golden values of ops, networks and attacks, all rules, products, half precision, and what the tuner relies on. */
+/**
+ * Tests that show parity: golden values of ops, networks and attacks, all rules, products, half precision, and what
+ * the tuner relies on.
+ */
 const parity = [
   'program/golden',
   'program/debug',
@@ -87,35 +90,54 @@ function needed(packageFolder, path) {
   if (/^(test|tests|docs|example|examples|\.github|i18n|theme|types)(\/|$)/.test(inside)) return false;
   if (/\.(map|md|d\.ts|d\.mts|d\.cts)$/.test(inside) && !/licen[cs]e/i.test(inside)) return false;
   if (packageFolder.endsWith('/webgpu')) return !/^dist\/(?!linux-x64)/.test(inside);
-  if (packageFolder.endsWith('/echarts') || packageFolder.endsWith('/zrender')) return !/^(dist|build|ssr|src)(\/|$)/.test(inside);
+  if (packageFolder.endsWith('/echarts') || packageFolder.endsWith('/zrender'))
+    return !/^(dist|build|ssr|src)(\/|$)/.test(inside);
   if (packageFolder.endsWith('/mocha')) return !/^mocha(-es2018)?\.js$/.test(inside);
   return true;
 }
 
 /** A library that the loader of this system finds. */
 function systemLibrary(file) {
-  const folders = ['/lib/x86_64-linux-gnu', '/usr/lib/x86_64-linux-gnu', '/lib64', '/usr/lib64', '/usr/lib', '/usr/local/lib'];
+  const folders = [
+    '/lib/x86_64-linux-gnu',
+    '/usr/lib/x86_64-linux-gnu',
+    '/lib64',
+    '/usr/lib64',
+    '/usr/lib',
+    '/usr/local/lib',
+  ];
   const found = folders.map((folder) => join(folder, file)).find(existsSync);
-  if (found === undefined) fail(`this system has no ${file}; install it (Debian: libvulkan1, libstdc++6) and pack again`);
+  if (found === undefined)
+    fail(`this system has no ${file}; install it (Debian: libvulkan1, libstdc++6) and pack again`);
   return realpathSync(found);
 }
 
 /** The newest version of a family of symbols, such as `GLIBC`, that programs and libraries ask of others. */
 function newestSymbol(paths, family) {
   const name = new RegExp(`${family}_(\\d+(?:\\.\\d+)+)\\0`, 'g');
-  const versions = paths.flatMap((path) => [...readFileSync(path, 'latin1').matchAll(name)].map(([, version]) => version));
+  const versions = paths.flatMap((path) =>
+    [...readFileSync(path, 'latin1').matchAll(name)].map(([, version]) => version),
+  );
   return versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
 }
 
-/** What the packed programs ask of the system, and what the C++ library does that stands in where the system has none. */
+/**
+ * What the packed programs ask of the system, and what the C++ library does that stands in where the system has none.
+ */
 function systemNeeds(runtime, dawn) {
   const programs = [join(runtime, 'node'), dawn];
   const cpp = readdirSync(join(runtime, 'cpp')).map((file) => join(runtime, 'cpp', file));
-  return { glibc: newestSymbol(programs, 'GLIBC'), glibcxx: newestSymbol(programs, 'GLIBCXX'), glibcOfPackedCpp: newestSymbol(cpp, 'GLIBC') };
+  return {
+    glibc: newestSymbol(programs, 'GLIBC'),
+    glibcxx: newestSymbol(programs, 'GLIBCXX'),
+    glibcOfPackedCpp: newestSymbol(cpp, 'GLIBC'),
+  };
 }
 
 const bytesOf = (path) =>
-  statSync(path).isDirectory() ? readdirSync(path).reduce((sum, child) => sum + bytesOf(join(path, child)), 0) : statSync(path).size;
+  statSync(path).isDirectory()
+    ? readdirSync(path).reduce((sum, child) => sum + bytesOf(join(path, child)), 0)
+    : statSync(path).size;
 
 if (process.platform !== 'linux' || process.arch !== 'x64') fail('archives are packed on x86-64 Linux');
 for (const built of ['dist/src/cli/main.js', 'dist/src/vendor/gpujs.mjs', 'dist/test'])
@@ -141,7 +163,8 @@ for (const item of [
   'benchmarks/peers/pytorch.py',
 ]) {
   const from = join(root, item);
-  if (existsSync(from)) cpSync(from, join(app, item), { recursive: true, filter: (path) => !/\.(map|d\.ts)$/.test(path) });
+  if (existsSync(from))
+    cpSync(from, join(app, item), { recursive: true, filter: (path) => !/\.(map|d\.ts)$/.test(path) });
 }
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 for (const dependency of closure([...Object.keys(manifest.dependencies), 'mocha', 'chai'])) {

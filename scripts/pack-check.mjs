@@ -1,9 +1,19 @@
 /**
- * Checks the package as its users get it: packs a tarball, installs it in an empty project with an empty HOME, and runs the scripts of
- * scripts/pack-check/ there. Nothing of this clone is reachable from them. --keep leaves the project for inspection.
+ * Checks the package as its users get it: packs a tarball, installs it in an empty project with an empty HOME, and
+ * runs the scripts of scripts/pack-check/ there. Nothing of this clone is reachable from them. --keep leaves the
+ * project for inspection.
  */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,7 +34,11 @@ function run(file, args, cwd, env = {}) {
     timeout: 10 * 60_000,
     env: { ...process.env, HOME: home, XDG_CACHE_HOME: '', INIT_CWD: cwd, ...env },
   });
-  return { status: result.status ?? 1, stdout: result.stdout ?? '', output: `${result.stdout ?? ''}${result.stderr ?? ''}` };
+  return {
+    status: result.status ?? 1,
+    stdout: result.stdout ?? '',
+    output: `${result.stdout ?? ''}${result.stderr ?? ''}`,
+  };
 }
 
 const runNpm = (args, cwd) => run(npm.file, [...npm.args, ...args], cwd);
@@ -54,11 +68,17 @@ function developmentPaths(folder) {
 try {
   mkdirSync(home);
   mkdirSync(project);
-  const packed = runNpm(['pack', '--json', '--ignore-scripts', '--loglevel=error', '--pack-destination', scratch], root);
+  const packed = runNpm(
+    ['pack', '--json', '--ignore-scripts', '--loglevel=error', '--pack-destination', scratch],
+    root,
+  );
   const tarball = readdirSync(scratch).find((name) => name.endsWith('.tgz'));
   check('npm pack', packed.status === 0 && tarball !== undefined, packed.output);
 
-  writeFileSync(join(project, 'package.json'), '{ "name": "empty-project", "version": "1.0.0", "private": true, "type": "module" }\n');
+  writeFileSync(
+    join(project, 'package.json'),
+    '{ "name": "empty-project", "version": "1.0.0", "private": true, "type": "module" }\n',
+  );
   const installed = runNpm(['install', '--no-audit', '--no-fund', '--loglevel=error', join(scratch, tarball)], project);
   check('npm install of the tarball', installed.status === 0, installed.output);
 
@@ -69,7 +89,14 @@ try {
   const folder = join(project, 'node_modules/linbp');
   const paths = developmentPaths(folder);
   check('no development path in the package', paths.length === 0, paths.join('\n'));
-  for (const name of ['LICENSE', 'THIRD_PARTY_NOTICES.md', 'CHANGELOG.md', 'README.md', 'dist/src/index.d.ts', 'dist/src/vendor/gpujs.mjs']) {
+  for (const name of [
+    'LICENSE',
+    'THIRD_PARTY_NOTICES.md',
+    'CHANGELOG.md',
+    'README.md',
+    'dist/src/index.d.ts',
+    'dist/src/vendor/gpujs.mjs',
+  ]) {
     check(`contains ${name}`, existsSync(join(folder, name)));
   }
 
@@ -88,7 +115,14 @@ try {
   const wrong =
     '// @ts-expect-error a buffer is no number\nexport const size = async (): Promise<number> => (await open).createBuffer({ size: 4, usage: 1 });\n';
   writeFileSync(join(project, 'types.ts'), source + wrong);
-  const compilerOptions = { noEmit: true, strict: true, module: 'nodenext', target: 'es2023', types: [], skipLibCheck: true };
+  const compilerOptions = {
+    noEmit: true,
+    strict: true,
+    module: 'nodenext',
+    target: 'es2023',
+    types: [],
+    skipLibCheck: true,
+  };
   writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['types.ts'] }));
   const typed = run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc')], project);
   check('types resolve in a TypeScript project', typed.status === 0, typed.output);

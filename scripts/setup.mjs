@@ -1,6 +1,7 @@
 /**
- * Everything between a fresh clone and a working library: packages, build, driver. Uses nothing but Node itself, prints on stderr, and
- * does only what is missing. Options: --no-driver skips the driver; --swiftshader also stores SwiftShader in the cache (for tests on it).
+ * Everything between a fresh clone and a working library: packages, build, driver. Uses nothing but Node itself,
+ * prints on stderr, and does only what is missing. Options: --no-driver skips the driver; --swiftshader also stores
+ * SwiftShader in the cache (for tests on it).
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -26,7 +27,9 @@ function readJson(path) {
   }
 }
 
-/** npm keeps a copy of the lock file of what it installed; the packages are current when both name the same versions. */
+/**
+ * npm keeps a copy of the lock file of what it installed; the packages are current when both name the same versions.
+ */
 function packagesCurrent() {
   const wanted = readJson(join(root, 'package-lock.json'))?.packages;
   const installed = readJson(join(root, 'node_modules/.package-lock.json'))?.packages;
@@ -56,7 +59,9 @@ function sources() {
     else if (/\.(ts|json|mjs)$/.test(path)) files.set(relative(root, path), info.mtimeMs);
   };
   // Of benchmarks/ the compiler takes the top only; the peers below it have packages of their own.
-  const benchmarks = existsSync(join(root, 'benchmarks')) ? readdirSync(join(root, 'benchmarks')).filter((name) => name.endsWith('.ts')) : [];
+  const benchmarks = existsSync(join(root, 'benchmarks'))
+    ? readdirSync(join(root, 'benchmarks')).filter((name) => name.endsWith('.ts'))
+    : [];
   const whole = ['src', 'test', 'examples', 'tsconfig.json', 'package-lock.json', 'scripts/bundle-gpujs.mjs'];
   for (const name of [...whole, ...benchmarks.map((file) => join('benchmarks', file))]) {
     if (existsSync(join(root, name))) walk(join(root, name));
@@ -84,7 +89,8 @@ function build() {
 }
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-if (major < 20 || (major === 20 && minor < 11)) fail(`Node ${process.versions.node} is too old; 20.11 or newer is needed`, 'install Node 22');
+if (major < 20 || (major === 20 && minor < 11))
+  fail(`Node ${process.versions.node} is too old; 20.11 or newer is needed`, 'install Node 22');
 
 installPackages();
 build();

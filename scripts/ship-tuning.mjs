@@ -1,6 +1,7 @@
 /**
- * Writes the choices that come with the package for one kind of adapter, tuning/VENDOR-ARCHITECTURE[-PROCESSOR].json: those that independent runs of
- * "linbp tune ... --out FILE" agree on. Prints what is kept and what the runs disagree about.
+ * Writes the choices that come with the package for one kind of adapter, tuning/VENDOR-ARCHITECTURE[-PROCESSOR].json:
+ * those that independent runs of "linbp tune ... --out FILE" agree on. Prints what is kept and what the runs disagree
+ * about.
  *
  *   node scripts/ship-tuning.mjs FILE FILE...
  */
@@ -29,8 +30,12 @@ const table = agreed(tables);
 const line = (key, { choice, microseconds, usualMicroseconds }) =>
   `${key}: ${choiceName(choice)}, ${(microseconds / usualMicroseconds).toFixed(2)} of the usual choice's time`;
 for (const [key, entry] of table.entries) process.stdout.write(`kept     ${line(key, entry)}\n`);
-const changed = tables.flatMap(({ entries }) => [...entries].filter(([, entry]) => entry.microseconds < entry.usualMicroseconds));
+const changed = tables.flatMap(({ entries }) =>
+  [...entries].filter(([, entry]) => entry.microseconds < entry.usualMicroseconds),
+);
 for (const [key, entry] of changed) if (!table.entries.has(key)) process.stdout.write(`left out ${line(key, entry)}\n`);
 const path = join(root, 'tuning', shippedName(identity));
 writeTuning(path, identity, table);
-process.stdout.write(`${table.entries.size} of ${new Set(tables.flatMap(({ entries }) => [...entries.keys()])).size} problems in ${path}\n`);
+process.stdout.write(
+  `${table.entries.size} of ${new Set(tables.flatMap(({ entries }) => [...entries.keys()])).size} problems in ${path}\n`,
+);

@@ -21,8 +21,8 @@ export { addModel, addStores, describeModel, positionTable } from './nn/definiti
 export type { GraphStores, ModelDefinition, ModelDescription, ModelInGraph, ParameterLayout } from './nn/definition.js';
 export { NetBuilder } from './nn/builder.js';
 export type { ConvOptions, ParameterKind, ParameterSource, ParameterSpec, PoolOptions } from './nn/builder.js';
-export { cifar10Statistics, normalised } from './nn/normalise.js';
-export type { PixelStatistics } from './nn/normalise.js';
+export { cifar10Statistics, normalized } from './nn/normalize.js';
+export type { PixelStatistics } from './nn/normalize.js';
 export { modelDefinition, modelNames } from './nn/zoo/index.js';
 
 // Backward rules
@@ -56,8 +56,8 @@ export type { FitOptions } from './train/trainer.js';
 export type { TrainerOptions } from './train/settings.js';
 export type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './train/progress.js';
 export type { LossScaleOptions, LossScaleState } from './train/lossScale.js';
-export { adam, adamw, sgd } from './train/optimisers.js';
-export type { AdamOptions, Optimiser, OptimiserTensors, SgdOptions } from './train/optimisers.js';
+export { adam, adamw, sgd } from './train/optimizers.js';
+export type { AdamOptions, Optimizer, OptimizerTensors, SgdOptions } from './train/optimizers.js';
 export { constant, cosine, exponential } from './train/schedules.js';
 export type { Schedule } from './train/schedules.js';
 export { cropAndFlip, inOrder } from './train/augmentation.js';
@@ -123,8 +123,14 @@ export { createWorkload } from './profile/workloads.js';
 export type { Workload, WorkloadKind, WorkloadOptions } from './profile/workloads.js';
 
 // Files
-export { encodeSafetensors, readSafetensors, tensorAsFloat32, tensorAsInt32, writeSafetensors } from './io/safetensors.js';
+export {
+  encodeSafetensors,
+  readSafetensors,
+  tensorAsFloat32,
+  tensorAsInt32,
+  writeSafetensors,
+} from './io/safetensors.js';
 export type { SafetensorsDtype, SafetensorsFile, SafetensorsTensor, TensorToWrite } from './io/safetensors.js';
 export { decodePng, encodePng, readPng, writePng } from './io/png.js';
 export type { EightBitImage } from './io/png.js';
-export { quantise } from './io/quantise.js';
+export { quantize } from './io/quantize.js';

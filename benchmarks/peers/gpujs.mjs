@@ -56,7 +56,10 @@ export default {
         .setConstants({ size })
         .setOutput([size, size])
         .setPipeline(true);
-      return openRepeated(kernel, [await resident(rows(work.a), [size, size]), await resident(rows(work.b), [size, size])]);
+      return openRepeated(kernel, [
+        await resident(rows(work.a), [size, size]),
+        await resident(rows(work.b), [size, size]),
+      ]);
     }
     if (work.kind === 'elementwise') {
       const kernel = gpu

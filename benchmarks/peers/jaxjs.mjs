@@ -8,7 +8,8 @@ const array = (data, shape) => np.array(data instanceof Float32Array ? data : Fl
 const linear = (x, w, b) => np.matmul(x, w).add(b);
 
 /** [out, in] to [in, out], the layout that JAX programs keep. */
-const transpose = (data, [rows, columns]) => Float32Array.from(data, (_, i) => data[(i % rows) * columns + Math.floor(i / rows)]);
+const transpose = (data, [rows, columns]) =>
+  Float32Array.from(data, (_, i) => data[(i % rows) * columns + Math.floor(i / rows)]);
 
 /** 2x2 maximum of each window. */
 function maxPool(x) {
@@ -122,14 +123,19 @@ export default {
       case 'forward': {
         if (networks[work.model] === undefined) return undefined;
         const pixels = Float32Array.from(work.images, (byte) => byte / 255);
-        return openRepeated([parametersOf(work.weights), array(pixels, [work.batch, ...work.imageShape])], networks[work.model]);
+        return openRepeated(
+          [parametersOf(work.weights), array(pixels, [work.batch, ...work.imageShape])],
+          networks[work.model],
+        );
       }
       case 'matmul': {
         const shape = [work.size, work.size];
         return openRepeated([array(work.a, shape), array(work.b, shape)], (a, b) => np.matmul(a, b));
       }
       case 'elementwise':
-        return openRepeated([array(work.x, [work.count]), array(work.y, [work.count])], (x, y) => nn.relu(x.ref.mul(y).add(x)));
+        return openRepeated([array(work.x, [work.count]), array(work.y, [work.count])], (x, y) =>
+          nn.relu(x.ref.mul(y).add(x)),
+        );
     }
   },
 };

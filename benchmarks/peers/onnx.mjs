@@ -1,4 +1,7 @@
-/** ONNX Runtime as a party of the comparison: forward passes, products and elementwise functions. `?backend=webgpu` or `wasm`. */
+/**
+ * ONNX Runtime as a party of the comparison: forward passes, products and elementwise functions. `?backend=webgpu` or
+ * `wasm`.
+ */
 import { elementwiseModel, matmulModel, networkModel } from './onnxModel.mjs';
 
 const backend = new URL(import.meta.url).searchParams.get('backend') ?? 'wasm';
@@ -53,7 +56,9 @@ export default {
       case 'forward': {
         const { model, batch, weights, imageShape, images, classes } = work;
         const pixels = Float32Array.from(images, (byte) => byte / 255);
-        return openModel(networkModel(model, weights, batch, imageShape, classes), { images: [pixels, [batch, ...imageShape]] });
+        return openModel(networkModel(model, weights, batch, imageShape, classes), {
+          images: [pixels, [batch, ...imageShape]],
+        });
       }
       case 'matmul': {
         const shape = [work.size, work.size];

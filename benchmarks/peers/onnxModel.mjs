@@ -1,4 +1,7 @@
-/** Writes ONNX models: the networks and functions of the comparison, as PyTorch's exporter would, with batch norm left to the runtime to fold. */
+/**
+ * Writes ONNX models: the networks and functions of the comparison, as PyTorch's exporter would, with batch norm left
+ * to the runtime to fold.
+ */
 import protobuf from 'protobufjs';
 
 /** The part of onnx.proto that is written here; field numbers are those of the format. */
@@ -37,7 +40,12 @@ class OnnxGraph {
 
   constant(name, shape, data) {
     const raw_data = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    this.initializers.push({ dims: [...shape], data_type: data instanceof BigInt64Array ? int64 : float, name, raw_data });
+    this.initializers.push({
+      dims: [...shape],
+      data_type: data instanceof BigInt64Array ? int64 : float,
+      name,
+      raw_data,
+    });
     return name;
   }
 
@@ -58,8 +66,18 @@ class OnnxGraph {
   /** The model's bytes. */
   finish(output, shape) {
     const result = this.add('Identity', [output]);
-    const graph = { node: this.nodes, name: 'main', initializer: this.initializers, input: this.inputs, output: [value(result, shape)] };
-    return schema.encode(schema.create({ ir_version: 8, producer_name: 'linbp', graph, opset_import: [{ domain: '', version: 17 }] })).finish();
+    const graph = {
+      node: this.nodes,
+      name: 'main',
+      initializer: this.initializers,
+      input: this.inputs,
+      output: [value(result, shape)],
+    };
+    return schema
+      .encode(
+        schema.create({ ir_version: 8, producer_name: 'linbp', graph, opset_import: [{ domain: '', version: 17 }] }),
+      )
+      .finish();
   }
 }
 
@@ -74,7 +92,11 @@ const maxPool = (graph, x) => graph.add('MaxPool', [x], { kernel_shape: [2, 2], 
 
 function convolution(graph, weights, name, x, { stride = 1, pad, bias = false }) {
   const inputs = [x, graph.weight(weights, `${name}.weight`), ...(bias ? [graph.weight(weights, `${name}.bias`)] : [])];
-  return graph.add('Conv', inputs, { kernel_shape: weights[`${name}.weight`].shape.slice(2), strides: [stride, stride], pads: [pad, pad, pad, pad] });
+  return graph.add('Conv', inputs, {
+    kernel_shape: weights[`${name}.weight`].shape.slice(2),
+    strides: [stride, stride],
+    pads: [pad, pad, pad, pad],
+  });
 }
 
 /** Forward passes from images [N, C, H, W] to logits. */
@@ -93,7 +115,7 @@ const networks = {
   },
   resnet20(graph, weights, x) {
     const perChannel = (name, values) => graph.constant(name, [1, 3, 1, 1], Float32Array.from(values));
-    const normalised = (conv, bn, x, stride = 1) =>
+    const normalized = (conv, bn, x, stride = 1) =>
       graph.add(
         'BatchNormalization',
         [
@@ -102,17 +124,31 @@ const networks = {
         ],
         { epsilon: 1e-5 },
       );
-    x = graph.add('Div', [graph.add('Sub', [x, perChannel('mean', [0.485, 0.456, 0.406])]), perChannel('deviation', [0.229, 0.224, 0.225])]);
-    x = graph.add('Relu', [normalised('conv1', 'bn1', x)]);
+    x = graph.add('Div', [
+      graph.add('Sub', [x, perChannel('mean', [0.485, 0.456, 0.406])]),
+      perChannel('deviation', [0.229, 0.224, 0.225]),
+    ]);
+    x = graph.add('Relu', [normalized('conv1', 'bn1', x)]);
     for (const stage of [1, 2, 3]) {
       for (const block of [0, 1, 2]) {
         const name = `layer${stage}.${block}`;
         const stride = stage > 1 && block === 0 ? 2 : 1;
-        const y = normalised(`${name}.conv2`, `${name}.bn2`, graph.add('Relu', [normalised(`${name}.conv1`, `${name}.bn1`, x, stride)]));
+        const y = normalized(
+          `${name}.conv2`,
+          `${name}.bn2`,
+          graph.add('Relu', [normalized(`${name}.conv1`, `${name}.bn1`, x, stride)]),
+        );
         if (stride === 2) {
-          const ints = (what, list) => graph.constant(`${name}.${what}`, [list.length], BigInt64Array.from(list, BigInt));
+          const ints = (what, list) =>
+            graph.constant(`${name}.${what}`, [list.length], BigInt64Array.from(list, BigInt));
           const extra = 2 ** (stage + 1); // channels of zeros on either side
-          const half = graph.add('Slice', [x, ints('starts', [0, 0]), ints('ends', [1024, 1024]), ints('axes', [2, 3]), ints('steps', [2, 2])]);
+          const half = graph.add('Slice', [
+            x,
+            ints('starts', [0, 0]),
+            ints('ends', [1024, 1024]),
+            ints('axes', [2, 3]),
+            ints('steps', [2, 2]),
+          ]);
           x = graph.add('Pad', [half, ints('pads', [0, extra, 0, 0, 0, extra, 0, 0])]);
         }
         x = graph.add('Relu', [graph.add('Add', [x, y])]);

@@ -1,4 +1,7 @@
-/** PyTorch as a party of the comparison, on the device that the query names: pytorch.py computes, this hands it the workload and its orders. */
+/**
+ * PyTorch as a party of the comparison, on the device that the query names: pytorch.py computes, this hands it the
+ * workload and its orders.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -8,10 +11,15 @@ const device = new URL(import.meta.url).searchParams.get('device') ?? 'cpu';
 
 let ask;
 
-/** Starts the process. A message is a line of JSON, then the bytes of its arrays one after another; an answer is a line of JSON. */
+/**
+ * Starts the process. A message is a line of JSON, then the bytes of its arrays one after another; an answer is a
+ * line of JSON.
+ */
 function start() {
   const script = fileURLToPath(new URL('pytorch.py', import.meta.url));
-  const child = spawn(process.env['LINBP_PYTHON'] ?? 'python3', [script, device], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.env['LINBP_PYTHON'] ?? 'python3', [script, device], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const lines = createInterface({ input: child.stdout });
   const ended = once(child, 'exit').then(([code]) => {
     // The next workload starts another.
@@ -51,7 +59,10 @@ export default {
     const isData = (value) => ArrayBuffer.isView(value);
     const settings = Object.fromEntries(Object.entries(rest).filter(([, value]) => !isData(value)));
     const data = Object.entries(rest).filter(([, value]) => isData(value));
-    const arrays = [...Object.entries(weights), ...data.map(([name, value]) => [name, { shape: [value.length], data: value }])];
+    const arrays = [
+      ...Object.entries(weights),
+      ...data.map(([name, value]) => [name, { shape: [value.length], data: value }]),
+    ];
     const { opened } = await own({ call: 'open', ...settings }, arrays);
     if (!opened) return undefined;
     return {

@@ -93,21 +93,21 @@ def training(work, arrays, weights):
     images = (arrays["images"].float() / 255).view(work["batches"], batch, *work["imageShape"])
     labels = arrays["labels"].long().view(work["batches"], batch)
     learnable = [w.requires_grad_() for name, w in weights.items() if "running_" not in name and "num_batches" not in name]
-    optimiser = torch.optim.SGD(learnable, lr=work["lr"])
+    optimizer = torch.optim.SGD(learnable, lr=work["lr"])
     scaler = torch.amp.GradScaler(DEVICE.type) if is_half(work) else None
     losses = []
 
     def unit():
         at = len(losses) % work["batches"]
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         with mixed(work):
             loss = F.cross_entropy(network(weights, images[at], True), labels[at])
         if scaler is None:
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         else:
             scaler.scale(loss).backward()
-            scaler.step(optimiser)
+            scaler.step(optimizer)
             scaler.update()
         # Read when they are asked for: reading one waits for the card.
         losses.append(loss.detach())

@@ -1,4 +1,7 @@
-/** TensorFlow.js as a party of the comparison, by its own layers: NHWC, its optimiser, its tidy. `?backend=webgpu` or `wasm`. */
+/**
+ * TensorFlow.js as a party of the comparison, by its own layers: NHWC, its optimizer, its tidy. `?backend=webgpu` or
+ * `wasm`.
+ */
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
@@ -81,14 +84,22 @@ const networks = {
     };
     return { tensors, forward };
   },
-  /** Batch norm in eval mode, folded into the convolutions as a careful user would; in training with the statistics of the batch. */
+  /**
+   * Batch norm in eval mode, folded into the convolutions as a careful user would; in training with the statistics of
+   * the batch.
+   */
   resnet20(weights, training) {
     const tensors = {};
     const blocks = [1, 2, 3].flatMap((stage) => [0, 1, 2].map((block) => `layer${stage}.${block}`));
-    const pairs = [['conv1', 'bn1'], ...blocks.flatMap((block) => [1, 2].map((i) => [`${block}.conv${i}`, `${block}.bn${i}`]))];
+    const pairs = [
+      ['conv1', 'bn1'],
+      ...blocks.flatMap((block) => [1, 2].map((i) => [`${block}.conv${i}`, `${block}.bn${i}`])),
+    ];
     for (const [conv, bn] of pairs) {
       const { shape, data } = weights[`${conv}.weight`];
-      const [gamma, beta, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map((key) => weights[`${bn}.${key}`].data);
+      const [gamma, beta, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map(
+        (key) => weights[`${bn}.${key}`].data,
+      );
       if (training) {
         tensors[conv] = convWeight({ shape, data });
         tensors[`${conv}g`] = vector({ data: gamma });
@@ -139,9 +150,14 @@ function openTraining({ model, batch, batches, lr, weights, imageShape, images, 
   const each = images.length / batches;
   const data = Array.from({ length: batches }, (_, i) => ({
     images: toImages(images.subarray(i * each, (i + 1) * each), batch, imageShape),
-    oneHot: tf.tidy(() => tf.cast(tf.oneHot(tf.tensor1d(Int32Array.from(labels.subarray(i * batch, (i + 1) * batch)), 'int32'), 10), 'float32')),
+    oneHot: tf.tidy(() =>
+      tf.cast(
+        tf.oneHot(tf.tensor1d(Int32Array.from(labels.subarray(i * batch, (i + 1) * batch)), 'int32'), 10),
+        'float32',
+      ),
+    ),
   }));
-  const optimiser = tf.train.sgd(lr);
+  const optimizer = tf.train.sgd(lr);
   const losses = [];
   let step = 0;
   return {
@@ -149,7 +165,7 @@ function openTraining({ model, batch, batches, lr, weights, imageShape, images, 
       const pending = [];
       for (let unit = 0; unit < units; unit++) {
         const now = data[step++ % batches];
-        pending.push(optimiser.minimize(() => tf.mean(crossEntropy(forward(variables, now.images), now.oneHot)), true));
+        pending.push(optimizer.minimize(() => tf.mean(crossEntropy(forward(variables, now.images), now.oneHot)), true));
       }
       const all = tf.stack(pending);
       losses.push(...(await all.data()));
@@ -163,7 +179,10 @@ function openTraining({ model, batch, batches, lr, weights, imageShape, images, 
 function openAttack({ model, batch, steps, eps, alpha, weights, imageShape, images, labels }) {
   const { tensors, forward } = networks[model](weights);
   const clean = toImages(images, batch, imageShape);
-  const [low, high] = tf.tidy(() => [tf.keep(tf.maximum(tf.sub(clean, eps), 0)), tf.keep(tf.minimum(tf.add(clean, eps), 1))]);
+  const [low, high] = tf.tidy(() => [
+    tf.keep(tf.maximum(tf.sub(clean, eps), 0)),
+    tf.keep(tf.minimum(tf.add(clean, eps), 1)),
+  ]);
   const oneHot = tf.tidy(() => tf.cast(tf.oneHot(tf.tensor1d(Int32Array.from(labels), 'int32'), 10), 'float32'));
   const gradient = tf.grad((x) => tf.sum(crossEntropy(forward(tensors, x), oneHot)));
   let losses = [];

@@ -69,9 +69,13 @@ function systemSources() {
  * @returns {{ ok: true, backports?: string, options: string[], commands: string[] } | { ok: false, reason: string }}
  */
 export function aptPlan() {
-  if (process.platform !== 'linux' || !existsSync('/usr/bin/apt-get')) return { ok: false, reason: 'this system has no apt' };
+  if (process.platform !== 'linux' || !existsSync('/usr/bin/apt-get'))
+    return { ok: false, reason: 'this system has no apt' };
   const os = parseOsRelease(existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '');
-  const install = (options) => ['apt-get update', `apt-get install -y --no-install-recommends ${[...options, ...PACKAGES].join(' ')}`];
+  const install = (options) => [
+    'apt-get update',
+    `apt-get install -y --no-install-recommends ${[...options, ...PACKAGES].join(' ')}`,
+  ];
   if (os.ID === 'debian' && os.VERSION_CODENAME === 'bookworm') {
     const sources = systemSources();
     const options = ['-t', 'bookworm-backports'];
@@ -85,7 +89,8 @@ export function aptPlan() {
     return { ok: true, backports, options, commands: [`echo '${backports}' > ${BACKPORTS_LIST}`, ...install(options)] };
   }
   const version = Number.parseFloat(os.VERSION_ID ?? '');
-  if ((os.ID === 'debian' && !(version < 13)) || (os.ID === 'ubuntu' && !(version < 22.04))) return { ok: true, options: [], commands: install([]) };
+  if ((os.ID === 'debian' && !(version < 13)) || (os.ID === 'ubuntu' && !(version < 22.04)))
+    return { ok: true, options: [], commands: install([]) };
   return { ok: false, reason: `${os.PRETTY_NAME ?? 'this system'} is not one that the apt route is known for` };
 }
 
@@ -112,7 +117,8 @@ export function aptInstall(plan, prefix, log) {
     const scratch = mkdtempSync(join(tmpdir(), 'linbp-apt-'));
     try {
       writeFileSync(join(scratch, 'list'), `${plan.backports}\n`);
-      if (run(['install', '-m', '644', join(scratch, 'list'), BACKPORTS_LIST]).status !== 0) return `could not write ${BACKPORTS_LIST}`;
+      if (run(['install', '-m', '644', join(scratch, 'list'), BACKPORTS_LIST]).status !== 0)
+        return `could not write ${BACKPORTS_LIST}`;
     } finally {
       rmSync(scratch, { recursive: true, force: true });
     }
@@ -124,7 +130,8 @@ export function aptInstall(plan, prefix, log) {
   const policy = run(['apt-cache', ...plan.options, 'policy', PACKAGES[0]], { stdio: ['ignore', 'pipe', 'ignore'] });
   const candidate = /Candidate:\s*(\S+)/.exec(String(policy.stdout))?.[1];
   if (!candidate || candidate === '(none)') return `apt offers no package ${PACKAGES[0]}`;
-  if (Number.parseInt(candidate, 10) < OLDEST_MESA) return `apt offers only ${PACKAGES[0]} ${candidate}, and Mesa ${OLDEST_MESA} or newer is needed`;
+  if (Number.parseInt(candidate, 10) < OLDEST_MESA)
+    return `apt offers only ${PACKAGES[0]} ${candidate}, and Mesa ${OLDEST_MESA} or newer is needed`;
   const done = run(['apt-get', ...quiet, 'install', '-y', '--no-install-recommends', ...plan.options, ...PACKAGES], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -61,7 +61,12 @@ export function readRecord({ verify = false } = {}) {
   } catch {
     return verify ? undefined : inherited;
   }
-  if (record?.format !== 1 || typeof record.folder !== 'string' || typeof record.icd !== 'string' || typeof record.files !== 'object')
+  if (
+    record?.format !== 1 ||
+    typeof record.folder !== 'string' ||
+    typeof record.icd !== 'string' ||
+    typeof record.files !== 'object'
+  )
     return undefined;
   for (const [name, sum] of Object.entries(record.files ?? {})) {
     const path = join(record.folder, name);
@@ -114,5 +119,6 @@ export function applyRecord(record) {
 
 /** Mesa's device-selection layer complains about a missing desktop session; without one it has nothing to select anyway. */
 export function quietDrivers(env = process.env) {
-  if (process.platform === 'linux' && !env.XDG_RUNTIME_DIR && env.NODEVICE_SELECT === undefined) env.NODEVICE_SELECT = '1';
+  if (process.platform === 'linux' && !env.XDG_RUNTIME_DIR && env.NODEVICE_SELECT === undefined)
+    env.NODEVICE_SELECT = '1';
 }

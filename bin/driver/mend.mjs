@@ -26,7 +26,9 @@ export function probe(which) {
     return { ...JSON.parse(String(child.output?.[3] ?? '')), stderr, driver };
   } catch {
     const slow = child.error?.code === 'ETIMEDOUT';
-    const message = slow ? `the driver gave no answer within ${PROBE_SECONDS} s` : `the driver crashed (${child.signal ?? `code ${child.status}`})`;
+    const message = slow
+      ? `the driver gave no answer within ${PROBE_SECONDS} s`
+      : `the driver crashed (${child.signal ?? `code ${child.status}`})`;
     return { ok: false, stage: slow ? 'timeout' : 'crash', message, stderr, driver };
   }
 }
@@ -56,7 +58,9 @@ export function causeOf(result) {
 /** The command that would mend a failed probe, for a user to type. */
 export function commandFor(result) {
   if (result.stage === 'module') {
-    return /no build|too old/.test(causeOf(result)) ? 'use Debian 12, Ubuntu 22.04 or newer, macOS or Windows' : 'npm install';
+    return /no build|too old/.test(causeOf(result))
+      ? 'use Debian 12, Ubuntu 22.04 or newer, macOS or Windows'
+      : 'npm install';
   }
   if (result.driver === 'environment') return `unset ${DRIVER_VARIABLES.filter((name) => process.env[name]).join(' ')}`;
   if (process.platform !== 'linux') return 'install a current graphics driver';
@@ -109,6 +113,9 @@ export function ensureDriver({ fix, log = () => {} }) {
 
 function failed(result, mended) {
   const chosen = DRIVER_VARIABLES.filter((name) => process.env[name]).join(', ');
-  const cause = result.driver === 'environment' ? `the driver chosen by ${chosen} does not work: ${causeOf(result)}` : causeOf(result);
+  const cause =
+    result.driver === 'environment'
+      ? `the driver chosen by ${chosen} does not work: ${causeOf(result)}`
+      : causeOf(result);
   return { ...result, mended, cause, command: commandFor(result) };
 }

@@ -45,9 +45,25 @@ async function probe() {
     return { ok: false, stage: 'adapter', message: String(error?.message ?? error).split('\n')[0] };
   }
   if (!adapter) return { ok: false, stage: 'adapter', message: 'no adapter' };
-  const { vendor, architecture, device: name, description, isFallbackAdapter, subgroupMinSize, subgroupMaxSize } = adapter.info;
+  const {
+    vendor,
+    architecture,
+    device: name,
+    description,
+    isFallbackAdapter,
+    subgroupMinSize,
+    subgroupMaxSize,
+  } = adapter.info;
   const found = {
-    adapter: { vendor, architecture, device: name, description, software: isFallbackAdapter, subgroupMinSize, subgroupMaxSize },
+    adapter: {
+      vendor,
+      architecture,
+      device: name,
+      description,
+      software: isFallbackAdapter,
+      subgroupMinSize,
+      subgroupMaxSize,
+    },
     limits: record(adapter.limits),
     features: [...adapter.features].sort(),
   };
@@ -78,7 +94,8 @@ async function probe() {
   staging.unmap();
   const right = answer.every((value, index) => value === values[index] * 3 + 1);
   device.destroy();
-  if (errors.length > 0 || !right) return { ok: false, stage: 'kernel', message: errors[0] ?? 'a kernel gave a wrong answer', ...found };
+  if (errors.length > 0 || !right)
+    return { ok: false, stage: 'kernel', message: errors[0] ?? 'a kernel gave a wrong answer', ...found };
   return { ok: true, ...found };
 }
 

@@ -52,7 +52,8 @@ export function runNpm(args, options = {}) {
  * @param {(line: string) => void} log
  */
 export function installSwiftShader(log) {
-  if (!swiftShaderSupported()) throw new Error(`there is no SwiftShader package for ${process.platform} on ${process.arch}`);
+  if (!swiftShaderSupported())
+    throw new Error(`there is no SwiftShader package for ${process.platform} on ${process.arch}`);
   const present = readRecord({ verify: true });
   if (present) return present;
   log(`downloading the software driver SwiftShader (from the npm package ${PACKAGE}, 68 MB)`);
@@ -84,7 +85,8 @@ function unpack(tarball) {
     for (const [name, expected] of Object.entries(LIBRARIES)) {
       const data = members.get(name);
       const sum = data && createHash('sha256').update(data).digest('hex');
-      if (sum !== expected) throw new Error(`${name} in ${PACKAGE} is ${data ? 'not the file that was expected' : 'missing'}`);
+      if (sum !== expected)
+        throw new Error(`${name} in ${PACKAGE} is ${data ? 'not the file that was expected' : 'missing'}`);
       writeFileSync(join(fresh, name), data, { mode: 0o644 });
       files[name] = sum;
     }

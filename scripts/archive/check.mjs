@@ -1,6 +1,6 @@
 /**
- * Runs doctor, parity, tuning and a benchmark of an archive made by scripts/pack-archive.mjs, and writes a JSON file for each and
- * `summary.json`. Exits with 1 where a step fails.
+ * Runs doctor, parity, tuning and a benchmark of an archive made by scripts/pack-archive.mjs, and writes a JSON file
+ * for each and `summary.json`. Exits with 1 where a step fails.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -45,16 +45,20 @@ const skipped = values.skip === '' ? [] : values.skip.split(',').map((name) => n
 
 /** Refuses what a later step would refuse, before any work. */
 async function checkOptions() {
-  for (const name of skipped) if (!names.includes(name)) refuse(`--skip: there is no step "${name}"; there are ${names.join(', ')}`);
-  const among = (name, choices) => choices.includes(values[name]) || refuse(`--${name} must be one of ${choices.join(', ')}, got "${values[name]}"`);
+  for (const name of skipped)
+    if (!names.includes(name)) refuse(`--skip: there is no step "${name}"; there are ${names.join(', ')}`);
+  const among = (name, choices) =>
+    choices.includes(values[name]) || refuse(`--${name} must be one of ${choices.join(', ')}, got "${values[name]}"`);
   among('products', ['auto', 'large', 'small']);
   among('precision', ['both', 'f32', 'f16']);
   const within = (name, text, least, most) => {
     const valid = /^\d+$/.test(text.trim()) && Number(text) >= least && Number(text) <= most;
     if (!valid)
-      refuse(`--${name} must be ${name === 'batches' ? 'whole numbers' : 'a whole number'} from ${least} to ${most}, got "${values[name]}"`);
+      refuse(
+        `--${name} must be ${name === 'batches' ? 'whole numbers' : 'a whole number'} from ${least} to ${most}, got "${values[name]}"`,
+      );
   };
-  // A finalist of the tuner takes part in three rounds at least.
+  // A finalizt of the tuner takes part in three rounds at least.
   if (values.rounds !== undefined) within('rounds', values.rounds, 3, 1000);
   if (values.batch !== undefined) within('batch', values.batch, 1, 65536);
   if (values.steps !== undefined) within('steps', values.steps, 1, 4096);
@@ -86,9 +90,18 @@ const given = (name) => (values[name] === undefined ? [] : [`--${name}`, values[
 const parityTests = readFileSync(join(app, 'parity.txt'), 'utf8').trim().split('\n');
 
 /** Whether the doctor found an adapter that computes on the CPU. */
-const isSoftware = () => existsSync(json('doctor')) && JSON.parse(readFileSync(json('doctor'), 'utf8')).adapter?.software === true;
+const isSoftware = () =>
+  existsSync(json('doctor')) && JSON.parse(readFileSync(json('doctor'), 'utf8')).adapter?.software === true;
 
-const mocha = ['--no-config', '--timeout', '600000', '--reporter', 'json', '--reporter-option', `output=${json('parity')}`];
+const mocha = [
+  '--no-config',
+  '--timeout',
+  '600000',
+  '--reporter',
+  'json',
+  '--reporter-option',
+  `output=${json('parity')}`,
+];
 const parts = ['ceilings', 'kernels', 'products', 'dispatch', 'training', 'attack', 'networks'];
 
 /** What each step runs. What fails does not keep the later ones from running, but for the doctor. */
@@ -137,7 +150,10 @@ for (const name of names.filter((each) => !skipped.includes(each))) {
   const tests = name === 'parity' ? parityResult() : undefined;
   const ok = status === 0 && (tests === undefined || (tests.passes > 0 && tests.failures.length === 0));
   results.push({ step: name, ok, seconds, ...tests });
-  const details = tests === undefined ? '' : `, ${tests.passes} passed, ${tests.pending.length} skipped, ${tests.failures.length} failed`;
+  const details =
+    tests === undefined
+      ? ''
+      : `, ${tests.passes} passed, ${tests.pending.length} skipped, ${tests.failures.length} failed`;
   process.stderr.write(`== ${name}: ${ok ? 'ok' : 'FAILED'} in ${seconds.toFixed(1)} s${details}\n`);
   for (const failure of tests?.failures ?? []) process.stderr.write(`   ${failure}\n`);
   if (tests?.passes === 0) process.stderr.write('   no test passed, so nothing is shown\n');

@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict';
 import { Attack, Device, initialState, jsRule, loadDataset, Model, modelDefinition, parseRules } from 'linbp';
 
-const half = await jsRule({ name: 'half', saves: 'mask', parameters: ['share'], rule: (g, d, z, share) => (d > 0 ? g : share * g) });
+const half = await jsRule({
+  name: 'half',
+  saves: 'mask',
+  parameters: ['share'],
+  rule: (g, d, z, share) => (d > 0 ? g : share * g),
+});
 const images = await loadDataset({ dataset: 'digits', split: 'test', limit: 4 });
 const definition = modelDefinition('mlp');
 const device = await Device.open();

@@ -5,7 +5,13 @@ import { Device, loadDataset, Model, modelDefinition, sgd, Trainer } from 'linbp
 const dataset = await loadDataset({ dataset: 'digits', split: 'train', limit: 256 });
 const device = await Device.open();
 const model = Model.create(modelDefinition('mlp'), { device });
-const trainer = await Trainer.create({ model, dataset, rules: 'linbp', optimiser: sgd({ lr: 0.01, momentum: 0.9 }), batch: 32 });
+const trainer = await Trainer.create({
+  model,
+  dataset,
+  rules: 'linbp',
+  optimizer: sgd({ lr: 0.01, momentum: 0.9 }),
+  batch: 32,
+});
 const { epochs, steps } = await trainer.fit({ epochs: 3 });
 assert.equal(steps, 24);
 assert.ok(epochs[2].trainLoss < epochs[0].trainLoss);

@@ -1,4 +1,5 @@
-// The counterpart of step.wgsl that writes nothing, so that nothing ever has to wait for it. The loop keeps the load from being left out.
+// The counterpart of step.wgsl that writes nothing, so that nothing ever has to wait for it. The loop keeps the load
+// from being left out.
 @group(0) @binding(0) var<storage, read> values: array<f32>;
 
 @compute @workgroup_size(64)

@@ -1,5 +1,6 @@
-// The plain product that others are measured by: C = A B of square float32 matrices whose size is a multiple of 64. Every invocation keeps
-// an 8 x 8 register tile, written out because an indexed array would live in memory; no bounds, workgroup memory, subgroups or epilogue.
+// The plain product that others are measured by: C = A B of square float32 matrices whose size is a multiple of 64.
+// Every invocation keeps an 8 x 8 register tile, written out because an indexed array would live in memory; no
+// bounds, workgroup memory, subgroups or epilogue.
 struct Params {
   size: u32,
 }

@@ -1,4 +1,5 @@
-// One of the many small dispatches that the cost of a dependency is measured with: 64 numbers are read and written in place.
+// One of the many small dispatches that the cost of a dependency is measured with: 64 numbers are read and written in
+// place.
 @group(0) @binding(0) var<storage, read_write> values: array<f32>;
 
 @compute @workgroup_size(64)

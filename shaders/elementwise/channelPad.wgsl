@@ -1,7 +1,7 @@
-// y [N, C, H, W] from x [N, XC, XH, XW], shifted by `shift` channels. Every strideH-th row and strideW-th column of x, zeros where
-// x has no such channel; or with TRANSPOSE the other way round: y's rows and columns between the strides are zero.
-// An invocation writes a run of neighbouring columns, at once where rows begin at multiples of four: dividing costs more than copying on
-// a CPU.
+// y [N, C, H, W] from x [N, XC, XH, XW], shifted by `shift` channels. Every strideH-th row and strideW-th column of
+// x, zeros where x has no such channel; or with TRANSPOSE the other way round: y's rows and columns between the
+// strides are zero. An invocation writes a run of neighboring columns, at once where rows begin at multiples of four:
+// dividing costs more than copying on a CPU.
 //#import "elementwise/grid.wgsl"
 const WX = 64u;
 const RUN = 4u; // columns of an invocation

@@ -1,6 +1,7 @@
 // One elementwise computation over tensors of `count` elements. The regions are generated from an ElementwiseFunction;
-// the default is the identity. An invocation computes RUN elements, a workgroup's width apart, so that neighbouring
-// lanes touch neighbouring elements; in the vector form an element is a vec4f. `first` is the place of element 0 in the whole tensor where that is cut into slices.
+// the default is the identity. An invocation computes RUN elements, a workgroup's width apart, so that neighboring
+// lanes touch neighboring elements; in the vector form an element is a vec4f. `first` is the place of element 0 in
+// the whole tensor where that is cut into slices.
 //#import "elementwise/grid.wgsl"
 const WX = 64u;
 const RUN = 4u;

@@ -1,6 +1,7 @@
 // Pointwise operations that could not be fused into a producer. One invocation owns ABREAST pixels of one image and
-// BLOCK consecutive channels, so that activation masks are written whole words at a time. An axis of the grid that would be
-// too long goes on in z: `foldX` or `foldY` is its length, the other one is 0. Images begin `aBatch` and `cBatch` elements apart.
+// BLOCK consecutive channels, so that activation masks are written whole words at a time. An axis of the grid that
+// would be too long goes on in z: `foldX` or `foldY` is its length, the other one is 0. Images begin `aBatch` and
+// `cBatch` elements apart.
 const BLOCK = 16u;
 const WX = 64u;
 

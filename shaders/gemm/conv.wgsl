@@ -2,7 +2,8 @@
 //
 // One text serves the forward pass and the input gradient of convolutions and linear layers:
 //   forward         rows = output channels, k = input channels,  source = col * stride + tap * dilation - padding
-//   input gradient  rows = input channels,  k = output channels, source = col + (phase + padding - tap * dilation) / stride,
+//   input gradient  rows = input channels,  k = output channels, source = col + (phase + padding - tap * dilation) /
+//   stride,
 //                   where the output pixels are taken stride by stride (phases), so no tap of a phase ever misses.
 // A linear layer is the 1 x 1 case whose columns are the images of the batch.
 // The sum runs over taps (row-major), then k: an order that depends on the layer only.
@@ -18,8 +19,8 @@ const WX = 16u; // lanes of a workgroup
 const SG = 8u; // lanes that share their A loads; 1 = every lane loads all rows itself
 const ACCUMULATE = false; // true: go on from the sums that C holds already
 const PADDED = true; // false: no tap of any column falls outside the source
-// true: more rows than a word of a mask has channels, stored word by word and addressed by a variable, which keeps the sums in memory,
-// where so many would be anyway
+// true: more rows than a word of a mask has channels, stored word by word and addressed by a variable, which keeps
+// the sums in memory, where so many would be anyway
 const TALL = false;
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 
@@ -95,7 +96,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           right[j] = select(0.0, b[offset[j]], !PADDED || inside[j]);
           offset[j] += p.bInner;
         }
-        // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
+        // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not
+        // branched
         var left: array<f32, TM / SG>;
         for (var g = 0u; g < TM / SG; g++) { left[g] = a[aRows[g] + aOffset]; }
         for (var g = 0u; g < TM / SG; g++) {

@@ -1,7 +1,7 @@
-// Convolution of images of a few pixels, forward and input gradient: the same products as gemm/conv, but an invocation owns all outputs
-// of an image, so a loaded input serves all taps and a loaded weight all outputs, and taps that fall outside the image cost nothing.
-// Which input meets which output under which tap is written out by src/kernels/convImages.ts.
-// The sum runs over k, then the taps of the window: it depends on the layer only.
+// Convolution of images of a few pixels, forward and input gradient: the same products as gemm/conv, but an
+// invocation owns all outputs of an image, so a loaded input serves all taps and a loaded weight all outputs, and
+// taps that fall outside the image cost nothing. Which input meets which output under which tap is written out by
+// src/kernels/convImages.ts. The sum runs over k, then the taps of the window: it depends on the layer only.
 //#import "gemm/product.wgsl"
 
 const TM = 16u; // rows (channels) of an invocation

@@ -1,6 +1,7 @@
-// Implicit-GEMM convolution on subgroup matrices (tensor cores): the products and parameters of gemm/conv. The sum runs over taps
-// (row-major), then over the products of a tap in matrices of K; inside one the adapter adds as it likes, so this order is one of its
-// own. Operands become f16 on their way into workgroup memory where the matrices are of f16; sums and results are f32.
+// Implicit-GEMM convolution on subgroup matrices (tensor cores): the products and parameters of gemm/conv. The sum
+// runs over taps (row-major), then over the products of a tap in matrices of K; inside one the adapter adds as it
+// likes, so this order is one of its own. Operands become f16 on their way into workgroup memory where the matrices
+// are of f16; sums and results are f32.
 //#import "gemm/tileColumn.wgsl"
 //#import "gemm/left.wgsl"
 //#import "gemm/right.wgsl"

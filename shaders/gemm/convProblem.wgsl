@@ -1,4 +1,5 @@
-// Parameters of an implicit-GEMM convolution; see gemm/conv.wgsl. C[row, col] = sum over (tap, k) of A[row, k, tap] * B[k, source(col, tap)].
+// Parameters of an implicit-GEMM convolution; see gemm/conv.wgsl. C[row, col] = sum over (tap, k) of A[row, k, tap] *
+// B[k, source(col, tap)].
 struct Params {
   rows: u32, batch: u32, inner: u32, groups: u32,
   tapsH: u32, tapsW: u32, colsH: u32, colsW: u32,

@@ -1,17 +1,19 @@
-// Convolution by rows, forward and input gradient: the same products as gemm/conv, but an invocation owns TN neighbouring
-// outputs of one row, so the (TN - 1) STEP + TAPS inputs it loads serve all TAPS taps of that row: a 3-tap row of 8 outputs
-// needs 10 loads where the general kernel needs 24. With one tap it is a plain product that loads in fours.
-// The sum runs over tap rows, then k, then the taps of the row, in the order of the window: it depends on the layer only.
+// Convolution by rows, forward and input gradient: the same products as gemm/conv, but an invocation owns TN
+// neighboring outputs of one row, so the (TN - 1) STEP + TAPS inputs it loads serve all TAPS taps of that row: a
+// 3-tap row of 8 outputs needs 10 loads where the general kernel needs 24. With one tap it is a plain product that
+// loads in fours. The sum runs over tap rows, then k, then the taps of the row, in the order of the window: it
+// depends on the layer only.
 //#import "gemm/product.wgsl"
 
 const TM = 16u; // rows (channels) of an invocation
-const TN = 8u; // neighbouring outputs of an invocation
+const TN = 8u; // neighboring outputs of an invocation
 const WX = 8u; // lanes of a workgroup
 const SG = 8u; // lanes that share their A loads
 const TAPS = 3u; // taps of a kernel row
 const STEP = 1u; // stride along the rows
 const INPUTS = 10u; // of a strip: (TN - 1) STEP + TAPS
-// Inputs FIRST <= t < LAST of a strip lie inside the row in every strip that needs them, so only the others are checked.
+// Inputs FIRST <= t < LAST of a strip lie inside the row in every strip that needs them, so only the others are
+// checked.
 const FIRST = 1u;
 const LAST = 9u;
 const INSIDE = false; // true: no tap lies above or below the image
@@ -92,7 +94,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       for (var t = 0u; t < INPUTS; t++) {
         right[t] = select(0.0, right[t], (INSIDE || rowInside) && ((t >= FIRST && t < LAST) || (!SOLE && inside[t])));
       }
-      // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
+      // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not
+      // branched
       var left: array<array<f32, TAPS>, TM / SG>;
       for (var g = 0u; g < TM / SG; g++) {
         for (var t = 0u; t < TAPS; t++) { left[g][t] = a[aRows[g] + u32(i32(aOffset) + i32(t) * p.aTapW)]; }
@@ -117,7 +120,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let rowPitch = p.cRow;
   if (!BY_ROWS && strip < strips) {
     let firstChannel = channelGroup * rows + row0;
-    // Registers are never addressed by a variable: the next column, and in it the next RUN rows, come to the front instead.
+    // Registers are never addressed by a variable: the next column, and in it the next RUN rows, come to the front
+    // instead.
     for (var j = 0u; j < tileColumns; j++) {
       var line: array<f32, TM>;
       for (var i = 0u; i < TM; i++) {
@@ -145,7 +149,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       }
     }
   }
-  // Straight-line code is outside all branches and loops: no lane can be idle, so a driver that stores lane by lane need not ask each.
+  // Straight-line code is outside all branches and loops: no lane can be idle, so a driver that stores lane by lane
+  // need not ask each.
   if (BY_ROWS && (STRAIGHT || strip < strips)) {
     let image = stripImage;
     let firstChannel = channelGroup * rows + row0;

@@ -1,6 +1,6 @@
-// Implicit-GEMM convolution through workgroup memory: the products, parameters and order of sums of gemm/conv, so that either may stand
-// for the other. Meant for GPUs and for enough outputs to fill one: a stage of BK products is loaded once per workgroup and serves
-// TY * RM rows and TX * RN columns, where gemm/conv's loads serve one subgroup.
+// Implicit-GEMM convolution through workgroup memory: the products, parameters and order of sums of gemm/conv, so
+// that either may stand for the other. Meant for GPUs and for enough outputs to fill one: a stage of BK products is
+// loaded once per workgroup and serves TY * RM rows and TX * RN columns, where gemm/conv's loads serve one subgroup.
 //#import "gemm/tile.wgsl"
 //#import "gemm/tileColumn.wgsl"
 //#region left
@@ -13,7 +13,8 @@
 const ACCUMULATE = false; // true: go on from the sums that C holds already
 const SPLIT = false; // true: z also enumerates parts of the contraction, innerPart products a tap each, whose results lie one behind the other
 const PADDED = true; // false: no tap of any column falls outside the source
-// How operands are loaded: 0 = number by number, 1 = four rows (columns) at once, 2 = four products of a row (column) at once
+// How operands are loaded: 0 = number by number, 1 = four rows (columns) at once, 2 = four products of a row (column)
+// at once
 const LEFT = 0u;
 const RIGHT = 0u;
 const ALONG = false; // lanes that load the left operand number by number run along the products instead of the rows

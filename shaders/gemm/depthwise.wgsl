@@ -1,13 +1,15 @@
-// Depthwise convolution (every channel has its own window), forward and input gradient. An invocation owns TN neighbouring outputs of
-// one row in TM channels: the inputs of a row are loaded once and serve all its taps, and a ReLU's packed mask gets whole words.
-// The sum runs over tap rows, then the taps of the row: an order that depends on the layer only.
+// Depthwise convolution (every channel has its own window), forward and input gradient. An invocation owns TN
+// neighboring outputs of one row in TM channels: the inputs of a row are loaded once and serve all its taps, and a
+// ReLU's packed mask gets whole words. The sum runs over tap rows, then the taps of the row: an order that depends on
+// the layer only.
 //   forward         source = output * stride + tap * dilation - padding
-//   input gradient  source = (output + padding - tap * dilation) / stride, where that is whole; which taps of a row those are is
+//   input gradient  source = (output + padding - tap * dilation) / stride, where that is whole; which taps of a row
+//   those are is
 //                   known when the shader is compiled, because strips begin at multiples of the stride
 //#import "gemm/product.wgsl"
 
 const TM = 16u; // channels of an invocation
-const TN = 4u; // neighbouring outputs of an invocation
+const TN = 4u; // neighboring outputs of an invocation
 const WX = 8u; // lanes of a workgroup
 const SG = 8u; // lanes that share their loads of weights
 const TAPS_H = 3u;
@@ -82,7 +84,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     for (var k = 0u; k < WORDS; k++) {
       weights[k] = a[p.aBase + channel * (TAPS_H * TAPS) + min(k * SG + lane % SG, TAPS_H * TAPS - 1u)];
     }
-    // written out: where the driver does not unroll the loop, an array declared without a value keeps the last channel's
+    // written out: where the driver does not unroll the loop, an array declared without a value keeps the last
+    // channel's
     var sums = array<f32, TN>();
     for (var kh = 0u; kh < TAPS_H; kh++) {
       let offset = start[kh] + i32(channel * plane);

@@ -1,6 +1,7 @@
-// Weight gradient of a depthwise convolution: per channel and tap the sum of g * x, and behind the taps the sum of g, the bias
-// gradient. A workgroup owns one channel and a fixed range of strips, which are TN neighbouring outputs of a row; its lanes' sums
-// are added in order. Several ranges of a channel give rows of partial sums, which gemm/sumSplits adds.
+// Weight gradient of a depthwise convolution: per channel and tap the sum of g * x, and behind the taps the sum of g,
+// the bias gradient. A workgroup owns one channel and a fixed range of strips, which are TN neighboring outputs of a
+// row; its lanes' sums are added in order. Several ranges of a channel give rows of partial sums, which
+// gemm/sumSplits adds.
 //#import "elementwise/grid.wgsl"
 const TN = 4u;
 const LANES = 64u;

@@ -3,8 +3,8 @@
 //#region bindings
 //#endregion
 
-// The place of an output value, handed to the epilogue, or of the first of ABREAST neighbours; `index` counts elements of the whole
-// tensor, `slot` the columns at work at a time.
+// The place of an output value, handed to the epilogue, or of the first of ABREAST neighbors; `index` counts elements
+// of the whole tensor, `slot` the columns at work at a time.
 struct Place { channel: u32, image: u32, pixel: u32, index: u32, slot: u32 }
 
 //#region epilogue

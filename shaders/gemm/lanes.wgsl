@@ -1,4 +1,5 @@
-// How SG lanes share what each of them has loaded; replaced where lanes share nothing, or where a subgroup holds several such shares.
+// How SG lanes share what each of them has loaded; replaced where lanes share nothing, or where a subgroup holds
+// several such shares.
 //#region enable
 enable subgroups;
 //#endregion

@@ -1,5 +1,6 @@
-// Subgroup matrices in plain WGSL, for adapters without them: the same offsets, shapes and edges, so that tests of these hold for the
-// real ones too. Operands stay where they are until they are multiplied; of a result each lane holds every SUBGROUP-th element.
+// Subgroup matrices in plain WGSL, for adapters without them: the same offsets, shapes and edges, so that tests of
+// these hold for the real ones too. Operands stay where they are until they are multiplied; of a result each lane
+// holds every SUBGROUP-th element.
 //#import "gemm/matrixTile.wgsl"
 
 const SHARE = M * N / SUBGROUP; // elements of a result that a lane holds

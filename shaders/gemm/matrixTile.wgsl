@@ -1,6 +1,6 @@
-// Operands and results of products on subgroup matrices, in workgroup memory: the left operand row by row, the right one product by
-// product, each result matrix in a stretch of its own subgroup's. Lines are padded to keep lanes out of each other's banks; all offsets
-// and lines are multiples of 16 bytes.
+// Operands and results of products on subgroup matrices, in workgroup memory: the left operand row by row, the right
+// one product by product, each result matrix in a stretch of its own subgroup's. Lines are padded to keep lanes out
+// of each other's banks; all offsets and lines are multiples of 16 bytes.
 //#import "gemm/tileRows.wgsl"
 
 //#region element

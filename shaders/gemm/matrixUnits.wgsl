@@ -1,4 +1,5 @@
-// Subgroup matrices of the adapter. The types name columns before rows: left <T, K, M>, right <T, N, K>, result <T, N, M>.
+// Subgroup matrices of the adapter. The types name columns before rows: left <T, K, M>, right <T, N, K>, result <T,
+// N, M>.
 //#import "gemm/matrixTile.wgsl"
 enable chromium_experimental_subgroup_matrix;
 enable subgroups;

@@ -1,5 +1,6 @@
-// Packs the right operand of a product: C[k, j] = A[j, k], line by line, for operands whose neighbours lie along the contraction.
-// An invocation turns 4 columns by 4 products by straight-line code. Those past an end repeat the last ones and store the same numbers.
+// Packs the right operand of a product: C[k, j] = A[j, k], line by line, for operands whose neighbors lie along the
+// contraction. An invocation turns 4 columns by 4 products by straight-line code. Those past an end repeat the last
+// ones and store the same numbers.
 //#region left
 //#import "gemm/left.wgsl"
 //#endregion

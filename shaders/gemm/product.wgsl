@@ -1,4 +1,5 @@
-// What the kernels of products with an epilogue share: two operands, the result, and the pointwise operations behind it.
+// What the kernels of products with an epilogue share: two operands, the result, and the pointwise operations behind
+// it.
 //#import "gemm/lanes.wgsl"
 
 @group(1) @binding(1) var<storage, read> a: array<f32>;

@@ -1,5 +1,5 @@
-// Adds the parts of a product whose contraction was split, in order, and applies what follows it. One invocation owns one pixel of one
-// image and BLOCK consecutive channels, so that activation masks are written whole words at a time.
+// Adds the parts of a product whose contraction was split, in order, and applies what follows it. One invocation owns
+// one pixel of one image and BLOCK consecutive channels, so that activation masks are written whole words at a time.
 //#import "gemm/finish.wgsl"
 const BLOCK = 16u;
 const WX = 64u;

@@ -1,5 +1,5 @@
-// Adds the partial sums of a split weight gradient in order: result[row, col] = sum over splits of partial[split, row, col].
-// Column `columns` of a row, where present, is the bias gradient.
+// Adds the partial sums of a split weight gradient in order: result[row, col] = sum over splits of partial[split,
+// row, col]. Column `columns` of a row, where present, is the bias gradient.
 const WX = 64u;
 
 struct Params { rows: u32, columns: u32, bias: u32, splits: u32, cBase: u32, biasBase: u32, stride: u32, width: u32 }

@@ -1,17 +1,19 @@
-// The inner loop of products that are staged through workgroup memory. A workgroup of TX x TY invocations makes a tile of TY * RM rows
-// by TX * RN columns; stage by stage its invocations load BK products' worth of both operands, and each adds up RM x RN results. What
-// differs between A * B, A * B^T, A^T * B and the convolutions is only who loads what: the loaders of the files that import this one.
+// The inner loop of products that are staged through workgroup memory. A workgroup of TX x TY invocations makes a
+// tile of TY * RM rows by TX * RN columns; stage by stage its invocations load BK products' worth of both operands,
+// and each adds up RM x RN results. What differs between A * B, A * B^T, A^T * B and the convolutions is only who
+// loads what: the loaders of the files that import this one.
 //
-// Both tiles hold vectors of four, owner by owner: the left one four neighbouring rows, the right one four columns of one invocation,
-// so that an invocation reads its share in whole vectors, lanes next to each other without bank conflicts. A stage's line has one
-// vector more than it needs, so that lanes that write along the products do not meet in one bank either.
+// Both tiles hold vectors of four, owner by owner: the left one four neighboring rows, the right one four columns of
+// one invocation, so that an invocation reads its share in whole vectors, lanes next to each other without bank
+// conflicts. A stage's line has one vector more than it needs, so that lanes that write along the products do not
+// meet in one bank either.
 
 //#import "gemm/tileRows.wgsl"
 const TX = 16u; // lanes of a workgroup: along the columns
 const TY = 8u; // ranks of a workgroup: along the rows
 const RN = 4u; // columns of an invocation
 const BK = 16u; // products a stage
-const ADJACENT = false; // true: an invocation's columns are neighbours four by four, so that they load as vectors; false: TX apart
+const ADJACENT = false; // true: an invocation's columns are neighbors four by four, so that they load as vectors; false: TX apart
 
 const ROWS = TY * RM;
 const COLUMNS = TX * RN;

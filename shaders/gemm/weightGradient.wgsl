@@ -1,6 +1,6 @@
-// Implicit-GEMM weight gradient: C[row, col] = sum over (line, x) of A[row, line, x] * B[col, line, x], where a line is one
-// row of output pixels of one image, row = output channel and col = (input channel, tap), plus one column of ones whose
-// sum is the bias gradient. A linear layer is one line whose pixels are the images of the batch.
+// Implicit-GEMM weight gradient: C[row, col] = sum over (line, x) of A[row, line, x] * B[col, line, x], where a line
+// is one row of output pixels of one image, row = output channel and col = (input channel, tap), plus one column of
+// ones whose sum is the bias gradient. A linear layer is one line whose pixels are the images of the batch.
 //
 // The lines are split over workgroups (z) into fixed ranges; each writes its own partial sums, which
 // gemm/sumSplits adds in order, so the result does not depend on scheduling.
@@ -15,7 +15,7 @@ const TN = 4u;
 const WX = 16u;
 const SG = 8u;
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-const FOURS = 0u; // TN / 4 where an invocation's columns are neighbours that load in fours, else 0
+const FOURS = 0u; // TN / 4 where an invocation's columns are neighbors that load in fours, else 0
 const SINGLES = 4u; // columns that load one by one: TN or 0
 const PADDED = true; // false: one tap, no padding, stride 1, so that every pixel of the gradient has its input
 
@@ -89,7 +89,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       if (!PADDED) {
         for (var j = 0u; j < TN; j++) { offset[j] += p.bW; }
       }
-      // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
+      // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not
+      // branched
       var left: array<f32, TM / SG>;
       for (var g = 0u; g < TM / SG; g++) { left[g] = a[aRows[g] + aOffset]; }
       for (var g = 0u; g < TM / SG; g++) {

@@ -1,6 +1,7 @@
-// Weight gradient of convolutions over images of a few pixels: an invocation owns all taps of one input channel for TM rows, and goes
-// along the images. Which input meets which output pixel under which tap is written out by src/kernels/convImages.ts, so taps that
-// fall outside the image cost nothing. The sum runs over the images, then their pixels.
+// Weight gradient of convolutions over images of a few pixels: an invocation owns all taps of one input channel for
+// TM rows, and goes along the images. Which input meets which output pixel under which tap is written out by
+// src/kernels/convImages.ts, so taps that fall outside the image cost nothing. The sum runs over the images, then
+// their pixels.
 //#import "gemm/lanes.wgsl"
 //#import "gemm/weightProblem.wgsl"
 //#region left

@@ -1,12 +1,13 @@
-// Weight gradient of a linear layer, C[row, col] = sum over images of A[image, row] * B[image, col], for processors, where a result costs as
-// much to store as many products: stored in fours, outside of all branches, by a short loop. It addresses the sums by a variable, which keeps
-// them in memory, where so many would be anyway. Tiles and lanes past an end are moved back to it: they compute results again and store the
-// same numbers. The sum runs over the images. The bias gradient is summed up by the first workgroup of a row of them.
+// Weight gradient of a linear layer, C[row, col] = sum over images of A[image, row] * B[image, col], for processors,
+// where a result costs as much to store as many products: stored in fours, outside of all branches, by a short loop.
+// It addresses the sums by a variable, which keeps them in memory, where so many would be anyway. Tiles and lanes
+// past an end are moved back to it: they compute results again and store the same numbers. The sum runs over the
+// images. The bias gradient is summed up by the first workgroup of a row of them.
 //#import "gemm/lanes.wgsl"
 //#import "gemm/weightParameters.wgsl"
 
 const TM = 16u; // rows (outputs of the layer) of an invocation, no more than there are
-const TN = 8u; // neighbouring columns (inputs of the layer) of an invocation, no more than there are
+const TN = 8u; // neighboring columns (inputs of the layer) of an invocation, no more than there are
 const WX = 8u; // lanes of a workgroup, along the columns
 const SG = 8u; // lanes that share their gradient loads
 
@@ -39,7 +40,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       let four = b[offset / 4u + v];
       for (var i = 0u; i < 4u; i++) { right[4u * v + i] = four[i]; }
     }
-    // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
+    // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not
+    // branched
     var left: array<f32, TM / SG>;
     for (var g = 0u; g < TM / SG; g++) { left[g] = a[aRows[g] + aOffset]; }
     for (var g = 0u; g < TM / SG; g++) {

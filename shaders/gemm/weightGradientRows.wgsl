@@ -1,6 +1,7 @@
-// Weight gradient by rows: the sums of gemm/weightGradient in the same order, but an invocation owns all TAPS taps of one row of
-// the window for CHANNELS input channels, and goes along the output pixels of a line in strips of PIXELS: the inputs of a strip
-// serve all taps of the row, and neighbours load in fours. A 3-tap row of 8 pixels needs 10 inputs where the general kernel needs 24.
+// Weight gradient by rows: the sums of gemm/weightGradient in the same order, but an invocation owns all TAPS taps of
+// one row of the window for CHANNELS input channels, and goes along the output pixels of a line in strips of PIXELS:
+// the inputs of a strip serve all taps of the row, and neighbors load in fours. A 3-tap row of 8 pixels needs 10
+// inputs where the general kernel needs 24.
 //#import "gemm/lanes.wgsl"
 //#import "gemm/weightProblem.wgsl"
 //#region left
@@ -23,7 +24,8 @@ const INPUTS = 10u; // of a strip and channel: (PIXELS - 1) STEP + TAPS
 const FIRST = 1u;
 const LAST = 9u;
 const SOLE = false; // true: a strip is a whole line, so the others never lie inside and need not be loaded
-// A strip's inputs: HEAD numbers, FOURS vectors of four where rows begin at multiples of four, TAIL numbers; its gradients: LEFT_FOURS vectors.
+// A strip's inputs: HEAD numbers, FOURS vectors of four where rows begin at multiples of four, TAIL numbers; its
+// gradients: LEFT_FOURS vectors.
 const HEAD = 0u;
 const CARRIED = false; // true: the head lies before the row in its first strip, and is the end of the strip before in every other
 const FOURS = 0u;
@@ -31,8 +33,8 @@ const TAIL = 10u;
 const LEFT_FOURS = 0u;
 const TOGETHER = false; // true: all lanes of a workgroup have the same row of the window, and pass over lines for which it lies outside
 const RAGGED = false; // true: the last strip of a line is longer than what is left of it
-// true: one in CACHE_LINE of a line's inputs, or gradients, is loaded ahead of its strips, so that a processor waits for many lines of its
-// cache at once and not for one after the other
+// true: one in CACHE_LINE of a line's inputs, or gradients, is loaded ahead of its strips, so that a processor waits
+// for many lines of its cache at once and not for one after the other
 const FETCH = false;
 const FETCH_LEFT = false;
 const CACHE_LINE = 16u;
@@ -116,7 +118,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           }
         }
       }
-      // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
+      // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not
+      // branched
       var left: array<array<f32, PIXELS>, TM / SG>;
       for (var g = 0u; g < TM / SG; g++) {
         let first = aRows[g] + aOffset + x;

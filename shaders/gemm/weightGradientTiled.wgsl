@@ -1,5 +1,6 @@
-// Implicit-GEMM weight gradient through workgroup memory: the products, parameters and splits of gemm/weightGradient. The contraction
-// runs over the pixels of a range of lines without a break, so that a stage may end in the middle of a line.
+// Implicit-GEMM weight gradient through workgroup memory: the products, parameters and splits of gemm/weightGradient.
+// The contraction runs over the pixels of a range of lines without a break, so that a stage may end in the middle of
+// a line.
 //#import "gemm/tile.wgsl"
 //#import "gemm/weightProblem.wgsl"
 //#region left
@@ -11,12 +12,14 @@
 
 const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 const PADDED = true; // false: one tap, no padding, stride 1, so that every pixel of the gradient has its input
-// How operands are loaded: 0 = number by number, 1 = four rows (columns) at once, 2 = four pixels of a row (column) at once
+// How operands are loaded: 0 = number by number, 1 = four rows (columns) at once, 2 = four pixels of a row (column)
+// at once
 const LEFT = 0u;
 const RIGHT = 0u;
 const ALONG = true; // lanes that load number by number run along the pixels instead of the rows or columns
 
-// Columns of the tile: the first element, row and column of the tap, and what there is: 0 = inputs, 1 = ones, 2 = nothing.
+// Columns of the tile: the first element, row and column of the tap, and what there is: 0 = inputs, 1 = ones, 2 =
+// nothing.
 var<workgroup> columnTable: array<vec4i, COLUMNS>;
 
 struct Pixel { image: u32, y: u32, x: u32 }

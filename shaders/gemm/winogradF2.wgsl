@@ -1,4 +1,5 @@
-// Winograd's F(2x2, 3x3): 16 products make 4 outputs, where the direct method takes 36. Lavin and Gray, 2016 (arXiv:1509.09308), section 4.1.
+// Winograd's F(2x2, 3x3): 16 products make 4 outputs, where the direct method takes 36. Lavin and Gray, 2016
+// (arXiv:1509.09308), section 4.1.
 const OUT = 2u; // outputs of a tile along each axis
 const IN = 4u; // inputs of a tile along each axis, and products of a line
 

@@ -1,4 +1,5 @@
-// Winograd's F(4x4, 3x3): 36 products make 16 outputs, where the direct method takes 144. Lavin and Gray, 2016 (arXiv:1509.09308), section 4.3.
+// Winograd's F(4x4, 3x3): 36 products make 16 outputs, where the direct method takes 144. Lavin and Gray, 2016
+// (arXiv:1509.09308), section 4.3.
 const OUT = 4u; // outputs of a tile along each axis
 const IN = 6u; // inputs of a tile along each axis, and products of a line
 

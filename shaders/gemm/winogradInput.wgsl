@@ -1,5 +1,5 @@
-// Inputs of a Winograd convolution: V[t, k, column] = (B^T d B)[t] of each tile d of IN x IN inputs, t counting the products of a tile and
-// column the tiles: those of an image row by row, then the next image.
+// Inputs of a Winograd convolution: V[t, k, column] = (B^T d B)[t] of each tile d of IN x IN inputs, t counting the
+// products of a tile and column the tiles: those of an image row by row, then the next image.
 //#region method
 //#import "gemm/winogradF4.wgsl"
 //#endregion

@@ -1,5 +1,6 @@
-// Outputs of a Winograd convolution: the OUT x OUT outputs A^T M A of each tile and row, and the pointwise operations behind them.
-// An invocation owns one tile in 16 rows (channels), so whole words of the packed masks; each pixel of the tile has a slot for its word.
+// Outputs of a Winograd convolution: the OUT x OUT outputs A^T M A of each tile and row, and the pointwise operations
+// behind them. An invocation owns one tile in 16 rows (channels), so whole words of the packed masks; each pixel of
+// the tile has a slot for its word.
 //#region method
 //#import "gemm/winogradF4.wgsl"
 //#endregion

@@ -1,5 +1,5 @@
-// The products of a Winograd convolution: M[t, row, column] = sum over k of U[t, k, row] V[t, k, column], one matrix product for each t.
-// The sum runs over k. Each lane owns TM rows of TN vectors of four neighbouring columns.
+// The products of a Winograd convolution: M[t, row, column] = sum over k of U[t, k, row] V[t, k, column], one matrix
+// product for each t. The sum runs over k. Each lane owns TM rows of TN vectors of four neighboring columns.
 //#import "gemm/lanes.wgsl"
 
 const TM = 16u; // rows of an invocation
@@ -37,7 +37,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       right[j] = v[offset[j]];
       offset[j] += p.vectors;
     }
-    // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not branched
+    // all loads before the products: a driver that branches in loads keeps the sums in place only in what is not
+    // branched
     var left: array<f32, TM / SG>;
     for (var g = 0u; g < TM / SG; g++) { left[g] = u[rows[g] + k * p.rows]; }
     for (var g = 0u; g < TM / SG; g++) {

@@ -1,4 +1,5 @@
-// Weights of a Winograd convolution: U[t, k, row] = (G g G^T)[t] of each 3 x 3 kernel g, t counting the products of a tile.
+// Weights of a Winograd convolution: U[t, k, row] = (G g G^T)[t] of each 3 x 3 kernel g, t counting the products of a
+// tile.
 //#region method
 //#import "gemm/winogradF4.wgsl"
 //#endregion

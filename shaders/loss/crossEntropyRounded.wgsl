@@ -1,6 +1,6 @@
-// Cross entropy whose gradient at the label is p - 1 as frameworks compute it in f32 behind a log-softmax: the sum of exponentials is
-// at least 1, where the numbers of f32 are 2^-23 apart, so the others' share is a multiple of 2^-23, and 0 for confident samples.
-// For comparison with published figures only.
+// Cross entropy whose gradient at the label is p - 1 as frameworks compute it in f32 behind a log-softmax: the sum of
+// exponentials is at least 1, where the numbers of f32 are 2^-23 apart, so the others' share is a multiple of 2^-23,
+// and 0 for confident samples. For comparison with published figures only.
 //#import "loss/ranks.wgsl"
 const NEEDS_SUM = true;
 

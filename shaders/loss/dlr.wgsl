@@ -2,7 +2,8 @@
 //#import "loss/ranks.wgsl"
 const NEEDS_SUM = false;
 
-// The maximum instead of the sum, which a compiler may reassociate to (z_(1) + 1e-12) - z_(3), and that is 0 for equal logits.
+// The maximum instead of the sum, which a compiler may reassociate to (z_(1) + 1e-12) - z_(3), and that is 0 for
+// equal logits.
 fn range(s: Sample) -> f32 { return max(s.top.value.x - s.top.value.z, 1e-12); }
 
 fn lossOf(s: Sample) -> f32 { return (rival(s) - s.labelLogit) / range(s); }

@@ -1,5 +1,6 @@
-// Reading a batch of logits by LANES invocations a sample; shared by the loss, its gradient and the count of correct samples.
-// Samples past the end repeat the last one, so that all invocations reach the barriers; nothing of them is stored.
+// Reading a batch of logits by LANES invocations a sample; shared by the loss, its gradient and the count of correct
+// samples. Samples past the end repeat the last one, so that all invocations reach the barriers; nothing of them is
+// stored.
 //#import "elementwise/grid.wgsl"
 //#import "loss/ranks.wgsl"
 //#region lanes

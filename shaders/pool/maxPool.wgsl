@@ -1,5 +1,5 @@
-// Max pooling, and for each output the place of the first maximum in its window (row-major, counted in the whole window,
-// padding included): a byte, 4 channels to a word.
+// Max pooling, and for each output the place of the first maximum in its window (row-major, counted in the whole
+// window, padding included): a byte, 4 channels to a word.
 //#import "pool/params.wgsl"
 //#import "pool/fixed.wgsl"
 

@@ -1,5 +1,5 @@
-// Input gradient of max pooling as a gather: each input pixel takes the gradients of those windows that cover it and whose
-// recorded maximum it is, in row-major order of the windows.
+// Input gradient of max pooling as a gather: each input pixel takes the gradients of those windows that cover it and
+// whose recorded maximum it is, in row-major order of the windows.
 //#import "pool/params.wgsl"
 //#import "pool/fixed.wgsl"
 

@@ -1,7 +1,7 @@
-// Input gradient of max pooling with windows side by side (stride = kernel, no padding): one invocation owns one window and
-// BLOCK channels, and loads a channel's gradient and place once for all pixels of the window. Windows that the forward pass
-// left out at the lower and right edge have no gradient. The epilogue may read masks but not write them, which takes all channels
-// of a pixel at once.
+// Input gradient of max pooling with windows side by side (stride = kernel, no padding): one invocation owns one
+// window and BLOCK channels, and loads a channel's gradient and place once for all pixels of the window. Windows that
+// the forward pass left out at the lower and right edge have no gradient. The epilogue may read masks but not write
+// them, which takes all channels of a pixel at once.
 //#import "pool/params.wgsl"
 
 @group(1) @binding(3) var<storage, read> aux: array<u32>;

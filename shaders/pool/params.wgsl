@@ -1,7 +1,7 @@
 // What all pooling kernels share: one invocation owns one pixel of one image of the output (`c`) and BLOCK consecutive
-// channels; lanes run along pixels. `source` is what is pooled, or the gradient in a backward kernel. Sizes with `in` belong
-// to the input of the forward pass, those with `out` to its output. The images of `source` and `c` begin `sourceBatch` and `cBatch`
-// elements apart.
+// channels; lanes run along pixels. `source` is what is pooled, or the gradient in a backward kernel. Sizes with `in`
+// belong to the input of the forward pass, those with `out` to its output. The images of `source` and `c` begin
+// `sourceBatch` and `cBatch` elements apart.
 const WX = 64u;
 const BLOCK = 16u;
 

@@ -1,6 +1,6 @@
 // First half of the soft-max backward of max pooling (BPA, Wang et al. 2023): each window's largest value m and its
-// gradient over the sum of exp(tau (x - m)). Padding counts as zeros, as in the authors' code. `aux` is the forward pass's
-// input; `c` holds two planes a window, all m and then all quotients.
+// gradient over the sum of exp(tau (x - m)). Padding counts as zeros, as in the authors' code. `aux` is the forward
+// pass's input; `c` holds two planes a window, all m and then all quotients.
 //#import "pool/params.wgsl"
 //#import "pool/fixed.wgsl"
 

@@ -1,5 +1,5 @@
-// Keeps x / (1 - p) where a uniform number is at least p, else 0: an invocation makes one Philox block, which is 4 consecutive
-// elements of a sample. The backward pass runs it on the gradient.
+// Keeps x / (1 - p) where a uniform number is at least p, else 0: an invocation makes one Philox block, which is 4
+// consecutive elements of a sample. The backward pass runs it on the gradient.
 //#import "step.wgsl"
 //#import "random/philox.wgsl"
 //#import "elementwise/grid.wgsl"

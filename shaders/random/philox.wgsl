@@ -1,5 +1,6 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011). src/random/philox.ts is the same in TypeScript.
-// Convention: key = (seed, stream), counter = (element / 4, sample id, step, 0); element i takes word i % 4.
+// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011). src/random/philox.ts is the same
+// in TypeScript. Convention: key = (seed, stream), counter = (element / 4, sample id, step, 0); element i takes word
+// i % 4.
 
 // (high, low) halves of the 64-bit product. WGSL has no 64-bit integers, so it is put together from 16-bit halves;
 // no partial sum exceeds 32 bits: (2^16-1)^2 + 2^16-1 < 2^32.
@@ -31,8 +32,9 @@ fn uniform01(bits: u32) -> f32 {
   return f32(bits >> 8u) * 0x1p-24;
 }
 
-// ln(n 2^-24) for 1 <= n <= 2^24. WGSL lets log() be off by 2^-21, which near n = 2^24 is larger than the result itself, so that
-// normals would differ from one device to the next. Here n = m 2^e with m in [0.75, 1.5) and ln m = 2 artanh((m-1)/(m+1)).
+// ln(n 2^-24) for 1 <= n <= 2^24. WGSL lets log() be off by 2^-21, which near n = 2^24 is larger than the result
+// itself, so that normals would differ from one device to the next. Here n = m 2^e with m in [0.75, 1.5) and ln m = 2
+// artanh((m-1)/(m+1)).
 fn logOfUniform(n: u32) -> f32 {
   var exponent = i32(firstLeadingBit(n));
   var m = f32(n) * exp2Integer(-exponent);

@@ -1,7 +1,8 @@
-// Mean and biased variance of each channel of x [N, C, P], and gamma / sqrt(variance + epsilon): x is read once, by one workgroup per
-// channel or by several, each with a fixed range of the values, whose moments reduce/mergeStatistics merges. A lane sums around
-// its own first value, which keeps the squares small, and moments are merged pairwise (reduce/moments). Images are `xBatch` elements apart.
-// Where lanes read in fours, `pixels`, `perSplit`, `xBatch` and `xBase` count fours.
+// Mean and biased variance of each channel of x [N, C, P], and gamma / sqrt(variance + epsilon): x is read once, by
+// one workgroup per channel or by several, each with a fixed range of the values, whose moments
+// reduce/mergeStatistics merges. A lane sums around its own first value, which keeps the squares small, and moments
+// are merged pairwise (reduce/moments). Images are `xBatch` elements apart. Where lanes read in fours, `pixels`,
+// `perSplit`, `xBatch` and `xBase` count fours.
 //#import "elementwise/grid.wgsl"
 //#import "reduce/moments.wgsl"
 //#region number

@@ -1,6 +1,6 @@
-// Per channel of g and x [N, C, P]: the sum of g (x - centre) and the sum of g. One workgroup per channel, or several with a fixed
-// range of the values each; reduce/mergeSums adds their rows [splits, channels]. Images are `gBatch` and `xBatch` elements apart. Where
-// lanes read in fours, all of these and the bases of g and x count fours.
+// Per channel of g and x [N, C, P]: the sum of g (x - center) and the sum of g. One workgroup per channel, or several
+// with a fixed range of the values each; reduce/mergeSums adds their rows [splits, channels]. Images are `gBatch` and
+// `xBatch` elements apart. Where lanes read in fours, all of these and the bases of g and x count fours.
 //#import "elementwise/grid.wgsl"
 //#import "reduce/tree.wgsl"
 //#region number
@@ -9,7 +9,7 @@
 
 struct Params {
   batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, gBatch: u32, xBatch: u32, gBase: u32, xBase: u32,
-  productsBase: u32, sumsBase: u32, centreBase: u32,
+  productsBase: u32, sumsBase: u32, centerBase: u32,
 }
 
 @group(1) @binding(0) var<uniform> p: Params;
@@ -17,9 +17,9 @@ struct Params {
 @group(1) @binding(2) var<storage, read> x: array<Number>;
 @group(1) @binding(3) var<storage, read_write> products: array<f32>;
 @group(1) @binding(4) var<storage, read_write> sums: array<f32>;
-//#region centre
-@group(1) @binding(5) var<storage, read> centre: array<f32>;
-fn centreOf(channel: u32) -> f32 { return centre[p.centreBase + channel]; }
+//#region center
+@group(1) @binding(5) var<storage, read> center: array<f32>;
+fn centerOf(channel: u32) -> f32 { return center[p.centerBase + channel]; }
 //#endregion
 
 @compute @workgroup_size(LANES)
@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let split = block / p.channels;
   let first = split * p.perSplit + lane;
   let end = min((split + 1u) * p.perSplit, p.batch * p.pixels);
-  let middle = centreOf(channel);
+  let middle = centerOf(channel);
   var image = first / p.pixels;
   var pixel = first % p.pixels;
   var ownProduct = Number();

@@ -1,5 +1,6 @@
-// Merges the moments that reduce/channelStatistics found for parts of each channel, in their order: mean, biased variance and
-// gamma / sqrt(variance + epsilon). Of each part there are the mean, the sum of squared deviations and the count, in rows [splits, channels].
+// Merges the moments that reduce/channelStatistics found for parts of each channel, in their order: mean, biased
+// variance and gamma / sqrt(variance + epsilon). Of each part there are the mean, the sum of squared deviations and
+// the count, in rows [splits, channels].
 //#import "reduce/moments.wgsl"
 const WX = 64u;
 

@@ -1,4 +1,5 @@
-// Adds the rows [splits, channels] of two tensors in their order: what reduce/channelSums found for parts of each channel.
+// Adds the rows [splits, channels] of two tensors in their order: what reduce/channelSums found for parts of each
+// channel.
 const WX = 64u;
 
 struct Params { channels: u32, splits: u32, partialProductsBase: u32, partialSumsBase: u32, productsBase: u32, sumsBase: u32 }

@@ -1,5 +1,5 @@
-// Moments (count, mean, sum of squared deviations) of two sets of values as those of their union (T. Chan, G. Golub, R. LeVeque,
-// 1979): a large mean costs no digits of the variance.
+// Moments (count, mean, sum of squared deviations) of two sets of values as those of their union (T. Chan, G. Golub,
+// R. LeVeque, 1979): a large mean costs no digits of the variance.
 fn merged(a: vec3f, b: vec3f) -> vec3f {
   let count = a.x + b.x;
   if (count == 0.0) { return a; }

@@ -1,4 +1,4 @@
-// What a lane of a reduction reads at a time: four neighbours.
+// What a lane of a reduction reads at a time: four neighbors.
 alias Number = vec4f;
 const WIDTH = 4u; // values in it
 

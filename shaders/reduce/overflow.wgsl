@@ -1,5 +1,6 @@
-// Whether an array of floats holds something that is not finite. It is told by the bits, because compilers may assume that comparisons
-// meet neither NaN nor infinity. Each workgroup looks through `perGroup` elements and writes `mark` or 0.
+// Whether an array of floats holds something that is not finite. It is told by the bits, because compilers may assume
+// that comparisons meet neither NaN nor infinity. Each workgroup looks through `perGroup` elements and writes `mark`
+// or 0.
 //#import "elementwise/grid.wgsl"
 const LANES = 256u;
 

@@ -1,5 +1,6 @@
-// Data augmentation: each sample inside a frame of zeros, cut to its size again at a random place, and mirrored left to right in half of the
-// cases. An invocation makes 4 consecutive elements of a sample. src/random/cropFlip.ts draws the same numbers.
+// Data augmentation: each sample inside a frame of zeros, cut to its size again at a random place, and mirrored left
+// to right in half of the cases. An invocation makes 4 consecutive elements of a sample. src/random/cropFlip.ts draws
+// the same numbers.
 //#import "step.wgsl"
 //#import "random/philox.wgsl"
 //#import "elementwise/grid.wgsl"

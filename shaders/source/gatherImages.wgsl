@@ -1,6 +1,7 @@
-// Copies the samples of a batch out of a data set: result[i] = data[indices[start + i]]. An invocation copies RUN words, a workgroup's
-// width apart: 4 pixels of a packed data set (bytes, lowest first, scaled to [0, 1]), one float, or four.
-// A data set larger than a binding is gathered in slices, each of which copies the samples whose rows it holds.
+// Copies the samples of a batch out of a data set: result[i] = data[indices[start + i]]. An invocation copies RUN
+// words, a workgroup's width apart: 4 pixels of a packed data set (bytes, lowest first, scaled to [0, 1]), one float,
+// or four. A data set larger than a binding is gathered in slices, each of which copies the samples whose rows it
+// holds.
 //#import "step.wgsl"
 const WX = 64u;
 const RUN = 1u;

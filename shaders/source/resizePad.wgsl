@@ -1,6 +1,6 @@
-// Input diversity: a share of the samples scaled to a random larger side, put at a random place of a frame of zeros, and scaled back, each
-// pixel the nearest; TRANSPOSED sums what such a result's pixels give to each pixel of the image. An invocation makes one element.
-// src/random/resizePad.ts draws the same numbers.
+// Input diversity: a share of the samples scaled to a random larger side, put at a random place of a frame of zeros,
+// and scaled back, each pixel the nearest; TRANSPOSED sums what such a result's pixels give to each pixel of the
+// image. An invocation makes one element. src/random/resizePad.ts draws the same numbers.
 //#import "step.wgsl"
 //#import "random/philox.wgsl"
 //#import "elementwise/grid.wgsl"

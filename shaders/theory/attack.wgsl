@@ -1,7 +1,8 @@
 // Some steps of the attack simulation: one workgroup per repeat, both rules side by side from the same draw.
 //   gradient  W^T D V^T V (relu(W x) - relu(W x*)) / divisor,  D = diag(W x > 0) for BP, identity for LinBP
 //   step      x <- clip(x - rate * direction(gradient)),  direction: the gradient, gradient / |gradient|_2, or its sign
-// Before each step the distance |x - x*|_1 and the loss |h(x) - h(x*)|^2 / 2 go to the curves: curves[quantity][rule][repeat][step].
+// Before each step the distance |x - x*|_1 and the loss |h(x) - h(x*)|^2 / 2 go to the curves:
+// curves[quantity][rule][repeat][step].
 //#import "theory/treeSum4.wgsl"
 const MAX_D1 = 512u;
 const MAX_D2 = 128u;

@@ -1,6 +1,7 @@
-// Statistics over the repeats of curves[quantity][rule][repeat][row]: an invocation takes one row of one quantity and goes through the
-// repeats in order, twice: for the means, then for the spreads around them.
-// result[quantity][STATISTICS][row]: mean and standard deviation of BP, of LinBP, of BP - LinBP, and the share of repeats with LinBP <= BP.
+// Statistics over the repeats of curves[quantity][rule][repeat][row]: an invocation takes one row of one quantity and
+// goes through the repeats in order, twice: for the means, then for the spreads around them.
+// result[quantity][STATISTICS][row]: mean and standard deviation of BP, of LinBP, of BP - LinBP, and the share of
+// repeats with LinBP <= BP.
 const WX = 64u;
 const STATISTICS = 7u;
 

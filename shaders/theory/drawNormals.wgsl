@@ -1,5 +1,5 @@
-// result[repeat][element] = offset + scale * normal, the element of the Philox sample `repeat` of the stream at a step. An invocation makes
-// one block of 4 elements.
+// result[repeat][element] = offset + scale * normal, the element of the Philox sample `repeat` of the stream at a
+// step. An invocation makes one block of 4 elements.
 //#import "random/philox.wgsl"
 const WX = 64u;
 

@@ -1,5 +1,5 @@
-// What the Monte Carlo kernels share: every invocation adds up the gradients of some draws of its workgroup's window, and the workgroup
-// reduces sums and sums of squares of both rules' gradients by a tree: partials[group][4][D1].
+// What the Monte Carlo kernels share: every invocation adds up the gradients of some draws of its workgroup's window,
+// and the workgroup reduces sums and sums of squares of both rules' gradients by a tree: partials[group][4][D1].
 //#import "random/philox.wgsl"
 //#import "theory/treeSum4.wgsl"
 const D1 = 4u; // entries of a gradient
@@ -7,7 +7,8 @@ const D2 = 3u;
 const D3 = 2u;
 const ROW = 12u; // normals kept of a draw, a multiple of 4
 
-// first: number of the first draw of this dispatch; count: its draws; perGroup: draws of a workgroup; firstGroup: its first row of partials
+// first: number of the first draw of this dispatch; count: its draws; perGroup: draws of a workgroup; firstGroup: its
+// first row of partials
 struct Params { first: u32, count: u32, perGroup: u32, firstGroup: u32, seed: u32, stream: u32 }
 
 @group(0) @binding(0) var<uniform> p: Params;

@@ -1,6 +1,8 @@
-// Sampled gradients of the two-layer problem. A draw is a pair of standard normal matrices W [D2, D1] and V [D3, D2]; its gradients are
+// Sampled gradients of the two-layer problem. A draw is a pair of standard normal matrices W [D2, D1] and V [D3, D2];
+// its gradients are
 //   BP     W^T D(Wx) V^T V (relu(Wx) - relu(Wx*))        LinBP  W^T V^T V (relu(Wx) - relu(Wx*))
-// Draw i is the Philox sample i of the stream: elements 0 .. D2 D1 - 1 are W, the D3 D2 from the next multiple of 4 on are V.
+// Draw i is the Philox sample i of the stream: elements 0 .. D2 D1 - 1 are W, the D3 D2 from the next multiple of 4
+// on are V.
 //#import "theory/monteCarlo.wgsl"
 
 fn gradients(index: u32) {

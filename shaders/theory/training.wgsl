@@ -1,8 +1,10 @@
-// Some steps of the training simulation: one workgroup per repeat, both rules side by side on the same fresh rows X of each step.
-//   gradient  X^T D (relu(X w) - relu(X w*)) / N,  D = diag(X w > 0) for BP, identity for LinBP;    step  w <- w - rate * gradient
+// Some steps of the training simulation: one workgroup per repeat, both rules side by side on the same fresh rows X
+// of each step.
+//   gradient  X^T D (relu(X w) - relu(X w*)) / N,  D = diag(X w > 0) for BP, identity for LinBP;    step  w <- w -
+//   rate * gradient
 // Before each step the distance |w - w*|_1 and the loss |relu(X w) - relu(X w*)|^2 / (2 N) go to the curves:
-// curves[quantity][rule][repeat][step]. Step t draws its rows as the Philox sample `repeat` at step t + 1, element row * d + column,
-// and takes them in tiles of p.tileRows rows.
+// curves[quantity][rule][repeat][step]. Step t draws its rows as the Philox sample `repeat` at step t + 1, element
+// row * d + column, and takes them in tiles of p.tileRows rows.
 //#import "random/philox.wgsl"
 //#import "theory/treeSum4.wgsl"
 const MAX_D = 256u;

@@ -1,4 +1,5 @@
-// Fixed-order sum of vec4f over a workgroup of LANES invocations; every invocation gets the result. From uniform control flow only.
+// Fixed-order sum of vec4f over a workgroup of LANES invocations; every invocation gets the result. From uniform
+// control flow only.
 const LANES = 64u; // a power of two
 var<workgroup> treeValues: array<vec4f, LANES>;
 

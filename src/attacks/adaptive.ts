@@ -4,8 +4,9 @@ import { pointwise, projectOnBall } from './stages.js';
 import type { StartStage, StepStage } from './stages.js';
 
 /*
- * APGD, "auto-PGD": F. Croce, M. Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
- * attacks", ICML 2020, algorithm 1 and section 3. Everything is kept per image: the step size, the windows' counters, the best point.
+ * APGD, "auto-PGD": F. Croce, M. Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
+ * parameter-free attacks", ICML 2020, algorithm 1 and section 3. Everything is kept per image: the step size, the
+ * windows' counters, the best point.
  */
 
 /** Share of the step that is new; the rest repeats the last one. The paper's alpha. */
@@ -14,9 +15,9 @@ const freshShare = 0.75;
 const enoughIncreases = 0.75;
 
 /**
- * Lengths of APGD's windows, at each end of which step sizes may be halved: the first takes 0.22 of the steps, each next one 0.03 of the
- * steps less, but never under 0.06 of them; all rounded down, and at least 1 (Croce and Hein, section 3.1, in steps as their code counts
- * them). They cover at least `steps` steps; the last may end after them.
+ * Lengths of APGD's windows, at each end of which step sizes may be halved: the first takes 0.22 of the steps, each
+ * next one 0.03 of the steps less, but never under 0.06 of them; all rounded down, and at least 1 (Croce and Hein,
+ * section 3.1, in steps as their code counts them). They cover at least `steps` steps; the last may end after them.
  */
 export function adaptiveWindows(steps: number): number[] {
   const share = (part: number): number => Math.max(Math.floor(part * steps), 1);
@@ -47,12 +48,18 @@ const symmetric: ElementwiseFunction = {
 };
 
 /**
- * A random point on the edge of the ball: x + eps t / max|t| with t uniform in [-1, 1], or x + eps t / ||t|| with t Gaussian (the start of
- * Croce and Hein's code; the paper leaves it open).
+ * A random point on the edge of the ball: x + eps t / max|t| with t uniform in [-1, 1], or x + eps t / ||t|| with t
+ * Gaussian (the start of Croce and Hein's code; the paper leaves it open).
  */
 export const edgeOfBallStart: StartStage = ({ graph, norm, clean, sampleIds, radius, seed, draws }) => {
   const distribution = norm === 'linf' ? 'uniform' : 'normal';
-  const drawn = graph.one('random', [sampleIds], { shape: clean.shape, distribution, stream: randomStreams.randomStart, seed, step: draws[0] });
+  const drawn = graph.one('random', [sampleIds], {
+    shape: clean.shape,
+    distribution,
+    stream: randomStreams.randomStart,
+    seed,
+    step: draws[0],
+  });
   const t = norm === 'linf' ? pointwise(graph, symmetric, [drawn]) : drawn;
   return pointwise(graph, edgeStart, [clean, t, graph.one('sampleNorm', [t], { norm })], [radius]);
 };
@@ -72,7 +79,12 @@ const countIncreases: ElementwiseFunction = {
   reference: (bestGain, lastGain, increases, loss, direction, first) => {
     const gain = direction! * loss!;
     const better = first! > 0.5 || gain > bestGain!;
-    return [better ? gain : bestGain!, gain, first! > 0.5 ? 0 : increases! + (gain > lastGain! ? 1 : 0), better ? 1 : 0];
+    return [
+      better ? gain : bestGain!,
+      gain,
+      first! > 0.5 ? 0 : increases! + (gain > lastGain! ? 1 : 0),
+      better ? 1 : 0,
+    ];
   },
 };
 
@@ -130,7 +142,9 @@ const lengthMove: ElementwiseFunction = {
   inputs: ['x', 'g', 'share', 'length'],
   scalars: ['alpha', 'direction'],
   results: ['x + direction * alpha * share * (g / max(length, 1e-30))'],
-  reference: (x, g, share, length, alpha, direction) => [x! + direction! * alpha! * share! * (g! / Math.max(length!, 1e-30))],
+  reference: (x, g, share, length, alpha, direction) => [
+    x! + direction! * alpha! * share! * (g! / Math.max(length!, 1e-30)),
+  ],
 };
 
 const mixWithLast: ElementwiseFunction = {
@@ -150,10 +164,11 @@ const mixWithLast: ElementwiseFunction = {
  *
  *     x_(k+1) = P(x_k + a (v - x_k) + (1 - a) (x_k - x_(k-1))),  a = 0.75, at the first step 1.
  *
- * At the end of a window an image's eta is halved, and x_k replaced by its best point so far (with the gradient found there), if the loss
- * rose in at most 0.75 of the window's steps, or if eta was not halved at the last window's end and the best loss has not risen since
- * (Croce and Hein, conditions 1 and 2). As in their code the first iterate after a return is compared with the one that was given up.
- * In the first window the first step counts if it raised the loss over that of the start, as in the paper; their code compares it with zero.
+ * At the end of a window an image's eta is halved, and x_k replaced by its best point so far (with the gradient found
+ * there), if the loss rose in at most 0.75 of the window's steps, or if eta was not halved at the last window's end
+ * and the best loss has not risen since (Croce and Hein, conditions 1 and 2). As in their code the first iterate
+ * after a return is compared with the one that was given up. In the first window the first step counts if it raised
+ * the loss over that of the start, as in the paper; their code compares it with zero.
  */
 export const adaptiveStep: StepStage = (stage, iterate, gradient, loss) => {
   const { graph, norm, direction, alpha, first, window } = stage;
@@ -171,11 +186,15 @@ export const adaptiveStep: StepStage = (stage, iterate, gradient, loss) => {
     scalars: [first, window, enoughIncreases],
     targets: [0, 1, 2, 3, 'new'],
   });
-  const [x, g] = graph.add('map', [perPixel('bestPoint'), perPixel('bestGradient'), iterate, gradient, better!, halve!], {
-    fn: returnToBest,
-    scalars: [],
-    targets: [0, 1, 'new', 'new'],
-  }) as [Tensor, Tensor];
+  const [x, g] = graph.add(
+    'map',
+    [perPixel('bestPoint'), perPixel('bestGradient'), iterate, gradient, better!, halve!],
+    {
+      fn: returnToBest,
+      scalars: [],
+      targets: [0, 1, 'new', 'new'],
+    },
+  ) as [Tensor, Tensor];
   const moved =
     norm === 'linf'
       ? pointwise(graph, signMove, [x, g, share], [alpha, direction])

@@ -12,19 +12,26 @@ import { checkInput } from './input.js';
 import type { AttackArrays, AttackInput } from './input.js';
 import { expectAlpha, expectEps, expectWhole, settle } from './options.js';
 import type { AttackOptions, AttackSettings } from './options.js';
-import { saveImages, summarise } from './result.js';
+import { saveImages, summarize } from './result.js';
 import type { AttackResult, RawOutcome } from './result.js';
 
-/** One use of a compiled attack. Numbers given here replace those of the options for this run; nothing is compiled anew. */
+/**
+ * One use of a compiled attack. Numbers given here replace those of the options for this run; nothing is compiled anew.
+ */
 export interface AttackRun extends AttackInput {
   readonly eps?: number;
   readonly alpha?: number;
   readonly seed?: number;
   /** Stops between chunks of work with an `aborted` error; see {@link AttackRun.keepFinished}. */
   readonly signal?: AbortSignal;
-  /** When stopped by the signal, resolve with the images of the batches finished until then, if there are any; default false. */
+  /**
+   * When stopped by the signal, resolve with the images of the batches finished until then, if there are any; default
+   * false.
+   */
   readonly keepFinished?: boolean;
-  /** Called after each chunk of work with the share of all work handed to the device, 0 to 1, and the images finished. */
+  /**
+   * Called after each chunk of work with the share of all work handed to the device, 0 to 1, and the images finished.
+   */
   readonly onProgress?: (share: number, images: number) => void;
   /** Longest submit in milliseconds to aim for; default 100. */
   readonly chunkMilliseconds?: number;
@@ -36,8 +43,8 @@ interface Compiled {
 }
 
 /**
- * Keeps images inside the ball in exact arithmetic, not only up to rounding: a pixel x +- radius is rounded to float32, by at most
- * 2^-25, and so is the radius. Of an L2 ball the norm is rounded too.
+ * Keeps images inside the ball in exact arithmetic, not only up to rounding: a pixel x +- radius is rounded to
+ * float32, by at most 2^-25, and so is the radius. Of an L2 ball the norm is rounded too.
  */
 function innerRadius({ norm, eps, reference }: AttackSettings): number {
   if (reference) return eps;
@@ -69,12 +76,17 @@ export class Attack {
   /**
    * Checks the options and compiles the program of a full batch.
    *
-   * @throws LinbpError `bad-range`, `bad-argument`, `unknown-option`, `unknown-rule`, `unknown-layer` for options that cannot be meant,
-   * before any work; `limit-exceeded`, `gpu-error` from compiling
+   * @throws LinbpError `bad-range`, `bad-argument`, `unknown-option`, `unknown-rule`, `unknown-layer` for options
+   * that cannot be meant, before any work; `limit-exceeded`, `gpu-error` from compiling
    */
   static async compile(options: AttackOptions): Promise<Attack> {
     const settings = settle(options);
-    check(settings.reference || options.model instanceof Model, 'bad-argument', 'weights on the host run on the reference only', 'model');
+    check(
+      settings.reference || options.model instanceof Model,
+      'bad-argument',
+      'weights on the host run on the reference only',
+      'model',
+    );
     const attack = new Attack(options, settings);
     await attack.executor(settings.batch);
     return attack;
@@ -100,7 +112,10 @@ export class Attack {
     const { model, onCompile } = this.options;
     const attack = buildAttackGraph(model.definition, this.settings, batch, this.rows);
     if (this.settings.reference) {
-      return { attack, executor: new ReferenceExecutor(attack, model instanceof Model ? await model.stateDict() : model.weights) };
+      return {
+        attack,
+        executor: new ReferenceExecutor(attack, model instanceof Model ? await model.stateDict() : model.weights),
+      };
     }
     check(model instanceof Model, 'internal', 'a device program needs a model on a device', 'model');
     const executor = await DeviceExecutor.compile(attack, this.rows, {
@@ -115,11 +130,12 @@ export class Attack {
   }
 
   /**
-   * Attacks images. Success is judged on the ordinary forward pass, of the float images and again of the images as saved in 8 bits.
-   * Results depend on the images, their sample ids and the seed only, not on batch size, order or chunking.
+   * Attacks images. Success is judged on the ordinary forward pass, of the float images and again of the images as
+   * saved in 8 bits. Results depend on the images, their sample ids and the seed only, not on batch size, order or
+   * chunking.
    *
-   * @throws LinbpError `bad-shape`, `bad-range`, `bad-argument`, `bad-dtype` naming the field, before any work; `aborted`, unless
-   * finished images are to be kept; `disposed`
+   * @throws LinbpError `bad-shape`, `bad-range`, `bad-argument`, `bad-dtype` naming the field, before any work;
+   * `aborted`, unless finished images are to be kept; `disposed`
    */
   async run(run: AttackRun): Promise<AttackResult> {
     check(!this.destroyed, 'disposed', 'the attack was destroyed');
@@ -147,7 +163,7 @@ export class Attack {
     const after = this.counters();
     const gradients = done * settings.steps * settings.restarts;
     return {
-      ...summarise(raw, arrays, images8, settings, done),
+      ...summarize(raw, arrays, images8, settings, done),
       interrupted: done < arrays.count,
       gradients,
       overflows: raw.overflows,
@@ -220,13 +236,18 @@ export class Attack {
     const runs: SegmentRun[] = [{ segment: 'begin' }, { segment: 'evaluate', row: 0 }, { segment: 'remember' }];
     for (let restart = 0; restart < restarts; restart++) {
       const row = 1 + restart * (steps + 1);
-      runs.push({ segment: 'start', row }, { segment: 'step', row, repeat: steps }, { segment: 'evaluate', row: row + steps });
+      runs.push(
+        { segment: 'start', row },
+        { segment: 'step', row, repeat: steps },
+        { segment: 'evaluate', row: row + steps },
+      );
     }
     runs.push({ segment: 'finish' }, { segment: 'evaluate', row: this.rows - 2 });
     const options = {
       ...(run.signal === undefined ? {} : { signal: run.signal }),
       ...(run.chunkMilliseconds === undefined ? {} : { chunkMilliseconds: run.chunkMilliseconds }),
-      onChunk: (share: number): void => run.onProgress?.((first + share * size) / arrays.count, first + (share === 1 ? size : 0)),
+      onChunk: (share: number): void =>
+        run.onProgress?.((first + share * size) / arrays.count, first + (share === 1 ? size : 0)),
     };
     await executor.run(runs, options);
 
@@ -248,15 +269,20 @@ export class Attack {
     if (attack.hit !== undefined) raw.savedHit.set(await executor.readU32(attack.hit), first);
     raw.losses.set(await executor.read(attack.lossLog), first * this.rows);
     raw.margins.set(await executor.read(attack.marginLog), first * this.rows);
-    if (attack.scales !== undefined) for (const steps of await executor.read(attack.scales.overflows)) raw.overflows += steps;
+    if (attack.scales !== undefined)
+      for (const steps of await executor.read(attack.scales.overflows)) raw.overflows += steps;
   }
 
   private expectFinite(images: Float32Array): void {
     const bad = images.findIndex((pixel) => !Number.isFinite(pixel));
     if (bad >= 0) {
-      throw new LinbpError('diverged', `${this.settings.definition.name} made pixel ${bad} ${images[bad]}: the gradient of the model is not finite`, {
-        field: 'gradient',
-      });
+      throw new LinbpError(
+        'diverged',
+        `${this.settings.definition.name} made pixel ${bad} ${images[bad]}: the gradient of the model is not finite`,
+        {
+          field: 'gradient',
+        },
+      );
     }
   }
 
@@ -294,7 +320,10 @@ function emptyOutcome({ count, images }: AttackArrays, rows: number): RawOutcome
 
 /** One attack on one set of images: {@link Attack.compile}, {@link Attack.run} and clean-up in one call. */
 export async function attack(options: AttackOptions & AttackRun): Promise<AttackResult> {
-  const count = options.images instanceof Float32Array ? options.images.length / elementCount(options.model.definition.input) : options.images.count;
+  const count =
+    options.images instanceof Float32Array
+      ? options.images.length / elementCount(options.model.definition.input)
+      : options.images.count;
   const batch = Math.max(1, Math.min(options.batch ?? 64, Math.ceil(count) || 1));
   using compiled = await Attack.compile({ ...options, batch });
   return await compiled.run(options);

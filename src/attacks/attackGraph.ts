@@ -98,7 +98,8 @@ const writeLog: ElementwiseFunction = {
   inputs: ['losses', 'margins', 'index', 'loss', 'margin'],
   scalars: ['column'],
   results: ['select(losses, loss, index == column)', 'select(margins, margin, index == column)'],
-  reference: (losses, margins, index, loss, margin, column) => (index === column ? [loss!, margin!] : [losses!, margins!]),
+  reference: (losses, margins, index, loss, margin, column) =>
+    index === column ? [loss!, margin!] : [losses!, margins!],
 };
 
 /** The last result of a layer, or of the last layer inside a module, among the nodes of one forward pass. */
@@ -111,7 +112,12 @@ function layerOutput(nodes: readonly Node[], layer: string, model: ModelDefiniti
 }
 
 /** Builds the graph of an attack on `batch` images; `rows` is the number of evaluations that the log holds. */
-export function buildAttackGraph(model: ModelDefinition, settings: AttackSettings, batch: number, rows: number): AttackGraph {
+export function buildAttackGraph(
+  model: ModelDefinition,
+  settings: AttackSettings,
+  batch: number,
+  rows: number,
+): AttackGraph {
   const { definition, targeted } = settings;
   const graph = new Graph();
   const stores = addStores(graph, model);
@@ -164,8 +170,10 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     feature: (images, layer) => recorded(images).outputOf(layer),
   };
 
-  const segment = <T>(name: string, body: () => T): T => graph.scope({ segment: name, layer: '', direction: 'attack' }, body);
-  const setTo = (state: Tensor, value: number): void => void graph.add('map', [state], { fn: fill, scalars: [value], targets: [0] });
+  const segment = <T>(name: string, body: () => T): T =>
+    graph.scope({ segment: name, layer: '', direction: 'attack' }, body);
+  const setTo = (state: Tensor, value: number): void =>
+    void graph.add('map', [state], { fn: fill, scalars: [value], targets: [0] });
   const aims = targets ?? labels;
 
   /** Logs the iterate at which the network was just run, and keeps it where it is the best so far. */
@@ -174,9 +182,18 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     const reusable = producer.attrs.kind === 'margin' && producer.inputs[1] === labels;
     const margin = reusable ? loss : graph.one('loss', [logits, labels], { kind: 'margin' });
     const aimed = targets === undefined ? margin : graph.one('loss', [logits, aims], { kind: 'margin' });
-    graph.add('map', [lossLog, marginLog, column, loss, margin], { fn: writeLog, scalars: [{ step: 'column' }], targets: [0, 1] });
-    const [better] = graph.add('map', [bestFooled, bestLoss, loss, aimed], { fn: track, scalars: [stage.direction], targets: [0, 1, 'new'] });
-    if (settings.keep === 'best') graph.add('map', [best, iterate, better!], { fn: keepBetter, scalars: [], targets: [0] });
+    graph.add('map', [lossLog, marginLog, column, loss, margin], {
+      fn: writeLog,
+      scalars: [{ step: 'column' }],
+      targets: [0, 1],
+    });
+    const [better] = graph.add('map', [bestFooled, bestLoss, loss, aimed], {
+      fn: track,
+      scalars: [stage.direction],
+      targets: [0, 1, 'new'],
+    });
+    if (settings.keep === 'best')
+      graph.add('map', [best, iterate, better!], { fn: keepBetter, scalars: [], targets: [0] });
   };
   const network = (images: Tensor): ModelInGraph => addModel(graph, model, images, { stores });
   const recorded = (images: Tensor) => {
@@ -212,7 +229,12 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     const query = definition.transform(stage, iterate);
     const { logits, outputOf } = recorded(query);
     const loss = definition.objective(stage, logits, aims);
-    check(loss.producer?.op === 'loss', 'bad-argument', `the objective of ${definition.name} must be the output of a loss`, 'objective');
+    check(
+      loss.producer?.op === 'loss',
+      'bad-argument',
+      `the objective of ${definition.name} must be the output of a loss`,
+      'objective',
+    );
     if (query === iterate) {
       observe(logits, loss);
     } else {
@@ -222,7 +244,8 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     }
     const seed = definition.pull?.(stage, outputOf);
     const wanted = { loss, scale: 1, targets: [iterate], rules: settings.rules, ...(seed !== undefined && { seed }) };
-    const gradient = scales === undefined ? gradients(graph, wanted).get(iterate)! : scaledGradient(graph, wanted, scales);
+    const gradient =
+      scales === undefined ? gradients(graph, wanted).get(iterate)! : scaledGradient(graph, wanted, scales);
     const direction = definition.momentum(stage, definition.gradient(stage, gradient));
     graph.add('assign', [definition.projection(stage, definition.step(stage, iterate, direction, loss)), iterate], {});
   });
@@ -238,7 +261,21 @@ export function buildAttackGraph(model: ModelDefinition, settings: AttackSetting
     graph.add('assign', [result, iterate], {});
   });
   const logs = { lossLog, marginLog, scales };
-  return { graph, stores, network: evaluated, clean, origin, labels, targets, sampleIds, iterate, cleanCorrect, correct, hit, ...logs };
+  return {
+    graph,
+    stores,
+    network: evaluated,
+    clean,
+    origin,
+    labels,
+    targets,
+    sampleIds,
+    iterate,
+    cleanCorrect,
+    correct,
+    hit,
+    ...logs,
+  };
 }
 
 const same: ElementwiseFunction = { name: 'same', inputs: ['x'], scalars: [], results: ['x'], reference: (x) => [x!] };

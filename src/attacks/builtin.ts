@@ -5,7 +5,7 @@ import {
   identityTransform,
   lossObjective,
   noMomentum,
-  normalisedMomentum,
+  normalizedMomentum,
   plainGradient,
   projectOnBall,
   randomStart,
@@ -14,7 +14,10 @@ import {
 import type { AttackDefinition } from './stages.js';
 import { diverseInputs, noisyQuery, smoothedGradient } from './transforms.js';
 
-/** I-FGSM or BIM: steps of alpha along the sign of the gradient (A. Kurakin et al., "Adversarial examples in the physical world", 2017). */
+/**
+ * I-FGSM or BIM: steps of alpha along the sign of the gradient (A. Kurakin et al., "Adversarial examples in the
+ * physical world", 2017).
+ */
 const ifgsm: AttackDefinition = {
   name: 'ifgsm',
   defaultAlpha: (eps, steps) => eps / steps,
@@ -31,15 +34,24 @@ const ifgsm: AttackDefinition = {
 /** One step of length eps (I. Goodfellow et al., "Explaining and harnessing adversarial examples", 2015). */
 const fgsm: AttackDefinition = { ...ifgsm, name: 'fgsm', steps: 1 };
 
-/** I-FGSM with normalised momentum (Y. Dong et al., 2018). */
-const mifgsm: AttackDefinition = { ...ifgsm, name: 'mifgsm', momentum: normalisedMomentum };
-
-/** Projected gradient ascent from a random point of the ball (A. Madry et al., "Towards deep learning models resistant to adversarial attacks", 2018). */
-const pgd: AttackDefinition = { ...ifgsm, name: 'pgd', randomStart: true, defaultAlpha: (eps, steps) => (2.5 * eps) / steps };
+/** I-FGSM with normalized momentum (Y. Dong et al., 2018). */
+const mifgsm: AttackDefinition = { ...ifgsm, name: 'mifgsm', momentum: normalizedMomentum };
 
 /**
- * Auto-PGD: momentum, and a step size of 2 eps that is halved per image where the loss stops rising (F. Croce, M. Hein, "Reliable evaluation
- * of adversarial robustness with an ensemble of diverse parameter-free attacks", 2020). With `loss: 'ce'` APGD-CE, with `'dlr'` APGD-DLR.
+ * Projected gradient ascent from a random point of the ball (A. Madry et al., "Towards deep learning models resistant
+ * to adversarial attacks", 2018).
+ */
+const pgd: AttackDefinition = {
+  ...ifgsm,
+  name: 'pgd',
+  randomStart: true,
+  defaultAlpha: (eps, steps) => (2.5 * eps) / steps,
+};
+
+/**
+ * Auto-PGD: momentum, and a step size of 2 eps that is halved per image where the loss stops rising (F. Croce, M.
+ * Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks", 2020).
+ * With `loss: 'ce'` APGD-CE, with `'dlr'` APGD-DLR.
  */
 const apgd: AttackDefinition = {
   ...pgd,
@@ -51,7 +63,10 @@ const apgd: AttackDefinition = {
   step: adaptiveStep,
 };
 
-/** I-FGSM with gradients at points with fresh noise, which the NeurIPS paper's code calls PGD; it begins at the clean image. */
+/**
+ * I-FGSM with gradients at points with fresh noise, which the NeurIPS paper's code calls PGD; it begins at the clean
+ * image.
+ */
 const noisy: AttackDefinition = { ...ifgsm, name: 'noisy', transform: noisyQuery };
 
 /** I-FGSM on randomly scaled and padded images (C. Xie et al., 2019); `mdi2fgsm` with momentum. */
@@ -62,7 +77,10 @@ const mdi2fgsm: AttackDefinition = { ...mifgsm, name: 'mdi2fgsm', transform: div
 const tifgsm: AttackDefinition = { ...mifgsm, name: 'tifgsm', gradient: smoothedGradient };
 
 /** The attacks that come with linbp, by name. */
-export const attacks = { fgsm, ifgsm, mifgsm, pgd, apgd, noisy, difgsm, mdi2fgsm, tifgsm } as const satisfies Record<string, AttackDefinition>;
+export const attacks = { fgsm, ifgsm, mifgsm, pgd, apgd, noisy, difgsm, mdi2fgsm, tifgsm } as const satisfies Record<
+  string,
+  AttackDefinition
+>;
 
 /** A built-in attack. */
 export type AttackName = keyof typeof attacks;
@@ -73,6 +91,11 @@ export const attackNames: readonly string[] = Object.keys(attacks);
 /** An attack by name. Throws `unknown-option` listing the names there are. */
 export function attackDefinition(name: string): AttackDefinition {
   const found = Object.hasOwn(attacks, name) ? attacks[name as AttackName] : undefined;
-  check(found !== undefined, 'unknown-option', `there is no attack "${name}"; known are ${attackNames.join(', ')}`, 'attack');
+  check(
+    found !== undefined,
+    'unknown-option',
+    `there is no attack "${name}"; known are ${attackNames.join(', ')}`,
+    'attack',
+  );
   return found;
 }

@@ -26,7 +26,11 @@ export class DeviceExecutor implements Executor {
     this.program = program;
   }
 
-  static async compile(attack: AttackGraph, rows: number, options: Omit<CompileOptions, 'steps'>): Promise<DeviceExecutor> {
+  static async compile(
+    attack: AttackGraph,
+    rows: number,
+    options: Omit<CompileOptions, 'steps'>,
+  ): Promise<DeviceExecutor> {
     return new DeviceExecutor(await Program.compile(attack.graph, { ...options, steps: { fields: stepFields, rows } }));
   }
 

@@ -4,12 +4,15 @@ import type { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 
 /**
- * The scale that every image begins with: the largest entry of the gradient at its logits becomes this. Going back through a network f16 then
- * has 2^8 upwards and 2^32 downwards, of which gradients need the most.
+ * The scale that every image begins with: the largest entry of the gradient at its logits becomes this. Going back
+ * through a network f16 then has 2^8 upwards and 2^32 downwards, of which gradients need the most.
  */
 export const initialScale = 2 ** 8;
 
-/** What an overflow divides an image's scale by: linear backward rules let gradients grow by orders of magnitude, and each overflow costs a step. */
+/**
+ * What an overflow divides an image's scale by: linear backward rules let gradients grow by orders of magnitude, and
+ * each overflow costs a step.
+ */
 const backOff = 2 ** 6;
 
 const finite = (name: string): string => `(bitcast<u32>(${name}) & 0x7f800000u) != 0x7f800000u`;
@@ -34,8 +37,12 @@ const reduceScale: ElementwiseFunction = {
   name: 'reduceScale',
   inputs: ['scale', 'overflows', 'length'],
   scalars: ['backOff'],
-  results: [`select(scale / backOff, scale, ${finite('length')})`, `select(overflows + 1.0, overflows, ${finite('length')})`],
-  reference: (scale, overflows, length, factor) => (Number.isFinite(length) ? [scale!, overflows!] : [scale! / factor!, overflows! + 1]),
+  results: [
+    `select(scale / backOff, scale, ${finite('length')})`,
+    `select(overflows + 1.0, overflows, ${finite('length')})`,
+  ],
+  reference: (scale, overflows, length, factor) =>
+    Number.isFinite(length) ? [scale!, overflows!] : [scale! / factor!, overflows! + 1],
 };
 
 /** States of a batch's gradient scales, f32 [N] each. */
@@ -53,16 +60,20 @@ export const addScales = (graph: Graph, batch: number): GradientScales => ({
 });
 
 /**
- * The gradient of each image's loss with respect to the one target, for programs that store gradients as f16. A confident network's gradients
- * are far below what f16 holds, so each image's backward pass begins at a gradient of a set size and ends, in f32, with what it was divided by.
- * Where an image's gradient is not finite it counts as zero, so that the image keeps its place, and the image's scale is reduced for good: the
- * rule of `torch.amp.GradScaler`, per image and without growth.
+ * The gradient of each image's loss with respect to the one target, for programs that store gradients as f16. A
+ * confident network's gradients are far below what f16 holds, so each image's backward pass begins at a gradient of a
+ * set size and ends, in f32, with what it was divided by. Where an image's gradient is not finite it counts as zero,
+ * so that the image keeps its place, and the image's scale is reduced for good: the rule of `torch.amp.GradScaler`,
+ * per image and without growth.
  */
 export function scaledGradient(graph: Graph, wanted: GradientOptions, { scale, overflows }: GradientScales): Tensor {
   const [target] = wanted.targets as [Tensor];
   const { at, gradient: plain } = wanted.seed ?? lossSeed(graph, wanted);
   const largest = graph.one('sampleNorm', [plain], { norm: 'linf' });
-  const seed = { at, gradient: graph.one('map', [plain, largest, scale], { fn: scaleSeed, scalars: [], targets: ['new'] }) };
+  const seed = {
+    at,
+    gradient: graph.one('map', [plain, largest, scale], { fn: scaleSeed, scalars: [], targets: ['new'] }),
+  };
   const scaled = gradients(graph, { ...wanted, seed }).get(target)!;
   // a sum, because a largest value may pass over NaN
   const length = graph.one('sampleNorm', [scaled], { norm: 'l1' });

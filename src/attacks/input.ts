@@ -14,7 +14,10 @@ export interface AttackInput {
   readonly targets?: ArrayLike<number>;
   /** What the random numbers of an image are keyed by, [N], 0 to 2^32 - 1; default the index of the image. */
   readonly sampleIds?: ArrayLike<number>;
-  /** Images [N, C, H, W] to begin at instead of the clean ones, for attacks without a random start; projected into the ball first. */
+  /**
+   * Images [N, C, H, W] to begin at instead of the clean ones, for attacks without a random start; projected into the
+   * ball first.
+   */
   readonly start?: Float32Array;
 }
 
@@ -29,10 +32,20 @@ export interface AttackArrays {
 }
 
 function words(values: ArrayLike<number>, count: number, bound: number, field: string): Uint32Array {
-  check(values.length === count, 'bad-shape', `${field}: ${count} images need ${count} values, got ${values.length}`, field);
+  check(
+    values.length === count,
+    'bad-shape',
+    `${field}: ${count} images need ${count} values, got ${values.length}`,
+    field,
+  );
   for (let i = 0; i < count; i++) {
     const value = values[i]!;
-    check(Number.isInteger(value) && value >= 0 && value < bound, 'bad-range', `${field}[${i}] is ${value}, expected 0 to ${bound - 1}`, field);
+    check(
+      Number.isInteger(value) && value >= 0 && value < bound,
+      'bad-range',
+      `${field}[${i}] is ${value}, expected 0 to ${bound - 1}`,
+      field,
+    );
   }
   return Uint32Array.from(values);
 }
@@ -59,17 +72,29 @@ export function checkInput(
   const bad = images.findIndex((pixel) => !(pixel >= 0 && pixel <= 1));
   check(bad < 0, 'bad-range', `images: value ${bad} is ${images[bad]}, expected 0 to 1`, 'images');
   const truth = words(labels, count, model.classes, 'labels');
-  check(options.targeted || input.targets === undefined, 'bad-argument', 'targets are for targeted attacks; set targeted', 'targets');
+  check(
+    options.targeted || input.targets === undefined,
+    'bad-argument',
+    'targets are for targeted attacks; set targeted',
+    'targets',
+  );
   check(!options.targeted || input.targets !== undefined, 'bad-argument', 'a targeted attack needs targets', 'targets');
   const targets = input.targets === undefined ? undefined : words(input.targets, count, model.classes, 'targets');
   const equal = targets?.findIndex((target, i) => target === truth[i]) ?? -1;
   check(equal < 0, 'bad-argument', `targets[${equal}] is the label of the image, ${truth[equal]}`, 'targets');
   const sampleIds =
-    input.sampleIds === undefined ? Uint32Array.from({ length: count }, (_, i) => i) : words(input.sampleIds, count, 2 ** 32, 'sampleIds');
+    input.sampleIds === undefined
+      ? Uint32Array.from({ length: count }, (_, i) => i)
+      : words(input.sampleIds, count, 2 ** 32, 'sampleIds');
   const { start } = input;
   if (start !== undefined) {
     check(!options.randomStart, 'bad-argument', 'start excludes a random start', 'start');
-    check(start.length === images.length, 'bad-shape', `start must hold ${images.length} values like images, got ${start.length}`, 'start');
+    check(
+      start.length === images.length,
+      'bad-shape',
+      `start must hold ${images.length} values like images, got ${start.length}`,
+      'start',
+    );
     const odd = start.findIndex((pixel) => !Number.isFinite(pixel));
     check(odd < 0, 'bad-range', `start: value ${odd} is ${start[odd]}`, 'start');
   }
@@ -82,7 +107,12 @@ function pixelsOf(input: AttackInput, model: ModelDefinition): { images: Float32
     check(labels !== undefined, 'bad-argument', 'labels are missing', 'labels');
     return { images, labels };
   }
-  check(typeof images === 'object' && 'count' in images, 'bad-dtype', 'images must be a Float32Array or a data set', 'images');
+  check(
+    typeof images === 'object' && 'count' in images,
+    'bad-dtype',
+    'images must be a Float32Array or a data set',
+    'images',
+  );
   const shape = [images.channels, images.height, images.width];
   check(
     shape.join() === model.input.join(),

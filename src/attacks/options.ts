@@ -24,9 +24,15 @@ export interface AttackOptions {
   readonly norm?: AttackNorm;
   /** Radius of the ball in pixels of [0, 1], for instance 8/255; for L-infinity at most 1. */
   readonly eps: number;
-  /** Step size in pixels; by default eps for FGSM, 2.5 eps/steps for PGD, 2 eps (the first one) for APGD, eps/steps for the rest. */
+  /**
+   * Step size in pixels; by default eps for FGSM, 2.5 eps/steps for PGD, 2 eps (the first one) for APGD, eps/steps
+   * for the rest.
+   */
   readonly alpha?: number;
-  /** Gradient steps of each restart, 1 to 100000; default 1 for FGSM (no other is possible), 100 for APGD and 10 for the rest. */
+  /**
+   * Gradient steps of each restart, 1 to 100000; default 1 for FGSM (no other is possible), 100 for APGD and 10 for
+   * the rest.
+   */
   readonly steps?: number;
   /** How often to begin anew, keeping the best image; 1 to 1000, above 1 only with a random start. Default 1. */
   readonly restarts?: number;
@@ -34,19 +40,28 @@ export interface AttackOptions {
   readonly randomStart?: boolean;
   /** Drive images towards given classes instead of away from their own. */
   readonly targeted?: boolean;
-  /** What is maximised (for targeted attacks: minimised at the target); default `ce`. */
+  /** What is maximized (for targeted attacks: minimized at the target); default `ce`. */
   readonly loss?: AttackLoss;
   /** Factor of the old momentum in attacks that have one, 0 or more; default 1. */
   readonly decay?: number;
-  /** Backward rule of the gradient, such as `linbp:from=fc.1`, parsed or resolved; default `bp`. Success never depends on it but through the images. */
+  /**
+   * Backward rule of the gradient, such as `linbp:from=fc.1`, parsed or resolved; default `bp`. Success never depends
+   * on it but through the images.
+   */
   readonly rules?: string | readonly RuleSpec[] | RuleSelection;
   /** Images per program; default 64. Results do not depend on it. */
   readonly batch?: number;
   /** 0 to 2^32 - 1; default 0. */
   readonly seed?: number;
-  /** `best` (default): of all iterates and the clean image, the fooling one with the best loss, or where none fools the one with the best loss. `last`: the last iterate. */
+  /**
+   * `best` (default): of all iterates and the clean image, the fooling one with the best loss, or where none fools
+   * the one with the best loss. `last`: the last iterate.
+   */
   readonly keep?: 'best' | 'last';
-  /** `f16` stores activations and gradients inside the network in 16 bits; iterates, logits and losses stay in f32. Default `f32`. */
+  /**
+   * `f16` stores activations and gradients inside the network in 16 bits; iterates, logits and losses stay in f32.
+   * Default `f32`.
+   */
   readonly precision?: Precision;
   /** Fuse pointwise chains into kernels; default true. */
   readonly fuse?: boolean;
@@ -111,7 +126,10 @@ export function expectAlpha(alpha: number): void {
 /** Settles the rule of every activation of a model. Throws `unknown-rule`, `unknown-layer`, `unknown-option`. */
 export function selectRules(rules: AttackOptions['rules'], model: ModelDefinition): RuleSelection {
   if (typeof rules === 'function') return rules;
-  return resolveRules(typeof rules === 'string' || rules === undefined ? parseRules(rules ?? 'bp') : rules, positionTable(model));
+  return resolveRules(
+    typeof rules === 'string' || rules === undefined ? parseRules(rules ?? 'bp') : rules,
+    positionTable(model),
+  );
 }
 
 /**
@@ -139,7 +157,12 @@ export function settle(options: AttackOptions): AttackSettings {
   expectOneOf(keep, ['best', 'last'], 'keep');
   expectOneOf(options.device ?? 'gpu', ['gpu', 'reference'], 'device');
   expectOneOf(precision, ['f32', 'f16'], 'precision');
-  check(precision === 'f32' || options.device !== 'reference', 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
+  check(
+    precision === 'f32' || options.device !== 'reference',
+    'bad-argument',
+    'the reference computes in float64, not in f16',
+    'precision',
+  );
   expectEps(eps, norm);
   const steps = options.steps ?? definition.steps ?? definition.defaultSteps ?? 10;
   expectWhole(steps, 1, 100_000, 'steps');
@@ -150,18 +173,51 @@ export function settle(options: AttackOptions): AttackSettings {
     'steps',
   );
   expectWhole(restarts, 1, 1000, 'restarts');
-  check(restarts * steps <= 1_000_000, 'bad-range', `steps times restarts must be at most 1000000, got ${steps * restarts}`, 'restarts');
+  check(
+    restarts * steps <= 1_000_000,
+    'bad-range',
+    `steps times restarts must be at most 1000000, got ${steps * restarts}`,
+    'restarts',
+  );
   expectWhole(batch, 1, 65_536, 'batch');
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
   check(Number.isFinite(decay) && decay >= 0, 'bad-range', `decay must be a number from 0, got ${decay}`, 'decay');
   const alpha = options.alpha ?? definition.defaultAlpha(eps, steps);
   expectAlpha(alpha);
   const randomStart = options.randomStart ?? definition.randomStart;
-  check(restarts === 1 || randomStart, 'bad-argument', `${restarts} restarts without a random start would all be the same`, 'restarts');
+  check(
+    restarts === 1 || randomStart,
+    'bad-argument',
+    `${restarts} restarts without a random start would all be the same`,
+    'restarts',
+  );
   const model = options.model.definition;
   const least = loss === 'dlr' ? 3 : 2;
-  check(model.classes >= least, 'bad-range', `the ${loss} loss needs at least ${least} classes, ${model.name} has ${model.classes}`, 'loss');
+  check(
+    model.classes >= least,
+    'bad-range',
+    `the ${loss} loss needs at least ${least} classes, ${model.name} has ${model.classes}`,
+    'loss',
+  );
   const rules = selectRules(options.rules, model);
   const reference = options.device === 'reference';
-  return { definition, reference, norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, rules, batch, seed, keep, precision, fuse };
+  return {
+    definition,
+    reference,
+    norm,
+    eps,
+    alpha,
+    steps,
+    restarts,
+    randomStart,
+    targeted,
+    loss,
+    decay,
+    rules,
+    batch,
+    seed,
+    keep,
+    precision,
+    fuse,
+  };
 }

@@ -1,4 +1,4 @@
-import { quantise } from '../io/quantise.js';
+import { quantize } from '../io/quantize.js';
 import type { AttackArrays } from './input.js';
 import type { AttackSettings } from './options.js';
 
@@ -53,7 +53,7 @@ export interface AttackResult extends AttackFigures {
   readonly cleanAccuracy: number;
   /** Adversarial images [N, C, H, W], inside the ball and [0, 1]. */
   readonly images: Float32Array;
-  /** The same in 8 bits, rounded inside the ball (see `quantise`). */
+  /** The same in 8 bits, rounded inside the ball (see `quantize`). */
   readonly images8: Uint8Array;
   readonly saved: AttackFigures;
   readonly samples: readonly AttackedSample[];
@@ -65,7 +65,9 @@ export interface AttackResult extends AttackFigures {
   readonly losses: Float32Array;
   /** Gradients with respect to one image, over all images. */
   readonly gradients: number;
-  /** Of these, how many overflowed in f16 and counted as zero, so that their image kept its place for a step; 0 in f32. */
+  /**
+   * Of these, how many overflowed in f16 and counted as zero, so that their image kept its place for a step; 0 in f32.
+   */
   readonly overflows: number;
   /** Counted by the device while the attack ran; zero on the reference. */
   readonly dispatches: number;
@@ -89,8 +91,13 @@ export interface RawOutcome {
 }
 
 /** Rounds to 8 bits inside the ball. */
-export function saveImages(adversarial: Float32Array, clean: Float32Array, eps: number, norm: 'linf' | 'l2'): Uint8Array {
-  return quantise(adversarial, clean, eps, norm);
+export function saveImages(
+  adversarial: Float32Array,
+  clean: Float32Array,
+  eps: number,
+  norm: 'linf' | 'l2',
+): Uint8Array {
+  return quantize(adversarial, clean, eps, norm);
 }
 
 /** Norms of (saved - clean) of one image. */
@@ -98,7 +105,8 @@ function distance(saved: Uint8Array, clean: Float32Array, first: number, size: n
   let linf = 0;
   let squares = 0;
   for (let i = first; i < first + size; i++) {
-    // The clean pixel as read from an 8-bit file is k/255 rounded to float32; comparing in float32 makes equal pixels equal.
+    // The clean pixel as read from an 8-bit file is k/255 rounded to float32; comparing in float32 makes equal pixels
+    // equal.
     const difference = Math.abs(Math.fround(saved[i]! / 255) - clean[i]!);
     linf = Math.max(linf, difference);
     squares += difference * difference;
@@ -106,7 +114,8 @@ function distance(saved: Uint8Array, clean: Float32Array, first: number, size: n
   return { linf, l2: Math.sqrt(squares) };
 }
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 const share = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
 
 function figures(
@@ -143,13 +152,23 @@ function curveOf(raw: RawOutcome, settings: AttackSettings, count: number, rows:
 }
 
 /** Everything of an {@link AttackResult} that follows from the raw values of the first `count` images. */
-export function summarise(
+export function summarize(
   raw: RawOutcome,
   arrays: AttackArrays,
   images8: Uint8Array,
   settings: AttackSettings,
   count: number,
-): Omit<AttackResult, 'interrupted' | 'gradients' | 'overflows' | 'dispatches' | 'submits' | 'readbacks' | 'seconds' | 'imageGradientsPerSecond'> {
+): Omit<
+  AttackResult,
+  | 'interrupted'
+  | 'gradients'
+  | 'overflows'
+  | 'dispatches'
+  | 'submits'
+  | 'readbacks'
+  | 'seconds'
+  | 'imageGradientsPerSecond'
+> {
   const size = arrays.images.length / arrays.count;
   const rows = raw.losses.length / arrays.count;
   const last = rows - 2;
@@ -173,7 +192,8 @@ export function summarise(
   });
   const iterates = settings.restarts * (settings.steps + 1);
   const losses = new Float32Array(iterates * count);
-  for (let n = 0; n < count; n++) for (let k = 0; k < iterates; k++) losses[k * count + n] = raw.losses[n * rows + 1 + k]!;
+  for (let n = 0; n < count; n++)
+    for (let k = 0; k < iterates; k++) losses[k * count + n] = raw.losses[n * rows + 1 + k]!;
   const cleanCorrect = samples.filter((sample) => sample.cleanCorrect).length;
   const extremes = (values: readonly number[]): { largest: number; mean: number } => ({
     largest: values.reduce((most, value) => Math.max(most, value), 0),

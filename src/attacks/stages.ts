@@ -32,18 +32,26 @@ export interface StageContext {
   readonly origin: Tensor;
   /** u32 [N]: what random numbers are keyed by, so that they do not depend on the batch. */
   readonly sampleIds: Tensor;
-  /** Numbers that are data of the step table: the radius of the ball and the step size, in pixels; the seed; two counters of random draws. */
+  /**
+   * Numbers that are data of the step table: the radius of the ball and the step size, in pixels; the seed; two
+   * counters of random draws.
+   */
   readonly radius: StepValue;
   readonly alpha: StepValue;
   readonly seed: StepValue;
   readonly draws: readonly [StepValue, StepValue];
   /** 1 at the first step of a restart, 0 at the others. */
   readonly first: StepValue;
-  /** Where one of the attack's windows ends just before a step, its length in steps; else 0. See `windows` of {@link AttackDefinition}. */
+  /**
+   * Where one of the attack's windows ends just before a step, its length in steps; else 0. See `windows` of {@link
+   * AttackDefinition}.
+   */
   readonly window: StepValue;
   /** A whole number that no other step of the attack has, to draw random numbers by. */
   readonly query: StepValue;
-  /** A tensor that keeps its value from step to step and is zero when a restart begins; the same one for the same name. */
+  /**
+   * A tensor that keeps its value from step to step and is zero when a restart begins; the same one for the same name.
+   */
   memory(name: string, shape: readonly number[]): Tensor;
   /** The output of a layer, by its module path, for images of the clean images' shape. */
   feature(images: Tensor, layer: string): Tensor;
@@ -55,20 +63,30 @@ export type StartStage = (stage: StageContext) => Tensor;
 export type TransformStage = (stage: StageContext, iterate: Tensor) => Tensor;
 /** logits [N, K] and labels or targets u32 [N] -> the output [N] of a `loss` node. */
 export type ObjectiveStage = (stage: StageContext, logits: Tensor, labels: Tensor) => Tensor;
-/** Where the gradient starts from instead of the objective: a tensor of the network at the query point, and the gradient there. `outputOf` finds layers' outputs. */
-export type PullStage = (stage: StageContext, outputOf: (layer: string) => Tensor) => { readonly at: Tensor; readonly gradient: Tensor };
+/**
+ * Where the gradient starts from instead of the objective: a tensor of the network at the query point, and the
+ * gradient there. `outputOf` finds layers' outputs.
+ */
+export type PullStage = (
+  stage: StageContext,
+  outputOf: (layer: string) => Tensor,
+) => { readonly at: Tensor; readonly gradient: Tensor };
 /** Changes the gradient with respect to the iterate (smoothing, for instance). */
 export type GradientStage = (stage: StageContext, gradient: Tensor) => Tensor;
 /** Mixes the gradient with those of earlier steps. */
 export type MomentumStage = (stage: StageContext, gradient: Tensor) => Tensor;
-/** One step along a direction, away from the iterate; may leave the ball. `loss` [N] is the objective where the gradient was taken. */
+/**
+ * One step along a direction, away from the iterate; may leave the ball. `loss` [N] is the objective where the
+ * gradient was taken.
+ */
 export type StepStage = (stage: StageContext, iterate: Tensor, gradient: Tensor, loss: Tensor) => Tensor;
 /** Brings a point back into the ball and into [0, 1]. */
 export type ProjectionStage = (stage: StageContext, point: Tensor) => Tensor;
 
 /**
- * An attack: what happens in one step, stage by stage. Each stage emits graph nodes, so that all steps together are one program.
- * To make one of one's own, replace a stage: `{ ...attacks.pgd, name: 'mine', step: (stage, x, g) => ... }`.
+ * An attack: what happens in one step, stage by stage. Each stage emits graph nodes, so that all steps together are
+ * one program. To make one of one's own, replace a stage: `{ ...attacks.pgd, name: 'mine', step: (stage, x, g) => ...
+ * }`.
  */
 export interface AttackDefinition {
   readonly name: string;
@@ -76,7 +94,10 @@ export interface AttackDefinition {
   readonly steps?: number;
   /** The number of steps unless the caller gives one; 10 without it. */
   readonly defaultSteps?: number;
-  /** Lengths of the windows that a restart's steps are divided into, for attacks that look back now and then; data of the step table. */
+  /**
+   * Lengths of the windows that a restart's steps are divided into, for attacks that look back now and then; data of
+   * the step table.
+   */
   readonly windows?: (steps: number) => readonly number[];
   /** The step size unless the caller gives one, in pixels. */
   readonly defaultAlpha: (eps: number, steps: number) => number;
@@ -94,7 +115,12 @@ export interface AttackDefinition {
 }
 
 /** Emits an elementwise computation with one new result. */
-export function pointwise(graph: Graph, fn: ElementwiseFunction, inputs: readonly Tensor[], scalars: readonly StepValue[] = []): Tensor {
+export function pointwise(
+  graph: Graph,
+  fn: ElementwiseFunction,
+  inputs: readonly Tensor[],
+  scalars: readonly StepValue[] = [],
+): Tensor {
   return graph.one('map', inputs, { fn, scalars, targets: ['new'] }, fn.name);
 }
 
@@ -124,7 +150,8 @@ export const randomStart: StartStage = ({ graph, norm, clean, sampleIds, radius,
   const stream = randomStreams.randomStart;
   const draw = (distribution: 'uniform' | 'normal', shape: readonly number[], step: StepValue): Tensor =>
     graph.one('random', [sampleIds], { shape, distribution, stream, seed, step });
-  if (norm === 'linf') return pointwise(graph, uniformInBall, [clean, draw('uniform', clean.shape, draws[0])], [radius]);
+  if (norm === 'linf')
+    return pointwise(graph, uniformInBall, [clean, draw('uniform', clean.shape, draws[0])], [radius]);
   const pixels = elementCount(clean.shape.slice(1));
   const normal = draw('normal', clean.shape, draws[0]);
   const length = graph.one('sampleNorm', [normal], { norm: 'l2' });
@@ -138,8 +165,12 @@ export const fixedStart: StartStage = ({ origin }) => origin;
 /** The network sees the iterate itself. */
 export const identityTransform: TransformStage = (_stage, iterate) => iterate;
 
-/** The attack's loss per sample: cross entropy logsumexp(z) - z_y, margin max z_(i != y) - z_y, or DLR. Summed over the batch. */
-export const lossObjective: ObjectiveStage = ({ graph, loss }, logits, labels) => graph.one('loss', [logits, labels], { kind: lossKinds[loss] });
+/**
+ * The attack's loss per sample: cross entropy logsumexp(z) - z_y, margin max z_(i != y) - z_y, or DLR. Summed over
+ * the batch.
+ */
+export const lossObjective: ObjectiveStage = ({ graph, loss }, logits, labels) =>
+  graph.one('loss', [logits, labels], { kind: lossKinds[loss] });
 
 /** The gradient as it is. */
 export const plainGradient: GradientStage = (_stage, gradient) => gradient;
@@ -156,10 +187,10 @@ const accumulate: ElementwiseFunction = {
 };
 
 /**
- * m <- decay m + g / mean|g| (Y. Dong et al., "Boosting adversarial attacks with momentum", CVPR 2018). The mean is kept away from
- * zero, so an all-zero gradient leaves the image finite.
+ * m <- decay m + g / mean|g| (Y. Dong et al., "Boosting adversarial attacks with momentum", CVPR 2018). The mean is
+ * kept away from zero, so an all-zero gradient leaves the image finite.
  */
-export const normalisedMomentum: MomentumStage = (stage, gradient) => {
+export const normalizedMomentum: MomentumStage = (stage, gradient) => {
   const { graph, decay } = stage;
   const memory = stage.memory('momentum', gradient.shape);
   const total = graph.one('sampleNorm', [gradient], { norm: 'l1' });
@@ -184,7 +215,9 @@ const lengthStep: ElementwiseFunction = {
   reference: (x, g, length, alpha, direction) => [x! + direction! * alpha! * (g! / Math.max(length!, 1e-30))],
 };
 
-/** Steepest ascent in the attack's norm: alpha sign(g), sign(0) = 0; or alpha g / ||g||, a zero gradient moving nothing. */
+/**
+ * Steepest ascent in the attack's norm: alpha sign(g), sign(0) = 0; or alpha g / ||g||, a zero gradient moving nothing.
+ */
 export const steepestStep: StepStage = ({ graph, norm, alpha, direction }, iterate, gradient) => {
   if (norm === 'linf') return pointwise(graph, signStep, [iterate, gradient], [alpha, direction]);
   const length = graph.one('sampleNorm', [gradient], { norm: 'l2' });
@@ -216,8 +249,8 @@ const ballProjection: ElementwiseFunction = {
 };
 
 /**
- * Into the ball and the box: exact for L-infinity; for L2 the difference is scaled back to the radius and then clipped, which only moves
- * pixels towards the clean image.
+ * Into the ball and the box: exact for L-infinity; for L2 the difference is scaled back to the radius and then
+ * clipped, which only moves pixels towards the clean image.
  */
 export const projectOnBall: ProjectionStage = ({ graph, norm, clean, radius }, point) => {
   if (norm === 'linf') return pointwise(graph, boxProjection, [point, clean], [radius]);

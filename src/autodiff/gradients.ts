@@ -11,7 +11,10 @@ import type { Interior } from './region.js';
 export interface GradientOptions {
   /** Output [N] of a `loss` node, or, with `seed`, any objective of one's own. */
   readonly loss: Tensor;
-  /** A tensor the objective depends on (usually the logits) and the objective's gradient there, already scaled; for objectives that are no `loss` node. */
+  /**
+   * A tensor the objective depends on (usually the logits) and the objective's gradient there, already scaled; for
+   * objectives that are no `loss` node.
+   */
   readonly seed?: { readonly at: Tensor; readonly gradient: Tensor };
   /** Factor of the sum of the per-sample losses that is differentiated: 1 for the sum, 1/N for the mean. */
   readonly scale: number;
@@ -19,7 +22,10 @@ export interface GradientOptions {
   readonly targets: readonly Tensor[];
   /** The backward of each activation, and of max-pools, regions and edges where the selection has one. */
   readonly rules: RuleSelection;
-  /** Told what rules measure on the way, such as `alpha.layer3.1` [N] by block matching; without it nothing is computed for this. */
+  /**
+   * Told what rules measure on the way, such as `alpha.layer3.1` [N] by block matching; without it nothing is
+   * computed for this.
+   */
   readonly observe?: (name: string, value: Tensor) => void;
 }
 
@@ -101,14 +107,21 @@ class Differentiation {
   private add(found: Map<Tensor, Tensor>, tensor: Tensor, gradient: Tensor): void {
     const before = found.get(tensor);
     const direction = tensor.kind === 'parameter' ? 'weightGradient' : 'inputGradient';
-    found.set(tensor, before === undefined ? gradient : this.graph.scope({ direction }, () => this.graph.one('add', [before, gradient], {})));
+    found.set(
+      tensor,
+      before === undefined
+        ? gradient
+        : this.graph.scope({ direction }, () => this.graph.one('add', [before, gradient], {})),
+    );
   }
 
   /** Goes through nodes backwards; `inside` is the region that they belong to. */
   private walk(nodes: readonly Node[], pass: Pass, inside?: Region): void {
     const { region: regionRule, edge: edgeRule } = pass.rules;
     const regions = regionRule === undefined && edgeRule === undefined ? [] : this.graph.regions;
-    const ending = new Map(regions.filter((region) => regionRule?.(region) ?? edgeRule?.(region)).map((region) => [region.output, region]));
+    const ending = new Map(
+      regions.filter((region) => regionRule?.(region) ?? edgeRule?.(region)).map((region) => [region.output, region]),
+    );
     if (inside !== undefined) ending.delete(inside.output);
     const done = new Map<Node, Region>();
     for (const node of [...nodes].reverse()) {
@@ -147,8 +160,10 @@ class Differentiation {
       };
       const known = pass.known?.get(node);
       const contributions = known?.gradient === gradient ? known.contributions : backward(context, node, gradient);
-      // Rules apply to these two, and several outputs have several gradients: what they give depends on more than `gradient`.
-      if (node.op !== 'relu' && node.op !== 'maxPool2d' && node.outputs.length === 1) pass.known?.set(node, { gradient, contributions });
+      // Rules apply to these two, and several outputs have several gradients: what they give depends on more than
+      // `gradient`.
+      if (node.op !== 'relu' && node.op !== 'maxPool2d' && node.outputs.length === 1)
+        pass.known?.set(node, { gradient, contributions });
       node.inputs.forEach((input, index) => {
         const contribution = contributions[index];
         if (contribution !== undefined && pass.reached.has(input)) pass.accumulate(input, contribution);
@@ -156,18 +171,24 @@ class Differentiation {
     });
   }
 
-  /** The gradient that a region passes to its input: by the region's own rule, or node by node, and then the edge's rule. */
+  /**
+   * The gradient that a region passes to its input: by the region's own rule, or node by node, and then the edge's
+   * rule.
+   */
   private passRegion(region: Region, g: Tensor, pass: Pass): void {
     const { graph } = this;
     const rule = pass.rules.region?.(region);
     const edge = pass.rules.edge?.(region);
     const scope = { layer: region.name, direction: 'inputGradient', rule: '' } as const;
     let gradient = rule === undefined ? this.throughRegion(region, g, pass) : this.byRule(rule, region, g, pass);
-    if (edge !== undefined) gradient = graph.scope({ ...scope, rule: edge.name }, () => edge.emit(graph, region, gradient));
+    if (edge !== undefined)
+      gradient = graph.scope({ ...scope, rule: edge.name }, () => edge.emit(graph, region, gradient));
     graph.scope(scope, () => pass.accumulate(region.input, gradient));
   }
 
-  /** J^T g node by node; gradients of what the region takes from outside, such as its parameters, go to the outer pass. */
+  /**
+   * J^T g node by node; gradients of what the region takes from outside, such as its parameters, go to the outer pass.
+   */
   private throughRegion(region: Region, g: Tensor, pass: Pass): Tensor {
     const inside = this.interior(region);
     const own = new Map([[region.output, g]]);
@@ -177,7 +198,9 @@ class Differentiation {
         ...pass,
         gradientOf: (tensor) => own.get(tensor),
         accumulate: (tensor, gradient) =>
-          tensor === region.input || inside.tensors.has(tensor) ? this.add(own, tensor, gradient) : pass.accumulate(tensor, gradient),
+          tensor === region.input || inside.tensors.has(tensor)
+            ? this.add(own, tensor, gradient)
+            : pass.accumulate(tensor, gradient),
       },
       region,
     );
@@ -203,7 +226,9 @@ class Differentiation {
       },
       observe: (name, value) => this.options.observe?.(`${name}.${region.name}`, value()),
     };
-    return graph.scope({ layer: region.name, direction: 'inputGradient', rule: rule.name }, () => rule.emit(context, region, g));
+    return graph.scope({ layer: region.name, direction: 'inputGradient', rule: rule.name }, () =>
+      rule.emit(context, region, g),
+    );
   }
 
   private atInput(region: Region, own: ReadonlyMap<Tensor, Tensor>): Tensor {
@@ -222,7 +247,12 @@ class Differentiation {
 /** The node that made a loss. Throws `bad-argument` where that is no `loss` node. */
 function lossNode(loss: Tensor): Node<'loss'> {
   const node = loss.producer as Node<'loss'> | undefined;
-  check(node?.op === 'loss', 'bad-argument', `gradients start from the output of a loss, not from ${loss.name}`, loss.name);
+  check(
+    node?.op === 'loss',
+    'bad-argument',
+    `gradients start from the output of a loss, not from ${loss.name}`,
+    loss.name,
+  );
   return node;
 }
 
@@ -230,22 +260,27 @@ function lossNode(loss: Tensor): Node<'loss'> {
  * Where {@link gradients} begins for a loss: its logits, and `scale` times the gradient of the sum of losses there.
  * Throws `bad-argument` where the loss is not the output of a `loss` node.
  */
-export function lossSeed(graph: Graph, { loss, scale }: Pick<GradientOptions, 'loss' | 'scale'>): NonNullable<GradientOptions['seed']> {
+export function lossSeed(
+  graph: Graph,
+  { loss, scale }: Pick<GradientOptions, 'loss' | 'scale'>,
+): NonNullable<GradientOptions['seed']> {
   const { inputs, attrs, layer } = lossNode(loss);
-  const gradient = graph.scope({ layer, direction: 'inputGradient' }, () => graph.one('lossBackward', inputs, { kind: attrs.kind, scale }));
+  const gradient = graph.scope({ layer, direction: 'inputGradient' }, () =>
+    graph.one('lossBackward', inputs, { kind: attrs.kind, scale }),
+  );
   return { at: inputs[0]!, gradient };
 }
 
 /**
- * Emits the nodes that compute d(scale * sum of loss)/d(target) for each target, walking the graph's nodes in reverse, and returns
- * the gradients by target. They are added to the current segment, in the layer of the forward node they belong to. Where a tensor
- * is used more than once its gradients are added, the one of the latest use first.
+ * Emits the nodes that compute d(scale * sum of loss)/d(target) for each target, walking the graph's nodes in
+ * reverse, and returns the gradients by target. They are added to the current segment, in the layer of the forward
+ * node they belong to. Where a tensor is used more than once its gradients are added, the one of the latest use first.
  *
- * Where the selection has a rule for a region of the graph, or for the edge into it, the region's part of the gradient at its input
- * is computed by itself. Region rules define that gradient only.
+ * Where the selection has a rule for a region of the graph, or for the edge into it, the region's part of the
+ * gradient at its input is computed by itself. Region rules define that gradient only.
  *
- * Throws `bad-argument` when the loss is not a loss, a target does not influence it, an op between them has no backward, or a
- * parameter's gradient is wanted under a region rule.
+ * Throws `bad-argument` when the loss is not a loss, a target does not influence it, an op between them has no
+ * backward, or a parameter's gradient is wanted under a region rule.
  */
 export function gradients(graph: Graph, options: GradientOptions): Map<Tensor, Tensor> {
   return new Differentiation(graph, options).run();

@@ -10,10 +10,21 @@ import type { BenchRow } from './rows.js';
 const count = 256;
 
 /** Records one small dispatch after the other, each with a bind group of its own: one for each of the buffers. */
-async function steps(device: Device, shader: string, type: GPUBufferBindingType, buffers: readonly GPUBuffer[]): Promise<RecordPass> {
+async function steps(
+  device: Device,
+  shader: string,
+  type: GPUBufferBindingType,
+  buffers: readonly GPUBuffer[],
+): Promise<RecordPass> {
   const layout = device.bindGroupLayout([{ binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type } }], 'barrier');
-  const pipeline = await device.pipeline({ code: shaderSource(shader), layout: device.pipelineLayout([layout]), entryPoint: 'main' });
-  const groups = buffers.map((buffer) => device.gpu.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer } }] }));
+  const pipeline = await device.pipeline({
+    code: shaderSource(shader),
+    layout: device.pipelineLayout([layout]),
+    entryPoint: 'main',
+  });
+  const groups = buffers.map((buffer) =>
+    device.gpu.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer } }] }),
+  );
   return (pass) => {
     pass.setPipeline(pipeline);
     for (const group of groups) {
@@ -24,10 +35,11 @@ async function steps(device: Device, shader: string, type: GPUBufferBindingType,
 }
 
 /**
- * What it costs that a dispatch needs the result of the one before it: dispatches of one pass that write the same buffer, beside as many
- * that each write a buffer of their own, and as many that only read. The last never wait. WebGPU orders every write of a buffer after
- * what was done with the buffer before, in earlier submits too, so an implementation may let the second kind wait as well; the cost is
- * therefore that of the first over the last. It includes that 64 numbers go to memory and come back.
+ * What it costs that a dispatch needs the result of the one before it: dispatches of one pass that write the same
+ * buffer, beside as many that each write a buffer of their own, and as many that only read. The last never wait.
+ * WebGPU orders every write of a buffer after what was done with the buffer before, in earlier submits too, so an
+ * implementation may let the second kind wait as well; the cost is therefore that of the first over the last. It
+ * includes that 64 numbers go to memory and come back.
  */
 export async function measureBarriers(device: Device, times: number): Promise<BenchRow[]> {
   const usage = BufferUsage.STORAGE | BufferUsage.COPY_DST | BufferUsage.COPY_SRC;
@@ -44,7 +56,8 @@ export async function measureBarriers(device: Device, times: number): Promise<Be
     for (let turn = 0; turn < times; turn++)
       for (const [kind, record] of kinds.entries())
         [dependent, independent, reading][kind]!.push((await passMicroseconds(device, record, 1))[0]! / count);
-    const over = (others: readonly number[]): number[] => dependent.map((microseconds, turn) => microseconds - others[turn]!);
+    const over = (others: readonly number[]): number[] =>
+      dependent.map((microseconds, turn) => microseconds - others[turn]!);
     return [
       row(`dispatch of 64 elements, each needs the one before, ${count} in a pass`, 'device', 'us', dependent),
       row('the same, each on a buffer of its own', 'device', 'us', independent),

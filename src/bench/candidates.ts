@@ -12,12 +12,16 @@ export const hasHalfMatrices = (device: Device): boolean =>
   kernelDevice(device).matrices?.shapes.some(({ component }) => component === 'f16') === true;
 
 /**
- * The fastest tile of one kernel for a product, of those that agree with the float64 reference; undefined where there is none. Unlike the
- * tuner it tries no other kernels, and remembers nothing.
+ * The fastest tile of one kernel for a product, of those that agree with the float64 reference; undefined where there
+ * is none. Unlike the tuner it tries no other kernels, and remembers nothing.
  *
  * Throws `device-lost` and `disposed`.
  */
-export async function fastestOf(kernel: ProductKernel, device: Device, dispatch: CompiledDispatch): Promise<KernelChoice | undefined> {
+export async function fastestOf(
+  kernel: ProductKernel,
+  device: Device,
+  dispatch: CompiledDispatch,
+): Promise<KernelChoice | undefined> {
   const { group, tuning } = dispatch.source;
   if (tuning === undefined) return undefined;
   const choices = candidates(tuning.problem, tuning.choice, kernelDevice(device), { halfProducts: true }).filter(

@@ -27,13 +27,23 @@ async function plainMatmul(device: Device, size: number, times: number): Promise
     types.map((type, binding) => ({ binding, visibility: ShaderStage.COMPUTE, buffer: { type } })),
     'peak',
   );
-  const pipeline = await device.pipeline({ code: shaderSource('bench/plainMatmul'), layout: device.pipelineLayout([layout]), entryPoint: 'main' });
+  const pipeline = await device.pipeline({
+    code: shaderSource('bench/plainMatmul'),
+    layout: device.pipelineLayout([layout]),
+    entryPoint: 'main',
+  });
   const uniform = device.createBuffer({ size: 16, usage: BufferUsage.UNIFORM | BufferUsage.COPY_DST });
   device.write(uniform, 0, Uint32Array.of(size, 0, 0, 0));
   const usage = BufferUsage.STORAGE | BufferUsage.COPY_DST;
-  const buffers = [uniform, ...['a', 'b', 'c'].map((label) => device.createBuffer({ size: 4 * size * size, usage, label }))];
+  const buffers = [
+    uniform,
+    ...['a', 'b', 'c'].map((label) => device.createBuffer({ size: 4 * size * size, usage, label })),
+  ];
   for (const buffer of buffers.slice(1, 3)) device.write(buffer, 0, new Float32Array(size * size).fill(0.5));
-  const group = device.gpu.createBindGroup({ layout, entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })) });
+  const group = device.gpu.createBindGroup({
+    layout,
+    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+  });
   const record = (pass: GPUComputePassEncoder): void => {
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, group);
@@ -49,12 +59,15 @@ const copyName = (bytes: number): string => `copy of ${bytes / 2 ** 20} MiB, rea
 /** The copy bandwidth measured anew, beside what it was; for the end of a run. */
 export async function copyAgain(device: Device, before: BenchRow): Promise<BenchRow> {
   const { copyGbps, copyBytes } = await copyBandwidth(device);
-  return row(`control: ${copyName(copyBytes)}, again at the end`, 'device', 'GB/s', [copyGbps], { ratio: copyGbps / before.median });
+  return row(`control: ${copyName(copyBytes)}, again at the end`, 'device', 'GB/s', [copyGbps], {
+    ratio: copyGbps / before.median,
+  });
 }
 
 /**
- * The device's ceilings: copy bandwidth, and the best of linbp's products over sizes and layouts. Beside it stands a plain product that
- * shares no code with them, as a control: where its ratio exceeds 1, ours are not what the device can do.
+ * The device's ceilings: copy bandwidth, and the best of linbp's products over sizes and layouts. Beside it stands a
+ * plain product that shares no code with them, as a control: where its ratio exceeds 1, ours are not what the device
+ * can do.
  */
 export async function measureCeilings(device: Device, times: number): Promise<Ceilings> {
   const { copyGbps, copyBytes, matmulGflops, matmul } = await measurePeaks(device);
@@ -69,12 +82,21 @@ export async function measureCeilings(device: Device, times: number): Promise<Ce
   return { rows, gflops: matmulGflops, gbps: copyGbps };
 }
 
-/** Microseconds of one run of a graph's only segment: the sum of its dispatches, each alone, by GPU timestamps where there are any. */
-async function microsecondsOf(device: Device, graph: Graph, inputs: readonly Tensor[], times: number): Promise<number[]> {
+/**
+ * Microseconds of one run of a graph's only segment: the sum of its dispatches, each alone, by GPU timestamps where
+ * there are any.
+ */
+async function microsecondsOf(
+  device: Device,
+  graph: Graph,
+  inputs: readonly Tensor[],
+  times: number,
+): Promise<number[]> {
   using program = await Program.compile(graph, { device });
   for (const input of inputs) program.write(input, new Float32Array(elementCount(input.shape)).fill(0.5));
   const { dispatches } = await profileProgram(program, { segments: ['main'], repeats: times });
-  const sum = (of: 'microseconds' | 'minMicroseconds' | 'maxMicroseconds'): number => dispatches.reduce((total, each) => total + each[of], 0);
+  const sum = (of: 'microseconds' | 'minMicroseconds' | 'maxMicroseconds'): number =>
+    dispatches.reduce((total, each) => total + each[of], 0);
   return [sum('minMicroseconds'), sum('microseconds'), sum('maxMicroseconds')];
 }
 

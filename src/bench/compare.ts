@@ -28,8 +28,8 @@ export function reasonIn(stderr: string): string {
 }
 
 /**
- * A party in a process of its own, so that no library's memory, caches or failures reach another's. Opening a workload starts the process
- * where there is none, so what ends a process costs the party one workload.
+ * A party in a process of its own, so that no library's memory, caches or failures reach another's. Opening a
+ * workload starts the process where there is none, so what ends a process costs the party one workload.
  */
 export class PartyProcess {
   readonly entry: PartyEntry;
@@ -42,11 +42,16 @@ export class PartyProcess {
   }
 
   /**
-   * Sends a request and waits for its answer, usually no longer than {@link usualPatience}. A process that gives none is killed.
+   * Sends a request and waits for its answer, usually no longer than {@link usualPatience}. A process that gives none
+   * is killed.
    *
-   * @throws LinbpError `internal` when the party fails, its process ends or the time is over, `aborted` when the signal fires
+   * @throws LinbpError `internal` when the party fails, its process ends or the time is over, `aborted` when the
+   * signal fires
    */
-  async ask(request: Request, { seconds = usualPatience, signal = new AbortController().signal }: Partial<AskLimits> = {}): Promise<Answer> {
+  async ask(
+    request: Request,
+    { seconds = usualPatience, signal = new AbortController().signal }: Partial<AskLimits> = {},
+  ): Promise<Answer> {
     check(!signal.aborted, 'aborted', interrupted);
     if (request.call === 'open') this.child ??= this.start();
     if (this.child === undefined) throw this.failure(this.ending);
@@ -111,7 +116,10 @@ export class PartyProcess {
 export interface CompareOptions {
   /** Rounds; in each every party has one turn. */
   readonly rounds: number;
-  /** Seconds that the rounds of one workload may take altogether; slow ones get fewer rounds, but no fewer than `leastRounds`. */
+  /**
+   * Seconds that the rounds of one workload may take altogether; slow ones get fewer rounds, but no fewer than
+   * `leastRounds`.
+   */
   readonly budgetSeconds: number;
   readonly leastRounds: number;
   /** Seconds within which a party must answer; a peer that does not has failed. */
@@ -122,7 +130,10 @@ export interface CompareOptions {
   readonly checkUnits: number;
   /** Relative difference of results above which a party's row carries a warning. */
   readonly tolerance: number;
-  /** Also report processor time: for adapters that compute on the CPU, where it counts all work and other load on the machine does not enter it. */
+  /**
+   * Also report processor time: for adapters that compute on the CPU, where it counts all work and other load on the
+   * machine does not enter it.
+   */
   readonly processorTime: boolean;
   readonly signal: AbortSignal;
   readonly onProgress: (text: string) => void;
@@ -147,10 +158,16 @@ export interface Agreement {
 }
 
 /**
- * Compares two results. Of an attack the middle one of the samples' differences decides, and the largest stands beside it:
- * steps are signs, so where a gradient is within rounding of 0 the paths of a sample part, in exact arithmetic as in either party's.
+ * Compares two results. Of an attack the middle one of the samples' differences decides, and the largest stands
+ * beside it: steps are signs, so where a gradient is within rounding of 0 the paths of a sample part, in exact
+ * arithmetic as in either party's.
  */
-export function agreement(kind: WorkloadRequest['kind'], a: ArrayLike<number>, b: ArrayLike<number>, tolerance: number): Agreement {
+export function agreement(
+  kind: WorkloadRequest['kind'],
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  tolerance: number,
+): Agreement {
   const largest = difference(a, b);
   const told = (by: number, how: string): Agreement => ({
     agrees: by <= tolerance,
@@ -159,7 +176,10 @@ export function agreement(kind: WorkloadRequest['kind'], a: ArrayLike<number>, b
   if (kind !== 'attack' || Number.isNaN(largest)) return told(largest, `${largest.toExponential(1)} apart`);
   const each = Array.from(a, (value, i) => difference([value], [b[i]!]));
   const middle = median(each);
-  return told(middle, `half of the samples ${middle.toExponential(1)} apart or less, the worst ${Math.max(...each).toExponential(1)}`);
+  return told(
+    middle,
+    `half of the samples ${middle.toExponential(1)} apart or less, the worst ${Math.max(...each).toExponential(1)}`,
+  );
 }
 
 interface Contender {
@@ -191,10 +211,16 @@ async function prepare(
 }
 
 /** A contender's times over those of `own` in the same rounds: by the clock and, where asked for, of processor time. */
-function rowsOf(request: WorkloadRequest, contender: Contender, own: Contender, { tolerance, processorTime }: CompareOptions): BenchRow[] {
+function rowsOf(
+  request: WorkloadRequest,
+  contender: Contender,
+  own: Contender,
+  { tolerance, processorTime }: CompareOptions,
+): BenchRow[] {
   const name = workloadName(request);
   const subject = contender.party.entry.name;
-  const ratioOf = (kind: 'times' | 'processor'): number => median(contender[kind].map((time, round) => time / own[kind][round]!));
+  const ratioOf = (kind: 'times' | 'processor'): number =>
+    median(contender[kind].map((time, round) => time / own[kind][round]!));
   const found = contender === own ? undefined : agreement(request.kind, own.result, contender.result, tolerance);
   const clock = row(name, subject, 'ms', contender.times, { ratio: ratioOf('times'), ...found });
   if (!processorTime) return [clock];
@@ -203,25 +229,43 @@ function rowsOf(request: WorkloadRequest, contender: Contender, own: Contender, 
 }
 
 /**
- * Measures one workload with several parties, the first of which is the yardstick. Each party first does a few units from the same initial
- * state, whose results are compared; then the parties take turns, so that a disturbance of the machine meets all of them. A peer that fails
- * at any point gets a row with the reason and no figures.
+ * Measures one workload with several parties, the first of which is the yardstick. Each party first does a few units
+ * from the same initial state, whose results are compared; then the parties take turns, so that a disturbance of the
+ * machine meets all of them. A peer that fails at any point gets a row with the reason and no figures.
  *
  * @throws LinbpError `internal` when the yardstick fails, `aborted` when the signal fires
  */
-export async function compare(request: WorkloadRequest, parties: readonly PartyProcess[], options: CompareOptions): Promise<BenchRow[]> {
+export async function compare(
+  request: WorkloadRequest,
+  parties: readonly PartyProcess[],
+  options: CompareOptions,
+): Promise<BenchRow[]> {
   const { budgetSeconds, leastRounds, answerSeconds, signal, onProgress } = options;
   const name = workloadName(request);
   const failed: BenchRow[] = [];
   const askOf = (party: PartyProcess) => (message: Request) => party.ask(message, { seconds: answerSeconds, signal });
   /** What `body` gives, or undefined where a peer fails. */
-  const attempt = async <T>(party: PartyProcess, when: string, body: (ask: (message: Request) => Promise<Answer>) => Promise<T>) => {
+  const attempt = async <T>(
+    party: PartyProcess,
+    when: string,
+    body: (ask: (message: Request) => Promise<Answer>) => Promise<T>,
+  ) => {
     try {
       return await body(askOf(party));
     } catch (error) {
       if (party === parties[0] || signal.aborted) throw error;
       const note = `failed${when}: ${(error as Error).message.split('\n')[0]!.slice(0, 160)}`;
-      failed.push({ name, subject: party.entry.name, unit: 'ms', median: NaN, min: NaN, max: NaN, rounds: 0, ratio: null, note });
+      failed.push({
+        name,
+        subject: party.entry.name,
+        unit: 'ms',
+        median: NaN,
+        min: NaN,
+        max: NaN,
+        rounds: 0,
+        ratio: null,
+        note,
+      });
       return undefined;
     }
   };

@@ -1,6 +1,7 @@
 /**
- * Work of the host that nothing in linbp can change, whose spread is the machine's: a chain of square roots, which waits for one unit of a
- * core, and six chains of additions, which fill it and may slow down when another thread uses the same core.
+ * Work of the host that nothing in linbp can change, whose spread is the machine's: a chain of square roots, which
+ * waits for one unit of a core, and six chains of additions, which fill it and may slow down when another thread uses
+ * the same core.
  */
 
 /** Milliseconds of 20 million square roots. */

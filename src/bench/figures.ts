@@ -78,10 +78,13 @@ function bareCalls(dispatches: readonly CompiledDispatch[]): (pass: GPUComputePa
 }
 
 /**
- * Records a pass and gives the command buffer with the microseconds of processor time it took. Recording keeps one thread busy and nothing
- * else runs in the process, so its processor time is the cost without the machine's other load.
+ * Records a pass and gives the command buffer with the microseconds of processor time it took. Recording keeps one
+ * thread busy and nothing else runs in the process, so its processor time is the cost without the machine's other load.
  */
-function recorded(device: Device, record: (pass: GPUComputePassEncoder) => void): { buffer: GPUCommandBuffer; microseconds: number } {
+function recorded(
+  device: Device,
+  record: (pass: GPUComputePassEncoder) => void,
+): { buffer: GPUCommandBuffer; microseconds: number } {
   const used = process.cpuUsage();
   const encoder = device.gpu.createCommandEncoder();
   const pass = encoder.beginComputePass();
@@ -99,7 +102,8 @@ export async function measureDispatch(device: Device, times: number): Promise<Be
   using program = await longProgram(device, count);
   const { dispatches } = program;
   const bareRecord = bareCalls(dispatches);
-  // Both are recorded, submitted and waited for alike, since what is recorded and not submitted keeps its memory; who goes first alternates.
+  // Both are recorded, submitted and waited for alike, since what is recorded and not submitted keeps its memory; who
+  // goes first alternates.
   const once = async (record: (pass: GPUComputePassEncoder) => void): Promise<[host: number, all: number]> => {
     const begin = performance.now();
     const { buffer, microseconds } = recorded(device, record);

@@ -1,4 +1,7 @@
-/** Child process that trains LeNet-5 for one step of 64 images, tells as soon as the step has finished how many seconds of processor time it took, and ends. */
+/**
+ * Child process that trains LeNet-5 for one step of 64 images, tells as soon as the step has finished how many
+ * seconds of processor time it took, and ends.
+ */
 import { drawDigits } from '../data/digits.js';
 import { Model } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
@@ -7,16 +10,24 @@ import { parseRules } from '../rules/parse.js';
 import { resolveRules } from '../rules/positions.js';
 import { Device } from '../runtime/device.js';
 import { DeviceEngine } from '../train/deviceEngine.js';
-import { sgd } from '../train/optimisers.js';
+import { sgd } from '../train/optimizers.js';
 
 const definition = modelDefinition('lenet5');
 const device = await Device.open();
 const model = Model.create(definition, { device, seed: 1 });
-const optimiser = sgd({ lr: 0.05 });
+const optimizer = sgd({ lr: 0.05 });
 const rules = resolveRules(parseRules('bp'), positionTable(definition));
-const settings = { definition, rules, optimiser, loss: 'crossEntropy', objective: undefined, seed: 1, logRows: 1 } as const;
+const settings = {
+  definition,
+  rules,
+  optimizer,
+  loss: 'crossEntropy',
+  objective: undefined,
+  seed: 1,
+  logRows: 1,
+} as const;
 const engine = await DeviceEngine.create(model, settings, drawDigits({ count: 64, seed: 1 }), 64);
 engine.setOrder(Uint32Array.from({ length: 64 }, (_, i) => i));
-await engine.run([{ start: 0, size: 64, fields: { step: 1, ...optimiser.fields(1, 0.05) } }]);
+await engine.run([{ start: 0, size: 64, fields: { step: 1, ...optimizer.fields(1, 0.05) } }]);
 const { user, system } = process.cpuUsage();
 process.send!((user + system) / 1e6, () => process.exit(0));

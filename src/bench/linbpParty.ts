@@ -11,7 +11,7 @@ import { addModel, positionTable } from '../nn/definition.js';
 import { Device } from '../runtime/device.js';
 import { DeviceEngine } from '../train/deviceEngine.js';
 import { resolveLossScale } from '../train/lossScale.js';
-import { sgd } from '../train/optimisers.js';
+import { sgd } from '../train/optimizers.js';
 import type { AttackWorkload, ForwardWorkload, Party, PartyTask, PlainWeights, TrainingWorkload } from './party.js';
 
 let opened: Promise<Device> | undefined;
@@ -34,10 +34,20 @@ async function openTraining(device: Device, work: TrainingWorkload): Promise<Par
   const model = loadModel(device, work.model, work.weights);
   const { batch, batches, images, labels, imageShape, lr, precision } = work;
   const dataset = fromArrays({ shape: [batch * batches, ...imageShape], classes: definition.classes, images, labels });
-  const optimiser = sgd({ lr });
+  const optimizer = sgd({ lr });
   const rules = resolveRules(parseRules('bp'), positionTable(definition));
   const half = precision === 'f16' ? { lossScale: resolveLossScale({}) } : {};
-  const settings = { definition, rules, optimiser, loss: 'crossEntropy', objective: undefined, seed: 1, logRows, precision, ...half } as const;
+  const settings = {
+    definition,
+    rules,
+    optimizer,
+    loss: 'crossEntropy',
+    objective: undefined,
+    seed: 1,
+    logRows,
+    precision,
+    ...half,
+  } as const;
   const engine = await DeviceEngine.create(model, settings, dataset, batch);
   engine.setOrder(Uint32Array.from({ length: batch * batches }, (_, i) => i));
   const losses: number[] = [];
@@ -49,7 +59,7 @@ async function openTraining(device: Device, work: TrainingWorkload): Promise<Par
         const steps = Array.from({ length: count }, (_, i) => ({
           start: ((first + i) % batches) * batch,
           size: batch,
-          fields: { step: first + i + 1, ...optimiser.fields(first + i + 1, lr) },
+          fields: { step: first + i + 1, ...optimizer.fields(first + i + 1, lr) },
         }));
         const { log } = await engine.run(steps);
         for (let i = 0; i < count; i++) losses.push(log[2 * i]! / batch);
@@ -72,11 +82,16 @@ async function openProgram(
   bindings?: ReadonlyMap<Tensor, GPUBuffer>,
 ): Promise<PartyTask> {
   // A repeated segment reads one row of the step table per iteration, even where no kernel looks at it.
-  const program = await Program.compile(graph, { device, steps: { fields: {}, rows: logRows }, ...(bindings !== undefined && { bindings }) });
+  const program = await Program.compile(graph, {
+    device,
+    steps: { fields: {}, rows: logRows },
+    ...(bindings !== undefined && { bindings }),
+  });
   for (const [tensor, values] of inputs) program.write(tensor, values);
   return {
     async run(units) {
-      for (let left = units; left > 0; left -= logRows) await program.run([{ segment: 'main', repeat: Math.min(left, logRows) }]);
+      for (let left = units; left > 0; left -= logRows)
+        await program.run([{ segment: 'main', repeat: Math.min(left, logRows) }]);
       await device.idle();
     },
     result: async () => (await program.read('result')).subarray(0, compared),
@@ -112,7 +127,17 @@ const fused: ElementwiseFunction = {
 async function openAttack(device: Device, work: AttackWorkload): Promise<PartyTask> {
   const { batch, steps, eps, alpha, precision } = work;
   const model = loadModel(device, work.model, work.weights);
-  const attack = await Attack.compile({ model, attack: 'pgd', eps, alpha, steps, batch, randomStart: false, keep: 'last', precision });
+  const attack = await Attack.compile({
+    model,
+    attack: 'pgd',
+    eps,
+    alpha,
+    steps,
+    batch,
+    randomStart: false,
+    keep: 'last',
+    precision,
+  });
   const images = Float32Array.from(work.images, (byte) => byte / 255);
   let losses: Float32Array = new Float32Array(0);
   return {

@@ -29,14 +29,22 @@ export const networkSizes: Readonly<Record<'large' | 'small', NetworkSizes>> = {
  *
  * @throws LinbpError `unknown-model`, `bad-argument` for a batch that is none
  */
-export function readNetworkSizes(given: { readonly models?: string | undefined; readonly batches?: string | undefined }): Partial<NetworkSizes> {
+export function readNetworkSizes(given: {
+  readonly models?: string | undefined;
+  readonly batches?: string | undefined;
+}): Partial<NetworkSizes> {
   const words = (text: string): string[] => text.split(',').map((word) => word.trim());
   const models = given.models === undefined ? undefined : words(given.models);
   for (const model of models ?? []) modelDefinition(model);
   const batches = given.batches === undefined ? undefined : words(given.batches).map(Number);
   for (const batch of batches ?? []) {
     const valid = Number.isInteger(batch) && batch >= 1 && batch <= 65536;
-    check(valid, 'bad-argument', `--batches: expected whole numbers from 1 to 65536, joined by commas, got "${given.batches}"`, 'batches');
+    check(
+      valid,
+      'bad-argument',
+      `--batches: expected whole numbers from 1 to 65536, joined by commas, got "${given.batches}"`,
+      'batches',
+    );
   }
   return { ...(models !== undefined && { models }), ...(batches !== undefined && { batches }) };
 }
@@ -49,7 +57,10 @@ export interface NetworkOptions extends Omit<CompareOptions, 'checkUnits' | 'tol
   readonly parties: readonly PartyEntry[];
 }
 
-/** Small enough that a step from random weights does not multiply rounding errors, which would hide whether the parties agree. */
+/**
+ * Small enough that a step from random weights does not multiply rounding errors, which would hide whether the
+ * parties agree.
+ */
 const lr = 1e-4;
 
 function requests({ models, batches, steps }: NetworkSizes, precisions: readonly Precision[]): WorkloadRequest[] {
@@ -57,7 +68,10 @@ function requests({ models, batches, steps }: NetworkSizes, precisions: readonly
   for (const model of models)
     for (const batch of batches)
       for (const precision of precisions)
-        found.push({ kind: 'training', model, batch, precision, lr }, { kind: 'attack', model, batch, steps, precision });
+        found.push(
+          { kind: 'training', model, batch, precision, lr },
+          { kind: 'attack', model, batch, steps, precision },
+        );
   return found;
 }
 
@@ -69,20 +83,34 @@ function withImages(request: WorkloadRequest, row: BenchRow): BenchRow {
 }
 
 /**
- * A training step and a whole PGD attack of each network, batch size and precision. Every comparison starts processes of its own, so that
- * one which runs out of memory gives back what it has and costs its own rows only, which say why. Yields the rows of each.
+ * A training step and a whole PGD attack of each network, batch size and precision. Every comparison starts processes
+ * of its own, so that one which runs out of memory gives back what it has and costs its own rows only, which say why.
+ * Yields the rows of each.
  */
-export async function* measureNetworks({ sizes, precisions, parties, ...options }: NetworkOptions): AsyncGenerator<BenchRow[]> {
+export async function* measureNetworks({
+  sizes,
+  precisions,
+  parties,
+  ...options
+}: NetworkOptions): AsyncGenerator<BenchRow[]> {
   for (const request of requests(sizes, precisions)) {
     const processes = parties.map((entry) => new PartyProcess(entry));
     try {
       const half = 'precision' in request && request.precision === 'f16';
-      // In f16 either party may leave out a first step, as the rule of the loss scale says, so that only the loss before it is comparable.
+      // In f16 either party may leave out a first step, as the rule of the loss scale says, so that only the loss
+      // before it is comparable.
       const units = { checkUnits: request.kind === 'training' && !half ? 2 : 1, tolerance: half ? 2e-2 : 1e-3 };
       yield (await compare(request, processes, { ...options, ...units })).map((row) => withImages(request, row));
     } catch (error) {
       options.signal.throwIfAborted();
-      yield [missing(workloadName(request), parties[0]!.name, 'ms', `failed: ${(error as Error).message.split('\n')[0]!.slice(0, 200)}`)];
+      yield [
+        missing(
+          workloadName(request),
+          parties[0]!.name,
+          'ms',
+          `failed: ${(error as Error).message.split('\n')[0]!.slice(0, 200)}`,
+        ),
+      ];
     } finally {
       for (const process of processes) process.end();
     }

@@ -3,7 +3,10 @@ import type { Padding, Pair, Precision } from '../graph/types.js';
 /** Weights of a network by PyTorch key, as plain arrays. */
 export type PlainWeights = Readonly<Record<string, { readonly shape: readonly number[]; readonly data: Float32Array }>>;
 
-/** Training steps: forward, mean cross entropy, backward, plain SGD update. A unit is one step; step k takes batch k modulo `batches`. */
+/**
+ * Training steps: forward, mean cross entropy, backward, plain SGD update. A unit is one step; step k takes batch k
+ * modulo `batches`.
+ */
 export interface TrainingWorkload {
   readonly kind: 'training';
   readonly model: string;
@@ -20,7 +23,10 @@ export interface TrainingWorkload {
   readonly labels: Uint8Array;
 }
 
-/** PGD without random start in the L-infinity ball on a network in eval mode. A unit is one attack of `steps` steps on the same batch. */
+/**
+ * PGD without random start in the L-infinity ball on a network in eval mode. A unit is one attack of `steps` steps on
+ * the same batch.
+ */
 export interface AttackWorkload {
   readonly kind: 'attack';
   readonly model: string;
@@ -62,7 +68,10 @@ export interface ElementwiseWorkload {
   readonly y: Float32Array;
 }
 
-/** Which product: `linear` is X W^T of square matrices as `matmul` is A B, the others are a convolution [N, C, H, W] x [O, C, KH, KW] and its gradients. */
+/**
+ * Which product: `linear` is X W^T of square matrices as `matmul` is A B, the others are a convolution [N, C, H, W] x
+ * [O, C, KH, KW] and its gradients.
+ */
 export type ProductProblem =
   | { readonly op: 'matmul' | 'linear'; readonly size: number }
   | {
@@ -83,18 +92,19 @@ export interface ProductWorkload {
   readonly problem: ProductProblem;
 }
 
-export type Workload = TrainingWorkload | AttackWorkload | ForwardWorkload | MatmulWorkload | ElementwiseWorkload | ProductWorkload;
+export type Workload =
+  TrainingWorkload | AttackWorkload | ForwardWorkload | MatmulWorkload | ElementwiseWorkload | ProductWorkload;
 
 /** A workload that a party has set up. */
 export interface PartyTask {
   /**
-   * Does `units` units and waits until they are finished. A party that computes in a process of its own returns the milliseconds of processor
-   * time that were spent there.
+   * Does `units` units and waits until they are finished. A party that computes in a process of its own returns the
+   * milliseconds of processor time that were spent there.
    */
   run(units: number): Promise<number | void>;
   /**
-   * What was computed, to compare parties by: the mean loss of every training step so far; the loss of each adversarial image; the first
-   * 256 elements of logits, a product or an elementwise result.
+   * What was computed, to compare parties by: the mean loss of every training step so far; the loss of each
+   * adversarial image; the first 256 elements of logits, a product or an elementwise result.
    */
   result(): Promise<ArrayLike<number>>;
   close(): void;

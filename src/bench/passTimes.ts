@@ -27,12 +27,18 @@ async function byWallClock(device: Device, record: RecordPass, times: number): P
 
 async function byTimestamps(device: Device, record: RecordPass, times: number): Promise<number[]> {
   const querySet = device.gpu.createQuerySet({ type: 'timestamp', count: 2 });
-  const resolved = device.createBuffer({ size: 16, usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC, kind: 'query' });
+  const resolved = device.createBuffer({
+    size: 16,
+    usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC,
+    kind: 'query',
+  });
   const measured: number[] = [];
   try {
     for (let run = 0; run <= times; run++) {
       const encoder = device.gpu.createCommandEncoder();
-      const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } });
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+      });
       record(pass);
       pass.end();
       encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
@@ -48,8 +54,8 @@ async function byTimestamps(device: Device, record: RecordPass, times: number): 
 }
 
 /**
- * Microseconds that the device spends in a compute pass, `times` times after one run that is not counted: by its timestamps, which leave out what
- * a submit costs, or where it has none by the wall clock.
+ * Microseconds that the device spends in a compute pass, `times` times after one run that is not counted: by its
+ * timestamps, which leave out what a submit costs, or where it has none by the wall clock.
  */
 export const passMicroseconds = (device: Device, record: RecordPass, times: number): Promise<number[]> =>
   (device.features.has('timestamp-query') ? byTimestamps : byWallClock)(device, record, times);

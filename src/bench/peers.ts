@@ -7,9 +7,16 @@ import { findTorch } from './torch.js';
 import { beside } from './workloads.js';
 
 /** linbp, the yardstick of every comparison. */
-export const ownParty: PartyEntry = { name: 'linbp', module: pathToFileURL(beside('linbpParty.js')).href, browser: false };
+export const ownParty: PartyEntry = {
+  name: 'linbp',
+  module: pathToFileURL(beside('linbpParty.js')).href,
+  browser: false,
+};
 
-/** Of each party, whether its waits for the device go through throttled polling. A party that is no library for browsers does not poll. */
+/**
+ * Of each party, whether its waits for the device go through throttled polling. A party that is no library for
+ * browsers does not poll.
+ */
 export const throttledParties = (parties: readonly PartyEntry[]): Readonly<Record<string, boolean>> =>
   Object.fromEntries(parties.map((entry) => [entry.name, throttlingWanted() && (entry === ownParty || entry.browser)]));
 
@@ -38,10 +45,14 @@ export interface Peers {
   readonly torch: PartyEntry | string;
 }
 
-/** The peers installed in a folder like `benchmarks/` or in the project around it, and the versions of their packages. */
+/**
+ * The peers installed in a folder like `benchmarks/` or in the project around it, and the versions of their packages.
+ */
 export function installedPeers(folder: string): Peers {
   const version = (name: string): string | undefined => {
-    const file = [folder, join(folder, '..')].map((place) => join(place, 'node_modules', name, 'package.json')).find(existsSync);
+    const file = [folder, join(folder, '..')]
+      .map((place) => join(place, 'node_modules', name, 'package.json'))
+      .find(existsSync);
     return file !== undefined ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : undefined;
   };
   const there = known.filter(({ needs }) => version(needs) !== undefined);
@@ -51,7 +62,8 @@ export function installedPeers(folder: string): Peers {
   };
   const entries = there.map(({ name, file }) => ({ name, module: url(file), browser: true }));
   const versions = Object.fromEntries(there.map(({ needs }) => [needs, version(needs)!]));
-  if (!existsSync(join(folder, 'peers/pytorch.mjs'))) return { entries, versions, torch: `${folder} has no peers/pytorch.mjs` };
+  if (!existsSync(join(folder, 'peers/pytorch.mjs')))
+    return { entries, versions, torch: `${folder} has no peers/pytorch.mjs` };
   const found = findTorch();
   if (typeof found === 'string') return { entries, versions, torch: found };
   const torch = { name: `PyTorch ${found.device}`, module: url(`pytorch.mjs?device=${found.device}`), browser: false };

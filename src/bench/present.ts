@@ -11,12 +11,17 @@ export function shown(value: number): string {
 
 /** How far the rounds of a row lie apart, and how many there are; empty where that is not known. */
 export const spread = ({ min, max, rounds }: BenchRow): string =>
-  rounds === undefined ? '' : rounds > 1 ? ` (${shown(min)} to ${shown(max)}, ${rounds} rounds)` : ` (${rounds} round${rounds === 1 ? '' : 's'})`;
+  rounds === undefined
+    ? ''
+    : rounds > 1
+      ? ` (${shown(min)} to ${shown(max)}, ${rounds} rounds)`
+      : ` (${rounds} round${rounds === 1 ? '' : 's'})`;
 
 const wrong = 'wrong results';
 
 /** A row's ratio; a time without the right results has none. */
-const shownRatio = ({ ratio, agrees }: BenchRow): string => (agrees === false ? wrong : ratio === null ? '' : shown(ratio));
+const shownRatio = ({ ratio, agrees }: BenchRow): string =>
+  agrees === false ? wrong : ratio === null ? '' : shown(ratio);
 
 /** The rows as a Markdown table. */
 export function markdownTable(rows: readonly BenchRow[]): string {
@@ -30,14 +35,18 @@ export function markdownTable(rows: readonly BenchRow[]): string {
     each.note ?? '',
   ]);
   const head = ['measured', 'subject', 'median', 'range', 'rounds', 'ratio', 'note'];
-  const line = (columns: readonly string[]): string => `| ${columns.map((text) => text.replaceAll('|', '\\|')).join(' | ')} |`;
+  const line = (columns: readonly string[]): string =>
+    `| ${columns.map((text) => text.replaceAll('|', '\\|')).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...cells.map(line)].join('\n');
 }
 
 /** Names of parties in a line of the chart's legend. */
 const legendColumns = 5;
 
-/** Bars of how many times longer each peer takes than linbp, as an SVG file; none but a word where a peer's results are wrong. */
+/**
+ * Bars of how many times longer each peer takes than linbp, as an SVG file; none but a word where a peer's results
+ * are wrong.
+ */
 export function comparisonChart(rows: readonly BenchRow[], caption: string): string {
   const compared = rows.filter((each) => each.unit === 'ms' && each.ratio !== null && each.subject !== 'linbp');
   const names = [...new Set(compared.map((each) => each.name))].reverse();
@@ -60,9 +69,19 @@ export function comparisonChart(rows: readonly BenchRow[], caption: string): str
     series: subjects.map((subject) => ({
       name: subject,
       type: 'bar',
-      label: { show: true, position: 'right', formatter: ({ value }: { value: unknown }) => (typeof value === 'number' ? shown(value) : '') },
+      label: {
+        show: true,
+        position: 'right',
+        formatter: ({ value }: { value: unknown }) => (typeof value === 'number' ? shown(value) : ''),
+      },
       data: names.map((name) => bar(name, subject)),
-      markLine: { silent: true, symbol: 'none', label: { show: false }, lineStyle: { color: '#888' }, data: [{ xAxis: 1 }] },
+      markLine: {
+        silent: true,
+        symbol: 'none',
+        label: { show: false },
+        lineStyle: { color: '#888' },
+        data: [{ xAxis: 1 }],
+      },
     })),
   });
   const svg = chart.renderToSVGString();

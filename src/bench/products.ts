@@ -76,7 +76,12 @@ function matmul(size: number, precision: Precision): Product {
   const graph = (): Graph => {
     const graph = new Graph();
     const inputs = [graph.input('a', shape), graph.input('b', shape)];
-    graph.output('c', precision === 'f16' ? graph.one('linear', inputs, {}) : graph.one('matmul', inputs, { transposeA: false, transposeB: false }));
+    graph.output(
+      'c',
+      precision === 'f16'
+        ? graph.one('linear', inputs, {})
+        : graph.one('matmul', inputs, { transposeA: false, transposeB: false }),
+    );
     return graph;
   };
   const op = precision === 'f16' ? 'linear' : 'matmul';
@@ -108,7 +113,16 @@ function directions(node: Node<'conv2d'>): Product[] {
   const name = `${x[1]}->${w[0]} ${w[2]}x${w[3]}${stride} at ${x[2]}x${x[3]}`;
   const product = (op: ConvolutionOp, direction: string, build: (graph: Graph) => Tensor): Product => ({
     name: `${name}, ${direction}`,
-    problem: { op, x, w, y, stride: attrs.stride, padding: attrs.padding, dilation: attrs.dilation, groups: attrs.groups },
+    problem: {
+      op,
+      x,
+      w,
+      y,
+      stride: attrs.stride,
+      padding: attrs.padding,
+      dilation: attrs.dilation,
+      groups: attrs.groups,
+    },
     flops: 2 * elementCount(y) * elementCount(w.slice(1)),
     graph() {
       const graph = new Graph();
@@ -124,39 +138,52 @@ function directions(node: Node<'conv2d'>): Product[] {
     product(
       'conv2dWeightGradient',
       'weight gradient',
-      (graph) => graph.add('conv2dWeightGradient', [graph.input('g', y), graph.input('x', x)], { ...attrs, weightShape: w, bias: false })[0]!,
+      (graph) =>
+        graph.add('conv2dWeightGradient', [graph.input('g', y), graph.input('x', x)], {
+          ...attrs,
+          weightShape: w,
+          bias: false,
+        })[0]!,
     ),
   ];
 }
 
 /**
- * Numbers in [-1, 1) as a tensor stores them, which repeat after a prime: drawing and converting as many as a large product takes would last
- * longer than all else.
+ * Numbers in [-1, 1) as a tensor stores them, which repeat after a prime: drawing and converting as many as a large
+ * product takes would last longer than all else.
  */
 function values({ shape, dtype }: Tensor): Float32Array | Uint16Array {
   const count = elementCount(shape);
   const drawn = uniforms(11, 0, 0, 0, Math.min(count, 65521)).map((value) => 2 * value - 1);
-  const [found, block] = dtype === 'f16' ? [new Uint16Array(count), encodeHalf(drawn)] : [new Float32Array(count), drawn];
+  const [found, block] =
+    dtype === 'f16' ? [new Uint16Array(count), encodeHalf(drawn)] : [new Float32Array(count), drawn];
   for (let at = 0; at < count; at += block.length) found.set(block.subarray(0, count - at), at);
   return found;
 }
 
 /** A product's program: in f16 everything is stored so but for gradients of weights. */
-async function compiled(device: Device, product: Product, precision: Precision, choices?: KernelChoices): Promise<Program> {
+async function compiled(
+  device: Device,
+  product: Product,
+  precision: Precision,
+  choices?: KernelChoices,
+): Promise<Program> {
   const graph = product.graph();
   if (precision === 'f16') {
     narrow(graph, () => true);
     graph.precision = 'f16';
   }
   const program = await Program.compile(graph, { device, precision, ...(choices !== undefined && { choices }) });
-  for (const tensor of graph.tensors.filter(({ kind }) => kind === 'input')) writeImages(device, program.location(tensor), values(tensor));
+  for (const tensor of graph.tensors.filter(({ kind }) => kind === 'input'))
+    writeImages(device, program.location(tensor), values(tensor));
   return program;
 }
 
 /** The rate of a product from its dispatches, whose times add up. */
 async function rateOf(program: Program, { flops }: Product, times: number, subject: string): Promise<Rate> {
   const { dispatches } = await profileProgram(program, { segments: ['main'], repeats: times });
-  const rate = (time: (dispatch: DispatchProfile) => number): number => flops / dispatches.reduce((sum, dispatch) => sum + time(dispatch), 0) / 1e3;
+  const rate = (time: (dispatch: DispatchProfile) => number): number =>
+    flops / dispatches.reduce((sum, dispatch) => sum + time(dispatch), 0) / 1e3;
   return {
     subject,
     median: rate(({ microseconds }) => microseconds),
@@ -180,24 +207,42 @@ async function halfMatrixRate(device: Device, product: Product, times: number): 
 }
 
 /**
- * The peer's rate by the wall clock, over as many products in a row as fill a turn, so that what it costs to wait for the end of a turn hardly
- * enters; undefined where it cannot compute the product.
+ * The peer's rate by the wall clock, over as many products in a row as fill a turn, so that what it costs to wait for
+ * the end of a turn hardly enters; undefined where it cannot compute the product.
  */
-async function peerRate(peer: PartyProcess, { flops, problem }: Product, precision: Precision, options: ProductOptions): Promise<Rate | undefined> {
-  const ask = (request: Request): Promise<Answer> => peer.ask(request, { seconds: options.answerSeconds, signal: options.signal });
+async function peerRate(
+  peer: PartyProcess,
+  { flops, problem }: Product,
+  precision: Precision,
+  options: ProductOptions,
+): Promise<Rate | undefined> {
+  const ask = (request: Request): Promise<Answer> =>
+    peer.ask(request, { seconds: options.answerSeconds, signal: options.signal });
   const { opened } = await ask({ call: 'open', workload: { kind: 'product', problem, precision } });
   if (opened !== true) return undefined;
   await ask({ call: 'run', units: 3 });
   const { milliseconds } = await ask({ call: 'run', units: 3 });
   const units = Math.min(10_000, Math.max(1, Math.round((3 * options.turnMilliseconds) / milliseconds)));
   const rates: number[] = [];
-  for (let turn = 0; turn < options.times; turn++) rates.push((units * flops) / (await ask({ call: 'run', units })).milliseconds / 1e6);
+  for (let turn = 0; turn < options.times; turn++)
+    rates.push((units * flops) / (await ask({ call: 'run', units })).milliseconds / 1e6);
   await ask({ call: 'close' });
-  return { subject: peer.entry.name, median: median(rates), min: Math.min(...rates), max: Math.max(...rates), note: '' };
+  return {
+    subject: peer.entry.name,
+    median: median(rates),
+    min: Math.min(...rates),
+    max: Math.max(...rates),
+    note: '',
+  };
 }
 
 /** Everybody's rates of one product; a failure is one's own and becomes a row. */
-async function ratesOf(device: Device, product: Product, precision: Precision, options: ProductOptions): Promise<Rate[]> {
+async function ratesOf(
+  device: Device,
+  product: Product,
+  precision: Precision,
+  options: ProductOptions,
+): Promise<Rate[]> {
   const { peer, times } = options;
   const rates: Rate[] = [];
   const attempt = async (subject: string, body: () => Promise<Rate | undefined>): Promise<void> => {
@@ -208,14 +253,21 @@ async function ratesOf(device: Device, product: Product, precision: Precision, o
     } catch (error) {
       options.signal.throwIfAborted();
       if (!(error instanceof LinbpError) || error.code === 'device-lost' || error.code === 'disposed') throw error;
-      rates.push({ subject, median: NaN, min: NaN, max: NaN, note: `failed: ${error.message.split('\n')[0]!.slice(0, 160)}` });
+      rates.push({
+        subject,
+        median: NaN,
+        min: NaN,
+        max: NaN,
+        note: `failed: ${error.message.split('\n')[0]!.slice(0, 160)}`,
+      });
     }
   };
   await attempt('linbp', async () => {
     using program = await compiled(device, product, precision);
     return await rateOf(program, product, times, 'linbp');
   });
-  if (precision === 'f16' && hasHalfMatrices(device)) await attempt('linbp matrices', () => halfMatrixRate(device, product, times));
+  if (precision === 'f16' && hasHalfMatrices(device))
+    await attempt('linbp matrices', () => halfMatrixRate(device, product, times));
   if (peer !== undefined) {
     const own = Math.max(...rates.map((rate) => rate.median));
     await attempt(peer.entry.name, async () => {
@@ -238,9 +290,9 @@ async function withoutHalf(device: Device): Promise<string | undefined> {
 }
 
 /**
- * Rates of square matrix products and of a network's convolutions in all three directions, as shares of the device's best product. In
- * f16 these are values stored in 16 bits and summed in f32, by the usual kernels and, where the adapter has them, by the best on subgroup
- * matrices of f16; shares there are of the best product in either precision.
+ * Rates of square matrix products and of a network's convolutions in all three directions, as shares of the device's
+ * best product. In f16 these are values stored in 16 bits and summed in f32, by the usual kernels and, where the
+ * adapter has them, by the best on subgroup matrices of f16; shares there are of the best product in either precision.
  */
 export async function measureProducts(device: Device, options: ProductOptions): Promise<BenchRow[]> {
   const { sizes, precisions, report } = options;
@@ -258,8 +310,13 @@ export async function measureProducts(device: Device, options: ProductOptions): 
       measured.push({ product, rates: await ratesOf(device, product, precision, options) });
     };
     for (const size of sizes.matmul) await measure(matmul(size, precision));
-    const squares = measured.flatMap(({ rates }) => rates.filter(({ subject }) => subject.startsWith('linbp')).map((rate) => rate.median));
-    const ceiling = precision === 'f32' ? options.ceilings.gflops : Math.max(options.ceilings.gflops, ...squares.filter(Number.isFinite));
+    const squares = measured.flatMap(({ rates }) =>
+      rates.filter(({ subject }) => subject.startsWith('linbp')).map((rate) => rate.median),
+    );
+    const ceiling =
+      precision === 'f32'
+        ? options.ceilings.gflops
+        : Math.max(options.ceilings.gflops, ...squares.filter(Number.isFinite));
     for (const node of convolutions(sizes)) for (const product of directions(node)) await measure(product);
     for (const { product, rates } of measured)
       for (const { subject, median, min, max, note } of rates) {
@@ -277,7 +334,14 @@ export async function measureProducts(device: Device, options: ProductOptions): 
         });
       }
     if (precision === 'f16' && !hasHalfMatrices(device)) {
-      rows.push(missing('products on subgroup matrices, f16', 'linbp matrices', 'GFLOP/s', 'the adapter offers no subgroup matrices of f16'));
+      rows.push(
+        missing(
+          'products on subgroup matrices, f16',
+          'linbp matrices',
+          'GFLOP/s',
+          'the adapter offers no subgroup matrices of f16',
+        ),
+      );
     }
   }
   return rows;

@@ -11,8 +11,8 @@ export interface BenchRow {
   /** Measurements that the three figures are of. */
   readonly rounds?: number;
   /**
-   * Between parties: time of this subject over linbp's, the median over rounds that ran next to each other. For kernels: rate over the
-   * device's copy or plain product. Null where there is nothing to compare with.
+   * Between parties: time of this subject over linbp's, the median over rounds that ran next to each other. For
+   * kernels: rate over the device's copy or plain product. Null where there is nothing to compare with.
    */
   readonly ratio: number | null;
   /** Between parties: false where the results are not linbp's, so that the time counts for nothing. */
@@ -51,8 +51,8 @@ export function row(
 }
 
 /**
- * Exponent p of t = c x^p that fits best, by least squares of the logarithms. Time against batch size gives 1 for perfect scaling, less where
- * fixed costs dominate.
+ * Exponent p of t = c x^p that fits best, by least squares of the logarithms. Time against batch size gives 1 for
+ * perfect scaling, less where fixed costs dominate.
  */
 export function fittedExponent(points: readonly (readonly [x: number, t: number])[]): number {
   const logs = points.map(([x, t]) => [Math.log(x), Math.log(t)] as const);

@@ -29,7 +29,13 @@ async function measure(task: Task, times: number): Promise<number[]> {
 
 /** A forward pass of a network that no peer knows, with initial weights. */
 async function openForward(device: Device, definition: ModelDefinition, batch: number): Promise<Task> {
-  const { program, destroy } = await createWorkload('forward', { device, definition, weights: initialState(definition, 1), rule: 'bp', batch });
+  const { program, destroy } = await createWorkload('forward', {
+    device,
+    definition,
+    weights: initialState(definition, 1),
+    rule: 'bp',
+    batch,
+  });
   return {
     async run(units) {
       for (let unit = 0; unit < units; unit++) await program.run([{ segment: 'main' }]);
@@ -40,13 +46,21 @@ async function openForward(device: Device, definition: ModelDefinition, batch: n
 }
 
 /**
- * Time against batch size, attack steps, depth and side of the image, with the fitted exponent: 1 is proportional, less means that fixed costs
- * matter; the work of a convolution grows with the second power of the side.
+ * Time against batch size, attack steps, depth and side of the image, with the fitted exponent: 1 is proportional,
+ * less means that fixed costs matter; the work of a convolution grows with the second power of the side.
  */
-export async function measureScaling(device: Device, times: number, onProgress: (text: string) => void): Promise<BenchRow[]> {
+export async function measureScaling(
+  device: Device,
+  times: number,
+  onProgress: (text: string) => void,
+): Promise<BenchRow[]> {
   const rows: BenchRow[] = [];
   const open = async (request: WorkloadRequest): Promise<Task> => (await party.open(makeWorkload(request)))!;
-  const series = async (name: string, sizes: readonly number[], task: (size: number) => Promise<Task>): Promise<void> => {
+  const series = async (
+    name: string,
+    sizes: readonly number[],
+    task: (size: number) => Promise<Task>,
+  ): Promise<void> => {
     const points: [number, number][] = [];
     for (const size of sizes) {
       onProgress(`scaling: ${name} ${size}`);
@@ -57,9 +71,15 @@ export async function measureScaling(device: Device, times: number, onProgress: 
     }
     rows.push(row(`${name}: fitted exponent of time`, 'linbp', 'power', [fittedExponent(points)]));
   };
-  await series('training step lenet5, batch', [8, 16, 32, 64, 128], (batch) => open({ kind: 'training', model: 'lenet5', batch }));
-  await series('PGD lenet5, batch 16, steps', [2, 4, 8, 16], (steps) => open({ kind: 'attack', model: 'lenet5', batch: 16, steps }));
-  await series('forward resnet, batch 4, layers', [20, 32, 44, 56], (layers) => openForward(device, modelDefinition(`resnet${layers}`), 4));
+  await series('training step lenet5, batch', [8, 16, 32, 64, 128], (batch) =>
+    open({ kind: 'training', model: 'lenet5', batch }),
+  );
+  await series('PGD lenet5, batch 16, steps', [2, 4, 8, 16], (steps) =>
+    open({ kind: 'attack', model: 'lenet5', batch: 16, steps }),
+  );
+  await series('forward resnet, batch 4, layers', [20, 32, 44, 56], (layers) =>
+    openForward(device, modelDefinition(`resnet${layers}`), 4),
+  );
   await series('forward resnet20, batch 4, side of the image', [16, 32, 64], (side) =>
     openForward(device, { ...modelDefinition('resnet20'), input: [3, side, side] }, 4),
   );

@@ -12,7 +12,10 @@ export type Request =
   | { readonly call: 'result' }
   | { readonly call: 'close' };
 
-/** The answer: milliseconds of the call by the clock and of processor time of the party's processes, and, where there is one, its result. */
+/**
+ * The answer: milliseconds of the call by the clock and of processor time of the party's processes, and, where there
+ * is one, its result.
+ */
 export interface Answer {
   readonly milliseconds: number;
   readonly processor: number;

@@ -11,7 +11,13 @@ import type { PlainWeights, ProductWorkload, Workload } from './party.js';
 
 /** What to run; small enough to send to another process, which draws the data itself. */
 export type WorkloadRequest =
-  | { readonly kind: 'training'; readonly model: string; readonly batch: number; readonly precision?: Precision; readonly lr?: number }
+  | {
+      readonly kind: 'training';
+      readonly model: string;
+      readonly batch: number;
+      readonly precision?: Precision;
+      readonly lr?: number;
+    }
   | {
       readonly kind: 'attack';
       readonly model: string;
@@ -32,10 +38,17 @@ const plain = (state: StateDict): PlainWeights =>
   Object.fromEntries([...state].map(([name, { shape, data }]) => [name, { shape: [...shape], data }]));
 
 /** Values in [-1, 1) that every process draws alike. */
-const signedUniforms = (stream: number, count: number): Float32Array => uniforms(7, 1000 + stream, 0, 0, count).map((u) => 2 * u - 1);
+const signedUniforms = (stream: number, count: number): Float32Array =>
+  uniforms(7, 1000 + stream, 0, 0, count).map((u) => 2 * u - 1);
 
-/** Labelled images of the network's input shape: drawn digits, or for other shapes smooth random images, which cost the same. */
-function imagesFor(shape: readonly [number, number, number], count: number): { images: Uint8Array; labels: Uint8Array } {
+/**
+ * Labeled images of the network's input shape: drawn digits, or for other shapes smooth random images, which cost the
+ * same.
+ */
+function imagesFor(
+  shape: readonly [number, number, number],
+  count: number,
+): { images: Uint8Array; labels: Uint8Array } {
   const [channels, height, width] = shape;
   const digits = drawDigits({ count, seed: 1 });
   if (channels === digits.channels && height === digits.height && width === digits.width) {
@@ -63,16 +76,35 @@ export function makeWorkload(request: WorkloadRequest): Workload {
     }
     case 'attack': {
       const definition = modelDefinition(request.model);
-      if (request.weights !== undefined) check(existsSync(request.weights), 'missing-file', `there is no file ${request.weights}`, 'weights');
-      const state = request.weights === undefined ? initialState(definition, 1) : readStateDict(definition, request.weights);
+      if (request.weights !== undefined)
+        check(existsSync(request.weights), 'missing-file', `there is no file ${request.weights}`, 'weights');
+      const state =
+        request.weights === undefined ? initialState(definition, 1) : readStateDict(definition, request.weights);
       const { kind, model, batch, steps, precision = 'f32' } = request;
       const data = imagesFor(definition.input, batch);
-      return { kind, model, batch, steps, precision, ...data, eps: 8 / 255, alpha: 2 / 255, imageShape: definition.input, weights: plain(state) };
+      return {
+        kind,
+        model,
+        batch,
+        steps,
+        precision,
+        ...data,
+        eps: 8 / 255,
+        alpha: 2 / 255,
+        imageShape: definition.input,
+        weights: plain(state),
+      };
     }
     case 'forward': {
       const definition = modelDefinition(request.model);
       const { images } = imagesFor(definition.input, request.batch);
-      return { ...request, images, imageShape: definition.input, classes: definition.classes, weights: plain(initialState(definition, 1)) };
+      return {
+        ...request,
+        images,
+        imageShape: definition.input,
+        classes: definition.classes,
+        weights: plain(initialState(definition, 1)),
+      };
     }
     case 'matmul': {
       const elements = request.size ** 2;

@@ -13,8 +13,26 @@ import { writePng } from '../io/png.js';
 import { writeSafetensors } from '../io/safetensors.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { HostModel, Model } from '../nn/model.js';
-import { chosenDataset, chosenModel, chosenRules, chosenWeights, dataOptions, machineOptions, modelOptions, percent } from './common.js';
-import { compileProgress, openDevice, pixelRange, precisionOption, referenceAdapter, ruleOption, shownAdapter, splitOption } from './common.js';
+import {
+  chosenDataset,
+  chosenModel,
+  chosenRules,
+  chosenWeights,
+  dataOptions,
+  machineOptions,
+  modelOptions,
+  percent,
+} from './common.js';
+import {
+  compileProgress,
+  openDevice,
+  pixelRange,
+  precisionOption,
+  referenceAdapter,
+  ruleOption,
+  shownAdapter,
+  splitOption,
+} from './common.js';
 import { modelWith } from './inference.js';
 import { choice, flag, integer, number, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
@@ -32,16 +50,23 @@ const options = {
   attack: text({ help: attackNames.join(', '), placeholder: 'NAME', byDefault: 'pgd' }),
   norm: choice(['linf', 'l2'], { help: 'norm of the ball', byDefault: 'linf' }),
   eps: number({ help: 'radius of the ball in pixels of [0, 1], such as 8/255', min: 0, byDefault: 0.1 }),
-  alpha: number({ help: 'step size in pixels', min: 0, shownDefault: 'eps/steps; 2.5 eps/steps for pgd, 2 eps for apgd' }),
+  alpha: number({
+    help: 'step size in pixels',
+    min: 0,
+    shownDefault: 'eps/steps; 2.5 eps/steps for pgd, 2 eps for apgd',
+  }),
   steps: integer({ help: 'gradient steps of each restart', min: 1, max: 100_000 }),
   restarts: integer({ help: 'how often to begin anew, keeping the best image', byDefault: 1, min: 1, max: 1000 }),
   randomStart: openFlag('begin at a random point of the ball, as pgd and apgd do without being told'),
   targeted: flag('drive each image towards the class --target-shift after its own'),
   targetShift: integer({ help: 'classes from label to target, counted in a circle [1; 500 of 1,000 classes]', min: 1 }),
-  ila: text({ help: 'then begin again and push the output of this layer further the same way, with the true gradient (ILA)', placeholder: 'LAYER' }),
+  ila: text({
+    help: 'then begin again and push the output of this layer further the same way, with the true gradient (ILA)',
+    placeholder: 'LAYER',
+  }),
   ilaSteps: integer({ help: 'steps of that second stage [those of the first]', min: 1, max: 100_000 }),
   loss: choice(['ce', 'ce-rounded', 'margin', 'dlr'], {
-    help: 'what is maximised; ce-rounded has the gradient of frameworks in float32, 0 at confident labels',
+    help: 'what is maximized; ce-rounded has the gradient of frameworks in float32, 0 at confident labels',
     byDefault: 'ce',
   }),
   decay: number({ help: 'factor of the old momentum of mifgsm', min: 0, byDefault: 1 }),
@@ -64,7 +89,8 @@ function knownAttack(name: string): AttackName {
 }
 
 function attackOptions(values: AttackValues, model: Model | HostModel, rules: string): AttackOptions {
-  const { norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, keep, batch, seed, precision } = values;
+  const { norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, keep, batch, seed, precision } =
+    values;
   return {
     model,
     rules,
@@ -81,12 +107,22 @@ function attackOptions(values: AttackValues, model: Model | HostModel, rules: st
 function targetShift({ targetShift: given, targeted }: AttackValues, { classes, name }: ModelDefinition): number {
   const shift = given ?? (classes === 1000 ? 500 : 1);
   check(given === undefined || targeted, 'bad-argument', '--target-shift goes with --targeted', 'targetShift');
-  check(shift < classes, 'bad-range', `--target-shift must be below the ${classes} classes of ${name}, got ${shift}`, 'targetShift');
+  check(
+    shift < classes,
+    'bad-range',
+    `--target-shift must be below the ${classes} classes of ${name}, got ${shift}`,
+    'targetShift',
+  );
   return shift;
 }
 
 /** The attack, and with `--ila` the second stage, compiled before either runs. */
-async function compileStages(values: AttackValues, model: Model | HostModel, rules: string, { progress }: VerbContext): Promise<Attack[]> {
+async function compileStages(
+  values: AttackValues,
+  model: Model | HostModel,
+  rules: string,
+  { progress }: VerbContext,
+): Promise<Attack[]> {
   const given = { ...attackOptions(values, model, rules), onCompile: compileProgress(progress) };
   const first = await Attack.compile(given);
   const stages = [first];
@@ -106,14 +142,20 @@ async function compileStages(values: AttackValues, model: Model | HostModel, rul
 }
 
 /** Runs the stages one after another, each from the images of the one before; what they cost is added up. */
-async function runStages(stages: readonly Attack[], dataset: Dataset, targets: Int32Array | undefined, context: VerbContext): Promise<AttackResult> {
+async function runStages(
+  stages: readonly Attack[],
+  dataset: Dataset,
+  targets: Int32Array | undefined,
+  context: VerbContext,
+): Promise<AttackResult> {
   const results: AttackResult[] = [];
   for (const stage of stages) {
     const start = results.at(-1)?.images;
     results.push(await runAttack(stage, dataset, { ...(targets && { targets }), ...(start && { start }) }, context));
     if (results.at(-1)!.interrupted) break;
   }
-  const sum = (of: (result: AttackResult) => number): number => results.reduce((total, result) => total + of(result), 0);
+  const sum = (of: (result: AttackResult) => number): number =>
+    results.reduce((total, result) => total + of(result), 0);
   const [gradients, seconds] = [sum((result) => result.gradients), sum((result) => result.seconds)];
   return {
     ...results.at(-1)!,
@@ -150,7 +192,13 @@ async function runAttack(
 }
 
 /** PNG files `00000_3.png` (number, label), which `--dataset folder:PATH` reads again, and all tensors. */
-function writeOutputs(folder: string, pngs: number, dataset: Dataset, result: AttackResult, targets: Int32Array | undefined): void {
+function writeOutputs(
+  folder: string,
+  pngs: number,
+  dataset: Dataset,
+  result: AttackResult,
+  targets: Int32Array | undefined,
+): void {
   const { channels, height, width } = dataset;
   const { count } = result;
   const size = channels * height * width;
@@ -160,7 +208,12 @@ function writeOutputs(folder: string, pngs: number, dataset: Dataset, result: At
       const name = `${String(n).padStart(5, '0')}_${dataset.labels[n]}.png`;
       const original = Uint8Array.from(clean.subarray(n * size, (n + 1) * size), (pixel) => Math.round(255 * pixel));
       writePng(join(folder, 'clean', name), { channels, height, width, data: original });
-      writePng(join(folder, 'adversarial', name), { channels, height, width, data: result.images8.slice(n * size, (n + 1) * size) });
+      writePng(join(folder, 'adversarial', name), {
+        channels,
+        height,
+        width,
+        data: result.images8.slice(n * size, (n + 1) * size),
+      });
     }
   }
   const shape = [count, channels, height, width];
@@ -174,24 +227,47 @@ function writeOutputs(folder: string, pngs: number, dataset: Dataset, result: At
 }
 
 function resultFields(result: AttackResult, victims: readonly VictimResult[]) {
-  const { count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, linf, l2, curve } = result;
+  const { count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, linf, l2, curve } =
+    result;
   const { gradients, overflows, dispatches, submits, readbacks, imageGradientsPerSecond } = result;
   return {
-    ...{ count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, victims, linf, l2, curve },
+    ...{
+      count,
+      cleanCorrect,
+      robustCorrect,
+      cleanAccuracy,
+      robustAccuracy,
+      successRate,
+      saved,
+      victims,
+      linf,
+      l2,
+      curve,
+    },
     ...{ gradients, overflows, dispatches, submits, readbacks, imageGradientsPerSecond },
   };
 }
 
-function printResult(result: AttackResult, victims: readonly VictimResult[], definition: ModelDefinition, print: (line: string) => void): void {
+function printResult(
+  result: AttackResult,
+  victims: readonly VictimResult[],
+  definition: ModelDefinition,
+  print: (line: string) => void,
+): void {
   print(`${definition.name} on ${result.count} images`);
   print(`clean accuracy   ${percent(result.cleanAccuracy)}`);
-  print(`robust accuracy  ${percent(result.robustAccuracy)} (as saved in 8 bits ${percent(result.saved.robustAccuracy)})`);
+  print(
+    `robust accuracy  ${percent(result.robustAccuracy)} (as saved in 8 bits ${percent(result.saved.robustAccuracy)})`,
+  );
   print(`success rate     ${percent(result.successRate)} of the images right before`);
   print(
     `largest change   linf ${result.linf.largest.toFixed(5)} (${(255 * result.linf.largest).toFixed(1)}/255), l2 ${result.l2.largest.toFixed(4)}`,
   );
-  print(`gradients        ${result.gradients} in ${result.seconds.toFixed(1)} s, ${result.imageGradientsPerSecond.toFixed(0)} a second`);
-  if (result.overflows > 0) print(`overflows        ${result.overflows} of these in f16; their images kept their place for a step`);
+  print(
+    `gradients        ${result.gradients} in ${result.seconds.toFixed(1)} s, ${result.imageGradientsPerSecond.toFixed(0)} a second`,
+  );
+  if (result.overflows > 0)
+    print(`overflows        ${result.overflows} of these in f16; their images kept their place for a step`);
   for (const victim of victims) {
     print(
       `victim ${victim.model}: clean ${percent(victim.cleanAccuracy)}, robust ${percent(victim.robustAccuracy)}, success ${percent(victim.successRate)}`,
@@ -214,7 +290,12 @@ export const attackVerb = defineVerb({
     const definition = chosenModel(values);
     const rules = chosenRules(values.rule, definition);
     knownAttack(values.attack);
-    check(values.ilaSteps === undefined || values.ila !== undefined, 'bad-argument', '--ila-steps goes with --ila', 'ilaSteps');
+    check(
+      values.ilaSteps === undefined || values.ila !== undefined,
+      'bad-argument',
+      '--ila-steps goes with --ila',
+      'ilaSteps',
+    );
     const shift = targetShift(values, definition);
     const victims = readVictims(values.victims, definition);
     ensureWritableFolder(values.out);
@@ -237,13 +318,25 @@ export const attackVerb = defineVerb({
         for (const stage of stages) stage.destroy();
       }
       const { interrupted } = result;
-      const tried = interrupted ? [] : await evaluateVictims(victims, device, { dataset, labels, targets, images8: result.images8 }, context);
+      const tried = interrupted
+        ? []
+        : await evaluateVictims(victims, device, { dataset, labels, targets, images8: result.images8 }, context);
       writeOutputs(values.out, values.images, dataset, result, targets);
       const fields = { ...resultFields(result, tried), out: values.out };
       const { eps, alpha, steps, restarts, randomStart } = settings;
       const ilaSteps = stages[1]?.settings.steps ?? null;
       const targetShift = values.targeted ? shift : null;
-      const settled = { rule: rules.written, eps, alpha, steps, restarts, randomStart, targetShift, ilaSteps, note: dataset.note ?? null };
+      const settled = {
+        rule: rules.written,
+        eps,
+        alpha,
+        steps,
+        restarts,
+        randomStart,
+        targetShift,
+        ilaSteps,
+        note: dataset.note ?? null,
+      };
       const report = {
         ...(interrupted && { interrupted }),
         model: definition.name,
@@ -255,7 +348,12 @@ export const attackVerb = defineVerb({
       writeFileAtomic(join(values.out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
       printResult(result, tried, definition, context.print);
       context.print(`wrote ${values.out}`);
-      return { adapter: device === undefined ? referenceAdapter : shownAdapter(device), settings: settled, fields, interrupted };
+      return {
+        adapter: device === undefined ? referenceAdapter : shownAdapter(device),
+        settings: settled,
+        fields,
+        interrupted,
+      };
     } finally {
       device?.destroy();
     }

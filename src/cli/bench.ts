@@ -27,7 +27,19 @@ import { didYouMean } from './suggest.js';
 import { defineVerb } from './verb.js';
 
 /** Parts of the benchmark, in the order in which they run. */
-const parts = ['ceilings', 'dispatch', 'training', 'attack', 'forward', 'kernels', 'products', 'networks', 'start', 'scaling', 'memory'] as const;
+const parts = [
+  'ceilings',
+  'dispatch',
+  'training',
+  'attack',
+  'forward',
+  'kernels',
+  'products',
+  'networks',
+  'start',
+  'scaling',
+  'memory',
+] as const;
 type Part = (typeof parts)[number];
 
 /** Parts that `--only` names. Throws `unknown-option`. */
@@ -36,7 +48,12 @@ function chosenParts(only: string | undefined): ReadonlySet<Part> {
   const names = only.split(',').map((name) => name.trim());
   for (const name of names) {
     const known = (parts as readonly string[]).includes(name);
-    check(known, 'unknown-option', `--only: there is no part "${name}"${didYouMean(name, parts)}; there are ${parts.join(', ')}`, 'only');
+    check(
+      known,
+      'unknown-option',
+      `--only: there is no part "${name}"${didYouMean(name, parts)}; there are ${parts.join(', ')}`,
+      'only',
+    );
   }
   return new Set(names as Part[]);
 }
@@ -49,7 +66,13 @@ function workloads(weights: string | undefined): Readonly<Partial<Record<Part, r
       { kind: 'training', model: 'mlp', batch: 64 },
       { kind: 'training', model: 'resnet20', batch: 16 },
     ],
-    attack: [8, 32].map((batch) => ({ kind: 'attack', model: 'resnet20', batch, steps: 10, ...(weights !== undefined && { weights }) })),
+    attack: [8, 32].map((batch) => ({
+      kind: 'attack',
+      model: 'resnet20',
+      batch,
+      steps: 10,
+      ...(weights !== undefined && { weights }),
+    })),
     forward: [
       { kind: 'forward', model: 'lenet5', batch: 64 },
       { kind: 'forward', model: 'resnet20', batch: 8 },
@@ -66,16 +89,32 @@ function workloads(weights: string | undefined): Readonly<Partial<Record<Part, r
 const usualRounds = 7;
 const leastRounds = 3;
 
-/** What `--peers`, `--weights` and `--out` name, looked at before any work. Throws `missing-file`, `bad-file` or `not-writable`. */
-function checkFiles({ peers, weights, out }: { readonly [name in 'peers' | 'weights' | 'out']?: string | undefined }): void {
+/**
+ * What `--peers`, `--weights` and `--out` name, looked at before any work. Throws `missing-file`, `bad-file` or
+ * `not-writable`.
+ */
+function checkFiles({
+  peers,
+  weights,
+  out,
+}: { readonly [name in 'peers' | 'weights' | 'out']?: string | undefined }): void {
   const named = peers === undefined || peers === 'none' || existsSync(join(peers, 'peers'));
-  check(named, 'missing-file', `--peers: ${peers} is no folder with the peers, which has a folder "peers" like benchmarks/`, 'peers');
+  check(
+    named,
+    'missing-file',
+    `--peers: ${peers} is no folder with the peers, which has a folder "peers" like benchmarks/`,
+    'peers',
+  );
   if (weights !== undefined) readStateDict(modelDefinition('resnet20'), weights);
   if (out !== undefined) ensureWritableFolder(out);
 }
 
-/** Units that every party does first to compare results: enough steps for errors of training to show where a step is short. */
-const checkUnits = (request: WorkloadRequest): number => (request.kind !== 'training' ? 1 : request.model === 'resnet20' ? 3 : 10);
+/**
+ * Units that every party does first to compare results: enough steps for errors of training to show where a step is
+ * short.
+ */
+const checkUnits = (request: WorkloadRequest): number =>
+  request.kind !== 'training' ? 1 : request.model === 'resnet20' ? 3 : 10;
 
 const packageRoot = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -91,9 +130,19 @@ export const benchVerb = defineVerb({
   summary: "measures speed against peers and against the device's own ceilings",
   options: {
     only: text({ help: `some parts only, joined by commas: ${parts.join(', ')}`, placeholder: 'PARTS' }),
-    peers: text({ help: 'folder with the peers (see benchmarks/), or none [the one beside this package]', placeholder: 'DIR' }),
-    rounds: integer({ help: `turns of each party, whatever the budget [${usualRounds}, and ${leastRounds} at least where the budget cuts]`, min: 1 }),
-    budget: integer({ help: 'seconds for all turns of one comparison; slow ones get fewer turns', byDefault: 60, min: 1 }),
+    peers: text({
+      help: 'folder with the peers (see benchmarks/), or none [the one beside this package]',
+      placeholder: 'DIR',
+    }),
+    rounds: integer({
+      help: `turns of each party, whatever the budget [${usualRounds}, and ${leastRounds} at least where the budget cuts]`,
+      min: 1,
+    }),
+    budget: integer({
+      help: 'seconds for all turns of one comparison; slow ones get fewer turns',
+      byDefault: 60,
+      min: 1,
+    }),
     patience: integer({
       help: 'seconds for one answer of a party; a peer that takes longer has failed',
       byDefault: usualPatience,
@@ -106,23 +155,33 @@ export const benchVerb = defineVerb({
       byDefault: 'auto',
     }),
     precision: choice(['both', 'f32', 'f16'], { help: 'of products and networks', byDefault: 'both' }),
-    models: text({ help: 'networks of the part networks, joined by commas [resnet18,resnet50; on the CPU resnet20]', placeholder: 'NAMES' }),
+    models: text({
+      help: 'networks of the part networks, joined by commas [resnet18,resnet50; on the CPU resnet20]',
+      placeholder: 'NAMES',
+    }),
     batches: text({ help: 'their batch sizes [128,512; on the CPU 8]', placeholder: 'N,..' }),
     steps: integer({ help: 'steps of their PGD attack [100; on the CPU 5]', min: 1, max: 4096 }),
     weights: text({ help: 'weights of ResNet-20 for the attack; random ones unless given', placeholder: 'FILE' }),
     out: text({ help: 'also write benchmarks.md and benchmarks.svg into this folder', placeholder: 'DIR' }),
   },
-  notes: ['', 'Ctrl-C ends the measurement, writes the rows so far and ends with exit code 130; a second one ends at once.'],
+  notes: [
+    '',
+    'Ctrl-C ends the measurement, writes the rows so far and ends with exit code 130; a second one ends at once.',
+  ],
   async run(given, { signal, progress, print }) {
     const options = { ...given, rounds: given.rounds ?? usualRounds };
     const chosen = chosenParts(options.only);
     checkFiles(options);
     const networks = readNetworkSizes(options);
     const folder = resolve(options.peers ?? join(packageRoot, 'benchmarks'));
-    const peers: Peers = options.peers === 'none' ? { entries: [], versions: {}, torch: 'left out by --peers none' } : installedPeers(folder);
+    const peers: Peers =
+      options.peers === 'none'
+        ? { entries: [], versions: {}, torch: 'left out by --peers none' }
+        : installedPeers(folder);
     const torch = typeof peers.torch === 'string' ? [] : [peers.torch];
     if (typeof peers.torch === 'string' && options.peers !== 'none') progress.line(`note: ${peers.torch}`);
-    if (peers.entries.length === 0) progress.line('note: no peers are installed; "npm run bench" in a clone installs them');
+    if (peers.entries.length === 0)
+      progress.line('note: no peers are installed; "npm run bench" in a clone installs them');
     const rows: BenchRow[] = [];
     const roots: number[] = [];
     const sums: number[] = [];
@@ -141,7 +200,9 @@ export const benchVerb = defineVerb({
         rows.push(each);
         const figures = `${shown(each.median).padStart(8)} ${each.unit}${spread(each)}`;
         const ratio = each.ratio === null || each.agrees === false ? '' : `  x${shown(each.ratio)}`;
-        print(`${each.name.padEnd(58)} ${each.subject.padEnd(14)} ${figures}${ratio}${each.note ? `  ${each.note}` : ''}`);
+        print(
+          `${each.name.padEnd(58)} ${each.subject.padEnd(14)} ${figures}${ratio}${each.note ? `  ${each.note}` : ''}`,
+        );
       }
     };
 
@@ -166,10 +227,15 @@ export const benchVerb = defineVerb({
         copies.push(ceilings.rows[0]!);
         add([...ceilings.rows, ...(await measureKernels(device, ceilings, options.rounds))]);
         if (chosen.has('products')) {
-          const sizes = productSizes[options.products === 'auto' ? (adapter.software ? 'small' : 'large') : options.products];
+          const sizes =
+            productSizes[options.products === 'auto' ? (adapter.software ? 'small' : 'large') : options.products];
           const [peer] = torch.map((entry) => new PartyProcess(entry));
           try {
-            const lengths = { times: options.rounds, turnMilliseconds: options.turn / 4, answerSeconds: options.patience };
+            const lengths = {
+              times: options.rounds,
+              turnMilliseconds: options.turn / 4,
+              answerSeconds: options.patience,
+            };
             add(await measureProducts(device, { sizes, precisions, ceilings, ...lengths, peer, signal, report: say }));
           } finally {
             peer?.end();
@@ -186,7 +252,8 @@ export const benchVerb = defineVerb({
         const parties = [ownParty, ...peers.entries].map((entry) => new PartyProcess(entry));
         try {
           for (const [, list] of requests) {
-            for (const request of list) add(await compare(request, parties, { ...limits, tolerance: 1e-3, checkUnits: checkUnits(request) }));
+            for (const request of list)
+              add(await compare(request, parties, { ...limits, tolerance: 1e-3, checkUnits: checkUnits(request) }));
           }
         } finally {
           for (const party of parties) party.end();
@@ -196,8 +263,16 @@ export const benchVerb = defineVerb({
         const steps = options.steps !== undefined && { steps: options.steps };
         const sizes = { ...networkSizes[adapter.software ? 'small' : 'large'], ...networks, ...steps };
         // That the adapter has no f16 is said in the part products, once.
-        const stored = precisions.filter((precision) => precision === 'f32' || options.precision === 'f16' || device.features.has('shader-f16'));
-        for await (const found of measureNetworks({ ...limits, sizes, precisions: stored, parties: [ownParty, ...torch] })) add(found);
+        const stored = precisions.filter(
+          (precision) => precision === 'f32' || options.precision === 'f16' || device.features.has('shader-f16'),
+        );
+        for await (const found of measureNetworks({
+          ...limits,
+          sizes,
+          precisions: stored,
+          parties: [ownParty, ...torch],
+        }))
+          add(found);
         if (typeof peers.torch === 'string') add([missing('networks', 'PyTorch', 'ms', peers.torch)]);
       }
       if (chosen.has('start')) {

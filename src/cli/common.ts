@@ -6,7 +6,7 @@ import type { ModelDefinition } from '../nn/definition.js';
 import { positionTable } from '../nn/definition.js';
 import { initialState, readStateDict } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
-import { normalised } from '../nn/normalise.js';
+import { normalized } from '../nn/normalize.js';
 import { modelDefinition, modelNames } from '../nn/zoo/index.js';
 import { formatRules, parseRules, ruleNames } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
@@ -21,40 +21,63 @@ import type { ShownAdapter, VerbContext } from './verb.js';
 
 /** Options about the network. */
 export const modelOptions = {
-  model: text({ help: 'the network; "linbp positions --help" lists the names', placeholder: 'NAME', byDefault: 'lenet5' }),
+  model: text({
+    help: 'the network; "linbp positions --help" lists the names',
+    placeholder: 'NAME',
+    byDefault: 'lenet5',
+  }),
   weights: text({ help: 'its weights (safetensors); random ones unless given', placeholder: 'FILE' }),
-  normalise: text({ help: 'subtract means and divide by deviations first, one number a channel', placeholder: 'M,../S,..' }),
+  normalize: text({
+    help: 'subtract means and divide by deviations first, one number a channel',
+    placeholder: 'M,../S,..',
+  }),
 } as const;
 
 /** Options about the images. */
 export const dataOptions = {
-  dataset: text({ help: 'mnist, fashion-mnist, cifar10, cifar10-jpeg, digits or folder:PATH', placeholder: 'NAME', byDefault: 'digits' }),
+  dataset: text({
+    help: 'mnist, fashion-mnist, cifar10, cifar10-jpeg, digits or folder:PATH',
+    placeholder: 'NAME',
+    byDefault: 'digits',
+  }),
   data: text({ help: 'the folder that holds mnist/, cifar10/ and so on [LINBP_DATA]', placeholder: 'DIR' }),
   limit: integer({ help: 'use the first N images', min: 1 }),
   resize: integer({ help: 'folder:PATH: length of the short side before the crop', min: 1 }),
-  crop: integer({ help: "folder:PATH: side of the square cut from the centre [the model's input]", min: 1 }),
+  crop: integer({ help: "folder:PATH: side of the square cut from the center [the model's input]", min: 1 }),
 } as const;
 
 /** Values of {@link dataOptions}. */
 type DataValues = OptionValues<typeof dataOptions>;
 
 /** Which half of the data. */
-export const splitOption = { split: choice(['train', 'test'], { help: 'which half of the data', byDefault: 'test' }) } as const;
+export const splitOption = {
+  split: choice(['train', 'test'], { help: 'which half of the data', byDefault: 'test' }),
+} as const;
 
 /** Options that every computing verb has. */
 export const machineOptions = {
   seed: integer({ help: 'seed of everything random', byDefault: 0, min: 0, max: 2 ** 32 - 1 }),
-  device: choice(['auto', 'software', 'reference'], { help: 'best adapter, one on the CPU, or plain float64 loops', byDefault: 'auto' }),
+  device: choice(['auto', 'software', 'reference'], {
+    help: 'best adapter, one on the CPU, or plain float64 loops',
+    byDefault: 'auto',
+  }),
 } as const;
 
 /** How programs store what lies between kernels. */
 export const precisionOption = {
-  precision: choice(['f32', 'f16'], { help: 'how activations and gradients are stored; f16 needs an adapter with shader-f16', byDefault: 'f32' }),
+  precision: choice(['f32', 'f16'], {
+    help: 'how activations and gradients are stored; f16 needs an adapter with shader-f16',
+    byDefault: 'f32',
+  }),
 } as const;
 
 /** The backward rule. */
 export const ruleOption = {
-  rule: text({ help: `backward rules, such as linbp:from=layer3 (${ruleNames.join(', ')})`, placeholder: 'RULE', byDefault: 'bp' }),
+  rule: text({
+    help: `backward rules, such as linbp:from=layer3 (${ruleNames.join(', ')})`,
+    placeholder: 'RULE',
+    byDefault: 'bp',
+  }),
 } as const;
 
 /** The name of a network, with a hint where it is mistyped. Throws `unknown-model`. */
@@ -70,24 +93,36 @@ export function namedModel(name: string): ModelDefinition {
 function withHint(error: unknown, name: string, known: readonly string[]): unknown {
   const hint = didYouMean(name, known);
   if (!(error instanceof LinbpError) || hint === '') return error;
-  return new LinbpError(error.code, `${error.message}${hint}`, { ...(error.field !== undefined && { field: error.field }), cause: error });
+  return new LinbpError(error.code, `${error.message}${hint}`, {
+    ...(error.field !== undefined && { field: error.field }),
+    cause: error,
+  });
 }
 
-/** A network as the options state it, `--normalise` included. Throws `unknown-model`, `bad-argument` or `bad-shape`. */
-export function chosenModel(options: { readonly model: string; readonly normalise: string | undefined }): ModelDefinition {
+/** A network as the options state it, `--normalize` included. Throws `unknown-model`, `bad-argument` or `bad-shape`. */
+export function chosenModel(options: {
+  readonly model: string;
+  readonly normalize: string | undefined;
+}): ModelDefinition {
   const plain = namedModel(options.model);
-  if (options.normalise === undefined) return plain;
-  const [means, deviations, ...rest] = options.normalise.split('/').map((list) => list.split(',').map(readNumber));
+  if (options.normalize === undefined) return plain;
+  const [means, deviations, ...rest] = options.normalize.split('/').map((list) => list.split(',').map(readNumber));
   const channels = plain.input[0];
   check(
     rest.length === 0 && means?.length === channels && deviations?.length === channels,
     'bad-shape',
-    `--normalise must hold ${channels} mean(s), "/" and ${channels} deviation(s), such as 0.1307/0.3081; got "${options.normalise}"`,
-    'normalise',
+    `--normalize must hold ${channels} mean(s), "/" and ${channels} deviation(s), such as 0.1307/0.3081; got "${options.normalize}"`,
+    'normalize',
   );
-  const valid = means.every(Number.isFinite) && deviations.every((deviation) => deviation > 0 && Number.isFinite(deviation));
-  check(valid, 'bad-range', `--normalise needs finite means and positive deviations, got "${options.normalise}"`, 'normalise');
-  return normalised(plain, { means, deviations });
+  const valid =
+    means.every(Number.isFinite) && deviations.every((deviation) => deviation > 0 && Number.isFinite(deviation));
+  check(
+    valid,
+    'bad-range',
+    `--normalize needs finite means and positive deviations, got "${options.normalize}"`,
+    'normalize',
+  );
+  return normalized(plain, { means, deviations });
 }
 
 /** The weights that the options state, or random ones with a note. Throws `missing-file` or `bad-file`. */
@@ -121,7 +156,10 @@ export function chosenRules(notation: string, definition: ModelDefinition): Chos
   return { specs, selection: resolveRules(specs, positionTable(definition)), written: formatRules(specs) };
 }
 
-/** Loads the images that the options state, and prints the data set's note. Throws as `loadDataset` does, with the nearest name. */
+/**
+ * Loads the images that the options state, and prints the data set's note. Throws as `loadDataset` does, with the
+ * nearest name.
+ */
 export async function chosenDataset(
   options: DataValues,
   split: 'train' | 'test',
@@ -149,14 +187,21 @@ export async function chosenDataset(
   return dataset;
 }
 
-/** Cuts a folder's images to the network's input; ImageNet's networks take the usual 224 (SqueezeNet's Caffe weights 227) of 256. */
+/**
+ * Cuts a folder's images to the network's input; ImageNet's networks take the usual 224 (SqueezeNet's Caffe weights
+ * 227) of 256.
+ */
 export function folderFit(
   options: { readonly resize?: number | undefined; readonly crop?: number | undefined },
   definition: ModelDefinition,
 ): { resize: number; crop: number; channels: 1 | 3 } {
   const [channels, side] = definition.input;
   const crop = options.crop ?? side;
-  return { crop, resize: options.resize ?? (crop === 224 || crop === 227 ? 256 : crop), channels: channels === 1 ? 1 : 3 };
+  return {
+    crop,
+    resize: options.resize ?? (crop === 224 || crop === 227 ? 256 : crop),
+    channels: channels === 1 ? 1 : 3,
+  };
 }
 
 /** Throws `bad-shape` unless the images have the network's input size and its classes cover the labels. */
@@ -185,7 +230,12 @@ export const referenceAdapter: ShownAdapter = {
 };
 
 /** What `--json` says where nothing was computed. */
-export const noAdapter: ShownAdapter = { vendor: 'linbp', architecture: 'none', description: 'no device: nothing was computed', software: true };
+export const noAdapter: ShownAdapter = {
+  vendor: 'linbp',
+  architecture: 'none',
+  description: 'no device: nothing was computed',
+  software: true,
+};
 
 /** Shows how many pipelines of a program are compiled; `progress.clear()` takes the bar away. */
 export const compileProgress =

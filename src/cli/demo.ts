@@ -10,8 +10,17 @@ import { defineVerb } from './verb.js';
 
 const options = {
   data: text({ help: 'the folder that holds mnist/; without it the data set digits [LINBP_DATA]', placeholder: 'DIR' }),
-  out: text({ help: 'folder for the report and the two trained networks', placeholder: 'DIR', byDefault: 'linbp-report' }),
-  minutes: number({ help: 'sizes are chosen so that it takes less', min: 0.05, max: 600, shownDefault: '3; 6 on SwiftShader' }),
+  out: text({
+    help: 'folder for the report and the two trained networks',
+    placeholder: 'DIR',
+    byDefault: 'linbp-report',
+  }),
+  minutes: number({
+    help: 'sizes are chosen so that it takes less',
+    min: 0.05,
+    max: 600,
+    shownDefault: '3; 6 on SwiftShader',
+  }),
   seed: machineOptions.seed,
   device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
 } as const;
@@ -28,10 +37,25 @@ const trainingFields = ({ rule, epochs, steps, imagesPerSecond }: DemoTraining) 
 });
 
 function attackFields({ rule, eps, result, transferAccuracy }: DemoAttack) {
-  const { count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, linf, l2, curve } = result;
+  const { count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, linf, l2, curve } =
+    result;
   const { gradients, dispatches, submits, readbacks, imageGradientsPerSecond } = result;
   return {
-    ...{ rule, eps, count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, transferAccuracy, linf, l2, curve },
+    ...{
+      rule,
+      eps,
+      count,
+      cleanCorrect,
+      robustCorrect,
+      cleanAccuracy,
+      robustAccuracy,
+      successRate,
+      saved,
+      transferAccuracy,
+      linf,
+      l2,
+      curve,
+    },
     ...{ gradients, dispatches, submits, readbacks, imageGradientsPerSecond },
   };
 }
@@ -41,7 +65,10 @@ export const demoVerb = defineVerb({
   name: 'demo',
   summary: 'trains a network twice, attacks it, times every shader, and writes a report',
   options,
-  notes: ['', 'Uses MNIST where --data or LINBP_DATA has it, otherwise digits drawn by code. Writes report.html and the weights.'],
+  notes: [
+    '',
+    'Uses MNIST where --data or LINBP_DATA has it, otherwise digits drawn by code. Writes report.html and the weights.',
+  ],
   async run(values, context) {
     const { progress, print } = context;
     ensureWritableFolder(values.out);
@@ -62,7 +89,7 @@ export const demoVerb = defineVerb({
         'test images': String(trainings.test.count),
         epochs: String(trainings.runs[0]!.epochs.length),
         batch: String(demoTraining.batch),
-        optimiser: `adam, learning rate ${demoTraining.lr}`,
+        optimizer: `adam, learning rate ${demoTraining.lr}`,
         rules: 'bp; linbp at fc.1 and fc.3',
         attack: `PGD, L-infinity, ${demoAttack.steps} steps of 2.5 eps / steps, random start`,
         'attacked images': String(attacks.images.count),
@@ -74,10 +101,20 @@ export const demoVerb = defineVerb({
       // The charting library is loaded only here, when nothing is waiting for the device.
       const { demoReport } = await import('./demoReport.js');
       const path = join(values.out, 'report.html');
-      const found = { trainings, attacks, profiles, adapter: adapterInfo, version: packageVersion(), settings, seconds: budget.elapsed() };
+      const found = {
+        trainings,
+        attacks,
+        profiles,
+        adapter: adapterInfo,
+        version: packageVersion(),
+        settings,
+        seconds: budget.elapsed(),
+      };
       writeFileAtomic(path, demoReport(found));
       for (const run of trainings.runs)
-        print(`trained with ${run.rule.padEnd(5)}  test accuracy ${(100 * run.epochs.at(-1)!.testAccuracy!).toFixed(2)} %`);
+        print(
+          `trained with ${run.rule.padEnd(5)}  test accuracy ${(100 * run.epochs.at(-1)!.testAccuracy!).toFixed(2)} %`,
+        );
       for (const { rule, eps, result } of attacks.attacks.slice(0, 2)) {
         print(
           `attacked with ${rule.padEnd(5)} at eps ${eps}: accuracy ${(100 * result.cleanAccuracy).toFixed(1)} % -> ${(100 * result.robustAccuracy).toFixed(1)} %`,

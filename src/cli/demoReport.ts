@@ -1,6 +1,15 @@
 import type { EightBitImage } from '../io/png.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
-import { amplifiedDifference, comparisonTable, facts, figures, heading, heatMap, htmlTable, imageGrid } from '../report/index.js';
+import {
+  amplifiedDifference,
+  comparisonTable,
+  facts,
+  figures,
+  heading,
+  heatMap,
+  htmlTable,
+  imageGrid,
+} from '../report/index.js';
 import {
   lineChart,
   machineFacts,
@@ -9,7 +18,7 @@ import {
   paragraph,
   percentAxis,
   profileBody,
-  ruleColour,
+  ruleColor,
   ruleLayerChart,
   ruleName,
 } from '../report/index.js';
@@ -37,7 +46,10 @@ const small = { width: 400, height: 290 };
 const percent = (share: number, decimals = 1): string => `${(100 * share).toFixed(decimals)} %`;
 
 /** Means over blocks of steps with the lowest and highest of each block: [step, mean, low, high]. */
-export function blocksOf(values: readonly number[], blocks: number): [step: number, mean: number, low: number, high: number][] {
+export function blocksOf(
+  values: readonly number[],
+  blocks: number,
+): [step: number, mean: number, low: number, high: number][] {
   const size = Math.max(1, Math.ceil(values.length / blocks));
   return Array.from({ length: Math.ceil(values.length / size) }, (_, index) => {
     const own = values.slice(index * size, (index + 1) * size);
@@ -54,13 +66,18 @@ function lossChart(runs: readonly DemoTraining[]): Figure {
     );
     return {
       name: ruleName(run.rule),
-      colour: ruleColour(run.rule),
+      color: ruleColor(run.rule),
       points: blocks.map(([step, mean]) => [step, mean]),
       band: blocks.map(([, , low, high]) => [low, high]),
       symbols: false,
     };
   });
-  return lineChart({ title: 'training loss', x: { title: 'step', min: 0 }, y: { title: 'mean cross entropy', min: 0 }, lines });
+  return lineChart({
+    title: 'training loss',
+    x: { title: 'step', min: 0 },
+    y: { title: 'mean cross entropy', min: 0 },
+    lines,
+  });
 }
 
 /** The lowest round tick below all values, so that curves near the top can be told apart. */
@@ -71,17 +88,26 @@ function accuracyChart({ runs, initialAccuracy }: DemoTrainings): Figure {
   const min = floorShare([initialAccuracy, ...accuracies]);
   const lines = runs.map((run): Line => ({
     name: ruleName(run.rule),
-    colour: ruleColour(run.rule),
+    color: ruleColor(run.rule),
     points: [[0, initialAccuracy], ...run.epochs.map((epoch) => [epoch.epoch, epoch.testAccuracy!] as const)],
   }));
-  return lineChart({ title: 'test accuracy', x: { title: 'epoch', min: 0, interval: 1 }, y: { ...percentAxis('test accuracy'), min }, lines });
+  return lineChart({
+    title: 'test accuracy',
+    x: { title: 'epoch', min: 0, interval: 1 },
+    y: { ...percentAxis('test accuracy'), min },
+    lines,
+  });
 }
 
 function trainingSection(trainings: DemoTrainings): Section {
   const { runs, train, test } = trainings;
   const table = htmlTable<DemoTraining>(
     [
-      { title: 'rule of the weight gradient', value: (run) => ruleName(run.rule), dot: (run) => ruleColour(run.rule).name },
+      {
+        title: 'rule of the weight gradient',
+        value: (run) => ruleName(run.rule),
+        dot: (run) => ruleColor(run.rule).name,
+      },
       { title: 'epochs', value: (run) => String(run.epochs.length), number: true },
       { title: 'steps', value: (run) => String(run.steps.length), number: true },
       { title: 'last train loss', value: (run) => run.epochs.at(-1)!.trainLoss.toFixed(4), number: true },
@@ -114,7 +140,11 @@ const mainEps = (attacks: DemoAttacks): number => attacks.attacks[0]!.eps;
 function stepsChart(attacks: DemoAttacks): Figure {
   const lines = demoRules.map((rule): Line => {
     const { result } = ofRule(attacks, rule).find((attack) => attack.eps === mainEps(attacks))!;
-    return { name: `${ruleName(rule)} gradient`, colour: ruleColour(rule), points: result.curve.map((point) => [point.step, point.robustAccuracy]) };
+    return {
+      name: `${ruleName(rule)} gradient`,
+      color: ruleColor(rule),
+      points: result.curve.map((point) => [point.step, point.robustAccuracy]),
+    };
   });
   return lineChart({
     title: 'accuracy against steps',
@@ -130,8 +160,11 @@ function radiusChart(attacks: DemoAttacks): Figure {
     const own = ofRule(attacks, rule);
     return {
       name: `${ruleName(rule)} gradient`,
-      colour: ruleColour(rule),
-      points: [[0, own[0]!.result.cleanAccuracy], ...own.map((attack) => [attack.eps, attack.result.robustAccuracy] as const)],
+      color: ruleColor(rule),
+      points: [
+        [0, own[0]!.result.cleanAccuracy],
+        ...own.map((attack) => [attack.eps, attack.result.robustAccuracy] as const),
+      ],
     };
   });
   const x = { title: 'eps, in pixels of [0, 1]', min: 0, format: (value: number) => String(Number(value.toFixed(3))) };
@@ -141,9 +174,12 @@ function radiusChart(attacks: DemoAttacks): Figure {
 function transferChart(attacks: DemoAttacks): Figure {
   const lines = demoRules.map((rule): Line => ({
     name: `${ruleName(rule)} gradient`,
-    colour: ruleColour(rule),
+    color: ruleColor(rule),
     dashed: true,
-    points: [[0, attacks.transferCleanAccuracy], ...ofRule(attacks, rule).map((attack) => [attack.eps, attack.transferAccuracy] as const)],
+    points: [
+      [0, attacks.transferCleanAccuracy],
+      ...ofRule(attacks, rule).map((attack) => [attack.eps, attack.transferAccuracy] as const),
+    ],
   }));
   const x = { title: 'eps, in pixels of [0, 1]', min: 0, format: (value: number) => String(Number(value.toFixed(3))) };
   return lineChart({ title: 'transfer', x, y: percentAxis('accuracy of the other network'), lines, size: small });
@@ -152,7 +188,8 @@ function transferChart(attacks: DemoAttacks): Figure {
 function stepsHeatMap(attacks: DemoAttacks, rule: DemoRule): Figure {
   const own = ofRule(attacks, rule);
   const steps = [0, 1, 2, 3, 5, 7, 10, 15, 20].filter((step) => step <= demoAttack.steps);
-  const at = (attack: DemoAttack, step: number): number => attack.result.curve.find((point) => point.step === step)!.robustAccuracy;
+  const at = (attack: DemoAttack, step: number): number =>
+    attack.result.curve.find((point) => point.step === step)!.robustAccuracy;
   return heatMap({
     title: `accuracy by eps and steps, ${ruleName(rule)}`,
     columns: steps.map(String),
@@ -166,14 +203,24 @@ function stepsHeatMap(attacks: DemoAttacks, rule: DemoRule): Figure {
 }
 
 function attackSection(attacks: DemoAttacks): Section {
-  const rows = [...attacks.attacks].sort((left, right) => left.eps - right.eps || demoRules.indexOf(left.rule) - demoRules.indexOf(right.rule));
+  const rows = [...attacks.attacks].sort(
+    (left, right) => left.eps - right.eps || demoRules.indexOf(left.rule) - demoRules.indexOf(right.rule),
+  );
   const table = htmlTable<DemoAttack>(
     [
-      { title: 'gradient', value: (row) => ruleName(row.rule), dot: (row) => ruleColour(row.rule).name },
+      { title: 'gradient', value: (row) => ruleName(row.rule), dot: (row) => ruleColor(row.rule).name },
       { title: 'eps', value: (row) => row.eps.toFixed(3), number: true },
       { title: 'accuracy under attack, %', value: (row) => (100 * row.result.robustAccuracy).toFixed(1), number: true },
-      { title: 'as saved in 8 bits, %', value: (row) => (100 * row.result.saved.robustAccuracy).toFixed(1), number: true },
-      { title: 'success of the images right before, %', value: (row) => (100 * row.result.successRate).toFixed(1), number: true },
+      {
+        title: 'as saved in 8 bits, %',
+        value: (row) => (100 * row.result.saved.robustAccuracy).toFixed(1),
+        number: true,
+      },
+      {
+        title: 'success of the images right before, %',
+        value: (row) => (100 * row.result.successRate).toFixed(1),
+        number: true,
+      },
       { title: 'other network, %', value: (row) => (100 * row.transferAccuracy).toFixed(1), number: true },
       { title: 'mean L2 as saved', value: (row) => row.result.l2.mean.toFixed(3), number: true },
       { title: 'image gradients/s', value: (row) => row.result.imageGradientsPerSecond.toFixed(0), number: true },
@@ -190,7 +237,12 @@ function attackSection(attacks: DemoAttacks): Section {
         { figure: radiusChart(attacks), caption: `Accuracy against eps after ${demoAttack.steps} steps` },
         { figure: transferChart(attacks), caption: 'Transfer to the other network' },
       ]),
-      figures(demoRules.map((rule) => ({ figure: stepsHeatMap(attacks, rule), caption: `Accuracy by eps and steps, ${ruleName(rule)} gradient` }))),
+      figures(
+        demoRules.map((rule) => ({
+          figure: stepsHeatMap(attacks, rule),
+          caption: `Accuracy by eps and steps, ${ruleName(rule)} gradient`,
+        })),
+      ),
       table,
     ].join('\n'),
   };
@@ -198,7 +250,9 @@ function attackSection(attacks: DemoAttacks): Section {
 
 /** Samples that are right when clean; first those that every rule fools, of as many classes as there are. */
 export function chooseSamples(attacks: readonly DemoAttack[], labels: ArrayLike<number>, wanted: number): number[] {
-  const samples = attacks[0]!.result.samples.map((_, n) => n).filter((n) => attacks[0]!.result.samples[n]!.cleanCorrect);
+  const samples = attacks[0]!.result.samples
+    .map((_, n) => n)
+    .filter((n) => attacks[0]!.result.samples[n]!.cleanCorrect);
   const fooled = (n: number): number => attacks.filter((attack) => attack.result.samples[n]!.savedSuccess).length;
   const byWorth = [...samples].sort((left, right) => fooled(right) - fooled(left) || left - right);
   const chosen: number[] = [];
@@ -220,14 +274,27 @@ function imageSection(attacks: DemoAttacks): Section {
   const chosen = chooseSamples(main, labels, shownSamples);
   const gain = 127 / Math.floor(255 * eps + 1e-9);
   const clean = chosen.map((n): EightBitImage => {
-    return { channels, height, width, data: Uint8Array.from(pixelRange(images, n, n + 1), (pixel) => Math.round(255 * pixel)) };
+    return {
+      channels,
+      height,
+      width,
+      data: Uint8Array.from(pixelRange(images, n, n + 1), (pixel) => Math.round(255 * pixel)),
+    };
   });
   const name = (label: number): string => images.classNames?.[label] ?? String(label);
   const rows: GridRow[] = [
-    { title: 'clean', images: chosen.map((n, i) => ({ image: clean[i]!, caption: name(labels[n]!), verdict: 'right' as const })) },
+    {
+      title: 'clean',
+      images: chosen.map((n, i) => ({ image: clean[i]!, caption: name(labels[n]!), verdict: 'right' as const })),
+    },
   ];
   for (const { rule, result, predictions } of main) {
-    const changed = chosen.map((n): EightBitImage => ({ channels, height, width, data: result.images8.slice(n * size, (n + 1) * size) }));
+    const changed = chosen.map((n): EightBitImage => ({
+      channels,
+      height,
+      width,
+      data: result.images8.slice(n * size, (n + 1) * size),
+    }));
     const seen = (n: number, i: number): GridImage => {
       const wrong = predictions[n] !== labels[n];
       return {
@@ -243,7 +310,7 @@ function imageSection(attacks: DemoAttacks): Section {
     rows.push({ title: `${ruleName(rule)} adversarial`, images: chosen.map(seen) });
     rows.push({ title: `${ruleName(rule)} difference × ${gain.toFixed(1)}`, images: chosen.map(difference) });
   }
-  const words = `Test images, the same after the attack at eps ${eps} as saved in 8 bits, and what was added, amplified around middle grey. Below each what the network under attack sees; a wrong answer is red.`;
+  const words = `Test images, the same after the attack at eps ${eps} as saved in 8 bits, and what was added, amplified around middle gray. Below each what the network under attack sees; a wrong answer is red.`;
   return { title: 'Images', body: `${paragraph(words)}\n${imageGrid(rows, 84)}` };
 }
 
@@ -255,7 +322,8 @@ function shaderSection(profiles: DemoProfiles): Section {
       comparisonTable(list),
       figures([{ figure: ruleLayerChart(list), caption: `${title}: time by layer` }]),
       ...list.map(
-        (profile) => `${heading(`${title}, ${ruleName(profile.label)}`)}\n${profileBody(profile, undefined, { folded: profile.label !== 'bp' })}`,
+        (profile) =>
+          `${heading(`${title}, ${ruleName(profile.label)}`)}\n${profileBody(profile, undefined, { folded: profile.label !== 'bp' })}`,
       ),
     ].join('\n');
   return {
@@ -282,19 +350,19 @@ function keyFiguresOf({ trainings, attacks }: DemoFindings): KeyFigure[] {
       label: `test accuracy, ${ruleName(run.rule)}`,
       value: percent(run.epochs.at(-1)!.testAccuracy!, 2),
       note: `after ${run.epochs.length} epochs of ${trainings.train.count} images`,
-      colour: ruleColour(run.rule).name,
+      color: ruleColor(run.rule).name,
     })),
     ...main.map(({ rule, eps, result }) => ({
       label: `under attack, ${ruleName(rule)} gradient`,
       value: percent(result.robustAccuracy),
       note: `PGD-${demoAttack.steps}, eps ${eps}; clean ${percent(result.cleanAccuracy)}`,
-      colour: ruleColour(rule).name,
+      color: ruleColor(rule).name,
     })),
     {
       label: 'training speed',
       value: `${trainings.runs[0]!.imagesPerSecond.toFixed(0)} images/s`,
       note: 'forward, backward and update',
-      colour: palette.third.name,
+      color: palette.third.name,
     },
   ];
 }
@@ -313,7 +381,12 @@ export function demoReport(findings: DemoFindings): string {
       shaderSection(profiles),
       {
         title: 'Machine and settings',
-        body: [heading('Machine'), facts(machineFacts(adapter, version)), heading('Settings'), facts(Object.entries(settings))].join('\n'),
+        body: [
+          heading('Machine'),
+          facts(machineFacts(adapter, version)),
+          heading('Settings'),
+          facts(Object.entries(settings)),
+        ].join('\n'),
       },
     ],
     footer: `linbp ${version} · ${new Date().toISOString().slice(0, 19).replace('T', ' ')} UTC · ${seconds.toFixed(0)} s in all`,

@@ -12,7 +12,7 @@ import type { Profile } from '../profile/profile.js';
 import { createWorkload } from '../profile/workloads.js';
 import type { Workload } from '../profile/workloads.js';
 import type { Device } from '../runtime/device.js';
-import { adam } from '../train/optimisers.js';
+import { adam } from '../train/optimizers.js';
 import type { EpochResult, StepResult } from '../train/progress.js';
 import { Trainer } from '../train/trainer.js';
 import { pixelRange } from './common.js';
@@ -42,18 +42,30 @@ export interface Budget {
 }
 
 /**
- * Shares out a budget. Only two thirds are planned for, because a machine that slows down meanwhile must still keep to the whole.
+ * Shares out a budget. Only two thirds are planned for, because a machine that slows down meanwhile must still keep
+ * to the whole.
  */
 export function budgetOf(seconds: number): Budget {
   const started = performance.now();
-  return { total: seconds, training: 0.4 * seconds, attacks: 0.6 * seconds, elapsed: () => (performance.now() - started) / 1000 };
+  return {
+    total: seconds,
+    training: 0.4 * seconds,
+    attacks: 0.6 * seconds,
+    elapsed: () => (performance.now() - started) / 1000,
+  };
 }
 
 /** MNIST where the data folder has it, otherwise the digits drawn by code. */
-export async function demoDatasets(data: string | undefined, context: VerbContext): Promise<{ train: Dataset; test: Dataset }> {
+export async function demoDatasets(
+  data: string | undefined,
+  context: VerbContext,
+): Promise<{ train: Dataset; test: Dataset }> {
   const load = async (dataset: string): Promise<{ train: Dataset; test: Dataset }> => {
     const folder = data === undefined ? {} : { dataFolder: data };
-    return { train: await loadDataset({ dataset, split: 'train', ...folder }), test: await loadDataset({ dataset, split: 'test', ...folder }) };
+    return {
+      train: await loadDataset({ dataset, split: 'train', ...folder }),
+      test: await loadDataset({ dataset, split: 'test', ...folder }),
+    };
   };
   if (data === undefined && (process.env['LINBP_DATA'] ?? '') === '') return load('digits');
   try {
@@ -86,7 +98,7 @@ export interface DemoTrainings {
   readonly measuredRate: number;
 }
 
-const optimiser = (): ReturnType<typeof adam> => adam({ lr: demoTraining.lr });
+const optimizer = (): ReturnType<typeof adam> => adam({ lr: demoTraining.lr });
 
 /** Images a second of a training step, on weights that are thrown away. Compiles all pipelines on the way. */
 async function measureRate(device: Device, definition: ModelDefinition, train: Dataset, seed: number): Promise<number> {
@@ -95,7 +107,7 @@ async function measureRate(device: Device, definition: ModelDefinition, train: D
   using trainer = await Trainer.create({
     model,
     dataset: subset(train, Math.min(train.count, 64 * batch)),
-    optimiser: optimiser(),
+    optimizer: optimizer(),
     batch,
     logEvery: 4,
   });
@@ -119,7 +131,10 @@ export function epochSize(rate: number, seconds: number, available: number): num
   return Math.min(most, Math.max(8 * batch, Math.floor(wanted / batch) * batch));
 }
 
-/** Trains a network under each rule from the same weights on the same images in the same order, an epoch of each in turn. */
+/**
+ * Trains a network under each rule from the same weights on the same images in the same order, an epoch of each in
+ * turn.
+ */
 export async function demoTrain(
   device: Device,
   definition: ModelDefinition,
@@ -134,14 +149,25 @@ export async function demoTrain(
   const size = epochSize(measuredRate, budget.training - budget.elapsed(), data.train.count);
   const train = subset(data.train, size, seed);
   const test = subset(data.test, Math.max(256, Math.min(data.test.count, 2000, Math.floor(size / 2))));
-  progress.line(`${measuredRate.toFixed(0)} images/s: up to ${demoTraining.epochs} epochs of ${train.count} images for each rule`);
+  progress.line(
+    `${measuredRate.toFixed(0)} images/s: up to ${demoTraining.epochs} epochs of ${train.count} images for each rule`,
+  );
   const { batch } = demoTraining;
   const weights = initialState(definition, seed);
   const runs = [];
   for (const rule of demoRules) {
     const model = Model.create(definition, { device });
     model.setStateDict(weights);
-    const trainer = await Trainer.create({ model, dataset: train, testDataset: test, rules: rule, optimiser: optimiser(), batch, seed, logEvery: 5 });
+    const trainer = await Trainer.create({
+      model,
+      dataset: train,
+      testDataset: test,
+      rules: rule,
+      optimizer: optimizer(),
+      batch,
+      seed,
+      logEvery: 5,
+    });
     runs.push({ rule, model, trainer, steps: [] as StepResult[], images: 0, seconds: 0 });
   }
   try {
@@ -227,15 +253,26 @@ async function classify(model: Model, images: Float32Array): Promise<Int32Array>
 const accuracy = (predictions: Int32Array, labels: ArrayLike<number>): number =>
   predictions.reduce((sum, prediction, n) => sum + (prediction === labels[n] ? 1 : 0), 0) / predictions.length;
 
-/** Attacks the first network with PGD, its gradient under each rule in turn, at one radius after another while time lasts. */
-export async function demoAttacks(trainings: DemoTrainings, seed: number, budget: Budget, context: VerbContext): Promise<DemoAttacks> {
+/**
+ * Attacks the first network with PGD, its gradient under each rule in turn, at one radius after another while time
+ * lasts.
+ */
+export async function demoAttacks(
+  trainings: DemoTrainings,
+  seed: number,
+  budget: Budget,
+  context: VerbContext,
+): Promise<DemoAttacks> {
   const { progress, signal } = context;
   const { steps, batch, radii } = demoAttack;
   const [attacked, other] = trainings.runs.map((run) => run.model) as [Model, Model];
   const compiled: { readonly rule: DemoRule; readonly attack: Attack }[] = [];
   try {
     for (const rule of demoRules)
-      compiled.push({ rule, attack: await Attack.compile({ model: attacked, rules: rule, eps: radii[0], steps, batch, seed }) });
+      compiled.push({
+        rule,
+        attack: await Attack.compile({ model: attacked, rules: rule, eps: radii[0], steps, batch, seed }),
+      });
     const trial = subset(trainings.test, Math.min(batch, trainings.test.count));
     let perImage = Infinity;
     for (const { attack } of compiled) {
@@ -246,7 +283,9 @@ export async function demoAttacks(trainings: DemoTrainings, seed: number, budget
     const wanted = (budget.attacks - budget.elapsed()) / (perImage * compiled.length * radii.length);
     const count = Math.min(trainings.test.count, 1024, Math.max(batch, Math.floor(wanted / batch) * batch));
     const images = subset(trainings.test, count);
-    progress.line(`${(1 / perImage).toFixed(0)} images/s under ${steps}-step PGD: attacking ${images.count} images at ${radii.length} radii`);
+    progress.line(
+      `${(1 / perImage).toFixed(0)} images/s under ${steps}-step PGD: attacking ${images.count} images at ${radii.length} radii`,
+    );
     const attacks: DemoAttack[] = [];
     let longest = 0;
     for (const [index, eps] of radii.entries()) {
@@ -256,11 +295,18 @@ export async function demoAttacks(trainings: DemoTrainings, seed: number, budget
       }
       const start = budget.elapsed();
       for (const { rule, attack } of compiled) {
-        const onProgress = (share: number): void => progress.update(`attacking with ${rule}`, (index + share) / radii.length, `eps ${eps}`);
+        const onProgress = (share: number): void =>
+          progress.update(`attacking with ${rule}`, (index + share) / radii.length, `eps ${eps}`);
         const result = await attack.run({ images, eps, signal, onProgress });
         const saved = Float32Array.from(result.images8, (level) => level / 255);
         const predictions = await classify(attacked, saved);
-        attacks.push({ rule, eps, result, predictions, transferAccuracy: accuracy(await classify(other, saved), images.labels) });
+        attacks.push({
+          rule,
+          eps,
+          result,
+          predictions,
+          transferAccuracy: accuracy(await classify(other, saved), images.labels),
+        });
         progress.line(
           `${rule.padEnd(5)}  eps ${eps.toString().padEnd(5)}  accuracy ${(100 * result.cleanAccuracy).toFixed(1)} % -> ${(100 * result.robustAccuracy).toFixed(1)} %`,
         );
@@ -296,9 +342,15 @@ export async function demoProfiles(
     const workloads: (Workload & { readonly label: string })[] = [];
     try {
       for (const rule of demoRules) {
-        workloads.push({ ...(await createWorkload(what, { device, definition, weights, rule, batch: profileBatch })), label: rule });
+        workloads.push({
+          ...(await createWorkload(what, { device, definition, weights, rule, batch: profileBatch })),
+          label: rule,
+        });
       }
-      const takers = workloads.map(({ program, segments, row, label }) => ({ program, options: { segments, row, repeats, label, ceilings } }));
+      const takers = workloads.map(({ program, segments, row, label }) => ({
+        program,
+        options: { segments, row, repeats, label, ceilings },
+      }));
       profiles[what].push(...(await profileInTurns(takers)));
     } finally {
       for (const workload of workloads) workload.destroy();

@@ -49,8 +49,8 @@ const SOURCES = {
 };
 
 /**
- * The verb `doctor`: tries the driver in a child process, prints what was found or the one cause and the command that mends it, and with
- * `fix` mends it. The logic is the one that set-up uses.
+ * The verb `doctor`: tries the driver in a child process, prints what was found or the one cause and the command that
+ * mends it, and with `fix` mends it. The logic is the one that set-up uses.
  *
  * @param options.fix - install what is missing
  * @param options.json - file for the machine-readable result
@@ -63,7 +63,9 @@ export async function doctor(options: { fix: boolean; json?: string }): Promise<
   const report = ensureDriver({ fix: options.fix, log: (line) => process.stderr.write(`doctor: ${line}\n`) });
   for (const line of describe(report)) process.stdout.write(`${line}\n`);
   if (options.json !== undefined) {
-    const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string };
+    const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    };
     const { vendor = '', architecture = '', description = '', software = false } = report.adapter ?? {};
     const result = {
       command: 'doctor',
@@ -89,12 +91,15 @@ function describe(report: DriverReport): string[] {
   for (const step of report.mended) lines.push(`step      ${step}`);
   const { adapter, limits = {}, features = [] } = report;
   if (adapter) {
-    lines.push(`adapter   ${adapter.description || adapter.device}${adapter.software ? ' (software, on the CPU)' : ''}`);
+    lines.push(
+      `adapter   ${adapter.description || adapter.device}${adapter.software ? ' (software, on the CPU)' : ''}`,
+    );
     lines.push(`vendor    ${adapter.vendor} ${adapter.architecture}`);
     lines.push(`driver    ${SOURCES[report.driver]}`);
     lines.push(`subgroups ${adapter.subgroupMinSize ?? 0} to ${adapter.subgroupMaxSize ?? 0}`);
     for (const name of SHOWN_LIMITS) lines.push(`limit     ${name} ${limits[name] ?? 'unknown'}`);
-    for (const [name, without] of USEFUL_FEATURES) lines.push(`feature   ${name}: ${features.includes(name) ? 'yes' : `no (${without})`}`);
+    for (const [name, without] of USEFUL_FEATURES)
+      lines.push(`feature   ${name}: ${features.includes(name) ? 'yes' : `no (${without})`}`);
   }
   if (report.ok) {
     lines.push('kernel    right answer', 'result    this machine can run linbp');

@@ -1,4 +1,13 @@
-import { chosenDataset, chosenModel, chosenWeights, dataOptions, machineOptions, modelOptions, openDevice, percent } from './common.js';
+import {
+  chosenDataset,
+  chosenModel,
+  chosenWeights,
+  dataOptions,
+  machineOptions,
+  modelOptions,
+  openDevice,
+  percent,
+} from './common.js';
 import { precisionOption, splitOption } from './common.js';
 import { classifierOn, score } from './inference.js';
 import { integer } from './options.js';

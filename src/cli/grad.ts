@@ -39,7 +39,12 @@ interface Batch {
 function tensorOf(file: SafetensorsFile, name: string): SafetensorsTensor {
   const tensor = file.tensors.get(name);
   const found = [...file.tensors.keys()].slice(0, 8).join(', ') || 'nothing';
-  check(tensor !== undefined, 'bad-file', `${file.source}: there is no tensor "${name}"; the file holds ${found}`, name);
+  check(
+    tensor !== undefined,
+    'bad-file',
+    `${file.source}: there is no tensor "${name}"; the file holds ${found}`,
+    name,
+  );
   return tensor;
 }
 
@@ -56,10 +61,20 @@ function readBatch(path: string, definition: ModelDefinition): Batch {
     'input',
   );
   const labelTensor = tensorOf(file, 'labels');
-  check(labelTensor.shape.join() === `${count}`, 'bad-shape', `${path}: labels must be [${count}], got [${labelTensor.shape.join(', ')}]`, 'labels');
+  check(
+    labelTensor.shape.join() === `${count}`,
+    'bad-shape',
+    `${path}: labels must be [${count}], got [${labelTensor.shape.join(', ')}]`,
+    'labels',
+  );
   const labels = tensorAsInt32(labelTensor);
   const bad = labels.findIndex((label) => label < 0 || label >= definition.classes);
-  check(bad < 0, 'bad-range', `${path}: label ${bad} is ${labels[bad]}, expected 0 to ${definition.classes - 1}`, 'labels');
+  check(
+    bad < 0,
+    'bad-range',
+    `${path}: label ${bad} is ${labels[bad]}, expected 0 to ${definition.classes - 1}`,
+    'labels',
+  );
   const images = tensorAsFloat32(input);
   const strange = images.findIndex((pixel) => !Number.isFinite(pixel));
   check(strange < 0, 'bad-range', `${path}: input holds ${images[strange]} at ${strange}`, 'input');
@@ -95,9 +110,16 @@ function gradientGraph(settings: GradientSettings, count: number) {
   const labels = graph.input('labels', [count], 'u32');
   // Without a source of random numbers dropout is off in training mode, too.
   const network = addModel(graph, definition, images, { training, updateStatistics: training });
-  const losses = graph.scope({ layer: 'loss' }, () => graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }));
+  const losses = graph.scope({ layer: 'loss' }, () =>
+    graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }),
+  );
   const targets = [images, ...keys.map((key) => network.tensors.get(key)!)];
-  const found = gradients(graph, { loss: losses, scale: settings.scale * liftOf(settings.precision), targets, rules: settings.rules });
+  const found = gradients(graph, {
+    loss: losses,
+    scale: settings.scale * liftOf(settings.precision),
+    targets,
+    rules: settings.rules,
+  });
   const results = new Map<string, Tensor>([
     ['logits', network.logits],
     ['losses', losses],
@@ -106,7 +128,8 @@ function gradientGraph(settings: GradientSettings, count: number) {
   for (const key of keys) results.set(`grad.${key}`, found.get(network.tensors.get(key)!)!);
   for (const [name, tensor] of results) graph.output(name, tensor);
   if (training) {
-    for (const spec of describeModel(definition).layout.specs) if (isBuffer(spec)) results.set(`after.${spec.name}`, network.tensors.get(spec.name)!);
+    for (const spec of describeModel(definition).layout.specs)
+      if (isBuffer(spec)) results.set(`after.${spec.name}`, network.tensors.get(spec.name)!);
   }
   return { graph, images, labels, network, results };
 }
@@ -131,7 +154,10 @@ async function onDevice(
     const values: Values = new Map();
     for (const [name, tensor] of built.results) {
       const data = await program.read(tensor);
-      values.set(name, { shape: tensor.shape, data: name.startsWith('grad.') ? withoutLift(data, name, precision) : data });
+      values.set(name, {
+        shape: tensor.shape,
+        data: name.startsWith('grad.') ? withoutLift(data, name, precision) : data,
+      });
     }
     return { adapter: shownAdapter(device), values };
   } finally {
@@ -139,7 +165,11 @@ async function onDevice(
   }
 }
 
-function onReference(settings: GradientSettings, weights: StateDict, batch: Batch): { adapter: ShownAdapter; values: Values } {
+function onReference(
+  settings: GradientSettings,
+  weights: StateDict,
+  batch: Batch,
+): { adapter: ShownAdapter; values: Values } {
   const built = gradientGraph(settings, batch.count);
   const run = new ReferenceRun(built.graph);
   setReferenceWeights(run, built.network, weights);
@@ -147,7 +177,8 @@ function onReference(settings: GradientSettings, weights: StateDict, batch: Batc
   run.set(built.labels, batch.labels);
   run.run();
   const values: Values = new Map();
-  for (const [name, tensor] of built.results) values.set(name, { shape: tensor.shape, data: Float32Array.from(run.get(tensor)) });
+  for (const [name, tensor] of built.results)
+    values.set(name, { shape: tensor.shape, data: Float32Array.from(run.get(tensor)) });
   return { adapter: referenceAdapter, values };
 }
 
@@ -160,7 +191,10 @@ export const gradVerb = defineVerb({
     ...ruleOption,
     inputs: text({ help: 'safetensors with input [N, C, H, W] F32 and labels [N] I32', placeholder: 'FILE' }),
     loss: choice(['mean', 'sum'], { help: 'how the losses of the batch are reduced', byDefault: 'mean' }),
-    mode: choice(['eval', 'train'], { help: 'train takes batch statistics and writes after.<bn>.*; dropout is off in both', byDefault: 'eval' }),
+    mode: choice(['eval', 'train'], {
+      help: 'train takes batch statistics and writes after.<bn>.*; dropout is off in both',
+      byDefault: 'eval',
+    }),
     inputOnly: flag('no gradients of parameters'),
     out: text({ help: 'the file to write', placeholder: 'FILE', byDefault: 'gradients.safetensors' }),
     ...precisionOption,
@@ -169,7 +203,12 @@ export const gradVerb = defineVerb({
   notes: ['', 'Writes logits, loss [1], losses [N], grad.input and grad.<key> for every parameter, all F32.'],
   async run(options, context) {
     const { inputs, out } = options;
-    check(inputs !== undefined, 'bad-argument', '--inputs FILE is needed: safetensors with input [N, C, H, W] and labels [N]', 'inputs');
+    check(
+      inputs !== undefined,
+      'bad-argument',
+      '--inputs FILE is needed: safetensors with input [N, C, H, W] and labels [N]',
+      'inputs',
+    );
     const definition = chosenModel(options);
     const rules = chosenRules(options.rule, definition);
     const batch = readBatch(inputs, definition);
@@ -189,8 +228,14 @@ export const gradVerb = defineVerb({
     };
     const { device } = options;
     const half = options.precision === 'f16';
-    check(!half || device !== 'reference', 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
-    const { adapter, values } = device === 'reference' ? onReference(settings, weights, batch) : await onDevice(device, settings, weights, batch);
+    check(
+      !half || device !== 'reference',
+      'bad-argument',
+      'the reference computes in float64, not in f16',
+      'precision',
+    );
+    const { adapter, values } =
+      device === 'reference' ? onReference(settings, weights, batch) : await onDevice(device, settings, weights, batch);
     const losses = values.get('losses')!.data;
     const loss = settings.scale * losses.reduce((sum, each) => sum + each, 0);
     const tensors = new Map<string, TensorToWrite>();
@@ -198,8 +243,15 @@ export const gradVerb = defineVerb({
       tensors.set(name, value);
       if (name === 'logits') tensors.set('loss', { shape: [1], data: Float32Array.of(loss) });
     }
-    writeSafetensors(out, tensors, { model: definition.name, rule: rules.written, mode: options.mode, loss: options.loss });
-    context.print(`${definition.name}: ${batch.count} samples, ${options.loss} loss ${loss.toPrecision(7)}, rule ${rules.written}`);
+    writeSafetensors(out, tensors, {
+      model: definition.name,
+      rule: rules.written,
+      mode: options.mode,
+      loss: options.loss,
+    });
+    context.print(
+      `${definition.name}: ${batch.count} samples, ${options.loss} loss ${loss.toPrecision(7)}, rule ${rules.written}`,
+    );
     context.print(`wrote ${tensors.size} tensors to ${out}`);
     return {
       adapter,

@@ -64,13 +64,22 @@ function referenceClassifier(definition: ModelDefinition, weights: StateDict): C
 }
 
 /** A network's forward pass on a device, or without one on the reference. Destroying it leaves the device. */
-export function classifierOn(device: Device | undefined, definition: ModelDefinition, weights: StateDict, precision: Precision = 'f32'): Classifier {
+export function classifierOn(
+  device: Device | undefined,
+  definition: ModelDefinition,
+  weights: StateDict,
+  precision: Precision = 'f32',
+): Classifier {
   if (device === undefined) {
     check(precision === 'f32', 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
     return referenceClassifier(definition, weights);
   }
   const model = modelWith(device, definition, weights);
-  return { adapter: shownAdapter(device), logits: (images) => model.logits(images, { precision }), destroy: () => model.destroy() };
+  return {
+    adapter: shownAdapter(device),
+    logits: (images) => model.logits(images, { precision }),
+    destroy: () => model.destroy(),
+  };
 }
 
 /** A model on a device with these weights. */
@@ -84,7 +93,12 @@ export function modelWith(device: Device, definition: ModelDefinition, weights: 
  * Counts right answers (the first largest logit) and sums the cross entropy, in float64 from the logits.
  * Throws `aborted` between batches.
  */
-export async function score(classify: Classifier, dataset: Dataset, batch: number, { signal, progress }: VerbContext): Promise<Score> {
+export async function score(
+  classify: Classifier,
+  dataset: Dataset,
+  batch: number,
+  { signal, progress }: VerbContext,
+): Promise<Score> {
   let correct = 0;
   let loss = 0;
   const started = performance.now();
@@ -101,7 +115,11 @@ export async function score(classify: Classifier, dataset: Dataset, batch: numbe
       loss += highest + Math.log(row.reduce((sum, value) => sum + Math.exp(value - highest), 0)) - row[label]!;
     }
     const rate = to / ((performance.now() - started) / 1000);
-    progress.update('eval', to / dataset.count, `accuracy ${((100 * correct) / to).toFixed(2)} %  ${rate.toFixed(0)} images/s`);
+    progress.update(
+      'eval',
+      to / dataset.count,
+      `accuracy ${((100 * correct) / to).toFixed(2)} %  ${rate.toFixed(0)} images/s`,
+    );
   }
   progress.clear();
   return { count: dataset.count, correct, accuracy: correct / dataset.count, loss: loss / dataset.count };

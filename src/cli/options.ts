@@ -58,7 +58,14 @@ export function text(options: Text & { readonly byDefault?: string }): Option<st
 /** An option that may come with a text or alone, which gives the empty text; undefined where it is not there. */
 export function optionalText(options: Text): Option<string | undefined> {
   const { help, placeholder = 'TEXT' } = options;
-  return { help, placeholder: `[${placeholder}]`, byDefault: undefined, shownDefault: undefined, mayStandAlone: true, parse: (value) => value };
+  return {
+    help,
+    placeholder: `[${placeholder}]`,
+    byDefault: undefined,
+    shownDefault: undefined,
+    mayStandAlone: true,
+    parse: (value) => value,
+  };
 }
 
 /** An option that is either there or not; `--no-NAME` and `--NAME=false` take it back. */
@@ -72,7 +79,12 @@ export function openFlag(help: string): Option<boolean | undefined> {
 }
 
 function parseFlag(value: string, name: string): boolean {
-  check(value === 'true' || value === 'false', 'bad-argument', `--${name} takes no value but true and false, got "${value}"`, name);
+  check(
+    value === 'true' || value === 'false',
+    'bad-argument',
+    `--${name} takes no value but true and false, got "${value}"`,
+    name,
+  );
   return value === 'true';
 }
 
@@ -89,18 +101,33 @@ function rangeText({ min, max, above }: Range): string {
   return max === undefined ? '' : `of at most ${max}`;
 }
 
-function parseNumber(value: string, name: string, kind: string, range: Range, valid: (number: number) => boolean): number {
+function parseNumber(
+  value: string,
+  name: string,
+  kind: string,
+  range: Range,
+  valid: (number: number) => boolean,
+): number {
   const parsed = readNumber(value);
   const { min = -Infinity, max = Infinity, above = false } = range;
   const inside = Number.isFinite(parsed) && valid(parsed) && (above ? parsed > min : parsed >= min) && parsed <= max;
-  check(inside, 'bad-range', `--${name} must be ${[kind, rangeText(range)].filter(Boolean).join(' ')}, got "${value}"`, name);
+  check(
+    inside,
+    'bad-range',
+    `--${name} must be ${[kind, rangeText(range)].filter(Boolean).join(' ')}, got "${value}"`,
+    name,
+  );
   return parsed;
 }
 
 /** A number, also written as a fraction such as 8/255. */
-export function number(options: Text & Range & { readonly byDefault: number; readonly shownDefault?: string }): Option<number>;
+export function number(
+  options: Text & Range & { readonly byDefault: number; readonly shownDefault?: string },
+): Option<number>;
 export function number(options: Text & Range & { readonly shownDefault?: string }): Option<number | undefined>;
-export function number(options: Text & Range & { readonly byDefault?: number; readonly shownDefault?: string }): Option<number | undefined> {
+export function number(
+  options: Text & Range & { readonly byDefault?: number; readonly shownDefault?: string },
+): Option<number | undefined> {
   return {
     help: options.help,
     placeholder: options.placeholder ?? 'X',
@@ -124,7 +151,10 @@ export function integer(options: Text & Range & { readonly byDefault?: number })
 }
 
 /** One of several words. */
-export function choice<const T extends string>(choices: readonly T[], options: Text & { readonly byDefault: T }): Option<T> {
+export function choice<const T extends string>(
+  choices: readonly T[],
+  options: Text & { readonly byDefault: T },
+): Option<T> {
   return {
     help: options.help,
     placeholder: choices.join('|'),
@@ -143,29 +173,43 @@ export function choice<const T extends string>(choices: readonly T[], options: T
 function closeLoneOptions(args: readonly string[], alone: (name: string) => boolean): string[] {
   return args.map((arg, i) => {
     const next = args[i + 1];
-    return arg.startsWith('--') && alone(arg.slice(2)) && (next === undefined || next.startsWith('-')) ? `${arg}=` : arg;
+    return arg.startsWith('--') && alone(arg.slice(2)) && (next === undefined || next.startsWith('-'))
+      ? `${arg}=`
+      : arg;
   });
 }
 
 /**
  * Reads the arguments after the verb.
  *
- * @throws LinbpError `unknown-option` with the nearest known one; `bad-argument` for a missing value, an option given twice or a stray word;
+ * @throws LinbpError `unknown-option` with the nearest known one; `bad-argument` for a missing value, an option given
+ * twice or a stray word;
  *   `bad-range` for values outside their range
  */
 export function parseOptions<O extends OptionTable>(args: readonly string[], table: O): OptionValues<O> {
   const byKebab = new Map(Object.entries(table).map(([name, option]) => [kebab(name), { name, option }]));
-  const declared = [...byKebab].map(([name, { option }]) => [name, { type: option.placeholder === undefined ? 'boolean' : 'string' }] as const);
+  const declared = [...byKebab].map(
+    ([name, { option }]) => [name, { type: option.placeholder === undefined ? 'boolean' : 'string' }] as const,
+  );
   const closed = closeLoneOptions(args, (name) => byKebab.get(name)?.option.mayStandAlone === true);
-  const { tokens } = parseArgs({ args: closed, options: Object.fromEntries(declared), strict: false, tokens: true, allowPositionals: true });
+  const { tokens } = parseArgs({
+    args: closed,
+    options: Object.fromEntries(declared),
+    strict: false,
+    tokens: true,
+    allowPositionals: true,
+  });
   const given = new Map<string, unknown>();
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue;
     if (token.kind === 'positional') {
-      throw new LinbpError('bad-argument', `unexpected argument "${token.value}"; options begin with --`, { field: token.value });
+      throw new LinbpError('bad-argument', `unexpected argument "${token.value}"; options begin with --`, {
+        field: token.value,
+      });
     }
     const negated = token.name.startsWith('no-') && !byKebab.has(token.name) ? token.name.slice(3) : undefined;
-    const typed = negated !== undefined && byKebab.get(negated)?.option.placeholder === undefined ? negated : token.name;
+    const typed =
+      negated !== undefined && byKebab.get(negated)?.option.placeholder === undefined ? negated : token.name;
     const found = byKebab.get(typed);
     if (found === undefined) {
       const hint = didYouMean(token.name, [...byKebab.keys()]).replace('mean ', 'mean --');
@@ -180,7 +224,10 @@ export function parseOptions<O extends OptionTable>(args: readonly string[], tab
     check(present, 'bad-argument', `--${typed} needs a value (${option.placeholder})`, typed);
     given.set(name, option.parse(value!, typed));
   }
-  const values = Object.entries(table).map(([name, option]) => [name, given.has(name) ? given.get(name) : option.byDefault]);
+  const values = Object.entries(table).map(([name, option]) => [
+    name,
+    given.has(name) ? given.get(name) : option.byDefault,
+  ]);
   return Object.fromEntries(values) as OptionValues<O>;
 }
 
@@ -192,5 +239,7 @@ export function describeOptions(table: OptionTable): string[] {
     return [left, `${option.help}${byDefault}`] as const;
   });
   const width = Math.min(34, Math.max(...rows.map(([left]) => left.length)));
-  return rows.flatMap(([left, right]) => (left.length > width ? [left, `${' '.repeat(width)}  ${right}`] : [`${left.padEnd(width)}  ${right}`]));
+  return rows.flatMap(([left, right]) =>
+    left.length > width ? [left, `${' '.repeat(width)}  ${right}`] : [`${left.padEnd(width)}  ${right}`],
+  );
 }

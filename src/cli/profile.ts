@@ -39,14 +39,26 @@ const views = ['graph', 'passes', 'plan', 'program'] as const;
 
 const options = {
   ...modelOptions,
-  rule: text({ help: 'backward rules to profile, several in turns, such as bp,linbp', placeholder: 'RULE,..', byDefault: 'bp,linbp' }),
-  what: choice(['train', 'attack', 'forward'], { help: 'a training step, a PGD step or a forward pass', byDefault: 'train' }),
+  rule: text({
+    help: 'backward rules to profile, several in turns, such as bp,linbp',
+    placeholder: 'RULE,..',
+    byDefault: 'bp,linbp',
+  }),
+  what: choice(['train', 'attack', 'forward'], {
+    help: 'a training step, a PGD step or a forward pass',
+    byDefault: 'train',
+  }),
   ...precisionOption,
   batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
   repeats: integer({ help: 'timed runs, of which medians are taken', byDefault: 7, min: 1, max: 1000 }),
-  turns: openFlag('also time whole steps of the rules in turns (default with several rules); --no-turns frees each before the next'),
+  turns: openFlag(
+    'also time whole steps of the rules in turns (default with several rules); --no-turns frees each before the next',
+  ),
   ceilings: openFlag('measure copy bandwidth and best matmul first (default); --no-ceilings leaves it out'),
-  shader: text({ help: 'show a kernel instead, such as gemm/convRows: linked WGSL, constants, candidates', placeholder: 'NAME' }),
+  shader: text({
+    help: 'show a kernel instead, such as gemm/convRows: linked WGSL, constants, candidates',
+    placeholder: 'NAME',
+  }),
   print: text({ help: `print instead: ${views.join(', ')}`, placeholder: 'VIEW' }),
   dot: text({ help: 'write the graph of the first rule for Graphviz', placeholder: 'FILE' }),
   html: text({ help: 'write a report', placeholder: 'FILE' }),
@@ -57,12 +69,16 @@ const options = {
 
 type ProfileValues = OptionValues<typeof options>;
 
-/** Splits `bp,linbp:from=3_1,match=block` into rules: a comma inside a rule's options, which only follow a colon, is followed by no rule's name. */
+/**
+ * Splits `bp,linbp:from=3_1,match=block` into rules: a comma inside a rule's options, which only follow a colon, is
+ * followed by no rule's name.
+ */
 export function splitRules(list: string): string[] {
   const rules: string[] = [];
   for (const piece of list.split(',')) {
     const name = /^\s*([a-z]\w*)\s*(?=[:+]|$)/.exec(piece)?.[1];
-    const begins = rules.at(-1)?.includes(':') !== true || (name !== undefined && (ruleNames as readonly string[]).includes(name));
+    const begins =
+      rules.at(-1)?.includes(':') !== true || (name !== undefined && (ruleNames as readonly string[]).includes(name));
     if (begins) rules.push(piece.trim());
     else rules[rules.length - 1] += `,${piece.trim()}`;
   }
@@ -101,7 +117,11 @@ interface ShaderReport {
   readonly candidates: readonly TunedProblem[];
 }
 
-async function reportShader({ program, segments, row }: Workload, name: string, context: ShaderContext): Promise<ShaderReport> {
+async function reportShader(
+  { program, segments, row }: Workload,
+  name: string,
+  context: ShaderContext,
+): Promise<ShaderReport> {
   const description = describeShader(program, name);
   const { dispatches } = await profileProgram(program, { segments, row, repeats: context.repeats });
   const mine = dispatches.filter((dispatch) => fitsKernel(`${dispatch.kernel} ${dispatch.variant}`.trim(), name));
@@ -109,8 +129,14 @@ async function reportShader({ program, segments, row }: Workload, name: string, 
 }
 
 /** Candidates for the products that a kernel computes, each checked against the reference and timed. */
-async function timeCandidates(program: Program, name: string, { repeats, signal, onProgress }: ShaderContext): Promise<readonly TunedProblem[]> {
-  const fitting = [...problemsOf(program)].filter(([, { source }]) => fitsKernel(`${source.kernel} ${source.variant}`.trim(), name));
+async function timeCandidates(
+  program: Program,
+  name: string,
+  { repeats, signal, onProgress }: ShaderContext,
+): Promise<readonly TunedProblem[]> {
+  const fitting = [...problemsOf(program)].filter(([, { source }]) =>
+    fitsKernel(`${source.kernel} ${source.variant}`.trim(), name),
+  );
   if (fitting.length === 0) return [];
   const only = new Set(fitting.map(([key]) => key));
   return tuneProgram(program, { table: new TuningTable(), only, rounds: Math.max(3, repeats), signal, onProgress });
@@ -123,7 +149,9 @@ function candidateLines({ key, layer, op, usual, candidates }: TunedProblem): st
     ...[...candidates]
       .sort((left, right) => (left.microseconds ?? Infinity) - (right.microseconds ?? Infinity))
       .map((candidate) => {
-        const time = candidate.refused ?? `${candidate.microseconds!.toFixed(1)} us, ${candidate.error.toExponential(1)} from the reference`;
+        const time =
+          candidate.refused ??
+          `${candidate.microseconds!.toFixed(1)} us, ${candidate.error.toExponential(1)} from the reference`;
         return `  ${choiceName(candidate.choice)}: ${time}${candidate.choice === usual ? ' (runs here)' : ''}`;
       }),
   ];
@@ -137,7 +165,12 @@ function shaderText({ description, dispatches, candidates }: ShaderReport): stri
   return [description, '', 'times in this program', ...times, ...candidates.flatMap(candidateLines)].join('\n');
 }
 
-async function writeReport(path: string, values: ProfileValues, device: Device, { profiled, turns }: ProfiledRules): Promise<void> {
+async function writeReport(
+  path: string,
+  values: ProfileValues,
+  device: Device,
+  { profiled, turns }: ProfiledRules,
+): Promise<void> {
   // The charting library is loaded only where something is drawn.
   const { comparisonTable, turnsTable, facts, figures, machineFacts, page, profileBody, ruleLayerChart, ruleName } =
     await import('../report/index.js');
@@ -155,7 +188,10 @@ async function writeReport(path: string, values: ProfileValues, device: Device, 
       subtitle: `${work} at batch ${values.batch} on ${device.adapterInfo.description}`,
       sections: [
         ...(profiles.length > 1 ? [{ title: 'Comparison', body: comparison.join('\n') }] : []),
-        ...profiled.map(({ profile, program }) => ({ title: ruleName(profile.label), body: profileBody(profile, program) })),
+        ...profiled.map(({ profile, program }) => ({
+          title: ruleName(profile.label),
+          body: profileBody(profile, program),
+        })),
         { title: 'Machine', body: facts(machineFacts(device.adapterInfo, packageVersion())) },
       ],
       footer: `linbp ${packageVersion()}, ${new Date().toISOString()}`,
@@ -176,8 +212,8 @@ interface ProfiledRules {
 }
 
 /**
- * Profiles the rules in turns and then times whole steps of all of them in turns, the first once more as a control; with `--no-turns` one
- * rule after another.
+ * Profiles the rules in turns and then times whole steps of all of them in turns, the first once more as a control;
+ * with `--no-turns` one rule after another.
  */
 async function profileRules(
   values: ProfileValues,
@@ -219,7 +255,10 @@ async function profileRules(
       await profileKept();
     }
     // The first once more, which shows how far apart equal programs come out.
-    const takers = [...kept, ...kept.slice(0, 1).map((first) => ({ ...first, label: `${first.label} again (control)` }))];
+    const takers = [
+      ...kept,
+      ...kept.slice(0, 1).map((first) => ({ ...first, label: `${first.label} again (control)` })),
+    ];
     const turns = inTurns && !signal.aborted ? await timeInTurns(takers, repeats) : [];
     if (turns.length > 0) print(formatTurns(turns, repeats));
     return { profiled, turns };
@@ -252,7 +291,8 @@ async function look(
     const printed = view === undefined ? undefined : { [view]: printView(program, view as View) };
     for (const text of Object.values(printed ?? {})) print(text);
     if (shader === undefined) return { ...(printed && { printed }) };
-    const onProgress = (done: number, total: number, candidate: string): void => progress.update('candidates', done / total, candidate);
+    const onProgress = (done: number, total: number, candidate: string): void =>
+      progress.update('candidates', done / total, candidate);
     const report = await reportShader(workload, shader, { repeats, signal, onProgress });
     progress.clear();
     print(shaderText(report));
@@ -263,12 +303,17 @@ async function look(
 }
 
 /**
- * Refuses what only makes sense where dispatches are timed, next to `--print` or `--shader`, which show a program instead.
- * Throws `unknown-option` or `bad-argument`.
+ * Refuses what only makes sense where dispatches are timed, next to `--print` or `--shader`, which show a program
+ * instead. Throws `unknown-option` or `bad-argument`.
  */
 function checkCombination({ print, shader, html, trace, turns, ceilings }: ProfileValues): void {
   const known = print === undefined || (views as readonly string[]).includes(print);
-  check(known, 'unknown-option', `--print must be ${views.join(', ')}; got "${print}"${didYouMean(print ?? '', views)}`, 'print');
+  check(
+    known,
+    'unknown-option',
+    `--print must be ${views.join(', ')}; got "${print}"${didYouMean(print ?? '', views)}`,
+    'print',
+  );
   const instead = print !== undefined ? '--print' : shader !== undefined ? '--shader' : undefined;
   if (instead === undefined) return;
   const timed = Object.entries({ html, trace, turns: turns === true, ceilings: ceilings === true }).find(
@@ -287,12 +332,21 @@ export const profileVerb = defineVerb({
   name: 'profile',
   summary: 'times every shader of a step, and shows graph, passes, plan, program and WGSL',
   options,
-  notes: ['', 'Times are GPU timestamps where the device has them. --trace opens in ui.perfetto.dev; --dot is for "dot -Tsvg".'],
+  notes: [
+    '',
+    'Times are GPU timestamps where the device has them. --trace opens in ui.perfetto.dev; --dot is for "dot -Tsvg".',
+  ],
   async run(values, context) {
     const definition = chosenModel(values);
-    const rules = values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
+    const rules =
+      values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
     checkCombination(values);
-    check(values.turns !== true || rules.length > 1, 'bad-argument', '--turns compares several rules, such as --rule bp,linbp', 'turns');
+    check(
+      values.turns !== true || rules.length > 1,
+      'bad-argument',
+      '--turns compares several rules, such as --rule bp,linbp',
+      'turns',
+    );
     for (const path of [values.dot, values.html, values.trace]) if (path !== undefined) ensureWritableFile(path);
     const weights = chosenWeights(definition, values, context.progress);
     const device = await openDevice(values.device);
@@ -308,7 +362,11 @@ export const profileVerb = defineVerb({
       if (values.trace !== undefined) writeFileAtomic(values.trace, JSON.stringify(traceOf(profiles)));
       if (values.html !== undefined && profiles.length > 0) await writeReport(values.html, values, device, results);
       // The fields of the first rule stand at the top, those of all rules in `profiles`.
-      return { ...result, interrupted: context.signal.aborted, fields: { ...profiles[0], profiles, turns: results.turns } };
+      return {
+        ...result,
+        interrupted: context.signal.aborted,
+        fields: { ...profiles[0], profiles, turns: results.turns },
+      };
     } finally {
       device.destroy();
     }

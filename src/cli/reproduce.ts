@@ -21,9 +21,18 @@ const options = {
   scale: text({ help: scaleHelp, placeholder: 'full|ci|SHARE', byDefault: 'ci' }),
   seeds: integer({ help: 'number of seeds, from --seed on [1 or 2 at ci, otherwise 5]', min: 1, max: 1000 }),
   images: integer({ help: 'yardstick: number of images at 10 steps, a fifth of it at 100 [500 at full]', min: 10 }),
-  dataset: text({ help: "another data set of the same form, such as fashion-mnist; see below [the experiment's own]", placeholder: 'NAME' }),
-  networks: text({ help: 'which networks, joined by commas, where an experiment lets choose; see below', placeholder: 'LIST' }),
-  compat: choice(['none', 'official'], { help: "whitebox-cifar10: official follows the theory paper's attack code", byDefault: 'none' }),
+  dataset: text({
+    help: "another data set of the same form, such as fashion-mnist; see below [the experiment's own]",
+    placeholder: 'NAME',
+  }),
+  networks: text({
+    help: 'which networks, joined by commas, where an experiment lets choose; see below',
+    placeholder: 'LIST',
+  }),
+  compat: choice(['none', 'official'], {
+    help: "whitebox-cifar10: official follows the theory paper's attack code",
+    byDefault: 'none',
+  }),
   data: text({ help: 'the folder that holds mnist/, cifar10/ and models/ [LINBP_DATA]', placeholder: 'DIR' }),
   out: text({ help: 'folder for the reports', placeholder: 'DIR', byDefault: 'linbp-reproduce' }),
   seed: machineOptions.seed,
@@ -35,7 +44,12 @@ export function readScale(notation: string): number {
   if (notation === 'full') return 1;
   if (notation === 'ci') return ciScale;
   const share = readNumber(notation);
-  check(share > 0 && share <= 1, 'bad-range', `--scale must be full, ci or a number above 0 and at most 1, got "${notation}"`, 'scale');
+  check(
+    share > 0 && share <= 1,
+    'bad-range',
+    `--scale must be full, ci or a number above 0 and at most 1, got "${notation}"`,
+    'scale',
+  );
   return share;
 }
 
@@ -57,7 +71,12 @@ function checkDataset({ name, datasets = [] }: Experiment, dataset: string | und
 
 /** Throws `unknown-option` where networks are named for an experiment with its own ones only. */
 function checkNetworks({ name, networks }: Experiment, named: string | undefined): void {
-  check(named === undefined || networks !== undefined, 'unknown-option', `${name} takes its own networks only`, 'networks');
+  check(
+    named === undefined || networks !== undefined,
+    'unknown-option',
+    `${name} takes its own networks only`,
+    'networks',
+  );
 }
 
 /** `linbp reproduce`: an experiment of the papers, with a report that says what holds. */
@@ -68,9 +87,19 @@ export const reproduceVerb = defineVerb({
   subject: 'name',
   notes: ['', 'Experiments:', ...experiments.map(described)],
   async run(values, { progress, print, signal }) {
-    check((values.name === undefined) === values.all, 'bad-argument', 'give the name of an experiment, or --all', 'name');
+    check(
+      (values.name === undefined) === values.all,
+      'bad-argument',
+      'give the name of an experiment, or --all',
+      'name',
+    );
     const chosen = values.name === undefined ? experiments : [experimentNamed(values.name)];
-    check(!values.all || values.networks === undefined, 'bad-argument', '--networks needs the name of an experiment', 'networks');
+    check(
+      !values.all || values.networks === undefined,
+      'bad-argument',
+      '--networks needs the name of an experiment',
+      'networks',
+    );
     if (!values.all) {
       checkDataset(chosen[0]!, values.dataset);
       checkNetworks(chosen[0]!, values.networks);

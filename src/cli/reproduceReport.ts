@@ -1,6 +1,18 @@
 import type { Experiment, ExperimentResult, ResultTable, Statement } from '../experiments/types.js';
 import type { Curves, HeatTable } from '../experiments/types.js';
-import { facts, figures, heatMap, htmlTable, lineChart, machineFacts, page, paragraph, percentAxis, picture, ruleColour } from '../report/index.js';
+import {
+  facts,
+  figures,
+  heatMap,
+  htmlTable,
+  lineChart,
+  machineFacts,
+  page,
+  paragraph,
+  percentAxis,
+  picture,
+  ruleColor,
+} from '../report/index.js';
 import { escapeHtml } from '../report/index.js';
 import { heading } from '../report/index.js';
 import type { Figure, Line } from '../report/index.js';
@@ -22,7 +34,12 @@ export interface ReportFrame {
   readonly options: readonly (readonly [string, string])[];
 }
 
-const verdictWords: Readonly<Record<Statement['verdict'], string>> = { holds: 'holds', fails: 'does not hold', open: 'open', note: 'note' };
+const verdictWords: Readonly<Record<Statement['verdict'], string>> = {
+  holds: 'holds',
+  fails: 'does not hold',
+  open: 'open',
+  note: 'note',
+};
 
 function chart(curves: Curves): Figure {
   const { x, y } = curves;
@@ -35,19 +52,20 @@ function chart(curves: Curves): Figure {
       ...(x.names !== undefined && { names: x.names }),
     },
     y: y.share === true ? percentAxis(y.title) : { title: y.title, ...(y.log === true && { scale: 'log' as const }) },
-    lines: coloured(curves),
+    lines: colored(curves),
   });
 }
 
-/** Shares as coloured cells with their percentage. */
-const heat = (map: HeatTable): Figure => heatMap({ ...map, min: 0, max: 1, label: (share) => `${Math.round(100 * share)} %` });
+/** Shares as colored cells with their percentage. */
+const heat = (map: HeatTable): Figure =>
+  heatMap({ ...map, min: 0, max: 1, label: (share) => `${Math.round(100 * share)} %` });
 
-function coloured({ lines }: Curves): Line[] {
+function colored({ lines }: Curves): Line[] {
   let index = 0;
   return lines.map(({ name, rule, points, band, dashed }) => ({
     name,
-    // Further variants of a rule get colours of their own.
-    colour: lines.length > 2 && !/^(bp|linbp)$/.test(rule) ? ruleColour('other', index++) : ruleColour(rule),
+    // Further variants of a rule get colors of their own.
+    color: lines.length > 2 && !/^(bp|linbp)$/.test(rule) ? ruleColor('other', index++) : ruleColor(rule),
     points,
     ...(band !== undefined && { band }),
     ...(dashed !== undefined && { dashed }),
@@ -58,7 +76,7 @@ function coloured({ lines }: Curves): Line[] {
 export function experimentPicture({ experiment, result }: Reproduced): string | undefined {
   const charts = result.curves
     .filter((curves) => curves.pictured === true && curves.lines.some((line) => line.points.length > 0))
-    .map((curves) => ({ caption: curves.title, svg: chart(curves).svg, keys: coloured(curves) }));
+    .map((curves) => ({ caption: curves.title, svg: chart(curves).svg, keys: colored(curves) }));
   return charts.length === 0 ? undefined : picture(charts, experiment.summary);
 }
 
@@ -77,13 +95,20 @@ const statementsHtml = (statements: readonly Statement[]): string =>
   `<ul>${statements.map(({ verdict, text }) => `<li><b>${escapeHtml(verdictWords[verdict])}</b>: ${escapeHtml(text)}</li>`).join('\n')}</ul>`;
 
 /** The page of one experiment. */
-export function experimentReport({ experiment, result, seconds }: Reproduced, { adapter, version, options }: ReportFrame): string {
+export function experimentReport(
+  { experiment, result, seconds }: Reproduced,
+  { adapter, version, options }: ReportFrame,
+): string {
   const settings: ResultTable = {
     title: 'Settings',
     columns: ['setting', 'here', 'official code'],
     rows: result.settings.map(({ name, ours, official }) => [name, ours, official]),
   };
-  const columns = settings.columns.map((title, index) => ({ title, value: (row: readonly string[]) => row[index]!, prose: index > 0 }));
+  const columns = settings.columns.map((title, index) => ({
+    title,
+    value: (row: readonly string[]) => row[index]!,
+    prose: index > 0,
+  }));
   const { maps = [] } = result;
   const drawn = result.curves.filter((curves) => curves.lines.some((line) => line.points.length > 0));
   return page({

@@ -15,7 +15,9 @@ const interruptedCode = 130;
 
 /** Version of this package. */
 export function packageVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   return version;
 }
 
@@ -65,7 +67,13 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
       command: verb.name,
       version: packageVersion(),
       adapter: result.adapter,
-      settings: { ...shownSettings(values), ...result.settings, node: process.version, platform: process.platform, arch: process.arch },
+      settings: {
+        ...shownSettings(values),
+        ...result.settings,
+        node: process.version,
+        platform: process.platform,
+        arch: process.arch,
+      },
       seconds: (performance.now() - started) / 1000,
       ...(result.interrupted === true && { interrupted: true }),
       ...result.fields,
@@ -85,8 +93,8 @@ function describeError(error: unknown): string {
 }
 
 /**
- * Runs the command line and returns the exit code: 0, 1 after an error, which is one line on stderr, or 130 after Ctrl-C.
- * The environment's `LINBP_DEBUG=1` adds the stack.
+ * Runs the command line and returns the exit code: 0, 1 after an error, which is one line on stderr, or 130 after
+ * Ctrl-C. The environment's `LINBP_DEBUG=1` adds the stack.
  *
  * @param args what follows `linbp`
  */
@@ -104,7 +112,9 @@ export async function runCommandLine(args: readonly string[], signal: AbortSigna
     }
     if (!verbNames.includes(name)) {
       const hint = didYouMean(name, verbNames);
-      throw new LinbpError('unknown-option', `there is no verb "${name}"${hint}; there are ${verbNames.join(', ')}`, { field: name });
+      throw new LinbpError('unknown-option', `there is no verb "${name}"${hint}; there are ${verbNames.join(', ')}`, {
+        field: name,
+      });
     }
     const verb = await loadVerb(name);
     if (rest.includes('--help') || rest.includes('-h')) {
@@ -116,7 +126,8 @@ export async function runCommandLine(args: readonly string[], signal: AbortSigna
     progress.clear();
     const interrupted = error instanceof LinbpError && error.code === 'aborted';
     process.stderr.write(`error: ${interrupted ? 'interrupted' : describeError(error)}\n`);
-    if (process.env['LINBP_DEBUG'] === '1') process.stderr.write(`${error instanceof Error ? (error.stack ?? '') : ''}\n`);
+    if (process.env['LINBP_DEBUG'] === '1')
+      process.stderr.write(`${error instanceof Error ? (error.stack ?? '') : ''}\n`);
     return interrupted ? interruptedCode : 1;
   }
 }

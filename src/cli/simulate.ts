@@ -31,7 +31,10 @@ const options = {
   what: choice(subjects, { help: 'what to run; also as a plain word after the verb', byDefault: 'attack' }),
   repeats: integer({ help: 'attack, training: independent repeats [400, 10]', min: 2 }),
   steps: integer({ help: 'attack, training, theorems: steps [100, 10000, 100 and 1500]', min: 1 }),
-  mode: choice(['all', ...gradientModes], { help: 'attack: what a step follows, the gradient, its direction or its sign', byDefault: 'all' }),
+  mode: choice(['all', ...gradientModes], {
+    help: 'attack: what a step follows, the gradient, its direction or its sign',
+    byDefault: 'all',
+  }),
   rate: number({ help: 'attack with one --mode, training: step size [1e-3, 0.05, 0.005; 1e-3]', min: 0, above: true }),
   eps: number({ help: 'attack, theorems: half-width of the clip box [0.25]', min: 0, above: true }),
   noClip: flag('theorems: no clip in theorem 1 (theorem 2 has none)'),
@@ -40,12 +43,22 @@ const options = {
   d3: integer({ help: 'attack, montecarlo: output width [10, 4]', min: 1 }),
   d: integer({ help: 'training, theorems, montecarlo of one layer: dimension [10; 100 and 10; 10]', min: 1 }),
   rows: integer({ help: 'training: rows of X in a step [100]', min: 1 }),
-  input: text({ help: 'attack: arrays W, V, x_star, x_0 of all repeats (safetensors) instead of random ones', placeholder: 'FILE' }),
+  input: text({
+    help: 'attack: arrays W, V, x_star, x_0 of all repeats (safetensors) instead of random ones',
+    placeholder: 'FILE',
+  }),
   theorem: choice(['both', '1', '2'], { help: 'theorems: which one', byDefault: 'both' }),
   eta: number({ help: "theorems: effective step eta' [0.05 and 0.01]", min: 0, above: true }),
   targetMean: number({ help: "all but montecarlo: mean of the teacher's entries [1]" }),
-  targetDeviation: number({ help: 'all but montecarlo: their standard deviation [2 in the attack, 3 in training]', min: 0 }),
-  draws: integer({ help: 'theorems: pairs of teacher and start; montecarlo: rows or networks [300; 10000000]', min: 2, max: 2 ** 32 - 1 }),
+  targetDeviation: number({
+    help: 'all but montecarlo: their standard deviation [2 in the attack, 3 in training]',
+    min: 0,
+  }),
+  draws: integer({
+    help: 'theorems: pairs of teacher and start; montecarlo: rows or networks [300; 10000000]',
+    min: 2,
+    max: 2 ** 32 - 1,
+  }),
   map: choice(['eta', 'eps', 'dimension', 'targetMean', 'targetDeviation', 'startDeviation', 'none'], {
     help: 'theorems: axis of the map over time',
     byDefault: 'eta',
@@ -79,7 +92,9 @@ const belongsTo: Readonly<Partial<Record<keyof Values, readonly Subject[]>>> = {
 
 /** The fields that were given, for spreading over defaults. */
 function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
 }
 
 /** `linbp simulate`: the student-teacher experiments of the LinBP theory. */
@@ -98,7 +113,12 @@ export const simulateVerb = defineVerb({
   async run(values, context) {
     for (const [name, owners] of Object.entries(belongsTo) as [keyof Values, readonly Subject[]][]) {
       const fits = values[name] === undefined || values[name] === false || owners.includes(values.what);
-      check(fits, 'bad-argument', `--${kebab(name)} has no meaning for "simulate ${values.what}"; it belongs to ${owners.join(', ')}`, kebab(name));
+      check(
+        fits,
+        'bad-argument',
+        `--${kebab(name)} has no meaning for "simulate ${values.what}"; it belongs to ${owners.join(', ')}`,
+        kebab(name),
+      );
     }
     switch (values.what) {
       case 'attack':
@@ -124,17 +144,28 @@ async function onDevice<T>(values: Values, work: (device: Device | undefined) =>
   }
 }
 
-const adapterOf = (device: Device | undefined): VerbResult['adapter'] => (device === undefined ? referenceAdapter : shownAdapter(device));
+const adapterOf = (device: Device | undefined): VerbResult['adapter'] =>
+  device === undefined ? referenceAdapter : shownAdapter(device);
 
 async function runAttack(values: Values, { print, progress, signal }: VerbContext): Promise<VerbResult> {
   const file = values.input === undefined ? undefined : readAttackArrays(values.input);
   const sizes = given({ d1: values.d1, d2: values.d2, d3: values.d3, repeats: values.repeats });
   if (file !== undefined) {
     for (const [name, value] of Object.entries(sizes)) {
-      check(value === file.sizes[name as keyof typeof sizes], 'bad-shape', `--${name} ${value} contradicts ${values.input}`, name);
+      check(
+        value === file.sizes[name as keyof typeof sizes],
+        'bad-shape',
+        `--${name} ${value} contradicts ${values.input}`,
+        name,
+      );
     }
   }
-  check(values.rate === undefined || values.mode !== 'all', 'bad-argument', '--rate needs one --mode: the modes have steps of their own', 'rate');
+  check(
+    values.rate === undefined || values.mode !== 'all',
+    'bad-argument',
+    '--rate needs one --mode: the modes have steps of their own',
+    'rate',
+  );
   const { eps, targetMean, targetDeviation, seed, mode, steps } = values;
   const settings: AttackSimulation = {
     ...attackDefaults,
@@ -143,7 +174,10 @@ async function runAttack(values: Values, { print, progress, signal }: VerbContex
     ...given({ eps, targetMean, targetDeviation, steps }),
     seed,
     modes: mode === 'all' ? gradientModes : [mode],
-    rates: mode === 'all' || values.rate === undefined ? attackDefaults.rates : { ...attackDefaults.rates, [mode]: values.rate },
+    rates:
+      mode === 'all' || values.rate === undefined
+        ? attackDefaults.rates
+        : { ...attackDefaults.rates, [mode]: values.rate },
   };
   return onDevice(values, async (device) => {
     const started = performance.now();
@@ -171,7 +205,11 @@ async function runAttack(values: Values, { print, progress, signal }: VerbContex
 
 async function runTraining(values: Values, { print, progress, signal }: VerbContext): Promise<VerbResult> {
   const { d, rows, steps, repeats, rate, targetMean, targetDeviation, seed } = values;
-  const settings = { ...trainingDefaults, ...given({ d, rows, steps, repeats, rate, targetMean, targetDeviation }), seed };
+  const settings = {
+    ...trainingDefaults,
+    ...given({ d, rows, steps, repeats, rate, targetMean, targetDeviation }),
+    seed,
+  };
   return onDevice(values, async (device) => {
     const started = performance.now();
     const onProgress = (share: number): void => progress.update('training', share);
@@ -179,7 +217,9 @@ async function runTraining(values: Values, { print, progress, signal }: VerbCont
     const result = run ?? simulateTrainingReference(settings);
     const seconds = run?.seconds ?? (performance.now() - started) / 1000;
     progress.clear();
-    print(`training: d = ${settings.d}, ${settings.rows} rows a step, ${settings.repeats} repeats, ${settings.steps} steps of ${settings.rate}`);
+    print(
+      `training: d = ${settings.d}, ${settings.rows} rows a step, ${settings.repeats} repeats, ${settings.steps} steps of ${settings.rate}`,
+    );
     for (const line of describeSimulation(result)) print(line);
     print(`${seconds.toFixed(2)} s after compilation`);
     return {
@@ -190,7 +230,10 @@ async function runTraining(values: Values, { print, progress, signal }: VerbCont
   });
 }
 
-/** Values of each map axis where none are given: around the defaults, and for eta from far below to beyond the bound of 2. */
+/**
+ * Values of each map axis where none are given: around the defaults, and for eta from far below to beyond the bound
+ * of 2.
+ */
 const mapValues: Readonly<Record<TheoremAxis, readonly number[]>> = {
   eta: [0.01, 0.05, 0.2, 0.5, 1, 1.5, 2, 2.25, 2.5, 3, 3.5, 4],
   eps: [0.05, 0.1, 0.25, 0.5, 1, 2, 4],
@@ -203,16 +246,31 @@ const mapValues: Readonly<Record<TheoremAxis, readonly number[]>> = {
 function readValues(axis: TheoremAxis, list: string | undefined): readonly number[] {
   if (list === undefined) return mapValues[axis];
   const numbers = list.split(',').map(readNumber);
-  check(numbers.every(Number.isFinite), 'bad-argument', `--values must be numbers with commas between them, got "${list}"`, 'values');
+  check(
+    numbers.every(Number.isFinite),
+    'bad-argument',
+    `--values must be numbers with commas between them, got "${list}"`,
+    'values',
+  );
   return numbers;
 }
 
 async function runTheorems(values: Values, { print, progress }: VerbContext): Promise<VerbResult> {
   const { eta, eps, steps, draws, targetMean, targetDeviation, seed, map: axis } = values;
   const chosen = values.theorem === 'both' ? ([1, 2] as const) : ([values.theorem === '1' ? 1 : 2] as const);
-  check(chosen.some((theorem) => theorem === 1) || (eps === undefined && axis !== 'eps'), 'bad-argument', 'theorem 2 has no clip', 'eps');
+  check(
+    chosen.some((theorem) => theorem === 1) || (eps === undefined && axis !== 'eps'),
+    'bad-argument',
+    'theorem 2 has no clip',
+    'eps',
+  );
   check(values.values === undefined || axis !== 'none', 'bad-argument', '--values needs a --map', 'values');
-  check(!values.noClip || (eps === undefined && axis !== 'eps'), 'bad-argument', '--no-clip excludes --eps and a map over it', 'noClip');
+  check(
+    !values.noClip || (eps === undefined && axis !== 'eps'),
+    'bad-argument',
+    '--no-clip excludes --eps and a map over it',
+    'noClip',
+  );
   const fields: Record<string, unknown> = {};
   for (const theorem of chosen) {
     const base: TheoremSettings = {
@@ -249,25 +307,41 @@ async function runMonteCarlo(values: Values, { print, progress, signal }: VerbCo
   };
   if (values.layers !== 'two') problems.push({ layers: 'one', ...points(values.d ?? 10), draws, seed: values.seed });
   if (values.layers !== 'one') {
-    problems.push({ layers: 'two', ...points(values.d1 ?? 6), hidden: { d2: values.d2 ?? 5, d3: values.d3 ?? 4 }, draws, seed: values.seed });
+    problems.push({
+      layers: 'two',
+      ...points(values.d1 ?? 6),
+      hidden: { d2: values.d2 ?? 5, d3: values.d3 ?? 4 },
+      draws,
+      seed: values.seed,
+    });
   }
   return onDevice(values, async (device) => {
     const results: MonteCarloResult[] = [];
     for (const settings of problems) {
       const started = performance.now();
-      const onProgress = (share: number): void => progress.update(`${settings.layers} layer${settings.layers === 'one' ? '' : 's'}`, share);
+      const onProgress = (share: number): void =>
+        progress.update(`${settings.layers} layer${settings.layers === 'one' ? '' : 's'}`, share);
       const result: MonteCarloResult =
         device === undefined
           ? { settings, estimates: monteCarloReference(settings), seconds: (performance.now() - started) / 1000 }
           : await monteCarlo(device, settings, { signal, onProgress });
       progress.clear();
       results.push(result);
-      print(`${settings.layers === 'one' ? 'one layer, rows' : 'two layers, networks'}: ${draws} draws in ${result.seconds.toFixed(2)} s`);
+      print(
+        `${settings.layers === 'one' ? 'one layer, rows' : 'two layers, networks'}: ${draws} draws in ${result.seconds.toFixed(2)} s`,
+      );
       for (const estimate of result.estimates) for (const line of describeEstimate(estimate)) print(line);
     }
-    const worst = Math.max(...results.flatMap(({ estimates }) => estimates.map(({ largestDeviation }) => largestDeviation)));
-    // Seven standard errors come by chance once in 10^11; a sampled mean that far off means that formula or sampler is wrong.
-    if (!(worst < 7)) throw new LinbpError('internal', `sampled and closed-form gradients differ by ${worst.toFixed(1)} standard errors`);
+    const worst = Math.max(
+      ...results.flatMap(({ estimates }) => estimates.map(({ largestDeviation }) => largestDeviation)),
+    );
+    // Seven standard errors come by chance once in 10^11; a sampled mean that far off means that formula or sampler
+    // is wrong.
+    if (!(worst < 7))
+      throw new LinbpError(
+        'internal',
+        `sampled and closed-form gradients differ by ${worst.toFixed(1)} standard errors`,
+      );
     return { adapter: adapterOf(device), settings: { draws }, fields: { problems: results.map(monteCarloFields) } };
   });
 }

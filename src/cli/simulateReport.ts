@@ -17,7 +17,10 @@ export function shownSteps(last: number, most = MOST_ROWS): number[] {
 const pick = (values: ArrayLike<number>, steps: readonly number[]): number[] => steps.map((t) => values[t]!);
 
 function curveFields(curve: CurveStatistics, steps: readonly number[]): Record<string, unknown> {
-  const band = ({ mean, halfWidth }: Band): Record<string, number[]> => ({ mean: pick(mean, steps), halfWidth: pick(halfWidth, steps) });
+  const band = ({ mean, halfWidth }: Band): Record<string, number[]> => ({
+    mean: pick(mean, steps),
+    halfWidth: pick(halfWidth, steps),
+  });
   return { bp: band(curve.bp), linbp: band(curve.linbp), margin: band(curve.margin), won: pick(curve.won, steps) };
 }
 
@@ -111,7 +114,8 @@ export function theoremFields(result: TheoremResult, map: TheoremMap | undefined
 /** Lines about a theorem at its settings. */
 export function describeTheorem(result: TheoremResult): string[] {
   const { settings, stepSize } = result;
-  const { theorem, dimension, targetMean, targetDeviation, startMean, startDeviation, eta, eps, draws, steps } = settings;
+  const { theorem, dimension, targetMean, targetDeviation, startMean, startDeviation, eta, eps, draws, steps } =
+    settings;
   const clip = eps === undefined ? 'no clip' : `clip ${eps}`;
   const times = [...new Set([0, 0.1, 0.25, 0.5, 1].map((share) => Math.round(share * steps)))];
   const bound = `LinBP's error is multiplied by ${figure(stepSize.contraction)} a step`;
@@ -146,7 +150,9 @@ function verdictLine({ verdict, drawsViolating, stepsViolating, settings }: Theo
   }
 }
 
-/** A map as a grid: the margin as a percentage of BP's distance; `*` where a draw violates, `!` where the average does. */
+/**
+ * A map as a grid: the margin as a percentage of BP's distance; `*` where a draw violates, `!` where the average does.
+ */
 export function describeMap(map: TheoremMap): string[] {
   const cell = (margin: number, violating: number): string => {
     const text = Math.abs(margin) < 10 ? `${(100 * margin).toFixed(1)}` : margin < 0 ? '<-999' : '>999';
@@ -178,7 +184,14 @@ export function monteCarloFields({ settings, estimates, seconds }: MonteCarloRes
     rules: Object.fromEntries(
       estimates.map(({ rule, mean, expected, halfWidth, covered, relativeError, largestDeviation }) => [
         rule,
-        { mean: list(mean), expected: list(expected), halfWidth: list(halfWidth), covered, relativeError, largestDeviation },
+        {
+          mean: list(mean),
+          expected: list(expected),
+          halfWidth: list(halfWidth),
+          covered,
+          relativeError,
+          largestDeviation,
+        },
       ]),
     ),
   };

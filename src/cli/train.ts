@@ -3,13 +3,22 @@ import { LinbpError, check } from '../errors.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
 import { checkpointPaths } from '../train/checkpoint.js';
-import { adam, adamw, sgd } from '../train/optimisers.js';
-import type { Optimiser } from '../train/optimisers.js';
+import { adam, adamw, sgd } from '../train/optimizers.js';
+import type { Optimizer } from '../train/optimizers.js';
 import type { EpochResult, TrainingProgress } from '../train/progress.js';
 import { constant, cosine, exponential } from '../train/schedules.js';
 import type { Schedule } from '../train/schedules.js';
 import { Trainer } from '../train/trainer.js';
-import { chosenDataset, chosenModel, chosenRules, dataOptions, machineOptions, modelOptions, openDevice, percent } from './common.js';
+import {
+  chosenDataset,
+  chosenModel,
+  chosenRules,
+  dataOptions,
+  machineOptions,
+  modelOptions,
+  openDevice,
+  percent,
+} from './common.js';
 import { compileProgress, precisionOption, referenceAdapter, ruleOption, shownAdapter } from './common.js';
 import { modelWith } from './inference.js';
 import { choice, flag, integer, number, optionalText, text } from './options.js';
@@ -23,7 +32,10 @@ const options = {
   ...modelOptions,
   ...ruleOption,
   ...dataOptions,
-  split: choice(['train', 'test'], { help: 'which half to train on; the test images are the evaluation in any case', byDefault: 'train' }),
+  split: choice(['train', 'test'], {
+    help: 'which half to train on; the test images are the evaluation in any case',
+    byDefault: 'train',
+  }),
   testLimit: integer({ help: 'use the first N test images', min: 1 }),
   epochs: integer({ help: 'passes over the training images', byDefault: 3, min: 1, max: 1_000_000 }),
   batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
@@ -32,21 +44,38 @@ const options = {
   momentum: number({ help: 'of sgd, 0 up to 1', min: 0, max: 1, shownDefault: '0.9' }),
   nesterov: flag("Nesterov's form of momentum"),
   weightDecay: number({ help: 'L2 penalty; of adamw decoupled', min: 0, shownDefault: '0; 0.01 for adamw' }),
-  schedule: choice(['constant', 'exponential', 'cosine'], { help: 'learning rate from epoch to epoch', byDefault: 'cosine' }),
+  schedule: choice(['constant', 'exponential', 'cosine'], {
+    help: 'learning rate from epoch to epoch',
+    byDefault: 'cosine',
+  }),
   gamma: number({ help: 'factor per epoch of the exponential schedule', byDefault: 0.98, min: 0, max: 1, above: true }),
   ...precisionOption,
-  out: text({ help: 'folder, or file ending in .safetensors, for weights and checkpoint', placeholder: 'PATH', byDefault: 'linbp-out' }),
+  out: text({
+    help: 'folder, or file ending in .safetensors, for weights and checkpoint',
+    placeholder: 'PATH',
+    byDefault: 'linbp-out',
+  }),
   resume: optionalText({ help: 'go on from a checkpoint, by default that of --out', placeholder: 'FILE' }),
   ...machineOptions,
 } as const;
 
 type TrainValues = OptionValues<typeof options>;
 
-function chosenOptimiser({ optimizer, lr, momentum, nesterov, weightDecay }: TrainValues): Optimiser {
+function chosenOptimizer({ optimizer, lr, momentum, nesterov, weightDecay }: TrainValues): Optimizer {
   const decay = weightDecay === undefined ? {} : { weightDecay };
   const rate = lr === undefined ? {} : { lr };
-  check(!nesterov || optimizer === 'sgd', 'bad-argument', `--nesterov goes with --optimizer sgd, not ${optimizer}`, 'nesterov');
-  check(momentum === undefined || optimizer === 'sgd', 'bad-argument', `--momentum goes with --optimizer sgd, not ${optimizer}`, 'momentum');
+  check(
+    !nesterov || optimizer === 'sgd',
+    'bad-argument',
+    `--nesterov goes with --optimizer sgd, not ${optimizer}`,
+    'nesterov',
+  );
+  check(
+    momentum === undefined || optimizer === 'sgd',
+    'bad-argument',
+    `--momentum goes with --optimizer sgd, not ${optimizer}`,
+    'momentum',
+  );
   if (optimizer === 'adam') return adam({ ...rate, ...decay });
   if (optimizer === 'adamw') return adamw({ ...rate, ...decay });
   return sgd({ lr: lr ?? 0.02, momentum: momentum ?? 0.9, nesterov, ...decay });
@@ -70,7 +99,10 @@ function showProgress(
 }
 
 function epochLine(result: EpochResult): string {
-  const test = result.testAccuracy === undefined ? '' : `  test loss ${result.testLoss!.toFixed(4)} accuracy ${percent(result.testAccuracy)}`;
+  const test =
+    result.testAccuracy === undefined
+      ? ''
+      : `  test loss ${result.testLoss!.toFixed(4)} accuracy ${percent(result.testAccuracy)}`;
   return `epoch ${result.epoch}  train loss ${result.trainLoss.toFixed(4)} accuracy ${percent(result.trainAccuracy)}${test}  ${duration(result.seconds)}`;
 }
 
@@ -108,24 +140,39 @@ export const trainVerb = defineVerb({
     const { progress, print, signal } = context;
     const definition = chosenModel(values);
     const rules = chosenRules(values.rule, definition);
-    const optimiser = chosenOptimiser(values);
+    const optimizer = chosenOptimizer(values);
     const schedule = chosenSchedule(values);
     const checkpoint = checkpointName(values.out, definition);
-    const weights = values.weights === undefined ? initialState(definition, values.seed) : readStateDict(definition, values.weights);
+    const weights =
+      values.weights === undefined ? initialState(definition, values.seed) : readStateDict(definition, values.weights);
     const dataset = await chosenDataset(values, values.split, definition, context);
     const testDataset = await chosenDataset({ ...values, limit: values.testLimit }, 'test', definition, context);
     // Small images make short steps; on large ones nobody wants to wait fifty steps for a sign of life.
     const logEvery = definition.input[1] <= 28 ? 50 : 5;
     const { batch, seed, precision } = values;
     const onCompile = compileProgress(progress);
-    const settings = { dataset, testDataset, rules: rules.written, optimiser, schedule, batch, seed, logEvery, precision, onCompile };
+    const settings = {
+      dataset,
+      testDataset,
+      rules: rules.written,
+      optimizer,
+      schedule,
+      batch,
+      seed,
+      logEvery,
+      precision,
+      onCompile,
+    };
     const { trainer, adapter, close } = await createTrainer(values, settings, weights, definition);
     progress.clear();
     try {
       if (values.resume !== undefined) {
         const { sameKernels, sameSchedule } = trainer.resume(values.resume === '' ? checkpoint : values.resume);
         if (!sameKernels) progress.line('note: other kernels are in use than then; results agree up to rounding only');
-        if (!sameSchedule) progress.line(`note: the schedule now ends with epoch ${values.epochs}; learning rates from here on follow it`);
+        if (!sameSchedule)
+          progress.line(
+            `note: the schedule now ends with epoch ${values.epochs}; learning rates from here on follow it`,
+          );
         progress.line(`going on after step ${trainer.steps} (${trainer.history.length} epochs)`);
       }
       let rate = 0;
@@ -149,8 +196,11 @@ export const trainVerb = defineVerb({
       const files = checkpointPaths(checkpoint);
       const last = trainer.history.at(-1);
       const lossScale = await trainer.lossScale();
-      print(`${definition.name} on ${dataset.name} under ${rules.written}: ${trainer.history.length} epochs, ${trainer.steps} steps`);
-      if (last?.testAccuracy !== undefined) print(`test accuracy ${percent(last.testAccuracy)}, loss ${last.testLoss!.toFixed(4)}`);
+      print(
+        `${definition.name} on ${dataset.name} under ${rules.written}: ${trainer.history.length} epochs, ${trainer.steps} steps`,
+      );
+      if (last?.testAccuracy !== undefined)
+        print(`test accuracy ${percent(last.testAccuracy)}, loss ${last.testLoss!.toFixed(4)}`);
       if (lossScale !== undefined) print(`loss scale ${lossScale.scale}, ${lossScale.skippedSteps} steps left out`);
       print(`weights    ${files.weights}`);
       print(`checkpoint ${files.state}`);
@@ -159,9 +209,9 @@ export const trainVerb = defineVerb({
         interrupted,
         settings: {
           rule: rules.written,
-          lr: optimiser.lr,
-          ...optimiser.settings,
-          weightDecay: optimiser.settings['weightDecay'] ?? 0,
+          lr: optimizer.lr,
+          ...optimizer.settings,
+          weightDecay: optimizer.settings['weightDecay'] ?? 0,
           logEvery,
           run: trainer.description,
         },

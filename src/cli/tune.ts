@@ -17,7 +17,15 @@ import {
   writeTuning,
 } from '../tune/index.js';
 import type { Comparison, TunedProblem, TuningIdentity } from '../tune/index.js';
-import { chosenModel, chosenRules, chosenWeights, machineOptions, modelOptions, openDevice, shownAdapter } from './common.js';
+import {
+  chosenModel,
+  chosenRules,
+  chosenWeights,
+  machineOptions,
+  modelOptions,
+  openDevice,
+  shownAdapter,
+} from './common.js';
 import { choice, flag, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { splitRules } from './profile.js';
@@ -27,11 +35,23 @@ import { check, LinbpError } from '../errors.js';
 
 const options = {
   ...modelOptions,
-  rule: text({ help: 'backward rules whose steps are tuned, such as bp,linbp', placeholder: 'RULE,..', byDefault: 'bp' }),
-  what: choice(['train', 'attack', 'forward'], { help: 'a training step, a PGD step or a forward pass', byDefault: 'train' }),
+  rule: text({
+    help: 'backward rules whose steps are tuned, such as bp,linbp',
+    placeholder: 'RULE,..',
+    byDefault: 'bp',
+  }),
+  what: choice(['train', 'attack', 'forward'], {
+    help: 'a training step, a PGD step or a forward pass',
+    byDefault: 'train',
+  }),
   batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
-  share: number({ help: 'leave out products that take less than this part of the step', byDefault: 0.02, min: 0, max: 1 }),
-  rounds: integer({ help: 'timed runs of each finalist', byDefault: 9, min: 3, max: 1000 }),
+  share: number({
+    help: 'leave out products that take less than this part of the step',
+    byDefault: 0.02,
+    min: 0,
+    max: 1,
+  }),
+  rounds: integer({ help: 'timed runs of each finalizt', byDefault: 9, min: 3, max: 1000 }),
   'half-products': flag('also try kernels that round their operands to f16, on GPUs with matrices of it'),
   among: text({ help: 'try only what these files of earlier runs hold', placeholder: 'FILE,..' }),
   'keep-order': flag('only kernels that add up in the usual order, so that outputs keep their bits'),
@@ -44,14 +64,18 @@ const options = {
 type TuneValues = OptionValues<typeof options>;
 
 function problemTable(results: readonly TunedProblem[]): string {
-  const refused = ({ candidates }: TunedProblem): number => candidates.filter((candidate) => candidate.refused !== undefined).length;
+  const refused = ({ candidates }: TunedProblem): number =>
+    candidates.filter((candidate) => candidate.refused !== undefined).length;
   return textTable(
     [
       { title: 'layer', value: ({ layer }) => layer || '-' },
       { title: 'op', value: ({ op }) => op },
       { title: 'usual', value: ({ usual }) => choiceName(usual) },
       { title: 'us', value: ({ usualMicroseconds }) => usualMicroseconds.toFixed(1), align: 'right' },
-      { title: 'chosen', value: (result) => (result.chosen === result.usual ? 'the usual' : choiceName(result.chosen)) },
+      {
+        title: 'chosen',
+        value: (result) => (result.chosen === result.usual ? 'the usual' : choiceName(result.chosen)),
+      },
       { title: 'us', value: ({ microseconds }) => microseconds.toFixed(1), align: 'right' },
       { title: 'tried', value: ({ candidates }) => String(candidates.length), align: 'right' },
       { title: 'refused', value: (result) => String(refused(result)), align: 'right' },
@@ -66,18 +90,32 @@ async function workloadUnder(table: TuningTable, values: TuneValues, workloads: 
   return createWorkload(values.what, workloads);
 }
 
-/** What tuning one step gave: its problems, all keys of them, and the step without the choices beside the step with them. */
+/**
+ * What tuning one step gave: its problems, all keys of them, and the step without the choices beside the step with
+ * them.
+ */
 interface TunedStep {
   readonly results: TunedProblem[];
   readonly heavy: readonly string[];
   readonly comparison: Comparison;
 }
 
-/** Tunes one step into a table, and adds what it finds to `found`. What the table has is left alone unless it is to be measured `again`. */
+/**
+ * Tunes one step into a table, and adds what it finds to `found`. What the table has is left alone unless it is to be
+ * measured `again`.
+ */
 async function tuneStep(
   values: TuneValues,
   workloads: WorkloadOptions,
-  { table, found, among }: { readonly table: TuningTable; readonly found: TunedProblem[]; readonly among: readonly TuningTable[] | undefined },
+  {
+    table,
+    found,
+    among,
+  }: {
+    readonly table: TuningTable;
+    readonly found: TunedProblem[];
+    readonly among: readonly TuningTable[] | undefined;
+  },
   { progress, signal }: VerbContext,
 ): Promise<TunedStep> {
   const untuned = await workloadUnder(new TuningTable(), values, workloads);
@@ -139,7 +177,8 @@ export const tuneVerb = defineVerb({
   async run(values, context) {
     const { progress, print, signal } = context;
     const definition = chosenModel(values);
-    const rules = values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
+    const rules =
+      values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
     if (values.out !== undefined) ensureWritableFile(values.out);
     const weights = chosenWeights(definition, values, progress);
     const earlier = earlierFiles(values.among);
@@ -158,10 +197,12 @@ export const tuneVerb = defineVerb({
         const trial = new TuningTable();
         trial.merge(table);
         const workloads = { device, definition, weights, batch: values.batch, rule };
-        const step = await tuneStep(values, workloads, { table: trial, found, among }, context).catch((error: unknown) => {
-          if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
-          return undefined;
-        });
+        const step = await tuneStep(values, workloads, { table: trial, found, among }, context).catch(
+          (error: unknown) => {
+            if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
+            return undefined;
+          },
+        );
         if (step === undefined) {
           // Each choice that was finished has won its own final.
           table.merge(trial);
@@ -178,8 +219,13 @@ export const tuneVerb = defineVerb({
             `ratio ${comparison.ratio.toFixed(3)} by turns, ${comparison.shortestRatio.toFixed(3)} by shortest runs${kept ? '' : ': not kept'}`,
         );
       }
-      const reordered = found.filter((result) => changesOrder(result) && table.entries.get(result.key)?.choice === result.chosen).length;
-      if (reordered > 0) print(`${reordered} products add up in another order now: results differ in their last bits from those before tuning`);
+      const reordered = found.filter(
+        (result) => changesOrder(result) && table.entries.get(result.key)?.choice === result.chosen,
+      ).length;
+      if (reordered > 0)
+        print(
+          `${reordered} products add up in another order now: results differ in their last bits from those before tuning`,
+        );
       writeTuning(path, identity, table);
       print(`${table.entries.size} choices in ${path}`);
       return {

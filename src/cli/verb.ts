@@ -42,7 +42,10 @@ export interface Verb<O extends OptionTable = OptionTable> {
    *
    * @throws LinbpError, which the command line prints as one line
    */
-  run(options: OptionValues<O> & { readonly json: string | undefined }, context: VerbContext): Promise<VerbResult | number>;
+  run(
+    options: OptionValues<O> & { readonly json: string | undefined },
+    context: VerbContext,
+  ): Promise<VerbResult | number>;
 }
 
 /** States a verb; the types of its option values follow from the table. */

@@ -30,12 +30,18 @@ export interface VictimResult {
 /**
  * Reads `MODEL=WEIGHTS,MODEL=WEIGHTS`.
  *
- * @throws LinbpError `bad-argument`, `unknown-model`, `bad-shape` for another input or number of classes, `missing-file`, `bad-file`
+ * @throws LinbpError `bad-argument`, `unknown-model`, `bad-shape` for another input or number of classes,
+ * `missing-file`, `bad-file`
  */
 export function readVictims(notation: string | undefined, source: ModelDefinition): Victim[] {
   return (notation?.split(',') ?? []).map((part) => {
     const [, name, path] = /^\s*([^=]+)=(.+?)\s*$/.exec(part) ?? [];
-    check(name !== undefined && path !== undefined, 'bad-argument', `--victims must be MODEL=WEIGHTS,MODEL=WEIGHTS; got "${part}"`, 'victims');
+    check(
+      name !== undefined && path !== undefined,
+      'bad-argument',
+      `--victims must be MODEL=WEIGHTS,MODEL=WEIGHTS; got "${part}"`,
+      'victims',
+    );
     const definition = namedModel(name);
     const same = definition.input.join() === source.input.join() && definition.classes === source.classes;
     check(same, 'bad-shape', `--victims: ${name} takes other images or classes than ${source.name}`, 'victims');
@@ -64,7 +70,9 @@ export async function evaluateVictims(
     const classify = classifierOn(device, definition, weights);
     const guesses = async (pixels: Float32Array): Promise<number[]> => {
       const logits = await classify.logits(pixels);
-      return Array.from({ length: pixels.length / size }, (_, n) => firstLargest(logits, n * definition.classes, definition.classes));
+      return Array.from({ length: pixels.length / size }, (_, n) =>
+        firstLargest(logits, n * definition.classes, definition.classes),
+      );
     };
     let [cleanCorrect, robustCorrect, successes] = [0, 0, 0];
     for (let from = 0; from < dataset.count; from += 128) {

@@ -6,7 +6,18 @@ import { missingData, readWhole, requireFile, findFile, unpack } from './files.j
 import { decodeMany, type DecodeProgress } from './images.js';
 
 /** Class names in label order. */
-export const cifar10ClassNames: readonly string[] = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'];
+export const cifar10ClassNames: readonly string[] = [
+  'airplane',
+  'automobile',
+  'bird',
+  'cat',
+  'deer',
+  'dog',
+  'frog',
+  'horse',
+  'ship',
+  'truck',
+];
 
 /** One label byte, then 1,024 red, 1,024 green and 1,024 blue bytes, each row by row. */
 const PIXELS = 3 * 32 * 32;
@@ -20,8 +31,9 @@ interface Part {
 }
 
 /**
- * CIFAR-10 from the binary version (A. Krizhevsky, 2009): `data_batch_1.bin` to `_5.bin`, `test_batch.bin`, plain or gzip, or
- * first parts of them called `<batch>.first<N>.bin`. Whatever part is there is used, and the data set's `note` says which.
+ * CIFAR-10 from the binary version (A. Krizhevsky, 2009): `data_batch_1.bin` to `_5.bin`, `test_batch.bin`, plain or
+ * gzip, or first parts of them called `<batch>.first<N>.bin`. Whatever part is there is used, and the data set's
+ * `note` says which.
  *
  * @param limit number of images wanted; no more files than needed are read
  * @throws LinbpError `missing-data` naming the file; `bad-file` for wrong lengths and labels above 9
@@ -32,7 +44,11 @@ export function loadCifar10(split: Split, dataFolder: string | undefined, limit 
   if (parts.length === 0) {
     throw missingData(
       dataFolder,
-      [`cifar10/${batches[0]}.bin`, `cifar10/cifar-10-batches-bin/${batches[0]}.bin`, `cifar10/${batches[0]}.firstN.bin`],
+      [
+        `cifar10/${batches[0]}.bin`,
+        `cifar10/cifar-10-batches-bin/${batches[0]}.bin`,
+        `cifar10/${batches[0]}.firstN.bin`,
+      ],
       'cifar10',
     );
   }
@@ -52,7 +68,8 @@ export function loadCifar10(split: Split, dataFolder: string | undefined, limit 
     );
     for (let i = 0; i < part.records && done < count; i++, done++) {
       const label = content[i * RECORD]!;
-      if (label > 9) throw new LinbpError('bad-file', `${part.path}: label ${i} is ${label}, expected 0 to 9`, { field: part.path });
+      if (label > 9)
+        throw new LinbpError('bad-file', `${part.path}: label ${i} is ${label}, expected 0 to 9`, { field: part.path });
       labels[done] = label;
       images.set(content.subarray(i * RECORD + 1, (i + 1) * RECORD), done * PIXELS);
     }
@@ -75,11 +92,12 @@ export function loadCifar10(split: Split, dataFolder: string | undefined, limit 
 }
 
 /**
- * CIFAR-10 as JPEG files one after another (`cifar10/jpeg-<split>.jpgs`, gzip or plain) with `labels-<split>.u8`. JPEG is lossy, so
- * figures measured on it are not those of CIFAR-10; the `note` says so.
+ * CIFAR-10 as JPEG files one after another (`cifar10/jpeg-<split>.jpgs`, gzip or plain) with `labels-<split>.u8`.
+ * JPEG is lossy, so figures measured on it are not those of CIFAR-10; the `note` says so.
  *
  * @param limit number of images wanted; no more are decoded
- * @throws LinbpError `missing-data`; `bad-file` for damaged images, other sizes than 32 x 32, or a number that differs from the labels'
+ * @throws LinbpError `missing-data`; `bad-file` for damaged images, other sizes than 32 x 32, or a number that
+ * differs from the labels'
  */
 export async function loadCifar10Jpeg(
   split: Split,

@@ -5,7 +5,7 @@ import { randomStreams } from '../random/philox.js';
 /** Which half of a data set. */
 export type Split = 'train' | 'test';
 
-/** Labelled images in memory. */
+/** Labeled images in memory. */
 export interface Dataset {
   /** For instance `mnist`. */
   readonly name: string;
@@ -45,7 +45,8 @@ export interface DatasetArrays {
 /**
  * A data set from arrays in memory, checked.
  *
- * @throws LinbpError `bad-dtype` for other array types; `bad-shape` when lengths and shape disagree or there are no images;
+ * @throws LinbpError `bad-dtype` for other array types; `bad-shape` when lengths and shape disagree or there are no
+ * images;
  *   `bad-range` for labels outside 0..classes-1 and pixels outside [0, 1] or NaN
  */
 export function fromArrays(arrays: DatasetArrays): Dataset {
@@ -57,7 +58,12 @@ export function fromArrays(arrays: DatasetArrays): Dataset {
     `${name}: images must be a Uint8Array or a Float32Array`,
     'images',
   );
-  check(labels instanceof Uint8Array || labels instanceof Int32Array, 'bad-dtype', `${name}: labels must be a Uint8Array or an Int32Array`, 'labels');
+  check(
+    labels instanceof Uint8Array || labels instanceof Int32Array,
+    'bad-dtype',
+    `${name}: labels must be a Uint8Array or an Int32Array`,
+    'labels',
+  );
   check(
     shape.length === 4 && shape.every((size) => Number.isSafeInteger(size) && size > 0),
     'bad-shape',
@@ -66,9 +72,24 @@ export function fromArrays(arrays: DatasetArrays): Dataset {
   );
   const [count, channels, height, width] = shape;
   const pixels = count * channels * height * width;
-  check(images.length === pixels, 'bad-shape', `${name}: shape [${shape.join(', ')}] needs ${pixels} pixels, got ${images.length}`, 'images');
-  check(labels.length === count, 'bad-shape', `${name}: ${count} images need ${count} labels, got ${labels.length}`, 'labels');
-  check(Number.isSafeInteger(classes) && classes > 0, 'bad-range', `${name}: classes must be a positive whole number, got ${classes}`, 'classes');
+  check(
+    images.length === pixels,
+    'bad-shape',
+    `${name}: shape [${shape.join(', ')}] needs ${pixels} pixels, got ${images.length}`,
+    'images',
+  );
+  check(
+    labels.length === count,
+    'bad-shape',
+    `${name}: ${count} images need ${count} labels, got ${labels.length}`,
+    'labels',
+  );
+  check(
+    Number.isSafeInteger(classes) && classes > 0,
+    'bad-range',
+    `${name}: classes must be a positive whole number, got ${classes}`,
+    'classes',
+  );
   check(
     classNames === undefined || classNames.length === classes,
     'bad-shape',
@@ -96,7 +117,12 @@ export function fromArrays(arrays: DatasetArrays): Dataset {
 }
 
 /** Checks that every label is 0 to `classes` - 1. */
-export function checkLabels(labels: Uint8Array | Int32Array, classes: number, source: string, code: 'bad-range' | 'bad-file'): void {
+export function checkLabels(
+  labels: Uint8Array | Int32Array,
+  classes: number,
+  source: string,
+  code: 'bad-range' | 'bad-file',
+): void {
   for (let i = 0; i < labels.length; i++) {
     const label = labels[i]!;
     if (label < 0 || label >= classes)
@@ -115,18 +141,24 @@ export function checkLimit(limit: number | undefined): void {
 }
 
 /**
- * The first `limit` images (views, no copy), or, with a seed, a random choice of as many in random order (a copy). All images when there are
- * no more than `limit` and no seed is given.
+ * The first `limit` images (views, no copy), or, with a seed, a random choice of as many in random order (a copy).
+ * All images when there are no more than `limit` and no seed is given.
  *
  * @throws LinbpError `bad-range`
  */
 export function subset(dataset: Dataset, limit: number, seed?: number): Dataset {
   checkLimit(limit);
   const count = Math.min(limit, dataset.count);
-  if (seed !== undefined) return take(dataset, permutation(dataset.count, seed, 0, randomStreams.subset).subarray(0, count));
+  if (seed !== undefined)
+    return take(dataset, permutation(dataset.count, seed, 0, randomStreams.subset).subarray(0, count));
   if (count === dataset.count) return dataset;
   const pixels = imageSize(dataset);
-  return { ...dataset, count, images: dataset.images.subarray(0, count * pixels), labels: dataset.labels.subarray(0, count) };
+  return {
+    ...dataset,
+    count,
+    images: dataset.images.subarray(0, count * pixels),
+    labels: dataset.labels.subarray(0, count),
+  };
 }
 
 /**
@@ -137,7 +169,10 @@ export function subset(dataset: Dataset, limit: number, seed?: number): Dataset 
 export function take(dataset: Dataset, indices: ArrayLike<number>): Dataset {
   check(indices.length > 0, 'bad-shape', 'no indices given', 'indices');
   const pixels = imageSize(dataset);
-  const images = dataset.images instanceof Uint8Array ? new Uint8Array(indices.length * pixels) : new Float32Array(indices.length * pixels);
+  const images =
+    dataset.images instanceof Uint8Array
+      ? new Uint8Array(indices.length * pixels)
+      : new Float32Array(indices.length * pixels);
   const labels = dataset.labels instanceof Uint8Array ? new Uint8Array(indices.length) : new Int32Array(indices.length);
   for (let i = 0; i < indices.length; i++) {
     const index = checkedIndex(dataset, indices[i]!);
@@ -148,7 +183,8 @@ export function take(dataset: Dataset, indices: ArrayLike<number>): Dataset {
 }
 
 /**
- * Pixels of a batch as float32 in [0, 1], [indices.length, channels, height, width]. A byte k becomes k/255 rounded to float32.
+ * Pixels of a batch as float32 in [0, 1], [indices.length, channels, height, width]. A byte k becomes k/255 rounded
+ * to float32.
  *
  * @param into array to fill, of at least that length; a new one unless given
  * @throws LinbpError `bad-range` for an index outside the data set

@@ -7,7 +7,9 @@ import { glyphs } from './glyphs.js';
 /** Side of the images in pixels. */
 const SIDE = 28;
 const PIXELS = SIDE * SIDE;
-/** Test images are drawn from the upper half of the sample numbers, so that no count of training images reaches them. */
+/**
+ * Test images are drawn from the upper half of the sample numbers, so that no count of training images reaches them.
+ */
 const FIRST_TEST_SAMPLE = 2 ** 31;
 
 /** Ranges from which each image draws its looks; lengths in pixels, angles as tangents. */
@@ -42,12 +44,12 @@ export interface DigitsOptions {
 }
 
 /**
- * The data set `digits`: handwriting-like digits drawn by code, 28 x 28 grey, ten classes in equal numbers. Image i depends on (seed, split, i)
- * only and needs no download.
+ * The data set `digits`: handwriting-like digits drawn by code, 28 x 28 gray, ten classes in equal numbers. Image i
+ * depends on (seed, split, i) only and needs no download.
  *
- * Three forms a digit, with random place, size, slant, rotation, bend, pen, ink, stray strokes and noise, chosen such that place and
- * shape matter: of the 2,000 test images softmax regression (12 epochs of plain gradient descent) gets 88 %, LeNet-5 (batch 32, momentum)
- * 97 % after two epochs and 99 % after four.
+ * Three forms a digit, with random place, size, slant, rotation, bend, pen, ink, stray strokes and noise, chosen such
+ * that place and shape matter: of the 2,000 test images softmax regression (12 epochs of plain gradient descent) gets
+ * 88 %, LeNet-5 (batch 32, momentum) 97 % after two epochs and 99 % after four.
  *
  * @throws LinbpError `bad-range`
  */
@@ -66,7 +68,18 @@ export function drawDigits({ split = 'train', count, seed = 0 }: DigitsOptions =
     drawDigit(labels[i]!, seed, first + i, images.subarray(i * PIXELS, (i + 1) * PIXELS));
   }
   const classNames = Array.from({ length: 10 }, (_, digit) => String(digit));
-  return { name: 'digits', split, count: total, channels: 1, height: SIDE, width: SIDE, classes: 10, classNames, images, labels };
+  return {
+    name: 'digits',
+    split,
+    count: total,
+    channels: 1,
+    height: SIDE,
+    width: SIDE,
+    classes: 10,
+    classNames,
+    images,
+    labels,
+  };
 }
 
 function drawDigit(digit: number, seed: number, sample: number, image: Uint8Array): void {
@@ -80,11 +93,16 @@ function drawDigit(digit: number, seed: number, sample: number, image: Uint8Arra
   const glyph = forms[Math.floor(uniform() * forms.length)]!;
   const halfHeight = between(looks.halfHeight);
   const halfWidth = halfHeight * between(looks.aspect);
-  const centreX = SIDE / 2 + around(looks.shift);
-  const centreY = SIDE / 2 + around(looks.shift);
+  const centerX = SIDE / 2 + around(looks.shift);
+  const centerY = SIDE / 2 + around(looks.shift);
   const slant = between(looks.slant);
   const turn = around(looks.rotation);
-  const [bendX, bendY, shearX, shearY] = [around(looks.bend), around(looks.bend), around(looks.bend), around(looks.bend)];
+  const [bendX, bendY, shearX, shearY] = [
+    around(looks.bend),
+    around(looks.bend),
+    around(looks.bend),
+    around(looks.bend),
+  ];
   const halfThickness = between(looks.halfThickness);
   const ink = between(looks.ink);
 
@@ -97,8 +115,8 @@ function drawDigit(digit: number, seed: number, sample: number, image: Uint8Arra
       const bentX = (u + bendX * (v * v - 0.5) + shearX * u * v + around(2 * looks.wobble)) * halfWidth;
       const bentY = (v + bendY * (u * u - 0.5) + shearY * u * v + around(2 * looks.wobble)) * halfHeight;
       const slantedX = bentX - slant * bentY;
-      const x = centreX + slantedX - turn * bentY;
-      const y = centreY + bentY + turn * slantedX;
+      const x = centerX + slantedX - turn * bentY;
+      const y = centerY + bentY + turn * slantedX;
       if (k > 0) drawSegment(cover, [lastX, lastY, x, y], halfThickness, ink);
       [lastX, lastY] = [x, y];
     }
@@ -118,13 +136,27 @@ function drawDigit(digit: number, seed: number, sample: number, image: Uint8Arra
   }
 }
 
-/** Lays a segment with round ends over the image: full ink inside, falling to none over one pixel at the edge; the darker ink wins. */
-function drawSegment(cover: Float64Array, [x0, y0, x1, y1]: readonly [number, number, number, number], halfThickness: number, ink: number): void {
+/**
+ * Lays a segment with round ends over the image: full ink inside, falling to none over one pixel at the edge; the
+ * darker ink wins.
+ */
+function drawSegment(
+  cover: Float64Array,
+  [x0, y0, x1, y1]: readonly [number, number, number, number],
+  halfThickness: number,
+  ink: number,
+): void {
   const reach = halfThickness + 0.5;
   const [dx, dy] = [x1 - x0, y1 - y0];
   const lengthSquared = dx * dx + dy * dy + 1e-12;
-  const [left, right] = [Math.max(Math.floor(Math.min(x0, x1) - reach), 0), Math.min(Math.ceil(Math.max(x0, x1) + reach), SIDE)];
-  const [top, bottom] = [Math.max(Math.floor(Math.min(y0, y1) - reach), 0), Math.min(Math.ceil(Math.max(y0, y1) + reach), SIDE)];
+  const [left, right] = [
+    Math.max(Math.floor(Math.min(x0, x1) - reach), 0),
+    Math.min(Math.ceil(Math.max(x0, x1) + reach), SIDE),
+  ];
+  const [top, bottom] = [
+    Math.max(Math.floor(Math.min(y0, y1) - reach), 0),
+    Math.min(Math.ceil(Math.max(y0, y1) + reach), SIDE),
+  ];
   for (let row = top; row < bottom; row++) {
     for (let column = left; column < right; column++) {
       const [px, py] = [column + 0.5 - x0, row + 0.5 - y0];

@@ -32,23 +32,39 @@ export interface FeedTensors {
 }
 
 /**
- * Checks a data set and brings it into the form that the device keeps. Bytes stay bytes where a sample fills whole words.
+ * Checks a data set and brings it into the form that the device keeps. Bytes stay bytes where a sample fills whole
+ * words.
  *
- * @throws LinbpError `bad-shape` for lengths that disagree and for an empty data set; `bad-range` for labels outside 0..classes-1
+ * @throws LinbpError `bad-shape` for lengths that disagree and for an empty data set; `bad-range` for labels outside
+ * 0..classes-1
  */
 export function packDataset(dataset: Dataset): PackedDataset {
   const { name, count, images, labels } = dataset;
   check(Number.isInteger(count) && count > 0, 'bad-shape', `${name}: the data set is empty`, 'dataset');
   const size = imageSize(dataset);
-  check(images.length === count * size, 'bad-shape', `${name}: ${count} images need ${count * size} pixels, got ${images.length}`, 'images');
-  check(labels.length === count, 'bad-shape', `${name}: ${count} images need ${count} labels, got ${labels.length}`, 'labels');
+  check(
+    images.length === count * size,
+    'bad-shape',
+    `${name}: ${count} images need ${count * size} pixels, got ${images.length}`,
+    'images',
+  );
+  check(
+    labels.length === count,
+    'bad-shape',
+    `${name}: ${count} images need ${count} labels, got ${labels.length}`,
+    'labels',
+  );
   checkLabels(labels, dataset.classes, name, 'bad-range');
   const packed = images instanceof Uint8Array && size % 4 === 0;
   return {
     dataset,
     sampleShape: [dataset.channels, dataset.height, dataset.width],
     packed,
-    images: packed ? wordsOf(images) : images instanceof Uint8Array ? Float32Array.from(images, (byte) => byte / 255) : images,
+    images: packed
+      ? wordsOf(images)
+      : images instanceof Uint8Array
+        ? Float32Array.from(images, (byte) => byte / 255)
+        : images,
     labels: Uint32Array.from(labels),
   };
 }
@@ -85,8 +101,8 @@ export function addSampleIds(graph: Graph, feed: FeedTensors, count: number): Te
 }
 
 /**
- * A data set resident on a device: pixels (as bytes where possible) and labels are uploaded once; batches are gathered by kernels. Pixels that exceed
- * one binding are read in slices, so the limit is the device's largest buffer.
+ * A data set resident on a device: pixels (as bytes where possible) and labels are uploaded once; batches are
+ * gathered by kernels. Pixels that exceed one binding are read in slices, so the limit is the device's largest buffer.
  */
 export class DeviceDataset {
   readonly feed: PackedDataset;
@@ -95,7 +111,9 @@ export class DeviceDataset {
   private readonly orders: GPUBuffer[] = [];
   private readonly device: Device;
 
-  /** @throws LinbpError `limit-exceeded` when the pixels do not fit the device's largest buffer; as {@link packDataset} */
+  /**
+   * @throws LinbpError `limit-exceeded` when the pixels do not fit the device's largest buffer; as {@link packDataset}
+   */
   constructor(dataset: Dataset, device: Device) {
     this.feed = packDataset(dataset);
     this.device = device;

@@ -32,12 +32,18 @@ export function requireFile(dataFolder: string | undefined, candidates: readonly
 }
 
 /** The error for data that are not there. */
-export function missingData(dataFolder: string | undefined, candidates: readonly string[], dataset: string): LinbpError {
+export function missingData(
+  dataFolder: string | undefined,
+  candidates: readonly string[],
+  dataset: string,
+): LinbpError {
   const [first, ...others] = candidates;
   const also = others.length > 0 ? ` (or ${others.join(', ')})` : '';
   const where = dataFolder === undefined ? 'no data folder is set' : `not in ${dataFolder}`;
   const message = `data set ${dataset}: missing ${first}, plain or .gz${also}: ${where}; set --data DIR or LINBP_DATA to the folder that holds it`;
-  return new LinbpError('missing-data', message, { field: dataFolder === undefined ? 'data' : relative('.', join(dataFolder, first ?? '')) });
+  return new LinbpError('missing-data', message, {
+    field: dataFolder === undefined ? 'data' : relative('.', join(dataFolder, first ?? '')),
+  });
 }
 
 /** Reads a file whole. @throws LinbpError `missing-file` or, for folders and the like, `bad-file` */
@@ -66,7 +72,10 @@ export function firstBytes(bytes: Uint8Array, wanted: number, source: string): U
   try {
     return gunzipSync(bytes.subarray(0, 65536), { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, wanted);
   } catch (cause) {
-    throw new LinbpError('bad-file', `${source}: damaged gzip data: ${(cause as Error).message}`, { field: source, cause });
+    throw new LinbpError('bad-file', `${source}: damaged gzip data: ${(cause as Error).message}`, {
+      field: source,
+      cause,
+    });
   }
 }
 
@@ -77,7 +86,8 @@ export function firstBytes(bytes: Uint8Array, wanted: number, source: string): U
  * @throws LinbpError `bad-file` for damaged data or more than `maxBytes`
  */
 export function unpack(bytes: Buffer, maxBytes: number, source: string): Buffer {
-  const tooLong = () => new LinbpError('bad-file', `${source}: holds more than the expected ${maxBytes} bytes`, { field: source });
+  const tooLong = () =>
+    new LinbpError('bad-file', `${source}: holds more than the expected ${maxBytes} bytes`, { field: source });
   if (!isGzip(bytes)) {
     if (bytes.length > maxBytes) throw tooLong();
     return bytes;
@@ -86,6 +96,9 @@ export function unpack(bytes: Buffer, maxBytes: number, source: string): Buffer 
     return gunzipSync(bytes, { maxOutputLength: Math.max(maxBytes, 1) });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLong();
-    throw new LinbpError('bad-file', `${source}: damaged gzip data: ${(cause as Error).message}`, { field: source, cause });
+    throw new LinbpError('bad-file', `${source}: damaged gzip data: ${(cause as Error).message}`, {
+      field: source,
+      cause,
+    });
   }
 }

@@ -16,7 +16,10 @@ export interface ImageList {
 
 /** Options of {@link loadImageFolder}. */
 export interface ImageFolderOptions extends FitOptions, DecodeProgress {
-  /** Stated in the data set, and a sub-folder of that name (`val` counts as test) is used if there is one; `test` unless given. */
+  /**
+   * Stated in the data set, and a sub-folder of that name (`val` counts as test) is used if there is one; `test`
+   * unless given.
+   */
   readonly split?: Split;
   /** Number of images wanted, the first ones in order; all unless given. */
   readonly limit?: number;
@@ -39,15 +42,20 @@ const imageName = /\.(png|jpe?g)$/i;
  *
  * `imagenet-classes.txt` (lines of id, tab, name), if present, gives number and names of the classes for 1 and 3.
  *
- * @throws LinbpError `missing-data` for a folder that is missing or holds no images; `bad-file` naming what has no valid label
+ * @throws LinbpError `missing-data` for a folder that is missing or holds no images; `bad-file` naming what has no
+ * valid label
  */
 export function listImageFolder(path: string, split: Split = 'test'): ImageList {
   const names = list(path);
-  const half = (split === 'train' ? ['train'] : ['test', 'val']).find((name) => names.includes(name) && isSplit(join(path, name)));
+  const half = (split === 'train' ? ['train'] : ['test', 'val']).find(
+    (name) => names.includes(name) && isSplit(join(path, name)),
+  );
   if (half !== undefined) return listImageFolder(join(path, half), split);
 
   const classFile = join(path, 'imagenet-classes.txt');
-  const lines = names.includes('imagenet-classes.txt') ? readFileSync(classFile, 'utf8').split('\n').filter(Boolean) : undefined;
+  const lines = names.includes('imagenet-classes.txt')
+    ? readFileSync(classFile, 'utf8').split('\n').filter(Boolean)
+    : undefined;
   const ids = lines?.map((line) => line.split('\t')[0] ?? '');
   const known = lines && { classNames: lines.map((line) => line.split('\t')[1] ?? line) };
   if (names.includes('labels.json')) return finish(path, readLabelsJson(path), known);
@@ -70,10 +78,12 @@ export function listImageFolder(path: string, split: Split = 'test'): ImageList 
 }
 
 /**
- * Reads a folder of PNG and JPEG images into memory. Reading, decoding, resizing (as Pillow does) and cropping happen in threads.
+ * Reads a folder of PNG and JPEG images into memory. Reading, decoding, resizing (as Pillow does) and cropping happen
+ * in threads.
  *
  * @returns bytes [count, channels, height, width] in the folder's order
- * @throws LinbpError as {@link listImageFolder}; `bad-file` for damaged images; `bad-shape` when sizes differ after resize and crop; `aborted`
+ * @throws LinbpError as {@link listImageFolder}; `bad-file` for damaged images; `bad-shape` when sizes differ after
+ * resize and crop; `aborted`
  */
 export async function loadImageFolder(path: string, options: ImageFolderOptions = {}): Promise<Dataset> {
   const parts: Dataset[] = [];
@@ -98,15 +108,24 @@ export async function loadImageFolder(path: string, options: ImageFolderOptions 
 }
 
 /**
- * Reads a folder of images batch by batch; the next two batches are decoded in threads while the caller works on the present one.
+ * Reads a folder of images batch by batch; the next two batches are decoded in threads while the caller works on the
+ * present one.
  *
  * @throws LinbpError as {@link loadImageFolder}
  */
-export async function* imageFolderBatches(path: string, options: ImageBatchOptions): AsyncGenerator<Dataset, void, undefined> {
+export async function* imageFolderBatches(
+  path: string,
+  options: ImageBatchOptions,
+): AsyncGenerator<Dataset, void, undefined> {
   const { batch, limit, signal, split = 'test' } = options;
   checkFit(options);
   checkLimit(limit);
-  check(Number.isSafeInteger(batch) && batch > 0, 'bad-range', `batch must be a positive whole number, got ${batch}`, 'batch');
+  check(
+    Number.isSafeInteger(batch) && batch > 0,
+    'bad-range',
+    `batch must be a positive whole number, got ${batch}`,
+    'batch',
+  );
   const images = listImageFolder(path, split);
   const count = Math.min(limit ?? Infinity, images.paths.length);
   const fit: FitOptions = {
@@ -121,7 +140,9 @@ export async function* imageFolderBatches(path: string, options: ImageBatchOptio
     let requested = 0;
     for (let begin = 0; begin < count; begin += batch) {
       for (; requested < count && requested < begin + 3 * batch; requested += batch) {
-        const job = Promise.all(images.paths.slice(requested, Math.min(requested + batch, count)).map((file) => pool.decode(file, fit)));
+        const job = Promise.all(
+          images.paths.slice(requested, Math.min(requested + batch, count)).map((file) => pool.decode(file, fit)),
+        );
         // A failure counts when its batch is due; until then it is not an unhandled one.
         job.catch(() => undefined);
         ahead.push(job);
@@ -134,12 +155,24 @@ export async function* imageFolderBatches(path: string, options: ImageBatchOptio
   }
 }
 
-function assemble(path: string, split: Split, list: ImageList, begin: number, decoded: readonly DecodedImage[], channels: number): Dataset {
+function assemble(
+  path: string,
+  split: Split,
+  list: ImageList,
+  begin: number,
+  decoded: readonly DecodedImage[],
+  channels: number,
+): Dataset {
   const { height, width } = decoded[0]!;
   const size = channels * height * width;
   const images = new Uint8Array(decoded.length * size);
   decoded.forEach((image, i) => {
-    check(image.height === height && image.width === width, 'bad-shape', differing(list.paths[begin + i]!, { height, width }, image), path);
+    check(
+      image.height === height && image.width === width,
+      'bad-shape',
+      differing(list.paths[begin + i]!, { height, width }, image),
+      path,
+    );
     images.set(image.data, i * size);
   });
   return {
@@ -156,11 +189,19 @@ function assemble(path: string, split: Split, list: ImageList, begin: number, de
   };
 }
 
-function differing(source: string, expected: { height: number; width: number }, got: { height: number; width: number }): string {
+function differing(
+  source: string,
+  expected: { height: number; width: number },
+  got: { height: number; width: number },
+): string {
   return `${source}: ${got.height} x ${got.width} pixels, others have ${expected.height} x ${expected.width}; give resize and crop`;
 }
 
-function finish(path: string, rows: readonly (readonly [string, number])[], known: { classNames: readonly string[] } | undefined): ImageList {
+function finish(
+  path: string,
+  rows: readonly (readonly [string, number])[],
+  known: { classNames: readonly string[] } | undefined,
+): ImageList {
   if (rows.length === 0) throw new LinbpError('missing-data', `${path} holds no PNG or JPEG images`, { field: path });
   const classes = known?.classNames.length ?? rows.reduce((largest, [, label]) => Math.max(largest, label), 0) + 1;
   for (const [name, label] of rows) {
@@ -171,7 +212,12 @@ function finish(path: string, rows: readonly (readonly [string, number])[], know
       path,
     );
   }
-  return { paths: rows.map(([name]) => join(path, name)), labels: Int32Array.from(rows, ([, label]) => label), classes, ...known };
+  return {
+    paths: rows.map(([name]) => join(path, name)),
+    labels: Int32Array.from(rows, ([, label]) => label),
+    classes,
+    ...known,
+  };
 }
 
 function readLabelsJson(path: string): [string, number][] {
@@ -182,17 +228,34 @@ function readLabelsJson(path: string): [string, number][] {
   } catch (cause) {
     throw new LinbpError('bad-file', `${source}: not valid JSON`, { field: source, cause });
   }
-  check(typeof parsed === 'object' && parsed !== null, 'bad-file', `${source}: expected a list of {file, index} or an object file -> index`, source);
+  check(
+    typeof parsed === 'object' && parsed !== null,
+    'bad-file',
+    `${source}: expected a list of {file, index} or an object file -> index`,
+    source,
+  );
   const rows: [unknown, unknown][] = Array.isArray(parsed)
     ? parsed.map((row: unknown) =>
-        typeof row === 'object' && row !== null ? [(row as { file?: unknown }).file, (row as { index?: unknown }).index] : [row, undefined],
+        typeof row === 'object' && row !== null
+          ? [(row as { file?: unknown }).file, (row as { index?: unknown }).index]
+          : [row, undefined],
       )
     : Object.entries(parsed);
   return rows.map(([file, label], i) => {
-    check(typeof file === 'string' && typeof label === 'number', 'bad-file', `${source}: entry ${i} has no file name and index`, source);
+    check(
+      typeof file === 'string' && typeof label === 'number',
+      'bad-file',
+      `${source}: entry ${i} has no file name and index`,
+      source,
+    );
     // A label file must not make us read files elsewhere.
     const inside = normalize(file);
-    check(!isAbsolute(inside) && inside.split(/[\\/]/)[0] !== '..', 'bad-file', `${source}: ${file} is outside the folder`, source);
+    check(
+      !isAbsolute(inside) && inside.split(/[\\/]/)[0] !== '..',
+      'bad-file',
+      `${source}: ${file} is outside the folder`,
+      source,
+    );
     return [inside, label];
   });
 }
@@ -214,7 +277,10 @@ function list(path: string): string[] {
   try {
     return readdirSync(path).sort();
   } catch (cause) {
-    throw new LinbpError('missing-data', `cannot read the image folder ${path}: ${(cause as Error).message}`, { field: path, cause });
+    throw new LinbpError('missing-data', `cannot read the image folder ${path}: ${(cause as Error).message}`, {
+      field: path,
+      cause,
+    });
   }
 }
 

@@ -18,7 +18,11 @@ function arc(cx: number, cy: number, rx: number, ry: number, from: number, to: n
 /** Forms in which people write each digit; index is the digit. */
 export const glyphs: readonly (readonly Glyph[])[] = [
   // 0: round, narrow and tilted, not quite closed
-  [[arc(0.5, 0.5, 0.42, 0.5, -90, 270)], [arc(0.5, 0.5, 0.3, 0.5, -60, 300)], [[0.62, 0.02, ...arc(0.5, 0.52, 0.4, 0.48, -110, -420)]]],
+  [
+    [arc(0.5, 0.5, 0.42, 0.5, -90, 270)],
+    [arc(0.5, 0.5, 0.3, 0.5, -60, 300)],
+    [[0.62, 0.02, ...arc(0.5, 0.52, 0.4, 0.48, -110, -420)]],
+  ],
   // 1: bare, with a flag, with flag and foot
   [
     [[0.5, 0, 0.5, 1]],
@@ -31,7 +35,18 @@ export const glyphs: readonly (readonly Glyph[])[] = [
   // 2: round, with a loop at the foot, angular
   [
     [[...arc(0.48, 0.28, 0.4, 0.28, -170, 30), 0.08, 1, 0.95, 1]],
-    [[...arc(0.48, 0.26, 0.36, 0.26, -160, 60), 0.3, 0.84, ...arc(0.22, 0.88, 0.14, 0.1, 60, 300), 0.55, 0.92, 0.95, 0.98]],
+    [
+      [
+        ...arc(0.48, 0.26, 0.36, 0.26, -160, 60),
+        0.3,
+        0.84,
+        ...arc(0.22, 0.88, 0.14, 0.1, 60, 300),
+        0.55,
+        0.92,
+        0.95,
+        0.98,
+      ],
+    ],
     [[0.1, 0.08, 0.85, 0.08, 0.82, 0.35, 0.1, 0.95, 0.92, 0.95]],
   ],
   // 3: two bows, flat top, with a waist
@@ -79,7 +94,18 @@ export const glyphs: readonly (readonly Glyph[])[] = [
   // 8: two rings, one crossing line, small head
   [
     [arc(0.5, 0.25, 0.33, 0.25, -90, 270), arc(0.5, 0.74, 0.4, 0.26, -90, 270)],
-    [[...arc(0.5, 0.24, 0.36, 0.24, -30, -210), 0.7, 0.6, ...arc(0.5, 0.76, 0.38, 0.24, -20, 200), 0.3, 0.6, 0.8, 0.13]],
+    [
+      [
+        ...arc(0.5, 0.24, 0.36, 0.24, -30, -210),
+        0.7,
+        0.6,
+        ...arc(0.5, 0.76, 0.38, 0.24, -20, 200),
+        0.3,
+        0.6,
+        0.8,
+        0.13,
+      ],
+    ],
     [arc(0.54, 0.2, 0.24, 0.2, -90, 270), arc(0.48, 0.7, 0.4, 0.3, -80, 280)],
   ],
   // 9: straight stem, curved tail, hooked

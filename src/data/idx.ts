@@ -14,11 +14,12 @@ export interface IdxArray {
 const MAX_BYTES = 2 ** 31 - 64;
 
 /**
- * Parses an IDX file of unsigned bytes (Y. LeCun's format: 00 00, type 08, number of dimensions, big-endian 32-bit sizes, data), plain
- * or gzip.
+ * Parses an IDX file of unsigned bytes (Y. LeCun's format: 00 00, type 08, number of dimensions, big-endian 32-bit
+ * sizes, data), plain or gzip.
  *
  * @param dimensions number of dimensions expected: 3 for images (magic 2051), 1 for labels (2049)
- * @throws LinbpError `bad-file` naming the file: wrong magic, zero or overflowing sizes, too few or too many bytes, damaged gzip
+ * @throws LinbpError `bad-file` naming the file: wrong magic, zero or overflowing sizes, too few or too many bytes,
+ * damaged gzip
  */
 export function parseIdx(bytes: Buffer, dimensions: number, source: string): IdxArray {
   const headerBytes = 4 + 4 * dimensions;
@@ -27,7 +28,12 @@ export function parseIdx(bytes: Buffer, dimensions: number, source: string): Idx
   check(header.length >= 4, 'bad-file', `${source}: ${header.length} bytes are too few for an IDX file`, source);
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const magic = view.getUint32(0);
-  check(magic === expectedMagic, 'bad-file', `${source}: magic number ${magic}, expected ${expectedMagic} (${describe(dimensions)})`, source);
+  check(
+    magic === expectedMagic,
+    'bad-file',
+    `${source}: magic number ${magic}, expected ${expectedMagic} (${describe(dimensions)})`,
+    source,
+  );
   check(header.length >= headerBytes, 'bad-file', `${source}: ends inside the header`, source);
   const shape = Array.from({ length: dimensions }, (_, i) => view.getUint32(4 + 4 * i));
   let size = 1;
@@ -70,33 +76,67 @@ export const mnist: IdxDataset = {
 export const fashionMnist: IdxDataset = {
   name: 'fashion-mnist',
   folders: ['fashion-mnist', 'FashionMNIST/raw'],
-  classNames: ['T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'],
+  classNames: [
+    'T-shirt/top',
+    'Trouser',
+    'Pullover',
+    'Dress',
+    'Coat',
+    'Sandal',
+    'Shirt',
+    'Sneaker',
+    'Bag',
+    'Ankle boot',
+  ],
 };
 
 /**
  * Loads images and labels of one split.
  *
- * @throws LinbpError `missing-data` naming the file; `bad-file` for malformed files, or when images and labels differ in number
+ * @throws LinbpError `missing-data` naming the file; `bad-file` for malformed files, or when images and labels differ
+ * in number
  */
 export function loadIdxDataset(kind: IdxDataset, split: Split, dataFolder: string | undefined): Dataset {
   const prefix = split === 'train' ? 'train' : 't10k';
   const candidates = (what: string) =>
-    kind.folders.flatMap((folder) => [`${folder}/${prefix}-${what}-ubyte`, `${folder}/${prefix}-${what.replace('-', '.')}-ubyte`]);
+    kind.folders.flatMap((folder) => [
+      `${folder}/${prefix}-${what}-ubyte`,
+      `${folder}/${prefix}-${what.replace('-', '.')}-ubyte`,
+    ]);
   const imagesPath = requireFile(dataFolder, candidates('images-idx3'), kind.name);
   const labelsPath = requireFile(dataFolder, candidates('labels-idx1'), kind.name);
   return idxDataset(kind.name, split, imagesPath, labelsPath, kind.classNames);
 }
 
 /** A data set from any pair of IDX files; labels are 0 to `classNames.length` - 1. */
-export function idxDataset(name: string, split: Split, imagesPath: string, labelsPath: string, classNames: readonly string[]): Dataset {
+export function idxDataset(
+  name: string,
+  split: Split,
+  imagesPath: string,
+  labelsPath: string,
+  classNames: readonly string[],
+): Dataset {
   const labels = readIdx(labelsPath, 1);
   const images = readIdx(imagesPath, 3);
   const [count, height, width] = images.shape as [number, number, number];
   if (labels.shape[0] !== count) {
-    throw new LinbpError('bad-file', `${imagesPath} holds ${count} images, ${labelsPath} ${labels.shape[0]} labels`, { field: labelsPath });
+    throw new LinbpError('bad-file', `${imagesPath} holds ${count} images, ${labelsPath} ${labels.shape[0]} labels`, {
+      field: labelsPath,
+    });
   }
   checkLabels(labels.data, classNames.length, labelsPath, 'bad-file');
-  return { name, split, count, channels: 1, height, width, classes: classNames.length, classNames, images: images.data, labels: labels.data };
+  return {
+    name,
+    split,
+    count,
+    channels: 1,
+    height,
+    width,
+    classes: classNames.length,
+    classNames,
+    images: images.data,
+    labels: labels.data,
+  };
 }
 
 function describe(dimensions: number): string {

@@ -35,7 +35,9 @@ export class ImagePool {
       // Options of the process, such as --input-type of a script on the command line, are not for the threads.
       const worker = new Worker(new URL('./imageWorker.js', import.meta.url), { execArgv: [] });
       worker.on('message', (reply: ImageReply) => this.#settle(reply));
-      worker.on('error', (cause) => this.#failAll(new LinbpError('internal', `an image thread failed: ${String(cause)}`, { cause })));
+      worker.on('error', (cause) =>
+        this.#failAll(new LinbpError('internal', `an image thread failed: ${String(cause)}`, { cause })),
+      );
       return worker;
     });
   }

@@ -16,7 +16,10 @@ async function work(job: ImageJob): Promise<void> {
     const typed = error instanceof LinbpError;
     reply = {
       id: job.id,
-      error: { code: typed ? error.code : 'missing-file', message: typed ? error.message : `cannot read ${job.path}: ${String(error)}` },
+      error: {
+        code: typed ? error.code : 'missing-file',
+        message: typed ? error.message : `cannot read ${job.path}: ${String(error)}`,
+      },
     };
   }
   parentPort?.postMessage(reply, 'image' in reply ? [reply.image.data.buffer as ArrayBuffer] : []);

@@ -49,8 +49,8 @@ async function loadSharp(): Promise<typeof import('sharp').default> {
 }
 
 /**
- * Decodes a JPEG or PNG to RGB bytes, off the main thread. Grey becomes RGB, alpha is dropped, embedded colour profiles and orientation
- * tags are ignored, as Pillow's `convert("RGB")` does.
+ * Decodes a JPEG or PNG to RGB bytes, off the main thread. Gray becomes RGB, alpha is dropped, embedded color
+ * profiles and orientation tags are ignored, as Pillow's `convert("RGB")` does.
  *
  * @throws LinbpError `bad-file` naming the source for damaged, oversized or foreign content; `missing-package`
  */
@@ -61,13 +61,16 @@ export async function decodeImage({ bytes, source }: EncodedImage): Promise<Deco
   if (!isJpeg && !isPng) throw new LinbpError('bad-file', `${source} is neither a JPEG nor a PNG`, { field: source });
   try {
     const { data, info } = await sharp(bytes, { failOn: 'error', limitInputPixels: MAX_PIXELS, ignoreIcc: true })
-      .toColourspace('srgb')
+      .toColorspace('srgb')
       .removeAlpha()
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true });
     return { height: info.height, width: info.width, data: planarRgb(data, info.channels) };
   } catch (cause) {
-    throw new LinbpError('bad-file', `${source}: cannot be decoded: ${(cause as Error).message}`, { field: source, cause });
+    throw new LinbpError('bad-file', `${source}: cannot be decoded: ${(cause as Error).message}`, {
+      field: source,
+      cause,
+    });
   }
 }
 

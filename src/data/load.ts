@@ -27,7 +27,8 @@ export const datasetNames: readonly string[] = ['mnist', 'fashion-mnist', 'cifar
 /**
  * Loads a data set by name.
  *
- * @throws LinbpError `unknown-option` for an unknown name or split; `missing-data` naming the file that was looked for; `bad-file`
+ * @throws LinbpError `unknown-option` for an unknown name or split; `missing-data` naming the file that was looked
+ * for; `bad-file`
  *   naming the file for malformed content; `bad-range` for limit and sizes; `aborted`
  */
 export async function loadDataset(options: LoadOptions): Promise<Dataset> {
@@ -52,8 +53,12 @@ export async function loadDataset(options: LoadOptions): Promise<Dataset> {
       return drawDigits({ split, count: Math.min(limit ?? whole, whole), ...(seed !== undefined && { seed }) });
     }
     default:
-      throw new LinbpError('unknown-option', `unknown data set ${dataset}; known are ${datasetNames.join(', ')} and folder:PATH`, {
-        field: 'dataset',
-      });
+      throw new LinbpError(
+        'unknown-option',
+        `unknown data set ${dataset}; known are ${datasetNames.join(', ')} and folder:PATH`,
+        {
+          field: 'dataset',
+        },
+      );
   }
 }

@@ -5,11 +5,11 @@ import type { DecodedImage } from './images.js';
 export interface FitOptions {
   /** Length of the short side after a bilinear resize; no resize unless given. */
   readonly resize?: number;
-  /** Side of the square cut from the centre; no crop unless given. */
+  /** Side of the square cut from the center; no crop unless given. */
   readonly crop?: number;
-  /** Order of the colour planes; `rgb` unless given. */
+  /** Order of the color planes; `rgb` unless given. */
   readonly channelOrder?: 'rgb' | 'bgr';
-  /** 3 unless given; 1 makes images grey (ITU-R 601 luma). */
+  /** 3 unless given; 1 makes images gray (ITU-R 601 luma). */
   readonly channels?: 1 | 3;
 }
 
@@ -23,21 +23,31 @@ export function checkFit({ resize, crop, channelOrder, channels }: FitOptions): 
       field,
     );
   }
-  check(resize === undefined || crop === undefined || crop <= resize, 'bad-range', `crop ${crop} is larger than resize ${resize}`, 'crop');
+  check(
+    resize === undefined || crop === undefined || crop <= resize,
+    'bad-range',
+    `crop ${crop} is larger than resize ${resize}`,
+    'crop',
+  );
   check(
     channelOrder === undefined || channelOrder === 'rgb' || channelOrder === 'bgr',
     'unknown-option',
     `channelOrder must be rgb or bgr, got ${String(channelOrder)}`,
     'channelOrder',
   );
-  check(channels === undefined || channels === 1 || channels === 3, 'bad-range', `channels must be 1 or 3, got ${String(channels)}`, 'channels');
+  check(
+    channels === undefined || channels === 1 || channels === 3,
+    'bad-range',
+    `channels must be 1 or 3, got ${String(channels)}`,
+    'channels',
+  );
 }
 
 /**
- * Resizes the short side, crops the centre and orders the planes.
+ * Resizes the short side, crops the center and orders the planes.
  *
- * The other side becomes floor(resize * long / short), the crop begins at the rounded half of what is left, as torchvision's `Resize`
- * and `CenterCrop` do.
+ * The other side becomes floor(resize * long / short), the crop begins at the rounded half of what is left, as
+ * torchvision's `Resize` and `CenterCrop` do.
  *
  * @throws LinbpError `bad-shape` naming the image when it is smaller than the crop
  */
@@ -56,33 +66,45 @@ export function fitImage(image: DecodedImage, options: FitOptions, source: strin
       `${source}: ${result.height} x ${result.width} pixels are smaller than the crop ${crop}`,
       source,
     );
-    result = cropCentre(result, crop);
+    result = cropCenter(result, crop);
   }
-  if (channels === 1) return toGrey(result);
+  if (channels === 1) return toGray(result);
   return channelOrder === 'bgr' ? reversePlanes(result) : result;
 }
 
 /**
- * Bilinear resize with antialiasing: each output pixel is the average of the input under a triangle as wide as two output pixels when
- * shrinking, two input pixels when enlarging; horizontally, then vertically, rounded to bytes after each. Weights are normalised inside the
- * image and rounded to 22 bits. These are Pillow's conventions for `BILINEAR`, so that bytes agree.
+ * Bilinear resize with antialiasing: each output pixel is the average of the input under a triangle as wide as two
+ * output pixels when shrinking, two input pixels when enlarging; horizontally, then vertically, rounded to bytes
+ * after each. Weights are normalized inside the image and rounded to 22 bits. These are Pillow's conventions for
+ * `BILINEAR`, so that bytes agree.
  */
 export function resizeBilinear(image: DecodedImage, height: number, width: number): DecodedImage {
   if (height === image.height && width === image.width) return image;
   const planes = image.data.length / (image.height * image.width);
   const across = width === image.width ? image.data : new Uint8Array(planes * image.height * width);
-  if (width !== image.width) resample(image.data, across, planes * image.height, { from: image.width, to: width, stride: 1 });
+  if (width !== image.width)
+    resample(image.data, across, planes * image.height, { from: image.width, to: width, stride: 1 });
   if (height === image.height) return { height, width, data: across };
   const data = new Uint8Array(planes * height * width);
   for (let plane = 0; plane < planes; plane++) {
     const input = across.subarray(plane * image.height * width, (plane + 1) * image.height * width);
-    resample(input, data.subarray(plane * height * width, (plane + 1) * height * width), width, { from: image.height, to: height, stride: width });
+    resample(input, data.subarray(plane * height * width, (plane + 1) * height * width), width, {
+      from: image.height,
+      to: height,
+      stride: width,
+    });
   }
   return { height, width, data };
 }
 
-// `lines` lines of `from` bytes, `stride` apart, become lines of `to` bytes. Lines follow one another at stride 1, else lie side by side.
-function resample(input: Uint8Array, output: Uint8Array, lines: number, axis: { from: number; to: number; stride: number }): void {
+// `lines` lines of `from` bytes, `stride` apart, become lines of `to` bytes. Lines follow one another at stride 1,
+// else lie side by side.
+function resample(
+  input: Uint8Array,
+  output: Uint8Array,
+  lines: number,
+  axis: { from: number; to: number; stride: number },
+): void {
   const { from, to, stride } = axis;
   const lineStep = stride === 1 ? { input: from, output: to } : { input: 1, output: 1 };
   const half = 2 ** 21;
@@ -100,15 +122,17 @@ function resample(input: Uint8Array, output: Uint8Array, lines: number, axis: { 
 function triangle(i: number, from: number, to: number): { first: number; weights: Float64Array } {
   const scale = from / to;
   const support = Math.max(scale, 1);
-  const centre = (i + 0.5) * scale;
-  const first = Math.max(Math.trunc(centre - support + 0.5), 0);
-  const end = Math.min(Math.trunc(centre + support + 0.5), from);
-  const weights = Float64Array.from({ length: end - first }, (_, k) => Math.max(1 - Math.abs((first + k - centre + 0.5) / support), 0));
+  const center = (i + 0.5) * scale;
+  const first = Math.max(Math.trunc(center - support + 0.5), 0);
+  const end = Math.min(Math.trunc(center + support + 0.5), from);
+  const weights = Float64Array.from({ length: end - first }, (_, k) =>
+    Math.max(1 - Math.abs((first + k - center + 0.5) / support), 0),
+  );
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return { first, weights: weights.map((weight) => Math.floor((weight / total) * 2 ** 22 + 0.5)) };
 }
 
-function cropCentre(image: DecodedImage, side: number): DecodedImage {
+function cropCenter(image: DecodedImage, side: number): DecodedImage {
   const { height, width, data } = image;
   const planes = data.length / (height * width);
   const [top, left] = [roundHalfEven((height - side) / 2), roundHalfEven((width - side) / 2)];
@@ -126,10 +150,11 @@ function roundHalfEven(value: number): number {
   return value % 2 === 0.5 ? Math.floor(value) : Math.round(value);
 }
 
-function toGrey({ height, width, data }: DecodedImage): DecodedImage {
+function toGray({ height, width, data }: DecodedImage): DecodedImage {
   const pixels = height * width;
-  // The weights 0.299, 0.587, 0.114 in 16 bits; they add up to 65536, so grey stays grey.
-  const luma = (i: number) => (19595 * data[i]! + 38470 * data[pixels + i]! + 7471 * data[2 * pixels + i]! + 32768) >> 16;
+  // The weights 0.299, 0.587, 0.114 in 16 bits; they add up to 65536, so gray stays gray.
+  const luma = (i: number) =>
+    (19595 * data[i]! + 38470 * data[pixels + i]! + 7471 * data[2 * pixels + i]! + 32768) >> 16;
   return { height, width, data: Uint8Array.from({ length: pixels }, (_, i) => luma(i)) };
 }
 

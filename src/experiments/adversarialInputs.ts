@@ -9,7 +9,8 @@ import { resolveRules } from '../rules/positions.js';
 import type { InputStage } from '../train/step.js';
 
 const ball = 'min(max(v, max(x - radius, 0.0)), min(x + radius, 1.0))';
-const clamped = (v: number, x: number, radius: number): number => Math.min(Math.max(v, Math.max(x - radius, 0)), Math.min(x + radius, 1));
+const clamped = (v: number, x: number, radius: number): number =>
+  Math.min(Math.max(v, Math.max(x - radius, 0)), Math.min(x + radius, 1));
 
 /** A uniform point of the ball, inside [0, 1]. */
 const randomPoint: ElementwiseFunction = {
@@ -41,18 +42,27 @@ export interface InnerAttack {
   readonly alpha: number;
   /** Gradient steps, from 1. */
   readonly steps: number;
-  /** Whether batch norm uses the batch (`train`, which moves no running statistics) or the running statistics; default `train`. */
+  /**
+   * Whether batch norm uses the batch (`train`, which moves no running statistics) or the running statistics; default
+   * `train`.
+   */
   readonly mode?: 'train' | 'eval';
 }
 
 /**
- * PGD inside the training step (A. Madry et al., 2018): a random start in the ball, `steps` sign steps up the cross entropy, each followed by the
- * projection onto the ball and [0, 1]. All of it is part of the step's own program, with no read-back.
+ * PGD inside the training step (A. Madry et al., 2018): a random start in the ball, `steps` sign steps up the cross
+ * entropy, each followed by the projection onto the ball and [0, 1]. All of it is part of the step's own program,
+ * with no read-back.
  *
  * @throws LinbpError `bad-range`
  */
 export function pgdInputs({ rules, eps, alpha, steps, mode = 'train' }: InnerAttack): InputStage {
-  check(Number.isInteger(steps) && steps >= 1 && steps <= 100, 'bad-range', `steps must be a whole number from 1 to 100, got ${steps}`, 'steps');
+  check(
+    Number.isInteger(steps) && steps >= 1 && steps <= 100,
+    'bad-range',
+    `steps must be a whole number from 1 to 100, got ${steps}`,
+    'steps',
+  );
   check(eps >= 0 && eps <= 1, 'bad-range', `eps must be a number from 0 to 1, got ${eps}`, 'eps');
   check(Number.isFinite(alpha) && alpha >= 0, 'bad-range', `alpha must be a number from 0, got ${alpha}`, 'alpha');
   return {
@@ -60,10 +70,20 @@ export function pgdInputs({ rules, eps, alpha, steps, mode = 'train' }: InnerAtt
     emit({ graph, definition, stores, images, labels, sampleIds, step, seed }) {
       const selection = resolveRules(parseRules(rules), positionTable(definition));
       const stream = randomStreams.randomStart;
-      const uniform = graph.one('random', [sampleIds], { shape: images.shape, distribution: 'uniform', stream, seed, step });
+      const uniform = graph.one('random', [sampleIds], {
+        shape: images.shape,
+        distribution: 'uniform',
+        stream,
+        seed,
+        step,
+      });
       let x = pointwise(graph, randomPoint, [images, uniform], [eps]);
       for (let k = 0; k < steps; k++) {
-        const { logits } = addModel(graph, definition, x, { stores, training: mode === 'train', updateStatistics: false });
+        const { logits } = addModel(graph, definition, x, {
+          stores,
+          training: mode === 'train',
+          updateStatistics: false,
+        });
         const loss = graph.one('loss', [logits, labels], { kind: 'crossEntropy' });
         const gradient = gradients(graph, { loss, scale: 1, targets: [x], rules: selection }).get(x)!;
         x = pointwise(graph, projectedStep, [x, gradient, images], [eps, alpha]);

@@ -2,7 +2,7 @@ import { batchLabels, subset } from '../data/dataset.js';
 import { initialState, Model } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { cropAndFlip, inOrder } from '../train/augmentation.js';
-import { sgd } from '../train/optimisers.js';
+import { sgd } from '../train/optimizers.js';
 import type { InputStage } from '../train/step.js';
 import { Trainer } from '../train/trainer.js';
 import { pgdInputs } from './adversarialInputs.js';
@@ -62,7 +62,13 @@ const cifarRecipe: Recipe = {
   sizes: (scale) => {
     const train = sized(50_000, scale ** 2, 16);
     const test = sized(10_000, scale ** 2, 8);
-    return { train, test, judged: test, batch: Math.min(128, Math.max(8, Math.floor(train / 2))), epochs: sized(100, scale, 1) };
+    return {
+      train,
+      test,
+      judged: test,
+      batch: Math.min(128, Math.max(8, Math.floor(train / 2))),
+      epochs: sized(100, scale, 1),
+    };
   },
 };
 /** Rule of the inner attack, rule of the weight update. */
@@ -110,13 +116,17 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       using trainer = await Trainer.create({
         ...{ model, dataset: data.train, testDataset: data.test, rules: weightRule, batch, seed },
         inputs: augmentation === undefined ? attacked : inOrder(augmentation, attacked),
-        optimiser: sgd({ lr, momentum: 0.9, weightDecay: 2e-4 }),
+        optimizer: sgd({ lr, momentum: 0.9, weightDecay: 2e-4 }),
       });
       await trainer.fit({
         epochs,
         signal,
         onProgress: ({ step, stepsPerEpoch, loss }) =>
-          progress.update(`${nameOf({ attackRule, weightRule })} seed ${seed}`, step / (stepsPerEpoch * epochs), `loss ${loss.toFixed(4)}`),
+          progress.update(
+            `${nameOf({ attackRule, weightRule })} seed ${seed}`,
+            step / (stepsPerEpoch * epochs),
+            `loss ${loss.toFixed(4)}`,
+          ),
       });
       const judge = async (attack: 'pgd' | 'apgd'): Promise<number[]> => {
         const settings = { model, attack, steps: judgeSteps, batch: Math.min(batch, judged.count), seed: context.seed };
@@ -138,17 +148,35 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   }
   const of = (attackRule: string, weightRule: string): AdversarialRun[] =>
     runs.filter((each) => each.attackRule === attackRule && each.weightRule === weightRule);
-  const line = ([attackRule, weightRule]: (typeof combinations)[number], pick: (each: AdversarialRun) => readonly number[]): CurveLine => {
-    const bands = Array.from({ length: epochs }, (_, e) => interval(of(attackRule, weightRule).map((each) => pick(each)[e]!)));
+  const line = (
+    [attackRule, weightRule]: (typeof combinations)[number],
+    pick: (each: AdversarialRun) => readonly number[],
+  ): CurveLine => {
+    const bands = Array.from({ length: epochs }, (_, e) =>
+      interval(of(attackRule, weightRule).map((each) => pick(each)[e]!)),
+    );
     const rule = attackRule === weightRule ? attackRule : `${attackRule} and ${weightRule}`;
     const points = bands.map(({ mean }, e) => [e + 1, mean] as const);
-    return { name: nameOf({ attackRule, weightRule }), rule, points, band: bands.map(({ low, high }) => [low, high]), dashed: attackRule !== 'bp' };
+    return {
+      name: nameOf({ attackRule, weightRule }),
+      rule,
+      points,
+      band: bands.map(({ low, high }) => [low, high]),
+      dashed: attackRule !== 'bp',
+    };
   };
-  const grouped = (some: readonly AdversarialRun[], pick: (each: AdversarialRun) => readonly number[]): (readonly number[])[] => some.map(pick);
+  const grouped = (
+    some: readonly AdversarialRun[],
+    pick: (each: AdversarialRun) => readonly number[],
+  ): (readonly number[])[] => some.map(pick);
   const statements = combinations.slice(1).flatMap(([attackRule, weightRule]): Statement[] =>
     (['PGD', 'APGD-CE'] as const).map((judge): Statement => {
       const pick = (each: AdversarialRun): readonly number[] => (judge === 'PGD' ? each.robust : each.robustApgd);
-      const gap = groupedBootstrap(grouped(of('bp', 'bp'), pick), grouped(of(attackRule, weightRule), pick), context.seed);
+      const gap = groupedBootstrap(
+        grouped(of('bp', 'bp'), pick),
+        grouped(of(attackRule, weightRule), pick),
+        context.seed,
+      );
       const what = `${nameOf({ attackRule, weightRule })}: more robust than BP in both, accuracy under ${judge} by`;
       return claim(`${what} ${shownPoints(gap)}, over seeds and images.`, gap, 'above');
     }),
@@ -167,7 +195,11 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
         ours: `${imagesText(data)}, ${judged.count} of ${classes} classes attacked`,
         official: 'CIFAR-10',
       },
-      { name: 'augmentation', ours: augmentation?.name ?? 'none', official: 'crop with padding 4 and flip in the base code' },
+      {
+        name: 'augmentation',
+        ours: augmentation?.name ?? 'none',
+        official: 'crop with padding 4 and flip in the base code',
+      },
       {
         name: 'inner attack',
         ours: `PGD, ${innerSteps} steps of ${short(alpha)}, eps ${eps}, random start, one program with the weight update`,
@@ -176,7 +208,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       { name: 'network during the inner attack', ours: 'train mode', official: 'train mode in the base code' },
       { name: 'batch', ours: String(batch), official: '128 in the base code' },
       {
-        name: 'optimiser',
+        name: 'optimizer',
         ours: `SGD, learning rate ${lr}, momentum 0.9, weight decay 2e-4`,
         official: 'SGD, learning rate 0.01, momentum 0.9, weight decay 2e-4 in the base code',
       },
@@ -200,7 +232,14 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     tables: [
       {
         title: 'After the last epoch',
-        columns: ['rules', 'seed', 'loss under the inner attack', 'clean accuracy', 'accuracy under PGD', 'under APGD-CE'],
+        columns: [
+          'rules',
+          'seed',
+          'loss under the inner attack',
+          'clean accuracy',
+          'accuracy under PGD',
+          'under APGD-CE',
+        ],
         rows: runs.map((each) => [
           nameOf(each),
           String(each.seed),
@@ -219,7 +258,8 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
 /** Adversarial training with the rule of the inner attack and that of the weight update chosen apart. */
 export const adversarialTraining: Experiment = {
   name: 'adversarial-training',
-  summary: 'PGD training with BP or LinBP in the inner attack and in the weight update, all four combinations; LeNet-5, or MobileNetV2 on CIFAR-10',
+  summary:
+    'PGD training with BP or LinBP in the inner attack and in the weight update, all four combinations; LeNet-5, or MobileNetV2 on CIFAR-10',
   datasets: ['mnist', 'fashion-mnist', 'digits', 'cifar10', 'cifar10-jpeg'],
   run,
 };

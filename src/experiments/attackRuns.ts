@@ -11,17 +11,22 @@ import { LinbpError } from '../errors.js';
 import { positionTable } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
-import { cifar10Statistics, normalised } from '../nn/normalise.js';
+import { cifar10Statistics, normalized } from '../nn/normalize.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import type { ExperimentContext } from './types.js';
 
 /**
  * Loads the pretrained CIFAR-10 networks that are there; the caller destroys them.
  *
- * @param normalisedOnes those whose weights expect pixels normalised as in the theory paper's code
+ * @param normalizedOnes those whose weights expect pixels normalized as in the theory paper's code
  * @throws LinbpError `missing-data` where there are fewer than `least`
  */
-export function pretrained(context: ExperimentContext, names: readonly string[], least = 1, normalisedOnes: readonly string[] = []): Model[] {
+export function pretrained(
+  context: ExperimentContext,
+  names: readonly string[],
+  least = 1,
+  normalizedOnes: readonly string[] = [],
+): Model[] {
   const folder = join(dataFolderOrEnvironment(context.dataFolder) ?? '.', 'models', 'cifar10');
   const found = names.filter((name) => existsSync(join(folder, `${name}.safetensors`)));
   if (found.length < least) {
@@ -33,7 +38,7 @@ export function pretrained(context: ExperimentContext, names: readonly string[],
   }
   return found.map((name) => {
     const plain = modelDefinition(name);
-    const definition = normalisedOnes.includes(name) ? normalised(plain, cifar10Statistics) : plain;
+    const definition = normalizedOnes.includes(name) ? normalized(plain, cifar10Statistics) : plain;
     return Model.load(definition, join(folder, `${name}.safetensors`), { device: context.device });
   });
 }
@@ -45,7 +50,10 @@ export async function cifarImages(context: ExperimentContext, count: number): Pr
   return subset(dataset, Math.min(count, dataset.count));
 }
 
-/** Where LinBP begins unless an experiment sweeps it: the last stage, which is where the theory paper's ResNets have it, or the last ReLU. */
+/**
+ * Where LinBP begins unless an experiment sweeps it: the last stage, which is where the theory paper's ResNets have
+ * it, or the last ReLU.
+ */
 export function lastStage(definition: ModelDefinition): string {
   const last = positionTable(definition).positions.at(-1)!;
   return last.stage ?? last.name;
@@ -62,14 +70,20 @@ export async function attackWith(
   using attack = await Attack.compile({ ...options, eps: radii[0]! });
   const results: AttackResult[] = [];
   for (const [index, eps] of radii.entries()) {
-    const onProgress = (share: number): void => context.progress.update(label, (index + share) / radii.length, `eps ${eps.toFixed(4)}`);
+    const onProgress = (share: number): void =>
+      context.progress.update(label, (index + share) / radii.length, `eps ${eps.toFixed(4)}`);
     results.push(await attack.run({ images: dataset, eps, signal: context.signal, onProgress }));
   }
   return results;
 }
 
 /** Right (1) or wrong (0) for each image. */
-export async function rightness(model: Model, images: Float32Array, labels: ArrayLike<number>, batch: number): Promise<number[]> {
+export async function rightness(
+  model: Model,
+  images: Float32Array,
+  labels: ArrayLike<number>,
+  batch: number,
+): Promise<number[]> {
   const logits = await model.logits(images, { batch });
   const { classes } = model.definition;
   return Array.from(labels, (label, n) => {
@@ -79,7 +93,12 @@ export async function rightness(model: Model, images: Float32Array, labels: Arra
 }
 
 /** The images that all these models classify right, at most `count` of them. */
-export async function rightForAll(models: readonly Model[], dataset: Dataset, count: number, batch: number): Promise<Dataset> {
+export async function rightForAll(
+  models: readonly Model[],
+  dataset: Dataset,
+  count: number,
+  batch: number,
+): Promise<Dataset> {
   const all = Array.from({ length: dataset.count }, (_, i) => i);
   const pixels = batchPixels(dataset, all);
   let kept = all;
@@ -87,6 +106,7 @@ export async function rightForAll(models: readonly Model[], dataset: Dataset, co
     const right = await rightness(model, pixels, Array.from(dataset.labels), batch);
     kept = kept.filter((index) => right[index] === 1);
   }
-  if (kept.length === 0) throw new LinbpError('bad-range', 'no image is classified right by all networks', { field: 'models' });
+  if (kept.length === 0)
+    throw new LinbpError('bad-range', 'no image is classified right by all networks', { field: 'models' });
   return take(dataset, kept.slice(0, count));
 }

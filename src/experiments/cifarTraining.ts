@@ -1,8 +1,8 @@
 import { LinbpError } from '../errors.js';
-import { cifar10Statistics, normalised } from '../nn/normalise.js';
+import { cifar10Statistics, normalized } from '../nn/normalize.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { cropAndFlip } from '../train/augmentation.js';
-import { sgd } from '../train/optimisers.js';
+import { sgd } from '../train/optimizers.js';
 import { cosine } from '../train/schedules.js';
 import { claim, percent, short, shownInterval } from './format.js';
 import { officialWeights } from './officialWeights.js';
@@ -42,7 +42,12 @@ function curvesOf(runs: readonly NetworkRun[], network: string, title: string, f
       const own = runs.filter((run) => run.network === network && run.family === rule);
       const length = Math.min(...own.map((run) => run.epochs.length));
       const bands = Array.from({ length }, (_, e) => interval(own.map((run) => run.epochs[e]![figure]!)));
-      return { name: nameOf(rule), rule, points: bands.map(({ mean }, e) => [e + 1, mean]), band: bands.map(({ low, high }) => [low, high]) };
+      return {
+        name: nameOf(rule),
+        rule,
+        points: bands.map(({ mean }, e) => [e + 1, mean]),
+        band: bands.map(({ low, high }) => [low, high]),
+      };
     }),
   };
 }
@@ -51,7 +56,8 @@ function curvesOf(runs: readonly NetworkRun[], network: string, title: string, f
 function lastLosses(runs: readonly NetworkRun[], network: string): Record<Rule, number[]> {
   const of = (rule: Rule): NetworkRun[] => runs.filter((run) => run.network === network && run.family === rule);
   const both = of('bp').filter(
-    ({ seed, diverged }) => diverged === undefined && of('linbp').find((run) => run.seed === seed)?.diverged === undefined,
+    ({ seed, diverged }) =>
+      diverged === undefined && of('linbp').find((run) => run.seed === seed)?.diverged === undefined,
   );
   const losses = (rule: Rule): number[] =>
     both.map(
@@ -80,26 +86,46 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const chosen = context.networks ?? networks;
   const unknown = chosen.filter((name) => !(name in rulesOf));
   if (unknown.length > 0) {
-    throw new LinbpError('unknown-model', `cifar10-training knows ${networks.join(', ')}, not ${unknown.join(', ')}`, { field: 'networks' });
+    throw new LinbpError('unknown-model', `cifar10-training knows ${networks.join(', ')}, not ${unknown.join(', ')}`, {
+      field: 'networks',
+    });
   }
   const epochs = sized(100, scale, 1);
-  // Images shrink with the square of the scale, epochs with the scale: a step of the largest networks takes seconds on a processor.
-  const data = await loadHalves(context, 'cifar10', { train: sized(50_000, scale ** 2, 16), test: sized(10_000, scale ** 2, 8) });
+  // Images shrink with the square of the scale, epochs with the scale: a step of the largest networks takes seconds
+  // on a processor.
+  const data = await loadHalves(context, 'cifar10', {
+    train: sized(50_000, scale ** 2, 16),
+    test: sized(10_000, scale ** 2, 8),
+  });
   const batch = Math.min(128, Math.max(8, Math.floor(data.train.count / 2)));
   const runs: NetworkRun[] = [];
   for (const network of chosen as (keyof typeof rulesOf)[]) {
     const plain = modelDefinition(network);
-    const definition = normalised(plain, cifar10Statistics);
+    const definition = normalized(plain, cifar10Statistics);
     for (const seed of seedsOf(context)) {
       const initial = officialWeights(plain, seed);
       for (const family of rules) {
         const rule = family === 'bp' ? 'bp' : rulesOf[network];
-        const optimiser = sgd({ lr, momentum: 0.9, weightDecay: 5e-4 });
-        const plan = { definition, data, rule, optimiser, schedule: cosine(200), batch, epochs, seed, initial, inputs: cropAndFlip() };
+        const optimizer = sgd({ lr, momentum: 0.9, weightDecay: 5e-4 });
+        const plan = {
+          definition,
+          data,
+          rule,
+          optimizer,
+          schedule: cosine(200),
+          batch,
+          epochs,
+          seed,
+          initial,
+          inputs: cropAndFlip(),
+        };
         const done = await trainOnce(context, plan, network);
         runs.push({ ...done, network, family });
         const last = done.epochs.at(-1);
-        const figures = last === undefined ? 'diverged' : `train loss ${short(last.trainLoss)}  test accuracy ${percent(last.testAccuracy!)}`;
+        const figures =
+          last === undefined
+            ? 'diverged'
+            : `train loss ${short(last.trainLoss)}  test accuracy ${percent(last.testAccuracy!)}`;
         context.progress.line(`${network}  ${nameOf(family).padEnd(5)}  seed ${seed}  ${figures}`);
       }
     }
@@ -107,29 +133,42 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const table = Object.keys(rulesOf).filter((name) => chosen.includes(name));
   return {
     settings: [
-      { name: 'networks', ours: table.join(', '), official: 'mobilenet_v2 by default; vgg16_bn, resnet50, densenet161, squeezenet' },
       {
-        name: 'linearised',
+        name: 'networks',
+        ours: table.join(', '),
+        official: 'mobilenet_v2 by default; vgg16_bn, resnet50, densenet161, squeezenet',
+      },
+      {
+        name: 'linearized',
         ours: table.map((name) => `${name}: ${rulesOf[name as keyof typeof rulesOf]}`).join('; '),
         official: 'the same; squeezenet nothing',
       },
       {
         name: 'initial weights',
         ours: 'the distributions of the official networks, the same numbers for both rules',
-        official: "torchvision's: Kaiming normal convolutions, linear layers normal 0.01 (VGG, MobileNet) or PyTorch's default",
+        official:
+          "torchvision's: Kaiming normal convolutions, linear layers normal 0.01 (VGG, MobileNet) or PyTorch's default",
       },
       {
         name: 'images',
         ours: imagesText(data),
         official: 'CIFAR-10, 50000 and 10000',
       },
-      { name: 'augmentation', ours: 'crop with padding 4, horizontal flip, on the device', official: 'crop of 32 with padding 4, horizontal flip' },
       {
-        name: 'normalisation',
+        name: 'augmentation',
+        ours: 'crop with padding 4, horizontal flip, on the device',
+        official: 'crop of 32 with padding 4, horizontal flip',
+      },
+      {
+        name: 'normalization',
         ours: `mean ${cifar10Statistics.means.join(', ')}; deviation ${cifar10Statistics.deviations.join(', ')}`,
         official: 'mean 0.4914, 0.4822, 0.4465; deviation 0.2023, 0.1994, 0.2010',
       },
-      { name: 'optimiser', ours: `SGD ${lr}, momentum 0.9, weight decay 5e-4 on all`, official: 'SGD 0.005, momentum 0.9, weight decay 5e-4 on all' },
+      {
+        name: 'optimizer',
+        ours: `SGD ${lr}, momentum 0.9, weight decay 5e-4 on all`,
+        official: 'SGD 0.005, momentum 0.9, weight decay 5e-4 on all',
+      },
       { name: 'schedule', ours: 'cosine, T_max 200', official: 'cosine, T_max 200' },
       { name: 'epochs', ours: String(epochs), official: '100' },
       { name: 'batch', ours: `${batch}, the last partial batch kept`, official: '128; test 100' },
@@ -147,7 +186,11 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
         columns: ['network', 'rule', 'seed', 'train loss', 'test loss', 'test accuracy'],
         rows: runs.map((each) => {
           const end = each.epochs.at(-1);
-          const figures = [short(end?.trainLoss ?? NaN), short(end?.testLoss ?? NaN), percent(end?.testAccuracy ?? NaN)];
+          const figures = [
+            short(end?.trainLoss ?? NaN),
+            short(end?.testLoss ?? NaN),
+            percent(end?.testAccuracy ?? NaN),
+          ];
           return [each.network, nameOf(each.family), String(each.seed), ...figures];
         }),
       },
@@ -160,7 +203,8 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
 /** Training of the official networks on CIFAR-10 with the official recipe. */
 export const cifar10Training: Experiment = {
   name: 'cifar10-training',
-  summary: 'trains MobileNetV2, ResNet-50, VGG-16 and DenseNet-161 on CIFAR-10 with BP and LinBP by the official recipe',
+  summary:
+    'trains MobileNetV2, ResNet-50, VGG-16 and DenseNet-161 on CIFAR-10 with BP and LinBP by the official recipe',
   fewestSeeds: 1,
   networks: networks.join(', '),
   datasets: ['cifar10', 'cifar10-jpeg'],

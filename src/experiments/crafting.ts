@@ -17,9 +17,13 @@ export interface Victim {
   readonly model: Model;
 }
 
-export const named = (models: readonly Model[]): Victim[] => models.map((model) => ({ name: model.definition.name, model }));
+export const named = (models: readonly Model[]): Victim[] =>
+  models.map((model) => ({ name: model.definition.name, model }));
 
-/** The pretrained networks of the transfer experiments unless others are named; the first is the source of comparisons of rules. */
+/**
+ * The pretrained networks of the transfer experiments unless others are named; the first is the source of comparisons
+ * of rules.
+ */
 const pretrainedNames = ['resnet20', 'resnet32', 'resnet56'];
 
 /** The experiment's networks: at least two, so that there is a victim. The caller destroys them. */
@@ -32,7 +36,10 @@ export function stagesOf(definition: ModelDefinition): string[] {
   return [...new Set(positions.flatMap(({ stage }) => (stage === undefined ? [] : [stage])))];
 }
 
-/** Starts of LinBP that are tried: everything, every later stage, and the branches of the last one; or without stages every ReLU but the first. */
+/**
+ * Starts of LinBP that are tried: everything, every later stage, and the branches of the last one; or without stages
+ * every ReLU but the first.
+ */
 export function startsOf(definition: ModelDefinition): string[] {
   const stages = stagesOf(definition);
   if (stages.length > 0) return ['all', ...stages.slice(1), `${stages.length}_0`];
@@ -51,7 +58,10 @@ export interface Crafted {
   readonly fooled: ReadonlyMap<string, readonly number[]>;
 }
 
-/** Attacks the source under a rule with a fixed budget of gradients and shows the images, as saved in 8 bits, to all networks. */
+/**
+ * Attacks the source under a rule with a fixed budget of gradients and shows the images, as saved in 8 bits, to all
+ * networks.
+ */
 export async function craft(
   context: ExperimentContext,
   source: Victim,
@@ -62,7 +72,16 @@ export async function craft(
 ): Promise<Crafted> {
   const batch = Math.min(32, images.count);
   // The last iterate, as in the transfer papers: the best one would be chosen by the source's own loss.
-  const settings = { model: source.model, attack: 'ifgsm', rules: rule, alpha, steps, batch, seed: context.seed, keep: 'last' } as const;
+  const settings = {
+    model: source.model,
+    attack: 'ifgsm',
+    rules: rule,
+    alpha,
+    steps,
+    batch,
+    seed: context.seed,
+    keep: 'last',
+  } as const;
   const [result] = await attackWith(context, settings, images, [eps], `${source.name} ${rule}`);
   const saved = Float32Array.from(result!.images8, (level) => level / 255);
   const fooled = new Map<string, readonly number[]>();
@@ -119,7 +138,10 @@ export async function chooseStart(
   starts: readonly string[],
   heldOut: Dataset,
   steps: number,
-): Promise<{ readonly start: string; readonly tried: readonly { readonly start: string; readonly success: number }[] }> {
+): Promise<{
+  readonly start: string;
+  readonly tried: readonly { readonly start: string; readonly success: number }[];
+}> {
   const tried: { readonly start: string; readonly success: number }[] = [];
   for (const start of starts) {
     const crafted = await craft(context, source, victims, `linbp:from=${start}`, heldOut, steps);

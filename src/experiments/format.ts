@@ -6,11 +6,14 @@ import type { Statement } from './types.js';
 export const percent = (share: number, decimals = 1): string => `${(100 * share).toFixed(decimals)} %`;
 
 /** A number in four significant digits. */
-export const short = (value: number): string => (Number.isFinite(value) ? String(Number(value.toPrecision(4))) : String(value));
+export const short = (value: number): string =>
+  Number.isFinite(value) ? String(Number(value.toPrecision(4))) : String(value);
 
 /** `mean [low, high]`; of one seed there is no interval. */
 export const shownInterval = ({ mean, low, high }: Interval): string =>
-  Number.isFinite(low) && Number.isFinite(high) ? `${short(mean)} [${short(low)}, ${short(high)}]` : `${short(mean)} [one seed, no interval]`;
+  Number.isFinite(low) && Number.isFinite(high)
+    ? `${short(mean)} [${short(low)}, ${short(high)}]`
+    : `${short(mean)} [one seed, no interval]`;
 
 /** The same in percentage points. */
 export const shownPoints = ({ mean, low, high }: Interval): string => {

@@ -2,7 +2,7 @@ import { LinbpError } from '../errors.js';
 import { adversarialTraining } from './adversarialTraining.js';
 import { cifar10Training } from './cifarTraining.js';
 import { mnistLenet5, mnistMlp } from './mnist.js';
-import { normalisation, position } from './ruleComparison.js';
+import { normalization, position } from './ruleComparison.js';
 import { theory } from './theory.js';
 import { transferCifar10 } from './transfer.js';
 import type { Experiment } from './types.js';
@@ -19,7 +19,7 @@ export const experiments: readonly Experiment[] = [
   transferCifar10,
   yardstick,
   position,
-  normalisation,
+  normalization,
   adversarialTraining,
 ];
 

@@ -1,5 +1,5 @@
 import { modelDefinition } from '../nn/zoo/index.js';
-import { sgd } from '../train/optimisers.js';
+import { sgd } from '../train/optimizers.js';
 import { constant, exponential } from '../train/schedules.js';
 import { percent } from './format.js';
 import { batch, lossOf, mnistResult, rules } from './mnistReport.js';
@@ -12,14 +12,20 @@ import type { Experiment, ExperimentContext, ExperimentResult } from './types.js
 /** The widest rates tell where LinBP fails and BP does not. */
 const sweptRates = [0.02, 0.05, 0.1, 0.2, 0.4];
 
-/** Training of an MNIST network from the same weights on the same batches under both rules, and a sweep of the learning rate. */
+/**
+ * Training of an MNIST network from the same weights on the same batches under both rules, and a sweep of the
+ * learning rate.
+ */
 export async function runMnist(context: ExperimentContext, recipe: MnistRecipe): Promise<ExperimentResult> {
   const { scale } = context;
   const { rates } = recipe;
   const definition = modelDefinition(recipe.model);
   const epochs = sized(50, scale, 3);
   const sweepEpochs = sized(10, scale, 2);
-  const data = await loadHalves(context, 'mnist', { train: sized(60_000, scale, 20 * batch), test: sized(10_000, scale, 256) });
+  const data = await loadHalves(context, 'mnist', {
+    train: sized(60_000, scale, 20 * batch),
+    test: sized(10_000, scale, 256),
+  });
   const plan = { definition, data, batch };
   const base: TrainingRun[] = [];
   const sweep: TrainingRun[] = [];
@@ -27,7 +33,7 @@ export async function runMnist(context: ExperimentContext, recipe: MnistRecipe):
     for (const rule of rules) {
       const run = await trainOnce(
         context,
-        { ...plan, rule, seed, epochs, optimiser: sgd({ lr: recipe.lr }), schedule: recipe.schedule() },
+        { ...plan, rule, seed, epochs, optimizer: sgd({ lr: recipe.lr }), schedule: recipe.schedule() },
         `${recipe.model} lr ${recipe.lr}`,
       );
       base.push(run);
@@ -40,19 +46,38 @@ export async function runMnist(context: ExperimentContext, recipe: MnistRecipe):
   for (const seed of seedsOf(context)) {
     for (const lr of rates) {
       for (const rule of rules) {
-        const settings = { rule, seed, epochs: sweepEpochs, optimiser: sgd({ lr }), schedule: recipe.schedule(), tested: false };
+        const settings = {
+          rule,
+          seed,
+          epochs: sweepEpochs,
+          optimizer: sgd({ lr }),
+          schedule: recipe.schedule(),
+          tested: false,
+        };
         sweep.push(await trainOnce(context, { ...plan, ...settings }, `${recipe.model} lr ${lr}`));
       }
     }
     context.progress.line(`learning rates ${rates.join(', ')}: seed ${seed} done`);
   }
-  return mnistResult(context, recipe, { epochs, sweepEpochs, images: imagesText(data), count: data.train.count }, base, sweep);
+  return mnistResult(
+    context,
+    recipe,
+    { epochs, sweepEpochs, images: imagesText(data), count: data.train.count },
+    base,
+    sweep,
+  );
 }
 
 /** The official settings, and the sweep. */
 export const mnistRecipes: Readonly<Record<MnistRecipe['model'], MnistRecipe>> = {
   mlp: { model: 'mlp', lr: 0.001, schedule: constant, scheduleText: 'constant', rates: sweptRates },
-  lenet5: { model: 'lenet5', lr: 0.005, schedule: () => exponential(0.98), scheduleText: 'times 0.98 after each epoch', rates: sweptRates },
+  lenet5: {
+    model: 'lenet5',
+    lr: 0.005,
+    schedule: () => exponential(0.98),
+    scheduleText: 'times 0.98 after each epoch',
+    rates: sweptRates,
+  },
 };
 
 /** The theory paper's MLP on MNIST. */

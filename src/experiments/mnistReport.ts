@@ -8,7 +8,15 @@ import { interval, pairedInterval, trailingMean } from './statistics.js';
 import type { Interval } from './statistics.js';
 import type { TrainingRun } from './trainingRuns.js';
 import { seedsOf } from './types.js';
-import type { CurveLine, Curves, ExperimentContext, ExperimentResult, ResultTable, Setting, Statement } from './types.js';
+import type {
+  CurveLine,
+  Curves,
+  ExperimentContext,
+  ExperimentResult,
+  ResultTable,
+  Setting,
+  Statement,
+} from './types.js';
 
 export const rules = ['bp', 'linbp'] as const;
 export const batch = 64;
@@ -37,7 +45,12 @@ function epochLine(runs: readonly TrainingRun[], rule: string, figure: Figure, n
   const bands = Array.from({ length }, (_, e) =>
     interval(own.flatMap(({ epochs }) => (epochs[e]?.[figure] === undefined ? [] : [epochs[e][figure]]))),
   );
-  return { name, rule, points: bands.map((band, e) => [e + 1, band.mean]), band: bands.map(({ low, high }) => [low, high]) };
+  return {
+    name,
+    rule,
+    points: bands.map((band, e) => [e + 1, band.mean]),
+    band: bands.map(({ low, high }) => [low, high]),
+  };
 }
 
 function epochCurves(runs: readonly TrainingRun[], title: string, figure: Figure, share: boolean): Curves {
@@ -51,7 +64,9 @@ function epochCurves(runs: readonly TrainingRun[], title: string, figure: Figure
 
 /** First step at which the trailing mean of the losses is at or below a value. */
 export function stepsTo(losses: readonly number[], target: number): number | undefined {
-  const found = trailingMean(losses, smoothing).findIndex((loss, i) => i + 1 >= Math.min(smoothing, losses.length) && loss <= target);
+  const found = trailingMean(losses, smoothing).findIndex(
+    (loss, i) => i + 1 >= Math.min(smoothing, losses.length) && loss <= target,
+  );
   return found < 0 ? undefined : found + 1;
 }
 
@@ -60,10 +75,14 @@ function stepsTable(runs: readonly TrainingRun[]): ResultTable {
     const own = runs.filter((run) => run.rule === rule && run.lr === lr).map((run) => stepsTo(run.losses, target));
     const reached = own.filter((step) => step !== undefined);
     if (reached.length === 0) return 'not reached';
-    return reached.length === own.length ? short(interval(reached).mean) : `${short(interval(reached).mean)} (${reached.length} of ${own.length})`;
+    return reached.length === own.length
+      ? short(interval(reached).mean)
+      : `${short(interval(reached).mean)} (${reached.length} of ${own.length})`;
   };
   const rates = ratesOf(runs);
-  const rows = rates.flatMap((lr) => targets.map((target) => [String(lr), String(target), ...rules.map((rule) => cell(rule, lr, target))]));
+  const rows = rates.flatMap((lr) =>
+    targets.map((target) => [String(lr), String(target), ...rules.map((rule) => cell(rule, lr, target))]),
+  );
   return {
     title: `Steps until the mean loss of ${smoothing} steps is at or below a value, mean over seeds`,
     columns: ['learning rate', 'loss', 'BP', 'LinBP'],
@@ -72,7 +91,8 @@ function stepsTable(runs: readonly TrainingRun[]): ResultTable {
 }
 
 /** The last training loss in words. */
-export const lossOf = (run: TrainingRun): string => (run.diverged !== undefined ? 'not finite' : short(run.epochs.at(-1)?.trainLoss ?? NaN));
+export const lossOf = (run: TrainingRun): string =>
+  run.diverged !== undefined ? 'not finite' : short(run.epochs.at(-1)?.trainLoss ?? NaN);
 
 function sweepTable(runs: readonly TrainingRun[]): ResultTable {
   const rates = ratesOf(runs);
@@ -90,8 +110,8 @@ function sweepTable(runs: readonly TrainingRun[]): ResultTable {
 
 function differenceCurve({ lr, model }: MnistRecipe, runs: readonly TrainingRun[]): Curves {
   const epochs = Math.max(...runs.map((run) => run.epochs.length));
-  const gaps = Array.from({ length: epochs }, (_, e) => pairedEpochs(runs, (epoch) => epoch.trainLoss, e)).flatMap(({ bp, linbp }, e) =>
-    bp.length < 2 ? [] : [{ epoch: e + 1, ...pairedInterval(bp, linbp) }],
+  const gaps = Array.from({ length: epochs }, (_, e) => pairedEpochs(runs, (epoch) => epoch.trainLoss, e)).flatMap(
+    ({ bp, linbp }, e) => (bp.length < 2 ? [] : [{ epoch: e + 1, ...pairedInterval(bp, linbp) }]),
   );
   return {
     pictured: true,
@@ -109,7 +129,8 @@ function differenceCurve({ lr, model }: MnistRecipe, runs: readonly TrainingRun[
 }
 
 /**
- * The training loss as the official code reports it: the sum of the batches' mean losses divided by the number of images, so about a 64th of the mean.
+ * The training loss as the official code reports it: the sum of the batches' mean losses divided by the number of
+ * images, so about a 64th of the mean.
  *
  * @param epoch counted from 0
  */
@@ -122,17 +143,37 @@ export function officialLoss({ losses }: Pick<TrainingRun, 'losses'>, epoch: num
 function epochTable(lr: number, runs: readonly TrainingRun[], images: number): ResultTable {
   const epochs = Math.max(...runs.map((run) => run.epochs.length));
   const official = (rule: string, e: number): string =>
-    short(interval(runs.filter((run) => run.rule === rule && run.epochs[e] !== undefined).map((run) => officialLoss(run, e, images))).mean);
+    short(
+      interval(
+        runs
+          .filter((run) => run.rule === rule && run.epochs[e] !== undefined)
+          .map((run) => officialLoss(run, e, images)),
+      ).mean,
+    );
   const rows = Array.from({ length: epochs }, (_, e) => {
     const { bp, linbp } = pairedEpochs(runs, (epoch) => epoch.trainLoss, e);
     if (bp.length === 0) return [String(e + 1)];
     const lower = bp.filter((loss, i) => linbp[i]! < loss).length;
     const gap = `${shownInterval(pairedInterval(bp, linbp))}, ${lower} of ${bp.length}`;
-    return [String(e + 1), shownInterval(interval(bp)), shownInterval(interval(linbp)), gap, official('bp', e), official('linbp', e)];
+    return [
+      String(e + 1),
+      shownInterval(interval(bp)),
+      shownInterval(interval(linbp)),
+      gap,
+      official('bp', e),
+      official('linbp', e),
+    ];
   });
   return {
     title: `Training loss by epoch at learning rate ${lr}: mean [95 %] over seeds`,
-    columns: ['epoch', 'BP', 'LinBP', 'LinBP - BP, and seeds at which it is negative', 'BP, official unit', 'LinBP, official unit'],
+    columns: [
+      'epoch',
+      'BP',
+      'LinBP',
+      'LinBP - BP, and seeds at which it is negative',
+      'BP, official unit',
+      'LinBP, official unit',
+    ],
     rows,
   };
 }
@@ -153,13 +194,18 @@ export function tallies(runs: readonly TrainingRun[]): Tally[] {
     rules.map((rule): Tally => {
       const own = runs.filter((run) => run.lr === lr && run.rule === rule);
       const count = (outcome: Outcome): number => own.filter((run) => ended.get(run) === outcome).length;
-      const ends = { 'not finite': count('not finite'), 'above guessing': count('above guessing'), stuck: count('stuck') };
+      const ends = {
+        'not finite': count('not finite'),
+        'above guessing': count('above guessing'),
+        stuck: count('stuck'),
+      };
       return { lr, rule, runs: own.length, failed: own.length - count('trains'), ends };
     }),
   );
 }
 
-const ratesOf = (runs: readonly TrainingRun[]): number[] => [...new Set(runs.map((run) => run.lr))].sort((a, b) => a - b);
+const ratesOf = (runs: readonly TrainingRun[]): number[] =>
+  [...new Set(runs.map((run) => run.lr))].sort((a, b) => a - b);
 
 /** At how many seeds each rule fails, and how. */
 function failureTable(runs: readonly TrainingRun[]): ResultTable {
@@ -200,14 +246,24 @@ function failureText(runs: readonly TrainingRun[]): string {
   const all = tallies(runs);
   const of = (rule: string): string => {
     const some = all.filter((tally) => tally.rule === rule && tally.failed > 0);
-    return some.length === 0 ? 'none' : some.map(({ lr, failed, runs: count }) => `${lr} (${failed} of ${count} seeds)`).join(', ');
+    return some.length === 0
+      ? 'none'
+      : some.map(({ lr, failed, runs: count }) => `${lr} (${failed} of ${count} seeds)`).join(', ');
   };
   return `LinBP fails at ${of('linbp')}; BP fails at ${of('bp')}; tried were ${ratesOf(runs).join(', ')}`;
 }
 
-function pairedEpochs(runs: readonly TrainingRun[], pick: (epoch: EpochResult) => number, epoch: number): { bp: number[]; linbp: number[] } {
+function pairedEpochs(
+  runs: readonly TrainingRun[],
+  pick: (epoch: EpochResult) => number,
+  epoch: number,
+): { bp: number[]; linbp: number[] } {
   const of = (rule: string): Map<number, number> =>
-    new Map(runs.flatMap((run) => (run.rule === rule && run.epochs[epoch] ? [[run.seed, pick(run.epochs[epoch])] as const] : [])));
+    new Map(
+      runs.flatMap((run) =>
+        run.rule === rule && run.epochs[epoch] ? [[run.seed, pick(run.epochs[epoch])] as const] : [],
+      ),
+    );
   const [bp, linbp] = [of('bp'), of('linbp')];
   const shared = [...bp.keys()].filter((seed) => linbp.has(seed));
   return { bp: shared.map((seed) => bp.get(seed)!), linbp: shared.map((seed) => linbp.get(seed)!) };
@@ -244,7 +300,11 @@ function statementsOf(
     const { bp, linbp } = pairedEpochs(own, (epoch) => epoch.trainLoss, last);
     const gap = pairedInterval(bp, linbp);
     out.push(
-      claim(`At learning rate ${lr}, LinBP's training loss of epoch ${last + 1} is below BP's: difference ${shownInterval(gap)}.`, gap, 'below'),
+      claim(
+        `At learning rate ${lr}, LinBP's training loss of epoch ${last + 1} is below BP's: difference ${shownInterval(gap)}.`,
+        gap,
+        'below',
+      ),
     );
   }
   if (sweep.length > 0) {
@@ -277,7 +337,11 @@ export function mnistResult(
   const definition = modelDefinition(recipe.model);
   const { rates } = recipe;
   const settings: Setting[] = [
-    { name: 'network', ours: `${recipe.model}, PyTorch's initial weights`, official: `${recipe.model}, PyTorch's initial weights` },
+    {
+      name: 'network',
+      ours: `${recipe.model}, PyTorch's initial weights`,
+      official: `${recipe.model}, PyTorch's initial weights`,
+    },
     {
       name: 'images',
       ours: `${images}, pixels / 255`,
@@ -285,14 +349,22 @@ export function mnistResult(
     },
     { name: 'batch', ours: String(batch), official: '64' },
     { name: 'epochs', ours: `${epochs}; ${sweepEpochs} in the sweep`, official: '50' },
-    { name: 'optimiser', ours: `SGD, learning rate ${recipe.lr}; sweep ${rates.join(', ')}`, official: `SGD, learning rate ${recipe.lr}` },
+    {
+      name: 'optimizer',
+      ours: `SGD, learning rate ${recipe.lr}; sweep ${rates.join(', ')}`,
+      official: `SGD, learning rate ${recipe.lr}`,
+    },
     { name: 'schedule', ours: recipe.scheduleText, official: recipe.scheduleText },
     {
       name: 'loss',
       ours: 'cross entropy; shown as mean per image',
       official: 'cross entropy; sum of batch means / number of images, 64 times smaller',
     },
-    { name: 'linearised', ours: definition.presets!['default']!.join(', '), official: definition.presets!['default']!.join(', ') },
+    {
+      name: 'linearized',
+      ours: definition.presets!['default']!.join(', '),
+      official: definition.presets!['default']!.join(', '),
+    },
     { name: 'seeds', ours: seedsOf(context).join(', '), official: '0' },
   ];
   const last = (run: TrainingRun): EpochResult | undefined => run.epochs.at(-1);
@@ -316,10 +388,17 @@ export function mnistResult(
     y: { title: 'mean loss per image' },
     lines: rules.map((rule) => {
       const points = rates.flatMap((lr) => {
-        const values = sweep.filter((run) => run.rule === rule && run.lr === lr && ended.get(run) === 'trains').map((run) => last(run)!.trainLoss);
+        const values = sweep
+          .filter((run) => run.rule === rule && run.lr === lr && ended.get(run) === 'trains')
+          .map((run) => last(run)!.trainLoss);
         return values.length === 0 ? [] : [{ lr, ...interval(values) }];
       });
-      return { name: nameOf(rule), rule, points: points.map(({ lr, mean }) => [lr, mean]), band: points.map(({ low, high }) => [low, high]) };
+      return {
+        name: nameOf(rule),
+        rule,
+        points: points.map(({ lr, mean }) => [lr, mean]),
+        band: points.map(({ low, high }) => [low, high]),
+      };
     }),
   };
   return {
@@ -333,7 +412,13 @@ export function mnistResult(
       sweepCurves,
       failureCurves(sweep),
     ],
-    tables: [final, epochTable(recipe.lr, base, count), sweepTable(sweep), failureTable(sweep), stepsTable([...base, ...sweep])],
+    tables: [
+      final,
+      epochTable(recipe.lr, base, count),
+      sweepTable(sweep),
+      failureTable(sweep),
+      stepsTable([...base, ...sweep]),
+    ],
     statements: statementsOf(context, recipe, base, sweep),
     figures: { runs: base, sweep },
   };

@@ -2,7 +2,7 @@ import { attacks } from '../attacks/builtin.js';
 import { pointwise } from '../attacks/stages.js';
 import type { AttackDefinition, StageContext } from '../attacks/stages.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
-import { cifar10Statistics } from '../nn/normalise.js';
+import { cifar10Statistics } from '../nn/normalize.js';
 import { randomStreams } from '../random/philox.js';
 
 const step: ElementwiseFunction = {
@@ -32,7 +32,7 @@ const noise: ElementwiseFunction = {
   reference: (x, u, deviation, radius) => [x! + (2 * u! - 1) * radius! * deviation!],
 };
 
-/** The deviation of each pixel's channel, which turns normalised values into pixels. */
+/** The deviation of each pixel's channel, which turns normalized values into pixels. */
 function deviations({ graph, clean }: StageContext): Tensor {
   const [, channels, height, width] = clean.shape as [number, number, number, number];
   const plane = height * width;
@@ -43,7 +43,7 @@ function deviations({ graph, clean }: StageContext): Tensor {
   return graph.constant('deviations', values, clean.shape);
 }
 
-/** Not by a random start of pixels but by one of normalised values, U(-eps, eps), half as wide as the box. */
+/** Not by a random start of pixels but by one of normalized values, U(-eps, eps), half as wide as the box. */
 const start = (stage: StageContext): Tensor => {
   const { graph, clean, sampleIds, radius, seed, draws } = stage;
   const uniform = graph.one('random', [sampleIds], {
@@ -57,22 +57,31 @@ const start = (stage: StageContext): Tensor => {
 };
 
 const common = {
-  step: (stage: StageContext, x: Tensor, g: Tensor): Tensor => pointwise(stage.graph, step, [x, g, deviations(stage)], [stage.alpha]),
+  step: (stage: StageContext, x: Tensor, g: Tensor): Tensor =>
+    pointwise(stage.graph, step, [x, g, deviations(stage)], [stage.alpha]),
   // Pixels outside [0, 1] stay as they are: the official attacks do not know the range of the data.
-  projection: (stage: StageContext, v: Tensor): Tensor => pointwise(stage.graph, box, [v, stage.clean, deviations(stage)], [stage.radius]),
+  projection: (stage: StageContext, v: Tensor): Tensor =>
+    pointwise(stage.graph, box, [v, stage.clean, deviations(stage)], [stage.radius]),
 };
 
 /** FGSM and I-FGSM climb minus the true logit there, not the cross entropy. */
-const minusLogit: AttackDefinition['objective'] = ({ graph }, logits, labels) => graph.one('loss', [logits, labels], { kind: 'logit' });
+const minusLogit: AttackDefinition['objective'] = ({ graph }, logits, labels) =>
+  graph.one('loss', [logits, labels], { kind: 'logit' });
 
 /**
- * The attacks as the theory paper's code does them: eps and steps in normalised values with the box twice as wide, no clip to valid pixels, and
- * minus the true logit as the objective of FGSM and I-FGSM. To be used with the fixed step 2/255 and `keep: 'last'`. APGD is the plain one: the
- * official one clamps its start in another space than its steps.
+ * The attacks as the theory paper's code does them: eps and steps in normalized values with the box twice as wide, no
+ * clip to valid pixels, and minus the true logit as the objective of FGSM and I-FGSM. To be used with the fixed step
+ * 2/255 and `keep: 'last'`. APGD is the plain one: the official one clamps its start in another space than its steps.
  */
 export const officialAttacks = {
   fgsm: { ...attacks.fgsm, ...common, name: 'fgsm (official)', objective: minusLogit, defaultAlpha: (eps) => 2 * eps },
   ifgsm: { ...attacks.ifgsm, ...common, name: 'ifgsm (official)', objective: minusLogit, defaultAlpha: () => 2 / 255 },
   apgd: attacks.apgd,
-  pgd: { ...attacks.pgd, ...common, name: 'pgd (official)', start: { ...attacks.pgd.start, random: start }, defaultAlpha: () => 2 / 255 },
+  pgd: {
+    ...attacks.pgd,
+    ...common,
+    name: 'pgd (official)',
+    start: { ...attacks.pgd.start, random: start },
+    defaultAlpha: () => 2 / 255,
+  },
 } satisfies Record<string, AttackDefinition>;

@@ -6,9 +6,13 @@ import { initialState, initialValues } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
 import { normals, randomStreams } from '../random/philox.js';
 
-/** How the theory paper's CIFAR-10 networks, which are torchvision's, set the weights that are not PyTorch's defaults. */
+/**
+ * How the theory paper's CIFAR-10 networks, which are torchvision's, set the weights that are not PyTorch's defaults.
+ */
 interface Style {
-  /** Convolutions are normal with variance 2 / fan (K. He et al., 2015): over the outputs or the inputs of the kernel. */
+  /**
+   * Convolutions are normal with variance 2 / fan (K. He et al., 2015): over the outputs or the inputs of the kernel.
+   */
   readonly fan: 'out' | 'in';
   /** Deviation of linear weights; PyTorch's default law unless given. */
   readonly linear?: number;
@@ -29,7 +33,8 @@ function deviationOf({ shape, fanIn }: ParameterSpec, style: Style): number | un
 }
 
 /**
- * Initial weights as the theory paper's CIFAR-10 networks draw them (by distribution, not by number); PyTorch's defaults for other networks.
+ * Initial weights as the theory paper's CIFAR-10 networks draw them (by distribution, not by number); PyTorch's
+ * defaults for other networks.
  *
  * @param seed 0..2^32-1
  * @throws LinbpError `bad-range` for another seed
@@ -38,7 +43,9 @@ export function officialWeights(definition: ModelDefinition, seed: number): Stat
   const style = styles[definition.name];
   if (style === undefined) return initialState(definition, seed);
   const { specs } = describeModel(definition).layout;
-  return new Map(specs.map((spec, index) => [spec.name, { shape: spec.shape, data: valuesOf(spec, style, index, seed) }]));
+  return new Map(
+    specs.map((spec, index) => [spec.name, { shape: spec.shape, data: valuesOf(spec, style, index, seed) }]),
+  );
 }
 
 function valuesOf(spec: ParameterSpec, style: Style, index: number, seed: number): Float32Array {
@@ -47,7 +54,7 @@ function valuesOf(spec: ParameterSpec, style: Style, index: number, seed: number
   const deviation = spec.kind === 'weight' ? deviationOf(spec, style) : undefined;
   if (deviation === undefined) return initialValues(spec, index, seed);
   // Sample numbers from 2^31 on: those below are the uniform values of PyTorch's defaults.
-  const data = normals(seed, randomStreams.initialisation, 2 ** 31 + index, 0, count);
+  const data = normals(seed, randomStreams.initialization, 2 ** 31 + index, 0, count);
   for (let i = 0; i < count; i++) data[i]! *= deviation;
   return data;
 }

@@ -14,9 +14,9 @@ export const failureRule =
   'where guessing is, although a smaller rate got the same rule from the same weights further, or made it fail already';
 
 /**
- * How each run ended. A run that is where guessing is counts as stuck only where a smaller learning rate got the same rule from the same seed
- * further in as many epochs, or made it fail: at small rates the loss of guessing means that training has only begun, at large ones that it went
- * nowhere, as it does when the first steps leave no ReLU active.
+ * How each run ended. A run that is where guessing is counts as stuck only where a smaller learning rate got the same
+ * rule from the same seed further in as many epochs, or made it fail: at small rates the loss of guessing means that
+ * training has only begun, at large ones that it went nowhere, as it does when the first steps leave no ReLU active.
  *
  * @param runs of one network and data set, with equally many epochs where they did not diverge
  */
@@ -27,7 +27,8 @@ export function outcomes(runs: readonly TrainingRun[], classes: number): Map<Tra
   const outcome = (run: TrainingRun): Outcome => {
     if (!Number.isFinite(last(run))) return 'not finite';
     if (last(run) > above * guessing) return 'above guessing';
-    const smaller = (each: TrainingRun): boolean => each.rule === run.rule && each.seed === run.seed && each.lr < run.lr;
+    const smaller = (each: TrainingRun): boolean =>
+      each.rule === run.rule && each.seed === run.seed && each.lr < run.lr;
     return atGuessing(run) && runs.some((each) => smaller(each) && !atGuessing(each)) ? 'stuck' : 'trains';
   };
   return new Map(runs.map((run) => [run, outcome(run)]));

@@ -14,7 +14,11 @@ type NamedRule = readonly [name: string, rule: string];
 /** Compares rules on one source by white-box error and by transfer to the other networks. */
 async function compareRules(
   context: ExperimentContext,
-  compared: (source: ModelDefinition) => { readonly rules: readonly NamedRule[]; readonly what: Setting; readonly starts?: readonly string[] },
+  compared: (source: ModelDefinition) => {
+    readonly rules: readonly NamedRule[];
+    readonly what: Setting;
+    readonly starts?: readonly string[];
+  },
 ): Promise<ExperimentResult> {
   const models = transferNetworks(context);
   const steps = sized(100, context.scale, 8);
@@ -23,7 +27,12 @@ async function compareRules(
     const source = victims[0]!;
     const { rules, what, starts } = compared(source.model.definition);
     const images = await splitImages(context, models);
-    const rows: { readonly name: string; readonly crafted: Crafted; readonly white: number; readonly transfer: number[] }[] = [];
+    const rows: {
+      readonly name: string;
+      readonly crafted: Crafted;
+      readonly white: number;
+      readonly transfer: number[];
+    }[] = [];
     for (const [name, rule] of rules) {
       const crafted = await craft(context, source, victims, rule, images.rest, steps);
       const transfer = overVictims(crafted);
@@ -34,7 +43,8 @@ async function compareRules(
     const against = (row: (typeof rows)[number]) => pairedBootstrap(bp.transfer, row.transfer, context.seed);
     const best = others.reduce((most, row) => (mean(row.transfer) > mean(most.transfer) ? row : most));
     const line = (name: string, rule: string, value: (row: (typeof rows)[number]) => number): CurveLine[] => {
-      const points = (level?: number): (readonly [number, number])[] => others.map((row, i) => [i + 1, level ?? value(row)] as const);
+      const points = (level?: number): (readonly [number, number])[] =>
+        others.map((row, i) => [i + 1, level ?? value(row)] as const);
       return [
         { name: `LinBP, ${name}`, rule, points: points() },
         { name: `BP, ${name}`, rule: `${rule} of BP`, points: points(value(bp)), dashed: true },
@@ -48,7 +58,10 @@ async function compareRules(
               title: 'Error rate against the start',
               x: { title: 'LinBP starts at', names: starts },
               y: { title: 'error rate', share: true },
-              lines: [...line('white box', 'white box', (row) => row.white), ...line('transfer', 'transfer', (row) => mean(row.transfer))],
+              lines: [
+                ...line('white box', 'white box', (row) => row.white),
+                ...line('transfer', 'transfer', (row) => mean(row.transfer)),
+              ],
             },
           ];
     return {
@@ -58,7 +71,12 @@ async function compareRules(
         {
           title: `Error rates of images made on ${source.name}`,
           columns: ['rule', 'white box', 'mean of the victims', 'difference to BP [95 %]'],
-          rows: rows.map((row) => [row.name, percent(row.white), percent(mean(row.transfer)), row === bp ? '' : shownPoints(against(row))]),
+          rows: rows.map((row) => [
+            row.name,
+            percent(row.white),
+            percent(mean(row.transfer)),
+            row === bp ? '' : shownPoints(against(row)),
+          ]),
         },
       ],
       statements: [
@@ -66,7 +84,9 @@ async function compareRules(
           verdict: 'note',
           text: `The best of ${others.length} variants by transfer is ${best.name} with ${percent(mean(best.transfer))}; BP has ${percent(mean(bp.transfer))}. It was chosen on the same images.`,
         },
-        ...others.map((row) => claim(`${row.name} transfers better than BP: ${shownPoints(against(row))}.`, against(row), 'above')),
+        ...others.map((row) =>
+          claim(`${row.name} transfers better than BP: ${shownPoints(against(row))}.`, against(row), 'above'),
+        ),
       ],
       figures: {
         results: rows.map(({ name, crafted, white, transfer }) => ({
@@ -86,12 +106,14 @@ async function compareRules(
 /** The stem, and the first ReLU of every later block; or every ReLU of a network without blocks. */
 function startPlaces(definition: ModelDefinition): string[] {
   const { positions } = positionTable(definition);
-  const starts = positions.filter(({ stage, block }, i) => i === 0 || stage !== positions[i - 1]!.stage || block !== positions[i - 1]!.block);
+  const starts = positions.filter(
+    ({ stage, block }, i) => i === 0 || stage !== positions[i - 1]!.stage || block !== positions[i - 1]!.block,
+  );
   // That of the first block differs from the stem by one ReLU.
   return (stagesOf(definition).length === 0 ? positions : [starts[0]!, ...starts.slice(2)]).map(({ name }) => name);
 }
 
-/** Where linearisation starts. */
+/** Where linearization starts. */
 export const position: Experiment = {
   name: 'position',
   summary: 'where LinBP starts: white-box error and transfer for each start on ResNet-20',
@@ -101,32 +123,37 @@ export const position: Experiment = {
       const starts = startPlaces(source);
       return {
         rules: [['BP', 'bp'], ...starts.map((start): NamedRule => [`LinBP from ${start}`, `linbp:from=${start}`])],
-        what: { name: 'linearised from', ours: starts.join(', '), official: 'one position per network' },
+        what: { name: 'linearized from', ours: starts.join(', '), official: 'one position per network' },
         starts,
       };
     }),
 };
 
-/** How the branch gradients are normalised. */
-export const normalisation: Experiment = {
-  name: 'normalisation',
-  summary: "gradient normalisation with LinBP: none, the branch's norm matched to BP's, the activation's norm matched",
+/** How the branch gradients are normalized. */
+export const normalization: Experiment = {
+  name: 'normalization',
+  summary: "gradient normalization with LinBP: none, the branch's norm matched to BP's, the activation's norm matched",
   networks: 'resnet20 as the source, resnet32, resnet56',
   run: (context) =>
     compareRules(context, (source) => {
       const stage = stagesOf(source)[1];
-      check(stage !== undefined, 'bad-argument', `normalisation needs a network with residual stages; ${source.name} has none`, 'networks');
+      check(
+        stage !== undefined,
+        'bad-argument',
+        `normalization needs a network with residual stages; ${source.name} has none`,
+        'networks',
+      );
       return {
         rules: [
           ['BP', 'bp'],
-          ['LinBP, branches, not normalised', 'linbp:from=2_0'],
+          ['LinBP, branches, not normalized', 'linbp:from=2_0'],
           ['LinBP, branch norm of BP', 'linbp:from=2_0,match=block,lambda=1'],
           ['LinBP, half the branch norm of BP', 'linbp:from=2_0,match=block,lambda=0.5'],
-          ['LinBP, all, not normalised', `linbp:from=${stage}`],
+          ['LinBP, all, not normalized', `linbp:from=${stage}`],
           ['LinBP, all, activation norm of BP', `linbp:from=${stage},match=activation,scope=sample`],
         ],
         what: {
-          name: 'normalisation',
+          name: 'normalization',
           ours: 'per image; see the results',
           official: "branch norm of BP (ImageNet's ResNet-50 only), none elsewhere",
         },

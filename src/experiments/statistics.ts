@@ -19,33 +19,38 @@ export function mean(values: ArrayLike<number>): number {
 
 /** Standard deviation with n - 1; 0 for a single value. */
 export function deviation(values: ArrayLike<number>): number {
-  const centre = mean(values);
+  const center = mean(values);
   let squares = 0;
-  for (let i = 0; i < values.length; i++) squares += (values[i]! - centre) ** 2;
+  for (let i = 0; i < values.length; i++) squares += (values[i]! - center) ** 2;
   return Math.sqrt(squares / Math.max(1, values.length - 1));
 }
 
 /** Mean over seeds with Student's 95 % interval; a single value has an interval without width. */
 export function interval(values: ArrayLike<number>): Interval {
-  const centre = mean(values);
-  if (values.length < 2) return { mean: centre, low: centre, high: centre };
+  const center = mean(values);
+  if (values.length < 2) return { mean: center, low: center, high: center };
   const half = (studentQuantile95(values.length - 1) * deviation(values)) / Math.sqrt(values.length);
-  return { mean: centre, low: centre - half, high: centre + half };
+  return { mean: center, low: center - half, high: center + half };
 }
 
 /**
- * Mean of `b - a` over pairs, such as one a seed, with Student's 95 % interval: for few pairs, where the bootstrap's is too narrow. A single pair
- * has an interval without bounds.
+ * Mean of `b - a` over pairs, such as one a seed, with Student's 95 % interval: for few pairs, where the bootstrap's
+ * is too narrow. A single pair has an interval without bounds.
  *
  * @throws LinbpError `bad-shape` for lengths that differ or no pairs
  */
 export function pairedInterval(a: ArrayLike<number>, b: ArrayLike<number>): Interval {
-  check(a.length === b.length && a.length > 0, 'bad-shape', `pairs need as many values on both sides, got ${a.length} and ${b.length}`, 'values');
+  check(
+    a.length === b.length && a.length > 0,
+    'bad-shape',
+    `pairs need as many values on both sides, got ${a.length} and ${b.length}`,
+    'values',
+  );
   const differences = Array.from(a, (value, i) => b[i]! - value);
   return differences.length === 1 ? { mean: differences[0]!, low: -Infinity, high: Infinity } : interval(differences);
 }
 
-/** The value below which a share of the sorted values lies, with linear interpolation between neighbours. */
+/** The value below which a share of the sorted values lies, with linear interpolation between neighbors. */
 export function quantile(sorted: ArrayLike<number>, share: number): number {
   check(sorted.length > 0, 'bad-shape', 'a quantile of no values', 'values');
   check(share >= 0 && share <= 1, 'bad-range', `share must be from 0 to 1, got ${share}`, 'share');
@@ -56,14 +61,19 @@ export function quantile(sorted: ArrayLike<number>, share: number): number {
 }
 
 /**
- * Mean of `b - a` over pairs with its 95 % percentile bootstrap interval (B. Efron, "Bootstrap methods", 1979): whole pairs are drawn with
- * replacement, so what a and b share, such as the image or the seed, cancels.
+ * Mean of `b - a` over pairs with its 95 % percentile bootstrap interval (B. Efron, "Bootstrap methods", 1979): whole
+ * pairs are drawn with replacement, so what a and b share, such as the image or the seed, cancels.
  *
  * @param seed 0..2^32-1; the same seed gives the same interval
  * @throws LinbpError `bad-shape` for lengths that differ or no pairs
  */
 export function pairedBootstrap(a: ArrayLike<number>, b: ArrayLike<number>, seed = 0, resamples = 2000): Interval {
-  check(a.length === b.length && a.length > 0, 'bad-shape', `pairs need as many values on both sides, got ${a.length} and ${b.length}`, 'values');
+  check(
+    a.length === b.length && a.length > 0,
+    'bad-shape',
+    `pairs need as many values on both sides, got ${a.length} and ${b.length}`,
+    'values',
+  );
   const count = a.length;
   const differences = Float64Array.from({ length: count }, (_, i) => b[i]! - a[i]!);
   const means = new Float64Array(resamples);
@@ -80,15 +90,26 @@ export function pairedBootstrap(a: ArrayLike<number>, b: ArrayLike<number>, seed
 }
 
 /**
- * As {@link pairedBootstrap} for groups of pairs, such as the images of each trained network: groups are drawn with replacement, then pairs inside each,
- * so that the interval covers both other seeds and other images (A. Davison, D. Hinkley, "Bootstrap methods and their application", 1997, section 3.8).
- * Groups may differ in size and weigh the same.
+ * As {@link pairedBootstrap} for groups of pairs, such as the images of each trained network: groups are drawn with
+ * replacement, then pairs inside each, so that the interval covers both other seeds and other images (A. Davison, D.
+ * Hinkley, "Bootstrap methods and their application", 1997, section 3.8). Groups may differ in size and weigh the same.
  *
  * @throws LinbpError `bad-shape` for sizes that differ between the two sides, no groups or an empty group
  */
-export function groupedBootstrap(a: readonly (readonly number[])[], b: readonly (readonly number[])[], seed = 0, resamples = 2000): Interval {
-  const fits = a.length === b.length && a.length > 0 && a.every((group, g) => group.length === b[g]!.length && group.length > 0);
-  check(fits, 'bad-shape', `groups of pairs need the same sizes on both sides, got ${a.length} and ${b.length} groups`, 'values');
+export function groupedBootstrap(
+  a: readonly (readonly number[])[],
+  b: readonly (readonly number[])[],
+  seed = 0,
+  resamples = 2000,
+): Interval {
+  const fits =
+    a.length === b.length && a.length > 0 && a.every((group, g) => group.length === b[g]!.length && group.length > 0);
+  check(
+    fits,
+    'bad-shape',
+    `groups of pairs need the same sizes on both sides, got ${a.length} and ${b.length} groups`,
+    'values',
+  );
   const differences = a.map((group, g) => group.map((value, i) => b[g]![i]! - value));
   const means = Array.from({ length: resamples }, (_, r) => {
     let total = 0;
@@ -98,7 +119,8 @@ export function groupedBootstrap(a: readonly (readonly number[])[], b: readonly 
       let sum = 0;
       for (let i = 0; i < group.length; i += 4) {
         const drawn = words(1 + i / 4);
-        for (let k = 0; k < Math.min(4, group.length - i); k++) sum += group[Math.floor((drawn[k]! / 2 ** 32) * group.length)]!;
+        for (let k = 0; k < Math.min(4, group.length - i); k++)
+          sum += group[Math.floor((drawn[k]! / 2 ** 32) * group.length)]!;
       }
       total += sum / group.length;
     }

@@ -6,7 +6,15 @@ import type { Band, CurveStatistics } from '../theory/statistics.js';
 import { claim, percent, short, shownInterval } from './format.js';
 import type { Interval } from './statistics.js';
 import { sized } from './types.js';
-import type { Curves, Experiment, ExperimentContext, ExperimentResult, HeatTable, ResultTable, Statement } from './types.js';
+import type {
+  Curves,
+  Experiment,
+  ExperimentContext,
+  ExperimentResult,
+  HeatTable,
+  ResultTable,
+  Statement,
+} from './types.js';
 
 /** Effective steps of the maps, up to and beyond the bound of 2. */
 const etas = [0.05, 0.2, 0.5, 1, 1.5, 2, 2.25, 2.5, 3, 3.5];
@@ -45,13 +53,21 @@ function distanceCurves(title: string, distance: CurveStatistics, log: boolean):
 }
 
 /** A claim about the last step of a simulation, and its row of the table. */
-function outcome(what: string, distance: CurveStatistics): { readonly statement: Statement; readonly row: readonly string[] } {
+function outcome(
+  what: string,
+  distance: CurveStatistics,
+): { readonly statement: Statement; readonly row: readonly string[] } {
   const last = distance.won.length - 1;
   const gap = intervalAt(distance.margin, last);
   const ratio = distance.linbp.mean[last]! / distance.bp.mean[last]!;
   const won = percent(distance.won[last]!, 0);
   const text = `${what}: after ${last} steps LinBP is closer to the teacher than BP, BP - LinBP = ${shownInterval(gap)}, and is in ${won} of the repeats.`;
-  const row = [what, short(distance.bp.mean[0]!), shownInterval(intervalAt(distance.bp, last)), shownInterval(intervalAt(distance.linbp, last))];
+  const row = [
+    what,
+    short(distance.bp.mean[0]!),
+    shownInterval(intervalAt(distance.bp, last)),
+    shownInterval(intervalAt(distance.linbp, last)),
+  ];
   return { statement: claim(text, gap, 'above'), row: [...row, shownInterval(gap), short(ratio), won] };
 }
 
@@ -59,7 +75,8 @@ function theoremStatements(result: TheoremResult, map: TheoremMap): Statement[] 
   const { theorem, eta, eps, steps, draws } = result.settings;
   const margin = Math.min(...result.margin.subarray(1));
   const at = `eta' ${eta}${eps === undefined ? '' : `, clip ${eps}`}, ${draws} draws, ${steps} steps`;
-  const of = (verdict: string): string => map.values.filter((_, i) => map.rows[i]!.verdict === verdict).join(', ') || 'none';
+  const of = (verdict: string): string =>
+    map.values.filter((_, i) => map.rows[i]!.verdict === verdict).join(', ') || 'none';
   return [
     {
       verdict: result.verdict === 'every draw' ? 'holds' : result.verdict === 'fails' ? 'fails' : 'open',
@@ -110,7 +127,11 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const theorems = ([1, 2] as const).map((theorem) => {
     progress.update(`theorem ${theorem}`, theorem / 3);
     const base = { ...theoremDefaults[theorem], draws, seed };
-    return { theorem, result: evaluateTheorem(base), map: mapTheorem({ ...base, eps: undefined, steps: mapSteps }, 'eta', etas) };
+    return {
+      theorem,
+      result: evaluateTheorem(base),
+      map: mapTheorem({ ...base, eps: undefined, steps: mapSteps }, 'eta', etas),
+    };
   });
   const outcomes = [
     ...[...attack.modes].map(([mode, { distance }]) => outcome(`Attack, mode ${mode}`, distance)),
@@ -118,15 +139,27 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   ];
   return {
     settings: [
-      { name: 'attack', ours: `100-20-10, 100 steps, clip 0.25, ${repeats} repeats in one program`, official: 'the same, 10 repeats' },
-      { name: 'step sizes', ours: 'gradient 0.001; normalised 0.05; sign 0.005', official: 'the same; normalised by default' },
+      {
+        name: 'attack',
+        ours: `100-20-10, 100 steps, clip 0.25, ${repeats} repeats in one program`,
+        official: 'the same, 10 repeats',
+      },
+      {
+        name: 'step sizes',
+        ours: 'gradient 0.001; normalized 0.05; sign 0.005',
+        official: 'the same; normalized by default',
+      },
       {
         name: 'training',
         ours: `d 10, 100 rows, ${steps} steps of 0.001, ${trainingRepeats} repeats in one program`,
         official: '10000 steps, 10 repeats',
       },
       { name: 'random numbers', ours: `Philox, seed ${seed}`, official: "NumPy's, seed 0 (training: none)" },
-      { name: 'theorems', ours: `population dynamics in float64, ${draws} draws of teacher and start`, official: 'proofs' },
+      {
+        name: 'theorems',
+        ours: `population dynamics in float64, ${draws} draws of teacher and start`,
+        official: 'proofs',
+      },
     ],
     curves: [
       ...[...attack.modes].map(([mode, { distance }]) => distanceCurves(`Attack, mode ${mode}`, distance, false)),
@@ -141,22 +174,35 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       },
       ...theorems.map(({ theorem, map }) => margins(theorem, map)),
     ],
-    statements: [...outcomes.map(({ statement }) => statement), ...theorems.flatMap(({ result, map }) => theoremStatements(result, map))],
+    statements: [
+      ...outcomes.map(({ statement }) => statement),
+      ...theorems.flatMap(({ result, map }) => theoremStatements(result, map)),
+    ],
     figures: {
       simulations: outcomes.map(({ row }) => row),
       seconds: { attack: attack.seconds, training: training.seconds },
       theorems: theorems.map(({ theorem, result: { verdict, drawsViolating, stepsViolating }, map }) => ({
         ...{ theorem, verdict, drawsViolating, stepsViolating },
-        map: { values: map.values, times: map.times, margin: map.margin, violating: map.violating, verdicts: map.rows.map((row) => row.verdict) },
+        map: {
+          values: map.values,
+          times: map.times,
+          margin: map.margin,
+          violating: map.violating,
+          verdicts: map.rows.map((row) => row.verdict),
+        },
       })),
     },
   };
 }
 
-/** The student-teacher simulations and the convergence theorems of the theory paper; `linbp simulate` has all their settings. */
+/**
+ * The student-teacher simulations and the convergence theorems of the theory paper; `linbp simulate` has all their
+ * settings.
+ */
 export const theory: Experiment = {
   name: 'theory',
-  summary: 'student-teacher simulations of attack and training with BP and LinBP, and where the two convergence theorems hold',
+  summary:
+    'student-teacher simulations of attack and training with BP and LinBP, and where the two convergence theorems hold',
   fewestSeeds: 1,
   run,
 };

@@ -1,4 +1,4 @@
-import { colouredDigits } from '../data/colouredDigits.js';
+import { coloredDigits } from '../data/coloredDigits.js';
 import { subset } from '../data/dataset.js';
 import type { Dataset, Split } from '../data/dataset.js';
 import { drawDigits } from '../data/digits.js';
@@ -7,7 +7,7 @@ import { LinbpError } from '../errors.js';
 import { initialState, Model } from '../nn/model.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
-import type { Optimiser } from '../train/optimisers.js';
+import type { Optimizer } from '../train/optimizers.js';
 import type { EpochResult } from '../train/progress.js';
 import type { Schedule } from '../train/schedules.js';
 import type { InputStage } from '../train/step.js';
@@ -26,7 +26,7 @@ const mostDrawn: Readonly<Record<Split, number>> = { train: 12_000, test: 2000 }
 /** What takes the place of a data set that is not there. */
 const standIns = {
   mnist: { name: 'digits', draw: (split: Split, count: number) => drawDigits({ split, count }) },
-  cifar10: { name: 'coloured digits', draw: (split: Split, count: number) => colouredDigits(split, count) },
+  cifar10: { name: 'colored digits', draw: (split: Split, count: number) => coloredDigits(split, count) },
 };
 
 /**
@@ -41,14 +41,19 @@ export async function loadHalves(
 ): Promise<DataHalves> {
   const load = async (from: (split: Split) => Promise<Dataset>): Promise<DataHalves> => {
     const [train, test] = [await from('train'), await from('test')];
-    return { train: subset(train, Math.min(sizes.train, train.count), context.seed), test: subset(test, Math.min(sizes.test, test.count)) };
+    return {
+      train: subset(train, Math.min(sizes.train, train.count), context.seed),
+      test: subset(test, Math.min(sizes.test, test.count)),
+    };
   };
   const folder = context.dataFolder === undefined ? {} : { dataFolder: context.dataFolder };
   // Drawn images are all independent: no more of them are drawn than are kept.
   const drawn = (split: Split): number => Math.min(sizes[split], mostDrawn[split]);
   const dataset = context.dataset ?? byDefault;
   try {
-    return await load((split) => loadDataset({ dataset, split, ...folder, ...(dataset === 'digits' && { limit: drawn(split) }) }));
+    return await load((split) =>
+      loadDataset({ dataset, split, ...folder, ...(dataset === 'digits' && { limit: drawn(split) }) }),
+    );
   } catch (error) {
     if (context.dataset !== undefined || !(error instanceof LinbpError) || error.code !== 'missing-data') throw error;
     const standIn = standIns[byDefault];
@@ -67,7 +72,7 @@ export interface RunPlan {
   readonly definition: ModelDefinition;
   readonly data: DataHalves;
   readonly rule: string;
-  readonly optimiser: Optimiser;
+  readonly optimizer: Optimizer;
   readonly schedule: Schedule;
   readonly batch: number;
   readonly epochs: number;
@@ -93,11 +98,11 @@ export interface TrainingRun {
 }
 
 /**
- * Trains from the initial weights of the seed; under the same seed every rule sees the same images in the same order. A loss that is no
- * longer finite ends the run and is part of the result.
+ * Trains from the initial weights of the seed; under the same seed every rule sees the same images in the same order.
+ * A loss that is no longer finite ends the run and is part of the result.
  */
 export async function trainOnce(context: ExperimentContext, plan: RunPlan, label: string): Promise<TrainingRun> {
-  const { definition, data, rule, optimiser, schedule, batch, epochs, seed } = plan;
+  const { definition, data, rule, optimizer, schedule, batch, epochs, seed } = plan;
   using model = Model.create(definition, { device: context.device });
   model.setStateDict(plan.initial ?? initialState(definition, seed));
   using trainer = await Trainer.create({
@@ -106,7 +111,7 @@ export async function trainOnce(context: ExperimentContext, plan: RunPlan, label
     ...(plan.tested !== false && { testDataset: data.test }),
     ...(plan.inputs && { inputs: plan.inputs }),
     rules: rule,
-    optimiser,
+    optimizer,
     schedule,
     batch,
     seed,
@@ -119,12 +124,23 @@ export async function trainOnce(context: ExperimentContext, plan: RunPlan, label
       signal: context.signal,
       onProgress({ step, stepsPerEpoch, loss, steps }) {
         for (const each of steps) losses.push(each.loss);
-        context.progress.update(`${label} ${rule} seed ${seed}`, step / (stepsPerEpoch * epochs), `loss ${loss.toFixed(4)}`);
+        context.progress.update(
+          `${label} ${rule} seed ${seed}`,
+          step / (stepsPerEpoch * epochs),
+          `loss ${loss.toFixed(4)}`,
+        );
       },
     });
   } catch (error) {
     if (!(error instanceof LinbpError) || error.code !== 'diverged') throw error;
     diverged = error.message;
   }
-  return { rule, seed, lr: optimiser.lr, epochs: [...trainer.history], losses, ...(diverged !== undefined && { diverged }) };
+  return {
+    rule,
+    seed,
+    lr: optimizer.lr,
+    epochs: [...trainer.history],
+    losses,
+    ...(diverged !== undefined && { diverged }),
+  };
 }

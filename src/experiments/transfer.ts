@@ -1,8 +1,17 @@
 import { initialState, Model } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
-import { adam } from '../train/optimisers.js';
+import { adam } from '../train/optimizers.js';
 import { Trainer } from '../train/trainer.js';
-import { chooseStart, commonSettings, craft, named, overVictims, splitImages, startsOf, transferNetworks } from './crafting.js';
+import {
+  chooseStart,
+  commonSettings,
+  craft,
+  named,
+  overVictims,
+  splitImages,
+  startsOf,
+  transferNetworks,
+} from './crafting.js';
 import type { Crafted, Victim } from './crafting.js';
 import { claim, percent, shownPoints } from './format.js';
 import { groupedBootstrap, mean, pairedBootstrap } from './statistics.js';
@@ -23,7 +32,10 @@ const isSmall = (name: string): boolean => name.startsWith(`${small} seed `);
 /** Small networks of at least five seeds, trained on CIFAR-10 with BP. The caller destroys them. */
 async function trainSmall(context: ExperimentContext): Promise<{ readonly victims: Victim[]; readonly text: string }> {
   const definition = modelDefinition(small);
-  const data = await loadHalves(context, 'cifar10', { train: sized(50_000, context.scale, 128), test: sized(10_000, context.scale, 32) });
+  const data = await loadHalves(context, 'cifar10', {
+    train: sized(50_000, context.scale, 128),
+    test: sized(10_000, context.scale, 32),
+  });
   const epochs = sized(30, context.scale, 4);
   const victims: Victim[] = [];
   const accuracies: number[] = [];
@@ -33,7 +45,14 @@ async function trainSmall(context: ExperimentContext): Promise<{ readonly victim
       const model = Model.create(definition, { device: context.device });
       victims.push({ name, model });
       model.setStateDict(initialState(definition, seed));
-      using trainer = await Trainer.create({ model, dataset: data.train, testDataset: data.test, optimiser: adam({ lr: 0.002 }), batch: 32, seed });
+      using trainer = await Trainer.create({
+        model,
+        dataset: data.train,
+        testDataset: data.test,
+        optimizer: adam({ lr: 0.002 }),
+        batch: 32,
+        seed,
+      });
       await trainer.fit({
         epochs,
         signal: context.signal,
@@ -63,12 +82,21 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
     const triedStarts = new Map(all.map(({ model: { definition } }) => [definition.name, startsOf(definition)]));
     const rows: SourceRow[] = [];
     for (const source of all) {
-      const { start, tried } = await chooseStart(context, source, resnets, startsOf(source.model.definition), images.heldOut, steps);
+      const { start, tried } = await chooseStart(
+        context,
+        source,
+        resnets,
+        startsOf(source.model.definition),
+        images.heldOut,
+        steps,
+      );
       const bp = await craft(context, source, all, 'bp', images.rest, steps);
       const linbp = await craft(context, source, all, `linbp:from=${start}`, images.rest, steps);
       rows.push({ bp, linbp, start, tried });
       const [one, other] = [bp, linbp].map((crafted) => percent(mean(overVictims(crafted, (name) => !isSmall(name)))));
-      context.progress.line(`${source.name}: transfer to the ResNets ${one} with BP, ${other} with LinBP from ${start}`);
+      context.progress.line(
+        `${source.name}: transfer to the ResNets ${one} with BP, ${other} with LinBP from ${start}`,
+      );
     }
     const names = resnets.map(({ name }) => name);
     const toSmall = (crafted: Crafted): string => percent(mean(overVictims(crafted, isSmall)));
@@ -78,7 +106,9 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
       rows: rows.flatMap(({ bp, linbp, start }) =>
         [bp, linbp].map((crafted) => [
           ...[crafted.source, crafted === bp ? 'BP' : `LinBP from ${start}`],
-          ...names.map((victim) => percent(mean(crafted.fooled.get(victim)!)) + (victim === crafted.source ? ' (white box)' : '')),
+          ...names.map(
+            (victim) => percent(mean(crafted.fooled.get(victim)!)) + (victim === crafted.source ? ' (white box)' : ''),
+          ),
           ...[percent(mean(overVictims(crafted, (name) => !isSmall(name)))), toSmall(crafted)],
         ]),
       ),
@@ -92,7 +122,7 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
         },
         ...commonSettings(images, steps),
         {
-          name: 'linearised from',
+          name: 'linearized from',
           ours: `the best on the held-out images of ${[...triedStarts].map(([network, starts]) => `${starts.join(', ')} (${network})`).join('; ')}`,
           official: 'features.23 of VGG-19',
         },
@@ -103,13 +133,17 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
         {
           title: 'Held-out images: mean error rate of the other ResNets by start of LinBP',
           columns: ['source', 'start', 'error rate'],
-          rows: rows.flatMap(({ bp, tried }) => tried.map(({ start, success }) => [bp.source, start, percent(success)])),
+          rows: rows.flatMap(({ bp, tried }) =>
+            tried.map(({ start, success }) => [bp.source, start, percent(success)]),
+          ),
         },
       ],
       statements: transferStatements(context, rows, steps),
       figures: {
         starts: rows.map(({ bp, start, tried }) => ({ source: bp.source, start, tried })),
-        results: rows.flatMap(({ bp, linbp }) => [bp, linbp].map((each) => ({ ...each, fooled: Object.fromEntries(each.fooled) }))),
+        results: rows.flatMap(({ bp, linbp }) =>
+          [bp, linbp].map((each) => ({ ...each, fooled: Object.fromEntries(each.fooled) })),
+        ),
       },
     };
   } finally {
@@ -120,7 +154,10 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
 
 /** Per pretrained source to the other ResNets, and to and from the networks trained here, over seeds and images. */
 function transferStatements(context: ExperimentContext, rows: readonly SourceRow[], steps: number): Statement[] {
-  const [resnets, trained] = [rows.filter(({ bp }) => !isSmall(bp.source)), rows.filter(({ bp }) => isSmall(bp.source))];
+  const [resnets, trained] = [
+    rows.filter(({ bp }) => !isSmall(bp.source)),
+    rows.filter(({ bp }) => isSmall(bp.source)),
+  ];
   const budget = `at ${steps} gradients each`;
   const between = resnets.map(({ bp, linbp, start }): Statement => {
     const to = (crafted: Crafted): number[] => overVictims(crafted, (name) => !isSmall(name));
@@ -133,12 +170,14 @@ function transferStatements(context: ExperimentContext, rows: readonly SourceRow
   });
   const down = resnets.map(({ bp, linbp, start }): Statement => {
     // One group a seed; what a victim gets wrong without an attack is the same on both sides.
-    const groups = (crafted: Crafted): (readonly number[])[] => [...crafted.fooled].filter(([name]) => isSmall(name)).map(([, each]) => each);
+    const groups = (crafted: Crafted): (readonly number[])[] =>
+      [...crafted.fooled].filter(([name]) => isSmall(name)).map(([, each]) => each);
     const gap = groupedBootstrap(groups(bp), groups(linbp), context.seed);
     const what = `From ${bp.source} to ${small} of ${trained.length} seeds, LinBP (from ${start}) transfers better than BP ${budget}`;
     return claim(`${what}: ${shownPoints(gap)}, over seeds and images.`, gap, 'above');
   });
-  const to = (pick: (row: SourceRow) => Crafted): number[][] => trained.map((row) => overVictims(pick(row), (name) => !isSmall(name)));
+  const to = (pick: (row: SourceRow) => Crafted): number[][] =>
+    trained.map((row) => overVictims(pick(row), (name) => !isSmall(name)));
   const gap = groupedBootstrap(
     to(({ bp }) => bp),
     to(({ linbp }) => linbp),

@@ -11,7 +11,7 @@ export interface Setting {
 /** One line of a chart with its 95 % band over seeds, where there are several. */
 export interface CurveLine {
   readonly name: string;
-  /** Backward rule, which decides the colour. */
+  /** Backward rule, which decides the color. */
   readonly rule: string;
   readonly points: readonly (readonly [x: number, y: number])[];
   readonly band?: readonly (readonly [low: number, high: number])[];
@@ -21,14 +21,19 @@ export interface CurveLine {
 /** Curves over a common axis. */
 export interface Curves {
   readonly title: string;
-  readonly x: { readonly title: string; readonly log?: boolean; readonly whole?: boolean; readonly names?: readonly string[] };
+  readonly x: {
+    readonly title: string;
+    readonly log?: boolean;
+    readonly whole?: boolean;
+    readonly names?: readonly string[];
+  };
   readonly y: { readonly title: string; readonly log?: boolean; readonly share?: boolean };
   readonly lines: readonly CurveLine[];
   /** Whether it belongs in the experiment's picture, a file of its own. */
   readonly pictured?: boolean;
 }
 
-/** A grid of shares from 0 to 1, drawn as coloured cells. */
+/** A grid of shares from 0 to 1, drawn as colored cells. */
 export interface HeatTable {
   readonly title: string;
   readonly columns: readonly string[];
@@ -45,7 +50,9 @@ export interface ResultTable {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** A sentence about the results with its figures, and what they say: it holds, it does not, or the data leave it open. */
+/**
+ * A sentence about the results with its figures, and what they say: it holds, it does not, or the data leave it open.
+ */
 export interface Statement {
   readonly verdict: 'holds' | 'fails' | 'open' | 'note';
   readonly text: string;
@@ -104,4 +111,5 @@ export function sized(full: number, scale: number, least: number): number {
 }
 
 /** The seeds of a run. */
-export const seedsOf = ({ seed, seeds }: Pick<ExperimentContext, 'seed' | 'seeds'>): number[] => Array.from({ length: seeds }, (_, i) => seed + i);
+export const seedsOf = ({ seed, seeds }: Pick<ExperimentContext, 'seed' | 'seeds'>): number[] =>
+  Array.from({ length: seeds }, (_, i) => seed + i);

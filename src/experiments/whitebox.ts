@@ -9,9 +9,9 @@ import type { Interval } from './statistics.js';
 import { sized } from './types.js';
 import type { Curves, Experiment, ExperimentContext, ExperimentResult, Statement } from './types.js';
 
-/** Those with weights of their own input range, and the theory paper's, whose weights expect normalised pixels. */
+/** Those with weights of their own input range, and the theory paper's, whose weights expect normalized pixels. */
 const plainNetworks = ['resnet20', 'resnet32', 'resnet56', 'resnet8-mlperf-tiny', 'convnetjs-cnn'];
-const normalisedNetworks = ['vgg16_bn', 'resnet50', 'mobilenet_v2', 'densenet161'];
+const normalizedNetworks = ['vgg16_bn', 'resnet50', 'mobilenet_v2', 'densenet161'];
 const methods = ['fgsm', 'ifgsm', 'pgd', 'apgd'] as const;
 /** In 255ths; the README's example is about 8. */
 const radii = [1, 2, 8].map((levels) => levels / 255);
@@ -58,7 +58,10 @@ function curvesOf(rows: readonly Row[], network: string): Curves[] {
       .map(({ rule, result }) => ({
         name: rule === 'bp' ? 'BP' : 'LinBP',
         rule,
-        points: result.curve.map(({ step, robustAccuracy }) => [step, result.cleanAccuracy === 0 ? 0 : 1 - robustAccuracy / result.cleanAccuracy]),
+        points: result.curve.map(({ step, robustAccuracy }) => [
+          step,
+          result.cleanAccuracy === 0 ? 0 : 1 - robustAccuracy / result.cleanAccuracy,
+        ]),
       })),
   }));
   return [...overEps, ...overSteps];
@@ -73,9 +76,9 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const stepsOf = { fgsm: 1, ifgsm: steps, pgd: steps, apgd: apgdSteps } as const;
   const models = pretrained(
     context,
-    context.networks ?? [...plainNetworks, ...normalisedNetworks],
+    context.networks ?? [...plainNetworks, ...normalizedNetworks],
     context.networks?.length ?? 1,
-    normalisedNetworks,
+    normalizedNetworks,
   );
   const batch = Math.min(32, images.count);
   const rows: Row[] = [];
@@ -84,12 +87,19 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     for (const model of models) {
       const network = model.definition.name;
       // Where the paper's code has a place for the network it is that one.
-      const linbp = model.definition.presets?.['default'] === undefined ? `linbp:from=${lastStage(model.definition)}` : 'linbp';
+      const linbp =
+        model.definition.presets?.['default'] === undefined ? `linbp:from=${lastStage(model.definition)}` : 'linbp';
       places.push(`${network}: ${linbp}`);
       for (const method of methods) {
         for (const rule of ['bp', 'linbp']) {
           const keep = official && method !== 'apgd' ? ('last' as const) : ('best' as const);
-          const settings = { model, attack: table[method], rules: rule === 'bp' ? 'bp' : linbp, batch, seed: context.seed };
+          const settings = {
+            model,
+            attack: table[method],
+            rules: rule === 'bp' ? 'bp' : linbp,
+            batch,
+            seed: context.seed,
+          };
           const counted = { ...settings, steps: stepsOf[method], keep };
           const results = await attackWith(context, counted, images, radii, `${network} ${method} ${rule}`);
           results.forEach((result, index) => rows.push({ network, method, rule, eps: radii[index]!, result }));
@@ -104,9 +114,12 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     .filter((row) => row.rule === 'bp')
     .map((bp) => ({
       bp,
-      linbp: rows.find((row) => row.rule === 'linbp' && row.network === bp.network && row.method === bp.method && row.eps === bp.eps)!,
+      linbp: rows.find(
+        (row) => row.rule === 'linbp' && row.network === bp.network && row.method === bp.method && row.eps === bp.eps,
+      )!,
     }));
-  const gapOf = ({ bp, linbp }: (typeof pairs)[number]) => comparison(successes(bp.result), successes(linbp.result), context.seed);
+  const gapOf = ({ bp, linbp }: (typeof pairs)[number]) =>
+    comparison(successes(bp.result), successes(linbp.result), context.seed);
   const statements = methods.map((method): Statement => {
     const own = pairs.filter(({ bp }) => bp.method === method && bp.eps === shownRadius);
     const gap = comparison(
@@ -124,24 +137,33 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
         ours: models.map(({ definition }) => definition.name).join(', '),
         official: 'vgg16_bn, resnet50, mobilenet_v2, densenet161, squeezenet, WRN-28-10',
       },
-      { name: 'linearised from', ours: places.join('; '), official: 'a table per network; ResNet: layer4' },
-      { name: 'images', ours: `the first ${images.count} of CIFAR-10's test set`, official: 'test images of a list of its own, one at a time' },
-      { name: 'eps', ours: radii.map((eps) => `${short(255 * eps)}/255`).join(', '), official: '0.0313 in the example' },
+      { name: 'linearized from', ours: places.join('; '), official: 'a table per network; ResNet: layer4' },
+      {
+        name: 'images',
+        ours: `the first ${images.count} of CIFAR-10's test set`,
+        official: 'test images of a list of its own, one at a time',
+      },
+      {
+        name: 'eps',
+        ours: radii.map((eps) => `${short(255 * eps)}/255`).join(', '),
+        official: '0.0313 in the example',
+      },
       { name: 'steps', ours: `${steps}; APGD ${apgdSteps}`, official: '5 in the example; APGD 100' },
       {
         name: 'step size',
-        ours: `${official ? '2/255 of normalised values' : 'eps/steps; PGD 2.5 eps/steps'}; APGD 2 eps, halved per image`,
-        official: '2/255 of normalised values; APGD 2 eps, halved per image',
+        ours: `${official ? '2/255 of normalized values' : 'eps/steps; PGD 2.5 eps/steps'}; APGD 2 eps, halved per image`,
+        official: '2/255 of normalized values; APGD 2 eps, halved per image',
       },
       {
         name: 'APGD',
         ours: 'cross entropy, eps in pixels, inside [0, 1], under either conventions',
-        official: 'its start is clamped in another space than its steps, so only figures of networks without normalisation can be compared',
+        official:
+          'its start is clamped in another space than its steps, so only figures of networks without normalization can be compared',
       },
       {
         name: 'box',
-        ours: official ? 'twice eps in normalised values' : 'eps in pixels, and [0, 1]',
-        official: 'twice eps in normalised values, no limit to [0, 1]',
+        ours: official ? 'twice eps in normalized values' : 'eps in pixels, and [0, 1]',
+        official: 'twice eps in normalized values, no limit to [0, 1]',
       },
       {
         name: 'objective',
@@ -156,7 +178,12 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
         title: 'Success of the images that were right before',
         columns: ['network', 'attack', 'eps', 'clean accuracy', 'BP', 'LinBP', 'difference [95 %]'],
         rows: pairs.map((pair) => [
-          ...[pair.bp.network, pair.bp.method, `${short(255 * pair.bp.eps)}/255`, percent(pair.bp.result.cleanAccuracy)],
+          ...[
+            pair.bp.network,
+            pair.bp.method,
+            `${short(255 * pair.bp.eps)}/255`,
+            percent(pair.bp.result.cleanAccuracy),
+          ],
           ...[percent(pair.bp.result.successRate), percent(pair.linbp.result.successRate), shownPoints(gapOf(pair))],
         ]),
       },

@@ -10,8 +10,9 @@ import type { Experiment, ExperimentContext, ExperimentResult, ResultTable, Stat
 const eps = 8 / 255;
 
 /**
- * Accuracies on the first 500 exact test images under BP, measured with PyTorch from the same weights (float images, no random start).
- * Its float32 loss gradient p - 1 at the label is 0 for confident images, which `ce-rounded` reproduces; FGSM shows the difference.
+ * Accuracies on the first 500 exact test images under BP, measured with PyTorch from the same weights (float images,
+ * no random start). Its float32 loss gradient p - 1 at the label is 0 for confident images, which `ce-rounded`
+ * reproduces; FGSM shows the difference.
  */
 const measured = {
   clean: { source: 0.91, victim: 0.94 },
@@ -19,7 +20,9 @@ const measured = {
   tenSteps: { source: 0, victim: 0.124 },
 } as const;
 
-/** Rules of the table: LinBP from each stage, the form that keeps the true length of each branch's gradient, and BPA. */
+/**
+ * Rules of the table: LinBP from each stage, the form that keeps the true length of each branch's gradient, and BPA.
+ */
 const variants: readonly (readonly [name: string, rule: string])[] = [
   ['LinBP from layer1', 'linbp:from=layer1'],
   ['LinBP from layer2', 'linbp:from=layer2'],
@@ -43,8 +46,17 @@ interface Cell {
   readonly victim: readonly number[];
 }
 
-async function judge(images: Float32Array, labels: ArrayLike<number>, source: Model, victim: Model, batch: number): Promise<Cell> {
-  return { source: await rightness(source, images, labels, batch), victim: await rightness(victim, images, labels, batch) };
+async function judge(
+  images: Float32Array,
+  labels: ArrayLike<number>,
+  source: Model,
+  victim: Model,
+  batch: number,
+): Promise<Cell> {
+  return {
+    source: await rightness(source, images, labels, batch),
+    victim: await rightness(victim, images, labels, batch),
+  };
 }
 
 async function cell(
@@ -58,7 +70,17 @@ async function cell(
   const { images, attack, steps, title } = column;
   const batch = Math.min(50, images.count);
   const alpha = attack === 'fgsm' ? eps : 1 / 255;
-  const settings = { model: source, attack, loss, rules: rule, alpha, steps, batch, seed: context.seed, keep: 'last' } as const;
+  const settings = {
+    model: source,
+    attack,
+    loss,
+    rules: rule,
+    alpha,
+    steps,
+    batch,
+    seed: context.seed,
+    keep: 'last',
+  } as const;
   const [result] = await attackWith(context, settings, images, [eps], `${rule}, ${title}`);
   return judge(result!.images, Array.from(images.labels), source, victim, batch);
 }
@@ -66,7 +88,12 @@ async function cell(
 const shown = ({ source, victim }: Cell): string[] => [percent(mean(source)), percent(mean(victim))];
 
 /** Whether a figure is within a point of what was measured; said only for the same 500 images. */
-function beside(what: string, found: Cell, expected: { readonly source: number; readonly victim: number }, comparable: boolean): Statement {
+function beside(
+  what: string,
+  found: Cell,
+  expected: { readonly source: number; readonly victim: number },
+  comparable: boolean,
+): Statement {
   const gap = Math.max(Math.abs(mean(found.source) - expected.source), Math.abs(mean(found.victim) - expected.victim));
   const [source, victim] = shown(found);
   return {
@@ -75,11 +102,15 @@ function beside(what: string, found: Cell, expected: { readonly source: number; 
   };
 }
 
-/** What one column says about the rules: the best start of plain LinBP, the best rule, and where there is no gain over BP. */
+/**
+ * What one column says about the rules: the best start of plain LinBP, the best rule, and where there is no gain over
+ * BP.
+ */
 function conclusions(title: string, bp: Cell, rows: readonly (readonly [string, Cell])[], seed: number): Statement[] {
   const wrong = ({ victim }: Cell): number[] => victim.map((right) => 1 - right);
   const gap = (each: Cell) => pairedBootstrap(wrong(bp), wrong(each), seed);
-  const best = (some: typeof rows) => some.reduce((most, row) => (mean(row[1].victim) < mean(most[1].victim) ? row : most));
+  const best = (some: typeof rows) =>
+    some.reduce((most, row) => (mean(row[1].victim) < mean(most[1].victim) ? row : most));
   const plain = best(rows.filter(([name]) => /^LinBP from/.test(name)));
   const useless = rows.filter(([, each]) => gap(each).low <= 0);
   const harmful = rows.filter(([, each]) => gap(each).high < 0);
@@ -122,9 +153,16 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     const [fgsm, ten, many] = columns as [Column, Column, Column];
     const all = ten.images;
     const clean = await judge(pixels(all), Array.from(all.labels), source, victim, Math.min(50, all.count));
-    const filled = async (column: Column, name: string, rule: string, loss: 'ce' | 'ce-rounded' = 'ce'): Promise<Cell> => {
+    const filled = async (
+      column: Column,
+      name: string,
+      rule: string,
+      loss: 'ce' | 'ce-rounded' = 'ce',
+    ): Promise<Cell> => {
       const found = await cell(context, column, rule, source, victim, loss);
-      context.progress.line(`${column.title}, ${name}: ResNet-20 keeps ${percent(mean(found.source))}, ResNet-56 ${percent(mean(found.victim))}`);
+      context.progress.line(
+        `${column.title}, ${name}: ResNet-20 keeps ${percent(mean(found.source))}, ResNet-56 ${percent(mean(found.victim))}`,
+      );
       return found;
     };
     const rounded = {
@@ -136,7 +174,8 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     for (const [name, rule] of variants) tens.push(await filled(ten, name, rule));
     const bpMany = await filled(many, 'BP', 'bp');
     const rows: { readonly name: string; readonly rule: string; readonly ten: Cell; readonly many: Cell }[] = [];
-    for (const [index, [name, rule]] of variants.entries()) rows.push({ name, rule, ten: tens[index]!, many: await filled(many, name, rule) });
+    for (const [index, [name, rule]] of variants.entries())
+      rows.push({ name, rule, ten: tens[index]!, many: await filled(many, name, rule) });
     const table: ResultTable = {
       title: 'Accuracy on images made on ResNet-20 at 8/255 (cross entropy, no random start, last iterate)',
       columns: ['rule', ...columns.flatMap(({ title }) => [`ResNet-20: ${title}`, `ResNet-56: ${title}`])],
@@ -193,6 +232,7 @@ const pixels = (dataset: Dataset): Float32Array =>
 /** The accuracies that the pretrained networks are known to keep, and the same table for every form of LinBP. */
 export const yardstick: Experiment = {
   name: 'yardstick',
-  summary: 'FGSM and I-FGSM on ResNet-20 and on to ResNet-56 beside figures measured with PyTorch, and the same table for LinBP and BPA',
+  summary:
+    'FGSM and I-FGSM on ResNet-20 and on to ResNet-56 beside figures measured with PyTorch, and the same table for LinBP and BPA',
   run,
 };

@@ -73,10 +73,15 @@ export class Graph {
     return tensor;
   }
 
-  /** A state that holds `values` from the start, such as the mean and deviation of an input normalisation. */
+  /** A state that holds `values` from the start, such as the mean and deviation of an input normalization. */
   constant(name: string, values: readonly number[], shape: readonly number[] = [values.length]): Tensor {
     const tensor = this.state(name, shape);
-    check(values.length === elementCount(shape), 'bad-shape', `${name} [${shape.join(', ')}] got ${values.length} values`, name);
+    check(
+      values.length === elementCount(shape),
+      'bad-shape',
+      `${name} [${shape.join(', ')}] got ${values.length} values`,
+      name,
+    );
     this.initial.set(tensor, Float32Array.from(values));
     return tensor;
   }
@@ -96,15 +101,29 @@ export class Graph {
     try {
       specs = definition.infer(inputs, attrs);
     } catch (error) {
-      if (error instanceof LinbpError) throw new LinbpError(error.code, `${where}: ${error.message}`, { field: layer || op, cause: error });
+      if (error instanceof LinbpError)
+        throw new LinbpError(error.code, `${where}: ${error.message}`, { field: layer || op, cause: error });
       throw error;
     }
     const id = this.nodes.length;
     const outputs = specs.map((spec, index) => {
       const suffix = specs.length > 1 ? `.${index}` : '';
-      return this.tensor(names[index] ?? `${layer === '' ? op : `${layer}.${op}`}${suffix}`, spec.shape, spec.dtype, 'value');
+      return this.tensor(
+        names[index] ?? `${layer === '' ? op : `${layer}.${op}`}${suffix}`,
+        spec.shape,
+        spec.dtype,
+        'value',
+      );
     });
-    const node: Node<K> = { id, op, attrs, inputs: [...inputs], outputs, mutates: definition.mutates?.(attrs) ?? [], ...this.current };
+    const node: Node<K> = {
+      id,
+      op,
+      attrs,
+      inputs: [...inputs],
+      outputs,
+      mutates: definition.mutates?.(attrs) ?? [],
+      ...this.current,
+    };
     for (const output of outputs) output.producer = node as unknown as Node;
     this.nodes.push(node as unknown as Node);
     if (op === 'reshape') outputs[0]!.view = { base: inputs[0]!, offset: 0 };
@@ -117,8 +136,8 @@ export class Graph {
   }
 
   /**
-   * The packed mask of an activation, which its node begins to write if it did not before. The node is replaced in place by one
-   * that differs in this only, so that a mask exists just where some backward rule reads it.
+   * The packed mask of an activation, which its node begins to write if it did not before. The node is replaced in
+   * place by one that differs in this only, so that a mask exists just where some backward rule reads it.
    */
   addMask(node: Node<'relu'>): Tensor {
     const output = node.outputs[0]!;
@@ -139,7 +158,15 @@ export class Graph {
       `${name}: every size of a shape must be a positive integer, got [${shape.join(', ')}]`,
       name,
     );
-    const tensor: Tensor = { id: this.tensors.length, name, shape: [...shape], dtype, kind, producer: undefined, view: undefined };
+    const tensor: Tensor = {
+      id: this.tensors.length,
+      name,
+      shape: [...shape],
+      dtype,
+      kind,
+      producer: undefined,
+      view: undefined,
+    };
     this.tensors.push(tensor);
     return tensor;
   }

@@ -1,9 +1,15 @@
 import type { ActivationKind, RuleUse } from '../rules/types.js';
 
-/** Element type of a tensor. Masks, labels and indices are `u32`; everything differentiable is `f32`, or stored as `f16` (see src/passes/half.ts). */
+/**
+ * Element type of a tensor. Masks, labels and indices are `u32`; everything differentiable is `f32`, or stored as
+ * `f16` (see src/passes/half.ts).
+ */
 export type DType = 'f32' | 'f16' | 'u32';
 
-/** How a program stores activations, their gradients and the weights that products read: `f16` halves their memory. All arithmetic is in f32. */
+/**
+ * How a program stores activations, their gradients and the weights that products read: `f16` halves their memory.
+ * All arithmetic is in f32.
+ */
 export type Precision = 'f32' | 'f16';
 
 /**
@@ -16,8 +22,8 @@ export type TensorKind = 'input' | 'parameter' | 'state' | 'value';
 export type Direction = 'data' | 'forward' | 'inputGradient' | 'weightGradient' | 'update' | 'attack';
 
 /**
- * A tensor that shares the memory of another, `offset` elements into `base`: contiguous, or, where it has a pitch, a window of channels,
- * each of whose images is contiguous.
+ * A tensor that shares the memory of another, `offset` elements into `base`: contiguous, or, where it has a pitch, a
+ * window of channels, each of whose images is contiguous.
  */
 export interface TensorView {
   readonly base: Tensor;
@@ -125,7 +131,10 @@ export interface OpAttrs {
   adaptiveAvgPool2dBackward: { readonly size: Pair; readonly inputShape: readonly number[] };
   /** x [N, C, ...], scale [C], optional shift [C] -> x * scale + shift */
   scaleShift: Record<never, never>;
-  /** gamma, beta, mean, variance [C] -> scale, shift [C] with gamma (x - mean) / sqrt(variance + epsilon) + beta = x scale + shift */
+  /**
+   * gamma, beta, mean, variance [C] -> scale, shift [C] with gamma (x - mean) / sqrt(variance + epsilon) + beta = x
+   * scale + shift
+   */
   batchNormScaleShift: { readonly epsilon: number };
   /** x [N, C, ...], gamma [C] -> mean, biased variance, gamma / sqrt(variance + epsilon), each [C] */
   batchNormStatistics: { readonly epsilon: number };
@@ -133,17 +142,26 @@ export interface OpAttrs {
   batchNormApply: Record<never, never>;
   /** g, x [N, C, ...], mean, scale, slope, offset [C] -> g scale + (x - mean) slope + offset */
   batchNormInputGradient: Record<never, never>;
-  /** g, x [N, C, ...], optional centre [C] -> sum of g (x - centre) and sum of g per channel, each [C] */
+  /** g, x [N, C, ...], optional center [C] -> sum of g (x - center) and sum of g per channel, each [C] */
   channelSums: Record<never, never>;
   /** parts [N, Ci, ...] -> [N, sum of Ci, ...] */
   concat: Record<never, never>;
-  /** x [N, C, H, W] -> every stride-th pixel, with `before` and `after` channels of zeros around: [N, before + C + after, ...] */
+  /**
+   * x [N, C, H, W] -> every stride-th pixel, with `before` and `after` channels of zeros around: [N, before + C +
+   * after, ...]
+   */
   channelPad: { readonly before: number; readonly after: number; readonly stride: Pair };
   /** The transpose of `channelPad`: channels from `first` on as [N, C, H, W] = `shape`, pixels between strides zero */
   channelSlice: { readonly first: number; readonly stride: Pair; readonly shape: readonly number[] };
   /** x [N, ...], sampleIds u32 [N] -> x / (1 - p) where a Philox uniform is at least p, else 0; the gradient is the same function of g.
    *  Element i of a sample has the counter `firstElement` + i. */
-  dropout: { readonly p: number; readonly stream: number; readonly firstElement: number; readonly seed: StepValue; readonly step: StepValue };
+  dropout: {
+    readonly p: number;
+    readonly stream: number;
+    readonly firstElement: number;
+    readonly seed: StepValue;
+    readonly step: StepValue;
+  };
   /** x [N, K] -> x - log(sum of exp x) */
   logSoftmax: Record<never, never>;
   /** g, y = log-softmax -> g - exp(y) (sum of g) */
@@ -164,8 +182,15 @@ export interface OpAttrs {
   overflow: Record<never, never>;
   /** elementwise over [N, ...]; an input of shape [N] broadcasts over its sample, one of shape [1] over everything.
    *  Result i goes to a new tensor, or overwrites input `targets[i]` when that is a number. */
-  map: { readonly fn: ElementwiseFunction; readonly scalars: readonly StepValue[]; readonly targets: readonly ('new' | number)[] };
-  /** sampleIds u32 [N] -> f32 of `shape` ([N, ...]): Philox keyed by (seed, stream), counted by (element, sample id, step) */
+  map: {
+    readonly fn: ElementwiseFunction;
+    readonly scalars: readonly StepValue[];
+    readonly targets: readonly ('new' | number)[];
+  };
+  /**
+   * sampleIds u32 [N] -> f32 of `shape` ([N, ...]): Philox keyed by (seed, stream), counted by (element, sample id,
+   * step)
+   */
   random: {
     readonly shape: readonly number[];
     readonly distribution: 'uniform' | 'normal';
@@ -173,14 +198,28 @@ export interface OpAttrs {
     readonly seed: StepValue;
     readonly step: StepValue;
   };
-  /** data (u8 packed in u32 words, or f32) [M, ...], indices u32 [*] -> f32 [N, ...] of rows indices[start + i], u8 scaled by 1/255 */
-  gatherImages: { readonly count: number; readonly sampleShape: readonly number[]; readonly packed: boolean; readonly start: StepValue };
+  /**
+   * data (u8 packed in u32 words, or f32) [M, ...], indices u32 [*] -> f32 [N, ...] of rows indices[start + i], u8
+   * scaled by 1/255
+   */
+  gatherImages: {
+    readonly count: number;
+    readonly sampleShape: readonly number[];
+    readonly packed: boolean;
+    readonly start: StepValue;
+  };
   /** x [N, C, H, W], sampleIds u32 [N] -> each sample inside a frame of `padding` zeros, cut to its size again at a random place, and mirrored
    *  left to right in half of the cases where `flip`. Philox words 0 to 2 of a sample choose row, column and mirror. */
-  randomCropFlip: { readonly padding: number; readonly flip: boolean; readonly stream: number; readonly seed: StepValue; readonly step: StepValue };
+  randomCropFlip: {
+    readonly padding: number;
+    readonly flip: boolean;
+    readonly stream: number;
+    readonly seed: StepValue;
+    readonly step: StepValue;
+  };
   /** x [N, C, S, S], sampleIds u32 [N] -> a share `probability` of the samples scaled to a random side of S to `largest`, put at a random place of
-   *  a frame of zeros of side `largest`, and scaled back, each pixel the nearest; the others as they are. Philox words 0 to 3 of a sample choose
-   *  whether, side, row and column. `transposed`: the transpose of this linear map. */
+   *  a frame of zeros of side `largest`, and scaled back, each pixel the nearest; the others as they are. Philox
+   *  words 0 to 3 of a sample choose whether, side, row and column. `transposed`: the transpose of this linear map. */
   randomResizePad: {
     readonly largest: number;
     readonly probability: number;
@@ -254,7 +293,10 @@ export function imagePitch(tensor: Tensor): number {
   return tensor.view?.pitch ?? elementCount(tensor.shape.slice(1));
 }
 
-/** Bytes from a tensor's first element to its last, in whole words: more than it has where other channels lie between its images. */
+/**
+ * Bytes from a tensor's first element to its last, in whole words: more than it has where other channels lie between
+ * its images.
+ */
 export function spanBytes(tensor: Tensor): number {
   const [images = 1, ...rest] = tensor.shape;
   return 4 * Math.ceil((elementBytes(tensor) * ((images - 1) * imagePitch(tensor) + elementCount(rest))) / 4);

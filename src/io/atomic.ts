@@ -6,9 +6,9 @@ import { LinbpError } from '../errors.js';
 /**
  * Writes a file so that a reader, or a machine that loses power, sees either the old content or the whole new content.
  *
- * The bytes go to a temporary file in the same folder (a rename is atomic only within one file system), are flushed to the
- * disk and then renamed over `path`. The call is synchronous on purpose: no signal handler or other callback of the process
- * can run between its steps. On failure the temporary file is removed.
+ * The bytes go to a temporary file in the same folder (a rename is atomic only within one file system), are flushed
+ * to the disk and then renamed over `path`. The call is synchronous on purpose: no signal handler or other callback
+ * of the process can run between its steps. On failure the temporary file is removed.
  *
  * @param path file to create or replace; missing parent folders are created
  * @param chunks the content: text (written as UTF-8), bytes, or pieces written one after another
@@ -18,7 +18,8 @@ export function writeFileAtomic(path: string, chunks: string | Uint8Array | read
   const target = resolve(path);
   const folder = dirname(target);
   const temporary = join(folder, `.${basename(target)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
-  const pieces = typeof chunks === 'string' ? [Buffer.from(chunks, 'utf8')] : chunks instanceof Uint8Array ? [chunks] : chunks;
+  const pieces =
+    typeof chunks === 'string' ? [Buffer.from(chunks, 'utf8')] : chunks instanceof Uint8Array ? [chunks] : chunks;
   let descriptor: number | undefined;
   try {
     mkdirSync(folder, { recursive: true });
@@ -47,7 +48,10 @@ export function ensureWritableFolder(folder: string): void {
     mkdirSync(resolve(folder), { recursive: true });
     closeSync(openSync(probe, 'wx'));
   } catch (cause) {
-    throw new LinbpError('not-writable', `cannot write in folder ${folder}: ${reason(cause)}`, { field: folder, cause });
+    throw new LinbpError('not-writable', `cannot write in folder ${folder}: ${reason(cause)}`, {
+      field: folder,
+      cause,
+    });
   } finally {
     removeQuietly(probe);
   }
@@ -71,7 +75,8 @@ function writeFully(descriptor: number, bytes: Uint8Array): void {
   while (done < bytes.length) done += writeSync(descriptor, bytes, done, Math.min(bytes.length - done, limit));
 }
 
-// The rename itself is durable only once the folder is flushed; Windows cannot open folders, and then it does not matter.
+// The rename itself is durable only once the folder is flushed; Windows cannot open folders, and then it does not
+// matter.
 function syncFolder(folder: string): void {
   try {
     const descriptor = openSync(folder, 'r');

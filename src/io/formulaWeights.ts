@@ -9,8 +9,8 @@ export function fnv1a(text: string): number {
 }
 
 /**
- * Element `index` of the uniform sequence of `seed`: PCG-RXS-M-XS output of `index * 747796405 + seed * 2891336453 + 2891336453`,
- * upper 24 bits. In [0, 1).
+ * Element `index` of the uniform sequence of `seed`: PCG-RXS-M-XS output of `index * 747796405 + seed * 2891336453 +
+ * 2891336453`, upper 24 bits. In [0, 1).
  */
 export function formulaUniform(seed: number, index: number): number {
   const state = (Math.imul(index, 747796405) + Math.imul(seed, 2891336453) + 2891336453) >>> 0;
@@ -27,8 +27,8 @@ export function formulaUniforms(key: string, count: number): Float64Array {
 }
 
 /**
- * A tensor given by a formula of its state-dict key, so that any implementation can fill a network of any size with the same
- * numbers: computed in float64, rounded to float32.
+ * A tensor given by a formula of its state-dict key, so that any implementation can fill a network of any size with
+ * the same numbers: computed in float64, rounded to float32.
  *
  * | kind | value |
  * | --- | --- |

@@ -26,7 +26,10 @@ export function decodeBfloat16(bytes: Uint8Array): Float32Array {
   return new Float32Array(bits.buffer);
 }
 
-/** The binary16 bit pattern nearest to a value, ties to even, as hardware rounds: 65520 and more are infinite, below 2^-25 zero. */
+/**
+ * The binary16 bit pattern nearest to a value, ties to even, as hardware rounds: 65520 and more are infinite, below
+ * 2^-25 zero.
+ */
 export function floatToHalf(value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const magnitude = Math.abs(value);

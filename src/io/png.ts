@@ -3,7 +3,7 @@ import { convertIndexedToRgb, decode, encode, type DecodedPng } from 'fast-png';
 import { LinbpError, check } from '../errors.js';
 import { writeFileAtomic } from './atomic.js';
 
-/** An 8-bit image, channel first: `data` is [channels, height, width], 1 channel (grey) or 3 (red, green, blue). */
+/** An 8-bit image, channel first: `data` is [channels, height, width], 1 channel (gray) or 3 (red, green, blue). */
 export interface EightBitImage {
   readonly channels: number;
   readonly height: number;
@@ -15,7 +15,7 @@ export interface EightBitImage {
 const MAX_PIXELS = 1 << 26;
 
 /**
- * PNG file content of an 8-bit grey or RGB image. Lossless: {@link decodePng} gives the same bytes back.
+ * PNG file content of an 8-bit gray or RGB image. Lossless: {@link decodePng} gives the same bytes back.
  *
  * @throws LinbpError `bad-shape` when the channels are not 1 or 3 or the data do not fit the shape
  */
@@ -23,7 +23,8 @@ export function encodePng(image: EightBitImage): Uint8Array {
   const { channels, height, width, data } = image;
   check(channels === 1 || channels === 3, 'bad-shape', `a PNG needs 1 or 3 channels, got ${channels}`, 'channels');
   check(
-    [height, width].every((size) => Number.isSafeInteger(size) && size > 0) && data.length === channels * height * width,
+    [height, width].every((size) => Number.isSafeInteger(size) && size > 0) &&
+      data.length === channels * height * width,
     'bad-shape',
     `image [${channels}, ${height}, ${width}] does not fit ${data.length} bytes`,
     'data',
@@ -32,7 +33,7 @@ export function encodePng(image: EightBitImage): Uint8Array {
 }
 
 /**
- * Writes an 8-bit grey or RGB PNG atomically.
+ * Writes an 8-bit gray or RGB PNG atomically.
  *
  * @throws LinbpError `bad-shape` as {@link encodePng}; `not-writable`
  */
@@ -41,7 +42,8 @@ export function writePng(path: string, image: EightBitImage): void {
 }
 
 /**
- * Reads a PNG as 8-bit grey or RGB. Palettes are looked up, 16-bit samples keep their upper byte, 1- to 4-bit grey is scaled to
+ * Reads a PNG as 8-bit gray or RGB. Palettes are looked up, 16-bit samples keep their upper byte, 1- to 4-bit gray is
+ * scaled to
  * 0..255, and an alpha channel is dropped.
  *
  * @throws LinbpError `missing-file`; `bad-file` naming the file
@@ -67,7 +69,12 @@ export function decodePng(bytes: Uint8Array, source = '(bytes)'): EightBitImage 
   check(isPng, 'bad-file', `${source} is not a PNG file`, source);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [width, height] = [view.getUint32(16), view.getUint32(20)];
-  check(width * height > 0 && width * height <= MAX_PIXELS, 'bad-file', `${source}: a size of ${width} x ${height} pixels is refused`, source);
+  check(
+    width * height > 0 && width * height <= MAX_PIXELS,
+    'bad-file',
+    `${source}: a size of ${width} x ${height} pixels is refused`,
+    source,
+  );
   let png: DecodedPng;
   try {
     png = decode(bytes, { checkCrc: true });
@@ -99,7 +106,8 @@ function eightBitSamples(png: DecodedPng): Uint8Array {
 function toInterleaved(planar: Uint8Array, channels: number): Uint8Array {
   const pixels = planar.length / channels;
   const result = new Uint8Array(planar.length);
-  for (let c = 0; c < channels; c++) for (let i = 0; i < pixels; i++) result[i * channels + c] = planar[c * pixels + i]!;
+  for (let c = 0; c < channels; c++)
+    for (let i = 0; i < pixels; i++) result[i * channels + c] = planar[c * pixels + i]!;
   return result;
 }
 

@@ -28,25 +28,40 @@ export interface SafetensorsFile {
   readonly source: string;
 }
 
-/** A tensor to be written: `dtype` follows from the array's type unless the data are raw bytes (`Uint8Array`) of another dtype. */
+/**
+ * A tensor to be written: `dtype` follows from the array's type unless the data are raw bytes (`Uint8Array`) of
+ * another dtype.
+ */
 export interface TensorToWrite {
   readonly shape: readonly number[];
   readonly data:
-    Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | Uint16Array | Uint32Array | BigInt64Array | BigUint64Array | Uint8Array;
+    | Float32Array
+    | Float64Array
+    | Int8Array
+    | Int16Array
+    | Int32Array
+    | Uint16Array
+    | Uint32Array
+    | BigInt64Array
+    | BigUint64Array
+    | Uint8Array;
   readonly dtype?: SafetensorsDtype;
 }
 
-/** Files up to this size are read at once; of larger ones only the header, and each tensor when it is first asked for. */
+/**
+ * Files up to this size are read at once; of larger ones only the header, and each tensor when it is first asked for.
+ */
 const EAGER_BYTES = 64 * 1024 * 1024;
 
 /**
  * Reads a safetensors file (8-byte little-endian header length, JSON header, raw little-endian data).
  *
- * The header is trusted in nothing: lengths, offsets, shapes, dtypes and duplicate keys are all checked, and the tensors must
- * cover the data exactly, without gaps or overlaps.
+ * The header is trusted in nothing: lengths, offsets, shapes, dtypes and duplicate keys are all checked, and the
+ * tensors must cover the data exactly, without gaps or overlaps.
  *
  * @param pathOrBytes path of a file, or its content
- * @throws LinbpError `missing-file` when there is no such file; `bad-file` naming the file and the tensor for anything malformed
+ * @throws LinbpError `missing-file` when there is no such file; `bad-file` naming the file and the tensor for
+ * anything malformed
  */
 export function readSafetensors(pathOrBytes: string | Uint8Array): SafetensorsFile {
   if (typeof pathOrBytes !== 'string') return fromBytes(pathOrBytes, '(bytes)');
@@ -100,7 +115,12 @@ export function tensorAsInt32(tensor: SafetensorsTensor): Int32Array {
   const result = new Int32Array(values.length);
   for (let i = 0; i < result.length; i++) {
     const value = values[i]!;
-    check((value | 0) === value, 'bad-range', `tensor ${tensor.name}: value ${value} at ${i} does not fit in 32 bits`, tensor.name);
+    check(
+      (value | 0) === value,
+      'bad-range',
+      `tensor ${tensor.name}: value ${value} at ${i} does not fit in 32 bits`,
+      tensor.name,
+    );
     result[i] = value;
   }
   return result;
@@ -109,10 +129,11 @@ export function tensorAsInt32(tensor: SafetensorsTensor): Int32Array {
 /**
  * Writes a safetensors file atomically. PyTorch's `safetensors.torch.load_file` reads it as it is.
  *
- * Wider dtypes come first (otherwise in the order given), and the header is padded with spaces to a multiple of 8 bytes, so every tensor is aligned.
- * The same tensors give the same bytes.
+ * Wider dtypes come first (otherwise in the order given), and the header is padded with spaces to a multiple of 8
+ * bytes, so every tensor is aligned. The same tensors give the same bytes.
  *
- * @throws LinbpError `bad-shape` when a shape and its data disagree; `bad-argument` for the key `__metadata__`; `not-writable`
+ * @throws LinbpError `bad-shape` when a shape and its data disagree; `bad-argument` for the key `__metadata__`;
+ * `not-writable`
  */
 export function writeSafetensors(
   path: string,
@@ -128,7 +149,9 @@ export function encodeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array[] {
   const given: Iterable<[string, TensorToWrite]> =
-    tensors instanceof Map ? (tensors as ReadonlyMap<string, TensorToWrite>) : Object.entries(tensors as Readonly<Record<string, TensorToWrite>>);
+    tensors instanceof Map
+      ? (tensors as ReadonlyMap<string, TensorToWrite>)
+      : Object.entries(tensors as Readonly<Record<string, TensorToWrite>>);
   const entries = [...given].map(([name, tensor]) => {
     check(name !== '__metadata__', 'bad-argument', 'a tensor cannot be called __metadata__', name);
     const dtype = tensor.dtype ?? dtypeOf(tensor.data);
@@ -168,7 +191,12 @@ function fromBytes(bytes: Uint8Array, source: string): SafetensorsFile {
 function headerLength(bytes: Uint8Array, fileSize: number, source: string): number {
   check(bytes.length >= 8, 'bad-file', `${source}: ${fileSize} bytes are too few for a safetensors file`, source);
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
-  check(length <= BigInt(fileSize - 8), 'bad-file', `${source}: header length ${length} exceeds the file (${fileSize} bytes)`, source);
+  check(
+    length <= BigInt(fileSize - 8),
+    'bad-file',
+    `${source}: header length ${length} exceeds the file (${fileSize} bytes)`,
+    source,
+  );
   // The limit of the reference implementation; a header this long would be an attack on memory.
   check(length <= 100_000_000n, 'bad-file', `${source}: header length ${length} exceeds 100 MB`, source);
   return Number(length);
@@ -203,10 +231,14 @@ function withFile<T>(path: string, use: (descriptor: number) => T): T {
     descriptor = openSync(path, 'r');
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new LinbpError('missing-file', missing ? `no such file: ${path}` : `cannot read ${path}: ${(cause as Error).message}`, {
-      field: path,
-      cause,
-    });
+    throw new LinbpError(
+      'missing-file',
+      missing ? `no such file: ${path}` : `cannot read ${path}: ${(cause as Error).message}`,
+      {
+        field: path,
+        cause,
+      },
+    );
   }
   try {
     return use(descriptor);
@@ -250,7 +282,9 @@ function numbers(tensor: SafetensorsTensor): ArrayLike<number> {
     case 'I64':
       return Array.from(new BigInt64Array(buffer), Number);
     default:
-      throw new LinbpError('bad-dtype', `tensor ${tensor.name}: no conversion from ${tensor.dtype}`, { field: tensor.name });
+      throw new LinbpError('bad-dtype', `tensor ${tensor.name}: no conversion from ${tensor.dtype}`, {
+        field: tensor.name,
+      });
   }
 }
 

@@ -77,7 +77,9 @@ export function parseSafetensorsHeader(header: Uint8Array, dataBytes: number, so
   let position = 0;
   for (const entry of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (entry.begin !== position) {
-      fail(`tensor ${entry.name}: data begin at ${entry.begin}, expected ${position} (${entry.begin < position ? 'overlap' : 'gap'})`);
+      fail(
+        `tensor ${entry.name}: data begin at ${entry.begin}, expected ${position} (${entry.begin < position ? 'overlap' : 'gap'})`,
+      );
     }
     position = entry.end;
   }
@@ -85,28 +87,37 @@ export function parseSafetensorsHeader(header: Uint8Array, dataBytes: number, so
   return { metadata, entries };
 }
 
-function parseEntry(name: string, value: unknown, dataBytes: number, fail: (what: string) => never): SafetensorsHeaderEntry {
+function parseEntry(
+  name: string,
+  value: unknown,
+  dataBytes: number,
+  fail: (what: string) => never,
+): SafetensorsHeaderEntry {
   if (!isRecord(value)) return fail('the entry is not an object');
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== 'string' || !Object.hasOwn(safetensorsItemBytes, dtype)) return fail(`unknown dtype ${shown(dtype)}`);
-  if (!Array.isArray(shape) || !shape.every(isCount)) return fail(`shape ${shown(shape)} is not a list of non-negative integers`);
+  if (typeof dtype !== 'string' || !Object.hasOwn(safetensorsItemBytes, dtype))
+    return fail(`unknown dtype ${shown(dtype)}`);
+  if (!Array.isArray(shape) || !shape.every(isCount))
+    return fail(`shape ${shown(shape)} is not a list of non-negative integers`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
     return fail(`data_offsets ${shown(offsets)} are not two non-negative integers`);
   const [begin, end] = offsets as [number, number];
-  if (begin > end || end > dataBytes) return fail(`data_offsets ${shown(offsets)} are outside the ${dataBytes} bytes of data`);
+  if (begin > end || end > dataBytes)
+    return fail(`data_offsets ${shown(offsets)} are outside the ${dataBytes} bytes of data`);
   let bytes: number = safetensorsItemBytes[dtype as SafetensorsDtype];
   // A zero dimension makes the product zero, but the others must still not overflow on the way.
   for (const size of shape as number[]) {
     bytes *= size;
     if (!Number.isSafeInteger(bytes)) return fail(`shape ${shown(shape)} overflows`);
   }
-  if (bytes !== end - begin) return fail(`shape ${shown(shape)} of ${dtype} needs ${bytes} bytes, data_offsets give ${end - begin}`);
+  if (bytes !== end - begin)
+    return fail(`shape ${shown(shape)} of ${dtype} needs ${bytes} bytes, data_offsets give ${end - begin}`);
   return { name, dtype: dtype as SafetensorsDtype, shape: Object.freeze([...(shape as number[])]), begin, end };
 }
 
 /**
- * The first key that occurs twice in one object of valid JSON text. `JSON.parse` keeps the last one silently, so two readers of
- * the same file could see different tensors.
+ * The first key that occurs twice in one object of valid JSON text. `JSON.parse` keeps the last one silently, so two
+ * readers of the same file could see different tensors.
  */
 function findDuplicateKey(text: string): string | undefined {
   const scopes: (Set<string> | undefined)[] = [];

@@ -24,7 +24,11 @@ const scaleShiftFunction: ElementwiseFunction = {
 
 /** Derived weights: an elementwise function over [C]. */
 export const lowerBatchNormScaleShift: Lowering<'batchNormScaleShift'> = (node, group, context) => {
-  const asMap: Node<'map'> = { ...node, op: 'map', attrs: { fn: scaleShiftFunction, scalars: [node.attrs.epsilon], targets: ['new', 'new'] } };
+  const asMap: Node<'map'> = {
+    ...node,
+    op: 'map',
+    attrs: { fn: scaleShiftFunction, scalars: [node.attrs.epsilon], targets: ['new', 'new'] },
+  };
   return lowerMap(asMap, group, context);
 };
 
@@ -45,8 +49,9 @@ const leastPerSplit = 4096;
 const wantedWorkgroups = (device: KernelDevice): number => (device.software ? 16 : 512);
 
 /**
- * Parts of each channel of [N, C, ...]: several workgroups where there are few channels and many values, and no part across the
- * images that one binding holds. The parts are fixed ranges that are combined in order, so results do not depend on scheduling.
+ * Parts of each channel of [N, C, ...]: several workgroups where there are few channels and many values, and no part
+ * across the images that one binding holds. The parts are fixed ranges that are combined in order, so results do not
+ * depend on scheduling.
  */
 function channelSlices(tensors: readonly Tensor[], device: KernelDevice): ChannelSlice[] {
   const shape = tensors[0]!.shape;
@@ -77,13 +82,17 @@ const readsFours = (tensors: readonly Tensor[]): boolean =>
   tensors.every((tensor) => inFours(pixelCount(tensor.shape), imagePitch(tensor), bindingBase(tensor)));
 
 /** The shader region that says what a lane reads at a time. */
-const numberRegion = (fours: boolean): Record<string, string> => (fours ? { number: shaderFragment('reduce/numberFours') } : {});
+const numberRegion = (fours: boolean): Record<string, string> =>
+  fours ? { number: shaderFragment('reduce/numberFours') } : {};
 
 /** Words of which those that count values count fours instead. */
 const counted = (parameters: readonly Parameter[], fours: boolean): Parameter[] =>
-  parameters.map((word) => (fours && /^(pixels|perSplit|[gx](Batch|Base))$/.test(word.name) ? { ...word, value: word.value / 4 } : word));
+  parameters.map((word) =>
+    fours && /^(pixels|perSplit|[gx](Batch|Base))$/.test(word.name) ? { ...word, value: word.value / 4 } : word,
+  );
 
-const sliceOf = (tensor: Tensor, { first, count }: ChannelSlice): Tensor => (count === tensor.shape[0] ? tensor : imagesOf(tensor, first, count));
+const sliceOf = (tensor: Tensor, { first, count }: ChannelSlice): Tensor =>
+  count === tensor.shape[0] ? tensor : imagesOf(tensor, first, count);
 
 /** Uniform words that the two reductions begin with. */
 const sliceWords = (shape: readonly number[], { count, splits, perSplit, firstSplit }: ChannelSlice): Parameter[] =>
@@ -107,9 +116,15 @@ export const lowerBatchNormStatistics: Lowering<'batchNormStatistics'> = (node, 
     return {
       kernel: 'reduce/channelStatistics',
       variant: variantOf(fours, parts),
-      code: link('reduce/channelStatistics', { constants: { LANES: lanesFor(slice, fours), PARTIAL: parts > 1 }, regions: numberRegion(fours) }),
+      code: link('reduce/channelStatistics', {
+        constants: { LANES: lanesFor(slice, fours), PARTIAL: parts > 1 },
+        regions: numberRegion(fours),
+      }),
       operands,
-      parameters: counted([...sliceWords(x.shape, slice), ...words({ xBatch: imagePitch(x) }), epsilon, ...bases(operands)], fours),
+      parameters: counted(
+        [...sliceWords(x.shape, slice), ...words({ xBatch: imagePitch(x) }), epsilon, ...bases(operands)],
+        fours,
+      ),
       workgroups: foldGrid(channels * slice.splits),
       flops: (opTable.batchNormStatistics.flops(node) * slice.count) / x.shape[0]!,
       bytes: operandBytes(operands),
@@ -140,10 +155,10 @@ const variantOf = (fours: boolean, parts: number): string =>
 /** WX of reduce/mergeStatistics and reduce/mergeSums. */
 const mergeWidth = 64;
 
-const uncentred = 'fn centreOf(channel: u32) -> f32 { return 0.0; }\n';
+const uncentered = 'fn centerOf(channel: u32) -> f32 { return 0.0; }\n';
 
 export const lowerChannelSums: Lowering<'channelSums'> = (node, _group, context) => {
-  const [g, x, centre] = node.inputs as [Tensor, Tensor, Tensor | undefined];
+  const [g, x, center] = node.inputs as [Tensor, Tensor, Tensor | undefined];
   const [batch, channels] = g.shape as [number, number];
   const slices = channelSlices([g, x], context.device);
   const parts = partsOf(slices);
@@ -158,14 +173,16 @@ export const lowerChannelSums: Lowering<'channelSums'> = (node, _group, context)
       reads('g', inputs[0]),
       reads('x', inputs[1]),
       ...results.map((tensor, index) => writes(names[index]!, tensor, slice.firstSplit > 0)),
-      ...(centre === undefined ? [] : [reads('centre', centre)]),
+      ...(center === undefined ? [] : [reads('center', center)]),
     ];
     return {
       kernel: 'reduce/channelSums',
-      variant: [centre === undefined ? '' : 'centred', variantOf(fours, parts)].filter((part) => part !== '').join(' '),
+      variant: [center === undefined ? '' : 'centered', variantOf(fours, parts)]
+        .filter((part) => part !== '')
+        .join(' '),
       code: link('reduce/channelSums', {
         constants: { LANES: lanesFor(slice, fours) },
-        regions: { ...numberRegion(fours), ...(centre === undefined ? { centre: uncentred } : {}) },
+        regions: { ...numberRegion(fours), ...(center === undefined ? { center: uncentered } : {}) },
       }),
       operands,
       parameters: counted(
@@ -173,7 +190,7 @@ export const lowerChannelSums: Lowering<'channelSums'> = (node, _group, context)
           ...sliceWords(g.shape, slice),
           ...words({ gBatch: imagePitch(g), xBatch: imagePitch(x) }),
           ...bases(operands),
-          ...(centre === undefined ? words({ centreBase: 0 }) : []),
+          ...(center === undefined ? words({ centerBase: 0 }) : []),
         ],
         fours,
       ),

@@ -30,7 +30,10 @@ function copyImages(from: Tensor, to: Tensor): Dispatch[] {
       variant: '',
       code: link('elementwise/copyRuns'),
       operands,
-      parameters: [...words({ count, run: elementCount(from.shape.slice(1)), xBatch: imagePitch(from), yBatch: imagePitch(to) }), ...bases(operands)],
+      parameters: [
+        ...words({ count, run: elementCount(from.shape.slice(1)), xBatch: imagePitch(from), yBatch: imagePitch(to) }),
+        ...bases(operands),
+      ],
       workgroups: foldGrid(Math.ceil(count / copyBlock)),
       flops: 0,
       bytes: operandBytes(operands),
@@ -58,7 +61,10 @@ function padDispatch(x: Tensor, y: Tensor, shift: number, stride: Pair, transpos
   return {
     kernel: 'elementwise/channelPad',
     variant: [...(transpose ? ['transposed'] : []), ...(fours ? ['vec4'] : [])].join(' '),
-    code: link('elementwise/channelPad', { constants: { RUN: padRun, TRANSPOSE: transpose }, regions: fours ? { store: storeFour } : {} }),
+    code: link('elementwise/channelPad', {
+      constants: { RUN: padRun, TRANSPOSE: transpose },
+      regions: fours ? { store: storeFour } : {},
+    }),
     operands,
     parameters: [
       ...words({ runs, runsPerRow, channels, height, width, xChannels, xHeight, xWidth }),

@@ -26,12 +26,23 @@ export type ProductKernel =
   | 'gemm/weightGradientTiled';
 
 /**
- * In which order a kernel adds up the products of one output. Choices of one order give the same bits whatever their tiles, so a
- * layer keeps its order over all batch sizes. Parts of a split contraction, whose lengths the layer decides, are added one after the
- * other. Subgroup matrices add up in an order of their own, and those of f16 round their operands besides. The Winograd methods add up
- * other numbers, each in an order of its own. Weight gradients have an order of their own, which splits may change.
+ * In which order a kernel adds up the products of one output. Choices of one order give the same bits whatever their
+ * tiles, so a layer keeps its order over all batch sizes. Parts of a split contraction, whose lengths the layer
+ * decides, are added one after the other. Subgroup matrices add up in an order of their own, and those of f16 round
+ * their operands besides. The Winograd methods add up other numbers, each in an order of its own. Weight gradients
+ * have an order of their own, which splits may change.
  */
-export const sumOrders = ['taps', 'rows', 'images', 'parts', 'matrix', 'halfMatrix', 'winograd2', 'winograd4', 'weights'] as const;
+export const sumOrders = [
+  'taps',
+  'rows',
+  'images',
+  'parts',
+  'matrix',
+  'halfMatrix',
+  'winograd2',
+  'winograd4',
+  'weights',
+] as const;
 
 /** One of {@link sumOrders}. */
 export type SumOrder = (typeof sumOrders)[number];
@@ -57,7 +68,9 @@ const orders: Readonly<Record<ProductKernel, SumOrder>> = {
 /** Order of a kernel's sums. */
 export const orderOf = (kernel: ProductKernel): SumOrder => orders[kernel];
 
-/** How one product runs: its kernel, its tile and, for weight gradients, into how many parts the contraction is split. */
+/**
+ * How one product runs: its kernel, its tile and, for weight gradients, into how many parts the contraction is split.
+ */
 export interface KernelChoice extends Tile {
   readonly kernel: ProductKernel;
   readonly splits?: number;
@@ -75,7 +88,12 @@ export const isStaged = (kernel: ProductKernel): boolean =>
 /** Kernels whose loops can be written out or not as a choice says; the others decide themselves. */
 export const choosesUnrolling = (kernel: ProductKernel): boolean => unrollable.has(kernel) || isStaged(kernel);
 
-const unrollable: ReadonlySet<ProductKernel> = new Set(['gemm/conv', 'gemm/convRows', 'gemm/convPacked', 'gemm/weightGradient']);
+const unrollable: ReadonlySet<ProductKernel> = new Set([
+  'gemm/conv',
+  'gemm/convRows',
+  'gemm/convPacked',
+  'gemm/weightGradient',
+]);
 
 /** What decides which choice is fast. Two problems with equal {@link problemKey} share a choice. */
 export interface TuningProblem {
@@ -89,17 +107,21 @@ export interface TuningProblem {
   readonly writesMask: boolean;
   /** Rows of the product. */
   readonly rows: number;
-  /** Neighbouring outputs of a row, taps of a row; for the kernels that go by rows. */
+  /** Neighboring outputs of a row, taps of a row; for the kernels that go by rows. */
   readonly width: number;
   readonly taps: number;
-  /** Results that an invocation owns of a row where a kernel takes an image as a whole: its outputs, or the taps of a window. */
+  /**
+   * Results that an invocation owns of a row where a kernel takes an image as a whole: its outputs, or the taps of a
+   * window.
+   */
   readonly image?: number;
   /** Longest contraction split; for weight gradients. */
   readonly lines: number;
 }
 
 /** The key of a problem: the layer and its batch rounded up to a power of two. */
-export const problemKey = (problem: TuningProblem): string => `${layerKey(problem)} n${2 ** Math.ceil(Math.log2(problem.batch))}`;
+export const problemKey = (problem: TuningProblem): string =>
+  `${layerKey(problem)} n${2 ** Math.ceil(Math.log2(problem.batch))}`;
 
 /** The key of all batch sizes of a problem. */
 export const layerKey = (problem: TuningProblem): string => `${problem.layer}${problem.writesMask ? ' mask' : ''}`;
@@ -119,13 +141,14 @@ const isPower = (value: unknown, least: number, most: number): value is number =
   typeof value === 'number' && value >= least && value <= most && Number.isInteger(Math.log2(value));
 
 /**
- * Why a choice cannot run a problem on a device, or undefined where it can. Tables come from files, so nothing about a choice is taken
- * for granted.
+ * Why a choice cannot run a problem on a device, or undefined where it can. Tables come from files, so nothing about
+ * a choice is taken for granted.
  */
 export function unfit(choice: KernelChoice, problem: TuningProblem, device: KernelDevice): string | undefined {
   const { kernel, rows, columns, lanes, share, splits = 1, unroll } = choice;
   if (!problem.kernels.includes(kernel)) return `${String(kernel)} does not compute it`;
-  if (unroll !== undefined && !(choosesUnrolling(kernel) && unrollings.includes(unroll))) return `${kernel} does not unroll ${String(unroll)}`;
+  if (unroll !== undefined && !(choosesUnrolling(kernel) && unrollings.includes(unroll)))
+    return `${kernel} does not unroll ${String(unroll)}`;
   if (isMatrixKernel(kernel)) {
     if (choice.stage === undefined || splits !== 1) return `${kernel} needs stages and has no splits`;
     return unfitMatrices(kernel, { ...choice, stage: choice.stage }, device);
@@ -133,35 +156,43 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
   if (!isPower(share, 1, Math.max(1, device.subgroupSize))) return `loads cannot be shared by ${share} lanes`;
   const linear = kernel === 'gemm/weightGradientLinear';
   const tall = rows > mostShiftedRows && (linear || kernel === 'gemm/conv');
-  const fitting = tall ? device.software && rows % 8 === 0 && rows <= mostRows : isPower(rows, 4, kernel === 'gemm/weightGradientRows' ? 32 : 16);
+  const fitting = tall
+    ? device.software && rows % 8 === 0 && rows <= mostRows
+    : isPower(rows, 4, kernel === 'gemm/weightGradientRows' ? 32 : 16);
   if (!fitting || rows % share !== 0) return `${rows} rows do not fit ${share} lanes that share loads`;
   if (tall && unroll !== undefined) return `${rows} rows are always written out`;
   if (tall && problem.writesMask && rows % mostShiftedRows !== 0) return `${rows} rows do not fill words of a mask`;
   const winograd = isWinogradKernel(kernel);
   if (problem.writesMask && !winograd && rows < Math.min(16, problem.rows)) return 'masks need 16 rows';
   const most = kernel === 'gemm/convRows' || kernel === 'gemm/convPacked' ? 8 : 16;
-  if (!Number.isInteger(columns) || columns < 1 || columns > most || (winograd && columns % 4 !== 0)) return `${columns} columns`;
-  if (kernel === 'gemm/weightGradientRows' && columns % problem.taps !== 0) return `${columns} columns hold no whole rows of ${problem.taps} taps`;
-  if (device.plainCompiler === true && rows * columns > 64) return `${rows} x ${columns} results are too many to write out`;
+  if (!Number.isInteger(columns) || columns < 1 || columns > most || (winograd && columns % 4 !== 0))
+    return `${columns} columns`;
+  if (kernel === 'gemm/weightGradientRows' && columns % problem.taps !== 0)
+    return `${columns} columns hold no whole rows of ${problem.taps} taps`;
+  if (device.plainCompiler === true && rows * columns > 64)
+    return `${rows} x ${columns} results are too many to write out`;
   if (!isPower(lanes, Math.max(4, share), Math.min(256, device.maxInvocations))) return `${lanes} lanes`;
   if (linear && (columns % 4 !== 0 || rows > problem.rows || columns > problem.width))
     return `${rows} rows and ${columns} columns are not whole tiles in fours`;
-  if (isStaged(kernel) !== (choice.stage !== undefined)) return `${kernel} ${isStaged(kernel) ? 'needs' : 'has no'} stages`;
+  if (isStaged(kernel) !== (choice.stage !== undefined))
+    return `${kernel} ${isStaged(kernel) ? 'needs' : 'has no'} stages`;
   if (!Number.isInteger(splits) || splits < 1 || splits > problem.lines) return `${splits} splits`;
   return choice.stage === undefined ? undefined : unfitStage(choice, choice.stage, device);
 }
 
 /**
- * The choice for a problem: the table's where it has one that can run, else the usual one in the order of sums that the table
- * prescribes, else the first of `usual`.
+ * The choice for a problem: the table's where it has one that can run, else the usual one in the order of sums that
+ * the table prescribes, else the first of `usual`.
  */
 export function choose(problem: TuningProblem, device: KernelDevice, usual: readonly KernelChoice[]): KernelChoice {
   const first = usual[0];
-  if (first === undefined) throw new LinbpError('internal', `no kernel computes ${problem.layer}`, { field: problem.layer });
+  if (first === undefined)
+    throw new LinbpError('internal', `no kernel computes ${problem.layer}`, { field: problem.layer });
   const { choices } = device;
   if (choices === undefined) return first;
   const order = choices.order(problem) ?? orderOf(first.kernel);
   const found = choices.find(problem);
-  if (found !== undefined && orderOf(found.kernel) === order && unfit(found, problem, device) === undefined) return found;
+  if (found !== undefined && orderOf(found.kernel) === order && unfit(found, problem, device) === undefined)
+    return found;
   return usual.find((choice) => orderOf(choice.kernel) === order) ?? first;
 }

@@ -11,21 +11,35 @@ import { bindingBase } from './types.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
 import type { WeightProblem } from './weightGradient.js';
 
-/** A product of one channel of a small image: pixel `output` takes pixel `input` under tap `tap` of the window, all counted row by row. */
+/**
+ * A product of one channel of a small image: pixel `output` takes pixel `input` under tap `tap` of the window, all
+ * counted row by row.
+ */
 interface Meeting {
   readonly tap: number;
   readonly output: number;
   readonly input: number;
 }
 
-/** Most pixels of an image, and most products of its channels' pairs, that an invocation takes as a whole: both are written out. */
+/**
+ * Most pixels of an image, and most products of its channels' pairs, that an invocation takes as a whole: both are
+ * written out.
+ */
 const mostPixels = 16;
 const mostMeetings = 32;
 
 type Size = readonly [number, number];
 
-/** All products of an image, tap by tap; `sourceOf` tells the row or column of the input that an output takes under a tap. */
-function meetings(taps: Size, outputs: Size, inputs: Size, sourceOf: (axis: 0 | 1, output: number, tap: number) => number | undefined): Meeting[] {
+/**
+ * All products of an image, tap by tap; `sourceOf` tells the row or column of the input that an output takes under a
+ * tap.
+ */
+function meetings(
+  taps: Size,
+  outputs: Size,
+  inputs: Size,
+  sourceOf: (axis: 0 | 1, output: number, tap: number) => number | undefined,
+): Meeting[] {
   const found: Meeting[] = [];
   const along = (axis: 0 | 1, output: number, tap: number): number | undefined => {
     const source = sourceOf(axis, output, tap);
@@ -52,10 +66,18 @@ function convMeetings({ taps, columns, source, step, tapOrigin, tapStep, phases 
 
 function weightMeetings({ taps, linesPerImage, pixels, source, attrs }: WeightProblem): Meeting[] {
   const { stride, dilation, padding }: Pick<ConvAttrs, 'stride' | 'dilation' | 'padding'> = attrs;
-  return meetings(taps, [linesPerImage, pixels], source, (axis, output, tap) => output * stride[axis] + tap * dilation[axis] - padding[axis]);
+  return meetings(
+    taps,
+    [linesPerImage, pixels],
+    source,
+    (axis, output, tap) => output * stride[axis] + tap * dilation[axis] - padding[axis],
+  );
 }
 
-/** On the CPU only: a GPU has few images to give to its lanes there, and stages operands through workgroup memory instead. */
+/**
+ * On the CPU only: a GPU has few images to give to its lanes there, and stages operands through workgroup memory
+ * instead.
+ */
 const suitsDevice = (device: KernelDevice): boolean => device.software && device.plainCompiler !== true;
 
 /** Whether gemm/convImages can run a problem: images of a few pixels, each channel of which lies in one piece. */
@@ -63,7 +85,8 @@ export function suitsImages(problem: ConvProblem, device: KernelDevice): boolean
   const { taps, columns, source, bStrides, cStrides, phases, step } = problem;
   if (!suitsDevice(device) || !isSmall(columns, source)) return false;
   if (problem.accumulate === true || (problem.rowStart ?? 0) !== 0 || (problem.bStart ?? 0) !== 0) return false;
-  if (bStrides.w !== 1 || bStrides.h !== source[1] || cStrides.w !== 1 || cStrides.row !== columns[0] * columns[1]) return false;
+  if (bStrides.w !== 1 || bStrides.h !== source[1] || cStrides.w !== 1 || cStrides.row !== columns[0] * columns[1])
+    return false;
   // one tap and stride 1 is a plain product
   if (taps[0] * taps[1] * step[0] * step[1] * phases[0] * phases[1] === 1) return false;
   const { length } = convMeetings(problem);
@@ -77,20 +100,32 @@ export function suitsWeightImages(problem: WeightProblem, bias: boolean, device:
   if (aStrides.pixel !== 1 || aStrides.line !== pixels || bStrides.w !== 1 || bStrides.h !== source[1]) return false;
   const found = weightMeetings(problem);
   if (taps[0] * taps[1] === 1 || taps[0] * taps[1] > mostPixels) return false;
-  return found.length > 0 && found.length <= mostMeetings && (!bias || biasTap(found, linesPerImage * pixels) !== undefined);
+  return (
+    found.length > 0 && found.length <= mostMeetings && (!bias || biasTap(found, linesPerImage * pixels) !== undefined)
+  );
 }
 
 /** The first tap that meets an input under every pixel. */
 const biasTap = (found: readonly Meeting[], pixels: number): number | undefined =>
   [...new Set(found.map(({ tap }) => tap))].find((tap) => found.filter((each) => each.tap === tap).length === pixels);
 
-const imagesTile = (rows: number, columns: number, device: KernelDevice): Tile => ({ rows, columns, lanes: 8, share: shareOf(device) });
+const imagesTile = (rows: number, columns: number, device: KernelDevice): Tile => ({
+  rows,
+  columns,
+  lanes: 8,
+  share: shareOf(device),
+});
 
 /** Tiles of all outputs of an image, or of all taps, by 16 rows. */
-export const convImagesTile = ({ columns }: ConvProblem, device: KernelDevice): Tile => imagesTile(16, columns[0] * columns[1], device);
-export const weightImagesTile = ({ taps }: WeightProblem, device: KernelDevice): Tile => imagesTile(16, taps[0] * taps[1], device);
+export const convImagesTile = ({ columns }: ConvProblem, device: KernelDevice): Tile =>
+  imagesTile(16, columns[0] * columns[1], device);
+export const weightImagesTile = ({ taps }: WeightProblem, device: KernelDevice): Tile =>
+  imagesTile(16, taps[0] * taps[1], device);
 
-/** Text that loads the numbers `wanted` of those that begin at `from` into an array: in fours where three of four are wanted. */
+/**
+ * Text that loads the numbers `wanted` of those that begin at `from` into an array: in fours where three of four are
+ * wanted.
+ */
 function loads(wanted: ReadonlySet<number>, fours: boolean, array: string, read: string, from: string): string {
   const lines: string[] = [];
   for (let four = 0; four < mostPixels; four += 4) {
@@ -105,26 +140,45 @@ function loads(wanted: ReadonlySet<number>, fours: boolean, array: string, read:
   return `    ${lines.join('\n    ')}\n`;
 }
 
-/** Statements, `by` of each meeting a group that shares the broadcast of a loaded number, in the order in which the numbers come. */
-function products(found: readonly Meeting[], by: (meeting: Meeting) => number, sumOf: (meeting: Meeting) => number): string {
+/**
+ * Statements, `by` of each meeting a group that shares the broadcast of a loaded number, in the order in which the
+ * numbers come.
+ */
+function products(
+  found: readonly Meeting[],
+  by: (meeting: Meeting) => number,
+  sumOf: (meeting: Meeting) => number,
+): string {
   const lines: string[] = [];
   for (const shared of [...new Set(found.map(by))].sort((left, right) => left - right)) {
     lines.push(`let value${shared} = broadcast(left[g][${shared}], lane, i);`);
     for (const meeting of found) {
-      if (by(meeting) === shared) lines.push(`acc[g * SG + i][${sumOf(meeting)}] += value${shared} * right[${meeting.input}];`);
+      if (by(meeting) === shared)
+        lines.push(`acc[g * SG + i][${sumOf(meeting)}] += value${shared} * right[${meeting.input}];`);
     }
   }
   return `        ${lines.join('\n        ')}\n`;
 }
 
 /** One dispatch of gemm/convImages. */
-export function lowerConvImages(problem: ConvProblem, choice: Tile, group: Group, context: LoweringContext): Dispatch[] {
+export function lowerConvImages(
+  problem: ConvProblem,
+  choice: Tile,
+  group: Group,
+  context: LoweringContext,
+): Dispatch[] {
   const { aStrides, bStrides, cStrides, taps, columns, source, rows, batch } = problem;
   const found = convMeetings(problem);
   const pixels = columns[0] * columns[1];
   const tile = { ...choice, columns: pixels };
   const used = [...new Set(found.map(({ tap }) => tap))];
-  const inVectors = inFours(source[0] * source[1], bindingBase(problem.b), bStrides.batch, bStrides.inner, bStrides.group);
+  const inVectors = inFours(
+    source[0] * source[1],
+    bindingBase(problem.b),
+    bStrides.batch,
+    bStrides.inner,
+    bStrides.group,
+  );
   const single = epilogue(group, context, 4, problem.bias, pixels);
   const fours = single.fits && inFours(pixels, bindingBase(single.output), cStrides.batch);
   const tail = fours ? epilogue(group, context, 4, problem.bias, pixels / 4, true) : single;

@@ -20,8 +20,8 @@ const lineOf = (problem: ConvProblem): number => 4 * Math.ceil(columnsOf(problem
 const linesOf = ({ inner }: ConvProblem): number => 4 * Math.ceil(inner / 4);
 
 /**
- * Whether the right operand of a product can be packed, so that its columns lie next to each other: on the CPU, where four neighbours load
- * for half of what four numbers elsewhere cost, if they are neighbours along the contraction only.
+ * Whether the right operand of a product can be packed, so that its columns lie next to each other: on the CPU, where
+ * four neighbors load for half of what four numbers elsewhere cost, if they are neighbors along the contraction only.
  */
 export function suitsPacking(problem: ConvProblem, device: KernelDevice): boolean {
   const { taps, groups, phases, step, columns, source, bStrides, accumulate, rowStart, bStart } = problem;
@@ -46,8 +46,9 @@ const fewestRows = 128;
 const leastProducts = 2 ** 24;
 
 /**
- * Numbers whose multiples, as distances of columns, make too many of them share a set of the processor's first cache: it keeps 48 kB in 12
- * ways, so that lines 4 kB apart lie in one set and 64 columns at half of that do not fit. With AVX-512 only such columns are worth packing.
+ * Numbers whose multiples, as distances of columns, make too many of them share a set of the processor's first cache:
+ * it keeps 48 kB in 12 ways, so that lines 4 kB apart lie in one set and 64 columns at half of that do not fit. With
+ * AVX-512 only such columns are worth packing.
  */
 const aliasing = 512;
 
@@ -58,12 +59,23 @@ const columnPitch = ({ columns, bStrides }: ConvProblem): number => (columns[1] 
 export function packedChoices(problem: ConvProblem, device: KernelDevice): KernelChoice[] {
   const { rows } = problem;
   const columns = columnsOf(problem);
-  if (!suitsPacking(problem, device) || columns < fewestColumns || rows < fewestRows || rows * columns * problem.inner < leastProducts) return [];
+  if (
+    !suitsPacking(problem, device) ||
+    columns < fewestColumns ||
+    rows < fewestRows ||
+    rows * columns * problem.inner < leastProducts
+  )
+    return [];
   if (device.avx512 === true && columnPitch(problem) % aliasing !== 0) return [];
-  return [{ kernel: 'gemm/convPacked', rows: 16, columns: narrowFits(columns, 8) ? 4 : 8, lanes: 8, share: shareOf(device) }];
+  return [
+    { kernel: 'gemm/convPacked', rows: 16, columns: narrowFits(columns, 8) ? 4 : 8, lanes: 8, share: shareOf(device) },
+  ];
 }
 
-/** Packs the right operand and lowers the product to gemm/convRows, whose sums have the order of gemm/conv where there is one tap. */
+/**
+ * Packs the right operand and lowers the product to gemm/convRows, whose sums have the order of gemm/conv where there
+ * is one tap.
+ */
 export function lowerConvPacked(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
   const { b, inner } = problem;
   const [columns, line, lines] = [columnsOf(problem), lineOf(problem), linesOf(problem)];

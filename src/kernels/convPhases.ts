@@ -21,9 +21,10 @@ function phaseOf({ phases, columns, taps, tapOrigin }: ConvProblem, axis: 0 | 1,
 }
 
 /**
- * The phases of a strided input gradient as convolutions with stride 1 each: output i * phases + phase takes the taps k = firstTap + m * phases
- * with source i + origin - m, because only those leave no remainder in (phase + padding - k) / phases. Taps of the problem must be one
- * apart. A phase without taps has one of height 0, so that its outputs are written as zeros and what is fused behind them runs.
+ * The phases of a strided input gradient as convolutions with stride 1 each: output i * phases + phase takes the taps
+ * k = firstTap + m * phases with source i + origin - m, because only those leave no remainder in (phase + padding -
+ * k) / phases. Taps of the problem must be one apart. A phase without taps has one of height 0, so that its outputs
+ * are written as zeros and what is fused behind them runs.
  */
 export function phaseProblems(problem: ConvProblem): ConvProblem[] {
   const { phases, columns, aStrides, flops, taps } = problem;

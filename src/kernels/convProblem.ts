@@ -21,8 +21,20 @@ export interface ConvProblem {
   readonly tapOrigin: readonly [number, number];
   readonly tapStep: readonly [number, number];
   readonly phases: readonly [number, number];
-  readonly aStrides: { readonly row: number; readonly inner: number; readonly tapH: number; readonly tapW: number; readonly group: number };
-  readonly bStrides: { readonly batch: number; readonly inner: number; readonly h: number; readonly w: number; readonly group: number };
+  readonly aStrides: {
+    readonly row: number;
+    readonly inner: number;
+    readonly tapH: number;
+    readonly tapW: number;
+    readonly group: number;
+  };
+  readonly bStrides: {
+    readonly batch: number;
+    readonly inner: number;
+    readonly h: number;
+    readonly w: number;
+    readonly group: number;
+  };
   readonly cStrides: { readonly batch: number; readonly row: number; readonly w: number };
   /** Channel of the first row, and whether C holds sums to go on from: for weights that are bound in blocks. */
   readonly rowStart?: number;
@@ -31,9 +43,15 @@ export interface ConvProblem {
   readonly innerPart?: number;
   /** First element of B inside its binding, beyond the tensor's own. */
   readonly bStart?: number;
-  /** Of one phase, see convPhases.ts; read by gemm/convRows only. First element of A inside its binding, beyond the tensor's own. */
+  /**
+   * Of one phase, see convPhases.ts; read by gemm/convRows only. First element of A inside its binding, beyond the
+   * tensor's own.
+   */
   readonly aStart?: number;
-  /** Likewise: where outputs lie in their plane, in pixels: the first, and from one row or column to the next. Absent: row after row. */
+  /**
+   * Likewise: where outputs lie in their plane, in pixels: the first, and from one row or column to the next. Absent:
+   * row after row.
+   */
   readonly place?: { readonly first: number; readonly row: number; readonly column: number };
   /** Likewise: the columns are images of one pixel each, `cStrides.batch` apart in C and next to each other in B. */
   readonly columnsAreImages?: boolean;
@@ -103,4 +121,5 @@ export function convParameters(problem: ConvProblem, output: Tensor, tile: Tile)
 }
 
 /** Bytes that the product itself moves, each operand counted once. */
-export const convBytes = (problem: ConvProblem, output: Tensor): number => byteLength(problem.a) + byteLength(problem.b) + byteLength(output);
+export const convBytes = (problem: ConvProblem, output: Tensor): number =>
+  byteLength(problem.a) + byteLength(problem.b) + byteLength(output);

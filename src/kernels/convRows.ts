@@ -12,8 +12,9 @@ import { bindingBase } from './types.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
 
 /**
- * Whether gemm/convRows can run a problem: rows of neighbouring outputs whose inputs are neighbours too. On a GPU only with several taps and
- * stride 1; on the CPU, where loads and not their order in memory decide, also strided rows and plain products.
+ * Whether gemm/convRows can run a problem: rows of neighboring outputs whose inputs are neighbors too. On a GPU only
+ * with several taps and stride 1; on the CPU, where loads and not their order in memory decide, also strided rows and
+ * plain products.
  */
 export function suitsRows(problem: ConvProblem, device: KernelDevice): boolean {
   const [fewestTaps, largestStep] = device.software ? [1, 2] : [2, 1];
@@ -50,8 +51,9 @@ function outputsPerInvocation(width: number, taps: number): number {
 }
 
 /**
- * Whether 16 rows by 8 outputs are better than by 4 on the CPU: where the 8 load about as few inputs, because there are few taps or because
- * they are a whole row, beyond whose ends nothing is loaded. With AVX-512 wherever the driver still unrolls their loops.
+ * Whether 16 rows by 8 outputs are better than by 4 on the CPU: where the 8 load about as few inputs, because there
+ * are few taps or because they are a whole row, beyond whose ends nothing is loaded. With AVX-512 wherever the driver
+ * still unrolls their loops.
  */
 function suitsEight(width: number, taps: number, step: number, device: KernelDevice): boolean {
   if (taps === 1) return width % 8 === 0;
@@ -60,15 +62,21 @@ function suitsEight(width: number, taps: number, step: number, device: KernelDev
 }
 
 /**
- * The usual tile of gemm/convRows for outputs that are `step` inputs apart. On the CPU, where a load costs as much as several products, 16
- * rows share the inputs of 4 or 8 outputs, unless that leaves rows or outputs without work.
+ * The usual tile of gemm/convRows for outputs that are `step` inputs apart. On the CPU, where a load costs as much as
+ * several products, 16 rows share the inputs of 4 or 8 outputs, unless that leaves rows or outputs without work.
  */
 export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, step: number, device: KernelDevice): Tile {
   const tall = rows > 8 && (writesMask || (device.software && device.plainCompiler !== true && rows % 16 === 0));
-  const short = device.plainCompiler === true || (tall && device.software && width % 4 === 0 && !suitsEight(width, taps, step, device));
+  const short =
+    device.plainCompiler === true ||
+    (tall && device.software && width % 4 === 0 && !suitsEight(width, taps, step, device));
   return {
     rows: tall ? 16 : 8,
-    columns: short ? 4 : tall && device.software && suitsEight(width, taps, step, device) ? 8 : outputsPerInvocation(width, taps),
+    columns: short
+      ? 4
+      : tall && device.software && suitsEight(width, taps, step, device)
+        ? 8
+        : outputsPerInvocation(width, taps),
     lanes: device.software ? 8 : 32,
     share: shareOf(device),
   };
@@ -80,7 +88,9 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
   // Each phase writes some of the pixels and leaves the others as they are.
   const keeping = (dispatch: Dispatch): Dispatch => ({
     ...dispatch,
-    operands: dispatch.operands.map((operand) => (operand.access === 'write' ? { ...operand, access: 'readWrite' } : operand)),
+    operands: dispatch.operands.map((operand) =>
+      operand.access === 'write' ? { ...operand, access: 'readWrite' } : operand,
+    ),
   });
   return phaseProblems(problem).map((phase, index) => {
     const dispatch = lowerRows(phase, tile, group, context);
@@ -91,8 +101,16 @@ export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, co
 /** Longest sum for which straight-line stores, which take long to compile, save a tenth of the time or more. */
 const longestStraight = 256;
 
-/** Whether results can be stored row by row in fours: on the CPU, where all that is loaded and stored goes number by number. */
-const storesRows = ({ rows, columns, place, columnsAreImages, cStrides }: ConvProblem, tile: Tile, output: Tensor, device: KernelDevice): boolean =>
+/**
+ * Whether results can be stored row by row in fours: on the CPU, where all that is loaded and stored goes number by
+ * number.
+ */
+const storesRows = (
+  { rows, columns, place, columnsAreImages, cStrides }: ConvProblem,
+  tile: Tile,
+  output: Tensor,
+  device: KernelDevice,
+): boolean =>
   device.software &&
   device.plainCompiler !== true &&
   place === undefined &&
@@ -103,7 +121,9 @@ const storesRows = ({ rows, columns, place, columnsAreImages, cStrides }: ConvPr
 
 /** Whether they can be stored by straight-line code, and sums are so short that it pays. */
 const storesStraight = ({ taps, columns, inner, batch }: ConvProblem, tile: Tile): boolean =>
-  taps[1] === 1 && taps[0] * inner <= longestStraight && ((batch * columns[0] * columns[1]) / tile.columns) % tile.lanes === 0;
+  taps[1] === 1 &&
+  taps[0] * inner <= longestStraight &&
+  ((batch * columns[0] * columns[1]) / tile.columns) % tile.lanes === 0;
 
 /** One dispatch of gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
 function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch {
@@ -127,7 +147,9 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
     LAST: Math.max(0, Math.min(inputs, problem.source[1] - lastStrip - originW)),
   };
   const { aStrides, bStrides, cStrides } = problem;
-  const inVectors = tile.columns % 4 === 0 && inFours(bindingBase(problem.b), bStrides.batch, bStrides.inner, bStrides.h, bStrides.group);
+  const inVectors =
+    tile.columns % 4 === 0 &&
+    inFours(bindingBase(problem.b), bStrides.batch, bStrides.inner, bStrides.h, bStrides.group);
   const head = inVectors ? ((-originW % 4) + 4) % 4 : 0;
   const fours = inVectors ? Math.floor((inputs - head) / 4) : 0;
   const place = problem.place ?? { first: 0, row: problem.columns[1], column: 1 };
@@ -212,7 +234,11 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
       ),
       ...tail.parameters,
     ],
-    workgroups: [Math.ceil((problem.batch * problem.columns[0] * segments) / tile.lanes), Math.ceil(problem.rows / tile.rows), problem.groups],
+    workgroups: [
+      Math.ceil((problem.batch * problem.columns[0] * segments) / tile.lanes),
+      Math.ceil(problem.rows / tile.rows),
+      problem.groups,
+    ],
     flops: problem.flops + tail.flops,
     bytes: convBytes(problem, tail.output) + tail.bytes,
   };

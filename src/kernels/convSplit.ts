@@ -13,8 +13,8 @@ const leastProducts = 512;
 const mostParts = 16;
 
 /**
- * Products a tap of each part of a split contraction: a multiple of 16. It follows from the layer alone, so that the order of its sums
- * does not depend on the batch. Undefined where the contraction is too short to be worth splitting.
+ * Products a tap of each part of a split contraction: a multiple of 16. It follows from the layer alone, so that the
+ * order of its sums does not depend on the batch. Undefined where the contraction is too short to be worth splitting.
  */
 export function innerPart({ inner, taps, accumulate }: ConvProblem): number | undefined {
   const parts = Math.min(mostParts, Math.floor((inner * taps[0] * taps[1]) / leastProducts));
@@ -22,8 +22,16 @@ export function innerPart({ inner, taps, accumulate }: ConvProblem): number | un
   return accumulate === true || length >= inner ? undefined : length;
 }
 
-/** Lowers a product in parts of its contraction, which gemm/sumParts adds in order: for few outputs with a long contraction. */
-export function lowerConvSplit(problem: ConvProblem, tile: StagedTile, group: Group, context: LoweringContext): Dispatch[] {
+/**
+ * Lowers a product in parts of its contraction, which gemm/sumParts adds in order: for few outputs with a long
+ * contraction.
+ */
+export function lowerConvSplit(
+  problem: ConvProblem,
+  tile: StagedTile,
+  group: Group,
+  context: LoweringContext,
+): Dispatch[] {
   const length = innerPart(problem)!;
   const parts = Math.ceil(problem.inner / length);
   const tail = epilogue(group, context, 3, problem.bias);
@@ -45,12 +53,21 @@ export function lowerConvSplit(problem: ConvProblem, tile: StagedTile, group: Gr
   const pixels = problem.columns[0] * problem.columns[1];
   const channels = elements / (problem.batch * pixels);
   return [
-    stagedProduct({ ...problem, innerPart: length, cStrides: { ...cStrides, batch: elements / problem.batch } }, tile, plain, context),
+    stagedProduct(
+      { ...problem, innerPart: length, cStrides: { ...cStrides, batch: elements / problem.batch } },
+      tile,
+      plain,
+      context,
+    ),
     {
       kernel: 'gemm/sumParts',
       variant: tail.variant,
       code: link('gemm/sumParts', { regions: tail.regions }),
-      operands: [{ name: 'partial', tensor: partial, access: 'read' }, { name: 'c', tensor: tail.output, access: 'write' }, ...tail.operands],
+      operands: [
+        { name: 'partial', tensor: partial, access: 'read' },
+        { name: 'c', tensor: tail.output, access: 'write' },
+        ...tail.operands,
+      ],
       parameters: [
         ...words({
           channels,

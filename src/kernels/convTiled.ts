@@ -22,18 +22,29 @@ export function rightMode(problem: ConvProblem): LoadMode {
   const { batch, inner, h, w, group } = problem.bStrides;
   if (!inFours(bindingBase(problem.b) + (problem.bStart ?? 0), batch, group)) return 0;
   if (inner === 1 && inFours(problem.inner, h, w) && !isPadded(problem)) return 2;
-  // Neighbouring columns are neighbours in memory where the columns of an image are one line that no tap and no stride disturbs.
-  const plain = [...problem.taps, ...problem.step, ...problem.phases, problem.columns[0]].every((count) => count === 1) && !isPadded(problem);
+  // Neighboring columns are neighbors in memory where the columns of an image are one line that no tap and no stride
+  // disturbs.
+  const plain =
+    [...problem.taps, ...problem.step, ...problem.phases, problem.columns[0]].every((count) => count === 1) &&
+    !isPadded(problem);
   return plain && w === 1 && inFours(inner, problem.columns[1]) ? 1 : 0;
 }
 
 /** Lowers a product to gemm/convTiled. */
-export const lowerConvTiled = (problem: ConvProblem, tile: StagedTile, group: Group, context: LoweringContext): Dispatch[] => [
-  stagedProduct(problem, tile, epilogue(group, context, 4, problem.bias), context),
-];
+export const lowerConvTiled = (
+  problem: ConvProblem,
+  tile: StagedTile,
+  group: Group,
+  context: LoweringContext,
+): Dispatch[] => [stagedProduct(problem, tile, epilogue(group, context, 4, problem.bias), context)];
 
 /** The dispatch of a product through workgroup memory whose results run through `tail`. */
-export function stagedProduct(problem: ConvProblem, tile: StagedTile, tail: Epilogue, context: LoweringContext): Dispatch {
+export function stagedProduct(
+  problem: ConvProblem,
+  tile: StagedTile,
+  tail: Epilogue,
+  context: LoweringContext,
+): Dispatch {
   const split = problem.innerPart !== undefined;
   const [left, right] = tile.stage.vectors ? [leftMode(problem), rightMode(problem)] : ([0, 0] as const);
   const along = problem.aStrides.inner < problem.aStrides.row;
@@ -61,7 +72,10 @@ export function stagedProduct(problem: ConvProblem, tile: StagedTile, tail: Epil
     workgroups: [
       Math.ceil(columnsPerPhase(problem) / (lanes * columns)),
       Math.ceil(problem.rows / (ranks * rows)),
-      problem.groups * problem.phases[0] * problem.phases[1] * (split ? Math.ceil(problem.inner / problem.innerPart) : 1),
+      problem.groups *
+        problem.phases[0] *
+        problem.phases[1] *
+        (split ? Math.ceil(problem.inner / problem.innerPart) : 1),
     ],
     flops: problem.flops + tail.flops,
     bytes: convBytes(problem, tail.output) + tail.bytes,

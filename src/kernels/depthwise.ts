@@ -10,7 +10,7 @@ import { bindingBase } from './types.js';
 import type { Dispatch, Group, LoweringContext, Operand } from './types.js';
 import { sumSplits } from './weightGradient.js';
 
-/** Neighbouring outputs of a strip: TN of both shaders. */
+/** Neighboring outputs of a strip: TN of both shaders. */
 const stripLength = 4;
 /** Most taps of a window, because the kernels unroll them. */
 const mostTaps = 25;
@@ -18,10 +18,19 @@ const mostTaps = 25;
 /** Whether every channel is convolved with a window of its own that the kernels here take. */
 export function isDepthwise({ groups, stride }: ConvAttrs, channels: number, weightShape: readonly number[]): boolean {
   const [outputs, inner, kh, kw] = weightShape as [number, number, number, number];
-  return groups > 1 && groups === channels && outputs === channels && inner === 1 && kh * kw <= mostTaps && stripLength % stride[1] === 0;
+  return (
+    groups > 1 &&
+    groups === channels &&
+    outputs === channels &&
+    inner === 1 &&
+    kh * kw <= mostTaps &&
+    stripLength % stride[1] === 0
+  );
 }
 
-/** A convolution in the terms of gemm/depthwise: from `source` to `target`, which is the forward pass's input or output. */
+/**
+ * A convolution in the terms of gemm/depthwise: from `source` to `target`, which is the forward pass's input or output.
+ */
 interface DepthwiseProblem {
   readonly weight: Tensor;
   readonly source: Tensor;
@@ -47,7 +56,12 @@ export function lowerDepthwise(problem: DepthwiseProblem, group: Group, context:
   const [, , sourceH, sourceW] = source.shape as [number, number, number, number];
   const [, , tapsH, tapsW] = weight.shape as [number, number, number, number];
   const [stride, dilation] = [attrs.stride[1], attrs.dilation[1]];
-  const tile: Tile = { rows: 16, columns: stripLength, lanes: context.device.software ? 8 : 64, share: shareOf(context.device) };
+  const tile: Tile = {
+    rows: 16,
+    columns: stripLength,
+    lanes: context.device.software ? 8 : 64,
+    share: shareOf(context.device),
+  };
   const segments = Math.ceil(colsW / stripLength);
   const { origin, loads } = stripSource(problem, tapsW);
   const lastStrip = (segments - 1) * stripLength;
@@ -133,7 +147,8 @@ export function lowerDepthwiseWeightGradient(
   const partial = splits > 1 ? context.scratch(`${weight.name}.partial`, [splits, channels, width]) : undefined;
   const regions: Record<string, string> = {};
   if (partial !== undefined || bias === undefined) regions['bindings'] = '';
-  if (partial !== undefined) regions['store'] = '  c[p.cBase + ((split + p.firstSplit) * p.channels + channel) * p.width + tap] = value;\n';
+  if (partial !== undefined)
+    regions['store'] = '  c[p.cBase + ((split + p.firstSplit) * p.channels + channel) * p.width + tap] = value;\n';
   else if (bias === undefined) regions['store'] = '  c[p.cBase + channel * (TAPS_H * TAPS) + tap] = value;\n';
   const code = link('gemm/depthwiseWeightGradient', {
     constants: {
@@ -144,7 +159,8 @@ export function lowerDepthwiseWeightGradient(
   });
   let firstSplit = 0;
   const products = slices.map((slice): Dispatch => {
-    const window = (tensor: Tensor): Tensor => (slice.count === batch ? tensor : imagesOf(tensor, slice.first, slice.count));
+    const window = (tensor: Tensor): Tensor =>
+      slice.count === batch ? tensor : imagesOf(tensor, slice.first, slice.count);
     const target = partial ?? weight;
     const operands: Operand[] = [reads('g', window(g)), reads('x', window(x)), writes('c', target, firstSplit > 0)];
     if (partial === undefined && bias !== undefined) operands.push(writes('biasGradient', bias));
@@ -155,7 +171,17 @@ export function lowerDepthwiseWeightGradient(
       operands,
       parameters: signedWords(
         {
-          ...{ channels, splits: slice.splits, strips: slice.strips, perSplit: slice.perSplit, colsH, colsW, segments, sourceH, sourceW },
+          ...{
+            channels,
+            splits: slice.splits,
+            strips: slice.strips,
+            perSplit: slice.perSplit,
+            colsH,
+            colsW,
+            segments,
+            sourceH,
+            sourceW,
+          },
           strideH: stride[0],
           dilationH: dilation[0],
           firstSplit,

@@ -25,7 +25,15 @@ export const lowerDropout: Lowering<'dropout'> = (node, _group, context) => {
       code: link('random/dropout', { constants: { SEED_PER_STEP: seed.perStep, STEP_PER_STEP: step.perStep } }),
       operands,
       parameters: [
-        ...words({ batch, sampleSize, blocks, firstBlock: firstElement / 4, stream, seed: seed.value, step: step.value }),
+        ...words({
+          batch,
+          sampleSize,
+          blocks,
+          firstBlock: firstElement / 4,
+          stream,
+          seed: seed.value,
+          step: step.value,
+        }),
         ...words({ drop: p, factor: 1 / (1 - p) }, 'f32'),
         ...bases(operands),
       ],

@@ -15,7 +15,16 @@ import { isMatrixKernel, lowerConvMatrix, matrixKernels, usualMatrixTile } from 
 import { epilogue } from './pointwise.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { splitTile, stagedTile, suitsStages } from './staging.js';
-import { chooseTile, gatherTile, isPointwise, laneRegions, mostShiftedRows, tileConstants, tileName, unrolled } from './tiles.js';
+import {
+  chooseTile,
+  gatherTile,
+  isPointwise,
+  laneRegions,
+  mostShiftedRows,
+  tileConstants,
+  tileName,
+  unrolled,
+} from './tiles.js';
 import type { Tile } from './tiles.js';
 import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from './types.js';
 import { lowerWinograd, suitsWinograd, winogradChoices } from './winograd.js';
@@ -30,7 +39,7 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
     ...(tapStep.some((by) => by !== 1) ? [`tap${tapStep.join('x')}`] : []),
     ...(phases.some((count) => count !== 1) ? [`phases${phases.join('x')}`] : []),
     ...(groups === 1 ? [] : [`groups${groups}`]),
-    // which operands have neighbours in memory along the lanes or along the contraction
+    // which operands have neighbors in memory along the lanes or along the contraction
     `${aStrides.inner === 1 ? 'a' : 'A'}${bStrides.inner === 1 ? 'b' : 'B'}${cStrides.row === 1 ? 'c' : 'C'}`,
   ];
   return {
@@ -54,14 +63,19 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
   };
 }
 
-/** Whether a product on the CPU has one tap and columns that are no neighbours in memory, as those of linear layers. */
+/** Whether a product on the CPU has one tap and columns that are no neighbors in memory, as those of linear layers. */
 const gathers = ({ taps, step, phases, bStrides }: ConvProblem, { software, plainCompiler }: KernelDevice): boolean =>
-  software && plainCompiler !== true && bStrides.inner === 1 && [...taps, ...step, ...phases].every((count) => count === 1);
+  software &&
+  plainCompiler !== true &&
+  bStrides.inner === 1 &&
+  [...taps, ...step, ...phases].every((count) => count === 1);
 
 /** The kernels that usually run a product, the preferred one first. */
 function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: LoweringContext): KernelChoice[] {
   const general = { rows: problem.rows, columns: columnsPerPhase(problem), maxRows: 16 };
-  const tile = gathers(problem, context.device) ? gatherTile(general, tuning.writesMask, context.device) : chooseTile(general, context.device);
+  const tile = gathers(problem, context.device)
+    ? gatherTile(general, tuning.writesMask, context.device)
+    : chooseTile(general, context.device);
   const plain: KernelChoice = { kernel: 'gemm/conv', ...tile };
   const rows: KernelChoice[] = suitsRows(problem, context.device)
     ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, problem.step[1], context.device) }]
@@ -73,13 +87,19 @@ function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: Lowe
   const { matrices } = context.device;
   const last: KernelChoice[] = [
     ...(tuning.kernels.includes('gemm/convSplit') ? [{ kernel: 'gemm/convSplit', ...splitTile } as const] : []),
-    ...(matrices === undefined ? [] : tuning.kernels.filter(isMatrixKernel).map((kernel) => ({ kernel, ...usualMatrixTile(kernel, matrices) }))),
+    ...(matrices === undefined
+      ? []
+      : tuning.kernels.filter(isMatrixKernel).map((kernel) => ({ kernel, ...usualMatrixTile(kernel, matrices) }))),
     ...(suitsWinograd(problem) ? winogradChoices(problem, context.device) : []),
   ].filter((choice) => unfit(choice, tuning, context.device) === undefined);
   // Which order of sums comes first follows from the layer alone, whatever the batch.
   if (!suitsStages(problem.rows, problem.inner, context.device))
     return [...rows, ...images, ...packedChoices(problem, context.device), plain, ...last];
-  const staged = stagedTile(problem.rows, columnsPerPhase(problem), problem.groups * problem.phases[0] * problem.phases[1]);
+  const staged = stagedTile(
+    problem.rows,
+    columnsPerPhase(problem),
+    problem.groups * problem.phases[0] * problem.phases[1],
+  );
   return [...(staged === undefined ? [] : [{ kernel: 'gemm/convTiled', ...staged } as const]), plain, ...rows, ...last];
 }
 
@@ -87,14 +107,22 @@ function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: Lowe
 function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringContext): Dispatch[] {
   const tuning = tuningProblem(problem, group, context.device);
   const choice = choose(tuning, context.device, usualChoices(problem, tuning, context));
-  return lowerChoice(problem, choice, group, context).map((dispatch) => ({ ...dispatch, tuning: { problem: tuning, choice } }));
+  return lowerChoice(problem, choice, group, context).map((dispatch) => ({
+    ...dispatch,
+    tuning: { problem: tuning, choice },
+  }));
 }
 
 function lowerChoice(problem: ConvProblem, choice: KernelChoice, group: Group, context: LoweringContext): Dispatch[] {
   if (choice.stage !== undefined && isMatrixKernel(choice.kernel))
     return lowerConvMatrix(choice.kernel, problem, { ...choice, stage: choice.stage }, group, context);
   if (choice.stage !== undefined)
-    return (choice.kernel === 'gemm/convSplit' ? lowerConvSplit : lowerConvTiled)(problem, { ...choice, stage: choice.stage }, group, context);
+    return (choice.kernel === 'gemm/convSplit' ? lowerConvSplit : lowerConvTiled)(
+      problem,
+      { ...choice, stage: choice.stage },
+      group,
+      context,
+    );
   if (isWinogradKernel(choice.kernel)) return lowerWinograd(problem, choice.kernel, choice, group, context);
   if (choice.kernel === 'gemm/convImages') return lowerConvImages(problem, choice, group, context);
   if (choice.kernel === 'gemm/convPacked') return lowerConvPacked(problem, choice, group, context);
@@ -110,7 +138,12 @@ function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
       variant: [tileName(tile), tail.variant].filter((part) => part !== '').join(' '),
       code: link('gemm/conv', {
         unroll: tall ? 'all' : unrolled(tile, context.device),
-        constants: { ...tileConstants(tile, context.device), PADDED: isPadded(problem), ACCUMULATE: problem.accumulate ?? false, TALL: tall },
+        constants: {
+          ...tileConstants(tile, context.device),
+          PADDED: isPadded(problem),
+          ACCUMULATE: problem.accumulate ?? false,
+          TALL: tall,
+        },
         regions: { ...tail.regions, ...laneRegions(tile, context.device) },
       }),
       operands: [
@@ -140,7 +173,14 @@ export const lowerConv2d: Lowering<'conv2d'> = (node, group, context) => {
   const [outputs, inner, kh, kw] = w.shape as [number, number, number, number];
   const [batch, , oh, ow] = node.outputs[0]!.shape as [number, number, number, number];
   if (isDepthwise(node.attrs, channels, w.shape)) {
-    const problem = { weight: w, source: x, bias, target: [batch, channels, oh, ow] as const, attrs: node.attrs, transposed: false };
+    const problem = {
+      weight: w,
+      source: x,
+      bias,
+      target: [batch, channels, oh, ow] as const,
+      attrs: node.attrs,
+      transposed: false,
+    };
     return lowerDepthwise(problem, group, context);
   }
   const flat = isPointwise(node.attrs, [kh, kw]);
@@ -178,7 +218,14 @@ export const lowerConv2dInputGradient: Lowering<'conv2dInputGradient'> = (node, 
   const [outputs, rows, kh, kw] = w.shape as [number, number, number, number];
   const [, , oh, ow] = g.shape as [number, number, number, number];
   if (isDepthwise(node.attrs, channels, w.shape)) {
-    const problem = { weight: w, source: g, bias: undefined, target: [batch, channels, height, width] as const, attrs: node.attrs, transposed: true };
+    const problem = {
+      weight: w,
+      source: g,
+      bias: undefined,
+      target: [batch, channels, height, width] as const,
+      attrs: node.attrs,
+      transposed: true,
+    };
     return lowerDepthwise(problem, group, context);
   }
   const flat = isPointwise(node.attrs, [kh, kw]);
@@ -247,7 +294,13 @@ function lowerProduct(problem: ProductProblem, group: Group, context: LoweringCo
       tapStep: [1, 1],
       phases: [1, 1],
       aStrides: { ...aStrides, tapH: 0, tapW: 0, group: 0 },
-      bStrides: { batch: layer ? bStrides.column : 0, inner: bStrides.inner, h: 0, w: layer ? 0 : bStrides.column, group: 0 },
+      bStrides: {
+        batch: layer ? bStrides.column : 0,
+        inner: bStrides.inner,
+        h: 0,
+        w: layer ? 0 : bStrides.column,
+        group: 0,
+      },
       cStrides: layer ? { batch: problem.allRows ?? rows, row: 1, w: 0 } : { batch: 0, row: columns, w: 1 },
       rowStart: problem.rowStart ?? 0,
       accumulate: problem.accumulate ?? false,
@@ -259,8 +312,13 @@ function lowerProduct(problem: ProductProblem, group: Group, context: LoweringCo
   );
 }
 
-/** Blocks of a weight's output rows that the device can bind, a multiple of 16 rows each: usually one with all of them. */
-function rowBlocks(w: Tensor, context: LoweringContext): { readonly first: number; readonly count: number; readonly weight: Tensor }[] {
+/**
+ * Blocks of a weight's output rows that the device can bind, a multiple of 16 rows each: usually one with all of them.
+ */
+function rowBlocks(
+  w: Tensor,
+  context: LoweringContext,
+): { readonly first: number; readonly count: number; readonly weight: Tensor }[] {
   const rows = w.shape[0]!;
   if (byteLength(w) + 252 <= context.device.maxBindingBytes) return [{ first: 0, count: rows, weight: w }];
   const length = Math.max(16, Math.floor(sliceLength([w], rows, context.device.maxBindingBytes) / 16) * 16);
@@ -276,7 +334,11 @@ export const lowerLinear: Lowering<'linear'> = (node, group, context) => {
   const [allRows, inner] = w.shape as [number, number];
   const strides = { aStrides: { row: inner, inner: 1 }, bStrides: { inner: 1, column: inner }, layer: true };
   return rowBlocks(w, context).flatMap(({ first, count, weight }) =>
-    lowerProduct({ a: weight, b: x, bias, rows: count, columns: x.shape[0]!, inner, ...strides, allRows, rowStart: first }, group, context),
+    lowerProduct(
+      { a: weight, b: x, bias, rows: count, columns: x.shape[0]!, inner, ...strides, allRows, rowStart: first },
+      group,
+      context,
+    ),
   );
 };
 
@@ -287,7 +349,10 @@ export const lowerLinearInputGradient: Lowering<'linearInputGradient'> = (node, 
   const blocks = rowBlocks(w, context);
   // Blocks of output rows are blocks of the sum: each goes on where the one before stopped, the last one finishes.
   return blocks.flatMap(({ first, count, weight }, index) => {
-    const part: Group = index === blocks.length - 1 ? group : { anchor: { ...group.anchor, outputs: [finalOutput(group)] }, followers: [], kept: [] };
+    const part: Group =
+      index === blocks.length - 1
+        ? group
+        : { anchor: { ...group.anchor, outputs: [finalOutput(group)] }, followers: [], kept: [] };
     return lowerProduct(
       { a: weight, b: g, rows, columns: g.shape[0]!, inner: count, ...strides, accumulate: index > 0, bStart: first },
       part,

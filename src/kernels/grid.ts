@@ -13,10 +13,14 @@ export function foldGrid(count: number): [number, number, number] {
 }
 
 /**
- * Lanes of a workgroup of an elementwise kernel (WX) and elements of a lane (RUN), `elements` together. Lanes are neighbours, on a GPU in
- * workgroups of several subgroups; on the CPU a workgroup is one vector of lanes, so that it goes through memory in order.
+ * Lanes of a workgroup of an elementwise kernel (WX) and elements of a lane (RUN), `elements` together. Lanes are
+ * neighbors, on a GPU in workgroups of several subgroups; on the CPU a workgroup is one vector of lanes, so that it
+ * goes through memory in order.
  */
-export function elementwiseWidth(elements: number, { software }: KernelDevice): { readonly WX: number; readonly RUN: number } {
+export function elementwiseWidth(
+  elements: number,
+  { software }: KernelDevice,
+): { readonly WX: number; readonly RUN: number } {
   const lanes = software ? 8 : 64;
   return { WX: lanes, RUN: elements / lanes };
 }
@@ -31,14 +35,25 @@ export const bases = (operands: readonly Operand[]): Parameter[] =>
 
 /** Bytes that a kernel moves when it touches each element of its operands once per access. */
 export const operandBytes = (operands: readonly Operand[]): number =>
-  operands.reduce((sum, { tensor, access, range }) => sum + (range?.length ?? byteLength(tensor)) * (access === 'readWrite' ? 2 : 1), 0);
+  operands.reduce(
+    (sum, { tensor, access, range }) => sum + (range?.length ?? byteLength(tensor)) * (access === 'readWrite' ? 2 : 1),
+    0,
+  );
 
 export const reads = (name: string, tensor: Tensor): Operand => ({ name, tensor, access: 'read' });
 /** An operand that is written; with `keeping`, what it does not write must stay, as dispatches before it wrote it. */
-export const writes = (name: string, tensor: Tensor, keeping = false): Operand => ({ name, tensor, access: keeping ? 'readWrite' : 'write' });
+export const writes = (name: string, tensor: Tensor, keeping = false): Operand => ({
+  name,
+  tensor,
+  access: keeping ? 'readWrite' : 'write',
+});
 
 /** A step value as a u32 parameter: the number itself or the word of the step row that holds it. */
-export function stepParameter(value: StepValue, context: LoweringContext, field: string): { readonly value: number; readonly perStep: boolean } {
+export function stepParameter(
+  value: StepValue,
+  context: LoweringContext,
+  field: string,
+): { readonly value: number; readonly perStep: boolean } {
   if (typeof value !== 'number') return { value: context.stepWord(value.step), perStep: true };
   check(
     Number.isInteger(value) && value >= 0 && value < 2 ** 32,
@@ -56,8 +71,8 @@ export interface Slice {
 }
 
 /**
- * Cuts `count` units of `unitWords` elements of at most 32 bits into slices that fit a binding and begin at multiples of 256 bytes.
- * Nearly always there is one slice.
+ * Cuts `count` units of `unitWords` elements of at most 32 bits into slices that fit a binding and begin at multiples
+ * of 256 bytes. Nearly always there is one slice.
  *
  * @throws LinbpError `limit-exceeded` where not even the shortest slice fits
  */
@@ -69,17 +84,28 @@ export function slices(count: number, unitWords: number, device: KernelDevice): 
   let step = 128;
   while (step > 1 && (unitWords * (step / 2)) % 128 === 0) step /= 2;
   const length = Math.floor(most / step) * step;
-  check(length > 0, 'limit-exceeded', `${step} units of ${4 * unitWords} bytes do not fit a binding of ${device.maxBindingBytes} bytes`, 'binding');
+  check(
+    length > 0,
+    'limit-exceeded',
+    `${step} units of ${4 * unitWords} bytes do not fit a binding of ${device.maxBindingBytes} bytes`,
+    'binding',
+  );
   return Array.from({ length: Math.ceil(count / length) }, (_, index) => ({
     first: index * length,
     count: Math.min(length, count - index * length),
   }));
 }
 
-/** An operand bound to a slice; the whole tensor where there is only one. The range includes the words before the tensor's first. */
+/**
+ * An operand bound to a slice; the whole tensor where there is only one. The range includes the words before the
+ * tensor's first.
+ */
 export function sliceOperand(operand: Operand, slice: Slice, unitWords: number): Operand {
   const bytes = elementBytes(operand.tensor);
   if (slice.first === 0 && slice.count * unitWords >= elementCount(operand.tensor.shape)) return operand;
   const offset = bytes * slice.first * unitWords;
-  return { ...operand, range: { offset, length: 4 * Math.ceil((bytes * (slice.count * unitWords + bindingBase(operand.tensor))) / 4) } };
+  return {
+    ...operand,
+    range: { offset, length: 4 * Math.ceil((bytes * (slice.count * unitWords + bindingBase(operand.tensor))) / 4) },
+  };
 }

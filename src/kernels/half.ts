@@ -1,6 +1,9 @@
 import { LinbpError } from '../errors.js';
 
-/** How an element type of the shaders is stored in 16 bits, and what makes one of the other; words that are only copied are not converted. */
+/**
+ * How an element type of the shaders is stored in 16 bits, and what makes one of the other; words that are only
+ * copied are not converted.
+ */
 const storages: Readonly<Record<string, { readonly stored: string; readonly load: string; readonly store: string }>> = {
   f32: { stored: 'f16', load: 'f32', store: 'f16' },
   vec2f: { stored: 'vec2<f16>', load: 'vec2f', store: 'vec2<f16>' },
@@ -29,8 +32,15 @@ function endOfStatement(text: string, from: number): number {
   return at;
 }
 
-/** Converts at each access to the array `name`: `name[i]` to `load(name[i])`, and `name[i] = v;` to `name[i] = store(v);`. */
-function convertAccesses(text: string, name: string, { load, store }: { readonly load: string; readonly store: string }): string {
+/**
+ * Converts at each access to the array `name`: `name[i]` to `load(name[i])`, and `name[i] = v;` to `name[i] =
+ * store(v);`.
+ */
+function convertAccesses(
+  text: string,
+  name: string,
+  { load, store }: { readonly load: string; readonly store: string },
+): string {
   const access = new RegExp(`\\b${name}\\[|//`, 'g');
   const write = (part: string): string => {
     let out = '';
@@ -46,7 +56,8 @@ function convertAccesses(text: string, name: string, { load, store }: { readonly
       const close = behind(part, open);
       const element = `${name}[${write(part.slice(open + 1, close - 1))}]`;
       const assignment = /^\s*([-+*/%&|^]|<<|>>)?=(?!=)/.exec(part.slice(close));
-      if (assignment?.[1] !== undefined) throw new LinbpError('internal', `a shader changes ${name} in place`, { field: name });
+      if (assignment?.[1] !== undefined)
+        throw new LinbpError('internal', `a shader changes ${name} in place`, { field: name });
       out += part.slice(done, start);
       if (assignment === null) {
         out += load === '' ? element : `${load}(${element})`;
@@ -66,11 +77,13 @@ function convertAccesses(text: string, name: string, { load, store }: { readonly
 }
 
 /** The type that a name stands for. */
-const named = (text: string, type: string): string => new RegExp(`^alias ${type} = (\\S+);`, 'm').exec(text)?.[1] ?? type;
+const named = (text: string, type: string): string =>
+  new RegExp(`^alias ${type} = (\\S+);`, 'm').exec(text)?.[1] ?? type;
 
 /**
- * The text of a shader whose storage arrays `names` hold 16-bit floats: their declarations change, and every access converts, so that all
- * arithmetic stays as it was written, in f32. Kernels are written once, for f32, and know nothing of it.
+ * The text of a shader whose storage arrays `names` hold 16-bit floats: their declarations change, and every access
+ * converts, so that all arithmetic stays as it was written, in f32. Kernels are written once, for f32, and know
+ * nothing of it.
  */
 export function halfOperands(text: string, names: readonly string[]): string {
   if (names.length === 0) return text;
@@ -79,7 +92,8 @@ export function halfOperands(text: string, names: readonly string[]): string {
     const declaration = new RegExp(`(\\bvar<storage, \\w+> ${name}: array<)(\\w+(?:<\\w+>)?)(>;)`);
     const found = declaration.exec(out);
     const storage = found === null ? undefined : storages[named(out, found[2]!)];
-    if (found === null || storage === undefined) throw new LinbpError('internal', `no array "${name}" that can hold f16`, { field: name });
+    if (found === null || storage === undefined)
+      throw new LinbpError('internal', `no array "${name}" that can hold f16`, { field: name });
     const [whole, before, , after] = found as unknown as [string, string, string, string];
     const rest = out.slice(found.index + whole.length);
     out = `${convertAccesses(out.slice(0, found.index), name, storage)}${before}${storage.stored}${after}${convertAccesses(rest, name, storage)}`;

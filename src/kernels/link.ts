@@ -47,8 +47,9 @@ function literal(value: number | boolean, old: string): string {
 }
 
 /**
- * Links a shader file: resolves `//#import "path"`, sets constants, replaces regions and hoists `enable` and `requires`.
- * Throws `internal` when a constant or region to be replaced does not exist, so a renamed hook cannot pass unnoticed.
+ * Links a shader file: resolves `//#import "path"`, sets constants, replaces regions and hoists `enable` and
+ * `requires`. Throws `internal` when a constant or region to be replaced does not exist, so a renamed hook cannot
+ * pass unnoticed.
  */
 export function link(name: string, options: LinkOptions = {}): string {
   const imported = new Set<string>();
@@ -62,13 +63,18 @@ export function link(name: string, options: LinkOptions = {}): string {
   let text = resolve(name);
   for (const [region, replacement] of Object.entries(options.regions ?? {})) {
     const pattern = new RegExp(`^[ \\t]*//#region ${region}\\n([\\s\\S]*?)^[ \\t]*//#endregion$`, 'gm');
-    if (text.search(pattern) < 0) throw new LinbpError('internal', `shader ${name} has no region "${region}"`, { field: region });
+    if (text.search(pattern) < 0)
+      throw new LinbpError('internal', `shader ${name} has no region "${region}"`, { field: region });
     text = text.replace(pattern, () => replacement);
   }
   for (const [constant, value] of Object.entries(options.constants ?? {})) {
     const pattern = new RegExp(`^const ${constant}( *:[^=]*)? = ([^;]+);`, 'm');
-    if (!pattern.test(text)) throw new LinbpError('internal', `shader ${name} has no constant ${constant}`, { field: constant });
-    text = text.replace(pattern, (_match, type: string | undefined, old: string) => `const ${constant}${type ?? ''} = ${literal(value, old)};`);
+    if (!pattern.test(text))
+      throw new LinbpError('internal', `shader ${name} has no constant ${constant}`, { field: constant });
+    text = text.replace(
+      pattern,
+      (_match, type: string | undefined, old: string) => `const ${constant}${type ?? ''} = ${literal(value, old)};`,
+    );
   }
   text = text.replace(/^[ \t]*\/\/#(region|endregion).*$\n?/gm, '');
   if (options.unroll !== undefined) text = (options.unroll === 'all' ? unrollLoops : unrollLanes)(text);

@@ -4,7 +4,11 @@ import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
 import { link } from './link.js';
 import type { Dispatch, Lowering, Operand } from './types.js';
 
-function lowerRows(node: Node<'logSoftmax' | 'logSoftmaxBackward'>, inputs: readonly Operand[], flops: number): Dispatch[] {
+function lowerRows(
+  node: Node<'logSoftmax' | 'logSoftmaxBackward'>,
+  inputs: readonly Operand[],
+  flops: number,
+): Dispatch[] {
   const kernel = `reduce/${node.op}`;
   const [batch, classes] = node.outputs[0]!.shape as [number, number];
   const operands = [...inputs, writes('result', node.outputs[0]!)];
@@ -22,7 +26,8 @@ function lowerRows(node: Node<'logSoftmax' | 'logSoftmaxBackward'>, inputs: read
   ];
 }
 
-export const lowerLogSoftmax: Lowering<'logSoftmax'> = (node) => lowerRows(node, [reads('x', node.inputs[0]!)], opTable.logSoftmax.flops(node));
+export const lowerLogSoftmax: Lowering<'logSoftmax'> = (node) =>
+  lowerRows(node, [reads('x', node.inputs[0]!)], opTable.logSoftmax.flops(node));
 
 export const lowerLogSoftmaxBackward: Lowering<'logSoftmaxBackward'> = (node) => {
   const [g, y] = node.inputs as [Tensor, Tensor];

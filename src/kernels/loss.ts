@@ -5,7 +5,10 @@ import { shaderFragment } from './fragment.js';
 import { link } from './link.js';
 import type { Dispatch, Lowering, Operand, Parameter } from './types.js';
 
-/** From this number of classes on, a workgroup shares a sample. It must not depend on the batch: it decides the order of sums. */
+/**
+ * From this number of classes on, a workgroup shares a sample. It must not depend on the batch: it decides the order
+ * of sums.
+ */
 const manyClasses = 65;
 /** Invocations of a workgroup: WX of shaders/loss/logits.wgsl. */
 const width = 64;
@@ -17,7 +20,10 @@ interface LossProblem {
   readonly flops: number;
 }
 
-function lowerLossKernel(node: Node<'loss' | 'lossBackward' | 'correct'>, { kernel, kind, scale, flops }: LossProblem): Dispatch[] {
+function lowerLossKernel(
+  node: Node<'loss' | 'lossBackward' | 'correct'>,
+  { kernel, kind, scale, flops }: LossProblem,
+): Dispatch[] {
   const [logits, labels] = node.inputs as [Tensor, Tensor];
   const [batch, classes] = logits.shape as [number, number];
   const shared = classes >= manyClasses;
@@ -44,7 +50,12 @@ export const lowerLoss: Lowering<'loss'> = (node) =>
   lowerLossKernel(node, { kernel: 'loss/loss', kind: node.attrs.kind, scale: 1, flops: opTable.loss.flops(node) });
 
 export const lowerLossBackward: Lowering<'lossBackward'> = (node) =>
-  lowerLossKernel(node, { kernel: 'loss/lossBackward', kind: node.attrs.kind, scale: node.attrs.scale, flops: opTable.lossBackward.flops(node) });
+  lowerLossKernel(node, {
+    kernel: 'loss/lossBackward',
+    kind: node.attrs.kind,
+    scale: node.attrs.scale,
+    flops: opTable.lossBackward.flops(node),
+  });
 
 export const lowerCorrect: Lowering<'correct'> = (node) =>
   lowerLossKernel(node, { kernel: 'loss/correct', scale: 1, flops: opTable.correct.flops(node) });

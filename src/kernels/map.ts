@@ -40,7 +40,11 @@ function bindInputs(node: Node<'map'>): { operands: Operand[]; inputs: MapInput[
   return { operands, inputs };
 }
 
-const place: Readonly<Record<Extent, string>> = { full: ' + element', sample: ' + (p.first + element) / p.sampleSize', scalar: '' };
+const place: Readonly<Record<Extent, string>> = {
+  full: ' + element',
+  sample: ' + (p.first + element) / p.sampleSize',
+  scalar: '',
+};
 
 const isScalar = (inputs: readonly MapInput[], operand: number): boolean =>
   inputs.some((input) => input.operand === operand && input.extent === 'scalar');
@@ -56,7 +60,8 @@ function mapRegions(
   vector: boolean,
 ): Record<string, string> {
   const { fn, targets } = node.attrs;
-  const at = (operand: number, extent: Extent): string => `${operands[operand]!.name}[p.${operands[operand]!.name}Base${place[extent]}]`;
+  const at = (operand: number, extent: Extent): string =>
+    `${operands[operand]!.name}[p.${operands[operand]!.name}Base${place[extent]}]`;
   const perStep = node.attrs.scalars.map((scalar) => typeof scalar !== 'number');
   const scalarNames = scalars.map((_, index) => `scalar${index}`);
   const isVector = (operand: number): boolean => vector && !isScalar(inputs, operand);
@@ -68,7 +73,10 @@ function mapRegions(
   };
   const lines = (text: readonly string[]): string => text.map((line) => `${line}\n`).join('');
   return {
-    params: lines([...operands.map(({ name }) => `  ${name}Base: u32,`), ...scalars.map(({ name, type }) => `  ${name}: ${type},`)]),
+    params: lines([
+      ...operands.map(({ name }) => `  ${name}Base: u32,`),
+      ...scalars.map(({ name, type }) => `  ${name}: ${type},`),
+    ]),
     bindings: lines(
       operands.map(({ name, access }, index) => {
         const element = isVector(index) ? 'vec4f' : 'f32';
@@ -83,12 +91,20 @@ function mapRegions(
       `  return Results(${fn.results.join(', ')});`,
       '}',
     ]),
-    scalars: lines(scalars.map(({ name }, index) => `  let scalar${index} = ${perStep[index] ? `stepF32(p.${name})` : `p.${name}`};`)),
+    scalars: lines(
+      scalars.map(
+        ({ name }, index) => `  let scalar${index} = ${perStep[index] ? `stepF32(p.${name})` : `p.${name}`};`,
+      ),
+    ),
     body: lines([
       ...inputs.map(({ operand, extent }, index) => `      let v${index} = ${at(operand, extent)};`),
-      ...(vector ? components.map((component) => `      let ${component} = ${call(component)};`) : [`      let x = ${call('')};`]),
+      ...(vector
+        ? components.map((component) => `      let ${component} = ${call(component)};`)
+        : [`      let x = ${call('')};`]),
       ...stored.map((operand, index) => {
-        const value = vector ? `vec4f(${components.map((component) => `${component}.r${index}`).join(', ')})` : `x.r${index}`;
+        const value = vector
+          ? `vec4f(${components.map((component) => `${component}.r${index}`).join(', ')})`
+          : `x.r${index}`;
         return `      ${at(operand, 'full')} = ${value};`;
       }),
     ]),
@@ -96,8 +112,8 @@ function mapRegions(
 }
 
 /**
- * One dispatch for a whole elementwise function. Constants are uniforms, so changing them compiles nothing; scalars that
- * change per step are read from the step row.
+ * One dispatch for a whole elementwise function. Constants are uniforms, so changing them compiles nothing; scalars
+ * that change per step are read from the step row.
  *
  * @throws LinbpError `limit-exceeded` where the function touches more tensors than the device binds
  */
@@ -106,10 +122,17 @@ export const lowerMap: Lowering<'map'> = (node, _group, context) => {
   const { operands, inputs } = bindInputs(node);
   for (const [index, tensor] of node.outputs.entries()) operands.push(writes(`out${index}`, tensor));
   const most = context.device.maxStorageBuffers;
-  check(operands.length <= most, 'limit-exceeded', `${fn.name} touches ${operands.length} tensors, the device binds ${most}`, fn.name);
+  check(
+    operands.length <= most,
+    'limit-exceeded',
+    `${fn.name} touches ${operands.length} tensors, the device binds ${most}`,
+    fn.name,
+  );
   const scalars = node.attrs.scalars.map((scalar, index): Parameter => {
     const name = `${fn.scalars[index]!}Scalar`;
-    return typeof scalar === 'number' ? { name, type: 'f32', value: scalar } : { name, type: 'u32', value: context.stepWord(scalar.step) };
+    return typeof scalar === 'number'
+      ? { name, type: 'f32', value: scalar }
+      : { name, type: 'u32', value: context.stepWord(scalar.step) };
   });
   const [batch = 1] = node.inputs[0]!.shape;
   const count = elementCount(node.inputs[0]!.shape);
@@ -123,15 +146,23 @@ export const lowerMap: Lowering<'map'> = (node, _group, context) => {
     constants: elementwiseWidth(block, context.device),
     regions: mapRegions(node, operands, inputs, scalars, vector),
   });
-  const offsets = bases(operands).map((base, index) => (isScalar(inputs, index) ? base : { ...base, value: base.value / unit }));
+  const offsets = bases(operands).map((base, index) =>
+    isScalar(inputs, index) ? base : { ...base, value: base.value / unit },
+  );
   return slices(count, 1, context.device).map((slice): Dispatch => {
-    const bound = operands.map((operand) => (elementCount(operand.tensor.shape) === count ? sliceOperand(operand, slice, 1) : operand));
+    const bound = operands.map((operand) =>
+      elementCount(operand.tensor.shape) === count ? sliceOperand(operand, slice, 1) : operand,
+    );
     return {
       kernel: 'elementwise/map',
       variant: fn.name,
       code,
       operands: bound,
-      parameters: [...words({ count: slice.count / unit, first: slice.first / unit, sampleSize: count / batch }), ...offsets, ...scalars],
+      parameters: [
+        ...words({ count: slice.count / unit, first: slice.first / unit, sampleSize: count / batch }),
+        ...offsets,
+        ...scalars,
+      ],
       workgroups: foldGrid(Math.ceil(slice.count / unit / block)),
       flops: (opTable.map.flops(node) * slice.count) / count,
       bytes: operandBytes(bound),

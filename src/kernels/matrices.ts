@@ -32,7 +32,8 @@ export interface SubgroupMatrices {
 export type MatrixKernel = 'gemm/convMatrix' | 'gemm/convHalfMatrix';
 
 /** Whether a kernel multiplies subgroup matrices. */
-export const isMatrixKernel = (kernel: string): kernel is MatrixKernel => kernel === 'gemm/convMatrix' || kernel === 'gemm/convHalfMatrix';
+export const isMatrixKernel = (kernel: string): kernel is MatrixKernel =>
+  kernel === 'gemm/convMatrix' || kernel === 'gemm/convHalfMatrix';
 
 const componentOf = (kernel: MatrixKernel): MatrixShape['component'] => (kernel === 'gemm/convMatrix' ? 'f32' : 'f16');
 
@@ -45,8 +46,8 @@ export const matrixKernels = (device: KernelDevice): MatrixKernel[] =>
   (['gemm/convMatrix', 'gemm/convHalfMatrix'] as const).filter((kernel) => shapeOf(kernel, device) !== undefined);
 
 /**
- * A tile on subgroup matrices: `rows` x `columns` results of a subgroup, `lanes` invocations of the workgroup along the columns, and
- * `stage.ranks` subgroups along the rows.
+ * A tile on subgroup matrices: `rows` x `columns` results of a subgroup, `lanes` invocations of the workgroup along
+ * the columns, and `stage.ranks` subgroups along the rows.
  */
 export const matrixTile = (
   subgroupSize: number,
@@ -61,14 +62,31 @@ export const matrixTile = (
   stage: { ranks, depth, vectors: false },
 });
 
-/** The tile where nobody has measured: 64 x 64 results of four subgroups, for f32 64 x 32; both within 16 KiB of workgroup memory. */
+/**
+ * The tile where nobody has measured: 64 x 64 results of four subgroups, for f32 64 x 32; both within 16 KiB of
+ * workgroup memory.
+ */
 export const usualMatrixTile = (kernel: MatrixKernel, { subgroupSize }: SubgroupMatrices): StagedTile =>
   matrixTile(subgroupSize, [32, componentOf(kernel) === 'f16' ? 32 : 16], [2, 2], 16);
 
 /** The constants of shaders/gemm/matrixTile.wgsl. */
-function matrixConstants({ rows, columns, lanes, stage }: StagedTile, { m, n, k }: MatrixShape, subgroupSize: number): Record<string, number> {
+function matrixConstants(
+  { rows, columns, lanes, stage }: StagedTile,
+  { m, n, k }: MatrixShape,
+  subgroupSize: number,
+): Record<string, number> {
   const [across, ranks] = [lanes / subgroupSize, stage.ranks];
-  return { M: m, N: n, K: k, SUBGROUP: subgroupSize, SX: across, SY: ranks, MI: rows / m, NJ: columns / n, BK: stage.depth };
+  return {
+    M: m,
+    N: n,
+    K: k,
+    SUBGROUP: subgroupSize,
+    SX: across,
+    SY: ranks,
+    MI: rows / m,
+    NJ: columns / n,
+    BK: stage.depth,
+  };
 }
 
 /** Why a tile cannot run on subgroup matrices of a device, or undefined where it can. */
@@ -83,7 +101,8 @@ export function unfitMatrices(kernel: MatrixKernel, tile: StagedTile, device: Ke
     return `${rows} x ${columns} x ${stage.depth} is not made of matrices`;
   const invocations = lanes * stage.ranks;
   const [high, wide] = [rows * stage.ranks, columns * counts['SX']!];
-  if (invocations > Math.min(256, device.maxInvocations) || invocations % matrices.granularity !== 0) return `${invocations} invocations`;
+  if (invocations > Math.min(256, device.maxInvocations) || invocations % matrices.granularity !== 0)
+    return `${invocations} invocations`;
   if (invocations % wide !== 0) return `${invocations} invocations do not load ${wide} columns`;
   const element = shape.component === 'f16' ? 2 : 4;
   const staged = element * (high * (stage.depth + 8) + stage.depth * (wide + 8));
@@ -91,7 +110,10 @@ export function unfitMatrices(kernel: MatrixKernel, tile: StagedTile, device: Ke
   return bytes > device.maxWorkgroupStorage ? `${bytes} bytes of workgroup memory` : undefined;
 }
 
-function matrixRegions(shape: MatrixShape, { emulated, pinned, subgroupSize }: SubgroupMatrices): Record<string, string> {
+function matrixRegions(
+  shape: MatrixShape,
+  { emulated, pinned, subgroupSize }: SubgroupMatrices,
+): Record<string, string> {
   const regions: Record<string, string> = {};
   if (shape.component === 'f32') regions['element'] = 'alias Element = f32;\n';
   if (emulated === true) {
@@ -105,7 +127,13 @@ function matrixRegions(shape: MatrixShape, { emulated, pinned, subgroupSize }: S
 }
 
 /** Lowers a product to gemm/convMatrix. */
-export function lowerConvMatrix(kernel: MatrixKernel, problem: ConvProblem, tile: StagedTile, group: Group, context: LoweringContext): Dispatch[] {
+export function lowerConvMatrix(
+  kernel: MatrixKernel,
+  problem: ConvProblem,
+  tile: StagedTile,
+  group: Group,
+  context: LoweringContext,
+): Dispatch[] {
   const tail = epilogue(group, context, 4, problem.bias);
   const { device } = context;
   const shape = shapeOf(kernel, device)!;

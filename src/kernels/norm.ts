@@ -33,7 +33,11 @@ export const lowerRecord: Lowering<'record'> = (node, _group, context) => {
   const [loss, correct, history] = node.inputs as [Tensor, Tensor, Tensor];
   const row = stepParameter(node.attrs.row, context, 'row');
   const batch = loss.shape[0]!;
-  const operands: Operand[] = [reads('loss', loss), reads('correct', correct), { name: 'history', tensor: history, access: 'readWrite' }];
+  const operands: Operand[] = [
+    reads('loss', loss),
+    reads('correct', correct),
+    { name: 'history', tensor: history, access: 'readWrite' },
+  ];
   return [
     {
       kernel: 'reduce/record',
@@ -58,9 +62,16 @@ export const lowerOverflow: Lowering<'overflow'> = (node, _group, context) => {
   const x = node.inputs[0]!;
   const result = node.outputs[0]!;
   const count = elementCount(x.shape);
-  const parts = slices(count, 1, context.device).map((slice) => ({ slice, groups: Math.ceil(slice.count / overflowBlock) }));
+  const parts = slices(count, 1, context.device).map((slice) => ({
+    slice,
+    groups: Math.ceil(slice.count / overflowBlock),
+  }));
   const marks = parts.reduce((sum, { groups }) => sum + groups, 0);
-  const pass = (source: Operand, target: Operand, values: { count: number; perGroup: number; first: number; mark: number }): Dispatch => {
+  const pass = (
+    source: Operand,
+    target: Operand,
+    values: { count: number; perGroup: number; first: number; mark: number },
+  ): Dispatch => {
     const operands = [source, target];
     return {
       kernel: 'reduce/overflow',
@@ -73,7 +84,8 @@ export const lowerOverflow: Lowering<'overflow'> = (node, _group, context) => {
       bytes: operandBytes(operands),
     };
   };
-  if (marks === 1) return [pass(reads('x', x), writes('result', result), { count, perGroup: overflowBlock, first: 0, mark: oneBits })];
+  if (marks === 1)
+    return [pass(reads('x', x), writes('result', result), { count, perGroup: overflowBlock, first: 0, mark: oneBits })];
   const found = context.scratch(`${result.name}.marks`, [marks]);
   let first = 0;
   const passes = parts.map(({ slice, groups }, index) => {
@@ -82,5 +94,8 @@ export const lowerOverflow: Lowering<'overflow'> = (node, _group, context) => {
     first += groups;
     return pass(source, writes('result', found, index > 0), values);
   });
-  return [...passes, pass(reads('x', found), writes('result', result), { count: marks, perGroup: marks, first: 0, mark: oneBits })];
+  return [
+    ...passes,
+    pass(reads('x', found), writes('result', result), { count: marks, perGroup: marks, first: 0, mark: oneBits }),
+  ];
 };

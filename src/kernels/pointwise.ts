@@ -30,7 +30,10 @@ export interface Epilogue {
   readonly bytes: number;
   /** Whether it reads nothing but numbers per channel: no masks and no other tensors as large as the output. */
   readonly perChannel: boolean;
-  /** Whether what it reads and writes besides the output lies so that four neighbouring pixels can be read and written at once. */
+  /**
+   * Whether what it reads and writes besides the output lies so that four neighboring pixels can be read and written
+   * at once.
+   */
   readonly fits: boolean;
 }
 
@@ -90,7 +93,9 @@ class EpilogueWriter {
     const element = tensor.dtype === 'u32' ? 'u32' : 'f32';
     const elements = wide && this.fours ? `vec4<${element}>` : element;
     if (wide) this.fits &&= inFours(bindingBase(tensor), imagePitch(tensor), pixelCount(tensor.shape));
-    this.bindings.push(`@group(1) @binding(${this.firstBinding + index}) var<storage, ${mode}> ${name}: array<${elements}>;`);
+    this.bindings.push(
+      `@group(1) @binding(${this.firstBinding + index}) var<storage, ${mode}> ${name}: array<${elements}>;`,
+    );
     return { name, at: this.parameter(`${name}Base`, 'u32', bindingBase(tensor)) };
   }
 
@@ -99,7 +104,10 @@ class EpilogueWriter {
     return this.fours ? `${name}[(${index}) / 4u]` : `${name}[${index}]`;
   }
 
-  /** The element at hand of a tensor [N, C, ...] that is as large as the main output, whose images may lie further apart or closer. */
+  /**
+   * The element at hand of a tensor [N, C, ...] that is as large as the main output, whose images may lie further
+   * apart or closer.
+   */
   element(prefix: string, tensor: Tensor, access: 'read' | 'write'): string {
     this.perChannel = false;
     const { name, at } = this.operand(prefix, tensor, access, true);
@@ -116,8 +124,15 @@ class EpilogueWriter {
       return;
     }
     const [d, s] = [`derivative${index}`, `saved${index}`];
-    const calls = ['x', 'y', 'z', 'w'].map((part) => `rule${index}(v.${part}, ${d}.${part}, ${s}.${part}, parameters${index})`);
-    this.body.push(`let ${d} = ${derivative};`, `let ${s} = ${z};`, `let parameters${index} = ${parameters};`, `v = vec4f(${calls.join(', ')});`);
+    const calls = ['x', 'y', 'z', 'w'].map(
+      (part) => `rule${index}(v.${part}, ${d}.${part}, ${s}.${part}, parameters${index})`,
+    );
+    this.body.push(
+      `let ${d} = ${derivative};`,
+      `let ${s} = ${z};`,
+      `let parameters${index} = ${parameters};`,
+      `v = vec4f(${calls.join(', ')});`,
+    );
   }
 
   parameter(name: string, type: Parameter['type'], value: number): string {
@@ -128,8 +143,16 @@ class EpilogueWriter {
 }
 
 /** Words of the packed mask that hold the channels of the pixels at hand from `firstChannel` on. */
-const maskWords = (writer: EpilogueWriter, operand: { name: string; at: string }, rows: string, pixels: string): string =>
-  writer.elementsAt(operand.name, `${operand.at} + (image * ${rows} + firstChannel / ${maskRows}u) * ${pixels} + pixel`);
+const maskWords = (
+  writer: EpilogueWriter,
+  operand: { name: string; at: string },
+  rows: string,
+  pixels: string,
+): string =>
+  writer.elementsAt(
+    operand.name,
+    `${operand.at} + (image * ${rows} + firstChannel / ${maskRows}u) * ${pixels} + pixel`,
+  );
 
 function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
   const inside = node.attrs.kind === 'relu6' ? '(v > Values(0.0)) & (v < Values(6.0))' : 'v > Values(0.0)';
@@ -140,8 +163,12 @@ function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
     const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
     const bits = writer.maskBits(operand.name);
     writer.begin.push(`${bits.around} = MaskWords(0u);`);
-    writer.body.push(`${bits.inside} |= select(MaskWords(0u), MaskWords(1u), ${inside}) << MaskWords(at.channel % ${maskRows}u);`);
-    writer.end.push(`if (firstChannel < ${writer.parameter(`${operand.name}Channels`, 'u32', node.outputs[0]!.shape[1]!)}) {`);
+    writer.body.push(
+      `${bits.inside} |= select(MaskWords(0u), MaskWords(1u), ${inside}) << MaskWords(at.channel % ${maskRows}u);`,
+    );
+    writer.end.push(
+      `if (firstChannel < ${writer.parameter(`${operand.name}Channels`, 'u32', node.outputs[0]!.shape[1]!)}) {`,
+    );
     writer.end.push(`  ${maskWords(writer, operand, rows, pixels)} = ${bits.around};`, '}');
   }
   // max and clamp may turn NaN into 0, and a diverged network would then look healthy.
@@ -202,7 +229,9 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
     case 'scaleShift': {
       const scale = writer.operand('scale', node.inputs[1]!, 'read', false);
       const shift = node.inputs[2] === undefined ? undefined : writer.operand('shift', node.inputs[2], 'read', false);
-      writer.body.push(`v = v * ${scale.name}[${scale.at} + at.channel]${shift === undefined ? '' : ` + ${shift.name}[${shift.at} + at.channel]`};`);
+      writer.body.push(
+        `v = v * ${scale.name}[${scale.at} + at.channel]${shift === undefined ? '' : ` + ${shift.name}[${shift.at} + at.channel]`};`,
+      );
       return;
     }
     case 'batchNormApply': {
@@ -212,7 +241,12 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
     }
     case 'batchNormInputGradient': {
       const x = writer.element('x', node.inputs[1]!, 'read');
-      const [mean, scale, slope, offset] = perChannel(writer, node.inputs.slice(2), ['mean', 'scale', 'slope', 'offset']);
+      const [mean, scale, slope, offset] = perChannel(writer, node.inputs.slice(2), [
+        'mean',
+        'scale',
+        'slope',
+        'offset',
+      ]);
       writer.body.push(`v = v * ${scale} + (${x} - ${mean}) * ${slope} + ${offset};`);
       return;
     }
@@ -233,9 +267,10 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
 /**
  * The epilogue of a kernel whose main result `start` runs through the chain `nodes`: replacements for the regions
  * "params", "bindings", "epilogue", "begin column" and "end column". A kernel that uses it defines, per column, the
- * variables `image`, `pixel` and `firstChannel` (a multiple of 16) and calls `finish` for at most 16 channels from there. One that has
- * several columns at work at a time numbers them: by a variable `slot` < `slots` in those regions, by `at.slot` in `finish`.
- * With `fours`, a column is four neighbouring pixels, of which `pixel` and `at` are the first; that needs an epilogue that `fits`.
+ * variables `image`, `pixel` and `firstChannel` (a multiple of 16) and calls `finish` for at most 16 channels from
+ * there. One that has several columns at work at a time numbers them: by a variable `slot` < `slots` in those
+ * regions, by `at.slot` in `finish`. With `fours`, a column is four neighboring pixels, of which `pixel` and `at` are
+ * the first; that needs an epilogue that `fits`.
  */
 export function writeEpilogue(
   start: Tensor,
@@ -295,11 +330,21 @@ const describe = (node: Node): string =>
       : node.op;
 
 /** The epilogue of a group: its followers behind the anchor's first output. */
-export function epilogue(group: Group, _context: LoweringContext, firstBinding: number, bias?: Tensor, slots = 1, fours = false): Epilogue {
+export function epilogue(
+  group: Group,
+  _context: LoweringContext,
+  firstBinding: number,
+  bias?: Tensor,
+  slots = 1,
+  fours = false,
+): Epilogue {
   return writeEpilogue(group.anchor.outputs[0]!, group.followers, group.kept, firstBinding, bias, slots, fours);
 }
 
-/** A grid of `x` by `y` workgroups whose longer axis goes on in z where it is longer than an axis may be. Memory ends before both are. */
+/**
+ * A grid of `x` by `y` workgroups whose longer axis goes on in z where it is longer than an axis may be. Memory ends
+ * before both are.
+ */
 function foldedGrid(x: number, y: number): { workgroups: [number, number, number]; foldX: number; foldY: number } {
   const z = Math.ceil(Math.max(x, y) / maxWorkgroups);
   const [foldX, foldY] = [x > maxWorkgroups ? maxWorkgroups : 0, y > maxWorkgroups ? maxWorkgroups : 0];
@@ -308,21 +353,29 @@ function foldedGrid(x: number, y: number): { workgroups: [number, number, number
 
 function lowerChain(group: Group, context: LoweringContext): Dispatch[] {
   const input = group.anchor.inputs[0]!;
-  const write = (fours: boolean): Epilogue => writeEpilogue(input, [group.anchor, ...group.followers], group.kept, 3, undefined, 1, fours);
+  const write = (fours: boolean): Epilogue =>
+    writeEpilogue(input, [group.anchor, ...group.followers], group.kept, 3, undefined, 1, fours);
   const [batch = 1, channels = 1] = input.shape;
   const pixels = pixelCount(input.shape);
-  // A processor loads number by number; on a GPU neighbouring lanes do as well as vectors.
+  // A processor loads number by number; on a GPU neighboring lanes do as well as vectors.
   const single = write(false);
   const whole = [input, single.output].every((tensor) => inFours(pixels, bindingBase(tensor), imagePitch(tensor)));
   const fours = context.device.software && single.fits && whole;
   const chain = fours ? write(true) : single;
-  const { workgroups, foldX, foldY } = foldedGrid(Math.ceil((batch * pixels) / (fours ? 256 : 64)), Math.ceil(channels / maskRows));
+  const { workgroups, foldX, foldY } = foldedGrid(
+    Math.ceil((batch * pixels) / (fours ? 256 : 64)),
+    Math.ceil(channels / maskRows),
+  );
   return [
     {
       kernel: 'elementwise/pointwise',
       variant: `${chain.variant}${fours ? ' vec4' : ''}`,
       code: link('elementwise/pointwise', { regions: chain.regions }),
-      operands: [{ name: 'a', tensor: input, access: 'read' }, { name: 'c', tensor: chain.output, access: 'write' }, ...chain.operands],
+      operands: [
+        { name: 'a', tensor: input, access: 'read' },
+        { name: 'c', tensor: chain.output, access: 'write' },
+        ...chain.operands,
+      ],
       parameters: [
         { name: 'channels', type: 'u32', value: channels },
         { name: 'pixels', type: 'u32', value: pixels },
@@ -346,5 +399,6 @@ export const lowerRelu: Lowering<'relu'> = (_node, group, context) => lowerChain
 export const lowerReluBackward: Lowering<'reluBackward'> = (_node, group, context) => lowerChain(group, context);
 export const lowerScaleShift: Lowering<'scaleShift'> = (_node, group, context) => lowerChain(group, context);
 export const lowerBatchNormApply: Lowering<'batchNormApply'> = (_node, group, context) => lowerChain(group, context);
-export const lowerBatchNormInputGradient: Lowering<'batchNormInputGradient'> = (_node, group, context) => lowerChain(group, context);
+export const lowerBatchNormInputGradient: Lowering<'batchNormInputGradient'> = (_node, group, context) =>
+  lowerChain(group, context);
 export const lowerAdd: Lowering<'add'> = (_node, group, context) => lowerChain(group, context);

@@ -38,7 +38,11 @@ function poolParameters(problem: PoolProblem, output: Tensor): Parameter[] {
   return [
     ...words({ batch, channels }),
     ...words({ inH, inW, outH, outW, kernelH, kernelW, strideH, strideW, padTop, padLeft, padBottom, padRight }, 'i32'),
-    ...words({ sourceBase: bindingBase(source), auxBase: aux === undefined ? 0 : bindingBase(aux.tensor), cBase: bindingBase(output) }),
+    ...words({
+      sourceBase: bindingBase(source),
+      auxBase: aux === undefined ? 0 : bindingBase(aux.tensor),
+      cBase: bindingBase(output),
+    }),
     { name: 'tau', type: 'f32', value: problem.tau ?? 0 },
     ...words({ sourceBatch: imagePitch(source), cBatch: imagePitch(output) }),
   ];
@@ -64,18 +68,29 @@ function lowerPool(problem: PoolProblem, group: Group, context: LoweringContext)
       kernel,
       variant: [windowName(attrs), tail.variant].filter((part) => part !== '').join(' '),
       code: link(kernel, { regions }),
-      operands: [reads('source', source), writes('c', tail.output), ...(aux === undefined ? [] : [aux]), ...tail.operands],
+      operands: [
+        reads('source', source),
+        writes('c', tail.output),
+        ...(aux === undefined ? [] : [aux]),
+        ...tail.operands,
+      ],
       parameters: [...poolParameters(problem, tail.output), ...tail.parameters],
       workgroups: poolGrid(problem.grid ?? tail.output.shape),
       flops: problem.flops + tail.flops,
-      bytes: byteLength(source) + byteLength(tail.output) + (aux === undefined ? 0 : byteLength(aux.tensor)) + tail.bytes,
+      bytes:
+        byteLength(source) + byteLength(tail.output) + (aux === undefined ? 0 : byteLength(aux.tensor)) + tail.bytes,
     },
   ];
 }
 
 function checkIndices(node: Node<'maxPool2d' | 'maxPool2dBackward'>): void {
   const [height, breadth] = node.attrs.kernel;
-  check(height * breadth <= 256, 'limit-exceeded', `max pooling windows may have at most 256 pixels, got ${height}x${breadth}`, 'kernel');
+  check(
+    height * breadth <= 256,
+    'limit-exceeded',
+    `max pooling windows may have at most 256 pixels, got ${height}x${breadth}`,
+    'kernel',
+  );
 }
 
 export const lowerMaxPool2d: Lowering<'maxPool2d'> = (node, group, context) => {
@@ -83,7 +98,11 @@ export const lowerMaxPool2d: Lowering<'maxPool2d'> = (node, group, context) => {
   const { attrs, inputs, outputs } = node;
   const [x, y, indices] = [inputs[0]!, outputs[0]!, outputs[1]!];
   const flops = opTable.maxPool2d.flops(node);
-  return lowerPool({ kernel: 'pool/maxPool', shape: x.shape, pooled: y.shape, attrs, source: x, aux: writes('aux', indices), flops }, group, context);
+  return lowerPool(
+    { kernel: 'pool/maxPool', shape: x.shape, pooled: y.shape, attrs, source: x, aux: writes('aux', indices), flops },
+    group,
+    context,
+  );
 };
 
 export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, group, context) => {
@@ -95,14 +114,29 @@ export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, grou
   const [windowH, windowW] = attrs.kernel;
   // Windows side by side: each pixel belongs to one, and an invocation serves all pixels of its window.
   const writesMask = group.followers.some((follower) => follower.op === 'relu' && follower.outputs.length > 1);
-  const apart = attrs.kernel.every((size, axis) => size === attrs.stride[axis]) && attrs.padding.every((size) => size === 0) && !writesMask;
+  const apart =
+    attrs.kernel.every((size, axis) => size === attrs.stride[axis]) &&
+    attrs.padding.every((size) => size === 0) &&
+    !writesMask;
   const grid = apart ? [batch, channels, Math.ceil(height / windowH), Math.ceil(breadth / windowW)] : attrs.inputShape;
   const kernel = apart ? 'pool/maxPoolBackwardTiles' : 'pool/maxPoolBackward';
-  const problem = { kernel, grid, shape: attrs.inputShape, pooled: g.shape, attrs, source: g, aux: reads('aux', indices), flops };
+  const problem = {
+    kernel,
+    grid,
+    shape: attrs.inputShape,
+    pooled: g.shape,
+    attrs,
+    source: g,
+    aux: reads('aux', indices),
+    flops,
+  };
   return lowerPool(problem, group, context);
 };
 
-/** Two dispatches, because a window's maximum and sum serve all its pixels: recomputing them for each costs five times as much. */
+/**
+ * Two dispatches, because a window's maximum and sum serve all its pixels: recomputing them for each costs five times
+ * as much.
+ */
 export const lowerMaxPool2dSoftmaxBackward: Lowering<'maxPool2dSoftmaxBackward'> = (node, group, context) => {
   const { attrs, inputs } = node;
   const [g, x] = inputs as [Tensor, Tensor];
@@ -129,14 +163,22 @@ export const lowerMaxPool2dSoftmaxBackward: Lowering<'maxPool2dSoftmaxBackward'>
 export const lowerAvgPool2d: Lowering<'avgPool2d'> = (node, group, context) => {
   const [x, y] = [node.inputs[0]!, node.outputs[0]!];
   const flops = opTable.avgPool2d.flops(node);
-  return lowerPool({ kernel: 'pool/averagePool', shape: x.shape, pooled: y.shape, attrs: node.attrs, source: x, flops }, group, context);
+  return lowerPool(
+    { kernel: 'pool/averagePool', shape: x.shape, pooled: y.shape, attrs: node.attrs, source: x, flops },
+    group,
+    context,
+  );
 };
 
 export const lowerAvgPool2dBackward: Lowering<'avgPool2dBackward'> = (node, group, context) => {
   const { attrs, inputs } = node;
   const g = inputs[0]!;
   const flops = opTable.avgPool2dBackward.flops(node);
-  return lowerPool({ kernel: 'pool/averagePoolBackward', shape: attrs.inputShape, pooled: g.shape, attrs, source: g, flops }, group, context);
+  return lowerPool(
+    { kernel: 'pool/averagePoolBackward', shape: attrs.inputShape, pooled: g.shape, attrs, source: g, flops },
+    group,
+    context,
+  );
 };
 
 export const lowerAdaptiveAvgPool2d: Lowering<'adaptiveAvgPool2d'> = (node, group, context) => {
@@ -148,5 +190,9 @@ export const lowerAdaptiveAvgPool2d: Lowering<'adaptiveAvgPool2d'> = (node, grou
 export const lowerAdaptiveAvgPool2dBackward: Lowering<'adaptiveAvgPool2dBackward'> = (node, group, context) => {
   const g = node.inputs[0]!;
   const flops = opTable.adaptiveAvgPool2dBackward.flops(node);
-  return lowerPool({ kernel: 'pool/averagePoolBackward', shape: node.attrs.inputShape, pooled: g.shape, source: g, flops }, group, context);
+  return lowerPool(
+    { kernel: 'pool/averagePoolBackward', shape: node.attrs.inputShape, pooled: g.shape, source: g, flops },
+    group,
+    context,
+  );
 };

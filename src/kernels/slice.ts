@@ -3,7 +3,9 @@ import { elementBytes, imagePitch, spanBytes } from '../graph/types.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
 import type { Dispatch, Group, Lowering, LoweringContext } from './types.js';
 
-/** Inputs of an op that hold one stretch of memory per image, for ops that treat images apart; `all` for every input. */
+/**
+ * Inputs of an op that hold one stretch of memory per image, for ops that treat images apart; `all` for every input.
+ */
 const batchInputs: Readonly<Partial<Record<OpName, readonly number[] | 'all'>>> = {
   conv2d: [0],
   conv2dInputGradient: [0],
@@ -35,12 +37,19 @@ const batchInputs: Readonly<Partial<Record<OpName, readonly number[] | 'all'>>> 
 export function imagesOf(tensor: Tensor, first: number, count: number): Tensor {
   const rest = tensor.shape.slice(1);
   const pitch = imagePitch(tensor);
-  return { ...tensor, shape: [count, ...rest], producer: undefined, view: { base: tensor, offset: first * pitch, pitch } };
+  return {
+    ...tensor,
+    shape: [count, ...rest],
+    producer: undefined,
+    view: { base: tensor, offset: first * pitch, pitch },
+  };
 }
 
 /** Whether an operand of one of the dispatches is larger than the device binds. */
 const tooLarge = (dispatches: readonly Dispatch[], limit: number): boolean =>
-  dispatches.some((dispatch) => dispatch.operands.some((operand) => (operand.range?.length ?? spanBytes(operand.tensor) + 252) > limit));
+  dispatches.some((dispatch) =>
+    dispatch.operands.some((operand) => (operand.range?.length ?? spanBytes(operand.tensor) + 252) > limit),
+  );
 
 /** Images of the largest slices, of nearly equal size, in which no tensor of `tensors` exceeds the limit. */
 export function sliceLength(tensors: readonly Tensor[], batch: number, limit: number): number {
@@ -49,13 +58,16 @@ export function sliceLength(tensors: readonly Tensor[], batch: number, limit: nu
   return most < 1 ? 0 : Math.ceil(batch / Math.ceil(batch / most));
 }
 
-/** Tensors of a group with one stretch of memory per image; undefined where one of its ops does not treat images apart. */
+/**
+ * Tensors of a group with one stretch of memory per image; undefined where one of its ops does not treat images apart.
+ */
 function batchedTensors(group: Group): ReadonlySet<Tensor> | undefined {
   const batched = new Set<Tensor>();
   for (const node of [group.anchor, ...group.followers]) {
     const slots = batchInputs[node.op];
     if (slots === undefined) return undefined;
-    for (const [index, input] of node.inputs.entries()) if (slots === 'all' || slots.includes(index)) batched.add(input);
+    for (const [index, input] of node.inputs.entries())
+      if (slots === 'all' || slots.includes(index)) batched.add(input);
     for (const output of node.outputs) batched.add(output);
   }
   return batched;
@@ -70,7 +82,10 @@ export function moveGroup(group: Group, places: ReadonlyMap<Tensor, Tensor>): Gr
 
 /** The same nodes on the images [first, first + count) of the tensors `batched`. */
 export function sliceGroup(group: Group, batched: ReadonlySet<Tensor>, first: number, count: number): Group {
-  const { anchor, followers, kept } = moveGroup(group, new Map([...batched].map((tensor) => [tensor, imagesOf(tensor, first, count)])));
+  const { anchor, followers, kept } = moveGroup(
+    group,
+    new Map([...batched].map((tensor) => [tensor, imagesOf(tensor, first, count)])),
+  );
   const cut = (node: Node): Node => {
     const { inputShape, shape } = node.attrs as { inputShape?: readonly number[]; shape?: readonly number[] };
     const attrs = {
@@ -83,7 +98,10 @@ export function sliceGroup(group: Group, batched: ReadonlySet<Tensor>, first: nu
   return { anchor: cut(anchor), followers: followers.map(cut), kept };
 }
 
-/** A group on its first `count` images, where its ops treat images apart or add up over them; otherwise the group itself. */
+/**
+ * A group on its first `count` images, where its ops treat images apart or add up over them; otherwise the group
+ * itself.
+ */
 export function firstImages(group: Group, count: number): Group {
   const { op, inputs } = group.anchor;
   const sums = op === 'conv2dWeightGradient' || op === 'linearWeightGradient';
@@ -92,8 +110,8 @@ export function firstImages(group: Group, count: number): Group {
 }
 
 /**
- * Lowers a group; where one of its tensors is larger than the device binds, the batch is cut into slices of images, each
- * with dispatches of its own on windows of the same memory. The sums are the same, so are the results.
+ * Lowers a group; where one of its tensors is larger than the device binds, the batch is cut into slices of images,
+ * each with dispatches of its own on windows of the same memory. The sums are the same, so are the results.
  * Throws `limit-exceeded` when that does not help.
  */
 export function lowerInSlices(lower: Lowering<OpName>, group: Group, context: LoweringContext): Dispatch[] {

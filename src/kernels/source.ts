@@ -2,7 +2,19 @@ import { check } from '../errors.js';
 import { byteLength, elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
-import { bases, elementwiseWidth, foldGrid, maxWorkgroups, operandBytes, reads, sliceOperand, slices, stepParameter, words, writes } from './grid.js';
+import {
+  bases,
+  elementwiseWidth,
+  foldGrid,
+  maxWorkgroups,
+  operandBytes,
+  reads,
+  sliceOperand,
+  slices,
+  stepParameter,
+  words,
+  writes,
+} from './grid.js';
 import { link } from './link.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Lowering, Operand } from './types.js';
@@ -23,9 +35,14 @@ export const lowerRandom: Lowering<'random'> = (node, _group, context) => {
     {
       kernel: 'source/random',
       variant: distribution,
-      code: link('source/random', { constants: { NORMAL: distribution === 'normal', SEED_PER_STEP: seed.perStep, STEP_PER_STEP: step.perStep } }),
+      code: link('source/random', {
+        constants: { NORMAL: distribution === 'normal', SEED_PER_STEP: seed.perStep, STEP_PER_STEP: step.perStep },
+      }),
       operands,
-      parameters: [...words({ batch, sampleSize, blocks, stream, seed: seed.value, step: step.value }), ...bases(operands)],
+      parameters: [
+        ...words({ batch, sampleSize, blocks, stream, seed: seed.value, step: step.value }),
+        ...bases(operands),
+      ],
       workgroups: foldGrid(Math.ceil((batch * blocks) / width)),
       flops: opTable.random.flops(node),
       bytes: operandBytes(operands),
@@ -33,7 +50,10 @@ export const lowerRandom: Lowering<'random'> = (node, _group, context) => {
   ];
 };
 
-/** What an invocation of source/gatherImages copies at a time, as the region "word", and how many elements of the data that is. */
+/**
+ * What an invocation of source/gatherImages copies at a time, as the region "word", and how many elements of the data
+ * that is.
+ */
 interface GatheredWord {
   readonly region: string;
   readonly data: number;
@@ -128,10 +148,22 @@ export const lowerRandomCropFlip: Lowering<'randomCropFlip'> = (node, _group, co
     {
       kernel: 'source/cropFlip',
       variant: flip ? 'flip' : '',
-      code: link('source/cropFlip', { constants: { FLIP: flip, SEED_PER_STEP: seed.perStep, STEP_PER_STEP: step.perStep } }),
+      code: link('source/cropFlip', {
+        constants: { FLIP: flip, SEED_PER_STEP: seed.perStep, STEP_PER_STEP: step.perStep },
+      }),
       operands,
       parameters: [
-        ...words({ batch, height, width: columns, sampleSize, blocks, padding, stream, seed: seed.value, step: step.value }),
+        ...words({
+          batch,
+          height,
+          width: columns,
+          sampleSize,
+          blocks,
+          padding,
+          stream,
+          seed: seed.value,
+          step: step.value,
+        }),
         ...bases(operands),
       ],
       workgroups: foldGrid(Math.ceil((batch * blocks) / width)),
@@ -154,7 +186,9 @@ export const lowerRandomResizePad: Lowering<'randomResizePad'> = (node, _group, 
     {
       kernel: 'source/resizePad',
       variant: transposed ? 'transposed' : '',
-      code: link('source/resizePad', { constants: { TRANSPOSED: transposed, SEED_PER_STEP: seed.perStep, STEP_PER_STEP: step.perStep } }),
+      code: link('source/resizePad', {
+        constants: { TRANSPOSED: transposed, SEED_PER_STEP: seed.perStep, STEP_PER_STEP: step.perStep },
+      }),
       operands,
       parameters: [
         ...words({ elements, channels, size, largest, stream, seed: seed.value, step: step.value }),

@@ -19,10 +19,11 @@ export interface StagedTile extends Tile {
 }
 
 /**
- * Whether a product of `rows` rows and `inner` products a tap is worth staging: on a GPU, where a stage is full of products and a tile of
- * rows. Depends on the layer alone, because it decides the order of its sums.
+ * Whether a product of `rows` rows and `inner` products a tap is worth staging: on a GPU, where a stage is full of
+ * products and a tile of rows. Depends on the layer alone, because it decides the order of its sums.
  */
-export const suitsStages = (rows: number, inner: number, device: KernelDevice): boolean => !device.software && rows >= 32 && inner >= 16;
+export const suitsStages = (rows: number, inner: number, device: KernelDevice): boolean =>
+  !device.software && rows >= 32 && inner >= 16;
 
 /** Tiles from the largest to the smallest; 16 rows an invocation, so that it owns whole words of a packed mask. */
 const tiles: readonly StagedTile[] = [
@@ -39,19 +40,22 @@ export const splitTile: StagedTile = tiles[3]!;
 const fewestWorkgroups = 128;
 
 /**
- * The usual staged tile of a product: the largest that gives enough workgroups and that at least three quarters of its rows and columns
- * are used of. `parts` are equal products side by side: channel groups, phases, splits. Undefined where there are too few workgroups for
- * any, so that kernels of smaller tiles do better.
+ * The usual staged tile of a product: the largest that gives enough workgroups and that at least three quarters of
+ * its rows and columns are used of. `parts` are equal products side by side: channel groups, phases, splits.
+ * Undefined where there are too few workgroups for any, so that kernels of smaller tiles do better.
  */
 export function stagedTile(rows: number, columns: number, parts: number): StagedTile | undefined {
   return tiles.find((tile) => {
-    const [high, wide] = [Math.ceil(rows / (tile.rows * tile.stage.ranks)), Math.ceil(columns / (tile.columns * tile.lanes))];
+    const [high, wide] = [
+      Math.ceil(rows / (tile.rows * tile.stage.ranks)),
+      Math.ceil(columns / (tile.columns * tile.lanes)),
+    ];
     const used = (rows * columns) / (high * tile.rows * tile.stage.ranks * wide * tile.columns * tile.lanes);
     return high * wide * parts >= fewestWorkgroups && used >= 0.75;
   });
 }
 
-/** How an operand is read: number by number, four neighbours across (rows or columns), or four along the contraction. */
+/** How an operand is read: number by number, four neighbors across (rows or columns), or four along the contraction. */
 export type LoadMode = 0 | 1 | 2;
 
 /** Rows that an epilogue takes at once where they come out of workgroup memory: a whole word of a packed mask. */
@@ -72,11 +76,13 @@ function stageBytes({ rows, columns, lanes }: Tile, { ranks, depth }: Stage): nu
 
 /** Why a staged tile cannot run on a device, or undefined where it can. */
 export function unfitStage(tile: Tile, stage: Stage, device: KernelDevice): string | undefined {
-  if (typeof stage !== 'object' || (stage as unknown) === null || typeof stage.vectors !== 'boolean') return 'no stages';
+  if (typeof stage !== 'object' || (stage as unknown) === null || typeof stage.vectors !== 'boolean')
+    return 'no stages';
   const { ranks, depth } = stage;
   if (tile.share !== 1) return 'lanes of staged products share nothing';
   if (tile.columns % 4 !== 0) return `${tile.columns} columns do not load four by four`;
-  if (!isPower(ranks, 1, 256) || tile.lanes * ranks > Math.min(mostInvocations, device.maxInvocations)) return `${tile.lanes} x ${ranks} invocations`;
+  if (!isPower(ranks, 1, 256) || tile.lanes * ranks > Math.min(mostInvocations, device.maxInvocations))
+    return `${tile.lanes} x ${ranks} invocations`;
   if (!isPower(depth, 4, Math.min(64, tile.lanes * ranks))) return `${depth} products a stage`;
   const bytes = stageBytes(tile, stage);
   return bytes > Math.min(mostBytes, device.maxWorkgroupStorage) ? `${bytes} bytes of workgroup memory` : undefined;
@@ -103,10 +109,12 @@ export const stageConstants = (
 });
 
 /** The shader region that declares the left operand. */
-export const leftRegion = (fours: boolean): Record<string, string> => (fours ? { left: shaderFragment('gemm/leftVectors') } : {});
+export const leftRegion = (fours: boolean): Record<string, string> =>
+  fours ? { left: shaderFragment('gemm/leftVectors') } : {};
 
 /** The shader region that declares the right operand. */
-export const rightRegion = (fours: boolean): Record<string, string> => (fours ? { right: shaderFragment('gemm/rightVectors') } : {});
+export const rightRegion = (fours: boolean): Record<string, string> =>
+  fours ? { right: shaderFragment('gemm/rightVectors') } : {};
 
 /** The shader regions that declare the operands. */
 export const stageRegions = (left: LoadMode, right: LoadMode): Record<string, string> => ({
@@ -114,7 +122,10 @@ export const stageRegions = (left: LoadMode, right: LoadMode): Record<string, st
   ...rightRegion(right !== 0),
 });
 
-/** A staged tile for people to read: rows x columns of an invocation, lanes x ranks, products a stage, how operands are read. */
+/**
+ * A staged tile for people to read: rows x columns of an invocation, lanes x ranks, products a stage, how operands
+ * are read.
+ */
 export const stagedName = (tile: StagedTile, left: LoadMode, right: LoadMode): string => {
   const { rows, columns, lanes, stage } = tile;
   return `${rows}x${columns}x${lanes}x${stage.ranks} stage ${stage.depth}${left + right === 0 ? '' : ` vec4 ${left}${right}`}${unrollName(tile)}`;

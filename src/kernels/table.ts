@@ -7,7 +7,14 @@ import { lowerLogSoftmax, lowerLogSoftmaxBackward } from './logSoftmax.js';
 import { lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
 import { lowerAssign, lowerMap } from './map.js';
 import { lowerOverflow, lowerRecord, lowerSampleNorm } from './norm.js';
-import { lowerAdd, lowerBatchNormApply, lowerBatchNormInputGradient, lowerRelu, lowerReluBackward, lowerScaleShift } from './pointwise.js';
+import {
+  lowerAdd,
+  lowerBatchNormApply,
+  lowerBatchNormInputGradient,
+  lowerRelu,
+  lowerReluBackward,
+  lowerScaleShift,
+} from './pointwise.js';
 import {
   lowerAdaptiveAvgPool2d,
   lowerAdaptiveAvgPool2dBackward,
@@ -17,7 +24,13 @@ import {
   lowerMaxPool2dBackward,
   lowerMaxPool2dSoftmaxBackward,
 } from './pooling.js';
-import { lowerGatherImages, lowerGatherLabels, lowerRandom, lowerRandomCropFlip, lowerRandomResizePad } from './source.js';
+import {
+  lowerGatherImages,
+  lowerGatherLabels,
+  lowerRandom,
+  lowerRandomCropFlip,
+  lowerRandomResizePad,
+} from './source.js';
 import type { Lowering } from './types.js';
 import { lowerConv2dWeightGradient, lowerLinearWeightGradient } from './weightGradient.js';
 

@@ -29,15 +29,18 @@ export function shareOf(device: KernelDevice): number {
   return device.subgroupSize >= 4 ? 4 : 1;
 }
 
-/** On the CPU, whether tiles of 4 columns an invocation compute noticeably fewer columns that there are not than tiles of 8. */
+/**
+ * On the CPU, whether tiles of 4 columns an invocation compute noticeably fewer columns that there are not than tiles
+ * of 8.
+ */
 export const narrowFits = (columns: number, lanes: number): boolean => {
   const computed = (each: number): number => Math.ceil(columns / (each * lanes)) * each * lanes;
   return computed(4) < 0.965 * computed(8);
 };
 
 /**
- * The register tile for a product of `rows` x `columns`. Few shapes, because each is a pipeline: 8 rows when there are no
- * more, else 16; 8 columns an invocation, or 4 when that would leave lanes (on a GPU, workgroups) without work.
+ * The register tile for a product of `rows` x `columns`. Few shapes, because each is a pipeline: 8 rows when there
+ * are no more, else 16; 8 columns an invocation, or 4 when that would leave lanes (on a GPU, workgroups) without work.
  */
 export function chooseTile(problem: TileProblem, device: KernelDevice): Tile {
   const rows = problem.rows <= 8 ? 8 : Math.min(16, problem.maxRows);
@@ -64,16 +67,23 @@ interface PricedTile {
 const costOf = ({ rows, columns }: ProductSize, tile: PricedTile): number =>
   tile.cost * (Math.ceil(rows / tile.rows) * tile.rows) * (Math.ceil(columns / (8 * tile.columns)) * 8 * tile.columns);
 
-/** The cheapest tile for the results that there are and those that it computes beyond them, none where all have more rows. */
+/**
+ * The cheapest tile for the results that there are and those that it computes beyond them, none where all have more
+ * rows.
+ */
 function cheapest<T extends PricedTile>(problem: ProductSize, tiles: readonly T[]): T | undefined {
   return tiles
     .filter(({ rows }) => rows <= problem.rows)
-    .reduce<T | undefined>((best, tile) => (best && costOf(problem, best) <= costOf(problem, tile) ? best : tile), undefined);
+    .reduce<T | undefined>(
+      (best, tile) => (best && costOf(problem, best) <= costOf(problem, tile) ? best : tile),
+      undefined,
+    );
 }
 
 /**
- * The cheapest of `few`, unless one of `more` costs less than `share` of it or none of them fits: each tile is a pipeline, so rare ones must be worth it.
- * On the CPU, where neither workgroups nor registers decide but how often a loaded number is used.
+ * The cheapest of `few`, unless one of `more` costs less than `share` of it or none of them fits: each tile is a
+ * pipeline, so rare ones must be worth it. On the CPU, where neither workgroups nor registers decide but how often a
+ * loaded number is used.
  */
 export function pricedTile(
   problem: ProductSize,
@@ -114,12 +124,14 @@ const rareWideGatherTiles: readonly PricedTile[] = [
 ];
 
 /**
- * The register tile on the CPU for a product none of whose operands has neighbours along the lanes: many rows, so that a number that is
- * loaded is used often, as long as they exist. Masks are written whole words at a time.
+ * The register tile on the CPU for a product none of whose operands has neighbors along the lanes: many rows, so that
+ * a number that is loaded is used often, as long as they exist. Masks are written whole words at a time.
  */
 export function gatherTile(problem: TileProblem, writesMask: boolean, device: KernelDevice): Tile {
   const [few, more] =
-    device.avx512 === true ? [wideGatherTiles, problem.rows < fewestRareRows ? [] : rareWideGatherTiles] : [gatherTiles, rareGatherTiles];
+    device.avx512 === true
+      ? [wideGatherTiles, problem.rows < fewestRareRows ? [] : rareWideGatherTiles]
+      : [gatherTiles, rareGatherTiles];
   const rare = more.filter(({ rows }) => !writesMask || rows % mostShiftedRows === 0);
   const tile = pricedTile(problem, few, rare, 0.9, device);
   return tile === undefined || tile.rows <= mostShiftedRows ? chooseTile(problem, device) : tile;
@@ -143,8 +155,8 @@ export function laneRegions(tile: Tile, device: KernelDevice): Record<string, st
 }
 
 /**
- * Loops to be written out: all where the driver unrolls none; on the CPU those over lanes, which are a shuffle each otherwise, unless a
- * shuffle costs no more than what the driver makes of the text.
+ * Loops to be written out: all where the driver unrolls none; on the CPU those over lanes, which are a shuffle each
+ * otherwise, unless a shuffle costs no more than what the driver makes of the text.
  */
 export const usualUnrolling = ({ plainCompiler, software, avx512 }: KernelDevice): Unrolling =>
   plainCompiler === true ? 'all' : software && avx512 !== true ? 'lanes' : 'none';
@@ -156,7 +168,8 @@ export function unrolled(tile: Pick<Tile, 'unroll'>, device: KernelDevice): 'all
 }
 
 /** The part of a variant's name that says how loops are written out; empty where it is as usual. */
-export const unrollName = ({ unroll }: Pick<Tile, 'unroll'>): string => (unroll === undefined ? '' : ` unroll ${unroll}`);
+export const unrollName = ({ unroll }: Pick<Tile, 'unroll'>): string =>
+  unroll === undefined ? '' : ` unroll ${unroll}`;
 
 /** Uniform words by name, in order; those listed in `signed` are i32. */
 export const signedWords = (values: Readonly<Record<string, number>>, signed: readonly string[]): Parameter[] =>
@@ -166,8 +179,8 @@ export const signedWords = (values: Readonly<Record<string, number>>, signed: re
 export const tileName = (tile: Tile): string => `${tile.rows}x${tile.columns}x${tile.lanes}${unrollName(tile)}`;
 
 /**
- * The shader constants of a tile. A software driver compiles stores slowly (each is a loop over lanes), so there results are
- * stored by a loop; a GPU gets straight-line code.
+ * The shader constants of a tile. A software driver compiles stores slowly (each is a loop over lanes), so there
+ * results are stored by a loop; a GPU gets straight-line code.
  */
 export const tileConstants = (tile: Tile, device: KernelDevice): Record<string, number | boolean> => ({
   TM: tile.rows,

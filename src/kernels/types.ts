@@ -7,7 +7,10 @@ import type { KernelChoice, KernelChoices, TuningProblem } from './choice.js';
 /** How a kernel touches a tensor. */
 export type Access = 'read' | 'write' | 'readWrite';
 
-/** One storage buffer of a kernel: WGSL variable `name` at the binding of its place in the list, after the uniform parameters. */
+/**
+ * One storage buffer of a kernel: WGSL variable `name` at the binding of its place in the list, after the uniform
+ * parameters.
+ */
 export interface Operand {
   readonly name: string;
   readonly tensor: Tensor;
@@ -16,7 +19,10 @@ export interface Operand {
   readonly range?: { readonly offset: number; readonly length: number };
 }
 
-/** A uniform parameter: a number, or the first element of a tensor's window inside its binding, known once the plan is made. */
+/**
+ * A uniform parameter: a number, or the first element of a tensor's window inside its binding, known once the plan is
+ * made.
+ */
 export interface Parameter {
   readonly name: string;
   readonly type: 'u32' | 'i32' | 'f32';
@@ -48,11 +54,14 @@ export interface KernelDevice {
   /** Lanes that `subgroupShuffle` is known to reach; 0 when the device has no subgroups. */
   readonly subgroupSize: number;
   readonly software: boolean;
-  /** The driver keeps arrays in memory where a variable indexes them, and unrolls no loops: kernels write their loops out. */
+  /**
+   * The driver keeps arrays in memory where a variable indexes them, and unrolls no loops: kernels write their loops
+   * out.
+   */
   readonly plainCompiler?: boolean;
   /**
-   * On the CPU, that its driver compiles for AVX-512: larger tiles, whose sums lie in memory, cost less there. Results have the same bits
-   * with and without.
+   * On the CPU, that its driver compiles for AVX-512: larger tiles, whose sums lie in memory, cost less there.
+   * Results have the same bits with and without.
    */
   readonly avx512?: boolean;
   readonly maxInvocations: number;
@@ -88,8 +97,9 @@ export interface LoweringContext {
   /** A tensor the graph does not have, such as partial sums of a split contraction; alive for this group only. */
   scratch(name: string, shape: readonly number[], dtype?: 'f32' | 'u32'): Tensor;
   /**
-   * A tensor made from weights alone, such as their transform. Where nothing in the program changes `source`, it is made once at the
-   * beginning of each run and shared by all who ask for the same `key`; otherwise `dispatches` make it at this place.
+   * A tensor made from weights alone, such as their transform. Where nothing in the program changes `source`, it is
+   * made once at the beginning of each run and shared by all who ask for the same `key`; otherwise `dispatches` make
+   * it at this place.
    */
   derive(source: Tensor, key: string, shape: readonly number[], make: (derived: Tensor) => Dispatch): DerivedTensor;
   /** Word of the step row that holds a named field. */

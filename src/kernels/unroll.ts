@@ -41,10 +41,10 @@ function endOfBlock(text: string, from: number): number {
 }
 
 /**
- * Writes out the loops of a shader whose length is a constant, a block per iteration, so that arrays are indexed by constants.
- * For drivers that neither unroll loops nor keep arrays in registers, such as SwiftShader: there each access by a variable goes
- * lane by lane through memory. Loops with `break` or `continue`, or of a length known only when they run, stay, and so do those
- * that are not `wanted`.
+ * Writes out the loops of a shader whose length is a constant, a block per iteration, so that arrays are indexed by
+ * constants. For drivers that neither unroll loops nor keep arrays in registers, such as SwiftShader: there each
+ * access by a variable goes lane by lane through memory. Loops with `break` or `continue`, or of a length known only
+ * when they run, stay, and so do those that are not `wanted`.
  */
 export function unrollLoops(text: string, wanted: (variable: string, body: string) => boolean = () => true): string {
   const constants = constantsOf(text);
@@ -64,7 +64,8 @@ export function unrollLoops(text: string, wanted: (variable: string, body: strin
         continue;
       }
       const name = new RegExp(`\\b${variable}\\b`, 'g');
-      for (let iteration = 0; iteration < iterations; iteration++) out += `{${write(body.replace(name, `${iteration}u`))}}\n`;
+      for (let iteration = 0; iteration < iterations; iteration++)
+        out += `{${write(body.replace(name, `${iteration}u`))}}\n`;
     }
     return out + rest;
   };
@@ -74,7 +75,11 @@ export function unrollLoops(text: string, wanted: (variable: string, body: strin
 const sharedBy = (lane: string): RegExp => new RegExp(`\\bbroadcast\\(([^()]*), lane, ${lane}\\)`, 'g');
 
 /** Writes out the loops over the lanes that share a load, so that each lane is a constant. */
-export const unrollLanes = (text: string): string => unrollLoops(text, (variable, body) => sharedBy(variable).test(body));
+export const unrollLanes = (text: string): string =>
+  unrollLoops(text, (variable, body) => sharedBy(variable).test(body));
 
-/** Reads a lane that is a constant with `subgroupBroadcast`, which needs neither a shuffle of registers nor a look at which lanes are active. */
+/**
+ * Reads a lane that is a constant with `subgroupBroadcast`, which needs neither a shuffle of registers nor a look at
+ * which lanes are active.
+ */
 export const constantLanes = (text: string): string => text.replace(sharedBy('(\\d+u)'), 'subgroupBroadcast($1, $2)');

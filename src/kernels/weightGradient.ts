@@ -38,17 +38,20 @@ export interface WeightProblem {
 }
 
 /**
- * Workgroups that fill the device: of a GPU, and of an adapter on the CPU, where each split is stored and added up number by number. The
- * latter does not depend on how many processors there are, so that results do not.
+ * Workgroups that fill the device: of a GPU, and of an adapter on the CPU, where each split is stored and added up
+ * number by number. The latter does not depend on how many processors there are, so that results do not.
  */
 const wantedWorkgroups = (software: boolean): number => (software ? 4 : 256);
 
-/** Splits of the contraction: enough workgroups to fill the device, none of them shorter than a few hundred products. */
+/**
+ * Splits of the contraction: enough workgroups to fill the device, none of them shorter than a few hundred products.
+ */
 function chooseSplits(problem: WeightProblem, workgroups: number, software: boolean): number {
   return Math.min(Math.ceil(wantedWorkgroups(software) / workgroups), mostSplits(problem));
 }
 
-const mostSplits = ({ lines, pixels }: WeightProblem): number => Math.max(1, Math.min(Math.floor((lines * pixels) / 256), lines));
+const mostSplits = ({ lines, pixels }: WeightProblem): number =>
+  Math.max(1, Math.min(Math.floor((lines * pixels) / 256), lines));
 
 /** What decides how fast a weight gradient runs; see {@link TuningProblem}. */
 function tuningProblem(problem: WeightProblem, width: number, batch: number, device: KernelDevice): TuningProblem {
@@ -82,12 +85,15 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number, dev
 /** The usual kernel and tile of a weight gradient whose rows are `width` wide. */
 function usualTile(problem: WeightProblem, width: number, { device }: LoweringContext): Omit<KernelChoice, 'splits'> {
   const { rows, columns, groups, lines, pixels } = problem;
-  const staged = suitsStages(rows, lines * pixels, device) ? stagedTile(rows, width, groups * mostSplits(problem)) : undefined;
+  const staged = suitsStages(rows, lines * pixels, device)
+    ? stagedTile(rows, width, groups * mostSplits(problem))
+    : undefined;
   if (staged !== undefined) return { kernel: 'gemm/weightGradientTiled', ...staged };
   if (suitsWeightRows(problem, device) && device.plainCompiler !== true) {
     return { kernel: 'gemm/weightGradientRows', ...weightRowsTile(problem, device) };
   }
-  if (suitsWeightImages(problem, width > columns, device)) return { kernel: 'gemm/weightGradientImages', ...weightImagesTile(problem, device) };
+  if (suitsWeightImages(problem, width > columns, device))
+    return { kernel: 'gemm/weightGradientImages', ...weightImagesTile(problem, device) };
   const linear = suitsWeightLinear(problem, device) ? weightLinearTile(problem, device) : undefined;
   if (linear !== undefined) return { kernel: 'gemm/weightGradientLinear', ...linear };
   return { kernel: 'gemm/weightGradient', ...chooseTile({ rows, columns: width, maxRows: 16 }, device) };
@@ -100,7 +106,10 @@ function usualChoice(problem: WeightProblem, width: number, context: LoweringCon
   return { ...tile, splits: chooseSplits(problem, x * y * problem.groups, context.device.software) };
 }
 
-/** Invocations along the columns, which are `width`: what each owns of them depends on the kernel, and a bias takes one more. */
+/**
+ * Invocations along the columns, which are `width`: what each owns of them depends on the kernel, and a bias takes
+ * one more.
+ */
 function ownersOf({ columns, taps }: WeightProblem, tile: Omit<KernelChoice, 'splits'>, width: number): number {
   const bias = width - columns;
   if (tile.kernel === 'gemm/weightGradientRows') return Math.ceil(columns / (taps[0] * tile.columns)) * taps[0] + bias;
@@ -124,22 +133,35 @@ function loadModes(
   const [aBase, bBase] = [bindingBase(g) + aStart, bindingBase(x)];
   const left = (): LoadMode => {
     if (!inFours(aBase, aStrides.batch)) return 0;
-    if (aStrides.pixel === 1 && even && (linesPerImage === 1 || aStrides.line === pixels) && inFours(aStrides.row)) return 2;
+    if (aStrides.pixel === 1 && even && (linesPerImage === 1 || aStrides.line === pixels) && inFours(aStrides.row))
+      return 2;
     return aStrides.row === 1 && inFours(rows, aStrides.line, aStrides.pixel) ? 1 : 0;
   };
   const right = (): LoadMode => {
     if (padded || !inFours(bBase, bStrides.batch)) return 0;
-    if (bStrides.w === 1 && even && (linesPerImage === 1 || bStrides.h === source[1]) && inFours(bStrides.channel)) return 2;
+    if (bStrides.w === 1 && even && (linesPerImage === 1 || bStrides.h === source[1]) && inFours(bStrides.channel))
+      return 2;
     return bStrides.channel === 1 && inFours(columns, bStrides.h, bStrides.w) ? 1 : 0;
   };
   return [left(), right()];
 }
 
 /** Kernels whose loops are written out: Mesa's compiler gives up on loops as long as those of a strip or an image. */
-const writtenOut: readonly ProductKernel[] = ['gemm/weightGradientRows', 'gemm/weightGradientImages', 'gemm/weightGradientLinear'];
+const writtenOut: readonly ProductKernel[] = [
+  'gemm/weightGradientRows',
+  'gemm/weightGradientImages',
+  'gemm/weightGradientLinear',
+];
 
 /** The name, constants and regions of a tile. */
-function formOf(choice: KernelChoice, problem: WeightProblem, bias: boolean, padded: boolean, linesPerSplit: number, device: KernelDevice) {
+function formOf(
+  choice: KernelChoice,
+  problem: WeightProblem,
+  bias: boolean,
+  padded: boolean,
+  linesPerSplit: number,
+  device: KernelDevice,
+) {
   const { stage, columns } = choice;
   if (choice.kernel === 'gemm/weightGradientRows') return weightRowsForm(choice, problem, bias, device);
   if (choice.kernel === 'gemm/weightGradientImages') return weightImagesForm(choice, problem, device);
@@ -148,7 +170,12 @@ function formOf(choice: KernelChoice, problem: WeightProblem, bias: boolean, pad
     const fours = inFours(columns) && !padded && readsColumns(problem, device);
     return {
       name: `${tileName(choice)}${fours ? ' vec4' : ''}`,
-      constants: { PADDED: padded, FOURS: fours ? columns / 4 : 0, SINGLES: fours ? 0 : columns, ...tileConstants(choice, device) },
+      constants: {
+        PADDED: padded,
+        FOURS: fours ? columns / 4 : 0,
+        SINGLES: fours ? 0 : columns,
+        ...tileConstants(choice, device),
+      },
       regions: { ...laneRegions(choice, device), ...rightRegion(fours) },
     };
   }
@@ -163,8 +190,8 @@ function formOf(choice: KernelChoice, problem: WeightProblem, bias: boolean, pad
 }
 
 /**
- * Lowers a weight gradient given as slices of the batch (usually one). Partial sums of all slices and splits are added in
- * order by gemm/sumSplits.
+ * Lowers a weight gradient given as slices of the batch (usually one). Partial sums of all slices and splits are
+ * added in order by gemm/sumSplits.
  */
 function lowerWeightGradient(
   slices: readonly WeightProblem[],
@@ -180,7 +207,9 @@ function lowerWeightGradient(
   const grid = gridOf(problem, tile, width);
   // All slices but the last, which may be shorter, have equally many lines.
   const whole = tile.kernel === 'gemm/weightGradientImages' ? problem.linesPerImage : 1;
-  const perSplit = slices.map((slice) => whole * Math.ceil(slice.lines / Math.min(tile.splits ?? 1, slice.lines) / whole));
+  const perSplit = slices.map(
+    (slice) => whole * Math.ceil(slice.lines / Math.min(tile.splits ?? 1, slice.lines) / whole),
+  );
   const splitsOf = slices.map((slice, index) => Math.ceil(slice.lines / perSplit[index]!));
   const splits = splitsOf.reduce((sum, count) => sum + count, 0);
   const allRows = problem.rows * problem.groups;
@@ -188,14 +217,19 @@ function lowerWeightGradient(
   const regions: Record<string, string> = {};
   if (partial !== undefined) {
     regions['bindings'] = '';
-    regions['store'] = '  c[p.cBase + (split + p.firstSplit) * p.cSplit + row * (p.columns + p.bias) + column] = value;\n';
+    regions['store'] =
+      '  c[p.cBase + (split + p.firstSplit) * p.cSplit + row * (p.columns + p.bias) + column] = value;\n';
   } else if (bias === undefined) {
     regions['bindings'] = '';
-    if (tile.kernel !== 'gemm/weightGradientLinear') regions['store'] = '  c[p.cBase + row * p.columns + column] = value;\n';
+    if (tile.kernel !== 'gemm/weightGradientLinear')
+      regions['store'] = '  c[p.cBase + row * p.columns + column] = value;\n';
   }
   const products = slices.map((slice, index): Dispatch => {
     const { attrs, aStrides, bStrides } = slice;
-    const plainTap = slice.taps[0] * slice.taps[1] === 1 && slice.pixels === slice.source[1] && slice.linesPerImage === slice.source[0];
+    const plainTap =
+      slice.taps[0] * slice.taps[1] === 1 &&
+      slice.pixels === slice.source[1] &&
+      slice.linesPerImage === slice.source[0];
     const padded = !plainTap || attrs.padding.some((size) => size !== 0) || attrs.stride.some((step) => step !== 1);
     const form = formOf(tile, slice, bias !== undefined, padded, perSplit[index]!, context.device);
     return {
@@ -211,7 +245,9 @@ function lowerWeightGradient(
         { name: 'a', tensor: slice.g, access: 'read' },
         { name: 'b', tensor: slice.x, access: 'read' },
         { name: 'c', tensor: partial ?? weight, access: partial !== undefined && index > 0 ? 'readWrite' : 'write' },
-        ...(partial === undefined && bias !== undefined ? [{ name: 'biasGradient', tensor: bias, access: 'write' as const }] : []),
+        ...(partial === undefined && bias !== undefined
+          ? [{ name: 'biasGradient', tensor: bias, access: 'write' as const }]
+          : []),
       ],
       parameters: signedWords(
         {
@@ -254,7 +290,10 @@ function lowerWeightGradient(
       ),
       workgroups: [grid[0], grid[1], slice.groups * splitsOf[index]!],
       flops: slice.flops,
-      bytes: byteLength(slice.g) + byteLength(slice.x) + 4 * (partial === undefined ? 1 : splitsOf[index]!) * allRows * width,
+      bytes:
+        byteLength(slice.g) +
+        byteLength(slice.x) +
+        4 * (partial === undefined ? 1 : splitsOf[index]!) * allRows * width,
     };
   });
   if (partial === undefined) return products;

@@ -5,14 +5,28 @@ import { bindingBase } from './types.js';
 import type { KernelDevice } from './types.js';
 import type { WeightProblem } from './weightGradient.js';
 
-/** Whether neighbouring columns are neighbours in memory that load in fours: on the CPU, where a load of four numbers costs half of four loads. */
-export const readsColumns = ({ x, columns, bStrides }: WeightProblem, { software, plainCompiler }: KernelDevice): boolean =>
-  software && plainCompiler !== true && bStrides.channel === 1 && inFours(columns, bindingBase(x), bStrides.batch, bStrides.h, bStrides.w);
+/**
+ * Whether neighboring columns are neighbors in memory that load in fours: on the CPU, where a load of four numbers
+ * costs half of four loads.
+ */
+export const readsColumns = (
+  { x, columns, bStrides }: WeightProblem,
+  { software, plainCompiler }: KernelDevice,
+): boolean =>
+  software &&
+  plainCompiler !== true &&
+  bStrides.channel === 1 &&
+  inFours(columns, bindingBase(x), bStrides.batch, bStrides.h, bStrides.w);
 
-/** Whether gemm/weightGradientLinear can run a problem: of a linear layer on the CPU, whose neighbouring columns load and store in fours. */
+/**
+ * Whether gemm/weightGradientLinear can run a problem: of a linear layer on the CPU, whose neighboring columns load
+ * and store in fours.
+ */
 export function suitsWeightLinear(problem: WeightProblem, device: KernelDevice): boolean {
   const { rows, columns, lines, taps, attrs, aStrides, storesFours } = problem;
-  const linear = [lines, ...taps, ...attrs.stride, aStrides.row].every((count) => count === 1) && attrs.padding.every((size) => size === 0);
+  const linear =
+    [lines, ...taps, ...attrs.stride, aStrides.row].every((count) => count === 1) &&
+    attrs.padding.every((size) => size === 0);
   return linear && storesFours === true && rows >= 8 && columns >= 4 && readsColumns(problem, device);
 }
 

@@ -6,10 +6,13 @@ import type { KernelDevice } from './types.js';
 import type { WeightProblem } from './weightGradient.js';
 
 /**
- * Whether gemm/weightGradientRows can run a problem: lines of neighbouring pixels whose inputs are neighbours too. On the CPU only, where
- * loads decide and not their order in memory; a GPU stages them through workgroup memory instead.
+ * Whether gemm/weightGradientRows can run a problem: lines of neighboring pixels whose inputs are neighbors too. On
+ * the CPU only, where loads decide and not their order in memory; a GPU stages them through workgroup memory instead.
  */
-export const suitsWeightRows = ({ taps, attrs, pixels, aStrides, bStrides }: WeightProblem, device: KernelDevice): boolean =>
+export const suitsWeightRows = (
+  { taps, attrs, pixels, aStrides, bStrides }: WeightProblem,
+  device: KernelDevice,
+): boolean =>
   device.software &&
   taps[1] <= 7 &&
   attrs.stride[1] <= 2 &&
@@ -18,12 +21,16 @@ export const suitsWeightRows = ({ taps, attrs, pixels, aStrides, bStrides }: Wei
   aStrides.pixel === 1 &&
   bStrides.w === 1;
 
-/** Most products that the loops over a strip are written out to; more compile long and do not fit the cache of instructions. */
+/**
+ * Most products that the loops over a strip are written out to; more compile long and do not fit the cache of
+ * instructions.
+ */
 const mostProducts = 512;
 
 /**
- * The usual tile: 32, 16 or 8 rows by the row of taps of as many channels as make at most 4 columns, of one where it is longer. Short lines
- * of three taps have two channels and fewer rows: of strided ones more inputs fit the registers, and of those that are one strip few are loaded.
+ * The usual tile: 32, 16 or 8 rows by the row of taps of as many channels as make at most 4 columns, of one where it
+ * is longer. Short lines of three taps have two channels and fewer rows: of strided ones more inputs fit the
+ * registers, and of those that are one strip few are loaded.
  */
 export function weightRowsTile(problem: WeightProblem, device: KernelDevice): Tile {
   const { rows, taps, columns, pixels, attrs } = problem;
@@ -37,15 +44,26 @@ export function weightRowsTile(problem: WeightProblem, device: KernelDevice): Ti
   }
   const channels = Math.max(1, Math.min(columns / (taps[0] * taps[1]), Math.floor(4 / taps[1])));
   const products = stripLength(pixels) * taps[1] * channels;
-  const tall = [...(rows % 32 === 0 ? [32] : []), ...(rows > 8 ? [16] : [])].find((count) => count * products <= mostProducts);
+  const tall = [...(rows % 32 === 0 ? [32] : []), ...(rows > 8 ? [16] : [])].find(
+    (count) => count * products <= mostProducts,
+  );
   return { rows: tall ?? 8, columns: taps[1] * channels, lanes: 8, share: shareOf(device) };
 }
 
 /** Fewest workgroups of a wide tile: with fewer, processors wait for the last one. */
 const fewestWide = 4;
 
-/** With AVX-512, for windows of three taps: 16 rows by two channels, or by four where lines are one strip without stride. */
-function wideRowsTile({ rows, taps, columns, pixels, attrs }: WeightProblem): Pick<Tile, 'rows' | 'columns'> | undefined {
+/**
+ * With AVX-512, for windows of three taps: 16 rows by two channels, or by four where lines are one strip without
+ * stride.
+ */
+function wideRowsTile({
+  rows,
+  taps,
+  columns,
+  pixels,
+  attrs,
+}: WeightProblem): Pick<Tile, 'rows' | 'columns'> | undefined {
   if (taps[1] !== 3 || rows <= 8) return undefined;
   const channels = columns / (taps[0] * taps[1]);
   const sole = attrs.stride[1] === 1 && pixels <= stripLength(pixels);
@@ -54,7 +72,10 @@ function wideRowsTile({ rows, taps, columns, pixels, attrs }: WeightProblem): Pi
     .map((count) => ({ rows: 16, columns: taps[1] * count }))[0];
 }
 
-/** Pixels of a strip: the count from 4 to 7 that leaves least of the last strip unused. Longer ones hold more values than there are registers. */
+/**
+ * Pixels of a strip: the count from 4 to 7 that leaves least of the last strip unused. Longer ones hold more values
+ * than there are registers.
+ */
 export function stripLength(pixels: number): number {
   const unused = (count: number): number => Math.ceil(pixels / count) * count - pixels;
   return [4, 5, 6, 7].reduce((best, count) => (unused(count) < unused(best) ? count : best));
@@ -67,8 +88,9 @@ const mostLinesTogether = 8;
 const cacheLine = 16;
 
 /**
- * Whether a line's inputs, and its gradients, are fetched ahead of its products. Images in one line, which lanes read in as many places as
- * there are rows and channels, wait for memory otherwise, one line of the cache after the other; so do the inputs of long strided lines.
+ * Whether a line's inputs, and its gradients, are fetched ahead of its products. Images in one line, which lanes read
+ * in as many places as there are rows and channels, wait for memory otherwise, one line of the cache after the other;
+ * so do the inputs of long strided lines.
  */
 function fetchOf({ taps, attrs, linesPerImage, pixels, source }: WeightProblem): { right: boolean; left: boolean } {
   const left = taps[0] * taps[1] === 1 && linesPerImage === 1 && pixels >= 2 * cacheLine;
@@ -81,7 +103,12 @@ export function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean
   const { g, x, taps, attrs, pixels, linesPerImage: lines, source, aStrides, bStrides, aStart } = problem;
   const [tapsW, step, padding] = [taps[1], attrs.stride[1], attrs.padding[1]];
   const strip = stripLength(pixels);
-  const together = !bias && step === 1 && taps[0] > 1 && lines <= mostLinesTogether && problem.columns % (tile.lanes * taps[0] * tile.columns) === 0;
+  const together =
+    !bias &&
+    step === 1 &&
+    taps[0] > 1 &&
+    lines <= mostLinesTogether &&
+    problem.columns % (tile.lanes * taps[0] * tile.columns) === 0;
   const inputs = (strip - 1) * step + tapsW;
   const lastStrip = (Math.ceil(pixels / strip) - 1) * strip * step;
   const whole = strip % 4 === 0;

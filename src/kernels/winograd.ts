@@ -16,9 +16,20 @@ import type { WinogradKernel } from './winogradKernels.js';
 const channelBlock = 16;
 
 /** Whether a problem is a plain 3 x 3 convolution with stride 1, the only one that the Winograd kernels compute. */
-export function suitsWinograd({ taps, step, tapStep, phases, groups, bStrides, cStrides, accumulate }: ConvProblem): boolean {
+export function suitsWinograd({
+  taps,
+  step,
+  tapStep,
+  phases,
+  groups,
+  bStrides,
+  cStrides,
+  accumulate,
+}: ConvProblem): boolean {
   return (
-    [0, 1].every((axis) => taps[axis] === 3 && step[axis] === 1 && phases[axis] === 1 && Math.abs(tapStep[axis]!) === 1) &&
+    [0, 1].every(
+      (axis) => taps[axis] === 3 && step[axis] === 1 && phases[axis] === 1 && Math.abs(tapStep[axis]!) === 1,
+    ) &&
     groups === 1 &&
     bStrides.w === 1 &&
     cStrides.w === 1 &&
@@ -42,7 +53,14 @@ interface Sizes {
 function sizesOf(problem: ConvProblem, outputs: number, software: boolean): Sizes {
   const tiles = [Math.ceil(problem.columns[0] / outputs), Math.ceil(problem.columns[1] / outputs)] as const;
   const columns = problem.batch * tiles[0] * tiles[1];
-  return { outputs, products: (outputs + 2) ** 2, tiles, columns, pitch: 4 * Math.ceil(columns / 4), lanes: software ? 8 : 64 };
+  return {
+    outputs,
+    products: (outputs + 2) ** 2,
+    tiles,
+    columns,
+    pitch: 4 * Math.ceil(columns / 4),
+    lanes: software ? 8 : 64,
+  };
 }
 
 /** The usual ways to run the Winograd methods. */
@@ -58,7 +76,12 @@ export function winogradChoices(problem: ConvProblem, device: KernelDevice): Ker
 /** The shader text of the transforms of a method. */
 const methodOf = (outputs: number): Record<string, string> => ({ method: shaderSource(`gemm/winogradF${outputs}`) });
 
-function transformWeights(problem: ConvProblem, transformed: Tensor, { outputs, products, lanes }: Sizes, context: LoweringContext): Dispatch {
+function transformWeights(
+  problem: ConvProblem,
+  transformed: Tensor,
+  { outputs, products, lanes }: Sizes,
+  context: LoweringContext,
+): Dispatch {
   const { rows, inner, aStrides } = problem;
   // The input gradient walks the taps backwards: its window begins at the last tap.
   const mirrored = [0, 1].map((axis) => problem.tapStep[axis]! < 0) as [boolean, boolean];
@@ -66,7 +89,10 @@ function transformWeights(problem: ConvProblem, transformed: Tensor, { outputs, 
   return {
     kernel: 'gemm/winogradWeights',
     variant: `F${outputs}`,
-    code: link('gemm/winogradWeights', { constants: { WX: lanes, UNROLLED: !context.device.software }, regions: methodOf(outputs) }),
+    code: link('gemm/winogradWeights', {
+      constants: { WX: lanes, UNROLLED: !context.device.software },
+      regions: methodOf(outputs),
+    }),
     operands: [
       { name: 'a', tensor: problem.a, access: 'read' },
       { name: 'u', tensor: transformed, access: 'write' },
@@ -101,7 +127,10 @@ function transformInput(
   return {
     kernel: 'gemm/winogradInput',
     variant: `F${outputs}`,
-    code: link('gemm/winogradInput', { constants: { WX: lanes, UNROLLED: !context.device.software }, regions: methodOf(outputs) }),
+    code: link('gemm/winogradInput', {
+      constants: { WX: lanes, UNROLLED: !context.device.software },
+      regions: methodOf(outputs),
+    }),
     operands: [
       { name: 'b', tensor: problem.b, access: 'read' },
       { name: 'v', tensor: transformed, access: 'write' },
@@ -159,7 +188,13 @@ function multiply(
   };
 }
 
-function transformOutput(problem: ConvProblem, m: Tensor, sizes: Sizes, group: Group, context: LoweringContext): Dispatch {
+function transformOutput(
+  problem: ConvProblem,
+  m: Tensor,
+  sizes: Sizes,
+  group: Group,
+  context: LoweringContext,
+): Dispatch {
   const { outputs, products, tiles, columns, pitch, lanes } = sizes;
   const { rows, cStrides } = problem;
   const tail = epilogue(group, context, 3, problem.bias, outputs * outputs);
@@ -170,7 +205,11 @@ function transformOutput(problem: ConvProblem, m: Tensor, sizes: Sizes, group: G
       constants: { WX: lanes, UNROLLED: !context.device.software },
       regions: { ...methodOf(outputs), ...tail.regions },
     }),
-    operands: [{ name: 'm', tensor: m, access: 'read' }, { name: 'c', tensor: tail.output, access: 'write' }, ...tail.operands],
+    operands: [
+      { name: 'm', tensor: m, access: 'read' },
+      { name: 'c', tensor: tail.output, access: 'write' },
+      ...tail.operands,
+    ],
     parameters: [
       ...words({
         rows,
@@ -193,8 +232,17 @@ function transformOutput(problem: ConvProblem, m: Tensor, sizes: Sizes, group: G
   };
 }
 
-/** Lowers a convolution to transforms of weights and inputs, a product for each place of a tile, and the transform of the outputs. */
-export function lowerWinograd(problem: ConvProblem, kernel: WinogradKernel, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
+/**
+ * Lowers a convolution to transforms of weights and inputs, a product for each place of a tile, and the transform of
+ * the outputs.
+ */
+export function lowerWinograd(
+  problem: ConvProblem,
+  kernel: WinogradKernel,
+  tile: Tile,
+  group: Group,
+  context: LoweringContext,
+): Dispatch[] {
   const sizes = sizesOf(problem, tileOutputs(kernel), context.device.software);
   const { name } = group.anchor.outputs[0]!;
   const mirrored = problem.tapStep.map((by) => (by < 0 ? 'mirrored' : '')).join('');

@@ -25,7 +25,11 @@ export type ParameterSource = (spec: ParameterSpec) => Tensor;
 
 const pair = (value: number | Pair): Pair => (typeof value === 'number' ? [value, value] : value);
 const sides = (value: number | Pair | Padding): Padding =>
-  typeof value === 'number' ? [value, value, value, value] : value.length === 2 ? [value[0], value[1], value[0], value[1]] : value;
+  typeof value === 'number'
+    ? [value, value, value, value]
+    : value.length === 2
+      ? [value[0], value[1], value[0], value[1]]
+      : value;
 
 /** Geometry of a convolution; PyTorch's defaults. */
 export interface ConvOptions {
@@ -64,7 +68,10 @@ export interface BuildMode {
   readonly dropout?: DropoutSource;
 }
 
-/** A residual branch: a part of the network with one input and one output, which is added to a shortcut or, in dense blocks, appended to it. */
+/**
+ * A residual branch: a part of the network with one input and one output, which is added to a shortcut or, in dense
+ * blocks, appended to it.
+ */
 export interface Branch extends Region {
   readonly stage?: string;
   /** Number of its block within the stage, from 0. */
@@ -121,7 +128,12 @@ export class NetBuilder {
     const fanIn = inner * kh * kw;
     const weight = this.parameter(`${name}.weight`, [outputs, inner, kh, kw], 'weight', fanIn);
     const bias = options.bias === false ? [] : [this.parameter(`${name}.bias`, [outputs], 'bias', fanIn)];
-    const attrs = { stride: pair(options.stride ?? 1), padding: sides(options.padding ?? 0), dilation: pair(options.dilation ?? 1), groups };
+    const attrs = {
+      stride: pair(options.stride ?? 1),
+      padding: sides(options.padding ?? 0),
+      dilation: pair(options.dilation ?? 1),
+      groups,
+    };
     return this.layer(name, () => this.graph.one('conv2d', [x, weight, ...bias], attrs));
   }
 
@@ -144,31 +156,46 @@ export class NetBuilder {
   }
 
   /**
-   * Batch norm with `name.weight`, `name.bias` and the running statistics `name.running_mean` and `name.running_var`, all [C].
-   * In eval mode it is a per-channel line, derived from the weights in each run; in training mode it uses the batch's statistics.
+   * Batch norm with `name.weight`, `name.bias` and the running statistics `name.running_mean` and `name.running_var`,
+   * all [C]. In eval mode it is a per-channel line, derived from the weights in each run; in training mode it uses
+   * the batch's statistics.
    */
   batchNorm(name: string, x: Tensor, options: BatchNormOptions = {}): Tensor {
     const channels = x.shape[1]!;
     const epsilon = options.epsilon ?? 1e-5;
-    const entry = (suffix: string, kind: ParameterKind): Tensor => this.parameter(`${name}.${suffix}`, [channels], kind, channels);
+    const entry = (suffix: string, kind: ParameterKind): Tensor =>
+      this.parameter(`${name}.${suffix}`, [channels], kind, channels);
     const [gamma, beta] = [entry('weight', 'bn.weight'), entry('bias', 'bn.bias')];
-    const [runningMean, runningVariance] = [entry('running_mean', 'bn.running_mean'), entry('running_var', 'bn.running_var')];
+    const [runningMean, runningVariance] = [
+      entry('running_mean', 'bn.running_mean'),
+      entry('running_var', 'bn.running_var'),
+    ];
     return this.layer(name, () => {
       if (!this.mode.training) {
         const line = this.graph.add('batchNormScaleShift', [gamma, beta, runningMean, runningVariance], { epsilon });
         return this.graph.one('scaleShift', [x, ...line], {});
       }
-      const [mean, variance, scale] = this.graph.add('batchNormStatistics', [x, gamma], { epsilon }) as [Tensor, Tensor, Tensor];
+      const [mean, variance, scale] = this.graph.add('batchNormStatistics', [x, gamma], { epsilon }) as [
+        Tensor,
+        Tensor,
+        Tensor,
+      ];
       if (this.mode.updateStatistics === true) {
         const count = elementCount(x.shape) / channels;
         const scalars = [0.1, count / (count - 1)];
-        this.graph.add('map', [mean, variance, runningMean, runningVariance], { fn: runningStatistics, scalars, targets: [2, 3] });
+        this.graph.add('map', [mean, variance, runningMean, runningVariance], {
+          fn: runningStatistics,
+          scalars,
+          targets: [2, 3],
+        });
       }
       return this.graph.one('batchNormApply', [x, mean, scale, beta, gamma], {});
     });
   }
 
-  /** Sets a share `p` of the values to zero in training and scales the others by 1 / (1 - p); the identity in eval mode. */
+  /**
+   * Sets a share `p` of the values to zero in training and scales the others by 1 / (1 - p); the identity in eval mode.
+   */
   dropout(name: string, x: Tensor, p: number): Tensor {
     const source = this.mode.dropout;
     if (!this.mode.training || source === undefined || p === 0) return x;
@@ -188,11 +215,21 @@ export class NetBuilder {
     return this.layer(name, () => this.graph.one('concat', parts, {}));
   }
 
-  /** The shortcut without weights (option A of the residual networks): every stride-th pixel, the new channels zero, half of them in front. */
+  /**
+   * The shortcut without weights (option A of the residual networks): every stride-th pixel, the new channels zero,
+   * half of them in front.
+   */
   zeroPadShortcut(name: string, x: Tensor, outputs: number, stride: number | Pair): Tensor {
     const added = outputs - x.shape[1]!;
-    check(added >= 0 && added % 2 === 0, 'bad-shape', `${name}: cannot pad ${x.shape[1]} channels evenly to ${outputs}`, name);
-    return this.layer(name, () => this.graph.one('channelPad', [x], { before: added / 2, after: added / 2, stride: pair(stride) }));
+    check(
+      added >= 0 && added % 2 === 0,
+      'bad-shape',
+      `${name}: cannot pad ${x.shape[1]} channels evenly to ${outputs}`,
+      name,
+    );
+    return this.layer(name, () =>
+      this.graph.one('channelPad', [x], { before: added / 2, after: added / 2, stride: pair(stride) }),
+    );
   }
 
   /** Marks what `body` makes of `x` as a residual branch, for rules that act on whole branches. */
@@ -201,7 +238,14 @@ export class NetBuilder {
     const first = this.activations.length;
     const output = body(x);
     const activations = this.activations.slice(first).map((activation) => activation.name);
-    const branch = { name, ...(stage === undefined ? {} : { stage }), ...(block === undefined ? {} : { block }), activations, input: x, output };
+    const branch = {
+      name,
+      ...(stage === undefined ? {} : { stage }),
+      ...(block === undefined ? {} : { block }),
+      activations,
+      input: x,
+      output,
+    };
     this.branches.push(branch);
     this.graph.regions.push(branch);
     return output;
@@ -223,14 +267,15 @@ export class NetBuilder {
   }
 
   /**
-   * x * scale + shift per channel with fixed numbers: the normalisation that a model's weights expect. With `order`, result channel i
-   * is made of channel `order[i]`, for weights that take BGR.
+   * x * scale + shift per channel with fixed numbers: the normalization that a model's weights expect. With `order`,
+   * result channel i is made of channel `order[i]`, for weights that take BGR.
    */
   preprocess(x: Tensor, scale: readonly number[], shift: readonly number[], order?: readonly number[]): Tensor {
     const constant = (suffix: string, values: readonly number[], shape?: readonly number[]): Tensor =>
       this.graph.constant(`preprocessing.${suffix}`, values, shape);
     return this.layer('preprocessing', () => {
-      if (order === undefined) return this.graph.one('scaleShift', [x, constant('scale', scale), constant('shift', shift)], {});
+      if (order === undefined)
+        return this.graph.one('scaleShift', [x, constant('scale', scale), constant('shift', shift)], {});
       const matrix = order.flatMap((from, to) => order.map((_, channel) => (channel === from ? scale[to]! : 0)));
       const weight = constant('weight', matrix, [order.length, order.length, 1, 1]);
       const attrs = { stride: pair(1), padding: sides(0), dilation: pair(1), groups: 1 };

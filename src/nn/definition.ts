@@ -13,7 +13,7 @@ export interface ModelDefinition {
   readonly classes: number;
   /** The forward pass from images [N, C, H, W] to logits [N, classes]. */
   readonly build: (net: NetBuilder, x: Tensor) => Tensor;
-  /** Names of activations by preset; `default` is what `linbp` alone linearises. */
+  /** Names of activations by preset; `default` is what `linbp` alone linearizes. */
   readonly presets?: Readonly<Record<string, readonly string[]>>;
   /** Why there is no preset, where the network has none on purpose. */
   readonly presetNote?: string;
@@ -28,7 +28,8 @@ export interface ParameterLayout {
   readonly bufferElements: number;
 }
 
-export const isBuffer = (spec: ParameterSpec): boolean => spec.kind === 'bn.running_mean' || spec.kind === 'bn.running_var';
+export const isBuffer = (spec: ParameterSpec): boolean =>
+  spec.kind === 'bn.running_mean' || spec.kind === 'bn.running_var';
 
 /** Everything a definition implies: its state dict, its layout and its activations. */
 export interface ModelDescription {
@@ -70,9 +71,16 @@ export function describeModel(definition: ModelDefinition): ModelDescription {
       parameterElements += size;
     }
   }
-  const parameterCount = specs.filter((spec) => !isBuffer(spec)).reduce((sum, spec) => sum + elementCount(spec.shape), 0);
+  const parameterCount = specs
+    .filter((spec) => !isBuffer(spec))
+    .reduce((sum, spec) => sum + elementCount(spec.shape), 0);
   const branches = net.branches.map(({ name, activations }) => ({ name, activations }));
-  description = { layout: { specs, offsets, parameterElements, bufferElements }, activations: net.activations, branches, parameterCount };
+  description = {
+    layout: { specs, offsets, parameterElements, bufferElements },
+    activations: net.activations,
+    branches,
+    parameterCount,
+  };
   described.set(definition, description);
   return description;
 }
@@ -122,9 +130,19 @@ export function addModel(
     const store = isBuffer(spec) ? stores.buffers! : stores.parameters;
     tensors.set(spec.name, graph.window(store, layout.offsets.get(spec.name)!, spec.shape, spec.name));
   }
-  const net = new NetBuilder(graph, (spec) => tensors.get(spec.name)!, { ...options, training: options.training ?? false });
+  const net = new NetBuilder(graph, (spec) => tensors.get(spec.name)!, {
+    ...options,
+    training: options.training ?? false,
+  });
   const logits = graph.scope({ direction: 'forward' }, () => definition.build(net, images));
-  return { logits, parameters: stores.parameters, buffers: stores.buffers, tensors, activations, branches: net.branches };
+  return {
+    logits,
+    parameters: stores.parameters,
+    buffers: stores.buffers,
+    tensors,
+    activations,
+    branches: net.branches,
+  };
 }
 
 /** A model's activations and presets, in the form that rule selection takes. */

@@ -36,7 +36,7 @@ export function initialValues(spec: ParameterSpec, index: number, seed: number):
       return new Float32Array(count);
     default: {
       const bound = 1 / Math.sqrt(spec.fanIn);
-      const values = uniforms(seed, randomStreams.initialisation, index, 0, count);
+      const values = uniforms(seed, randomStreams.initialization, index, 0, count);
       for (let i = 0; i < count; i++) values[i] = (2 * values[i]! - 1) * bound;
       return values;
     }
@@ -44,7 +44,10 @@ export function initialValues(spec: ParameterSpec, index: number, seed: number):
 }
 
 /** Every way in which a state dict differs from what a model needs, one line each. */
-export function stateDictDifferences(description: ModelDescription, found: ReadonlyMap<string, { readonly shape: readonly number[] }>): string[] {
+export function stateDictDifferences(
+  description: ModelDescription,
+  found: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+): string[] {
   const lines: string[] = [];
   const known = new Set<string>();
   for (const spec of description.layout.specs) {
@@ -75,20 +78,31 @@ function plainKeys<T>(entries: ReadonlyMap<string, T>): Map<string, T> {
  * Throws `bad-range` for another seed.
  */
 export function initialState(definition: ModelDefinition, seed = 0): StateDict {
-  check(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, 'bad-range', `seed must be an integer in 0..2^32-1, got ${seed}`, 'seed');
+  check(
+    Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32,
+    'bad-range',
+    `seed must be an integer in 0..2^32-1, got ${seed}`,
+    'seed',
+  );
   const { specs } = describeModel(definition).layout;
-  return new Map(specs.map((spec, index) => [spec.name, { shape: spec.shape, data: initialValues(spec, index, seed) }]));
+  return new Map(
+    specs.map((spec, index) => [spec.name, { shape: spec.shape, data: initialValues(spec, index, seed) }]),
+  );
 }
 
 /**
- * The weights of a network from a safetensors file (F32, F16 or BF16). A `module.` prefix and `num_batches_tracked` are tolerated.
- * Throws `missing-file`, or one `bad-file` that lists every missing, extra and mis-shaped tensor.
+ * The weights of a network from a safetensors file (F32, F16 or BF16). A `module.` prefix and `num_batches_tracked`
+ * are tolerated. Throws `missing-file`, or one `bad-file` that lists every missing, extra and mis-shaped tensor.
  */
 export function readStateDict(definition: ModelDefinition, path: string): StateDict {
   const file = plainKeys(readSafetensors(path).tensors);
   const differences = stateDictDifferences(describeModel(definition), file);
   if (differences.length > 0) {
-    throw new LinbpError('bad-file', `${path} does not hold the weights of ${definition.name}: ${differences.join('; ')}`, { field: 'weights' });
+    throw new LinbpError(
+      'bad-file',
+      `${path} does not hold the weights of ${definition.name}: ${differences.join('; ')}`,
+      { field: 'weights' },
+    );
   }
   return new Map([...file].map(([name, tensor]) => [name, { shape: tensor.shape, data: tensorAsFloat32(tensor) }]));
 }
@@ -114,7 +128,8 @@ export class Model {
     this.description = describeModel(definition);
     const { layout } = this.description;
     const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
-    const store = (elements: number, label: string): GPUBuffer => device.createBuffer({ size: 4 * elements, usage, kind: 'parameters', label });
+    const store = (elements: number, label: string): GPUBuffer =>
+      device.createBuffer({ size: 4 * elements, usage, kind: 'parameters', label });
     this.parameters = store(layout.parameterElements, `${definition.name} parameters`);
     this.buffers = layout.bufferElements === 0 ? undefined : store(layout.bufferElements, `${definition.name} buffers`);
   }
@@ -143,11 +158,17 @@ export class Model {
     this.alive();
     const entries = plainKeys(state);
     const differences = stateDictDifferences(this.description, entries);
-    check(differences.length === 0, 'bad-shape', `the state dict does not fit ${this.definition.name}: ${differences.join('; ')}`, 'weights');
+    check(
+      differences.length === 0,
+      'bad-shape',
+      `the state dict does not fit ${this.definition.name}: ${differences.join('; ')}`,
+      'weights',
+    );
     const { layout } = this.description;
     const parameters = new Float32Array(layout.parameterElements);
     const buffers = new Float32Array(layout.bufferElements);
-    for (const spec of layout.specs) (isBuffer(spec) ? buffers : parameters).set(entries.get(spec.name)!.data, layout.offsets.get(spec.name)!);
+    for (const spec of layout.specs)
+      (isBuffer(spec) ? buffers : parameters).set(entries.get(spec.name)!.data, layout.offsets.get(spec.name)!);
     this.device.write(this.parameters, 0, parameters);
     if (this.buffers !== undefined) this.device.write(this.buffers, 0, buffers);
   }
@@ -157,7 +178,8 @@ export class Model {
     this.alive();
     const { layout } = this.description;
     const parameters = new Float32Array(await this.device.read(this.parameters));
-    const buffers = this.buffers === undefined ? new Float32Array(0) : new Float32Array(await this.device.read(this.buffers));
+    const buffers =
+      this.buffers === undefined ? new Float32Array(0) : new Float32Array(await this.device.read(this.buffers));
     return new Map(
       layout.specs.map((spec) => {
         const offset = layout.offsets.get(spec.name)!;
@@ -182,11 +204,14 @@ export class Model {
   }
 
   /**
-   * Logits [N, classes] of images [N, C, H, W] in [0, 1], in eval mode. Programs are compiled once per batch size and precision (default `f32`)
-   * and kept.
+   * Logits [N, classes] of images [N, C, H, W] in [0, 1], in eval mode. Programs are compiled once per batch size and
+   * precision (default `f32`) and kept.
    * Throws `bad-shape` when the length is not a multiple of one image.
    */
-  async logits(images: Float32Array, options: { readonly batch?: number; readonly precision?: Precision } = {}): Promise<Float32Array> {
+  async logits(
+    images: Float32Array,
+    options: { readonly batch?: number; readonly precision?: Precision } = {},
+  ): Promise<Float32Array> {
     this.alive();
     const size = elementCount(this.definition.input);
     check(
@@ -216,7 +241,11 @@ export class Model {
       const images = graph.input('images', [batch, ...this.definition.input]);
       const network = addModel(graph, this.definition, images);
       graph.output('logits', network.logits);
-      const program = await Program.compile(graph, { device: this.device, bindings: this.bindings(network), precision });
+      const program = await Program.compile(graph, {
+        device: this.device,
+        bindings: this.bindings(network),
+        precision,
+      });
       this.inference.set(key, (entry = { program, images }));
     }
     return entry;

@@ -5,7 +5,10 @@ export const runningStatistics: ElementwiseFunction = {
   name: 'runningStatistics',
   inputs: ['mean', 'variance', 'runningMean', 'runningVariance'],
   scalars: ['momentum', 'correction'],
-  results: ['runningMean + momentum * (mean - runningMean)', 'runningVariance + momentum * (correction * variance - runningVariance)'],
+  results: [
+    'runningMean + momentum * (mean - runningMean)',
+    'runningVariance + momentum * (correction * variance - runningVariance)',
+  ],
   reference: (mean = 0, variance = 0, runningMean = 0, runningVariance = 0, momentum = 0, correction = 0) => [
     runningMean + momentum * (mean - runningMean),
     runningVariance + momentum * (correction * variance - runningVariance),

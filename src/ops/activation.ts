@@ -6,7 +6,12 @@ import type { OpDefinition } from './definition.js';
 export const relu: OpDefinition<'relu'> = {
   infer(inputs, attrs) {
     const z = expectInput(inputs, 0, 'input', 'f32');
-    check(attrs.kind !== 'relu6Official' || !attrs.mask, 'bad-argument', 'the official ReLU6 has no mask: its backward is linear', 'mask');
+    check(
+      attrs.kind !== 'relu6Official' || !attrs.mask,
+      'bad-argument',
+      'the official ReLU6 has no mask: its backward is linear',
+      'mask',
+    );
     return attrs.mask ? [f32(z.shape), u32(maskShape(z.shape))] : [f32(z.shape)];
   },
   flops: (node) => elementCount(node.outputs[0]!.shape),
@@ -25,7 +30,12 @@ export const relu: OpDefinition<'relu'> = {
 type Ctx = Parameters<NonNullable<(typeof relu)['backward']>>[0];
 type ReluNode = Parameters<NonNullable<(typeof relu)['backward']>>[1];
 
-function applyPointwise(ctx: Ctx, node: ReluNode, use: import('../rules/types.js').RuleUse, g: import('../graph/types.js').Tensor) {
+function applyPointwise(
+  ctx: Ctx,
+  node: ReluNode,
+  use: import('../rules/types.js').RuleUse,
+  g: import('../graph/types.js').Tensor,
+) {
   if (use.rule.identity) return g;
   const { kind } = node.attrs;
   check(

@@ -7,11 +7,11 @@ import type { OpDefinition } from './definition.js';
 /*
  * Batch norm (S. Ioffe, C. Szegedy, 2015): y = gamma (x - mean) / sqrt(variance + epsilon) + beta per channel.
  *
- * With running statistics it is a per-channel line: `batchNormScaleShift` derives its two numbers from the weights, and the
- * pointwise `scaleShift` that uses them joins the epilogue of the convolution before it.
+ * With running statistics it is a per-channel line: `batchNormScaleShift` derives its two numbers from the weights,
+ * and the pointwise `scaleShift` that uses them joins the epilogue of the convolution before it.
  *
- * With batch statistics, `batchNormStatistics` reads x once and `batchNormApply`, which is pointwise too, uses the result. The
- * gradient treats both as one function: with m values per channel and d = sum of g (x - mean),
+ * With batch statistics, `batchNormStatistics` reads x once and `batchNormApply`, which is pointwise too, uses the
+ * result. The gradient treats both as one function: with m values per channel and d = sum of g (x - mean),
  *   dbeta = sum of g,   dgamma = d / sqrt(variance + epsilon),
  *   dx = scale (g - dbeta / m - (x - mean) d / (m (variance + epsilon))),   scale = gamma / sqrt(variance + epsilon).
  */
@@ -29,7 +29,12 @@ export const batchNormScaleShift: OpDefinition<'batchNormScaleShift'> = {
   flops: (node) => 5 * elementCount(node.outputs[0]!.shape),
   backward(ctx, node, scaleGradient) {
     const shiftGradient = ctx.outputGradient(1);
-    check(shiftGradient !== undefined && !ctx.needs(2) && !ctx.needs(3), 'bad-argument', 'running statistics have no gradient', 'running_mean');
+    check(
+      shiftGradient !== undefined && !ctx.needs(2) && !ctx.needs(3),
+      'bad-argument',
+      'running statistics have no gradient',
+      'running_mean',
+    );
     const [, , mean, variance] = node.inputs as [Tensor, Tensor, Tensor, Tensor];
     const dgamma = ctx.graph.scope({ direction: 'weightGradient' }, () => {
       const inputs = [scaleGradient, shiftGradient, mean, variance];
@@ -69,7 +74,12 @@ export const batchNormApply: OpDefinition<'batchNormApply'> = {
   infer(inputs) {
     const x = expectInput(inputs, 0, 'input', 'f32');
     expectChannels(inputs, 1, ['mean', 'scale', 'bias', 'weight'], x.shape[1]!);
-    check(inputs[1]!.producer?.op === 'batchNormStatistics', 'bad-argument', 'the mean must come from batchNormStatistics', 'mean');
+    check(
+      inputs[1]!.producer?.op === 'batchNormStatistics',
+      'bad-argument',
+      'the mean must come from batchNormStatistics',
+      'mean',
+    );
     return [f32(x.shape)];
   },
   flops: (node) => 3 * elementCount(node.outputs[0]!.shape),
@@ -79,8 +89,8 @@ export const batchNormApply: OpDefinition<'batchNormApply'> = {
     const statistics = mean.producer as unknown as Node<'batchNormStatistics'>;
     const variance = statistics.outputs[1]!;
     const { sumOfGradient, dgamma, slope, offset } = graph.scope({ direction: 'weightGradient' }, () => {
-      const [centred, sumOfGradient] = graph.add('channelSums', [gradient, x, mean], {}) as [Tensor, Tensor];
-      const [dgamma, slope, offset] = graph.add('map', [centred, sumOfGradient, scale, variance], {
+      const [centered, sumOfGradient] = graph.add('channelSums', [gradient, x, mean], {}) as [Tensor, Tensor];
+      const [dgamma, slope, offset] = graph.add('map', [centered, sumOfGradient, scale, variance], {
         fn: trainCoefficients,
         scalars: [statistics.attrs.epsilon, elementCount(x.shape) / x.shape[1]!],
         targets: ['new', 'new', 'new'],
@@ -88,7 +98,9 @@ export const batchNormApply: OpDefinition<'batchNormApply'> = {
       return { sumOfGradient, dgamma, slope, offset };
     });
     const dx = ctx.needs(0)
-      ? graph.scope({ direction: 'inputGradient' }, () => graph.one('batchNormInputGradient', [gradient, x, mean, scale, slope, offset], {}))
+      ? graph.scope({ direction: 'inputGradient' }, () =>
+          graph.one('batchNormInputGradient', [gradient, x, mean, scale, slope, offset], {}),
+        )
       : undefined;
     // The statistics' share is in dx already, so nothing flows back through them.
     return [dx, undefined, undefined, ctx.needs(3) ? sumOfGradient : undefined, ctx.needs(4) ? dgamma : undefined];
@@ -97,12 +109,16 @@ export const batchNormApply: OpDefinition<'batchNormApply'> = {
 
 const trainCoefficients: ElementwiseFunction = {
   name: 'batchNormCoefficients',
-  inputs: ['centred', 'sumOfGradient', 'scale', 'variance'],
+  inputs: ['centered', 'sumOfGradient', 'scale', 'variance'],
   scalars: ['epsilon', 'count'],
-  results: ['centred / sqrt(variance + epsilon)', '-scale * centred / ((variance + epsilon) * count)', '-scale * sumOfGradient / count'],
-  reference: (centred = 0, sumOfGradient = 0, scale = 0, variance = 0, epsilon = 0, count = 0) => [
-    centred / Math.sqrt(variance + epsilon),
-    (-scale * centred) / ((variance + epsilon) * count),
+  results: [
+    'centered / sqrt(variance + epsilon)',
+    '-scale * centered / ((variance + epsilon) * count)',
+    '-scale * sumOfGradient / count',
+  ],
+  reference: (centered = 0, sumOfGradient = 0, scale = 0, variance = 0, epsilon = 0, count = 0) => [
+    centered / Math.sqrt(variance + epsilon),
+    (-scale * centered) / ((variance + epsilon) * count),
     (-scale * sumOfGradient) / count,
   ],
 };
@@ -122,7 +138,7 @@ export const channelSums: OpDefinition<'channelSums'> = {
     const g = expectInput(inputs, 0, 'gradient', 'f32');
     const channels = g.shape[1]!;
     expectInput(inputs, 1, 'input', 'f32', g.shape);
-    if (inputs.length > 2) expectInput(inputs, 2, 'centre', 'f32', [channels]);
+    if (inputs.length > 2) expectInput(inputs, 2, 'center', 'f32', [channels]);
     return [f32([channels]), f32([channels])];
   },
   flops: (node) => 4 * elementCount(node.inputs[0]!.shape),

@@ -12,7 +12,8 @@ export const concat: OpDefinition<'concat'> = {
   infer(inputs) {
     const [n, , ...rest] = expectInput(inputs, 0, 'input', 'f32').shape as [number, number, ...number[]];
     let channels = 0;
-    for (let index = 0; index < inputs.length; index++) channels += expectInput(inputs, index, 'input', 'f32', [n, 'C', ...rest]).shape[1]!;
+    for (let index = 0; index < inputs.length; index++)
+      channels += expectInput(inputs, index, 'input', 'f32', [n, 'C', ...rest]).shape[1]!;
     return [f32([n, channels, ...rest])];
   },
   flops: () => 0,
@@ -31,14 +32,23 @@ export const concat: OpDefinition<'concat'> = {
 export const channelPad: OpDefinition<'channelPad'> = {
   infer(inputs, { before, after, stride }) {
     const [n, c, h, w] = expectInput(inputs, 0, 'input', 'f32', 4).shape as [number, number, number, number];
-    check(before >= 0 && after >= 0 && stride.every((step) => step >= 1), 'bad-range', 'channels to add must be >= 0, strides >= 1', 'stride');
+    check(
+      before >= 0 && after >= 0 && stride.every((step) => step >= 1),
+      'bad-range',
+      'channels to add must be >= 0, strides >= 1',
+      'stride',
+    );
     return [f32([n, before + c + after, Math.ceil(h / stride[0]), Math.ceil(w / stride[1])])];
   },
   flops: () => 0,
   backward(ctx, node, gradient) {
     const { before, stride } = node.attrs;
     const attrs = { first: before, stride, shape: node.inputs[0]!.shape };
-    return [ctx.needs(0) ? ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('channelSlice', [gradient], attrs)) : undefined];
+    return [
+      ctx.needs(0)
+        ? ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('channelSlice', [gradient], attrs))
+        : undefined,
+    ];
   },
 };
 
@@ -62,6 +72,10 @@ export const channelSlice: OpDefinition<'channelSlice'> = {
     const x = node.inputs[0]!;
     check(gradient.shape.length === 4, 'bad-argument', 'only slices of images have a gradient', 'input');
     const attrs = { before: first, after: x.shape[1]! - first - shape[1]!, stride };
-    return [ctx.needs(0) ? ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('channelPad', [gradient], attrs)) : undefined];
+    return [
+      ctx.needs(0)
+        ? ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('channelPad', [gradient], attrs))
+        : undefined,
+    ];
   },
 };

@@ -5,7 +5,14 @@ import { expectInput, f32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
 
 /** Output size of a window sweep along one axis. */
-export function windowOutput(size: number, kernel: number, stride: number, before: number, after: number, dilation: number): number {
+export function windowOutput(
+  size: number,
+  kernel: number,
+  stride: number,
+  before: number,
+  after: number,
+  dilation: number,
+): number {
   return Math.floor((size + before + after - dilation * (kernel - 1) - 1) / stride) + 1;
 }
 
@@ -35,7 +42,12 @@ function checkConv(x: readonly number[], w: readonly number[], attrs: ConvAttrs)
   positive(attrs.padding, 0, 'padding');
   positive([attrs.groups], 1, 'groups');
   const fits = x[1] === (w[1] ?? 0) * attrs.groups && (w[0] ?? 0) % attrs.groups === 0;
-  check(fits, 'bad-shape', `weight [${w.join(', ')}] with ${attrs.groups} groups does not fit an input of ${x[1]} channels`, 'weight');
+  check(
+    fits,
+    'bad-shape',
+    `weight [${w.join(', ')}] with ${attrs.groups} groups does not fit an input of ${x[1]} channels`,
+    'weight',
+  );
 }
 
 const convFlops = (y: Tensor, w: readonly number[]): number => 2 * elementCount(y.shape) * elementCount(w.slice(1));
@@ -68,7 +80,9 @@ export const conv2d: OpDefinition<'conv2d'> = {
           )
         : [];
     const dx = ctx.needs(0)
-      ? graph.scope({ direction: 'inputGradient' }, () => graph.one('conv2dInputGradient', [gradient, w], { ...node.attrs, inputShape: x.shape }))
+      ? graph.scope({ direction: 'inputGradient' }, () =>
+          graph.one('conv2dInputGradient', [gradient, w], { ...node.attrs, inputShape: x.shape }),
+        )
       : undefined;
     return [dx, dw, db];
   },

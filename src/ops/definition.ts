@@ -38,7 +38,8 @@ export interface OpDefinition<K extends OpName> {
 
 export const f32 = (shape: readonly number[]): TensorSpec => ({ shape, dtype: 'f32' });
 export const u32 = (shape: readonly number[]): TensorSpec => ({ shape, dtype: 'u32' });
-const show = (tensor: Tensor | undefined): string => (tensor === undefined ? 'nothing' : `${tensor.dtype} [${tensor.shape.join(', ')}]`);
+const show = (tensor: Tensor | undefined): string =>
+  tensor === undefined ? 'nothing' : `${tensor.dtype} [${tensor.shape.join(', ')}]`;
 
 /** Checks that input `index` exists, has the dtype and, where given, the rank or the exact shape. */
 export function expectInput(
@@ -54,7 +55,9 @@ export function expectInput(
   if (typeof shape === 'number') {
     check(tensor.shape.length === shape, 'bad-shape', `${name} must have ${shape} axes, got ${show(tensor)}`, name);
   } else if (shape !== undefined) {
-    const fits = tensor.shape.length === shape.length && shape.every((size, axis) => typeof size === 'string' || size === tensor.shape[axis]);
+    const fits =
+      tensor.shape.length === shape.length &&
+      shape.every((size, axis) => typeof size === 'string' || size === tensor.shape[axis]);
     check(fits, 'bad-shape', `${name} must be [${shape.join(', ')}], got ${show(tensor)}`, name);
   }
   return tensor;

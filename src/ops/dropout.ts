@@ -20,6 +20,10 @@ export const dropout: OpDefinition<'dropout'> = {
   flops: (node) => 20 * elementCount(node.outputs[0]!.shape),
   backward(ctx, node, gradient) {
     if (!ctx.needs(0)) return [undefined];
-    return [ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('dropout', [gradient, node.inputs[1]!], node.attrs))];
+    return [
+      ctx.graph.scope({ direction: 'inputGradient' }, () =>
+        ctx.graph.one('dropout', [gradient, node.inputs[1]!], node.attrs),
+      ),
+    ];
   },
 };

@@ -19,8 +19,12 @@ export const linear: OpDefinition<'linear'> = {
     const bias = b !== undefined && ctx.needs(2);
     // The weight gradient first: the layer's input is then free before the next gradient needs memory.
     const [dw, db] =
-      ctx.needs(1) || bias ? graph.scope({ direction: 'weightGradient' }, () => graph.add('linearWeightGradient', [gradient, x], { bias })) : [];
-    const dx = ctx.needs(0) ? graph.scope({ direction: 'inputGradient' }, () => graph.one('linearInputGradient', [gradient, w], {})) : undefined;
+      ctx.needs(1) || bias
+        ? graph.scope({ direction: 'weightGradient' }, () => graph.add('linearWeightGradient', [gradient, x], { bias }))
+        : [];
+    const dx = ctx.needs(0)
+      ? graph.scope({ direction: 'inputGradient' }, () => graph.one('linearInputGradient', [gradient, w], {}))
+      : undefined;
     return [dx, dw, db];
   },
 };
@@ -53,7 +57,8 @@ export const matmul: OpDefinition<'matmul'> = {
     check(ka === kb, 'bad-shape', `inner sizes differ: ${ka} and ${kb}`, 'b');
     return [f32([m, n])];
   },
-  flops: (node) => product(node.outputs[0]!, node.attrs.transposeA ? node.inputs[0]!.shape[0]! : node.inputs[0]!.shape[1]!),
+  flops: (node) =>
+    product(node.outputs[0]!, node.attrs.transposeA ? node.inputs[0]!.shape[0]! : node.inputs[0]!.shape[1]!),
   backward(ctx, node, gradient) {
     const [a, b] = node.inputs as [Tensor, Tensor];
     const { transposeA, transposeB } = node.attrs;

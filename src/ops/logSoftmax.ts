@@ -7,7 +7,11 @@ export const logSoftmax: OpDefinition<'logSoftmax'> = {
   flops: (node) => 4 * elementCount(node.outputs[0]!.shape),
   backward(ctx, node, gradient) {
     const y = node.outputs[0]!;
-    return [ctx.needs(0) ? ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('logSoftmaxBackward', [gradient, y], {})) : undefined];
+    return [
+      ctx.needs(0)
+        ? ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('logSoftmaxBackward', [gradient, y], {}))
+        : undefined,
+    ];
   },
 };
 

@@ -10,7 +10,12 @@ function inferLogits(inputs: readonly Tensor[], kind?: LossKind): Tensor {
   const logits = expectInput(inputs, 0, 'logits', 'f32', 2);
   expectInput(inputs, 1, 'labels', 'u32', [logits.shape[0]!]);
   const least = kind === undefined ? 1 : leastClasses[kind];
-  check(logits.shape[1]! >= least, 'bad-shape', `the ${kind} loss needs at least ${least} classes, got ${logits.shape[1]}`, 'logits');
+  check(
+    logits.shape[1]! >= least,
+    'bad-shape',
+    `the ${kind} loss needs at least ${least} classes, got ${logits.shape[1]}`,
+    'logits',
+  );
   return logits;
 }
 

@@ -15,7 +15,9 @@ export const scaleShift: OpDefinition<'scaleShift'> = {
   backward(ctx, node, gradient) {
     const { graph } = ctx;
     const [x, scale] = node.inputs as [Tensor, Tensor];
-    const dx = ctx.needs(0) ? graph.scope({ direction: 'inputGradient' }, () => graph.one('scaleShift', [gradient, scale], {})) : undefined;
+    const dx = ctx.needs(0)
+      ? graph.scope({ direction: 'inputGradient' }, () => graph.one('scaleShift', [gradient, scale], {}))
+      : undefined;
     if (!ctx.needs(1) && !ctx.needs(2)) return [dx];
     return [dx, ...graph.scope({ direction: 'weightGradient' }, () => graph.add('channelSums', [gradient, x], {}))];
   },
@@ -46,8 +48,18 @@ export const reshape: OpDefinition<'reshape'> = {
 export const map: OpDefinition<'map'> = {
   infer(inputs, attrs) {
     const { fn, scalars, targets } = attrs;
-    check(inputs.length === fn.inputs.length, 'bad-argument', `${fn.name} takes ${fn.inputs.length} tensors, got ${inputs.length}`, fn.name);
-    check(scalars.length === fn.scalars.length, 'bad-argument', `${fn.name} takes ${fn.scalars.length} scalars, got ${scalars.length}`, fn.name);
+    check(
+      inputs.length === fn.inputs.length,
+      'bad-argument',
+      `${fn.name} takes ${fn.inputs.length} tensors, got ${inputs.length}`,
+      fn.name,
+    );
+    check(
+      scalars.length === fn.scalars.length,
+      'bad-argument',
+      `${fn.name} takes ${fn.scalars.length} scalars, got ${scalars.length}`,
+      fn.name,
+    );
     check(
       targets.length === fn.results.length,
       'bad-argument',
@@ -57,7 +69,9 @@ export const map: OpDefinition<'map'> = {
     const first = expectInput(inputs, 0, fn.inputs[0] ?? 'input', 'f32');
     for (const [index, input] of inputs.entries()) {
       const count = elementCount(input.shape);
-      const fits = count === elementCount(first.shape) || (input.shape.length === 1 && (input.shape[0] === first.shape[0] || count === 1));
+      const fits =
+        count === elementCount(first.shape) ||
+        (input.shape.length === 1 && (input.shape[0] === first.shape[0] || count === 1));
       check(
         fits,
         'bad-shape',
@@ -80,7 +94,11 @@ export const assign: OpDefinition<'assign'> = {
   infer(inputs) {
     const value = inputs[0];
     const state = inputs[1];
-    const fits = value !== undefined && state !== undefined && value.dtype === state.dtype && elementCount(value.shape) === elementCount(state.shape);
+    const fits =
+      value !== undefined &&
+      state !== undefined &&
+      value.dtype === state.dtype &&
+      elementCount(value.shape) === elementCount(state.shape);
     check(fits, 'bad-shape', 'the value and the state must have the same size and dtype', 'state');
     return [];
   },

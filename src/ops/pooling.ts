@@ -4,8 +4,18 @@ import type { Node, PoolAttrs, Tensor } from '../graph/types.js';
 import { expectInput, f32, u32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
 
-/** Output size along one axis; with `ceilMode` a last window is kept only if it starts inside the input or its leading padding. */
-export function poolOutput(size: number, kernel: number, stride: number, before: number, after: number, ceilMode: boolean): number {
+/**
+ * Output size along one axis; with `ceilMode` a last window is kept only if it starts inside the input or its leading
+ * padding.
+ */
+export function poolOutput(
+  size: number,
+  kernel: number,
+  stride: number,
+  before: number,
+  after: number,
+  ceilMode: boolean,
+): number {
   const span = size + before + after - kernel;
   let out = (ceilMode ? Math.ceil(span / stride) : Math.floor(span / stride)) + 1;
   if (ceilMode && (out - 1) * stride >= size + before) out -= 1;
@@ -25,8 +35,17 @@ export function poolOutputShape(x: readonly number[], attrs: PoolAttrs): number[
 function inferPool(inputs: readonly Tensor[], attrs: PoolAttrs): number[] {
   const x = expectInput(inputs, 0, 'input', 'f32', 4);
   const [top, left, bottom, right] = attrs.padding;
-  const half = top <= attrs.kernel[0] / 2 && bottom <= attrs.kernel[0] / 2 && left <= attrs.kernel[1] / 2 && right <= attrs.kernel[1] / 2;
-  check(half, 'bad-range', `padding ${attrs.padding.join(', ')} must be at most half the window ${attrs.kernel.join('x')}`, 'padding');
+  const half =
+    top <= attrs.kernel[0] / 2 &&
+    bottom <= attrs.kernel[0] / 2 &&
+    left <= attrs.kernel[1] / 2 &&
+    right <= attrs.kernel[1] / 2;
+  check(
+    half,
+    'bad-range',
+    `padding ${attrs.padding.join(', ')} must be at most half the window ${attrs.kernel.join('x')}`,
+    'padding',
+  );
   const shape = poolOutputShape(x.shape, attrs);
   check(
     shape[2]! > 0 && shape[3]! > 0,
@@ -37,7 +56,8 @@ function inferPool(inputs: readonly Tensor[], attrs: PoolAttrs): number[] {
   return shape;
 }
 
-const windowFlops = (out: Tensor, attrs: PoolAttrs): number => elementCount(out.shape) * attrs.kernel[0] * attrs.kernel[1];
+const windowFlops = (out: Tensor, attrs: PoolAttrs): number =>
+  elementCount(out.shape) * attrs.kernel[0] * attrs.kernel[1];
 
 export const maxPool2d: OpDefinition<'maxPool2d'> = {
   infer(inputs, attrs) {
@@ -48,9 +68,16 @@ export const maxPool2d: OpDefinition<'maxPool2d'> = {
   backward(ctx, node, gradient) {
     if (!ctx.needs(0)) return [undefined];
     const rule = ctx.rule.maxPool?.(node);
-    if (rule !== undefined) return [ctx.graph.scope({ direction: 'inputGradient', rule: rule.name }, () => rule.emit(ctx.graph, node, gradient))];
+    if (rule !== undefined)
+      return [
+        ctx.graph.scope({ direction: 'inputGradient', rule: rule.name }, () => rule.emit(ctx.graph, node, gradient)),
+      ];
     const attrs = { ...node.attrs, inputShape: node.inputs[0]!.shape };
-    return [ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('maxPool2dBackward', [gradient, node.outputs[1]!], attrs))];
+    return [
+      ctx.graph.scope({ direction: 'inputGradient' }, () =>
+        ctx.graph.one('maxPool2dBackward', [gradient, node.outputs[1]!], attrs),
+      ),
+    ];
   },
 };
 
@@ -79,7 +106,9 @@ export const avgPool2d: OpDefinition<'avgPool2d'> = {
   backward(ctx, node, gradient) {
     if (!ctx.needs(0)) return [undefined];
     const attrs = { ...node.attrs, inputShape: node.inputs[0]!.shape };
-    return [ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('avgPool2dBackward', [gradient], attrs))];
+    return [
+      ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('avgPool2dBackward', [gradient], attrs)),
+    ];
   },
 };
 
@@ -91,8 +120,14 @@ export const avgPool2dBackward: OpDefinition<'avgPool2dBackward'> = {
   flops: (node) => windowFlops(node.inputs[0]!, node.attrs),
 };
 
-const adaptiveShape = (x: readonly number[], size: readonly [number, number]): number[] => [x[0]!, x[1]!, size[0], size[1]];
-const adaptiveFlops = (node: Node): number => Math.max(elementCount(node.inputs[0]!.shape), elementCount(node.outputs[0]!.shape));
+const adaptiveShape = (x: readonly number[], size: readonly [number, number]): number[] => [
+  x[0]!,
+  x[1]!,
+  size[0],
+  size[1],
+];
+const adaptiveFlops = (node: Node): number =>
+  Math.max(elementCount(node.inputs[0]!.shape), elementCount(node.outputs[0]!.shape));
 
 export const adaptiveAvgPool2d: OpDefinition<'adaptiveAvgPool2d'> = {
   infer: (inputs, attrs) => [f32(adaptiveShape(expectInput(inputs, 0, 'input', 'f32', 4).shape, attrs.size))],
@@ -100,7 +135,11 @@ export const adaptiveAvgPool2d: OpDefinition<'adaptiveAvgPool2d'> = {
   backward(ctx, node, gradient) {
     if (!ctx.needs(0)) return [undefined];
     const attrs = { ...node.attrs, inputShape: node.inputs[0]!.shape };
-    return [ctx.graph.scope({ direction: 'inputGradient' }, () => ctx.graph.one('adaptiveAvgPool2dBackward', [gradient], attrs))];
+    return [
+      ctx.graph.scope({ direction: 'inputGradient' }, () =>
+        ctx.graph.one('adaptiveAvgPool2dBackward', [gradient], attrs),
+      ),
+    ];
   },
 };
 

@@ -16,7 +16,12 @@ export const gatherImages: OpDefinition<'gatherImages'> = {
     expectInput(inputs, 0, 'data', attrs.packed ? 'u32' : 'f32');
     expectInput(inputs, 1, 'indices', 'u32', 1);
     const size = elementCount(attrs.sampleShape);
-    check(!attrs.packed || size % 4 === 0, 'bad-shape', `packed samples must have a multiple of 4 elements, got ${size}`, 'data');
+    check(
+      !attrs.packed || size % 4 === 0,
+      'bad-shape',
+      `packed samples must have a multiple of 4 elements, got ${size}`,
+      'data',
+    );
     return [f32([attrs.count, ...attrs.sampleShape])];
   },
   flops: (node) => elementCount(node.outputs[0]!.shape),
@@ -26,7 +31,12 @@ export const randomCropFlip: OpDefinition<'randomCropFlip'> = {
   infer(inputs, { padding }) {
     const x = expectInput(inputs, 0, 'input', 'f32', 4);
     expectInput(inputs, 1, 'sampleIds', 'u32', [x.shape[0]!]);
-    check(Number.isInteger(padding) && padding >= 0 && padding <= 127, 'bad-range', `padding must be 0 to 127 pixels, got ${padding}`, 'padding');
+    check(
+      Number.isInteger(padding) && padding >= 0 && padding <= 127,
+      'bad-range',
+      `padding must be 0 to 127 pixels, got ${padding}`,
+      'padding',
+    );
     return [f32(x.shape)];
   },
   flops: () => 0,
@@ -40,12 +50,24 @@ export const randomResizePad: OpDefinition<'randomResizePad'> = {
     check(side === width, 'bad-shape', `images must be square, got ${side} x ${width}`, 'input');
     const valid = Number.isInteger(largest) && largest >= side && largest <= side + 254;
     check(valid, 'bad-range', `the largest side must be ${side} to ${side + 254}, got ${largest}`, 'largest');
-    check(probability >= 0 && probability <= 1, 'bad-range', `the probability must be from 0 to 1, got ${probability}`, 'probability');
+    check(
+      probability >= 0 && probability <= 1,
+      'bad-range',
+      `the probability must be from 0 to 1, got ${probability}`,
+      'probability',
+    );
     return [f32(x.shape)];
   },
   flops: () => 0,
   backward: ({ graph, needs }, node, gradient) =>
-    needs(0) ? [graph.one('randomResizePad', [gradient, node.inputs[1]!], { ...node.attrs, transposed: !node.attrs.transposed })] : [],
+    needs(0)
+      ? [
+          graph.one('randomResizePad', [gradient, node.inputs[1]!], {
+            ...node.attrs,
+            transposed: !node.attrs.transposed,
+          }),
+        ]
+      : [],
 };
 
 export const gatherLabels: OpDefinition<'gatherLabels'> = {

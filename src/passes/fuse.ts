@@ -34,7 +34,8 @@ function extraOperands(node: Node): number {
 
 /** Whether a packed mask of this chain starts at whole words of the anchor's row blocks. */
 function fitsMasks(anchor: Node, follower: Node): boolean {
-  const usesMask = (follower.op === 'relu' && follower.outputs.length > 1) || follower.inputs.some((input) => input.dtype === 'u32');
+  const usesMask =
+    (follower.op === 'relu' && follower.outputs.length > 1) || follower.inputs.some((input) => input.dtype === 'u32');
   if (!usesMask || !('groups' in anchor.attrs) || anchor.attrs.groups === 1) return true;
   const channels = anchor.outputs[0]!.shape[1]!;
   if (isDepthwise(anchor.attrs, channels, anchor.inputs[1]!.shape)) return true;
@@ -55,9 +56,9 @@ function readersOf(graph: Graph): Map<Tensor, Node[]> {
 }
 
 /**
- * Groups the graph's nodes into kernels. With `fuse`, each chain of pointwise nodes joins the epilogue of the kernel that
- * produces its input, as long as nobody needs the results before the whole chain can run; without it every node is a group.
- * The graph itself is untouched. Groups come in running order.
+ * Groups the graph's nodes into kernels. With `fuse`, each chain of pointwise nodes joins the epilogue of the kernel
+ * that produces its input, as long as nobody needs the results before the whole chain can run; without it every node
+ * is a group. The graph itself is untouched. Groups come in running order.
  */
 export function groupNodes(graph: Graph, fuse: boolean): Group[] {
   const readers = readersOf(graph);
@@ -98,7 +99,13 @@ export function groupNodes(graph: Graph, fuse: boolean): Group[] {
  * A group runs where its last member stood. That is sound when nothing in between reads an earlier result of the group,
  * or overwrites an input of one of its members.
  */
-function canWait(graph: Graph, anchor: Node, followers: readonly Node[], position: Map<Node, number>, readers: Map<Tensor, Node[]>): boolean {
+function canWait(
+  graph: Graph,
+  anchor: Node,
+  followers: readonly Node[],
+  position: Map<Node, number>,
+  readers: Map<Tensor, Node[]>,
+): boolean {
   const members = new Set<Node>([anchor, ...followers]);
   const last = Math.max(...[...members].map((node) => position.get(node)!));
   for (const member of members) {

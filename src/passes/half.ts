@@ -52,7 +52,12 @@ const copies: ReadonlySet<OpName> = new Set<OpName>(['concat', 'channelSlice']);
 const wideDirections: ReadonlySet<Direction> = new Set<Direction>(['weightGradient', 'update', 'attack']);
 
 /** Ops that multiply by a weight, their second input. */
-const products: ReadonlySet<OpName> = new Set<OpName>(['conv2d', 'conv2dInputGradient', 'linear', 'linearInputGradient']);
+const products: ReadonlySet<OpName> = new Set<OpName>([
+  'conv2d',
+  'conv2dInputGradient',
+  'linear',
+  'linearInputGradient',
+]);
 
 const rootOf = (tensor: Tensor): Tensor => resolveView(tensor).root;
 
@@ -74,11 +79,13 @@ export function settlePrecision(graph: Graph, precision: Precision, weightsSegme
 }
 
 /**
- * Chooses what a program stores as f16: activations, their gradients and copies of the weights that products read. Parameters, running
- * statistics, optimiser states, iterates, losses, logits, statistics, gradients of weights and every output of the graph stay in f32.
- * Only storage changes; kernels convert as they load and store, and compute in f32.
+ * Chooses what a program stores as f16: activations, their gradients and copies of the weights that products read.
+ * Parameters, running statistics, optimizer states, iterates, losses, logits, statistics, gradients of weights and
+ * every output of the graph stay in f32. Only storage changes; kernels convert as they load and store, and compute in
+ * f32.
  *
- * `weightsSegment` is the segment that runs before all others and in which the copies of weights are made; by default each segment makes its own.
+ * `weightsSegment` is the segment that runs before all others and in which the copies of weights are made; by default
+ * each segment makes its own.
  */
 export function storeAsHalf(graph: Graph, weightsSegment?: string): void {
   copyWeights(graph, weightsSegment);
@@ -86,7 +93,10 @@ export function storeAsHalf(graph: Graph, weightsSegment?: string): void {
   narrow(graph, (root) => root.kind === 'value' && !outputs.has(root));
 }
 
-/** Stores as f16 what all of its readers can read and its writer can write so, of the tensors that `mayBeHalf` allows, told by their roots. */
+/**
+ * Stores as f16 what all of its readers can read and its writer can write so, of the tensors that `mayBeHalf` allows,
+ * told by their roots.
+ */
 export function narrow(graph: Graph, mayBeHalf: (root: Tensor) => boolean): void {
   const wide = new Set<Tensor>();
   const isHalf = (tensor: Tensor): boolean => {
@@ -97,8 +107,10 @@ export function narrow(graph: Graph, mayBeHalf: (root: Tensor) => boolean): void
     if (node.op === 'reshape') continue;
     const inputs = halfInputs[node.op] ?? [];
     const narrows = halfOutputs.has(node.op) && !wideDirections.has(node.direction);
-    for (const [slot, input] of node.inputs.entries()) if (inputs !== 'all' && !inputs.includes(slot)) wide.add(rootOf(input));
-    for (const [slot, output] of node.outputs.entries()) if (!(narrows && slot === 0) && !isCopy(output)) wide.add(rootOf(output));
+    for (const [slot, input] of node.inputs.entries())
+      if (inputs !== 'all' && !inputs.includes(slot)) wide.add(rootOf(input));
+    for (const [slot, output] of node.outputs.entries())
+      if (!(narrows && slot === 0) && !isCopy(output)) wide.add(rootOf(output));
   }
   // A copy is wide where one of its ends is.
   const nodes = graph.nodes.filter((node) => copies.has(node.op));
@@ -110,13 +122,19 @@ export function narrow(graph: Graph, mayBeHalf: (root: Tensor) => boolean): void
   for (const tensor of graph.tensors) if (isHalf(tensor)) tensor.dtype = 'f16';
 }
 
-const halfCopy: ElementwiseFunction = { name: 'halfCopy', inputs: ['w'], scalars: [], results: ['w'], reference: (w) => [w!] };
+const halfCopy: ElementwiseFunction = {
+  name: 'halfCopy',
+  inputs: ['w'],
+  scalars: [],
+  results: ['w'],
+  reference: (w) => [w!],
+};
 
 const isCopy = (tensor: Tensor): boolean => (tensor.producer as Node<'map'> | undefined)?.attrs.fn === halfCopy;
 
 /**
- * Makes products read their weights from f16 copies, one of each parameter store, in front of the segment's other nodes. Where a segment
- * changes a store before it has read all of it, its products go on reading the store.
+ * Makes products read their weights from f16 copies, one of each parameter store, in front of the segment's other
+ * nodes. Where a segment changes a store before it has read all of it, its products go on reading the store.
  */
 function copyWeights(graph: Graph, weightsSegment: string | undefined): void {
   const made = new Map<string, Tensor>();
@@ -137,7 +155,8 @@ function copyWeights(graph: Graph, weightsSegment: string | undefined): void {
   };
   for (const [index, node] of graph.nodes.entries()) {
     const weight = node.inputs[1];
-    if (!products.has(node.op) || weight?.kind !== 'parameter' || changed.has(`${node.segment} ${rootOf(weight).id}`)) continue;
+    if (!products.has(node.op) || weight?.kind !== 'parameter' || changed.has(`${node.segment} ${rootOf(weight).id}`))
+      continue;
     const segment = weightsSegment ?? node.segment;
     const key = `${segment} ${weight.id}`;
     let window = windows.get(key);

@@ -89,36 +89,57 @@ class Placing {
   place(tensor: Tensor, base: Tensor, first: number): void {
     const host = this.places.get(base) ?? base;
     if (this.places.has(tensor) || !this.movable(tensor)) return;
-    if (base.kind !== 'value' || base.view !== undefined || this.mutated.has(base) || base.dtype !== tensor.dtype) return;
+    if (base.kind !== 'value' || base.view !== undefined || this.mutated.has(base) || base.dtype !== tensor.dtype)
+      return;
     // windows begin at whole words, which is what the host writes
     if (tensor.dtype === 'f16' && pixelCount(tensor.shape) % 2 !== 0) return;
     const users = this.users.get(tensor)!;
     const segment = base.producer?.segment;
-    if (users.some((group) => group.anchor.segment !== segment || !membersOf(group).every((node) => worksAnywhere(node, tensor)))) return;
+    if (
+      users.some(
+        (group) => group.anchor.segment !== segment || !membersOf(group).every((node) => worksAnywhere(node, tensor)),
+      )
+    )
+      return;
     this.places.set(tensor, channelWindow(tensor, host, first));
     if (!users.every((group) => this.keepsApart(group))) this.places.delete(tensor);
   }
 
   private movable(tensor: Tensor): boolean {
-    const producer = this.users.get(tensor)?.find((group) => membersOf(group).some((node) => node.outputs.includes(tensor)));
+    const producer = this.users
+      .get(tensor)
+      ?.find((group) => membersOf(group).some((node) => node.outputs.includes(tensor)));
     return (
-      tensor.view === undefined && !this.fixed.has(tensor) && !this.mutated.has(tensor) && producer !== undefined && writers.has(producer.anchor.op)
+      tensor.view === undefined &&
+      !this.fixed.has(tensor) &&
+      !this.mutated.has(tensor) &&
+      producer !== undefined &&
+      writers.has(producer.anchor.op)
     );
   }
 
   /**
-   * Whether the dispatches of a group keep the rules of WebGPU: none reads a buffer that it writes, none writes two windows of one.
-   * The copies of a concatenation are dispatches of their own, and what is in its place already is not copied.
+   * Whether the dispatches of a group keep the rules of WebGPU: none reads a buffer that it writes, none writes two
+   * windows of one. The copies of a concatenation are dispatches of their own, and what is in its place already is
+   * not copied.
    */
   private keepsApart(group: Group): boolean {
     const { anchor } = group;
     const root = (tensor: Tensor): Tensor => resolveView(this.places.get(tensor) ?? tensor).root;
-    if (anchor.op === 'concat') return anchor.inputs.every((part) => this.isInPlace(anchor, part) || root(part) !== root(anchor.outputs[0]!));
-    if (isUnitSlice(anchor) && this.places.get(anchor.outputs[0]!)?.view?.base === (this.places.get(anchor.inputs[0]!) ?? anchor.inputs[0]))
+    if (anchor.op === 'concat')
+      return anchor.inputs.every((part) => this.isInPlace(anchor, part) || root(part) !== root(anchor.outputs[0]!));
+    if (
+      isUnitSlice(anchor) &&
+      this.places.get(anchor.outputs[0]!)?.view?.base === (this.places.get(anchor.inputs[0]!) ?? anchor.inputs[0])
+    )
       return true;
     const members = membersOf(group);
     const inner = new Set(members.flatMap((node) => node.outputs));
-    const written = [members.at(-1)!.outputs[0]!, ...group.kept, ...members.flatMap((node) => node.outputs.slice(1))].map(root);
+    const written = [
+      members.at(-1)!.outputs[0]!,
+      ...group.kept,
+      ...members.flatMap((node) => node.outputs.slice(1)),
+    ].map(root);
     const read = members.flatMap((node) => node.inputs.filter((input) => !inner.has(input))).map(root);
     return new Set(written).size === written.length && !read.some((tensor) => written.includes(tensor));
   }
@@ -127,14 +148,19 @@ class Placing {
   private isInPlace(concat: Node, part: Tensor): boolean {
     const [host] = concat.outputs as [Tensor];
     const view = this.places.get(part)?.view;
-    return view !== undefined && view.base === (this.places.get(host) ?? host) && concat.inputs.filter((input) => input === part).length === 1;
+    return (
+      view !== undefined &&
+      view.base === (this.places.get(host) ?? host) &&
+      concat.inputs.filter((input) => input === part).length === 1
+    );
   }
 }
 
 /**
- * Finds tensors that can live inside a wider one: the parts of concatenations inside the result, and slices of channels inside what they
- * are cut from, so that neither is copied. Of a chain of concatenations, as in DenseNet, the last and widest result holds all of them.
- * Returns the tensors in their new places, as windows of channels; the graph itself is untouched.
+ * Finds tensors that can live inside a wider one: the parts of concatenations inside the result, and slices of
+ * channels inside what they are cut from, so that neither is copied. Of a chain of concatenations, as in DenseNet,
+ * the last and widest result holds all of them. Returns the tensors in their new places, as windows of channels; the
+ * graph itself is untouched.
  */
 export function placeWindows(graph: Graph, groups: readonly Group[]): Map<Tensor, Tensor> {
   const placing = new Placing(graph, groups);
@@ -146,6 +172,7 @@ export function placeWindows(graph: Graph, groups: readonly Group[]): Map<Tensor
       first += part.shape[1]!;
     }
   }
-  for (const node of graph.nodes) if (isUnitSlice(node)) placing.place(node.outputs[0]!, node.inputs[0]!, node.attrs.first);
+  for (const node of graph.nodes)
+    if (isUnitSlice(node)) placing.place(node.outputs[0]!, node.inputs[0]!, node.attrs.first);
   return placing.places;
 }

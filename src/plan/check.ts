@@ -53,7 +53,8 @@ function sharedContents(schedule: Schedule): Map<Tensor, Contents> {
   for (const { operands } of schedule.dispatches) {
     for (const { tensor } of operands) {
       const root = rootOf(tensor);
-      if (root.kind !== 'value' || root === tensor || imagePitch(tensor) === elementCount(tensor.shape.slice(1))) continue;
+      if (root.kind !== 'value' || root === tensor || imagePitch(tensor) === elementCount(tensor.shape.slice(1)))
+        continue;
       shared.set(root, shared.get(root) ?? new Contents(meaning));
     }
   }
@@ -62,13 +63,15 @@ function sharedContents(schedule: Schedule): Map<Tensor, Contents> {
 
 /**
  * Re-derives, independently of the planner, everything that makes a plan safe, by running the schedule on paper twice
- * (segments repeat): every read finds the value it means, and where several tensors live inside one value the elements it means; no arena
- * is read-only and writable in one dispatch; the ranges a dispatch writes are disjoint; outputs survive; offsets are multiples of 256;
- * nothing leaves its arena. Throws `internal` at the first breach.
+ * (segments repeat): every read finds the value it means, and where several tensors live inside one value the
+ * elements it means; no arena is read-only and writable in one dispatch; the ranges a dispatch writes are disjoint;
+ * outputs survive; offsets are multiples of 256; nothing leaves its arena. Throws `internal` at the first breach.
  */
 export function checkPlan(schedule: Schedule, plan: Plan): void {
   const fail = (dispatch: ScheduledDispatch, text: string): never => {
-    throw new LinbpError('internal', `memory plan: ${dispatch.kernel} (${dispatch.group.anchor.layer}): ${text}`, { field: 'plan' });
+    throw new LinbpError('internal', `memory plan: ${dispatch.kernel} (${dispatch.group.anchor.layer}): ${text}`, {
+      field: 'plan',
+    });
   };
   const arenas = plan.arenas.map(() => new Ownership());
   const shared = sharedContents(schedule);
@@ -81,22 +84,31 @@ export function checkPlan(schedule: Schedule, plan: Plan): void {
           const place = plan.placements.get(root);
           if (place === undefined) return fail(dispatch, `${root.name} has no memory`);
           if (place.offset % 256 !== 0) fail(dispatch, `${root.name} begins at ${place.offset}, not a multiple of 256`);
-          if (place.offset + place.bytes > plan.arenas[place.arena]!) fail(dispatch, `${root.name} ends outside its arena`);
+          if (place.offset + place.bytes > plan.arenas[place.arena]!)
+            fail(dispatch, `${root.name} ends outside its arena`);
           return { operand, root, place };
         });
       for (const { operand, root, place } of uses) {
         if (operand.access === 'write') continue;
         const owner = arenas[place.arena]!.owner(place.offset, place.offset + place.bytes);
-        if (owner !== root) fail(dispatch, `reads ${root.name}, but finds ${owner?.name ?? 'the remains of several values'}`);
+        if (owner !== root)
+          fail(dispatch, `reads ${root.name}, but finds ${owner?.name ?? 'the remains of several values'}`);
         const { tensor } = operand;
-        if (shared.get(root)?.has(tensor) === false) fail(dispatch, `reads ${tensor.name}, but ${root.name} holds something else in its place`);
+        if (shared.get(root)?.has(tensor) === false)
+          fail(dispatch, `reads ${tensor.name}, but ${root.name} holds something else in its place`);
       }
       for (const left of uses) {
         for (const right of uses) {
-          if (left.operand.access !== 'read' && right.operand.access === 'read' && left.place.arena === right.place.arena) {
+          if (
+            left.operand.access !== 'read' &&
+            right.operand.access === 'read' &&
+            left.place.arena === right.place.arena
+          ) {
             fail(dispatch, `arena ${left.place.arena} is written (${left.root.name}) and read (${right.root.name})`);
           }
-          const disjoint = left.place.offset + left.place.bytes <= right.place.offset || right.place.offset + right.place.bytes <= left.place.offset;
+          const disjoint =
+            left.place.offset + left.place.bytes <= right.place.offset ||
+            right.place.offset + right.place.bytes <= left.place.offset;
           const both = left.operand.access !== 'read' && right.operand.access !== 'read' && left !== right;
           if (both && left.place.arena === right.place.arena && !disjoint)
             fail(dispatch, `${left.operand.tensor.name} and ${right.operand.tensor.name} overlap`);
@@ -115,9 +127,13 @@ export function checkPlan(schedule: Schedule, plan: Plan): void {
       const root = rootOf(output);
       const place = plan.placements.get(root);
       if (place !== undefined && arenas[place.arena]!.owner(place.offset, place.offset + place.bytes) !== root) {
-        throw new LinbpError('internal', `memory plan: the output ${name} is lost before the end: it is overwritten by another value`, {
-          field: 'plan',
-        });
+        throw new LinbpError(
+          'internal',
+          `memory plan: the output ${name} is lost before the end: it is overwritten by another value`,
+          {
+            field: 'plan',
+          },
+        );
       }
     }
   }

@@ -31,7 +31,7 @@ function cut(pieces: readonly Piece[], first: number, length: number): Piece[] {
   return found;
 }
 
-/** Joins neighbours that continue each other, so that equal contents are equal lists. */
+/** Joins neighbors that continue each other, so that equal contents are equal lists. */
 function joined(pieces: readonly Piece[]): Piece[] {
   const found: Piece[] = [];
   for (const piece of pieces) {
@@ -43,7 +43,10 @@ function joined(pieces: readonly Piece[]): Piece[] {
   return found;
 }
 
-/** What the tensors of a graph consist of, by its concatenations and slices of channels: what may share memory means the same elements. */
+/**
+ * What the tensors of a graph consist of, by its concatenations and slices of channels: what may share memory means
+ * the same elements.
+ */
 export class Meaning {
   private readonly tensors: readonly Tensor[];
   private readonly known = new Map<number, readonly Piece[]>();
@@ -67,7 +70,8 @@ export class Meaning {
     if (node?.op === 'reshape' && perImage(node.inputs[0]!) === perImage(tensor)) return this.of(node.inputs[0]!);
     if (node?.op === 'channelSlice') {
       const { first, stride } = (node as Node<'channelSlice'>).attrs;
-      if (stride.every((step) => step === 1)) return cut(this.of(node.inputs[0]!), first * pixelCount(tensor.shape), perImage(tensor));
+      if (stride.every((step) => step === 1))
+        return cut(this.of(node.inputs[0]!), first * pixelCount(tensor.shape), perImage(tensor));
     }
     return [{ leaf: tensor.id, from: 0, length: perImage(tensor) }];
   }
@@ -105,7 +109,9 @@ export class Contents {
   has(tensor: Tensor): boolean {
     const { start, end } = Contents.range(tensor);
     const found = joined(
-      this.held.flatMap((stretch) => Contents.between(stretch, Math.max(stretch.start, start), Math.min(stretch.start + stretch.length, end))),
+      this.held.flatMap((stretch) =>
+        Contents.between(stretch, Math.max(stretch.start, start), Math.min(stretch.start + stretch.length, end)),
+      ),
     );
     const expected = this.meaning.of(tensor);
     return found.length === expected.length && found.every((piece, index) => Contents.same(piece, expected[index]!));
@@ -116,7 +122,9 @@ export class Contents {
   }
 
   private static between(stretch: Held, start: number, end: number): Held[] {
-    return start < end ? [{ leaf: stretch.leaf, from: stretch.from + start - stretch.start, length: end - start, start }] : [];
+    return start < end
+      ? [{ leaf: stretch.leaf, from: stretch.from + start - stretch.start, length: end - start, start }]
+      : [];
   }
 
   /** The elements that a tensor takes up in each image of its memory. */

@@ -25,10 +25,15 @@ interface Layout extends Packing {
 }
 
 /**
- * Places items one by one, each in the arena that grows least, at the lowest free offset. Returns undefined as soon as the arenas exceed
- * `most` bytes.
+ * Places items one by one, each in the arena that grows least, at the lowest free offset. Returns undefined as soon
+ * as the arenas exceed `most` bytes.
  */
-function placeInOrder(items: readonly Item[], order: readonly number[], maxArena: number, most = Infinity): Layout | undefined {
+function placeInOrder(
+  items: readonly Item[],
+  order: readonly number[],
+  maxArena: number,
+  most = Infinity,
+): Layout | undefined {
   const arenaOf = new Int32Array(items.length).fill(-1);
   const offsets = new Float64Array(items.length);
   const members: number[][] = [];
@@ -90,10 +95,14 @@ function greedyOrders(items: readonly Item[]): number[][] {
       return key(left) - key(right) || right.bytes - left.bytes || left.first - right.first;
     }),
   );
-  // Small items matter little by size but can force an arena to grow: the same orders with items below the median kept for last.
+  // Small items matter little by size but can force an arena to grow: the same orders with items below the median
+  // kept for last.
   const median = items.map(({ bytes }) => bytes).sort((a, b) => a - b)[items.length >> 1] ?? 0;
   const isLarge = (index: number): boolean => items[index]!.bytes > median;
-  return [...orders, ...orders.slice(1).map((order) => [...order.filter(isLarge), ...order.filter((index) => !isLarge(index))])];
+  return [
+    ...orders,
+    ...orders.slice(1).map((order) => [...order.filter(isLarge), ...order.filter((index) => !isLarge(index))]),
+  ];
 }
 
 /** The most bytes that are needed at one time: no packing can do with less. */
@@ -122,17 +131,26 @@ function numbers(): (below: number) => number {
 const randomMoves = 3;
 
 /**
- * Improves a layout step by step: an item that ends where its arena ends is the reason for its size, so one of them is placed earlier, and
- * the new layout stays where it is no larger.
+ * Improves a layout step by step: an item that ends where its arena ends is the reason for its size, so one of them
+ * is placed earlier, and the new layout stays where it is no larger.
  */
-function improve(items: readonly Item[], start: Layout, steps: number, bound: number, maxArena: number, below: (bound: number) => number): Layout {
+function improve(
+  items: readonly Item[],
+  start: Layout,
+  steps: number,
+  bound: number,
+  maxArena: number,
+  below: (bound: number) => number,
+): Layout {
   let current = start;
   const move = (order: number[], from: number, to: number): void => {
     order.splice(to, 0, ...order.splice(from, 1));
   };
   for (let step = 0; step < steps && current.bytes > bound; step++) {
     const { members, offsets, arenas } = current;
-    const last = members.flatMap((list, arena) => list.filter((index) => offsets[index]! + items[index]!.bytes === arenas[arena]));
+    const last = members.flatMap((list, arena) =>
+      list.filter((index) => offsets[index]! + items[index]!.bytes === arenas[arena]),
+    );
     const order = [...current.order];
     const from = order.indexOf(last[below(last.length)]!);
     move(order, from, below(from + 1));
@@ -142,7 +160,10 @@ function improve(items: readonly Item[], start: Layout, steps: number, bound: nu
   return current;
 }
 
-/** Items of at least a 24th of the largest come first, then those of a 256th, then all: what is large decides, the small fills gaps. */
+/**
+ * Items of at least a 24th of the largest come first, then those of a 256th, then all: what is large decides, the
+ * small fills gaps.
+ */
 const stages = [24, 256, Infinity];
 /** Pairs of items that one search may look at, and the most steps it may take: about a tenth of a second. */
 const work = 2e7;
@@ -151,10 +172,13 @@ const mostSteps = 8000;
 const beginnings = 4;
 
 /**
- * Packs items into arenas: the best of several greedy orders, and where that needs more than what is alive at once, the best that a search
- * of bounded length finds. Without `search` the items are placed in the order given.
+ * Packs items into arenas: the best of several greedy orders, and where that needs more than what is alive at once,
+ * the best that a search of bounded length finds. Without `search` the items are placed in the order given.
  */
-export function pack(items: readonly Item[], options: { readonly maxArena: number; readonly search: boolean }): Packing {
+export function pack(
+  items: readonly Item[],
+  options: { readonly maxArena: number; readonly search: boolean },
+): Packing {
   const { maxArena, search } = options;
   const place = (order: readonly number[]): Layout => placeInOrder(items, order, maxArena)!;
   const smallest = (layouts: Layout[]): Layout[] => layouts.sort((left, right) => left.bytes - right.bytes);
@@ -171,11 +195,16 @@ export function pack(items: readonly Item[], options: { readonly maxArena: numbe
     const belongs = (index: number): boolean => share === Infinity || items[index]!.bytes * share >= largest;
     const added = orders.map((order) => order.filter((index) => belongs(index) && !before.has(index)));
     if (added[0]!.length === 0) continue;
-    const starts = smallest([...added.map((order) => place([...(found?.order ?? []), ...order])), ...(share === Infinity ? greedy : [])]);
+    const starts = smallest([
+      ...added.map((order) => place([...(found?.order ?? []), ...order])),
+      ...(share === Infinity ? greedy : []),
+    ]);
     const count = starts[0]!.order.length;
     const steps = Math.min(mostSteps, work / count ** 2) / beginnings;
     const least = mostAlive(starts[0]!.order.map((index) => items[index]!));
-    found = smallest(starts.slice(0, beginnings).map((start) => improve(items, start, steps, least, maxArena, below)))[0]!;
+    found = smallest(
+      starts.slice(0, beginnings).map((start) => improve(items, start, steps, least, maxArena, below)),
+    )[0]!;
   }
   return found!;
 }

@@ -32,8 +32,8 @@ export interface Plan {
 const align = (bytes: number): number => Math.ceil(bytes / 256) * 256;
 
 /**
- * Lifetimes of all values: from the first dispatch that touches them to the last. A value that crosses segments, or that
- * is an output of the graph, is kept for the whole program, because segments repeat and compose.
+ * Lifetimes of all values: from the first dispatch that touches them to the last. A value that crosses segments, or
+ * that is an output of the graph, is kept for the whole program, because segments repeat and compose.
  */
 export function lifetimes(schedule: Schedule): Map<Tensor, Lifetime> {
   const found = new Map<Tensor, Lifetime>();
@@ -80,14 +80,18 @@ function arenaConflicts(schedule: Schedule): Map<Tensor, Set<Tensor>> {
 }
 
 /**
- * Places every value in an arena, in as little memory as {@link pack} finds. Values that one dispatch reads and writes lie in different
- * arenas, because WebGPU tracks use by buffer.
+ * Places every value in an arena, in as little memory as {@link pack} finds. Values that one dispatch reads and
+ * writes lie in different arenas, because WebGPU tracks use by buffer.
  * `maxArena` is the largest buffer the device grants; without `aliasing` every value keeps memory of its own.
  */
-export function plan(schedule: Schedule, options: { readonly maxArena?: number; readonly aliasing?: boolean } = {}): Plan {
+export function plan(
+  schedule: Schedule,
+  options: { readonly maxArena?: number; readonly aliasing?: boolean } = {},
+): Plan {
   const { maxArena = Infinity, aliasing = true } = options;
   const lives = lifetimes(schedule);
-  if (!aliasing) for (const tensor of lives.keys()) lives.set(tensor, { first: 0, last: schedule.dispatches.length - 1 });
+  if (!aliasing)
+    for (const tensor of lives.keys()) lives.set(tensor, { first: 0, last: schedule.dispatches.length - 1 });
   const conflicts = arenaConflicts(schedule);
   const values = [...lives.keys()];
   const indices = new Map(values.map((tensor, index) => [tensor, index]));
@@ -100,7 +104,11 @@ export function plan(schedule: Schedule, options: { readonly maxArena?: number; 
     return { bytes: align(byteLength(tensor)), first, last, span: times[last]! - times[first]! + 1, apart };
   });
   const packing = pack(items, { maxArena, search: aliasing });
-  const place = (index: number): Placement => ({ arena: packing.arenaOf[index]!, offset: packing.offsets[index]!, bytes: items[index]!.bytes });
+  const place = (index: number): Placement => ({
+    arena: packing.arenaOf[index]!,
+    offset: packing.offsets[index]!,
+    bytes: items[index]!.bytes,
+  });
   return {
     placements: new Map(values.map((tensor, index) => [tensor, place(index)])),
     lifetimes: lives,
@@ -119,7 +127,12 @@ function savedForBackward(schedule: Schedule): number {
       const root = rootOf(operand.tensor);
       if (root.kind !== 'value') continue;
       if (direction === 'forward' && operand.access !== 'read') written.add(root);
-      if ((direction === 'inputGradient' || direction === 'weightGradient') && operand.access !== 'write' && written.has(root)) saved.add(root);
+      if (
+        (direction === 'inputGradient' || direction === 'weightGradient') &&
+        operand.access !== 'write' &&
+        written.has(root)
+      )
+        saved.add(root);
     }
   }
   return [...saved].reduce((sum, tensor) => sum + byteLength(tensor), 0);

@@ -24,12 +24,15 @@ export interface Schedule {
   readonly dispatches: readonly ScheduledDispatch[];
 }
 
-/** The segment of what is derived from weights alone: their transforms, and the lines of batch norms. It runs once at the beginning of each run. */
+/**
+ * The segment of what is derived from weights alone: their transforms, and the lines of batch norms. It runs once at
+ * the beginning of each run.
+ */
 export const derivedSegment = 'derived';
 
 /**
- * Chooses kernels for every group. `stepWord` gives the word of the step row that holds a field; `places` has tensors to be put inside
- * wider ones, see {@link placeWindows}.
+ * Chooses kernels for every group. `stepWord` gives the word of the step row that holds a field; `places` has tensors
+ * to be put inside wider ones, see {@link placeWindows}.
  */
 export function schedule(
   graph: Graph,
@@ -80,7 +83,8 @@ export function schedule(
           },
         );
       }
-      if (early) derivations.push({ ...stored(dispatch), group, segment: derivedSegment, ...soleReader(graph, outputs) });
+      if (early)
+        derivations.push({ ...stored(dispatch), group, segment: derivedSegment, ...soleReader(graph, outputs) });
       else dispatches.push({ ...stored(dispatch), group, segment });
     }
   }
@@ -91,7 +95,9 @@ export function schedule(
 function soleReader(graph: Graph, tensors: readonly Tensor[]): Pick<ScheduledDispatch, 'reader'> {
   const reads = (tensor: Tensor): boolean => tensors.includes(rootOf(tensor));
   if ([...graph.outputs.values()].some(reads)) return {};
-  const [reader, ...others] = new Set(graph.nodes.filter(({ inputs }) => inputs.some(reads)).map(({ segment }) => segment));
+  const [reader, ...others] = new Set(
+    graph.nodes.filter(({ inputs }) => inputs.some(reads)).map(({ segment }) => segment),
+  );
   return reader === undefined || others.length > 0 ? {} : { reader };
 }
 

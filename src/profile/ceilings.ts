@@ -66,7 +66,8 @@ export async function copyBandwidth(device: Device): Promise<Pick<Ceilings, 'cop
 }
 
 async function bestMatmul(device: Device): Promise<Pick<Ceilings, 'matmulGflops' | 'matmul'>> {
-  // What is best depends on caches, so several sizes and forms compete; all are long enough not to measure the dispatch itself.
+  // What is best depends on caches, so several sizes and forms compete; all are long enough not to measure the
+  // dispatch itself.
   const forms = [
     [false, false],
     [true, false],
@@ -93,7 +94,10 @@ async function bestMatmul(device: Device): Promise<Pick<Ceilings, 'matmulGflops'
         const timeline = timestamps === undefined ? await wallClockTimeline(program, work) : await timestamps.run();
         const gflops = flops / Math.max(timeline.end.at(-1)!, 1);
         if (run > 0 && gflops > best.matmulGflops) {
-          best = { matmulGflops: gflops, matmul: `${size} x ${size} x ${size}, ${transposeA ? 'A^T B' : transposeB ? 'A B^T' : 'A B'}` };
+          best = {
+            matmulGflops: gflops,
+            matmul: `${size} x ${size} x ${size}, ${transposeA ? 'A^T B' : transposeB ? 'A B^T' : 'A B'}`,
+          };
         }
       }
     } finally {

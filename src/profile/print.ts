@@ -9,7 +9,8 @@ import { rulesOf } from './profile.js';
 import { directionNames } from './table.js';
 import { bytesText, digits, textTable } from './textTable.js';
 
-const shapeText = (tensor: Tensor): string => `${tensor.dtype === 'f32' ? '' : `${tensor.dtype} `}[${tensor.shape.join(', ')}]`;
+const shapeText = (tensor: Tensor): string =>
+  `${tensor.dtype === 'f32' ? '' : `${tensor.dtype} `}[${tensor.shape.join(', ')}]`;
 const label = (tensor: Tensor): string => `%${tensor.id} ${tensor.name}`;
 
 /** Attributes in short: numbers, words and lists; rules and functions by name. */
@@ -27,7 +28,10 @@ function attributes(node: Node): string {
     .join(' ');
 }
 
-/** The tensor that a view is a part of, where it begins there, and how far apart its images lie where others lie between them. */
+/**
+ * The tensor that a view is a part of, where it begins there, and how far apart its images lie where others lie
+ * between them.
+ */
 function viewText({ base, offset, pitch }: TensorView): string {
   const apart = pitch === undefined ? '' : `, images ${pitch} apart`;
   return `${label(base)} from element ${offset} on${apart}`;
@@ -35,12 +39,15 @@ function viewText({ base, offset, pitch }: TensorView): string {
 
 /** All tensors that lie in others: the graph's views, then those that were put into others' channels. */
 function viewsOf(graph: Graph, places: Schedule['places']): { readonly tensor: Tensor; readonly view: TensorView }[] {
-  return [...graph.tensors, ...places.values()].flatMap((tensor) => (tensor.view === undefined ? [] : [{ tensor, view: tensor.view }]));
+  return [...graph.tensors, ...places.values()].flatMap((tensor) =>
+    tensor.view === undefined ? [] : [{ tensor, view: tensor.view }],
+  );
 }
 
 /**
- * What is stored between runs and what lies inside other tensors, and the graph's nodes in running order, one line each: results, op, operands,
- * layer, direction, segment, rule and attributes. `places` has what a compiled program put inside wider tensors.
+ * What is stored between runs and what lies inside other tensors, and the graph's nodes in running order, one line
+ * each: results, op, operands, layer, direction, segment, rule and attributes. `places` has what a compiled program
+ * put inside wider tensors.
  */
 export function printGraph(graph: Graph, places: Schedule['places'] = new Map()): string {
   const lines = graph.nodes.map((node) => ({
@@ -55,7 +62,9 @@ export function printGraph(graph: Graph, places: Schedule['places'] = new Map())
   const stored = graph.tensors
     .filter((tensor) => tensor.kind !== 'value' && tensor.view === undefined)
     .map((tensor) => `${label(tensor)} ${shapeText(tensor)} ${tensor.kind}`);
-  const views = viewsOf(graph, places).map(({ tensor, view }) => `${label(tensor)} ${shapeText(tensor)} is ${viewText(view)}`);
+  const views = viewsOf(graph, places).map(
+    ({ tensor, view }) => `${label(tensor)} ${shapeText(tensor)} is ${viewText(view)}`,
+  );
   return [
     ...stored,
     '',
@@ -78,9 +87,13 @@ export function printGraph(graph: Graph, places: Schedule['places'] = new Map())
   ].join('\n');
 }
 
-/** What is narrowed to 16 bits wherever it is stored; values that fusion keeps inside a kernel are not stored at all. */
+/**
+ * What is narrowed to 16 bits wherever it is stored; values that fusion keeps inside a kernel are not stored at all.
+ */
 function printPrecision(graph: Graph): string {
-  const values = graph.nodes.flatMap((node) => node.outputs.filter(({ view }) => view === undefined).map((tensor) => ({ tensor, node })));
+  const values = graph.nodes.flatMap((node) =>
+    node.outputs.filter(({ view }) => view === undefined).map((tensor) => ({ tensor, node })),
+  );
   const half = values.filter(({ tensor }) => tensor.dtype === 'f16');
   const title = `precision ${graph.precision ?? 'f32'}: ${half.length} of ${values.length} values in f16`;
   if (half.length === 0) return title;
@@ -143,7 +156,10 @@ export function printPasses({ graph, groups, places }: Schedule): string {
   return [printPrecision(graph), printFusion(groups), printWindows(places)].join('\n\n');
 }
 
-/** Tensors that lie inside values of the plan: their first byte in the arena, and the bytes from one image to the next where others lie between. */
+/**
+ * Tensors that lie inside values of the plan: their first byte in the arena, and the bytes from one image to the next
+ * where others lie between.
+ */
 function printPlannedViews({ plan, schedule: { graph, places } }: Program): string[] {
   const rows = viewsOf(graph, places).flatMap(({ tensor }) => {
     const { root, offset } = resolveView(tensor);
@@ -162,7 +178,8 @@ function printPlannedViews({ plan, schedule: { graph, places } }: Program): stri
         { title: 'offset', value: ({ begin }) => String(begin), align: 'right' },
         {
           title: 'pitch',
-          value: ({ tensor }) => (tensor.view!.pitch === undefined ? '-' : String(elementBytes(tensor) * imagePitch(tensor))),
+          value: ({ tensor }) =>
+            tensor.view!.pitch === undefined ? '-' : String(elementBytes(tensor) * imagePitch(tensor)),
           align: 'right',
         },
       ],
@@ -171,12 +188,20 @@ function printPlannedViews({ plan, schedule: { graph, places } }: Program): stri
   ];
 }
 
-/** Where each value lies and for how long, in order of first use, and what lies inside them; offsets and pitches are bytes. */
+/**
+ * Where each value lies and for how long, in order of first use, and what lies inside them; offsets and pitches are
+ * bytes.
+ */
 export function printPlan(program: Program): string {
   const { plan } = program;
   const rows = [...plan.placements]
     .map(([tensor, place]) => ({ tensor, place, life: plan.lifetimes.get(tensor)! }))
-    .sort((left, right) => left.life.first - right.life.first || left.place.arena - right.place.arena || left.place.offset - right.place.offset);
+    .sort(
+      (left, right) =>
+        left.life.first - right.life.first ||
+        left.place.arena - right.place.arena ||
+        left.place.offset - right.place.offset,
+    );
   return [
     ...plan.arenas.map((bytes, index) => `arena ${index}: ${bytesText(bytes)}`),
     `${bytesText(plan.bytes)} planned; without sharing ${bytesText(rows.reduce((sum, { place }) => sum + place.bytes, 0))}; saved for the backward pass ${bytesText(plan.savedForBackwardBytes)}`,
@@ -207,7 +232,10 @@ export function printProgram(program: Program): string {
         { title: '#', value: ({ index }) => String(index), align: 'right' },
         { title: 'segment', value: ({ source }) => source.segment },
         { title: 'layer', value: ({ source }) => source.group.anchor.layer || '-' },
-        { title: 'direction', value: ({ source }) => directionNames[source.group.anchor.direction] ?? source.group.anchor.direction },
+        {
+          title: 'direction',
+          value: ({ source }) => directionNames[source.group.anchor.direction] ?? source.group.anchor.direction,
+        },
         { title: 'kernel', value: ({ source }) => source.kernel },
         { title: 'variant', value: ({ source }) => source.variant },
         { title: 'rule', value: ({ source }) => rulesOf(source) || '-' },
@@ -222,13 +250,18 @@ export function printProgram(program: Program): string {
   ].join('\n');
 }
 
-function names(operands: readonly { readonly tensor: Tensor; readonly access: string }[], access: 'read' | 'write'): string {
-  const found = operands.filter((operand) => (operand.access === 'read') === (access === 'read')).map((operand) => operand.tensor.name);
+function names(
+  operands: readonly { readonly tensor: Tensor; readonly access: string }[],
+  access: 'read' | 'write',
+): string {
+  const found = operands
+    .filter((operand) => (operand.access === 'read') === (access === 'read'))
+    .map((operand) => operand.tensor.name);
   return found.join(', ') || '-';
 }
 
 const quote = (text: string): string => `"${text.replace(/["\\]/g, '\\$&').replace(/\n/g, '\\n')}"`;
-const directionColours: Readonly<Record<string, string>> = {
+const directionColors: Readonly<Record<string, string>> = {
   data: '#e8ecef',
   forward: '#d7ece6',
   inputGradient: '#e4ddf5',
@@ -237,7 +270,7 @@ const directionColours: Readonly<Record<string, string>> = {
   attack: '#f5ecc9',
 };
 
-/** The graph in Graphviz' language: `dot -Tsvg` draws it. Nodes are coloured by direction, one cluster a segment. */
+/** The graph in Graphviz' language: `dot -Tsvg` draws it. Nodes are colored by direction, one cluster a segment. */
 export function dotOf(graph: Graph): string {
   const segments = [...new Set(graph.nodes.map((node) => node.segment))];
   const lines = [
@@ -249,13 +282,17 @@ export function dotOf(graph: Graph): string {
   for (const [index, segment] of segments.entries()) {
     lines.push(`  subgraph cluster_${index} {`, `    label=${quote(segment)};`);
     for (const node of graph.nodes.filter((each) => each.segment === segment)) {
-      lines.push(`    n${node.id} [label=${quote(`${node.op}\n${node.layer}`)}, fillcolor=${quote(directionColours[node.direction] ?? '#ffffff')}];`);
+      lines.push(
+        `    n${node.id} [label=${quote(`${node.op}\n${node.layer}`)}, fillcolor=${quote(directionColors[node.direction] ?? '#ffffff')}];`,
+      );
     }
     lines.push('  }');
   }
   for (const tensor of graph.tensors) {
     if (tensor.kind === 'value' || tensor.view !== undefined) continue;
-    lines.push(`  t${tensor.id} [label=${quote(`${tensor.name}\n${shapeText(tensor)}`)}, shape=ellipse, fillcolor="#ffffff"];`);
+    lines.push(
+      `  t${tensor.id} [label=${quote(`${tensor.name}\n${shapeText(tensor)}`)}, shape=ellipse, fillcolor="#ffffff"];`,
+    );
   }
   for (const node of graph.nodes) {
     for (const input of node.inputs) {

@@ -38,7 +38,9 @@ export interface DispatchProfile {
   readonly microseconds: number;
   readonly minMicroseconds: number;
   readonly maxMicroseconds: number;
-  /** Median time between the end of the dispatch before and the begin of this one; below 0 where a device overlaps them. */
+  /**
+   * Median time between the end of the dispatch before and the begin of this one; below 0 where a device overlaps them.
+   */
   readonly gapMicroseconds: number;
   /** Place in the run of median length, after its first begin. */
   readonly beginMicroseconds: number;
@@ -77,13 +79,15 @@ export interface Profile {
   /** Sum of the medians of all dispatches. */
   readonly medianMicroseconds: number;
   /**
-   * Of the run of median length: last end minus first begin, and what it consists of: `passMicroseconds` inside dispatches and
-   * `gapMicroseconds` between them. The three are exact to the nanosecond.
+   * Of the run of median length: last end minus first begin, and what it consists of: `passMicroseconds` inside
+   * dispatches and `gapMicroseconds` between them. The three are exact to the nanosecond.
    */
   readonly spanMicroseconds: number;
   readonly passMicroseconds: number;
   readonly gapMicroseconds: number;
-  /** The same dispatches unprofiled, in one pass and one submit: medians of host times. `wall` = encode + submit + wait. */
+  /**
+   * The same dispatches unprofiled, in one pass and one submit: medians of host times. `wall` = encode + submit + wait.
+   */
   readonly wallMicroseconds: number;
   readonly encodeMicroseconds: number;
   readonly submitMicroseconds: number;
@@ -122,12 +126,13 @@ function totals(dispatches: readonly DispatchProfile[], key: (dispatch: Dispatch
   return [...found].map(([name, total]) => ({ name, ...total, share: whole > 0 ? total.microseconds / whole : 0 }));
 }
 
-const bySize = (list: ProfileTotal[]): ProfileTotal[] => list.sort((left, right) => right.microseconds - left.microseconds);
+const bySize = (list: ProfileTotal[]): ProfileTotal[] =>
+  list.sort((left, right) => right.microseconds - left.microseconds);
 
 /**
- * Runs segments of a program with a pass per dispatch and times each by GPU timestamps (without `timestamp-query` by wall clock, and
- * the result says so). The first run, which includes the driver's own compilation, is not counted. A pass per dispatch costs
- * time of its own, so the wall clock of the same work unprofiled is measured beside it.
+ * Runs segments of a program with a pass per dispatch and times each by GPU timestamps (without `timestamp-query` by
+ * wall clock, and the result says so). The first run, which includes the driver's own compilation, is not counted. A
+ * pass per dispatch costs time of its own, so the wall clock of the same work unprofiled is measured beside it.
  *
  * The segments really run, 2 (`repeats` + 1) times: a training step profiled moves the weights it is bound to.
  *
@@ -138,16 +143,19 @@ export async function profileProgram(program: Program, options: ProfileOptions =
 }
 
 /**
- * The same for several programs, whose runs take turns, so that a machine whose speed drifts slows all alike and their times can be
- * compared.
+ * The same for several programs, whose runs take turns, so that a machine whose speed drifts slows all alike and
+ * their times can be compared.
  */
-export async function profileInTurns(takers: readonly { readonly program: Program; readonly options?: ProfileOptions }[]): Promise<Profile[]> {
+export async function profileInTurns(
+  takers: readonly { readonly program: Program; readonly options?: ProfileOptions }[],
+): Promise<Profile[]> {
   const runs: ProfileRun[] = [];
   try {
     for (const { program, options } of takers) runs.push(new ProfileRun(program, options ?? {}));
     for (const { program } of takers) program.derive();
     const rounds = Math.max(...runs.map(({ repeats }) => repeats));
-    for (let round = 0; round <= rounds; round++) for (const run of runs) if (round <= run.repeats) await run.once(round > 0);
+    for (let round = 0; round <= rounds; round++)
+      for (const run of runs) if (round <= run.repeats) await run.once(round > 0);
     return runs.map((run) => run.result());
   } finally {
     for (const run of runs) run.destroy();
@@ -168,7 +176,12 @@ class ProfileRun {
   /** Throws what {@link profileProgram} throws. */
   constructor(program: Program, options: ProfileOptions) {
     const { repeats = 7, row = 0 } = options;
-    check(Number.isInteger(repeats) && repeats >= 1 && repeats <= 1000, 'bad-range', `repeats must be 1 to 1000, got ${repeats}`, 'repeats');
+    check(
+      Number.isInteger(repeats) && repeats >= 1 && repeats <= 1000,
+      'bad-range',
+      `repeats must be 1 to 1000, got ${repeats}`,
+      'repeats',
+    );
     check(
       Number.isInteger(row) && row >= 0 && row < program.steps.rows,
       'bad-range',
@@ -179,13 +192,19 @@ class ProfileRun {
     this.options = options;
     this.repeats = repeats;
     this.segments = options.segments ?? [...new Set(program.dispatches.map((dispatch) => dispatch.source.segment))];
-    this.work = this.segments.flatMap((segment) => program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row })));
+    this.work = this.segments.flatMap((segment) =>
+      program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row })),
+    );
     this.timestamps = program.device.features.has('timestamp-query') ? new TimestampRun(program, this.work) : undefined;
   }
 
-  /** One run with a pass per dispatch and one unprofiled: both kinds alternate, so that a machine whose speed drifts slows both alike. */
+  /**
+   * One run with a pass per dispatch and one unprofiled: both kinds alternate, so that a machine whose speed drifts
+   * slows both alike.
+   */
   async once(keep: boolean): Promise<void> {
-    const timeline = this.timestamps === undefined ? await wallClockTimeline(this.program, this.work) : await this.timestamps.run();
+    const timeline =
+      this.timestamps === undefined ? await wallClockTimeline(this.program, this.work) : await this.timestamps.run();
     const times = await unprofiled(this.program, this.work);
     if (!keep) return;
     this.timelines.push(timeline);
@@ -202,7 +221,8 @@ class ProfileRun {
     const method = this.timestamps === undefined ? 'wall-clock' : 'timestamps';
     const last = work.length - 1;
     const shown = [...timelines].sort((left, right) => left.end[last]! - right.end[last]!)[(repeats - 1) >> 1]!;
-    const gapAt = (timeline: Timeline, index: number): number => (index === 0 ? 0 : timeline.begin[index]! - timeline.end[index - 1]!);
+    const gapAt = (timeline: Timeline, index: number): number =>
+      index === 0 ? 0 : timeline.begin[index]! - timeline.end[index - 1]!;
     const dispatches = work.map(({ dispatch: { source } }, index): DispatchProfile => {
       const durations = timelines.map((timeline) => timeline.end[index]! - timeline.begin[index]!);
       const nanoseconds = median(durations);
@@ -227,12 +247,18 @@ class ProfileRun {
         bytes: source.bytes,
         gflops,
         gbps,
-        ...(ceilings === undefined ? {} : { ceilingShare: Math.max(gflops / ceilings.matmulGflops, gbps / ceilings.copyGbps) }),
+        ...(ceilings === undefined
+          ? {}
+          : { ceilingShare: Math.max(gflops / ceilings.matmulGflops, gbps / ceilings.copyGbps) }),
       };
     });
     const passNanoseconds = work.reduce((sum, _, index) => sum + shown.end[index]! - shown.begin[index]!, 0);
     const gapNanoseconds = work.reduce((sum, _, index) => sum + gapAt(shown, index), 0);
-    const [encode, submit, wait] = [0, 1, 2].map((part) => median(host.map((times) => times[part]!))) as [number, number, number];
+    const [encode, submit, wait] = [0, 1, 2].map((part) => median(host.map((times) => times[part]!))) as [
+      number,
+      number,
+      number,
+    ];
     return {
       label,
       method,

@@ -36,15 +36,21 @@ export function kernelsOf(program: Program): Map<string, CompiledDispatch[]> {
 }
 
 /**
- * Everything about the kernels of a program that `name` fits (a kernel such as `gemm/conv`, with or without its variant): where it
- * runs, its constants, what bounds its occupancy, and the linked WGSL with line numbers. Several variants follow each other.
+ * Everything about the kernels of a program that `name` fits (a kernel such as `gemm/conv`, with or without its
+ * variant): where it runs, its constants, what bounds its occupancy, and the linked WGSL with line numbers. Several
+ * variants follow each other.
  *
  * Throws `bad-argument`, listing the kernels, when none fits.
  */
 export function describeShader(program: Program, name: string): string {
   const kernels = kernelsOf(program);
   const fitting = [...kernels].filter(([kernel]) => fitsKernel(kernel, name));
-  check(fitting.length > 0, 'bad-argument', `no kernel "${name}" runs here; there are ${[...kernels.keys()].join(', ')}`, 'shader');
+  check(
+    fitting.length > 0,
+    'bad-argument',
+    `no kernel "${name}" runs here; there are ${[...kernels.keys()].join(', ')}`,
+    'shader',
+  );
   const { limits } = program.device;
   const parts = fitting.map(([kernel, dispatches]) => {
     const { source } = dispatches[0]!;

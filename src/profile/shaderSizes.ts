@@ -1,6 +1,6 @@
 /*
- * Sizes in the text of a shader, as WGSL's rules for constants and for memory layout have them: enough of the language for what the
- * kernels here are written in.
+ * Sizes in the text of a shader, as WGSL's rules for constants and for memory layout have them: enough of the
+ * language for what the kernels here are written in.
  */
 
 /** Module constants of a shader by name, such as its tile sizes, as they are written. */
@@ -8,7 +8,9 @@ export type ShaderConstants = ReadonlyMap<string, string>;
 
 /** Module constants of a shader. */
 export function constantsOf(code: string): ShaderConstants {
-  return new Map([...code.matchAll(/^const (\w+)(?: *: *\w+)? = ([^;]+);/gm)].map(([, name, value]) => [name!, value!.trim()]));
+  return new Map(
+    [...code.matchAll(/^const (\w+)(?: *: *\w+)? = ([^;]+);/gm)].map(([, name, value]) => [name!, value!.trim()]),
+  );
 }
 
 const operations: Readonly<Record<string, (left: number, right: number) => number>> = {
@@ -20,8 +22,8 @@ const operations: Readonly<Record<string, (left: number, right: number) => numbe
 };
 
 /**
- * The value of a constant expression of whole numbers: literals, module constants, + - * / % and parentheses. NaN for anything else, such as
- * fractions and truth values.
+ * The value of a constant expression of whole numbers: literals, module constants, + - * / % and parentheses. NaN for
+ * anything else, such as fractions and truth values.
  */
 export function wholeNumber(expression: string, constants: ShaderConstants): number {
   const tokens = expression.match(/0x[\da-f]+[iu]?|\d+[iu]?|[A-Za-z_]\w*|\S/gi) ?? [];
@@ -80,7 +82,12 @@ class ShaderTypes {
   constructor(code: string) {
     this.constants = constantsOf(code);
     this.aliases = new Map([...code.matchAll(/^alias (\w+) = ([^;]+);/gm)].map(([, name, type]) => [name!, type!]));
-    this.structs = new Map([...code.matchAll(/^struct (\w+) *\{([^}]*)\}/gm)].map(([, name, body]) => [name!, body!.replace(/\/\/.*$/gm, '')]));
+    this.structs = new Map(
+      [...code.matchAll(/^struct (\w+) *\{([^}]*)\}/gm)].map(([, name, body]) => [
+        name!,
+        body!.replace(/\/\/.*$/gm, ''),
+      ]),
+    );
   }
 
   /** Whether a type is an array, or a matrix that the lanes of a subgroup hold together. */
@@ -109,7 +116,12 @@ class ShaderTypes {
     }
     if (name?.startsWith('subgroup_matrix_') === true) {
       const { bytes, align } = this.layout(element);
-      return { bytes: (bytes * wholeNumber(`(${sizes[0]}) * (${sizes[1]})`, this.constants)) / wholeNumber('SUBGROUP', this.constants), align };
+      return {
+        bytes:
+          (bytes * wholeNumber(`(${sizes[0]}) * (${sizes[1]})`, this.constants)) /
+          wholeNumber('SUBGROUP', this.constants),
+        align,
+      };
     }
     const vector = /^vec([234])([fiuh])?$/.exec(name ?? '');
     if (vector !== null) {
@@ -152,7 +164,9 @@ export function shaderSizes(code: string): ShaderSizes {
   const constants = constantsOf(code);
   const types = new ShaderTypes(code);
   const sized = (name: string, type: string): SizedVariable => ({ name, bytes: types.bytes(type) });
-  const [x = 1, y = 1, z = 1] = parts(/@workgroup_size\(([^)]*)\)/.exec(code)?.[1] ?? '').map((part) => wholeNumber(part, constants));
+  const [x = 1, y = 1, z = 1] = parts(/@workgroup_size\(([^)]*)\)/.exec(code)?.[1] ?? '').map((part) =>
+    wholeNumber(part, constants),
+  );
   const local = [...code.matchAll(/^ +var (\w+)(?: *: *([^;=]+)| *= *(array<.*>)\()/gm)].map(
     ([, name, type, made]) => [name!, type ?? made!] as const,
   );

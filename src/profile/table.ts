@@ -29,12 +29,18 @@ function dispatchColumns(profile: Profile): TextColumn<DispatchProfile>[] {
     { title: 'workgroups', value: (d) => d.workgroups.join('x'), align: right },
     { title: 'us', value: (d) => d.microseconds.toFixed(1), align: right },
     { title: 'gap us', value: (d) => d.gapMicroseconds.toFixed(1), align: right },
-    { title: 'share', value: (d) => percent(profile.medianMicroseconds > 0 ? d.microseconds / profile.medianMicroseconds : 0), align: right },
+    {
+      title: 'share',
+      value: (d) => percent(profile.medianMicroseconds > 0 ? d.microseconds / profile.medianMicroseconds : 0),
+      align: right,
+    },
     { title: 'MFLOP', value: (d) => digits(d.flops / 1e6, 3), align: right },
     { title: 'KiB', value: (d) => digits(d.bytes / 1024, 3), align: right },
     { title: 'GFLOP/s', value: (d) => d.gflops.toFixed(2), align: right },
     { title: 'GB/s', value: (d) => d.gbps.toFixed(2), align: right },
-    ...(ceilings ? [{ title: 'of peak', value: (d: DispatchProfile) => percent(d.ceilingShare ?? 0), align: right }] : []),
+    ...(ceilings
+      ? [{ title: 'of peak', value: (d: DispatchProfile) => percent(d.ceilingShare ?? 0), align: right }]
+      : []),
   ];
 }
 
@@ -44,14 +50,28 @@ function totalColumns(title: string): TextColumn<ProfileTotal>[] {
     { title: 'dispatches', value: (total) => String(total.dispatches), align: 'right' },
     { title: 'us', value: (total) => total.microseconds.toFixed(1), align: 'right' },
     { title: 'share', value: (total) => percent(total.share), align: 'right' },
-    { title: 'GFLOP/s', value: (total) => (total.microseconds > 0 ? total.flops / total.microseconds / 1e3 : 0).toFixed(2), align: 'right' },
-    { title: 'GB/s', value: (total) => (total.microseconds > 0 ? total.bytes / total.microseconds / 1e3 : 0).toFixed(2), align: 'right' },
+    {
+      title: 'GFLOP/s',
+      value: (total) => (total.microseconds > 0 ? total.flops / total.microseconds / 1e3 : 0).toFixed(2),
+      align: 'right',
+    },
+    {
+      title: 'GB/s',
+      value: (total) => (total.microseconds > 0 ? total.bytes / total.microseconds / 1e3 : 0).toFixed(2),
+      align: 'right',
+    },
   ];
 }
 
 /** How the times came about and what they add up to, one line each. */
 export function profileSummary(profile: Profile): string[] {
-  const { spanMicroseconds: span, passMicroseconds: pass, gapMicroseconds: gap, wallMicroseconds: wall, ceilings } = profile;
+  const {
+    spanMicroseconds: span,
+    passMicroseconds: pass,
+    gapMicroseconds: gap,
+    wallMicroseconds: wall,
+    ceilings,
+  } = profile;
   const lines =
     profile.method === 'timestamps'
       ? [

@@ -13,10 +13,16 @@ export function textTable<Row>(columns: readonly TextColumn<Row>[], rows: readon
   const widths = columns.map(({ title }, index) => Math.max(title.length, ...cells.map((line) => line[index]!.length)));
   const line = (values: readonly string[]): string =>
     values
-      .map((value, index) => (columns[index]!.align === 'right' ? value.padStart(widths[index]!) : value.padEnd(widths[index]!)))
+      .map((value, index) =>
+        columns[index]!.align === 'right' ? value.padStart(widths[index]!) : value.padEnd(widths[index]!),
+      )
       .join('  ')
       .trimEnd();
-  return [line(columns.map(({ title }) => title)), widths.map((width) => '-'.repeat(width)).join('  '), ...cells.map(line)].join('\n');
+  return [
+    line(columns.map(({ title }) => title)),
+    widths.map((width) => '-'.repeat(width)).join('  '),
+    ...cells.map(line),
+  ].join('\n');
 }
 
 /** A number with a sensible number of digits: 1234, 123.4, 12.34, 1.234. */

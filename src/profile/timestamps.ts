@@ -19,8 +19,9 @@ export interface Timeline {
 const querySetEntries = 4096;
 
 /**
- * Runs dispatches one pass each (with those behind it that belong to it), with timestamps at the begin and the end of every pass, in one submit.
- * The device needs `timestamp-query`. Make it once and run it several times; it holds query sets and a buffer.
+ * Runs dispatches one pass each (with those behind it that belong to it), with timestamps at the begin and the end of
+ * every pass, in one submit. The device needs `timestamp-query`. Make it once and run it several times; it holds
+ * query sets and a buffer.
  */
 export class TimestampRun {
   private readonly program: Program;
@@ -35,7 +36,11 @@ export class TimestampRun {
     for (let left = 2 * work.length; left > 0; left -= querySetEntries) {
       this.sets.push(device.gpu.createQuerySet({ type: 'timestamp', count: Math.min(left, querySetEntries) }));
     }
-    this.resolved = device.createBuffer({ size: 16 * work.length, usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC, kind: 'query' });
+    this.resolved = device.createBuffer({
+      size: 16 * work.length,
+      usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC,
+      kind: 'query',
+    });
   }
 
   async run(): Promise<Timeline> {
@@ -44,18 +49,24 @@ export class TimestampRun {
     for (const [index, { dispatch, row, more = [] }] of this.work.entries()) {
       const entry = (2 * index) % querySetEntries;
       const querySet = this.sets[Math.floor((2 * index) / querySetEntries)]!;
-      const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: entry, endOfPassWriteIndex: entry + 1 } });
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: entry, endOfPassWriteIndex: entry + 1 },
+      });
       this.program.encode(pass, [dispatch, ...more], row);
       pass.end();
     }
-    for (const [index, set] of this.sets.entries()) encoder.resolveQuerySet(set, 0, set.count, this.resolved, 8 * querySetEntries * index);
+    for (const [index, set] of this.sets.entries())
+      encoder.resolveQuerySet(set, 0, set.count, this.resolved, 8 * querySetEntries * index);
     const dispatches = this.work.reduce((sum, { more = [] }) => sum + 1 + more.length, 0);
     device.submit([encoder.finish()], { dispatches, hold: this.sets });
     const stamps = new BigUint64Array(await device.read(this.resolved));
     // Nanoseconds since the machine's start exceed what a double holds exactly; differences within a run do not.
     const first = stamps[0]!;
     const relative = (index: number): number => Number(BigInt.asIntN(64, stamps[index]! - first));
-    return { begin: this.work.map((_, index) => relative(2 * index)), end: this.work.map((_, index) => relative(2 * index + 1)) };
+    return {
+      begin: this.work.map((_, index) => relative(2 * index)),
+      end: this.work.map((_, index) => relative(2 * index + 1)),
+    };
   }
 
   destroy(): void {
@@ -65,8 +76,8 @@ export class TimestampRun {
 }
 
 /**
- * The fallback without timestamps: each dispatch is submitted and waited for on its own, and the time of an empty submit is
- * taken off. Coarse: it cannot see gaps, and small dispatches drown in the cost of submitting.
+ * The fallback without timestamps: each dispatch is submitted and waited for on its own, and the time of an empty
+ * submit is taken off. Coarse: it cannot see gaps, and small dispatches drown in the cost of submitting.
  */
 export async function wallClockTimeline(program: Program, work: readonly TimedDispatch[]): Promise<Timeline> {
   const { device } = program;

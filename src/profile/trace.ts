@@ -24,15 +24,21 @@ export interface Trace {
 }
 
 /**
- * The runs of median length as a trace: a process per profile, a row per layer in the order of the network, and an arrow from each
- * layer's forward dispatch to the first dispatch of its backward.
+ * The runs of median length as a trace: a process per profile, a row per layer in the order of the network, and an
+ * arrow from each layer's forward dispatch to the first dispatch of its backward.
  */
 export function traceOf(profiles: readonly Profile[]): Trace {
   const events: TraceEvent[] = [];
   let flow = 0;
   for (const [number, profile] of profiles.entries()) {
     const pid = number + 1;
-    events.push({ name: 'process_name', ph: 'M', pid, tid: 0, args: { name: profile.label === '' ? 'linbp' : `linbp ${profile.label}` } });
+    events.push({
+      name: 'process_name',
+      ph: 'M',
+      pid,
+      tid: 0,
+      args: { name: profile.label === '' ? 'linbp' : `linbp ${profile.label}` },
+    });
     const rows = new Map<string, number>();
     for (const { layer } of profile.dispatches) {
       if (rows.has(layer)) continue;
@@ -65,7 +71,9 @@ export function traceOf(profiles: readonly Profile[]): Trace {
     for (const [layer, tid] of rows) {
       const own = profile.dispatches.filter((dispatch) => dispatch.layer === layer);
       const from = own.findLast((dispatch) => dispatch.direction === 'forward');
-      const to = own.find((dispatch) => dispatch.direction === 'inputGradient' || dispatch.direction === 'weightGradient');
+      const to = own.find(
+        (dispatch) => dispatch.direction === 'inputGradient' || dispatch.direction === 'weightGradient',
+      );
       if (from === undefined || to === undefined || to.beginMicroseconds < from.endMicroseconds) continue;
       flow += 1;
       const arrow = { name: 'backward', cat: 'flow', pid, tid, id: flow };

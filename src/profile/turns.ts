@@ -30,16 +30,23 @@ export interface StepTimes {
 }
 
 /**
- * Runs one step of each program in each round, in one pass and one submit as a production run does, and compares their wall-clock times
- * round by round, so that a machine whose speed drifts slows all alike. Every other round goes through them backwards. One round runs first and
- * is not counted.
+ * Runs one step of each program in each round, in one pass and one submit as a production run does, and compares
+ * their wall-clock times round by round, so that a machine whose speed drifts slows all alike. Every other round goes
+ * through them backwards. One round runs first and is not counted.
  *
  * Throws `bad-range` unless `rounds` is a whole number from 1.
  */
 export async function timeInTurns(takers: readonly TurnTaker[], rounds: number): Promise<StepTimes[]> {
-  check(Number.isInteger(rounds) && rounds >= 1, 'bad-range', `rounds must be a whole number from 1, got ${rounds}`, 'rounds');
+  check(
+    Number.isInteger(rounds) && rounds >= 1,
+    'bad-range',
+    `rounds must be a whole number from 1, got ${rounds}`,
+    'rounds',
+  );
   const steps = takers.map(({ program, segments, row }) =>
-    segments.flatMap((segment) => program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row }))),
+    segments.flatMap((segment) =>
+      program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row })),
+    ),
   );
   for (const { program } of takers) program.derive();
   const times = takers.map((): number[] => []);
@@ -82,7 +89,11 @@ export function formatTurns(times: readonly StepTimes[], rounds: number): string
       { title: 'smallest', value: ({ minRatio }) => minRatio.toFixed(3), align: right },
       { title: 'largest', value: ({ maxRatio }) => maxRatio.toFixed(3), align: right },
       { title: 'plan bytes', value: ({ planBytes }) => String(planBytes), align: right },
-      { title: 'saved for backward', value: ({ savedForBackwardBytes }) => String(savedForBackwardBytes), align: right },
+      {
+        title: 'saved for backward',
+        value: ({ savedForBackwardBytes }) => String(savedForBackwardBytes),
+        align: right,
+      },
     ],
     times,
   );

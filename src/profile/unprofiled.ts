@@ -2,7 +2,10 @@ import type { Program } from '../program/program.js';
 import type { TimedDispatch } from './timestamps.js';
 
 /** Encode, submit and wait of the dispatches in one pass, in microseconds. */
-export async function unprofiled(program: Program, work: readonly TimedDispatch[]): Promise<[encode: number, submit: number, wait: number]> {
+export async function unprofiled(
+  program: Program,
+  work: readonly TimedDispatch[],
+): Promise<[encode: number, submit: number, wait: number]> {
   const { device } = program;
   const began = performance.now();
   const encoder = device.gpu.createCommandEncoder();

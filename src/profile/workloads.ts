@@ -14,7 +14,7 @@ import { Program } from '../program/program.js';
 import { uniforms } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
 import { DeviceEngine } from '../train/deviceEngine.js';
-import { sgd } from '../train/optimisers.js';
+import { sgd } from '../train/optimizers.js';
 import { resolveSettings } from '../train/settings.js';
 
 /** What can be profiled: a training step, one step of a PGD attack, or the forward pass in eval mode. */
@@ -54,15 +54,28 @@ function randomImages(definition: ModelDefinition, count: number): Dataset {
   const images = new Float32Array(count * size);
   for (let n = 0; n < count; n++) images.set(uniforms(0, 0, n, 0, size), n * size);
   const labels = Int32Array.from({ length: count }, (_, n) => n % definition.classes);
-  return fromArrays({ name: 'random', shape: [count, ...definition.input], classes: definition.classes, images, labels });
+  return fromArrays({
+    name: 'random',
+    shape: [count, ...definition.input],
+    classes: definition.classes,
+    images,
+    labels,
+  });
 }
 
 async function training(model: Model, options: WorkloadOptions): Promise<Workload> {
   const dataset = randomImages(options.definition, options.batch);
   const { rule: rules, batch, fuse = true, precision = 'f32', onCompile } = options;
-  const { step } = resolveSettings({ model, dataset, rules, optimiser: sgd({ lr: 1e-4, momentum: 0.9 }), batch, precision });
+  const { step } = resolveSettings({
+    model,
+    dataset,
+    rules,
+    optimizer: sgd({ lr: 1e-4, momentum: 0.9 }),
+    batch,
+    precision,
+  });
   const engine = await DeviceEngine.create(model, step, dataset, batch, { fuse, onCompile });
-  const fields = step.optimiser.fields(1, step.optimiser.lr);
+  const fields = step.optimizer.fields(1, step.optimizer.lr);
   try {
     await engine.run([{ start: 0, size: batch, fields: { step: 1, ...fields } }]);
   } catch (error) {

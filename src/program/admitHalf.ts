@@ -7,11 +7,31 @@ import { uniforms } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
 import { Program } from './program.js';
 
-/** Half the distance of neighbouring f16 numbers, relative to them, and as much again for conversions that do not round to nearest. */
+/**
+ * Half the distance of neighboring f16 numbers, relative to them, and as much again for conversions that do not round
+ * to nearest.
+ */
 const roundingError = 2 ** -10;
 
 /** Values whose storage is tested: ordinary ones, the limits of the format and what lies beyond. */
-const special = [0, -1, 1 / 3, -1234.5678, 65504, -65504, 2 ** -14, 2 ** -24, 3e-6, 1e-9, 1e6, -1e30, Infinity, NaN, 0.1, 2049];
+const special = [
+  0,
+  -1,
+  1 / 3,
+  -1234.5678,
+  65504,
+  -65504,
+  2 ** -14,
+  2 ** -24,
+  3e-6,
+  1e-9,
+  1e6,
+  -1e30,
+  Infinity,
+  NaN,
+  0.1,
+  2049,
+];
 
 interface Probe {
   readonly graph: Graph;
@@ -24,7 +44,10 @@ function halves(shape: readonly number[], stream: number): Float32Array {
   return decodeHalf(new Uint8Array(encodeHalf(values).buffer));
 }
 
-/** A product in both directions that weights take part in, with what is stored between kernels on the way, and the storage of single values. */
+/**
+ * A product in both directions that weights take part in, with what is stored between kernels on the way, and the
+ * storage of single values.
+ */
 function probe(): Probe {
   const graph = new Graph();
   const feeds = new Map<Tensor, Float32Array>();
@@ -35,7 +58,11 @@ function probe(): Probe {
   };
   // Behind an addition of zeros is a value that the program may store as it likes.
   const stored = (tensor: Tensor): Tensor =>
-    graph.one('add', [tensor, input(`${tensor.name} zeros`, new Float32Array(elementCount(tensor.shape)), tensor.shape)], {});
+    graph.one(
+      'add',
+      [tensor, input(`${tensor.name} zeros`, new Float32Array(elementCount(tensor.shape)), tensor.shape)],
+      {},
+    );
   const attrs = { stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 } as const;
   const [xShape, wShape, gShape] = [
     [2, 3, 5, 5],
@@ -48,7 +75,10 @@ function probe(): Probe {
   const y = graph.one('relu', [graph.one('conv2d', [x, w], attrs)], { kind: 'relu', mask: false });
   graph.output('forward', stored(y));
   const g = stored(input('g', halves(gShape, 3), gShape));
-  graph.output('weights', graph.add('conv2dWeightGradient', [g, x], { ...attrs, weightShape: wShape, bias: false })[0]!);
+  graph.output(
+    'weights',
+    graph.add('conv2dWeightGradient', [g, x], { ...attrs, weightShape: wShape, bias: false })[0]!,
+  );
   const single = stored(input('special', Float32Array.from(special), [1, special.length]));
   graph.output('special', stored(single));
   return { graph, feeds };
@@ -98,8 +128,9 @@ async function test(device: Device): Promise<void> {
 const tested = new WeakMap<Device, Promise<void>>();
 
 /**
- * Admits half precision on a device: at the first use its f16 kernels must agree with the f32 ones, and storing must round, overflow to
- * infinity and keep NaN as IEEE 754 says. Some drivers offer f16 that does not; Dawn therefore hides NVIDIA's, which linbp asks for.
+ * Admits half precision on a device: at the first use its f16 kernels must agree with the f32 ones, and storing must
+ * round, overflow to infinity and keep NaN as IEEE 754 says. Some drivers offer f16 that does not; Dawn therefore
+ * hides NVIDIA's, which linbp asks for.
  *
  * @throws LinbpError `unsupported` where the device has no f16 or a wrong one
  */

@@ -3,8 +3,8 @@ import type { Device } from '../runtime/device.js';
 import type { RunOptions } from './types.js';
 
 /**
- * The work of one run on its way to the device: recorded iteration by iteration, submitted in chunks of bounded duration, two in flight.
- * How long an iteration of a segment takes is learned from chunks of that segment alone.
+ * The work of one run on its way to the device: recorded iteration by iteration, submitted in chunks of bounded
+ * duration, two in flight. How long an iteration of a segment takes is learned from chunks of that segment alone.
  */
 export class Chunks {
   private readonly device: Device;
@@ -42,7 +42,10 @@ export class Chunks {
     return this.open.pass;
   }
 
-  /** Counts one recorded iteration, and submits the chunk where it is long enough. Throws `aborted` when the signal has fired. */
+  /**
+   * Counts one recorded iteration, and submits the chunk where it is long enough. Throws `aborted` when the signal
+   * has fired.
+   */
   async recorded(segment: string, dispatches: number): Promise<void> {
     this.dispatches += dispatches;
     this.done += 1;

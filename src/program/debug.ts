@@ -15,7 +15,10 @@ export interface DebugEntry {
   readonly layer: string;
   readonly op: string;
   readonly tensor: string;
-  /** ||device - reference|| / ||reference|| when the kernel gets the reference's own inputs; absolute where the reference is zero. */
+  /**
+   * ||device - reference|| / ||reference|| when the kernel gets the reference's own inputs; absolute where the
+   * reference is zero.
+   */
   readonly error: number;
   /** NaN or infinite results that the reference does not have. */
   readonly nonFinite: number;
@@ -32,9 +35,9 @@ function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): numbe
 }
 
 /**
- * Debug mode: runs the segments kernel by kernel, one submit each, every kernel on the float64 reference's inputs rounded as they are
- * stored, and compares every result with the reference. No memory is shared between values, so all results are kept.
- * `feeds` sets inputs, parameters and states; the rest begins with zeros.
+ * Debug mode: runs the segments kernel by kernel, one submit each, every kernel on the float64 reference's inputs
+ * rounded as they are stored, and compares every result with the reference. No memory is shared between values, so
+ * all results are kept. `feeds` sets inputs, parameters and states; the rest begins with zeros.
  */
 export async function debugGraph(
   graph: Graph,
@@ -83,8 +86,10 @@ export async function debugGraph(
         const actual = tensor.dtype === 'u32' ? await program.readU32(tensor) : await program.read(tensor);
         const expected = reference.get(tensor);
         let nonFinite = 0;
-        for (let i = 0; i < actual.length; i++) if (!Number.isFinite(actual[i]!) && Number.isFinite(expected[i]!)) nonFinite += 1;
-        const { kernel, variant } = (dispatches.find(({ source }) => source.segment === segment) ?? dispatches[0]!).source;
+        for (let i = 0; i < actual.length; i++)
+          if (!Number.isFinite(actual[i]!) && Number.isFinite(expected[i]!)) nonFinite += 1;
+        const { kernel, variant } = (dispatches.find(({ source }) => source.segment === segment) ?? dispatches[0]!)
+          .source;
         entries.push({
           kernel,
           variant,
@@ -104,14 +109,19 @@ const quietNaN = 0x7fc00000;
 const quietHalfNaNs = 0x7e007e00;
 
 /**
- * Runs segments with one submit per dispatch, filling the arenas with NaN first and every value's memory as soon as it is
- * dead. A program whose plan is sound gives the same results as {@link Program.run}; one that reads freed memory gives NaN.
+ * Runs segments with one submit per dispatch, filling the arenas with NaN first and every value's memory as soon as
+ * it is dead. A program whose plan is sound gives the same results as {@link Program.run}; one that reads freed
+ * memory gives NaN.
  */
 export async function runPoisoned(program: Program, runs: readonly SegmentRun[]): Promise<void> {
   const { plan, schedule } = program;
   const fill = (tensor: Tensor): void => {
     const { buffer, offset, bytes } = program.location(tensor);
-    program.device.write(buffer, offset, new Uint32Array(bytes / 4).fill(tensor.dtype === 'f16' ? quietHalfNaNs : quietNaN));
+    program.device.write(
+      buffer,
+      offset,
+      new Uint32Array(bytes / 4).fill(tensor.dtype === 'f16' ? quietHalfNaNs : quietNaN),
+    );
   };
   for (const tensor of plan.placements.keys()) if (plan.lifetimes.get(tensor)!.first > 0) fill(tensor);
   program.derive();
@@ -119,10 +129,14 @@ export async function runPoisoned(program: Program, runs: readonly SegmentRun[])
     for (let iteration = 0; iteration < (run.repeat ?? 1); iteration++) {
       for (const [index, dispatch] of program.dispatches.entries()) {
         if (dispatch.source.segment !== run.segment) continue;
-        const fresh = dispatch.source.operands.filter((operand) => operand.access === 'write').map((operand) => rootOf(operand.tensor));
-        for (const tensor of fresh) if (plan.lifetimes.get(tensor)?.first === index && elementCount(tensor.shape) > 0) fill(tensor);
+        const fresh = dispatch.source.operands
+          .filter((operand) => operand.access === 'write')
+          .map((operand) => rootOf(operand.tensor));
+        for (const tensor of fresh)
+          if (plan.lifetimes.get(tensor)?.first === index && elementCount(tensor.shape) > 0) fill(tensor);
         program.submitOne(dispatch, (run.row ?? 0) + iteration);
-        for (const [tensor, life] of plan.lifetimes) if (life.last === index && index < schedule.dispatches.length - 1) fill(tensor);
+        for (const [tensor, life] of plan.lifetimes)
+          if (life.last === index && index < schedule.dispatches.length - 1) fill(tensor);
       }
     }
   }

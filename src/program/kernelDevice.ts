@@ -12,10 +12,16 @@ function matricesOf(device: Device): Pick<KernelDevice, 'matrices'> {
   const { features } = device;
   if (!features.has('chromium-experimental-subgroup-matrix')) return {};
   const shapes = subgroupMatrices.flatMap(({ component, result, m, n, k }): MatrixShape[] =>
-    result === 'f32' && (component === 'f32' || (component === 'f16' && features.has('shader-f16'))) ? [{ component, m, n, k }] : [],
+    result === 'f32' && (component === 'f32' || (component === 'f16' && features.has('shader-f16')))
+      ? [{ component, m, n, k }]
+      : [],
   );
   const pinned = least !== most;
-  if (shapes.length === 0 || (pinned && (!features.has('subgroup-size-control') || least > matrixLanes || most < matrixLanes))) return {};
+  if (
+    shapes.length === 0 ||
+    (pinned && (!features.has('subgroup-size-control') || least > matrixLanes || most < matrixLanes))
+  )
+    return {};
   return { matrices: { shapes, subgroupSize: pinned ? matrixLanes : least, pinned, granularity: most } };
 }
 

@@ -28,7 +28,11 @@ export async function compilePipelines(
     scheduled.dispatches.map(async (dispatch) => {
       const entries: GPUBindGroupLayoutEntry[] = [{ binding: 0, visibility: 4, buffer: { type: 'uniform' } }];
       for (const [slot, operand] of dispatch.operands.entries()) {
-        entries.push({ binding: slot + 1, visibility: 4, buffer: { type: operand.access === 'read' ? 'read-only-storage' : 'storage' } });
+        entries.push({
+          binding: slot + 1,
+          visibility: 4,
+          buffer: { type: operand.access === 'read' ? 'read-only-storage' : 'storage' },
+        });
       }
       const layout = device.bindGroupLayout(entries);
       const pipeline = await device.pipeline({

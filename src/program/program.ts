@@ -33,8 +33,8 @@ const stepLayoutEntry: GPUBindGroupLayoutEntry = {
 };
 
 /**
- * A compiled graph: pipelines, bind groups and memory, fixed at compile time. Running it only encodes: no buffer is written
- * and nothing is read back inside a run. Dispose it with {@link Program.destroy} or `using`.
+ * A compiled graph: pipelines, bind groups and memory, fixed at compile time. Running it only encodes: no buffer is
+ * written and nothing is read back inside a run. Dispose it with {@link Program.destroy} or `using`.
  */
 export class Program {
   readonly device: Device;
@@ -77,8 +77,8 @@ export class Program {
   }
 
   /**
-   * Compiles a graph. Throws `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is refused, `unsupported` when
-   * `f16` is asked for and the device has none, or none that agrees with f32.
+   * Compiles a graph. Throws `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is
+   * refused, `unsupported` when `f16` is asked for and the device has none, or none that agrees with f32.
    */
   static async compile(graph: Graph, options: CompileOptions): Promise<Program> {
     const { device } = options;
@@ -95,12 +95,19 @@ export class Program {
   }
 
   /** Chooses kernels for a graph. */
-  private static async schedule(graph: Graph, options: CompileOptions): Promise<{ scheduled: Schedule; steps: StepTable }> {
+  private static async schedule(
+    graph: Graph,
+    options: CompileOptions,
+  ): Promise<{ scheduled: Schedule; steps: StepTable }> {
     const { device, maxBindingBytes, fuse = true, windows = true, precision = 'f32' } = options;
     if (precision === 'f16' && options.untested !== true) await (await import('./admitHalf.js')).admitHalf(device);
     settlePrecision(graph, precision, options.weightsSegment);
     const choices = options.choices ?? (await deviceTuning(device));
-    const capability = { ...kernelDevice(device), choices, ...(maxBindingBytes === undefined ? {} : { maxBindingBytes }) };
+    const capability = {
+      ...kernelDevice(device),
+      choices,
+      ...(maxBindingBytes === undefined ? {} : { maxBindingBytes }),
+    };
     const steps = new StepTable(options.steps?.fields ?? {}, options.steps?.rows ?? 1);
     const groups = groupNodes(graph, fuse);
     const places = windows ? placeWindows(graph, groups) : undefined;
@@ -110,10 +117,21 @@ export class Program {
   /** Compiles a graph's pipelines and nothing else, so that a later {@link compile} finds them ready. */
   static async warm(graph: Graph, options: CompileOptions): Promise<void> {
     const { scheduled } = await Program.schedule(graph, options);
-    await compilePipelines(scheduled, options.device, options.device.bindGroupLayout([stepLayoutEntry], 'step'), options.onProgress);
+    await compilePipelines(
+      scheduled,
+      options.device,
+      options.device.bindGroupLayout([stepLayoutEntry], 'step'),
+      options.onProgress,
+    );
   }
 
-  private static async build(scheduled: Schedule, planned: Plan, steps: StepTable, options: CompileOptions, owned: GPUBuffer[]): Promise<Program> {
+  private static async build(
+    scheduled: Schedule,
+    planned: Plan,
+    steps: StepTable,
+    options: CompileOptions,
+    owned: GPUBuffer[],
+  ): Promise<Program> {
     const { device } = options;
     const create = (size: number, usage: number, kind: 'arena' | 'state' | 'uniform', label: string): GPUBuffer => {
       const buffer = device.createBuffer({ size, usage, kind: kind as never, label });
@@ -131,7 +149,12 @@ export class Program {
       const given = options.bindings?.get(tensor);
       const bytes = byteLength(tensor);
       if (given !== undefined)
-        check(given.size >= bytes, 'bad-shape', `the buffer bound to ${tensor.name} has ${given.size} bytes, ${bytes} are needed`, tensor.name);
+        check(
+          given.size >= bytes,
+          'bad-shape',
+          `the buffer bound to ${tensor.name} has ${given.size} bytes, ${bytes} are needed`,
+          tensor.name,
+        );
       places.set(tensor, { buffer: given ?? create(bytes, storage, 'state', tensor.name), offset: 0, bytes });
     }
 
@@ -146,7 +169,10 @@ export class Program {
     device.write(parameterBuffer, 0, parameterTable(scheduled, parameterOffsets, parameterBytes));
     const stepBuffer = create(steps.bytes.byteLength, uniform, 'uniform', 'steps');
     const stepLayout = device.bindGroupLayout([stepLayoutEntry], 'step');
-    const stepGroup = device.gpu.createBindGroup({ layout: stepLayout, entries: [{ binding: 0, resource: { buffer: stepBuffer, size: rowBytes } }] });
+    const stepGroup = device.gpu.createBindGroup({
+      layout: stepLayout,
+      entries: [{ binding: 0, resource: { buffer: stepBuffer, size: rowBytes } }],
+    });
 
     const started = performance.now();
     const pipelines = await compilePipelines(scheduled, device, stepLayout, options.onProgress);
@@ -181,7 +207,14 @@ export class Program {
         entries.push({ binding: slot + 1, resource: { buffer: place.buffer, offset: begin, size } });
       }
       const [x, y, z] = source.workgroups;
-      return { source, pipeline, bindGroup: device.gpu.createBindGroup({ label: source.group.anchor.layer, layout, entries }), x, y, z };
+      return {
+        source,
+        pipeline,
+        bindGroup: device.gpu.createBindGroup({ label: source.group.anchor.layer, layout, entries }),
+        x,
+        y,
+        z,
+      };
     });
     const program = new Program({
       device,
@@ -220,7 +253,12 @@ export class Program {
   write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array): void {
     this.alive();
     const count = elementCount(tensor.shape);
-    check(data.length === count, 'bad-shape', `${tensor.name} [${tensor.shape.join(', ')}] takes ${count} elements, got ${data.length}`, tensor.name);
+    check(
+      data.length === count,
+      'bad-shape',
+      `${tensor.name} [${tensor.shape.join(', ')}] takes ${count} elements, got ${data.length}`,
+      tensor.name,
+    );
     writeImages(this.device, this.location(tensor), tensor.dtype === 'f16' ? encodeHalf(data) : data);
   }
 
@@ -228,7 +266,9 @@ export class Program {
   async read(tensor: Tensor | string): Promise<Float32Array> {
     const found = this.tensor(tensor);
     const bytes = await this.readBytes(found);
-    return found.dtype === 'f16' ? decodeHalf(new Uint8Array(bytes, 0, 2 * elementCount(found.shape))) : new Float32Array(bytes);
+    return found.dtype === 'f16'
+      ? decodeHalf(new Uint8Array(bytes, 0, 2 * elementCount(found.shape)))
+      : new Float32Array(bytes);
   }
 
   /** {@link read} for `u32` tensors. */
@@ -262,7 +302,9 @@ export class Program {
 
   /** What is derived from the weights for some segments. */
   private derivedFor(segments: ReadonlySet<string>): readonly CompiledDispatch[] {
-    return this.dispatches.filter(({ source: { segment, reader } }) => segment === derivedSegment && (reader === undefined || segments.has(reader)));
+    return this.dispatches.filter(
+      ({ source: { segment, reader } }) => segment === derivedSegment && (reader === undefined || segments.has(reader)),
+    );
   }
 
   /** Submits what is derived from the weights, for those who submit dispatches themselves. */
@@ -308,7 +350,10 @@ export class Program {
       row: run.row ?? 0,
     }));
     const derived = this.derivedFor(new Set(runs.map(({ segment }) => segment)));
-    const work = [...(derived.length > 0 ? [{ segment: derivedSegment, dispatches: derived, repeat: 1, row: 0 }] : []), ...asked];
+    const work = [
+      ...(derived.length > 0 ? [{ segment: derivedSegment, dispatches: derived, repeat: 1, row: 0 }] : []),
+      ...asked,
+    ];
     const total = work.reduce((sum, item) => sum + item.repeat, 0);
     for (const { segment, row, repeat } of work) {
       const rows = this.steps.rows;
@@ -331,7 +376,8 @@ export class Program {
   }
 
   /**
-   * Times every dispatch and the host, see {@link profileProgram}. The segments really run: a profiled training step moves its weights.
+   * Times every dispatch and the host, see {@link profileProgram}. The segments really run: a profiled training step
+   * moves its weights.
    *
    * @throws LinbpError `bad-argument` for an unknown segment, `bad-range` for `repeats` or `row`
    */

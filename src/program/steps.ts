@@ -21,7 +21,12 @@ export class StepTable {
   constructor(fields: StepFields, rows: number) {
     const names = Object.keys(fields);
     check(names.length < 64, 'limit-exceeded', `a step row holds 63 fields, got ${names.length}`, 'steps');
-    check(Number.isInteger(rows) && rows >= 1, 'bad-range', `steps: rows must be a positive integer, got ${rows}`, 'steps');
+    check(
+      Number.isInteger(rows) && rows >= 1,
+      'bad-range',
+      `steps: rows must be a positive integer, got ${rows}`,
+      'steps',
+    );
     this.fields = fields;
     this.rows = rows;
     this.bytes = new ArrayBuffer(rows * rowBytes);

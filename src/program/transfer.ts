@@ -8,14 +8,19 @@ export interface ImageLocation extends Location {
 }
 
 /** Writes the elements of a tensor whose images may lie apart. */
-export function writeImages(device: Device, place: ImageLocation, data: Float32Array | Uint32Array | Int32Array | Uint16Array): void {
+export function writeImages(
+  device: Device,
+  place: ImageLocation,
+  data: Float32Array | Uint32Array | Int32Array | Uint16Array,
+): void {
   const { buffer, offset, bytes, images, pitch } = place;
   if (bytes <= 4 * Math.ceil(data.byteLength / 4)) {
     device.write(buffer, offset, data);
     return;
   }
   const length = data.length / images;
-  for (let image = 0; image < images; image++) device.write(buffer, offset + image * pitch, data.subarray(image * length, (image + 1) * length));
+  for (let image = 0; image < images; image++)
+    device.write(buffer, offset + image * pitch, data.subarray(image * length, (image + 1) * length));
 }
 
 /** Reads the `wanted` bytes of a tensor whose images may lie apart. */

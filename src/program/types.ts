@@ -8,19 +8,27 @@ import type { StepFields } from './steps.js';
 export interface CompileOptions {
   readonly device: Device;
   /**
-   * `f16` stores activations, their gradients and the weights that products read in 16 bits (see docs/half-precision.md); default `f32`. It is the
-   * graph's for good: compiling it again in another precision is refused.
+   * `f16` stores activations, their gradients and the weights that products read in 16 bits (see
+   * docs/half-precision.md); default `f32`. It is the graph's for good: compiling it again in another precision is
+   * refused.
    */
   readonly precision?: Precision;
   /** With `f16`, do not test first whether the device's half precision agrees with f32, as the test itself does. */
   readonly untested?: boolean;
-  /** With `f16`, the segment that is run before all others, in which copies of weights are made; by default each segment makes its own. */
+  /**
+   * With `f16`, the segment that is run before all others, in which copies of weights are made; by default each
+   * segment makes its own.
+   */
   readonly weightsSegment?: string;
   /** Fuse pointwise chains into their producers; default true. */
   readonly fuse?: boolean;
-  /** Put parts of concatenations and slices of channels inside the wider tensor instead of copying them; default true. */
+  /**
+   * Put parts of concatenations and slices of channels inside the wider tensor instead of copying them; default true.
+   */
   readonly windows?: boolean;
-  /** Let values whose lifetimes do not overlap share memory; default true. Debug mode turns it off to keep every result. */
+  /**
+   * Let values whose lifetimes do not overlap share memory; default true. Debug mode turns it off to keep every result.
+   */
   readonly aliasing?: boolean;
   /** Bind at most this many bytes at once, where that is less than the device allows; larger tensors are cut. */
   readonly maxBindingBytes?: number;

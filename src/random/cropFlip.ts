@@ -2,15 +2,19 @@ import { randomBits } from './philox.js';
 
 /** How one sample is cropped and mirrored. */
 export interface CropFlip {
-  /** Row and column of the sample that come to the upper left corner, -padding to padding; outside the sample there are zeros. */
+  /**
+   * Row and column of the sample that come to the upper left corner, -padding to padding; outside the sample there
+   * are zeros.
+   */
   readonly down: number;
   readonly right: number;
   readonly mirrored: boolean;
 }
 
 /**
- * The random crop and mirror of a sample: rows and columns uniform over -padding to padding (to 2^-24), mirrored with probability one half.
- * `shaders/source/cropFlip.wgsl` computes the same, so a sample's crop depends on what it is keyed by and on nothing else.
+ * The random crop and mirror of a sample: rows and columns uniform over -padding to padding (to 2^-24), mirrored with
+ * probability one half. `shaders/source/cropFlip.wgsl` computes the same, so a sample's crop depends on what it is
+ * keyed by and on nothing else.
  *
  * @param seed, stream, sampleId, step whole numbers 0..2^32-1, as `randomBits`
  * @param padding 0..127

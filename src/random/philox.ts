@@ -1,16 +1,19 @@
 import { check } from '../errors.js';
 
 /**
- * Counter-based random numbers: Philox4x32-10 (J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 2, 3",
- * SC 2011). `shaders/random/philox.wgsl` computes the same function.
+ * Counter-based random numbers: Philox4x32-10 (J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as
+ * easy as 1, 2, 3", SC 2011). `shaders/random/philox.wgsl` computes the same function.
  *
- * Convention: key = (seed, stream), counter = (element / 4, sample id, step, 0); element i takes word i mod 4. So a number depends on what
- * it is for and never on the batch, the order or the device.
+ * Convention: key = (seed, stream), counter = (element / 4, sample id, step, 0); element i takes word i mod 4. So a
+ * number depends on what it is for and never on the batch, the order or the device.
  */
 
-/** Streams keep the uses of one seed independent of each other. Values are part of the reproducibility contract: add, never renumber. */
+/**
+ * Streams keep the uses of one seed independent of each other. Values are part of the reproducibility contract: add,
+ * never renumber.
+ */
 export const randomStreams = {
-  initialisation: 1,
+  initialization: 1,
   shuffle: 2,
   dropout: 3,
   randomStart: 4,
@@ -24,7 +27,9 @@ export const randomStreams = {
   user: 1024,
 } as const;
 
-/** High 32 bits of the 64-bit product of two unsigned 32-bit numbers, as a signed 32-bit word, through 16-bit halves. */
+/**
+ * High 32 bits of the 64-bit product of two unsigned 32-bit numbers, as a signed 32-bit word, through 16-bit halves.
+ */
 function multiplyHigh(a: number, b: number): number {
   const aHigh = a >>> 16;
   const aLow = a & 0xffff;
@@ -43,14 +48,21 @@ function multiplyHigh(a: number, b: number): number {
  * @param key two unsigned 32-bit words
  * @returns four unsigned 32-bit words
  */
-export function philox4x32(counter: readonly [number, number, number, number], key: readonly [number, number]): [number, number, number, number] {
+export function philox4x32(
+  counter: readonly [number, number, number, number],
+  key: readonly [number, number],
+): [number, number, number, number] {
   const out = new Uint32Array(4);
   philoxInto(out, counter, key);
   return [out[0]!, out[1]!, out[2]!, out[3]!];
 }
 
 // Plain variables rather than tuples: a data set draws millions of blocks.
-function philoxInto(out: Uint32Array, counter: readonly [number, number, number, number], key: readonly [number, number]): void {
+function philoxInto(
+  out: Uint32Array,
+  counter: readonly [number, number, number, number],
+  key: readonly [number, number],
+): void {
   let c0 = counter[0];
   let c1 = counter[1];
   let c2 = counter[2];
@@ -81,8 +93,8 @@ export function uniform01(bits: number): number {
 }
 
 /**
- * Two independent standard normal numbers from 2 x 32 random bits (G. Box, M. Muller, 1958), in float64. The radius takes a uniform in (0, 1], so
- * the largest magnitude is sqrt(48 ln 2) = 5.77.
+ * Two independent standard normal numbers from 2 x 32 random bits (G. Box, M. Muller, 1958), in float64. The radius
+ * takes a uniform in (0, 1], so the largest magnitude is sqrt(48 ln 2) = 5.77.
  */
 export function normalPair(a: number, b: number): [number, number] {
   const radius = Math.sqrt(-2 * Math.log(((a >>> 8) + 1) * 2 ** -24));
@@ -125,7 +137,10 @@ export function uniforms(seed: number, stream: number, sampleId: number, step: n
   return result;
 }
 
-/** Standard normal numbers, within 1e-5 of the GPU's. Elements 2j and 2j+1 form a Box-Muller pair. Parameters as {@link randomBits}. */
+/**
+ * Standard normal numbers, within 1e-5 of the GPU's. Elements 2j and 2j+1 form a Box-Muller pair. Parameters as
+ * {@link randomBits}.
+ */
 export function normals(seed: number, stream: number, sampleId: number, step: number, count: number): Float32Array {
   const bits = randomBits(seed, stream, sampleId, step, count + (count % 2));
   const result = new Float32Array(bits.length);

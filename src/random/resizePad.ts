@@ -24,14 +24,27 @@ export function resizePadOf(
   step: number,
   { size, largest, probability }: { readonly size: number; readonly largest: number; readonly probability: number },
 ): ResizePad {
-  const [whether, scale, row, column] = randomBits(seed, stream, sampleId, step, 4) as unknown as [number, number, number, number];
+  const [whether, scale, row, column] = randomBits(seed, stream, sampleId, step, 4) as unknown as [
+    number,
+    number,
+    number,
+    number,
+  ];
   const choose = (bits: number, places: number): number => Math.floor(((bits >>> 8) * places) / 2 ** 24);
   const side = size + choose(scale, largest - size + 1);
   const free = largest - side + 1;
-  return { applied: uniform01(whether) < Math.fround(probability), side, down: choose(row, free), right: choose(column, free) };
+  return {
+    applied: uniform01(whether) < Math.fround(probability),
+    side,
+    down: choose(row, free),
+    right: choose(column, free),
+  };
 }
 
-/** The row (column) of an image of side `size` that row (column) `place` of the result shows, or -1 where it shows the frame. */
+/**
+ * The row (column) of an image of side `size` that row (column) `place` of the result shows, or -1 where it shows the
+ * frame.
+ */
 export function shownPlace(place: number, offset: number, side: number, size: number, largest: number): number {
   const inFrame = Math.floor((place * largest) / size) - offset;
   return inFrame < 0 || inFrame >= side ? -1 : Math.floor((inFrame * size) / side);

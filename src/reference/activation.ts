@@ -8,7 +8,10 @@ const forward: Record<ActivationKind, (z: number) => number> = {
   relu6Official: (z) => Math.max(z, 0) + Math.max(z - 6, 0),
 };
 
-/** The derivative that masks hold and rules take, which is 0 at the kinks; the official ReLU6 has no backward but the linear one. */
+/**
+ * The derivative that masks hold and rules take, which is 0 at the kinks; the official ReLU6 has no backward but the
+ * linear one.
+ */
 const derivative: Record<ActivationKind, (z: number) => number> = {
   relu: (z) => (z > 0 ? 1 : 0),
   relu6: (z) => (z > 0 && z < 6 ? 1 : 0),
@@ -42,7 +45,8 @@ export const reluBackward: Reference<'reluBackward'> = (node, [g, saved]) => {
   return [
     Float64Array.from(g!, (gradient, index) => {
       if (rule.saves === 'nothing') return rule.reference(gradient, 0, 0, values);
-      if (rule.saves === 'input') return rule.reference(gradient, derivative[node.attrs.kind](saved![index]!), saved![index]!, values);
+      if (rule.saves === 'input')
+        return rule.reference(gradient, derivative[node.attrs.kind](saved![index]!), saved![index]!, values);
       const { word, bit } = maskPlace(shape, index);
       return rule.reference(gradient, (saved![word]! >>> bit) & 1, 0, values);
     }),

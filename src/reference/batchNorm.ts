@@ -30,7 +30,11 @@ export const batchNormStatistics: Reference<'batchNormStatistics'> = (node, [x, 
 };
 
 /** `line` at each element of [N, C, ...]. */
-function perElement(shape: readonly number[], x: ReferenceArray, line: (index: number, channel: number) => number): Float64Array {
+function perElement(
+  shape: readonly number[],
+  x: ReferenceArray,
+  line: (index: number, channel: number) => number,
+): Float64Array {
   const y = new Float64Array(x.length);
   forEachElement(shape, (index, c) => (y[index] = line(index, c)));
   return y;
@@ -40,15 +44,22 @@ export const batchNormApply: Reference<'batchNormApply'> = (node, [x, mean, scal
   perElement(node.inputs[0]!.shape, x!, (i, c) => (x![i]! - mean![c]!) * scale![c]! + beta![c]!),
 ];
 
-export const batchNormInputGradient: Reference<'batchNormInputGradient'> = (node, [g, x, mean, scale, slope, offset]) => [
-  perElement(node.inputs[0]!.shape, g!, (i, c) => g![i]! * scale![c]! + (x![i]! - mean![c]!) * slope![c]! + offset![c]!),
+export const batchNormInputGradient: Reference<'batchNormInputGradient'> = (
+  node,
+  [g, x, mean, scale, slope, offset],
+) => [
+  perElement(
+    node.inputs[0]!.shape,
+    g!,
+    (i, c) => g![i]! * scale![c]! + (x![i]! - mean![c]!) * slope![c]! + offset![c]!,
+  ),
 ];
 
-export const channelSums: Reference<'channelSums'> = (node, [g, x, centre]) => {
+export const channelSums: Reference<'channelSums'> = (node, [g, x, center]) => {
   const { shape } = node.inputs[0]!;
   const [products, sums] = [new Float64Array(shape[1]!), new Float64Array(shape[1]!)];
   forEachElement(shape, (i, c) => {
-    products[c]! += g![i]! * (x![i]! - (centre?.[c] ?? 0));
+    products[c]! += g![i]! * (x![i]! - (center?.[c] ?? 0));
     sums[c]! += g![i]!;
   });
   return [products, sums];

@@ -39,7 +39,13 @@ function forEachPair(
 export const channelPad: Reference<'channelPad'> = (node, [x]) => {
   const { shape } = node.outputs[0]!;
   const y = new Float64Array(elementCount(shape));
-  forEachPair(node.inputs[0]!.shape, shape, node.attrs.before, node.attrs.stride, (plain, padded) => (y[padded] = x![plain]!));
+  forEachPair(
+    node.inputs[0]!.shape,
+    shape,
+    node.attrs.before,
+    node.attrs.stride,
+    (plain, padded) => (y[padded] = x![plain]!),
+  );
   return [y];
 };
 

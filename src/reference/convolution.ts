@@ -5,13 +5,18 @@ import type { Reference, ReferenceArray } from './types.js';
 
 /** A 1 x 1 convolution without stride or padding sees no rows: the whole image may be taken as one. */
 function asRows(attrs: ConvAttrs, xShape: readonly number[], wShape: readonly number[]): readonly number[] {
-  const plain = wShape[2] === 1 && wShape[3] === 1 && attrs.stride.every((step) => step === 1) && attrs.padding.every((size) => size === 0);
+  const plain =
+    wShape[2] === 1 &&
+    wShape[3] === 1 &&
+    attrs.stride.every((step) => step === 1) &&
+    attrs.padding.every((size) => size === 0);
   return plain ? [xShape[0]!, xShape[1]!, 1, xShape[2]! * xShape[3]!] : xShape;
 }
 
 /**
- * Visits the products of a convolution, y[yi] = sum of x[xi] * w[wi], in runs along an output row: `count` products with one weight,
- * of y[yi + i] and x[xi + i * step]. The two gradients are sums over the same triples, so all three directions share this loop.
+ * Visits the products of a convolution, y[yi] = sum of x[xi] * w[wi], in runs along an output row: `count` products
+ * with one weight, of y[yi + i] and x[xi + i * step]. The two gradients are sums over the same triples, so all three
+ * directions share this loop.
  */
 function forEachRun(
   attrs: ConvAttrs,
@@ -52,7 +57,8 @@ function forEachRun(
 }
 
 /** The values as float64; `f32` tensors are already, and knowing it makes the loops below many times faster. */
-const float64 = (values: ReferenceArray): Float64Array => (values instanceof Float64Array ? values : Float64Array.from(values));
+const float64 = (values: ReferenceArray): Float64Array =>
+  values instanceof Float64Array ? values : Float64Array.from(values);
 
 export const conv2d: Reference<'conv2d'> = (node, inputs) => {
   const [x, w] = [float64(inputs[0]!), float64(inputs[1]!)];

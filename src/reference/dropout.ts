@@ -9,7 +9,8 @@ export const dropout: Reference<'dropout'> = (node, [x, sampleIds], context) => 
   const y = new Float64Array(x!.length);
   sampleIds!.forEach((sampleId: number, n: number) => {
     const bits = randomBits(seed, stream, sampleId, step, firstElement + size);
-    for (let i = 0; i < size; i++) y[n * size + i] = uniform01(bits[firstElement + i]!) < Math.fround(p) ? 0 : x![n * size + i]! / (1 - p);
+    for (let i = 0; i < size; i++)
+      y[n * size + i] = uniform01(bits[firstElement + i]!) < Math.fround(p) ? 0 : x![n * size + i]! / (1 - p);
   });
   return [y];
 };

@@ -19,8 +19,9 @@ export interface GradientCheck {
 
 /**
  * Compares a gradient that the graph computes with central differences in float64:
- * the 2-norm of the difference over the 2-norm of the central differences (absolute where these vanish). What rounding of
- * the loss alone can make of a difference quotient, a few units in the last place over the step, does not count.
+ * the 2-norm of the difference over the 2-norm of the central differences (absolute where these vanish). What
+ * rounding of the loss alone can make of a difference quotient, a few units in the last place over the step, does not
+ * count.
  */
 export function checkGradient(options: GradientCheck): number {
   const { graph, loss, scale, target, step = 1e-5 } = options;
@@ -37,9 +38,9 @@ export function checkGradient(options: GradientCheck): number {
   };
   let [difference, norm] = [0, 0];
   for (let i = 0; i < values.length; i++) {
-    const centre = values[i]!;
-    const numeric = (lossAt(i, centre + step) - lossAt(i, centre - step)) / (2 * step);
-    values[i] = centre;
+    const center = values[i]!;
+    const numeric = (lossAt(i, center + step) - lossAt(i, center - step)) / (2 * step);
+    values[i] = center;
     difference += (computed[i]! - numeric) ** 2;
     norm += numeric ** 2;
   }

@@ -16,7 +16,8 @@ function product(m: number, k: number, n: number, a: Matrix, b: Matrix): Float64
   for (let i = 0; i < m; i++) {
     for (let j = 0; j < n; j++) {
       let sum = 0;
-      for (let l = 0; l < k; l++) sum += a.values[i * a.rowStep + l * a.columnStep]! * b.values[l * b.rowStep + j * b.columnStep]!;
+      for (let l = 0; l < k; l++)
+        sum += a.values[i * a.rowStep + l * a.columnStep]! * b.values[l * b.rowStep + j * b.columnStep]!;
       c[i * n + j] = sum;
     }
   }
@@ -51,5 +52,13 @@ export const matmul: Reference<'matmul'> = (node, [a, b]) => {
   const [m = 0, n = 0] = node.outputs[0]!.shape;
   const [aColumns, bColumns] = [node.inputs[0]!.shape[1]!, node.inputs[1]!.shape[1]!];
   const k = transposeA ? node.inputs[0]!.shape[0]! : aColumns;
-  return [product(m, k, n, (transposeA ? transposed : matrix)(a!, aColumns), (transposeB ? transposed : matrix)(b!, bColumns))];
+  return [
+    product(
+      m,
+      k,
+      n,
+      (transposeA ? transposed : matrix)(a!, aColumns),
+      (transposeB ? transposed : matrix)(b!, bColumns),
+    ),
+  ];
 };

@@ -1,9 +1,14 @@
 import type { Reference, ReferenceArray } from './types.js';
 
 /** Applies `body` to each row of [N, K]. */
-function byRow(values: ReferenceArray, classes: number, body: (row: ReferenceArray, first: number) => ReferenceArray): Float64Array {
+function byRow(
+  values: ReferenceArray,
+  classes: number,
+  body: (row: ReferenceArray, first: number) => ReferenceArray,
+): Float64Array {
   const result = new Float64Array(values.length);
-  for (let first = 0; first < values.length; first += classes) result.set(body(values.subarray(first, first + classes), first), first);
+  for (let first = 0; first < values.length; first += classes)
+    result.set(body(values.subarray(first, first + classes), first), first);
   return result;
 }
 

@@ -40,8 +40,8 @@ const losses: Record<LossKind, Loss> = {
     },
   },
   /**
-   * The same with the gradient at the label as float32 computes p - 1 behind a log-softmax: the sum of exponentials is at least 1, where
-   * float32 numbers are 2^-23 apart, so the other classes' share of it is a multiple of 2^-23.
+   * The same with the gradient at the label as float32 computes p - 1 behind a log-softmax: the sum of exponentials
+   * is at least 1, where float32 numbers are 2^-23 apart, so the other classes' share of it is a multiple of 2^-23.
    */
   crossEntropyRounded: {
     value: (z, y) => logSumExp(z) - z[y]!,
@@ -93,7 +93,9 @@ const losses: Record<LossKind, Loss> = {
 };
 
 const rows = (values: ArrayLike<number>, classes: number): Float64Array[] =>
-  Array.from({ length: values.length / classes }, (_, n) => Float64Array.from({ length: classes }, (_value, k) => values[n * classes + k]!));
+  Array.from({ length: values.length / classes }, (_, n) =>
+    Float64Array.from({ length: classes }, (_value, k) => values[n * classes + k]!),
+  );
 
 export const loss: Reference<'loss'> = (node, [logits, labels]) => [
   Float64Array.from(rows(logits!, node.inputs[0]!.shape[1]!), (z, n) => losses[node.attrs.kind].value(z, labels![n]!)),

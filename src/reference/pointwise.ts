@@ -19,7 +19,8 @@ export const map: Reference<'map'> = (node, inputs, context) => {
   const count = inputs[0]!.length;
   const sampleSize = count / node.inputs[0]!.shape[0]!;
   // Which element of an input goes with element i: its own, its sample's, or the only one.
-  const pick = (array: ReferenceArray, i: number): number => array[array.length === count ? i : array.length === 1 ? 0 : Math.floor(i / sampleSize)]!;
+  const pick = (array: ReferenceArray, i: number): number =>
+    array[array.length === count ? i : array.length === 1 ? 0 : Math.floor(i / sampleSize)]!;
   const results = targets.map((target) => (target === 'new' ? new Float64Array(count) : inputs[target]!));
   for (let i = 0; i < count; i++) {
     const values = fn.reference(...inputs.map((array) => pick(array, i)), ...scalars);

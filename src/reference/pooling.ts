@@ -6,7 +6,9 @@ import type { Reference } from './types.js';
 interface Window {
   /** Flat index of the window's output. */
   readonly output: number;
-  /** Elements inside the image: flat index into the input, and place in the window counted row by row, padding included. */
+  /**
+   * Elements inside the image: flat index into the input, and place in the window counted row by row, padding included.
+   */
   readonly elements: readonly { readonly input: number; readonly place: number }[];
   /** Elements inside the image or its padding; a window of ceil mode may hang over both. */
   readonly size: number;
@@ -41,7 +43,10 @@ function argmaxPlace(shape: readonly number[], index: number): { word: number; s
   const [, channels = 0, height = 0, width = 0] = shape;
   const pixels = height * width;
   const [n, c, p] = [Math.floor(index / (channels * pixels)), Math.floor(index / pixels) % channels, index % pixels];
-  return { word: (n * Math.ceil(channels / argmaxRows) + Math.floor(c / argmaxRows)) * pixels + p, shift: 8 * (c % argmaxRows) };
+  return {
+    word: (n * Math.ceil(channels / argmaxRows) + Math.floor(c / argmaxRows)) * pixels + p,
+    shift: 8 * (c % argmaxRows),
+  };
 }
 
 export const maxPool2d: Reference<'maxPool2d'> = (node, [x]) => {
@@ -100,10 +105,20 @@ export const avgPool2dBackward: Reference<'avgPool2dBackward'> = (node, [g]) => 
   return [dx];
 };
 
-/** Visits (output, input, 1 / window size) of adaptive pooling: window i of O over size S spans floor(iS/O) to ceil((i+1)S/O). */
-function forEachAdaptive(x: readonly number[], size: readonly [number, number], visit: (yi: number, xi: number, weight: number) => void): void {
+/**
+ * Visits (output, input, 1 / window size) of adaptive pooling: window i of O over size S spans floor(iS/O) to
+ * ceil((i+1)S/O).
+ */
+function forEachAdaptive(
+  x: readonly number[],
+  size: readonly [number, number],
+  visit: (yi: number, xi: number, weight: number) => void,
+): void {
   const [batch = 0, channels = 0, height = 0, width = 0] = x;
-  const span = (i: number, outs: number, ins: number): [number, number] => [Math.floor((i * ins) / outs), Math.ceil(((i + 1) * ins) / outs)];
+  const span = (i: number, outs: number, ins: number): [number, number] => [
+    Math.floor((i * ins) / outs),
+    Math.ceil(((i + 1) * ins) / outs),
+  ];
   for (let plane = 0; plane < batch * channels; plane++) {
     for (let oy = 0; oy < size[0]; oy++) {
       const [top, bottom] = span(oy, size[0], height);
@@ -111,7 +126,11 @@ function forEachAdaptive(x: readonly number[], size: readonly [number, number], 
         const [left, right] = span(ox, size[1], width);
         for (let iy = top; iy < bottom; iy++) {
           for (let ix = left; ix < right; ix++) {
-            visit((plane * size[0] + oy) * size[1] + ox, (plane * height + iy) * width + ix, 1 / ((bottom - top) * (right - left)));
+            visit(
+              (plane * size[0] + oy) * size[1] + ox,
+              (plane * height + iy) * width + ix,
+              1 / ((bottom - top) * (right - left)),
+            );
           }
         }
       }

@@ -10,8 +10,8 @@ import type { ReferenceArray } from './types.js';
 export type StepRow = Readonly<Record<string, number>>;
 
 /**
- * Runs a graph on the CPU in float64, node by node in the order they were added. Tensors keep their values between runs;
- * what was never set is zero. Views share memory with their base.
+ * Runs a graph on the CPU in float64, node by node in the order they were added. Tensors keep their values between
+ * runs; what was never set is zero. Views share memory with their base.
  */
 export class ReferenceRun {
   readonly graph: Graph;
@@ -25,7 +25,12 @@ export class ReferenceRun {
   /** Copies `data` into a tensor. Throws `bad-shape` when the number of elements differs. */
   set(tensor: Tensor, data: ArrayLike<number>): void {
     const count = elementCount(tensor.shape);
-    check(data.length === count, 'bad-shape', `${tensor.name} [${tensor.shape.join(', ')}] has ${count} elements, got ${data.length}`, tensor.name);
+    check(
+      data.length === count,
+      'bad-shape',
+      `${tensor.name} [${tensor.shape.join(', ')}] has ${count} elements, got ${data.length}`,
+      tensor.name,
+    );
     this.get(tensor).set(data);
   }
 

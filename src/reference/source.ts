@@ -14,7 +14,10 @@ export const random: Reference<'random'> = (node, [sampleIds], context) => {
     // Normals come in pairs, so an odd sample draws one word more than it keeps.
     const bits = randomBits(seed, stream, sampleId, step, size + (size % 2));
     for (let i = 0; i < size; i++) {
-      values[n * size + i] = distribution === 'uniform' ? uniform01(bits[i]!) : normalPair(bits[i - (i % 2)]!, bits[i - (i % 2) + 1]!)[i % 2]!;
+      values[n * size + i] =
+        distribution === 'uniform'
+          ? uniform01(bits[i]!)
+          : normalPair(bits[i - (i % 2)]!, bits[i - (i % 2) + 1]!)[i % 2]!;
     }
   });
   return [values];
@@ -45,7 +48,8 @@ export const randomCropFlip: Reference<'randomCropFlip'> = (node, [x, sampleIds]
         for (let column = 0; column < width; column++) {
           const [h, w] = [row + down, (flip && mirrored ? width - 1 - column : column) + right];
           const plane = (n * channels + c) * height;
-          if (h >= 0 && h < height && w >= 0 && w < width) y[(plane + row) * width + column] = x![(plane + h) * width + w]!;
+          if (h >= 0 && h < height && w >= 0 && w < width)
+            y[(plane + row) * width + column] = x![(plane + h) * width + w]!;
         }
       }
     }
@@ -60,7 +64,8 @@ export const randomResizePad: Reference<'randomResizePad'> = (node, [x, sampleId
   const y = new Float64Array(x!.length);
   sampleIds!.forEach((sampleId: number, n: number) => {
     const { applied, side, down, right } = resizePadOf(seed, stream, sampleId, step, { size, largest, probability });
-    const shown = (place: number, offset: number): number => (applied ? shownPlace(place, offset, side, size, largest) : place);
+    const shown = (place: number, offset: number): number =>
+      applied ? shownPlace(place, offset, side, size, largest) : place;
     for (let plane = n * channels; plane < (n + 1) * channels; plane++) {
       for (let row = 0; row < size; row++) {
         for (let column = 0; column < size; column++) {

@@ -28,6 +28,10 @@ export const referenceTable: { readonly [K in OpName]: Reference<K> } = {
 };
 
 /** Computes one node; see {@link Reference}. */
-export function referenceNode(node: Node, inputs: readonly ReferenceArray[], context: ReferenceContext): ReferenceArray[] {
+export function referenceNode(
+  node: Node,
+  inputs: readonly ReferenceArray[],
+  context: ReferenceContext,
+): ReferenceArray[] {
   return (referenceTable[node.op] as unknown as Reference<OpName>)(node, inputs, context);
 }

@@ -13,7 +13,11 @@ export interface ReferenceContext {
  * The plain computation of one op in float64: inputs in the node's order, results in the order of its outputs.
  * Ops that overwrite inputs (`node.mutates`) do so in the arrays they are given.
  */
-export type Reference<K extends OpName> = (node: Node<K>, inputs: readonly ReferenceArray[], context: ReferenceContext) => ReferenceArray[];
+export type Reference<K extends OpName> = (
+  node: Node<K>,
+  inputs: readonly ReferenceArray[],
+  context: ReferenceContext,
+) => ReferenceArray[];
 
 /** The number that a {@link StepValue} stands for in the current step. */
 export function stepValue(value: StepValue, context: ReferenceContext): number {

@@ -1,7 +1,7 @@
 import { css, escapeHtml, renderSvg } from './svg.js';
 import type { ChartSize } from './svg.js';
 import { palette } from './theme.js';
-import type { Colour } from './theme.js';
+import type { Color } from './theme.js';
 
 /** An axis: what it shows, with its unit. */
 export interface Axis {
@@ -22,7 +22,7 @@ export interface Axis {
 /** One line of a {@link lineChart}. */
 export interface Line {
   readonly name: string;
-  readonly colour: Colour;
+  readonly color: Color;
   readonly points: readonly (readonly [x: number, y: number])[];
   /** Lower and upper bound at the same x as the points, drawn as a pale band. */
   readonly band?: readonly (readonly [low: number, high: number])[];
@@ -34,7 +34,7 @@ export interface Line {
 /** A chart on the page: SVG with its legend. */
 export interface Figure {
   readonly svg: string;
-  /** HTML that names the colours; empty where none is needed. */
+  /** HTML that names the colors; empty where none is needed. */
   readonly legend: string;
 }
 
@@ -43,7 +43,13 @@ export const defaultSize: ChartSize = { width: 560, height: 320 };
 export const text = (size = 12): object => ({ color: css(palette.muted), fontSize: size });
 
 /** Shares of 0..1 as percentages. */
-export const percentAxis = (title: string): Axis => ({ title, min: 0, max: 1, interval: 0.2, format: (value) => `${Math.round(100 * value)} %` });
+export const percentAxis = (title: string): Axis => ({
+  title,
+  min: 0,
+  max: 1,
+  interval: 0.2,
+  format: (value) => `${Math.round(100 * value)} %`,
+});
 
 /** Powers of ten without what the library's arithmetic adds to them. */
 const shortNumber = (value: number): string => String(Number(value.toPrecision(6)));
@@ -51,7 +57,11 @@ const shortNumber = (value: number): string => String(Number(value.toPrecision(6
 /** The settings of an axis of names: a place for each, with room on both sides, and slanted labels. */
 function namedAxis(names: readonly string[]): { readonly place: object; readonly label: object } {
   const place = { type: 'value', min: 0.5, max: names.length + 0.5, interval: 0.5 };
-  const label = { rotate: 35, hideOverlap: false, formatter: (value: number): string => (Number.isInteger(value) ? (names[value - 1] ?? '') : '') };
+  const label = {
+    rotate: 35,
+    hideOverlap: false,
+    formatter: (value: number): string => (Number.isInteger(value) ? (names[value - 1] ?? '') : ''),
+  };
   return { place, label };
 }
 
@@ -82,13 +92,18 @@ export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): obj
 
 export const frame = { left: 52, right: 18, top: 34, bottom: 44 };
 
-/** A legend in HTML: a line or a square in the colour, and the name. */
+/** A legend in HTML: a line or a square in the color, and the name. */
 export function legend(
-  entries: readonly { readonly name: string; readonly colour: Colour; readonly dashed?: boolean; readonly square?: boolean }[],
+  entries: readonly {
+    readonly name: string;
+    readonly color: Color;
+    readonly dashed?: boolean;
+    readonly square?: boolean;
+  }[],
 ): string {
-  const items = entries.map(({ name, colour, dashed, square }) => {
+  const items = entries.map(({ name, color, dashed, square }) => {
     const kind = square === true ? 'square' : dashed === true ? 'line dashed' : 'line';
-    return `<span class="key"><i class="${kind}" style="--c:var(--${colour.name})"></i>${escapeHtml(name)}</span>`;
+    return `<span class="key"><i class="${kind}" style="--c:var(--${color.name})"></i>${escapeHtml(name)}</span>`;
   });
   return `<div class="legend">${items.join('')}</div>`;
 }
@@ -104,13 +119,21 @@ export function lineChart(options: {
   const bands = options.lines.flatMap((line, index) => {
     if (line.band === undefined) return [];
     // A stacked pair: an invisible lower edge and the filled difference to the upper one.
-    const common = { type: 'line', stack: `band ${index}`, symbol: 'none', silent: true, lineStyle: { opacity: 0 }, stackStrategy: 'all', z: 1 };
+    const common = {
+      type: 'line',
+      stack: `band ${index}`,
+      symbol: 'none',
+      silent: true,
+      lineStyle: { opacity: 0 },
+      stackStrategy: 'all',
+      z: 1,
+    };
     return [
       { ...common, data: line.points.map(([x], at) => [x, line.band![at]![0]]) },
       {
         ...common,
         data: line.points.map(([x], at) => [x, line.band![at]![1] - line.band![at]![0]]),
-        areaStyle: { color: css(line.colour), opacity: 0.16 },
+        areaStyle: { color: css(line.color), opacity: 0.16 },
       },
     ];
   });
@@ -124,8 +147,8 @@ export function lineChart(options: {
     symbolSize: 6,
     showSymbol: line.symbols ?? line.points.length <= 40,
     showAllSymbol: true,
-    lineStyle: { color: css(line.colour), width: 2, type: line.dashed === true ? [5, 4] : 'solid' },
-    itemStyle: { color: css(line.colour), borderWidth: 0 },
+    lineStyle: { color: css(line.color), width: 2, type: line.dashed === true ? [5, 4] : 'solid' },
+    itemStyle: { color: css(line.color), borderWidth: 0 },
     z: 3 + index,
   }));
   const svg = renderSvg(
@@ -140,14 +163,17 @@ export function lineChart(options: {
   );
   return {
     svg,
-    legend: options.lines.length > 1 ? legend(options.lines.map(({ name, colour, dashed }) => ({ name, colour, dashed: dashed ?? false }))) : '',
+    legend:
+      options.lines.length > 1
+        ? legend(options.lines.map(({ name, color, dashed }) => ({ name, color, dashed: dashed ?? false })))
+        : '',
   };
 }
 
-/** Values of one colour in a {@link barChart}; `values[i]` belongs to category i. */
+/** Values of one color in a {@link barChart}; `values[i]` belongs to category i. */
 export interface BarSeries {
   readonly name: string;
-  readonly colour: Colour;
+  readonly color: Color;
   readonly values: readonly number[];
 }
 
@@ -175,20 +201,24 @@ export function barChart(options: {
     ...(stacked && { stack: 'all' }),
     barMaxWidth: 14,
     barGap: '15%',
-    data: each.values.map((value) => ({ value, itemStyle: { color: css(each.colour), borderRadius: stacked ? 0 : 2 } })),
+    data: each.values.map((value) => ({ value, itemStyle: { color: css(each.color), borderRadius: stacked ? 0 : 2 } })),
     ...((!stacked || index === series.length - 1) && {
       label: {
         show: true,
         position: 'right',
         ...text(11),
-        formatter: ({ dataIndex, value }: { dataIndex: number; value: number }) => options.label(stacked ? sums[dataIndex]! : value),
+        formatter: ({ dataIndex, value }: { dataIndex: number; value: number }) =>
+          options.label(stacked ? sums[dataIndex]! : value),
       },
     }),
   }));
   const svg = renderSvg(
     {
       grid: { left: Math.min(190, 14 + 6.6 * longest), right: 70, top: 8, bottom: 44 },
-      xAxis: { ...axis({ min: 0, ...options.x }, 'x'), splitLine: { show: true, lineStyle: { color: css(palette.grid) } } },
+      xAxis: {
+        ...axis({ min: 0, ...options.x }, 'x'),
+        splitLine: { show: true, lineStyle: { color: css(palette.grid) } },
+      },
       yAxis: {
         type: 'category',
         inverse: true,
@@ -202,13 +232,16 @@ export function barChart(options: {
     { width: options.width ?? defaultSize.width, height },
     options.title,
   );
-  return { svg, legend: series.length > 1 ? legend(series.map(({ name, colour }) => ({ name, colour, square: true }))) : '' };
+  return {
+    svg,
+    legend: series.length > 1 ? legend(series.map(({ name, color }) => ({ name, color, square: true }))) : '',
+  };
 }
 
 /** Pale to strong in one hue; readable on light and dark pages. */
-const heatColours = ['#dbe9f6', '#9cc4e4', '#5a9bd0', '#2a6db5', '#123f7f'];
+const heatColors = ['#dbe9f6', '#9cc4e4', '#5a9bd0', '#2a6db5', '#123f7f'];
 
-/** A grid of coloured cells with their values written in them. `values[row][column]`. */
+/** A grid of colored cells with their values written in them. `values[row][column]`. */
 export function heatMap(options: {
   readonly title: string;
   readonly columns: readonly string[];
@@ -224,9 +257,17 @@ export function heatMap(options: {
   const longest = Math.max(...rows.map((row) => row.length));
   const dark = (value: number): boolean => value > min + 0.45 * (max - min);
   const data = values.flatMap((line, row) =>
-    line.map((value, column) => ({ value: [column, row, value], label: { color: dark(value) ? '#f8fafd' : '#17212e' } })),
+    line.map((value, column) => ({
+      value: [column, row, value],
+      label: { color: dark(value) ? '#f8fafd' : '#17212e' },
+    })),
   );
-  const category = { type: 'category', axisTick: { show: false }, axisLine: { show: false }, splitArea: { show: false } };
+  const category = {
+    type: 'category',
+    axisTick: { show: false },
+    axisLine: { show: false },
+    splitArea: { show: false },
+  };
   const svg = renderSvg(
     {
       grid: { left: Math.min(190, 14 + 6.6 * longest), right: 14, top: 8, bottom: 46 },
@@ -240,7 +281,7 @@ export function heatMap(options: {
         axisLabel: text(11),
       },
       yAxis: { ...category, inverse: true, data: [...rows], axisLabel: { color: css(palette.ink), fontSize: 11 } },
-      visualMap: { show: false, min, max, inRange: { color: heatColours } },
+      visualMap: { show: false, min, max, inRange: { color: heatColors } },
       series: [
         {
           type: 'heatmap',

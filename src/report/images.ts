@@ -6,7 +6,7 @@ import { escapeHtml } from './svg.js';
 export interface GridImage {
   readonly image: EightBitImage;
   readonly caption: string;
-  /** Colours the caption: `right` for a correct label, `wrong` for a fooled one. */
+  /** Colors the caption: `right` for a correct label, `wrong` for a fooled one. */
   readonly verdict?: 'right' | 'wrong';
 }
 
@@ -26,14 +26,18 @@ export function imageGrid(rows: readonly GridRow[], pixelsWide = 72): string {
   const cell = ({ image, caption, verdict }: GridImage): string =>
     `<td><img src="${dataUri(image)}" width="${pixelsWide}" height="${Math.round((pixelsWide * image.height) / image.width)}" alt="${escapeHtml(caption)}">` +
     `<span class="${verdict ?? ''}">${escapeHtml(caption)}</span></td>`;
-  const lines = rows.map(({ title, images }) => `<tr><th scope="row">${escapeHtml(title)}</th>${images.map(cell).join('')}</tr>`);
+  const lines = rows.map(
+    ({ title, images }) => `<tr><th scope="row">${escapeHtml(title)}</th>${images.map(cell).join('')}</tr>`,
+  );
   return `<div class="wide"><table class="images"><tbody>${lines.join('\n')}</tbody></table></div>`;
 }
 
 /**
- * What was added to an image, times `gain`, around middle grey: lighter where a pixel rose, darker where it fell.
+ * What was added to an image, times `gain`, around middle gray: lighter where a pixel rose, darker where it fell.
  */
 export function amplifiedDifference(changed: EightBitImage, original: EightBitImage, gain: number): EightBitImage {
-  const data = Uint8Array.from(changed.data, (value, index) => Math.min(255, Math.max(0, 128 + Math.round(gain * (value - original.data[index]!)))));
+  const data = Uint8Array.from(changed.data, (value, index) =>
+    Math.min(255, Math.max(0, 128 + Math.round(gain * (value - original.data[index]!)))),
+  );
   return { ...original, data };
 }

@@ -10,5 +10,5 @@ export { layerChart, memoryChart, rooflineChart, ruleLayerChart, segmentRanges }
 export type { DispatchRange, PlannedProgram } from './profileCharts.js';
 export { comparisonTable, dispatchTable, profileBody, shownDuration, turnsTable } from './profileSection.js';
 export { escapeHtml } from './svg.js';
-export { palette, ruleColour, ruleName } from './theme.js';
-export type { Colour } from './theme.js';
+export { palette, ruleColor, ruleName } from './theme.js';
+export type { Color } from './theme.js';

@@ -9,7 +9,12 @@ export function machineFacts(adapter: AdapterInfo, version: string): (readonly [
     ['adapter', adapter.description || adapter.device],
     ['vendor', `${adapter.vendor} ${adapter.architecture}`.trim()],
     ['computes on', adapter.software ? 'the CPU (software driver)' : 'a GPU'],
-    ['subgroups', adapter.subgroupMaxSize === 0 ? 'unknown' : `${adapter.subgroupMinSize} to ${adapter.subgroupMaxSize} invocations`],
+    [
+      'subgroups',
+      adapter.subgroupMaxSize === 0
+        ? 'unknown'
+        : `${adapter.subgroupMinSize} to ${adapter.subgroupMaxSize} invocations`,
+    ],
     ['processor', `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown'}`],
     ['memory', bytesText(totalmem())],
     ['system', `${process.platform} ${process.arch}`],

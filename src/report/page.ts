@@ -14,8 +14,8 @@ export interface KeyFigure {
   readonly label: string;
   readonly value: string;
   readonly note?: string;
-  /** Name of a colour of the theme, such as `bp`. */
-  readonly colour?: string;
+  /** Name of a color of the theme, such as `bp`. */
+  readonly color?: string;
 }
 
 /** What a report consists of. */
@@ -33,12 +33,15 @@ const anchor = (title: string): string => title.toLowerCase().replace(/[^a-z0-9]
 
 /** A whole HTML document: nothing outside it is needed, and no script. */
 export function page({ title, subtitle, keyFigures = [], sections, footer }: Page): string {
-  const tile = ({ label, value, note, colour }: KeyFigure): string =>
-    `<div class="tile"${colour === undefined ? '' : ` style="--c:var(--${colour})"`}><span>${escapeHtml(label)}</span><b>${escapeHtml(value)}</b>` +
+  const tile = ({ label, value, note, color }: KeyFigure): string =>
+    `<div class="tile"${color === undefined ? '' : ` style="--c:var(--${color})"`}><span>${escapeHtml(label)}</span><b>${escapeHtml(value)}</b>` +
     `${note === undefined ? '' : `<small>${escapeHtml(note)}</small>`}</div>`;
-  const contents = sections.map((section) => `<a href="#${anchor(section.title)}">${escapeHtml(section.title)}</a>`).join('');
+  const contents = sections
+    .map((section) => `<a href="#${anchor(section.title)}">${escapeHtml(section.title)}</a>`)
+    .join('');
   const body = sections.map(
-    (section) => `<section id="${anchor(section.title)}">\n<h2>${escapeHtml(section.title)}</h2>\n${section.body}\n</section>`,
+    (section) =>
+      `<section id="${anchor(section.title)}">\n<h2>${escapeHtml(section.title)}</h2>\n${section.body}\n</section>`,
   );
   return `<!DOCTYPE html>
 <html lang="en">
@@ -95,7 +98,7 @@ export interface HtmlColumn<Row> {
   readonly number?: boolean;
   /** Length of a bar behind the value, 0 to 1. */
   readonly bar?: (row: Row) => number;
-  /** Name of a colour of the theme for a dot in front of the value. */
+  /** Name of a color of the theme for a dot in front of the value. */
   readonly dot?: (row: Row) => string;
   /** Long texts, which are broken into lines. */
   readonly prose?: boolean;
@@ -103,11 +106,15 @@ export interface HtmlColumn<Row> {
 
 /** A table of rows with titles above; scrolls sideways where it is too wide. */
 export function htmlTable<Row>(columns: readonly HtmlColumn<Row>[], rows: readonly Row[]): string {
-  const kind = ({ number, prose }: HtmlColumn<Row>): string => (number === true ? ' class="n"' : prose === true ? ' class="prose"' : '');
+  const kind = ({ number, prose }: HtmlColumn<Row>): string =>
+    number === true ? ' class="n"' : prose === true ? ' class="prose"' : '';
   const head = columns.map((column) => `<th${kind(column)}>${escapeHtml(column.title)}</th>`).join('');
   const cell = (column: HtmlColumn<Row>, row: Row): string => {
     const dot = column.dot === undefined ? '' : `<i class="square" style="--c:var(--${column.dot(row)})"></i>`;
-    const bar = column.bar === undefined ? '' : `<i class="bar" style="width:${(100 * Math.min(1, column.bar(row))).toFixed(1)}%"></i>`;
+    const bar =
+      column.bar === undefined
+        ? ''
+        : `<i class="bar" style="width:${(100 * Math.min(1, column.bar(row))).toFixed(1)}%"></i>`;
     return `<td${kind(column)}>${bar}${dot}${escapeHtml(column.value(row))}</td>`;
   };
   const body = rows.map((row) => `<tr>${columns.map((column) => cell(column, row)).join('')}</tr>`);
@@ -120,4 +127,5 @@ export function facts(entries: readonly (readonly [name: string, value: string])
 }
 
 /** A part that is folded until asked for. */
-export const folded = (summary: string, body: string): string => `<details><summary>${escapeHtml(summary)}</summary>${body}</details>`;
+export const folded = (summary: string, body: string): string =>
+  `<details><summary>${escapeHtml(summary)}</summary>${body}</details>`;

@@ -9,9 +9,11 @@ import { bytesText, digits } from '../profile/textTable.js';
 import { axis, barChart, defaultSize, frame, legend, text } from './charts.js';
 import type { Figure } from './charts.js';
 import { css, renderSvg } from './svg.js';
-import { directionColour, palette, ruleColour, ruleName } from './theme.js';
+import { directionColor, palette, ruleColor, ruleName } from './theme.js';
 
-const directionsOf = (profile: Profile): string[] => [...new Set(profile.dispatches.map((dispatch) => dispatch.direction))];
+const directionsOf = (profile: Profile): string[] => [
+  ...new Set(profile.dispatches.map((dispatch) => dispatch.direction)),
+];
 
 /** Time by layer, stacked by direction: where a step spends its time. Layers in the order of the network. */
 export function layerChart(profile: Profile, title = 'time by layer'): Figure {
@@ -28,7 +30,7 @@ export function layerChart(profile: Profile, title = 'time by layer'): Figure {
     label: (value) => `${digits(value, 3)} µs`,
     series: directionsOf(profile).map((direction) => ({
       name: directionNames[direction] ?? direction,
-      colour: directionColour(direction),
+      color: directionColor(direction),
       values: layers.map((layer) => spent(layer, direction)),
     })),
   });
@@ -44,20 +46,29 @@ export function ruleLayerChart(profiles: readonly Profile[], title = 'time by la
     label: (value) => `${digits(value, 3)} µs`,
     series: profiles.map((profile, index) => ({
       name: ruleName(profile.label),
-      colour: ruleColour(profile.label, index),
+      color: ruleColor(profile.label, index),
       values: layers.map((layer) => profile.byLayer.find((total) => total.name === layer)?.microseconds ?? 0),
     })),
   });
 }
 
-const power = (value: number, up: boolean): number => 10 ** (up ? Math.ceil(Math.log10(value)) : Math.floor(Math.log10(value)));
+const power = (value: number, up: boolean): number =>
+  10 ** (up ? Math.ceil(Math.log10(value)) : Math.floor(Math.log10(value)));
 
-/** Rate of each dispatch against its arithmetic intensity, below the roof of the measured peaks. Larger dots take longer. */
+/**
+ * Rate of each dispatch against its arithmetic intensity, below the roof of the measured peaks. Larger dots take
+ * longer.
+ */
 export function rooflineChart(profile: Profile, ceilings: Ceilings, title = 'roofline'): Figure {
-  const points = profile.dispatches.filter((dispatch) => dispatch.flops > 0 && dispatch.bytes > 0 && dispatch.microseconds > 0);
+  const points = profile.dispatches.filter(
+    (dispatch) => dispatch.flops > 0 && dispatch.bytes > 0 && dispatch.microseconds > 0,
+  );
   const intensity = points.map((dispatch) => dispatch.flops / dispatch.bytes);
   const ridge = ceilings.matmulGflops / ceilings.copyGbps;
-  const [left, right] = [power(Math.min(0.1, ridge, ...intensity), false), power(Math.max(10, ridge * 2, ...intensity), true)];
+  const [left, right] = [
+    power(Math.min(0.1, ridge, ...intensity), false),
+    power(Math.max(10, ridge * 2, ...intensity), true),
+  ];
   const slowest = Math.min(ceilings.matmulGflops / 100, ...points.map((dispatch) => dispatch.gflops));
   const [bottom, top] = [power(slowest, false), power(ceilings.matmulGflops * 1.2, true)];
   const longest = Math.max(...points.map((dispatch) => dispatch.microseconds), 1);
@@ -87,13 +98,17 @@ export function rooflineChart(profile: Profile, ceilings: Ceilings, title = 'roo
           emphasis: { disabled: true },
           lineStyle: { color: css(palette.muted), width: 1.5 },
         },
-        note(`best matmul ${digits(ceilings.matmulGflops, 2)} GFLOP/s`, [right, ceilings.matmulGflops], 'insideBottomRight'),
+        note(
+          `best matmul ${digits(ceilings.matmulGflops, 2)} GFLOP/s`,
+          [right, ceilings.matmulGflops],
+          'insideBottomRight',
+        ),
         note(`copies ${digits(ceilings.copyGbps, 2)} GB/s`, [roof[0]![0]!, roof[0]![1]!], 'right'),
         ...directionsOf(profile).map((direction) => ({
           type: 'scatter',
           silent: true,
           emphasis: { disabled: true },
-          itemStyle: { color: css(directionColour(direction)), opacity: 0.8 },
+          itemStyle: { color: css(directionColor(direction)), opacity: 0.8 },
           data: points
             .filter((dispatch) => dispatch.direction === direction)
             .map((dispatch) => ({
@@ -108,7 +123,7 @@ export function rooflineChart(profile: Profile, ceilings: Ceilings, title = 'roo
   );
   const entries = directionsOf(profile).map((direction) => ({
     name: directionNames[direction] ?? direction,
-    colour: directionColour(direction),
+    color: directionColor(direction),
     square: true,
   }));
   return { svg, legend: legend(entries) };
@@ -139,7 +154,10 @@ export interface DispatchRange {
 }
 
 /** The dispatches of these segments as ranges, in running order. */
-export function segmentRanges({ dispatches }: PlannedProgram['schedule'], segments: readonly string[]): DispatchRange[] {
+export function segmentRanges(
+  { dispatches }: PlannedProgram['schedule'],
+  segments: readonly string[],
+): DispatchRange[] {
   const ranges: DispatchRange[] = [];
   for (const [index, { segment }] of dispatches.entries()) {
     if (!segments.includes(segment)) continue;
@@ -163,19 +181,25 @@ function writers({ dispatches }: PlannedProgram['schedule']): Map<Tensor, Direct
 }
 
 /**
- * The memory plan over time, which is all dispatches of the program: each value is a block from its first to its last dispatch, at its place
- * in its arena; arenas stand on each other. Blocks are coloured by what wrote them, `shaded` ranges of dispatches stand on a pale ground.
+ * The memory plan over time, which is all dispatches of the program: each value is a block from its first to its last
+ * dispatch, at its place in its arena; arenas stand on each other. Blocks are colored by what wrote them, `shaded`
+ * ranges of dispatches stand on a pale ground.
  */
-export function memoryChart({ plan, schedule }: PlannedProgram, shaded: readonly DispatchRange[] = [], title = 'memory plan'): Figure {
+export function memoryChart(
+  { plan, schedule }: PlannedProgram,
+  shaded: readonly DispatchRange[] = [],
+  title = 'memory plan',
+): Figure {
   const dispatches = schedule.dispatches.length;
   const bases: number[] = [];
-  for (const [index] of plan.arenas.entries()) bases.push(index === 0 ? 0 : bases[index - 1]! + plan.arenas[index - 1]!);
+  for (const [index] of plan.arenas.entries())
+    bases.push(index === 0 ? 0 : bases[index - 1]! + plan.arenas[index - 1]!);
   const writtenFor = writers(schedule);
   const blocks = [...plan.placements].map(([tensor, place]) => {
     const life = plan.lifetimes.get(tensor)!;
     const from = (bases[place.arena]! + place.offset) / 1024;
-    const colour = directionColour(writtenFor.get(tensor) ?? 'data');
-    return { first: life.first, last: life.last + 1, from, to: from + place.bytes / 1024, colour };
+    const color = directionColor(writtenFor.get(tensor) ?? 'data');
+    return { first: life.first, last: life.last + 1, from, to: from + place.bytes / 1024, color };
   });
   const height = Math.max(1, Math.ceil(plan.bytes / 1024));
   const svg = renderSvg(
@@ -190,7 +214,11 @@ export function memoryChart({ plan, schedule }: PlannedProgram, shaded: readonly
           z: 0,
           data: shaded.map(({ first, last }) => [first, 0, last, height]),
           encode: { x: [0, 2], y: [1, 3] },
-          renderItem: (_: unknown, api: DrawApi) => ({ type: 'rect', shape: corners(api), style: { fill: css(palette.shade) } }),
+          renderItem: (_: unknown, api: DrawApi) => ({
+            type: 'rect',
+            shape: corners(api),
+            style: { fill: css(palette.shade) },
+          }),
         },
         {
           type: 'custom',
@@ -199,9 +227,9 @@ export function memoryChart({ plan, schedule }: PlannedProgram, shaded: readonly
           encode: { x: [0, 2], y: [1, 3] },
           renderItem: (_: unknown, api: DrawApi) => {
             const { x, y, width, height } = corners(api);
-            const colour = blocks[api.value(4)]!.colour;
+            const color = blocks[api.value(4)]!.color;
             const shape = { x: x + 0.5, y: y + 0.5, width: Math.max(1, width - 1), height: Math.max(0.6, height - 1) };
-            return { type: 'rect', shape, style: { fill: css(colour), opacity: 0.75 } };
+            return { type: 'rect', shape, style: { fill: css(color), opacity: 0.75 } };
           },
         },
         ...bases.slice(1).map((base) => ({
@@ -220,7 +248,10 @@ export function memoryChart({ plan, schedule }: PlannedProgram, shaded: readonly
     defaultSize,
     `${title}, ${bytesText(plan.bytes)}`,
   );
-  const present = [...new Set(blocks.map((block) => block.colour))];
-  const names = Object.entries(directionNames).filter(([direction]) => present.includes(directionColour(direction)));
-  return { svg, legend: legend(names.map(([direction, name]) => ({ name, colour: directionColour(direction), square: true }))) };
+  const present = [...new Set(blocks.map((block) => block.color))];
+  const names = Object.entries(directionNames).filter(([direction]) => present.includes(directionColor(direction)));
+  return {
+    svg,
+    legend: legend(names.map(([direction, name]) => ({ name, color: directionColor(direction), square: true }))),
+  };
 }

@@ -6,7 +6,7 @@ import { figures, folded, htmlTable, paragraph } from './page.js';
 import type { CaptionedFigure, HtmlColumn } from './page.js';
 import { layerChart, memoryChart, rooflineChart, segmentRanges } from './profileCharts.js';
 import type { PlannedProgram } from './profileCharts.js';
-import { directionColour, ruleName } from './theme.js';
+import { directionColor, ruleName } from './theme.js';
 
 const micro = (line: string): string => line.replace(/\bus\b/g, 'µs');
 /** {@link durationText} as it is written in HTML. */
@@ -19,7 +19,11 @@ export function dispatchTable(profile: Profile): string {
   const columns: HtmlColumn<DispatchProfile>[] = [
     { title: '#', value: (d) => String(d.index), number: true },
     { title: 'layer', value: (d) => d.layer || '–' },
-    { title: 'direction', value: (d) => directionNames[d.direction] ?? d.direction, dot: (d) => directionColour(d.direction).name },
+    {
+      title: 'direction',
+      value: (d) => directionNames[d.direction] ?? d.direction,
+      dot: (d) => directionColor(d.direction).name,
+    },
     { title: 'shader', value: (d) => d.kernel },
     { title: 'variant', value: (d) => d.variant },
     ...(rules ? [{ title: 'rule', value: (d: DispatchProfile) => d.rule || '–' }] : []),
@@ -32,7 +36,13 @@ export function dispatchTable(profile: Profile): string {
     { title: 'GB/s', value: (d) => d.gbps.toFixed(2), number: true },
     ...(profile.ceilings === undefined
       ? []
-      : [{ title: 'of peak, %', value: (d: DispatchProfile) => (100 * (d.ceilingShare ?? 0)).toFixed(1), number: true }]),
+      : [
+          {
+            title: 'of peak, %',
+            value: (d: DispatchProfile) => (100 * (d.ceilingShare ?? 0)).toFixed(1),
+            number: true,
+          },
+        ]),
   ];
   return htmlTable(columns, profile.dispatches);
 }
@@ -44,14 +54,27 @@ function memoryFigure(program: PlannedProgram, segments: readonly string[]): Cap
   const part = ranges.reduce((sum, { first, last }) => sum + last - first, 0) < all ? ranges : [];
   const places = part.map(({ first, last }) => `${first} to ${last - 1}`).join(', ');
   const shaded = part.length === 0 ? '' : `. Shaded: what was profiled, dispatches ${places} of ${all}`;
-  return { figure: memoryChart(program, part), caption: `Memory plan: which bytes are in use from which dispatch to which${shaded}` };
+  return {
+    figure: memoryChart(program, part),
+    caption: `Memory plan: which bytes are in use from which dispatch to which${shaded}`,
+  };
 }
 
-/** A profile as HTML: charts, with the memory plan where its program is given, the table of all dispatches, and what the times add up to. */
-export function profileBody(profile: Profile, program?: PlannedProgram, options: { readonly folded?: boolean } = {}): string {
+/**
+ * A profile as HTML: charts, with the memory plan where its program is given, the table of all dispatches, and what
+ * the times add up to.
+ */
+export function profileBody(
+  profile: Profile,
+  program?: PlannedProgram,
+  options: { readonly folded?: boolean } = {},
+): string {
   const list: CaptionedFigure[] = [{ figure: layerChart(profile), caption: 'Time by layer and direction' }];
   if (profile.ceilings !== undefined)
-    list.push({ figure: rooflineChart(profile, profile.ceilings), caption: 'Roofline: each dot a dispatch, larger ones take longer' });
+    list.push({
+      figure: rooflineChart(profile, profile.ceilings),
+      caption: 'Roofline: each dot a dispatch, larger ones take longer',
+    });
   if (program !== undefined) list.push(memoryFigure(program, profile.segments));
   const table = dispatchTable(profile);
   return [

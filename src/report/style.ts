@@ -1,7 +1,7 @@
-import { colourVariables } from './theme.js';
+import { colorVariables } from './theme.js';
 
-const light = `${colourVariables('light')}--page:#f5f7fa;--line:#dfe4ea;--wrong:#b3261e;--right:#2f6f3a;--barfill:#2563c91f;`;
-const dark = `${colourVariables('dark')}--page:#0e1217;--line:#2a323d;--wrong:#ff8a80;--right:#86cf93;--barfill:#6ea6ff2b;`;
+const light = `${colorVariables('light')}--page:#f5f7fa;--line:#dfe4ea;--wrong:#b3261e;--right:#2f6f3a;--barfill:#2563c91f;`;
+const dark = `${colorVariables('dark')}--page:#0e1217;--line:#2a323d;--wrong:#ff8a80;--right:#86cf93;--barfill:#6ea6ff2b;`;
 
 /** The style sheet of all reports. */
 export const style = `

@@ -4,12 +4,25 @@ import { init, use } from 'echarts/core';
 import type { EChartsCoreOption } from 'echarts/core';
 import { SVGRenderer } from 'echarts/renderers';
 import { palette } from './theme.js';
-import type { Colour } from './theme.js';
+import type { Color } from './theme.js';
 
-use([BarChart, CustomChart, HeatmapChart, LineChart, ScatterChart, GridComponent, MarkLineComponent, VisualMapComponent, SVGRenderer]);
+use([
+  BarChart,
+  CustomChart,
+  HeatmapChart,
+  LineChart,
+  ScatterChart,
+  GridComponent,
+  MarkLineComponent,
+  VisualMapComponent,
+  SVGRenderer,
+]);
 
-/** What a chart option says where it means a colour of the theme: its light form, which {@link renderSvg} turns into a CSS variable. */
-export const css = (colour: Colour): string => colour.light;
+/**
+ * What a chart option says where it means a color of the theme: its light form, which {@link renderSvg} turns into a
+ * CSS variable.
+ */
+export const css = (color: Color): string => color.light;
 
 const byHex = new Map(Object.values(palette).map((each) => [each.light, `var(--${each.name},${each.light})`]));
 
@@ -20,8 +33,8 @@ export interface ChartSize {
 }
 
 /**
- * Draws a chart as SVG text, without a browser. Colours of the theme become CSS variables, so that one picture serves light and dark pages;
- * hover styles and attributes meant for scripts are taken out.
+ * Draws a chart as SVG text, without a browser. Colors of the theme become CSS variables, so that one picture serves
+ * light and dark pages; hover styles and attributes meant for scripts are taken out.
  *
  * @param title what the chart shows, for readers who cannot see it
  */

@@ -5,7 +5,10 @@ import { bp, linbp } from './builtin.js';
 import type { EmittingRule } from './select.js';
 import type { RuleUse } from './types.js';
 
-/** Over what the norms are taken: each sample by itself, or the whole batch, which makes results depend on its composition. */
+/**
+ * Over what the norms are taken: each sample by itself, or the whole batch, which makes results depend on its
+ * composition.
+ */
 export type MatchScope = 'sample' | 'batch';
 
 /** What {@link activationMatched} rescales, and over what. */

@@ -23,8 +23,8 @@ const rescale: ElementwiseFunction = {
 };
 
 /**
- * Block-matched backward of a residual branch (Y. Guo, Q. Li, H. Chen, 2020, for LinBP): the gradient under the rules selected
- * inside the branch gets, per sample, `lambda` times the Euclidean length of the branch's true gradient,
+ * Block-matched backward of a residual branch (Y. Guo, Q. Li, H. Chen, 2020, for LinBP): the gradient under the rules
+ * selected inside the branch gets, per sample, `lambda` times the Euclidean length of the branch's true gradient,
  *
  *     g_branch = lambda alpha g_rules,   alpha = ||g_true|| / ||g_rules||,
  *
@@ -32,7 +32,12 @@ const rescale: ElementwiseFunction = {
  * Throws `bad-range` unless `lambda` is a number from 0.
  */
 export function blockMatched(lambda = 1): RegionRule {
-  check(Number.isFinite(lambda) && lambda >= 0, 'bad-range', `match=block: lambda must be a number from 0, got ${lambda}`, 'lambda');
+  check(
+    Number.isFinite(lambda) && lambda >= 0,
+    'bad-range',
+    `match=block: lambda must be a number from 0, got ${lambda}`,
+    'lambda',
+  );
   return {
     name: 'block-matched',
     emit({ graph, differentiate, observe }, _region, g) {

@@ -16,7 +16,12 @@ import type { ActivationKind, PointwiseRule, RuleSaves, RuleUse } from './types.
  * The last two therefore take the activation's ceiling as a parameter; 0 stands for none.
  */
 
-function builtin(name: string, saves: RuleSaves, parameters: readonly string[], reference: PointwiseRule['reference']): PointwiseRule {
+function builtin(
+  name: string,
+  saves: RuleSaves,
+  parameters: readonly string[],
+  reference: PointwiseRule['reference'],
+): PointwiseRule {
   return { name, saves, identity: name === 'linbp', parameters, wgsl: shaderSource(`rules/${name}`), reference };
 }
 
@@ -62,15 +67,26 @@ export const guided: RuleUse = { rule: builtinRules.guided, values: [] };
 /** Deconvnet: g [g > 0]. */
 export const deconvnet: RuleUse = { rule: builtinRules.deconvnet, values: [] };
 
-/** Partial mask: g where the activation is not flat, a g where it is; `a` = 0 is bp and 1 is linbp. Throws `bad-range` unless `a` is finite. */
+/**
+ * Partial mask: g where the activation is not flat, a g where it is; `a` = 0 is bp and 1 is linbp. Throws `bad-range`
+ * unless `a` is finite.
+ */
 export function leaky(a: number): RuleUse {
   check(Number.isFinite(a), 'bad-range', `leaky: a must be a finite number, got ${a}`, 'a');
   return { rule: builtinRules.leaky, values: [a] };
 }
 
-/** Derivative of softplus (ConBP): g sigma(beta z), beta > 0. `kind` is the activation it stands in for. Throws `bad-range`. */
+/**
+ * Derivative of softplus (ConBP): g sigma(beta z), beta > 0. `kind` is the activation it stands in for. Throws
+ * `bad-range`.
+ */
 export function softplus(beta: number, kind: ActivationKind = 'relu'): RuleUse {
-  check(Number.isFinite(beta) && beta > 0, 'bad-range', `softplus: beta must be a positive number, got ${beta}`, 'beta');
+  check(
+    Number.isFinite(beta) && beta > 0,
+    'bad-range',
+    `softplus: beta must be a positive number, got ${beta}`,
+    'beta',
+  );
   return { rule: builtinRules.softplus, values: [beta, ceilings[kind]] };
 }
 
@@ -79,6 +95,11 @@ export function softplus(beta: number, kind: ActivationKind = 'relu'): RuleUse {
  * Throws `bad-range` unless `scale` is positive.
  */
 export function silu(kind: ActivationKind = 'relu', scale = 1): RuleUse {
-  check(Number.isFinite(scale) && scale > 0, 'bad-range', `silu: scale must be a positive number, got ${scale}`, 'scale');
+  check(
+    Number.isFinite(scale) && scale > 0,
+    'bad-range',
+    `silu: scale must be a positive number, got ${scale}`,
+    'scale',
+  );
   return { rule: builtinRules.silu, values: [ceilings[kind], scale] };
 }

@@ -40,15 +40,18 @@ export interface FunctionNode {
 
 /** The part of gpu.js that is packed into linbp. */
 export interface GpujsTranslator {
-  readonly WGSLFunctionNode: new (source: string | ((...args: number[]) => number), settings: FunctionNodeSettings) => FunctionNode;
+  readonly WGSLFunctionNode: new (
+    source: string | ((...args: number[]) => number),
+    settings: FunctionNodeSettings,
+  ) => FunctionNode;
   readonly FunctionBuilder: unknown;
 }
 
 let loading: Promise<GpujsTranslator> | undefined;
 
 /**
- * Loads gpu.js' JavaScript-to-WGSL translator on first use. It is packed at build time by `scripts/bundle-gpujs.mjs`, without gpu.js' own
- * GPU modules, so no second Dawn is ever installed.
+ * Loads gpu.js' JavaScript-to-WGSL translator on first use. It is packed at build time by `scripts/bundle-gpujs.mjs`,
+ * without gpu.js' own GPU modules, so no second Dawn is ever installed.
  *
  * @throws LinbpError `missing-package` where the build step has not been run
  */
@@ -56,7 +59,11 @@ export function loadFunctionNode(): Promise<GpujsTranslator> {
   const url = new URL('../vendor/gpujs.mjs', import.meta.url);
   if (!loading && !existsSync(fileURLToPath(url))) {
     return Promise.reject(
-      new LinbpError('missing-package', 'The translator for JavaScript rules is missing from this build; run "npm run build".', { field: 'rule' }),
+      new LinbpError(
+        'missing-package',
+        'The translator for JavaScript rules is missing from this build; run "npm run build".',
+        { field: 'rule' },
+      ),
     );
   }
   loading ??= import(url.href) as Promise<GpujsTranslator>;

@@ -9,24 +9,48 @@ type Fail = (reason: string) => never;
 /** Functions of Math that the translation has, with the number of their arguments. */
 const mathArity: Readonly<Record<string, number>> = {
   ...Object.fromEntries(
-    ['abs', 'acos', 'acosh', 'asin', 'asinh', 'atan', 'atanh', 'cbrt', 'ceil', 'cos', 'cosh', 'exp', 'expm1', 'floor', 'fround', 'log', 'log10'].map(
-      (name) => [name, 1],
-    ),
+    [
+      'abs',
+      'acos',
+      'acosh',
+      'asin',
+      'asinh',
+      'atan',
+      'atanh',
+      'cbrt',
+      'ceil',
+      'cos',
+      'cosh',
+      'exp',
+      'expm1',
+      'floor',
+      'fround',
+      'log',
+      'log10',
+    ].map((name) => [name, 1]),
   ),
-  ...Object.fromEntries(['log1p', 'log2', 'round', 'sign', 'sin', 'sinh', 'sqrt', 'tan', 'tanh', 'trunc'].map((name) => [name, 1])),
+  ...Object.fromEntries(
+    ['log1p', 'log2', 'round', 'sign', 'sin', 'sinh', 'sqrt', 'tan', 'tanh', 'trunc'].map((name) => [name, 1]),
+  ),
   ...Object.fromEntries(['atan2', 'max', 'min', 'pow'].map((name) => [name, 2])),
 };
 
 const comparisons = ['<', '>', '<=', '>=', '==', '!=', '===', '!=='];
 
-/** The text of a function as a `function` expression, which is the one form that gpu.js reads, and its argument names. */
-export function functionSource(rule: (...values: number[]) => number, fail: Fail): { source: string; argumentNames: string[] } {
+/**
+ * The text of a function as a `function` expression, which is the one form that gpu.js reads, and its argument names.
+ */
+export function functionSource(
+  rule: (...values: number[]) => number,
+  fail: Fail,
+): { source: string; argumentNames: string[] } {
   const text = rule
     .toString()
     .replace(/\/\*[\s\S]*?\*\//g, '')
     .replace(/\/\/.*$/gm, '')
     .trim();
-  if (/^(async\b|class\b|function\s*\*)/.test(text) || /\{\s*\[native code\]\s*\}$/.test(text)) fail('it is not a plain function');
+  if (/^(async\b|class\b|function\s*\*)/.test(text) || /\{\s*\[native code\]\s*\}$/.test(text))
+    fail('it is not a plain function');
   const arrow = /^(?:\(([^()]*)\)|([\w$]+))\s*=>\s*([\s\S]*)$/.exec(text);
   const method = /^(?:function\b\s*[\w$]*|[\w$]+)\s*\(([^()]*)\)\s*(\{[\s\S]*)$/.exec(text);
   if (arrow === null && method === null) return fail('its arguments must be plain names');
@@ -34,7 +58,8 @@ export function functionSource(rule: (...values: number[]) => number, fail: Fail
     .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '');
-  if (!argumentNames.every((name) => /^[A-Za-z_$][\w$]*$/.test(name))) fail(`its arguments must be plain names, got (${argumentNames.join(', ')})`);
+  if (!argumentNames.every((name) => /^[A-Za-z_$][\w$]*$/.test(name)))
+    fail(`its arguments must be plain names, got (${argumentNames.join(', ')})`);
   const body = arrow === null ? method![2]! : arrow[3]!.startsWith('{') ? arrow[3]! : `{ return ${arrow[3]!}; }`;
   return { source: `function rule(${argumentNames.join(', ')}) ${body}`, argumentNames };
 }
@@ -55,7 +80,10 @@ function returns(statement: Syntax | undefined): boolean {
     case 'BlockStatement':
       return returns((statement['body'] as Syntax[]).at(-1));
     case 'IfStatement':
-      return returns(statement['consequent'] as Syntax) && returns((statement['alternate'] ?? undefined) as Syntax | undefined);
+      return (
+        returns(statement['consequent'] as Syntax) &&
+        returns((statement['alternate'] ?? undefined) as Syntax | undefined)
+      );
     case 'SwitchStatement': {
       const cases = statement['cases'] as { test: unknown; consequent: Syntax[] }[];
       return cases.some((each) => each.test === null) && cases.every((each) => returns(each.consequent.at(-1)));
@@ -66,8 +94,8 @@ function returns(statement: Syntax | undefined): boolean {
 }
 
 /**
- * Refuses what gpu.js translates into WGSL that no device accepts: numbers as conditions, conditions as numbers, assignments to
- * arguments, paths without a result, and functions of Math that WGSL lacks.
+ * Refuses what gpu.js translates into WGSL that no device accepts: numbers as conditions, conditions as numbers,
+ * assignments to arguments, paths without a result, and functions of Math that WGSL lacks.
  */
 export function checkJavaScriptRule(tree: unknown, argumentNames: readonly string[], fail: Fail): void {
   const nodes = [...subtrees(tree)];
@@ -99,7 +127,8 @@ export function checkJavaScriptRule(tree: unknown, argumentNames: readonly strin
   for (const node of nodes) {
     switch (node.type) {
       case 'VariableDeclarator':
-        if (node['init'] !== null && isCondition(node['init'] as Syntax)) conditions.add((node['id'] as Syntax)['name'] as string);
+        if (node['init'] !== null && isCondition(node['init'] as Syntax))
+          conditions.add((node['id'] as Syntax)['name'] as string);
         break;
       case 'IfStatement':
       case 'ConditionalExpression':
@@ -143,7 +172,8 @@ function checkCall(node: Syntax, fail: Fail): void {
   const owner = (callee['object'] as Syntax | undefined)?.['name'];
   const name = String((callee['property'] as Syntax | undefined)?.['name'] ?? callee['name']);
   const arity = owner === 'Math' && Object.hasOwn(mathArity, name) ? mathArity[name] : undefined;
-  if (arity === undefined) fail(`it calls ${owner === undefined ? name : `${String(owner)}.${name}`}, which has no counterpart in WGSL`);
+  if (arity === undefined)
+    fail(`it calls ${owner === undefined ? name : `${String(owner)}.${name}`}, which has no counterpart in WGSL`);
   const count = (node['arguments'] as unknown[]).length;
   if (count !== arity) fail(`Math.${name} takes ${arity} argument${arity === 1 ? '' : 's'} here, got ${count}`);
 }

@@ -2,8 +2,11 @@ import { check, LinbpError } from '../errors.js';
 import type { MatchScope } from './activationMatched.js';
 import type { PointwiseRule } from './types.js';
 
-/** Rescales a rule's gradient to the length of the true one: at each activation, or at each residual branch by `lambda`. */
-export type RuleMatch = { readonly kind: 'activation'; readonly scope: MatchScope } | { readonly kind: 'block'; readonly lambda: number };
+/**
+ * Rescales a rule's gradient to the length of the true one: at each activation, or at each residual branch by `lambda`.
+ */
+export type RuleMatch =
+  { readonly kind: 'activation'; readonly scope: MatchScope } | { readonly kind: 'block'; readonly lambda: number };
 
 /** Rules that the notation knows by name. */
 export type RuleName = 'bp' | 'linbp' | 'leaky' | 'softplus' | 'silu' | 'guided' | 'deconvnet' | 'sgm' | 'bpa';
@@ -14,10 +17,10 @@ export interface RuleSpec {
   readonly parameters?: Readonly<Record<string, number>>;
   /**
    * First place: a ReLU's name, a stage, a block, or an index: all ReLUs from there on; or `j_k`, stage j and block k
-   * counted from 0: only the ReLUs inside branches from there on (for `bpa` all of the blocks); or `all`. `linbp` without a
-   * place stands at the network's preset, `bpa` at its preset `bpa` where there is one, other rules at all ReLUs. `bpa` also
-   * takes all max-pools; `sgm` and `match=block` take the residual branches with any of the ReLUs, and `match=block` changes
-   * no ReLU outside branches unless `post` is true.
+   * counted from 0: only the ReLUs inside branches from there on (for `bpa` all of the blocks); or `all`. `linbp`
+   * without a place stands at the network's preset, `bpa` at its preset `bpa` where there is one, other rules at all
+   * ReLUs. `bpa` also takes all max-pools; `sgm` and `match=block` take the residual branches with any of the ReLUs,
+   * and `match=block` changes no ReLU outside branches unless `post` is true.
    */
   readonly from?: string;
   /** Names of ReLUs, or patterns with `*` and `?`. */
@@ -75,7 +78,10 @@ function parseRule(text: string, userRules: readonly PointwiseRule[]): RuleSpec 
     throw new LinbpError('unknown-rule', `there is no rule "${name}"; known are ${known}`, { field: 'rule' });
   }
   const rule = user ?? (name as RuleName);
-  const { from, only, post, preset, match, scope, lambda, ...numbers } = splitOptions(colon < 0 ? '' : text.slice(colon + 1), name);
+  const { from, only, post, preset, match, scope, lambda, ...numbers } = splitOptions(
+    colon < 0 ? '' : text.slice(colon + 1),
+    name,
+  );
   const first = (values: readonly string[]): string => values[0]!;
   const spec: RuleSpec = {
     rule,
@@ -103,7 +109,12 @@ function splitOptions(text: string, rule: string): Record<string, string[]> {
       options['only']!.push(piece.trim());
       continue;
     }
-    check(key !== undefined && value !== '', 'unknown-option', `${rule}: expected option=value, got "${piece}"`, 'rule');
+    check(
+      key !== undefined && value !== '',
+      'unknown-option',
+      `${rule}: expected option=value, got "${piece}"`,
+      'rule',
+    );
     check(options[key] === undefined, 'unknown-option', `${rule}: ${key} is given twice`, key);
     options[key] = [value!];
     last = key;
@@ -114,16 +125,32 @@ function splitOptions(text: string, rule: string): Record<string, string[]> {
 function parseNumber(rule: string, option: string, text: string, range?: ParameterRange): number {
   const value = Number(text);
   const expected = range === undefined ? 'a finite number' : `a number ${range.expected}`;
-  check(Number.isFinite(value) && (range?.valid(value) ?? true), 'bad-range', `${rule}: ${option} must be ${expected}, got "${text}"`, option);
+  check(
+    Number.isFinite(value) && (range?.valid(value) ?? true),
+    'bad-range',
+    `${rule}: ${option} must be ${expected}, got "${text}"`,
+    option,
+  );
   return value;
 }
 
-function parseParameters(rule: RuleName | PointwiseRule, name: string, given: Readonly<Record<string, string[]>>): Record<string, number> {
+function parseParameters(
+  rule: RuleName | PointwiseRule,
+  name: string,
+  given: Readonly<Record<string, string[]>>,
+): Record<string, number> {
   const ranges: Readonly<Record<string, ParameterRange | undefined>> =
-    typeof rule === 'string' ? parameterRanges[rule] : Object.fromEntries(rule.parameters.map((parameter) => [parameter, undefined]));
+    typeof rule === 'string'
+      ? parameterRanges[rule]
+      : Object.fromEntries(rule.parameters.map((parameter) => [parameter, undefined]));
   for (const option of Object.keys(given)) {
     const known = [...Object.keys(ranges), 'from', 'only', 'post', 'preset', 'match', 'scope', 'lambda'].join(', ');
-    check(Object.hasOwn(ranges, option), 'unknown-option', `${name} has no option "${option}"; known are ${known}`, option);
+    check(
+      Object.hasOwn(ranges, option),
+      'unknown-option',
+      `${name} has no option "${option}"; known are ${known}`,
+      option,
+    );
   }
   return Object.fromEntries(
     Object.entries(ranges).flatMap(([option, range]): [string, number][] => {
@@ -137,7 +164,12 @@ function parseParameters(rule: RuleName | PointwiseRule, name: string, given: Re
 }
 
 function parseChoice<T>(option: string, text: string, choices: Readonly<Record<string, T>>): T {
-  check(Object.hasOwn(choices, text), 'bad-range', `${option} must be ${Object.keys(choices).join(' or ')}, got "${text}"`, option);
+  check(
+    Object.hasOwn(choices, text),
+    'bad-range',
+    `${option} must be ${Object.keys(choices).join(' or ')}, got "${text}"`,
+    option,
+  );
   return choices[text]!;
 }
 
@@ -157,7 +189,8 @@ export function formatRules(specs: readonly RuleSpec[]): string {
   return specs
     .map((spec) => {
       const options = Object.entries(spec.parameters ?? {}).map(([name, value]) => `${name}=${value}`);
-      for (const name of ['from', 'post', 'preset'] as const) if (spec[name] !== undefined) options.push(`${name}=${spec[name]}`);
+      for (const name of ['from', 'post', 'preset'] as const)
+        if (spec[name] !== undefined) options.push(`${name}=${spec[name]}`);
       if (spec.match?.kind === 'activation') options.push('match=activation', `scope=${spec.match.scope}`);
       if (spec.match?.kind === 'block') options.push('match=block', `lambda=${spec.match.lambda}`);
       if (spec.only !== undefined) options.push(`only=${spec.only.join(',')}`);

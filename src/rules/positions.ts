@@ -45,19 +45,32 @@ export interface PositionTable {
   readonly presetNote?: string;
 }
 
-const quote = (table: PositionTable): string => `${table.model} has ${table.positions.map((position) => position.name).join(', ')}`;
+const quote = (table: PositionTable): string =>
+  `${table.model} has ${table.positions.map((position) => position.name).join(', ')}`;
 
 function fromPreset(name: string, table: PositionTable): ActivationPosition[] {
   const preset = Object.hasOwn(table.presets, name) ? table.presets[name] : undefined;
   if (preset === undefined || preset.length === 0) {
     const reason =
-      table.presetNote ?? (name === 'default' ? 'no paper states where to linearise it' : `known are ${Object.keys(table.presets).join(', ')}`);
+      table.presetNote ??
+      (name === 'default'
+        ? 'no paper states where to linearize it'
+        : `known are ${Object.keys(table.presets).join(', ')}`);
     const what = name === 'default' ? 'no preset' : `no preset "${name}"`;
-    throw new LinbpError('unknown-layer', `${table.model} has ${what} (${reason}); give from= or only=: ${quote(table)}`, { field: 'preset' });
+    throw new LinbpError(
+      'unknown-layer',
+      `${table.model} has ${what} (${reason}); give from= or only=: ${quote(table)}`,
+      { field: 'preset' },
+    );
   }
   return preset.map((each) => {
     const position = table.positions.find((candidate) => candidate.name === each);
-    check(position !== undefined, 'internal', `preset ${name} of ${table.model} names "${each}", which is not one of its ReLUs`, each);
+    check(
+      position !== undefined,
+      'internal',
+      `preset ${name} of ${table.model} names "${each}", which is not one of its ReLUs`,
+      each,
+    );
     return position;
   });
 }
@@ -75,9 +88,15 @@ function fromPlace(from: string, post: boolean | undefined, table: PositionTable
       const number = stageNumber(position);
       return position.block !== undefined && (number > stage || (number === stage && position.block >= block));
     });
-    chosen = later.filter((position) => position.kind === 'branch' || (position.kind === 'post-addition' && post === true));
+    chosen = later.filter(
+      (position) => position.kind === 'branch' || (position.kind === 'post-addition' && post === true),
+    );
     // Block 0 of the stage after the last is the end of the network: nothing is left to select.
-    if (block === 0 && stage === 1 + Math.max(...positions.filter((position) => position.block !== undefined).map(stageNumber))) return chosen;
+    if (
+      block === 0 &&
+      stage === 1 + Math.max(...positions.filter((position) => position.block !== undefined).map(stageNumber))
+    )
+      return chosen;
   } else {
     const first = /^\d+$/.test(from)
       ? positions.findIndex((position) => position.index >= Number(from))
@@ -86,7 +105,12 @@ function fromPlace(from: string, post: boolean | undefined, table: PositionTable
         : positions.findIndex(({ stage, name }) => stage === from || name === from || name.startsWith(`${from}.`));
     chosen = first < 0 ? [] : positions.slice(first);
   }
-  check(chosen.length > 0, 'unknown-layer', `from=${from} names no ReLU, block or stage of the model; ${quote(table)}`, 'from');
+  check(
+    chosen.length > 0,
+    'unknown-layer',
+    `from=${from} names no ReLU, block or stage of the model; ${quote(table)}`,
+    'from',
+  );
   return chosen;
 }
 
@@ -104,10 +128,21 @@ function globPattern(glob: string): RegExp {
  * Throws `unknown-layer`, listing the positions, where it names none.
  */
 export function selectPositions(spec: RuleSpec, table: PositionTable): readonly ActivationPosition[] {
-  check(spec.preset === undefined || spec.from === undefined, 'unknown-option', 'from= and preset= exclude each other', 'preset');
+  check(
+    spec.preset === undefined || spec.from === undefined,
+    'unknown-option',
+    'from= and preset= exclude each other',
+    'preset',
+  );
   const bpa = spec.rule === 'bpa';
   const usual =
-    spec.only !== undefined ? undefined : spec.rule === 'linbp' ? 'default' : bpa && table.presets['bpa'] !== undefined ? 'bpa' : undefined;
+    spec.only !== undefined
+      ? undefined
+      : spec.rule === 'linbp'
+        ? 'default'
+        : bpa && table.presets['bpa'] !== undefined
+          ? 'bpa'
+          : undefined;
   const preset = spec.preset ?? usual;
   let chosen =
     spec.from !== undefined
@@ -126,12 +161,20 @@ export function selectPositions(spec: RuleSpec, table: PositionTable): readonly 
     );
   }
   const patterns = spec.only?.map(globPattern);
-  if (patterns !== undefined) chosen = chosen.filter((position) => patterns.some((pattern) => pattern.test(position.name)));
+  if (patterns !== undefined)
+    chosen = chosen.filter((position) => patterns.some((pattern) => pattern.test(position.name)));
   return spec.match?.kind === 'block' ? insideBranches(chosen, spec, table) : chosen;
 }
 
-/** What block matching changes: ReLUs inside branches, whose length it restores, and those after additions where asked for. */
-function insideBranches(chosen: readonly ActivationPosition[], spec: RuleSpec, table: PositionTable): ActivationPosition[] {
+/**
+ * What block matching changes: ReLUs inside branches, whose length it restores, and those after additions where asked
+ * for.
+ */
+function insideBranches(
+  chosen: readonly ActivationPosition[],
+  spec: RuleSpec,
+  table: PositionTable,
+): ActivationPosition[] {
   const inside = new Set(table.branches?.flatMap((branch) => branch.activations));
   check(
     chosen.length === 0 || chosen.some((position) => inside.has(position.name)),
@@ -141,7 +184,9 @@ function insideBranches(chosen: readonly ActivationPosition[], spec: RuleSpec, t
       : `match=block: no ReLU inside a residual branch is selected; ${quote(table)}`,
     'match',
   );
-  return chosen.filter((position) => inside.has(position.name) || (spec.post === true && position.kind === 'post-addition'));
+  return chosen.filter(
+    (position) => inside.has(position.name) || (spec.post === true && position.kind === 'post-addition'),
+  );
 }
 
 /** The residual branches with any of the selected activations. */
@@ -184,12 +229,14 @@ function backwardOf(spec: RuleSpec, activation: ActivationKind): ActivationBackw
 }
 
 /**
- * Settles which backward each activation, max-pool and residual branch of a model gets: the true one, unless a rule selects it; of
- * several of one kind the last.
+ * Settles which backward each activation, max-pool and residual branch of a model gets: the true one, unless a rule
+ * selects it; of several of one kind the last.
  * Throws `unknown-layer`, `unknown-option`, `unknown-rule` or `bad-range` before any graph is built.
  */
 export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): RuleSelection {
-  const chosen = new Map<string, ActivationBackward>(table.positions.map(({ name }) => [name, { kind: 'pointwise', use: bp }]));
+  const chosen = new Map<string, ActivationBackward>(
+    table.positions.map(({ name }) => [name, { kind: 'pointwise', use: bp }]),
+  );
   const regions = new Map<string, RegionRule>();
   const edges = new Map<string, EdgeRule>();
   let pool: MaxPoolRule | undefined;
@@ -198,8 +245,14 @@ export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): 
     if (spec.rule === 'sgm') {
       check(spec.match === undefined, 'unknown-option', 'sgm scales exactly; it takes no match=', 'match');
       const branches = branchesOf(selected, table);
-      const place = (table.branches ?? []).length === 0 ? `${table.model} has none` : `none holds a selected ReLU; ${quote(table)}`;
-      check(branches.length > 0 || selected.length === 0, 'unknown-layer', `sgm acts on residual branches; ${place}`, 'rule');
+      const place =
+        (table.branches ?? []).length === 0 ? `${table.model} has none` : `none holds a selected ReLU; ${quote(table)}`;
+      check(
+        branches.length > 0 || selected.length === 0,
+        'unknown-layer',
+        `sgm acts on residual branches; ${place}`,
+        'rule',
+      );
       const edge = scaledEdge(spec.parameters?.['gamma'] ?? 0.2);
       for (const { name } of branches) edges.set(name, edge);
       continue;
@@ -213,7 +266,12 @@ export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): 
   }
   const activations = (node: Node<'relu'>): ActivationBackward => {
     const backward = chosen.get(node.layer);
-    check(backward !== undefined, 'internal', `activation "${node.layer}" is not in the position table of ${table.model}`, node.layer);
+    check(
+      backward !== undefined,
+      'internal',
+      `activation "${node.layer}" is not in the position table of ${table.model}`,
+      node.layer,
+    );
     return backward;
   };
   // Only the kinds that some rule changes, so that a selection of activations alone costs the walk nothing.

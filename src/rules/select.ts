@@ -17,7 +17,8 @@ export interface EmitContext {
 }
 
 /** The backward of one activation: a pointwise rule with its parameters, or a long-form rule. */
-export type ActivationBackward = { readonly kind: 'pointwise'; readonly use: RuleUse } | { readonly kind: 'emit'; readonly rule: EmittingRule };
+export type ActivationBackward =
+  { readonly kind: 'pointwise'; readonly use: RuleUse } | { readonly kind: 'emit'; readonly rule: EmittingRule };
 
 /** The backward of a max-pool: it emits nodes that compute dL/dx from g = dL/dy. */
 export interface MaxPoolRule {
@@ -27,8 +28,8 @@ export interface MaxPoolRule {
 }
 
 /**
- * The backward of a whole region, such as a residual branch: it emits nodes that compute dL/d(input) from g = dL/d(output).
- * It defines no gradients of the parameters inside.
+ * The backward of a whole region, such as a residual branch: it emits nodes that compute dL/d(input) from g =
+ * dL/d(output). It defines no gradients of the parameters inside.
  */
 export interface RegionRule {
   readonly name: string;
@@ -45,7 +46,10 @@ export interface RegionContext {
   observe(name: string, value: () => Tensor): void;
 }
 
-/** The backward of the edge that leads into a region: it emits nodes that change the gradient which the region passes to its input. */
+/**
+ * The backward of the edge that leads into a region: it emits nodes that change the gradient which the region passes
+ * to its input.
+ */
 export interface EdgeRule {
   readonly name: string;
   /** Emits the changed gradient. */
@@ -53,9 +57,10 @@ export interface EdgeRule {
 }
 
 /**
- * Chooses the backward of each node: called with an activation, it returns that activation's backward. Max-pools, regions and the
- * edges into regions keep their true backward unless the selection says otherwise. The four kinds combine freely: what leaves a
- * region by its input is computed by the region's rule from the rules of the nodes inside, and then changed by the edge's rule.
+ * Chooses the backward of each node: called with an activation, it returns that activation's backward. Max-pools,
+ * regions and the edges into regions keep their true backward unless the selection says otherwise. The four kinds
+ * combine freely: what leaves a region by its input is computed by the region's rule from the rules of the nodes
+ * inside, and then changed by the edge's rule.
  */
 export interface RuleSelection {
   (node: Node<'relu'>): ActivationBackward;

@@ -2,12 +2,18 @@ import { check } from '../errors.js';
 import type { MaxPoolRule } from './select.js';
 
 /**
- * BPA's backward of max pooling (X. Wang et al., 2023): each window spreads its gradient over its pixels x_i by the weights
- * exp(tau x_i) / sum exp(tau x_j), padded zeros included, instead of giving it to the largest. Without `tau` it is 10 where windows
- * overlap and 1 where they do not, as in the paper's ResNet and VGG. Throws `bad-range` unless `tau` is positive.
+ * BPA's backward of max pooling (X. Wang et al., 2023): each window spreads its gradient over its pixels x_i by the
+ * weights exp(tau x_i) / sum exp(tau x_j), padded zeros included, instead of giving it to the largest. Without `tau`
+ * it is 10 where windows overlap and 1 where they do not, as in the paper's ResNet and VGG. Throws `bad-range` unless
+ * `tau` is positive.
  */
 export function softmaxPool(tau?: number): MaxPoolRule {
-  check(tau === undefined || (Number.isFinite(tau) && tau > 0), 'bad-range', `bpa: tau must be a positive number, got ${tau}`, 'tau');
+  check(
+    tau === undefined || (Number.isFinite(tau) && tau > 0),
+    'bad-range',
+    `bpa: tau must be a positive number, got ${tau}`,
+    'tau',
+  );
   return {
     name: 'softmax-pool',
     emit(graph, node, g) {

@@ -8,7 +8,10 @@ import type { PointwiseRule, RuleSaves, RuleUse } from './types.js';
 export interface UserRule {
   /** Letters, digits, `_` and `-`, beginning with a letter. */
   readonly name: string;
-  /** What the rule reads from the forward pass: nothing, the true derivative d (`mask`), or d and the pre-activation z (`input`). */
+  /**
+   * What the rule reads from the forward pass: nothing, the true derivative d (`mask`), or d and the pre-activation z
+   * (`input`).
+   */
   readonly saves: RuleSaves;
   /** Names of its parameters in order, at most four. */
   readonly parameters?: readonly string[];
@@ -27,16 +30,38 @@ export interface JavaScriptRule extends UserRule {
 }
 
 function checkDeclaration({ name, saves, parameters = [] }: UserRule): void {
-  check(/^[A-Za-z][\w-]*$/.test(name), 'bad-argument', `a rule's name must be letters, digits, "_" and "-", got "${name}"`, 'name');
-  check(['nothing', 'mask', 'input'].includes(saves), 'bad-argument', `rule ${name}: saves must be nothing, mask or input, got "${saves}"`, 'saves');
-  check(parameters.length <= 4, 'bad-argument', `rule ${name}: at most 4 parameters, got ${parameters.length}`, 'parameters');
-  const distinct = new Set(parameters).size === parameters.length && parameters.every((parameter) => /^[A-Za-z]\w*$/.test(parameter));
-  check(distinct, 'bad-argument', `rule ${name}: parameters must be distinct identifiers, got ${parameters.join(', ')}`, 'parameters');
+  check(
+    /^[A-Za-z][\w-]*$/.test(name),
+    'bad-argument',
+    `a rule's name must be letters, digits, "_" and "-", got "${name}"`,
+    'name',
+  );
+  check(
+    ['nothing', 'mask', 'input'].includes(saves),
+    'bad-argument',
+    `rule ${name}: saves must be nothing, mask or input, got "${saves}"`,
+    'saves',
+  );
+  check(
+    parameters.length <= 4,
+    'bad-argument',
+    `rule ${name}: at most 4 parameters, got ${parameters.length}`,
+    'parameters',
+  );
+  const distinct =
+    new Set(parameters).size === parameters.length && parameters.every((parameter) => /^[A-Za-z]\w*$/.test(parameter));
+  check(
+    distinct,
+    'bad-argument',
+    `rule ${name}: parameters must be distinct identifiers, got ${parameters.join(', ')}`,
+    'parameters',
+  );
 }
 
 /**
  * A rule given as WGSL text. The text may call the parameters' type `RuleParams`.
- * Throws `bad-argument` for a bad declaration or a text without the function; the device reports errors inside the text.
+ * Throws `bad-argument` for a bad declaration or a text without the function; the device reports errors inside the
+ * text.
  */
 export function wgslRule(options: WgslRule): PointwiseRule {
   checkDeclaration(options);
@@ -49,8 +74,14 @@ export function wgslRule(options: WgslRule): PointwiseRule {
     'wgsl',
   );
   const foreign = /@(compute|group|binding|workgroup_size)|var\s*<\s*(storage|uniform|workgroup)/.exec(plain);
-  check(foreign === null, 'bad-argument', `rule ${name}: the WGSL text must hold functions and constants only, found "${foreign?.[0]}"`, 'wgsl');
-  const alias = /\bRuleParams\b/.test(plain) && !/\balias\s+RuleParams\b/.test(plain) ? 'alias RuleParams = vec4<f32>;\n' : '';
+  check(
+    foreign === null,
+    'bad-argument',
+    `rule ${name}: the WGSL text must hold functions and constants only, found "${foreign?.[0]}"`,
+    'wgsl',
+  );
+  const alias =
+    /\bRuleParams\b/.test(plain) && !/\balias\s+RuleParams\b/.test(plain) ? 'alias RuleParams = vec4<f32>;\n' : '';
   return {
     name,
     saves,
@@ -60,27 +91,33 @@ export function wgslRule(options: WgslRule): PointwiseRule {
     reference:
       reference ??
       (() => {
-        throw new LinbpError('bad-argument', `rule ${name} has no JavaScript reference, so it cannot run on the CPU`, { field: name });
+        throw new LinbpError('bad-argument', `rule ${name} has no JavaScript reference, so it cannot run on the CPU`, {
+          field: name,
+        });
       }),
   };
 }
 
 /**
  * A rule given as a plain JavaScript function, translated to WGSL by gpu.js and run unchanged by the CPU reference.
- * The function may use numbers, its arguments, local variables, `if`, loops, `?:`, comparisons and Math; it may not use variables
- * from outside, other functions, objects or arrays.
+ * The function may use numbers, its arguments, local variables, `if`, loops, `?:`, comparisons and Math; it may not
+ * use variables from outside, other functions, objects or arrays.
  * Rejects with `bad-argument` for anything outside this subset.
  */
 export async function jsRule(options: JavaScriptRule): Promise<PointwiseRule> {
   checkDeclaration(options);
   const { name, saves, parameters = [], rule } = options;
   const fail = (reason: string, cause?: unknown): never => {
-    throw new LinbpError('bad-argument', `rule ${name} cannot be translated to WGSL: ${reason}`, { field: name, cause });
+    throw new LinbpError('bad-argument', `rule ${name} cannot be translated to WGSL: ${reason}`, {
+      field: name,
+      cause,
+    });
   };
   const { WGSLFunctionNode } = await loadFunctionNode();
   const { source, argumentNames } = functionSource(rule, fail);
   const known = ['g', 'd', 'z', ...parameters];
-  if (argumentNames.length > known.length) fail(`it takes ${argumentNames.length} arguments, but only ${known.join(', ')} are passed`);
+  if (argumentNames.length > known.length)
+    fail(`it takes ${argumentNames.length} arguments, but only ${known.join(', ')} are passed`);
   let text: string;
   try {
     const node = new WGSLFunctionNode(source, {
@@ -90,7 +127,8 @@ export async function jsRule(options: JavaScriptRule): Promise<PointwiseRule> {
       output: [1],
       needsArgumentType: () => false,
       lookupReturnType: (callee) => fail(`it calls ${callee}, which is not a function of Math that WGSL has`),
-      lookupFunctionArgumentTypes: (callee) => fail(`it calls ${callee}, which is not a function of Math that WGSL has`),
+      lookupFunctionArgumentTypes: (callee) =>
+        fail(`it calls ${callee}, which is not a function of Math that WGSL has`),
       onNestedFunction: () => fail('it contains another function'),
     });
     text = node.toString();
@@ -111,11 +149,19 @@ export async function jsRule(options: JavaScriptRule): Promise<PointwiseRule> {
   };
 }
 
-/** Binds a rule's parameters, given by name. Throws `unknown-option` for other names and `bad-range` for missing or non-finite values. */
+/**
+ * Binds a rule's parameters, given by name. Throws `unknown-option` for other names and `bad-range` for missing or
+ * non-finite values.
+ */
 export function useRule(rule: PointwiseRule, parameters: Readonly<Record<string, number>> = {}): RuleUse {
   for (const name of Object.keys(parameters)) {
     const expected = rule.parameters.length === 0 ? 'it has none' : `expected ${rule.parameters.join(', ')}`;
-    check(rule.parameters.includes(name), 'unknown-option', `rule ${rule.name} has no parameter "${name}"; ${expected}`, name);
+    check(
+      rule.parameters.includes(name),
+      'unknown-option',
+      `rule ${rule.name} has no parameter "${name}"; ${expected}`,
+      name,
+    );
   }
   const values = rule.parameters.map((name) => {
     const value = parameters[name];

@@ -65,9 +65,13 @@ export async function findAdapter(software: boolean): Promise<FoundAdapter> {
   }
   const why = reasons.length > 0 ? ` (${reasons.join('; ')})` : '';
   const what = software ? 'No software adapter was found' : 'No GPU and no software driver was found';
-  throw new LinbpError('no-adapter', `${what}${why}. Run "linbp doctor" to see what is missing, "linbp doctor --fix" to install it.`, {
-    field: 'device',
-  });
+  throw new LinbpError(
+    'no-adapter',
+    `${what}${why}. Run "linbp doctor" to see what is missing, "linbp doctor --fix" to install it.`,
+    {
+      field: 'device',
+    },
+  );
 }
 
 /** Dawn answers "no adapter" in two ways, with null and with a rejection; both mean the same here. */

@@ -38,11 +38,16 @@ const WANTED_FEATURES: readonly string[] = [
 export interface DeviceOptions {
   /** `auto` (default) takes the best adapter; `software` insists on one that computes on the CPU. */
   readonly device?: 'auto' | 'software';
-  /** Throttle Dawn's polling while waiting; default true unless the environment has `LINBP_NO_THROTTLE=1`. Holds for the whole thread. */
+  /**
+   * Throttle Dawn's polling while waiting; default true unless the environment has `LINBP_NO_THROTTLE=1`. Holds for
+   * the whole thread.
+   */
   readonly throttlePolling?: boolean;
   /** Optional WebGPU features to ask for, of those the adapter has; default all that linbp can use. */
   readonly features?: readonly string[];
-  /** `adapter` (default) asks for the adapter's own limits, `baseline` for the minimum that every WebGPU device grants. */
+  /**
+   * `adapter` (default) asks for the adapter's own limits, `baseline` for the minimum that every WebGPU device grants.
+   */
   readonly limits?: 'adapter' | 'baseline';
 }
 
@@ -75,9 +80,10 @@ export interface SubmitOptions {
 const SWEEP_EVERY = 64;
 
 /**
- * One GPU (or software adapter) and everything made on it. Open it with {@link Device.open}, close it with {@link Device.destroy} or
- * `using`. Once destroyed every method but {@link Device.memory} throws `LinbpError` with code `disposed`. Errors that the GPU reports
- * outside a call are thrown, as `gpu-error` or `device-lost`, by the next method that is awaited.
+ * One GPU (or software adapter) and everything made on it. Open it with {@link Device.open}, close it with {@link
+ * Device.destroy} or `using`. Once destroyed every method but {@link Device.memory} throws `LinbpError` with code
+ * `disposed`. Errors that the GPU reports outside a call are thrown, as `gpu-error` or `device-lost`, by the next
+ * method that is awaited.
  */
 export class Device {
   /** The underlying WebGPU device. */
@@ -109,23 +115,34 @@ export class Device {
     this.#pipelines = new PipelineCache(gpu);
     gpu.addEventListener('uncapturederror', (event) => {
       event.preventDefault(); // otherwise Dawn prints the message on stdout
-      this.#error ??= new LinbpError('gpu-error', `The GPU reported an error: ${event.error.message.trim()}`, { cause: event.error });
+      this.#error ??= new LinbpError('gpu-error', `The GPU reported an error: ${event.error.message.trim()}`, {
+        cause: event.error,
+      });
     });
     void gpu.lost.then((info) => {
-      if (!this.#destroyed) this.#lost = new LinbpError('device-lost', `The GPU was lost (${info.reason}): ${info.message.trim()}`);
+      if (!this.#destroyed)
+        this.#lost = new LinbpError('device-lost', `The GPU was lost (${info.reason}): ${info.message.trim()}`);
     });
   }
 
   /**
-   * Finds an adapter and opens a device on it with the adapter's own limits and every optional feature that linbp can use.
+   * Finds an adapter and opens a device on it with the adapter's own limits and every optional feature that linbp can
+   * use.
    *
-   * @throws LinbpError `no-adapter` where there is no driver (the message names the command that mends it), `bad-argument` for an
-   * unknown option value
+   * @throws LinbpError `no-adapter` where there is no driver (the message names the command that mends it),
+   * `bad-argument` for an unknown option value
    */
   static async open(options: DeviceOptions = {}): Promise<Device> {
-    const { device: wanted = 'auto', throttlePolling = throttlingWanted(), features = WANTED_FEATURES, limits = 'adapter' } = options;
+    const {
+      device: wanted = 'auto',
+      throttlePolling = throttlingWanted(),
+      features = WANTED_FEATURES,
+      limits = 'adapter',
+    } = options;
     if (wanted !== 'auto' && wanted !== 'software') {
-      throw new LinbpError('bad-argument', `device: expected "auto" or "software", got ${JSON.stringify(wanted)}`, { field: 'device' });
+      throw new LinbpError('bad-argument', `device: expected "auto" or "software", got ${JSON.stringify(wanted)}`, {
+        field: 'device',
+      });
     }
     setThrottle(throttlePolling);
     resetSpin();
@@ -142,7 +159,11 @@ export class Device {
       });
     } catch (cause) {
       const text = cause instanceof Error ? cause.message : String(cause);
-      throw new LinbpError('no-adapter', `The adapter "${adapter.info.description}" refused to open a device: ${text}`, { cause });
+      throw new LinbpError(
+        'no-adapter',
+        `The adapter "${adapter.info.description}" refused to open a device: ${text}`,
+        { cause },
+      );
     }
     pin(adapter);
     pin(gpu);
@@ -157,26 +178,35 @@ export class Device {
   /**
    * Creates a buffer that counts as live until its own `destroy()` is called. New buffers hold zeros.
    *
-   * @throws LinbpError `bad-range` for a size that is no positive integer, `limit-exceeded` above the device's `maxBufferSize`
+   * @throws LinbpError `bad-range` for a size that is no positive integer, `limit-exceeded` above the device's
+   * `maxBufferSize`
    */
   createBuffer(request: BufferRequest): GPUBuffer {
     this.#alive();
     const { size, usage, kind = 'other', label = kind } = request;
     if (!Number.isSafeInteger(size) || size <= 0) {
-      throw new LinbpError('bad-range', `size of buffer "${label}": expected a positive integer of bytes, got ${String(size)}`, { field: 'size' });
+      throw new LinbpError(
+        'bad-range',
+        `size of buffer "${label}": expected a positive integer of bytes, got ${String(size)}`,
+        { field: 'size' },
+      );
     }
     const bytes = Math.ceil(size / 4) * 4;
     if (bytes > this.limits.maxBufferSize) {
-      throw new LinbpError('limit-exceeded', `buffer "${label}" of ${bytes} bytes is larger than the device allows (${this.limits.maxBufferSize})`, {
-        field: 'size',
-      });
+      throw new LinbpError(
+        'limit-exceeded',
+        `buffer "${label}" of ${bytes} bytes is larger than the device allows (${this.limits.maxBufferSize})`,
+        {
+          field: 'size',
+        },
+      );
     }
     return this.#ledger.create(bytes, usage, kind, label);
   }
 
   /**
-   * Writes host data into a buffer, in order with the submits around it. Any typed array is taken, shared memory and half-precision
-   * arrays included; a length that is no multiple of 4 bytes is padded with zeros.
+   * Writes host data into a buffer, in order with the submits around it. Any typed array is taken, shared memory and
+   * half-precision arrays included; a length that is no multiple of 4 bytes is padded with zeros.
    *
    * @param offset - bytes into the buffer, a multiple of 4
    * @throws LinbpError `bad-range` where the data does not fit
@@ -186,14 +216,18 @@ export class Device {
     const bytes = safeBytes(data);
     this.#checkRange(buffer, offset, bytes.byteLength, 'write');
     if (offset % 4 !== 0) {
-      throw new LinbpError('bad-range', `write to "${buffer.label}": the offset must be a multiple of 4, got ${offset}`, { field: 'offset' });
+      throw new LinbpError(
+        'bad-range',
+        `write to "${buffer.label}": the offset must be a multiple of 4, got ${offset}`,
+        { field: 'offset' },
+      );
     }
     if (bytes.byteLength > 0) this.gpu.queue.writeBuffer(buffer, offset, bytes);
   }
 
   /**
-   * Reads bytes back, after everything submitted so far. The result is a copy of exactly `byteLength` bytes. The buffer needs the usage
-   * `COPY_SRC`.
+   * Reads bytes back, after everything submitted so far. The result is a copy of exactly `byteLength` bytes. The
+   * buffer needs the usage `COPY_SRC`.
    *
    * @throws LinbpError `bad-range`, `gpu-error`, `device-lost`, or `disposed` where the device is destroyed meanwhile
    */
@@ -215,7 +249,11 @@ export class Device {
     } catch (cause) {
       staging.destroy();
       this.check();
-      throw new LinbpError('gpu-error', `Reading "${buffer.label}" failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new LinbpError(
+        'gpu-error',
+        `Reading "${buffer.label}" failed: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
     }
     // A mapped range dies with its buffer, so nothing but a copy ever leaves this function.
     const copy = staging.getMappedRange(0, size).slice(offset - start, offset - start + byteLength);
@@ -260,7 +298,10 @@ export class Device {
     this.check();
   }
 
-  /** Throws, once, the first error that the GPU reported since the last check; throws always once the device is lost or destroyed. */
+  /**
+   * Throws, once, the first error that the GPU reported since the last check; throws always once the device is lost
+   * or destroyed.
+   */
   check(): void {
     this.#alive();
     const error = this.#error;
@@ -274,14 +315,17 @@ export class Device {
     return this.#ledger.use();
   }
 
-  /** Adds to the planned bytes of {@link Device.memory}; a program calls it with its plan's size, and the negative when disposed. */
+  /**
+   * Adds to the planned bytes of {@link Device.memory}; a program calls it with its plan's size, and the negative
+   * when disposed.
+   */
   addPlanned(bytes: number): void {
     if (!this.#destroyed) this.#ledger.planned += bytes;
   }
 
   /**
-   * A compute pipeline, compiled once per source text, layout, entry point and constants. Callers that ask while it compiles share the
-   * same promise.
+   * A compute pipeline, compiled once per source text, layout, entry point and constants. Callers that ask while it
+   * compiles share the same promise.
    *
    * @throws LinbpError `gpu-error` with the line of the source that was refused
    */
@@ -341,7 +385,10 @@ export class Device {
     return this.#releasedBefore + this.#held.length;
   }
 
-  /** Lets go of the objects held before position `end` of the sequence; overlapping waits may have let go of some already. */
+  /**
+   * Lets go of the objects held before position `end` of the sequence; overlapping waits may have let go of some
+   * already.
+   */
   #release(end: number): void {
     const count = end - this.#releasedBefore;
     if (count <= 0) return;
@@ -352,8 +399,12 @@ export class Device {
   #checkRange(buffer: GPUBuffer, offset: number, byteLength: number, verb: string): void {
     const fits = Number.isSafeInteger(offset) && Number.isSafeInteger(byteLength) && offset >= 0 && byteLength >= 0;
     if (fits && offset + byteLength <= buffer.size) return;
-    throw new LinbpError('bad-range', `${verb} of ${byteLength} bytes at ${offset} leaves buffer "${buffer.label}" of ${buffer.size} bytes`, {
-      field: 'offset',
-    });
+    throw new LinbpError(
+      'bad-range',
+      `${verb} of ${byteLength} bytes at ${offset} leaves buffer "${buffer.label}" of ${buffer.size} bytes`,
+      {
+        field: 'offset',
+      },
+    );
   }
 }

@@ -1,8 +1,9 @@
 import { LinbpError } from '../errors.js';
 
 /**
- * Dawn's JS objects must outlive everything made from them: its poller keeps a raw pointer to the instance, and collecting it while a
- * device is in use crashes the process. So instances, adapters and devices are pinned on the global object and never let go.
+ * Dawn's JS objects must outlive everything made from them: its poller keeps a raw pointer to the instance, and
+ * collecting it while a device is in use crashes the process. So instances, adapters and devices are pinned on the
+ * global object and never let go.
  */
 interface Pins {
   readonly instances: Map<string, GPU>;
@@ -13,7 +14,10 @@ const PINS = Symbol.for('linbp.pins');
 
 type WebgpuModule = { create(flags: string[]): GPU };
 
-/** Timestamps in raw nanoseconds, half precision on NVIDIA, and subgroup matrices visible (they stay opt-in as a device feature). */
+/**
+ * Timestamps in raw nanoseconds, half precision on NVIDIA, and subgroup matrices visible (they stay opt-in as a
+ * device feature).
+ */
 const FLAGS: readonly string[] = [
   'disable-dawn-features=timestamp_quantization',
   'enable-dawn-features=vulkan_enable_f16_on_nvidia,allow_unsafe_apis',
@@ -36,7 +40,10 @@ export function pin(object: object): void {
 
 let loading: Promise<WebgpuModule> | undefined;
 
-/** Imports the `webgpu` package on first use. Throws {@link LinbpError} `no-adapter` with one clear sentence where it cannot be loaded. */
+/**
+ * Imports the `webgpu` package on first use. Throws {@link LinbpError} `no-adapter` with one clear sentence where it
+ * cannot be loaded.
+ */
 export async function loadWebgpu(): Promise<WebgpuModule> {
   loading ??= import('webgpu').then(
     (module) => module as unknown as WebgpuModule,
@@ -61,17 +68,24 @@ export function loadFailure(cause: unknown): LinbpError {
     return new LinbpError('no-adapter', `The WebGPU module cannot run here: ${reason}.`, { field: 'webgpu', cause });
   }
   if (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') {
-    return new LinbpError('no-adapter', `The npm package webgpu is not installed or has no build for ${platform}; run npm install.`, {
-      field: 'webgpu',
-      cause,
-    });
+    return new LinbpError(
+      'no-adapter',
+      `The npm package webgpu is not installed or has no build for ${platform}; run npm install.`,
+      {
+        field: 'webgpu',
+        cause,
+      },
+    );
   }
-  return new LinbpError('no-adapter', `The WebGPU module failed to load on ${platform}: ${message}`, { field: 'webgpu', cause });
+  return new LinbpError('no-adapter', `The WebGPU module failed to load on ${platform}: ${message}`, {
+    field: 'webgpu',
+    cause,
+  });
 }
 
 /**
- * The one Dawn instance of this thread for these extra flags and this driver. A driver chosen after an instance has looked for adapters
- * is not seen by it, so each driver has an instance of its own.
+ * The one Dawn instance of this thread for these extra flags and this driver. A driver chosen after an instance has
+ * looked for adapters is not seen by it, so each driver has an instance of its own.
  *
  * @param driver - a name for the driver environment in force, part of the key
  * @param extra - further Dawn flags of the form `key=value`

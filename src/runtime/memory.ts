@@ -2,7 +2,8 @@ import { LinbpError } from '../errors.js';
 import { BufferUsage } from './flags.js';
 
 /** What a buffer is for; only used for accounting and labels. */
-export type BufferKind = 'parameters' | 'arena' | 'state' | 'uniform' | 'input' | 'output' | 'staging' | 'query' | 'other';
+export type BufferKind =
+  'parameters' | 'arena' | 'state' | 'uniform' | 'input' | 'output' | 'staging' | 'query' | 'other';
 
 /** Bytes of device memory by state. */
 export interface MemoryUse {
@@ -22,8 +23,9 @@ const SMALLEST_STAGING = 4096;
 const IDLE_PER_CLASS = 4;
 
 /**
- * Accounts for every buffer of one device and owns the pool of staging buffers. It holds its buffers strongly until they are destroyed:
- * Dawn's memory is invisible to the garbage collector, and collecting a buffer that pending work still uses is unsafe.
+ * Accounts for every buffer of one device and owns the pool of staging buffers. It holds its buffers strongly until
+ * they are destroyed: Dawn's memory is invisible to the garbage collector, and collecting a buffer that pending work
+ * still uses is unsafe.
  */
 export class BufferLedger {
   readonly #gpu: GPUDevice;
@@ -114,13 +116,16 @@ function stagingSize(bytes: number): number {
 }
 
 /**
- * The bytes of a view in a form that Dawn takes safely: it crashes on shared memory (so that is copied) and on half-precision arrays (so
- * every view is handed over as bytes), and it refuses lengths that are not multiples of 4 (so the end is padded with zeros).
+ * The bytes of a view in a form that Dawn takes safely: it crashes on shared memory (so that is copied) and on
+ * half-precision arrays (so every view is handed over as bytes), and it refuses lengths that are not multiples of 4
+ * (so the end is padded with zeros).
  */
 export function safeBytes(data: ArrayBufferView): Uint8Array<ArrayBuffer> {
-  if (!ArrayBuffer.isView(data)) throw new LinbpError('bad-argument', 'data: expected a typed array or a DataView', { field: 'data' });
+  if (!ArrayBuffer.isView(data))
+    throw new LinbpError('bad-argument', 'data: expected a typed array or a DataView', { field: 'data' });
   const padded = Math.ceil(data.byteLength / 4) * 4;
-  if (padded === data.byteLength && data.buffer instanceof ArrayBuffer) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  if (padded === data.byteLength && data.buffer instanceof ArrayBuffer)
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   const copy = new Uint8Array(padded);
   copy.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return copy;

@@ -14,8 +14,8 @@ export interface PipelineRequest {
 }
 
 /**
- * Shader modules, layouts and pipelines of one device, each made once per distinct content. A cold pipeline costs up to a second on a
- * software driver, so callers that ask for the same one while it compiles share the promise.
+ * Shader modules, layouts and pipelines of one device, each made once per distinct content. A cold pipeline costs up
+ * to a second on a software driver, so callers that ask for the same one while it compiles share the promise.
  */
 export class PipelineCache {
   readonly #gpu: GPUDevice;
@@ -76,7 +76,11 @@ export class PipelineCache {
     const module = await source;
     const { layout, entryPoint, constants, label = entryPoint } = request;
     try {
-      const compute: GPUProgrammableStage = { module, entryPoint, ...(constants ? { constants: { ...constants } } : {}) };
+      const compute: GPUProgrammableStage = {
+        module,
+        entryPoint,
+        ...(constants ? { constants: { ...constants } } : {}),
+      };
       const pipeline = await this.#gpu.createComputePipelineAsync({ layout, compute, label });
       this.compiled++;
       return pipeline;
@@ -97,15 +101,22 @@ export class PipelineCache {
   }
 
   async #createModule(code: string, label: string): Promise<GPUShaderModule> {
-    // The scope keeps the error of a bad shader from the device's store of uncaptured errors; it is reported here, with its line.
+    // The scope keeps the error of a bad shader from the device's store of uncaptured errors; it is reported here,
+    // with its line.
     this.#gpu.pushErrorScope('validation');
     const module = this.#gpu.createShaderModule({ code, label });
     const failure = await this.#gpu.popErrorScope();
     if (!failure) return module;
     const { messages } = await module.getCompilationInfo();
     const lines = code.split('\n');
-    const errors = messages.filter((message) => message.type === 'error').map((message) => formatMessage(label, lines, message));
-    throw new LinbpError('gpu-error', errors.length > 0 ? errors.join('\n') : `Shader "${label}" was refused: ${failure.message}`, { field: label });
+    const errors = messages
+      .filter((message) => message.type === 'error')
+      .map((message) => formatMessage(label, lines, message));
+    throw new LinbpError(
+      'gpu-error',
+      errors.length > 0 ? errors.join('\n') : `Shader "${label}" was refused: ${failure.message}`,
+      { field: label },
+    );
   }
 
   #id(object: object): number {

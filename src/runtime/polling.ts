@@ -1,7 +1,8 @@
 /**
- * While a promise of Dawn is pending, dawn.node polls through `globalThis.setImmediate` at every turn of the event loop: a whole core,
- * which a software driver on a small machine needs for the kernel itself (measured: 1.5 to 1.9 times slower). After a short burst of
- * immediate polls (small round trips stay fast) the remaining polls go through 1 ms timers.
+ * While a promise of Dawn is pending, dawn.node polls through `globalThis.setImmediate` at every turn of the event
+ * loop: a whole core, which a software driver on a small machine needs for the kernel itself (measured: 1.5 to 1.9
+ * times slower). After a short burst of immediate polls (small round trips stay fast) the remaining polls go through
+ * 1 ms timers.
  */
 
 const INSTALLED = Symbol.for('linbp.polling');
@@ -20,8 +21,8 @@ export function throttlingWanted(): boolean {
 }
 
 /**
- * Switches the throttle of Dawn's polling on or off for this thread. Only calls that Dawn makes are affected; other users of
- * `setImmediate` see no difference.
+ * Switches the throttle of Dawn's polling on or off for this thread. Only calls that Dawn makes are affected; other
+ * users of `setImmediate` see no difference.
  */
 export function setThrottle(enabled: boolean): void {
   const holder = globalThis as Holder;
@@ -52,5 +53,9 @@ export function resetSpin(): void {
 
 /** Dawn's poll is a nameless native function; bound JavaScript functions are native too but carry a name. */
 function isDawnPoll(callback: unknown): boolean {
-  return typeof callback === 'function' && callback.name === '' && Function.prototype.toString.call(callback).includes('[native code]');
+  return (
+    typeof callback === 'function' &&
+    callback.name === '' &&
+    Function.prototype.toString.call(callback).includes('[native code]')
+  );
 }

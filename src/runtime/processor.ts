@@ -7,11 +7,12 @@ let found: boolean | undefined;
 export const namesAvx512 = (cpuinfo: string): boolean => /^flags\s*:.* avx512vl( |$)/m.test(cpuinfo);
 
 /** Whether an adapter is SwiftShader, whose compiler is simpler than those of other software adapters. */
-export const isSwiftShader = ({ description }: Pick<AdapterInfo, 'description'>): boolean => /swiftshader/i.test(description);
+export const isSwiftShader = ({ description }: Pick<AdapterInfo, 'description'>): boolean =>
+  /swiftshader/i.test(description);
 
 /**
- * Whether an adapter computes on this machine's processor, with a compiler that uses AVX-512 where there is some, and there is, as far as the
- * system says: Linux does, others count as without.
+ * Whether an adapter computes on this machine's processor, with a compiler that uses AVX-512 where there is some, and
+ * there is, as far as the system says: Linux does, others count as without.
  */
 export function usesAvx512(adapter: Pick<AdapterInfo, 'software' | 'description'>): boolean {
   if (!adapter.software || isSwiftShader(adapter)) return false;

@@ -1,15 +1,16 @@
 /**
- * What backpropagation (BP) and linear backpropagation (LinBP) do on average in the two student-teacher problems of Z. Li, Y. Guo, H. Liu,
- * C. Zhang, "A Theoretical View of Linear Backpropagation and Its Convergence" (TPAMI 2024, arXiv 2112.11018), with the problems as its
- * official code (github.com/lzalza/LinBP, folder of simulations) sets them:
+ * What backpropagation (BP) and linear backpropagation (LinBP) do on average in the two student-teacher problems of
+ * Z. Li, Y. Guo, H. Liu, C. Zhang, "A Theoretical View of Linear Backpropagation and Its Convergence" (TPAMI 2024,
+ * arXiv 2112.11018), with the problems as its official code (github.com/lzalza/LinBP, folder of simulations) sets them:
  *
  * - **training, one layer**: `h(X, w) = relu(X w)`, rows of X standard normal, loss `|h(X, w) - h(X, w*)|^2 / (2 N)`;
- * - **attack, two layers**: `h(x) = V relu(W x)`, entries of W [d2, d1] and V [d3, d2] standard normal, loss `|h(x) - h(x*)|^2 / 2`,
+ * - **attack, two layers**: `h(x) = V relu(W x)`, entries of W [d2, d1] and V [d3, d2] standard normal, loss `|h(x) -
+ * h(x*)|^2 / 2`,
  *   every iterate clipped to the box of half-width eps around the start.
  *
- * All vectors are plain number arrays; everything here is computed in float64. The papers' own numbering and scale constants could not be
- * compared; the formulas are derived from the arc-cosine identities of Gaussian half-spaces and agree with sampled gradients
- * (`montecarlo`). Theta is the angle between `a` and `a*`.
+ * All vectors are plain number arrays; everything here is computed in float64. The papers' own numbering and scale
+ * constants could not be compared; the formulas are derived from the arc-cosine identities of Gaussian half-spaces
+ * and agree with sampled gradients (`montecarlo`). Theta is the angle between `a` and `a*`.
  */
 import { check } from '../errors.js';
 import { lowerPartialMean, probabilityBelow } from './gaussian.js';
@@ -35,8 +36,8 @@ function norm(a: Vector): number {
 }
 
 /**
- * The angle between two vectors, in [0, pi]. W. Kahan's form with both differences keeps full accuracy near 0 and pi, where the arc cosine of a
- * rounded cosine has an error of 1e-8.
+ * The angle between two vectors, in [0, pi]. W. Kahan's form with both differences keeps full accuracy near 0 and pi,
+ * where the arc cosine of a rounded cosine has an error of 1e-8.
  *
  * @returns NaN where one of the vectors is zero
  * @throws LinbpError `bad-shape`
@@ -61,7 +62,8 @@ function angleOf(a: Vector, normA: number, b: Vector, normB: number): number {
 /**
  * The expected gradient of BP per unit of scale,
  * `B(a, a*) = (a - a*)/2 + (Theta a* - |a*|/|a| sin(Theta) a) / (2 pi)`.
- * It follows from `E[X^T D(Xa) D(Xb) X b] / N = ((pi - Theta) b + |b| sin(Theta) a/|a|) / (2 pi)` and `E[X^T D(Xa) X a] / N = a/2`.
+ * It follows from `E[X^T D(Xa) D(Xb) X b] / N = ((pi - Theta) b + |b| sin(Theta) a/|a|) / (2 pi)` and `E[X^T D(Xa) X
+ * a] / N = a/2`.
  *
  * @param a current point [d], not zero (the formula divides by its norm)
  * @param target teacher's point a* [d]; zero is allowed and leaves a/2
@@ -79,7 +81,8 @@ function bpFieldInto(out: Float64Array, a: Vector, target: Vector): Float64Array
   check(normA > 0, 'bad-range', 'the expected gradient of BP is undefined at the zero vector', 'a');
   const angle = normTarget > 0 ? angleOf(a, normA, target, normTarget) : 0;
   const pull = (normTarget / normA) * Math.sin(angle);
-  for (let i = 0; i < a.length; i++) out[i] = 0.5 * (a[i]! - target[i]!) + (angle * target[i]! - pull * a[i]!) / (2 * Math.PI);
+  for (let i = 0; i < a.length; i++)
+    out[i] = 0.5 * (a[i]! - target[i]!) + (angle * target[i]! - pull * a[i]!) / (2 * Math.PI);
   return out;
 }
 
@@ -105,8 +108,8 @@ export function field(rule: TheoryRule, a: Vector, target: Vector): Float64Array
 }
 
 /**
- * Expectation over standard normal rows of the gradient with respect to the student's weights of the one-layer problem, per row
- * (`X^T D(Xw) (relu(Xw) - relu(Xw*)) / N` for BP, without D for LinBP).
+ * Expectation over standard normal rows of the gradient with respect to the student's weights of the one-layer
+ * problem, per row (`X^T D(Xw) (relu(Xw) - relu(Xw*)) / N` for BP, without D for LinBP).
  *
  * @param w student's weights [d]
  * @param target teacher's weights w* [d]
@@ -124,8 +127,8 @@ export interface TwoLayerSizes {
 }
 
 /**
- * Expectation over standard normal W [d2, d1] and V [d3, d2] of the gradient with respect to the input of the two-layer problem,
- * `W^T D(Wx) V^T V (relu(Wx) - relu(Wx*))` for BP, without D for LinBP: `d2 d3` times the field.
+ * Expectation over standard normal W [d2, d1] and V [d3, d2] of the gradient with respect to the input of the
+ * two-layer problem, `W^T D(Wx) V^T V (relu(Wx) - relu(Wx*))` for BP, without D for LinBP: `d2 d3` times the field.
  *
  * @param x current input [d1]
  * @param target the optimal adversarial input x* [d1]
@@ -143,24 +146,36 @@ export function expectedTwoLayerGradient(
   return field(rule, x, target).map((value) => scale * value);
 }
 
-/** The step eta' with which the expected gradients move along the unscaled fields: `eta` (training), `eta d2 d3` (attack), `eta d2 d3 / d1` (attack as coded). */
-export function effectiveStep(eta: number, problem: 'training' | TwoLayerSizes, options: { readonly asCoded?: boolean } = {}): number {
+/**
+ * The step eta' with which the expected gradients move along the unscaled fields: `eta` (training), `eta d2 d3`
+ * (attack), `eta d2 d3 / d1` (attack as coded).
+ */
+export function effectiveStep(
+  eta: number,
+  problem: 'training' | TwoLayerSizes,
+  options: { readonly asCoded?: boolean } = {},
+): number {
   if (problem === 'training') return eta;
   return (eta * problem.d2 * problem.d3) / (options.asCoded === true ? problem.d1 : 1);
 }
 
 /**
- * Whether LinBP approaches the teacher monotonically in every coordinate, which is what "a reasonably small step" has to grant: its error is
- * multiplied by `q = 1 - eta'/2` in each step, so `0 < eta' <= 2` never overshoots, and `eta' < 4` still converges. (Derived; the paper's
- * exact condition is not known.)
+ * Whether LinBP approaches the teacher monotonically in every coordinate, which is what "a reasonably small step" has
+ * to grant: its error is multiplied by `q = 1 - eta'/2` in each step, so `0 < eta' <= 2` never overshoots, and `eta'
+ * < 4` still converges. (Derived; the paper's exact condition is not known.)
  */
-export function stepSizeCondition(effective: number): { readonly contraction: number; readonly monotone: boolean; readonly converges: boolean } {
+export function stepSizeCondition(effective: number): {
+  readonly contraction: number;
+  readonly monotone: boolean;
+  readonly converges: boolean;
+} {
   const contraction = 1 - effective / 2;
   return { contraction, monotone: effective > 0 && effective <= 2, converges: effective > 0 && effective < 4 };
 }
 
 /**
- * Clips a point in place to the box of half-width eps around the start, coordinate by coordinate: `min(max(z, x0 - eps), x0 + eps)`.
+ * Clips a point in place to the box of half-width eps around the start, coordinate by coordinate: `min(max(z, x0 -
+ * eps), x0 + eps)`.
  *
  * @returns the same array
  */
@@ -203,13 +218,19 @@ export interface PopulationTrajectory {
 /**
  * Population dynamics: gradient descent along the expected gradient, `a <- Clip(a - eta' F(a, a*))`.
  *
- * @throws LinbpError `bad-shape`; `bad-range` for a step that is not positive, steps that are no whole number, a negative eps, or a BP iterate at 0
+ * @throws LinbpError `bad-shape`; `bad-range` for a step that is not positive, steps that are no whole number, a
+ * negative eps, or a BP iterate at 0
  */
 export function populationDynamics(run: PopulationRun): PopulationTrajectory {
   const { rule, start, target, eta, steps, eps } = run;
   checkPair(start, target);
   check(eta > 0 && Number.isFinite(eta), 'bad-range', `eta must be positive, got ${eta}`, 'eta');
-  check(Number.isSafeInteger(steps) && steps >= 0, 'bad-range', `steps must be a whole number from 0, got ${steps}`, 'steps');
+  check(
+    Number.isSafeInteger(steps) && steps >= 0,
+    'bad-range',
+    `steps must be a whole number from 0, got ${steps}`,
+    'steps',
+  );
   check(eps === undefined || eps >= 0, 'bad-range', `eps must not be negative, got ${eps}`, 'eps');
   const point = new Float64Array(start.length);
   for (let i = 0; i < point.length; i++) point[i] = start[i]!;
@@ -228,7 +249,8 @@ export function populationDynamics(run: PopulationRun): PopulationTrajectory {
       point[i] = value;
     }
     distances[t] = l1Distance(point, target);
-    // A point that a step leaves as it is stays for ever: all its coordinates are at their bounds, or converged to the last bit.
+    // A point that a step leaves as it is stays for ever: all its coordinates are at their bounds, or converged to
+    // the last bit.
     if (!moved) {
       distances.fill(distances[t]!, t);
       break;
@@ -238,9 +260,9 @@ export function populationDynamics(run: PopulationRun): PopulationTrajectory {
 }
 
 /**
- * Distance of LinBP's population iterate from the teacher in one coordinate after t steps: `max(q^t |Delta|, |Delta| - eps)` with
- * `q = 1 - eta'/2` and `Delta = a* - a_0`; without a clip the first term alone. The error shrinks by q until the coordinate meets
- * its clip bound, where it stays.
+ * Distance of LinBP's population iterate from the teacher in one coordinate after t steps: `max(q^t |Delta|, |Delta|
+ * - eps)` with `q = 1 - eta'/2` and `Delta = a* - a_0`; without a clip the first term alone. The error shrinks by q
+ * until the coordinate meets its clip bound, where it stays.
  *
  * @param eta effective step, 0 < eta' <= 2 (with a clip); without a clip any step, and |q|^t is taken
  * @param eps half-width of the box; absent without a clip
@@ -248,7 +270,12 @@ export function populationDynamics(run: PopulationRun): PopulationTrajectory {
  */
 export function linbpCoordinateDistance(delta: number, t: number, eta: number, eps?: number): number {
   const { contraction, monotone } = stepSizeCondition(eta);
-  check(eta > 0 && (monotone || eps === undefined), 'bad-range', `the closed form with a clip needs 0 < eta' <= 2, got ${eta}`, 'eta');
+  check(
+    eta > 0 && (monotone || eps === undefined),
+    'bad-range',
+    `the closed form with a clip needs 0 < eta' <= 2, got ${eta}`,
+    'eta',
+  );
   const free = Math.abs(contraction) ** t * Math.abs(delta);
   return eps === undefined ? free : Math.max(free, Math.abs(delta) - eps);
 }
@@ -261,7 +288,10 @@ export function linbpDistance(start: Vector, target: Vector, t: number, eta: num
   return sum;
 }
 
-/** The law of start and teacher: independent coordinates, `a_0 ~ N(startMean, startDeviation^2)`, `a* ~ N(targetMean, targetDeviation^2)`. */
+/**
+ * The law of start and teacher: independent coordinates, `a_0 ~ N(startMean, startDeviation^2)`, `a* ~ N(targetMean,
+ * targetDeviation^2)`.
+ */
 export interface GaussianPair {
   readonly dimension: number;
   readonly targetMean: number;
@@ -271,9 +301,9 @@ export interface GaussianPair {
 }
 
 /**
- * `E|a* - a_t|_1` of LinBP over the draws of start and teacher, in closed form: `d E[max(q^t |Delta|, |Delta| - eps)]` with
- * `Delta ~ N(targetMean - startMean, targetDeviation^2 + startDeviation^2)`. The second term is the larger beyond
- * `|Delta| = eps / (1 - q^t)`, so the expectation is a sum of partial moments of a normal variable.
+ * `E|a* - a_t|_1` of LinBP over the draws of start and teacher, in closed form: `d E[max(q^t |Delta|, |Delta| -
+ * eps)]` with `Delta ~ N(targetMean - startMean, targetDeviation^2 + startDeviation^2)`. The second term is the
+ * larger beyond `|Delta| = eps / (1 - q^t)`, so the expectation is a sum of partial moments of a normal variable.
  *
  * @throws LinbpError as {@link linbpCoordinateDistance}
  */
@@ -283,8 +313,10 @@ export function expectedLinbpDistance(law: GaussianPair, t: number, eta: number,
   const deviation = Math.hypot(law.targetDeviation, law.startDeviation);
   const shrink = Math.abs(stepSizeCondition(eta).contraction) ** t;
   const bound = eps === undefined || shrink === 1 ? Infinity : eps / (1 - shrink);
-  const partial = (c: number): number => (c === Infinity ? mean : c === -Infinity ? 0 : lowerPartialMean(mean, deviation, c));
-  const below = (c: number): number => (c === Infinity ? 1 : c === -Infinity ? 0 : probabilityBelow(mean, deviation, c));
+  const partial = (c: number): number =>
+    c === Infinity ? mean : c === -Infinity ? 0 : lowerPartialMean(mean, deviation, c);
+  const below = (c: number): number =>
+    c === Infinity ? 1 : c === -Infinity ? 0 : probabilityBelow(mean, deviation, c);
   const inside = partial(bound) - 2 * partial(0) + partial(-bound); // E[|Delta|; |Delta| <= bound]
   const total = mean - 2 * partial(0); // E|Delta|
   const outside = 1 - below(bound) + below(-bound);

@@ -41,9 +41,10 @@ export function probabilityBelow(mean: number, deviation: number, c: number): nu
 }
 
 /**
- * The value that a Student variable of `freedom` degrees exceeds in magnitude with probability 0.05: half-width, in standard errors, of a 95 %
- * confidence interval of a mean of `freedom + 1` values. Expansion in 1/freedom (Abramowitz and Stegun 26.7.5): within 0.1 % from 6 degrees,
- * 1 % from 3; NaN below 1, where one value says nothing about its spread.
+ * The value that a Student variable of `freedom` degrees exceeds in magnitude with probability 0.05: half-width, in
+ * standard errors, of a 95 % confidence interval of a mean of `freedom + 1` values. Expansion in 1/freedom
+ * (Abramowitz and Stegun 26.7.5): within 0.1 % from 6 degrees, 1 % from 3; NaN below 1, where one value says nothing
+ * about its spread.
  */
 export function studentQuantile95(freedom: number): number {
   if (!(freedom >= 1)) return NaN;

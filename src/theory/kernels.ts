@@ -31,8 +31,9 @@ const ROW_BYTES = 256;
 const DISPATCHES_PER_SUBMIT = 64;
 
 /**
- * Buffers, parameters and dispatches of one computation. The simulations are loops over steps inside one workgroup, not networks, so they
- * are dispatched directly instead of through a graph. Dispose it with {@link Batch.destroy} or `using`.
+ * Buffers, parameters and dispatches of one computation. The simulations are loops over steps inside one workgroup,
+ * not networks, so they are dispatched directly instead of through a graph. Dispose it with {@link Batch.destroy} or
+ * `using`.
  */
 export class Batch {
   private readonly owned: GPUBuffer[] = [];
@@ -41,10 +42,20 @@ export class Batch {
   constructor(readonly device: Device) {}
 
   /** Compiles a kernel; `access` has one entry per storage buffer. */
-  async kernel(name: string, access: readonly ('read' | 'readWrite')[], options: LinkOptions = {}): Promise<TheoryKernel> {
-    const entries: GPUBindGroupLayoutEntry[] = [{ binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type: 'uniform' } }];
+  async kernel(
+    name: string,
+    access: readonly ('read' | 'readWrite')[],
+    options: LinkOptions = {},
+  ): Promise<TheoryKernel> {
+    const entries: GPUBindGroupLayoutEntry[] = [
+      { binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type: 'uniform' } },
+    ];
     for (const [index, kind] of access.entries()) {
-      entries.push({ binding: index + 1, visibility: ShaderStage.COMPUTE, buffer: { type: kind === 'read' ? 'read-only-storage' : 'storage' } });
+      entries.push({
+        binding: index + 1,
+        visibility: ShaderStage.COMPUTE,
+        buffer: { type: kind === 'read' ? 'read-only-storage' : 'storage' },
+      });
     }
     const layout = this.device.bindGroupLayout(entries, name);
     const code = link(`theory/${name}`, options);
@@ -96,10 +107,16 @@ export class Batch {
   /**
    * Submits all dispatches added since the last run, in order and without waiting; there is no read-back between them.
    *
-   * @param options.onProgress called with the share done after each submit has finished; without it nothing is waited for
+   * @param options.onProgress called with the share done after each submit has finished; without it nothing is waited
+   * for
    * @throws LinbpError `aborted`, `gpu-error`, `device-lost`
    */
-  async run(options: { readonly signal?: AbortSignal | undefined; readonly onProgress?: ((share: number) => void) | undefined } = {}): Promise<void> {
+  async run(
+    options: {
+      readonly signal?: AbortSignal | undefined;
+      readonly onProgress?: ((share: number) => void) | undefined;
+    } = {},
+  ): Promise<void> {
     const dispatches = this.dispatches.splice(0);
     if (dispatches.length === 0) return;
     const { device } = this;
@@ -126,7 +143,9 @@ export class Batch {
       const encoder = device.gpu.createCommandEncoder({ label: 'theory' });
       const pass = encoder.beginComputePass({ label: 'theory' });
       for (const [index, { kernel, buffers, workgroups }] of chunk.entries()) {
-        const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: { buffer: uniform, offset: ROW_BYTES * (begin + index), size: ROW_BYTES } }];
+        const entries: GPUBindGroupEntry[] = [
+          { binding: 0, resource: { buffer: uniform, offset: ROW_BYTES * (begin + index), size: ROW_BYTES } },
+        ];
         buffers.forEach((buffer, slot) => entries.push({ binding: slot + 1, resource: { buffer } }));
         pass.setPipeline(kernel.pipeline);
         pass.setBindGroup(0, device.gpu.createBindGroup({ label: kernel.name, layout: kernel.layout, entries }));

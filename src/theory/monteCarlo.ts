@@ -58,9 +58,19 @@ const MOST_ENTRIES = 128;
 
 function sizesOf(settings: MonteCarloSettings): TwoLayerSizes {
   const { layers, point, target, hidden, draws, seed } = settings;
-  check(layers === 'one' || layers === 'two', 'bad-argument', `layers must be "one" or "two", got ${String(layers)}`, 'layers');
+  check(
+    layers === 'one' || layers === 'two',
+    'bad-argument',
+    `layers must be "one" or "two", got ${String(layers)}`,
+    'layers',
+  );
   const d1 = point.length;
-  check(d1 > 0 && target.length === d1, 'bad-shape', `point and target must have the same positive length, got ${d1} and ${target.length}`, 'point');
+  check(
+    d1 > 0 && target.length === d1,
+    'bad-shape',
+    `point and target must have the same positive length, got ${d1} and ${target.length}`,
+    'point',
+  );
   check(d1 <= MOST_ENTRIES, 'bad-range', `at most ${MOST_ENTRIES} entries, got ${d1}`, 'point');
   const { d2, d3 } = layers === 'one' ? { d2: 1, d3: 1 } : (hidden ?? { d2: 0, d3: 0 });
   check(
@@ -70,14 +80,25 @@ function sizesOf(settings: MonteCarloSettings): TwoLayerSizes {
     'hidden',
   );
   check(d1 * d2 <= MOST_KEPT, 'bad-range', `d1 d2 must be at most ${MOST_KEPT}, got ${d1 * d2}`, 'hidden');
-  check(Number.isSafeInteger(draws) && draws >= 2 && draws < 2 ** 32, 'bad-range', `draws must lie in 2..2^32-1, got ${draws}`, 'draws');
-  check(Number.isSafeInteger(seed) && seed >= 0 && seed < 2 ** 32, 'bad-range', `seed must be a whole number 0..2^32-1, got ${seed}`, 'seed');
+  check(
+    Number.isSafeInteger(draws) && draws >= 2 && draws < 2 ** 32,
+    'bad-range',
+    `draws must lie in 2..2^32-1, got ${draws}`,
+    'draws',
+  );
+  check(
+    Number.isSafeInteger(seed) && seed >= 0 && seed < 2 ** 32,
+    'bad-range',
+    `seed must be a whole number 0..2^32-1, got ${seed}`,
+    'seed',
+  );
   return { d1, d2, d3 };
 }
 
 /**
- * Samples the expected gradients of both rules on the GPU: Philox counters, Box and Muller's normals, sums and sums of squares in a fixed
- * order (per invocation, by a tree over the workgroup, by a tree over the workgroups), so that the same seed gives the same bits.
+ * Samples the expected gradients of both rules on the GPU: Philox counters, Box and Muller's normals, sums and sums
+ * of squares in a fixed order (per invocation, by a tree over the workgroup, by a tree over the workgroups), so that
+ * the same seed gives the same bits.
  *
  * @throws LinbpError `bad-argument`, `bad-shape`, `bad-range`, `aborted`, and as the closed forms
  */
@@ -90,7 +111,11 @@ export async function monteCarlo(
   const { point, target, draws, seed } = settings;
   using batch = new Batch(device);
   const constants = { D1: d1, D2: d2, D3: d3, ROW: 4 * Math.ceil((d1 * d2) / 4) };
-  const sample = await batch.kernel(settings.layers === 'one' ? 'monteCarloOneLayer' : 'monteCarloTwoLayer', ['read', 'readWrite'], { constants });
+  const sample = await batch.kernel(
+    settings.layers === 'one' ? 'monteCarloOneLayer' : 'monteCarloTwoLayer',
+    ['read', 'readWrite'],
+    { constants },
+  );
   const sum = await batch.kernel('sumPartials', ['read', 'readWrite']);
 
   const quantities = 4 * d1;
@@ -104,12 +129,26 @@ export async function monteCarlo(
     const first = group * perGroup;
     const count = Math.min(draws - first, GROUPS_PER_DISPATCH * perGroup);
     const parameters = [first, count, perGroup, group, seed, randomStreams.simulation].map(u32);
-    batch.add({ kernel: sample, buffers: [points, partials], parameters, workgroups: Math.min(groups - group, GROUPS_PER_DISPATCH) });
+    batch.add({
+      kernel: sample,
+      buffers: [points, partials],
+      parameters,
+      workgroups: Math.min(groups - group, GROUPS_PER_DISPATCH),
+    });
   }
-  batch.add({ kernel: sum, buffers: [partials, totals], parameters: [u32(groups), u32(quantities)], workgroups: quantities });
+  batch.add({
+    kernel: sum,
+    buffers: [partials, totals],
+    parameters: [u32(groups), u32(quantities)],
+    workgroups: quantities,
+  });
   await batch.run(options);
   const sums = await batch.read(totals);
-  return { settings, estimates: summarise(settings, { d1, d2, d3 }, sums), seconds: (performance.now() - started) / 1000 };
+  return {
+    settings,
+    estimates: summarize(settings, { d1, d2, d3 }, sums),
+    seconds: (performance.now() - started) / 1000,
+  };
 }
 
 /**
@@ -146,7 +185,7 @@ export function monteCarloReference(settings: MonteCarloSettings): readonly Mont
       }
     }
   }
-  return summarise(settings, { d1, d2, d3 }, sums);
+  return summarize(settings, { d1, d2, d3 }, sums);
 }
 
 function dot(length: number, term: (i: number) => number): number {
@@ -156,13 +195,18 @@ function dot(length: number, term: (i: number) => number): number {
 }
 
 /** Means, errors and closed forms from sums [4][d1]: of BP, of LinBP, of their squares. */
-function summarise(settings: MonteCarloSettings, sizes: TwoLayerSizes, sums: Vector): MonteCarloEstimate[] {
+function summarize(settings: MonteCarloSettings, sizes: TwoLayerSizes, sums: Vector): MonteCarloEstimate[] {
   const { draws, point, target, layers } = settings;
   const { d1 } = sizes;
   return theoryRules.map((rule, r) => {
-    const expected = layers === 'one' ? expectedOneLayerGradient(rule, point, target) : expectedTwoLayerGradient(rule, point, target, sizes);
+    const expected =
+      layers === 'one'
+        ? expectedOneLayerGradient(rule, point, target)
+        : expectedTwoLayerGradient(rule, point, target, sizes);
     const mean = Float64Array.from({ length: d1 }, (_, j) => sums[r * d1 + j]! / draws);
-    const standardError = mean.map((value, j) => Math.sqrt(Math.max(0, sums[(2 + r) * d1 + j]! / draws - value * value) / (draws - 1)));
+    const standardError = mean.map((value, j) =>
+      Math.sqrt(Math.max(0, sums[(2 + r) * d1 + j]! / draws - value * value) / (draws - 1)),
+    );
     const deviation = mean.map((value, j) => Math.abs(value - expected[j]!));
     const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     const halfWidth = standardError.map((error) => 1.959963984540054 * error);

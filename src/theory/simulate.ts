@@ -1,14 +1,22 @@
 /**
- * The two simulations of the official code of "A Theoretical View of Linear Backpropagation and Its Convergence" (`two_layer_attack` and
- * `one_layer_sgd`): all repeats run at once, a workgroup each, which loops over the steps itself; the curves stay on the device and only their
- * statistics over the repeats are read back. Both rules of a repeat share every draw.
+ * The two simulations of the official code of "A Theoretical View of Linear Backpropagation and Its Convergence"
+ * (`two_layer_attack` and `one_layer_sgd`): all repeats run at once, a workgroup each, which loops over the steps
+ * itself; the curves stay on the device and only their statistics over the repeats are read back. Both rules of a
+ * repeat share every draw.
  */
 import { randomStreams } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
 import { Batch, f32, u32 } from './kernels.js';
 import { STATISTICS, statisticsFromRows } from './statistics.js';
 import { checkArrays, checkAttack, checkTraining } from './simulationSettings.js';
-import type { AttackArrays, AttackSimulation, GradientMode, SimulationOptions, SimulationResult, TrainingSimulation } from './simulationSettings.js';
+import type {
+  AttackArrays,
+  AttackSimulation,
+  GradientMode,
+  SimulationOptions,
+  SimulationResult,
+  TrainingSimulation,
+} from './simulationSettings.js';
 
 export * from './simulationSettings.js';
 
@@ -29,7 +37,10 @@ export interface TrainingResult extends SimulationResult {
 
 /** Which Philox step each array of the attack is drawn at. Part of the reproducibility contract. */
 export const attackDraws = { w: 0, v: 1, xStar: 2, xStart: 3 } as const;
-/** Training: at step 0 the elements 0..d-1 are the teacher's; X of step t is drawn at t + 1; the start has a step of its own. */
+/**
+ * Training: at step 0 the elements 0..d-1 are the teacher's; X of step t is drawn at t + 1; the start has a step of
+ * its own.
+ */
 export const trainingDraws = { wStar: 0, wStart: 0xffff_ffff } as const;
 
 /** The shader's numbers of the modes. */
@@ -44,7 +55,8 @@ const QUANTITIES = 2;
 /** First step and number of curve rows of each dispatch; row `steps` is measured without a step after it. */
 function chunks(steps: number): { first: number; count: number }[] {
   const result: { first: number; count: number }[] = [];
-  for (let first = 0; first <= steps; first += STEPS_PER_DISPATCH) result.push({ first, count: Math.min(STEPS_PER_DISPATCH, steps + 1 - first) });
+  for (let first = 0; first <= steps; first += STEPS_PER_DISPATCH)
+    result.push({ first, count: Math.min(STEPS_PER_DISPATCH, steps + 1 - first) });
   return result;
 }
 
@@ -57,7 +69,10 @@ class Simulator {
     private readonly settings: { readonly repeats: number; readonly steps: number; readonly seed: number },
   ) {}
 
-  static async on(batch: Batch, settings: { readonly repeats: number; readonly steps: number; readonly seed: number }): Promise<Simulator> {
+  static async on(
+    batch: Batch,
+    settings: { readonly repeats: number; readonly steps: number; readonly seed: number },
+  ): Promise<Simulator> {
     const draws = await batch.kernel('drawNormals', ['readWrite']);
     return new Simulator(batch, draws, await batch.kernel('curveStatistics', ['read', 'readWrite']), settings);
   }
@@ -67,8 +82,17 @@ class Simulator {
     const { repeats, seed } = this.settings;
     const buffer = this.batch.storage(label, repeats * size);
     const blocks = Math.ceil(size / 4);
-    const parameters = [...[repeats, size, blocks, seed, randomStreams.simulation, step].map(u32), f32(offset), f32(scale)];
-    this.batch.add({ kernel: this.draws, buffers: [buffer], parameters, workgroups: Math.ceil((repeats * blocks) / 64) });
+    const parameters = [
+      ...[repeats, size, blocks, seed, randomStreams.simulation, step].map(u32),
+      f32(offset),
+      f32(scale),
+    ];
+    this.batch.add({
+      kernel: this.draws,
+      buffers: [buffer],
+      parameters,
+      workgroups: Math.ceil((repeats * blocks) / 64),
+    });
     return buffer;
   }
 
@@ -78,11 +102,16 @@ class Simulator {
   }
 
   /** Adds the statistics of curves; the buffer [QUANTITIES][STATISTICS][steps + 1] is filled when the batch has run. */
-  summarise(curves: GPUBuffer): GPUBuffer {
+  summarize(curves: GPUBuffer): GPUBuffer {
     const rows = this.settings.steps + 1;
     const result = this.batch.storage('statistics', QUANTITIES * STATISTICS * rows);
     const parameters = [this.settings.repeats, rows, QUANTITIES].map(u32);
-    this.batch.add({ kernel: this.statistics, buffers: [curves, result], parameters, workgroups: Math.ceil((rows * QUANTITIES) / 64) });
+    this.batch.add({
+      kernel: this.statistics,
+      buffers: [curves, result],
+      parameters,
+      workgroups: Math.ceil((rows * QUANTITIES) / 64),
+    });
     return result;
   }
 
@@ -119,7 +148,9 @@ export async function simulateAttack(
   const started = performance.now();
 
   const given = (name: keyof AttackArrays, size: number, offset = 0, scale = 1): GPUBuffer =>
-    arrays === undefined ? simulator.normals(name, size, attackDraws[name], offset, scale) : batch.storage(name, Float32Array.from(arrays[name]));
+    arrays === undefined
+      ? simulator.normals(name, size, attackDraws[name], offset, scale)
+      : batch.storage(name, Float32Array.from(arrays[name]));
   const w = given('w', d2 * d1);
   const v = given('v', d3 * d2);
   const xStar = given('xStar', d1, targetMean, targetDeviation);
@@ -132,13 +163,19 @@ export async function simulateAttack(
       const parameters = [...words, f32(rates[mode]), f32(eps), f32(d1)];
       batch.add({ kernel, buffers: [w, v, xStar, xStart, state, curves], parameters, workgroups: repeats });
     }
-    return { mode, curves, statistics: simulator.summarise(curves) };
+    return { mode, curves, statistics: simulator.summarize(curves) };
   });
   await batch.run(options);
   const results = new Map<GradientMode, SimulationResult>();
-  for (const { mode, curves, statistics } of outcomes) results.set(mode, await simulator.result(statistics, curves, options));
+  for (const { mode, curves, statistics } of outcomes)
+    results.set(mode, await simulator.result(statistics, curves, options));
   const finished = performance.now();
-  return { settings, modes: results, seconds: (finished - started) / 1000, compileSeconds: (started - compiling) / 1000 };
+  return {
+    settings,
+    modes: results,
+    seconds: (finished - started) / 1000,
+    compileSeconds: (started - compiling) / 1000,
+  };
 }
 
 /**
@@ -146,7 +183,11 @@ export async function simulateAttack(
  *
  * @throws LinbpError `bad-range`, `limit-exceeded`, `aborted`
  */
-export async function simulateTraining(device: Device, settings: TrainingSimulation, options: SimulationOptions = {}): Promise<TrainingResult> {
+export async function simulateTraining(
+  device: Device,
+  settings: TrainingSimulation,
+  options: SimulationOptions = {},
+): Promise<TrainingResult> {
   checkTraining(settings);
   const { d, rows, repeats, steps, rate, seed, targetMean, targetDeviation } = settings;
   using batch = new Batch(device);
@@ -163,10 +204,20 @@ export async function simulateTraining(device: Device, settings: TrainingSimulat
   const tileRows = Math.min(TILE_ROWS, 4 * Math.floor(TILE / d / 4));
   for (const { first, count } of chunks(steps)) {
     const words = [repeats, d, rows, tileRows, first, count, steps, seed, randomStreams.simulation].map(u32);
-    batch.add({ kernel, buffers: [wStar, wStart, state, curves], parameters: [...words, f32(rate)], workgroups: repeats });
+    batch.add({
+      kernel,
+      buffers: [wStar, wStart, state, curves],
+      parameters: [...words, f32(rate)],
+      workgroups: repeats,
+    });
   }
-  const statistics = simulator.summarise(curves);
+  const statistics = simulator.summarize(curves);
   await batch.run(options);
   const result = await simulator.result(statistics, curves, options);
-  return { settings, ...result, seconds: (performance.now() - started) / 1000, compileSeconds: (started - compiling) / 1000 };
+  return {
+    settings,
+    ...result,
+    seconds: (performance.now() - started) / 1000,
+    compileSeconds: (started - compiling) / 1000,
+  };
 }

@@ -5,7 +5,13 @@ import type { TheoryRule } from './closedForm.js';
 import { statisticRows, statisticsFromRows } from './statistics.js';
 import { attackDraws, trainingDraws } from './simulate.js';
 import { checkArrays, checkAttack, checkTraining } from './simulationSettings.js';
-import type { AttackArrays, AttackSimulation, GradientMode, SimulationResult, TrainingSimulation } from './simulationSettings.js';
+import type {
+  AttackArrays,
+  AttackSimulation,
+  GradientMode,
+  SimulationResult,
+  TrainingSimulation,
+} from './simulationSettings.js';
 
 const relu = (z: number): number => Math.max(z, 0);
 
@@ -33,7 +39,10 @@ export function drawAttackArrays(settings: AttackSimulation): AttackArrays {
  *
  * @throws LinbpError `bad-range`, `bad-argument`, `bad-shape`
  */
-export function simulateAttackReference(settings: AttackSimulation, arrays?: AttackArrays): ReadonlyMap<GradientMode, SimulationResult> {
+export function simulateAttackReference(
+  settings: AttackSimulation,
+  arrays?: AttackArrays,
+): ReadonlyMap<GradientMode, SimulationResult> {
   checkAttack(settings);
   const given = arrays ?? drawAttackArrays(settings);
   checkArrays(settings, given);
@@ -49,7 +58,9 @@ export function simulateAttackReference(settings: AttackSimulation, arrays?: Att
           start: given.xStart.subarray(repeat * d1, (repeat + 1) * d1),
         };
         for (const [index, rule] of theoryRules.entries()) {
-          attackOnce(network, rule, mode, settings, (t, distance, loss) => recorder.record(index, repeat, t, distance, loss));
+          attackOnce(network, rule, mode, settings, (t, distance, loss) =>
+            recorder.record(index, repeat, t, distance, loss),
+          );
         }
       }
       return [mode, recorder.result()];
@@ -66,7 +77,13 @@ interface Network {
 
 type Report = (t: number, distance: number, loss: number) => void;
 
-function attackOnce({ w, v, target, start }: Network, rule: TheoryRule, mode: GradientMode, settings: AttackSimulation, report: Report): void {
+function attackOnce(
+  { w, v, target, start }: Network,
+  rule: TheoryRule,
+  mode: GradientMode,
+  settings: AttackSimulation,
+  report: Report,
+): void {
   const wantedHidden = times(w, target).map(relu);
   const x = Float64Array.from(start);
   for (let t = 0; ; t++) {
@@ -100,7 +117,8 @@ export function simulateTrainingReference(settings: TrainingSimulation): Simulat
   const { d, rows, steps, repeats, rate, seed, targetMean, targetDeviation } = settings;
   const recorder = new Recorder(repeats, steps);
   for (let repeat = 0; repeat < repeats; repeat++) {
-    const draw = (step: number, count: number): Float32Array => normals(seed, randomStreams.simulation, repeat, step, count);
+    const draw = (step: number, count: number): Float32Array =>
+      normals(seed, randomStreams.simulation, repeat, step, count);
     const target = Float64Array.from(draw(trainingDraws.wStar, d), (value) => targetMean + targetDeviation * value);
     const start = draw(trainingDraws.wStart, d);
     const weights = theoryRules.map(() => Float64Array.from(start));
@@ -111,7 +129,13 @@ export function simulateTrainingReference(settings: TrainingSimulation): Simulat
         const w = weights[index]!;
         const z = times(x, w);
         const error = z.map((value, row) => relu(value) - wanted[row]!);
-        recorder.record(index, repeat, t, l1Distance(w, target), error.reduce((sum, value) => sum + value * value, 0) / (2 * rows));
+        recorder.record(
+          index,
+          repeat,
+          t,
+          l1Distance(w, target),
+          error.reduce((sum, value) => sum + value * value, 0) / (2 * rows),
+        );
         if (t === steps) continue;
         const back = error.map((value, row) => (rule === 'linbp' || z[row]! > 0 ? value : 0));
         const gradient = timesTransposed(x, back, d);
@@ -136,7 +160,9 @@ class Recorder {
   }
 
   record(rule: number, repeat: number, t: number, distance: number, loss: number): void {
-    [distance, loss].forEach((value, quantity) => (this.curves[((2 * quantity + rule) * this.repeats + repeat) * this.length + t] = value));
+    [distance, loss].forEach(
+      (value, quantity) => (this.curves[((2 * quantity + rule) * this.repeats + repeat) * this.length + t] = value),
+    );
   }
 
   result(): SimulationResult {
@@ -149,8 +175,15 @@ class Recorder {
 }
 
 /** Rows of matrix `index` of a stack [n, rows, columns]. */
-function matrix(stack: Float32Array | Float64Array, index: number, rows: number, columns: number): (Float32Array | Float64Array)[] {
-  return Array.from({ length: rows }, (_, i) => stack.subarray((index * rows + i) * columns, (index * rows + i + 1) * columns));
+function matrix(
+  stack: Float32Array | Float64Array,
+  index: number,
+  rows: number,
+  columns: number,
+): (Float32Array | Float64Array)[] {
+  return Array.from({ length: rows }, (_, i) =>
+    stack.subarray((index * rows + i) * columns, (index * rows + i + 1) * columns),
+  );
 }
 
 /** M x, of a matrix given by its rows. */

@@ -25,7 +25,10 @@ export interface AttackSimulation extends TwoLayerSizes {
   readonly seed: number;
 }
 
-/** The training simulation: one layer, fresh rows in every step, `w <- w - rate * gradient`; see closedForm.ts for the problem. */
+/**
+ * The training simulation: one layer, fresh rows in every step, `w <- w - rate * gradient`; see closedForm.ts for the
+ * problem.
+ */
 export interface TrainingSimulation {
   readonly d: number;
   /** Rows of X per step. */
@@ -66,7 +69,9 @@ export const trainingDefaults: TrainingSimulation = {
   seed: 0,
 };
 
-/** Arrays of all repeats of the attack, for draws made elsewhere; float64 arrays keep their precision on the reference. */
+/**
+ * Arrays of all repeats of the attack, for draws made elsewhere; float64 arrays keep their precision on the reference.
+ */
 export interface AttackArrays {
   /** [repeats, d2, d1] */
   readonly w: Float32Array | Float64Array;
@@ -123,13 +128,28 @@ export function checkAttack(settings: AttackSimulation): void {
   checkWhole({ d2, d3 }, 1, largestSizes.d2);
   checkWhole({ steps, repeats }, 1, 10_000_000);
   checkWhole({ seed }, 0, 2 ** 32 - 1);
-  check(modes.length > 0 && new Set(modes).size === modes.length, 'bad-argument', 'modes must name at least one gradient mode, none twice', 'modes');
+  check(
+    modes.length > 0 && new Set(modes).size === modes.length,
+    'bad-argument',
+    'modes must name at least one gradient mode, none twice',
+    'modes',
+  );
   for (const mode of modes) {
-    check(gradientModes.includes(mode), 'bad-argument', `mode: expected ${gradientModes.join(', ')}, got ${JSON.stringify(mode)}`, 'mode');
+    check(
+      gradientModes.includes(mode),
+      'bad-argument',
+      `mode: expected ${gradientModes.join(', ')}, got ${JSON.stringify(mode)}`,
+      'mode',
+    );
     checkPositive({ rate: rates[mode] });
   }
   checkPositive({ eps });
-  check(Number.isFinite(targetMean) && targetDeviation >= 0, 'bad-range', "the teacher's mean and deviation must be finite", 'targetMean');
+  check(
+    Number.isFinite(targetMean) && targetDeviation >= 0,
+    'bad-range',
+    "the teacher's mean and deviation must be finite",
+    'targetMean',
+  );
 }
 
 /** Throws `bad-range` where settings make no sense. */
@@ -140,7 +160,12 @@ export function checkTraining(settings: TrainingSimulation): void {
   check(rows * d < 2 ** 32, 'bad-range', `rows times d must stay below 2^32, got ${rows * d}`, 'rows');
   checkWhole({ seed }, 0, 2 ** 32 - 1);
   checkPositive({ rate });
-  check(Number.isFinite(targetMean) && targetDeviation >= 0, 'bad-range', "the teacher's mean and deviation must be finite", 'targetMean');
+  check(
+    Number.isFinite(targetMean) && targetDeviation >= 0,
+    'bad-range',
+    "the teacher's mean and deviation must be finite",
+    'targetMean',
+  );
 }
 
 /** Throws `bad-shape` unless the arrays have the settings' sizes. */
@@ -159,18 +184,29 @@ export function checkArrays(settings: AttackSimulation, arrays: AttackArrays): v
 }
 
 /**
- * Reads the attack's arrays from a safetensors file with the tensors `W` [R, d2, d1], `V` [R, d3, d2], `x_star` [R, d1] and `x_0` [R, d1] (F64, or
- * anything that converts to F32).
+ * Reads the attack's arrays from a safetensors file with the tensors `W` [R, d2, d1], `V` [R, d3, d2], `x_star` [R,
+ * d1] and `x_0` [R, d1] (F64, or anything that converts to F32).
  *
  * @returns the arrays and the sizes and repeats they imply
  * @throws LinbpError `missing-file`, `bad-file`, `bad-dtype`, `bad-shape`
  */
-export function readAttackArrays(path: string): { readonly arrays: AttackArrays; readonly sizes: TwoLayerSizes & { readonly repeats: number } } {
+export function readAttackArrays(path: string): {
+  readonly arrays: AttackArrays;
+  readonly sizes: TwoLayerSizes & { readonly repeats: number };
+} {
   const { tensors } = readSafetensors(path);
   const tensor = (name: string, rank: number): SafetensorsTensor => {
     const found = tensors.get(name);
-    if (found === undefined) throw new LinbpError('bad-file', `${path} has no tensor "${name}"; expected W, V, x_star and x_0`, { field: name });
-    check(found.shape.length === rank, 'bad-shape', `tensor ${name}: expected ${rank} dimensions, got [${found.shape.join(', ')}]`, name);
+    if (found === undefined)
+      throw new LinbpError('bad-file', `${path} has no tensor "${name}"; expected W, V, x_star and x_0`, {
+        field: name,
+      });
+    check(
+      found.shape.length === rank,
+      'bad-shape',
+      `tensor ${name}: expected ${rank} dimensions, got [${found.shape.join(', ')}]`,
+      name,
+    );
     return found;
   };
   const [w, v, xStar, xStart] = [tensor('W', 3), tensor('V', 3), tensor('x_star', 2), tensor('x_0', 2)];

@@ -23,7 +23,8 @@ export type Curves = ArrayLike<number>;
 export const STATISTICS = 7;
 
 /**
- * Turns the shader's rows (mean and standard deviation of BP, of LinBP, of the difference, share won) of one quantity into bands.
+ * Turns the shader's rows (mean and standard deviation of BP, of LinBP, of the difference, share won) of one quantity
+ * into bands.
  *
  * @param rows [STATISTICS][steps + 1]
  */
@@ -31,7 +32,12 @@ export function statisticsFromRows(rows: ArrayLike<number>, length: number, repe
   const row = (k: number): Float64Array => Float64Array.from({ length }, (_, t) => rows[k * length + t]!);
   const scale = studentQuantile95(repeats - 1) / Math.sqrt(repeats);
   const band = (k: number): Band => ({ mean: row(k), halfWidth: row(k + 1).map((deviation) => scale * deviation) });
-  return { bp: band(0), linbp: band(2), margin: band(4), won: row(6).map((share) => Math.round(share * repeats) / repeats) };
+  return {
+    bp: band(0),
+    linbp: band(2),
+    margin: band(4),
+    won: row(6).map((share) => Math.round(share * repeats) / repeats),
+  };
 }
 
 /** The shader's statistics in float64: rows [STATISTICS][length] from curves [2][repeats][length]. */

@@ -1,9 +1,10 @@
 /**
- * The two convergence theorems of "A Theoretical View of Linear Backpropagation and Its Convergence" as programs. Both say: with teacher and
- * start drawn from normal laws, the same start for both rules and a reasonably small step, the expected-gradient iterates satisfy
- * `E|a* - a~_t|_1 <= E|a* - a_t|_1` for all t, where a~ is LinBP's and a is BP's. Theorem 1 is the attack on the input of a two-layer
- * network, with a clip; theorem 2 is the training of a one-layer network, without one. The programs evaluate both sides, the margin
- * BP - LinBP, and how often single draws violate the inequality. The wording is reconstructed from the official code and the proof's outline.
+ * The two convergence theorems of "A Theoretical View of Linear Backpropagation and Its Convergence" as programs.
+ * Both say: with teacher and start drawn from normal laws, the same start for both rules and a reasonably small step,
+ * the expected-gradient iterates satisfy `E|a* - a~_t|_1 <= E|a* - a_t|_1` for all t, where a~ is LinBP's and a is
+ * BP's. Theorem 1 is the attack on the input of a two-layer network, with a clip; theorem 2 is the training of a
+ * one-layer network, without one. The programs evaluate both sides, the margin BP - LinBP, and how often single draws
+ * violate the inequality. The wording is reconstructed from the official code and the proof's outline.
  */
 import { check } from '../errors.js';
 import { normals, randomStreams } from '../random/philox.js';
@@ -25,7 +26,10 @@ export interface TheoremSettings extends GaussianPair {
   readonly seed: number;
 }
 
-/** Settings with the official code's laws: attack d = 100, a* ~ N(1, 2^2), clip 0.25; training d = 10, a* ~ N(1, 3^2); start standard normal. */
+/**
+ * Settings with the official code's laws: attack d = 100, a* ~ N(1, 2^2), clip 0.25; training d = 10, a* ~ N(1, 3^2);
+ * start standard normal.
+ */
 export const theoremDefaults: Readonly<Record<1 | 2, TheoremSettings>> = {
   1: {
     theorem: 1,
@@ -40,7 +44,18 @@ export const theoremDefaults: Readonly<Record<1 | 2, TheoremSettings>> = {
     draws: 300,
     seed: 0,
   },
-  2: { theorem: 2, dimension: 10, targetMean: 1, targetDeviation: 3, startMean: 0, startDeviation: 1, eta: 0.01, steps: 1500, draws: 300, seed: 0 },
+  2: {
+    theorem: 2,
+    dimension: 10,
+    targetMean: 1,
+    targetDeviation: 3,
+    startMean: 0,
+    startDeviation: 1,
+    eta: 0.01,
+    steps: 1500,
+    draws: 300,
+    seed: 0,
+  },
 };
 
 /** Both sides of the inequality over the steps 0..`steps`. */
@@ -67,7 +82,10 @@ export interface TheoremResult {
   readonly stepSize: ReturnType<typeof stepSizeCondition>;
 }
 
-/** `every draw`: no draw violates at any step; `on average`: some draws do, the mean never; `fails`: the mean does at some step. */
+/**
+ * `every draw`: no draw violates at any step; `on average`: some draws do, the mean never; `fails`: the mean does at
+ * some step.
+ */
 export type TheoremVerdict = 'every draw' | 'on average' | 'fails';
 
 /** Margins within this share of the start's distance count as equality: both sides are sums of rounded terms. */
@@ -79,17 +97,40 @@ export function drawPair(law: GaussianPair, seed: number, draw: number): { targe
   const values = normals(seed, randomStreams.simulation, draw, 0, 2 * dimension);
   return {
     target: Float64Array.from({ length: dimension }, (_, i) => law.targetMean + law.targetDeviation * values[i]!),
-    start: Float64Array.from({ length: dimension }, (_, i) => law.startMean + law.startDeviation * values[dimension + i]!),
+    start: Float64Array.from(
+      { length: dimension },
+      (_, i) => law.startMean + law.startDeviation * values[dimension + i]!,
+    ),
   };
 }
 
 function checkSettings(settings: TheoremSettings): void {
   const { theorem, dimension, targetDeviation, startDeviation, eta, eps, steps, draws } = settings;
   check(theorem === 1 || theorem === 2, 'bad-argument', `theorem must be 1 or 2, got ${String(theorem)}`, 'theorem');
-  check(Number.isSafeInteger(dimension) && dimension > 0, 'bad-range', `dimension must be a positive whole number, got ${dimension}`, 'dimension');
-  check(Number.isSafeInteger(draws) && draws > 0, 'bad-range', `draws must be a positive whole number, got ${draws}`, 'draws');
-  check(Number.isSafeInteger(steps) && steps > 0, 'bad-range', `steps must be a positive whole number, got ${steps}`, 'steps');
-  check(targetDeviation >= 0 && startDeviation > 0, 'bad-range', 'standard deviations must not be negative, and the start must vary', 'sigma');
+  check(
+    Number.isSafeInteger(dimension) && dimension > 0,
+    'bad-range',
+    `dimension must be a positive whole number, got ${dimension}`,
+    'dimension',
+  );
+  check(
+    Number.isSafeInteger(draws) && draws > 0,
+    'bad-range',
+    `draws must be a positive whole number, got ${draws}`,
+    'draws',
+  );
+  check(
+    Number.isSafeInteger(steps) && steps > 0,
+    'bad-range',
+    `steps must be a positive whole number, got ${steps}`,
+    'steps',
+  );
+  check(
+    targetDeviation >= 0 && startDeviation > 0,
+    'bad-range',
+    'standard deviations must not be negative, and the start must vary',
+    'sigma',
+  );
   check(eta > 0 && Number.isFinite(eta), 'bad-range', `eta must be positive, got ${eta}`, 'eta');
   check(eps === undefined || eps > 0, 'bad-range', `eps must be positive, got ${eps}`, 'eps');
   check(theorem === 1 || eps === undefined, 'bad-argument', 'theorem 2 has no clip', 'eps');
@@ -112,7 +153,9 @@ export function evaluateTheorem(settings: TheoremSettings): TheoremResult {
   let drawsViolating = 0;
   for (let draw = 0; draw < draws; draw++) {
     const { target, start } = drawPair(settings, seed, draw);
-    const sides = (['bp', 'linbp'] as const).map((rule) => populationDynamics({ rule, start, target, eta, steps, eps }).distances);
+    const sides = (['bp', 'linbp'] as const).map(
+      (rule) => populationDynamics({ rule, start, target, eta, steps, eps }).distances,
+    );
     const [slow, fast] = sides as [Float64Array, Float64Array];
     const tolerance = ROUNDING * slow[0]!;
     let violated = false;
@@ -133,10 +176,14 @@ export function evaluateTheorem(settings: TheoremSettings): TheoremResult {
   violating.forEach((count, t) => (violating[t] = count / draws));
   const margin = bp.map((value, t) => value - linbp[t]!);
   const quantile = studentQuantile95(draws - 1);
-  const marginHalfWidth = margin.map((mean, t) => quantile * Math.sqrt(Math.max(0, squares[t]! - mean * mean) / Math.max(1, draws - 1)));
+  const marginHalfWidth = margin.map(
+    (mean, t) => quantile * Math.sqrt(Math.max(0, squares[t]! - mean * mean) / Math.max(1, draws - 1)),
+  );
   const stepSize = stepSizeCondition(eta);
   const closed = stepSize.monotone || eps === undefined;
-  const linbpExpected = Float64Array.from({ length }, (_, t) => (closed ? expectedLinbpDistance(settings, t, eta, eps) : NaN));
+  const linbpExpected = Float64Array.from({ length }, (_, t) =>
+    closed ? expectedLinbpDistance(settings, t, eta, eps) : NaN,
+  );
   const stepsViolating = margin.reduce((count, value) => count + (value >= -ROUNDING * bp[0]! ? 0 : 1), 0);
   const verdict = stepsViolating > 0 ? 'fails' : drawsViolating > 0 ? 'on average' : 'every draw';
   return {
@@ -164,7 +211,10 @@ export interface TheoremMap {
   readonly values: readonly number[];
   /** Steps shown, from 1. */
   readonly times: readonly number[];
-  /** [values][times]: mean margin as a share of BP's mean distance; positive where LinBP is closer. NaN once a side is not finite. */
+  /**
+   * [values][times]: mean margin as a share of BP's mean distance; positive where LinBP is closer. NaN once a side is
+   * not finite.
+   */
   readonly margin: readonly (readonly number[])[];
   /** [values][times]: share of draws violating. */
   readonly violating: readonly (readonly number[])[];
@@ -173,16 +223,26 @@ export interface TheoremMap {
 }
 
 /**
- * Evaluates a theorem over a grid of one setting and time. The default axis, eta from far below to beyond the bound of 2, shows where the inequality
- * stops holding for every draw, then on average.
+ * Evaluates a theorem over a grid of one setting and time. The default axis, eta from far below to beyond the bound
+ * of 2, shows where the inequality stops holding for every draw, then on average.
  *
  * @param times steps shown; default eight, spread evenly in their logarithm
  * @throws LinbpError as {@link evaluateTheorem}
  */
-export function mapTheorem(base: TheoremSettings, axis: TheoremAxis, values: readonly number[], times = logarithmicTimes(base.steps)): TheoremMap {
+export function mapTheorem(
+  base: TheoremSettings,
+  axis: TheoremAxis,
+  values: readonly number[],
+  times = logarithmicTimes(base.steps),
+): TheoremMap {
   check(values.length > 0, 'bad-argument', 'a map needs at least one value', 'values');
   for (const t of times)
-    check(Number.isSafeInteger(t) && t >= 0 && t <= base.steps, 'bad-range', `times must be steps 0..${base.steps}, got ${t}`, 'times');
+    check(
+      Number.isSafeInteger(t) && t >= 0 && t <= base.steps,
+      'bad-range',
+      `times must be steps 0..${base.steps}, got ${t}`,
+      'times',
+    );
   const rows = values.map((value) => evaluateTheorem({ ...base, [axis]: value }));
   return {
     axis,

@@ -2,7 +2,10 @@ import { check } from '../errors.js';
 import { randomStreams } from '../random/philox.js';
 import type { InputStage } from './step.js';
 
-/** Several stages one after the other, each seeing the images of the one before: crops, then an attack on the cropped images. */
+/**
+ * Several stages one after the other, each seeing the images of the one before: crops, then an attack on the cropped
+ * images.
+ */
 export function inOrder(...stages: readonly InputStage[]): InputStage {
   return {
     name: stages.map(({ name }) => name).join(', then '),
@@ -19,17 +22,29 @@ export interface CropFlipOptions {
 }
 
 /**
- * Random crops and mirrors of the training images (as in K. He et al., CVPR 2016, section 4.2, and PyTorch's `RandomCrop(size, padding)` then
- * `RandomHorizontalFlip`), drawn on the device inside the training step: anew for each image in each step, from the trainer's seed. Padding is
- * black, that is zero before any normalisation. Evaluation sees the plain images.
+ * Random crops and mirrors of the training images (as in K. He et al., CVPR 2016, section 4.2, and PyTorch's
+ * `RandomCrop(size, padding)` then `RandomHorizontalFlip`), drawn on the device inside the training step: anew for
+ * each image in each step, from the trainer's seed. Padding is black, that is zero before any normalization.
+ * Evaluation sees the plain images.
  *
  * @throws LinbpError `bad-range`
  */
 export function cropAndFlip({ padding = 4, flip = true }: CropFlipOptions = {}): InputStage {
-  check(Number.isInteger(padding) && padding >= 0 && padding <= 127, 'bad-range', `padding must be 0 to 127 pixels, got ${padding}`, 'padding');
+  check(
+    Number.isInteger(padding) && padding >= 0 && padding <= 127,
+    'bad-range',
+    `padding must be 0 to 127 pixels, got ${padding}`,
+    'padding',
+  );
   return {
     name: `crop padding=${padding} flip=${flip}`,
     emit: ({ graph, images, sampleIds, step, seed }) =>
-      graph.one('randomCropFlip', [images, sampleIds], { padding, flip, stream: randomStreams.augmentation, seed, step }),
+      graph.one('randomCropFlip', [images, sampleIds], {
+        padding,
+        flip,
+        stream: randomStreams.augmentation,
+        seed,
+        step,
+      }),
   };
 }

@@ -33,10 +33,18 @@ export interface Checkpoint {
   readonly kernels: readonly string[];
 }
 
-/** The two files of a checkpoint: weights alone, which PyTorch loads, and all that is needed to resume. Either name may be given. */
+/**
+ * The two files of a checkpoint: weights alone, which PyTorch loads, and all that is needed to resume. Either name
+ * may be given.
+ */
 export function checkpointPaths(path: string): { readonly weights: string; readonly state: string } {
   const base = path.replace(/(\.state)?\.safetensors$/, '');
-  check(base !== '' && !/[/\\]$/.test(base), 'bad-argument', `"${path}" is not the name of a checkpoint file`, 'checkpoint');
+  check(
+    base !== '' && !/[/\\]$/.test(base),
+    'bad-argument',
+    `"${path}" is not the name of a checkpoint file`,
+    'checkpoint',
+  );
   return { weights: `${base}.safetensors`, state: `${base}.state.safetensors` };
 }
 
@@ -49,18 +57,30 @@ export function stateDictEntries(
   return new Map(
     layout.specs.map((spec) => {
       const offset = layout.offsets.get(spec.name)!;
-      return [spec.name, { shape: spec.shape, data: (isBuffer(spec) ? buffers : parameters).slice(offset, offset + elementCount(spec.shape)) }];
+      return [
+        spec.name,
+        {
+          shape: spec.shape,
+          data: (isBuffer(spec) ? buffers : parameters).slice(offset, offset + elementCount(spec.shape)),
+        },
+      ];
     }),
   );
 }
 
 /**
- * Writes both files. The one to resume from holds a copy of the weights, so that it is consistent by itself, whatever happens between the two writes.
+ * Writes both files. The one to resume from holds a copy of the weights, so that it is consistent by itself, whatever
+ * happens between the two writes.
  *
- * @param stateNames names of the optimiser's states
+ * @param stateNames names of the optimizer's states
  * @throws LinbpError `not-writable`
  */
-export function writeCheckpoint(path: string, definition: ModelDefinition, stateNames: readonly string[], checkpoint: Checkpoint): void {
+export function writeCheckpoint(
+  path: string,
+  definition: ModelDefinition,
+  stateNames: readonly string[],
+  checkpoint: Checkpoint,
+): void {
   const { weights, state } = checkpointPaths(path);
   const { snapshot, position } = checkpoint;
   const entries = stateDictEntries(definition, snapshot);
@@ -68,7 +88,8 @@ export function writeCheckpoint(path: string, definition: ModelDefinition, state
   for (const [index, name] of stateNames.entries()) {
     const flat = { parameters: snapshot.states[index]!, buffers: new Float32Array(snapshot.buffers.length) };
     const learnable = learnableKeys(describeModel(definition));
-    for (const [key, tensor] of stateDictEntries(definition, flat)) if (learnable.has(key)) tensors.set(`optimizer.${name}.${key}`, tensor);
+    for (const [key, tensor] of stateDictEntries(definition, flat))
+      if (learnable.has(key)) tensors.set(`optimizer.${name}.${key}`, tensor);
   }
   const { lossScale } = snapshot;
   const metadata = {
@@ -79,7 +100,12 @@ export function writeCheckpoint(path: string, definition: ModelDefinition, state
     settings: JSON.stringify(checkpoint.fingerprint),
     kernels: JSON.stringify(checkpoint.kernels),
   };
-  writeSafetensors(weights, entries, { format: 'pt', model: definition.name, epoch: String(position.epoch), step: String(position.step) });
+  writeSafetensors(weights, entries, {
+    format: 'pt',
+    model: definition.name,
+    epoch: String(position.epoch),
+    step: String(position.step),
+  });
   writeSafetensors(state, tensors, metadata);
 }
 
@@ -87,7 +113,8 @@ const learnableKeys = (description: ModelDescription): Set<string> =>
   new Set(description.layout.specs.filter((spec) => !isBuffer(spec)).map((spec) => spec.name));
 
 /**
- * Reads the file to resume from and checks it against the run that wants to go on, which may have a schedule of another length.
+ * Reads the file to resume from and checks it against the run that wants to go on, which may have a schedule of
+ * another length.
  *
  * @throws LinbpError `missing-file`; `bad-file` naming every tensor or setting that differs
  */
@@ -101,24 +128,37 @@ export function readCheckpoint(
   const source = file.source;
   check(file.metadata['format'] === 'linbp-training-1', 'bad-file', `${source} is not a training checkpoint`, 'resume');
   const settings = parsed<Record<string, string>>(file, 'settings', isTextRecord);
-  const different = Object.keys({ ...fingerprint, ...settings }).filter((key) => settings[key] !== fingerprint[key] && key !== 'maxEpochs');
-  const differences = different.map((key) => `${key} is "${settings[key] ?? 'nothing'}" there and "${fingerprint[key] ?? 'nothing'}" here`);
+  const different = Object.keys({ ...fingerprint, ...settings }).filter(
+    (key) => settings[key] !== fingerprint[key] && key !== 'maxEpochs',
+  );
+  const differences = different.map(
+    (key) => `${key} is "${settings[key] ?? 'nothing'}" there and "${fingerprint[key] ?? 'nothing'}" here`,
+  );
   check(differences.length === 0, 'bad-file', `${source} belongs to another run: ${differences.join('; ')}`, 'resume');
   return {
     snapshot: { ...readSnapshot(file, definition, stateNames), ...readLossScale(file) },
     position: parsed<TrainingPosition>(file, 'position', isPosition),
     history: file.metadata['history'] ?? '[]',
     fingerprint: settings,
-    kernels: parsed<string[]>(file, 'kernels', (value) => Array.isArray(value) && value.every((each) => typeof each === 'string')),
+    kernels: parsed<string[]>(
+      file,
+      'kernels',
+      (value) => Array.isArray(value) && value.every((each) => typeof each === 'string'),
+    ),
   };
 }
 
-function readSnapshot(file: SafetensorsFile, definition: ModelDefinition, stateNames: readonly string[]): EngineSnapshot {
+function readSnapshot(
+  file: SafetensorsFile,
+  definition: ModelDefinition,
+  stateNames: readonly string[],
+): EngineSnapshot {
   const description = describeModel(definition);
   const { layout } = description;
   const learnable = learnableKeys(description);
   const wide = [...file.tensors.values()].every((tensor) => tensor.dtype === 'F64');
-  const flat = (elements: number): Float32Array | Float64Array => (wide ? new Float64Array(elements) : new Float32Array(elements));
+  const flat = (elements: number): Float32Array | Float64Array =>
+    wide ? new Float64Array(elements) : new Float32Array(elements);
   const parameters = flat(layout.parameterElements);
   const buffers = flat(layout.bufferElements);
   const states = stateNames.map(() => flat(layout.parameterElements));
@@ -128,23 +168,33 @@ function readSnapshot(file: SafetensorsFile, definition: ModelDefinition, stateN
     expected.add(name);
     const tensor = file.tensors.get(name);
     if (tensor === undefined) problems.push(`missing ${name}`);
-    else if (tensor.shape.join() !== shape.join()) problems.push(`${name}: expected [${shape.join(', ')}], got [${tensor.shape.join(', ')}]`);
-    else if (tensor.dtype !== (wide ? 'F64' : 'F32')) problems.push(`${name}: expected ${wide ? 'F64' : 'F32'}, got ${tensor.dtype}`);
+    else if (tensor.shape.join() !== shape.join())
+      problems.push(`${name}: expected [${shape.join(', ')}], got [${tensor.shape.join(', ')}]`);
+    else if (tensor.dtype !== (wide ? 'F64' : 'F32'))
+      problems.push(`${name}: expected ${wide ? 'F64' : 'F32'}, got ${tensor.dtype}`);
     else target.set(valuesOf(tensor), offset);
   };
   for (const spec of layout.specs) {
     const offset = layout.offsets.get(spec.name)!;
     place(`model.${spec.name}`, spec.shape, isBuffer(spec) ? buffers : parameters, offset);
-    if (learnable.has(spec.name)) stateNames.forEach((name, index) => place(`optimizer.${name}.${spec.name}`, spec.shape, states[index]!, offset));
+    if (learnable.has(spec.name))
+      stateNames.forEach((name, index) => place(`optimizer.${name}.${spec.name}`, spec.shape, states[index]!, offset));
   }
   for (const name of file.tensors.keys()) if (!expected.has(name)) problems.push(`unexpected ${name}`);
-  check(problems.length === 0, 'bad-file', `${file.source} does not hold a state of this run: ${problems.join('; ')}`, 'resume');
+  check(
+    problems.length === 0,
+    'bad-file',
+    `${file.source} does not hold a state of this run: ${problems.join('; ')}`,
+    'resume',
+  );
   return { parameters, buffers, states };
 }
 
 /** The loss scale of runs that have one; runs without differ in their settings. */
 function readLossScale(file: SafetensorsFile): Pick<EngineSnapshot, 'lossScale'> {
-  return file.metadata['lossScale'] === undefined ? {} : { lossScale: parsed<LossScaleState>(file, 'lossScale', isLossScale) };
+  return file.metadata['lossScale'] === undefined
+    ? {}
+    : { lossScale: parsed<LossScaleState>(file, 'lossScale', isLossScale) };
 }
 
 const valuesOf = (tensor: SafetensorsTensor): Float32Array | Float64Array =>
@@ -155,17 +205,24 @@ function parsed<T>(file: SafetensorsFile, key: string, valid: (value: unknown) =
   try {
     value = JSON.parse(file.metadata[key] ?? 'null');
   } catch (cause) {
-    throw new LinbpError('bad-file', `${file.source}: the metadata entry "${key}" is not JSON`, { field: 'resume', cause });
+    throw new LinbpError('bad-file', `${file.source}: the metadata entry "${key}" is not JSON`, {
+      field: 'resume',
+      cause,
+    });
   }
   check(valid(value), 'bad-file', `${file.source}: the metadata entry "${key}" is missing or malformed`, 'resume');
   return value as T;
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
-const isTextRecord = (value: unknown): boolean => isRecord(value) && Object.values(value).every((each) => typeof each === 'string');
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isTextRecord = (value: unknown): boolean =>
+  isRecord(value) && Object.values(value).every((each) => typeof each === 'string');
 const isLossScale = (value: unknown): boolean =>
   isRecord(value) && lossScaleStates.every((name) => Number.isFinite(value[name]) && (value[name] as number) >= 0);
 const isPosition = (value: unknown): boolean =>
   isRecord(value) &&
-  (['epoch', 'samples', 'step'] as const).every((key) => Number.isSafeInteger(value[key]) && (value[key] as number) >= 0) &&
+  (['epoch', 'samples', 'step'] as const).every(
+    (key) => Number.isSafeInteger(value[key]) && (value[key] as number) >= 0,
+  ) &&
   (['lossSum', 'correctSum', 'seconds'] as const).every((key) => Number.isFinite(value[key]));

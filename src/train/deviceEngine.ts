@@ -23,8 +23,8 @@ export interface EngineCompileOptions {
 }
 
 /**
- * Training on a device. The data set, parameters, gradients, optimiser states and the log stay there; a block of steps is encoded without
- * writing any buffer, each step inside one submit, and the log is read once per block.
+ * Training on a device. The data set, parameters, gradients, optimizer states and the log stay there; a block of
+ * steps is encoded without writing any buffer, each step inside one submit, and the log is read once per block.
  */
 export class DeviceEngine implements Engine {
   private readonly model: Model;
@@ -40,20 +40,32 @@ export class DeviceEngine implements Engine {
   private readonly programs = new Map<number, Program>();
   private readonly evaluators = new Map<Dataset, Promise<DeviceEvaluator>>();
 
-  private constructor(model: Model, settings: StepSettings, dataset: Dataset, { fuse = true, onCompile }: EngineCompileOptions) {
+  private constructor(
+    model: Model,
+    settings: StepSettings,
+    dataset: Dataset,
+    { fuse = true, onCompile }: EngineCompileOptions,
+  ) {
     const { device, description } = model;
     this.model = model;
     this.settings = settings;
-    this.compileOptions = { device, precision: settings.precision ?? 'f32', fuse, ...(onCompile && { onProgress: onCompile }) };
+    this.compileOptions = {
+      device,
+      precision: settings.precision ?? 'f32',
+      fuse,
+      ...(onCompile && { onProgress: onCompile }),
+    };
     this.data = new DeviceDataset(dataset, device);
     this.order = this.data.createOrder();
     const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
-    const store = (elements: number, label: string): GPUBuffer => device.createBuffer({ size: 4 * elements, usage, kind: 'state', label });
+    const store = (elements: number, label: string): GPUBuffer =>
+      device.createBuffer({ size: 4 * elements, usage, kind: 'state', label });
     this.log = store(2 * settings.logRows, 'training log');
     this.gradients = store(description.layout.parameterElements, 'gradients');
-    this.states = settings.optimiser.states.map((name) => store(description.layout.parameterElements, name));
+    this.states = settings.optimizer.states.map((name) => store(description.layout.parameterElements, name));
     this.lossScale = settings.lossScale === undefined ? [] : lossScaleStates.map((name) => store(1, name));
-    if (settings.lossScale !== undefined) this.setLossScale({ scale: settings.lossScale.initial, goodSteps: 0, skippedSteps: 0 });
+    if (settings.lossScale !== undefined)
+      this.setLossScale({ scale: settings.lossScale.initial, goodSteps: 0, skippedSteps: 0 });
   }
 
   /** Compiles the step for the full batch and, where the batch does not divide the data set, for the rest. */
@@ -85,11 +97,14 @@ export class DeviceEngine implements Engine {
       ...built.states.map((state, index): [Tensor, GPUBuffer] => [state, this.states[index]!]),
       ...built.lossScale.map((state, index): [Tensor, GPUBuffer] => [state, this.lossScale[index]!]),
     ]);
-    const own = Object.keys(settings.optimiser.fields(1, settings.optimiser.lr)).map((name) => [name, 'f32'] as const);
+    const own = Object.keys(settings.optimizer.fields(1, settings.optimizer.lr)).map((name) => [name, 'f32'] as const);
     const fields = { start: 'u32', row: 'u32', step: 'u32', ...Object.fromEntries(own) } as const;
     // The log is as long as a block, and only one step of a block has the size of the rest.
     const rows = this.programs.size === 0 ? settings.logRows : 1;
-    this.programs.set(size, await Program.compile(built.graph, { ...this.compileOptions, bindings, steps: { fields, rows } }));
+    this.programs.set(
+      size,
+      await Program.compile(built.graph, { ...this.compileOptions, bindings, steps: { fields, rows } }),
+    );
   }
 
   /** The program of a step of `size` samples. */
@@ -162,7 +177,8 @@ export class DeviceEngine implements Engine {
   }
 
   private setLossScale(state: LossScaleState): void {
-    for (const [index, name] of lossScaleStates.entries()) this.model.device.write(this.lossScale[index]!, 0, Float32Array.of(state[name]));
+    for (const [index, name] of lossScaleStates.entries())
+      this.model.device.write(this.lossScale[index]!, 0, Float32Array.of(state[name]));
   }
 
   private async floats(buffer: GPUBuffer): Promise<Float32Array> {

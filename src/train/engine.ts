@@ -5,7 +5,7 @@ import type { LossScaleState } from './lossScale.js';
 export interface EngineStep {
   readonly start: number;
   readonly size: number;
-  /** The optimiser's fields and `step`. */
+  /** The optimizer's fields and `step`. */
   readonly fields: Readonly<Record<string, number>>;
 }
 
@@ -21,7 +21,7 @@ export interface EngineLog {
 export interface EngineSnapshot {
   readonly parameters: Float32Array | Float64Array;
   readonly buffers: Float32Array | Float64Array;
-  /** One per optimiser state. */
+  /** One per optimizer state. */
   readonly states: readonly (Float32Array | Float64Array)[];
   /** Where gradients are stored as f16. */
   readonly lossScale?: LossScaleState;
@@ -54,5 +54,8 @@ export interface Engine {
 
 /** Bounds of the batches of a data set: full ones and, where they do not divide it, a smaller last one. */
 export function batches(count: number, batch: number): { readonly start: number; readonly size: number }[] {
-  return Array.from({ length: Math.ceil(count / batch) }, (_, index) => ({ start: index * batch, size: Math.min(batch, count - index * batch) }));
+  return Array.from({ length: Math.ceil(count / batch) }, (_, index) => ({
+    start: index * batch,
+    size: Math.min(batch, count - index * batch),
+  }));
 }

@@ -13,7 +13,9 @@ import type { StepSettings } from './step.js';
 /** Batch of evaluations; accuracies do not depend on it. */
 export const evaluationBatch = 256;
 
-/** Programs that evaluate a model on one data set: full batches and a last smaller one. The results are read back once. */
+/**
+ * Programs that evaluate a model on one data set: full batches and a last smaller one. The results are read back once.
+ */
 export class DeviceEvaluator {
   private readonly model: Model;
   private readonly data: DeviceDataset;
@@ -50,9 +52,19 @@ export class DeviceEvaluator {
       for (const size of new Set(all.map((batch) => batch.size))) {
         const mine = all.map((batch, row) => ({ ...batch, row })).filter((batch) => batch.size === size);
         const built = buildEvaluation({ ...settings, definition, logRows: all.length }, data.feed, size);
-        const bindings = new Map<Tensor, GPUBuffer>([...model.bindings(built.stores), ...data.bindings(built.feed, order), [built.log, log]]);
+        const bindings = new Map<Tensor, GPUBuffer>([
+          ...model.bindings(built.stores),
+          ...data.bindings(built.feed, order),
+          [built.log, log],
+        ]);
         const steps = { fields: { start: 'u32', row: 'u32' }, rows: mine.length } as const;
-        const options = { device, bindings, steps, precision: settings.precision ?? 'f32', ...(onCompile && { onProgress: onCompile }) };
+        const options = {
+          device,
+          bindings,
+          steps,
+          precision: settings.precision ?? 'f32',
+          ...(onCompile && { onProgress: onCompile }),
+        };
         const program = await Program.compile(built.graph, options);
         evaluator.programs.push({ program, size, count: mine.length });
         mine.forEach(({ start, row }, index) => program.steps.set(index, { start, row }));
@@ -67,7 +79,8 @@ export class DeviceEvaluator {
 
   /** Sums over the data set with the model's present weights. Throws `aborted`. */
   async run(signal?: AbortSignal): Promise<EvaluationSums> {
-    for (const { program, count } of this.programs) await program.run([{ segment: 'main', repeat: count }], signal === undefined ? {} : { signal });
+    for (const { program, count } of this.programs)
+      await program.run([{ segment: 'main', repeat: count }], signal === undefined ? {} : { signal });
     if (signal?.aborted === true) throw new LinbpError('aborted', 'the evaluation was aborted');
     const log = new Float32Array(await this.model.device.read(this.log, 0, 8 * this.rows));
     let loss = 0;

@@ -1,7 +1,7 @@
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
-import type { Optimiser, OptimiserTensors } from './optimisers.js';
+import type { Optimizer, OptimizerTensors } from './optimizers.js';
 
 /** How the loss is scaled while gradients are stored as f16. */
 export interface LossScaleOptions {
@@ -28,7 +28,12 @@ export function resolveLossScale({ initial = 65536, growthInterval = 2000 }: Los
   const valid = Number.isFinite(initial) && initial > 0 && Number.isFinite(Math.fround(initial));
   check(valid, 'bad-range', `lossScale.initial must be a finite number above 0, got ${initial}`, 'lossScale');
   const whole = Number.isInteger(growthInterval) && growthInterval >= 1 && growthInterval <= 1_000_000;
-  check(whole, 'bad-range', `lossScale.growthInterval must be a whole number from 1 to 1000000, got ${growthInterval}`, 'lossScale');
+  check(
+    whole,
+    'bad-range',
+    `lossScale.growthInterval must be a whole number from 1 to 1000000, got ${growthInterval}`,
+    'lossScale',
+  );
   return { initial, growthInterval };
 }
 
@@ -69,16 +74,17 @@ const moveScale: ElementwiseFunction = {
 };
 
 /**
- * Ends a step whose gradients were scaled, without a read-back, as `torch.amp.GradScaler` does (PyTorch 2, torch/amp/grad_scaler.py): where a
- * gradient is not finite the update is left out and the scale halves; after `growthInterval` good steps in a row it doubles. Otherwise the
- * optimiser sees the gradients divided by the scale. Its step number goes on over steps that are left out.
+ * Ends a step whose gradients were scaled, without a read-back, as `torch.amp.GradScaler` does (PyTorch 2,
+ * torch/amp/grad_scaler.py): where a gradient is not finite the update is left out and the scale halves; after
+ * `growthInterval` good steps in a row it doubles. Otherwise the optimizer sees the gradients divided by the scale.
+ * Its step number goes on over steps that are left out.
  *
- * @throws LinbpError `bad-argument` for an optimiser that changes its tensors by anything but elementwise `map` nodes
+ * @throws LinbpError `bad-argument` for an optimizer that changes its tensors by anything but elementwise `map` nodes
  */
 export function updateScaled(
   graph: Graph,
-  optimiser: Optimiser,
-  tensors: OptimiserTensors,
+  optimizer: Optimizer,
+  tensors: OptimizerTensors,
   states: readonly Tensor[],
   { growthInterval }: LossScaleSettings,
 ): void {
@@ -86,12 +92,12 @@ export function updateScaled(
   const attrs = { fn: moveScale, scalars: [growthInterval], targets: [0, 1, 2, 'new'] } as const;
   const inverse = graph.one('map', [...states, overflow], attrs);
   const first = graph.nodes.length;
-  optimiser.emit(graph, tensors);
+  optimizer.emit(graph, tensors);
   for (let index = first; index < graph.nodes.length; index++) {
     const node = graph.nodes[index]!;
     if (node.mutates.length === 0 && !node.inputs.includes(tensors.gradients)) continue;
-    const elementwise = `${optimiser.name} changes its tensors by ${node.op}; with f16 gradients only elementwise maps can be left out of a step`;
-    check(node.op === 'map', 'bad-argument', elementwise, 'optimiser');
+    const elementwise = `${optimizer.name} changes its tensors by ${node.op}; with f16 gradients only elementwise maps can be left out of a step`;
+    check(node.op === 'map', 'bad-argument', elementwise, 'optimizer');
     graph.nodes[index] = guarded(node as unknown as Node<'map'>, tensors.gradients, inverse) as unknown as Node;
     for (const output of node.outputs) output.producer = graph.nodes[index];
   }
@@ -102,7 +108,9 @@ function guarded(node: Node<'map'>, gradients: Tensor, inverse: Tensor): Node<'m
   const { fn, targets } = node.attrs;
   const isGradient = node.inputs.map((input) => input === gradients);
   const count = fn.inputs.length;
-  const unscaled = fn.inputs.filter((_, slot) => isGradient[slot]).map((name) => `  let ${name} = scaled_${name} * inverse;`);
+  const unscaled = fn.inputs
+    .filter((_, slot) => isGradient[slot])
+    .map((name) => `  let ${name} = scaled_${name} * inverse;`);
   const whole: ElementwiseFunction = {
     name: fn.name,
     inputs: [...fn.inputs.map((name, slot) => (isGradient[slot] ? `scaled_${name}` : name)), 'inverse'],

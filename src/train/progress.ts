@@ -89,6 +89,10 @@ export class Pace {
   }
 
   totals(): { images: number; seconds: number; imagesPerSecond: number } {
-    return { images: this.images, seconds: this.seconds, imagesPerSecond: this.seconds > 0 ? this.images / this.seconds : 0 };
+    return {
+      images: this.images,
+      seconds: this.seconds,
+      imagesPerSecond: this.seconds > 0 ? this.images / this.seconds : 0,
+    };
   }
 }

@@ -16,11 +16,15 @@ import type { StepSettings, TrainingGraph } from './step.js';
 const evaluationBatch = 64;
 
 /** A state dict in the flat layout of a model's stores. */
-export function flattenStateDict(definition: ModelDefinition, state: StateDict): { parameters: Float64Array; buffers: Float64Array } {
+export function flattenStateDict(
+  definition: ModelDefinition,
+  state: StateDict,
+): { parameters: Float64Array; buffers: Float64Array } {
   const { layout } = describeModel(definition);
   const parameters = new Float64Array(layout.parameterElements);
   const buffers = new Float64Array(layout.bufferElements);
-  for (const spec of layout.specs) (isBuffer(spec) ? buffers : parameters).set(state.get(spec.name)!.data, layout.offsets.get(spec.name)!);
+  for (const spec of layout.specs)
+    (isBuffer(spec) ? buffers : parameters).set(state.get(spec.name)!.data, layout.offsets.get(spec.name)!);
   return { parameters, buffers };
 }
 
@@ -46,7 +50,7 @@ export class ReferenceEngine implements Engine {
     this.feed = packDataset(dataset);
     this.order = Uint32Array.from({ length: dataset.count }, (_, index) => index);
     ({ parameters: this.weights, buffers: this.buffers } = flattenStateDict(settings.definition, weights));
-    this.states = settings.optimiser.states.map(() => new Float64Array(layout.parameterElements));
+    this.states = settings.optimizer.states.map(() => new Float64Array(layout.parameterElements));
   }
 
   setOrder(order: Uint32Array): void {
@@ -59,7 +63,11 @@ export class ReferenceEngine implements Engine {
       // A macrotask per step lets timers and signal handlers run.
       await new Promise((resolve) => setImmediate(resolve));
       if (signal?.aborted === true) break;
-      const { built, run } = this.compile(`train ${size}`, () => buildTraining(this.settings, this.feed, size), this.feed);
+      const { built, run } = this.compile(
+        `train ${size}`,
+        () => buildTraining(this.settings, this.feed, size),
+        this.feed,
+      );
       this.load(built, run, this.order);
       run.run('main', [{ start, row: 0, ...fields }]);
       this.weights = Float64Array.from(run.get(built.stores.parameters));
@@ -98,7 +106,11 @@ export class ReferenceEngine implements Engine {
   }
 
   snapshot(): Promise<EngineSnapshot> {
-    return Promise.resolve({ parameters: this.weights.slice(), buffers: this.buffers.slice(), states: this.states.map((state) => state.slice()) });
+    return Promise.resolve({
+      parameters: this.weights.slice(),
+      buffers: this.buffers.slice(),
+      states: this.states.map((state) => state.slice()),
+    });
   }
 
   restore({ parameters, buffers, states }: EngineSnapshot): void {

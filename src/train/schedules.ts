@@ -6,7 +6,7 @@ export interface Schedule {
   readonly name: string;
   /** Its settings by name, for reports and checkpoints. */
   readonly settings: Readonly<Record<string, number>>;
-  /** Learning rate of an epoch, counted from 0, given the optimiser's own rate. */
+  /** Learning rate of an epoch, counted from 0, given the optimizer's own rate. */
   rate(lr: number, epoch: number): number;
 }
 
@@ -30,10 +30,20 @@ export function exponential(gamma = 0.98): Schedule {
  * Cosine annealing to 0 (PyTorch's `CosineAnnealingLR` in closed form; I. Loshchilov, F. Hutter, "SGDR", ICLR 2017):
  * lr (1 + cos(pi epoch / maxEpochs)) / 2.
  *
- * @param maxEpochs T_max, the epoch at which the rate reaches 0; at least 1. Training for fewer epochs covers a part of the curve.
+ * @param maxEpochs T_max, the epoch at which the rate reaches 0; at least 1. Training for fewer epochs covers a part
+ * of the curve.
  * @throws LinbpError `bad-range`
  */
 export function cosine(maxEpochs: number): Schedule {
-  check(Number.isInteger(maxEpochs) && maxEpochs >= 1, 'bad-range', `maxEpochs must be a whole number of at least 1, got ${maxEpochs}`, 'maxEpochs');
-  return { name: 'cosine', settings: { maxEpochs }, rate: (lr, epoch) => (lr * (1 + Math.cos((Math.PI * epoch) / maxEpochs))) / 2 };
+  check(
+    Number.isInteger(maxEpochs) && maxEpochs >= 1,
+    'bad-range',
+    `maxEpochs must be a whole number of at least 1, got ${maxEpochs}`,
+    'maxEpochs',
+  );
+  return {
+    name: 'cosine',
+    settings: { maxEpochs },
+    rate: (lr, epoch) => (lr * (1 + Math.cos((Math.PI * epoch) / maxEpochs))) / 2,
+  };
 }

@@ -12,14 +12,17 @@ import type { RuleSelection } from '../rules/select.js';
 import type { PointwiseRule } from '../rules/types.js';
 import { resolveLossScale } from './lossScale.js';
 import type { LossScaleOptions } from './lossScale.js';
-import type { Optimiser } from './optimisers.js';
+import type { Optimizer } from './optimizers.js';
 import { constant } from './schedules.js';
 import type { Schedule } from './schedules.js';
 import type { InputStage, Objective, StepSettings } from './step.js';
 
 /** What a trainer is made of. */
 export interface TrainerOptions {
-  /** The model to train, in place on its device; or weights on the CPU, which the float64 reference trains (`--device reference`). */
+  /**
+   * The model to train, in place on its device; or weights on the CPU, which the float64 reference trains (`--device
+   * reference`).
+   */
   readonly model: Model | HostModel;
   readonly dataset: Dataset;
   /** Evaluated after every epoch. */
@@ -28,7 +31,7 @@ export interface TrainerOptions {
   readonly rules?: string | readonly RuleSpec[] | RuleSelection;
   /** Rules of one's own that the notation may name. */
   readonly userRules?: readonly PointwiseRule[];
-  readonly optimiser: Optimiser;
+  readonly optimizer: Optimizer;
   /** Constant unless given. */
   readonly schedule?: Schedule;
   /** Samples per step, 1..65536; 64 unless given. The last batch of an epoch may be smaller. */
@@ -39,13 +42,19 @@ export interface TrainerOptions {
   readonly shuffle?: boolean;
   /** Steps between two read-backs of losses, 1..4096; 50 unless given. */
   readonly logEvery?: number;
-  /** Per-sample loss whose batch mean is minimised; cross entropy unless given. */
+  /** Per-sample loss whose batch mean is minimized; cross entropy unless given. */
   readonly loss?: LossKind;
   /** An objective of one's own instead of `loss`. */
   readonly objective?: Objective;
-  /** What happens to the images before the network sees them, in the same program; nothing unless given. Evaluation sees the plain images. */
+  /**
+   * What happens to the images before the network sees them, in the same program; nothing unless given. Evaluation
+   * sees the plain images.
+   */
   readonly inputs?: InputStage;
-  /** `f16` stores activations and their gradients in 16 bits, and scales the loss; weights, their gradients and states stay in f32. Default `f32`. */
+  /**
+   * `f16` stores activations and their gradients in 16 bits, and scales the loss; weights, their gradients and states
+   * stay in f32. Default `f32`.
+   */
   readonly precision?: Precision;
   /** Of `f16`. */
   readonly lossScale?: LossScaleOptions;
@@ -94,29 +103,58 @@ function ruleSettings(options: TrainerOptions): { rules: RuleSelection; ruleText
   const given = options.rules ?? 'bp';
   if (typeof given === 'function') return { rules: given, ruleText: 'custom' };
   const specs = typeof given === 'string' ? parseRules(given, options.userRules) : given;
-  return { rules: resolveRules(specs, positionTable(options.model.definition)), ruleText: typeof given === 'string' ? given : formatRules(specs) };
+  return {
+    rules: resolveRules(specs, positionTable(options.model.definition)),
+    ruleText: typeof given === 'string' ? given : formatRules(specs),
+  };
 }
 
-/** Checks all options before any work. Throws `bad-range`, `bad-shape`, `unknown-rule` and what {@link resolveRules} throws. */
+/**
+ * Checks all options before any work. Throws `bad-range`, `bad-shape`, `unknown-rule` and what {@link resolveRules}
+ * throws.
+ */
 export function resolveSettings(options: TrainerOptions): ResolvedSettings {
-  const { model, dataset, testDataset, optimiser, objective, inputs } = options;
+  const { model, dataset, testDataset, optimizer, objective, inputs } = options;
   const { definition } = model;
-  const { schedule = constant(), batch = 64, seed = 0, shuffle = true, logEvery = 50, loss = 'crossEntropy', precision = 'f32' } = options;
+  const {
+    schedule = constant(),
+    batch = 64,
+    seed = 0,
+    shuffle = true,
+    logEvery = 50,
+    loss = 'crossEntropy',
+    precision = 'f32',
+  } = options;
   checkDataset(definition, dataset, 'dataset');
   if (testDataset !== undefined) checkDataset(definition, testDataset, 'testDataset');
   checkWhole('batch', batch, 1, 65536);
   checkWhole('seed', seed, 0, 2 ** 32 - 1);
   checkWhole('logEvery', logEvery, 1, 4096);
-  check(precision === 'f32' || precision === 'f16', 'unknown-option', `precision must be f32 or f16, got ${String(precision)}`, 'precision');
-  check(precision === 'f32' || model instanceof Model, 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
+  check(
+    precision === 'f32' || precision === 'f16',
+    'unknown-option',
+    `precision must be f32 or f16, got ${String(precision)}`,
+    'precision',
+  );
+  check(
+    precision === 'f32' || model instanceof Model,
+    'bad-argument',
+    'the reference computes in float64, not in f16',
+    'precision',
+  );
   const lossScale = precision === 'f16' ? resolveLossScale(options.lossScale ?? {}) : undefined;
-  check(Number.isFinite(optimiser.lr) && optimiser.lr > 0, 'bad-range', `lr must be a finite number above 0, got ${optimiser.lr}`, 'lr');
+  check(
+    Number.isFinite(optimizer.lr) && optimizer.lr > 0,
+    'bad-range',
+    `lr must be a finite number above 0, got ${optimizer.lr}`,
+    'lr',
+  );
   const { rules, ruleText } = ruleSettings(options);
   return {
     step: {
       definition,
       rules,
-      optimiser,
+      optimizer,
       loss,
       objective,
       logRows: logEvery,
@@ -135,19 +173,24 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
       dataset: dataset.name,
       samples: String(dataset.count),
       rules: ruleText,
-      optimiser: describe(optimiser.name, { lr: optimiser.lr, ...optimiser.settings }),
+      optimizer: describe(optimizer.name, { lr: optimizer.lr, ...optimizer.settings }),
       ...scheduleText(schedule),
       batch: String(batch),
       seed: String(seed),
       shuffle: String(shuffle),
       loss: objective === undefined ? loss : 'custom',
       ...(inputs && { inputs: inputs.name }),
-      ...(lossScale && { precision: describe(precision, { scale: lossScale.initial, growthInterval: lossScale.growthInterval }) }),
+      ...(lossScale && {
+        precision: describe(precision, { scale: lossScale.initial, growthInterval: lossScale.growthInterval }),
+      }),
     },
   };
 }
 
-/** The length of a schedule stands apart from its other settings, because a longer one may go on from a shorter one's checkpoint. */
+/**
+ * The length of a schedule stands apart from its other settings, because a longer one may go on from a shorter one's
+ * checkpoint.
+ */
 function scheduleText({ name, settings: { maxEpochs, ...others } }: Schedule): Record<string, string> {
   return { schedule: describe(name, others), ...(maxEpochs !== undefined && { maxEpochs: String(maxEpochs) }) };
 }

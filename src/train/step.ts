@@ -9,19 +9,23 @@ import type { GraphStores, ModelDefinition } from '../nn/definition.js';
 import type { RuleSelection } from '../rules/select.js';
 import { lossScaleStates, scaled, updateScaled } from './lossScale.js';
 import type { LossScaleSettings } from './lossScale.js';
-import type { Optimiser } from './optimisers.js';
+import type { Optimizer } from './optimizers.js';
 
 /** What an objective of one's own returns. */
 export interface ObjectiveTensors {
   /** Loss per sample, f32 [N]; what is reported. */
   readonly loss: Tensor;
-  /** Gradient of `scale` times the sum of the losses with respect to the logits, f32 [N, classes]. Not needed where `loss` is the output of a `loss` node. */
+  /**
+   * Gradient of `scale` times the sum of the losses with respect to the logits, f32 [N, classes]. Not needed where
+   * `loss` is the output of a `loss` node.
+   */
   readonly gradient?: Tensor;
 }
 
 /**
- * An objective of one's own: adds nodes that turn logits [N, classes] and labels u32 [N] into a loss per sample. It returns the output of a `loss`
- * node, or the loss together with its gradient, which must already be multiplied by `scale` (1/N in training).
+ * An objective of one's own: adds nodes that turn logits [N, classes] and labels u32 [N] into a loss per sample. It
+ * returns the output of a `loss` node, or the loss together with its gradient, which must already be multiplied by
+ * `scale` (1/N in training).
  */
 export type Objective = (graph: Graph, logits: Tensor, labels: Tensor, scale: number) => Tensor | ObjectiveTensors;
 
@@ -42,7 +46,10 @@ export interface InputContext {
   readonly seed: number;
 }
 
-/** What happens to the images of a step before the network sees them, inside the program of the step: adversarial training, for instance. */
+/**
+ * What happens to the images of a step before the network sees them, inside the program of the step: adversarial
+ * training, for instance.
+ */
 export interface InputStage {
   /** Says what it does and with which settings; part of what a checkpoint must agree with. */
   readonly name: string;
@@ -54,7 +61,7 @@ export interface InputStage {
 export interface StepSettings {
   readonly definition: ModelDefinition;
   readonly rules: RuleSelection;
-  readonly optimiser: Optimiser;
+  readonly optimizer: Optimizer;
   readonly loss: LossKind;
   readonly objective: Objective | undefined;
   readonly inputs?: InputStage;
@@ -98,7 +105,12 @@ function objectiveOf(
     const tensors = 'producer' in found ? { loss: found } : found;
     const { loss } = tensors;
     const fits = loss.dtype === 'f32' && loss.shape.length === 1 && loss.shape[0] === logits.shape[0];
-    check(fits, 'bad-shape', `the objective must return a loss per sample, f32 [${logits.shape[0]}], got [${loss.shape.join(', ')}]`, 'objective');
+    check(
+      fits,
+      'bad-shape',
+      `the objective must return a loss per sample, f32 [${logits.shape[0]}], got [${loss.shape.join(', ')}]`,
+      'objective',
+    );
     return tensors;
   });
 }
@@ -114,12 +126,12 @@ function addRecord(graph: Graph, loss: Tensor, logits: Tensor, labels: Tensor, r
 }
 
 /**
- * A whole training step: gather, forward, backward under the rules, record of loss and hits, update of all parameters. The gradients are
- * windows of one flat tensor laid out like the parameters, so that an optimiser needs one dispatch.
- * Step fields: `start` and `row`, `step`, and the optimiser's own.
+ * A whole training step: gather, forward, backward under the rules, record of loss and hits, update of all
+ * parameters. The gradients are windows of one flat tensor laid out like the parameters, so that an optimizer needs
+ * one dispatch. Step fields: `start` and `row`, `step`, and the optimizer's own.
  */
 export function buildTraining(settings: StepSettings, dataset: PackedDataset, batch: number): TrainingGraph {
-  const { definition, optimiser } = settings;
+  const { definition, optimizer } = settings;
   const { layout } = describeModel(definition);
   const graph = new Graph();
   const feed = addFeed(graph, dataset, batch, { step: 'start' });
@@ -127,7 +139,10 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
   // Only networks with dropout and stages of one's own ask for them.
   const sampleIds = (): Tensor => (ids ??= addSampleIds(graph, feed, batch));
   const stores = addStores(graph, definition);
-  const images = settings.inputs === undefined ? feed.images : changedImages(graph, settings, settings.inputs, feed, stores, sampleIds());
+  const images =
+    settings.inputs === undefined
+      ? feed.images
+      : changedImages(graph, settings, settings.inputs, feed, stores, sampleIds());
   const network = addModel(graph, definition, images, {
     stores,
     training: true,
@@ -145,8 +160,12 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
   const { loss, gradient } = objectiveOf(graph, settings, logits, feed.labels, scale);
   const log = addRecord(graph, loss, logits, feed.labels, settings.logRows);
   const learnable = layout.specs.filter((spec) => !isBuffer(spec));
-  const lossScale = settings.lossScale === undefined ? [] : lossScaleStates.map((name) => graph.state(`lossScale.${name}`, [1]));
-  const seed = lossScale[0] === undefined ? gradient : scaled(graph, gradient ?? lossSeed(graph, { loss, scale }).gradient, lossScale[0]);
+  const lossScale =
+    settings.lossScale === undefined ? [] : lossScaleStates.map((name) => graph.state(`lossScale.${name}`, [1]));
+  const seed =
+    lossScale[0] === undefined
+      ? gradient
+      : scaled(graph, gradient ?? lossSeed(graph, { loss, scale }).gradient, lossScale[0]);
   const found = gradients(graph, {
     loss,
     scale,
@@ -155,12 +174,13 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
     ...(seed && { seed: { at: logits, gradient: seed } }),
   });
   const flat = graph.state('gradients', [layout.parameterElements]);
-  for (const spec of learnable) placeGradient(graph, found.get(network.tensors.get(spec.name)!)!, flat, layout.offsets.get(spec.name)!, spec.name);
-  const states = optimiser.states.map((name) => graph.state(`optimizer.${name}`, [layout.parameterElements]));
+  for (const spec of learnable)
+    placeGradient(graph, found.get(network.tensors.get(spec.name)!)!, flat, layout.offsets.get(spec.name)!, spec.name);
+  const states = optimizer.states.map((name) => graph.state(`optimizer.${name}`, [layout.parameterElements]));
   const tensors = { parameters: network.parameters, gradients: flat, states };
-  graph.scope({ layer: 'optimiser', direction: 'update' }, () => {
-    if (settings.lossScale === undefined) optimiser.emit(graph, tensors);
-    else updateScaled(graph, optimiser, tensors, lossScale, settings.lossScale);
+  graph.scope({ layer: 'optimizer', direction: 'update' }, () => {
+    if (settings.lossScale === undefined) optimizer.emit(graph, tensors);
+    else updateScaled(graph, optimizer, tensors, lossScale, settings.lossScale);
   });
   return { graph, feed, logits, stores: network, gradients: flat, states, lossScale, log };
 }
@@ -177,7 +197,12 @@ function changedImages(
   const context: InputContext = { graph, definition, stores, images, labels, sampleIds, step: { step: 'step' }, seed };
   const changed = graph.scope({ layer: 'inputs', direction: 'attack' }, () => inputs.emit(context));
   const fits = changed.dtype === 'f32' && changed.shape.join() === images.shape.join();
-  check(fits, 'bad-shape', `${inputs.name} must return images [${images.shape.join(', ')}], got [${changed.shape.join(', ')}]`, 'inputs');
+  check(
+    fits,
+    'bad-shape',
+    `${inputs.name} must return images [${images.shape.join(', ')}], got [${changed.shape.join(', ')}]`,
+    'inputs',
+  );
   return changed;
 }
 
@@ -191,10 +216,16 @@ function placeGradient(graph: Graph, gradient: Tensor, flat: Tensor, offset: num
   graph.scope({ layer: name, direction: 'weightGradient' }, () => graph.add('assign', [gradient, place], {}));
 }
 
-/** Whether some node would read and write the flat tensor at once, which WebGPU forbids even for different parts of a buffer. */
+/**
+ * Whether some node would read and write the flat tensor at once, which WebGPU forbids even for different parts of a
+ * buffer.
+ */
 function readWhileWriting(graph: Graph, gradient: Tensor, flat: Tensor): boolean {
   const inside = (tensor: Tensor): boolean => tensor === gradient || resolveView(tensor).root === flat;
-  return graph.nodes.some((node) => node.inputs.some(inside) && node.outputs.some(inside) && [...node.inputs, ...node.outputs].includes(gradient));
+  return graph.nodes.some(
+    (node) =>
+      node.inputs.some(inside) && node.outputs.some(inside) && [...node.inputs, ...node.outputs].includes(gradient),
+  );
 }
 
 /** Forward pass in eval mode with loss and hits recorded. Step fields: `start` and `row`. */

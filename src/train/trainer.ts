@@ -23,19 +23,24 @@ export interface FitOptions {
   readonly epochs: number;
   /** Stop after this many steps of this call, even inside an epoch. */
   readonly steps?: number;
-  /** Stops training between two submits; what was done stays valid, a checkpoint is written, and `fit` rejects with `aborted`. */
+  /**
+   * Stops training between two submits; what was done stays valid, a checkpoint is written, and `fit` rejects with
+   * `aborted`.
+   */
   readonly signal?: AbortSignal;
   /** Called whenever losses have been read back. */
   readonly onProgress?: (progress: TrainingProgress) => void;
   /** Called after each epoch and its evaluation. */
   readonly onEpoch?: (result: EpochResult) => void;
-  /** Name of the checkpoint; see {@link Trainer.save}. Written after every epoch, when `steps` are up and when aborted. */
+  /**
+   * Name of the checkpoint; see {@link Trainer.save}. Written after every epoch, when `steps` are up and when aborted.
+   */
   readonly checkpoint?: string;
 }
 
 /**
- * Trains a model: whole steps run on the device, and only losses come back, every `logEvery` steps. The same options and seed give the same
- * bits on the same device. Dispose it with {@link Trainer.destroy} or `using`; the model stays.
+ * Trains a model: whole steps run on the device, and only losses come back, every `logEvery` steps. The same options
+ * and seed give the same bits on the same device. Dispose it with {@link Trainer.destroy} or `using`; the model stays.
  */
 export class Trainer {
   readonly definition: ModelDefinition;
@@ -62,7 +67,8 @@ export class Trainer {
   /**
    * Checks the options, uploads the data set and compiles the step.
    *
-   * @throws LinbpError `bad-range`, `bad-shape`, `unknown-rule`, `unknown-layer` before any work; `limit-exceeded` when the data set or a layer
+   * @throws LinbpError `bad-range`, `bad-shape`, `unknown-rule`, `unknown-layer` before any work; `limit-exceeded`
+   * when the data set or a layer
    *   does not fit the device
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
@@ -91,9 +97,11 @@ export class Trainer {
   }
 
   /**
-   * Trains until `epochs` are complete. Finished epochs also stand in {@link Trainer.history}, so nothing is lost when it rejects.
+   * Trains until `epochs` are complete. Finished epochs also stand in {@link Trainer.history}, so nothing is lost
+   * when it rejects.
    *
-   * @throws LinbpError `bad-range` for options; `not-writable` for the checkpoint's folder, before any work; `diverged`, naming rule and learning
+   * @throws LinbpError `bad-range` for options; `not-writable` for the checkpoint's folder, before any work;
+   * `diverged`, naming rule and learning
    *   rate, when a loss or a weight is no longer finite (the last checkpoint stays); `aborted`
    */
   async fit(options: FitOptions): Promise<FitResult> {
@@ -161,14 +169,16 @@ export class Trainer {
   }
 
   /** The present weights by PyTorch's keys: float32, or float64 from the reference. */
-  async stateDict(): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array | Float64Array }>> {
+  async stateDict(): Promise<
+    Map<string, { readonly shape: readonly number[]; readonly data: Float32Array | Float64Array }>
+  > {
     this.alive();
     return stateDictEntries(this.definition, await this.engine.snapshot());
   }
 
   /**
-   * Writes a checkpoint: `NAME.safetensors` with the weights alone, as PyTorch and `Model.load` take them, and `NAME.state.safetensors` with
-   * everything needed to resume. Each file appears whole or not at all.
+   * Writes a checkpoint: `NAME.safetensors` with the weights alone, as PyTorch and `Model.load` take them, and
+   * `NAME.state.safetensors` with everything needed to resume. Each file appears whole or not at all.
    *
    * @throws LinbpError `not-writable`; `diverged` instead of writing weights that are not finite
    */
@@ -177,7 +187,7 @@ export class Trainer {
     const snapshot = await this.engine.snapshot();
     this.checkWeights(snapshot.parameters);
     const { samples, lossSum, correctSum, seconds } = this.tally;
-    writeCheckpoint(path, this.definition, this.settings.step.optimiser.states, {
+    writeCheckpoint(path, this.definition, this.settings.step.optimizer.states, {
       snapshot,
       position: { epoch: this.epoch, samples, step: this.step, lossSum, correctSum, seconds },
       history: JSON.stringify(this.history),
@@ -187,21 +197,28 @@ export class Trainer {
   }
 
   /**
-   * Goes back to a checkpoint that {@link Trainer.save} wrote under the same settings; training then continues bit for bit as if it had not stopped.
+   * Goes back to a checkpoint that {@link Trainer.save} wrote under the same settings; training then continues bit
+   * for bit as if it had not stopped.
    *
    * @param path either file of the checkpoint
    * A schedule of another length (`maxEpochs`) is accepted: the rates of the epochs to come are then its own.
    *
-   * @returns whether the same kernels are in use as then (with others the results agree only up to rounding), and the same schedule
+   * @returns whether the same kernels are in use as then (with others the results agree only up to rounding), and the
+   * same schedule
    * @throws LinbpError `missing-file`; `bad-file` for a damaged file, or one of other settings
    */
   resume(path: string): { readonly sameKernels: boolean; readonly sameSchedule: boolean } {
     this.alive();
-    const { states } = this.settings.step.optimiser;
+    const { states } = this.settings.step.optimizer;
     const found = readCheckpoint(path, this.definition, states, this.settings.fingerprint);
     const history = parseHistory(found.history, path);
     const { position } = found;
-    check(this.reachable(position), 'bad-file', `${path}: the position ${JSON.stringify(position)} does not occur in this run`, 'resume');
+    check(
+      this.reachable(position),
+      'bad-file',
+      `${path}: the position ${JSON.stringify(position)} does not occur in this run`,
+      'resume',
+    );
     this.engine.restore(found.snapshot);
     this.history.splice(0, this.history.length, ...history);
     this.epoch = position.epoch;
@@ -233,11 +250,15 @@ export class Trainer {
       if (shuffle) this.engine.setOrder(permutation(count, seed, this.epoch));
       this.ordered = this.epoch;
     }
-    const lr = schedule.rate(step.optimiser.lr, this.epoch);
+    const lr = schedule.rate(step.optimizer.lr, this.epoch);
     const block: EngineStep[] = [];
     for (let start = this.tally.samples; start < count && block.length < Math.min(left, step.logRows); start += batch) {
       const number = this.step + block.length + 1;
-      block.push({ start, size: Math.min(batch, count - start), fields: { step: number, ...step.optimiser.fields(number, lr) } });
+      block.push({
+        start,
+        size: Math.min(batch, count - start),
+        fields: { step: number, ...step.optimizer.fields(number, lr) },
+      });
     }
     return block;
   }
@@ -254,7 +275,8 @@ export class Trainer {
       accuracy: log[2 * index + 1]! / size,
     }));
     const bad = results.find(({ loss }) => !Number.isFinite(loss));
-    if (bad !== undefined) throw new LinbpError('diverged', this.divergence(`the loss is ${bad.loss}`, bad.step), { field: 'lr' });
+    if (bad !== undefined)
+      throw new LinbpError('diverged', this.divergence(`the loss is ${bad.loss}`, bad.step), { field: 'lr' });
     steps.forEach(({ size }, index) => this.tally.add(size, log[2 * index]!, log[2 * index + 1]!));
     this.tally.seconds += seconds;
     this.step += steps.length;
@@ -268,12 +290,19 @@ export class Trainer {
 
   private divergence(what: string, step: number): string {
     const { ruleText, schedule, step: settings } = this.settings;
-    const lr = schedule.rate(settings.optimiser.lr, this.epoch);
+    const lr = schedule.rate(settings.optimizer.lr, this.epoch);
     return `training diverged: ${what} at step ${step} (epoch ${this.epoch + 1}) with rule ${ruleText} and learning rate ${Number(lr.toPrecision(6))}; try a smaller one`;
   }
 
-  private progress(results: readonly StepResult[], epochs: number, stepsPerEpoch: number, pace: Pace, left: number): TrainingProgress {
-    const mean = (pick: (result: StepResult) => number): number => results.reduce((sum, result) => sum + pick(result), 0) / results.length;
+  private progress(
+    results: readonly StepResult[],
+    epochs: number,
+    stepsPerEpoch: number,
+    pace: Pace,
+    left: number,
+  ): TrainingProgress {
+    const mean = (pick: (result: StepResult) => number): number =>
+      results.reduce((sum, result) => sum + pick(result), 0) / results.length;
     const { imagesPerSecond } = pace.totals();
     return {
       epoch: this.epoch + 1,
@@ -282,7 +311,7 @@ export class Trainer {
       stepsPerEpoch,
       loss: mean(({ loss }) => loss),
       accuracy: mean(({ accuracy }) => accuracy),
-      lr: this.settings.schedule.rate(this.settings.step.optimiser.lr, this.epoch),
+      lr: this.settings.schedule.rate(this.settings.step.optimizer.lr, this.epoch),
       imagesPerSecond,
       secondsLeft: (left * this.settings.batch) / imagesPerSecond,
       steps: results,
@@ -329,7 +358,15 @@ function parseHistory(text: string, path: string): EpochResult[] {
     throw new LinbpError('bad-file', `${path}: the history of epochs is not JSON`, { field: 'resume', cause });
   }
   const isResult = (each: unknown): boolean =>
-    typeof each === 'object' && each !== null && Object.values(each).every((figure) => typeof figure === 'number') && 'trainLoss' in each;
-  check(Array.isArray(value) && value.every(isResult), 'bad-file', `${path}: the history of epochs is not a list of results`, 'resume');
+    typeof each === 'object' &&
+    each !== null &&
+    Object.values(each).every((figure) => typeof figure === 'number') &&
+    'trainLoss' in each;
+  check(
+    Array.isArray(value) && value.every(isResult),
+    'bad-file',
+    `${path}: the history of epochs is not a list of results`,
+    'resume',
+  );
   return value as EpochResult[];
 }

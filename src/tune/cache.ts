@@ -12,7 +12,10 @@ import { usesAvx512 } from '../runtime/processor.js';
 import { TuningTable } from './table.js';
 import type { TunedEntry } from './table.js';
 
-/** What measured choices hold for. Another adapter or driver has a file of its own; another version makes the file stale. */
+/**
+ * What measured choices hold for. Another adapter or driver has a file of its own; another version makes the file
+ * stale.
+ */
 export interface TuningIdentity {
   readonly vendor: string;
   readonly architecture: string;
@@ -53,26 +56,40 @@ export function tuningIdentity(adapter: AdapterInfo): TuningIdentity {
   const { vendor, architecture, device, description } = adapter;
   const processor = usesAvx512(adapter) ? 'avx512' : '';
   const { version } = JSON.parse(readFileSync(new URL('package.json', packageFolder), 'utf8')) as { version: string };
-  return { vendor, architecture, device, description, processor, version, kernels: checksum(shaderNames(tunedShaders).map(shaderSource).join('\n')) };
+  return {
+    vendor,
+    architecture,
+    device,
+    description,
+    processor,
+    version,
+    kernels: checksum(shaderNames(tunedShaders).map(shaderSource).join('\n')),
+  };
 }
 
 /** The file in the user's cache folder that holds the choices for an adapter and its driver. */
 export async function tuningPath(identity: TuningIdentity): Promise<string> {
-  const { cacheFolder } = (await import(new URL('bin/driver/cache.mjs', packageFolder).href)) as { cacheFolder(): string };
+  const { cacheFolder } = (await import(new URL('bin/driver/cache.mjs', packageFolder).href)) as {
+    cacheFolder(): string;
+  };
   const { vendor, architecture, device, description } = identity;
   const name = `${vendor}-${device}`.replace(/[^a-z0-9]+/gi, '-').slice(0, 60);
   const whole = checksum([vendor, architecture, device, description, ...processorIn(identity)].join('\n'));
   return join(cacheFolder(), 'tuning', `${name}-${whole}.json`);
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
 
 function readEntry(value: unknown): TunedEntry | undefined {
   if (!isRecord(value) || !isRecord(value['choice'])) return undefined;
   const { kernel, rows, columns, lanes, share, splits, stage } = value['choice'];
   if (typeof kernel !== 'string' || ![rows, columns, lanes, share].every(isNumber)) return undefined;
-  if (stage !== undefined && !(isRecord(stage) && isNumber(stage['ranks']) && isNumber(stage['depth']) && typeof stage['vectors'] === 'boolean'))
+  if (
+    stage !== undefined &&
+    !(isRecord(stage) && isNumber(stage['ranks']) && isNumber(stage['depth']) && typeof stage['vectors'] === 'boolean')
+  )
     return undefined;
   if (splits !== undefined && !isNumber(splits)) return undefined;
   const { microseconds, usualMicroseconds } = value;
@@ -82,7 +99,10 @@ function readEntry(value: unknown): TunedEntry | undefined {
 
 const isOrder = (value: unknown): value is SumOrder => (sumOrders as readonly unknown[]).includes(value);
 
-/** The table of a document; undefined where anything in it is not what it should be. Whether a choice can run is asked at its use. */
+/**
+ * The table of a document; undefined where anything in it is not what it should be. Whether a choice can run is asked
+ * at its use.
+ */
 function readTable(document: unknown): TuningTable | undefined {
   if (!isRecord(document) || !isRecord(document['entries']) || !isRecord(document['orders'])) return undefined;
   const table = new TuningTable();
@@ -104,7 +124,9 @@ export interface StoredTuning {
   readonly warning?: string;
 }
 
-const damaged = (path: string): StoredTuning => ({ warning: `${path} is damaged and ignored; "linbp tune" writes it anew` });
+const damaged = (path: string): StoredTuning => ({
+  warning: `${path} is damaged and ignored; "linbp tune" writes it anew`,
+});
 
 /** The document in a file; undefined where it is none. */
 function readDocument(path: string): unknown {
@@ -115,7 +137,10 @@ function readDocument(path: string): unknown {
   }
 }
 
-/** Reads choices that {@link writeTuning} stored. A file that is damaged or stale gives a warning instead of a table, never an error. */
+/**
+ * Reads choices that {@link writeTuning} stored. A file that is damaged or stale gives a warning instead of a table,
+ * never an error.
+ */
 export function readTuning(path: string, identity: TuningIdentity): StoredTuning {
   if (!existsSync(path)) return {};
   const document = readDocument(path);
@@ -125,22 +150,28 @@ export function readTuning(path: string, identity: TuningIdentity): StoredTuning
   const stored = document['identity'];
   // files of before processors counted do not name one
   const known = { processor: '', ...stored } as Record<string, unknown>;
-  const different = (Object.keys(identity) as (keyof TuningIdentity)[]).filter((field) => known[field] !== identity[field]);
-  if (different.length > 0) return { warning: `${path} is ignored: it was measured with another ${different.join(', ')}; run "linbp tune" again` };
+  const different = (Object.keys(identity) as (keyof TuningIdentity)[]).filter(
+    (field) => known[field] !== identity[field],
+  );
+  if (different.length > 0)
+    return {
+      warning: `${path} is ignored: it was measured with another ${different.join(', ')}; run "linbp tune" again`,
+    };
   const table = readTable(document);
   return table === undefined ? damaged(path) : { table };
 }
 
 /** Stores choices. Throws `not-writable`. */
 export function writeTuning(path: string, identity: TuningIdentity, table: TuningTable): void {
-  const sorted = <T>(map: ReadonlyMap<string, T>): Record<string, T> => Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
+  const sorted = <T>(map: ReadonlyMap<string, T>): Record<string, T> =>
+    Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
   const document = { format, identity, orders: sorted(table.orders), entries: sorted(table.entries) };
   writeFileAtomic(path, `${JSON.stringify(document, null, 1)}\n`);
 }
 
 /**
- * The table that comes with the package for an adapter of this kind: `VENDOR-ARCHITECTURE.json` in its folder `tuning/`, on the CPU of some
- * processors `VENDOR-ARCHITECTURE-PROCESSOR.json`. It holds for all
+ * The table that comes with the package for an adapter of this kind: `VENDOR-ARCHITECTURE.json` in its folder
+ * `tuning/`, on the CPU of some processors `VENDOR-ARCHITECTURE-PROCESSOR.json`. It holds for all
  * drivers and devices of the kind: a choice that one of them cannot run is not used there.
  */
 export function shippedTuning(kind: AdapterKind, folder = shippedFolder): StoredTuning {
@@ -154,8 +185,8 @@ export function shippedTuning(kind: AdapterKind, folder = shippedFolder): Stored
 const tables = new WeakMap<Device, Promise<TuningTable>>();
 
 /**
- * The choices that programs on a device use: those that come with the package, and over them those of the user's cache. The environment's
- * `LINBP_TUNING=shipped` leaves out the cache, `off` both.
+ * The choices that programs on a device use: those that come with the package, and over them those of the user's
+ * cache. The environment's `LINBP_TUNING=shipped` leaves out the cache, `off` both.
  */
 export function deviceTuning(device: Device): Promise<TuningTable> {
   let table = tables.get(device);
@@ -176,7 +207,10 @@ async function loadTuning(adapter: AdapterInfo): Promise<TuningTable> {
   const table = new TuningTable();
   if (mode === 'off') return table;
   const identity = tuningIdentity(adapter);
-  const sources = [shippedTuning(identity), ...(mode === 'shipped' ? [] : [readTuning(await tuningPath(identity), identity)])];
+  const sources = [
+    shippedTuning(identity),
+    ...(mode === 'shipped' ? [] : [readTuning(await tuningPath(identity), identity)]),
+  ];
   for (const stored of sources) {
     if (stored.warning !== undefined) process.emitWarning(stored.warning, { code: 'LINBP_TUNING' });
     if (stored.table !== undefined) table.merge(stored.table);

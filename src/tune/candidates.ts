@@ -7,7 +7,12 @@ import type { KernelDevice } from '../kernels/types.js';
 import { sameChoice } from './table.js';
 
 /** Each choice once, and only those that can run. */
-function possible(choices: readonly KernelChoice[], problem: TuningProblem, device: KernelDevice, order: SumOrder | undefined): KernelChoice[] {
+function possible(
+  choices: readonly KernelChoice[],
+  problem: TuningProblem,
+  device: KernelDevice,
+  order: SumOrder | undefined,
+): KernelChoice[] {
   return choices.filter(
     (choice, index) =>
       unfit(choice, problem, device) === undefined &&
@@ -16,7 +21,10 @@ function possible(choices: readonly KernelChoice[], problem: TuningProblem, devi
   );
 }
 
-/** Tiles of workgroups whose operands go through workgroup memory: results of an invocation, lanes, ranks and products a stage. */
+/**
+ * Tiles of workgroups whose operands go through workgroup memory: results of an invocation, lanes, ranks and products
+ * a stage.
+ */
 const stagedTiles = [
   [4, 4, 8, 8, 32],
   [4, 4, 16, 16, 16],
@@ -29,7 +37,10 @@ const stagedTiles = [
   [16, 4, 32, 8, 8],
 ] as const;
 
-/** Not for adapters that compute on the CPU: workgroup memory is ordinary memory there, and barriers cost more than they bring. */
+/**
+ * Not for adapters that compute on the CPU: workgroup memory is ordinary memory there, and barriers cost more than
+ * they bring.
+ */
 const stages = (choice: KernelChoice, device: KernelDevice): KernelChoice[] =>
   device.software
     ? []
@@ -67,7 +78,8 @@ function widths(kernel: ProductKernel, taps: number): readonly number[] {
   if (kernel === 'gemm/convRows') return [4, 6, 8];
   if (kernel === 'gemm/convPacked') return [4, 8];
   // whole rows of taps, of 1 to 4 channels
-  if (kernel === 'gemm/weightGradientRows') return [taps, 2 * taps, 4 * taps, 8].filter((count, index, all) => all.indexOf(count) === index);
+  if (kernel === 'gemm/weightGradientRows')
+    return [taps, 2 * taps, 4 * taps, 8].filter((count, index, all) => all.indexOf(count) === index);
   return [2, 4, 8];
 }
 
@@ -82,7 +94,10 @@ function tiles(choice: KernelChoice, problem: TuningProblem, device: KernelDevic
   if (choice.kernel === 'gemm/weightGradientLinear')
     return [8, 16, 24, 32, 40, 48].flatMap((rows) => [4, 8].map((count) => ({ ...choice, rows, columns: count })));
   const gathering = choice.kernel === 'gemm/conv' && device.software && problem.taps === 1;
-  const tall = choice.kernel === 'gemm/weightGradientRows' && problem.rows > 16 ? columns.filter((count) => count <= Math.max(4, problem.taps)) : [];
+  const tall =
+    choice.kernel === 'gemm/weightGradientRows' && problem.rows > 16
+      ? columns.filter((count) => count <= Math.max(4, problem.taps))
+      : [];
   return [
     ...[8, 16].flatMap((rows) => columns.map((count) => ({ ...choice, rows, columns: count }))),
     ...tall.map((count) => ({ ...choice, rows: 32, columns: count })),
@@ -106,14 +121,25 @@ function unrolledOtherwise(choice: KernelChoice, device: KernelDevice): KernelCh
 /** How lanes work together, how loops are written out, and how a contraction is split, with the tile as it is. */
 function arrangements(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
   const { lanes, share, splits, stage } = choice;
-  const parts = splits === undefined ? [] : [1, Math.ceil(splits / 2), 2 * splits, 4 * splits].map((count) => ({ ...choice, splits: count }));
+  const parts =
+    splits === undefined
+      ? []
+      : [1, Math.ceil(splits / 2), 2 * splits, 4 * splits].map((count) => ({ ...choice, splits: count }));
   if (stage !== undefined) {
     const depths = [stage.depth / 2, 2 * stage.depth].map((depth) => ({ ...choice, stage: { ...stage, depth } }));
     if (isMatrixKernel(choice.kernel)) return depths;
-    return [...depths, { ...choice, stage: { ...stage, vectors: !stage.vectors } }, ...parts, ...unrolledOtherwise(choice, device)];
+    return [
+      ...depths,
+      { ...choice, stage: { ...stage, vectors: !stage.vectors } },
+      ...parts,
+      ...unrolledOtherwise(choice, device),
+    ];
   }
   return [
-    ...(device.software ? [2 * lanes] : [lanes / 2, 2 * lanes, 4 * lanes]).map((count) => ({ ...choice, lanes: count })),
+    ...(device.software ? [2 * lanes] : [lanes / 2, 2 * lanes, 4 * lanes]).map((count) => ({
+      ...choice,
+      lanes: count,
+    })),
     ...[1, 4, 8, 16].filter((count) => count !== share).map((count) => ({ ...choice, share: count })),
     ...parts,
     ...unrolledOtherwise(choice, device),
@@ -127,19 +153,28 @@ function otherKernel({ stage, ...usual }: KernelChoice, kernel: ProductKernel, d
 }
 
 /**
- * The first round of candidates for a problem: the usual choice first, then all tiles of every kernel that can compute it. `order`
- * restricts them to one order of sums; without `halfProducts` they leave out kernels that round their operands to f16.
+ * The first round of candidates for a problem: the usual choice first, then all tiles of every kernel that can
+ * compute it. `order` restricts them to one order of sums; without `halfProducts` they leave out kernels that round
+ * their operands to f16.
  */
 export function candidates(
   problem: TuningProblem,
   usual: KernelChoice,
   device: KernelDevice,
-  { order, halfProducts = false }: { readonly order?: SumOrder | undefined; readonly halfProducts?: boolean | undefined } = {},
+  {
+    order,
+    halfProducts = false,
+  }: { readonly order?: SumOrder | undefined; readonly halfProducts?: boolean | undefined } = {},
 ): KernelChoice[] {
   const others = problem.kernels
     .filter((kernel) => kernel !== usual.kernel && (halfProducts || !roundsOperands(kernel)))
     .map((kernel) => otherKernel(usual, kernel, device));
-  return possible([usual, ...[usual, ...others].flatMap((choice) => tiles(choice, problem, device))], problem, device, order);
+  return possible(
+    [usual, ...[usual, ...others].flatMap((choice) => tiles(choice, problem, device))],
+    problem,
+    device,
+    order,
+  );
 }
 
 /** The usual choice and those that tables hold for a problem, in place of {@link candidates}. */
@@ -152,7 +187,12 @@ export const candidatesAmong = (
 ): KernelChoice[] => possible([usual, ...tables.flatMap((table) => table.find(problem) ?? [])], problem, device, order);
 
 /** The second round: other ways to arrange the lanes and to split the contraction, around the best of the first. */
-export function refinements(problem: TuningProblem, best: KernelChoice, known: readonly KernelChoice[], device: KernelDevice): KernelChoice[] {
+export function refinements(
+  problem: TuningProblem,
+  best: KernelChoice,
+  known: readonly KernelChoice[],
+  device: KernelDevice,
+): KernelChoice[] {
   const fresh = arrangements(best, device).filter((choice) => !known.some((other) => sameChoice(choice, other)));
   return possible(fresh, problem, device, orderOf(best.kernel));
 }

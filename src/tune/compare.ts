@@ -17,7 +17,9 @@ export interface Comparison {
 export async function compareWorkloads(untuned: Workload, tuned: Workload, rounds: number): Promise<Comparison> {
   const sides = [untuned, tuned].map(({ program, segments, row }) => {
     program.derive();
-    const work = segments.flatMap((segment) => program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row })));
+    const work = segments.flatMap((segment) =>
+      program.segmentDispatches(segment).map((dispatch): TimedDispatch => ({ dispatch, row })),
+    );
     const timestamps = program.device.features.has('timestamp-query') ? new TimestampRun(program, work) : undefined;
     const run = async (): Promise<number> =>
       (timestamps === undefined ? await wallClockTimeline(program, work) : await timestamps.run()).end.at(-1)! / 1e3;

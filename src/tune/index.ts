@@ -1,5 +1,14 @@
 export { candidates, refinements } from './candidates.js';
-export { deviceTuning, readTuning, setDeviceTuning, shippedName, shippedTuning, tuningIdentity, tuningPath, writeTuning } from './cache.js';
+export {
+  deviceTuning,
+  readTuning,
+  setDeviceTuning,
+  shippedName,
+  shippedTuning,
+  tuningIdentity,
+  tuningPath,
+  writeTuning,
+} from './cache.js';
 export type { StoredTuning, TuningIdentity } from './cache.js';
 export { compareWorkloads } from './compare.js';
 export type { Comparison } from './compare.js';

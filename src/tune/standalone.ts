@@ -13,7 +13,11 @@ export function standalone(group: Group): Graph {
   const known = new Map<Tensor, Tensor>();
   const input = (tensor: Tensor): Tensor => {
     let own = known.get(tensor);
-    if (own === undefined) known.set(tensor, (own = graph.input(`input ${known.size}`, tensor.shape, tensor.dtype === 'u32' ? 'u32' : 'f32')));
+    if (own === undefined)
+      known.set(
+        tensor,
+        (own = graph.input(`input ${known.size}`, tensor.shape, tensor.dtype === 'u32' ? 'u32' : 'f32')),
+      );
     return own;
   };
   const add = (node: Node): void => {
@@ -22,7 +26,11 @@ export function standalone(group: Group): Graph {
   };
   const members = [group.anchor, ...group.followers];
   members.forEach(add);
-  const results = new Set([...members.flatMap((node) => node.outputs.slice(1)), ...group.kept, members.at(-1)!.outputs[0]!]);
+  const results = new Set([
+    ...members.flatMap((node) => node.outputs.slice(1)),
+    ...group.kept,
+    members.at(-1)!.outputs[0]!,
+  ]);
   for (const tensor of results) graph.output(`output ${graph.outputs.size}`, known.get(tensor)!);
   return graph;
 }

@@ -46,8 +46,8 @@ export class TuningTable implements KernelChoices {
 }
 
 /**
- * What several tables measured on like adapters agree on: choices for problems that at least two of them hold, where all that hold it
- * chose the same and found it faster than the usual one. Times are those of the first.
+ * What several tables measured on like adapters agree on: choices for problems that at least two of them hold, where
+ * all that hold it chose the same and found it faster than the usual one. Times are those of the first.
  */
 export function agreed(tables: readonly TuningTable[]): TuningTable {
   const common = new TuningTable();
@@ -55,7 +55,8 @@ export function agreed(tables: readonly TuningTable[]): TuningTable {
     const found = tables.flatMap(({ entries }) => entries.get(key) ?? []);
     const [first] = found;
     if (first === undefined || found.length < 2) continue;
-    if (!found.every((entry) => sameChoice(entry.choice, first.choice) && entry.microseconds < entry.usualMicroseconds)) continue;
+    if (!found.every((entry) => sameChoice(entry.choice, first.choice) && entry.microseconds < entry.usualMicroseconds))
+      continue;
     common.entries.set(key, first);
     common.orders.set(layerOf(key), orderOf(first.choice.kernel));
   }
@@ -63,12 +64,16 @@ export function agreed(tables: readonly TuningTable[]): TuningTable {
 }
 
 /** A table of one choice, for every problem. */
-export const onlyChoice = (choice: KernelChoice): KernelChoices => ({ find: () => choice, order: () => orderOf(choice.kernel) });
+export const onlyChoice = (choice: KernelChoice): KernelChoices => ({
+  find: () => choice,
+  order: () => orderOf(choice.kernel),
+});
 
 /** A choice for people to read, such as `gemm/conv 16x8x8 share 8`. */
 export function choiceName(choice: KernelChoice): string {
   const { kernel, rows, columns, lanes, share, splits, stage } = choice;
-  const staging = stage === undefined ? ` share ${share}` : `x${stage.ranks} stage ${stage.depth}${stage.vectors ? ' vectors' : ''}`;
+  const staging =
+    stage === undefined ? ` share ${share}` : `x${stage.ranks} stage ${stage.depth}${stage.vectors ? ' vectors' : ''}`;
   return `${kernel} ${rows}x${columns}x${lanes}${staging}${splits === undefined ? '' : ` splits ${splits}`}${unrollName(choice)}`;
 }
 

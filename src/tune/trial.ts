@@ -42,7 +42,9 @@ export class CheckedProblem {
     this.device = device;
   }
 
-  /** Compiles the problem with a choice and compares every result; the dispatches' texts come back with the distance. */
+  /**
+   * Compiles the problem with a choice and compares every result; the dispatches' texts come back with the distance.
+   */
   async check(choice: KernelChoice): Promise<{ readonly error: number; readonly code: readonly string[] }> {
     if (this.reference === undefined) {
       const reference = new ReferenceRun(this.graph);
@@ -60,7 +62,10 @@ export class CheckedProblem {
     let error = 0;
     for (const output of this.graph.outputs.values()) {
       const expected = this.reference.get(output);
-      const found = output.dtype === 'f32' ? distance(await program.read(output), expected) : differingBits(await program.readU32(output), expected);
+      const found =
+        output.dtype === 'f32'
+          ? distance(await program.read(output), expected)
+          : differingBits(await program.readU32(output), expected);
       error = Math.max(error, output.dtype === 'f32' ? found : (found / maskTolerance) * tolerance);
     }
     return { error, code: program.dispatches.map(({ source }) => source.code) };
@@ -107,7 +112,10 @@ export class TimedProblem {
 
   /** A candidate ready to be run. */
   async trial(choice: KernelChoice): Promise<Trial> {
-    return new Trial(choice, await Program.compile(this.graph, { device: this.device, choices: onlyChoice(choice), bindings: this.buffers }));
+    return new Trial(
+      choice,
+      await Program.compile(this.graph, { device: this.device, choices: onlyChoice(choice), bindings: this.buffers }),
+    );
   }
 
   destroy(): void {
@@ -145,9 +153,9 @@ export class Trial {
   }
 
   /**
-   * Forgets the times so far; from now on a run computes it once and then `times` times in one pass, of which the mean counts, so that a
-   * short one is not charged with the start of the device's threads, with caches that others have filled, and with timestamps, for which
-   * some drivers wait.
+   * Forgets the times so far; from now on a run computes it once and then `times` times in one pass, of which the
+   * mean counts, so that a short one is not charged with the start of the device's threads, with caches that others
+   * have filled, and with timestamps, for which some drivers wait.
    */
   repeat(times: number): void {
     this.reset();
@@ -174,7 +182,8 @@ export class Trial {
   /** Runs it once; the time is kept unless it is the first, which includes the driver's own compilation. */
   async run(keep = true): Promise<number> {
     const before = process.cpuUsage();
-    const { begin, end } = this.timestamps === undefined ? await wallClockTimeline(this.program, this.work) : await this.timestamps.run();
+    const { begin, end } =
+      this.timestamps === undefined ? await wallClockTimeline(this.program, this.work) : await this.timestamps.run();
     const { user, system } = process.cpuUsage(before);
     // the first of several warms up
     const first = begin[this.times === undefined ? 0 : 1]!;

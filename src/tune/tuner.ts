@@ -40,8 +40,8 @@ export interface TunedProblem {
 /** How {@link tuneProgram} works. */
 export interface TuneOptions {
   /**
-   * Choices found so far; the result is added to it. Problems it has already are left alone, but for those that add up in another order
-   * where `keepOrder` is asked for.
+   * Choices found so far; the result is added to it. Problems it has already are left alone, but for those that add
+   * up in another order where `keepOrder` is asked for.
    */
   readonly table: TuningTable;
   /** Keys of the problems to tune; by default all of the program's. */
@@ -50,9 +50,12 @@ export interface TuneOptions {
   readonly halfProducts?: boolean;
   /** Try only what these tables hold, the results of earlier runs, against the usual choice. */
   readonly among?: readonly TuningTable[] | undefined;
-  /** Leave out kernels that add up in another order than the usual one; default false. Weight gradients may still be split otherwise. */
+  /**
+   * Leave out kernels that add up in another order than the usual one; default false. Weight gradients may still be
+   * split otherwise.
+   */
   readonly keepOrder?: boolean;
-  /** Timed runs of each finalist, in turns; default 9. */
+  /** Timed runs of each finalizt, in turns; default 9. */
   readonly rounds?: number;
   readonly signal?: AbortSignal;
   /** Called before each candidate: problems done and all, and what is at work. */
@@ -64,7 +67,7 @@ export interface TuneOptions {
 /** A candidate replaces the usual choice only where it takes less than this part of its time. */
 const threshold = 0.96;
 /** Candidates that go into the final, and how much slower than the best so far they may be. */
-const finalists = 4;
+const finalizts = 4;
 const finalMargin = 1.4;
 /** Memory for candidates that are alive at the same time. */
 const mostBytes = 512 * 2 ** 20;
@@ -80,9 +83,10 @@ export function problemsOf(program: Program): Map<string, CompiledDispatch> {
 }
 
 /**
- * Finds the fastest kernels for the products of a program. Every candidate is checked against the float64 reference on the device before
- * it is timed, on as much of the problem's data as plain loops can check; the best few and the usual choice then take turns. A candidate
- * with a wrong result is refused, one that gains less than 4 % is left out. The program itself stays as it is.
+ * Finds the fastest kernels for the products of a program. Every candidate is checked against the float64 reference
+ * on the device before it is timed, on as much of the problem's data as plain loops can check; the best few and the
+ * usual choice then take turns. A candidate with a wrong result is refused, one that gains less than 4 % is left out.
+ * The program itself stays as it is.
  *
  * Throws `aborted` when the signal fires; the table then holds what was finished. Throws what compiling throws.
  */
@@ -95,7 +99,11 @@ export async function tuneProgram(program: Program, options: TuneOptions): Promi
   for (const [index, [key, dispatch]] of problems.entries()) {
     const report = (what: string): void => {
       if (signal?.aborted === true) throw new LinbpError('aborted', 'tuning was aborted');
-      onProgress?.(index, problems.length, `${dispatch.source.group.anchor.layer || dispatch.source.group.anchor.op}: ${what}`);
+      onProgress?.(
+        index,
+        problems.length,
+        `${dispatch.source.group.anchor.layer || dispatch.source.group.anchor.op}: ${what}`,
+      );
     };
     const result = await tuneProblem(program.device, dispatch, { ...options, report });
     results.push({ key, ...result });
@@ -124,7 +132,11 @@ interface ProblemOptions extends TuneOptions {
   readonly report: (what: string) => void;
 }
 
-async function tuneProblem(device: Device, dispatch: CompiledDispatch, options: ProblemOptions): Promise<Omit<TunedProblem, 'key'>> {
+async function tuneProblem(
+  device: Device,
+  dispatch: CompiledDispatch,
+  options: ProblemOptions,
+): Promise<Omit<TunedProblem, 'key'>> {
   const { group, tuning } = dispatch.source;
   const { problem, choice: usual } = tuning!;
   const { layer, op } = group.anchor;
@@ -138,7 +150,8 @@ async function tuneProblem(device: Device, dispatch: CompiledDispatch, options: 
         : candidatesAmong(among, problem, usual, kernelDevice(device), order);
     await arena.enter(first);
     const best = arena.fastest();
-    if (among === undefined && best !== undefined) await arena.enter(refinements(problem, best.choice, first, kernelDevice(device)));
+    if (among === undefined && best !== undefined)
+      await arena.enter(refinements(problem, best.choice, first, kernelDevice(device)));
     const { chosen, microseconds, usualMicroseconds } = await arena.final(usual, options.rounds ?? 9);
     return { layer, op, usual, chosen, microseconds, usualMicroseconds, candidates: arena.results() };
   } finally {
@@ -170,7 +183,9 @@ class Arena {
     // Pipelines compile beside each other; one that is refused shows up again where it is used.
     this.report(`compiling ${choices.length} candidates`);
     await Promise.all(
-      choices.map((choice) => Program.warm(this.whole.graph, { device: this.device, choices: onlyChoice(choice) }).catch(() => undefined)),
+      choices.map((choice) =>
+        Program.warm(this.whole.graph, { device: this.device, choices: onlyChoice(choice) }).catch(() => undefined),
+      ),
     );
     for (const choice of choices) {
       this.report(choiceName(choice));
@@ -208,7 +223,7 @@ class Arena {
     const room = Math.max(2, Math.floor(mostBytes / Math.max(1, this.alive[0]!.program.plan.bytes)));
     const [usual, ...others] = this.alive as [Trial, ...Trial[]];
     const kept = others.filter((trial) => trial.shortest <= finalMargin * best).sort((a, b) => a.shortest - b.shortest);
-    const staying = kept.slice(0, Math.min(finalists, room - 1));
+    const staying = kept.slice(0, Math.min(finalizts, room - 1));
     for (const trial of others) if (!staying.includes(trial)) trial.destroy();
     this.alive.splice(0, this.alive.length, usual, ...staying);
   }
@@ -217,17 +232,25 @@ class Arena {
     return [...this.alive].sort((a, b) => a.shortest - b.shortest)[0];
   }
 
-  /** Lets the finalists take turns. The median over rounds of the ratio to the usual choice decides. */
-  async final(usual: KernelChoice, rounds: number): Promise<{ chosen: KernelChoice; microseconds: number; usualMicroseconds: number }> {
+  /** Lets the finalizts take turns. The median over rounds of the ratio to the usual choice decides. */
+  async final(
+    usual: KernelChoice,
+    rounds: number,
+  ): Promise<{ chosen: KernelChoice; microseconds: number; usualMicroseconds: number }> {
     const base = this.alive.find((trial) => sameChoice(trial.choice, usual));
-    if (base === undefined) throw new LinbpError('gpu-error', `the usual kernel ${choiceName(usual)} gives wrong results on this device`);
+    if (base === undefined)
+      throw new LinbpError('gpu-error', `the usual kernel ${choiceName(usual)} gives wrong results on this device`);
     this.report('final');
     for (const trial of this.alive) trial.reset();
     for (let round = 0; round < rounds; round++) for (const trial of this.alive) await trial.run();
     const ratio = (trial: Trial): number => slowdown(trial, base, this.device.adapterInfo.software);
     const best = [...this.alive].sort((a, b) => ratio(a) - ratio(b))[0]!;
     const winner = ratio(best) <= threshold ? best : base;
-    return { chosen: winner.choice, microseconds: median(winner.microseconds), usualMicroseconds: median(base.microseconds) };
+    return {
+      chosen: winner.choice,
+      microseconds: median(winner.microseconds),
+      usualMicroseconds: median(base.microseconds),
+    };
   }
 
   results(): CandidateResult[] {
@@ -246,9 +269,9 @@ class Arena {
 }
 
 /**
- * Time of a trial over that of another which took turns with it. A disturbance hits a round or a single run, so the figure is the worse
- * of two: by turns and by shortest runs. On the CPU the clock also shows what else the machine does; there processor time has to
- * agree with one of the two.
+ * Time of a trial over that of another which took turns with it. A disturbance hits a round or a single run, so the
+ * figure is the worse of two: by turns and by shortest runs. On the CPU the clock also shows what else the machine
+ * does; there processor time has to agree with one of the two.
  */
 function slowdown(trial: Trial, base: Trial, software: boolean): number {
   const part = (own: readonly number[], other: readonly number[]): readonly [turns: number, shortest: number] => [
@@ -260,4 +283,5 @@ function slowdown(trial: Trial, base: Trial, software: boolean): number {
 }
 
 /** Whether a result changes the order of a layer's sums, and with it the last bits of its results. */
-export const changesOrder = ({ usual, chosen }: TunedProblem): boolean => orderOf(usual.kernel) !== orderOf(chosen.kernel);
+export const changesOrder = ({ usual, chosen }: TunedProblem): boolean =>
+  orderOf(usual.kernel) !== orderOf(chosen.kernel);

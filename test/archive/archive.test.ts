@@ -6,7 +6,12 @@ import { linbp, readJson, runNode, scratchFolder } from '../cli/support.js';
 import type { Ended } from '../cli/support.js';
 
 interface Summary {
-  readonly steps: readonly { readonly step: string; readonly ok: boolean; readonly passes?: number; readonly pending?: readonly string[] }[];
+  readonly steps: readonly {
+    readonly step: string;
+    readonly ok: boolean;
+    readonly passes?: number;
+    readonly pending?: readonly string[];
+  }[];
 }
 
 /** The packed folder, uncompressed, on a machine where PATH and HOME are empty. */
@@ -20,7 +25,12 @@ describe('archive for machines with nothing but a driver', function () {
   const bare = (program: string, args: readonly string[]): Pick<Ended, 'code' | 'stdout' | 'stderr'> => {
     const cwd = join(scratch, 'elsewhere');
     mkdirSync(cwd, { recursive: true });
-    const { status, stdout, stderr } = spawnSync(join(folder, program), args, { cwd, env: {}, encoding: 'utf8', timeout: 100_000 });
+    const { status, stdout, stderr } = spawnSync(join(folder, program), args, {
+      cwd,
+      env: {},
+      encoding: 'utf8',
+      timeout: 100_000,
+    });
     return { code: status, stdout, stderr };
   };
   const summary = (out: string): Summary => JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8')) as Summary;
@@ -41,9 +51,11 @@ describe('archive for machines with nothing but a driver', function () {
   });
 
   it('has the PyTorch peer, and the tests that its list of parity names', () => {
-    for (const file of ['pytorch.mjs', 'pytorch.py']) expect(existsSync(join(folder, 'app/benchmarks/peers', file)), file).to.equal(true);
+    for (const file of ['pytorch.mjs', 'pytorch.py'])
+      expect(existsSync(join(folder, 'app/benchmarks/peers', file)), file).to.equal(true);
     const tests = readFileSync(join(folder, 'app/parity.txt'), 'utf8').trim().split('\n');
-    for (const part of ['golden', 'rules/', 'precision/', 'kernels/winograd']) expect(tests.join(), part).to.contain(part);
+    for (const part of ['golden', 'rules/', 'precision/', 'kernels/winograd'])
+      expect(tests.join(), part).to.contain(part);
     for (const test of tests) expect(existsSync(join(folder, 'app', test)), test).to.equal(true);
   });
 
@@ -92,7 +104,12 @@ describe('archive for machines with nothing but a driver', function () {
       const nothing = bare('check', ['--skip', 'doctor,tune,bench', '--out', out]);
       expect(nothing.code).to.equal(1);
       expect(nothing.stderr).to.contain('FAILED').and.contain('0 passed, 1 skipped, 0 failed');
-      expect(summary(out).steps[0]).to.deep.include({ step: 'parity', ok: false, passes: 0, pending: ['needs half precision'] });
+      expect(summary(out).steps[0]).to.deep.include({
+        step: 'parity',
+        ok: false,
+        passes: 0,
+        pending: ['needs half precision'],
+      });
       test('something', "it('adds', () => {}); it.skip('needs half precision');");
       const something = bare('check', ['--skip', 'doctor,tune,bench', '--out', out]);
       expect(something.code, something.stderr).to.equal(0);

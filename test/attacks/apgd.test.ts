@@ -30,12 +30,15 @@ const images = eightBitImages(seed, count * pixels);
 const bytes = (values: Float32Array): Buffer => Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 /**
- * Radii for the traces. Under DLR small ones: its denominator, the lead of the first logit over the third, vanishes where three logits tie, and
- * close to such a tie float32 and float64 part ways.
+ * Radii for the traces. Under DLR small ones: its denominator, the lead of the first logit over the third, vanishes
+ * where three logits tie, and close to such a tie float32 and float64 part ways.
  */
 const radii = { linf: { ce: 0.15, dlr: 0.04 }, l2: { ce: 1.2, dlr: 0.15 } } as const;
 
-/** The iterates and step sizes of a run, read after every step; `seen` gets [points, shares of the first step size] of the whole batch. */
+/**
+ * The iterates and step sizes of a run, read after every step; `seen` gets [points, shares of the first step size] of
+ * the whole batch.
+ */
 async function watch(attack: Attack, seen: { points: Float64Array; shares: Float64Array }[]): Promise<void> {
   const { executor, attack: built } = await attack.executor();
   const share = built.graph.tensors.find(({ name }) => name === 'stepShare')!;
@@ -45,7 +48,10 @@ async function watch(attack: Attack, seen: { points: Float64Array; shares: Float
     reference.run = (segment, rows) => {
       run(segment, rows);
       if (segment === 'start' || segment === 'step')
-        seen.push({ points: reference.get(built.iterate).slice() as Float64Array, shares: reference.get(share).slice() as Float64Array });
+        seen.push({
+          points: reference.get(built.iterate).slice() as Float64Array,
+          shares: reference.get(share).slice() as Float64Array,
+        });
     };
     return;
   }
@@ -55,15 +61,18 @@ async function watch(attack: Attack, seen: { points: Float64Array; shares: Float
       for (let i = 0; i < repeat; i++) {
         await program.run([{ segment, row: row + i }]);
         if (segment !== 'start' && segment !== 'step') continue;
-        seen.push({ points: Float64Array.from(await program.read(built.iterate)), shares: Float64Array.from(await program.read(share)) });
+        seen.push({
+          points: Float64Array.from(await program.read(built.iterate)),
+          shares: Float64Array.from(await program.read(share)),
+        });
       }
     }
   };
 }
 
 /**
- * The first step before which the loss came so close to the last or the best one that rounding decides which is larger: with float32 the trace
- * is bound up to there only.
+ * The first step before which the loss came so close to the last or the best one that rounding decides which is
+ * larger: with float32 the trace is bound up to there only.
  */
 function firstTie({ losses: seen }: Trace): number {
   let best = seen[0]!;
@@ -92,7 +101,10 @@ function expectTrace(
       const off = point.reduce((most, pixel, i) => Math.max(most, Math.abs(pixel - trace.points[k]![i]!)), 0);
       expect(off, `image ${n}, restart ${restart}, point ${k}`).to.be.below(tolerance);
       const loss = result.losses[at * count + n]!;
-      expect(loss, `image ${n}, loss ${k}`).to.be.closeTo(trace.losses[k]!, Math.max(1e-6, tolerance) * (1 + Math.abs(trace.losses[k]!)));
+      expect(loss, `image ${n}, loss ${k}`).to.be.closeTo(
+        trace.losses[k]!,
+        Math.max(1e-6, tolerance) * (1 + Math.abs(trace.losses[k]!)),
+      );
       // the step size belongs to the step that made the point
       if (k > 0) expect(seen[at]!.shares[n], `image ${n}, step size of step ${k - 1}`).to.equal(trace.shares[k - 1]);
     }
@@ -119,7 +131,12 @@ describe('attacks: APGD', () => {
   });
 
   it('takes 100 steps from a step size of 2 eps and a random start unless told otherwise', async () => {
-    using attack = await Attack.compile({ model: { definition: tiny, weights: tinyWeights }, device: 'reference', attack: 'apgd', eps: 0.1 });
+    using attack = await Attack.compile({
+      model: { definition: tiny, weights: tinyWeights },
+      device: 'reference',
+      attack: 'apgd',
+      eps: 0.1,
+    });
     const { steps: most, alpha, randomStart } = attack.settings;
     expect({ most, alpha, randomStart }).to.deep.equal({ most: 100, alpha: 0.2, randomStart: true });
   });
@@ -164,7 +181,10 @@ describe('attacks: APGD', () => {
         expectTrace(seen, await attack.run({ images, labels }), traces, 1e-9);
         const ends = new Set([6, 11, 15, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29]);
         for (const { halvedBefore } of traces) expect(halvedBefore.every((step) => ends.has(step))).to.equal(true);
-        expect(new Set(traces.map(({ halvedBefore }) => halvedBefore.join())).size, 'images halve at times of their own').to.be.above(1);
+        expect(
+          new Set(traces.map(({ halvedBefore }) => halvedBefore.join())).size,
+          'images halve at times of their own',
+        ).to.be.above(1);
         halvings.set(`${norm} ${loss}`, mean(traces.map(({ halvedBefore }) => halvedBefore.length)));
       });
 
@@ -177,7 +197,10 @@ describe('attacks: APGD', () => {
         expect(mean(traces.map(firstTie)), 'steps compared').to.be.at.least(12);
         for (const { points } of seen) {
           for (let n = 0; n < count; n++) {
-            const delta = Array.from(points.subarray(n * pixels, (n + 1) * pixels), (pixel, i) => pixel - images[n * pixels + i]!);
+            const delta = Array.from(
+              points.subarray(n * pixels, (n + 1) * pixels),
+              (pixel, i) => pixel - images[n * pixels + i]!,
+            );
             const length = norm === 'linf' ? Math.max(...delta.map(Math.abs)) : Math.hypot(...delta);
             expect(length).to.be.at.most(options.eps);
           }
@@ -193,11 +216,19 @@ describe('attacks: APGD', () => {
 
   it('begins on the edge of the ball, each restart elsewhere', async () => {
     for (const norm of ['linf', 'l2'] as const) {
-      const grey = new Float32Array(count * pixels).fill(0.5);
-      using attack = await Attack.compile({ model, attack: 'apgd', eps: 0.2, norm, steps: 1, restarts: 2, batch: count });
+      const gray = new Float32Array(count * pixels).fill(0.5);
+      using attack = await Attack.compile({
+        model,
+        attack: 'apgd',
+        eps: 0.2,
+        norm,
+        steps: 1,
+        restarts: 2,
+        batch: count,
+      });
       const seen: { points: Float64Array; shares: Float64Array }[] = [];
       await watch(attack, seen);
-      await attack.run({ images: grey, labels });
+      await attack.run({ images: gray, labels });
       for (const { points } of [seen[0]!, seen[2]!]) {
         const delta = points.subarray(0, pixels).map((pixel) => pixel - 0.5);
         expect(norm === 'linf' ? Math.max(...delta.map(Math.abs)) : Math.hypot(...delta)).to.be.closeTo(0.2, 1e-5);
@@ -210,7 +241,16 @@ describe('attacks: APGD', () => {
     for (const norm of ['linf', 'l2'] as const) {
       const results: AttackResult[] = [];
       for (const batch of [count, 1, 2]) {
-        using attack = await Attack.compile({ model, attack: 'apgd', eps: radii[norm].dlr, norm, loss: 'dlr', steps, restarts: 2, batch });
+        using attack = await Attack.compile({
+          model,
+          attack: 'apgd',
+          eps: radii[norm].dlr,
+          norm,
+          loss: 'dlr',
+          steps,
+          restarts: 2,
+          batch,
+        });
         results.push(await attack.run({ images, labels }));
       }
       for (const result of results) {
@@ -288,6 +328,12 @@ async function losses(
   truth: readonly number[],
   options: { attack: 'pgd' | 'apgd'; norm: AttackNorm; loss: AttackLoss } & Partial<AttackOptions>,
 ): Promise<number[]> {
-  using attack = await Attack.compile({ model, eps: options.norm === 'linf' ? 0.05 : 0.7, steps: 25, batch: 6, ...options });
+  using attack = await Attack.compile({
+    model,
+    eps: options.norm === 'linf' ? 0.05 : 0.7,
+    steps: 25,
+    batch: 6,
+    ...options,
+  });
   return (await attack.run({ images: pictures, labels: truth })).samples.map(({ loss }) => loss);
 }

@@ -35,7 +35,12 @@ export interface TraceOptions {
 }
 
 /** Loss and its gradient at a point, in float64. */
-function objective({ definition, weights, label, loss }: TraceOptions): (x: Float64Array) => { value: number; slope: Float64Array } {
+function objective({
+  definition,
+  weights,
+  label,
+  loss,
+}: TraceOptions): (x: Float64Array) => { value: number; slope: Float64Array } {
   const graph = new Graph();
   const x = graph.input('x', [1, ...definition.input]);
   const y = graph.input('y', [1], 'u32');
@@ -55,15 +60,17 @@ function objective({ definition, weights, label, loss }: TraceOptions): (x: Floa
 const length = (v: Float64Array): number => Math.sqrt(v.reduce((sum, each) => sum + each * each, 0));
 
 /**
- * APGD of one image as algorithm 1 of Croce and Hein tells it, with whole histories in place of counters: at each checkpoint the conditions
- * are read off the lists of losses and step sizes. Shares with the library the network's gradients and the random bits only.
+ * APGD of one image as algorithm 1 of Croce and Hein tells it, with whole histories in place of counters: at each
+ * checkpoint the conditions are read off the lists of losses and step sizes. Shares with the library the network's
+ * gradients and the random bits only.
  */
 export function apgdTrace(options: TraceOptions): Trace {
   const { image, norm, eps, steps, seed, sampleId, restart } = options;
   const f = objective(options);
   const clean = Float64Array.from(image);
   const project = (v: Float64Array): Float64Array => {
-    if (norm === 'linf') return v.map((value, i) => Math.min(1, Math.max(0, Math.min(clean[i]! + eps, Math.max(clean[i]! - eps, value)))));
+    if (norm === 'linf')
+      return v.map((value, i) => Math.min(1, Math.max(0, Math.min(clean[i]! + eps, Math.max(clean[i]! - eps, value)))));
     const delta = v.map((value, i) => value - clean[i]!);
     const factor = Math.min(1, eps / Math.max(1e-12, length(delta)));
     return delta.map((value, i) => Math.min(1, Math.max(0, clean[i]! + factor * value)));
@@ -75,7 +82,9 @@ export function apgdTrace(options: TraceOptions): Trace {
   };
 
   const bits = randomBits(seed, randomStreams.randomStart, sampleId, 2 * restart, image.length + (image.length % 2));
-  const drawn = clean.map((_, i) => (norm === 'linf' ? 2 * uniform01(bits[i]!) - 1 : normalPair(bits[i - (i % 2)]!, bits[i - (i % 2) + 1]!)[i % 2]!));
+  const drawn = clean.map((_, i) =>
+    norm === 'linf' ? 2 * uniform01(bits[i]!) - 1 : normalPair(bits[i - (i % 2)]!, bits[i - (i % 2) + 1]!)[i % 2]!,
+  );
   const size = norm === 'linf' ? Math.max(...drawn.map(Math.abs)) : length(drawn);
   const points = [project(clean.map((value, i) => value + (eps * drawn[i]!) / size))];
   const evaluated = [f(points[0]!)];
@@ -110,7 +119,9 @@ export function apgdTrace(options: TraceOptions): Trace {
     shares.push(share);
     const step = ascent(slope);
     const z = project(x.map((value, i) => value + 2 * eps * share * step[i]!));
-    const next = project(x.map((value, i) => (k === 0 ? z[i]! : value + 0.75 * (z[i]! - value) + 0.25 * (value - last[i]!))));
+    const next = project(
+      x.map((value, i) => (k === 0 ? z[i]! : value + 0.75 * (z[i]! - value) + 0.25 * (value - last[i]!))),
+    );
     last = x;
     points.push(next);
     evaluated.push(f(next));

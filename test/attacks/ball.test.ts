@@ -29,7 +29,10 @@ describe('attacks: inside the ball and the box', () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** Pixels of the adversarial image `n` outside the box, and outside the ball as floats and in 8 bits; the norm with the L2 ball. */
+  /**
+   * Pixels of the adversarial image `n` outside the box, and outside the ball as floats and in 8 bits; the norm with
+   * the L2 ball.
+   */
   function breaches({ images: adversarial, images8 }: AttackResult, n: number, eps: number, norm: 'linf' | 'l2') {
     const found = { box: 0, float: 0, saved: 0 };
     let [float2, saved2] = [0, 0];
@@ -75,7 +78,8 @@ describe('attacks: inside the ball and the box', () => {
         expect(result.linf.largest).to.equal(Math.max(...result.samples.map((sample) => sample.linf)));
         expect(result.l2.mean).to.be.at.most(result.l2.largest);
         // rounding towards the clean pixel undoes small L2 perturbations altogether
-        if (radius >= (norm === 'l2' ? 0.3 : 1 / 255)) expect(result.linf.largest, `eps ${eps} does something`).to.be.greaterThan(0);
+        if (radius >= (norm === 'l2' ? 0.3 : 1 / 255))
+          expect(result.linf.largest, `eps ${eps} does something`).to.be.greaterThan(0);
       }
     });
   }
@@ -83,7 +87,15 @@ describe('attacks: inside the ball and the box', () => {
   for (const norm of ['linf', 'l2'] as const) {
     for (const attackName of ['fgsm', 'pgd', 'mifgsm', 'apgd'] as const) {
       it(`${attackName} ${norm}: eps 0 returns the image`, async () => {
-        using attack = await Attack.compile({ model, attack: attackName, norm, eps: 0, alpha: 0.1, batch: count, keep: 'last' });
+        using attack = await Attack.compile({
+          model,
+          attack: attackName,
+          norm,
+          eps: 0,
+          alpha: 0.1,
+          batch: count,
+          keep: 'last',
+        });
         const result = await attack.run({ images, labels });
         expect(Buffer.from(result.images.buffer).equals(Buffer.from(images.buffer))).to.equal(true);
         expect(result.robustCorrect).to.equal(result.cleanCorrect);

@@ -21,8 +21,10 @@ interface Linear {
 function linear(seed: number): Linear {
   const w = numbers(seed, 2 * pixels, -1, 1);
   const b = numbers(seed + 1, 2, -0.5, 0.5);
-  const slope = (y: number): Float64Array => Float64Array.from({ length: pixels }, (_, i) => w[(1 - y) * pixels + i]! - w[y * pixels + i]!);
-  const margin = (x: ArrayLike<number>, y: number): number => slope(y).reduce((sum, each, i) => sum + each * x[i]!, b[1 - y]! - b[y]!);
+  const slope = (y: number): Float64Array =>
+    Float64Array.from({ length: pixels }, (_, i) => w[(1 - y) * pixels + i]! - w[y * pixels + i]!);
+  const margin = (x: ArrayLike<number>, y: number): number =>
+    slope(y).reduce((sum, each, i) => sum + each * x[i]!, b[1 - y]! - b[y]!);
   const weights: StateDict = new Map([
     ['fc.weight', { shape: [2, pixels], data: w }],
     ['fc.bias', { shape: [2], data: b }],
@@ -50,15 +52,24 @@ describe('attacks: closed forms on a linear model', () => {
   const inner = numbers(seed + 2, count * pixels, 0.3, 0.7);
   const whole = numbers(seed + 3, count * pixels);
 
-  async function losses(images: Float32Array, options: Omit<AttackOptions, 'model'>, targets?: Int32Array): Promise<number[]> {
+  async function losses(
+    images: Float32Array,
+    options: Omit<AttackOptions, 'model'>,
+    targets?: Int32Array,
+  ): Promise<number[]> {
     using model = await modelWith(definition, net.weights);
     using attack = await Attack.compile({ model, batch: count, keep: 'last', ...options });
     const result = await attack.run({ images, labels, ...(targets === undefined ? {} : { targets }) });
-    return result.samples.map((sample, n) => net.margin(result.images.subarray(n * pixels, (n + 1) * pixels), sample.label));
+    return result.samples.map((sample, n) =>
+      net.margin(result.images.subarray(n * pixels, (n + 1) * pixels), sample.label),
+    );
   }
   const expectAll = (actual: readonly number[], wanted: (n: number) => number): void =>
-    actual.forEach((value, n) => expect(value, `sample ${n}, seed ${seed}`).to.be.closeTo(wanted(n), 1e-5 * (1 + Math.abs(wanted(n)))));
-  const clean = (images: Float32Array, n: number): number => net.margin(images.subarray(n * pixels, (n + 1) * pixels), labels[n]!);
+    actual.forEach((value, n) =>
+      expect(value, `sample ${n}, seed ${seed}`).to.be.closeTo(wanted(n), 1e-5 * (1 + Math.abs(wanted(n)))),
+    );
+  const clean = (images: Float32Array, n: number): number =>
+    net.margin(images.subarray(n * pixels, (n + 1) * pixels), labels[n]!);
 
   for (const loss of ['ce', 'margin'] as const) {
     for (const attack of ['fgsm', 'ifgsm', 'mifgsm', 'pgd', 'apgd', 'noisy'] as const) {
@@ -102,7 +113,10 @@ describe('attacks: closed forms on a linear model', () => {
   it('the loss is summed: more images in a batch do not shrink a gradient', async () => {
     using model = await modelWith(definition, net.weights);
     // Steps of a fixed length would hide a factor, so this one follows the gradient itself.
-    const follow: AttackDefinition = { ...attacks.fgsm, step: ({ graph, alpha }, x, g) => pointwise(graph, plainStep, [x, g], [alpha]) };
+    const follow: AttackDefinition = {
+      ...attacks.fgsm,
+      step: ({ graph, alpha }, x, g) => pointwise(graph, plainStep, [x, g], [alpha]),
+    };
     const moved: number[][] = [];
     for (const batch of [1, count]) {
       using attack = await Attack.compile({ model, batch, eps: 1, alpha: 1e-3, keep: 'last', attack: follow });

@@ -25,7 +25,11 @@ const iterative = { attack: 'ifgsm', eps: 0.1, alpha: 0.02, steps: 10 } as const
 const rows: Row[] = [
   { name: 'fgsm', options: { attack: 'fgsm', eps: 0.1 } },
   { name: 'ifgsm', options: iterative },
-  { name: 'pgd_start', options: { ...iterative, attack: 'pgd', randomStart: false }, start: images.map((x, i) => x + 0.1 * noise[i]!) },
+  {
+    name: 'pgd_start',
+    options: { ...iterative, attack: 'pgd', randomStart: false },
+    start: images.map((x, i) => x + 0.1 * noise[i]!),
+  },
   { name: 'pgd_l2', options: { ...iterative, attack: 'pgd', randomStart: false, norm: 'l2', eps: 1.5, alpha: 0.3 } },
   { name: 'mifgsm', options: { ...iterative, attack: 'mifgsm', alpha: 0.01 } },
   { name: 'ifgsm_targeted', options: { ...iterative, targeted: true } },
@@ -40,7 +44,12 @@ describe('attacks: golden values on LeNet-5', () => {
 
   for (const { name, options, start } of rows) {
     for (const rules of ['bp', 'linbp']) {
-      const input = { images, labels, ...(options.targeted ? { targets } : {}), ...(start === undefined ? {} : { start }) };
+      const input = {
+        images,
+        labels,
+        ...(options.targeted ? { targets } : {}),
+        ...(start === undefined ? {} : { start }),
+      };
       const expectedImages = values(`${name}.${rules}.x`);
       const expectedLosses = values(`${name}.${rules}.losses`);
       it(`${name}, ${rules}, on the device`, async () => {

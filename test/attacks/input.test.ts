@@ -91,7 +91,11 @@ describe('attacks: bad input', () => {
     ['bad-shape', { ...fine, images: images.subarray(1) }, 'images'],
     ['bad-shape', { ...fine, images: new Float32Array(0) }, 'images'],
     ['bad-dtype', { ...fine, images: [0, 1] as unknown as Float32Array }, 'images'],
-    ['bad-shape', { images: fromArrays({ shape: [1, 1, 4, 1], classes: 5, images: new Uint8Array(4), labels: new Uint8Array(1) }) }, 'images'],
+    [
+      'bad-shape',
+      { images: fromArrays({ shape: [1, 1, 4, 1], classes: 5, images: new Uint8Array(4), labels: new Uint8Array(1) }) },
+      'images',
+    ],
     ['bad-argument', { ...fine, targets: [1, 2] }, 'targets'],
     ['bad-argument', fine, 'targets', true],
     ['bad-argument', { ...fine, targets: [1, 1] }, 'targets', true],
@@ -105,7 +109,8 @@ describe('attacks: bad input', () => {
     ['bad-range', { ...fine, seed: 0.5 }, 'seed'],
   ];
   it('images, labels and targets', async () => {
-    const compile = (targeted: boolean): Promise<Attack> => Attack.compile({ model, attack: 'ifgsm', eps: 0.1, batch: 2, targeted });
+    const compile = (targeted: boolean): Promise<Attack> =>
+      Attack.compile({ model, attack: 'ifgsm', eps: 0.1, batch: 2, targeted });
     using plain = await compile(false);
     using targeted = await compile(true);
     const before = { ...model.device.counters };
@@ -129,7 +134,12 @@ describe('attacks: bad input', () => {
       const attack = await Attack.compile({ model, eps: 0.1, steps: 500, batch: 2, device });
       expect((await refusal(() => attack.run({ ...fine, signal: AbortSignal.abort() }))).code).to.equal('aborted');
       const controller = new AbortController();
-      const late = attack.run({ ...fine, signal: controller.signal, chunkMilliseconds: 0.1, onProgress: () => controller.abort() });
+      const late = attack.run({
+        ...fine,
+        signal: controller.signal,
+        chunkMilliseconds: 0.1,
+        onProgress: () => controller.abort(),
+      });
       expect((await refusal(() => late)).code).to.equal('aborted');
       await attack.run(fine);
       attack.destroy();
@@ -143,8 +153,9 @@ describe('attacks: bad input', () => {
       const loss = attacks.ifgsm.objective(stage, logits, labels);
       return stage.graph.one('add', [loss, loss], {});
     };
-    expect((await refusal(() => Attack.compile({ model, eps: 0.1, attack: { ...attacks.ifgsm, name: 'odd', objective } }))).field).to.equal(
-      'objective',
-    );
+    expect(
+      (await refusal(() => Attack.compile({ model, eps: 0.1, attack: { ...attacks.ifgsm, name: 'odd', objective } })))
+        .field,
+    ).to.equal('objective');
   });
 });

@@ -8,7 +8,8 @@ import { eightBitImages, modelWith, randomLabels } from './support.js';
 
 const pixels = 784;
 const count = 64;
-const bytes = (values: Float32Array | Uint8Array): Buffer => Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+const bytes = (values: Float32Array | Uint8Array): Buffer =>
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 
 function expectSame(actual: AttackResult, expected: AttackResult, what: string): void {
   expect(bytes(actual.images).equals(bytes(expected.images)), `${what}: images`).to.equal(true);
@@ -46,7 +47,10 @@ describe('attacks: same bits for any batch, order and chunking', () => {
         it(`batch ${batch}`, async () => {
           using attack = await Attack.compile({ model, seed, ...options, batch });
           const part = batch === 1 ? 8 : count;
-          const result = await attack.run({ images: images.subarray(0, part * pixels), labels: labels.subarray(0, part) });
+          const result = await attack.run({
+            images: images.subarray(0, part * pixels),
+            labels: labels.subarray(0, part),
+          });
           expect(bytes(result.images).equals(bytes(whole.images.subarray(0, part * pixels)))).to.equal(true);
           expect(result.samples).to.deep.equal(whole.samples.slice(0, part));
           if (part === count) expectSame(result, whole, 'partial last batch');
@@ -58,10 +62,17 @@ describe('attacks: same bits for any batch, order and chunking', () => {
         const mixed = new Float32Array(images.length);
         order.forEach((from, to) => mixed.set(images.subarray(from * pixels, (from + 1) * pixels), to * pixels));
         using attack = await Attack.compile({ model, seed, ...options, batch: 64 });
-        const result = await attack.run({ images: mixed, labels: Int32Array.from(order, (from) => labels[from]!), sampleIds: order });
+        const result = await attack.run({
+          images: mixed,
+          labels: Int32Array.from(order, (from) => labels[from]!),
+          sampleIds: order,
+        });
         order.forEach((from, to) => {
           const one = result.images.subarray(to * pixels, (to + 1) * pixels);
-          expect(bytes(one).equals(bytes(whole.images.subarray(from * pixels, (from + 1) * pixels))), `image ${from}`).to.equal(true);
+          expect(
+            bytes(one).equals(bytes(whole.images.subarray(from * pixels, (from + 1) * pixels))),
+            `image ${from}`,
+          ).to.equal(true);
           expect(result.samples[to]).to.deep.equal(whole.samples[from]);
         });
       });
@@ -79,13 +90,23 @@ describe('attacks: same bits for any batch, order and chunking', () => {
   }
 
   it('another seed, and another sample id, begin elsewhere', async () => {
-    using attack = await Attack.compile({ model, seed, attack: 'pgd', eps: 0.1, steps: 1, alpha: 0, keep: 'last', batch: 4 });
+    using attack = await Attack.compile({
+      model,
+      seed,
+      attack: 'pgd',
+      eps: 0.1,
+      steps: 1,
+      alpha: 0,
+      keep: 'last',
+      batch: 4,
+    });
     const few = { images: images.subarray(0, 4 * pixels), labels: labels.subarray(0, 4) };
     const first = await attack.run(few);
     const otherSeed = await attack.run({ ...few, seed: seed + 1 });
     const otherIds = await attack.run({ ...few, sampleIds: [10, 1, 2, 3] });
     expect(bytes(otherSeed.images).equals(bytes(first.images))).to.equal(false);
-    const image = (result: AttackResult, n: number): Buffer => bytes(result.images.subarray(n * pixels, (n + 1) * pixels));
+    const image = (result: AttackResult, n: number): Buffer =>
+      bytes(result.images.subarray(n * pixels, (n + 1) * pixels));
     expect(image(otherIds, 0).equals(image(first, 0))).to.equal(false);
     expect(image(otherIds, 1).equals(image(first, 1))).to.equal(true);
   });

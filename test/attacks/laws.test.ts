@@ -39,7 +39,8 @@ describe('attacks: laws', () => {
       const falls = async (settings: Partial<AttackOptions>[]): Promise<number[]> => {
         const robust: number[] = [];
         for (const each of settings) robust.push((await attacked({ norm, ...each })).robustCorrect);
-        for (let i = 1; i < robust.length; i++) expect(robust[i], `${robust.join(' ')}, seed ${seed}`).to.be.at.most(robust[i - 1]!);
+        for (let i = 1; i < robust.length; i++)
+          expect(robust[i], `${robust.join(' ')}, seed ${seed}`).to.be.at.most(robust[i - 1]!);
         return robust;
       };
       const byEps = await falls([0, 0.01, 0.05, 0.3].map((eps) => ({ eps: unit * eps, steps: 8 })));
@@ -58,7 +59,10 @@ describe('attacks: laws', () => {
     const targets = labels.map((label) => (label + 3) % 10);
     const result = await attacked({ targeted: true, eps: 0.5, steps: 20, loss: 'margin' }, targets);
     const logits = await model.logits(result.images);
-    const reached = Array.from(targets, (target, n) => Math.max(...logits.subarray(10 * n, 10 * n + 10)) === logits[10 * n + target]!);
+    const reached = Array.from(
+      targets,
+      (target, n) => Math.max(...logits.subarray(10 * n, 10 * n + 10)) === logits[10 * n + target]!,
+    );
     expect(result.samples.map(({ success }) => success)).to.deep.equal(reached);
     expect(result.successRate).to.be.greaterThan(0.5);
     expect(result.samples.every(({ loss, cleanLoss }) => loss < cleanLoss)).to.equal(true);
@@ -69,7 +73,8 @@ describe('attacks: laws', () => {
     const right = async (pictures: Float32Array): Promise<number> => {
       const logits = await model.logits(pictures);
       return Array.from(labels).filter(
-        (label, n) => logits.subarray(10 * n, 10 * n + 10).indexOf(Math.max(...logits.subarray(10 * n, 10 * n + 10))) === label,
+        (label, n) =>
+          logits.subarray(10 * n, 10 * n + 10).indexOf(Math.max(...logits.subarray(10 * n, 10 * n + 10))) === label,
       ).length;
     };
     expect(result.robustCorrect).to.equal(await right(result.images));
@@ -114,10 +119,17 @@ describe('attacks: laws', () => {
         device.write = write;
       }
       const loops = restarts * (size('start') + steps * size('step') + size('evaluate'));
-      expect(result.dispatches).to.equal(size('begin') + size('remember') + 3 * size('evaluate') + loops + size('finish'));
+      expect(result.dispatches).to.equal(
+        size('begin') + size('remember') + 3 * size('evaluate') + loops + size('finish'),
+      );
       expect(result.gradients).to.equal(count * steps * restarts);
-      expect(result.imageGradientsPerSecond).to.be.closeTo(result.gradients / result.seconds, 1e-6 * result.imageGradientsPerSecond);
-      const weightGradients = built.graph.nodes.filter((node) => node.direction === 'weightGradient' || node.op.endsWith('WeightGradient'));
+      expect(result.imageGradientsPerSecond).to.be.closeTo(
+        result.gradients / result.seconds,
+        1e-6 * result.imageGradientsPerSecond,
+      );
+      const weightGradients = built.graph.nodes.filter(
+        (node) => node.direction === 'weightGradient' || node.op.endsWith('WeightGradient'),
+      );
       expect(weightGradients.map(({ op }) => op)).to.deep.equal([]);
       expect(result.submits).to.be.at.most(30 + steps * restarts);
       measured.push([result.readbacks, writes]);
@@ -142,7 +154,16 @@ describe('attacks: laws', () => {
     const logits: Buffer[] = [];
     const losses: Buffer[] = [];
     for (const rule of rules) {
-      using attack = await Attack.compile({ model, batch: count, eps: 0.05, steps: 2, alpha: 0, attack: 'ifgsm', keep: 'last', rules: rule });
+      using attack = await Attack.compile({
+        model,
+        batch: count,
+        eps: 0.05,
+        steps: 2,
+        alpha: 0,
+        attack: 'ifgsm',
+        keep: 'last',
+        rules: rule,
+      });
       const result = await attack.run({ images, labels });
       const { executor, attack: built } = await attack.executor();
       logits.push(bytes(await executor.read(built.graph.outputs.get('logits')!)));
@@ -159,19 +180,32 @@ describe('attacks: laws', () => {
       name: 'two-layer',
       input: [1, 6, 6],
       classes: 4,
-      build: (builder, x) => builder.linear('out', builder.relu('act', builder.linear('hidden', builder.flatten(x), 20)), 4),
+      build: (builder, x) =>
+        builder.linear('out', builder.relu('act', builder.linear('hidden', builder.flatten(x), 20)), 4),
     };
     const weights = (low: number): StateDict =>
       new Map(
         describeModel(net).layout.specs.map((spec, index) => {
           const size = spec.shape.reduce((product, each) => product * each, 1);
-          return [spec.name, { shape: spec.shape, data: numbers(seed + index, size, spec.name.startsWith('hidden') ? low : -1, 1) }];
+          return [
+            spec.name,
+            { shape: spec.shape, data: numbers(seed + index, size, spec.name.startsWith('hidden') ? low : -1, 1) },
+          ];
         }),
       );
     const few = numbers(seed + 9, 8 * 36);
     const outcome = async (low: number, rules: string): Promise<Buffer> => {
       using each = await modelWith(net, weights(low));
-      using attack = await Attack.compile({ model: each, batch: 8, eps: 0.1, norm: 'l2', steps: 3, attack: 'ifgsm', keep: 'last', rules });
+      using attack = await Attack.compile({
+        model: each,
+        batch: 8,
+        eps: 0.1,
+        norm: 'l2',
+        steps: 3,
+        attack: 'ifgsm',
+        keep: 'last',
+        rules,
+      });
       return bytes((await attack.run({ images: few, labels: Int32Array.from({ length: 8 }, (_, n) => n % 4) })).images);
     };
     expect((await outcome(0.01, 'linbp:from=all')).equals(await outcome(0.01, 'bp'))).to.equal(true);
@@ -192,7 +226,8 @@ describe('attacks: laws', () => {
       name: 'sparse',
       gradient: ({ graph }, g) => pointwise(graph, large, [g, graph.one('sampleNorm', [g], { norm: 'linf' })], [0.5]),
     };
-    const moved = (result: AttackResult): number => result.images.filter((pixel, i) => Math.abs(pixel - images[i]!) > 1e-6).length;
+    const moved = (result: AttackResult): number =>
+      result.images.filter((pixel, i) => Math.abs(pixel - images[i]!) > 1e-6).length;
     const common = { eps: 0.3, steps: 3, randomStart: false, keep: 'last' } as const;
     const [own, plain] = [await attacked({ ...common, attack: sparse }), await attacked({ ...common, attack: 'pgd' })];
     expect(moved(own))

@@ -46,7 +46,9 @@ describe('attacks under any rule', () => {
     return await attack.run({ images, labels, ...(options.targeted === true && { targets }) });
   }
 
-  const plainQuery = attackNames.filter((name) => !['difgsm', 'mdi2fgsm', 'noisy', 'tifgsm'].includes(name)) as AttackName[];
+  const plainQuery = attackNames.filter(
+    (name) => !['difgsm', 'mdi2fgsm', 'noisy', 'tifgsm'].includes(name),
+  ) as AttackName[];
 
   for (const rule of rules) {
     it(`${rule}: the first step of ${plainQuery.join(', ')} goes along the gradient under that rule, also towards targets`, async () => {
@@ -55,14 +57,19 @@ describe('attacks under any rule', () => {
           const gradient = gradientUnder(rule, targeted ? targets : labels);
           const sign = targeted ? -1 : 1;
           for (const norm of ['linf', 'l2'] as const) {
-            const result = await attacked(reference({ attack, rules: rule, norm, steps: 1, alpha: eps, randomStart: false, targeted }));
+            const result = await attacked(
+              reference({ attack, rules: rule, norm, steps: 1, alpha: eps, randomStart: false, targeted }),
+            );
             for (let n = 0; n < count; n++) {
               const own = gradient.subarray(n * pixels, (n + 1) * pixels);
               const length = Math.sqrt(own.reduce((sum, value) => sum + value * value, 0));
               own.forEach((value, i) => {
                 const moved = result.images[n * pixels + i]! - images[n * pixels + i]!;
                 const expected = norm === 'linf' ? eps * Math.sign(value) : (eps * value) / length;
-                expect(moved, `${attack} ${norm} ${targeted}, sample ${n}, pixel ${i}, seed ${seed}`).to.be.closeTo(sign * expected, 1e-6);
+                expect(moved, `${attack} ${norm} ${targeted}, sample ${n}, pixel ${i}, seed ${seed}`).to.be.closeTo(
+                  sign * expected,
+                  1e-6,
+                );
               });
             }
           }
@@ -76,10 +83,18 @@ describe('attacks under any rule', () => {
       for (const norm of ['linf', 'l2'] as const) {
         for (const loss of ['ce', 'margin', 'dlr'] as const) {
           for (const targeted of [false, true]) {
-            const result = await attacked(reference({ attack, norm, loss, targeted, rules: rules[1], ...(attack !== 'fgsm' && { steps: 2 }) }));
+            const result = await attacked(
+              reference({ attack, norm, loss, targeted, rules: rules[1], ...(attack !== 'fgsm' && { steps: 2 }) }),
+            );
             for (let n = 0; n < count; n++) {
-              const moves = Array.from(result.images.subarray(n * pixels, (n + 1) * pixels), (pixel, i) => pixel - images[n * pixels + i]!);
-              const size = norm === 'linf' ? Math.max(...moves.map(Math.abs)) : Math.sqrt(moves.reduce((sum, move) => sum + move * move, 0));
+              const moves = Array.from(
+                result.images.subarray(n * pixels, (n + 1) * pixels),
+                (pixel, i) => pixel - images[n * pixels + i]!,
+              );
+              const size =
+                norm === 'linf'
+                  ? Math.max(...moves.map(Math.abs))
+                  : Math.sqrt(moves.reduce((sum, move) => sum + move * move, 0));
               // Float64 images are rounded to float32 when they are read.
               expect(size, `${attack} ${norm} ${loss} ${targeted}, seed ${seed}`).to.be.within(1e-6, eps + 1e-7);
             }
@@ -96,8 +111,13 @@ describe('attacks under any rule', () => {
     expect(describeModel(tinyResnet).branches.length).to.equal(4);
     for (const attack of ['mdi2fgsm', 'apgd'] as const) {
       const options = { attack, rules: rules[1], steps: 2, norm: 'l2' } as const;
-      const [device, wanted] = [await attacked({ ...reference(options), model, device: 'gpu' }), await attacked(reference(options))];
-      device.images.forEach((pixel, i) => expect(pixel, `${attack}, pixel ${i}, seed ${seed}`).to.be.closeTo(wanted.images[i]!, 1e-4));
+      const [device, wanted] = [
+        await attacked({ ...reference(options), model, device: 'gpu' }),
+        await attacked(reference(options)),
+      ];
+      device.images.forEach((pixel, i) =>
+        expect(pixel, `${attack}, pixel ${i}, seed ${seed}`).to.be.closeTo(wanted.images[i]!, 1e-4),
+      );
     }
   });
 });

@@ -18,13 +18,23 @@ describe('attacks: trained networks on MNIST', function () {
     const device = await sharedDevice();
     images = await loadDataset({ dataset: 'mnist', split: 'test', dataFolder: data, limit: 48 });
     for (const name of ['lenet5-clntrained', 'lenet5-advtrained']) {
-      models.set(name, Model.load(modelDefinition(name), join(data, 'models', 'mnist', `${name}.safetensors`), { device }));
+      models.set(
+        name,
+        Model.load(modelDefinition(name), join(data, 'models', 'mnist', `${name}.safetensors`), { device }),
+      );
     }
   });
   after(() => models.forEach((model) => model.destroy()));
 
   async function attacked(name: string, options: Partial<AttackOptions> = {}): Promise<AttackResult> {
-    using attack = await Attack.compile({ model: models.get(name)!, eps: 0.3, alpha: 0.03, steps: 20, batch: 24, ...options });
+    using attack = await Attack.compile({
+      model: models.get(name)!,
+      eps: 0.3,
+      alpha: 0.03,
+      steps: 20,
+      batch: 24,
+      ...options,
+    });
     return await attack.run({ images });
   }
 

@@ -17,20 +17,40 @@ async function draws(
     ['fc.bias', { shape: [2], data: new Float32Array(2) }],
   ]);
   using model = await modelWith(linearModel(input, 2), weights);
-  using attack = await Attack.compile({ model, norm, eps, alpha: 0, steps: 1, restarts, seed, keep: 'last', batch: count });
-  const { images } = await attack.run({ images: new Float32Array(count * pixels).fill(0.5), labels: new Int32Array(count) });
+  using attack = await Attack.compile({
+    model,
+    norm,
+    eps,
+    alpha: 0,
+    steps: 1,
+    restarts,
+    seed,
+    keep: 'last',
+    batch: count,
+  });
+  const { images } = await attack.run({
+    images: new Float32Array(count * pixels).fill(0.5),
+    labels: new Int32Array(count),
+  });
   return images.map((pixel) => pixel - 0.5);
 }
 
-/** Largest distance between the sample's distribution and the uniform one on [0, 1], times sqrt(n) (Kolmogorov's statistic). */
+/**
+ * Largest distance between the sample's distribution and the uniform one on [0, 1], times sqrt(n) (Kolmogorov's
+ * statistic).
+ */
 function kolmogorov(values: readonly number[]): number {
   const sorted = [...values].sort((left, right) => left - right);
   const n = sorted.length;
-  return Math.sqrt(n) * sorted.reduce((most, value, i) => Math.max(most, Math.abs(value - i / n), Math.abs(value - (i + 1) / n)), 0);
+  return (
+    Math.sqrt(n) *
+    sorted.reduce((most, value, i) => Math.max(most, Math.abs(value - i / n), Math.abs(value - (i + 1) / n)), 0)
+  );
 }
 /** P(statistic > 2.5) = 7e-6. */
 const critical = 2.5;
-const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length;
+const mean = (values: ArrayLike<number>): number =>
+  Array.from(values).reduce((sum, value) => sum + value, 0) / values.length;
 
 describe('attacks: random start', () => {
   const count = 1500;
@@ -62,7 +82,10 @@ describe('attacks: random start', () => {
       for (let pixel = 0; pixel < n; pixel++) {
         const column = Array.from({ length: count }, (_, i) => deltas[n * i + pixel]! / eps / radii[i]!);
         expect(Math.abs(mean(column)), `direction ${pixel}`).to.be.below(5 / Math.sqrt(n * count));
-        expect(mean(column.map((value) => value * value)), `energy ${pixel}`).to.be.closeTo(1 / n, 10 / n / Math.sqrt(count));
+        expect(mean(column.map((value) => value * value)), `energy ${pixel}`).to.be.closeTo(
+          1 / n,
+          10 / n / Math.sqrt(count),
+        );
       }
     });
   }

@@ -13,7 +13,10 @@ export function formulaWeights(definition: ModelDefinition): StateDict {
 }
 
 /** A model on the shared device with given weights, or the golden ones. */
-export async function modelWith(definition: ModelDefinition, weights: StateDict = formulaWeights(definition)): Promise<Model> {
+export async function modelWith(
+  definition: ModelDefinition,
+  weights: StateDict = formulaWeights(definition),
+): Promise<Model> {
   const model = Model.create(definition, { device: await sharedDevice() });
   model.setStateDict(weights);
   return model;
@@ -28,7 +31,8 @@ export const numbers = (seed: number, count: number, low = 0, high = 1): Float32
   uniforms(seed, 2000, 0, 0, count).map((u) => low + u * (high - low));
 
 /** k/255 pixels. */
-export const eightBitImages = (seed: number, count: number): Float32Array => numbers(seed, count).map((u) => Math.fround(Math.round(255 * u) / 255));
+export const eightBitImages = (seed: number, count: number): Float32Array =>
+  numbers(seed, count).map((u) => Math.fround(Math.round(255 * u) / 255));
 
 export const randomLabels = (seed: number, count: number, classes: number): Int32Array =>
   Int32Array.from(numbers(seed, count), (u) => Math.floor(u * classes));

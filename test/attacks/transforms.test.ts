@@ -18,8 +18,14 @@ const labels = Int32Array.from({ length: count }, (_, n) => n % 2);
 const clean = numbers(seed, count * pixels, 0.3, 0.7);
 const eps = 0.1;
 
-const weightOf = (outputs: number, inputs: number, salt: number): Float32Array => numbers(seed + salt, outputs * inputs, -1, 1);
-const dense = (name: string, outputs: number, inputs: number, salt: number): [string, { shape: number[]; data: Float32Array }][] => [
+const weightOf = (outputs: number, inputs: number, salt: number): Float32Array =>
+  numbers(seed + salt, outputs * inputs, -1, 1);
+const dense = (
+  name: string,
+  outputs: number,
+  inputs: number,
+  salt: number,
+): [string, { shape: number[]; data: Float32Array }][] => [
   [`${name}.weight`, { shape: [outputs, inputs], data: weightOf(outputs, inputs, salt) }],
   [`${name}.bias`, { shape: [outputs], data: numbers(seed + salt + 1, outputs, -0.1, 0.1) }],
 ];
@@ -43,7 +49,10 @@ const slope = (y: number, i: number): number => {
   return w[(1 - y) * pixels + i]! - w[y * pixels + i]!;
 };
 
-/** Expects the images to be the clean ones plus `length` times the sign of `direction`, where that is not too small for float32 to tell. */
+/**
+ * Expects the images to be the clean ones plus `length` times the sign of `direction`, where that is not too small
+ * for float32 to tell.
+ */
 function expectSteps(images: Float32Array, length: number, direction: (n: number) => Float64Array): void {
   for (let n = 0; n < count; n++) {
     for (const [i, value] of direction(n).entries()) {
@@ -60,11 +69,18 @@ function expectSteps(images: Float32Array, length: number, direction: (n: number
 function scaledBack(n: number, query: number): Float64Array {
   const size = side;
   const largest = paddedSide(side);
-  const { applied, side: scaled, down, right } = resizePadOf(seed, randomStreams.inputTransform, n, query, { size, largest, probability: 0.5 });
+  const {
+    applied,
+    side: scaled,
+    down,
+    right,
+  } = resizePadOf(seed, randomStreams.inputTransform, n, query, { size, largest, probability: 0.5 });
   const result = new Float64Array(pixels);
   for (let i = 0; i < pixels; i++) {
     const [plane, row, column] = [Math.floor(i / size ** 2), Math.floor(i / size) % size, i % size];
-    const [h, w] = applied ? [shownPlace(row, down, scaled, size, largest), shownPlace(column, right, scaled, size, largest)] : [row, column];
+    const [h, w] = applied
+      ? [shownPlace(row, down, scaled, size, largest), shownPlace(column, right, scaled, size, largest)]
+      : [row, column];
     if (h >= 0 && w >= 0) result[(plane * size + h) * size + w]! += slope(labels[n]!, i);
   }
   return result;
@@ -72,7 +88,9 @@ function scaledBack(n: number, query: number): Float64Array {
 
 describe('attacks that transfer: closed forms', () => {
   it('random scaling: sides, places and share are uniform; a side that fills the frame without scaling shows every pixel once', () => {
-    const all = Array.from({ length: 4000 }, (_, id) => resizePadOf(seed, 5, id, 3, { size: 32, largest: 40, probability: 0.5 }));
+    const all = Array.from({ length: 4000 }, (_, id) =>
+      resizePadOf(seed, 5, id, 3, { size: 32, largest: 40, probability: 0.5 }),
+    );
     expect(all.filter(({ applied }) => applied).length / all.length).to.be.within(0.45, 0.55);
     for (let scaled = 32; scaled <= 40; scaled++) {
       const some = all.filter((each) => each.side === scaled);
@@ -83,7 +101,9 @@ describe('attacks that transfer: closed forms', () => {
       }
     }
     expect([32, 224, 28].map(paddedSide)).to.deep.equal([40, 256, 30]);
-    expect(Array.from({ length: 9 }, (_, place) => shownPlace(place, 0, 9, 9, 9))).to.deep.equal(Array.from({ length: 9 }, (_, place) => place));
+    expect(Array.from({ length: 9 }, (_, place) => shownPlace(place, 0, 9, 9, 9))).to.deep.equal(
+      Array.from({ length: 9 }, (_, place) => place),
+    );
     // Nearest by hand: 4 pixels in a frame of 6 at row 1, scaled to 5.
     expect([0, 1, 2, 3].map((place) => shownPlace(place, 1, 5, 4, 6))).to.deep.equal([-1, 0, 1, 2]);
   });
@@ -92,11 +112,16 @@ describe('attacks that transfer: closed forms', () => {
     const { images } = await run(linear, linearWeights, { attack: 'difgsm', steps: 1 });
     // The first row of the step table holds the clean images.
     expectSteps(images, eps, (n) => scaledBack(n, 1));
-    const applied = Array.from({ length: count }, (_, n) => resizePadOf(seed, 5, n, 1, { size: side, largest: 11, probability: 0.5 }).applied);
+    const applied = Array.from(
+      { length: count },
+      (_, n) => resizePadOf(seed, 5, n, 1, { size: side, largest: 11, probability: 0.5 }).applied,
+    );
     const momentum = await run(linear, linearWeights, { attack: 'mdi2fgsm', steps: 1 });
     expect(momentum.images).to.deep.equal(images);
     const plain = await run(linear, linearWeights, { attack: 'ifgsm', steps: 1 });
-    const same = applied.map((_, n) => images.subarray(n * pixels, (n + 1) * pixels).every((value, i) => value === plain.images[n * pixels + i]));
+    const same = applied.map((_, n) =>
+      images.subarray(n * pixels, (n + 1) * pixels).every((value, i) => value === plain.images[n * pixels + i]),
+    );
     applied.forEach((each, n) => {
       if (!each) expect(same[n], `sample ${n}`).to.equal(true);
     });
@@ -107,13 +132,18 @@ describe('attacks that transfer: closed forms', () => {
     const whole = await run(linear, linearWeights, options);
     expect((await run(linear, linearWeights, { ...options, batch: 2 })).images).to.deep.equal(whole.images);
     const total = (n: number): Float64Array => {
-      const steps = [1, 2, 3, 4].map((query) => scaledBack(n, query).map((value) => (Math.abs(value) < 1e-4 ? NaN : Math.sign(value))));
+      const steps = [1, 2, 3, 4].map((query) =>
+        scaledBack(n, query).map((value) => (Math.abs(value) < 1e-4 ? NaN : Math.sign(value))),
+      );
       return steps[0]!.map((_, i) => steps.reduce((sum, step) => sum + step[i]!, 0));
     };
     for (let n = 0; n < count; n++) {
       total(n).forEach((signs, i) => {
         if (Number.isNaN(signs)) return;
-        expect(whole.images[n * pixels + i]! - clean[n * pixels + i]!, `seed ${seed}`).to.be.closeTo((signs * eps) / 4, 1e-6);
+        expect(whole.images[n * pixels + i]! - clean[n * pixels + i]!, `seed ${seed}`).to.be.closeTo(
+          (signs * eps) / 4,
+          1e-6,
+        );
       });
     }
   });
@@ -135,7 +165,8 @@ describe('attacks that transfer: closed forms', () => {
         for (let dy = -2; dy <= 2; dy++) {
           for (let dx = -2; dx <= 2; dx++) {
             const [h, w] = [row + dy, column + dx];
-            if (h >= 0 && h < side && w >= 0 && w < side) sum += kernel[(dy + 2) * 5 + dx + 2]! * slope(labels[n]!, (plane * side + h) * side + w);
+            if (h >= 0 && h < side && w >= 0 && w < side)
+              sum += kernel[(dy + 2) * 5 + dx + 2]! * slope(labels[n]!, (plane * side + h) * side + w);
           }
         }
         return sum;
@@ -144,11 +175,17 @@ describe('attacks that transfer: closed forms', () => {
   });
 
   it('noisy gradients: the noise moves where the gradient is taken and nothing else', async () => {
-    const net: ModelDefinition = { ...linear, build: (b, x) => b.linear('out', b.relu('act', b.linear('hidden', b.flatten(x), 30)), 2) };
+    const net: ModelDefinition = {
+      ...linear,
+      build: (b, x) => b.linear('out', b.relu('act', b.linear('hidden', b.flatten(x), 30)), 2),
+    };
     const weights: StateDict = new Map([...dense('hidden', 30, pixels, 3), ...dense('out', 2, 30, 5)]);
     const still = await run(net, weights, { attack: 'noisy', steps: 3, alpha: 0 });
     expect(still.images).to.deep.equal(clean);
-    const [noisy, plain] = [await run(net, weights, { attack: 'noisy', steps: 3 }), await run(net, weights, { attack: 'ifgsm', steps: 3 })];
+    const [noisy, plain] = [
+      await run(net, weights, { attack: 'noisy', steps: 3 }),
+      await run(net, weights, { attack: 'ifgsm', steps: 3 }),
+    ];
     expect(noisy.images).to.not.deep.equal(plain.images);
     // The clean images are where both begin.
     expect(noisy.losses.subarray(0, count)).to.deep.equal(plain.losses.subarray(0, count));
@@ -165,7 +202,10 @@ describe('attacks that transfer: closed forms', () => {
 
 describe('intermediate level attack', () => {
   const width = 12;
-  const net: ModelDefinition = { ...linear, build: (b, x) => b.linear('out', b.relu('act', b.linear('hidden', b.flatten(x), width)), 2) };
+  const net: ModelDefinition = {
+    ...linear,
+    build: (b, x) => b.linear('out', b.relu('act', b.linear('hidden', b.flatten(x), width)), 2),
+  };
   const weights: StateDict = new Map([...dense('hidden', width, pixels, 7), ...dense('out', 2, width, 9)]);
   const made = clean.map((pixel, i) => pixel + (numbers(seed + 20, clean.length, -0.05, 0.05)[i] ?? 0));
 
@@ -173,7 +213,9 @@ describe('intermediate level attack', () => {
   const pulled = (n: number): Float64Array => {
     const w = weights.get('hidden.weight')!.data;
     const delta = Float64Array.from({ length: pixels }, (_, i) => made[n * pixels + i]! - clean[n * pixels + i]!);
-    const feature = Float64Array.from({ length: width }, (_, k) => delta.reduce((sum, each, i) => sum + w[k * pixels + i]! * each, 0));
+    const feature = Float64Array.from({ length: width }, (_, k) =>
+      delta.reduce((sum, each, i) => sum + w[k * pixels + i]! * each, 0),
+    );
     return delta.map((_, i) => feature.reduce((sum, each, k) => sum + each * w[k * pixels + i]!, 0));
   };
 
@@ -182,7 +224,9 @@ describe('intermediate level attack', () => {
     const { images, losses } = await run(net, weights, options, { start: made });
     expectSteps(images, 0.05, pulled);
     const targets = labels.map((label) => 1 - label);
-    expect((await run(net, weights, { ...options, targeted: true }, { start: made, targets })).images).to.deep.equal(images);
+    expect((await run(net, weights, { ...options, targeted: true }, { start: made, targets })).images).to.deep.equal(
+      images,
+    );
     // It begins at the clean images again, not where the first stage ended.
     const plain = await run(net, weights, { attack: 'ifgsm', steps: 1 });
     expect(losses.subarray(0, count)).to.deep.equal(plain.losses.subarray(0, count));
@@ -213,7 +257,14 @@ describe('intermediate level attack', () => {
       });
       before = now;
       const reference = await (
-        await Attack.compile({ model: { definition: net, weights }, device: 'reference', eps, keep: 'last', batch: count, ...options })
+        await Attack.compile({
+          model: { definition: net, weights },
+          device: 'reference',
+          eps,
+          keep: 'last',
+          batch: count,
+          ...options,
+        })
       ).run({
         images: clean,
         labels,
@@ -226,11 +277,20 @@ describe('intermediate level attack', () => {
 
   it('refuses unknown layers and random starts before anything runs', async () => {
     const compile = (options: Partial<AttackOptions>): Promise<LinbpError> =>
-      Attack.compile({ model: { definition: net, weights }, device: 'reference', eps, attack: intermediateLevel('hidden'), ...options }).then(
+      Attack.compile({
+        model: { definition: net, weights },
+        device: 'reference',
+        eps,
+        attack: intermediateLevel('hidden'),
+        ...options,
+      }).then(
         (attack) => attack.executor().then(() => expect.fail('compiled')),
         (error: LinbpError) => error,
       );
-    expect(await compile({ attack: intermediateLevel('nowhere') })).to.include({ code: 'unknown-layer', field: 'layer' });
+    expect(await compile({ attack: intermediateLevel('nowhere') })).to.include({
+      code: 'unknown-layer',
+      field: 'layer',
+    });
     expect(await compile({ randomStart: true })).to.include({ code: 'bad-argument', field: 'randomStart' });
     expect(Object.keys(attacks)).to.include.members(['difgsm', 'mdi2fgsm', 'tifgsm', 'noisy']);
   });

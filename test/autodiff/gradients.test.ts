@@ -56,7 +56,12 @@ describe('gradients', () => {
     expect(nodes.some(({ direction }) => direction === 'weightGradient')).to.equal(false);
     const network = lenet5(2);
     const before = network.graph.nodes.length;
-    gradients(network.graph, { loss: network.loss, scale: 0.5, targets: [...network.parameters.values()], rules: everywhere(bp) });
+    gradients(network.graph, {
+      loss: network.loss,
+      scale: 0.5,
+      targets: [...network.parameters.values()],
+      rules: everywhere(bp),
+    });
     const training = network.graph.nodes.slice(before);
     expect(training.filter(({ op }) => op === 'conv2dInputGradient')).to.have.length(1);
     expect(training.filter(({ op }) => op === 'conv2dWeightGradient')).to.have.length(2);
@@ -66,14 +71,20 @@ describe('gradients', () => {
   it('only the layers behind a target are walked', () => {
     const network = lenet5(2);
     const before = network.graph.nodes.length;
-    gradients(network.graph, { loss: network.loss, scale: 1, targets: [network.parameters.get('fc.4.bias')!], rules: everywhere(bp) });
+    gradients(network.graph, {
+      loss: network.loss,
+      scale: 1,
+      targets: [network.parameters.get('fc.4.bias')!],
+      rules: everywhere(bp),
+    });
     expect(opNames(network.graph.nodes.slice(before))).to.deep.equal(['lossBackward', 'linearWeightGradient']);
   });
 
-  it('a linear rule costs nothing: one node fewer per linearised ReLU, and no mask', () => {
+  it('a linear rule costs nothing: one node fewer per linearized ReLU, and no mask', () => {
     for (const build of [mlp, lenet5]) {
       const [plain, linear] = [build(2), build(2)];
-      const relus = (network: Network): Node<'relu'>[] => network.graph.nodes.filter((node) => node.op === 'relu') as unknown as Node<'relu'>[];
+      const relus = (network: Network): Node<'relu'>[] =>
+        network.graph.nodes.filter((node) => node.op === 'relu') as unknown as Node<'relu'>[];
       const difference = attack(plain, everywhere(bp)).length - attack(linear, everywhere(linbp)).length;
       expect(difference).to.equal(relus(plain).length);
       expect(relus(plain).every((node) => node.attrs.mask && node.outputs.length === 2)).to.equal(true);
@@ -81,7 +92,9 @@ describe('gradients', () => {
     }
     const network = lenet5(2);
     attack(network, resolveRules(parseRules('linbp'), lenet5Positions));
-    const masked = network.graph.nodes.filter((node) => node.op === 'relu' && node.outputs.length === 2).map((node) => node.layer);
+    const masked = network.graph.nodes
+      .filter((node) => node.op === 'relu' && node.outputs.length === 2)
+      .map((node) => node.layer);
     expect(masked).to.deep.equal(['conv1.2', 'conv2.2']);
   });
 
@@ -95,7 +108,9 @@ describe('gradients', () => {
     expect(graph.tensors.filter((tensor) => tensor.name.endsWith('.mask')).length)
       .to.equal(tensors)
       .and.to.equal(3);
-    expect(graph.nodes.slice(0, before.length).map(({ id, op, outputs }) => ({ id, op, y: outputs[0] }))).to.deep.equal(before);
+    expect(graph.nodes.slice(0, before.length).map(({ id, op, outputs }) => ({ id, op, y: outputs[0] }))).to.deep.equal(
+      before,
+    );
     for (const node of graph.nodes) for (const output of node.outputs) expect(output.producer).to.equal(node);
   });
 
@@ -105,7 +120,12 @@ describe('gradients', () => {
     network.graph.scope({ segment: 'attack' }, () => attack(network, everywhere(bp)));
     const nodes = network.graph.nodes.slice(before);
     expect(nodes.every(({ segment }) => segment === 'attack')).to.equal(true);
-    expect(nodes.filter(({ op }) => op === 'reluBackward').map(({ layer }) => layer)).to.deep.equal(['fc.3', 'fc.1', 'conv2.2', 'conv1.2']);
+    expect(nodes.filter(({ op }) => op === 'reluBackward').map(({ layer }) => layer)).to.deep.equal([
+      'fc.3',
+      'fc.1',
+      'conv2.2',
+      'conv1.2',
+    ]);
   });
 
   it('of a tensor used twice are added', () => {
@@ -124,13 +144,23 @@ describe('gradients', () => {
     const options = { loss: network.loss, scale: 1, rules: everywhere(bp) };
     const lone = network.graph.parameter('lone', [3]);
     expect(errorOf(() => gradients(network.graph, { ...options, targets: [lone] })).field).to.equal('lone');
-    expect(errorOf(() => gradients(network.graph, { ...options, loss: network.logits, targets: [network.input] })).code).to.equal('bad-argument');
+    expect(
+      errorOf(() => gradients(network.graph, { ...options, loss: network.logits, targets: [network.input] })).code,
+    ).to.equal('bad-argument');
     const graph = new Graph();
     const [x, labels] = [graph.input('x', [2, 3]), graph.input('labels', [2], 'u32')];
-    const fn = { name: 'double', inputs: ['x'], scalars: [], results: ['2.0 * x'], reference: (...[v]: number[]) => [2 * v!] };
+    const fn = {
+      name: 'double',
+      inputs: ['x'],
+      scalars: [],
+      results: ['2.0 * x'],
+      reference: (...[v]: number[]) => [2 * v!],
+    };
     const y = graph.one('map', [x], { fn, scalars: [], targets: ['new'] });
     const loss = graph.one('loss', [y, labels], { kind: 'logit' });
-    expect(errorOf(() => gradients(graph, { loss, scale: 1, targets: [x], rules: everywhere(bp) })).message).to.contain('map');
+    expect(errorOf(() => gradients(graph, { loss, scale: 1, targets: [x], rules: everywhere(bp) })).message).to.contain(
+      'map',
+    );
   });
 });
 
@@ -168,9 +198,14 @@ describe('rule laws', () => {
     }
   });
 
-  it('a network linearised throughout has the input gradient W1^T W2^T W3^T dL/dlogits', () => {
+  it('a network linearized throughout has the input gradient W1^T W2^T W3^T dL/dlogits', () => {
     const net = threeLayers(batch, sizes);
-    const found = gradients(net.graph, { loss: net.loss, scale: 1, targets: [net.x, net.logits], rules: everywhere(linbp) });
+    const found = gradients(net.graph, {
+      loss: net.loss,
+      scale: 1,
+      targets: [net.x, net.logits],
+      rules: everywhere(linbp),
+    });
     const run = evaluate(net.graph, [...net.w.map((w) => fill(w)), fill(net.x), fill(net.labels)]);
     let g: ArrayLike<number> = run.get(found.get(net.logits)!);
     for (const l of [3, 2, 1]) g = matmul(g, run.get(net.w[l - 1]!), batch, sizes[l]!, sizes[l - 1]!);
@@ -179,27 +214,44 @@ describe('rule laws', () => {
 
   it('weight gradients under linbp are the modified error times the true activations', () => {
     const net = threeLayers(batch, sizes);
-    const found = gradients(net.graph, { loss: net.loss, scale: 1, targets: [net.w[1]!, net.logits], rules: everywhere(linbp) });
+    const found = gradients(net.graph, {
+      loss: net.loss,
+      scale: 1,
+      targets: [net.w[1]!, net.logits],
+      rules: everywhere(linbp),
+    });
     const run = evaluate(net.graph, [...net.w.map((w) => fill(w)), fill(net.x), fill(net.labels)]);
     const error = matmul(run.get(found.get(net.logits)!), run.get(net.w[2]!), batch, sizes[3], sizes[2]);
     const h = run.get(net.z[0]!).map((z) => Math.max(z, 0));
     const dw = Array.from({ length: sizes[2] * sizes[1] }, (_, i) => {
       const [o, j] = [Math.floor(i / sizes[1]), i % sizes[1]];
-      return Array.from({ length: batch }, (_n, n) => error[n * sizes[2] + o]! * h[n * sizes[1] + j]!).reduce((sum, value) => sum + value, 0);
+      return Array.from({ length: batch }, (_n, n) => error[n * sizes[2] + o]! * h[n * sizes[1] + j]!).reduce(
+        (sum, value) => sum + value,
+        0,
+      );
     });
     expect(relativeError(run.get(found.get(net.w[1]!)!), dw)).to.be.below(1e-12);
   });
 
-  it('the gradient behind a linearised ReLU goes to the first of equal zeros of the pool', () => {
+  it('the gradient behind a linearized ReLU goes to the first of equal zeros of the pool', () => {
     const graph = new Graph();
     const [z, labels] = [graph.input('z', [1, 3, 2, 2]), graph.input('labels', [1], 'u32')];
     const y = graph.one('relu', [z], { kind: 'relu', mask: false });
-    const pooled = graph.add('maxPool2d', [y], { kernel: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], ceilMode: false })[0]!;
-    const loss = graph.one('loss', [graph.one('reshape', [pooled], { shape: [1, 3] }), labels], { kind: 'crossEntropy' });
+    const pooled = graph.add('maxPool2d', [y], {
+      kernel: [2, 2],
+      stride: [2, 2],
+      padding: [0, 0, 0, 0],
+      ceilMode: false,
+    })[0]!;
+    const loss = graph.one('loss', [graph.one('reshape', [pooled], { shape: [1, 3] }), labels], {
+      kind: 'crossEntropy',
+    });
     const dz = gradients(graph, { loss, scale: 1, targets: [z], rules: everywhere(linbp) }).get(z)!;
     const run = evaluate(graph, [fill(z, -2, -1), fill(labels)]);
     const third = 1 / 3;
-    Array.from(run.get(dz)).forEach((value, i) => expect(value).to.be.closeTo([-2 * third, 0, 0, 0, third, 0, 0, 0, third, 0, 0, 0][i]!, 1e-12));
+    Array.from(run.get(dz)).forEach((value, i) =>
+      expect(value).to.be.closeTo([-2 * third, 0, 0, 0, third, 0, 0, 0, third, 0, 0, 0][i]!, 1e-12),
+    );
   });
 
   it('one model takes one rule for its input and another for its weights', () => {
@@ -217,7 +269,9 @@ describe('rule laws', () => {
       alone.graph,
       [...alone.w, alone.x, alone.labels].map((tensor, i) => [tensor, data[i]!]),
     );
-    net.w.forEach((w, i) => expect(Array.from(run.get(weights.get(w)!))).to.deep.equal(Array.from(other.get(expected.get(alone.w[i]!)!))));
+    net.w.forEach((w, i) =>
+      expect(Array.from(run.get(weights.get(w)!))).to.deep.equal(Array.from(other.get(expected.get(alone.w[i]!)!))),
+    );
     expect(run.get(inputs.get(net.x)!).some((value) => value !== 0)).to.equal(true);
   });
 
@@ -232,7 +286,8 @@ describe('rule laws', () => {
       const matched = at(() => ({ kind: 'emit', rule: activationMatched({ scope }) }));
       const run = evaluate(graph, [fill(z), fill(labels)]);
       const groups = scope === 'sample' ? 4 : 1;
-      const part = (tensor: Tensor, i: number): number[] => Array.from(run.get(tensor)).slice((i * 24) / groups, ((i + 1) * 24) / groups);
+      const part = (tensor: Tensor, i: number): number[] =>
+        Array.from(run.get(tensor)).slice((i * 24) / groups, ((i + 1) * 24) / groups);
       for (let i = 0; i < groups; i++) {
         const factor = Math.hypot(...part(plain, i)) / Math.hypot(...part(linear, i));
         expect(
@@ -251,7 +306,11 @@ describe('rule laws', () => {
     const z = graph.input('z', [2, 3]);
     const y = graph.one('relu', [z], { kind: 'relu', mask: false });
     const pointwise = (): Tensor => g;
-    const dz = activationMatched({ scope: 'sample' }).emit({ graph, pointwise }, y.producer as unknown as Node<'relu'>, g);
+    const dz = activationMatched({ scope: 'sample' }).emit(
+      { graph, pointwise },
+      y.producer as unknown as Node<'relu'>,
+      g,
+    );
     expect(Array.from(evaluate(graph, [fill(z)]).get(dz))).to.deep.equal([0, 0, 0, 0, 0, 0]);
   });
 });

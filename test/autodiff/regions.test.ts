@@ -15,8 +15,10 @@ const size = 5;
 const rows = (values: ArrayLike<number>, width: number): Matrix =>
   Array.from({ length: values.length / width }, (_, n) => Array.from(values).slice(n * width, (n + 1) * width));
 /** W v and W^T v. */
-const times = (w: Matrix, v: number[]): number[] => w.map((row) => row.reduce((sum, value, i) => sum + value * v[i]!, 0));
-const transposed = (w: Matrix, v: number[]): number[] => w[0]!.map((_, i) => w.reduce((sum, row, o) => sum + row[i]! * v[o]!, 0));
+const times = (w: Matrix, v: number[]): number[] =>
+  w.map((row) => row.reduce((sum, value, i) => sum + value * v[i]!, 0));
+const transposed = (w: Matrix, v: number[]): number[] =>
+  w[0]!.map((_, i) => w.reduce((sum, row, o) => sum + row[i]! * v[o]!, 0));
 const relu = (v: number[]): number[] => v.map((value) => Math.max(value, 0));
 const masked = (g: number[], z: number[]): number[] => g.map((value, i) => (z[i]! > 0 ? value : 0));
 
@@ -30,7 +32,9 @@ function residualMlp() {
   for (const block of [0, 1]) {
     const input = h;
     const inner = graph.one('linear', [input, w[2 * block]!], {});
-    const y = graph.scope({ layer: `block${block}.inner` }, () => graph.one('relu', [inner], { kind: 'relu', mask: false }));
+    const y = graph.scope({ layer: `block${block}.inner` }, () =>
+      graph.one('relu', [inner], { kind: 'relu', mask: false }),
+    );
     const branch = graph.one('linear', [y, w[2 * block + 1]!], {});
     graph.regions.push({ name: `block${block}`, input, output: branch });
     const sum = graph.one('add', [branch, input], {});
@@ -46,8 +50,16 @@ const truth: RuleSelection = () => ({ kind: 'pointwise', use: bp });
 const withRules = (base: RuleSelection, rules: Omit<RuleSelection, keyof CallableFunction>): RuleSelection =>
   Object.assign((node: Parameters<RuleSelection>[0]) => base(node), rules);
 
-/** The input gradient of one sample by hand: each branch's gradient is what `branch` makes of its true and its linear one. */
-function byHand(w: Matrix[], x: number[], seed: number[], branch: (truth: number[], linear: number[], block: number) => number[]): number[] {
+/**
+ * The input gradient of one sample by hand: each branch's gradient is what `branch` makes of its true and its linear
+ * one.
+ */
+function byHand(
+  w: Matrix[],
+  x: number[],
+  seed: number[],
+  branch: (truth: number[], linear: number[], block: number) => number[],
+): number[] {
   const blocks: { inner: number[]; sum: number[] }[] = [];
   let h = x;
   for (const block of [0, 1]) {
@@ -117,8 +129,17 @@ describe('region rules', () => {
     const { graph, x, labels, w, loss } = residualMlp();
     const observed: Tensor[] = [];
     const rules = withRules(innerLinear, { region: () => blockMatched() });
-    const found = gradients(graph, { loss, scale: 1, targets: [x], rules, observe: (_name, value) => void observed.push(value) });
-    const values = w.map((weight, i): [Tensor, Float64Array] => [weight, i % 2 === 1 ? new Float64Array(size * size) : noise(size * size)]);
+    const found = gradients(graph, {
+      loss,
+      scale: 1,
+      targets: [x],
+      rules,
+      observe: (_name, value) => void observed.push(value),
+    });
+    const values = w.map((weight, i): [Tensor, Float64Array] => [
+      weight,
+      i % 2 === 1 ? new Float64Array(size * size) : noise(size * size),
+    ]);
     const run = evaluate(graph, [[x, noise(batch * size, 0.1, 1)], [labels, [0, 1, 2]], ...values]);
     expect(run.get(found.get(x)!).every(Number.isFinite)).to.equal(true);
     for (const alpha of observed) expect(Array.from(run.get(alpha))).to.deep.equal([1, 1, 1]);
@@ -155,7 +176,9 @@ describe('region rules', () => {
     graph.regions.push({ name: 'leaky', input: x, output });
     const loss = graph.one('loss', [graph.one('add', [output, inner], {}), labels], { kind: 'crossEntropy' });
     const rules = withRules(truth, { edge: () => scaledEdge(0.5) });
-    expect(errorOf(() => gradients(graph, { loss, scale: 1, targets: [x], rules })).message).to.contain('leaky has more than one output');
+    expect(errorOf(() => gradients(graph, { loss, scale: 1, targets: [x], rules })).message).to.contain(
+      'leaky has more than one output',
+    );
   });
 
   it('in dense blocks the edge of what is appended is scaled', () => {

@@ -22,7 +22,11 @@ function fake(folder: string, name: string, milliseconds: number, body: string, 
 }
 
 /** A party of which the named calls have bodies of their own; a unit takes a millisecond. */
-function faulty(folder: string, name: string, bodies: { readonly run?: string; readonly close?: string; readonly result?: string }): PartyEntry {
+function faulty(
+  folder: string,
+  name: string,
+  bodies: { readonly run?: string; readonly close?: string; readonly result?: string },
+): PartyEntry {
   const path = join(folder, `${name}.mjs`);
   const { run = '', close = '', result = 'return [1];' } = bodies;
   writeFileSync(
@@ -59,7 +63,9 @@ describe('comparison of parties', () => {
   };
 
   it('reports the slower party as slower, and results that differ', async () => {
-    parties = [fake(folder, 'own', 30, 'return [1, 2];'), fake(folder, 'slow', 300, 'return [1, 2.5];')].map((entry) => new PartyProcess(entry));
+    parties = [fake(folder, 'own', 30, 'return [1, 2];'), fake(folder, 'slow', 300, 'return [1, 2.5];')].map(
+      (entry) => new PartyProcess(entry),
+    );
     const rows = await compare({ kind: 'matmul', size: 4 }, parties, options);
     expect(rows.map((row) => row.subject)).to.deep.equal(['own', 'slow']);
     expect(rows[0]!.ratio).to.equal(1);
@@ -74,7 +80,13 @@ describe('comparison of parties', () => {
     const turns = async (budgetSeconds: number, leastRounds = 1): Promise<number> => {
       const seen = new Set<string>();
       const onProgress = (text: string): void => void (text.includes('round') && seen.add(text));
-      await compare({ kind: 'matmul', size: 4 }, parties, { ...options, rounds: 50, budgetSeconds, leastRounds, onProgress });
+      await compare({ kind: 'matmul', size: 4 }, parties, {
+        ...options,
+        rounds: 50,
+        budgetSeconds,
+        leastRounds,
+        onProgress,
+      });
       return seen.size;
     };
     expect(await turns(0.001)).to.equal(1);
@@ -97,8 +109,15 @@ describe('comparison of parties', () => {
 
   describe('with a peer that fails between two that do not', () => {
     /** Rows of a comparison of `own`, the faulty one and `other`, and of another one after it. */
-    async function rowsWith(bodies: Parameters<typeof faulty>[2], more: Partial<typeof options> = {}): Promise<[BenchRow[], BenchRow[]]> {
-      const entries = [fake(folder, 'own', 1, 'return [1];'), faulty(folder, 'faulty', bodies), fake(folder, 'other', 1, 'return [1];')];
+    async function rowsWith(
+      bodies: Parameters<typeof faulty>[2],
+      more: Partial<typeof options> = {},
+    ): Promise<[BenchRow[], BenchRow[]]> {
+      const entries = [
+        fake(folder, 'own', 1, 'return [1];'),
+        faulty(folder, 'faulty', bodies),
+        fake(folder, 'other', 1, 'return [1];'),
+      ];
       for (const party of parties) party.end();
       parties = entries.map((entry) => new PartyProcess(entry));
       const once = (): Promise<BenchRow[]> => compare({ kind: 'matmul', size: 4 }, parties, { ...options, ...more });
@@ -130,13 +149,15 @@ describe('comparison of parties', () => {
     });
 
     it('by a crash that says why on its error output', async () => {
-      const crash = 'if (runs > 2) { setTimeout(() => { throw new TypeError("lost its device"); }); await milliseconds(1e6); }';
+      const crash =
+        'if (runs > 2) { setTimeout(() => { throw new TypeError("lost its device"); }); await milliseconds(1e6); }';
       for (const rows of await rowsWith({ run: crash }))
         expectFailure(rows, /^failed in round 1 of 3: faulty: ended with code 1: TypeError: lost its device$/);
     });
 
     it('at close', async () => {
-      for (const rows of await rowsWith({ close: 'process.exit(8);' })) expectFailure(rows, /^failed at close: faulty: ended with code 8/);
+      for (const rows of await rowsWith({ close: 'process.exit(8);' }))
+        expectFailure(rows, /^failed at close: faulty: ended with code 8/);
     });
 
     it('by an answer that never comes, from a process that waits or computes', async () => {
@@ -149,26 +170,33 @@ describe('comparison of parties', () => {
   });
 
   it('throws where the yardstick fails', async () => {
-    parties = [faulty(folder, 'own', { run: 'process.exit(9);' }), fake(folder, 'other', 1, 'return [1];')].map((entry) => new PartyProcess(entry));
+    parties = [faulty(folder, 'own', { run: 'process.exit(9);' }), fake(folder, 'other', 1, 'return [1];')].map(
+      (entry) => new PartyProcess(entry),
+    );
     const error = await compare({ kind: 'matmul', size: 4 }, parties, options).catch((cause: unknown) => cause);
     expect(error).to.include({ name: 'LinbpError', code: 'internal' });
     expect((error as Error).message).to.contain('own: ended with code 9');
   });
 
   it('ends a turn at once when the signal fires, with the error code of an interruption', async () => {
-    parties = [fake(folder, 'own', 1, 'return [1];'), faulty(folder, 'slow', { run: 'for (;;);' })].map((entry) => new PartyProcess(entry));
+    parties = [fake(folder, 'own', 1, 'return [1];'), faulty(folder, 'slow', { run: 'for (;;);' })].map(
+      (entry) => new PartyProcess(entry),
+    );
     const stop = new AbortController();
     const onProgress = (text: string): void => void (text.includes('slow') && setTimeout(() => stop.abort(), 500));
     const begin = performance.now();
-    const error = await compare({ kind: 'matmul', size: 4 }, parties, { ...options, signal: stop.signal, onProgress }).catch(
-      (cause: unknown) => cause,
-    );
+    const error = await compare({ kind: 'matmul', size: 4 }, parties, {
+      ...options,
+      signal: stop.signal,
+      onProgress,
+    }).catch((cause: unknown) => cause);
     expect(error).to.include({ name: 'LinbpError', code: 'aborted' });
     expect(performance.now() - begin).to.be.below(20_000);
   });
 
   it('finds the line of an error output that says what happened', () => {
-    const node = "file:///peer.mjs:3\n  throw new RangeError('x');\n  ^\n\nRangeError: no room\n    at run (file:///peer.mjs:3)\n\nNode.js v20\n";
+    const node =
+      "file:///peer.mjs:3\n  throw new RangeError('x');\n  ^\n\nRangeError: no room\n    at run (file:///peer.mjs:3)\n\nNode.js v20\n";
     expect(reasonIn(node)).to.equal('RangeError: no room');
     const python = 'Traceback (most recent call last):\n  File "x.py", line 1\nRuntimeError: CUDA\n';
     expect(reasonIn(python)).to.equal('RuntimeError: CUDA');
@@ -201,7 +229,10 @@ describe('comparison of parties', () => {
   });
 
   it('draws the same data in every process', () => {
-    const [one, two] = [makeWorkload({ kind: 'training', model: 'mlp', batch: 4 }), makeWorkload({ kind: 'training', model: 'mlp', batch: 4 })];
+    const [one, two] = [
+      makeWorkload({ kind: 'training', model: 'mlp', batch: 4 }),
+      makeWorkload({ kind: 'training', model: 'mlp', batch: 4 }),
+    ];
     expect(one).to.deep.equal(two);
   });
 });

@@ -71,7 +71,10 @@ describe('figures of the device', () => {
     const [ceilings, peaks] = [await measureCeilings(device, 2), await measurePeaks(device)];
     expect([ceilings.gflops, ceilings.gbps]).to.deep.equal([peaks.matmulGflops, peaks.copyGbps]);
     for (const row of await measureKernels(device, ceilings, 2)) {
-      expect(row.ratio, row.name).to.be.closeTo(row.median / (row.unit === 'GB/s' ? ceilings.gbps : ceilings.gflops), 1e-9);
+      expect(row.ratio, row.name).to.be.closeTo(
+        row.median / (row.unit === 'GB/s' ? ceilings.gbps : ceilings.gflops),
+        1e-9,
+      );
     }
     const again = await copyAgain(device, ceilings.rows[0]!);
     expect(again.ratio).to.equal(again.median / ceilings.gbps);
@@ -80,7 +83,11 @@ describe('figures of the device', () => {
 
 describe('process start', () => {
   it('begins with an empty cache whoever made the driver', async () => {
-    expect(driverCache('/x')).to.deep.equal({ MESA_SHADER_CACHE_DIR: '/x', __GL_SHADER_DISK_CACHE_PATH: '/x', AMD_SHADER_DISK_CACHE_PATH: '/x' });
+    expect(driverCache('/x')).to.deep.equal({
+      MESA_SHADER_CACHE_DIR: '/x',
+      __GL_SHADER_DISK_CACHE_PATH: '/x',
+      AMD_SHADER_DISK_CACHE_PATH: '/x',
+    });
     const rows = await measureStart(1, 1);
     expect(rows.map(({ unit }) => unit)).to.deep.equal(['s', 'cpu s', 's', 'cpu s']);
     // Compiling takes most of a first step.
@@ -125,7 +132,9 @@ describe('rates of products', () => {
   }
 
   it('a peer that fails costs its own rows only', async () => {
-    const peer = new PartyProcess(fakeParty(folder.path, 'broken', 0, 'return [];', 'throw new Error("out of memory")'));
+    const peer = new PartyProcess(
+      fakeParty(folder.path, 'broken', 0, 'return [];', 'throw new Error("out of memory")'),
+    );
     try {
       const rows = await products(await sharedDevice(), 'f32', peer);
       const broken = rows.filter(({ subject }) => subject === 'broken');
@@ -144,19 +153,28 @@ describe('rates of products', () => {
     expect(rows[0]!.note).to.contain('shader-f16');
   });
 
-  itInHalf('matrices of f16: kernels that the driver refuses cost nothing but themselves; without matrices a row says so', async () => {
-    const without = (await products(await sharedDevice(), 'f16')).filter(({ subject }) => subject === 'linbp matrices');
-    using pretending = await Device.open();
-    if (pretending.features.has('chromium-experimental-subgroup-matrix')) return;
-    expect(without.map(({ note }) => note)).to.deep.equal(['the adapter offers no subgroup matrices of f16']);
-    const features = new Set([...pretending.features, 'chromium-experimental-subgroup-matrix', 'subgroup-size-control']);
-    const subgroupMatrices = [{ component: 'f16', result: 'f32', m: 16, n: 16, k: 16 }];
-    Object.defineProperty(pretending, 'features', { value: features });
-    Object.defineProperty(pretending, 'adapterInfo', { value: { ...pretending.adapterInfo, subgroupMatrices } });
-    const rows = await products(pretending, 'f16');
-    expect(rows.filter(({ subject }) => subject === 'linbp matrices')).to.deep.equal([]);
-    for (const row of rows) expect(row.median, row.name).to.be.above(0);
-  });
+  itInHalf(
+    'matrices of f16: kernels that the driver refuses cost nothing but themselves; without matrices a row says so',
+    async () => {
+      const without = (await products(await sharedDevice(), 'f16')).filter(
+        ({ subject }) => subject === 'linbp matrices',
+      );
+      using pretending = await Device.open();
+      if (pretending.features.has('chromium-experimental-subgroup-matrix')) return;
+      expect(without.map(({ note }) => note)).to.deep.equal(['the adapter offers no subgroup matrices of f16']);
+      const features = new Set([
+        ...pretending.features,
+        'chromium-experimental-subgroup-matrix',
+        'subgroup-size-control',
+      ]);
+      const subgroupMatrices = [{ component: 'f16', result: 'f32', m: 16, n: 16, k: 16 }];
+      Object.defineProperty(pretending, 'features', { value: features });
+      Object.defineProperty(pretending, 'adapterInfo', { value: { ...pretending.adapterInfo, subgroupMatrices } });
+      const rows = await products(pretending, 'f16');
+      expect(rows.filter(({ subject }) => subject === 'linbp matrices')).to.deep.equal([]);
+      for (const row of rows) expect(row.median, row.name).to.be.above(0);
+    },
+  );
 
   it('the fastest tile of a kernel is one that agrees with the reference and computes the product', async () => {
     const device = await sharedDevice();

@@ -6,10 +6,17 @@ import { expect } from 'chai';
 import { readJson, root } from '../cli/support.js';
 import type { Ended } from '../cli/support.js';
 
-/** Runs `linbp` as a terminal does, in a process group of its own, and sends the whole group Ctrl-C once `seen` holds of what it printed. */
+/**
+ * Runs `linbp` as a terminal does, in a process group of its own, and sends the whole group Ctrl-C once `seen` holds
+ * of what it printed.
+ */
 function interrupted(args: readonly string[], seen: (stdout: string) => boolean, delay: number): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ['bin/linbp.js', ...args], { cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, ['bin/linbp.js', ...args], {
+      cwd: root,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const text = { stdout: '', stderr: '' };
     let sent = false;
     child.stderr.on('data', (bytes: Buffer) => (text.stderr += bytes.toString()));
@@ -28,7 +35,21 @@ describe('Ctrl-C during a benchmark', () => {
     const folder = mkdtempSync(join(tmpdir(), 'linbp-test-'));
     try {
       const json = join(folder, 'bench.json');
-      const args = ['bench', '--only', 'forward', '--peers', 'none', '--rounds', '3', '--turn', '100000', '--out', folder, '--json', json];
+      const args = [
+        'bench',
+        '--only',
+        'forward',
+        '--peers',
+        'none',
+        '--rounds',
+        '3',
+        '--turn',
+        '100000',
+        '--out',
+        folder,
+        '--json',
+        json,
+      ];
       // The second network is at work when the signal comes, in a turn of a hundred seconds.
       const ended = await interrupted(args, (stdout) => stdout.includes('forward lenet5'), 1500);
       expect(ended.code, ended.stderr).to.equal(130);

@@ -24,14 +24,23 @@ describe('joining results of benchmarks', () => {
   afterEach(() => rmSync(folder, { recursive: true }));
 
   /** A result as `linbp bench --only NAME` writes it, with a row for each name. */
-  function result(only: string, day: number, values: Readonly<Record<string, number>>, description = 'an adapter'): string {
+  function result(
+    only: string,
+    day: number,
+    values: Readonly<Record<string, number>>,
+    description = 'an adapter',
+  ): string {
     const rows = Object.entries(values).map(([name, value]) => row(name, 'linbp', 'ms', [value]));
     const settings = { only, driver: 'system' };
     const path = join(folder, `${only}.json`);
-    writeFileSync(path, JSON.stringify({ adapter: { description }, settings, seconds: 1, date: `2027-01-0${day}T00:00:00.000Z`, rows }));
+    writeFileSync(
+      path,
+      JSON.stringify({ adapter: { description }, settings, seconds: 1, date: `2027-01-0${day}T00:00:00.000Z`, rows }),
+    );
     return path;
   }
-  const merge = (out: string, ...files: string[]): Promise<Ended> => runNode(['benchmarks/merge.mjs', join(folder, out), ...files]);
+  const merge = (out: string, ...files: string[]): Promise<Ended> =>
+    runNode(['benchmarks/merge.mjs', join(folder, out), ...files]);
   const read = (name: string): Merged => JSON.parse(readFileSync(join(folder, name), 'utf8')) as Merged;
 
   it('keeps the run of every row, also of files that are joined already', async () => {

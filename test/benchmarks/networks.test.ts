@@ -65,7 +65,10 @@ describe('networks', () => {
   });
 
   it('unknown networks and batches that are none are refused', () => {
-    expect(readNetworkSizes({ models: 'resnet18, mlp', batches: '1,512' })).to.deep.equal({ models: ['resnet18', 'mlp'], batches: [1, 512] });
+    expect(readNetworkSizes({ models: 'resnet18, mlp', batches: '1,512' })).to.deep.equal({
+      models: ['resnet18', 'mlp'],
+      batches: [1, 512],
+    });
     expect(readNetworkSizes({})).to.deep.equal({});
     const refusal = (given: Parameters<typeof readNetworkSizes>[0]): unknown => {
       try {
@@ -75,6 +78,7 @@ describe('networks', () => {
       }
     };
     expect(refusal({ models: 'resnet18,resnet51' })).to.equal('unknown-model');
-    for (const batches of ['0', '1.5', 'many', '128,', '65537']) expect(refusal({ batches }), batches).to.equal('bad-argument');
+    for (const batches of ['0', '1.5', 'many', '128,', '65537'])
+      expect(refusal({ batches }), batches).to.equal('bad-argument');
   });
 });

@@ -41,7 +41,10 @@ describe('benchmark rows', () => {
       [1, 2, 3],
       [2, 3, 4],
     ];
-    expect(agreement('forward', own!, stray!, 1e-3)).to.deep.equal({ agrees: false, note: 'results DIFFER (2.5e-1 apart)' });
+    expect(agreement('forward', own!, stray!, 1e-3)).to.deep.equal({
+      agrees: false,
+      note: 'results DIFFER (2.5e-1 apart)',
+    });
     const halves = 'results agree (half of the samples 0.0e+0 apart or less, the worst 2.5e-1)';
     expect(agreement('attack', own!, stray!, 1e-3)).to.deep.equal({ agrees: true, note: halves });
     expect(agreement('attack', own!, other!, 1e-3).agrees).to.equal(false);
@@ -68,7 +71,8 @@ describe('benchmark rows', () => {
   });
 
   it('shows no ratio where the results are wrong, and of how many rounds every figure is', () => {
-    const peer = (agrees: boolean) => row('step', agrees ? 'right' : 'wrong', 'ms', [31, 32, 33], { ratio: 15.25, agrees });
+    const peer = (agrees: boolean) =>
+      row('step', agrees ? 'right' : 'wrong', 'ms', [31, 32, 33], { ratio: 15.25, agrees });
     expect(markdownTable([peer(true)])).to.match(/\| 3 \| 15\.3 \|/);
     expect(markdownTable([peer(false)]))
       .to.match(/\| 3 \| wrong results \|/)

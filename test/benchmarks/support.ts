@@ -10,7 +10,10 @@ export function partyFolder(): { readonly path: string; remove(): void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** A party without a GPU: waits `milliseconds` a unit, and gives a result of its own. `open` is run when a workload is set up. */
+/**
+ * A party without a GPU: waits `milliseconds` a unit, and gives a result of its own. `open` is run when a workload is
+ * set up.
+ */
 export function fakeParty(folder: string, name: string, milliseconds: number, result: string, open = ''): PartyEntry {
   const path = join(folder, `${name}.mjs`);
   writeFileSync(

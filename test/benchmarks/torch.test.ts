@@ -56,7 +56,9 @@ describe('PyTorch as a peer', () => {
 
   it('is missing in words where there is no Python', () =>
     withEnvironment({ LINBP_PYTHON: '/nowhere/python3' }, () => {
-      expect(findTorch()).to.equal('PyTorch is not installed: there is no /nowhere/python3 (LINBP_PYTHON names another)');
+      expect(findTorch()).to.equal(
+        'PyTorch is not installed: there is no /nowhere/python3 (LINBP_PYTHON names another)',
+      );
       expect(installedPeers(join(root, 'benchmarks')).torch)
         .to.be.a('string')
         .and.contain('/nowhere/python3');
@@ -113,12 +115,17 @@ describe('PyTorch as a peer', () => {
             processorTime: false,
           };
           const { signal } = new AbortController();
-          const rows = await compare({ kind: 'matmul', size: 2 }, [identity, party], { ...limits, signal, onProgress: () => undefined });
+          const rows = await compare({ kind: 'matmul', size: 2 }, [identity, party], {
+            ...limits,
+            signal,
+            onProgress: () => undefined,
+          });
           expect(rows[1]).to.include({ subject: 'PyTorch cpu' });
           expect(rows[1]!.note).to.match(/^results agree/);
           const ask = (request: Request): Promise<Answer> => party.ask(request, { seconds: 60, signal });
           const opened = async (precision: 'f32' | 'f16'): Promise<unknown> =>
-            (await ask({ call: 'open', workload: { kind: 'product', precision, problem: { op: 'matmul', size: 3 } } })).opened;
+            (await ask({ call: 'open', workload: { kind: 'product', precision, problem: { op: 'matmul', size: 3 } } }))
+              .opened;
           expect(await opened('f16'), 'f16 on the processor').to.equal(false);
           // the second one closes the first without waiting
           for (let i = 0; i < 2; i++) expect(await opened('f32')).to.equal(true);

@@ -88,7 +88,11 @@ describe('bad input at the command line', () => {
       [['attack', '--steps', '0'], '--steps', 'whole number'],
       [['attack', '--steps', '1.5'], '--steps', '1.5'],
       [['attack', '--attack', 'fgsm', '--steps', '3', '--limit', '2', '--device', 'reference'], 'fgsm takes 1 steps'],
-      [['attack', '--attack', 'ifgsm', '--restarts', '3', '--limit', '2', '--device', 'reference'], 'restarts', 'random start'],
+      [
+        ['attack', '--attack', 'ifgsm', '--restarts', '3', '--limit', '2', '--device', 'reference'],
+        'restarts',
+        'random start',
+      ],
       [['attack', '--alpha', '-0.1'], '--alpha'],
       [['train', '--lr', '0'], '--lr', 'above 0'],
       [['train', '--epochs', '0'], '--epochs', 'from 1'],
@@ -99,8 +103,8 @@ describe('bad input at the command line', () => {
       [['train', '--batch', '0'], '--batch'],
       [['train', '--seed', '-1'], '--seed'],
       [['eval', '--limit', '0'], '--limit'],
-      [['eval', '--normalise', '0.5'], '--normalise'],
-      [['eval', '--normalise', '0.5/0'], '--normalise', 'positive'],
+      [['eval', '--normalize', '0.5'], '--normalize'],
+      [['eval', '--normalize', '0.5/0'], '--normalize', 'positive'],
       [['eval', '--model', 'mlp', '--dataset', 'cifar10', '--data', folder], 'cifar10'],
       [['attack', '--victims', 'lenet5'], '--victims', 'MODEL=WEIGHTS'],
     ]));
@@ -110,7 +114,11 @@ describe('bad input at the command line', () => {
     const plain = join(folder, 'profile plain file');
     writeFileSync(plain, 'x');
     const below = join(plain, 'below');
-    const written = ['profile.trace', 'profile.html', 'profile.dot'].map((name) => join(folder, name)) as [string, string, string];
+    const written = ['profile.trace', 'profile.html', 'profile.dot'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
     const [trace, html, dot] = written;
     // No driver can be found here: an error about anything else came before one was looked for.
     await expectErrors(
@@ -125,9 +133,17 @@ describe('bad input at the command line', () => {
         [['profile', '--batch', '0'], '--batch'],
         [['profile', '--repeats', '0'], '--repeats'],
         [['profile', '--precision', 'f61'], '--precision'],
-        [['profile', '--print', 'plan', '--trace', trace], '--trace needs the times', '--print shows a program instead'],
+        [
+          ['profile', '--print', 'plan', '--trace', trace],
+          '--trace needs the times',
+          '--print shows a program instead',
+        ],
         [['profile', '--print', 'plan', '--html', html], '--html needs the times', '--print'],
-        [['profile', '--shader', 'gemm/conv', '--trace', trace], '--trace needs the times', '--shader shows a program instead'],
+        [
+          ['profile', '--shader', 'gemm/conv', '--trace', trace],
+          '--trace needs the times',
+          '--shader shows a program instead',
+        ],
         [['profile', '--shader', 'gemm/conv', '--html', html], '--html needs the times', '--shader'],
         [['profile', '--print', 'plan', '--turns'], '--turns needs the times'],
         [['profile', '--shader', 'gemm/conv', '--ceilings'], '--ceilings needs the times'],
@@ -164,7 +180,16 @@ describe('bad input at the command line', () => {
     const file = join(folder, 'no folder');
     writeFileSync(file, 'x');
     const out = join(folder, 'bench-out');
-    const bench = (...more: string[]): string[] => ['bench', '--only', 'attack', '--peers', 'none', '--out', out, ...more];
+    const bench = (...more: string[]): string[] => [
+      'bench',
+      '--only',
+      'attack',
+      '--peers',
+      'none',
+      '--out',
+      out,
+      ...more,
+    ];
     await expectErrors([
       [['bench', '--only', 'atack', '--out', out], 'no part "atack"', 'did you mean attack?'],
       [['bench', '--peers', join(folder, 'nowhere'), '--out', out], '--peers', join(folder, 'nowhere'), 'benchmarks/'],
@@ -173,13 +198,17 @@ describe('bad input at the command line', () => {
       [bench('--weights', writeFormulaWeights(folder, 'mlp')), 'does not hold the weights of resnet20'],
       [bench('--rounds', '0'), '--rounds'],
       [bench('--patience', '0'), '--patience'],
-      [['bench', '--only', 'memory', '--peers', 'none', '--out', join(file, 'below')], 'cannot write', join(file, 'below')],
+      [
+        ['bench', '--only', 'memory', '--peers', 'none', '--out', join(file, 'below')],
+        'cannot write',
+        join(file, 'below'),
+      ],
       [bench('--json', join(file, 'x.json')), 'cannot write', file],
     ]);
     expect(existsSync(out)).to.equal(false);
   });
 
-  it('IDX files that are truncated, mislabelled or hostile', async () => {
+  it('IDX files that are truncated, mislabeled or hostile', async () => {
     const pixels = new Uint8Array(2 * 784);
     const images = idx(2051, [2, 28, 28], pixels);
     const labels = idx(2049, [2], Uint8Array.of(1, 2));
@@ -207,12 +236,17 @@ describe('bad input at the command line', () => {
     expect(existsSync(join(folder, 'idx-out'))).to.equal(false);
   });
 
-  it('weights and inputs that are truncated, mislabelled or hostile', async () => {
+  it('weights and inputs that are truncated, mislabeled or hostile', async () => {
     const good = writeFormulaWeights(folder, 'mlp');
     const file = (name: string, bytes: Uint8Array): string => writeBytes(folder, name, bytes);
-    const entry = (begin: number, end: number): string => `{"dtype":"F32","shape":[${(end - begin) / 4}],"data_offsets":[${begin},${end}]}`;
+    const entry = (begin: number, end: number): string =>
+      `{"dtype":"F32","shape":[${(end - begin) / 4}],"data_offsets":[${begin},${end}]}`;
     const eight = Buffer.alloc(8);
-    const weights = (path: string, ...parts: string[]): Case => [['eval', '--model', 'mlp', '--weights', path], path, ...parts];
+    const weights = (path: string, ...parts: string[]): Case => [
+      ['eval', '--model', 'mlp', '--weights', path],
+      path,
+      ...parts,
+    ];
     const out = join(folder, 'never.safetensors');
     const given = ['grad', '--model', 'mlp', '--weights', good, '--out', out, '--device', 'reference', '--inputs'];
     const input = { shape: [2, 1, 28, 28], data: new Float32Array(2 * 784) };
@@ -233,16 +267,32 @@ describe('bad input at the command line', () => {
       weights(file('overlap', safetensors(`{"a":${entry(0, 8)},"b":${entry(4, 8)}}`, eight)), 'overlap'),
       weights(file('gap', safetensors(`{"a":${entry(4, 8)}}`, eight)), 'gap'),
       weights(file('outside', safetensors(`{"a":${entry(0, 80)}}`, eight)), 'outside'),
-      weights(file('dtype', safetensors('{"a":{"dtype":"Q7","shape":[2],"data_offsets":[0,8]}}', eight)), 'unknown dtype'),
+      weights(
+        file('dtype', safetensors('{"a":{"dtype":"Q7","shape":[2],"data_offsets":[0,8]}}', eight)),
+        'unknown dtype',
+      ),
       weights(file('shape', safetensors('{"a":{"dtype":"F32","shape":[1e300],"data_offsets":[0,8]}}', eight)), 'shape'),
       weights(file('twice', safetensors(`{"a":${entry(0, 8)},"a":${entry(0, 8)}}`, eight)), 'twice'),
-      weights(file('other', safetensors(`{"a":${entry(0, 8)}}`, eight)), 'missing layer1.0.weight [400, 784]', 'unexpected a'),
+      weights(
+        file('other', safetensors(`{"a":${entry(0, 8)}}`, eight)),
+        'missing layer1.0.weight [400, 784]',
+        'unexpected a',
+      ),
       [['eval', '--model', 'lenet5', '--weights', good], 'missing conv1.0.weight', 'unexpected layer1.0.weight'],
       [['grad', '--model', 'mlp'], '--inputs FILE is needed'],
       inputs('none', { labels }, 'no tensor "input"'),
-      inputs('unlabelled', { input }, 'no tensor "labels"'),
-      inputs('dtype', { input: { shape: input.shape, data: new Float64Array(2 * 784) }, labels }, 'input must be F32, got F64'),
-      inputs('shape', { input: { shape: [2, 784], data: input.data }, labels }, 'input must be [N, 1, 28, 28]', '[2, 784]'),
+      inputs('unlabeled', { input }, 'no tensor "labels"'),
+      inputs(
+        'dtype',
+        { input: { shape: input.shape, data: new Float64Array(2 * 784) }, labels },
+        'input must be F32, got F64',
+      ),
+      inputs(
+        'shape',
+        { input: { shape: [2, 784], data: input.data }, labels },
+        'input must be [N, 1, 28, 28]',
+        '[2, 784]',
+      ),
       inputs('count', { input, labels: { shape: [3], data: Int32Array.of(1, 2, 3) } }, 'labels must be [2], got [3]'),
       inputs('float', { input, labels: { shape: [2], data: Float32Array.of(1, 2) } }, 'labels', 'integers'),
       inputs('range', { input, labels: { shape: [2], data: Int32Array.of(1, 10) } }, 'label 1 is 10'),
@@ -255,7 +305,21 @@ describe('bad input at the command line', () => {
   it('checkpoints that are truncated, of another run, or hostile', async () => {
     const out = join(folder, 'run');
     const train = (...more: string[]): string[] => {
-      const given = ['train', '--model', 'mlp', '--limit', '8', '--test-limit', '8', '--batch', '4', '--device', 'reference', '--out', out];
+      const given = [
+        'train',
+        '--model',
+        'mlp',
+        '--limit',
+        '8',
+        '--test-limit',
+        '8',
+        '--batch',
+        '4',
+        '--device',
+        'reference',
+        '--out',
+        out,
+      ];
       return [...given, ...more];
     };
     const [first] = await linbpEach([train('--epochs', '1')]);
@@ -271,7 +335,11 @@ describe('bad input at the command line', () => {
     writeFormulaWeights(folder, 'mlp');
     writeBytes(folder, 'weights.state.safetensors', readFileSync(join(folder, 'mlp.formula.safetensors')));
     await expectErrors([
-      [train('--epochs', '2', '--resume', join(folder, 'absent.safetensors')), 'absent.state.safetensors', 'no such file'],
+      [
+        train('--epochs', '2', '--resume', join(folder, 'absent.safetensors')),
+        'absent.state.safetensors',
+        'no such file',
+      ],
       [train('--epochs', '2', '--resume', cut), 'cut.state.safetensors'],
       [train('--epochs', '2', '--resume', alien), 'alien.state.safetensors', '"settings"'],
       [train('--epochs', '2', '--resume', join(folder, 'weights.safetensors')), 'not a training checkpoint'],

@@ -17,7 +17,19 @@ describe('fields of --json results', () => {
   const json = (name: string): string => join(folder, `${name}.json`);
 
   it('profile: every dispatch, what times and memory add up to, and whole steps in turns', async () => {
-    const args = ['--model', 'mlp', '--what', 'train', '--batch', '4', '--repeats', '2', '--no-ceilings', '--rule', 'bp,linbp'];
+    const args = [
+      '--model',
+      'mlp',
+      '--what',
+      'train',
+      '--batch',
+      '4',
+      '--repeats',
+      '2',
+      '--no-ceilings',
+      '--rule',
+      'bp,linbp',
+    ];
     const [ended, single, positions] = await linbpEach([
       ['profile', ...args, '--json', json('profile'), '--html', join(folder, 'profile.html')],
       ['profile', ...args, '--no-turns', '--json', json('alone')],
@@ -26,7 +38,11 @@ describe('fields of --json results', () => {
     for (const each of [ended!, single!, positions!]) expect(each.code, each.stderr).to.equal(0);
     const result = readJson(json('profile'));
     expectCommonFields(result, 'profile');
-    expectNumbers(result, ['passMicroseconds', 'gapMicroseconds', 'wallMicroseconds', 'planBytes', 'savedForBackwardBytes'], 'profile');
+    expectNumbers(
+      result,
+      ['passMicroseconds', 'gapMicroseconds', 'wallMicroseconds', 'planBytes', 'savedForBackwardBytes'],
+      'profile',
+    );
     const dispatches = result['dispatches'] as Record<string, unknown>[];
     expect(dispatches.length).to.be.above(10);
     for (const dispatch of dispatches) {
@@ -35,7 +51,8 @@ describe('fields of --json results', () => {
     }
     const turns = result['turns'] as Record<string, unknown>[];
     expect(turns.map(({ label }) => label)).to.deep.equal(['bp', 'linbp', 'bp again (control)']);
-    for (const turn of turns) expectNumbers(turn, ['microseconds', 'ratio', 'planBytes', 'savedForBackwardBytes'], 'turn');
+    for (const turn of turns)
+      expectNumbers(turn, ['microseconds', 'ratio', 'planBytes', 'savedForBackwardBytes'], 'turn');
     expect(ended!.stdout).to.contain('Whole steps in turns');
     expect(readJson(json('alone'))['turns']).to.deep.equal([]);
     expectCommonFields(readJson(json('positions')), 'positions');
@@ -43,7 +60,11 @@ describe('fields of --json results', () => {
 
   it('profile: what is shown instead of times, and every file that was asked for', async () => {
     const given = ['profile', '--model', 'mlp', '--what', 'train', '--batch', '2', '--repeats', '1', '--no-ceilings'];
-    const [trace, html, dot] = ['shown.trace', 'shown.html', 'shown.dot'].map((name) => join(folder, name)) as [string, string, string];
+    const [trace, html, dot] = ['shown.trace', 'shown.html', 'shown.dot'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
     const [plan, shader, all] = await linbpEach([
       [...given, '--print', 'plan', '--dot', dot, '--json', json('plan')],
       [...given, '--shader', 'loss/lossBackward', '--json', json('shader')],
@@ -55,19 +76,37 @@ describe('fields of --json results', () => {
     expect(plan!.stdout).to.equal(`${printed['plan']}\n`);
     expect(plan!.stderr).to.include('looking at train under bp');
     expect(readFileSync(dot, 'utf8')).to.match(/^digraph/);
-    const shown = readJson(json('shader'))['shader'] as { description: string; dispatches: Record<string, unknown>[]; candidates: unknown[] };
+    const shown = readJson(json('shader'))['shader'] as {
+      description: string;
+      dispatches: Record<string, unknown>[];
+      candidates: unknown[];
+    };
     expect(shader!.stdout.startsWith(shown.description)).to.equal(true);
     expect(shown.dispatches).to.have.length(1);
     expectNumbers(shown.dispatches[0], ['microseconds', 'gbps'], 'shader');
     expect(shown.candidates).to.deep.equal([]);
-    const slices = (JSON.parse(readFileSync(trace, 'utf8')) as { traceEvents: { ph: string }[] }).traceEvents.filter(({ ph }) => ph === 'X');
+    const slices = (JSON.parse(readFileSync(trace, 'utf8')) as { traceEvents: { ph: string }[] }).traceEvents.filter(
+      ({ ph }) => ph === 'X',
+    );
     expect(slices).to.have.length((readJson(json('all'))['dispatches'] as unknown[]).length);
     expect(readFileSync(html, 'utf8')).to.include('Memory plan');
   });
 
   it('bench: rows with median, least and most', async function () {
     this.timeout(120_000);
-    const args = ['bench', '--only', 'dispatch', '--peers', 'none', '--rounds', '2', '--turn', '20', '--json', json('bench')];
+    const args = [
+      'bench',
+      '--only',
+      'dispatch',
+      '--peers',
+      'none',
+      '--rounds',
+      '2',
+      '--turn',
+      '20',
+      '--json',
+      json('bench'),
+    ];
     const ended = await runNode([join(root, 'bin/linbp.js'), ...args]);
     expect(ended.code, ended.stderr).to.equal(0);
     const result = readJson(json('bench'));

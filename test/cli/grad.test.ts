@@ -4,7 +4,15 @@ import { tensorAsFloat32 } from '../../src/io/safetensors.js';
 import type { SafetensorsFile } from '../../src/io/safetensors.js';
 import { relativeError } from '../support/compare.js';
 import { loadGolden } from '../support/golden.js';
-import { expectCommonFields, linbpEach, readJson, readTensors, scratchFolder, writeFormulaWeights, writeInputs } from './support.js';
+import {
+  expectCommonFields,
+  linbpEach,
+  readJson,
+  readTensors,
+  scratchFolder,
+  writeFormulaWeights,
+  writeInputs,
+} from './support.js';
 
 const values = (file: SafetensorsFile, name: string): Float32Array => tensorAsFloat32(file.tensors.get(name)!);
 const norm = (array: Float32Array): number => Math.sqrt(array.reduce((sum, value) => sum + value * value, 0));
@@ -32,12 +40,16 @@ describe('linbp grad', () => {
         const golden = loadGolden(`${model}.eval`);
         const found = readTensors(out);
         const close = (actual: Float32Array, name: string, limit: number): void => {
-          expect(relativeError(actual, values(golden, `${rule}.${name}`)), `${model} ${rule} ${name}`).to.be.below(limit);
+          expect(relativeError(actual, values(golden, `${rule}.${name}`)), `${model} ${rule} ${name}`).to.be.below(
+            limit,
+          );
         };
         close(values(found, 'logits'), 'logits', limits.logits);
         close(values(found, 'loss'), 'loss', limits.logits);
         close(values(found, 'grad.input'), 'grad.input', limits.gradient);
-        const heads = [...golden.tensors.keys()].filter((name) => name.startsWith(`${rule}.grad.`) && name.endsWith('.head'));
+        const heads = [...golden.tensors.keys()].filter(
+          (name) => name.startsWith(`${rule}.grad.`) && name.endsWith('.head'),
+        );
         expect(heads.length).to.be.above(5);
         for (const head of heads) {
           const key = head.slice(rule.length + 1, -'.head'.length);
@@ -46,7 +58,10 @@ describe('linbp grad', () => {
           close(Float32Array.of(norm(gradient)), `${key}.norm`, limits.gradient);
         }
         const losses = values(found, 'losses');
-        expect(losses.reduce((sum, loss) => sum + loss, 0) / losses.length).to.be.closeTo(values(found, 'loss')[0]!, 1e-6);
+        expect(losses.reduce((sum, loss) => sum + loss, 0) / losses.length).to.be.closeTo(
+          values(found, 'loss')[0]!,
+          1e-6,
+        );
         const result = readJson(`${out}.json`);
         expectCommonFields(result, 'grad');
         expect(result['settings']).to.include({ model, rule, loss: 'mean', mode: 'eval', device, inputOnly: false });
@@ -60,7 +75,22 @@ describe('linbp grad', () => {
     const inputs = writeInputs(join(folder, 'inputs.safetensors'), golden);
     const out = join(folder, 'sum.safetensors');
     const [ended] = await linbpEach([
-      ['grad', '--model', 'mlp', '--weights', weights, '--inputs', inputs, '--out', out, '--loss', 'sum', '--input-only', '--device', 'reference'],
+      [
+        'grad',
+        '--model',
+        'mlp',
+        '--weights',
+        weights,
+        '--inputs',
+        inputs,
+        '--out',
+        out,
+        '--loss',
+        'sum',
+        '--input-only',
+        '--device',
+        'reference',
+      ],
     ]);
     expect(ended!.code, ended!.stderr).to.equal(0);
     const found = readTensors(out);

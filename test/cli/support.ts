@@ -53,7 +53,11 @@ export function runNode(
 }
 
 /** Runs the command line in a process of its own. */
-export function linbp(args: readonly string[], env: NodeJS.ProcessEnv = {}, onStderr?: Parameters<typeof runNode>[2]): Promise<Ended> {
+export function linbp(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  onStderr?: Parameters<typeof runNode>[2],
+): Promise<Ended> {
   return runNode(['bin/linbp.js', ...args], env, onStderr);
 }
 
@@ -83,7 +87,10 @@ export async function linbpEach(cases: readonly (readonly string[])[], env: Node
   }
 }
 
-/** Asserts exit code 1 and exactly one line of error, which contains `parts`; notes before it are fine, a stack trace is not. */
+/**
+ * Asserts exit code 1 and exactly one line of error, which contains `parts`; notes before it are fine, a stack trace
+ * is not.
+ */
 export function expectError(ended: Ended, ...parts: readonly string[]): void {
   const lines = ended.stderr.split('\n').filter((line) => line.startsWith('error: '));
   expect(lines, `${ended.stdout}${ended.stderr}`).to.have.length(1);
@@ -100,7 +107,12 @@ export function expectError(ended: Ended, ...parts: readonly string[]): void {
 export function writeFormulaWeights(folder: string, model: string): string {
   const path = join(folder, `${model}.formula.safetensors`);
   const { specs } = describeModel(modelDefinition(model)).layout;
-  writeSafetensors(path, new Map(specs.map((spec) => [spec.name, { shape: spec.shape, data: formulaTensor(spec.name, spec.shape, spec.kind) }])));
+  writeSafetensors(
+    path,
+    new Map(
+      specs.map((spec) => [spec.name, { shape: spec.shape, data: formulaTensor(spec.name, spec.shape, spec.kind) }]),
+    ),
+  );
   return path;
 }
 

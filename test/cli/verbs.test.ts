@@ -2,7 +2,16 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { tensorAsFloat32 } from '../../src/io/safetensors.js';
-import { expectCommonFields, expectError, linbp, linbpEach, readJson, readTensors, root, scratchFolder } from './support.js';
+import {
+  expectCommonFields,
+  expectError,
+  linbp,
+  linbpEach,
+  readJson,
+  readTensors,
+  root,
+  scratchFolder,
+} from './support.js';
 
 describe('verbs of the command line', () => {
   const folder = scratchFolder();
@@ -25,16 +34,50 @@ describe('verbs of the command line', () => {
     expect(ended[1]!.stdout).to.equal(`${version}\n`);
     verbs.forEach((_, i) => expect(ended[2 + i]!.stdout).to.contain('--json FILE'));
     expect(ended[5]!.stdout).to.contain('--eps');
-    const { positions, presets } = readJson(json('positions')) as { positions: { name: string; presets: string[] }[]; presets: object };
+    const { positions, presets } = readJson(json('positions')) as {
+      positions: { name: string; presets: string[] }[];
+      presets: object;
+    };
     expect(positions.map(({ name }) => name)).to.deep.equal(['conv1.2', 'conv2.2', 'fc.1', 'fc.3']);
-    expect(positions.filter((position) => position.presets.includes('default')).map(({ name }) => name)).to.deep.equal(['fc.1', 'fc.3']);
+    expect(positions.filter((position) => position.presets.includes('default')).map(({ name }) => name)).to.deep.equal([
+      'fc.1',
+      'fc.3',
+    ]);
     expect(presets).to.deep.equal({ default: 2 });
   });
 
   it('train, eval and attack give the fields of their contract', async () => {
-    const train = ['train', '--model', 'mlp', '--limit', '640', '--test-limit', '64', '--epochs', '3', '--optimizer', 'adam', '--batch', '32'];
+    const train = [
+      'train',
+      '--model',
+      'mlp',
+      '--limit',
+      '640',
+      '--test-limit',
+      '64',
+      '--epochs',
+      '3',
+      '--optimizer',
+      'adam',
+      '--batch',
+      '32',
+    ];
     const score = ['eval', '--model', 'mlp', '--weights', weights, '--limit', '64', '--batch', '40'];
-    const attack = ['attack', '--model', 'mlp', '--weights', weights, '--limit', '12', '--eps', '8/255', '--alpha', '2/255', '--steps', '6'];
+    const attack = [
+      'attack',
+      '--model',
+      'mlp',
+      '--weights',
+      weights,
+      '--limit',
+      '12',
+      '--eps',
+      '8/255',
+      '--alpha',
+      '2/255',
+      '--steps',
+      '6',
+    ];
     const victims = ['--victims', `mlp=${weights}`, '--batch', '8', '--rule', 'linbp', '--out', join(folder, 'attack')];
     const ended = await linbpEach([
       [...train, '--rule', 'bp', '--out', out, '--json', json('train')],
@@ -90,7 +133,8 @@ describe('verbs of the command line', () => {
     expect(attacked['count']).to.equal(12);
     expect(attacked['gradients']).to.equal(72);
     expect(attacked['curve']).to.have.length(7);
-    for (const point of attacked['curve'] as object[]) expect(point).to.include.all.keys('step', 'loss', 'robustAccuracy');
+    for (const point of attacked['curve'] as object[])
+      expect(point).to.include.all.keys('step', 'loss', 'robustAccuracy');
     expect(attacked['settings']).to.include({ eps: 8 / 255, alpha: 2 / 255, randomStart: true });
     // The victim is the attacked model itself, so it must do as well as on the saved images.
     const [victim] = attacked['victims'] as Record<string, unknown>[];
@@ -101,7 +145,10 @@ describe('verbs of the command line', () => {
 
   it('writes images inside the ball, which can be read again as a data set', async () => {
     const file = readTensors(join(folder, 'attack', 'adversarial.safetensors'));
-    const [clean, float] = ['clean', 'adversarial'].map((name) => tensorAsFloat32(file.tensors.get(name)!)) as [Float32Array, Float32Array];
+    const [clean, float] = ['clean', 'adversarial'].map((name) => tensorAsFloat32(file.tensors.get(name)!)) as [
+      Float32Array,
+      Float32Array,
+    ];
     const saved = file.tensors.get('adversarial8')!.data;
     expect(file.tensors.get('labels')!.dtype).to.equal('I32');
     for (let i = 0; i < clean.length; i++) {
@@ -110,7 +157,15 @@ describe('verbs of the command line', () => {
     }
     expect(readdirSync(join(folder, 'attack', 'adversarial'))).to.have.length(12);
     expect((readJson(join(folder, 'attack', 'report.json'))['samples'] as unknown[]).length).to.equal(12);
-    const again = ['eval', '--model', 'mlp', '--weights', weights, '--dataset', `folder:${join(folder, 'attack', 'adversarial')}`];
+    const again = [
+      'eval',
+      '--model',
+      'mlp',
+      '--weights',
+      weights,
+      '--dataset',
+      `folder:${join(folder, 'attack', 'adversarial')}`,
+    ];
     const [ended] = await linbpEach([[...again, '--device', 'reference', '--json', json('again')]]);
     expect(ended!.code, ended!.stderr).to.equal(0);
     // The attack counts the images that were right before only.
@@ -145,7 +200,19 @@ describe('verbs of the command line', () => {
   it('Ctrl-C during an attack: exit code 130, nothing half-written', async () => {
     const place = join(folder, 'stopped');
     let sent = false;
-    const args = ['attack', '--model', 'mlp', '--steps', '50000', '--limit', '64', '--out', place, '--json', json('stopped')];
+    const args = [
+      'attack',
+      '--model',
+      'mlp',
+      '--steps',
+      '50000',
+      '--limit',
+      '64',
+      '--out',
+      place,
+      '--json',
+      json('stopped'),
+    ];
     const ended = await linbp(args, {}, (stderr, kill) => {
       if (!sent && stderr.includes('note: ')) {
         sent = true;
@@ -161,7 +228,21 @@ describe('verbs of the command line', () => {
   it('Ctrl-C after some batches of an attack: exit code 130, the finished images and their report are kept', async () => {
     const place = join(folder, 'partial');
     let sent = false;
-    const args = ['attack', '--model', 'mlp', '--steps', '200', '--batch', '2', '--limit', '4000', '--out', place, '--json', json('partial')];
+    const args = [
+      'attack',
+      '--model',
+      'mlp',
+      '--steps',
+      '200',
+      '--batch',
+      '2',
+      '--limit',
+      '4000',
+      '--out',
+      place,
+      '--json',
+      json('partial'),
+    ];
     const ended = await linbp([...args, '--device', 'reference'], {}, (stderr, kill) => {
       if (!sent && /[1-9]\d* images done/.test(stderr)) {
         sent = true;

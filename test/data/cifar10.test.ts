@@ -30,7 +30,9 @@ describe('CIFAR-10', () => {
     put(folder(), 'cifar10/data_batch_1.first4.bin.gz', one);
     const read = loadCifar10('train', folder());
     expect([read.count, read.channels, read.height, read.width]).to.deep.equal([7, 3, 32, 32]);
-    expect([...read.labels]).to.deep.equal([0, 1, 2, 3].map((i) => one[i * 3073]!).concat([0, 1, 2].map((i) => two[i * 3073]!)));
+    expect([...read.labels]).to.deep.equal(
+      [0, 1, 2, 3].map((i) => one[i * 3073]!).concat([0, 1, 2].map((i) => two[i * 3073]!)),
+    );
     expect([...read.images.subarray(4 * 3072, 4 * 3072 + 5)]).to.deep.equal([...two.subarray(1, 6)]);
     expect(read.note).to.match(/7 of the 50000 train images/);
     expect(loadCifar10('train', folder(), 2).count).to.equal(2);
@@ -104,10 +106,12 @@ describe('CIFAR-10', () => {
       const train = await loadDataset({ dataset: 'cifar10', split: 'train', dataFolder });
       const mean = [0, 1, 2].map((c) => {
         let total = 0;
-        for (let i = 0; i < train.count; i++) for (let p = 0; p < 1024; p++) total += train.images[(i * 3 + c) * 1024 + p]!;
+        for (let i = 0; i < train.count; i++)
+          for (let p = 0; p < 1024; p++) total += train.images[(i * 3 + c) * 1024 + p]!;
         return total / (train.count * 1024 * 255);
       });
-      if (train.count === 4000) [0.4916, 0.4818, 0.4447].forEach((expected, c) => expect(mean[c]).to.be.closeTo(expected, 1e-4));
+      if (train.count === 4000)
+        [0.4916, 0.4818, 0.4447].forEach((expected, c) => expect(mean[c]).to.be.closeTo(expected, 1e-4));
     }
   });
 });

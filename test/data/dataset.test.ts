@@ -19,7 +19,9 @@ describe('data sets in memory', () => {
     const given = arrays();
     const dataset = fromArrays(given);
     const pixels = batchPixels(dataset, [4, 0]);
-    expect([...pixels]).to.deep.equal([...given.images.subarray(24, 30), ...given.images.subarray(0, 6)].map((byte) => Math.fround(byte / 255)));
+    expect([...pixels]).to.deep.equal(
+      [...given.images.subarray(24, 30), ...given.images.subarray(0, 6)].map((byte) => Math.fround(byte / 255)),
+    );
     expect([...batchLabels(dataset, [4, 0])]).to.deep.equal([0, 0]);
     const floats = fromArrays({ ...given, images: pixels.slice(0, 6), shape: [1, 2, 3, 1], labels: Uint8Array.of(3) });
     expect(batchPixels(floats, [0])).to.deep.equal(pixels.slice(0, 6));
@@ -39,7 +41,8 @@ describe('data sets in memory', () => {
 
   it('refuses wrong shapes, dtypes, labels, pixels, names and limits', async () => {
     const good = arrays();
-    const bad = (change: Partial<Record<keyof DatasetArrays, unknown>>) => () => fromArrays({ ...good, ...change } as DatasetArrays);
+    const bad = (change: Partial<Record<keyof DatasetArrays, unknown>>) => () =>
+      fromArrays({ ...good, ...change } as DatasetArrays);
     await expectLinbpError(bad({ shape: [6, 2, 3] }), 'bad-shape', /\[6, 2, 3\]/);
     await expectLinbpError(bad({ shape: [0, 2, 3, 1] }), 'bad-shape');
     await expectLinbpError(bad({ shape: [6, 2, 3, 2] }), 'bad-shape', /72 pixels, got 36/);
@@ -60,7 +63,8 @@ describe('data sets in memory', () => {
   });
 
   it('refuses unknown names and splits, and data without a folder', async () => {
-    const load = (dataset: string, split: string) => () => loadDataset({ dataset, split: split as 'train', dataFolder: folder() });
+    const load = (dataset: string, split: string) => () =>
+      loadDataset({ dataset, split: split as 'train', dataFolder: folder() });
     await expectLinbpError(load('emnist', 'train'), 'unknown-option', /emnist/, /fashion-mnist/);
     await expectLinbpError(load('mnist', 'dev'), 'unknown-option', /dev/);
     await expectLinbpError(load('cifar10', 'test'), 'missing-data', /cifar10\/test_batch\.bin/);
@@ -68,7 +72,12 @@ describe('data sets in memory', () => {
     const kept = process.env['LINBP_DATA'];
     delete process.env['LINBP_DATA'];
     try {
-      await expectLinbpError(() => loadDataset({ dataset: 'mnist', split: 'train' }), 'missing-data', /no data folder is set/, /LINBP_DATA/);
+      await expectLinbpError(
+        () => loadDataset({ dataset: 'mnist', split: 'train' }),
+        'missing-data',
+        /no data folder is set/,
+        /LINBP_DATA/,
+      );
     } finally {
       if (kept !== undefined) process.env['LINBP_DATA'] = kept;
     }

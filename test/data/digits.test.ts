@@ -44,7 +44,10 @@ describe('digits', () => {
     const short = drawDigits({ count: 23, seed });
     expect(short.images).to.deep.equal(long.images.slice(0, 23 * 784));
     expect(short.labels).to.deep.equal(long.labels.slice(0, 23));
-    for (const other of [drawDigits({ count: 57, seed: (seed + 1) % 2 ** 32 }), drawDigits({ count: 57, seed, split: 'test' })]) {
+    for (const other of [
+      drawDigits({ count: 57, seed: (seed + 1) % 2 ** 32 }),
+      drawDigits({ count: 57, seed, split: 'test' }),
+    ]) {
       expect(Buffer.from(other.images as Uint8Array).equals(Buffer.from(long.images as Uint8Array))).to.equal(false);
     }
   });
@@ -58,10 +61,12 @@ describe('digits', () => {
 
   it('has every digit once in ten, no image twice, and values over the whole range', async () => {
     const train = await loadDataset({ dataset: 'digits', split: 'train', limit: 1000 });
-    for (let i = 0; i < 1000; i += 10) expect([...train.labels.subarray(i, i + 10)].sort()).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    for (let i = 0; i < 1000; i += 10)
+      expect([...train.labels.subarray(i, i + 10)].sort()).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(new Set(train.labels.subarray(0, 1000).filter((_, i) => i % 10 === 0)).size).to.be.greaterThan(5);
     const seen = new Set<string>();
-    for (let i = 0; i < 1000; i++) seen.add(Buffer.from(train.images.subarray(i * 784, (i + 1) * 784) as Uint8Array).toString('base64'));
+    for (let i = 0; i < 1000; i++)
+      seen.add(Buffer.from(train.images.subarray(i * 784, (i + 1) * 784) as Uint8Array).toString('base64'));
     expect(seen.size).to.equal(1000);
     expect(Math.max(...train.images.subarray(0, 78400))).to.equal(255);
     expect(Math.min(...train.images.subarray(0, 78400))).to.equal(0);

@@ -13,12 +13,15 @@ function image(height: number, width: number, value?: number): { height: number;
   return { height, width, data: Uint8Array.from({ length: 3 * height * width }, () => value ?? randomInteger(256)) };
 }
 
-const png = (height: number, width: number, value?: number): Uint8Array => encodePng({ channels: 3, ...image(height, width, value) });
+const png = (height: number, width: number, value?: number): Uint8Array =>
+  encodePng({ channels: 3, ...image(height, width, value) });
 
 describe('bilinear resize', () => {
   it('keeps constant images, and the mean of any image when shrinking by a whole factor', () => {
     const flat = image(1 + randomInteger(30), 1 + randomInteger(30), 93);
-    expect(new Set(resizeBilinear(flat, 1 + randomInteger(40), 1 + randomInteger(40)).data)).to.deep.equal(new Set([93]));
+    expect(new Set(resizeBilinear(flat, 1 + randomInteger(40), 1 + randomInteger(40)).data)).to.deep.equal(
+      new Set([93]),
+    );
   });
 
   it('equals the textbook triangle filter within rounding', () => {
@@ -28,7 +31,9 @@ describe('bilinear resize', () => {
       const result = resizeBilinear(source, height, width);
       const axis = (i: number, from: number, to: number): number[] => {
         const width = Math.max(from / to, 1);
-        const raw = Array.from({ length: from }, (_, j) => Math.max(0, 1 - Math.abs(j + 0.5 - ((i + 0.5) * from) / to) / width));
+        const raw = Array.from({ length: from }, (_, j) =>
+          Math.max(0, 1 - Math.abs(j + 0.5 - ((i + 0.5) * from) / to) / width),
+        );
         const total = raw.reduce((a, b) => a + b, 0);
         return raw.map((weight) => weight / total);
       };
@@ -36,20 +41,24 @@ describe('bilinear resize', () => {
       const [rows, columns] = [axis(i, source.height, height), axis(j, source.width, width)];
       for (let c = 0; c < 3; c++) {
         let sum = 0;
-        rows.forEach((u, y) => columns.forEach((v, x) => (sum += u * v * source.data[(c * source.height + y) * source.width + x]!)));
+        rows.forEach((u, y) =>
+          columns.forEach((v, x) => (sum += u * v * source.data[(c * source.height + y) * source.width + x]!)),
+        );
         expect(result.data[(c * height + i) * width + j]).to.be.closeTo(sum, 1.01);
       }
     }
   });
 
-  it('fits the short side and crops the centre', () => {
+  it('fits the short side and crops the center', () => {
     const wide = fitImage(image(50, 101), { resize: 25 }, 'x');
     expect([wide.height, wide.width]).to.deep.equal([25, 50]);
     const source = image(6, 9);
     const cropped = fitImage(source, { crop: 4 }, 'x');
     // (9 - 4) / 2 rounds to even: 2.
     expect([...cropped.data.subarray(0, 4)]).to.deep.equal([...source.data.subarray(9 + 2, 9 + 6)]);
-    expect([...fitImage(source, { channelOrder: 'bgr' }, 'x').data.subarray(0, 54)]).to.deep.equal([...source.data.subarray(108)]);
+    expect([...fitImage(source, { channelOrder: 'bgr' }, 'x').data.subarray(0, 54)]).to.deep.equal([
+      ...source.data.subarray(108),
+    ]);
     expect(fitImage(image(2, 2, 77), { channels: 1 }, 'x').data).to.deep.equal(new Uint8Array(4).fill(77));
   });
 });
@@ -73,8 +82,8 @@ describe('image folders', () => {
     expect([...read.labels]).to.deep.equal([0, 1, 2, 2]);
     expect(read.classNames).to.deep.equal(['ant', 'bee', 'cat']);
     expect([0, 1, 2, 3].map((i) => read.images[i * 48])).to.deep.equal([30, 90, 20, 10]);
-    const grey = await loadImageFolder(folder(), { channels: 1, resize: 2, limit: 1 });
-    expect([grey.count, grey.channels, grey.height, [...grey.images]]).to.deep.equal([1, 1, 2, [30, 30, 30, 30]]);
+    const gray = await loadImageFolder(folder(), { channels: 1, resize: 2, limit: 1 });
+    expect([gray.count, gray.channels, gray.height, [...gray.images]]).to.deep.equal([1, 1, 2, [30, 30, 30, 30]]);
   });
 
   it('reads labels from labels.json and from names', () => {
@@ -92,7 +101,11 @@ describe('image folders', () => {
     expect([...listImageFolder(join(folder(), 'object')).labels]).to.deep.equal([1]);
     put(folder(), 'names/a_01_7.png', '');
     put(folder(), 'names/n00000002_thing.JPEG', '');
-    put(folder(), 'names/imagenet-classes.txt', Array.from({ length: 9 }, (_, i) => `n0000000${i}\tclass ${i}\n`).join(''));
+    put(
+      folder(),
+      'names/imagenet-classes.txt',
+      Array.from({ length: 9 }, (_, i) => `n0000000${i}\tclass ${i}\n`).join(''),
+    );
     const names = listImageFolder(join(folder(), 'names'));
     expect([[...names.labels], names.classes, names.classNames![2]]).to.deep.equal([[7, 2], 9, 'class 2']);
   });
@@ -126,8 +139,8 @@ describe('image folders', () => {
     await expectLinbpError(() => bad('none'), 'missing-data', /none/);
     put(folder(), 'empty/readme.txt', '');
     await expectLinbpError(() => bad('empty'), 'missing-data', /no PNG or JPEG/);
-    put(folder(), 'unlabelled/photo.png', png(2, 2));
-    await expectLinbpError(() => bad('unlabelled'), 'bad-file', /photo\.png: no label/);
+    put(folder(), 'unlabeled/photo.png', png(2, 2));
+    await expectLinbpError(() => bad('unlabeled'), 'bad-file', /photo\.png: no label/);
     put(folder(), 'sizes/a_0.png', png(2, 2));
     put(folder(), 'sizes/b_0.png', png(2, 3));
     await expectLinbpError(() => bad('sizes'), 'bad-shape', /b_0\.png: 2 x 3/, /crop/);
@@ -135,8 +148,16 @@ describe('image folders', () => {
     await expectLinbpError(() => bad('cut'), 'bad-file', /a_0\.png: cannot be decoded/);
     put(folder(), 'text/a_0.jpg', 'not an image');
     await expectLinbpError(() => bad('text'), 'bad-file', /a_0\.jpg is neither/);
-    await expectLinbpError(() => loadImageFolder(join(folder(), 'sizes'), { crop: 5 }), 'bad-shape', /smaller than the crop 5/);
-    await expectLinbpError(() => loadImageFolder(join(folder(), 'sizes'), { resize: 4, crop: 5 }), 'bad-range', /crop 5/);
+    await expectLinbpError(
+      () => loadImageFolder(join(folder(), 'sizes'), { crop: 5 }),
+      'bad-shape',
+      /smaller than the crop 5/,
+    );
+    await expectLinbpError(
+      () => loadImageFolder(join(folder(), 'sizes'), { resize: 4, crop: 5 }),
+      'bad-range',
+      /crop 5/,
+    );
     await expectLinbpError(() => loadImageFolder(join(folder(), 'sizes'), { resize: 0 }), 'bad-range', /resize/);
     await expectLinbpError(() => loadImageFolder(join(folder(), 'sizes'), { limit: 0 }), 'bad-range', /limit/);
     await expectLinbpError(() => loadImageFolder(join(folder(), 'sizes'), { signal: AbortSignal.abort() }), 'aborted');

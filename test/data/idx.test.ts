@@ -8,7 +8,8 @@ import { loadDataset } from '../../src/data/load.js';
 import { expectLinbpError, randomInteger, temporaryFolder } from '../io/support.js';
 import { idx, put, realData } from './support.js';
 
-const randomBytes = (count: number, limit = 256): Uint8Array => Uint8Array.from({ length: count }, () => randomInteger(limit));
+const randomBytes = (count: number, limit = 256): Uint8Array =>
+  Uint8Array.from({ length: count }, () => randomInteger(limit));
 
 describe('IDX data sets', () => {
   const folder = temporaryFolder();
@@ -52,8 +53,17 @@ describe('IDX data sets', () => {
       const path = join(folder(), 'images-file');
       writeFileSync(path, content);
       const labels = put(folder(), 'labels', idx([3], randomBytes(3, 10)));
-      await expectLinbpError(() => idxDataset('x', 'train', path, labels, ['a', 'b']), 'bad-file', /images-file|labels/);
-      await expectLinbpError(() => parseIdx(Buffer.from(content), 3, 'images-file'), 'bad-file', /images-file/, pattern);
+      await expectLinbpError(
+        () => idxDataset('x', 'train', path, labels, ['a', 'b']),
+        'bad-file',
+        /images-file|labels/,
+      );
+      await expectLinbpError(
+        () => parseIdx(Buffer.from(content), 3, 'images-file'),
+        'bad-file',
+        /images-file/,
+        pattern,
+      );
     });
   }
 
@@ -67,9 +77,20 @@ describe('IDX data sets', () => {
   it('refuses counts that differ and labels out of range', async () => {
     const images = put(folder(), 'images', good);
     const two = put(folder(), 'two', idx([2], Uint8Array.of(0, 1)));
-    await expectLinbpError(() => idxDataset('x', 'train', images, two, ['a', 'b']), 'bad-file', /3 images/, /2 labels/, /two/);
+    await expectLinbpError(
+      () => idxDataset('x', 'train', images, two, ['a', 'b']),
+      'bad-file',
+      /3 images/,
+      /2 labels/,
+      /two/,
+    );
     const large = put(folder(), 'large', idx([3], Uint8Array.of(0, 1, 2)));
-    await expectLinbpError(() => idxDataset('x', 'train', images, large, ['a', 'b']), 'bad-file', /label 2 is 2/, /large/);
+    await expectLinbpError(
+      () => idxDataset('x', 'train', images, large, ['a', 'b']),
+      'bad-file',
+      /label 2 is 2/,
+      /large/,
+    );
   });
 
   it('names the missing file and the way to point to it', async () => {

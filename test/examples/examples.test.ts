@@ -9,7 +9,8 @@ const expected: Readonly<Record<string, RegExp>> = {
   'attack.ts': /bp: accuracy [\d.]+ clean, [\d.]+ under attack[^]*linbp: accuracy/,
   'own-network.ts': /9098 parameters, test accuracy [\d.]+\naccuracy under attack [\d.]+/,
   'rule-javascript.ts': /bp: accuracy[^]*hopeful:share=0\.5: accuracy[^]*share=1: accuracy/,
-  'rule-wgsl.ts': /gpu: accuracy [\d.]+ clean, ([\d.]+) under attack\nreference: accuracy [\d.]+ clean, ([\d.]+) under attack/,
+  'rule-wgsl.ts':
+    /gpu: accuracy [\d.]+ clean, ([\d.]+) under attack\nreference: accuracy [\d.]+ clean, ([\d.]+) under attack/,
 };
 
 describe('examples', () => {
@@ -17,7 +18,8 @@ describe('examples', () => {
 
   it('each is short and is run here', () => {
     expect(names).to.have.members(Object.keys(expected));
-    for (const name of names) expect(readFileSync(join(root, 'examples', name), 'utf8').split('\n').length, name).to.be.below(41);
+    for (const name of names)
+      expect(readFileSync(join(root, 'examples', name), 'utf8').split('\n').length, name).to.be.below(41);
   });
 
   for (const name of Object.keys(expected)) {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { colouredDigits } from '../../src/data/colouredDigits.js';
+import { coloredDigits } from '../../src/data/coloredDigits.js';
 import { adversarialTraining } from '../../src/experiments/adversarialTraining.js';
 import { whiteboxCifar10 } from '../../src/experiments/whitebox.js';
 import { initialState } from '../../src/nn/model.js';
@@ -7,13 +7,13 @@ import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { temporaryFolder } from '../io/support.js';
 import { seenClasses, smallest, writeCifarFolder } from './support.js';
 
-/** A data folder with a small network's random weights and six images, labelled as the network sees them. */
+/** A data folder with a small network's random weights and six images, labeled as the network sees them. */
 async function dataFolder(folder: string): Promise<string> {
   const network = 'convnetjs-cnn';
   const state = initialState(modelDefinition(network), 3);
   // Without biases the images alone decide, so that small changes of them can.
   for (const [name, { data }] of state) if (name.endsWith('bias')) data.fill(0);
-  const images = Uint8Array.from(colouredDigits('test', 6).images);
+  const images = Uint8Array.from(coloredDigits('test', 6).images);
   const labels = await seenClasses(network, state, images);
   return writeCifarFolder(folder, new Map([[network, state]]), images, [...labels.entries()]);
 }
@@ -39,14 +39,15 @@ describe('attack experiments', () => {
         for (const rule of ['bp', 'linbp']) {
           const own = rows.filter((row) => row.method === method && row.rule === rule);
           expect(own.map((row) => Math.round(255 * row.eps))).to.deep.equal([1, 2, 8]);
-          // Random weights have hardly any margin: the largest radius moves every image over some border under the true gradient.
+          // Random weights have hardly any margin: the largest radius moves every image over some border under the
+          // true gradient.
           if (rule === 'bp') expect(own.at(-1)!.successRate, method).to.be.above(0.5);
           for (const { curve } of own) expect(curve.at(-1)!.step).to.equal(method === 'fgsm' ? 1 : 5);
         }
       }
       expect(result.statements).to.have.length(4);
       const box = result.settings.find(({ name }) => name === 'box')!;
-      expect(box.ours.includes('normalised')).to.equal(compat === 'official');
+      expect(box.ours.includes('normalized')).to.equal(compat === 'official');
     });
   }
 
@@ -55,7 +56,12 @@ describe('attack experiments', () => {
     const { runs } = result.figures as {
       runs: { attackRule: string; weightRule: string; losses: number[]; robust: number[]; robustApgd: number[] }[];
     };
-    expect(runs.map(({ attackRule, weightRule }) => `${attackRule} ${weightRule}`)).to.deep.equal(['bp bp', 'linbp bp', 'bp linbp', 'linbp linbp']);
+    expect(runs.map(({ attackRule, weightRule }) => `${attackRule} ${weightRule}`)).to.deep.equal([
+      'bp bp',
+      'linbp bp',
+      'bp linbp',
+      'linbp linbp',
+    ]);
     for (const { losses, robust, robustApgd } of runs) {
       expect(losses.every(Number.isFinite)).to.equal(true);
       expect(robust.length).to.equal(16);

@@ -3,7 +3,7 @@ import { Attack } from '../../src/attacks/attack.js';
 import { officialAttacks } from '../../src/experiments/officialConventions.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
-import { cifar10Statistics } from '../../src/nn/normalise.js';
+import { cifar10Statistics } from '../../src/nn/normalize.js';
 import type { StateDict } from '../../src/nn/model.js';
 
 /** Two logits, linear in 3 channels of 2 x 2 pixels. */
@@ -35,10 +35,18 @@ const images = random(count * pixels, 0.3, 0.7);
 const labels = Array.from({ length: count }, () => Math.floor(2 * Math.random()));
 const deviation = (i: number): number => cifar10Statistics.deviations[Math.floor((i % pixels) / 4)]!;
 
-/** What an attack adds to each value after normalisation. */
+/** What an attack adds to each value after normalization. */
 async function added(name: 'fgsm' | 'ifgsm' | 'pgd', eps: number, steps: number): Promise<number[]> {
   const model = { definition: linear, weights };
-  using attack = await Attack.compile({ model, device: 'reference', attack: officialAttacks[name], eps, steps, batch: count, keep: 'last' });
+  using attack = await Attack.compile({
+    model,
+    device: 'reference',
+    attack: officialAttacks[name],
+    eps,
+    steps,
+    batch: count,
+    keep: 'last',
+  });
   const result = await attack.run({ images, labels, eps });
   return Array.from(result.images, (value, i) => (value - images[i]!) / deviation(i));
 }
@@ -52,8 +60,10 @@ const direction = (i: number, crossEntropy: boolean): number => {
 describe("conventions of the theory paper's attack code", () => {
   const eps = 8 / 255;
 
-  it('FGSM goes 2 eps in normalised values against the true logit', async () => {
-    (await added('fgsm', eps, 1)).forEach((value, i) => expect(value).to.be.closeTo(2 * eps * direction(i, false), 1e-6));
+  it('FGSM goes 2 eps in normalized values against the true logit', async () => {
+    (await added('fgsm', eps, 1)).forEach((value, i) =>
+      expect(value).to.be.closeTo(2 * eps * direction(i, false), 1e-6),
+    );
   });
 
   it('I-FGSM goes 2/255 a step, as far as 2 eps', async () => {
@@ -61,7 +71,9 @@ describe("conventions of the theory paper's attack code", () => {
       [5, 10 / 255],
       [12, 16 / 255],
     ] as const) {
-      (await added('ifgsm', eps, steps)).forEach((value, i) => expect(value).to.be.closeTo(reach * direction(i, false), 1e-6));
+      (await added('ifgsm', eps, steps)).forEach((value, i) =>
+        expect(value).to.be.closeTo(reach * direction(i, false), 1e-6),
+      );
     }
   });
 
@@ -72,7 +84,9 @@ describe("conventions of the theory paper's attack code", () => {
       expect(Math.abs(before)).to.be.at.most(eps + 1e-6);
     });
     expect(new Set(start).size).to.be.above(count * pixels - 3);
-    (await added('pgd', eps, 20)).forEach((value, i) => expect(value).to.be.closeTo(2 * eps * direction(i, true), 1e-6));
+    (await added('pgd', eps, 20)).forEach((value, i) =>
+      expect(value).to.be.closeTo(2 * eps * direction(i, true), 1e-6),
+    );
     const wide = await added('pgd', 1, 1000);
     expect(wide.some((value, i) => Math.abs(images[i]! + deviation(i) * value - 0.5) > 0.5)).to.equal(true);
   });

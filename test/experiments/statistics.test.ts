@@ -71,7 +71,8 @@ describe('statistics of experiments', () => {
 
   it('the bootstrap over groups covers the spread between them', () => {
     const zeros = Array.from({ length: 5 }, () => new Array<number>(100).fill(0));
-    // Every pair of a group differs by the group's own number: only the choice of groups varies, with deviation sqrt(2 / 5).
+    // Every pair of a group differs by the group's own number: only the choice of groups varies, with deviation
+    // sqrt(2 / 5).
     const spread = Array.from({ length: 5 }, (_, g) => new Array<number>(100).fill(g));
     const found = groupedBootstrap(zeros, spread, 1);
     expect(found.mean).to.equal(2);

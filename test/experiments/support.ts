@@ -26,16 +26,18 @@ export function writeCifarFolder(
   folder: string,
   weights: ReadonlyMap<string, StateDict>,
   images: Uint8Array,
-  labelled: readonly (readonly [index: number, label: number])[],
+  labeled: readonly (readonly [index: number, label: number])[],
 ): string {
   mkdirSync(join(folder, 'models', 'cifar10'), { recursive: true });
   mkdirSync(join(folder, 'cifar10'));
   for (const [network, state] of weights) {
-    const tensors = new Map([...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape: [...shape], data }]));
+    const tensors = new Map(
+      [...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape: [...shape], data }]),
+    );
     writeSafetensors(join(folder, 'models', 'cifar10', `${network}.safetensors`), tensors);
   }
-  const records = labelled.flatMap(([n, label]) => [label, ...images.subarray(imageSize * n, imageSize * (n + 1))]);
-  writeFileSync(join(folder, 'cifar10', `test_batch.first${labelled.length}.bin`), Uint8Array.from(records));
+  const records = labeled.flatMap(([n, label]) => [label, ...images.subarray(imageSize * n, imageSize * (n + 1))]);
+  writeFileSync(join(folder, 'cifar10', `test_batch.first${labeled.length}.bin`), Uint8Array.from(records));
   return folder;
 }
 

@@ -15,7 +15,14 @@ const run = (rule: string, lr: number, trainLoss: number): TrainingRun => ({
 describe('training experiments', () => {
   it('finds the rates at which only LinBP fails', () => {
     const diverged: TrainingRun = { ...run('linbp', 0.4, NaN), epochs: [], diverged: 'loss is NaN' };
-    const runs = [run('bp', 0.1, 1), run('linbp', 0.1, 0.5), run('bp', 0.2, 1), run('linbp', 0.2, 4), run('bp', 0.4, 9), diverged];
+    const runs = [
+      run('bp', 0.1, 1),
+      run('linbp', 0.1, 0.5),
+      run('bp', 0.2, 1),
+      run('linbp', 0.2, 4),
+      run('bp', 0.4, 9),
+      diverged,
+    ];
     expect(onlyLinbpFails(runs)).to.deep.equal([0.2]);
     const ends = tallies(runs).find(({ rule, lr }) => rule === 'linbp' && lr === 0.4)!;
     expect(ends).to.deep.include({ runs: 1, failed: 1, ends: { 'not finite': 1, 'above guessing': 0, stuck: 0 } });
@@ -30,7 +37,13 @@ describe('training experiments', () => {
     const bp = run('bp', 0.4, guessing);
     const found = outcomes([slow, fine, dead, other, bp], 10);
     // Only the third has a run of its own rule and seed at a smaller rate that got further; below, one that failed.
-    expect([slow, fine, dead, other, bp].map((each) => found.get(each))).to.deep.equal(['trains', 'trains', 'stuck', 'trains', 'trains']);
+    expect([slow, fine, dead, other, bp].map((each) => found.get(each))).to.deep.equal([
+      'trains',
+      'trains',
+      'stuck',
+      'trains',
+      'trains',
+    ]);
     expect(
       outcomes([run('bp', 1, 1.06 * guessing)], 10)
         .values()
@@ -73,13 +86,18 @@ describe('training experiments', () => {
     try {
       const result = await cifar10Training.run(await smallest({ networks: ['mobilenet_v2'] }));
       const runs = result.figures['runs'] as (TrainingRun & { network: string })[];
-      expect(runs.map(({ network, rule }) => `${network} ${rule}`)).to.deep.equal(['mobilenet_v2 bp', 'mobilenet_v2 linbp']);
+      expect(runs.map(({ network, rule }) => `${network} ${rule}`)).to.deep.equal([
+        'mobilenet_v2 bp',
+        'mobilenet_v2 linbp',
+      ]);
       const [bp, linbp] = [runs[0]!, runs[1]!];
       // The same weights, batch, crops and dropout: the first loss agrees, the one after an update does not.
       expect(bp.losses).to.have.length(2);
       expect(linbp.losses[0]).to.equal(bp.losses[0]);
       expect(linbp.losses[1]).to.not.equal(bp.losses[1]);
-      expect(result.settings.find(({ name }) => name === 'images')!.ours).to.include('coloured digits, 16 to train, 8 to test');
+      expect(result.settings.find(({ name }) => name === 'images')!.ours).to.include(
+        'colored digits, 16 to train, 8 to test',
+      );
       expect(result.statements[0]!.verdict).to.equal('open');
     } finally {
       if (before !== undefined) process.env['LINBP_DATA'] = before;
@@ -87,7 +105,9 @@ describe('training experiments', () => {
   });
 
   it('networks that the experiment does not know are refused', async () => {
-    const error: unknown = await cifar10Training.run(await smallest({ networks: ['lenet5'] })).catch((reason: unknown) => reason);
+    const error: unknown = await cifar10Training
+      .run(await smallest({ networks: ['lenet5'] }))
+      .catch((reason: unknown) => reason);
     expect(error).to.have.property('code', 'unknown-model');
   });
 });

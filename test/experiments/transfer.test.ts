@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { colouredDigits } from '../../src/data/colouredDigits.js';
-import { normalisation, position } from '../../src/experiments/ruleComparison.js';
+import { coloredDigits } from '../../src/data/coloredDigits.js';
+import { normalization, position } from '../../src/experiments/ruleComparison.js';
 import { transferCifar10 } from '../../src/experiments/transfer.js';
 import type { ExperimentResult } from '../../src/experiments/types.js';
 import { initialState } from '../../src/nn/model.js';
@@ -30,7 +30,7 @@ const mostFrequent = (values: readonly number[]): number =>
 
 /** A data folder of two networks' random weights, and images that both of them see alike. */
 async function agreeing(folder: string): Promise<string> {
-  const images = Uint8Array.from(colouredDigits('test', 24).images);
+  const images = Uint8Array.from(coloredDigits('test', 24).images);
   const states = new Map(networks.map((name) => [name, initialState(modelDefinition(name), 3)]));
   const [first, second] = networks as [string, string];
   const wanted = await seenClasses(first, states.get(first)!, images);
@@ -55,14 +55,14 @@ const rowsOf = (result: ExperimentResult): Row[] => result.figures['results'] as
 describe('transfer experiments', () => {
   const folder = temporaryFolder();
 
-  it('compares starts and normalisations of LinBP on one source', async () => {
+  it('compares starts and normalizations of LinBP on one source', async () => {
     const context = await smallest({ dataFolder: await agreeing(folder()), networks });
     const positions = await position.run(context);
     expect(rowsOf(positions).map(({ rule }) => rule)).to.deep.equal([
       'bp',
       ...['relu', 'stage2.0.relu1', 'stage3.0.relu1'].map((at) => `linbp:from=${at}`),
     ]);
-    const scaled = await normalisation.run(context);
+    const scaled = await normalization.run(context);
     expect(rowsOf(scaled)).to.have.length(6);
     for (const result of [positions, scaled]) {
       const [bp, ...others] = rowsOf(result) as [Row, ...Row[]];
@@ -73,7 +73,9 @@ describe('transfer experiments', () => {
       // One sentence a variant besides that on the best one, which names the largest transfer.
       expect(result.statements).to.have.length(1 + others.length);
       const most = Math.max(...others.map(({ transfer }) => transfer));
-      expect(result.statements[0]!.text).to.include(`${(100 * most).toFixed(1)} %; BP has ${(100 * bp.transfer).toFixed(1)} %`);
+      expect(result.statements[0]!.text).to.include(
+        `${(100 * most).toFixed(1)} %; BP has ${(100 * bp.transfer).toFixed(1)} %`,
+      );
     }
     // The same source, images and steps: BP's row does not depend on what it is compared with.
     expect(rowsOf(scaled)[0]!.perImage).to.deep.equal(rowsOf(positions)[0]!.perImage);
@@ -85,7 +87,11 @@ describe('transfer experiments', () => {
     const sources = [...networks, ...[5, 6, 7, 8, 9].map((seed) => `convnetjs-cnn seed ${seed}`)];
     expect(results.map(({ source }) => source)).to.deep.equal(sources.flatMap((source) => [source, source]));
     for (const { source, fooled } of results) expect(Object.keys(fooled), source).to.deep.equal(sources);
-    const starts = result.figures['starts'] as { source: string; start: string; tried: { start: string; success: number }[] }[];
+    const starts = result.figures['starts'] as {
+      source: string;
+      start: string;
+      tried: { start: string; success: number }[];
+    }[];
     expect(starts[0]!.tried.map(({ start }) => start)).to.deep.equal(['all', 'stage2', 'stage3', '3_0']);
     expect(starts[1]!.tried.map(({ start }) => start)).to.deep.equal(['all', 'relu2', 'relu3']);
     for (const { source, start, tried } of starts) {

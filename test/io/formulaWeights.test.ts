@@ -1,5 +1,11 @@
 import { expect } from 'chai';
-import { fnv1a, formulaTensor, formulaUniform, formulaUniforms, type FormulaKind } from '../../src/io/formulaWeights.js';
+import {
+  fnv1a,
+  formulaTensor,
+  formulaUniform,
+  formulaUniforms,
+  type FormulaKind,
+} from '../../src/io/formulaWeights.js';
 import { tensorAsFloat32 } from '../../src/io/safetensors.js';
 import { loadGolden, loadGoldenJson } from '../support/golden.js';
 

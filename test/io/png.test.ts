@@ -8,7 +8,7 @@ import { expectLinbpError, randomInteger, temporaryFolder } from './support.js';
 describe('PNG', () => {
   const folder = temporaryFolder();
 
-  it('is lossless for grey and RGB of any size', () => {
+  it('is lossless for gray and RGB of any size', () => {
     for (const channels of [1, 3]) {
       const [height, width] = [1 + randomInteger(40), 1 + randomInteger(40)];
       const data = Uint8Array.from({ length: channels * height * width }, () => randomInteger(256));
@@ -19,7 +19,9 @@ describe('PNG', () => {
   });
 
   it('is channel first outside and interleaved inside', () => {
-    const image = decodePng(encode({ width: 2, height: 1, channels: 3, depth: 8, data: Uint8Array.of(1, 2, 3, 4, 5, 6) }));
+    const image = decodePng(
+      encode({ width: 2, height: 1, channels: 3, depth: 8, data: Uint8Array.of(1, 2, 3, 4, 5, 6) }),
+    );
     expect([...image.data]).to.deep.equal([1, 4, 2, 5, 3, 6]);
   });
 
@@ -29,7 +31,13 @@ describe('PNG', () => {
     const alpha = decodePng(encode({ width: 1, height: 1, channels: 4, depth: 8, data: Uint8Array.of(9, 8, 7, 6) }));
     expect([alpha.channels, ...alpha.data]).to.deep.equal([3, 9, 8, 7]);
     const bits = decodePng(
-      encode({ width: 10, height: 2, channels: 1, depth: 1, data: Uint8Array.of(0b10100000, 0b01000000, 0b00000001, 0b10000000) }),
+      encode({
+        width: 10,
+        height: 2,
+        channels: 1,
+        depth: 1,
+        data: Uint8Array.of(0b10100000, 0b01000000, 0b00000001, 0b10000000),
+      }),
     );
     expect([...bits.data]).to.deep.equal([255, 0, 255, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 255, 255, 0]);
   });
@@ -53,7 +61,10 @@ describe('PNG', () => {
       'bad-shape',
       /channels/,
     );
-    await expectLinbpError(() => writePng(join(folder(), 'x.png'), { channels: 3, height: 2, width: 1, data: new Uint8Array(2) }), 'bad-shape');
+    await expectLinbpError(
+      () => writePng(join(folder(), 'x.png'), { channels: 3, height: 2, width: 1, data: new Uint8Array(2) }),
+      'bad-shape',
+    );
     expect(readdirSync(folder())).to.deep.equal(['cut.png']);
   });
 });

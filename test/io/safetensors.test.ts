@@ -2,7 +2,13 @@ import { statSync, truncateSync, writeFileSync, readFileSync, utimesSync } from 
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { halfToFloat } from '../../src/io/half.js';
-import { encodeSafetensors, readSafetensors, tensorAsFloat32, tensorAsInt32, writeSafetensors } from '../../src/io/safetensors.js';
+import {
+  encodeSafetensors,
+  readSafetensors,
+  tensorAsFloat32,
+  tensorAsInt32,
+  writeSafetensors,
+} from '../../src/io/safetensors.js';
 import { goldenFolder, loadGolden } from '../support/golden.js';
 import { expectLinbpError, randomInteger, temporaryFolder } from './support.js';
 
@@ -38,7 +44,9 @@ describe('safetensors', () => {
     const read = readSafetensors(path);
     expect([...read.tensors.keys()].sort()).to.deep.equal(['10', '2', '__proto__', 'empty', 'mask']);
     expect({ ...read.metadata }).to.deep.equal({ step: '17', 'ключ "q"': '\u0000x' });
-    expect(Buffer.from(tensorAsFloat32(read.tensors.get('10')!).buffer).equals(Buffer.from(weights.buffer))).to.equal(true);
+    expect(Buffer.from(tensorAsFloat32(read.tensors.get('10')!).buffer).equals(Buffer.from(weights.buffer))).to.equal(
+      true,
+    );
     expect(read.tensors.get('10')!.shape).to.deep.equal([3, 4]);
     expect([...tensorAsInt32(read.tensors.get('2')!)]).to.deep.equal([-7]);
     expect([...read.tensors.get('mask')!.data]).to.deep.equal([...bytes]);
@@ -46,7 +54,10 @@ describe('safetensors', () => {
   });
 
   it('aligns header and tensors as the reference implementation does', () => {
-    const [header, ...rest] = encodeSafetensors({ a: { shape: [3], data: new Uint8Array(3) }, b: { shape: [1], data: new Float32Array(1) } });
+    const [header, ...rest] = encodeSafetensors({
+      a: { shape: [3], data: new Uint8Array(3) },
+      b: { shape: [1], data: new Float32Array(1) },
+    });
     expect(header!.length % 8).to.equal(0);
     expect(rest.map((piece) => piece.length)).to.deep.equal([4, 3]);
     expect(header![8]).to.equal('{'.charCodeAt(0));
@@ -99,7 +110,8 @@ describe('safetensors', () => {
     const other = readSafetensors(shifted.subarray(3));
     expect(golden.tensors.size).to.be.greaterThan(10);
     for (const [name, tensor] of golden.tensors) {
-      if (tensor.dtype === 'F32') expect(tensorAsFloat32(other.tensors.get(name)!)).to.deep.equal(tensorAsFloat32(tensor));
+      if (tensor.dtype === 'F32')
+        expect(tensorAsFloat32(other.tensors.get(name)!)).to.deep.equal(tensorAsFloat32(tensor));
     }
   });
 
@@ -128,7 +140,11 @@ describe('safetensors', () => {
       ['deep nesting', file('['.repeat(100000) + ']'.repeat(100000), 0), /not a JSON object|not valid JSON/],
       ['an entry that is no object', file({ w: 3 }, 0), /tensor w.*not an object/],
       ['an unknown dtype', file({ w: { dtype: 'F31', shape: [1], data_offsets: [0, 4] } }, 4), /tensor w.*F31/],
-      ['a dtype from the prototype', file({ w: { dtype: 'toString', shape: [1], data_offsets: [0, 4] } }, 4), /tensor w.*toString/],
+      [
+        'a dtype from the prototype',
+        file({ w: { dtype: 'toString', shape: [1], data_offsets: [0, 4] } }, 4),
+        /tensor w.*toString/,
+      ],
       ['a negative dimension', file({ w: f32([-1], 0, 4) }, 4), /tensor w.*shape/],
       ['a fractional dimension', file({ w: f32([0.5, 2], 0, 4) }, 4), /tensor w.*shape/],
       ['an overflowing shape', file({ w: f32([2 ** 40, 2 ** 40], 0, 4) }, 4), /tensor w.*overflows/],
@@ -142,10 +158,17 @@ describe('safetensors', () => {
       ['uncovered bytes at the end', file({ v: f32([1], 0, 4) }, 5), /cover 4 bytes.*holds 5/],
       [
         'duplicate tensors',
-        file('{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\\u0077":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4),
+        file(
+          '{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\\u0077":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+          4,
+        ),
         /"w" occurs twice/,
       ],
-      ['duplicate fields', file('{"w":{"dtype":"F32","dtype":"I32","shape":[1],"data_offsets":[0,4]}}', 4), /"dtype" occurs twice/],
+      [
+        'duplicate fields',
+        file('{"w":{"dtype":"F32","dtype":"I32","shape":[1],"data_offsets":[0,4]}}', 4),
+        /"dtype" occurs twice/,
+      ],
       ['metadata that are no strings', file({ __metadata__: { step: 3 } }, 0), /__metadata__.*step/],
     ];
     for (const [what, bytes, pattern] of cases) {
@@ -157,8 +180,11 @@ describe('safetensors', () => {
     }
 
     it('any truncation of a good file', async () => {
-      const good = Buffer.concat(encodeSafetensors({ a: { shape: [4], data: new Float32Array(4) }, b: { shape: [3], data: new Uint8Array(3) } }));
-      for (let length = 0; length < good.length; length++) await expectLinbpError(() => readSafetensors(good.subarray(0, length)), 'bad-file');
+      const good = Buffer.concat(
+        encodeSafetensors({ a: { shape: [4], data: new Float32Array(4) }, b: { shape: [3], data: new Uint8Array(3) } }),
+      );
+      for (let length = 0; length < good.length; length++)
+        await expectLinbpError(() => readSafetensors(good.subarray(0, length)), 'bad-file');
     });
 
     it('never anything but a typed error on flipped bytes', () => {
@@ -177,10 +203,22 @@ describe('safetensors', () => {
     it('missing files, folders, wrong writes and wrong conversions', async () => {
       await expectLinbpError(() => readSafetensors(join(folder(), 'none')), 'missing-file', /none/);
       await expectLinbpError(() => readSafetensors(folder()), 'bad-file', /not a regular file/);
-      await expectLinbpError(() => encodeSafetensors({ w: { shape: [3], data: new Float32Array(2) } }), 'bad-shape', /w/);
-      await expectLinbpError(() => encodeSafetensors({ __metadata__: { shape: [0], data: new Float32Array(0) } }), 'bad-argument');
+      await expectLinbpError(
+        () => encodeSafetensors({ w: { shape: [3], data: new Float32Array(2) } }),
+        'bad-shape',
+        /w/,
+      );
+      await expectLinbpError(
+        () => encodeSafetensors({ __metadata__: { shape: [0], data: new Float32Array(0) } }),
+        'bad-argument',
+      );
       const tensors = readSafetensors(
-        Buffer.concat(encodeSafetensors({ f: { shape: [1], data: new Float32Array(1) }, i: { shape: [1], data: BigInt64Array.of(1n << 40n) } })),
+        Buffer.concat(
+          encodeSafetensors({
+            f: { shape: [1], data: new Float32Array(1) },
+            i: { shape: [1], data: BigInt64Array.of(1n << 40n) },
+          }),
+        ),
       ).tensors;
       await expectLinbpError(() => tensorAsInt32(tensors.get('f')!), 'bad-dtype', /f/);
       await expectLinbpError(() => tensorAsInt32(tensors.get('i')!), 'bad-range', /i/);

@@ -17,7 +17,11 @@ export function temporaryFolder(): () => string {
 }
 
 /** Asserts that `run` fails with one LinbpError of this code whose message matches every pattern. */
-export async function expectLinbpError(run: () => unknown, code: LinbpErrorCode, ...patterns: RegExp[]): Promise<LinbpError> {
+export async function expectLinbpError(
+  run: () => unknown,
+  code: LinbpErrorCode,
+  ...patterns: RegExp[]
+): Promise<LinbpError> {
   let error: unknown;
   try {
     await run();

@@ -32,7 +32,9 @@ interface Layer {
   readonly gradients: readonly [Tensor, Tensor, Tensor];
 }
 
-/** Batch norm with the gradients of x, gamma and beta for an upstream gradient g, as the builder and autodiff emit it. */
+/**
+ * Batch norm with the gradients of x, gamma and beta for an upstream gradient g, as the builder and autodiff emit it.
+ */
 function batchNorm(shape: readonly number[], train: boolean, epsilon = 1e-5): Layer {
   const graph = new Graph();
   const channels = shape[1]!;
@@ -53,7 +55,11 @@ function batchNorm(shape: readonly number[], train: boolean, epsilon = 1e-5): La
     },
   });
   if (train) {
-    const [batchMean, batchVariance, scale] = graph.add('batchNormStatistics', [x, gamma], { epsilon }) as [Tensor, Tensor, Tensor];
+    const [batchMean, batchVariance, scale] = graph.add('batchNormStatistics', [x, gamma], { epsilon }) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
     const scalars = [0.1, count / (count - 1)];
     graph.add('map', [batchMean, batchVariance, mean, variance], { fn: runningStatistics, scalars, targets: [2, 3] });
     const y = graph.one('batchNormApply', [x, batchMean, scale, beta, gamma], {});
@@ -63,7 +69,11 @@ function batchNorm(shape: readonly number[], train: boolean, epsilon = 1e-5): La
   const line = graph.add('batchNormScaleShift', [gamma, beta, mean, variance], { epsilon });
   const y = graph.one('scaleShift', [x, ...line], {});
   const [dx, dscale, dshift] = opTable.scaleShift.backward!(context([]), y.producer as never, g);
-  const [dgamma, dbeta] = opTable.batchNormScaleShift.backward!(context([dscale!, dshift!]), line[0]!.producer as never, dscale!);
+  const [dgamma, dbeta] = opTable.batchNormScaleShift.backward!(
+    context([dscale!, dshift!]),
+    line[0]!.producer as never,
+    dscale!,
+  );
   return { graph, x, gamma, beta, mean, variance, g, y, gradients: [dx!, dgamma!, dbeta!] };
 }
 
@@ -94,10 +104,12 @@ describe('batch norm', () => {
       const reference = new ReferenceRun(layer.graph);
       for (const [tensor, values] of data) reference.set(tensor, values);
       reference.run();
-      for (const [key, tensor] of Object.entries(expected)) near(reference.get(tensor), goldenValues(golden, `${row.name}.${key}`), 1e-6, key);
+      for (const [key, tensor] of Object.entries(expected))
+        near(reference.get(tensor), goldenValues(golden, `${row.name}.${key}`), 1e-6, key);
       for (const fuse of [true, false]) {
         const { results } = await runGraph(layer.graph, { data, fuse });
-        for (const [key, tensor] of Object.entries(expected)) near(results(tensor), goldenValues(golden, `${row.name}.${key}`), 1e-5, key);
+        for (const [key, tensor] of Object.entries(expected))
+          near(results(tensor), goldenValues(golden, `${row.name}.${key}`), 1e-5, key);
       }
     });
   }
@@ -131,13 +143,17 @@ describe('batch norm', () => {
     const workgroups: number[] = [];
     for (const device of [{ software: true }, { software: false }, { software: false, maxBindingBytes: 40_000 }]) {
       const { dispatches } = await runGraph(layer.graph, { data, device });
-      const reductions = dispatches.filter(({ kernel }) => kernel === 'reduce/channelStatistics' || kernel === 'reduce/channelSums');
+      const reductions = dispatches.filter(
+        ({ kernel }) => kernel === 'reduce/channelStatistics' || kernel === 'reduce/channelSums',
+      );
       workgroups.push(reductions.reduce((sum, each) => sum + each.workgroups[0], 0));
       for (const { operands } of dispatches)
-        for (const { tensor } of operands) expect(4 * elementCount(tensor.shape)).to.be.at.most(device.maxBindingBytes ?? Infinity);
+        for (const { tensor } of operands)
+          expect(4 * elementCount(tensor.shape)).to.be.at.most(device.maxBindingBytes ?? Infinity);
       await checkGraph(layer.graph, { data, device });
     }
-    // 19,721 values a channel are 4 parts of at least 4,096; under the limit 7 slices of at most 2 images have one part each
+    // 19,721 values a channel are 4 parts of at least 4,096; under the limit 7 slices of at most 2 images have one
+    // part each
     expect(workgroups).to.deep.equal([24, 24, 42]);
   });
 
@@ -145,7 +161,10 @@ describe('batch norm', () => {
     const shape = [2, 19, 6, 5];
     const layer = batchNorm(shape, true);
     const residual = layer.graph.input('residual', shape);
-    const [y, mask] = layer.graph.add('relu', [layer.graph.one('add', [layer.y, residual], {})], { kind: 'relu', mask: true }) as [Tensor, Tensor];
+    const [y, mask] = layer.graph.add('relu', [layer.graph.one('add', [layer.y, residual], {})], {
+      kind: 'relu',
+      mask: true,
+    }) as [Tensor, Tensor];
     keep(layer.graph, y, mask);
     const data = new Map(
       [layer.x, layer.gamma, layer.beta, layer.mean, layer.variance, layer.g, residual].map((tensor) => [

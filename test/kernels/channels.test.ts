@@ -48,12 +48,15 @@ describe('channels', () => {
       keep(graph, y, graph.one('channelSlice', [g], { first: 1, stride: [2, 2], shape: [2, 3, 5, 2 * width] }));
       const { dispatches } = await runGraph(graph, { data: feeds(x, g) });
       // the slice writes rows of twice the width, an even number that may be a multiple of four while the width is none
-      expect(dispatches.map((dispatch) => dispatch.variant)).to.deep.equal([variant, width === 7 ? 'transposed' : 'transposed vec4']);
+      expect(dispatches.map((dispatch) => dispatch.variant)).to.deep.equal([
+        variant,
+        width === 7 ? 'transposed' : 'transposed vec4',
+      ]);
       await checkGraph(graph, { data: feeds(x, g), tolerance: 1e-12 });
     }
   });
 
-  it('are summed with and without a centre', async () => {
+  it('are summed with and without a center', async () => {
     for (const shape of [
       [3, 5, 4, 4],
       [1, 2, 40, 40],
@@ -61,10 +64,10 @@ describe('channels', () => {
       [2, 3, 1, 7],
     ]) {
       const graph = new Graph();
-      const [g, x, centre] = [graph.input('g', shape), graph.input('x', shape), graph.input('centre', [shape[1]!])];
-      const sums = [...graph.add('channelSums', [g, x], {}), ...graph.add('channelSums', [g, x, centre], {})];
+      const [g, x, center] = [graph.input('g', shape), graph.input('x', shape), graph.input('center', [shape[1]!])];
+      const sums = [...graph.add('channelSums', [g, x], {}), ...graph.add('channelSums', [g, x, center], {})];
       keep(graph, ...sums);
-      await checkGraph(graph, { data: feeds(g, x, centre) });
+      await checkGraph(graph, { data: feeds(g, x, center) });
     }
   });
 });
@@ -85,7 +88,9 @@ describe('dropout', () => {
     const values = [...results(y)];
     expect(values.slice(0, size)).to.deep.equal(values.slice(2 * size));
     const bits = randomBits(5, 3, 900, 11, 8 + size);
-    expect(values.slice(size, 2 * size).map((value) => value > 0)).to.deep.equal(Array.from(bits.subarray(8), (word) => uniform01(word) >= p));
+    expect(values.slice(size, 2 * size).map((value) => value > 0)).to.deep.equal(
+      Array.from(bits.subarray(8), (word) => uniform01(word) >= p),
+    );
     const other = await runGraph(graph, { data, steps: { step: { type: 'u32', value: 12 } } });
     expect([...other.results(y)]).to.not.deep.equal(values);
   });

@@ -15,8 +15,17 @@ interface Layer {
   readonly data: Map<Tensor, Float32Array>;
 }
 
-/** A depthwise convolution with its gradients; with `relu` the activation and its backward behind them, whose masks the kernels write and read. */
-function layer(shape: readonly number[], kernel: readonly [number, number], given: Partial<ConvAttrs>, bias: boolean, relu = false): Layer {
+/**
+ * A depthwise convolution with its gradients; with `relu` the activation and its backward behind them, whose masks
+ * the kernels write and read.
+ */
+function layer(
+  shape: readonly number[],
+  kernel: readonly [number, number],
+  given: Partial<ConvAttrs>,
+  bias: boolean,
+  relu = false,
+): Layer {
   const graph = new Graph();
   const channels = shape[1]!;
   const attrs: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: channels, ...given };
@@ -33,7 +42,10 @@ function layer(shape: readonly number[], kernel: readonly [number, number], give
     const [, before] = graph.add('relu', [x], { kind: 'relu', mask: true }) as [Tensor, Tensor];
     keep(graph, z, mask, graph.one('reluBackward', [dx, before], { kind: 'relu', rule: bp }));
   } else keep(graph, y, dx);
-  return { graph, data: new Map([x, w, ...b, g].map((tensor) => [tensor, randomValues(elementCount(tensor.shape), 2)])) };
+  return {
+    graph,
+    data: new Map([x, w, ...b, g].map((tensor) => [tensor, randomValues(elementCount(tensor.shape), 2)])),
+  };
 }
 
 const sides = (size: number): readonly [number, number, number, number] => [size, size, size, size];
@@ -60,7 +72,11 @@ describe('depthwise convolution against the float64 reference', () => {
   it('random shapes @swiftshader', async () => {
     for (let trial = 0; trial < 4; trial++) {
       const stride = [randomInt(1, 3), [1, 2, 4][randomInt(0, 2)]!] as const;
-      const attrs = { stride, dilation: [randomInt(1, 2), randomInt(1, 2)] as const, padding: [0, 0, 0, 0].map(() => randomInt(0, 2)) as never };
+      const attrs = {
+        stride,
+        dilation: [randomInt(1, 2), randomInt(1, 2)] as const,
+        padding: [0, 0, 0, 0].map(() => randomInt(0, 2)) as never,
+      };
       const { graph, data } = layer(
         [randomInt(1, 3), randomInt(2, 40), randomInt(9, 16), randomInt(9, 16)],
         [randomInt(1, 4), randomInt(1, 4)],
@@ -74,7 +90,9 @@ describe('depthwise convolution against the float64 reference', () => {
   it('writes and reads the masks of ReLUs in the same dispatch', async () => {
     const { graph, data } = layer([2, 35, 9, 10], [3, 3], { padding: sides(1) }, true, true);
     const { dispatches } = await runGraph(graph, { data });
-    const fused = dispatches.filter(({ kernel }) => kernel === 'gemm/depthwise').map(({ variant }) => variant.replace(/^\S+ /, ''));
+    const fused = dispatches
+      .filter(({ kernel }) => kernel === 'gemm/depthwise')
+      .map(({ variant }) => variant.replace(/^\S+ /, ''));
     expect(fused).to.have.members(['3x3/1 bias+relu6Mask', '3x3/1 transposed bp']);
     await checkGraph(graph, { data });
   });
@@ -83,18 +101,25 @@ describe('depthwise convolution against the float64 reference', () => {
     const shape = [9, 3, 26, 30];
     const { graph, data } = layer(shape, [3, 3], { padding: sides(1) }, true);
     const workgroups: number[] = [];
-    for (const device of [{ software: true }, { software: false }, { software: false, subgroupSize: 0, maxBindingBytes: 30_000 }]) {
+    for (const device of [
+      { software: true },
+      { software: false },
+      { software: false, subgroupSize: 0, maxBindingBytes: 30_000 },
+    ]) {
       const capability = { ...kernelDevice(await sharedDevice()), ...device };
       const { dispatches } = schedule(graph, groupNodes(graph, true), capability, () => 1);
       workgroups.push(
-        dispatches.filter(({ kernel }) => kernel === 'gemm/depthwiseWeightGradient').reduce((sum, each) => sum + each.workgroups[0], 0),
+        dispatches
+          .filter(({ kernel }) => kernel === 'gemm/depthwiseWeightGradient')
+          .reduce((sum, each) => sum + each.workgroups[0], 0),
       );
     }
     await checkGraph(graph, { data, device: { maxBindingBytes: 30_000 } });
     // the unrolled form, with a small window because it compiles long where the processor is the device
     const small = layer([2, 35, 6, 7], [1, 2], {}, true);
     await checkGraph(small.graph, { data: small.data, device: { software: false } });
-    // 1,872 strips are 6 or 7 parts of 256 or more: 18 workgroups where 6 a channel are wanted, 21 where more are; 3 images a slice are 2 parts
+    // 1,872 strips are 6 or 7 parts of 256 or more: 18 workgroups where 6 a channel are wanted, 21 where more are; 3
+    // images a slice are 2 parts
     expect(workgroups).to.deep.equal([18, 21, 18]);
   });
 });

@@ -31,7 +31,13 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     ['1x1', [2, 6, 8, 8], [10, 6, 1, 1], {}, false],
     ['1x1 stride 2', [2, 6, 9, 8], [5, 6, 1, 1], { stride: [2, 2] }, true],
     ['5x5 many images', [64, 1, 28, 28], [6, 1, 5, 5], { padding: [2, 2, 2, 2] }, true],
-    ['dilated and strided', [1, 5, 16, 17], [7, 5, 3, 3], { stride: [2, 3], padding: [2, 1, 2, 1], dilation: [2, 2] }, true],
+    [
+      'dilated and strided',
+      [1, 5, 16, 17],
+      [7, 5, 3, 3],
+      { stride: [2, 3], padding: [2, 1, 2, 1], dilation: [2, 2] },
+      true,
+    ],
     ['groups', [2, 12, 8, 8], [8, 3, 3, 3], { padding: [1, 1, 1, 1], groups: 4 }, true],
     ['depthwise', [2, 8, 11, 9], [8, 1, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1], groups: 8 }, false],
     ['many rows', [1, 17, 5, 5], [33, 17, 3, 3], { padding: [1, 1, 1, 1] }, true],
@@ -47,7 +53,12 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
 
   it('convolution by rows and the general kernel, strided and with one tap, in fours and not', async () => {
     const device = await sharedDevice();
-    const forms: Partial<ConvAttrs>[] = [{}, { stride: [2, 2] }, { stride: [1, 2], padding: [0, 3, 0, 2] }, { stride: [2, 1], groups: 2 }];
+    const forms: Partial<ConvAttrs>[] = [
+      {},
+      { stride: [2, 2] },
+      { stride: [1, 2], padding: [0, 3, 0, 2] },
+      { stride: [2, 1], groups: 2 },
+    ];
     for (const width of [16, 13]) {
       for (const taps of [1, 3]) {
         for (const attrs of forms) {
@@ -84,10 +95,16 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       { groups: 1, bias: true, relu: true, straight: false },
     ]) {
       const graph = new Graph();
-      const [x, w, b] = [graph.input('x', [2, 12, 4, 16]), graph.parameter('w', [32, 12 / groups, 1, 1]), graph.parameter('b', [32])];
+      const [x, w, b] = [
+        graph.input('x', [2, 12, 4, 16]),
+        graph.parameter('w', [32, 12 / groups, 1, 1]),
+        graph.parameter('b', [32]),
+      ];
       const y = graph.one('conv2d', bias ? [x, w, b] : [x, w], { ...plain, groups });
       graph.output('y', relu ? graph.add('relu', [y], { kind: 'relu', mask: true })[0]! : y);
-      const feeds = new Map([x, w, ...(bias ? [b] : [])].map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]));
+      const feeds = new Map(
+        [x, w, ...(bias ? [b] : [])].map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]),
+      );
       const results: Buffer[] = [];
       for (const kernel of ['gemm/conv', 'gemm/convRows'] as const) {
         const choices = onlyChoice({ kernel, rows: 16, columns: 8, lanes: 8, share: 8 });
@@ -114,14 +131,22 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       const graph = new Graph();
       const conv = { ...plain, padding: [1, 1, 1, 1] } as const;
       const [x, w, wide] = [graph.input('x', [2, 5, 4, 8]), graph.parameter('w', [32, 5, 3, 3]), [2, 32, 4, 8]];
-      const scaled = graph.one('scaleShift', [graph.one('conv2d', [x, w], conv), graph.input('scale', [32]), graph.input('shift', [32])], {});
+      const scaled = graph.one(
+        'scaleShift',
+        [graph.one('conv2d', [x, w], conv), graph.input('scale', [32]), graph.input('shift', [32])],
+        {},
+      );
       const before = graph.one('add', [scaled, graph.input('other', wide)], {});
       const [y, mask] = graph.add('relu', [before], { kind, mask: true });
       const saved = rule.rule.saves === 'input' ? before : mask!;
-      const g = graph.one('conv2dInputGradient', [graph.input('g', [2, 5, 4, 8]), graph.parameter('v', [5, 32, 3, 3])], {
-        ...conv,
-        inputShape: wide,
-      });
+      const g = graph.one(
+        'conv2dInputGradient',
+        [graph.input('g', [2, 5, 4, 8]), graph.parameter('v', [5, 32, 3, 3])],
+        {
+          ...conv,
+          inputShape: wide,
+        },
+      );
       graph.output('y', y!);
       graph.output('dx', graph.one('reluBackward', [g, saved], { kind, rule }));
       const feeds = new Map(
@@ -137,11 +162,16 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       ] as const) {
         const choices = onlyChoice({ kernel: 'gemm/convRows', rows: 16, columns, lanes: 8, share: 8 });
         using program = await Program.compile(graph, { device, fuse, choices });
-        expect(program.dispatches.some(({ source }) => source.kernel === 'elementwise/pointwise' && source.variant.endsWith('vec4'))).to.equal(!fuse);
+        expect(
+          program.dispatches.some(
+            ({ source }) => source.kernel === 'elementwise/pointwise' && source.variant.endsWith('vec4'),
+          ),
+        ).to.equal(!fuse);
         for (const [tensor, values] of feeds) program.write(tensor, values);
         await program.run([{ segment: 'main' }]);
         results.push([Buffer.from((await program.read('y')).buffer), Buffer.from((await program.read('dx')).buffer)]);
-        for (const { tensor, error } of await debugGraph(graph, feeds, { device, fuse, choices })) expect(error, tensor).to.be.below(1e-5);
+        for (const { tensor, error } of await debugGraph(graph, feeds, { device, fuse, choices }))
+          expect(error, tensor).to.be.below(1e-5);
       }
       for (const other of results.slice(1)) {
         expect(other[0]!.equals(results[0]![0]!), 'forward').to.equal(true);
@@ -258,7 +288,10 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         for (const name of ['dw', bias ? 'db' : 'dw']) results.push(Buffer.from((await program.read(name)).buffer));
       }
       // parts are whole images
-      for (const { error } of await debugGraph(graph, feeds, { device, choices: choiceOf('gemm/weightGradientImages', 3) })) {
+      for (const { error } of await debugGraph(graph, feeds, {
+        device,
+        choices: choiceOf('gemm/weightGradientImages', 3),
+      })) {
         expect(error, JSON.stringify([x, w])).to.be.below(1e-5);
       }
       expect(results[2]!.equals(results[0]!), `${JSON.stringify([x, w])} weights`).to.equal(true);
@@ -277,12 +310,23 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       const conv = { ...plain, padding: [1, 1, 1, 1] } as const;
       const wide = [3, 20, ...size];
       const [x, w] = [graph.input('x', [3, 5, ...size]), graph.parameter('w', [20, 5, 3, 3])];
-      const scaled = graph.one('scaleShift', [graph.one('conv2d', [x, w], conv), graph.input('scale', [20]), graph.input('shift', [20])], {});
-      const [y, mask] = graph.add('relu', [graph.one('add', [scaled, graph.input('other', wide)], {})], { kind: 'relu', mask: true });
-      const g = graph.one('conv2dInputGradient', [graph.input('g', [3, 5, ...size]), graph.parameter('v', [5, 20, 3, 3])], {
-        ...conv,
-        inputShape: wide,
+      const scaled = graph.one(
+        'scaleShift',
+        [graph.one('conv2d', [x, w], conv), graph.input('scale', [20]), graph.input('shift', [20])],
+        {},
+      );
+      const [y, mask] = graph.add('relu', [graph.one('add', [scaled, graph.input('other', wide)], {})], {
+        kind: 'relu',
+        mask: true,
       });
+      const g = graph.one(
+        'conv2dInputGradient',
+        [graph.input('g', [3, 5, ...size]), graph.parameter('v', [5, 20, 3, 3])],
+        {
+          ...conv,
+          inputShape: wide,
+        },
+      );
       graph.output('y', y!);
       graph.output('dx', graph.one('reluBackward', [g, mask!], { kind: 'relu', rule: bp }));
       const feeds = new Map(
@@ -298,7 +342,8 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         for (const [tensor, values] of feeds) program.write(tensor, values);
         await program.run([{ segment: 'main' }]);
         for (const name of ['y', 'dx']) results.push(Buffer.from((await program.read(name)).buffer));
-        for (const { tensor, error } of await debugGraph(graph, feeds, { device, fuse })) expect(error, tensor).to.be.below(1e-5);
+        for (const { tensor, error } of await debugGraph(graph, feeds, { device, fuse }))
+          expect(error, tensor).to.be.below(1e-5);
       }
       expect(results[2]!.equals(results[0]!), 'forward').to.equal(true);
       expect(results[3]!.equals(results[1]!), 'backward').to.equal(true);
@@ -330,7 +375,12 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
   ] as const) {
     it(`linear ${n} x ${i} -> ${o}: forward, input gradient, weight gradient`, async () => {
       const graph = new Graph();
-      const [x, w, b, g] = [graph.input('x', [n, i]), graph.parameter('w', [o, i]), graph.parameter('b', [o]), graph.input('g', [n, o])];
+      const [x, w, b, g] = [
+        graph.input('x', [n, i]),
+        graph.parameter('w', [o, i]),
+        graph.parameter('b', [o]),
+        graph.input('g', [n, o]),
+      ];
       graph.output('y', graph.one('linear', [x, w, b], {}));
       graph.output('dx', graph.one('linearInputGradient', [g, w], {}));
       const [dw, db] = graph.add('linearWeightGradient', [g, x], { bias: true });
@@ -367,7 +417,8 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         const choices = onlyChoice({ kernel, rows, columns, lanes: 8, share: 8, splits: 1 });
         using program = await Program.compile(graph, { device, choices });
         expect(program.dispatches[0]!.source.kernel).to.equal(kernel);
-        if (kernel === 'gemm/weightGradient') expect(program.dispatches[0]!.source.variant.endsWith(' vec4')).to.equal(columns !== 3);
+        if (kernel === 'gemm/weightGradient')
+          expect(program.dispatches[0]!.source.variant.endsWith(' vec4')).to.equal(columns !== 3);
         for (const [tensor, values] of data) program.write(tensor, values);
         await program.run([{ segment: 'main' }]);
         const read = async (name: string): Promise<Buffer> => Buffer.from((await program.read(name)).buffer);
@@ -391,7 +442,8 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       const data = [x, g].map((tensor) => randomArray(elementCount(tensor.shape)));
       using program = await Program.compile(graph, { device });
       const { kernel } = program.dispatches[0]!.source;
-      if (device.adapterInfo.software) expect(kernel).to.equal(offset % 4 === 0 ? 'gemm/weightGradientLinear' : 'gemm/weightGradient');
+      if (device.adapterInfo.software)
+        expect(kernel).to.equal(offset % 4 === 0 ? 'gemm/weightGradientLinear' : 'gemm/weightGradient');
       program.write(x, data[0]!);
       program.write(g, data[1]!);
       program.write(flat, new Float32Array(4 + 32 * 64).fill(7));
@@ -421,7 +473,10 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       const [y, mask] = graph.add('relu', [graph.one('linear', [x, w, b], {})], { kind: 'relu', mask: true });
       const [g, v] = [graph.input('g', [n, i]), graph.parameter('v', [i, o])];
       graph.output('y', y!);
-      graph.output('dx', graph.one('reluBackward', [graph.one('linearInputGradient', [g, v], {}), mask!], { kind: 'relu', rule: bp }));
+      graph.output(
+        'dx',
+        graph.one('reluBackward', [graph.one('linearInputGradient', [g, v], {}), mask!], { kind: 'relu', rule: bp }),
+      );
       graph.output('product', graph.one('matmul', [w, x], { transposeA: false, transposeB: true }));
       const feeds = new Map([x, w, b, g, v].map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]));
       const results: Buffer[] = [];
@@ -437,17 +492,23 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         const choices = onlyChoice({ kernel, rows, columns, lanes: 8, share: 8 });
         using program = await Program.compile(graph, { device, choices });
         // 40 rows do not fill the words of the mask that the first product writes
-        const tiles = program.dispatches.filter(({ source }) => source.kernel !== 'gemm/pack').map(({ source }) => source.variant.split(' ')[0]);
-        expect(tiles.filter((tile) => tile === `${rows}x${columns}x8`).length, tiles.join()).to.equal(rows === 40 ? 2 : 3);
+        const tiles = program.dispatches
+          .filter(({ source }) => source.kernel !== 'gemm/pack')
+          .map(({ source }) => source.variant.split(' ')[0]);
+        expect(tiles.filter((tile) => tile === `${rows}x${columns}x8`).length, tiles.join()).to.equal(
+          rows === 40 ? 2 : 3,
+        );
         const packs = program.dispatches.filter(({ source }) => source.kernel === 'gemm/pack').length;
         expect(packs, kernel).to.equal(kernel === 'gemm/convPacked' ? 3 : 0);
         expect(program.dispatches.some(({ source }) => source.kernel === 'elementwise/pointwise')).to.equal(false);
         for (const [tensor, values] of feeds) program.write(tensor, values);
         await program.run([{ segment: 'main' }]);
         for (const name of ['y', 'dx', 'product']) results.push(Buffer.from((await program.read(name)).buffer));
-        for (const { tensor, error } of await debugGraph(graph, feeds, { device, choices })) expect(error, tensor).to.be.below(1e-5);
+        for (const { tensor, error } of await debugGraph(graph, feeds, { device, choices }))
+          expect(error, tensor).to.be.below(1e-5);
       }
-      for (const [index, result] of results.entries()) expect(result.equals(results[index % 3]!), `${n} x ${i} -> ${o}: ${index}`).to.equal(true);
+      for (const [index, result] of results.entries())
+        expect(result.equals(results[index % 3]!), `${n} x ${i} -> ${o}: ${index}`).to.equal(true);
     }
   });
 
@@ -457,7 +518,12 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     const packed = ['gemm/pack', 'gemm/convRows', 'gemm/pack', 'gemm/convRows', 'gemm/weightGradientLinear'];
     for (const [n, i, o, expected] of [
       [64, 1024, 512, packed],
-      [64, 784, 400, kernelDevice(device).avx512 === true ? ['gemm/conv', 'gemm/conv', 'gemm/weightGradientLinear'] : packed],
+      [
+        64,
+        784,
+        400,
+        kernelDevice(device).avx512 === true ? ['gemm/conv', 'gemm/conv', 'gemm/weightGradientLinear'] : packed,
+      ],
       [64, 256, 120, ['gemm/conv', 'gemm/conv', 'gemm/weightGradientLinear']],
       [8, 85, 100, ['gemm/conv', 'gemm/conv', 'gemm/weightGradient']],
       [8, 84, 10, ['gemm/conv', 'gemm/conv', 'gemm/weightGradient']],
@@ -486,20 +552,26 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       ];
       return {
         [`linear ${i} -> ${o}`]: (graph) => graph.output('r', graph.one('linear', [x(graph), w(graph)], {})),
-        [`linear ${i} -> ${o}, input gradient`]: (graph) => graph.output('r', graph.one('linearInputGradient', [g(graph), w(graph)], {})),
+        [`linear ${i} -> ${o}, input gradient`]: (graph) =>
+          graph.output('r', graph.one('linearInputGradient', [g(graph), w(graph)], {})),
         [`linear ${i} -> ${o}, weight gradient`]: (graph) =>
           graph.output('r', graph.add('linearWeightGradient', [g(graph), x(graph)], { bias: false })[0]!),
       };
     };
-    const conv = (channels: number, outputs: number, size: number, step: number, weights: boolean) => (graph: Graph) => {
-      const attrs = { ...plain, stride: [step, step], padding: [1, 1, 1, 1] } as const;
-      const weightShape = [outputs, channels, 3, 3];
-      const x = graph.input('x', [3, channels, size, size]);
-      const result = weights
-        ? graph.add('conv2dWeightGradient', [graph.input('g', [3, outputs, size / step, size / step]), x], { ...attrs, weightShape, bias: false })[0]!
-        : graph.one('conv2d', [x, graph.input('w', weightShape)], attrs);
-      graph.output('r', result);
-    };
+    const conv =
+      (channels: number, outputs: number, size: number, step: number, weights: boolean) => (graph: Graph) => {
+        const attrs = { ...plain, stride: [step, step], padding: [1, 1, 1, 1] } as const;
+        const weightShape = [outputs, channels, 3, 3];
+        const x = graph.input('x', [3, channels, size, size]);
+        const result = weights
+          ? graph.add('conv2dWeightGradient', [graph.input('g', [3, outputs, size / step, size / step]), x], {
+              ...attrs,
+              weightShape,
+              bias: false,
+            })[0]!
+          : graph.one('conv2d', [x, graph.input('w', weightShape)], attrs);
+        graph.output('r', result);
+      };
     const problems: Record<string, (graph: Graph) => void> = {
       ...linear(33, 67, 136),
       ...linear(40, 344, 200),
@@ -517,14 +589,18 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         const { dispatches } = schedule(graph, groupNodes(graph, true), { ...kernelDevice(device), avx512 }, () => 1);
         const { choice } = dispatches[0]!.tuning!;
         // loops are written out as the device has it, so the choice says how the other kind does
-        const loops = choosesUnrolling(choice.kernel) && choice.rows <= 16 ? { unroll: usualUnrolling({ ...kernelDevice(device), avx512 }) } : {};
+        const loops =
+          choosesUnrolling(choice.kernel) && choice.rows <= 16
+            ? { unroll: usualUnrolling({ ...kernelDevice(device), avx512 }) }
+            : {};
         return { ...choice, ...loops };
       });
       different += choiceName(usual[0]!) === choiceName(usual[1]!) ? 0 : 1;
       const results: Float32Array[] = [];
       for (const choice of usual) {
         using program = await Program.compile(graph, { device, choices: onlyChoice(choice) });
-        for (const tensor of graph.tensors.filter(({ kind }) => kind === 'input')) program.write(tensor, sampleValues(tensor));
+        for (const tensor of graph.tensors.filter(({ kind }) => kind === 'input'))
+          program.write(tensor, sampleValues(tensor));
         await program.run([{ segment: 'main' }]);
         results.push(await program.read('r'));
       }

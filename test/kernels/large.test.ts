@@ -9,7 +9,7 @@ import type { ModelDefinition, ModelInGraph } from '../../src/nn/definition.js';
 import { Program } from '../../src/program/program.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { resolveRules } from '../../src/rules/positions.js';
-import { sgd } from '../../src/train/optimisers.js';
+import { sgd } from '../../src/train/optimizers.js';
 import { relativeError } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';
 import { slowly } from '../support/slow.js';
@@ -21,7 +21,10 @@ const network: ModelDefinition = {
   classes: 10,
   build(net, images) {
     let x = net.relu('relu1', net.batchNorm('bn1', net.conv('conv1', images, 32, 3, { padding: 1, bias: false })));
-    x = net.relu('relu2', net.batchNorm('bn2', net.conv('conv2', net.maxPool('pool', x, 4), 8, 3, { padding: 1, bias: false })));
+    x = net.relu(
+      'relu2',
+      net.batchNorm('bn2', net.conv('conv2', net.maxPool('pool', x, 4), 8, 3, { padding: 1, bias: false })),
+    );
     return net.linear('fc', net.globalAvgPool('average', x), 10);
   },
 };
@@ -47,8 +50,14 @@ function step(batch: number): Step {
   return { graph, images, labels, model };
 }
 
-/** Runs the step on `copies` of the same images, and returns the logits of the first and last copy and the gradients. */
-async function runCopies(images: Float32Array, batch: number, copies: number): Promise<{ values: Map<string, Float32Array>; largest: number }> {
+/**
+ * Runs the step on `copies` of the same images, and returns the logits of the first and last copy and the gradients.
+ */
+async function runCopies(
+  images: Float32Array,
+  batch: number,
+  copies: number,
+): Promise<{ values: Map<string, Float32Array>; largest: number }> {
   const built = step(batch * copies);
   using program = await Program.compile(built.graph, { device: await sharedDevice() });
   const repeated = new Float32Array(images.length * copies);
@@ -108,7 +117,8 @@ describe('tensors beyond the real binding limit of the device', () => {
     program.steps.set(0, { lr });
     program.uploadSteps();
     // rank one weights: w[o, i] = p[o] q[i], so every result has a closed form
-    const wave = (count: number, k: number): Float32Array => Float32Array.from({ length: count }, (_, i) => Math.sin(k * (i + 1)));
+    const wave = (count: number, k: number): Float32Array =>
+      Float32Array.from({ length: count }, (_, i) => Math.sin(k * (i + 1)));
     const [p, q] = [wave(outputs, 0.37), wave(inputs, 0.11)];
     const weights = new Float32Array(elementCount(w.shape));
     for (let o = 0; o < outputs; o++) for (let i = 0; i < inputs; i++) weights[o * inputs + i] = p[o]! * q[i]!;
@@ -117,7 +127,8 @@ describe('tensors beyond the real binding limit of the device', () => {
     program.write(x, xs);
     program.write(g, gs);
     await program.run([{ segment: 'main' }]);
-    const dot = (a: Float32Array, b: Float32Array, first: number): number => b.reduce((sum, value, i) => sum + value * a[first + i]!, 0);
+    const dot = (a: Float32Array, b: Float32Array, first: number): number =>
+      b.reduce((sum, value, i) => sum + value * a[first + i]!, 0);
     const alongQ = [0, 1].map((n) => dot(xs, q, n * inputs));
     const alongP = [0, 1].map((n) => dot(gs, p, n * outputs));
     const y = Array.from({ length: batch * outputs }, (_, k) => p[k % outputs]! * alongQ[Math.floor(k / outputs)]!);

@@ -22,10 +22,16 @@ function lossGraph(kind: LossKind, batch: number, classes: number, scale = 1): L
 }
 
 /**
- * Norms below which errors count absolutely: the float64 reference's own cancellation for cross entropy, and for DLR the
- * terms 1 / range, which cancel where the label has the third rank of three.
+ * Norms below which errors count absolutely: the float64 reference's own cancellation for cross entropy, and for DLR
+ * the terms 1 / range, which cancel where the label has the third rank of three.
  */
-const floors: Record<LossKind, number> = { crossEntropy: 1e-8, crossEntropyRounded: 2e-2, margin: 1e-30, dlr: 1e-3, logit: 1e-30 };
+const floors: Record<LossKind, number> = {
+  crossEntropy: 1e-8,
+  crossEntropyRounded: 2e-2,
+  margin: 1e-30,
+  dlr: 1e-3,
+  logit: 1e-30,
+};
 
 const kinds: readonly LossKind[] = ['crossEntropy', 'crossEntropyRounded', 'margin', 'dlr', 'logit'];
 
@@ -37,8 +43,13 @@ describe('loss kernels', () => {
         for (const batch of [1, 7, 64]) {
           const { graph, logits, labels } = lossGraph(kind, batch, classes, 0.125);
           const count = batch * classes;
-          // smooth, tied (3 levels; DLR divides by the range of the ranks, so ties there are made separately), and large logits
-          for (const values of [randomValues(count), ...(kind === 'dlr' ? [] : [randomValues(count, 2, 3)]), randomValues(count, 200)]) {
+          // smooth, tied (3 levels; DLR divides by the range of the ranks, so ties there are made separately), and
+          // large logits
+          for (const values of [
+            randomValues(count),
+            ...(kind === 'dlr' ? [] : [randomValues(count, 2, 3)]),
+            randomValues(count, 200),
+          ]) {
             await checkGraph(graph, {
               data: new Map<Tensor, Float32Array | Uint32Array>([
                 [logits, values],
@@ -123,7 +134,9 @@ describe('loss kernels', () => {
       const { results } = await runGraph(graph, { data });
       margins.forEach((margin, n) => {
         const row = [...results(gradient).subarray(n * classes, (n + 1) * classes)];
-        const weights = [...values.subarray(n * classes, (n + 1) * classes)].map((z, k) => (k === targets[n] ? 0 : Math.exp(z - margin)));
+        const weights = [...values.subarray(n * classes, (n + 1) * classes)].map((z, k) =>
+          k === targets[n] ? 0 : Math.exp(z - margin),
+        );
         const others = weights.reduce((a, b) => a + b, 0);
         expect(results(loss)[n]! / Math.log1p(others), `loss at margin ${margin}`).to.be.closeTo(1, 1e-5);
         expect(-row[targets[n]!]! / (others / (1 + others)), `gradient at margin ${margin}`).to.be.closeTo(1, 1e-5);

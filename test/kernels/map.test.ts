@@ -13,7 +13,13 @@ const step: ElementwiseFunction = {
   reference: (x, g, norm, rate, alpha, beta) => [x! + (alpha! * rate! * g!) / (norm! + 1.5), beta! * g! - x!],
 };
 
-const half: ElementwiseFunction = { name: 'half', inputs: ['x'], scalars: [], results: ['0.5 * x'], reference: (x) => [0.5 * x!] };
+const half: ElementwiseFunction = {
+  name: 'half',
+  inputs: ['x'],
+  scalars: [],
+  results: ['0.5 * x'],
+  reference: (x) => [0.5 * x!],
+};
 
 describe('elementwise kernels', () => {
   for (const shape of [
@@ -29,7 +35,14 @@ describe('elementwise kernels', () => {
         const g = graph.state('g', shape);
         const norm = graph.input('norm', [shape[0]!]);
         const rate = graph.input('rate', [1]);
-        keep(graph, ...graph.add('map', [x, g, norm, rate], { fn: step, scalars: [0.25, { step: 'beta' }], targets: [...targets] }));
+        keep(
+          graph,
+          ...graph.add('map', [x, g, norm, rate], {
+            fn: step,
+            scalars: [0.25, { step: 'beta' }],
+            targets: [...targets],
+          }),
+        );
         const count = shape.reduce((a, b) => a * b, 1);
         await checkGraph(graph, {
           data: new Map([
@@ -61,7 +74,7 @@ describe('elementwise kernels', () => {
     await checkGraph(graph, { data: new Map([[x, randomValues(18)]]) });
   });
 
-  it('addresses windows that do not begin at a multiple of 256 bytes and leaves their neighbours alone', async () => {
+  it('addresses windows that do not begin at a multiple of 256 bytes and leaves their neighbors alone', async () => {
     const graph = new Graph();
     const store = graph.state('store', [300]);
     const value = graph.input('value', [33]);
@@ -94,7 +107,8 @@ describe('elementwise kernels', () => {
     const device = { maxBindingBytes: 4096 };
     const { dispatches } = await runGraph(graph, { data, device });
     expect(dispatches.length).to.equal(12);
-    for (const { operands } of dispatches) for (const { range } of operands) expect((range?.offset ?? 0) % 256).to.equal(0);
+    for (const { operands } of dispatches)
+      for (const { range } of operands) expect((range?.offset ?? 0) % 256).to.equal(0);
     await checkGraph(graph, { data, device });
   });
 
@@ -145,7 +159,9 @@ describe('elementwise kernels', () => {
       reference: (...x) => [x.reduce((a, b) => a + b)],
     };
     graph.add('map', inputs, { fn, scalars: [], targets: ['new'] });
-    const error: unknown = await runGraph(graph, { data: new Map(), device: { maxStorageBuffers: 8 } }).catch((caught: unknown) => caught);
+    const error: unknown = await runGraph(graph, { data: new Map(), device: { maxStorageBuffers: 8 } }).catch(
+      (caught: unknown) => caught,
+    );
     expect(error).to.be.instanceOf(LinbpError);
     expect((error as LinbpError).code).to.equal('limit-exceeded');
   });

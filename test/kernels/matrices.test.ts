@@ -26,11 +26,21 @@ function onMatrices(kernel: MatrixKernel, tile: StagedTile): KernelChoices {
   return { find: () => ({ kernel, ...tile }), order: () => orderOf(kernel) };
 }
 
-const emulated = (shape: MatrixShape): SubgroupMatrices => ({ shapes: [shape], subgroupSize: 16, pinned: false, granularity: 16, emulated: true });
+const emulated = (shape: MatrixShape): SubgroupMatrices => ({
+  shapes: [shape],
+  subgroupSize: 16,
+  pinned: false,
+  granularity: 16,
+  emulated: true,
+});
 
 /** Random values for everything that a graph is given. */
 const data = (graph: Graph): Map<Tensor, Float32Array> =>
-  new Map(graph.tensors.filter(({ kind }) => kind !== 'value').map((tensor) => [tensor, randomValues(elementCount(tensor.shape))]));
+  new Map(
+    graph.tensors
+      .filter(({ kind }) => kind !== 'value')
+      .map((tensor) => [tensor, randomValues(elementCount(tensor.shape))]),
+  );
 
 /** A convolution with a mask, and the way back through the mask: forward, and input gradients that read it. */
 function layers(attrs: ConvAttrs, x: readonly number[], w: readonly number[]): Graph {
@@ -42,10 +52,14 @@ function layers(attrs: ConvAttrs, x: readonly number[], w: readonly number[]): G
   graph.output('mask', mask);
   const v = graph.parameter('v', [6, w[0]!, 1, 1]);
   const g = graph.input('g', convOutputShape(y.shape, v.shape, plain));
-  const dz = graph.one('reluBackward', [graph.one('conv2dInputGradient', [g, v], { ...plain, inputShape: y.shape }), mask], {
-    kind: 'relu',
-    rule: bp,
-  });
+  const dz = graph.one(
+    'reluBackward',
+    [graph.one('conv2dInputGradient', [g, v], { ...plain, inputShape: y.shape }), mask],
+    {
+      kind: 'relu',
+      rule: bp,
+    },
+  );
   graph.output('dx', graph.one('conv2dInputGradient', [dz, weight], { ...attrs, inputShape: x }));
   return graph;
 }
@@ -54,7 +68,13 @@ function products(): Graph {
   const graph = new Graph();
   const rows = graph.one('linear', [graph.input('rows', [5, 11]), graph.parameter('matrix', [19, 11])], {});
   graph.output('rows', rows);
-  graph.output('product', graph.one('matmul', [graph.input('a', [9, 37]), graph.input('b', [9, 21])], { transposeA: true, transposeB: false }));
+  graph.output(
+    'product',
+    graph.one('matmul', [graph.input('a', [9, 37]), graph.input('b', [9, 21])], {
+      transposeA: true,
+      transposeB: false,
+    }),
+  );
   return graph;
 }
 
@@ -65,7 +85,10 @@ function convolution(): Graph {
   const [x, w] = [graph.input('x', [2, 10, 9, 8]), graph.parameter('w', [34, 5, 3, 2])];
   const y = graph.one('conv2d', [x, w], attrs);
   graph.output('y', y);
-  graph.output('dx', graph.one('conv2dInputGradient', [graph.input('g', y.shape), w], { ...attrs, inputShape: x.shape }));
+  graph.output(
+    'dx',
+    graph.one('conv2dInputGradient', [graph.input('g', y.shape), w], { ...attrs, inputShape: x.shape }),
+  );
   return graph;
 }
 
@@ -90,7 +113,10 @@ describe('products on subgroup matrices', () => {
   it('emulated: strides, dilation, groups and asymmetric padding', async () => {
     const graph = convolution();
     const [shape] = shapes[0]!;
-    const device = { matrices: emulated(shape), choices: onMatrices('gemm/convMatrix', matrixTile(16, [16, 8], [2, 2], 4)) };
+    const device = {
+      matrices: emulated(shape),
+      choices: onMatrices('gemm/convMatrix', matrixTile(16, [16, 8], [2, 2], 4)),
+    };
     await checkGraph(graph, { data: data(graph), device });
   });
 
@@ -98,13 +124,18 @@ describe('products on subgroup matrices', () => {
     const device = await sharedDevice();
     const { matrices } = kernelDevice(device);
     const offers =
-      device.features.has('chromium-experimental-subgroup-matrix') && device.adapterInfo.subgroupMatrices.some(({ result }) => result === 'f32');
+      device.features.has('chromium-experimental-subgroup-matrix') &&
+      device.adapterInfo.subgroupMatrices.some(({ result }) => result === 'f32');
     expect(matrices !== undefined, 'matrices are used where the adapter has them').to.equal(offers);
     if (matrices === undefined) return;
     for (const kernel of matrixKernels(kernelDevice(device))) {
       const choices = onMatrices(kernel, usualMatrixTile(kernel, matrices));
       for (const graph of [products(), convolution()]) {
-        await checkGraph(graph, { data: data(graph), device: { choices }, tolerance: kernel === 'gemm/convMatrix' ? 1e-5 : 2e-3 });
+        await checkGraph(graph, {
+          data: data(graph),
+          device: { choices },
+          tolerance: kernel === 'gemm/convMatrix' ? 1e-5 : 2e-3,
+        });
       }
     }
   });
@@ -112,7 +143,12 @@ describe('products on subgroup matrices', () => {
   it('compile in the shapes of every vendor, on the backend that knows them all', async () => {
     const gpu = await instance('null', ['backend=null']);
     const adapter = (await gpu.requestAdapter())!;
-    const features = ['chromium-experimental-subgroup-matrix', 'shader-f16', 'subgroups', 'subgroup-size-control'] as GPUFeatureName[];
+    const features = [
+      'chromium-experimental-subgroup-matrix',
+      'shader-f16',
+      'subgroups',
+      'subgroup-size-control',
+    ] as GPUFeatureName[];
     const device = await adapter.requestDevice({ requiredFeatures: features });
     pin(adapter);
     pin(device);
@@ -180,7 +216,10 @@ describe('products on subgroup matrices', () => {
     expect([...kernelsOf(gpuWithout, true)]).to.deep.equal(['gemm/conv']);
     expect([...kernelsOf(offered(half), false)]).to.deep.equal(['gemm/conv']);
     expect([...kernelsOf(offered(half), true)]).to.deep.equal(['gemm/conv', 'gemm/convHalfMatrix']);
-    expect([...kernelsOf(offered(half, { component: 'f32', m: 8, n: 8, k: 8 }), false)]).to.deep.equal(['gemm/conv', 'gemm/convMatrix']);
+    expect([...kernelsOf(offered(half, { component: 'f32', m: 8, n: 8, k: 8 }), false)]).to.deep.equal([
+      'gemm/conv',
+      'gemm/convMatrix',
+    ]);
   });
 
   it('are never usual, but keep the order of a layer that was tuned to them at other batch sizes', () => {
@@ -189,7 +228,9 @@ describe('products on subgroup matrices', () => {
       schedule(graph, groupNodes(graph, true), device, () => 0).dispatches.map(({ kernel }) => kernel);
     const device = offered({ component: 'f32', m: 8, n: 8, k: 8 });
     expect(kernels(device)).to.not.include('gemm/convMatrix');
-    expect(kernels({ ...device, choices: { find: () => undefined, order: () => 'matrix' } })).to.deep.equal(Array(3).fill('gemm/convMatrix'));
+    expect(kernels({ ...device, choices: { find: () => undefined, order: () => 'matrix' } })).to.deep.equal(
+      Array(3).fill('gemm/convMatrix'),
+    );
   });
 
   it('refuse tiles that are not made of them', () => {
@@ -209,7 +250,8 @@ describe('products on subgroup matrices', () => {
       { splits: 2 },
       { kernel: 'gemm/convMatrix' as const },
     ];
-    for (const change of changes) expect(unfit({ ...fits, ...change } as never, asked, device), JSON.stringify(change)).to.be.a('string');
+    for (const change of changes)
+      expect(unfit({ ...fits, ...change } as never, asked, device), JSON.stringify(change)).to.be.a('string');
     expect(unfit(fits, asked, { ...device, maxWorkgroupStorage: 16384 })).to.be.a('string');
     expect(unfit(fits, asked, gpuWithout)).to.be.a('string');
   });

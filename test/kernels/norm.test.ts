@@ -17,7 +17,8 @@ describe('reductions', () => {
         const graph = new Graph();
         const x = graph.input('x', [batch, size]);
         keep(graph, graph.one('sampleNorm', [x], { norm }));
-        for (const scale of [1, 1e-28, 1e28]) await checkGraph(graph, { data: new Map([[x, randomValues(batch * size, scale)]]) });
+        for (const scale of [1, 1e-28, 1e28])
+          await checkGraph(graph, { data: new Map([[x, randomValues(batch * size, scale)]]) });
         const zero = await checkGraph(graph, { data: new Map([[x, new Float32Array(batch * size)]]) });
         expect([...zero([...graph.outputs.values()][0]!)].every((value) => value === 0)).to.equal(true);
       }
@@ -31,7 +32,9 @@ describe('reductions', () => {
         const x = graph.input('x', [batch, size]);
         const y = graph.one('sampleNorm', [x], { norm });
         keep(graph, y);
-        const { results } = await runGraph(graph, { data: new Map([[x, values.subarray(first * size, (first + batch) * size)]]) });
+        const { results } = await runGraph(graph, {
+          data: new Map([[x, values.subarray(first * size, (first + batch) * size)]]),
+        });
         return [...results(y)];
       };
       expect([...(await run(0, 1)), ...(await run(1, 3)), ...(await run(4, 1))]).to.deep.equal(await run(0, 5));

@@ -60,7 +60,8 @@ describe('pooling kernels', () => {
       const y = graph.one('avgPool2d', [x], attrs);
       const g = graph.input('g', y.shape);
       keep(graph, y, graph.one('avgPool2dBackward', [g], { ...attrs, inputShape: shape }));
-      for (const tau of [1, 10]) keep(graph, graph.one('maxPool2dSoftmaxBackward', [g, x], { ...attrs, inputShape: shape, tau }));
+      for (const tau of [1, 10])
+        keep(graph, graph.one('maxPool2dSoftmaxBackward', [g, x], { ...attrs, inputShape: shape, tau }));
       for (const scale of [1, 50]) {
         await checkGraph(graph, {
           data: new Map([
@@ -90,7 +91,11 @@ describe('pooling kernels', () => {
       const [y, argmax] = graph.add('maxPool2d', [x], attrs) as [Tensor, Tensor];
       const g = graph.input('g', y.shape);
       keep(graph, y, argmax, graph.one('maxPool2dBackward', [g, argmax], { ...attrs, inputShape: shape }));
-      keep(graph, graph.one('avgPool2d', [x], attrs), graph.one('avgPool2dBackward', [g], { ...attrs, inputShape: shape }));
+      keep(
+        graph,
+        graph.one('avgPool2d', [x], attrs),
+        graph.one('avgPool2dBackward', [g], { ...attrs, inputShape: shape }),
+      );
       const data: Data = new Map([
         [x, randomValues(elementCount(shape), 1, 5)],
         [g, randomValues(elementCount(y.shape))],
@@ -140,7 +145,11 @@ describe('pooling kernels', () => {
         const x = graph.input('x', shape);
         const scale = graph.input('scale', [channels]);
         const [y, argmax] = graph.add('maxPool2d', [x], attrs) as [Tensor, Tensor];
-        keep(graph, argmax, ...graph.add('relu', [graph.one('scaleShift', [y, scale], {})], { kind: 'relu', mask: true }));
+        keep(
+          graph,
+          argmax,
+          ...graph.add('relu', [graph.one('scaleShift', [y, scale], {})], { kind: 'relu', mask: true }),
+        );
         const g = graph.input('g', pooled);
         const saved = graph.input('argmax', argmaxShape(pooled), 'u32');
         const mask = graph.input('mask', maskShape(shape), 'u32');

@@ -11,7 +11,11 @@ import { randomArray } from '../support/compare.js';
 import { elementCount } from '../../src/graph/types.js';
 
 /** Runs a graph as if the device bound at most `limit` bytes. */
-async function runWithLimit(graph: Graph, feeds: ReadonlyMap<Tensor, Float32Array | Uint32Array>, limit: number | undefined) {
+async function runWithLimit(
+  graph: Graph,
+  feeds: ReadonlyMap<Tensor, Float32Array | Uint32Array>,
+  limit: number | undefined,
+) {
   const device = await sharedDevice();
   using program = await Program.compile(graph, { device, ...(limit === undefined ? {} : { maxBindingBytes: limit }) });
   for (const [tensor, data] of feeds) program.write(tensor, data);
@@ -26,7 +30,10 @@ async function expectSame(graph: Graph, limit: number, exact: (name: string) => 
   for (const tensor of graph.tensors) {
     if (tensor.kind === 'value' || tensor.view !== undefined) continue;
     const count = elementCount(tensor.shape);
-    feeds.set(tensor, tensor.dtype === 'u32' ? Uint32Array.from({ length: count }, (_, index) => index) : randomArray(count));
+    feeds.set(
+      tensor,
+      tensor.dtype === 'u32' ? Uint32Array.from({ length: count }, (_, index) => index) : randomArray(count),
+    );
   }
   const whole = await runWithLimit(graph, feeds, undefined);
   const cut = await runWithLimit(graph, feeds, limit);
@@ -88,7 +95,11 @@ describe('tensors larger than a binding', () => {
     const x = graph.input('x', [10, 5, 9, 9]);
     const [gamma, beta] = [graph.parameter('gamma', [5]), graph.parameter('beta', [5])];
     const g = graph.input('g', x.shape);
-    const [mean, variance, scale] = graph.add('batchNormStatistics', [x, gamma], { epsilon: 1e-5 }) as [Tensor, Tensor, Tensor];
+    const [mean, variance, scale] = graph.add('batchNormStatistics', [x, gamma], { epsilon: 1e-5 }) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
     const normal = graph.one('batchNormApply', [x, mean, scale, beta, gamma], {});
     const y = graph.one('relu', [graph.one('add', [normal, g], {})], { kind: 'relu', mask: false });
     const ids = graph.input('ids', [10], 'u32');
@@ -104,7 +115,10 @@ describe('tensors larger than a binding', () => {
     const graph = new Graph();
     const x = graph.input('x', [8, 4, 16, 16]);
     const w = graph.parameter('w', [4, 4, 3, 3]);
-    graph.output('y', graph.one('conv2d', [x, w], { stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 }));
+    graph.output(
+      'y',
+      graph.one('conv2d', [x, w], { stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 }),
+    );
     const limit = 9000;
     const made = schedule(graph, groupNodes(graph, true), { ...kernelDevice(device), maxBindingBytes: limit }, () => 1);
     expect(made.dispatches.length).to.be.above(3);

@@ -41,7 +41,10 @@ describe('source kernels', () => {
           const [x, ids] = [graph.input('x', shape), graph.input('ids', [shape[0]], 'u32')];
           const [seed, step] = [randomInt(0, 2 ** 32 - 1), randomInt(0, 1000)];
           const attrs = fromStep ? { seed: { step: 'seed' }, step: { step: 'step' } } : { seed, step };
-          keep(graph, graph.one('randomResizePad', [x, ids], { largest, probability: 0.6, transposed, stream: 5, ...attrs }));
+          keep(
+            graph,
+            graph.one('randomResizePad', [x, ids], { largest, probability: 0.6, transposed, stream: 5, ...attrs }),
+          );
           await checkGraph(graph, {
             data: new Map<Tensor, Float32Array | Uint32Array>([
               [x, randomValues(shape[0] * shape[1] * shape[2] * shape[3])],
@@ -83,7 +86,12 @@ describe('source kernels', () => {
   }
 
   /** Crops images whose pixels are their own numbers, so that a crop can be read off. */
-  async function crops(count: number, side: number, ids: Uint32Array, attrs: { padding: number; flip: boolean; seed: number; step: number }) {
+  async function crops(
+    count: number,
+    side: number,
+    ids: Uint32Array,
+    attrs: { padding: number; flip: boolean; seed: number; step: number },
+  ) {
     const graph = new Graph();
     const x = graph.input('x', [count, 1, side, side]);
     const sampleIds = graph.input('ids', [count], 'u32');
@@ -106,7 +114,7 @@ describe('source kernels', () => {
     const places = new Float64Array(81);
     let mirrored = 0;
     for (let n = 0; n < count; n++) {
-      // The middle and its left neighbour come from inside the image wherever the crop lies.
+      // The middle and its left neighbor come from inside the image wherever the crop lies.
       const middle = y[n * side * side + 5 * side + 5]! - 1;
       const left = y[n * side * side + 5 * side + 4]! - 1;
       const [row, column] = [Math.floor(middle / side) - 1, (middle % side) - 1];
@@ -128,7 +136,9 @@ describe('source kernels', () => {
     expect([...(await crops(40, 11, ids, attrs))]).to.deep.equal([...whole]);
     const part = await crops(5, 11, ids.slice(20, 25).reverse(), attrs);
     for (let n = 0; n < 5; n++) {
-      expect([...part.subarray(n * size, (n + 1) * size)]).to.deep.equal([...whole.subarray((24 - n) * size, (25 - n) * size)]);
+      expect([...part.subarray(n * size, (n + 1) * size)]).to.deep.equal([
+        ...whole.subarray((24 - n) * size, (25 - n) * size),
+      ]);
     }
     expect([...(await crops(40, 11, ids, { ...attrs, step: 4 }))]).not.to.deep.equal([...whole]);
     expect([...(await crops(40, 11, ids, { ...attrs, seed: 8 }))]).not.to.deep.equal([...whole]);

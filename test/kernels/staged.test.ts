@@ -19,7 +19,10 @@ import { checkGraph } from '../support/dispatch.js';
 import { sharedDevice } from '../support/device.js';
 import { itInHalf } from '../precision/support.js';
 
-/** A tile of 16 rows by 16 columns, so that small products have edges in both directions, several stages and several workgroups. */
+/**
+ * A tile of 16 rows by 16 columns, so that small products have edges in both directions, several stages and several
+ * workgroups.
+ */
 const small: StagedTile = { rows: 4, columns: 4, lanes: 4, share: 1, stage: { ranks: 4, depth: 4, vectors: true } };
 
 /** Every product through workgroup memory, weight gradients in `splits` parts. */
@@ -34,7 +37,8 @@ function staged(tile: StagedTile, splits = 1): KernelChoices {
 const plain: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
 
 async function expectClose(graph: Graph, choices: KernelChoices): Promise<void> {
-  for (const { name, error } of await compareGraph(graph, new Map(), { choices })) expect(error, name).to.be.below(1e-5);
+  for (const { name, error } of await compareGraph(graph, new Map(), { choices }))
+    expect(error, name).to.be.below(1e-5);
 }
 
 describe('products staged through workgroup memory, against the float64 reference', () => {
@@ -62,7 +66,8 @@ describe('products staged through workgroup memory, against the float64 referenc
     const [x, w, g] = [graph.input('x', [6, 20]), graph.parameter('w', [24, 20]), graph.input('g', [6, 24])];
     graph.output('y', graph.one('linear', [x, w, graph.parameter('b', [24])], {}));
     graph.output('dx', graph.one('linearInputGradient', [g, w], {}));
-    for (const [index, tensor] of graph.add('linearWeightGradient', [g, x], { bias: true }).entries()) graph.output(`gradient ${index}`, tensor);
+    for (const [index, tensor] of graph.add('linearWeightGradient', [g, x], { bias: true }).entries())
+      graph.output(`gradient ${index}`, tensor);
     await expectClose(graph, staged(small));
   });
 
@@ -84,8 +89,15 @@ describe('products staged through workgroup memory, against the float64 referenc
   it('the usual tile of a GPU, with a mask written by the epilogue and one read', async () => {
     const graph = new Graph();
     const attrs = { ...plain, padding: [1, 1, 1, 1] as const };
-    const [x, w, b] = [graph.input('x', [2, 18, 9, 8]), graph.parameter('w', [40, 18, 3, 3]), graph.parameter('b', [40])];
-    const [y, mask] = graph.add('relu', [graph.one('conv2d', [x, w, b], attrs)], { kind: 'relu', mask: true }) as [Tensor, Tensor];
+    const [x, w, b] = [
+      graph.input('x', [2, 18, 9, 8]),
+      graph.parameter('w', [40, 18, 3, 3]),
+      graph.parameter('b', [40]),
+    ];
+    const [y, mask] = graph.add('relu', [graph.one('conv2d', [x, w, b], attrs)], { kind: 'relu', mask: true }) as [
+      Tensor,
+      Tensor,
+    ];
     const v = graph.parameter('v', [24, 40, 1, 1]);
     const z = graph.one('conv2d', [y, v], plain);
     const dy = graph.one(
@@ -98,23 +110,33 @@ describe('products staged through workgroup memory, against the float64 referenc
     );
     graph.output('z', z);
     graph.output('dy', dy);
-    const data = new Map(graph.tensors.filter(({ kind }) => kind !== 'value').map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]));
+    const data = new Map(
+      graph.tensors
+        .filter(({ kind }) => kind !== 'value')
+        .map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]),
+    );
     // in the form that GPUs get, with its stores written out
-    await checkGraph(graph, { data, device: { software: false, choices: staged({ ...stagedTile(32, 1e6, 1)!, lanes: 4 }) } });
+    await checkGraph(graph, {
+      data,
+      device: { software: false, choices: staged({ ...stagedTile(32, 1e6, 1)!, lanes: 4 }) },
+    });
   });
 
   it('long contractions in parts, with a mask written behind their sum @swiftshader', async () => {
     const graph = new Graph();
     const attrs: ConvAttrs = { ...plain, padding: [1, 1, 1, 1], stride: [2, 1], groups: 2 };
     const [x, w] = [graph.input('x', [2, 240, 3, 2]), graph.parameter('w', [32, 120, 3, 3])];
-    const [y, mask] = graph.add('relu', [graph.one('conv2d', [x, w, graph.parameter('b', [32])], attrs)], { kind: 'relu', mask: true }) as [
-      Tensor,
-      Tensor,
-    ];
+    const [y, mask] = graph.add('relu', [graph.one('conv2d', [x, w, graph.parameter('b', [32])], attrs)], {
+      kind: 'relu',
+      mask: true,
+    }) as [Tensor, Tensor];
     graph.output('y', y);
     graph.output('mask', mask);
     const rows = graph.input('rows', [3, 1100]);
-    graph.output('product', graph.one('matmul', [rows, graph.input('columns', [1100, 21])], { transposeA: false, transposeB: false }));
+    graph.output(
+      'product',
+      graph.one('matmul', [rows, graph.input('columns', [1100, 21])], { transposeA: false, transposeB: false }),
+    );
     const split: KernelChoices = { find: () => ({ kernel: 'gemm/convSplit', ...small }), order: () => 'parts' };
     const device = await sharedDevice();
     {
@@ -132,7 +154,11 @@ describe('products staged through workgroup memory, against the float64 referenc
     const results: Float32Array[] = [];
     for (const precision of ['f32', 'f16'] as const) {
       const graph = new Graph();
-      const given = [graph.input('x', shape), graph.input('zeros', shape), graph.parameter('w', [20, 8, 1, 1])] as const;
+      const given = [
+        graph.input('x', shape),
+        graph.input('zeros', shape),
+        graph.parameter('w', [20, 8, 1, 1]),
+      ] as const;
       // a program stores what it computes as it likes, such as a sum with zeros
       graph.output('y', graph.one('conv2d', [graph.one('add', [given[0], given[1]], {}), given[2]], plain));
       using program = await Program.compile(graph, { device, precision, choices: staged(small) });
@@ -149,7 +175,11 @@ describe('products staged through workgroup memory, against the float64 referenc
   it('give the bits of gemm/conv, whose order of sums they share', async () => {
     const device = await sharedDevice();
     const graph = new Graph();
-    const [x, w, b] = [graph.input('x', [2, 10, 7, 7]), graph.parameter('w', [18, 10, 3, 3]), graph.parameter('b', [18])];
+    const [x, w, b] = [
+      graph.input('x', [2, 10, 7, 7]),
+      graph.parameter('w', [18, 10, 3, 3]),
+      graph.parameter('b', [18]),
+    ];
     graph.output('y', graph.one('conv2d', [x, w, b], { ...plain, padding: [1, 1, 1, 1] }));
     const [images, weights, biases] = [randomArray(2 * 10 * 49), randomArray(18 * 90), randomArray(18)];
     const run = async (choice: KernelChoice): Promise<number[]> => {
@@ -192,7 +222,8 @@ describe('products staged through workgroup memory, against the float64 referenc
       { stage: { ...stage, vectors: 1 as never } },
       { stage: null as never },
     ];
-    for (const change of changes) expect(unfit({ ...fits, ...change }, problem, device), JSON.stringify(change)).to.be.a('string');
+    for (const change of changes)
+      expect(unfit({ ...fits, ...change }, problem, device), JSON.stringify(change)).to.be.a('string');
     const { stage: _, ...without } = fits;
     expect(unfit(without, problem, device)).to.be.a('string');
     expect(unfit(fits, { ...problem, writesMask: true }, device)).to.be.a('string');
@@ -213,7 +244,10 @@ describe('products staged through workgroup memory, against the float64 referenc
       const graph = convGraph([batch, 64, 14, 14], [64, 64, 3, 3], { ...plain, padding: [1, 1, 1, 1] }, false);
       const { dispatches } = schedule(graph, groupNodes(graph, true), gpu, () => 0);
       const products = dispatches.filter(({ tuning }) => tuning !== undefined);
-      return { kernels: products.map(({ kernel }) => kernel), orders: products.map(({ tuning }) => orderOf(tuning!.choice.kernel)) };
+      return {
+        kernels: products.map(({ kernel }) => kernel),
+        orders: products.map(({ tuning }) => orderOf(tuning!.choice.kernel)),
+      };
     };
     const [one, many] = [ordersOf(1), ordersOf(256)];
     expect(one.kernels).to.deep.equal(['gemm/conv', 'gemm/conv', 'gemm/weightGradient']);
@@ -223,15 +257,26 @@ describe('products staged through workgroup memory, against the float64 referenc
 
   it('are candidates on GPUs, and none where workgroup memory is ordinary memory', () => {
     const kernels = ['gemm/conv', 'gemm/convTiled', 'gemm/convSplit'] as const;
-    const problem: TuningProblem = { layer: 'any', batch: 4, kernels, writesMask: true, rows: 64, width: 9, taps: 3, lines: 1 };
+    const problem: TuningProblem = {
+      layer: 'any',
+      batch: 4,
+      kernels,
+      writesMask: true,
+      rows: 64,
+      width: 9,
+      taps: 3,
+      lines: 1,
+    };
     const usual: KernelChoice = { kernel: 'gemm/conv', rows: 16, columns: 4, lanes: 8, share: 1 };
-    const names = (device: KernelDevice): Set<string> => new Set(candidates(problem, usual, device).map(({ kernel }) => kernel));
+    const names = (device: KernelDevice): Set<string> =>
+      new Set(candidates(problem, usual, device).map(({ kernel }) => kernel));
     expect([...names(gpu)]).to.deep.equal(kernels);
     expect([...names({ ...gpu, software: true })]).to.deep.equal(['gemm/conv']);
   });
 
   it('are usual on GPUs where they fill one: the tile follows from rows and columns', () => {
-    const area = (tile: StagedTile | undefined): number[] | undefined => tile && [tile.rows * tile.stage.ranks, tile.columns * tile.lanes];
+    const area = (tile: StagedTile | undefined): number[] | undefined =>
+      tile && [tile.rows * tile.stage.ranks, tile.columns * tile.lanes];
     expect(area(stagedTile(4096, 4096, 1))).to.deep.equal([128, 128]);
     expect(area(stagedTile(1024, 1024, 1))).to.deep.equal([128, 64]);
     expect(area(stagedTile(64, 128 * 56 * 56, 1))).to.deep.equal([64, 64]);

@@ -12,7 +12,8 @@ import { gradientGraph } from '../support/networks.js';
 import { plainDevice } from '../support/plainDevice.js';
 
 describe('usual tiles', () => {
-  const columns = (count: number, device = plainDevice): number => chooseTile({ rows: 400, columns: count, maxRows: 16 }, device).columns;
+  const columns = (count: number, device = plainDevice): number =>
+    chooseTile({ rows: 400, columns: count, maxRows: 16 }, device).columns;
 
   it('on the CPU are narrow where wide ones would compute columns that there are not', () => {
     expect([64, 256, 1025, 4096].map((count) => columns(count))).to.deep.equal([8, 8, 8, 8]);
@@ -31,7 +32,14 @@ describe('usual tiles', () => {
       const [g, x] = [graph.input('g', [32, outputs, 16, 16]), graph.input('x', [32, inputs, 16, 16])];
       const pad = (kernel - 1) / 2;
       const attrs = { stride: [1, 1], padding: [pad, pad, pad, pad], dilation: [1, 1], groups: 1 } as const;
-      graph.output('dw', graph.one('conv2dWeightGradient', [g, x], { ...attrs, weightShape: [outputs, inputs, kernel, kernel], bias: false }));
+      graph.output(
+        'dw',
+        graph.one('conv2dWeightGradient', [g, x], {
+          ...attrs,
+          weightShape: [outputs, inputs, kernel, kernel],
+          bias: false,
+        }),
+      );
       const { dispatches } = schedule(graph, groupNodes(graph, true), device, () => 1);
       expect(dispatches).to.have.length(dispatches[0]!.tuning!.choice.splits === 1 ? 1 : 2);
       return dispatches[0]!.tuning!.choice.splits!;
@@ -45,10 +53,16 @@ describe('usual tiles', () => {
       const graph = new Graph();
       const [g, x] = [graph.input('g', [8, outputs]), graph.input('x', [8, inputs])];
       graph.output('dw', graph.one('linearWeightGradient', [g, x], { bias: false }));
-      const { kernel, rows, columns } = schedule(graph, groupNodes(graph, true), plainDevice, () => 1).dispatches[0]!.tuning!.choice;
+      const { kernel, rows, columns } = schedule(graph, groupNodes(graph, true), plainDevice, () => 1).dispatches[0]!
+        .tuning!.choice;
       return kernel === 'gemm/weightGradientLinear' ? `${rows}x${columns}` : undefined;
     };
-    expect([tile(1024, 1024), tile(200, 400), tile(48, 512), tile(16, 8)]).to.deep.equal(['32x8', '40x4', '16x8', '16x8']);
+    expect([tile(1024, 1024), tile(200, 400), tile(48, 512), tile(16, 8)]).to.deep.equal([
+      '32x8',
+      '40x4',
+      '16x8',
+      '16x8',
+    ]);
     // fewer rows than any tile has, and columns that do not load in fours
     expect([tile(10, 84), tile(100, 85)]).to.deep.equal([undefined, undefined]);
   });
@@ -69,7 +83,9 @@ describe('usual tiles', () => {
 describe('usual tiles with AVX-512', () => {
   const wide: KernelDevice = { ...plainDevice, avx512: true };
   const choices = (graph: Graph, device: KernelDevice): KernelChoice[] =>
-    schedule(graph, groupNodes(graph, true), device, () => 1).dispatches.flatMap(({ tuning }) => (tuning === undefined ? [] : [tuning.choice]));
+    schedule(graph, groupNodes(graph, true), device, () => 1).dispatches.flatMap(({ tuning }) =>
+      tuning === undefined ? [] : [tuning.choice],
+    );
   const name = ({ kernel, rows, columns }: KernelChoice): string => `${kernel} ${rows}x${columns}`;
 
   it('of products that load number by number have 48 rows, others where that saves a tenth in a layer that is not small', () => {
@@ -77,7 +93,13 @@ describe('usual tiles with AVX-512', () => {
       const chosen = gatherTile({ rows, columns, maxRows: 16 }, writesMask, wide);
       return `${chosen.rows}x${chosen.columns}`;
     };
-    expect([tile(400, 64), tile(200, 64), tile(120, 64), tile(400, 32), tile(10, 64)]).to.deep.equal(['48x8', '40x8', '48x8', '32x4', '16x8']);
+    expect([tile(400, 64), tile(200, 64), tile(120, 64), tile(400, 32), tile(10, 64)]).to.deep.equal([
+      '48x8',
+      '40x8',
+      '48x8',
+      '32x4',
+      '16x8',
+    ]);
     // whole words of a mask
     expect([tile(200, 64, true), tile(144, 32), tile(144, 32, true)]).to.deep.equal(['48x8', '48x4', '48x4']);
   });
@@ -90,7 +112,9 @@ describe('usual tiles with AVX-512', () => {
       return name(choices(graph, wide)[0]!);
     };
     expect([1024, 200, 120].map(tile)).to.deep.equal(Array<string>(3).fill('gemm/weightGradientLinear 40x8'));
-    expect([84, 48, 20].map(tile)).to.deep.equal(['32x8', '16x8', '16x8'].map((size) => `gemm/weightGradientLinear ${size}`));
+    expect([84, 48, 20].map(tile)).to.deep.equal(
+      ['32x8', '16x8', '16x8'].map((size) => `gemm/weightGradientLinear ${size}`),
+    );
   });
 
   it('of linear layers are packed only where columns lie so that they push each other out of the cache', () => {
@@ -107,7 +131,13 @@ describe('usual tiles with AVX-512', () => {
   });
 
   it('of convolutions have 8 outputs of a row, and weight gradients two channels of 16 rows where that leaves enough workgroups', () => {
-    const found = (channels: number, size: number, stride: number, direction: 'conv2d' | 'conv2dWeightGradient', device = wide): string => {
+    const found = (
+      channels: number,
+      size: number,
+      stride: number,
+      direction: 'conv2d' | 'conv2dWeightGradient',
+      device = wide,
+    ): string => {
       const graph = new Graph();
       const attrs = { stride: [stride, stride], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 } as const;
       const [x, w] = [graph.input('x', [4, channels, size, size]), graph.input('w', [channels, channels, 3, 3])];
@@ -138,11 +168,11 @@ describe('usual tiles with AVX-512', () => {
   });
 
   it('leave loops to the driver', () => {
-    expect([usualUnrolling(wide), usualUnrolling(plainDevice), usualUnrolling({ ...wide, plainCompiler: true })]).to.deep.equal([
-      'none',
-      'lanes',
-      'all',
-    ]);
+    expect([
+      usualUnrolling(wide),
+      usualUnrolling(plainDevice),
+      usualUnrolling({ ...wide, plainCompiler: true }),
+    ]).to.deep.equal(['none', 'lanes', 'all']);
   });
 
   it('keep the order of sums and the splits of every layer', () => {
@@ -152,7 +182,9 @@ describe('usual tiles with AVX-512', () => {
         const orders = (device: KernelDevice): Map<string, string> =>
           new Map(
             schedule(graph, groupNodes(graph, true), device, () => 1).dispatches.flatMap(({ tuning }) =>
-              tuning === undefined ? [] : [[tuning.problem.layer, `${orderOf(tuning.choice.kernel)} ${tuning.choice.splits ?? 0}`]],
+              tuning === undefined
+                ? []
+                : [[tuning.problem.layer, `${orderOf(tuning.choice.kernel)} ${tuning.choice.splits ?? 0}`]],
             ),
           );
         expect([...orders(wide)]).to.deep.equal([...orders(plainDevice)]);

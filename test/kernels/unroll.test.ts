@@ -6,7 +6,9 @@ describe('written-out loops', () => {
   const of = (body: string): string => unrollLoops(constants + body).slice(constants.length);
 
   it('writes a block per iteration, inner loops too', () => {
-    expect(of('for (var i = 0u; i < B; i++) { x[i] = i1 + f(i); }')).to.equal('{ x[0u] = i1 + f(0u); }\n{ x[1u] = i1 + f(1u); }\n');
+    expect(of('for (var i = 0u; i < B; i++) { x[i] = i1 + f(i); }')).to.equal(
+      '{ x[0u] = i1 + f(0u); }\n{ x[1u] = i1 + f(1u); }\n',
+    );
     expect(of('for (var i = 0u; i < B; i++) {for (var j = 0u; j + 1u < B + 1u; j++) {g(i, j);}}')).to.equal(
       '{{g(0u, 0u);}\n{g(0u, 1u);}\n}\n{{g(1u, 0u);}\n{g(1u, 1u);}\n}\n',
     );
@@ -36,7 +38,8 @@ describe('written-out loops', () => {
   it('writes out lanes that share a load and nothing else, and names each by a constant', () => {
     const loops = `for (var g = 0u; g < A; g++) { for (var i = 0u; i < B; i++) {for (var j = 0u; j < B; j++) { f(broadcast(left[g][j], lane, i), j); }} }`;
     const written = unrollLanes(constants + loops).slice(constants.length);
-    const inner = (lane: string): string => `for (var j = 0u; j < B; j++) { f(broadcast(left[g][j], lane, ${lane}), j); }`;
+    const inner = (lane: string): string =>
+      `for (var j = 0u; j < B; j++) { f(broadcast(left[g][j], lane, ${lane}), j); }`;
     expect(written).to.equal(`for (var g = 0u; g < A; g++) { {${inner('0u')}}\n{${inner('1u')}}\n }`);
     expect(constantLanes(written)).to.include('f(subgroupBroadcast(left[g][j], 1u), j)').and.not.include('lane');
     expect(constantLanes('broadcast(value, lane, tap % SG)')).to.equal('broadcast(value, lane, tap % SG)');

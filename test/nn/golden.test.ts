@@ -40,7 +40,10 @@ function compare(values: NetworkValues, file: SafetensorsFile, rule: string, bou
       expect(norm(value), key).to.be.below(1e-3);
       continue;
     }
-    const error = Math.max(relativeError(Array.from(value).slice(0, 32), golden(`${rule}.${key}.head`)), Math.abs(norm(value) / size - 1));
+    const error = Math.max(
+      relativeError(Array.from(value).slice(0, 32), golden(`${rule}.${key}.head`)),
+      Math.abs(norm(value) / size - 1),
+    );
     expect(error, key).to.be.below(bounds.worst);
     errors.push(error);
   }
@@ -62,16 +65,35 @@ const cases: readonly Case[] = [
   { file: 'resnet18.eval', model: 'resnet18', training: false, device: evalBounds, slowReference: false },
   { file: 'mobilenet_v2.eval', model: 'mobilenet_v2', training: false, device: evalBounds, slowReference: false },
   { file: 'densenet121.eval', model: 'densenet121', training: false, device: evalBounds, slowReference: true },
-  { file: 'resnet18.train', model: 'resnet18', training: true, device: { ...evalBounds, logits: 1e-3 }, slowReference: true },
-  { file: 'mobilenet_v2.train', model: 'mobilenet_v2', training: true, device: { logits: 1e-3, gradient: 5e-2, worst: 0.2 }, slowReference: true },
+  {
+    file: 'resnet18.train',
+    model: 'resnet18',
+    training: true,
+    device: { ...evalBounds, logits: 1e-3 },
+    slowReference: true,
+  },
+  {
+    file: 'mobilenet_v2.train',
+    model: 'mobilenet_v2',
+    training: true,
+    device: { logits: 1e-3, gradient: 5e-2, worst: 0.2 },
+    slowReference: true,
+  },
 ];
 
-function problemOf({ file, model, training }: Case, rule: string): { golden: SafetensorsFile; problem: NetworkProblem; inputs: NetworkInputs } {
+function problemOf(
+  { file, model, training }: Case,
+  rule: string,
+): { golden: SafetensorsFile; problem: NetworkProblem; inputs: NetworkInputs } {
   const golden = loadGolden(file);
   const definition = modelDefinition(model);
   const labels = Uint32Array.from(goldenValues(golden, 'labels'));
   const problem: NetworkProblem = { definition, batch: labels.length, rule, loss: 'mean', training };
-  return { golden, problem, inputs: { images: goldenValues(golden, 'input') as Float32Array, labels, ...formulaStores(definition) } };
+  return {
+    golden,
+    problem,
+    inputs: { images: goldenValues(golden, 'input') as Float32Array, labels, ...formulaStores(definition) },
+  };
 }
 
 function pretrainedProblem(rule: string): { golden: SafetensorsFile; problem: NetworkProblem; inputs: NetworkInputs } {
@@ -79,17 +101,29 @@ function pretrainedProblem(rule: string): { golden: SafetensorsFile; problem: Ne
   const definition = modelDefinition('resnet20');
   const labels = Uint32Array.from(goldenValues(golden, 'labels'));
   const images = Float32Array.from(golden.tensors.get('images_u8')!.data, (byte) => byte / 255);
-  const stores = storesOf(definition, readSafetensors(join(process.env['LINBP_DATA']!, 'models/cifar10/resnet20.safetensors')));
-  return { golden, problem: { definition, batch: labels.length, rule, loss: 'sum', inputOnly: true }, inputs: { images, labels, ...stores } };
+  const stores = storesOf(
+    definition,
+    readSafetensors(join(process.env['LINBP_DATA']!, 'models/cifar10/resnet20.safetensors')),
+  );
+  return {
+    golden,
+    problem: { definition, batch: labels.length, rule, loss: 'sum', inputOnly: true },
+    inputs: { images, labels, ...stores },
+  };
 }
 
 describe('golden networks', () => {
   for (const each of cases) {
     for (const rule of ['bp', 'linbp']) {
-      slowly(rule === 'bp' && each.file !== 'resnet18.train', `${each.file}, ${rule}, on the device`, 300_000, async () => {
-        const { golden, problem, inputs } = problemOf(each, rule);
-        compare(await runOnDevice(problem, inputs), golden, rule, each.device);
-      });
+      slowly(
+        rule === 'bp' && each.file !== 'resnet18.train',
+        `${each.file}, ${rule}, on the device`,
+        300_000,
+        async () => {
+          const { golden, problem, inputs } = problemOf(each, rule);
+          compare(await runOnDevice(problem, inputs), golden, rule, each.device);
+        },
+      );
       slowly(rule === 'bp' || each.slowReference, `${each.file}, ${rule}, in float64`, 1_800_000, () => {
         const { golden, problem, inputs } = problemOf(each, rule);
         compare(runInReference(problem, inputs), golden, rule, exact);
@@ -98,7 +132,12 @@ describe('golden networks', () => {
   }
 
   // Real weights and images; LinBP from two layers and on everything.
-  const rules = { bp: 'bp', 'linbp.layer3': 'linbp:from=layer3', 'linbp.layer2': 'linbp:from=layer2', 'linbp.all': 'linbp:from=all' };
+  const rules = {
+    bp: 'bp',
+    'linbp.layer3': 'linbp:from=layer3',
+    'linbp.layer2': 'linbp:from=layer2',
+    'linbp.all': 'linbp:from=all',
+  };
   for (const [key, rule] of Object.entries(rules)) {
     it(`resnet20_cifar10, ${rule}: input gradient on the device`, async function () {
       this.timeout(300_000);

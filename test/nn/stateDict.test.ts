@@ -10,7 +10,8 @@ import { modelDefinition } from '../../src/nn/zoo/index.js';
 
 const definition = modelDefinition('resnet20');
 const state = initialState(definition, 3);
-const plain = (): Map<string, TensorToWrite> => new Map([...state].map(([name, { shape, data }]) => [name, { shape, data }]));
+const plain = (): Map<string, TensorToWrite> =>
+  new Map([...state].map(([name, { shape, data }]) => [name, { shape, data }]));
 
 /** The upper half of a float32, rounded to nearest and even, which is BF16. */
 const upperHalf = (value: number): number => {
@@ -38,7 +39,8 @@ describe('state dicts of files', () => {
 
   it('a module. prefix on every key and num_batches_tracked are dropped', () => {
     const wrapped = new Map([...plain()].map(([name, tensor]) => [`module.${name}`, tensor]));
-    for (const name of ['bn1', 'layer1.0.bn2']) wrapped.set(`module.${name}.num_batches_tracked`, { shape: [1], data: Int32Array.of(7) });
+    for (const name of ['bn1', 'layer1.0.bn2'])
+      wrapped.set(`module.${name}.num_batches_tracked`, { shape: [1], data: Int32Array.of(7) });
     const read = readStateDict(definition, written(wrapped));
     expect([...read.keys()]).to.have.members([...state.keys()]);
     for (const [name, { data }] of state) expect(read.get(name)!.data, name).to.deep.equal(data);
@@ -52,7 +54,11 @@ describe('state dicts of files', () => {
     const weight = state.get('linear.weight')!;
     const halves = Uint16Array.from(weight.data, upperHalf);
     narrow.set('linear.weight', { dtype: 'BF16', shape: weight.shape, data: halves });
-    narrow.set('linear.bias', { dtype: 'F16', shape: [10], data: Uint16Array.from({ length: 10 }, (_, i) => 0x3c00 + i) });
+    narrow.set('linear.bias', {
+      dtype: 'F16',
+      shape: [10],
+      data: Uint16Array.from({ length: 10 }, (_, i) => 0x3c00 + i),
+    });
     const read = readStateDict(definition, written(narrow));
     expect(read.get('linear.weight')!.data).to.deep.equal(Float32Array.from(halves, fromUpperHalf));
     expect(Array.from(read.get('linear.bias')!.data)).to.deep.equal(Array.from({ length: 10 }, (_, i) => 1 + i / 1024));

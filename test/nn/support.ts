@@ -31,16 +31,30 @@ export interface NetworkGraph {
   readonly network: ModelInGraph;
 }
 
-export function networkGraph({ definition, batch, rule, loss: reduction, training = false, inputOnly = false }: NetworkProblem): NetworkGraph {
+export function networkGraph({
+  definition,
+  batch,
+  rule,
+  loss: reduction,
+  training = false,
+  inputOnly = false,
+}: NetworkProblem): NetworkGraph {
   const graph = new Graph();
   const images = graph.input('images', [batch, ...definition.input]);
   const labels = graph.input('labels', [batch], 'u32');
   const network = addModel(graph, definition, images, { training, updateStatistics: training });
-  const loss = graph.scope({ layer: 'loss' }, () => graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }));
+  const loss = graph.scope({ layer: 'loss' }, () =>
+    graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }),
+  );
   const parameters = inputOnly ? [] : describeModel(definition).layout.specs.filter((spec) => !isBuffer(spec));
   const targets = [images, ...parameters.map((spec) => network.tensors.get(spec.name)!)];
   const scale = reduction === 'mean' ? 1 / batch : 1;
-  const found = gradients(graph, { loss, scale, targets, rules: resolveRules(parseRules(rule), positionTable(definition)) });
+  const found = gradients(graph, {
+    loss,
+    scale,
+    targets,
+    rules: resolveRules(parseRules(rule), positionTable(definition)),
+  });
   graph.output('logits', network.logits);
   graph.output('loss', loss);
   graph.output('grad.input', found.get(images)!);
@@ -53,16 +67,25 @@ export function formulaStores(definition: ModelDefinition): { parameters: Float3
   const { layout } = describeModel(definition);
   const [parameters, buffers] = [new Float32Array(layout.parameterElements), new Float32Array(layout.bufferElements)];
   for (const spec of layout.specs)
-    (isBuffer(spec) ? buffers : parameters).set(formulaTensor(spec.name, spec.shape, spec.kind), layout.offsets.get(spec.name)!);
+    (isBuffer(spec) ? buffers : parameters).set(
+      formulaTensor(spec.name, spec.shape, spec.kind),
+      layout.offsets.get(spec.name)!,
+    );
   return { parameters, buffers };
 }
 
 /** The weights of a file, in the layout of a network's two stores. */
-export function storesOf(definition: ModelDefinition, file: SafetensorsFile): { parameters: Float32Array; buffers: Float32Array } {
+export function storesOf(
+  definition: ModelDefinition,
+  file: SafetensorsFile,
+): { parameters: Float32Array; buffers: Float32Array } {
   const { layout } = describeModel(definition);
   const [parameters, buffers] = [new Float32Array(layout.parameterElements), new Float32Array(layout.bufferElements)];
   for (const spec of layout.specs) {
-    (isBuffer(spec) ? buffers : parameters).set(tensorAsFloat32(file.tensors.get(spec.name)!), layout.offsets.get(spec.name)!);
+    (isBuffer(spec) ? buffers : parameters).set(
+      tensorAsFloat32(file.tensors.get(spec.name)!),
+      layout.offsets.get(spec.name)!,
+    );
   }
   return { parameters, buffers };
 }
@@ -94,7 +117,8 @@ export async function runOnDevice(problem: NetworkProblem, inputs: NetworkInputs
   await program.run([{ segment: 'main' }]);
   const values = new Map<string, ArrayLike<number>>();
   for (const name of graph.outputs.keys()) values.set(name, await program.read(name));
-  if (problem.training === true) for (const [name, tensor] of statistics(built, problem.definition)) values.set(name, await program.read(tensor));
+  if (problem.training === true)
+    for (const [name, tensor] of statistics(built, problem.definition)) values.set(name, await program.read(tensor));
   return values;
 }
 
@@ -108,11 +132,16 @@ export function runInReference(problem: NetworkProblem, inputs: NetworkInputs): 
   run.set(network.parameters, inputs.parameters);
   if (network.buffers !== undefined) run.set(network.buffers, inputs.buffers);
   run.run();
-  const values = new Map<string, ArrayLike<number>>([...graph.outputs].map(([name, tensor]) => [name, run.get(tensor)]));
-  if (problem.training === true) for (const [name, tensor] of statistics(built, problem.definition)) values.set(name, run.get(tensor));
+  const values = new Map<string, ArrayLike<number>>(
+    [...graph.outputs].map(([name, tensor]) => [name, run.get(tensor)]),
+  );
+  if (problem.training === true)
+    for (const [name, tensor] of statistics(built, problem.definition)) values.set(name, run.get(tensor));
   return values;
 }
 
-export const norm = (values: ArrayLike<number>): number => Math.sqrt(Array.from(values).reduce((sum, value) => sum + value * value, 0));
+export const norm = (values: ArrayLike<number>): number =>
+  Math.sqrt(Array.from(values).reduce((sum, value) => sum + value * value, 0));
 
-export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+export const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;

@@ -14,12 +14,16 @@ import { slowly } from '../support/slow.js';
 interface ReferenceLogits {
   readonly cifar10: { readonly logits: Readonly<Record<string, number[][]>> };
   readonly mnist: { readonly logits: Readonly<Record<string, number[][]>> };
-  readonly imagenet: Readonly<Record<string, { readonly logits_0_7: number[]; readonly argmax: number; readonly max: number }>>;
+  readonly imagenet: Readonly<
+    Record<string, { readonly logits_0_7: number[]; readonly argmax: number; readonly max: number }>
+  >;
 }
 
 const data = process.env['LINBP_DATA'];
 const load = async (name: string, folder: string): Promise<Model> =>
-  Model.load(modelDefinition(name), join(data!, 'models', folder, `${name}.safetensors`), { device: await sharedDevice() });
+  Model.load(modelDefinition(name), join(data!, 'models', folder, `${name}.safetensors`), {
+    device: await sharedDevice(),
+  });
 
 interface Sample {
   readonly file: string;
@@ -28,7 +32,8 @@ interface Sample {
   readonly mobilenet_v2: { readonly top1: number };
 }
 
-const firstLargest = (values: Float32Array): number => values.indexOf(values.reduce((largest, value) => Math.max(largest, value), -Infinity));
+const firstLargest = (values: Float32Array): number =>
+  values.indexOf(values.reduce((largest, value) => Math.max(largest, value), -Infinity));
 
 /** The network's answers, 100 images at a time. */
 async function topOne(model: Model, dataset: Dataset): Promise<number[]> {
@@ -67,21 +72,33 @@ describe('weights of data/models', function () {
   } as const)) {
     for (const name of names) {
       it(`${name} gives PyTorch's logits`, async () => {
-        const reference = JSON.parse(readFileSync(join(data!, 'models/reference-logits.json'), 'utf8')) as ReferenceLogits;
+        const reference = JSON.parse(
+          readFileSync(join(data!, 'models/reference-logits.json'), 'utf8'),
+        ) as ReferenceLogits;
         const images = await loadDataset({ dataset: folder, split: 'test', limit: 8, dataFolder: data! });
         using model = await load(name, folder);
-        near(await model.logits(batchPixels(images, [0, 1, 2, 3, 4, 5, 6, 7])), reference[folder as 'cifar10' | 'mnist'].logits[name]!.flat());
+        near(
+          await model.logits(batchPixels(images, [0, 1, 2, 3, 4, 5, 6, 7])),
+          reference[folder as 'cifar10' | 'mnist'].logits[name]!.flat(),
+        );
       });
     }
   }
 
-  for (const [name, key] of Object.entries({ squeezenet1_1: 'squeezenet1_1', 'mobilenet_v2_1.0_224': 'mobilenet_v2' })) {
+  for (const [name, key] of Object.entries({
+    squeezenet1_1: 'squeezenet1_1',
+    'mobilenet_v2_1.0_224': 'mobilenet_v2',
+  })) {
     it(`${name} gives PyTorch's logits`, async () => {
-      const reference = JSON.parse(readFileSync(join(data!, 'models/reference-logits.json'), 'utf8')) as ReferenceLogits;
+      const reference = JSON.parse(
+        readFileSync(join(data!, 'models/reference-logits.json'), 'utf8'),
+      ) as ReferenceLogits;
       const expected = reference.imagenet[key]!;
       using model = await load(name, 'imagenet');
       const [channels, height, width] = model.definition.input;
-      const logits = await model.logits(Float32Array.from({ length: channels * height * width }, (_, index) => (index % 256) / 255));
+      const logits = await model.logits(
+        Float32Array.from({ length: channels * height * width }, (_, index) => (index % 256) / 255),
+      );
       near(logits.subarray(0, 8), expected.logits_0_7, expected.max);
       expect(firstLargest(logits)).to.equal(expected.argmax);
       expect(Math.abs(logits[expected.argmax]! / expected.max - 1)).to.be.below(1e-3);
@@ -118,7 +135,11 @@ describe('weights of data/models', function () {
     ] as const) {
       using model = await load(name, 'imagenet');
       const folder = join(data!, 'imagenet-samples');
-      const images = await loadDataset({ dataset: `folder:${folder}`, split: 'test', ...folderFit({}, model.definition) });
+      const images = await loadDataset({
+        dataset: `folder:${folder}`,
+        split: 'test',
+        ...folderFit({}, model.definition),
+      });
       const answers = await topOne(model, images);
       expect(images.count).to.equal(samples.length);
       for (const [index, { file, index: label, [key]: recorded }] of samples.entries()) {

@@ -48,7 +48,7 @@ const parameterCounts: Readonly<Record<string, number>> = {
   'mlp-300-100': 266_610,
 };
 
-/** What `linbp` linearises, of how many activations: linbp.md 2. */
+/** What `linbp` linearizes, of how many activations: linbp.md 2. */
 const presetCounts: Readonly<Record<string, readonly [number, number]>> = {
   mlp: [2, 3],
   lenet5: [2, 4],
@@ -66,26 +66,42 @@ const presetCounts: Readonly<Record<string, readonly [number, number]>> = {
   wrn28_10: [1, 25],
 };
 
-const selected = (model: string, rule: string): number => selectPositions(parseRules(rule)[0]!, positionTable(modelDefinition(model))).length;
+const selected = (model: string, rule: string): number =>
+  selectPositions(parseRules(rule)[0]!, positionTable(modelDefinition(model))).length;
 
 describe('networks', () => {
   it('all have a parameter count of the literature', () => {
-    const counts = Object.fromEntries(modelNames.map((name) => [name, describeModel(modelDefinition(name)).parameterCount]));
+    const counts = Object.fromEntries(
+      modelNames.map((name) => [name, describeModel(modelDefinition(name)).parameterCount]),
+    );
     expect(counts).to.deep.equal(parameterCounts);
   });
 
-  for (const name of ['mlp', 'lenet5', 'resnet18', 'resnet50', 'vgg16_bn', 'densenet121', 'densenet161', 'mobilenet_v2', 'squeezenet', 'wrn28_10']) {
+  for (const name of [
+    'mlp',
+    'lenet5',
+    'resnet18',
+    'resnet50',
+    'vgg16_bn',
+    'densenet121',
+    'densenet161',
+    'mobilenet_v2',
+    'squeezenet',
+    'wrn28_10',
+  ]) {
     it(`${name} has PyTorch's keys, shapes and kinds`, () => {
       const keys = loadGoldenJson<Keys>(`keys/${name}.keys`);
       const definition = modelDefinition(name);
       expect(definition.input).to.deep.equal(keys.input);
-      const found = Object.fromEntries(describeModel(definition).layout.specs.map(({ name: key, shape, kind }) => [key, [[...shape], kind]]));
+      const found = Object.fromEntries(
+        describeModel(definition).layout.specs.map(({ name: key, shape, kind }) => [key, [[...shape], kind]]),
+      );
       expect(found).to.deep.equal(keys.tensors);
     });
   }
 
   for (const [name, [count, all]] of Object.entries(presetCounts)) {
-    it(`${name}: the preset linearises ${count} of ${all} activations`, () => {
+    it(`${name}: the preset linearizes ${count} of ${all} activations`, () => {
       expect(positionTable(modelDefinition(name)).positions.length).to.equal(all);
       expect(selected(name, 'linbp')).to.equal(count);
     });
@@ -107,7 +123,13 @@ describe('networks', () => {
     expect(selected('resnet20', 'linbp:from=2_1,post=true')).to.equal(10);
     expect(selected('mobilenet_v2', 'linbp:from=features.17')).to.equal(3);
     const names = positionTable(modelDefinition('vgg16_bn')).positions.map(({ name, index }) => `${name} ${index}`);
-    expect(names.slice(-5)).to.deep.equal(['features.36 36', 'features.39 39', 'features.42 42', 'classifier.1 45', 'classifier.4 48']);
+    expect(names.slice(-5)).to.deep.equal([
+      'features.36 36',
+      'features.39 39',
+      'features.42 42',
+      'classifier.1 45',
+      'classifier.4 48',
+    ]);
     expect(positionTable(modelDefinition('resnet50')).positions.slice(0, 4)).to.deep.equal([
       { name: 'relu', index: 0, kind: 'stem', activation: 'relu' },
       { name: 'layer1.0.relu1', index: 1, stage: 'layer1', block: 0, kind: 'branch', activation: 'relu' },
@@ -127,7 +149,14 @@ describe('networks', () => {
         'features.denseblock3': 4,
         'features.denseblock4': 2,
       },
-      mobilenet_v2: { 'features.0': 32, 'features.3': 32, 'features.4': 16, 'features.7': 8, 'features.14': 4, 'features.18': 4 },
+      mobilenet_v2: {
+        'features.0': 32,
+        'features.3': 32,
+        'features.4': 16,
+        'features.7': 8,
+        'features.14': 4,
+        'features.18': 4,
+      },
       wrn28_10: { block1: 32, block2: 16, block3: 8 },
       vgg16_bn: { 'features.42': 2, 'features.43': 1, avgpool: 7 },
       vgg19_bn_nips: { 'features.51': 2, 'features.52': 1 },
@@ -138,7 +167,14 @@ describe('networks', () => {
       mobilenet_v2_imagenet: { 'features.0': 112, 'features.18': 7 },
       'mobilenet_v2_1.0_224': { stem: 112, head: 7 },
       // Windows that reach over the edge count: 111 -> 55 -> 27 -> 13, and 113 -> 56 -> 28 -> 14 for 227 pixels.
-      squeezenet1_1_imagenet: { 'features.0': 111, pool1: 55, pool3: 27, pool5: 13, 'features.12': 13, 'classifier.1': 13 },
+      squeezenet1_1_imagenet: {
+        'features.0': 111,
+        pool1: 55,
+        pool3: 27,
+        pool5: 13,
+        'features.12': 13,
+        'classifier.1': 13,
+      },
       squeezenet1_1: { conv1: 113, pool1: 56, pool3: 28, pool5: 14, fire9: 14, conv10: 16 },
     };
     for (const [name, sides] of Object.entries(maps)) {
@@ -156,11 +192,19 @@ describe('networks', () => {
     for (const name of ['resnet20', 'resnet8-mlperf-tiny', 'mlp-300-100', 'lenet5-advtrained']) {
       expect(() => selected(name, 'linbp'), name).to.throw(/no preset.*relu1/);
     }
-    expect(() => selected('squeezenet', 'linbp')).to.throw(/linearises nothing/);
+    expect(() => selected('squeezenet', 'linbp')).to.throw(/linearizes nothing/);
   });
 
   it('mark their residual branches, one input and one output each', () => {
-    const blocks = { resnet18: 8, resnet50: 16, resnet56: 27, mobilenet_v2: 10, wrn28_10: 12, 'resnet8-mlperf-tiny': 3, densenet121: 58 };
+    const blocks = {
+      resnet18: 8,
+      resnet50: 16,
+      resnet56: 27,
+      mobilenet_v2: 10,
+      wrn28_10: 12,
+      'resnet8-mlperf-tiny': 3,
+      densenet121: 58,
+    };
     for (const [name, count] of Object.entries(blocks)) {
       const graph = new Graph();
       const definition = modelDefinition(name);
@@ -174,9 +218,14 @@ describe('networks', () => {
     const data = process.env['LINBP_DATA'];
     if (data === undefined) return this.skip();
     for (const name of modelNames) {
-      const path = ['cifar10', 'mnist', 'imagenet'].map((folder) => join(data, 'models', folder, `${name}.safetensors`)).find(existsSync);
+      const path = ['cifar10', 'mnist', 'imagenet']
+        .map((folder) => join(data, 'models', folder, `${name}.safetensors`))
+        .find(existsSync);
       if (path === undefined) continue;
-      expect(stateDictDifferences(describeModel(modelDefinition(name)), readSafetensors(path).tensors), name).to.deep.equal([]);
+      expect(
+        stateDictDifferences(describeModel(modelDefinition(name)), readSafetensors(path).tensors),
+        name,
+      ).to.deep.equal([]);
     }
   });
 });

@@ -21,13 +21,19 @@ import { randomValues } from '../support/dispatch.js';
 import { sharedDevice } from '../support/device.js';
 import { plainDevice } from '../support/plainDevice.js';
 
-/** A dense block of two layers, a transition, and a fire module whose parts end in ReLUs: a chain of concatenations and a wide one. */
+/**
+ * A dense block of two layers, a transition, and a fire module whose parts end in ReLUs: a chain of concatenations
+ * and a wide one.
+ */
 const joining: ModelDefinition = {
   name: 'joining',
   input: [3, 8, 8],
   classes: 5,
   build(net, images) {
-    let x = net.maxPool('pool0', net.relu('relu0', net.conv('conv0', images, 7, 3, { padding: 1, bias: false })), 3, { stride: 2, padding: 1 });
+    let x = net.maxPool('pool0', net.relu('relu0', net.conv('conv0', images, 7, 3, { padding: 1, bias: false })), 3, {
+      stride: 2,
+      padding: 1,
+    });
     for (const layer of ['layer1', 'layer2']) {
       const y = net.relu(`${layer}.relu1`, net.batchNorm(`${layer}.norm1`, x));
       x = net.concat(`${layer}.concat`, [x, net.conv(`${layer}.conv`, y, 5, 3, { padding: 1, bias: false })]);
@@ -35,13 +41,21 @@ const joining: ModelDefinition = {
     x = net.relu('transition.relu', net.batchNorm('transition.norm', x));
     x = net.avgPool('transition.pool', net.conv('transition.conv', x, 6, 1, { bias: false }), 2);
     const parts = [1, 3].map((kernel) =>
-      net.relu(`fire.relu${kernel}`, net.conv(`fire.expand${kernel}`, x, 9, kernel as 1 | 3, { padding: (kernel - 1) / 2 })),
+      net.relu(
+        `fire.relu${kernel}`,
+        net.conv(`fire.expand${kernel}`, x, 9, kernel as 1 | 3, { padding: (kernel - 1) / 2 }),
+      ),
     );
     return net.linear('fc', net.globalAvgPool('avgpool', net.concat('fire.concat', parts)), 5);
   },
 };
 
-const feedsOf = ({ graph, images, labels, network }: ReturnType<typeof networkGraph>): Map<Tensor, Float32Array | Uint32Array> => {
+const feedsOf = ({
+  graph,
+  images,
+  labels,
+  network,
+}: ReturnType<typeof networkGraph>): Map<Tensor, Float32Array | Uint32Array> => {
   const { parameters, buffers } = formulaStores(joining);
   const batch = labels.shape[0]!;
   return new Map<Tensor, Float32Array | Uint32Array>([
@@ -82,7 +96,13 @@ const training: NetworkProblem = { definition: joining, batch: 6, rule: 'bp', lo
 
 describe('windows of channels', () => {
   it('give the same bits as copies with one dispatch less for each part and slice, fused, unfused and poisoned, in no more memory', async () => {
-    const attack: NetworkProblem = { definition: joining, batch: 6, rule: 'softplus:beta=2', loss: 'sum', inputOnly: true };
+    const attack: NetworkProblem = {
+      definition: joining,
+      batch: 6,
+      rule: 'softplus:beta=2',
+      loss: 'sum',
+      inputOnly: true,
+    };
     for (const problem of [training, attack]) {
       for (const fuse of [true, false]) {
         const copies = await outcome(problem, { fuse, windows: false });
@@ -101,7 +121,8 @@ describe('windows of channels', () => {
       const built = networkGraph({ ...training, batch: 2, rule: 'silu' });
       const entries = await debugGraph(built.graph, feedsOf(built), { device: await sharedDevice(), fuse });
       expect(entries.length).to.be.above(20);
-      for (const { error, kernel, layer, tensor } of entries) expect(error, `${kernel} ${layer} ${tensor}`).to.be.below(1e-5);
+      for (const { error, kernel, layer, tensor } of entries)
+        expect(error, `${kernel} ${layer} ${tensor}`).to.be.below(1e-5);
     }
   });
 
@@ -142,7 +163,8 @@ describe('what lives in a window', () => {
   const conv = (graph: Graph, x: Tensor, outputs: number): Tensor =>
     graph.one('conv2d', [x, graph.parameter('w', [outputs, x.shape[1]!, 1, 1])], attrs);
   const image = (graph: Graph): Tensor => graph.input('x', [2, 4, 5, 5]);
-  const copies = ({ dispatches }: Schedule): number => dispatches.filter(({ kernel }) => kernel === 'elementwise/copyRuns').length;
+  const copies = ({ dispatches }: Schedule): number =>
+    dispatches.filter(({ kernel }) => kernel === 'elementwise/copyRuns').length;
 
   it('no output, no input, no tensor that is joined twice, and nothing that a kernel reads beside its own window', () => {
     const joins: ((graph: Graph) => { parts: Tensor[]; copied: number })[] = [
@@ -188,7 +210,8 @@ describe('what lives in a window', () => {
     const made = (where: Map<Tensor, Tensor>): Schedule => schedule(graph, groups, plainDevice, () => 1, where);
     const right = made(places(0, 4));
     checkPlan(right, plan(right));
-    const order = ({ dispatches }: Schedule): Schedule['dispatches'] => dispatches.filter(({ kernel }) => kernel !== 'elementwise/copyRuns');
+    const order = ({ dispatches }: Schedule): Schedule['dispatches'] =>
+      dispatches.filter(({ kernel }) => kernel !== 'elementwise/copyRuns');
     for (const firsts of [
       [4, 0],
       [0, 0],
@@ -201,7 +224,10 @@ describe('what lives in a window', () => {
     const missing = { ...right, dispatches: right.dispatches.slice(1) };
     expect(() => checkPlan(missing, plan(missing))).to.throw(/holds something else/);
     const [first, second] = right.dispatches;
-    const both = { ...first!, operands: [...first!.operands, second!.operands.find(({ access }) => access === 'write')!] };
+    const both = {
+      ...first!,
+      operands: [...first!.operands, second!.operands.find(({ access }) => access === 'write')!],
+    };
     const doubled = { ...right, dispatches: [both, ...right.dispatches.slice(1)] };
     expect(() => checkPlan(doubled, plan(doubled))).to.throw(/overlap/);
   });
@@ -213,7 +239,14 @@ describe('what lives in a window', () => {
       ['squeezenet1_1_imagenet', 8],
     ] as const) {
       for (const inputOnly of [true, false]) {
-        const problem: NetworkProblem = { definition: modelDefinition(model), batch: 2, rule: 'bp', loss: 'mean', training: !inputOnly, inputOnly };
+        const problem: NetworkProblem = {
+          definition: modelDefinition(model),
+          batch: 2,
+          rule: 'bp',
+          loss: 'mean',
+          training: !inputOnly,
+          inputOnly,
+        };
         const { graph } = networkGraph(problem);
         const made = (windows: boolean): { dispatches: number; bytes: number } => {
           const work = scheduled(graph, true, windows);
@@ -221,7 +254,9 @@ describe('what lives in a window', () => {
         };
         const [copied, placed] = [made(false), made(true)];
         const name = `${model} ${inputOnly ? 'attack' : 'training'}`;
-        console.log(`      ${name}: ${copied.dispatches} -> ${placed.dispatches} dispatches, ${copied.bytes} -> ${placed.bytes} bytes`);
+        console.log(
+          `      ${name}: ${copied.dispatches} -> ${placed.dispatches} dispatches, ${copied.bytes} -> ${placed.bytes} bytes`,
+        );
         expect(copied.dispatches - placed.dispatches).to.equal(4 * joined);
         // SqueezeNet's training has its peak elsewhere: how near the packing comes to that is chance, 0.1 % here
         expect(placed.bytes).to.be.at.most(inputOnly ? copied.bytes : 1.002 * copied.bytes);
@@ -229,11 +264,17 @@ describe('what lives in a window', () => {
     }
   });
 
-  it('is the same under BP and LinBP: unfused there is exactly one dispatch less for each linearised ReLU', () => {
+  it('is the same under BP and LinBP: unfused there is exactly one dispatch less for each linearized ReLU', () => {
     for (const model of ['densenet121', 'squeezenet']) {
       for (const inputOnly of [true, false]) {
         const [bp, linear] = ['bp', 'linbp:from=all'].map((rule) => {
-          const { graph } = networkGraph({ definition: modelDefinition(model), batch: 1, rule, loss: 'mean', inputOnly });
+          const { graph } = networkGraph({
+            definition: modelDefinition(model),
+            batch: 1,
+            rule,
+            loss: 'mean',
+            inputOnly,
+          });
           const masks = graph.nodes.filter((node) => node.op === 'relu' && node.outputs.length > 1).length;
           return { masks, dispatches: scheduled(graph, false).dispatches.length };
         }) as [{ masks: number; dispatches: number }, { masks: number; dispatches: number }];

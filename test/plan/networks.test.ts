@@ -31,9 +31,15 @@ const alive = ({ lifetimes, placements }: Plan): number =>
 
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
-/** Bytes of the parameters' gradients, which are outputs of the test's graph but belong to the optimiser in training. */
+/**
+ * Bytes of the parameters' gradients, which are outputs of the test's graph but belong to the optimizer in training.
+ */
 const gradientBytes = (graph: Graph): number =>
-  [...graph.outputs].reduce((sum, [name, tensor]) => sum + (name.startsWith('grad.') && rootOf(tensor).kind === 'value' ? byteLength(tensor) : 0), 0);
+  [...graph.outputs].reduce(
+    (sum, [name, tensor]) =>
+      sum + (name.startsWith('grad.') && rootOf(tensor).kind === 'value' ? byteLength(tensor) : 0),
+    0,
+  );
 
 describe('memory plans of every network', () => {
   // The official MobileNetV2 has no BP to compare with; its plan is that of mobilenet_v2.
@@ -57,20 +63,40 @@ describe('memory plans of every network', () => {
 
   it('ResNet-18 at batch 128: the arenas of a training step hold at most 1.3 times what crosses to the backward pass', function () {
     this.timeout(120_000);
-    const { graph } = networkGraph({ definition: modelDefinition('resnet18'), batch: 128, rule: 'bp', loss: 'mean', training: true });
+    const { graph } = networkGraph({
+      definition: modelDefinition('resnet18'),
+      batch: 128,
+      rule: 'bp',
+      loss: 'mean',
+      training: true,
+    });
     const made = planned(graph);
     const peak = made.bytes - gradientBytes(graph);
     const crossing = made.savedForBackwardBytes;
-    console.log(`      arenas ${mebibytes(peak)}, crossing ${mebibytes(crossing)}, ratio ${(peak / crossing).toFixed(3)}`);
+    console.log(
+      `      arenas ${mebibytes(peak)}, crossing ${mebibytes(crossing)}, ratio ${(peak / crossing).toFixed(3)}`,
+    );
     expect(peak / crossing).to.be.at.most(1.3);
   });
 
   it('ResNet-50: LinBP from layer4 saves exactly the masks of its nine ReLUs', function () {
     this.timeout(120_000);
     const [bp, linear] = ['bp', 'linbp:from=layer4'].map((rule) => {
-      const { graph } = networkGraph({ definition: modelDefinition('resnet50'), batch: 32, rule, loss: 'mean', training: true });
-      const masks = graph.nodes.flatMap((node) => (node.op === 'relu' && node.outputs.length > 1 ? [node.outputs[1]!] : []));
-      return { ...planned(graph), masks: masks.length, maskBytes: masks.reduce((sum, mask) => sum + 4 * elementCount(mask.shape), 0) };
+      const { graph } = networkGraph({
+        definition: modelDefinition('resnet50'),
+        batch: 32,
+        rule,
+        loss: 'mean',
+        training: true,
+      });
+      const masks = graph.nodes.flatMap((node) =>
+        node.op === 'relu' && node.outputs.length > 1 ? [node.outputs[1]!] : [],
+      );
+      return {
+        ...planned(graph),
+        masks: masks.length,
+        maskBytes: masks.reduce((sum, mask) => sum + 4 * elementCount(mask.shape), 0),
+      };
     }) as [Planned & { masks: number; maskBytes: number }, Planned & { masks: number; maskBytes: number }];
     for (const [name, each] of Object.entries({ BP: bp, LinBP: linear })) {
       console.log(

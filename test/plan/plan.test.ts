@@ -39,7 +39,8 @@ describe('memory plan', () => {
     const made = plan(work);
     for (let index = 0; index < work.dispatches.length; index++) {
       let alive = 0;
-      for (const [tensor, life] of made.lifetimes) if (life.first <= index && index <= life.last) alive += made.placements.get(tensor)!.bytes;
+      for (const [tensor, life] of made.lifetimes)
+        if (life.first <= index && index <= life.last) alive += made.placements.get(tensor)!.bytes;
       expect(made.bytes).to.be.at.least(alive);
     }
   });
@@ -63,7 +64,8 @@ describe('memory plan', () => {
       for (const [left, a] of made.placements) {
         for (const [right, b] of made.placements) {
           const [first, second] = [made.lifetimes.get(left)!, made.lifetimes.get(right)!];
-          if (left !== right && a.arena === b.arena && first.first < second.first && second.first < first.last) return [left, right];
+          if (left !== right && a.arena === b.arena && first.first < second.first && second.first < first.last)
+            return [left, right];
         }
       }
       throw new Error('no two values live together');
@@ -89,7 +91,10 @@ describe('memory plan', () => {
         arena: made.placements.get(input)!.arena,
         offset: made.arenas[made.placements.get(input)!.arena]!,
       };
-      const wide = { ...edited(made, (map) => map.set(output, moved)), arenas: made.arenas.map((size) => size + 2 ** 24) };
+      const wide = {
+        ...edited(made, (map) => map.set(output, moved)),
+        arenas: made.arenas.map((size) => size + 2 ** 24),
+      };
       refuse(wide, /is written .* and read/);
     });
     it('an offset that is not a multiple of 256', () => {

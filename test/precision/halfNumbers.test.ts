@@ -13,7 +13,7 @@ describe('half precision: numbers', () => {
     expect(changed).to.deep.equal([]);
   });
 
-  it('rounds to the nearer neighbour, of two equally near to the even one', () => {
+  it('rounds to the nearer neighbor, of two equally near to the even one', () => {
     const wrong: number[] = [];
     for (let bits = 0; bits < 0x7bff; bits++) {
       const [low, high] = [halfToFloat(bits), halfToFloat(bits + 1)];
@@ -49,7 +49,9 @@ describe('half precision: storage in shaders', () => {
 
   it('converts loads, also inside indices and stores', () => {
     const text = halfOperands(
-      shader('fn f(i: u32) { c[p.cBase + i] = max(a[i], a[u32(a[0u]) + 1u]) * 2.0; let ca = ac[i]; if (c[i] == a[i]) { } }'),
+      shader(
+        'fn f(i: u32) { c[p.cBase + i] = max(a[i], a[u32(a[0u]) + 1u]) * 2.0; let ca = ac[i]; if (c[i] == a[i]) { } }',
+      ),
       ['a', 'c'],
     );
     expect(text).to.match(/^enable f16;/);
@@ -61,13 +63,18 @@ describe('half precision: storage in shaders', () => {
   it('leaves comments, other arrays and f32 operands alone', () => {
     const body = '// c[i] = a[i] and nothing else\nfn f() { c[0u] = a[0u]; } // a[0';
     const text = halfOperands(shader(body), ['a']);
-    expect(text).to.include('// c[i] = a[i] and nothing else\n').and.include('c[0u] = f32(a[0u]); } // a[0').and.include('> c: array<f32>');
+    expect(text)
+      .to.include('// c[i] = a[i] and nothing else\n')
+      .and.include('c[0u] = f32(a[0u]); } // a[0')
+      .and.include('> c: array<f32>');
     expect(halfOperands(shader(body), [])).to.equal(shader(body));
   });
 
   it('converts vectors, and copies words without converting', () => {
     const body = 'fn f() { let v = a[1u]; c[1u] = vec4f(v.x, v.y, v.z, v.w); }';
-    expect(halfOperands(shader(body, 'vec4f'), ['a', 'c'])).to.include('let v = vec4f(a[1u]); c[1u] = vec4<f16>(vec4f(v.x, v.y, v.z, v.w));');
+    expect(halfOperands(shader(body, 'vec4f'), ['a', 'c'])).to.include(
+      'let v = vec4f(a[1u]); c[1u] = vec4<f16>(vec4f(v.x, v.y, v.z, v.w));',
+    );
     expect(halfOperands(shader('fn f() { c[0u] = a[1u]; }', 'u32'), ['a', 'c']))
       .to.include('> c: array<f16>')
       .and.include('{ c[0u] = a[1u]; }');

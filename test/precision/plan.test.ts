@@ -10,14 +10,26 @@ import { rootOf, schedule } from '../../src/plan/schedule.js';
 import { networkGraph } from '../nn/support.js';
 import { plainDevice } from '../support/plainDevice.js';
 
-/** Plans a network's gradients; without those of the parameters, which are outputs here but belong to the optimiser in training. */
+/**
+ * Plans a network's gradients; without those of the parameters, which are outputs here but belong to the optimizer in
+ * training.
+ */
 function planned(name: string, batch: number, inputOnly: boolean, precision: Precision) {
-  const { graph } = networkGraph({ definition: modelDefinition(name), batch, rule: 'bp', loss: 'mean', training: !inputOnly, inputOnly });
+  const { graph } = networkGraph({
+    definition: modelDefinition(name),
+    batch,
+    rule: 'bp',
+    loss: 'mean',
+    training: !inputOnly,
+    inputOnly,
+  });
   if (precision === 'f16') storeAsHalf(graph);
   const work = schedule(graph, groupNodes(graph, true), plainDevice, () => 1);
   const made = plan(work);
   checkPlan(work, made);
-  const gradients = [...graph.outputs].filter(([output, tensor]) => output.startsWith('grad.') && rootOf(tensor).kind === 'value');
+  const gradients = [...graph.outputs].filter(
+    ([output, tensor]) => output.startsWith('grad.') && rootOf(tensor).kind === 'value',
+  );
   const owned = inputOnly ? 0 : gradients.reduce((sum, [, tensor]) => sum + byteLength(tensor), 0);
   return { bytes: made.bytes - owned, saved: made.savedForBackwardBytes, dispatches: work.dispatches.length };
 }
@@ -25,7 +37,16 @@ function planned(name: string, batch: number, inputOnly: boolean, precision: Pre
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 describe('half precision: memory plans', () => {
-  for (const name of ['resnet18', 'mobilenet_v2', 'densenet121', 'squeezenet', 'vgg16_bn', 'wrn28_10', 'resnet20', 'mlp']) {
+  for (const name of [
+    'resnet18',
+    'mobilenet_v2',
+    'densenet121',
+    'squeezenet',
+    'vgg16_bn',
+    'wrn28_10',
+    'resnet20',
+    'mlp',
+  ]) {
     it(`${name}: attack and training pass the checker; what is added copies the weights`, function () {
       this.timeout(60_000);
       for (const inputOnly of [true, false]) {

@@ -20,8 +20,14 @@ const everything: ModelDefinition = {
   classes: 10,
   build(net, images) {
     const wide = net.relu('relu1', net.batchNorm('bn1', net.conv('conv1', images, 7, 3, { padding: 1, bias: false })));
-    const narrow = net.relu('relu2', net.conv('depthwise', wide, 7, 3, { padding: 1, stride: 2, groups: 7 }), { kind: 'relu6' });
-    const sum = net.add('sum', net.batchNorm('bn2', net.conv('pointwise', narrow, 11, 1)), net.zeroPadShortcut('shortcut', wide, 11, 2));
+    const narrow = net.relu('relu2', net.conv('depthwise', wide, 7, 3, { padding: 1, stride: 2, groups: 7 }), {
+      kind: 'relu6',
+    });
+    const sum = net.add(
+      'sum',
+      net.batchNorm('bn2', net.conv('pointwise', narrow, 11, 1)),
+      net.zeroPadShortcut('shortcut', wide, 11, 2),
+    );
     const options = { stride: 1, padding: 1 };
     const both = net.concat('both', [net.maxPool('maxPool', sum, 3, options), net.avgPool('avgPool', sum, 3, options)]);
     const grouped = net.relu('relu3', net.conv('grouped', both, 22, 3, { padding: 1, groups: 2 }));
@@ -38,62 +44,76 @@ describe('half precision: storage', () => {
     [everything, 'bpa', true],
     [everything, 'bp', true],
   ] as const) {
-    itInHalf(`${definition.name}, ${rule}: every dispatch is within 1e-3 of the float64 reference on inputs rounded alike`, async () => {
-      const device = await sharedDevice();
-      const { graph, feeds } = gradientGraph(definition, { batch: 3, rule, what: 'train', training, scale });
-      const entries = await debugGraph(graph, feeds, { device, precision: 'f16' });
-      expect(graph.tensors.filter((tensor) => tensor.dtype === 'f16').length).to.be.above(10);
-      for (const entry of entries) {
-        expect(entry.error, `${entry.kernel} ${entry.variant} ${entry.layer} ${entry.tensor}`).to.be.below(1e-3);
-        expect(entry.nonFinite).to.equal(0);
-      }
-    });
+    itInHalf(
+      `${definition.name}, ${rule}: every dispatch is within 1e-3 of the float64 reference on inputs rounded alike`,
+      async () => {
+        const device = await sharedDevice();
+        const { graph, feeds } = gradientGraph(definition, { batch: 3, rule, what: 'train', training, scale });
+        const entries = await debugGraph(graph, feeds, { device, precision: 'f16' });
+        expect(graph.tensors.filter((tensor) => tensor.dtype === 'f16').length).to.be.above(10);
+        for (const entry of entries) {
+          expect(entry.error, `${entry.kernel} ${entry.variant} ${entry.layer} ${entry.tensor}`).to.be.below(1e-3);
+          expect(entry.nonFinite).to.equal(0);
+        }
+      },
+    );
   }
 
-  itInHalf('slices of a batch that begin inside a word, and poisoned memory, give the bits of the plain program', async () => {
-    const device = await sharedDevice();
-    const results: Map<string, Float32Array>[] = [];
-    for (const mode of ['plain', 'sliced', 'poisoned'] as const) {
-      const { graph, feeds, network } = gradientGraph(everything, { batch: 5, rule: 'bp', what: 'attack', scale });
-      // The first layers have 567 half numbers an image, so that image 3 begins inside a word.
-      using program = await Program.compile(graph, { device, precision: 'f16', ...(mode === 'sliced' && { maxBindingBytes: 5200 }) });
-      for (const [tensor, data] of feeds) program.write(tensor, data);
-      program.write(network.buffers!, new Float32Array(elementCount(network.buffers!.shape)).fill(1));
-      if (mode === 'poisoned') await runPoisoned(program, [{ segment: 'main' }]);
-      else await program.run([{ segment: 'main' }]);
-      const read = new Map<string, Float32Array>();
-      for (const name of ['logits', 'grad.input']) read.set(name, await program.read(name));
-      results.push(read);
-    }
-    for (const [name, expected] of results[0]!) {
-      expect(expected.every(Number.isFinite), name).to.equal(true);
-      for (const other of results.slice(1)) expect(other.get(name), name).to.deep.equal(expected);
-    }
-  });
+  itInHalf(
+    'slices of a batch that begin inside a word, and poisoned memory, give the bits of the plain program',
+    async () => {
+      const device = await sharedDevice();
+      const results: Map<string, Float32Array>[] = [];
+      for (const mode of ['plain', 'sliced', 'poisoned'] as const) {
+        const { graph, feeds, network } = gradientGraph(everything, { batch: 5, rule: 'bp', what: 'attack', scale });
+        // The first layers have 567 half numbers an image, so that image 3 begins inside a word.
+        using program = await Program.compile(graph, {
+          device,
+          precision: 'f16',
+          ...(mode === 'sliced' && { maxBindingBytes: 5200 }),
+        });
+        for (const [tensor, data] of feeds) program.write(tensor, data);
+        program.write(network.buffers!, new Float32Array(elementCount(network.buffers!.shape)).fill(1));
+        if (mode === 'poisoned') await runPoisoned(program, [{ segment: 'main' }]);
+        else await program.run([{ segment: 'main' }]);
+        const read = new Map<string, Float32Array>();
+        for (const name of ['logits', 'grad.input']) read.set(name, await program.read(name));
+        results.push(read);
+      }
+      for (const [name, expected] of results[0]!) {
+        expect(expected.every(Number.isFinite), name).to.equal(true);
+        for (const other of results.slice(1)) expect(other.get(name), name).to.deep.equal(expected);
+      }
+    },
+  );
 
-  itInHalf('activations, their gradients and copies of weights are f16; parameters, logits, losses and gradients of weights are not', async () => {
-    const device = await sharedDevice();
-    const { graph, network, feeds } = gradientGraph(lenet5, { batch: 2, rule: 'bp', what: 'train' });
-    using half = await Program.compile(graph, { device, precision: 'f16' });
-    const full = gradientGraph(lenet5, { batch: 2, rule: 'bp', what: 'train' });
-    using plain = await Program.compile(full.graph, { device });
-    const wide: Tensor[] = [network.parameters, ...graph.outputs.values(), ...feeds.keys()];
-    for (const tensor of wide) expect(rootOf(tensor).dtype, tensor.name).to.not.equal('f16');
-    for (const node of graph.nodes) {
-      if (['relu', 'maxPool2d'].includes(node.op)) expect(node.outputs[0]!.dtype, node.layer).to.equal('f16');
-      if (['conv2d', 'linear'].includes(node.op)) expect(node.inputs[1]!.dtype, node.layer).to.equal('f16');
-      if (node.direction === 'weightGradient') for (const output of node.outputs) expect(output.dtype, node.layer).to.equal('f32');
-    }
-    const masks = (program: Program): number =>
-      program.schedule.graph.tensors
-        .filter(({ dtype, kind }) => dtype === 'u32' && kind === 'value')
-        .reduce((sum, tensor) => sum + byteLength(tensor), 0);
-    expect(masks(half)).to.equal(masks(plain));
-    // All else that crosses to the backward pass is halved but for the logits.
-    const logits = byteLength(network.logits);
-    const crossing = (program: Program): number => program.plan.savedForBackwardBytes - masks(program) - logits;
-    expect(crossing(half)).to.be.within(0.5 * crossing(plain), 0.5 * crossing(plain) + 64);
-  });
+  itInHalf(
+    'activations, their gradients and copies of weights are f16; parameters, logits, losses and gradients of weights are not',
+    async () => {
+      const device = await sharedDevice();
+      const { graph, network, feeds } = gradientGraph(lenet5, { batch: 2, rule: 'bp', what: 'train' });
+      using half = await Program.compile(graph, { device, precision: 'f16' });
+      const full = gradientGraph(lenet5, { batch: 2, rule: 'bp', what: 'train' });
+      using plain = await Program.compile(full.graph, { device });
+      const wide: Tensor[] = [network.parameters, ...graph.outputs.values(), ...feeds.keys()];
+      for (const tensor of wide) expect(rootOf(tensor).dtype, tensor.name).to.not.equal('f16');
+      for (const node of graph.nodes) {
+        if (['relu', 'maxPool2d'].includes(node.op)) expect(node.outputs[0]!.dtype, node.layer).to.equal('f16');
+        if (['conv2d', 'linear'].includes(node.op)) expect(node.inputs[1]!.dtype, node.layer).to.equal('f16');
+        if (node.direction === 'weightGradient')
+          for (const output of node.outputs) expect(output.dtype, node.layer).to.equal('f32');
+      }
+      const masks = (program: Program): number =>
+        program.schedule.graph.tensors
+          .filter(({ dtype, kind }) => dtype === 'u32' && kind === 'value')
+          .reduce((sum, tensor) => sum + byteLength(tensor), 0);
+      expect(masks(half)).to.equal(masks(plain));
+      // All else that crosses to the backward pass is halved but for the logits.
+      const logits = byteLength(network.logits);
+      const crossing = (program: Program): number => program.plan.savedForBackwardBytes - masks(program) - logits;
+      expect(crossing(half)).to.be.within(0.5 * crossing(plain), 0.5 * crossing(plain) + 64);
+    },
+  );
 
   itInHalf('logits of LeNet-5 and ResNet-20 are within 1e-2 of those in f32', async () => {
     for (const [definition, pixels] of [
@@ -116,6 +136,9 @@ describe('half precision: storage', () => {
     const built = gradientGraph(mlp, { batch: 1, rule: 'bp', what: 'attack' });
     const device = await sharedDevice();
     using _plain = await Program.compile(built.graph, { device });
-    expect(await refusal(device, built)).to.include({ code: (await hasHalf()) ? 'bad-argument' : 'unsupported', field: 'precision' });
+    expect(await refusal(device, built)).to.include({
+      code: (await hasHalf()) ? 'bad-argument' : 'unsupported',
+      field: 'precision',
+    });
   });
 });

@@ -6,7 +6,10 @@ import { sharedDevice } from '../support/device.js';
 import { gradientGraph } from '../support/networks.js';
 
 /** What compiling a program in half precision ends with: an error, or undefined. */
-export async function refusal(device: Device, { graph } = gradientGraph(mlp, { batch: 1, rule: 'bp', what: 'attack' })): Promise<unknown> {
+export async function refusal(
+  device: Device,
+  { graph } = gradientGraph(mlp, { batch: 1, rule: 'bp', what: 'attack' }),
+): Promise<unknown> {
   try {
     using _program = await Program.compile(graph, { device, precision: 'f16' });
     return undefined;

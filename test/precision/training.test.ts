@@ -7,8 +7,8 @@ import { Graph } from '../../src/graph/graph.js';
 import { Model, initialState } from '../../src/nn/model.js';
 import { lenet5 } from '../../src/nn/zoo/mnist.js';
 import { Program } from '../../src/program/program.js';
-import { adam, sgd } from '../../src/train/optimisers.js';
-import type { Optimiser } from '../../src/train/optimisers.js';
+import { adam, sgd } from '../../src/train/optimizers.js';
+import type { Optimizer } from '../../src/train/optimizers.js';
 import type { TrainerOptions } from '../../src/train/settings.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { sharedDevice } from '../support/device.js';
@@ -19,7 +19,14 @@ const dataset = squares(48);
 
 async function withTrainer<T>(options: Partial<TrainerOptions>, body: (trainer: Trainer) => Promise<T>): Promise<T> {
   using model = Model.create(tiny, { device: await sharedDevice(), seed: 3 });
-  using trainer = await Trainer.create({ model, dataset, optimiser: adam({ lr: 0.01 }), batch: 16, precision: 'f16', ...options });
+  using trainer = await Trainer.create({
+    model,
+    dataset,
+    optimizer: adam({ lr: 0.01 }),
+    batch: 16,
+    precision: 'f16',
+    ...options,
+  });
   return await body(trainer);
 }
 
@@ -27,11 +34,11 @@ const flat = (state: ReadonlyMap<string, { readonly data: ArrayLike<number> }>):
   [...state.values()].flatMap(({ data }) => Array.from(data));
 
 describe('half precision: training', () => {
-  for (const optimiser of [adam({ lr: 0.01, weightDecay: 0.1 }), sgd({ lr: 0.1, momentum: 0.9, nesterov: true })]) {
+  for (const optimizer of [adam({ lr: 0.01, weightDecay: 0.1 }), sgd({ lr: 0.1, momentum: 0.9, nesterov: true })]) {
     itInHalf(
-      `${optimiser.name}: a scale that overflows leaves weights and states as they are and halves, step by step, until gradients fit`,
+      `${optimizer.name}: a scale that overflows leaves weights and states as they are and halves, step by step, until gradients fit`,
       async () => {
-        await withTrainer({ optimiser, lossScale: { initial: 2 ** 40 } }, async (trainer) => {
+        await withTrainer({ optimizer, lossScale: { initial: 2 ** 40 } }, async (trainer) => {
           const before = flat(await trainer.stateDict());
           await trainer.fit({ epochs: 1, steps: 2 });
           expect(await trainer.lossScale()).to.deep.equal({ scale: 2 ** 38, goodSteps: 0, skippedSteps: 2 });
@@ -64,10 +71,13 @@ describe('half precision: training', () => {
     const weights = [];
     for (const precision of ['f32', 'f16'] as const) {
       weights.push(
-        await withTrainer({ precision, optimiser: sgd({ lr: 0.1, momentum: 0.9, weightDecay: 0.01 }) }, async (trainer) => {
-          await trainer.fit({ epochs: 1 });
-          return flat(await trainer.stateDict());
-        }),
+        await withTrainer(
+          { precision, optimizer: sgd({ lr: 0.1, momentum: 0.9, weightDecay: 0.01 }) },
+          async (trainer) => {
+            await trainer.fit({ epochs: 1 });
+            return flat(await trainer.stateDict());
+          },
+        ),
       );
     }
     const start = flat(initialState(tiny, 3));
@@ -111,13 +121,16 @@ describe('half precision: training', () => {
     expect(await refused({ precision: 'f8' as 'f16' })).to.include({ code: 'unknown-option', field: 'precision' });
     expect(await refused({ lossScale: { initial: 0 } })).to.include({ code: 'bad-range', field: 'lossScale' });
     expect(await refused({ lossScale: { growthInterval: 0.5 } })).to.include({ code: 'bad-range', field: 'lossScale' });
-    expect(await refused({ model: { definition: tiny, weights: initialState(tiny) } })).to.include({ code: 'bad-argument', field: 'precision' });
-    const copying: Optimiser = {
+    expect(await refused({ model: { definition: tiny, weights: initialState(tiny) } })).to.include({
+      code: 'bad-argument',
+      field: 'precision',
+    });
+    const copying: Optimizer = {
       ...sgd({ lr: 0.1 }),
       name: 'copying',
       emit: (graph, { parameters, gradients }) => void graph.add('assign', [gradients, parameters], {}),
     };
-    expect(await refused({ optimiser: copying })).to.include({ code: 'bad-argument', field: 'optimiser' });
+    expect(await refused({ optimizer: copying })).to.include({ code: 'bad-argument', field: 'optimizer' });
   });
 
   itInHalf(
@@ -128,7 +141,14 @@ describe('half precision: training', () => {
       const accuracies: number[] = [];
       for (const precision of ['f32', 'f16'] as const) {
         using model = Model.create(lenet5, { device: await sharedDevice() });
-        using trainer = await Trainer.create({ model, dataset: digits, testDataset, optimiser: adam({ lr: 0.004 }), batch: 32, precision });
+        using trainer = await Trainer.create({
+          model,
+          dataset: digits,
+          testDataset,
+          optimizer: adam({ lr: 0.004 }),
+          batch: 32,
+          precision,
+        });
         const { epochs } = await trainer.fit({ epochs: 4 });
         accuracies.push(epochs.at(-1)!.testAccuracy!);
         if (precision === 'f16') expect((await trainer.lossScale())!.skippedSteps).to.be.below(10);
@@ -153,7 +173,10 @@ describe('overflow', () => {
       const graph = new Graph();
       const x = graph.input('x', [count]);
       graph.output('found', graph.one('overflow', [x], {}));
-      using program = await Program.compile(graph, { device: await sharedDevice(), ...(count > 10_000 && { maxBindingBytes: 65_536 }) });
+      using program = await Program.compile(graph, {
+        device: await sharedDevice(),
+        ...(count > 10_000 && { maxBindingBytes: 65_536 }),
+      });
       const values = Float32Array.from({ length: count }, () => (Math.random() - 0.5) * 3e38);
       for (const [value, expected] of [
         [3.4e38, 0],

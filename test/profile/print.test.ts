@@ -34,12 +34,17 @@ function joined(): Joined {
   });
   const joint = graph.one('concat', parts, {}, 'joint');
   const last = graph.one('conv2d', [joint, weight('last', [4, 12, 3, 3])], attrs, 'last.out');
-  const pooled = graph.one('maxPool2d', [last], { kernel: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], ceilMode: false }, 'pooled');
+  const pooled = graph.one(
+    'maxPool2d',
+    [last],
+    { kernel: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], ceilMode: false },
+    'pooled',
+  );
   graph.output('y', graph.one('reshape', [pooled], { shape: [2, 64] }, 'flat'));
   return { graph, parts, joint };
 }
 
-/** A line of `text` with all of `words`; they need not be neighbours. */
+/** A line of `text` with all of `words`; they need not be neighbors. */
 function lineWith(text: string, ...words: string[]): string {
   const found = text.split('\n').find((line) => words.every((word) => line.includes(word)));
   expect(found, `no line with ${words.join(' and ')} in\n${text}`).to.be.a('string');
@@ -74,7 +79,9 @@ describe('printed programs', () => {
     const groups = groupNodes(graph, true);
     const text = printPasses(schedule(graph, groups, plainDevice, () => 1, placeWindows(graph, groups)));
     const [precision] = text.split('\n\n');
-    const half = graph.nodes.flatMap(({ outputs }) => outputs).filter((tensor) => tensor.dtype === 'f16' && tensor.view === undefined);
+    const half = graph.nodes
+      .flatMap(({ outputs }) => outputs)
+      .filter((tensor) => tensor.dtype === 'f16' && tensor.view === undefined);
     expect(half).to.include(joint);
     expect(precision!.split('\n')).to.have.length(3 + half.length);
     expect(precision).to.match(new RegExp(`^precision f16: ${half.length} of \\d+ values in f16`));

@@ -60,10 +60,16 @@ describe('profiler', () => {
   it('sums dispatches and gaps to last end minus first begin', () => {
     expect(profile.dispatches).to.have.length(workload.program.dispatches.length);
     expect(profile.passMicroseconds + profile.gapMicroseconds).to.be.closeTo(profile.spanMicroseconds, 1e-6);
-    const inside = profile.dispatches.reduce((sum, { beginMicroseconds, endMicroseconds }) => sum + endMicroseconds - beginMicroseconds, 0);
+    const inside = profile.dispatches.reduce(
+      (sum, { beginMicroseconds, endMicroseconds }) => sum + endMicroseconds - beginMicroseconds,
+      0,
+    );
     expect(inside).to.be.closeTo(profile.passMicroseconds, 1e-6);
     expect(profile.dispatches.at(-1)!.endMicroseconds).to.be.closeTo(profile.spanMicroseconds, 1e-9);
-    expect(profile.wallMicroseconds).to.be.closeTo(profile.encodeMicroseconds + profile.submitMicroseconds + profile.waitMicroseconds, 1e-6);
+    expect(profile.wallMicroseconds).to.be.closeTo(
+      profile.encodeMicroseconds + profile.submitMicroseconds + profile.waitMicroseconds,
+      1e-6,
+    );
     if (device.features.has('timestamp-query')) expect(profile.method).to.equal('timestamps');
   });
 
@@ -85,7 +91,10 @@ describe('profiler', () => {
         });
       const takers = [
         { program: watched(program, 0), options: { segments, row, repeats: 3, label: 'step' } },
-        { program: watched(other.program, 1), options: { segments: other.segments, row: other.row, repeats: 2, label: 'forward' } },
+        {
+          program: watched(other.program, 1),
+          options: { segments: other.segments, row: other.row, repeats: 2, label: 'forward' },
+        },
       ];
       const found = await profileInTurns(takers);
       expect(order).to.deep.equal([0, 1, 0, 1, 0, 1, 0]);
@@ -93,7 +102,9 @@ describe('profiler', () => {
         ['step', 3],
         ['forward', 2],
       ]);
-      expect(found[0]!.dispatches.map(({ layer }) => layer)).to.deep.equal(profile.dispatches.map(({ layer }) => layer));
+      expect(found[0]!.dispatches.map(({ layer }) => layer)).to.deep.equal(
+        profile.dispatches.map(({ layer }) => layer),
+      );
       const before = device.counters.submits;
       const wrong = { program, options: { repeats: 0 } };
       const error = await profileInTurns([takers[0]!, wrong]).then(
@@ -117,12 +128,16 @@ describe('profiler', () => {
 
   it('has the same totals by layer, kernel and direction', () => {
     for (const totals of [profile.byLayer, profile.byKernel, profile.byDirection]) {
-      expect(totals.reduce((sum, total) => sum + total.microseconds, 0)).to.be.closeTo(profile.medianMicroseconds, 1e-6);
+      expect(totals.reduce((sum, total) => sum + total.microseconds, 0)).to.be.closeTo(
+        profile.medianMicroseconds,
+        1e-6,
+      );
       expect(totals.reduce((sum, total) => sum + total.dispatches, 0)).to.equal(profile.dispatches.length);
     }
     for (const dispatch of profile.dispatches) {
       expect(dispatch.microseconds).to.be.within(dispatch.minMicroseconds, dispatch.maxMicroseconds);
-      if (dispatch.microseconds > 0) expect(dispatch.gflops).to.be.closeTo(dispatch.flops / dispatch.microseconds / 1e3, 1e-9);
+      if (dispatch.microseconds > 0)
+        expect(dispatch.gflops).to.be.closeTo(dispatch.flops / dispatch.microseconds / 1e3, 1e-9);
     }
     expect(profile.dispatches.map((dispatch) => dispatch.rule)).to.include('bp');
   });
@@ -146,7 +161,9 @@ describe('profiler', () => {
   it('prints every dispatch and both sides of the sum', () => {
     const lines = formatProfile(profile).split('\n');
     for (const dispatch of profile.dispatches) {
-      expect(lines.some((line) => line.includes(dispatch.kernel) && line.includes(dispatch.microseconds.toFixed(1)))).to.equal(true);
+      expect(
+        lines.some((line) => line.includes(dispatch.kernel) && line.includes(dispatch.microseconds.toFixed(1))),
+      ).to.equal(true);
     }
     expect(formatProfile(profile)).to.include(`${profile.spanMicroseconds.toFixed(3)} us`);
   });
@@ -192,7 +209,11 @@ describe('profiler', () => {
       const end = ends!.find((event) => event.id === start.id)!;
       expect(end.ts!).to.be.greaterThan(start.ts!);
       for (const event of [start, end]) {
-        expect(slices.some((slice) => slice.tid === event.tid && slice.ts! <= event.ts! && event.ts! <= slice.ts! + slice.dur!)).to.equal(true);
+        expect(
+          slices.some(
+            (slice) => slice.tid === event.tid && slice.ts! <= event.ts! && event.ts! <= slice.ts! + slice.dur!,
+          ),
+        ).to.equal(true);
       }
     }
   });
@@ -270,7 +291,13 @@ describe('profiler text', () => {
   });
 
   it('writes numbers with a steady number of digits', () => {
-    expect([1234.5, 123.45, 12.345, 1.2345, 0.5].map((value) => digits(value))).to.deep.equal(['1235', '123.5', '12.35', '1.234', '0.500']);
+    expect([1234.5, 123.45, 12.345, 1.2345, 0.5].map((value) => digits(value))).to.deep.equal([
+      '1235',
+      '123.5',
+      '12.35',
+      '1.234',
+      '0.500',
+    ]);
     expect(bytesText(1536)).to.equal('1.5 KiB');
     expect([12.3, 4560, 7.89e6].map(durationText)).to.deep.equal(['12.3 us', '4.56 ms', '7.89 s']);
   });

@@ -11,7 +11,14 @@ import { plainDevice } from '../support/plainDevice.js';
 
 /** The dispatches of a network's input gradient under a rule. */
 function dispatchesOf(model: string, rule: string): readonly ScheduledDispatch[] {
-  const { graph } = networkGraph({ definition: modelDefinition(model), batch: 2, rule, loss: 'sum', training: false, inputOnly: true });
+  const { graph } = networkGraph({
+    definition: modelDefinition(model),
+    batch: 2,
+    rule,
+    loss: 'sum',
+    training: false,
+    inputOnly: true,
+  });
   return schedule(graph, groupNodes(graph, true), plainDevice, () => 1).dispatches;
 }
 
@@ -30,7 +37,8 @@ describe('rules of dispatches', () => {
   it('pointwise rules, wherever they are fused', () => {
     const dispatches = dispatchesOf('resnet18', 'linbp:from=layer3+leaky:a=0.5,only=layer2.*');
     expect(new Set(dispatches.map(rulesOf))).to.deep.equal(new Set(['', 'bp', 'leaky']));
-    for (const dispatch of dispatches) expect(rulesOf(dispatch) !== '', opsOf(dispatch).join()).to.equal(opsOf(dispatch).includes('reluBackward'));
+    for (const dispatch of dispatches)
+      expect(rulesOf(dispatch) !== '', opsOf(dispatch).join()).to.equal(opsOf(dispatch).includes('reluBackward'));
   });
 
   it('the scaled edges of sgm', () => {
@@ -61,7 +69,14 @@ describe('rules of dispatches', () => {
   });
 
   it('the printed graph names them', () => {
-    const { graph } = networkGraph({ definition: modelDefinition('resnet20'), batch: 1, rule: 'sgm', loss: 'sum', training: false, inputOnly: true });
+    const { graph } = networkGraph({
+      definition: modelDefinition('resnet20'),
+      batch: 1,
+      rule: 'sgm',
+      loss: 'sum',
+      training: false,
+      inputOnly: true,
+    });
     const lines = printGraph(graph).split('\n');
     expect(lines.filter((line) => line.includes('scaleGradient')).every((line) => / sgm /.test(line))).to.equal(true);
   });

@@ -19,7 +19,13 @@ const numbersOf = (variables: readonly { name: string; bytes: number }[]): Recor
 describe('sizes in shaders', () => {
   it('evaluates constants as WGSL does', () => {
     const constants = constantsOf(
-      lines('const TM = 16u;', 'const SG = 8u;', 'const SHARE: u32 = TM / SG; // each', 'const MASK = 0xffu;', 'const F = 0.5;'),
+      lines(
+        'const TM = 16u;',
+        'const SG = 8u;',
+        'const SHARE: u32 = TM / SG; // each',
+        'const MASK = 0xffu;',
+        'const F = 0.5;',
+      ),
     );
     const cases: [string, number][] = [
       ['TM', 16],
@@ -35,7 +41,8 @@ describe('sizes in shaders', () => {
       ['MASK', 255],
     ];
     for (const [expression, value] of cases) expect(wholeNumber(expression, constants), expression).to.equal(value);
-    for (const other of ['F', '2.5', 'true', 'select(1, 2, true)', 'OTHER', '(1', '']) expect(wholeNumber(other, constants), other).to.be.NaN;
+    for (const other of ['F', '2.5', 'true', 'select(1, 2, true)', 'OTHER', '(1', ''])
+      expect(wholeNumber(other, constants), other).to.be.NaN;
   });
 
   it('lays variables out as WGSL does', () => {
@@ -67,7 +74,9 @@ describe('sizes in shaders', () => {
   });
 
   it('reads every shader of the package', () => {
-    const files = readdirSync(join(root, 'shaders'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.wgsl'));
+    const files = readdirSync(join(root, 'shaders'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.endsWith('.wgsl'),
+    );
     expect(files.length).to.be.greaterThan(50);
     for (const file of files) {
       const { workgroup, shared, arrays } = shaderSizes(link(file.replaceAll('\\', '/').replace('.wgsl', '')));
@@ -87,7 +96,9 @@ describe('sizes in shaders', () => {
     const shown = (program: Program): void => {
       for (const name of kernelsOf(program).keys()) {
         const text = describeShader(program, name);
-        const figures = text.split('\n').filter((line) => /^(constants|registers|workgroup size|shared memory) /.test(line));
+        const figures = text
+          .split('\n')
+          .filter((line) => /^(constants|registers|workgroup size|shared memory) /.test(line));
         expect(figures.length, name).to.be.greaterThan(3);
         for (const line of figures) expect(line, name).to.not.match(/NaN|unknown|undefined|array</);
         expect(text, name).to.match(/^registers +\d+ words/m);
@@ -98,7 +109,13 @@ describe('sizes in shaders', () => {
     };
     for (const name of ['lenet5', 'resnet8-mlperf-tiny'] as const) {
       const definition = modelDefinition(name);
-      const workload = await createWorkload('train', { device, definition, weights: initialState(definition, 1), rule: 'bp', batch: 2 });
+      const workload = await createWorkload('train', {
+        device,
+        definition,
+        weights: initialState(definition, 1),
+        rule: 'bp',
+        batch: 2,
+      });
       try {
         shown(workload.program);
       } finally {

@@ -9,11 +9,24 @@ const definition = modelDefinition('mlp');
 const weights = initialState(definition, 1);
 
 /** Fused nodes and dispatches of a workload. */
-async function sizes(kind: WorkloadKind, options: Partial<WorkloadOptions>): Promise<{ fused: number; dispatches: number }> {
-  const workload = await createWorkload(kind, { device: await sharedDevice(), definition, weights, rule: 'bp', batch: 2, ...options });
+async function sizes(
+  kind: WorkloadKind,
+  options: Partial<WorkloadOptions>,
+): Promise<{ fused: number; dispatches: number }> {
+  const workload = await createWorkload(kind, {
+    device: await sharedDevice(),
+    definition,
+    weights,
+    rule: 'bp',
+    batch: 2,
+    ...options,
+  });
   try {
     const { dispatches, schedule } = workload.program;
-    return { fused: schedule.groups.reduce((sum, { followers }) => sum + followers.length, 0), dispatches: dispatches.length };
+    return {
+      fused: schedule.groups.reduce((sum, { followers }) => sum + followers.length, 0),
+      dispatches: dispatches.length,
+    };
   } finally {
     workload.destroy();
   }

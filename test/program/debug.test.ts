@@ -40,7 +40,8 @@ describe('debug mode', () => {
       results.push(read);
     }
     for (const [name, expected] of results[0]!) {
-      for (const other of results.slice(1)) expect(Buffer.from(other.get(name)!.buffer).equals(Buffer.from(expected.buffer)), name).to.equal(true);
+      for (const other of results.slice(1))
+        expect(Buffer.from(other.get(name)!.buffer).equals(Buffer.from(expected.buffer)), name).to.equal(true);
     }
   });
 });

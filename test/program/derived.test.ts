@@ -17,27 +17,29 @@ interface Line {
 }
 
 /**
- * A batch norm in eval mode in a segment that repeats, and in another, with values beside it for which memory is reused; with `moving`, the
- * same program moves its running mean.
+ * A batch norm in eval mode in a segment that repeats, and in another, with values beside it for which memory is
+ * reused; with `moving`, the same program moves its running mean.
  */
 function line(moving: boolean): Line {
   const graph = new Graph();
   const x = graph.input('x', [2, 5, 3, 3]);
-  const [gamma, beta, mean, variance] = ['gamma', 'beta', 'mean', 'variance'].map((name) => graph.parameter(name, [5])) as [
-    Tensor,
-    Tensor,
-    Tensor,
-    Tensor,
-  ];
+  const [gamma, beta, mean, variance] = ['gamma', 'beta', 'mean', 'variance'].map((name) =>
+    graph.parameter(name, [5]),
+  ) as [Tensor, Tensor, Tensor, Tensor];
   const normed = (): Tensor => {
     const wide = graph.one('channelPad', [x], { before: 0, after: 40, stride: [1, 1] });
     const kept = graph.one('channelSlice', [wide], { first: 0, stride: [1, 1], shape: x.shape });
-    return graph.one('scaleShift', [kept, ...graph.add('batchNormScaleShift', [gamma, beta, mean, variance], { epsilon: 1e-5 })], {});
+    return graph.one(
+      'scaleShift',
+      [kept, ...graph.add('batchNormScaleShift', [gamma, beta, mean, variance], { epsilon: 1e-5 })],
+      {},
+    );
   };
   if (!moving) graph.output('other', graph.scope({ segment: 'other' }, normed));
   const y = graph.scope({ segment: 'step' }, () => {
     const result = normed();
-    if (moving) graph.add('map', [gamma, beta, mean, variance], { fn: runningStatistics, scalars: [0.1, 1], targets: [2, 3] });
+    if (moving)
+      graph.add('map', [gamma, beta, mean, variance], { fn: runningStatistics, scalars: [0.1, 1], targets: [2, 3] });
     return result;
   });
   graph.output('y', y);
@@ -99,7 +101,10 @@ describe('what is derived from weights', () => {
     const feeds = new Map(tensors.map((tensor) => [tensor, values(tensor)]));
     const pipeline = device.pipeline.bind(device);
     device.pipeline = (request) =>
-      pipeline({ ...request, code: request.code.replace('let scale = gamma / sqrt(', 'let scale = 2.0 * gamma / sqrt(') });
+      pipeline({
+        ...request,
+        code: request.code.replace('let scale = gamma / sqrt(', 'let scale = 2.0 * gamma / sqrt('),
+      });
     try {
       for (const { op, error } of await debugGraph(graph, feeds, { device, segments: ['step'] })) {
         if (op === 'batchNormScaleShift') expect(error).to.be.above(0.1);

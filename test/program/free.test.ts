@@ -5,7 +5,7 @@ import { maskShape, elementCount } from '../../src/graph/types.js';
 import { sharedDevice } from '../support/device.js';
 import { gradientGraph } from '../support/networks.js';
 
-const linearised = { mlp: ['layer1.3', 'layer1.5'], lenet5: ['fc.1', 'fc.3'] };
+const linearized = { mlp: ['layer1.3', 'layer1.5'], lenet5: ['fc.1', 'fc.3'] };
 
 describe('a linear rule is free', () => {
   for (const definition of [mlp, lenet5]) {
@@ -19,7 +19,7 @@ describe('a linear rule is free', () => {
         for (const fuse of [true, false]) {
           using bp = await compile('bp', fuse);
           using linbp = await compile('linbp', fuse);
-          const names = linearised[definition.name as keyof typeof linearised];
+          const names = linearized[definition.name as keyof typeof linearized];
           if (fuse) expect(linbp.dispatches.length).to.be.at.most(bp.dispatches.length);
           else expect(linbp.dispatches.length).to.equal(bp.dispatches.length - names.length);
           expect(linbp.plan.bytes).to.be.at.most(bp.plan.bytes);
@@ -70,7 +70,9 @@ describe('a linear rule is free', () => {
         await program.run([{ segment: 'main' }]);
         const logits = await program.read('logits');
         first ??= logits;
-        expect(Buffer.from(logits.buffer).equals(Buffer.from(first.buffer)), `${definition.name} ${rule}`).to.equal(true);
+        expect(Buffer.from(logits.buffer).equals(Buffer.from(first.buffer)), `${definition.name} ${rule}`).to.equal(
+          true,
+        );
       }
     }
   });

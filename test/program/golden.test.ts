@@ -15,10 +15,12 @@ async function runOnDevice(graph: Graph, feeds: readonly (readonly [Tensor, Arra
   const device = await sharedDevice();
   for (const node of graph.nodes) for (const output of node.outputs) graph.output(`${node.id}.${output.id}`, output);
   using program = await Program.compile(graph, { device });
-  for (const [tensor, data] of feeds) program.write(tensor, tensor.dtype === 'u32' ? Uint32Array.from(data) : Float32Array.from(data));
+  for (const [tensor, data] of feeds)
+    program.write(tensor, tensor.dtype === 'u32' ? Uint32Array.from(data) : Float32Array.from(data));
   await program.run([{ segment: 'main' }]);
   const read = new Map<Tensor, ArrayLike<number>>();
-  for (const tensor of graph.outputs.values()) read.set(tensor, tensor.dtype === 'u32' ? await program.readU32(tensor) : await program.read(tensor));
+  for (const tensor of graph.outputs.values())
+    read.set(tensor, tensor.dtype === 'u32' ? await program.readU32(tensor) : await program.read(tensor));
   return { get: (tensor) => read.get(tensor)! };
 }
 
@@ -43,13 +45,23 @@ describe('device: golden networks', () => {
         await program.run([{ segment: 'main' }]);
         const losses = await program.read('loss');
         expect(relativeError(await program.read('logits'), expected(`${rule}.logits`)), 'logits').to.be.below(1e-5);
-        expect(relativeError([losses.reduce((sum, value) => sum + value, 0) / 8], expected(`${rule}.loss`)), 'loss').to.be.below(1e-5);
-        expect(relativeError(await program.read('grad.input'), expected(`${rule}.grad.input`)), 'grad.input').to.be.below(1e-3);
-        const parameters = [...graph.outputs.keys()].filter((name) => name.startsWith('grad.') && name !== 'grad.input');
+        expect(
+          relativeError([losses.reduce((sum, value) => sum + value, 0) / 8], expected(`${rule}.loss`)),
+          'loss',
+        ).to.be.below(1e-5);
+        expect(
+          relativeError(await program.read('grad.input'), expected(`${rule}.grad.input`)),
+          'grad.input',
+        ).to.be.below(1e-3);
+        const parameters = [...graph.outputs.keys()].filter(
+          (name) => name.startsWith('grad.') && name !== 'grad.input',
+        );
         expect(parameters.length).to.be.above(7);
         for (const name of parameters) {
           const gradient = await program.read(name);
-          expect(relativeError(gradient.slice(0, 32), expected(`${rule}.${name}.head`)), `${name} head`).to.be.below(1e-3);
+          expect(relativeError(gradient.slice(0, 32), expected(`${rule}.${name}.head`)), `${name} head`).to.be.below(
+            1e-3,
+          );
           const norm = Math.sqrt(gradient.reduce((sum, value) => sum + value * value, 0));
           expect(relativeError([norm], expected(`${rule}.${name}.norm`)), `${name} norm`).to.be.below(1e-3);
         }

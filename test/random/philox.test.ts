@@ -2,7 +2,15 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { permutation } from '../../src/random/permutation.js';
-import { normalPair, normals, philox4x32, randomBits, randomStreams, uniform01, uniforms } from '../../src/random/philox.js';
+import {
+  normalPair,
+  normals,
+  philox4x32,
+  randomBits,
+  randomStreams,
+  uniform01,
+  uniforms,
+} from '../../src/random/philox.js';
 import { expectLinbpError, randomInteger } from '../io/support.js';
 
 const word = (): number => randomInteger(2 ** 32);
@@ -11,7 +19,9 @@ describe('Philox4x32-10', () => {
   it('gives the known answers of the paper', () => {
     expect(philox4x32([0, 0, 0, 0], [0, 0])).to.deep.equal([0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
     const ones = 0xffffffff;
-    expect(philox4x32([ones, ones, ones, ones], [ones, ones])).to.deep.equal([0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);
+    expect(philox4x32([ones, ones, ones, ones], [ones, ones])).to.deep.equal([
+      0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd,
+    ]);
     expect(philox4x32([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0])).to.deep.equal([
       0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1,
     ]);
@@ -73,7 +83,8 @@ describe('Philox4x32-10', () => {
   it('the shader text has the same constants', () => {
     // What the shader computes is checked on a device; this holds without one.
     const text = readFileSync(fileURLToPath(new URL('../../../shaders/random/philox.wgsl', import.meta.url)), 'utf8');
-    for (const constant of ['0xd2511f53u', '0xcd9e8d57u', '0x9e3779b9u', '0xbb67ae85u', 'round < 10u', '0x1p-24']) expect(text).to.include(constant);
+    for (const constant of ['0xd2511f53u', '0xcd9e8d57u', '0x9e3779b9u', '0xbb67ae85u', 'round < 10u', '0x1p-24'])
+      expect(text).to.include(constant);
   });
 
   it('refuses numbers that are not 32-bit', async () => {

@@ -28,7 +28,12 @@ describe('reference: golden networks', () => {
         const expected = (key: string): ArrayLike<number> => goldenValues(file, key);
         const network = build(8);
         const targets = [network.input, ...network.parameters.values()];
-        const found = gradients(network.graph, { loss: network.loss, scale: 1 / 8, targets, rules: resolveRules(parseRules(rule), table) });
+        const found = gradients(network.graph, {
+          loss: network.loss,
+          scale: 1 / 8,
+          targets,
+          rules: resolveRules(parseRules(rule), table),
+        });
         const run: ReferenceRun = evaluate(network.graph, [
           ...network.weights,
           [network.input, expected('input')],

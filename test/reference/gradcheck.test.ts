@@ -9,14 +9,19 @@ import { everywhere } from '../../src/rules/positions.js';
 
 const random = (low: number, high: number): number => low + Math.floor(Math.random() * (high - low + 1));
 
-/** Numbers from -1 to 1 in random order, none near zero or another one, so that no kink or tie is within a step of them. */
+/**
+ * Numbers from -1 to 1 in random order, none near zero or another one, so that no kink or tie is within a step of them.
+ */
 function spread(count: number): Float64Array {
   const keys = Array.from({ length: count }, () => Math.random());
   const order = keys.map((_, i) => i).sort((a, b) => keys[a]! - keys[b]!);
   return Float64Array.from(order, (rank) => (2 * rank + 1) / count - 1 + 0.01 / count);
 }
 
-/** Differentiates `build`'s output, seen as logits, through a loss, and checks the gradient of each of `shapes` (inputs and parameters alike). */
+/**
+ * Differentiates `build`'s output, seen as logits, through a loss, and checks the gradient of each of `shapes`
+ * (inputs and parameters alike).
+ */
 function check(
   shapes: readonly (readonly number[])[],
   build: (graph: Graph, tensors: Tensor[]) => Tensor,
@@ -33,7 +38,9 @@ function check(
   const targets = tensors.filter((_, i) => !fixed.includes(i));
   const scale = 1 / batch;
   const found = gradients(graph, { loss, scale, targets, rules: everywhere(bp) });
-  const values = new Map<Tensor, ArrayLike<number>>(tensors.map((tensor) => [tensor, spread(elementCount(tensor.shape))]));
+  const values = new Map<Tensor, ArrayLike<number>>(
+    tensors.map((tensor) => [tensor, spread(elementCount(tensor.shape))]),
+  );
   values.set(
     labels,
     Array.from({ length: batch }, () => random(0, logits.shape[1]! - 1)),
@@ -87,7 +94,10 @@ const cases: Record<string, () => void> = {
       }
     }
   },
-  relu: () => check([[random(1, 2), random(1, 35), random(1, 3), 2]], (graph, [x]) => graph.one('relu', [x!], { kind: 'relu', mask: false })),
+  relu: () =>
+    check([[random(1, 2), random(1, 35), random(1, 3), 2]], (graph, [x]) =>
+      graph.one('relu', [x!], { kind: 'relu', mask: false }),
+    ),
   relu6: () =>
     check([[2, random(2, 20)]], (graph, [x]) => {
       const wide = graph.one('scaleShift', [x!, constant(graph, x!.shape[1]!)], {});
@@ -95,7 +105,8 @@ const cases: Record<string, () => void> = {
     }),
   maxPool2d: () => check([image()], (graph, [x]) => graph.add('maxPool2d', [x!], window())[0]!),
   avgPool2d: () => check([image()], (graph, [x]) => graph.one('avgPool2d', [x!], window())),
-  adaptiveAvgPool2d: () => check([image()], (graph, [x]) => graph.one('adaptiveAvgPool2d', [x!], { size: [random(1, 7), random(1, 7)] })),
+  adaptiveAvgPool2d: () =>
+    check([image()], (graph, [x]) => graph.one('adaptiveAvgPool2d', [x!], { size: [random(1, 7), random(1, 7)] })),
   scaleShift: () => check([[2, 4, 3, 2], [4], [4]], (graph, tensors) => graph.one('scaleShift', tensors, {})),
   'batch norm with running statistics': () =>
     check(
@@ -109,7 +120,11 @@ const cases: Record<string, () => void> = {
     ),
   'batch norm with batch statistics': () =>
     check([[random(2, 4), 3, random(1, 3), 3], [3], [3]], (graph, [x, gamma, beta]) => {
-      const [mean, , scale] = graph.add('batchNormStatistics', [x!, gamma!], { epsilon: 1e-2 }) as [Tensor, Tensor, Tensor];
+      const [mean, , scale] = graph.add('batchNormStatistics', [x!, gamma!], { epsilon: 1e-2 }) as [
+        Tensor,
+        Tensor,
+        Tensor,
+      ];
       return graph.one('batchNormApply', [x!, mean, scale, beta!, gamma!], {});
     }),
   concat: () =>
@@ -124,7 +139,11 @@ const cases: Record<string, () => void> = {
     ),
   'channelPad and channelSlice': () =>
     check([[2, 3, random(3, 5), random(3, 5)]], (graph, [x]) => {
-      const padded = graph.one('channelPad', [x!], { before: random(0, 2), after: 1, stride: [random(1, 2), random(1, 2)] });
+      const padded = graph.one('channelPad', [x!], {
+        before: random(0, 2),
+        after: 1,
+        stride: [random(1, 2), random(1, 2)],
+      });
       return graph.one('channelSlice', [padded], { first: 1, stride: [1, 1], shape: [2, 2, ...padded.shape.slice(2)] });
     }),
   dropout: () =>

@@ -35,7 +35,12 @@ class Builder {
   conv(layer: string, x: Tensor, outs: number, size: number, padding: number): Tensor {
     const w = this.parameter(`${layer}.weight`, [outs, x.shape[1]!, size, size]);
     const b = this.parameter(`${layer}.bias`, [outs]);
-    const attrs: ConvAttrs = { stride: [1, 1], padding: [padding, padding, padding, padding], dilation: [1, 1], groups: 1 };
+    const attrs: ConvAttrs = {
+      stride: [1, 1],
+      padding: [padding, padding, padding, padding],
+      dilation: [1, 1],
+      groups: 1,
+    };
     return this.graph.scope({ layer }, () => this.graph.one('conv2d', [x, w, b], attrs));
   }
 
@@ -49,7 +54,9 @@ class Builder {
   }
 
   flatten(x: Tensor): Tensor {
-    return this.graph.one('reshape', [x], { shape: [x.shape[0]!, x.shape.slice(1).reduce((product, size) => product * size, 1)] });
+    return this.graph.one('reshape', [x], {
+      shape: [x.shape[0]!, x.shape.slice(1).reduce((product, size) => product * size, 1)],
+    });
   }
 
   finish(input: Tensor, logits: Tensor): Network {
@@ -78,16 +85,30 @@ export function lenet5(batch: number): Network {
   return b.finish(input, b.linear('fc.4', x, 10));
 }
 
-const position = (name: string, index: number, kind: ActivationPosition['kind']): ActivationPosition => ({ name, index, kind, activation: 'relu' });
+const position = (name: string, index: number, kind: ActivationPosition['kind']): ActivationPosition => ({
+  name,
+  index,
+  kind,
+  activation: 'relu',
+});
 
 export const mlpPositions: PositionTable = {
   model: 'mlp',
-  positions: [position('layer1.1', 1, 'classifier'), position('layer1.3', 3, 'classifier'), position('layer1.5', 5, 'classifier')],
+  positions: [
+    position('layer1.1', 1, 'classifier'),
+    position('layer1.3', 3, 'classifier'),
+    position('layer1.5', 5, 'classifier'),
+  ],
   presets: { default: ['layer1.3', 'layer1.5'] },
 };
 
 export const lenet5Positions: PositionTable = {
   model: 'lenet5',
-  positions: [position('conv1.2', 0, 'conv'), position('conv2.2', 1, 'conv'), position('fc.1', 2, 'classifier'), position('fc.3', 3, 'classifier')],
+  positions: [
+    position('conv1.2', 0, 'conv'),
+    position('conv2.2', 1, 'conv'),
+    position('fc.1', 2, 'classifier'),
+    position('fc.3', 3, 'classifier'),
+  ],
   presets: { default: ['fc.1', 'fc.3'] },
 };

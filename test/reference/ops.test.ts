@@ -26,7 +26,12 @@ describe('reference: operations with a closed form', () => {
   it('max pooling takes the first maximum in row-major order', () => {
     const graph = new Graph();
     const x = graph.input('x', [1, 5, 2, 2]);
-    const [, argmax] = graph.add('maxPool2d', [x], { kernel: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], ceilMode: false });
+    const [, argmax] = graph.add('maxPool2d', [x], {
+      kernel: [2, 2],
+      stride: [2, 2],
+      padding: [0, 0, 0, 0],
+      ceilMode: false,
+    });
     const data = [0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 2, 2, 0, 0, 0, 3, 1, 0, 1, 0];
     const words = evaluate(graph, [[x, data]]).get(argmax!);
     const places = [0, 1, 2, 3].map((c) => (words[0]! >>> (8 * c)) & 255);
@@ -126,9 +131,18 @@ describe('reference: operations with a closed form', () => {
 
   it('batches are gathered from bytes by index, and logged', () => {
     const graph = new Graph();
-    const [data, indices, values] = [graph.input('data', [3], 'u32'), graph.input('indices', [4], 'u32'), graph.input('values', [3], 'u32')];
+    const [data, indices, values] = [
+      graph.input('data', [3], 'u32'),
+      graph.input('indices', [4], 'u32'),
+      graph.input('values', [3], 'u32'),
+    ];
     const log = graph.state('log', [2, 2]);
-    const x = graph.one('gatherImages', [data, indices], { count: 2, sampleShape: [4], packed: true, start: { step: 'start' } });
+    const x = graph.one('gatherImages', [data, indices], {
+      count: 2,
+      sampleShape: [4],
+      packed: true,
+      start: { step: 'start' },
+    });
     const y = graph.one('gatherLabels', [values, indices], { count: 2, start: { step: 'start' } });
     graph.add('record', [graph.one('sampleNorm', [x], { norm: 'linf' }), y, log], { row: { step: 'row' } });
     const run = new ReferenceRun(graph);
@@ -151,7 +165,9 @@ describe('reference: operations with a closed form', () => {
     run.set(ids, [8, 3, 8]);
     run.run('main', [{ t: 6 }]);
     const u = run.get(uniform);
-    expect(Array.from(u.subarray(5, 10))).to.deep.equal(Array.from(randomBits(11, 4, 3, 6, 5), (bits) => (bits >>> 8) / 2 ** 24));
+    expect(Array.from(u.subarray(5, 10))).to.deep.equal(
+      Array.from(randomBits(11, 4, 3, 6, 5), (bits) => (bits >>> 8) / 2 ** 24),
+    );
     expect(Array.from(u.subarray(0, 5))).to.deep.equal(Array.from(u.subarray(10, 15)));
     expect(Array.from(run.get(normal)).every(Number.isFinite)).to.equal(true);
   });

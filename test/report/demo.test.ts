@@ -6,7 +6,12 @@ import { linbp } from '../cli/support.js';
 import { expectNumbers, expectSelfContained, expectWellFormed } from './support.js';
 
 interface DemoJson {
-  readonly training: readonly { rule: string; steps: number; losses: number[]; epochs: { testAccuracy: number; trainLoss: number }[] }[];
+  readonly training: readonly {
+    rule: string;
+    steps: number;
+    losses: number[];
+    epochs: { testAccuracy: number; trainLoss: number }[];
+  }[];
   readonly attacks: readonly {
     rule: string;
     eps: number;
@@ -16,7 +21,10 @@ interface DemoJson {
     readbacks: number;
   }[];
   readonly profiles: Readonly<
-    Record<'train' | 'attack', readonly { label: string; spanMicroseconds: number; dispatches: { microseconds: number }[] }[]>
+    Record<
+      'train' | 'attack',
+      readonly { label: string; spanMicroseconds: number; dispatches: { microseconds: number }[] }[]
+    >
   >;
   readonly adapter: { description: string };
 }
@@ -38,7 +46,8 @@ describe('linbp demo', () => {
     expectWellFormed(html);
     expectSelfContained(html);
     expectNumbers(html);
-    for (const section of ['Training', 'Attacks', 'Images', 'Shaders', 'Machine and settings']) expect(html).to.include(`<h2>${section}</h2>`);
+    for (const section of ['Training', 'Attacks', 'Images', 'Shaders', 'Machine and settings'])
+      expect(html).to.include(`<h2>${section}</h2>`);
     expect(html).to.include(json.adapter.description);
     expect(json.training.map((training) => training.rule)).to.deep.equal(['bp', 'linbp']);
     expect(json.training[0]!.steps).to.equal(json.training[1]!.steps);

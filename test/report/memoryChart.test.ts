@@ -12,18 +12,20 @@ import { sharedDevice } from '../support/device.js';
 import { expectNumbers, expectWellFormed } from './support.js';
 
 interface Box {
-  readonly colour: string;
+  readonly color: string;
   readonly left: number;
   readonly right: number;
 }
 
 /** The rectangles of a chart, as the charting library draws them: a corner and the way around. */
 function boxes(svg: string): Box[] {
-  return [...svg.matchAll(/<path d="M([\d.]+) [\d.]+l([\d.]+) 0l0 [\d.]+l-[\d.]+ 0Z" fill="var\(--(\w+),/g)].map(([, left, width, colour]) => ({
-    colour: colour!,
-    left: Number(left),
-    right: Number(left) + Number(width),
-  }));
+  return [...svg.matchAll(/<path d="M([\d.]+) [\d.]+l([\d.]+) 0l0 [\d.]+l-[\d.]+ 0Z" fill="var\(--(\w+),/g)].map(
+    ([, left, width, color]) => ({
+      color: color!,
+      left: Number(left),
+      right: Number(left) + Number(width),
+    }),
+  );
 }
 
 describe('memory plan of an attack', () => {
@@ -33,7 +35,13 @@ describe('memory plan of an attack', () => {
   before(async () => {
     const device = await sharedDevice();
     const definition = modelDefinition('lenet5');
-    workload = await createWorkload('attack', { device, definition, weights: initialState(definition, 1), rule: 'bp', batch: 2 });
+    workload = await createWorkload('attack', {
+      device,
+      definition,
+      weights: initialState(definition, 1),
+      rule: 'bp',
+      batch: 2,
+    });
     const { program, segments, row } = workload;
     profile = await profileProgram(program, { segments, row, repeats: 1, label: 'bp' });
   });
@@ -53,9 +61,9 @@ describe('memory plan of an attack', () => {
     expectWellFormed(svg);
     expectNumbers(svg);
     const drawn = boxes(svg);
-    const [shade, ...rest] = drawn.filter(({ colour }) => colour === 'shade');
+    const [shade, ...rest] = drawn.filter(({ color }) => color === 'shade');
     expect(rest).to.have.length(0);
-    const blocks = drawn.filter(({ colour }) => colour in palette && colour !== 'shade');
+    const blocks = drawn.filter(({ color }) => color in palette && color !== 'shade');
     expect(blocks).to.have.length(program.plan.placements.size);
     // The scale, from the shaded range: every block stands at its own first and last dispatch.
     const perDispatch = (shade!.right - shade!.left) / (range!.last - range!.first);
@@ -65,20 +73,23 @@ describe('memory plan of an attack', () => {
       expect(last).to.be.below(all);
       expect(blocks[index]!.left).to.be.closeTo(origin + first * perDispatch + 0.5, 0.5);
       expect(blocks[index]!.right).to.be.at.most(origin + all * perDispatch + 1);
-      expect(blocks[index]!.right).to.be.closeTo(Math.max(origin + (last + 1) * perDispatch - 0.5, blocks[index]!.left + 1), 0.5);
+      expect(blocks[index]!.right).to.be.closeTo(
+        Math.max(origin + (last + 1) * perDispatch - 0.5, blocks[index]!.left + 1),
+        0.5,
+      );
     });
     expect(legend).to.include('forward').and.to.include('input gradient');
   });
 
-  it('colours each value by what wrote it, wherever in the program that is', () => {
+  it('colors each value by what wrote it, wherever in the program that is', () => {
     const { program } = workload;
-    const blocks = boxes(memoryChart(program).svg).filter(({ colour }) => colour in palette);
+    const blocks = boxes(memoryChart(program).svg).filter(({ color }) => color in palette);
     const directions = [...program.plan.placements.keys()].map((tensor) => writerOf(program.schedule.graph, tensor));
-    blocks.forEach(({ colour }, index) => {
-      if (directions[index] !== undefined) expect(colour).to.equal(directions[index]);
+    blocks.forEach(({ color }, index) => {
+      if (directions[index] !== undefined) expect(color).to.equal(directions[index]);
     });
     expect(directions.filter((direction) => direction === 'inputGradient').length).to.be.greaterThan(2);
-    expect(boxes(memoryChart(program).svg).some(({ colour }) => colour === 'shade')).to.equal(false);
+    expect(boxes(memoryChart(program).svg).some(({ color }) => color === 'shade')).to.equal(false);
   });
 
   it('says in the report what is shaded', () => {
@@ -86,9 +97,12 @@ describe('memory plan of an attack', () => {
     const [range] = segmentRanges(program.schedule, segments);
     const body = profileBody(profile, program);
     expect(body).to.include(`dispatches ${range!.first} to ${range!.last - 1} of ${program.dispatches.length}`);
-    expect(profileBody({ ...profile, segments: [...new Set(program.dispatches.map(({ source }) => source.segment))] }, program)).to.not.include(
-      'Shaded',
-    );
+    expect(
+      profileBody(
+        { ...profile, segments: [...new Set(program.dispatches.map(({ source }) => source.segment))] },
+        program,
+      ),
+    ).to.not.include('Shaded');
   });
 });
 

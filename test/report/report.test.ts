@@ -3,14 +3,33 @@ import { blocksOf, chooseSamples } from '../../src/cli/demoReport.js';
 import { budgetOf, demoTraining, epochSize } from '../../src/cli/demoRun.js';
 import type { Profile } from '../../src/profile/profile.js';
 import { decodePng } from '../../src/io/png.js';
-import { amplifiedDifference, barChart, dataUri, figures, heatMap, htmlTable, imageGrid, lineChart, memoryChart } from '../../src/report/index.js';
-import { page, palette, paragraph, percentAxis, profileBody, rooflineChart, ruleColour, ruleName } from '../../src/report/index.js';
+import {
+  amplifiedDifference,
+  barChart,
+  dataUri,
+  figures,
+  heatMap,
+  htmlTable,
+  imageGrid,
+  lineChart,
+  memoryChart,
+} from '../../src/report/index.js';
+import {
+  page,
+  palette,
+  paragraph,
+  percentAxis,
+  profileBody,
+  rooflineChart,
+  ruleColor,
+  ruleName,
+} from '../../src/report/index.js';
 import type { PlannedProgram } from '../../src/report/index.js';
 import { expectNumbers, expectSelfContained, expectWellFormed } from './support.js';
 
 const line = {
   name: 'BP',
-  colour: palette.bp,
+  color: palette.bp,
   points: [
     [0, 0.1],
     [1, 0.5],
@@ -67,7 +86,15 @@ const profile: Profile = {
 
 /** A program of two dispatches that share one value, as far as its memory plan is drawn. */
 const planned = ((): PlannedProgram => {
-  const tensor = { id: 0, name: 'x', shape: [64], dtype: 'f32', kind: 'value', producer: undefined, view: undefined } as const;
+  const tensor = {
+    id: 0,
+    name: 'x',
+    shape: [64],
+    dtype: 'f32',
+    kind: 'value',
+    producer: undefined,
+    view: undefined,
+  } as const;
   const plan = {
     placements: new Map([[tensor, { arena: 0, offset: 0, bytes: 256 }]]),
     lifetimes: new Map([[tensor, { first: 0, last: 1 }]]),
@@ -84,7 +111,7 @@ const planned = ((): PlannedProgram => {
 })();
 
 describe('report charts', () => {
-  it('draws well-formed SVG in the colours of the page', () => {
+  it('draws well-formed SVG in the colors of the page', () => {
     const charts = [
       lineChart({
         title: 'a "b" <c>',
@@ -97,7 +124,7 @@ describe('report charts', () => {
         categories: ['one', 'two'],
         x: { title: 'µs' },
         label: String,
-        series: [{ name: 'BP', colour: palette.bp, values: [1, 2] }],
+        series: [{ name: 'BP', color: palette.bp, values: [1, 2] }],
       }),
       heatMap({
         title: 'heat',
@@ -123,7 +150,12 @@ describe('report charts', () => {
   });
 
   it('draws the points where the numbers are', () => {
-    const { svg } = lineChart({ title: 't', x: { title: 'x', min: 0, max: 2 }, y: { title: 'y', min: 0, max: 1 }, lines: [line] });
+    const { svg } = lineChart({
+      title: 't',
+      x: { title: 'x', min: 0, max: 2 },
+      y: { title: 'y', min: 0, max: 1 },
+      lines: [line],
+    });
     const path = /d="(M[^"]*)"[^>]*stroke="var\(--bp,/.exec(svg)![1]!;
     const numbers = path.match(/-?[\d.]+/g)!.map(Number);
     const [xs, ys] = [0, 1].map((axis) => numbers.filter((_, index) => index % 2 === axis)) as [number[], number[]];
@@ -133,10 +165,10 @@ describe('report charts', () => {
     expect(ys[0]!).to.be.greaterThan(ys[2]!);
   });
 
-  it('gives BP and LinBP one colour each', () => {
-    expect(ruleColour('bp')).to.equal(palette.bp);
-    expect(ruleColour('linbp:from=fc.1')).to.equal(palette.linbp);
-    expect(ruleColour('silu').name).to.not.be.oneOf(['bp', 'linbp']);
+  it('gives BP and LinBP one color each', () => {
+    expect(ruleColor('bp')).to.equal(palette.bp);
+    expect(ruleColor('linbp:from=fc.1')).to.equal(palette.linbp);
+    expect(ruleColor('silu').name).to.not.be.oneOf(['bp', 'linbp']);
     expect([ruleName('bp'), ruleName('linbp')]).to.deep.equal(['BP', 'LinBP']);
   });
 });
@@ -147,7 +179,7 @@ describe('report pages', () => {
     const html = page({
       title: 'A & B',
       subtitle: 's',
-      keyFigures: [{ label: 'accuracy', value: '99 %', colour: 'bp' }],
+      keyFigures: [{ label: 'accuracy', value: '99 %', color: 'bp' }],
       sections: [
         { title: 'First part', body: paragraph('1 < 2') + figures([{ figure: chart, caption: 'c' }]) },
         { title: 'Profile', body: profileBody(profile) },
@@ -156,7 +188,13 @@ describe('report pages', () => {
     });
     expectWellFormed(html);
     expectSelfContained(html);
-    for (const text of ['<title>A &amp; B</title>', 'id="first-part"', 'href="#first-part"', '1 &lt; 2', 'prefers-color-scheme:dark']) {
+    for (const text of [
+      '<title>A &amp; B</title>',
+      'id="first-part"',
+      'href="#first-part"',
+      '1 &lt; 2',
+      'prefers-color-scheme:dark',
+    ]) {
       expect(html).to.include(text);
     }
     expect(html).to.include('>10.0</td>').and.to.include('>30.0</td>').and.to.include('16x8x8 &lt;bias&gt;');
@@ -197,7 +235,7 @@ describe('demo', () => {
     expect(budget.attacks).to.be.lessThan(70);
   });
 
-  it('summarises losses in blocks', () => {
+  it('summarizes losses in blocks', () => {
     expect(blocksOf([1, 3, 5, 7, 9], 2)).to.deep.equal([
       [2, 3, 1, 5],
       [4.5, 8, 7, 9],
@@ -210,7 +248,13 @@ describe('demo', () => {
 
   it('shows samples that were right, fooled ones and different classes first', () => {
     const sample = (cleanCorrect: boolean, savedSuccess: boolean) => ({ cleanCorrect, savedSuccess });
-    const samples = [sample(true, false), sample(true, true), sample(false, false), sample(true, true), sample(true, true)];
+    const samples = [
+      sample(true, false),
+      sample(true, true),
+      sample(false, false),
+      sample(true, true),
+      sample(true, true),
+    ];
     const attack = { result: { samples } } as unknown as Parameters<typeof chooseSamples>[0][number];
     expect(chooseSamples([attack], [0, 1, 2, 1, 3], 2)).to.deep.equal([1, 4]);
     expect(chooseSamples([attack], [0, 1, 2, 1, 3], 9)).to.have.members([0, 1, 3, 4]);

@@ -24,7 +24,9 @@ export function expectSelfContained(html: string): void {
   for (const [, address] of html.matchAll(/\b(?:src|href)="([^"]*)"/g)) expect(address).to.match(/^(#|data:)/);
 }
 
-/** No number is missing in the text. Embedded pictures are left out: their base64 holds any three letters now and then. */
+/**
+ * No number is missing in the text. Embedded pictures are left out: their base64 holds any three letters now and then.
+ */
 export function expectNumbers(markup: string): void {
   expect(markup.replace(/base64,[A-Za-z0-9+/=]+/g, '')).to.not.match(/NaN|undefined|Infinity/);
 }

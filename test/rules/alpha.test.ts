@@ -30,7 +30,9 @@ describe('block-matched golden gradients of ResNet-18', function () {
       await program.run([{ segment: 'main' }]);
       expect(relativeError(await program.read('logits'), values(`${row}.logits`)), 'logits').to.be.below(1e-4);
       expect(relativeError(await program.read('gradient'), values(`${row}.grad.input`)), 'gradient').to.be.below(2e-2);
-      expect([...observed.keys()]).to.have.members(alphas(row).map((key) => `alpha.layer${key.slice(-3).replace('_', '.')}`));
+      expect([...observed.keys()]).to.have.members(
+        alphas(row).map((key) => `alpha.layer${key.slice(-3).replace('_', '.')}`),
+      );
       for (const key of alphas(row)) {
         const alpha = await program.read(`alpha.layer${key.slice(-3).replace('_', '.')}`);
         expect(relativeError(alpha, values(key)), key).to.be.below(1e-3);

@@ -68,14 +68,20 @@ describe('rules on residual branches', () => {
     const { graph, network, observed, feeds } = ruleGraph(tinyResnet, { rule: 'linbp:from=1_0,match=block', batch });
     raise(network, feeds.get(network.parameters) as Float32Array);
     const run = evaluate(graph, [...feeds]);
-    expect([...observed.keys()]).to.have.members(['alpha.layer1.0', 'alpha.layer1.1', 'alpha.layer2.0', 'alpha.layer2.1']);
+    expect([...observed.keys()]).to.have.members([
+      'alpha.layer1.0',
+      'alpha.layer1.1',
+      'alpha.layer2.0',
+      'alpha.layer2.1',
+    ]);
     for (const tensor of observed.values()) for (const alpha of run.get(tensor)) expect(alpha).to.be.closeTo(1, 1e-12);
     const matched = gradientOf('linbp:from=1_0,match=block', undefined, raise);
     expect(relativeError(matched, gradientOf('bp', undefined, raise))).to.be.below(1e-12);
   });
 
   it('match=block takes the rule of the activations inside and leaves those outside true', () => {
-    const names = (rule: string): string[] => selectPositions(parseRules(rule)[0]!, positionTable(tinyResnet)).map(({ name }) => name);
+    const names = (rule: string): string[] =>
+      selectPositions(parseRules(rule)[0]!, positionTable(tinyResnet)).map(({ name }) => name);
     expect(names('linbp:from=layer2,match=block')).to.deep.equal(names('linbp:from=2_0'));
     expect(names('linbp:match=block')).to.deep.equal(['layer2.1.relu1', 'layer2.1.relu2']);
     expect(names('linbp:from=all,match=block')).to.have.length(8);
@@ -88,10 +94,13 @@ describe('rules on residual branches', () => {
   });
 
   it('refuses what has no meaning', () => {
-    const resolve = (rule: string, model = 'lenet5') => errorOf(() => resolveRules(parseRules(rule), positionTable(modelDefinition(model))));
+    const resolve = (rule: string, model = 'lenet5') =>
+      errorOf(() => resolveRules(parseRules(rule), positionTable(modelDefinition(model))));
     expect(resolve('sgm').code).to.equal('unknown-layer');
     expect(resolve('linbp:from=fc,match=block').message).to.contain('lenet5 has none');
-    expect(resolve('linbp:only=*.relu2,match=block', 'resnet18').message).to.contain('no ReLU inside a residual branch');
+    expect(resolve('linbp:only=*.relu2,match=block', 'resnet18').message).to.contain(
+      'no ReLU inside a residual branch',
+    );
     expect(resolve('sgm:match=activation', 'resnet18').code).to.equal('unknown-option');
     expect(resolve('linbp:from=6_0,match=block', 'resnet18').code).to.equal('unknown-layer');
     expect(errorOf(() => softmaxPool(0)).code).to.equal('bad-range');
@@ -119,7 +128,11 @@ describe('BPA', () => {
       [input, x],
       [labels, [0, 1]],
     ]);
-    return { dx: Array.from(run.get(found.get(input)!)), g: Array.from(run.get(found.get(flat)!)), y: Array.from(run.get(flat)) };
+    return {
+      dx: Array.from(run.get(found.get(input)!)),
+      g: Array.from(run.get(found.get(flat)!)),
+      y: Array.from(run.get(flat)),
+    };
   }
 
   it('conserves mass without padding; tau to infinity is the true gradient', () => {
@@ -130,7 +143,8 @@ describe('BPA', () => {
     ] as const) {
       const { dx, g } = pooled(attrs(size, stride, 0), x, 2, true);
       for (const n of [0, 1]) {
-        const sum = (values: number[]): number => values.slice((n * values.length) / 2, ((n + 1) * values.length) / 2).reduce((a, b) => a + b, 0);
+        const sum = (values: number[]): number =>
+          values.slice((n * values.length) / 2, ((n + 1) * values.length) / 2).reduce((a, b) => a + b, 0);
         expect(sum(dx)).to.be.closeTo(sum(g), 1e-12);
       }
       const sharp = pooled(attrs(size, stride, 0), x, 1e6, true).dx;
@@ -149,7 +163,8 @@ describe('BPA', () => {
   });
 
   it('stands where its paper has it, and where it is told', () => {
-    const count = (model: string, rule: string): number => selectPositions(parseRules(rule)[0]!, positionTable(modelDefinition(model))).length;
+    const count = (model: string, rule: string): number =>
+      selectPositions(parseRules(rule)[0]!, positionTable(modelDefinition(model))).length;
     expect(count('resnet50_imagenet', 'bpa')).to.equal(24);
     expect(count('vgg19_bn_nips', 'bpa')).to.equal(2);
     expect(count('resnet20', 'bpa:from=layer3')).to.equal(6);
@@ -161,7 +176,9 @@ describe('BPA', () => {
     const { logits } = addModel(graph, definition, graph.input('images', [1, 3, 32, 32]));
     const loss = graph.one('loss', [logits, graph.input('labels', [1], 'u32')], { kind: 'crossEntropy' });
     gradients(graph, { loss, scale: 1, targets: [graph.tensors.find(({ name }) => name === 'images')!], rules });
-    const pools = graph.nodes.filter(({ op }) => op === 'maxPool2dSoftmaxBackward') as unknown as Node<'maxPool2dSoftmaxBackward'>[];
+    const pools = graph.nodes.filter(
+      ({ op }) => op === 'maxPool2dSoftmaxBackward',
+    ) as unknown as Node<'maxPool2dSoftmaxBackward'>[];
     expect(pools.map(({ attrs: { tau } }) => tau)).to.deep.equal([3, 3, 3, 3, 3]);
     expect(graph.nodes.filter(({ op }) => op === 'maxPool2dBackward')).to.have.length(0);
   });
@@ -192,7 +209,11 @@ describe('combined rules', function () {
   }
 
   it('in training mode, too', async () => {
-    const { graph, feeds } = ruleGraph(tinyResnet, { rule: 'linbp:from=1_0,match=block+sgm:gamma=0.4+bpa:only=relu', batch, training: true });
+    const { graph, feeds } = ruleGraph(tinyResnet, {
+      rule: 'linbp:from=1_0,match=block+sgm:gamma=0.4+bpa:only=relu',
+      batch,
+      training: true,
+    });
     for (const { name, error } of await compareGraph(graph, feeds)) expect(error, name).to.be.below(1e-3);
   });
 
@@ -209,7 +230,9 @@ describe('combined rules', function () {
     const resolved = (rule: string) => resolveRules(parseRules(rule), positionTable(tinyResnet));
     const train = (rule: string): Map<Tensor, Tensor> => {
       const graph = new Graph();
-      const network = addModel(graph, tinyResnet, graph.input('images', [batch, ...tinyResnet.input]), { training: true });
+      const network = addModel(graph, tinyResnet, graph.input('images', [batch, ...tinyResnet.input]), {
+        training: true,
+      });
       const loss = graph.one('loss', [network.logits, graph.input('labels', [batch], 'u32')], { kind: 'crossEntropy' });
       const targets = [...network.tensors.values()].filter(({ kind }) => kind === 'parameter');
       return gradients(graph, { loss, scale: 1 / batch, targets, rules: resolved(rule) });

@@ -45,7 +45,9 @@ async function both(kind: ActivationKind, rule: string): Promise<Record<'logits'
   run.set(labels, [2]);
   await program.run([{ segment: 'main' }]);
   run.run();
-  const [logits, dz, dy] = [await program.read('logits'), await program.read('dz'), await program.read('dy')].map((each) => Array.from(each));
+  const [logits, dz, dy] = [await program.read('logits'), await program.read('dz'), await program.read('dy')].map(
+    (each) => Array.from(each),
+  );
   const of = (name: keyof typeof results): number[] => Array.from(run.get(results[name]));
   return [
     { logits: logits!, dz: dz!, dy: dy! },
@@ -70,7 +72,14 @@ describe("the official code's ReLU6 under LinBP", function () {
   });
 
   it('is refused under any other rule, and stands in no network but the one named after it', () => {
-    for (const rule of ['bp', 'guided', 'leaky:a=0.5', 'silu', 'linbp:from=all,match=activation', 'linbp:from=all+bp']) {
+    for (const rule of [
+      'bp',
+      'guided',
+      'leaky:a=0.5',
+      'silu',
+      'linbp:from=all,match=activation',
+      'linbp:from=all+bp',
+    ]) {
       expect(() => built('relu6Official', rule), rule)
         .to.throw(/under LinBP only/)
         .with.property('code', 'bad-argument' satisfies LinbpError['code']);

@@ -7,7 +7,10 @@ import { wgslRule } from '../../src/rules/user.js';
 import { lenet5Positions } from '../reference/networks.js';
 import { errorOf } from '../reference/support.js';
 
-/** A small residual network: a stem, and two stages of two blocks with two ReLUs in the branch and one after the addition. */
+/**
+ * A small residual network: a stem, and two stages of two blocks with two ReLUs in the branch and one after the
+ * addition.
+ */
 const blocks = [3, 4].flatMap((stage) => [0, 1].map((block) => ({ stage: `layer${stage}`, block })));
 const resnet: PositionTable = {
   model: 'resnet',
@@ -29,8 +32,10 @@ const resnet: PositionTable = {
   presets: { default: ['layer4.0.relu1', 'layer4.1.relu3'] },
 };
 
-const names = (text: string, table = resnet): string[] => selectPositions(parseRules(text)[0]!, table).map(({ name }) => name);
-const at = (text: string, table: PositionTable, layer: string) => resolveRules(parseRules(text), table)({ layer } as Node<'relu'>);
+const names = (text: string, table = resnet): string[] =>
+  selectPositions(parseRules(text)[0]!, table).map(({ name }) => name);
+const at = (text: string, table: PositionTable, layer: string) =>
+  resolveRules(parseRules(text), table)({ layer } as Node<'relu'>);
 const code = (text: string): string => errorOf(() => parseRules(text)).code;
 
 describe('rule notation', () => {
@@ -38,11 +43,20 @@ describe('rule notation', () => {
     expect(parseRules('bp')).to.deep.equal([{ rule: 'bp', parameters: {} }]);
     expect(parseRules('linbp:from=layer3')).to.deep.equal([{ rule: 'linbp', parameters: {}, from: 'layer3' }]);
     const block = { kind: 'block', lambda: 0.5 };
-    expect(parseRules('linbp:from=3_1,match=block,lambda=0.5')).to.deep.equal([{ rule: 'linbp', parameters: {}, from: '3_1', match: block }]);
-    expect(parseRules('linbp:match=activation,scope=batch')[0]!.match).to.deep.equal({ kind: 'activation', scope: 'batch' });
+    expect(parseRules('linbp:from=3_1,match=block,lambda=0.5')).to.deep.equal([
+      { rule: 'linbp', parameters: {}, from: '3_1', match: block },
+    ]);
+    expect(parseRules('linbp:match=activation,scope=batch')[0]!.match).to.deep.equal({
+      kind: 'activation',
+      scope: 'batch',
+    });
     expect(parseRules('linbp:match=activation')[0]!.match).to.deep.equal({ kind: 'activation', scope: 'sample' });
     expect(parseRules('softplus')[0]!.parameters).to.deep.equal({ beta: 0.5 });
-    expect(parseRules('leaky:a=0.25,post=false')[0]).to.deep.equal({ rule: 'leaky', parameters: { a: 0.25 }, post: false });
+    expect(parseRules('leaky:a=0.25,post=false')[0]).to.deep.equal({
+      rule: 'leaky',
+      parameters: { a: 0.25 },
+      post: false,
+    });
     expect(parseRules('linbp:only=fc.1,fc.3,post=true')[0]).to.deep.include({ only: ['fc.1', 'fc.3'], post: true });
     expect(parseRules('linbp+sgm:gamma=0.2').map(({ rule }) => rule)).to.deep.equal(['linbp', 'sgm']);
   });
@@ -67,7 +81,10 @@ describe('rule notation', () => {
       wgsl: 'fn rule(g: f32, d: f32, z: f32, p: vec4<f32>) -> f32 { return p.x * g; }',
     });
     const specs = parseRules('mine:k=3,from=fc', [rule]);
-    expect(resolveRules(specs, lenet5Positions)({ layer: 'fc.3' } as Node<'relu'>)).to.deep.equal({ kind: 'pointwise', use: { rule, values: [3] } });
+    expect(resolveRules(specs, lenet5Positions)({ layer: 'fc.3' } as Node<'relu'>)).to.deep.equal({
+      kind: 'pointwise',
+      use: { rule, values: [3] },
+    });
     expect(errorOf(() => parseRules('mine:q=3', [rule])).code).to.equal('unknown-option');
   });
 
@@ -154,7 +171,7 @@ describe('positions', () => {
       expect(error.message, text).to.contain('conv1.2, conv2.2, fc.1, fc.3');
     }
     expect(errorOf(() => resolveRules(parseRules('linbp'), bare)).message).to.contain('fc.3');
-    const note = 'the theory code linearises nothing there';
+    const note = 'the theory code linearizes nothing there';
     expect(errorOf(() => resolveRules(parseRules('linbp'), { ...bare, presetNote: note })).message).to.contain(note);
     expect(errorOf(() => resolveRules(parseRules('linbp:preset=training'), resnet)).code).to.equal('unknown-layer');
     expect(errorOf(() => resolveRules(parseRules('linbp:preset=a,from=all'), resnet)).code).to.equal('unknown-option');

@@ -16,7 +16,10 @@ export const tinyResnet: ModelDefinition = {
   presets: { default: ['layer2.1.relu1', 'layer2.1.relu2', 'layer2.1.relu3'] },
   build(net, images) {
     const convBn = (name: string, k: number, input: Tensor, width: number, stride = 1): Tensor =>
-      net.batchNorm(`${name}.bn${k}`, net.conv(`${name}.conv${k}`, input, width, 3, { stride, padding: 1, bias: false }));
+      net.batchNorm(
+        `${name}.bn${k}`,
+        net.conv(`${name}.conv${k}`, input, width, 3, { stride, padding: 1, bias: false }),
+      );
     let x = net.at({ kind: 'stem' }, () => net.relu('relu', convBn('stem', 1, images, 4)));
     x = net.maxPool('maxpool', x, 3, { stride: 2, padding: 1 });
     for (const stage of [1, 2]) {
@@ -28,7 +31,9 @@ export const tinyResnet: ModelDefinition = {
             return convBn(name, 3, net.relu(`${name}.relu2`, convBn(name, 2, y, width)), width);
           });
           const shortcut = stride === 1 ? x : net.conv(`${name}.downsample`, x, width, 1, { stride, bias: false });
-          return net.at({ kind: 'post-addition' }, () => net.relu(`${name}.relu3`, net.add(`${name}.add`, branch, shortcut)));
+          return net.at({ kind: 'post-addition' }, () =>
+            net.relu(`${name}.relu3`, net.add(`${name}.add`, branch, shortcut)),
+          );
         });
       }
     }
@@ -76,10 +81,13 @@ export function ruleGraph(
     [images, formulaTensor('input', images.shape, 'input')],
     [labels, Uint32Array.from({ length: batch }, (_, n) => (7 * n + 3) % definition.classes)],
   ]);
-  for (const store of [network.parameters, network.buffers]) if (store !== undefined) feeds.set(store, new Float32Array(elementCount(store.shape)));
+  for (const store of [network.parameters, network.buffers])
+    if (store !== undefined) feeds.set(store, new Float32Array(elementCount(store.shape)));
   for (const spec of describeModel(definition).layout.specs) {
     const store = isBuffer(spec) ? network.buffers! : network.parameters;
-    feeds.get(store)!.set(formulaTensor(spec.name, spec.shape, spec.kind), network.tensors.get(spec.name)!.view!.offset);
+    feeds
+      .get(store)!
+      .set(formulaTensor(spec.name, spec.shape, spec.kind), network.tensors.get(spec.name)!.view!.offset);
   }
   return { graph, network, images, labels, observed, gradient, feeds };
 }

@@ -30,8 +30,12 @@ describe('rules in JavaScript', () => {
         return g * Math.max(s, floor!);
       },
     });
-    expect(rule.wgsl).to.match(/fn fn_rule\(user_g : f32, user_d : f32, user_z : f32, user_beta : f32, user_floor : f32\) -> f32/);
-    expect(rule.wgsl).to.match(/fn rule\(g: f32, d: f32, z: f32, p: vec4<f32>\) -> f32 \{\s+return fn_rule\(g, d, z, p\.x, p\.y\);/);
+    expect(rule.wgsl).to.match(
+      /fn fn_rule\(user_g : f32, user_d : f32, user_z : f32, user_beta : f32, user_floor : f32\) -> f32/,
+    );
+    expect(rule.wgsl).to.match(
+      /fn rule\(g: f32, d: f32, z: f32, p: vec4<f32>\) -> f32 \{\s+return fn_rule\(g, d, z, p\.x, p\.y\);/,
+    );
     expect(rule.wgsl.match(/fn rule\(/g)).to.have.length(1);
     expect(rule.reference(2, 1, 0, [1, 0.75])).to.equal(1);
     expect(rule.reference(2, 0, 0, [1, 0.75])).to.equal(1.5);
@@ -95,7 +99,13 @@ describe('rules in WGSL', () => {
   const wgsl = 'fn rule(g: f32, d: f32, z: f32, p: RuleParams) -> f32 { return p.x * g; }';
 
   it('know RuleParams and run on the CPU if they have a reference', () => {
-    const rule = wgslRule({ name: 'scaled', saves: 'nothing', parameters: ['gamma'], wgsl, reference: (g, _d, _z, [gamma]) => gamma! * g });
+    const rule = wgslRule({
+      name: 'scaled',
+      saves: 'nothing',
+      parameters: ['gamma'],
+      wgsl,
+      reference: (g, _d, _z, [gamma]) => gamma! * g,
+    });
     expect(rule.wgsl).to.contain('alias RuleParams = vec4<f32>;');
     expect(rule.reference(3, 0, 0, useRule(rule, { gamma: 2 }).values)).to.equal(6);
     const silent = wgslRule({ name: 'scaled', saves: 'nothing', wgsl });
@@ -104,11 +114,17 @@ describe('rules in WGSL', () => {
 
   it('are refused when badly declared', () => {
     expect(errorOf(() => wgslRule({ name: 'a', saves: 'nothing', wgsl: '// fn rule(' })).field).to.equal('wgsl');
-    expect(errorOf(() => wgslRule({ name: 'a', saves: 'nothing', wgsl: `${wgsl} @compute fn main() {}` })).field).to.equal('wgsl');
+    expect(
+      errorOf(() => wgslRule({ name: 'a', saves: 'nothing', wgsl: `${wgsl} @compute fn main() {}` })).field,
+    ).to.equal('wgsl');
     expect(errorOf(() => wgslRule({ name: '1', saves: 'nothing', wgsl })).field).to.equal('name');
     expect(errorOf(() => wgslRule({ name: 'a', saves: 'all' as 'mask', wgsl })).field).to.equal('saves');
-    expect(errorOf(() => wgslRule({ name: 'a', saves: 'mask', parameters: ['a', 'b', 'c', 'd', 'e'], wgsl })).field).to.equal('parameters');
-    expect(errorOf(() => wgslRule({ name: 'a', saves: 'mask', parameters: ['b', 'b'], wgsl })).field).to.equal('parameters');
+    expect(
+      errorOf(() => wgslRule({ name: 'a', saves: 'mask', parameters: ['a', 'b', 'c', 'd', 'e'], wgsl })).field,
+    ).to.equal('parameters');
+    expect(errorOf(() => wgslRule({ name: 'a', saves: 'mask', parameters: ['b', 'b'], wgsl })).field).to.equal(
+      'parameters',
+    );
     const rule = wgslRule({ name: 'a', saves: 'mask', parameters: ['b'], wgsl });
     expect(errorOf(() => useRule(rule, {})).code).to.equal('bad-range');
     expect(errorOf(() => useRule(rule, { b: 1, c: 2 })).code).to.equal('unknown-option');

@@ -73,7 +73,9 @@ describe('Device', () => {
       [4000, 99],
       [7, 1024],
     ] as const) {
-      expect(new Uint8Array(await device.read(buffer, offset, length))).to.deep.equal(bytes.slice(offset, offset + length));
+      expect(new Uint8Array(await device.read(buffer, offset, length))).to.deep.equal(
+        bytes.slice(offset, offset + length),
+      );
     }
     buffer.destroy();
   });
@@ -117,7 +119,8 @@ describe('Device', () => {
       .with.property('code', 'bad-range');
     expect(() => device.write(buffer, 2, new Float32Array(1))).to.throw(LinbpError, /multiple of 4/);
     expect((await rejection(device.read(buffer, 8, 12))).code).to.equal('bad-range');
-    for (const size of [0, -4, 1.5, NaN]) expect(() => device.createBuffer({ size, usage: STORAGE })).to.throw(LinbpError, /positive integer/);
+    for (const size of [0, -4, 1.5, NaN])
+      expect(() => device.createBuffer({ size, usage: STORAGE })).to.throw(LinbpError, /positive integer/);
     expect(() => device.createBuffer({ size: device.limits.maxBufferSize + 4, usage: STORAGE }))
       .to.throw(LinbpError)
       .with.property('code', 'limit-exceeded');
@@ -168,7 +171,9 @@ describe('Device', () => {
     expect((await rejection(pending)).code).to.equal('disposed');
     expect((await rejection(device.idle())).code).to.equal('disposed');
     expect((await rejection(device.read(buffer))).code).to.equal('disposed');
-    expect((await rejection(device.pipeline({ code: '', layout: {} as GPUPipelineLayout, entryPoint: 'x' }))).code).to.equal('disposed');
+    expect(
+      (await rejection(device.pipeline({ code: '', layout: {} as GPUPipelineLayout, entryPoint: 'x' }))).code,
+    ).to.equal('disposed');
     for (const use of [
       () => device.createBuffer({ size: 16, usage: STORAGE }),
       () => device.write(buffer, 0, new Float32Array(1)),
@@ -204,7 +209,10 @@ describe('pipeline cache', () => {
     using device = await Device.open();
     const { layout } = layouts(device);
     const request = { code: DOUBLE, layout, entryPoint: 'main' };
-    const [first, second] = await Promise.all([device.pipeline(request), device.pipeline({ ...request, label: 'other name' })]);
+    const [first, second] = await Promise.all([
+      device.pipeline(request),
+      device.pipeline({ ...request, label: 'other name' }),
+    ]);
     expect(second).to.equal(first);
     expect(await device.pipeline(request)).to.equal(first);
     expect(device.pipelinesCompiled).to.equal(1);

@@ -24,7 +24,10 @@ interface Ended {
 
 function run(source: string, onLine?: (child: ReturnType<typeof spawn>) => void): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', source], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 60_000,
+    });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
@@ -60,8 +63,9 @@ describe('process exit with a live device', () => {
   });
 
   it('Ctrl-C ends a waiting process', async () => {
-    const ended = await run(script('console.error("ready"); setInterval(() => {}, 1000); await new Promise(() => {});'), (child) =>
-      child.kill('SIGINT'),
+    const ended = await run(
+      script('console.error("ready"); setInterval(() => {}, 1000); await new Promise(() => {});'),
+      (child) => child.kill('SIGINT'),
     );
     expect(ended).to.include({ signal: 'SIGINT', stdout: '' });
   });

@@ -1,5 +1,14 @@
 import { execFile } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
@@ -26,7 +35,8 @@ interface TarModule {
   tarMembers(archive: Uint8Array): Map<string, Uint8Array>;
 }
 
-const load = async <T>(name: string): Promise<T> => (await import(new URL(`../../../bin/driver/${name}.mjs`, import.meta.url).href)) as T;
+const load = async <T>(name: string): Promise<T> =>
+  (await import(new URL(`../../../bin/driver/${name}.mjs`, import.meta.url).href)) as T;
 
 describe('set-up', () => {
   it('reads apt sources in both formats', async () => {
@@ -60,7 +70,12 @@ Enabled: no
     const script = `const { readRecord, userChoseDriver } = await import(${JSON.stringify(cache)});
       process.stdout.write(JSON.stringify([userChoseDriver(), process.env.VK_DRIVER_FILES ?? null, readRecord() ?? null]));`;
     const ask = async (env: Record<string, string>): Promise<unknown> => {
-      const none = { VK_DRIVER_FILES: '', VK_ICD_FILENAMES: '', VK_ADD_DRIVER_FILES: '', XDG_CACHE_HOME: '/nonexistent' };
+      const none = {
+        VK_DRIVER_FILES: '',
+        VK_ICD_FILENAMES: '',
+        VK_ADD_DRIVER_FILES: '',
+        XDG_CACHE_HOME: '/nonexistent',
+      };
       const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
         env: { ...process.env, ...none, NODE_OPTIONS: '', ...env },
       });
@@ -70,11 +85,9 @@ Enabled: no
     const variables = { VK_DRIVER_FILES: icd, VK_ICD_FILENAMES: icd };
     expect(await ask({ ...variables, LINBP_STORED_DRIVER: folder })).to.deep.equal([false, null, { folder, icd }]);
     expect(await ask(variables)).to.deep.equal([true, icd, null]);
-    expect(await ask({ VK_DRIVER_FILES: '/mine.json', VK_ICD_FILENAMES: '/mine.json', LINBP_STORED_DRIVER: folder })).to.deep.equal([
-      true,
-      '/mine.json',
-      null,
-    ]);
+    expect(
+      await ask({ VK_DRIVER_FILES: '/mine.json', VK_ICD_FILENAMES: '/mine.json', LINBP_STORED_DRIVER: folder }),
+    ).to.deep.equal([true, '/mine.json', null]);
   });
 
   it('builds anew when a source has changed, those of the benchmarks included, but not when a package of theirs has', async () => {
@@ -85,7 +98,8 @@ Enabled: no
         writeFileSync(join(clone, name), content);
       };
       for (const name of ['package-lock.json', 'node_modules/.package-lock.json']) write(name, '{ "packages": {} }');
-      for (const name of ['src/index.ts', 'benchmarks/convolutions.ts', 'benchmarks/node_modules/peer/index.ts']) write(name, '');
+      for (const name of ['src/index.ts', 'benchmarks/convolutions.ts', 'benchmarks/node_modules/peer/index.ts'])
+        write(name, '');
       write('scripts/bundle-gpujs.mjs', '');
       write('node_modules/typescript/bin/tsc', `require('node:fs').appendFileSync('builds', 'x');`);
       copyFileSync(join(root, 'scripts/setup.mjs'), join(clone, 'scripts/setup.mjs'));
@@ -116,13 +130,19 @@ Enabled: no
     expect(adapter("Warning: Couldn't load Vulkan: libvulkan.so.1")).to.contain('loader');
     expect(adapter('Found no drivers!')).to.equal('no Vulkan driver is installed');
     expect(adapter('shaderUniformBufferArrayDynamicIndexing required')).to.contain('too old');
-    expect(causeOf({ stage: 'module', message: "version `GLIBC_2.38' not found", code: 'ERR_DLOPEN_FAILED' })).to.contain('GLIBC_2.38');
-    expect(causeOf({ stage: 'module', message: "Cannot find package 'webgpu'", code: 'ERR_MODULE_NOT_FOUND' })).to.contain('not installed');
+    expect(
+      causeOf({ stage: 'module', message: "version `GLIBC_2.38' not found", code: 'ERR_DLOPEN_FAILED' }),
+    ).to.contain('GLIBC_2.38');
+    expect(
+      causeOf({ stage: 'module', message: "Cannot find package 'webgpu'", code: 'ERR_MODULE_NOT_FOUND' }),
+    ).to.contain('not installed');
     expect(causeOf({ stage: 'timeout', message: 'no answer' })).to.equal('no answer');
   });
 
   it('translates a native module that does not load into one sentence', () => {
-    const cause = Object.assign(new Error("/lib/libc.so.6: version `GLIBC_2.38' not found\nmore"), { code: 'ERR_DLOPEN_FAILED' });
+    const cause = Object.assign(new Error("/lib/libc.so.6: version `GLIBC_2.38' not found\nmore"), {
+      code: 'ERR_DLOPEN_FAILED',
+    });
     const error = loadFailure(cause);
     expect(error.code).to.equal('no-adapter');
     expect(error.message).to.contain('GLIBC_2.38').and.not.to.contain('\n');

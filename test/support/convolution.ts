@@ -3,7 +3,12 @@ import type { ConvAttrs, Tensor } from '../../src/graph/types.js';
 import { convOutputShape } from '../../src/ops/convolution.js';
 
 /** A convolution with its three directions as outputs `y`, `dx`, `dw` and, with a bias, `db`. */
-export function convGraph(xShape: readonly number[], wShape: readonly number[], attrs: ConvAttrs, bias: boolean): Graph {
+export function convGraph(
+  xShape: readonly number[],
+  wShape: readonly number[],
+  attrs: ConvAttrs,
+  bias: boolean,
+): Graph {
   const graph = new Graph();
   const x = graph.input('x', xShape);
   const w = graph.parameter('w', wShape);

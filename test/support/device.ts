@@ -6,7 +6,9 @@ process.env['LINBP_TUNING'] ??= 'shipped';
 
 let shared: Promise<Device> | undefined;
 
-/** Opens the device; `LINBP_TEST_AS_GPU=1` gives it the kernels of a GPU, so that they can be tested on the CPU, slowly. */
+/**
+ * Opens the device; `LINBP_TEST_AS_GPU=1` gives it the kernels of a GPU, so that they can be tested on the CPU, slowly.
+ */
 async function open(): Promise<Device> {
   const device = await Device.open();
   if (process.env['LINBP_TEST_AS_GPU'] !== '1') return device;

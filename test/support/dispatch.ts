@@ -26,10 +26,14 @@ export const randomInt = (low: number, high: number): number => low + Math.floor
 
 /** Float32 values in [-scale, scale); with `levels`, only that many different ones, so that ties are common. */
 export function randomValues(count: number, scale = 1, levels = 0): Float32Array {
-  return Float32Array.from({ length: count }, () => scale * (levels > 0 ? Math.floor(random() * levels) / levels : 2 * random() - 1));
+  return Float32Array.from(
+    { length: count },
+    () => scale * (levels > 0 ? Math.floor(random() * levels) / levels : 2 * random() - 1),
+  );
 }
 
-export const randomWords = (count: number, below: number): Uint32Array => Uint32Array.from({ length: count }, () => Math.floor(random() * below));
+export const randomWords = (count: number, below: number): Uint32Array =>
+  Uint32Array.from({ length: count }, () => Math.floor(random() * below));
 
 export type StepField = { readonly type: 'f32' | 'u32'; readonly value: number };
 
@@ -68,10 +72,14 @@ function parameterBytes(dispatch: Dispatch): ArrayBuffer {
 }
 
 /**
- * Runs dispatches in order, each root tensor in a buffer of its own. What is not given starts as all ones, which is NaN in
- * float32, so that an element that no kernel writes shows up.
+ * Runs dispatches in order, each root tensor in a buffer of its own. What is not given starts as all ones, which is
+ * NaN in float32, so that an element that no kernel writes shows up.
  */
-export async function runDispatches(dispatches: readonly Dispatch[], stepRow: ArrayBuffer, data: RunOptions['data']): Promise<Results> {
+export async function runDispatches(
+  dispatches: readonly Dispatch[],
+  stepRow: ArrayBuffer,
+  data: RunOptions['data'],
+): Promise<Results> {
   const device = await sharedDevice();
   const owned: GPUBuffer[] = [];
   const create = (size: number, usage: number): GPUBuffer => {
@@ -98,7 +106,10 @@ export async function runDispatches(dispatches: readonly Dispatch[], stepRow: Ar
     const stepBuffer = create(256, uniform);
     device.write(stepBuffer, 0, new Uint8Array(stepRow));
     const stepLayout = device.bindGroupLayout([{ binding: 0, visibility: 4, buffer: { type: 'uniform' } }], 'step');
-    const stepGroup = device.gpu.createBindGroup({ layout: stepLayout, entries: [{ binding: 0, resource: { buffer: stepBuffer } }] });
+    const stepGroup = device.gpu.createBindGroup({
+      layout: stepLayout,
+      entries: [{ binding: 0, resource: { buffer: stepBuffer } }],
+    });
     const recorded = await Promise.all(
       dispatches.map(async (dispatch) => {
         const layout = device.bindGroupLayout(layoutOf(dispatch));
@@ -117,7 +128,10 @@ export async function runDispatches(dispatches: readonly Dispatch[], stepRow: Ar
           const size = range?.length ?? 4 * (offset % 64) + spanBytes(tensor);
           return { binding: index + 1, resource: { buffer: bufferOf(root), offset: begin, size } };
         });
-        const group = device.gpu.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer: parameterBuffer } }, ...operands] });
+        const group = device.gpu.createBindGroup({
+          layout,
+          entries: [{ binding: 0, resource: { buffer: parameterBuffer } }, ...operands],
+        });
         return { pipeline, group, workgroups: dispatch.workgroups };
       }),
     );
@@ -138,7 +152,9 @@ export async function runDispatches(dispatches: readonly Dispatch[], stepRow: Ar
       const { root, offset } = resolveView(tensor);
       const bytes = contents.get(root)!;
       const count = elementCount(tensor.shape);
-      return tensor.dtype === 'u32' ? new Uint32Array(bytes, 4 * offset, count) : new Float32Array(bytes, 4 * offset, count);
+      return tensor.dtype === 'u32'
+        ? new Uint32Array(bytes, 4 * offset, count)
+        : new Float32Array(bytes, 4 * offset, count);
     };
   } finally {
     for (const buffer of owned) buffer.destroy();
@@ -146,7 +162,10 @@ export async function runDispatches(dispatches: readonly Dispatch[], stepRow: Ar
 }
 
 /** Lowers and runs a graph's nodes. */
-export async function runGraph(graph: Graph, options: RunOptions): Promise<{ readonly results: Results; readonly dispatches: readonly Dispatch[] }> {
+export async function runGraph(
+  graph: Graph,
+  options: RunOptions,
+): Promise<{ readonly results: Results; readonly dispatches: readonly Dispatch[] }> {
   const device = await sharedDevice();
   const fields = Object.keys(options.steps ?? {});
   const row = new DataView(new ArrayBuffer(256));
@@ -156,7 +175,12 @@ export async function runGraph(graph: Graph, options: RunOptions): Promise<{ rea
     else row.setUint32(4 * index + 4, value, true);
   }
   const capability = { ...kernelDevice(device), ...options.device };
-  const { dispatches } = schedule(graph, groupNodes(graph, options.fuse ?? true), capability, (field) => fields.indexOf(field) + 1);
+  const { dispatches } = schedule(
+    graph,
+    groupNodes(graph, options.fuse ?? true),
+    capability,
+    (field) => fields.indexOf(field) + 1,
+  );
   for (const dispatch of dispatches) {
     expect(dispatch.flops, `flops of ${dispatch.kernel}`).to.be.at.least(0);
     expect(dispatch.bytes, `bytes of ${dispatch.kernel}`).to.be.greaterThan(0);
@@ -177,7 +201,10 @@ function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>, f
 
 /** Tensors whose values a caller can see after a run: outputs, and what nodes overwrite. */
 function visible(graph: Graph): Set<Tensor> {
-  return new Set([...graph.outputs.values(), ...graph.nodes.flatMap((node) => node.mutates.map((index) => node.inputs[index]!))]);
+  return new Set([
+    ...graph.outputs.values(),
+    ...graph.nodes.flatMap((node) => node.mutates.map((index) => node.inputs[index]!)),
+  ]);
 }
 
 export interface CheckOptions extends RunOptions {
@@ -196,7 +223,10 @@ export async function checkGraph(graph: Graph, options: CheckOptions): Promise<R
   const reference = new ReferenceRun(graph);
   for (const [tensor, values] of options.data) reference.set(tensor, values);
   const row = Object.fromEntries(
-    Object.entries(options.steps ?? {}).map(([field, { type, value }]) => [field, type === 'f32' ? Math.fround(value) : value]),
+    Object.entries(options.steps ?? {}).map(([field, { type, value }]) => [
+      field,
+      type === 'f32' ? Math.fround(value) : value,
+    ]),
   );
   for (const node of graph.nodes) reference.runNode(node, row);
   for (const tensor of visible(graph)) {

@@ -36,8 +36,12 @@ export interface Runner {
   run(graph: Graph, feeds: readonly (readonly [Tensor, ArrayLike<number>])[]): Promise<Results>;
 }
 
-const pair = (value: number | [number, number] | undefined): [number, number] => (typeof value === 'number' ? [value, value] : value!);
-const both = (value: number | [number, number] | undefined): [number, number, number, number] => [...pair(value), ...pair(value)];
+const pair = (value: number | [number, number] | undefined): [number, number] =>
+  typeof value === 'number' ? [value, value] : value!;
+const both = (value: number | [number, number] | undefined): [number, number, number, number] => [
+  ...pair(value),
+  ...pair(value),
+];
 
 const near = (runner: Runner, actual: ArrayLike<number>, key: string): void => {
   expect(relativeError(actual, values(key)), key).to.be.below(runner.bound);
@@ -55,13 +59,28 @@ async function weightRow(row: GoldenRow, runner: Runner): Promise<void> {
   if (row.op === 'linear') {
     const y = graph.one('linear', [x, w, ...b], {});
     const g = graph.input('g', y.shape);
-    tensors = [y, g, graph.one('linearInputGradient', [g, w], {}), ...graph.add('linearWeightGradient', [g, x], { bias: row.bias! })];
+    tensors = [
+      y,
+      g,
+      graph.one('linearInputGradient', [g, w], {}),
+      ...graph.add('linearWeightGradient', [g, x], { bias: row.bias! }),
+    ];
   } else {
-    const attrs: ConvAttrs = { stride: pair(row.stride), padding: both(row.padding), dilation: row.dilation!, groups: row.groups! };
+    const attrs: ConvAttrs = {
+      stride: pair(row.stride),
+      padding: both(row.padding),
+      dilation: row.dilation!,
+      groups: row.groups!,
+    };
     const y = graph.one('conv2d', [x, w, ...b], attrs);
     const g = graph.input('g', y.shape);
     const dx = graph.one('conv2dInputGradient', [g, w], { ...attrs, inputShape: row.x });
-    tensors = [y, g, dx, ...graph.add('conv2dWeightGradient', [g, x], { ...attrs, weightShape: row.w!, bias: row.bias! })];
+    tensors = [
+      y,
+      g,
+      dx,
+      ...graph.add('conv2dWeightGradient', [g, x], { ...attrs, weightShape: row.w!, bias: row.bias! }),
+    ];
   }
   const [y, g, dx, dw, db] = tensors as [Tensor, Tensor, Tensor, Tensor, Tensor?];
   const run = await runner.run(graph, [...inputs, [g, formula(`${row.name}.g`, elementCount(g.shape), -1, 1)]]);
@@ -74,7 +93,12 @@ async function weightRow(row: GoldenRow, runner: Runner): Promise<void> {
 async function poolRow(row: GoldenRow, runner: Runner): Promise<void> {
   const graph = new Graph();
   const x = graph.input('x', row.x);
-  const attrs = (): PoolAttrs => ({ kernel: pair(row.kernel), stride: pair(row.stride), padding: both(row.padding), ceilMode: false });
+  const attrs = (): PoolAttrs => ({
+    kernel: pair(row.kernel),
+    stride: pair(row.stride),
+    padding: both(row.padding),
+    ceilMode: false,
+  });
   const add = (): [Tensor, Tensor, Tensor] => {
     const upstream = (y: Tensor): Tensor => graph.input('g', y.shape);
     if (row.op === 'max_pool2d') {
@@ -101,7 +125,15 @@ async function poolRow(row: GoldenRow, runner: Runner): Promise<void> {
   near(runner, run.get(dx), `${row.name}.dx`);
 }
 
-const useOf: Record<string, RuleUse> = { bp, linbp, guided, deconvnet, 'leaky_0.25': leaky(0.25), 'softplus_0.5': softplus(0.5), silu: silu() };
+const useOf: Record<string, RuleUse> = {
+  bp,
+  linbp,
+  guided,
+  deconvnet,
+  'leaky_0.25': leaky(0.25),
+  'softplus_0.5': softplus(0.5),
+  silu: silu(),
+};
 
 async function ruleRow(row: GoldenRow & { readonly rules?: string[] }, runner: Runner): Promise<void> {
   for (const name of row.rules!) {

@@ -19,8 +19,8 @@ export interface GradientGraph {
 }
 
 /**
- * Builds the graph of the mean cross entropy's gradients (or of `scale` times the sum), with respect to the images only (`attack`) or to images and
- * parameters (`train`). Outputs: `logits`, `loss`, `grad.input`, `grad.<parameter>`.
+ * Builds the graph of the mean cross entropy's gradients (or of `scale` times the sum), with respect to the images
+ * only (`attack`) or to images and parameters (`train`). Outputs: `logits`, `loss`, `grad.input`, `grad.<parameter>`.
  */
 export function gradientGraph(
   definition: ModelDefinition,
@@ -31,10 +31,17 @@ export function gradientGraph(
   const images = graph.input('images', [batch, ...definition.input]);
   const labels = graph.input('labels', [batch], 'u32');
   const network = addModel(graph, definition, images, { training: options.training ?? false });
-  const loss = graph.scope({ layer: 'loss' }, () => graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }));
+  const loss = graph.scope({ layer: 'loss' }, () =>
+    graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }),
+  );
   const parameters = [...network.tensors].filter(([, tensor]) => tensor.kind === 'parameter');
   const targets = what === 'attack' ? [images] : [images, ...parameters.map(([, tensor]) => tensor)];
-  const found = gradients(graph, { loss, scale, targets, rules: resolveRules(parseRules(rule), positionTable(definition)) });
+  const found = gradients(graph, {
+    loss,
+    scale,
+    targets,
+    rules: resolveRules(parseRules(rule), positionTable(definition)),
+  });
   graph.output('logits', network.logits);
   graph.output('loss', loss);
   graph.output('grad.input', found.get(images)!);
@@ -46,7 +53,12 @@ export function gradientGraph(
   feeds.set(network.parameters, new Float32Array(elementCount(network.parameters.shape)));
   for (const tensor of network.tensors.values()) {
     if (tensor.kind !== 'parameter') continue;
-    feeds.get(network.parameters)!.set(formulaTensor(tensor.name, tensor.shape, tensor.shape.length === 1 ? 'bias' : 'weight'), tensor.view!.offset);
+    feeds
+      .get(network.parameters)!
+      .set(
+        formulaTensor(tensor.name, tensor.shape, tensor.shape.length === 1 ? 'bias' : 'weight'),
+        tensor.view!.offset,
+      );
   }
   return { graph, images, labels, network, feeds };
 }

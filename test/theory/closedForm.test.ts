@@ -18,7 +18,8 @@ import {
 import { normalDistribution, studentQuantile95 } from '../../src/theory/gaussian.js';
 import { theoremDefaults } from '../../src/theory/theorems.js';
 
-const fresh = (count: number, scale = 1): number[] => Array.from({ length: count }, () => scale * (2 * Math.random() - 1));
+const fresh = (count: number, scale = 1): number[] =>
+  Array.from({ length: count }, () => scale * (2 * Math.random() - 1));
 
 function expectClose(actual: ArrayLike<number>, expected: readonly number[], tolerance = 1e-6): void {
   expect(actual.length).to.equal(expected.length);
@@ -50,7 +51,10 @@ describe('closed forms of the theory', () => {
       1e-12,
     );
     const angle = 7 * Math.random();
-    const turn = (a: number, b: number): number[] => [Math.cos(angle) * a - Math.sin(angle) * b, Math.sin(angle) * a + Math.cos(angle) * b];
+    const turn = (a: number, b: number): number[] => [
+      Math.cos(angle) * a - Math.sin(angle) * b,
+      Math.sin(angle) * a + Math.cos(angle) * b,
+    ];
     expectClose(bpField(turn(x, y), turn(r, s)), turn(field[0]!, field[1]!), 1e-12);
   });
 
@@ -106,7 +110,9 @@ describe('closed forms of the theory', () => {
     for (const eta of [0.01 + Math.random(), 2]) {
       for (const eps of [0.1 + Math.random(), undefined]) {
         const { distances, end } = populationDynamics({ rule: 'linbp', start, target, eta, steps: 60, eps });
-        distances.forEach((distance, t) => expect(distance).to.be.closeTo(linbpDistance(start, target, t, eta, eps), 1e-5));
+        distances.forEach((distance, t) =>
+          expect(distance).to.be.closeTo(linbpDistance(start, target, t, eta, eps), 1e-5),
+        );
         start.forEach((value, i) => {
           const expected = linbpCoordinateDistance(target[i]! - value, 60, eta, eps);
           expect(Math.abs(end[i]! - target[i]!)).to.be.closeTo(expected, 1e-9);
@@ -117,7 +123,14 @@ describe('closed forms of the theory', () => {
 
   it('never lets a step under BP leave the box', () => {
     const start = fresh(8, 2);
-    const { end } = populationDynamics({ rule: 'bp', start, target: fresh(8, 2), eta: 3 * Math.random() + 0.01, steps: 40, eps: 0.3 });
+    const { end } = populationDynamics({
+      rule: 'bp',
+      start,
+      target: fresh(8, 2),
+      eta: 3 * Math.random() + 0.01,
+      steps: 40,
+      eps: 0.3,
+    });
     start.forEach((value, i) => expect(Math.abs(end[i]! - value)).to.be.at.most(0.3 + 1e-12));
   });
 
@@ -144,7 +157,8 @@ describe('closed forms of the theory', () => {
     for (let u = -9; u < 9; u += width) {
       const x = u + width / 2;
       const delta = law2.targetMean + deviation * x;
-      integral += (Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI)) * linbpCoordinateDistance(delta, t, eta, eps) * width;
+      integral +=
+        (Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI)) * linbpCoordinateDistance(delta, t, eta, eps) * width;
     }
     expect(expectedLinbpDistance(law2, t, eta, eps)).to.be.closeTo(100 * integral, 1e-4);
     expect(expectedLinbpDistance({ ...law2, targetDeviation: 0, startDeviation: 0 }, t, eta, eps)).to.be.closeTo(
@@ -162,7 +176,10 @@ describe('closed forms of the theory', () => {
   it('has an accurate normal distribution and Student quantile', () => {
     expect(normalDistribution(1.959963984540054)).to.be.closeTo(0.975, 1e-14);
     expect(normalDistribution(-6) / 9.865876450376946e-10).to.be.closeTo(1, 1e-12);
-    expect(normalDistribution(-3.999999) - normalDistribution(-4.000001)).to.be.closeTo(2e-6 * 1.3383022576488537e-4, 1e-15);
+    expect(normalDistribution(-3.999999) - normalDistribution(-4.000001)).to.be.closeTo(
+      2e-6 * 1.3383022576488537e-4,
+      1e-15,
+    );
     expect(studentQuantile95(9)).to.be.closeTo(2.262157, 2e-3);
     expect(studentQuantile95(399)).to.be.closeTo(1.965927, 1e-5);
   });

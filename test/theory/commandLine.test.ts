@@ -28,7 +28,10 @@ describe('linbp simulate', () => {
     const sizes = ['--repeats', '8', '--steps', '12', '--d1', '9', '--d2', '6', '--d3', '4', '--seed', '3'];
     const { result } = await run('attack', ...sizes);
     const { result: reference } = await run('attack', ...sizes, '--device', 'reference');
-    type Modes = Record<string, { bp: number; linbp: number; gapHalfWidth: number; won: number; distance: { bp: { mean: number[] } } }>;
+    type Modes = Record<
+      string,
+      { bp: number; linbp: number; gapHalfWidth: number; won: number; distance: { bp: { mean: number[] } } }
+    >;
     const [modes, exact] = [result['modes'] as Modes, reference['modes'] as Modes];
     expect(Object.keys(modes)).to.deep.equal(['raw', 'l2', 'sign']);
     expect(modes['raw']!.distance.bp.mean).to.have.length(13);
@@ -48,7 +51,19 @@ describe('linbp simulate', () => {
   });
 
   it('theorems: verdicts and a map that shows the violation at eta = 3', async () => {
-    const { result, stdout } = await run('theorems', '--theorem', '2', '--draws', '60', '--steps', '30', '--eta', '0.5', '--values', '0.5,3');
+    const { result, stdout } = await run(
+      'theorems',
+      '--theorem',
+      '2',
+      '--draws',
+      '60',
+      '--steps',
+      '30',
+      '--eta',
+      '0.5',
+      '--values',
+      '0.5,3',
+    );
     const theorem = result['theorem2'] as { verdict: string; map: { verdicts: string[] } };
     expect(theorem.verdict).to.equal('every draw');
     expect(theorem.map.verdicts).to.deep.equal(['every draw', 'fails']);

@@ -1,6 +1,7 @@
 /**
- * NumPy's legacy generator, `np.random.RandomState(seed)`: the Mersenne Twister MT19937 (M. Matsumoto, T. Nishimura, 1998) seeded from one word,
- * doubles of 53 bits from two words, and normal numbers by the polar method (G. Marsaglia), of whose pair the second is handed out first.
+ * NumPy's legacy generator, `np.random.RandomState(seed)`: the Mersenne Twister MT19937 (M. Matsumoto, T. Nishimura,
+ * 1998) seeded from one word, doubles of 53 bits from two words, and normal numbers by the polar method (G.
+ * Marsaglia), of whose pair the second is handed out first.
  */
 export class LegacyRandom {
   private readonly words = new Uint32Array(624);

@@ -5,12 +5,21 @@ import type { MonteCarloSettings } from '../../src/theory/monteCarlo.js';
 import { sharedDevice } from '../support/device.js';
 
 const freshSeed = (): number => Math.floor(Math.random() * 2 ** 32);
-const between = (count: number, low: number, high: number): number[] => Array.from({ length: count }, () => low + (high - low) * Math.random());
+const between = (count: number, low: number, high: number): number[] =>
+  Array.from({ length: count }, () => low + (high - low) * Math.random());
 
 /** Points far apart, so that the largest entry is large beside the sampling error. */
-const apart = (d: number): { point: number[]; target: number[] } => ({ point: between(d, 0.6, 1), target: between(d, -1, -0.6) });
+const apart = (d: number): { point: number[]; target: number[] } => ({
+  point: between(d, 0.6, 1),
+  target: between(d, -1, -0.6),
+});
 
-const oneLayer = (draws: number, d = 3): MonteCarloSettings => ({ layers: 'one', ...apart(d), draws, seed: freshSeed() });
+const oneLayer = (draws: number, d = 3): MonteCarloSettings => ({
+  layers: 'one',
+  ...apart(d),
+  draws,
+  seed: freshSeed(),
+});
 const twoLayers = (draws: number, d1 = 3, d2 = 3, d3 = 2): MonteCarloSettings => ({
   layers: 'two',
   ...apart(d1),
@@ -20,8 +29,9 @@ const twoLayers = (draws: number, d1 = 3, d2 = 3, d3 = 2): MonteCarloSettings =>
 });
 
 describe('sampled expected gradients', () => {
-  // Two rules and 3 entries: that one of 6 normal variables exceeds 7 standard errors has probability 6 * 2.6e-12. The standard errors here stay
-  // below 0.15 % of the largest entry, so that 1 % is 6.7 of them or more: probability 6 * 2.1e-11.
+  // Two rules and 3 entries: that one of 6 normal variables exceeds 7 standard errors has probability 6 * 2.6e-12.
+  // The standard errors here stay below 0.15 % of the largest entry, so that 1 % is 6.7 of them or more: probability
+  // 6 * 2.1e-11.
   for (const [name, settings] of [
     ['one layer', oneLayer(6_000_000)],
     ['two layers, with the factor d2 d3', twoLayers(6_000_000)],
@@ -47,7 +57,9 @@ describe('sampled expected gradients', () => {
         const actual = estimates[r]!;
         const largest = Math.max(...expected.mean.map(Math.abs), ...expected.standardError);
         expected.mean.forEach((value, j) => expect(actual.mean[j]).to.be.closeTo(value, 1e-4 * largest));
-        expected.standardError.forEach((value, j) => expect(actual.standardError[j]).to.be.closeTo(value, 1e-3 * value));
+        expected.standardError.forEach((value, j) =>
+          expect(actual.standardError[j]).to.be.closeTo(value, 1e-3 * value),
+        );
       });
     }
   });

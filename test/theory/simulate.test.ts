@@ -4,8 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LinbpError } from '../../src/errors.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
-import { attackDefaults, readAttackArrays, simulateAttack, simulateTraining, trainingDefaults } from '../../src/theory/simulate.js';
-import type { AttackArrays, AttackSimulation, SimulationResult, TrainingSimulation } from '../../src/theory/simulate.js';
+import {
+  attackDefaults,
+  readAttackArrays,
+  simulateAttack,
+  simulateTraining,
+  trainingDefaults,
+} from '../../src/theory/simulate.js';
+import type {
+  AttackArrays,
+  AttackSimulation,
+  SimulationResult,
+  TrainingSimulation,
+} from '../../src/theory/simulate.js';
 import { simulateAttackReference, simulateTrainingReference } from '../../src/theory/simulateReference.js';
 import { sharedDevice } from '../support/device.js';
 import { LegacyRandom } from './legacyRandom.js';
@@ -16,7 +27,12 @@ const freshSeed = (): number => Math.floor(Math.random() * 2 ** 32);
 function officialArrays(repeats: number): AttackArrays {
   const random = new LegacyRandom(0);
   const { d1, d2, d3 } = attackDefaults;
-  const parts: { w: number[]; v: number[]; xStar: number[]; xStart: number[] } = { w: [], v: [], xStar: [], xStart: [] };
+  const parts: { w: number[]; v: number[]; xStar: number[]; xStart: number[] } = {
+    w: [],
+    v: [],
+    xStar: [],
+    xStart: [],
+  };
   for (let repeat = 0; repeat < repeats; repeat++) {
     parts.w.push(...random.normals(d2 * d1));
     parts.v.push(...random.normals(d3 * d2));
@@ -31,7 +47,10 @@ function officialArrays(repeats: number): AttackArrays {
   };
 }
 
-/** Mean distances of the official script with those arrays: start, BP at 10 and 100, LinBP at 10 and 100, repeats LinBP wins of 10. */
+/**
+ * Mean distances of the official script with those arrays: start, BP at 10 and 100, LinBP at 10 and 100, repeats
+ * LinBP wins of 10.
+ */
 const officialFigures = {
   raw: [195.8954, 195.3245, 195.0757, 194.3091, 193.448, 8],
   l2: [195.8954, 195.4897, 195.2675, 195.1694, 193.5011, 8],
@@ -61,7 +80,9 @@ function expectSame(actual: SimulationResult, expected: SimulationResult, relati
     for (const side of ['bp', 'linbp', 'margin'] as const) {
       for (const figure of ['mean', 'halfWidth'] as const) {
         const scale = Math.max(...expected[quantity].bp.mean);
-        expected[quantity][side][figure].forEach((value, t) => expect(actual[quantity][side][figure][t]).to.be.closeTo(value, 10 * relative * scale));
+        expected[quantity][side][figure].forEach((value, t) =>
+          expect(actual[quantity][side][figure][t]).to.be.closeTo(value, 10 * relative * scale),
+        );
       }
     }
   }
@@ -71,7 +92,9 @@ describe('simulation of the attack', () => {
   it("reproduces the official figures from NumPy's arrays: 3 decimals in float64, 0.1 in float32", async () => {
     // The first numbers of np.random.RandomState(0).randn.
     const first = new LegacyRandom(0).normals(3);
-    [1.764052345967664, 0.4001572083672233, 0.9787379841057392].forEach((value, i) => expect(first[i]).to.be.closeTo(value, 1e-15));
+    [1.764052345967664, 0.4001572083672233, 0.9787379841057392].forEach((value, i) =>
+      expect(first[i]).to.be.closeTo(value, 1e-15),
+    );
     const folder = mkdtempSync(join(tmpdir(), 'linbp-'));
     try {
       const path = join(folder, 'arrays.safetensors');
@@ -105,7 +128,8 @@ describe('simulation of the attack', () => {
   });
 
   it('has it for fresh draws too', async () => {
-    // The gap of one repeat has mean 1.0 to 1.1 and standard deviation 2.4 at most, its mean over 400 a standard error of 0.12; the start one of
+    // The gap of one repeat has mean 1.0 to 1.1 and standard deviation 2.4 at most, its mean over 400 a standard
+    // error of 0.12; the start one of
     // 0.74: the limits are more than 6 standard errors away, a chance of 2e-9 each.
     const seed = freshSeed();
     const { modes } = await simulateAttack(await sharedDevice(), { ...attackDefaults, seed, modes: ['l2'] });
@@ -121,7 +145,8 @@ describe('simulation of the attack', () => {
       [90, 70, 66, 12],
       [1, 1, 1, 100],
     ] as const) {
-      // Modes l2 and sign jump where a gradient changes sign, which rounding can move to another step; raw is continuous.
+      // Modes l2 and sign jump where a gradient changes sign, which rounding can move to another step; raw is
+      // continuous.
       const settings: AttackSimulation = {
         ...attackDefaults,
         d1,
@@ -140,7 +165,12 @@ describe('simulation of the attack', () => {
 
   it('stays where it is at the teacher, in every mode', async () => {
     const x = Float32Array.from({ length: 8 }, () => Math.random());
-    const arrays = { w: Float32Array.from({ length: 24 }, () => Math.random() - 0.5), v: Float32Array.of(1, 2, 3, -1, 2, -3), xStar: x, xStart: x };
+    const arrays = {
+      w: Float32Array.from({ length: 24 }, () => Math.random() - 0.5),
+      v: Float32Array.of(1, 2, 3, -1, 2, -3),
+      xStar: x,
+      xStart: x,
+    };
     const settings = { ...attackDefaults, d1: 4, d2: 3, d3: 1, repeats: 2, steps: 5 };
     const { modes } = await simulateAttack(await sharedDevice(), settings, arrays);
     for (const { distance, loss } of modes.values()) {
@@ -164,7 +194,9 @@ describe('simulation of the attack', () => {
       expect(error, JSON.stringify(change)).to.be.instanceOf(LinbpError).with.property('code', code);
     }
     const arrays = officialArrays(1);
-    const error = await simulateAttack(device, { ...attackDefaults, repeats: 2 }, arrays).catch((cause: unknown) => cause);
+    const error = await simulateAttack(device, { ...attackDefaults, repeats: 2 }, arrays).catch(
+      (cause: unknown) => cause,
+    );
     expect(error).to.be.instanceOf(LinbpError).with.property('code', 'bad-shape');
     const folder = mkdtempSync(join(tmpdir(), 'linbp-'));
     try {
@@ -199,7 +231,12 @@ describe('simulation of training', () => {
   it('does so for fresh draws too', async () => {
     // Over 24 repeats the mean margin at steps 100 and 600 is about 10 standard errors above 0.
     const seed = freshSeed();
-    const { distance } = await simulateTraining(await sharedDevice(), { ...trainingDefaults, steps: 600, repeats: 24, seed });
+    const { distance } = await simulateTraining(await sharedDevice(), {
+      ...trainingDefaults,
+      steps: 600,
+      repeats: 24,
+      seed,
+    });
     for (const t of [100, 600]) expect(distance.margin.mean[t], `step ${t}, seed ${seed}`).to.be.above(0);
   });
 
@@ -234,10 +271,14 @@ describe('simulation of training', () => {
     const before = device.memory();
     await simulateTraining(device, { ...trainingDefaults, steps: 5 });
     expect(device.memory().live).to.equal(before.live);
-    const error = await simulateTraining(device, trainingDefaults, { signal: AbortSignal.abort() }).catch((cause: unknown) => cause);
+    const error = await simulateTraining(device, trainingDefaults, { signal: AbortSignal.abort() }).catch(
+      (cause: unknown) => cause,
+    );
     expect(error).to.be.instanceOf(LinbpError).with.property('code', 'aborted');
     for (const change of [{ d: 257 }, { rows: 0 }, { steps: 0 }, { rate: -1 }, { seed: 2 ** 32 }]) {
-      const refused = await simulateTraining(device, { ...trainingDefaults, ...change }).catch((cause: unknown) => cause);
+      const refused = await simulateTraining(device, { ...trainingDefaults, ...change }).catch(
+        (cause: unknown) => cause,
+      );
       expect(refused, JSON.stringify(change)).to.be.instanceOf(LinbpError).with.property('code', 'bad-range');
     }
   });

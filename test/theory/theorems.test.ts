@@ -6,8 +6,8 @@ import { evaluateTheorem, mapTheorem, theoremDefaults } from '../../src/theory/t
 const freshSeed = (): number => 1 + Math.floor(Math.random() * 1e9);
 
 describe('theorems 1 and 2 as programs', () => {
-  // Distances of 300 draws by an independent program; draws differ, so that intervals are sampling errors: the standard error of a mean
-  // over 300 draws is 0.8 at the start of the attack and 0.5 at the start of training.
+  // Distances of 300 draws by an independent program; draws differ, so that intervals are sampling errors: the
+  // standard error of a mean over 300 draws is 0.8 at the start of the attack and 0.5 at the start of training.
   it('holds for every draw with a clip, at the official setting', () => {
     const result = evaluateTheorem(theoremDefaults[1]);
     expect(result.verdict).to.equal('every draw');
@@ -37,10 +37,15 @@ describe('theorems 1 and 2 as programs', () => {
 
   it('holds on average for fresh draws, and the sampled LinBP side is its exact expectation', () => {
     const seed = freshSeed();
-    for (const settings of [theoremDefaults[1], { ...theoremDefaults[2], steps: 300 }, { ...theoremDefaults[2], eta: 1, steps: 30 }]) {
+    for (const settings of [
+      theoremDefaults[1],
+      { ...theoremDefaults[2], steps: 300 },
+      { ...theoremDefaults[2], eta: 1, steps: 30 },
+    ]) {
       const result = evaluateTheorem({ ...settings, seed });
       expect(result.stepsViolating, `seed ${seed}`).to.equal(0);
-      // Half-width of a 95 % interval of the start's distance, from its exact variance: 7 standard errors come once in 10^11.
+      // Half-width of a 95 % interval of the start's distance, from its exact variance: 7 standard errors come once
+      // in 10^11.
       const perCoordinate = settings.targetDeviation ** 2 + settings.startDeviation ** 2 + settings.targetMean ** 2;
       const standardError = Math.sqrt((settings.dimension * perCoordinate) / settings.draws);
       result.linbp.forEach((distance, t) => {
@@ -72,7 +77,9 @@ describe('theorems 1 and 2 as programs', () => {
   it('gives the same figures for the same seed', () => {
     const settings = { ...theoremDefaults[2], draws: 10, steps: 20, seed: freshSeed() };
     expect(evaluateTheorem(settings).bp).to.deep.equal(evaluateTheorem(settings).bp);
-    expect(evaluateTheorem(settings).bp).to.not.deep.equal(evaluateTheorem({ ...settings, seed: settings.seed + 1 }).bp);
+    expect(evaluateTheorem(settings).bp).to.not.deep.equal(
+      evaluateTheorem({ ...settings, seed: settings.seed + 1 }).bp,
+    );
   });
 
   it('refuses bad input', () => {

@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import { Model } from '../../src/nn/model.js';
-import { cifar10Statistics, normalised } from '../../src/nn/normalise.js';
+import { cifar10Statistics, normalized } from '../../src/nn/normalize.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { cropFlipOf } from '../../src/random/cropFlip.js';
 import { permutation } from '../../src/random/permutation.js';
 import { randomStreams } from '../../src/random/philox.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { cropAndFlip, inOrder } from '../../src/train/augmentation.js';
-import { sgd } from '../../src/train/optimisers.js';
+import { sgd } from '../../src/train/optimizers.js';
 import type { InputStage } from '../../src/train/step.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { Graph } from '../../src/graph/graph.js';
@@ -21,7 +21,8 @@ const data = squares(40);
 
 async function train(where: 'device' | 'reference', inputs: InputStage | undefined, rules = 'bp', seed = 3) {
   const weights = formulaState(tiny);
-  const model = where === 'device' ? Model.create(tiny, { device: await sharedDevice() }) : { definition: tiny, weights };
+  const model =
+    where === 'device' ? Model.create(tiny, { device: await sharedDevice() }) : { definition: tiny, weights };
   if (model instanceof Model) model.setStateDict(weights);
   const settings = {
     model,
@@ -30,11 +31,14 @@ async function train(where: 'device' | 'reference', inputs: InputStage | undefin
     rules,
     batch: 16,
     seed,
-    optimiser: sgd({ lr: 0.05, momentum: 0.9, weightDecay: 5e-4 }),
+    optimizer: sgd({ lr: 0.05, momentum: 0.9, weightDecay: 5e-4 }),
   };
   const trainer = await Trainer.create({ ...settings, ...(inputs && { inputs }) });
   const losses: number[] = [];
-  const { epochs } = await trainer.fit({ epochs: 2, onProgress: ({ steps }) => losses.push(...steps.map(({ loss }) => loss)) });
+  const { epochs } = await trainer.fit({
+    epochs: 2,
+    onProgress: ({ steps }) => losses.push(...steps.map(({ loss }) => loss)),
+  });
   const { description } = trainer;
   trainer.destroy();
   if (model instanceof Model) model.destroy();
@@ -43,7 +47,10 @@ async function train(where: 'device' | 'reference', inputs: InputStage | undefin
 
 describe('crops and mirrors in training', () => {
   it('agree with the reference, the smaller last batch kept', async () => {
-    const [here, there] = [await train('device', cropAndFlip({ padding: 2 })), await train('reference', cropAndFlip({ padding: 2 }))];
+    const [here, there] = [
+      await train('device', cropAndFlip({ padding: 2 })),
+      await train('reference', cropAndFlip({ padding: 2 })),
+    ];
     expect(here.losses).to.have.length(6);
     here.losses.forEach((loss, step) => expect(loss, `step ${step}`).to.be.closeTo(there.losses[step]!, 1e-4));
     expect(here.description['inputs']).to.equal('crop padding=2 flip=true');
@@ -72,7 +79,9 @@ describe('crops and mirrors in training', () => {
     expect((await train('device', nothing)).losses).to.deep.equal(plain.losses);
     const both = inOrder(nothing, cropAndFlip({ padding: 2 }));
     expect(both.name).to.equal('crop padding=0 flip=false, then crop padding=2 flip=true');
-    expect((await train('device', both)).losses).to.deep.equal((await train('device', cropAndFlip({ padding: 2 }))).losses);
+    expect((await train('device', both)).losses).to.deep.equal(
+      (await train('device', cropAndFlip({ padding: 2 }))).losses,
+    );
   });
 
   it('refuse padding out of range', () => {
@@ -80,11 +89,11 @@ describe('crops and mirrors in training', () => {
   });
 });
 
-describe('normalisation in front of a network', () => {
+describe('normalization in front of a network', () => {
   it("is the theory paper's for CIFAR-10", () => {
     // A linear layer that picks out one pixel shows what the network sees.
     const plain = modelDefinition('convnetjs-cnn');
-    const seen = normalised({ ...plain, build: (net, x) => net.linear('fc', net.flatten(x), 10) }, cifar10Statistics);
+    const seen = normalized({ ...plain, build: (net, x) => net.linear('fc', net.flatten(x), 10) }, cifar10Statistics);
     const graph = new Graph();
     const images = graph.input('images', [1, 3, 32, 32]);
     const { logits, parameters, tensors } = addModel(graph, seen, images);
@@ -101,7 +110,7 @@ describe('normalisation in front of a network', () => {
 
   it('refuses other numbers of channels and deviations of zero', () => {
     const mlp = modelDefinition('mlp');
-    expect(() => normalised(mlp, cifar10Statistics)).to.throw(LinbpError, '1 mean');
-    expect(() => normalised(mlp, { means: [0], deviations: [0] })).to.throw(LinbpError, 'positive');
+    expect(() => normalized(mlp, cifar10Statistics)).to.throw(LinbpError, '1 mean');
+    expect(() => normalized(mlp, { means: [0], deviations: [0] })).to.throw(LinbpError, 'positive');
   });
 });

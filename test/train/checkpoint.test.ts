@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { LinbpError } from '../../src/errors.js';
 import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.js';
 import { Model, initialState } from '../../src/nn/model.js';
-import { adam, sgd } from '../../src/train/optimisers.js';
+import { adam, sgd } from '../../src/train/optimizers.js';
 import type { TrainerOptions } from '../../src/train/settings.js';
 import { cosine } from '../../src/train/schedules.js';
 import { Trainer } from '../../src/train/trainer.js';
@@ -13,7 +13,7 @@ import { sharedDevice } from '../support/device.js';
 import { squares, tiny } from './support.js';
 
 const dataset = squares(40);
-const optimiser = adam({ lr: 0.01 });
+const optimizer = adam({ lr: 0.01 });
 
 describe('checkpoints', () => {
   let folder: string;
@@ -25,9 +25,14 @@ describe('checkpoints', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  async function trainer(options: Partial<TrainerOptions> = {}, reference = false): Promise<{ trainer: Trainer; close: () => void }> {
-    const model = reference ? { definition: tiny, weights: initialState(tiny, 3) } : Model.create(tiny, { device: await sharedDevice(), seed: 3 });
-    const made = await Trainer.create({ model, dataset, optimiser, batch: 16, rules: 'linbp', ...options });
+  async function trainer(
+    options: Partial<TrainerOptions> = {},
+    reference = false,
+  ): Promise<{ trainer: Trainer; close: () => void }> {
+    const model = reference
+      ? { definition: tiny, weights: initialState(tiny, 3) }
+      : Model.create(tiny, { device: await sharedDevice(), seed: 3 });
+    const made = await Trainer.create({ model, dataset, optimizer, batch: 16, rules: 'linbp', ...options });
     return {
       trainer: made,
       close: () => {
@@ -56,12 +61,17 @@ describe('checkpoints', () => {
         await second.trainer.fit({ epochs: 4, steps: more, checkpoint: path });
         second.close();
         expect(readFileSync(path).equals(readFileSync(join(folder, 'whole.safetensors')))).to.equal(true);
-        const [state, wholeState] = [path.replace(/safetensors$/, 'state.safetensors'), join(folder, 'whole.state.safetensors')].map((file) =>
-          readSafetensors(file),
-        );
-        for (const [key, tensor] of wholeState!.tensors) expect(Buffer.from(state!.tensors.get(key)!.data).equals(tensor.data), key).to.equal(true);
+        const [state, wholeState] = [
+          path.replace(/safetensors$/, 'state.safetensors'),
+          join(folder, 'whole.state.safetensors'),
+        ].map((file) => readSafetensors(file));
+        for (const [key, tensor] of wholeState!.tensors)
+          expect(Buffer.from(state!.tensors.get(key)!.data).equals(tensor.data), key).to.equal(true);
         const { seconds: _one, ...position } = JSON.parse(state!.metadata['position']!) as Record<string, number>;
-        const { seconds: _two, ...wholePosition } = JSON.parse(wholeState!.metadata['position']!) as Record<string, number>;
+        const { seconds: _two, ...wholePosition } = JSON.parse(wholeState!.metadata['position']!) as Record<
+          string,
+          number
+        >;
         expect(position).to.deep.equal(wholePosition);
       });
     }
@@ -117,14 +127,14 @@ describe('checkpoints', () => {
     await second.trainer.fit({ epochs: 3, checkpoint: path, onProgress: ({ lr }) => rates.push(lr) });
     second.close();
     expect(rates.length).to.be.above(0);
-    for (const rate of rates) expect(rate).to.be.closeTo(optimiser.lr / 2, 1e-12);
+    for (const rate of rates) expect(rate).to.be.closeTo(optimizer.lr / 2, 1e-12);
     const other = await trainer();
     expect(() => other.trainer.resume(path)).to.throw(LinbpError, /schedule is "cosine" there and "/);
     other.close();
   });
 
   it('divergence leaves the last good checkpoint', async () => {
-    const good = await trainer({ optimiser: sgd({ lr: 1e30 }), logEvery: 1 });
+    const good = await trainer({ optimizer: sgd({ lr: 1e30 }), logEvery: 1 });
     await good.trainer.save(path);
     const before = readFileSync(path);
     await good.trainer.fit({ epochs: 3, checkpoint: path }).then(
@@ -176,7 +186,7 @@ describe('checkpoints', () => {
       [{ batch: 8 }, /batch is "16" there and "8" here/],
       [{ seed: 9 }, /seed/],
       [{ rules: 'bp' }, /rules/],
-      [{ optimiser: adam({ lr: 0.02 }) }, /lr=0\.01.*lr=0\.02/],
+      [{ optimizer: adam({ lr: 0.02 }) }, /lr=0\.01.*lr=0\.02/],
     ] as const) {
       const other = await trainer(options);
       refused(pattern, 'bad-file', other.trainer);

@@ -9,7 +9,10 @@ import type { Device } from '../../src/runtime/device.js';
 import { sharedDevice } from '../support/device.js';
 
 /** The device as it is, but with smaller limits. */
-function limited(device: Device, limits: Partial<Record<'maxBufferSize' | 'maxStorageBufferBindingSize', number>>): Device {
+function limited(
+  device: Device,
+  limits: Partial<Record<'maxBufferSize' | 'maxStorageBufferBindingSize', number>>,
+): Device {
   const narrow = new Proxy(device.limits, {
     get: (target, key) => (limits as Record<PropertyKey, number>)[key] ?? (Reflect.get(target, key) as unknown),
   });
@@ -67,7 +70,9 @@ describe('device-side data', () => {
         for (let i = 0; i < batch; i++) {
           const row = shuffled[start + i]!;
           expect(labels[i]).to.equal(dataset.labels[row]);
-          const expected = Array.from(dataset.images.subarray(row * size * size, (row + 1) * size * size), (value) => (bytes ? value / 255 : value));
+          const expected = Array.from(dataset.images.subarray(row * size * size, (row + 1) * size * size), (value) =>
+            bytes ? value / 255 : value,
+          );
           expected.forEach((value, k) => expect(images[i * size * size + k]).to.be.closeTo(value, 1e-7));
         }
       }
@@ -84,7 +89,9 @@ describe('device-side data', () => {
 
   it('keeps bytes as they lie in memory', () => {
     const shifted = new Uint8Array(3 * 64 + 1).fill(7).subarray(1);
-    const { packed, images } = packDataset(fromArrays({ shape: [3, 1, 8, 8], classes: 2, images: shifted, labels: new Uint8Array(3) }));
+    const { packed, images } = packDataset(
+      fromArrays({ shape: [3, 1, 8, 8], classes: 2, images: shifted, labels: new Uint8Array(3) }),
+    );
     expect(packed).to.equal(true);
     expect(images).to.deep.equal(new Uint32Array(48).fill(0x07070707));
   });

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { pgdInputs } from '../../src/experiments/adversarialInputs.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import { Model } from '../../src/nn/model.js';
-import { sgd } from '../../src/train/optimisers.js';
+import { sgd } from '../../src/train/optimizers.js';
 import { Trainer } from '../../src/train/trainer.js';
 import type { InputStage } from '../../src/train/step.js';
 import { fromArrays } from '../../src/data/dataset.js';
@@ -12,11 +12,17 @@ import { formulaState, squares, tiny } from './support.js';
 const data = squares(48);
 
 /** Losses of three steps under the given stage, on the device or by the reference. */
-async function losses(stage: InputStage | undefined, where: 'device' | 'reference', rules = 'bp', definition = tiny): Promise<number[]> {
+async function losses(
+  stage: InputStage | undefined,
+  where: 'device' | 'reference',
+  rules = 'bp',
+  definition = tiny,
+): Promise<number[]> {
   const weights = formulaState(definition);
-  const model = where === 'device' ? Model.create(definition, { device: await sharedDevice() }) : { definition, weights };
+  const model =
+    where === 'device' ? Model.create(definition, { device: await sharedDevice() }) : { definition, weights };
   if (model instanceof Model) model.setStateDict(weights);
-  const settings = { model, dataset: data, rules, batch: 16, seed: 3, optimiser: sgd({ lr: 0.05 }) };
+  const settings = { model, dataset: data, rules, batch: 16, seed: 3, optimizer: sgd({ lr: 0.05 }) };
   const trainer = await Trainer.create({ ...settings, ...(stage && { inputs: stage }) });
   const found: number[] = [];
   await trainer.fit({ epochs: 1, onProgress: ({ steps }) => found.push(...steps.map(({ loss }) => loss)) });
@@ -47,7 +53,9 @@ describe('adversarial training in one program', () => {
       for (const weightRule of ['bp', 'linbp']) {
         const stage = pgdInputs({ rules: attackRule, eps: 0.1, alpha: 0.05, steps: 3 });
         const [here, there] = [await losses(stage, 'device', weightRule), await losses(stage, 'reference', weightRule)];
-        here.forEach((loss, step) => expect(loss, `${attackRule} ${weightRule} step ${step}`).to.be.closeTo(there[step]!, 1e-4));
+        here.forEach((loss, step) =>
+          expect(loss, `${attackRule} ${weightRule} step ${step}`).to.be.closeTo(there[step]!, 1e-4),
+        );
       }
     }
   });
@@ -55,7 +63,10 @@ describe('adversarial training in one program', () => {
   it('attacks the network in train or in eval mode, and moves no running statistics', async () => {
     const stage = (mode: 'train' | 'eval', eps = 0.1) => pgdInputs({ rules: 'bp', eps, alpha: 0.05, steps: 2, mode });
     for (const mode of ['train', 'eval'] as const) {
-      const [here, there] = [await losses(stage(mode), 'device', 'bp', withBatchNorm), await losses(stage(mode), 'reference', 'bp', withBatchNorm)];
+      const [here, there] = [
+        await losses(stage(mode), 'device', 'bp', withBatchNorm),
+        await losses(stage(mode), 'reference', 'bp', withBatchNorm),
+      ];
       here.forEach((loss, step) => expect(loss, `${mode} step ${step}`).to.be.closeTo(there[step]!, 1e-4));
     }
     const [train, evaluation] = [
@@ -66,7 +77,14 @@ describe('adversarial training in one program', () => {
     const statistics = async (inputs: InputStage | undefined): Promise<number[]> => {
       using model = Model.create(withBatchNorm, { device: await sharedDevice() });
       model.setStateDict(formulaState(withBatchNorm));
-      using trainer = await Trainer.create({ model, dataset: data, batch: 16, seed: 3, optimiser: sgd({ lr: 0.05 }), ...(inputs && { inputs }) });
+      using trainer = await Trainer.create({
+        model,
+        dataset: data,
+        batch: 16,
+        seed: 3,
+        optimizer: sgd({ lr: 0.05 }),
+        ...(inputs && { inputs }),
+      });
       await trainer.fit({ epochs: 1, steps: 1 });
       const state = await trainer.stateDict();
       return ['bn.running_mean', 'bn.running_var'].flatMap((name) => [...state.get(name)!.data]);
@@ -85,7 +103,9 @@ describe('adversarial training in one program', () => {
     const images = new Float32Array(64);
     const dataset = fromArrays({ shape: [1, 1, 8, 8], classes: 3, images, labels: Uint8Array.of(0) });
     using model = Model.create(tiny, { device: await sharedDevice() });
-    const failure = await Trainer.create({ model, dataset, optimiser: sgd({ lr: 0.1 }), inputs: wrong }).catch((error: unknown) => error);
+    const failure = await Trainer.create({ model, dataset, optimizer: sgd({ lr: 0.1 }), inputs: wrong }).catch(
+      (error: unknown) => error,
+    );
     expect(failure).to.have.property('code', 'bad-shape');
   });
 });

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
 import { Model } from '../../src/nn/model.js';
-import { sgd } from '../../src/train/optimisers.js';
+import { sgd } from '../../src/train/optimizers.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { sharedDevice } from '../support/device.js';
 import { squares, tiny } from './support.js';
@@ -22,7 +22,14 @@ describe('training: memory', () => {
     const device = await sharedDevice();
     using model = Model.create(tiny, { device });
     const dataset = squares(320);
-    using trainer = await Trainer.create({ model, dataset, testDataset: squares(64), optimiser: sgd({ lr: 0.01 }), batch: 16, logEvery: 20 });
+    using trainer = await Trainer.create({
+      model,
+      dataset,
+      testDataset: squares(64),
+      optimizer: sgd({ lr: 0.01 }),
+      batch: 16,
+      logEvery: 20,
+    });
     await trainer.fit({ epochs: 30 });
     const before = { resident: resident(), live: device.memory().live };
     await trainer.fit({ epochs: 30 + Math.ceil(steps / 20) });
@@ -36,7 +43,13 @@ describe('training: memory', () => {
     const before = device.memory();
     for (let round = 0; round < 2; round++) {
       using model = Model.create(tiny, { device });
-      using trainer = await Trainer.create({ model, dataset: squares(40), testDataset: squares(20), optimiser: sgd({ lr: 0.01 }), batch: 16 });
+      using trainer = await Trainer.create({
+        model,
+        dataset: squares(40),
+        testDataset: squares(20),
+        optimizer: sgd({ lr: 0.01 }),
+        batch: 16,
+      });
       await trainer.fit({ epochs: 1 });
       trainer.destroy();
       model.destroy();

@@ -29,14 +29,21 @@ export function squares(count: number, options: { bytes?: boolean } = {}): Datas
     const inside = y >= place && y < place + 3 && x >= place && x < place + 3;
     return 0.5 * noise[64 * n + 8 * y + x]! + (inside ? 0.5 : 0);
   };
-  const values = Float32Array.from({ length: count * 64 }, (_, i) => pixel(Math.floor(i / 64), Math.floor(i / 8) % 8, i % 8));
+  const values = Float32Array.from({ length: count * 64 }, (_, i) =>
+    pixel(Math.floor(i / 64), Math.floor(i / 8) % 8, i % 8),
+  );
   const images = options.bytes === true ? Uint8Array.from(values, (value) => Math.round(255 * value)) : values;
   return fromArrays({ name: 'squares', shape: [count, 1, 8, 8], classes: 3, images, labels });
 }
 
 /** The formula weights of the golden values. */
 export function formulaState(definition: ModelDefinition): StateDict {
-  return new Map(describeModel(definition).layout.specs.map(({ name, shape, kind }) => [name, { shape, data: formulaTensor(name, shape, kind) }]));
+  return new Map(
+    describeModel(definition).layout.specs.map(({ name, shape, kind }) => [
+      name,
+      { shape, data: formulaTensor(name, shape, kind) },
+    ]),
+  );
 }
 
 /** The batches of the golden training runs, one after the other: label of row j of batch b is (3 j + b) mod 10. */

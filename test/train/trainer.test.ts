@@ -4,7 +4,7 @@ import type { Dataset } from '../../src/data/dataset.js';
 import { LinbpError } from '../../src/errors.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import { Model, initialState } from '../../src/nn/model.js';
-import { sgd } from '../../src/train/optimisers.js';
+import { sgd } from '../../src/train/optimizers.js';
 import { exponential } from '../../src/train/schedules.js';
 import type { TrainerOptions } from '../../src/train/settings.js';
 import { Trainer } from '../../src/train/trainer.js';
@@ -14,7 +14,7 @@ import { sharedDevice } from '../support/device.js';
 import { squares, tiny } from './support.js';
 
 const seed = Math.floor(Math.random() * 2 ** 31);
-const optimiser = sgd({ lr: 0.1, momentum: 0.9 });
+const optimizer = sgd({ lr: 0.1, momentum: 0.9 });
 
 async function tinyModel(from = seed): Promise<Model> {
   return Model.create(tiny, { device: await sharedDevice(), seed: from });
@@ -32,14 +32,20 @@ async function fails(run: Promise<unknown>): Promise<LinbpError> {
 /** Weights, losses and results of one run from fresh weights. */
 async function train(dataset: Dataset, options: Partial<TrainerOptions> = {}, fit: Partial<FitOptions> = {}) {
   using model = await tinyModel();
-  using trainer = await Trainer.create({ model, dataset, optimiser, batch: 16, seed, ...options });
+  using trainer = await Trainer.create({ model, dataset, optimizer, batch: 16, seed, ...options });
   const losses: number[] = [];
-  const result = await trainer.fit({ epochs: 2, ...fit, onProgress: (progress) => losses.push(...progress.steps.map((step) => step.loss)) });
+  const result = await trainer.fit({
+    epochs: 2,
+    ...fit,
+    onProgress: (progress) => losses.push(...progress.steps.map((step) => step.loss)),
+  });
   return { losses, result, weights: await trainer.stateDict() };
 }
 
 const bytes = (weights: ReadonlyMap<string, { readonly data: Float32Array | Float64Array }>): string =>
-  Buffer.concat([...weights.values()].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength))).toString('hex');
+  Buffer.concat(
+    [...weights.values()].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
+  ).toString('hex');
 
 describe('trainer', () => {
   for (const rules of ['bp', 'linbp']) {
@@ -51,7 +57,7 @@ describe('trainer', () => {
         dataset,
         testDataset: squares(60),
         rules,
-        optimiser,
+        optimizer,
         schedule: exponential(0.9),
         batch: 16,
         seed,
@@ -67,7 +73,11 @@ describe('trainer', () => {
 
   it('repeats bit for bit with the same seed, whatever the spacing of read-backs, and not with another', async () => {
     const dataset = squares(70);
-    const [one, two, other] = [await train(dataset), await train(dataset, { logEvery: 2 }), await train(dataset, { seed: seed + 1 })];
+    const [one, two, other] = [
+      await train(dataset),
+      await train(dataset, { logEvery: 2 }),
+      await train(dataset, { seed: seed + 1 }),
+    ];
     expect(two.losses).to.deep.equal(one.losses);
     expect(bytes(two.weights)).to.equal(bytes(one.weights));
     expect(bytes(other.weights)).to.not.equal(bytes(one.weights));
@@ -78,9 +88,18 @@ describe('trainer', () => {
     const { losses, weights, result } = await train(dataset);
     expect(losses).to.have.length(6);
     expect(result.images).to.equal(74);
-    using reference = await Trainer.create({ model: { definition: tiny, weights: initialState(tiny, seed) }, dataset, optimiser, batch: 16, seed });
+    using reference = await Trainer.create({
+      model: { definition: tiny, weights: initialState(tiny, seed) },
+      dataset,
+      optimizer,
+      batch: 16,
+      seed,
+    });
     const exact: number[] = [];
-    await reference.fit({ epochs: 2, onProgress: (progress) => exact.push(...progress.steps.map((step) => step.loss)) });
+    await reference.fit({
+      epochs: 2,
+      onProgress: (progress) => exact.push(...progress.steps.map((step) => step.loss)),
+    });
     expect(relativeError(losses, exact)).to.be.below(1e-4);
     const expected = await reference.stateDict();
     for (const [key, { data }] of weights) expect(relativeError(data, expected.get(key)!.data), key).to.be.below(1e-3);
@@ -98,13 +117,17 @@ describe('trainer', () => {
       },
     };
     const dataset = squares(40);
-    const options = { dataset, optimiser: sgd({ lr: 0.05, momentum: 0.9 }), batch: 16, seed };
+    const options = { dataset, optimizer: sgd({ lr: 0.05, momentum: 0.9 }), batch: 16, seed };
     using model = Model.create(definition, { device: await sharedDevice(), seed });
     using trainer = await Trainer.create({ model, ...options });
-    using reference = await Trainer.create({ model: { definition, weights: initialState(definition, seed) }, ...options });
+    using reference = await Trainer.create({
+      model: { definition, weights: initialState(definition, seed) },
+      ...options,
+    });
     for (const each of [trainer, reference]) await each.fit({ epochs: 2 });
     const expected = await reference.stateDict();
-    for (const [key, { data }] of await trainer.stateDict()) expect(relativeError(data, expected.get(key)!.data), key).to.be.below(1e-3);
+    for (const [key, { data }] of await trainer.stateDict())
+      expect(relativeError(data, expected.get(key)!.data), key).to.be.below(1e-3);
     expect(expected.get('bn.running_var')!.data.every((value) => value !== 1)).to.equal(true);
     expect((await trainer.evaluate(dataset)).loss).to.be.closeTo((await reference.evaluate(dataset)).loss, 1e-4);
   });
@@ -117,10 +140,14 @@ describe('trainer', () => {
   it('evaluates without changing anything, as the reference does', async () => {
     const dataset = squares(300);
     using model = await tinyModel();
-    using trainer = await Trainer.create({ model, dataset, optimiser });
+    using trainer = await Trainer.create({ model, dataset, optimizer });
     const before = bytes(await trainer.stateDict());
     const found = await trainer.evaluate(dataset);
-    using reference = await Trainer.create({ model: { definition: tiny, weights: initialState(tiny, seed) }, dataset, optimiser });
+    using reference = await Trainer.create({
+      model: { definition: tiny, weights: initialState(tiny, seed) },
+      dataset,
+      optimizer,
+    });
     const expected = await reference.evaluate(dataset);
     expect(found.count).to.equal(300);
     expect(found.loss).to.be.closeTo(expected.loss, 1e-5);
@@ -131,7 +158,7 @@ describe('trainer', () => {
   it('one submit holds whole steps, and a block of steps reads back once, an epoch its weights', async () => {
     const device = await sharedDevice();
     using model = await tinyModel();
-    using trainer = await Trainer.create({ model, dataset: squares(160), optimiser, batch: 16, logEvery: 10 });
+    using trainer = await Trainer.create({ model, dataset: squares(160), optimizer, batch: 16, logEvery: 10 });
     await trainer.fit({ epochs: 1 });
     const before = { ...device.counters };
     await trainer.fit({ epochs: 2 });
@@ -161,7 +188,14 @@ describe('trainer', () => {
     using model = await tinyModel();
     const calls: [number, number][] = [];
     const onCompile = (done: number, total: number): void => void calls.push([done, total]);
-    using trainer = await Trainer.create({ model, dataset: squares(20), testDataset: squares(8), optimiser, batch: 16, onCompile });
+    using trainer = await Trainer.create({
+      model,
+      dataset: squares(20),
+      testDataset: squares(8),
+      optimizer,
+      batch: 16,
+      onCompile,
+    });
     // A full batch and the rest of 4 samples.
     const complete = (): number => calls.filter(([done, total]) => done === total).length;
     expect(calls.length).to.be.greaterThan(2);
@@ -188,9 +222,13 @@ describe('trainer', () => {
   it('stops between submits when aborted; what was done counts', async () => {
     const controller = new AbortController();
     using model = await tinyModel();
-    using trainer = await Trainer.create({ model, dataset: squares(160), optimiser, batch: 16, logEvery: 2 });
+    using trainer = await Trainer.create({ model, dataset: squares(160), optimizer, batch: 16, logEvery: 2 });
     const error = await fails(
-      trainer.fit({ epochs: 5, signal: controller.signal, onProgress: ({ step }) => (step >= 12 ? controller.abort() : undefined) }),
+      trainer.fit({
+        epochs: 5,
+        signal: controller.signal,
+        onProgress: ({ step }) => (step >= 12 ? controller.abort() : undefined),
+      }),
     );
     expect(error.code).to.equal('aborted');
     expect(trainer.steps).to.equal(12);
@@ -201,7 +239,13 @@ describe('trainer', () => {
 
   it('stops at a loss that is not finite and names rule and learning rate', async () => {
     using model = await tinyModel();
-    using trainer = await Trainer.create({ model, dataset: squares(160), rules: 'linbp', optimiser: sgd({ lr: 1e30 }), batch: 16 });
+    using trainer = await Trainer.create({
+      model,
+      dataset: squares(160),
+      rules: 'linbp',
+      optimizer: sgd({ lr: 1e30 }),
+      batch: 16,
+    });
     const error = await fails(trainer.fit({ epochs: 3 }));
     expect(error.code).to.equal('diverged');
     expect(error.message)
@@ -213,7 +257,12 @@ describe('trainer', () => {
     using model = await tinyModel();
     const dataset = squares(20);
     const shaped = (shape: [number, number, number, number], classes: number): Dataset =>
-      fromArrays({ shape, classes, images: new Uint8Array(shape.reduce((a, b) => a * b)), labels: new Uint8Array(shape[0]) });
+      fromArrays({
+        shape,
+        classes,
+        images: new Uint8Array(shape.reduce((a, b) => a * b)),
+        labels: new Uint8Array(shape[0]),
+      });
     const cases: [Partial<TrainerOptions>, string, string][] = [
       [{ batch: 0 }, 'bad-range', 'batch'],
       [{ batch: 1.5 }, 'bad-range', 'batch'],
@@ -227,13 +276,13 @@ describe('trainer', () => {
       [{ dataset: { ...dataset, count: 19 } }, 'bad-shape', 'images'],
       [{ dataset: { ...dataset, labels: new Uint8Array(20).fill(3) } }, 'bad-range', 'squares'],
       [{ testDataset: shaped([4, 3, 8, 8], 3) }, 'bad-shape', 'testDataset'],
-      [{ optimiser: { ...optimiser, lr: -1 } }, 'bad-range', 'lr'],
+      [{ optimizer: { ...optimizer, lr: -1 } }, 'bad-range', 'lr'],
     ];
     for (const [options, code, field] of cases) {
-      const error = await fails(Trainer.create({ model, dataset, optimiser, ...options }));
+      const error = await fails(Trainer.create({ model, dataset, optimizer, ...options }));
       expect([error.code, error.field], error.message).to.deep.equal([code, field]);
     }
-    using trainer = await Trainer.create({ model, dataset, optimiser });
+    using trainer = await Trainer.create({ model, dataset, optimizer });
     expect((await fails(trainer.fit({ epochs: 0 }))).code).to.equal('bad-range');
     expect((await fails(trainer.fit({ epochs: 1, steps: -1 }))).code).to.equal('bad-range');
   });

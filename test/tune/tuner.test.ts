@@ -14,7 +14,15 @@ import { Program } from '../../src/program/program.js';
 import type { Device } from '../../src/runtime/device.js';
 import type { PipelineRequest } from '../../src/runtime/pipelines.js';
 import { candidates, refinements } from '../../src/tune/candidates.js';
-import { deviceTuning, readTuning, setDeviceTuning, shippedName, shippedTuning, tuningIdentity, writeTuning } from '../../src/tune/cache.js';
+import {
+  deviceTuning,
+  readTuning,
+  setDeviceTuning,
+  shippedName,
+  shippedTuning,
+  tuningIdentity,
+  writeTuning,
+} from '../../src/tune/cache.js';
 import type { TuningIdentity } from '../../src/tune/cache.js';
 import { agreed, choiceName, onlyChoice, problemKey, sameChoice, TuningTable } from '../../src/tune/table.js';
 import type { TunedEntry } from '../../src/tune/table.js';
@@ -28,8 +36,15 @@ const plainConv = { stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], gro
 /** A convolution with bias and mask, its input gradient through the mask, and its weight gradient. */
 function layerGraph(batch: number): Graph {
   const graph = new Graph();
-  const [x, w, b] = [graph.input('x', [batch, 5, 9, 9]), graph.parameter('w', [20, 5, 3, 3]), graph.parameter('b', [20])];
-  const [y, mask] = graph.add('relu', [graph.one('conv2d', [x, w, b], plainConv)], { kind: 'relu', mask: true }) as [Tensor, Tensor];
+  const [x, w, b] = [
+    graph.input('x', [batch, 5, 9, 9]),
+    graph.parameter('w', [20, 5, 3, 3]),
+    graph.parameter('b', [20]),
+  ];
+  const [y, mask] = graph.add('relu', [graph.one('conv2d', [x, w, b], plainConv)], { kind: 'relu', mask: true }) as [
+    Tensor,
+    Tensor,
+  ];
   const g = graph.one('reluBackward', [graph.input('g', y.shape), mask], { kind: 'relu', rule: bp });
   graph.output('y', y);
   graph.output('dx', graph.one('conv2dInputGradient', [g, w], { ...plainConv, inputShape: x.shape }));
@@ -40,7 +55,11 @@ function layerGraph(batch: number): Graph {
 }
 
 /** The outputs of a graph under the device's choices, for the same inputs each time. */
-async function outputs(graph: Graph, device: Device, inputs: ReadonlyMap<Tensor, Float32Array>): Promise<Map<string, Float32Array>> {
+async function outputs(
+  graph: Graph,
+  device: Device,
+  inputs: ReadonlyMap<Tensor, Float32Array>,
+): Promise<Map<string, Float32Array>> {
   using program = await Program.compile(graph, { device });
   for (const [tensor, values] of inputs) program.write(tensor, values);
   await program.run([{ segment: 'main' }]);
@@ -51,11 +70,17 @@ async function outputs(graph: Graph, device: Device, inputs: ReadonlyMap<Tensor,
 
 const inputsOf = (graph: Graph): Map<Tensor, Float32Array> =>
   new Map(
-    graph.tensors.filter(({ kind }) => kind !== 'value').map((tensor) => [tensor, randomArray(tensor.shape.reduce((all, size) => all * size, 1))]),
+    graph.tensors
+      .filter(({ kind }) => kind !== 'value')
+      .map((tensor) => [tensor, randomArray(tensor.shape.reduce((all, size) => all * size, 1))]),
   );
 
 /** Runs `body` on a device whose pipelines of one kernel and variant are tampered with. */
-async function withPipelines<T>(device: Device, change: (request: PipelineRequest) => PipelineRequest, body: () => Promise<T>): Promise<T> {
+async function withPipelines<T>(
+  device: Device,
+  change: (request: PipelineRequest) => PipelineRequest,
+  body: () => Promise<T>,
+): Promise<T> {
   const pipeline = device.pipeline.bind(device);
   device.pipeline = (request) => pipeline(change(request));
   try {
@@ -70,11 +95,19 @@ describe('tuner', () => {
   before(async () => {
     device = await sharedDevice();
   });
-  afterEach(() => setDeviceTuning(device, shippedTuning(tuningIdentity(device.adapterInfo)).table ?? new TuningTable()));
+  afterEach(() =>
+    setDeviceTuning(device, shippedTuning(tuningIdentity(device.adapterInfo)).table ?? new TuningTable()),
+  );
 
   const matmul = (): Graph => {
     const graph = new Graph();
-    graph.output('c', graph.one('matmul', [graph.input('a', [24, 40]), graph.input('b', [40, 70])], { transposeA: false, transposeB: false }));
+    graph.output(
+      'c',
+      graph.one('matmul', [graph.input('a', [24, 40]), graph.input('b', [40, 70])], {
+        transposeA: false,
+        transposeB: false,
+      }),
+    );
     return graph;
   };
 
@@ -85,7 +118,9 @@ describe('tuner', () => {
     const others = candidates(problem, usual, kernelDevice(device)).filter((choice) => !sameChoice(choice, usual));
     const poisoned = choiceName(others.find(({ kernel }) => kernel === 'gemm/conv')!).split(' share')[0]!;
     const wrong = (request: PipelineRequest): PipelineRequest =>
-      request.label?.trim() === poisoned ? { ...request, code: request.code.replace('k < p.inner;', 'k < p.inner - 1u;') } : request;
+      request.label?.trim() === poisoned
+        ? { ...request, code: request.code.replace('k < p.inner;', 'k < p.inner - 1u;') }
+        : request;
     const table = new TuningTable();
     const [result] = await withPipelines(device, wrong, () => tuneProgram(program, { table, rounds: 3 }));
     const refused = result!.candidates.filter((candidate) => candidate.refused !== undefined);
@@ -126,10 +161,17 @@ describe('tuner', () => {
     setDeviceTuning(device, new TuningTable());
     using plain = await Program.compile(matmul(), { device });
     const usual = plain.dispatches[0]!.source;
-    const waste = 'var waste = 1u; for (var i = 0u; i < 60000u; i++) { waste ^= waste << 13u; waste ^= waste >> 17u; waste ^= waste << 5u; }';
+    const waste =
+      'var waste = 1u; for (var i = 0u; i < 60000u; i++) { waste ^= waste << 13u; waste ^= waste >> 17u; waste ^= waste << 5u; }';
     const slow = (request: PipelineRequest): PipelineRequest => {
       if (request.label?.trim() !== `${usual.kernel} ${usual.variant}`.trim()) return request;
-      return { ...request, code: request.code.replace('  let channelGroup =', `  ${waste} if (waste == 0u) { return; }\n  let channelGroup =`) };
+      return {
+        ...request,
+        code: request.code.replace(
+          '  let channelGroup =',
+          `  ${waste} if (waste == 0u) { return; }\n  let channelGroup =`,
+        ),
+      };
     };
     const result = await withPipelines(device, slow, async () => {
       using program = await Program.compile(matmul(), { device });
@@ -172,7 +214,9 @@ describe('tuner', () => {
     using program = await Program.compile(graph, { device });
     const problems = [...problemsOf(program).values()].map(({ source }) => source.tuning!);
     const plain = ({ problem, choice }: (typeof problems)[number]): KernelChoice =>
-      candidates(problem, choice, kernelDevice(device)).find(({ kernel }) => kernel === 'gemm/conv' || kernel === 'gemm/weightGradient')!;
+      candidates(problem, choice, kernelDevice(device)).find(
+        ({ kernel }) => kernel === 'gemm/conv' || kernel === 'gemm/weightGradient',
+      )!;
     const lists = problems.map((tuning) => refinements(tuning.problem, plain(tuning), [], kernelDevice(device)));
     const other = lists.map((list) => list.filter(({ unroll }) => unroll !== undefined).map(({ unroll }) => unroll!));
     const ways = other[0]!;
@@ -181,7 +225,11 @@ describe('tuner', () => {
     const run = async (unroll?: KernelChoice['unroll']): Promise<Map<string, Float32Array>> => {
       const table = new TuningTable();
       for (const tuning of problems)
-        table.set(tuning.problem, { choice: { ...plain(tuning), ...(unroll && { unroll }) }, microseconds: 1, usualMicroseconds: 2 });
+        table.set(tuning.problem, {
+          choice: { ...plain(tuning), ...(unroll && { unroll }) },
+          microseconds: 1,
+          usualMicroseconds: 2,
+        });
       setDeviceTuning(device, table);
       return outputs(graph, device, inputs);
     };
@@ -192,15 +240,25 @@ describe('tuner', () => {
   it('keeps the order of sums where that is asked for, and measures choices of another order anew', async () => {
     setDeviceTuning(device, new TuningTable());
     const graph = new Graph();
-    graph.output('y', graph.one('conv2d', [graph.input('x', [1, 8, 8, 8]), graph.parameter('w', [8, 8, 3, 3])], plainConv));
+    graph.output(
+      'y',
+      graph.one('conv2d', [graph.input('x', [1, 8, 8, 8]), graph.parameter('w', [8, 8, 3, 3])], plainConv),
+    );
     using program = await Program.compile(graph, { device });
     const { problem, choice } = [...problemsOf(program).values()][0]!.source.tuning!;
-    const winograd = candidates(problem, choice, kernelDevice(device)).find(({ kernel }) => kernel === 'gemm/winogradF4')!;
+    const winograd = candidates(problem, choice, kernelDevice(device)).find(
+      ({ kernel }) => kernel === 'gemm/winogradF4',
+    )!;
     const table = new TuningTable();
     table.set(problem, { choice: winograd, microseconds: 1, usualMicroseconds: 2 });
     expect(await tuneProgram(program, { table, rounds: 3 })).to.deep.equal([]);
     const found: string[] = [];
-    const [result] = await tuneProgram(program, { table, rounds: 3, keepOrder: true, onResult: ({ key }) => found.push(key) });
+    const [result] = await tuneProgram(program, {
+      table,
+      rounds: 3,
+      keepOrder: true,
+      onResult: ({ key }) => found.push(key),
+    });
     const order = orderOf(choice.kernel);
     expect(result!.candidates.map((candidate) => orderOf(candidate.choice.kernel)))
       .to.include(order)
@@ -216,11 +274,17 @@ describe('tuner', () => {
     const { problem, choice: usual } = [...problemsOf(program).values()][0]!.source.tuning!;
     const earlier = ['gemm/conv 8x4', 'gemm/conv 16x2'].map((name) => {
       const table = new TuningTable();
-      const choice = candidates(problem, usual, kernelDevice(device)).find((each) => choiceName(each).startsWith(name))!;
+      const choice = candidates(problem, usual, kernelDevice(device)).find((each) =>
+        choiceName(each).startsWith(name),
+      )!;
       table.set(problem, { choice, microseconds: 1, usualMicroseconds: 2 });
       return table;
     });
-    const [result] = await tuneProgram(program, { table: new TuningTable(), rounds: 3, among: [...earlier, earlier[0]!, new TuningTable()] });
+    const [result] = await tuneProgram(program, {
+      table: new TuningTable(),
+      rounds: 3,
+      among: [...earlier, earlier[0]!, new TuningTable()],
+    });
     expect(result!.candidates.map(({ choice }) => choiceName(choice))).to.deep.equal(
       [usual, ...earlier.map((table) => table.find(problem)!)].map(choiceName),
     );
@@ -259,7 +323,16 @@ describe('tuner', () => {
   });
 
   it('does not run a choice that cannot run', async () => {
-    const base = { layer: 'any', batch: 4, kernels: ['gemm/conv'], writesMask: true, rows: 20, width: 9, taps: 3, lines: 1 } as const;
+    const base = {
+      layer: 'any',
+      batch: 4,
+      kernels: ['gemm/conv'],
+      writesMask: true,
+      rows: 20,
+      width: 9,
+      taps: 3,
+      lines: 1,
+    } as const;
     const problem: TuningProblem = base;
     const usual: KernelChoice = { kernel: 'gemm/conv', rows: 16, columns: 4, lanes: 8, share: 1 };
     const capability = kernelDevice(device);
@@ -301,7 +374,11 @@ describe('stored choices', () => {
   let device: Device;
   const folder = mkdtempSync(join(tmpdir(), 'linbp-tune-'));
   const path = join(folder, 'choices.json');
-  const entry = { choice: { kernel: 'gemm/conv', rows: 8, columns: 4, lanes: 8, share: 1 }, microseconds: 5, usualMicroseconds: 6 } as const;
+  const entry = {
+    choice: { kernel: 'gemm/conv', rows: 8, columns: 4, lanes: 8, share: 1 },
+    microseconds: 5,
+    usualMicroseconds: 6,
+  } as const;
   before(async () => {
     device = await sharedDevice();
   });
@@ -349,7 +426,12 @@ describe('stored choices', () => {
     const other = { ...entry, choice: { ...entry.choice, columns: 8 } };
     const common = agreed([
       of({ 'both n4': entry, 'one n4': entry, 'once slow n4': entry, 'different n4': entry, 'three mask n4': entry }),
-      of({ 'both n4': { ...entry, microseconds: 4 }, 'once slow n4': slow, 'different n4': other, 'three mask n4': entry }),
+      of({
+        'both n4': { ...entry, microseconds: 4 },
+        'once slow n4': slow,
+        'different n4': other,
+        'three mask n4': entry,
+      }),
       of({ 'three mask n4': entry }),
     ]);
     expect([...common.entries]).to.deep.equal([

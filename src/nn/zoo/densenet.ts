@@ -8,7 +8,10 @@ interface Size {
   readonly blocks: readonly number[];
 }
 
-/** torchvision's DenseNet-BC (G. Huang et al., 2016) with a 3x3 stem without stride for 32-pixel images, the max-pool kept. */
+/**
+ * torchvision's DenseNet-BC (G. Huang et al., 2016) with a 3x3 stem without stride for 32-pixel images, the max-pool
+ * kept.
+ */
 function densenet(name: string, { stem, growth, blocks }: Size): ModelDefinition {
   return {
     name,
@@ -44,11 +47,17 @@ function densenet(name: string, { stem, growth, blocks }: Size): ModelDefinition
   };
 }
 
-/** The attack code linearises from `transition3` on, the training code from `denseblock4` on. */
+/** The attack code linearizes from `transition3` on, the training code from `denseblock4` on. */
 const presets = {
   default: ({ stage }: { stage?: string }) => ['transition3', 'denseblock4', 'final'].includes(stage ?? ''),
   training: ({ stage }: { stage?: string }) => ['denseblock4', 'final'].includes(stage ?? ''),
 };
 
-export const densenet121 = withPresets(densenet('densenet121', { stem: 64, growth: 32, blocks: [6, 12, 24, 16] }), presets);
-export const densenet161 = withPresets(densenet('densenet161', { stem: 96, growth: 48, blocks: [6, 12, 36, 24] }), presets);
+export const densenet121 = withPresets(
+  densenet('densenet121', { stem: 64, growth: 32, blocks: [6, 12, 24, 16] }),
+  presets,
+);
+export const densenet161 = withPresets(
+  densenet('densenet161', { stem: 96, growth: 48, blocks: [6, 12, 36, 24] }),
+  presets,
+);

@@ -22,6 +22,11 @@ export const modelNames: readonly string[] = [...definitions.keys()];
 /** A network by name. Throws `unknown-model` listing the names there are. */
 export function modelDefinition(name: string): ModelDefinition {
   const definition = definitions.get(name);
-  check(definition !== undefined, 'unknown-model', `there is no model "${name}"; known are ${modelNames.join(', ')}`, 'model');
+  check(
+    definition !== undefined,
+    'unknown-model',
+    `there is no model "${name}"; known are ${modelNames.join(', ')}`,
+    'model',
+  );
   return definition;
 }

@@ -17,8 +17,15 @@ const groups = [
 
 /** How a variant writes its layers: the body below is the same for all of them. */
 interface Style {
-  /** Convolution, its normalisation if any, and ReLU6; `part` says which of a block it is. */
-  readonly activated: (name: string, part: Part, x: Tensor, outputs: number, kernel: 1 | 3, options: ConvOptions) => Tensor;
+  /** Convolution, its normalization if any, and ReLU6; `part` says which of a block it is. */
+  readonly activated: (
+    name: string,
+    part: Part,
+    x: Tensor,
+    outputs: number,
+    kernel: 1 | 3,
+    options: ConvOptions,
+  ) => Tensor;
   readonly projected: (name: string, expanded: boolean, x: Tensor, outputs: number) => Tensor;
   /** Path of block k, from 0. */
   readonly blockName: (index: number) => string;
@@ -37,7 +44,10 @@ function blocks(net: NetBuilder, x: Tensor, style: Style): Tensor {
       const body = (inner: Tensor): Tensor => {
         const width = inner.shape[1]! * expansion;
         const y = expansion === 1 ? inner : style.activated(name, 'expand', inner, width, 1, {});
-        const depthwise = style.activated(name, expansion === 1 ? 'depthwise only' : 'depthwise', y, width, 3, { stride, groups: width });
+        const depthwise = style.activated(name, expansion === 1 ? 'depthwise only' : 'depthwise', y, width, 3, {
+          stride,
+          groups: width,
+        });
         return style.projected(name, expansion !== 1, depthwise, outputs);
       };
       x = net.at({ stage: `stage${group + 1}`, block, kind: 'branch' }, () => {
@@ -49,14 +59,15 @@ function blocks(net: NetBuilder, x: Tensor, style: Style): Tensor {
   return x;
 }
 
-const relu6 = (net: NetBuilder, name: string, x: Tensor, kind: ActivationKind = 'relu6'): Tensor => net.relu(name, x, { kind });
+const relu6 = (net: NetBuilder, name: string, x: Tensor, kind: ActivationKind = 'relu6'): Tensor =>
+  net.relu(name, x, { kind });
 
-/** Modules of the 320-channel block and the last convolution, whose activations the theory paper's code linearises. */
-const linearised = /^features\.1[78](\.|$)/;
+/** Modules of the 320-channel block and the last convolution, whose activations the theory paper's code linearizes. */
+const linearized = /^features\.1[78](\.|$)/;
 
 /**
- * torchvision's MobileNetV2; the theory paper's code only takes away two strides for 32-pixel images. `last` is what its linearised
- * activations compute.
+ * torchvision's MobileNetV2; the theory paper's code only takes away two strides for 32-pixel images. `last` is what
+ * its linearized activations compute.
  */
 function mobilenet(name: string, pixels: 32 | 224, last: ActivationKind = 'relu6'): ModelDefinition {
   const classes = pixels === 32 ? 10 : 1000;
@@ -67,7 +78,7 @@ function mobilenet(name: string, pixels: 32 | 224, last: ActivationKind = 'relu6
     build(net, images) {
       const convBnRelu = (path: string, x: Tensor, outputs: number, kernel: 1 | 3, options: ConvOptions): Tensor => {
         const y = net.conv(`${path}.0`, x, outputs, kernel, { padding: (kernel - 1) / 2, bias: false, ...options });
-        return relu6(net, `${path}.2`, net.batchNorm(`${path}.1`, y), linearised.test(path) ? last : 'relu6');
+        return relu6(net, `${path}.2`, net.batchNorm(`${path}.1`, y), linearized.test(path) ? last : 'relu6');
       };
       const style: Style = {
         blockName: (index) => `features.${index + 1}`,
@@ -75,11 +86,16 @@ function mobilenet(name: string, pixels: 32 | 224, last: ActivationKind = 'relu6
           convBnRelu(`${path}.conv.${part === 'depthwise' ? 1 : 0}`, x, outputs, kernel, options),
         projected: (path, expanded, x, outputs) => {
           const first = expanded ? 2 : 1;
-          return net.batchNorm(`${path}.conv.${first + 1}`, net.conv(`${path}.conv.${first}`, x, outputs, 1, { bias: false }));
+          return net.batchNorm(
+            `${path}.conv.${first + 1}`,
+            net.conv(`${path}.conv.${first}`, x, outputs, 1, { bias: false }),
+          );
         },
         strides: groups.map(([, , , stride], group) => (pixels === 32 && group === 1 ? 1 : stride)),
       };
-      let x = net.at({ kind: 'stem' }, () => convBnRelu('features.0', images, 32, 3, { stride: pixels === 32 ? 1 : 2 }));
+      let x = net.at({ kind: 'stem' }, () =>
+        convBnRelu('features.0', images, 32, 3, { stride: pixels === 32 ? 1 : 2 }),
+      );
       x = blocks(net, x, style);
       x = net.at({ stage: 'last' }, () => convBnRelu('features.18', x, 1280, 1, {}));
       const pooled = net.dropout('classifier.0', net.globalAvgPool('avgpool', x), 0.2);
@@ -93,14 +109,18 @@ const lastBlock = { default: ({ stage }: { stage?: string }) => stage === 'stage
 export const mobilenetV2 = withPresets(mobilenet('mobilenet_v2', 32), lastBlock);
 
 /**
- * The network that the theory paper's code trains, evaluates and attacks as MobileNetV2 when LinBP is on: its linearised activations add
- * what they should take away above 6 (see {@link ActivationKind}). Weights are those of `mobilenet_v2`; other rules are refused there.
+ * The network that the theory paper's code trains, evaluates and attacks as MobileNetV2 when LinBP is on: its
+ * linearized activations add what they should take away above 6 (see {@link ActivationKind}). Weights are those of
+ * `mobilenet_v2`; other rules are refused there.
  */
 export const mobilenetV2Official = withPresets(mobilenet('mobilenet_v2_official', 32, 'relu6Official'), lastBlock);
 
 export const mobilenetV2Imagenet = withPresets(mobilenet('mobilenet_v2_imagenet', 224), lastBlock);
 
-/** The TensorFlow Lite weights, batch norm folded: biases everywhere, stride-2 layers pad below and right only, pixels -1..1. */
+/**
+ * The TensorFlow Lite weights, batch norm folded: biases everywhere, stride-2 layers pad below and right only, pixels
+ * -1..1.
+ */
 export const mobilenetV2Folded = withPresets(
   {
     name: 'mobilenet_v2_1.0_224',

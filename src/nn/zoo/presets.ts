@@ -6,7 +6,10 @@ type Presets = Readonly<Record<string, readonly string[]>>;
 type Place = PositionTable['positions'][number];
 
 /** The definition with presets that are stated as conditions on its activations instead of a list of names. */
-export function withPresets(definition: ModelDefinition, conditions: Readonly<Record<string, (place: Place) => boolean>>): ModelDefinition {
+export function withPresets(
+  definition: ModelDefinition,
+  conditions: Readonly<Record<string, (place: Place) => boolean>>,
+): ModelDefinition {
   let presets: Presets | undefined;
   return {
     ...definition,

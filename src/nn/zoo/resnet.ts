@@ -6,8 +6,19 @@ import { withPresets } from './presets.js';
 /** A residual block's branch up to the addition: the last batch norm's result. */
 type BranchBody = (net: NetBuilder, name: string, x: Tensor, width: number, stride: number) => Tensor;
 
-const convBn = (net: NetBuilder, name: string, number: number, x: Tensor, outputs: number, kernel: 1 | 3, stride = 1): Tensor =>
-  net.batchNorm(`${name}.bn${number}`, net.conv(`${name}.conv${number}`, x, outputs, kernel, { stride, padding: kernel === 3 ? 1 : 0, bias: false }));
+const convBn = (
+  net: NetBuilder,
+  name: string,
+  number: number,
+  x: Tensor,
+  outputs: number,
+  kernel: 1 | 3,
+  stride = 1,
+): Tensor =>
+  net.batchNorm(
+    `${name}.bn${number}`,
+    net.conv(`${name}.conv${number}`, x, outputs, kernel, { stride, padding: kernel === 3 ? 1 : 0, bias: false }),
+  );
 
 const basic: BranchBody = (net, name, x, width, stride) => {
   const y = net.relu(`${name}.relu1`, convBn(net, name, 1, x, width, 3, stride));
@@ -28,7 +39,8 @@ const projection: Shortcut = (net, name, x, outputs, stride) =>
   net.batchNorm(`${name}.downsample.1`, net.conv(`${name}.downsample.0`, x, outputs, 1, { stride, bias: false }));
 
 /** Option A: no weights. */
-const zeroPadding: Shortcut = (net, name, x, outputs, stride) => net.zeroPadShortcut(`${name}.shortcut`, x, outputs, stride);
+const zeroPadding: Shortcut = (net, name, x, outputs, stride) =>
+  net.zeroPadShortcut(`${name}.shortcut`, x, outputs, stride);
 
 interface Kind {
   readonly branch: BranchBody;
@@ -54,7 +66,9 @@ function stages(net: NetBuilder, x: Tensor, kind: Kind, blocks: readonly number[
         const branch = net.branch(name, x, (input) => kind.branch(net, name, input, width * 2 ** stage, stride));
         const shortcut = stride === 1 && x.shape[1] === outputs ? x : kind.shortcut(net, name, x, outputs, stride);
         const last = kind.branch === bottleneck ? 3 : 2;
-        return net.at({ kind: 'post-addition' }, () => net.relu(`${name}.relu${last}`, net.add(`${name}.add`, branch, shortcut)));
+        return net.at({ kind: 'post-addition' }, () =>
+          net.relu(`${name}.relu${last}`, net.add(`${name}.add`, branch, shortcut)),
+        );
       });
     }
   }
@@ -62,11 +76,17 @@ function stages(net: NetBuilder, x: Tensor, kind: Kind, blocks: readonly number[
 }
 
 const stem = (net: NetBuilder, x: Tensor, outputs: number, kernel: number, stride: number): Tensor => {
-  const y = net.batchNorm('bn1', net.conv('conv1', x, outputs, kernel, { stride, padding: (kernel - 1) / 2, bias: false }));
+  const y = net.batchNorm(
+    'bn1',
+    net.conv('conv1', x, outputs, kernel, { stride, padding: (kernel - 1) / 2, bias: false }),
+  );
   return net.at({ kind: 'stem' }, () => net.relu('relu', y));
 };
 
-/** torchvision's residual networks (K. He et al., 2015); with 32-pixel images a 3x3 stem without stride, the max-pool kept. */
+/**
+ * torchvision's residual networks (K. He et al., 2015); with 32-pixel images a 3x3 stem without stride, the max-pool
+ * kept.
+ */
 function resnet(name: string, kind: Kind, blocks: readonly number[], pixels: 32 | 224): ModelDefinition {
   const classes = pixels === 32 ? 10 : 1000;
   return {
@@ -90,7 +110,7 @@ interface Place {
 /** From the second block of the third stage on, "3_1". */
 const fromThird = ({ stage, block = 0 }: Place): boolean => stage === 'layer4' || (stage === 'layer3' && block >= 1);
 
-/** The theory paper linearises the last stage; BPA replaces all ReLUs of the blocks from "3_1" on. */
+/** The theory paper linearizes the last stage; BPA replaces all ReLUs of the blocks from "3_1" on. */
 const lastStage = { default: ({ stage }: Place) => stage === 'layer4', bpa: fromThird };
 
 export const resnet18 = withPresets(resnet('resnet18', kinds.basic, [2, 2, 2, 2], 32), lastStage);
@@ -108,7 +128,7 @@ export const resnet50Imagenet = withPresets(resnet('resnet50_imagenet', kinds.bo
 const imagenetMean = [0.485, 0.456, 0.406];
 const imagenetDeviation = [0.229, 0.224, 0.225];
 
-/** CIFAR-10 ResNets of the original paper, with shortcuts of option A; the weights expect ImageNet's normalisation. */
+/** CIFAR-10 ResNets of the original paper, with shortcuts of option A; the weights expect ImageNet's normalization. */
 function cifarResnet(depth: number): ModelDefinition {
   const blocks = (depth - 2) / 6;
   return {

@@ -2,7 +2,10 @@ import type { Tensor } from '../../graph/types.js';
 import type { ConvOptions, NetBuilder } from '../builder.js';
 import type { ModelDefinition } from '../definition.js';
 
-/** TensorFlow's "same" padding of a 3x3 convolution with stride 2 on an even size: nothing above and left, 1 below and right. */
+/**
+ * TensorFlow's "same" padding of a 3x3 convolution with stride 2 on an even size: nothing above and left, 1 below and
+ * right.
+ */
 const sameStride2: ConvOptions = { stride: 2, padding: [0, 0, 1, 1] };
 const same: ConvOptions = { padding: 1 };
 
@@ -17,11 +20,14 @@ export const resnet8: ModelDefinition = {
   build(net, images) {
     const conv = (index: number, x: Tensor, outputs: number, kernel: number, options: ConvOptions): Tensor =>
       net.conv(numbered('conv2d', index), x, outputs, kernel, options);
-    const norm = (index: number, x: Tensor): Tensor => net.batchNorm(numbered('batch_normalization', index), x, { epsilon: 1e-3 });
+    const norm = (index: number, x: Tensor): Tensor =>
+      net.batchNorm(numbered('batch_normalization', index), x, { epsilon: 1e-3 });
     let x = net.preprocess(images, [255, 255, 255], [0, 0, 0]);
     x = norm(0, conv(0, x, 16, 3, same));
     x = net.at({ kind: 'stem' }, () => net.relu('relu', x));
-    x = stage(net, 1, x, (name, input) => norm(2, conv(2, net.relu(name, norm(1, conv(1, input, 16, 3, same))), 16, 3, same)));
+    x = stage(net, 1, x, (name, input) =>
+      norm(2, conv(2, net.relu(name, norm(1, conv(1, input, 16, 3, same))), 16, 3, same)),
+    );
     for (const [index, width] of [32, 64].entries()) {
       const [first, firstNorm] = [3 + 3 * index, 3 + 2 * index];
       x = stage(

@@ -46,7 +46,8 @@ export const mlp300: ModelDefinition = {
   build(net, images) {
     return net.at({ kind: 'classifier' }, () => {
       let x = net.flatten(images);
-      for (const [index, width] of [300, 100].entries()) x = net.relu(`relu${index + 1}`, net.linear(`linear${index + 1}`, x, width));
+      for (const [index, width] of [300, 100].entries())
+        x = net.relu(`relu${index + 1}`, net.linear(`linear${index + 1}`, x, width));
       return net.linear('linear3', x, 10);
     });
   },

@@ -2,7 +2,7 @@ import type { Tensor } from '../../graph/types.js';
 import type { NetBuilder } from '../builder.js';
 import type { ModelDefinition } from '../definition.js';
 
-const presetNote = 'the theory code linearises nothing in SqueezeNet, it only leaves out the final log-softmax';
+const presetNote = 'the theory code linearizes nothing in SqueezeNet, it only leaves out the final log-softmax';
 
 /** Widths of the squeeze and of each expand convolution (F. Iandola et al., 2016). */
 const fires: Readonly<Record<number, readonly [number, number]>> = {
@@ -71,7 +71,10 @@ function squeezenet11(net: NetBuilder, images: Tensor, names: Names): Tensor {
     const [squeeze, expand] = fires[number]!;
     return net.at({ stage: `fire${number}` }, () => {
       const y = activated(`${name}.${names.squeeze}`, x, squeeze, 1);
-      const parts = [activated(`${name}.${names.expand1x1}`, y, expand, 1), activated(`${name}.${names.expand3x3}`, y, expand, 3)];
+      const parts = [
+        activated(`${name}.${names.expand1x1}`, y, expand, 1),
+        activated(`${name}.${names.expand3x3}`, y, expand, 3),
+      ];
       return net.concat(`${name}.concat`, parts);
     });
   };

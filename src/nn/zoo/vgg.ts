@@ -37,7 +37,10 @@ function features(net: NetBuilder, x: Tensor, table: readonly (readonly number[]
   return { x, modules: index };
 }
 
-/** VGG-16 with batch norm as the theory paper's code has it for CIFAR-10: a head of 4096 units, its 7x7 input replicated from one pixel. */
+/**
+ * VGG-16 with batch norm as the theory paper's code has it for CIFAR-10: a head of 4096 units, its 7x7 input
+ * replicated from one pixel.
+ */
 export const vgg16bn: ModelDefinition = withPresets(
   {
     name: 'vgg16_bn',
@@ -59,7 +62,10 @@ export const vgg16bn: ModelDefinition = withPresets(
   { default: ({ stage }) => stage === 'stage5' || stage === 'classifier' },
 );
 
-/** VGG-19 with batch norm and a single linear layer, the CIFAR-10 network of the NeurIPS paper, which linearises from index 23 on; BPA replaces the last two ReLUs. */
+/**
+ * VGG-19 with batch norm and a single linear layer, the CIFAR-10 network of the NeurIPS paper, which linearizes from
+ * index 23 on; BPA replaces the last two ReLUs.
+ */
 export const vgg19bn: ModelDefinition = withPresets(
   {
     name: 'vgg19_bn_nips',

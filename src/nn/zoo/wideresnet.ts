@@ -3,10 +3,12 @@ import type { NetBuilder } from '../builder.js';
 import type { ModelDefinition } from '../definition.js';
 
 /**
- * One pre-activation block. Where the widths differ, the shortcut starts behind the first ReLU, which is then no part of the branch.
+ * One pre-activation block. Where the widths differ, the shortcut starts behind the first ReLU, which is then no part
+ * of the branch.
  */
 function block(net: NetBuilder, name: string, x: Tensor, outputs: number, stride: number): Tensor {
-  const normRelu = (number: number, input: Tensor): Tensor => net.relu(`${name}.relu${number}`, net.batchNorm(`${name}.bn${number}`, input));
+  const normRelu = (number: number, input: Tensor): Tensor =>
+    net.relu(`${name}.relu${number}`, net.batchNorm(`${name}.bn${number}`, input));
   const conv = (number: number, input: Tensor, step: number): Tensor =>
     net.conv(`${name}.conv${number}`, input, outputs, 3, { stride: step, padding: 1, bias: false });
   const rest = (activated: Tensor): Tensor => conv(2, normRelu(2, conv(1, activated, stride)), 1);
@@ -18,7 +20,11 @@ function block(net: NetBuilder, name: string, x: Tensor, outputs: number, stride
     );
   const activated = net.at({ kind: 'conv' }, () => normRelu(1, x));
   const branch = net.branch(name, activated, rest);
-  return net.add(`${name}.add`, net.conv(`${name}.convShortcut`, activated, outputs, 1, { stride, bias: false }), branch);
+  return net.add(
+    `${name}.add`,
+    net.conv(`${name}.convShortcut`, activated, outputs, 1, { stride, bias: false }),
+    branch,
+  );
 }
 
 /** Wide residual network 28-10 (S. Zagoruyko, N. Komodakis, 2016) without dropout; raw pixels. */
@@ -31,7 +37,9 @@ export const wideResnet: ModelDefinition = {
     for (const [index, width] of [160, 320, 640].entries()) {
       const stage = `block${index + 1}`;
       for (let k = 0; k < 4; k++) {
-        x = net.at({ stage, block: k, kind: 'branch' }, () => block(net, `${stage}.layer.${k}`, x, width, index > 0 && k === 0 ? 2 : 1));
+        x = net.at({ stage, block: k, kind: 'branch' }, () =>
+          block(net, `${stage}.layer.${k}`, x, width, index > 0 && k === 0 ? 2 : 1),
+        );
       }
     }
     x = net.at({ stage: 'final', kind: 'classifier' }, () => net.relu('relu', net.batchNorm('bn1', x)));

@@ -8,30 +8,34 @@ export interface PixelStatistics {
 }
 
 /**
- * What the theory paper's code normalises CIFAR-10 by. The deviations are means of single images' deviations, as is widespread; those of all pixels
- * are (0.2471, 0.2435, 0.2616).
+ * What the theory paper's code normalizes CIFAR-10 by. The deviations are means of single images' deviations, as is
+ * widespread; those of all pixels are (0.2471, 0.2435, 0.2616).
  */
-export const cifar10Statistics: PixelStatistics = { means: [0.4914, 0.4822, 0.4465], deviations: [0.2023, 0.1994, 0.201] };
+export const cifar10Statistics: PixelStatistics = {
+  means: [0.4914, 0.4822, 0.4465],
+  deviations: [0.2023, 0.1994, 0.201],
+};
 
 /**
- * The same network with (x - mean) / deviation per channel in front, as part of every program made of it; images stay [0, 1] pixels.
+ * The same network with (x - mean) / deviation per channel in front, as part of every program made of it; images stay
+ * [0, 1] pixels.
  *
  * @throws LinbpError `bad-shape` for another number of channels; `bad-range` for deviations that are not positive
  */
-export function normalised(definition: ModelDefinition, { means, deviations }: PixelStatistics): ModelDefinition {
+export function normalized(definition: ModelDefinition, { means, deviations }: PixelStatistics): ModelDefinition {
   const channels = definition.input[0];
   const text = `${means.join()}/${deviations.join()}`;
   check(
     means.length === channels && deviations.length === channels,
     'bad-shape',
-    `normalise must hold ${channels} mean(s) and ${channels} deviation(s), got ${text}`,
-    'normalise',
+    `normalize must hold ${channels} mean(s) and ${channels} deviation(s), got ${text}`,
+    'normalize',
   );
   check(
     means.every(Number.isFinite) && deviations.every((deviation) => Number.isFinite(deviation) && deviation > 0),
     'bad-range',
-    `normalise must hold finite means and positive deviations, got ${text}`,
-    'normalise',
+    `normalize must hold finite means and positive deviations, got ${text}`,
+    'normalize',
   );
   const scale = deviations.map((deviation) => 1 / deviation);
   const shift = means.map((mean, channel) => -mean / deviations[channel]!);

@@ -3,34 +3,34 @@ import { LinbpError } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
 import { Program } from '../../src/program/program.js';
 import { ReferenceRun } from '../../src/reference/run.js';
-import { adam, adamw, sgd } from '../../src/train/optimisers.js';
-import type { Optimiser } from '../../src/train/optimisers.js';
+import { adam, adamw, sgd } from '../../src/train/optimizers.js';
+import type { Optimizer } from '../../src/train/optimizers.js';
 import { constant, cosine, exponential } from '../../src/train/schedules.js';
 import { randomArray, relativeError } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';
 
 const count = 1000;
 
-function updateGraph(optimiser: Optimiser) {
+function updateGraph(optimizer: Optimizer) {
   const graph = new Graph();
   const parameters = graph.parameter('parameters', [count]);
   const gradients = graph.state('gradients', [count]);
-  const states = optimiser.states.map((name) => graph.state(name, [count]));
-  optimiser.emit(graph, { parameters, gradients, states });
+  const states = optimizer.states.map((name) => graph.state(name, [count]));
+  optimizer.emit(graph, { parameters, gradients, states });
   return { graph, parameters, gradients, states };
 }
 
 /** Parameters after a few steps with the same gradient. */
-function referenceSteps(optimiser: Optimiser, w: Float32Array, g: Float32Array, steps: number): Float64Array {
-  const { graph, parameters, gradients } = updateGraph(optimiser);
+function referenceSteps(optimizer: Optimizer, w: Float32Array, g: Float32Array, steps: number): Float64Array {
+  const { graph, parameters, gradients } = updateGraph(optimizer);
   const run = new ReferenceRun(graph);
   run.set(parameters, w);
   run.set(gradients, g);
-  for (let step = 1; step <= steps; step++) run.run('main', [optimiser.fields(step, optimiser.lr)]);
+  for (let step = 1; step <= steps; step++) run.run('main', [optimizer.fields(step, optimizer.lr)]);
   return Float64Array.from(run.get(parameters));
 }
 
-const cases: Record<string, Optimiser> = {
+const cases: Record<string, Optimizer> = {
   sgd: sgd({ lr: 0.1, weightDecay: 0.01 }),
   momentum: sgd({ lr: 0.1, momentum: 0.9 }),
   nesterov: sgd({ lr: 0.1, momentum: 0.9, nesterov: true, weightDecay: 1e-3 }),
@@ -55,20 +55,20 @@ const cases: Record<string, Optimiser> = {
   },
 };
 
-describe('optimisers', () => {
-  for (const [name, optimiser] of Object.entries(cases)) {
+describe('optimizers', () => {
+  for (const [name, optimizer] of Object.entries(cases)) {
     it(`${name}: one dispatch that agrees with the reference over 5 steps`, async () => {
       const [w, g] = [randomArray(count), randomArray(count)];
-      const { graph, parameters, gradients } = updateGraph(optimiser);
-      const fields = Object.fromEntries(Object.keys(optimiser.fields(1, 1)).map((field) => [field, 'f32' as const]));
+      const { graph, parameters, gradients } = updateGraph(optimizer);
+      const fields = Object.fromEntries(Object.keys(optimizer.fields(1, 1)).map((field) => [field, 'f32' as const]));
       using program = await Program.compile(graph, { device: await sharedDevice(), steps: { fields, rows: 5 } });
       expect(program.dispatches).to.have.length(1);
       program.write(parameters, w);
       program.write(gradients, g);
-      for (let row = 0; row < 5; row++) program.steps.set(row, optimiser.fields(row + 1, optimiser.lr));
+      for (let row = 0; row < 5; row++) program.steps.set(row, optimizer.fields(row + 1, optimizer.lr));
       program.uploadSteps();
       await program.run([{ segment: 'main', repeat: 5 }]);
-      expect(relativeError(await program.read(parameters), referenceSteps(optimiser, w, g, 5))).to.be.below(1e-6);
+      expect(relativeError(await program.read(parameters), referenceSteps(optimizer, w, g, 5))).to.be.below(1e-6);
     });
   }
 

@@ -5,7 +5,7 @@ import { LinbpError } from '../../src/errors.js';
 import { Model } from '../../src/nn/model.js';
 import { mlp } from '../../src/nn/zoo/mnist.js';
 import { randomStreams, normals, uniforms } from '../../src/random/philox.js';
-import { sgd } from '../../src/train/optimisers.js';
+import { sgd } from '../../src/train/optimizers.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { sharedDevice } from '../support/device.js';
 
@@ -15,7 +15,8 @@ function noisyMeans(count: number, seed: number): Dataset {
   const images = new Float32Array(count * 784);
   for (let n = 0; n < count; n++) {
     const noise = normals(seed, randomStreams.user, n + 1, 0, 784);
-    for (let i = 0; i < 784; i++) images[n * 784 + i] = Math.min(1, Math.max(0, means[(n % 10) * 784 + i]! + 0.5 * noise[i]!));
+    for (let i = 0; i < 784; i++)
+      images[n * 784 + i] = Math.min(1, Math.max(0, means[(n % 10) * 784 + i]! + 0.5 * noise[i]!));
   }
   return fromArrays({
     name: 'noisy means',
@@ -26,16 +27,17 @@ function noisyMeans(count: number, seed: number): Dataset {
   });
 }
 
-describe('training: behaviour of the rules', () => {
+describe('training: behavior of the rules', () => {
   const dataset = noisyMeans(640, Math.floor(Math.random() * 2 ** 31));
 
   async function run(rules: string, lr: number, epochs: number): Promise<number[]> {
     using model = Model.create(mlp, { device: await sharedDevice() });
-    using trainer = await Trainer.create({ model, dataset, rules, optimiser: sgd({ lr }), batch: 16 });
+    using trainer = await Trainer.create({ model, dataset, rules, optimizer: sgd({ lr }), batch: 16 });
     return (await trainer.fit({ epochs })).epochs.map(({ trainLoss }) => trainLoss);
   }
 
-  // The theory paper's code shows the same on MNIST-like data: LinBP is faster at small rates, and its usable range of rates ends earlier.
+  // The theory paper's code shows the same on MNIST-like data: LinBP is faster at small rates, and its usable range
+  // of rates ends earlier.
   it('at a small learning rate LinBP lowers the loss of the MLP faster than BP', async () => {
     const [bp, linbp] = [await run('bp', 0.05, 4), await run('linbp', 0.05, 4)];
     expect(linbp.at(-1)!).to.be.below(bp.at(-1)!);

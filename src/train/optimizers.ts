@@ -2,22 +2,23 @@ import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
 
-/** The flat tensors an optimiser works on: all of the same length, one element per learnable number. */
-export interface OptimiserTensors {
+/** The flat tensors an optimizer works on: all of the same length, one element per learnable number. */
+export interface OptimizerTensors {
   /** Overwritten with the new parameters. */
   readonly parameters: Tensor;
   /** Gradients of the mean loss of the batch. */
   readonly gradients: Tensor;
-  /** One tensor per entry of {@link Optimiser.states}, zero before the first step, to be overwritten. */
+  /** One tensor per entry of {@link Optimizer.states}, zero before the first step, to be overwritten. */
   readonly states: readonly Tensor[];
 }
 
 /**
- * How parameters follow from gradients. The built-in ones are {@link sgd}, {@link adam} and {@link adamw}; an optimiser of one's own is an object of
- * this type. `emit` adds nodes once, when the step is compiled; whatever changes from step to step (the learning rate, bias corrections)
- * comes through `fields`, so that a schedule never compiles anything.
+ * How parameters follow from gradients. The built-in ones are {@link sgd}, {@link adam} and {@link adamw}; an
+ * optimizer of one's own is an object of this type. `emit` adds nodes once, when the step is compiled; whatever
+ * changes from step to step (the learning rate, bias corrections) comes through `fields`, so that a schedule never
+ * compiles anything.
  */
-export interface Optimiser {
+export interface Optimizer {
   /** Such as `sgd`; part of the settings that a checkpoint must agree with. */
   readonly name: string;
   /** Learning rate before any schedule. */
@@ -26,10 +27,13 @@ export interface Optimiser {
   readonly settings: Readonly<Record<string, number | boolean>>;
   /** Names of the states it keeps, such as `momentum_buffer`. */
   readonly states: readonly string[];
-  /** Step-table fields of a step. `step` counts from 1; `lr` is the rate that the schedule gives. Every step must have the same field names. */
+  /**
+   * Step-table fields of a step. `step` counts from 1; `lr` is the rate that the schedule gives. Every step must have
+   * the same field names.
+   */
   fields(step: number, lr: number): Readonly<Record<string, number>>;
   /** Adds the nodes of the update; a node reads a field as `{ step: name }`. */
-  emit(graph: Graph, tensors: OptimiserTensors): void;
+  emit(graph: Graph, tensors: OptimizerTensors): void;
 }
 
 /** Options of {@link sgd}. */
@@ -57,7 +61,12 @@ export interface AdamOptions {
 }
 
 function checkNumber(field: string, value: number, valid: boolean, expected: string): void {
-  check(typeof value === 'number' && Number.isFinite(value) && valid, 'bad-range', `${field} must be ${expected}, got ${value}`, field);
+  check(
+    typeof value === 'number' && Number.isFinite(value) && valid,
+    'bad-range',
+    `${field} must be ${expected}, got ${value}`,
+    field,
+  );
 }
 
 function checkCommon(lr: number, weightDecay: number): void {
@@ -66,19 +75,23 @@ function checkCommon(lr: number, weightDecay: number): void {
 }
 
 /** One dispatch over the flat stores: inputs w, g, states; results w and the states. */
-function update(graph: Graph, tensors: OptimiserTensors, fn: ElementwiseFunction, scalars: readonly StepValue[]): void {
+function update(graph: Graph, tensors: OptimizerTensors, fn: ElementwiseFunction, scalars: readonly StepValue[]): void {
   const { parameters, gradients, states } = tensors;
-  graph.add('map', [parameters, gradients, ...states], { fn, scalars, targets: [0, ...states.map((_, index) => index + 2)] });
+  graph.add('map', [parameters, gradients, ...states], {
+    fn,
+    scalars,
+    targets: [0, ...states.map((_, index) => index + 2)],
+  });
 }
 
 /**
- * Stochastic gradient descent as in PyTorch (`torch.optim.SGD`): g' = g + weightDecay w; with momentum mu, v = mu v + g' (the first
- * step takes v = g') and the step is v, or g' + mu v with Nesterov (I. Sutskever et al., "On the importance of initialization and
- * momentum in deep learning", ICML 2013); w = w - lr step.
+ * Stochastic gradient descent as in PyTorch (`torch.optim.SGD`): g' = g + weightDecay w; with momentum mu, v = mu v +
+ * g' (the first step takes v = g') and the step is v, or g' + mu v with Nesterov (I. Sutskever et al., "On the
+ * importance of initialization and momentum in deep learning", ICML 2013); w = w - lr step.
  *
  * @throws LinbpError `bad-range`; `bad-argument` for Nesterov without momentum
  */
-export function sgd(options: SgdOptions): Optimiser {
+export function sgd(options: SgdOptions): Optimizer {
   const { lr, momentum = 0, nesterov = false, weightDecay = 0 } = options;
   checkCommon(lr, weightDecay);
   checkNumber('momentum', momentum, momentum >= 0 && momentum < 1, 'at least 0 and below 1');
@@ -116,10 +129,11 @@ export function sgd(options: SgdOptions): Optimiser {
 }
 
 /** Both forms of Adam; `decoupled` takes the decay out of the gradient. */
-function adamOptimiser(name: string, options: AdamOptions, decoupled: boolean): Optimiser {
+function adamOptimizer(name: string, options: AdamOptions, decoupled: boolean): Optimizer {
   const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = decoupled ? 0.01 : 0 } = options;
   checkCommon(lr, weightDecay);
-  for (const [index, beta] of betas.entries()) checkNumber(`betas[${index}]`, beta, beta >= 0 && beta < 1, 'at least 0 and below 1');
+  for (const [index, beta] of betas.entries())
+    checkNumber(`betas[${index}]`, beta, beta >= 0 && beta < 1, 'at least 0 and below 1');
   checkNumber('eps', eps, eps > 0, 'a finite number above 0');
   const [beta1, beta2] = betas;
   const fn: ElementwiseFunction = {
@@ -162,20 +176,21 @@ function adamOptimiser(name: string, options: AdamOptions, decoupled: boolean): 
 }
 
 /**
- * Adam as in PyTorch (`torch.optim.Adam`; D. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015): the decay is added to the
- * gradient; eps is added after the bias-corrected root.
+ * Adam as in PyTorch (`torch.optim.Adam`; D. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015):
+ * the decay is added to the gradient; eps is added after the bias-corrected root.
  *
  * @throws LinbpError `bad-range`
  */
-export function adam(options: AdamOptions = {}): Optimiser {
-  return adamOptimiser('adam', options, false);
+export function adam(options: AdamOptions = {}): Optimizer {
+  return adamOptimizer('adam', options, false);
 }
 
 /**
- * Adam with decoupled weight decay as in PyTorch (`torch.optim.AdamW`; I. Loshchilov, F. Hutter, ICLR 2019): w = w - lr weightDecay w before Adam's step.
+ * Adam with decoupled weight decay as in PyTorch (`torch.optim.AdamW`; I. Loshchilov, F. Hutter, ICLR 2019): w = w -
+ * lr weightDecay w before Adam's step.
  *
  * @throws LinbpError `bad-range`
  */
-export function adamw(options: AdamOptions = {}): Optimiser {
-  return adamOptimiser('adamw', options, true);
+export function adamw(options: AdamOptions = {}): Optimizer {
+  return adamOptimizer('adamw', options, true);
 }

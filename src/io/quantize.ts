@@ -8,7 +8,7 @@ export function eightBitValue(pixel: number): number | undefined {
   return Math.fround(k / 255) === Math.fround(pixel) ? k : undefined;
 }
 
-/** Whether every pixel is k/255, so that {@link quantise} can guarantee the ball. */
+/** Whether every pixel is k/255, so that {@link quantize} can guarantee the ball. */
 export function isEightBit(pixels: ArrayLike<number>): boolean {
   for (let i = 0; i < pixels.length; i++) if (eightBitValue(pixels[i]!) === undefined) return false;
   return true;
@@ -17,25 +17,40 @@ export function isEightBit(pixels: ArrayLike<number>): boolean {
 /**
  * Rounds adversarial images to 8 bits without leaving the ball around the clean images.
  *
- * - `linf`: each pixel is rounded to the nearest k/255 and the integer difference from the clean pixel is clamped to floor(255 eps).
- *   An eps given as n/255 counts as exactly n, whether it was computed in float32 or float64. Below 1/255 the result is the clean image.
- * - `l2`: each difference is rounded towards the clean pixel, so no pixel moves further away and the norm cannot grow. The adversarial
+ * - `linf`: each pixel is rounded to the nearest k/255 and the integer difference from the clean pixel is clamped to
+ * floor(255 eps).
+ *   An eps given as n/255 counts as exactly n, whether it was computed in float32 or float64. Below 1/255 the result
+ *   is the clean image.
+ * - `l2`: each difference is rounded towards the clean pixel, so no pixel moves further away and the norm cannot
+ * grow. The adversarial
  *   images must be inside their balls already; eps is not used.
  *
- * Both guarantees, after saving and reloading, hold when the clean pixels are k/255 themselves, as those of all image files are
- * ({@link isEightBit} tells). Otherwise (resized images, arrays of one's own) no 8-bit image need lie inside a small ball: `linf` takes
- * the nearest k/255 inside [clean - eps, clean + eps] and where there is none the k/255 nearest to the clean pixel, at most 1/510 away;
- * `l2` rounds towards the clean pixel as far as a k/255 lies between, and otherwise takes the one nearest to the clean pixel, so that
- * each pixel can be up to 1/510 further out than before.
+ * Both guarantees, after saving and reloading, hold when the clean pixels are k/255 themselves, as those of all image
+ * files are ({@link isEightBit} tells). Otherwise (resized images, arrays of one's own) no 8-bit image need lie
+ * inside a small ball: `linf` takes the nearest k/255 inside [clean - eps, clean + eps] and where there is none the
+ * k/255 nearest to the clean pixel, at most 1/510 away; `l2` rounds towards the clean pixel as far as a k/255 lies
+ * between, and otherwise takes the one nearest to the clean pixel, so that each pixel can be up to 1/510 further out
+ * than before.
  *
  * @param adversarial pixels, any shape; values outside [0, 1] are clamped
  * @param clean the clean pixels in [0, 1], same length
  * @param eps radius in pixels of [0, 1], for instance 8/255
  * @returns 0..255, same length
- * @throws LinbpError `bad-shape` for different lengths; `bad-range` for eps below 0, NaN, or clean pixels outside [0, 1]
+ * @throws LinbpError `bad-shape` for different lengths; `bad-range` for eps below 0, NaN, or clean pixels outside [0,
+ * 1]
  */
-export function quantise(adversarial: ArrayLike<number>, clean: ArrayLike<number>, eps: number, norm: 'linf' | 'l2'): Uint8Array {
-  check(adversarial.length === clean.length, 'bad-shape', `adversarial has ${adversarial.length} pixels, clean has ${clean.length}`, 'adversarial');
+export function quantize(
+  adversarial: ArrayLike<number>,
+  clean: ArrayLike<number>,
+  eps: number,
+  norm: 'linf' | 'l2',
+): Uint8Array {
+  check(
+    adversarial.length === clean.length,
+    'bad-shape',
+    `adversarial has ${adversarial.length} pixels, clean has ${clean.length}`,
+    'adversarial',
+  );
   check(eps >= 0, 'bad-range', `eps must be at least 0, got ${eps}`, 'eps');
   // 255 * (8/255) need not be 8 in floating point.
   const limit = eps <= 1 ? (eightBitValue(eps) ?? Math.floor(255 * eps)) : 255;
