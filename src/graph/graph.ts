@@ -1,5 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import { opTable } from '../ops/table.js';
+import { opTraits } from '../ops/traits.js';
 import { elementCount, imagePitch, maskShape, pixelCount } from './types.js';
 import type { Direction, DType, Node, OpAttrs, OpName, Precision, Region, Tensor, TensorKind } from './types.js';
 
@@ -126,7 +127,7 @@ export class Graph {
     };
     for (const output of outputs) output.producer = node as unknown as Node;
     this.nodes.push(node as unknown as Node);
-    if (op === 'reshape') outputs[0]!.view = { base: inputs[0]!, offset: 0 };
+    if (opTraits[op].view) outputs[0]!.view = { base: inputs[0]!, offset: 0 };
     return outputs;
   }
 

@@ -1,21 +1,11 @@
 import { LinbpError } from '../errors.js';
 import { byteLength, elementCount, imagePitch, maskRows, pixelCount } from '../graph/types.js';
-import type { Node, OpName, Tensor } from '../graph/types.js';
+import type { Node, Tensor } from '../graph/types.js';
 import { maxWorkgroups } from './grid.js';
 import { link } from './link.js';
 import { inFours } from './staging.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } from './types.js';
-
-/** Ops that can run inside another kernel's epilogue. */
-export const pointwiseOps: ReadonlySet<OpName> = new Set<OpName>([
-  'relu',
-  'reluBackward',
-  'scaleShift',
-  'batchNormApply',
-  'batchNormInputGradient',
-  'add',
-]);
 
 /** The shader regions, operands and parameters of a fused chain of pointwise nodes. */
 export interface Epilogue {

@@ -1,37 +1,8 @@
 import { LinbpError } from '../errors.js';
 import { elementBytes, imagePitch, spanBytes } from '../graph/types.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
+import { hasSlot, opTraits } from '../ops/traits.js';
 import type { Dispatch, Group, Lowering, LoweringContext } from './types.js';
-
-/**
- * Inputs of an op that hold one stretch of memory per image, for ops that treat images apart; `all` for every input.
- */
-const batchInputs: Readonly<Partial<Record<OpName, readonly number[] | 'all'>>> = {
-  conv2d: [0],
-  conv2dInputGradient: [0],
-  relu: [0],
-  reluBackward: 'all',
-  scaleShift: [0],
-  batchNormApply: [0],
-  batchNormInputGradient: [0, 1],
-  dropout: 'all',
-  sampleNorm: [0],
-  add: 'all',
-  maxPool2d: [0],
-  maxPool2dBackward: 'all',
-  maxPool2dSoftmaxBackward: 'all',
-  avgPool2d: [0],
-  avgPool2dBackward: [0],
-  adaptiveAvgPool2d: [0],
-  adaptiveAvgPool2dBackward: [0],
-  linear: [0],
-  linearInputGradient: [0],
-  concat: 'all',
-  channelPad: [0],
-  channelSlice: [0],
-  logSoftmax: [0],
-  logSoftmaxBackward: 'all',
-};
 
 /** The images [first, first + count) of a tensor as a window of it. */
 export function imagesOf(tensor: Tensor, first: number, count: number): Tensor {
@@ -64,10 +35,9 @@ export function sliceLength(tensors: readonly Tensor[], batch: number, limit: nu
 function batchedTensors(group: Group): ReadonlySet<Tensor> | undefined {
   const batched = new Set<Tensor>();
   for (const node of [group.anchor, ...group.followers]) {
-    const slots = batchInputs[node.op];
+    const slots = opTraits[node.op].batchInputs;
     if (slots === undefined) return undefined;
-    for (const [index, input] of node.inputs.entries())
-      if (slots === 'all' || slots.includes(index)) batched.add(input);
+    for (const [index, input] of node.inputs.entries()) if (hasSlot(slots, index)) batched.add(input);
     for (const output of node.outputs) batched.add(output);
   }
   return batched;

@@ -1,25 +1,9 @@
 import { pixelCount } from '../graph/types.js';
 import type { Graph } from '../graph/graph.js';
-import type { Node, OpName, Tensor } from '../graph/types.js';
+import type { Node, Tensor } from '../graph/types.js';
 import { isDepthwise } from '../kernels/depthwise.js';
-import { pointwiseOps } from '../kernels/pointwise.js';
 import type { Group } from '../kernels/types.js';
-
-/** Ops whose kernels run an epilogue over their result. */
-export const anchors: ReadonlySet<OpName> = new Set<OpName>([
-  'conv2d',
-  'conv2dInputGradient',
-  'linear',
-  'linearInputGradient',
-  'maxPool2d',
-  'maxPool2dBackward',
-  'maxPool2dSoftmaxBackward',
-  'avgPool2d',
-  'avgPool2dBackward',
-  'adaptiveAvgPool2d',
-  'adaptiveAvgPool2dBackward',
-  ...pointwiseOps,
-]);
+import { joinsEpilogue, runsEpilogue } from '../ops/traits.js';
 
 /** Storage buffers every device can bind in one kernel. */
 const maxOperands = 8;
@@ -73,9 +57,9 @@ export function groupNodes(graph: Graph, fuse: boolean): Group[] {
     let operands = 3 + Math.max(0, anchor.inputs.length - 2);
     let last = anchor;
     let value = anchor.outputs[0];
-    while (fuse && anchors.has(anchor.op) && value !== undefined) {
+    while (fuse && runsEpilogue(anchor.op) && value !== undefined) {
       const current = value;
-      const next = (readers.get(current) ?? []).find((node) => pointwiseOps.has(node.op) && !absorbed.has(node));
+      const next = (readers.get(current) ?? []).find((node) => joinsEpilogue(node.op) && !absorbed.has(node));
       if (next === undefined || next.segment !== anchor.segment || !fitsMasks(anchor, next)) break;
       if (next.op !== 'add' && next.inputs[0] !== current) break;
       if (pixelCount(next.outputs[0]!.shape) !== pixelCount(anchor.outputs[0]!.shape)) break;

@@ -1,63 +1,11 @@
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import { resolveView } from '../graph/graph.js';
-import type { Direction, ElementwiseFunction, Node, OpName, Precision, Tensor } from '../graph/types.js';
-import { anchors } from './fuse.js';
-
-/** Inputs that a kernel may read as f16, by op; ops that are not listed read f32. */
-const halfInputs: Readonly<Partial<Record<OpName, readonly number[] | 'all'>>> = {
-  conv2d: [0, 1],
-  conv2dInputGradient: [0, 1],
-  conv2dWeightGradient: [0, 1],
-  linear: [0, 1],
-  linearInputGradient: [0, 1],
-  linearWeightGradient: [0, 1],
-  relu: [0],
-  reluBackward: 'all',
-  maxPool2d: [0],
-  maxPool2dBackward: [0],
-  maxPool2dSoftmaxBackward: [0, 1],
-  avgPool2d: [0],
-  avgPool2dBackward: [0],
-  adaptiveAvgPool2d: [0],
-  adaptiveAvgPool2dBackward: [0],
-  scaleShift: [0],
-  batchNormStatistics: [0],
-  batchNormApply: [0],
-  batchNormInputGradient: [0, 1],
-  channelSums: [0, 1],
-  concat: 'all',
-  channelPad: [0],
-  channelSlice: [0],
-  dropout: [0],
-  sampleNorm: [0],
-  add: 'all',
-};
-
-/** Ops whose first output may be stored as f16: those whose kernels end in an epilogue, and those that move values. */
-const halfOutputs: ReadonlySet<OpName> = new Set<OpName>([
-  ...anchors,
-  'concat',
-  'channelPad',
-  'channelSlice',
-  'dropout',
-  'gatherImages',
-  'randomCropFlip',
-]);
-
-/** Ops that copy words, so that what they read and what they write is stored alike. */
-const copies: ReadonlySet<OpName> = new Set<OpName>(['concat', 'channelSlice']);
+import type { Direction, ElementwiseFunction, Node, Precision, Tensor } from '../graph/types.js';
+import { hasSlot, opTraits } from '../ops/traits.js';
 
 /** What is summed over a batch, or added to what lives longer than a step, stays in f32. */
 const wideDirections: ReadonlySet<Direction> = new Set<Direction>(['weightGradient', 'update', 'attack']);
-
-/** Ops that multiply by a weight, their second input. */
-const products: ReadonlySet<OpName> = new Set<OpName>([
-  'conv2d',
-  'conv2dInputGradient',
-  'linear',
-  'linearInputGradient',
-]);
 
 const rootOf = (tensor: Tensor): Tensor => resolveView(tensor).root;
 
@@ -104,16 +52,15 @@ export function narrow(graph: Graph, mayBeHalf: (root: Tensor) => boolean): void
     return root.dtype !== 'u32' && !wide.has(root) && mayBeHalf(root);
   };
   for (const node of graph.nodes) {
-    if (node.op === 'reshape') continue;
-    const inputs = halfInputs[node.op] ?? [];
-    const narrows = halfOutputs.has(node.op) && !wideDirections.has(node.direction);
-    for (const [slot, input] of node.inputs.entries())
-      if (inputs !== 'all' && !inputs.includes(slot)) wide.add(rootOf(input));
+    const { halfInputs, halfOutput, view } = opTraits[node.op];
+    if (view) continue;
+    const narrows = halfOutput && !wideDirections.has(node.direction);
+    for (const [slot, input] of node.inputs.entries()) if (!hasSlot(halfInputs, slot)) wide.add(rootOf(input));
     for (const [slot, output] of node.outputs.entries())
       if (!(narrows && slot === 0) && !isCopy(output)) wide.add(rootOf(output));
   }
   // A copy is wide where one of its ends is.
-  const nodes = graph.nodes.filter((node) => copies.has(node.op));
+  const nodes = graph.nodes.filter((node) => opTraits[node.op].copies);
   for (let before = -1; before !== wide.size;) {
     before = wide.size;
     for (const { inputs, outputs } of nodes)
@@ -155,7 +102,11 @@ function copyWeights(graph: Graph, weightsSegment: string | undefined): void {
   };
   for (const [index, node] of graph.nodes.entries()) {
     const weight = node.inputs[1];
-    if (!products.has(node.op) || weight?.kind !== 'parameter' || changed.has(`${node.segment} ${rootOf(weight).id}`))
+    if (
+      !opTraits[node.op].weighted ||
+      weight?.kind !== 'parameter' ||
+      changed.has(`${node.segment} ${rootOf(weight).id}`)
+    )
       continue;
     const segment = weightsSegment ?? node.segment;
     const key = `${segment} ${weight.id}`;
@@ -179,7 +130,7 @@ function changedBeforeUse(graph: Graph): Set<string> {
   for (const node of graph.nodes) {
     const at = (tensor: Tensor): string => `${node.segment} ${rootOf(tensor).id}`;
     const weight = node.inputs[1];
-    if (products.has(node.op) && weight !== undefined && written.has(at(weight))) late.add(at(weight));
+    if (opTraits[node.op].weighted && weight !== undefined && written.has(at(weight))) late.add(at(weight));
     for (const slot of node.mutates) written.add(at(node.inputs[slot]!));
   }
   return late;

@@ -1,65 +1,23 @@
 import { channelWindow, resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
 import { pixelCount } from '../graph/types.js';
-import type { Node, OpName, Tensor } from '../graph/types.js';
+import type { Node, Tensor } from '../graph/types.js';
 import { isDepthwise } from '../kernels/depthwise.js';
 import type { Group } from '../kernels/types.js';
-
-/** Ops whose kernels write images that lie apart. */
-const writers: ReadonlySet<OpName> = new Set<OpName>([
-  'conv2d',
-  'conv2dInputGradient',
-  'relu',
-  'reluBackward',
-  'scaleShift',
-  'batchNormApply',
-  'batchNormInputGradient',
-  'add',
-  'maxPool2d',
-  'maxPool2dBackward',
-  'avgPool2d',
-  'avgPool2dBackward',
-  'adaptiveAvgPool2d',
-  'adaptiveAvgPool2dBackward',
-  'concat',
-  'channelSlice',
-]);
-
-/** Inputs whose images a kernel reads wherever they lie. */
-const readers: Readonly<Partial<Record<OpName, readonly number[] | 'all'>>> = {
-  conv2d: [0],
-  conv2dInputGradient: [0],
-  conv2dWeightGradient: [0, 1],
-  relu: [0],
-  reluBackward: [0, 1],
-  scaleShift: [0],
-  batchNormApply: [0],
-  batchNormInputGradient: [0, 1],
-  batchNormStatistics: [0],
-  channelSums: [0, 1],
-  add: [0, 1],
-  maxPool2d: [0],
-  maxPool2dBackward: [0],
-  avgPool2d: [0],
-  avgPool2dBackward: [0],
-  adaptiveAvgPool2d: [0],
-  adaptiveAvgPool2dBackward: [0],
-  concat: 'all',
-  channelSlice: [0],
-};
+import { hasSlot, opTraits } from '../ops/traits.js';
 
 const isUnitSlice = (node: Node): node is Node<'channelSlice'> =>
   node.op === 'channelSlice' && (node as Node<'channelSlice'>).attrs.stride.every((step) => step === 1);
 
 /** Whether a node's kernel works wherever `tensor`, one of its inputs or outputs, lies. */
 function worksAnywhere(node: Node, tensor: Tensor): boolean {
-  const slots = readers[node.op];
+  const slots = opTraits[node.op].pitchedInputs;
   if (node.op === 'channelSlice' && !isUnitSlice(node)) return false;
   if (node.op === 'conv2dWeightGradient') {
     const { attrs, inputs } = node as Node<'conv2dWeightGradient'>;
     if (isDepthwise(attrs, inputs[1]!.shape[1]!, attrs.weightShape)) return false;
   }
-  return node.inputs.every((input, slot) => input !== tensor || slots === 'all' || slots?.includes(slot) === true);
+  return node.inputs.every((input, slot) => input !== tensor || hasSlot(slots, slot));
 }
 
 const membersOf = (group: Group): readonly Node[] => [group.anchor, ...group.followers];
@@ -114,7 +72,7 @@ class Placing {
       !this.fixed.has(tensor) &&
       !this.mutated.has(tensor) &&
       producer !== undefined &&
-      writers.has(producer.anchor.op)
+      opTraits[producer.anchor.op].pitchedOutput
     );
   }
 

@@ -3,6 +3,7 @@ import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Node, Tensor } from '../graph/types.js';
+import { opTraits } from '../ops/traits.js';
 import { referenceNode } from './table.js';
 import type { ReferenceArray } from './types.js';
 
@@ -69,8 +70,8 @@ export class ReferenceRun {
       { step },
     );
     node.outputs.forEach((output, i) => {
-      // A reshape's values are in place already.
-      if (node.op !== 'reshape') this.get(output).set(results[i]!);
+      // A view's values are in place already.
+      if (!opTraits[node.op].view) this.get(output).set(results[i]!);
     });
   }
 }

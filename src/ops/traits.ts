@@ -1,0 +1,149 @@
+import type { OpName } from '../graph/types.js';
+
+/** Inputs of an op by their place; `all` for every one. */
+export type Slots = readonly number[] | 'all';
+
+/**
+ * What passes may do with an op. `src/passes` and `src/kernels` ask this table only, so a new op says everything here,
+ * and one that is forgotten is a compile error.
+ */
+export interface OpTraits {
+  /**
+   * `joins`: it can run inside another kernel's epilogue, and its own kernel runs one; `runs`: its kernel runs an
+   * epilogue over its result; `none`: neither.
+   */
+  readonly epilogue: 'joins' | 'runs' | 'none';
+  /** Inputs that its kernel may read as f16. */
+  readonly halfInputs: Slots;
+  /** Whether its first output may be stored as f16. */
+  readonly halfOutput: boolean;
+  /** It copies words, so that what it reads and what it writes is stored alike. */
+  readonly copies: boolean;
+  /** Inputs whose images its kernel reads wherever they lie (see `TensorView.pitch`). */
+  readonly pitchedInputs: Slots;
+  /** Whether its kernel writes images that lie apart. */
+  readonly pitchedOutput: boolean;
+  /**
+   * Inputs that hold one stretch of memory per image, for ops that treat images apart and can be cut along the batch;
+   * `undefined` for ops that cannot.
+   */
+  readonly batchInputs: Slots | undefined;
+  /** It multiplies by a weight, its second input, of which a copy in f16 may be made. */
+  readonly weighted: boolean;
+  /** Its output is its input's memory; no kernel runs. */
+  readonly view: boolean;
+}
+
+const plain: OpTraits = {
+  epilogue: 'none',
+  halfInputs: [],
+  halfOutput: false,
+  copies: false,
+  pitchedInputs: [],
+  pitchedOutput: false,
+  batchInputs: undefined,
+  weighted: false,
+  view: false,
+};
+
+/** A product whose kernels run an epilogue. */
+const product: OpTraits = {
+  ...plain,
+  epilogue: 'runs',
+  halfInputs: [0, 1],
+  halfOutput: true,
+  batchInputs: [0],
+  weighted: true,
+};
+/** A pooling kernel, which takes its first input, the images, wherever they lie. */
+const pooling: OpTraits = {
+  ...plain,
+  epilogue: 'runs',
+  halfInputs: [0],
+  halfOutput: true,
+  pitchedInputs: [0],
+  pitchedOutput: true,
+  batchInputs: [0],
+};
+/** A pointwise op whose first input is the value at hand. */
+const pointwise: OpTraits = { ...pooling, epilogue: 'joins' };
+/** Kernels that make images from other data. */
+const source: OpTraits = { ...plain, halfOutput: true };
+
+/** The traits of every op; a missing one is a compile error. */
+export const opTraits: { readonly [K in OpName]: OpTraits } = {
+  conv2d: { ...product, pitchedInputs: [0], pitchedOutput: true },
+  conv2dInputGradient: { ...product, pitchedInputs: [0], pitchedOutput: true },
+  conv2dWeightGradient: { ...plain, halfInputs: [0, 1], pitchedInputs: [0, 1] },
+  linear: product,
+  linearInputGradient: product,
+  linearWeightGradient: { ...plain, halfInputs: [0, 1] },
+  matmul: plain,
+  relu: pointwise,
+  reluBackward: { ...pointwise, halfInputs: 'all', pitchedInputs: [0, 1], batchInputs: 'all' },
+  maxPool2d: pooling,
+  maxPool2dBackward: { ...pooling, batchInputs: 'all' },
+  maxPool2dSoftmaxBackward: {
+    ...plain,
+    epilogue: 'runs',
+    halfInputs: [0, 1],
+    halfOutput: true,
+    batchInputs: 'all',
+  },
+  avgPool2d: pooling,
+  avgPool2dBackward: pooling,
+  adaptiveAvgPool2d: pooling,
+  adaptiveAvgPool2dBackward: pooling,
+  scaleShift: pointwise,
+  batchNormScaleShift: plain,
+  batchNormStatistics: { ...plain, halfInputs: [0], pitchedInputs: [0] },
+  batchNormApply: pointwise,
+  batchNormInputGradient: { ...pointwise, halfInputs: [0, 1], pitchedInputs: [0, 1], batchInputs: [0, 1] },
+  channelSums: { ...plain, halfInputs: [0, 1], pitchedInputs: [0, 1] },
+  concat: {
+    ...plain,
+    halfInputs: 'all',
+    halfOutput: true,
+    copies: true,
+    pitchedInputs: 'all',
+    pitchedOutput: true,
+    batchInputs: 'all',
+  },
+  channelPad: { ...plain, halfInputs: [0], halfOutput: true, batchInputs: [0] },
+  channelSlice: {
+    ...plain,
+    halfInputs: [0],
+    halfOutput: true,
+    copies: true,
+    pitchedInputs: [0],
+    pitchedOutput: true,
+    batchInputs: [0],
+  },
+  dropout: { ...plain, halfInputs: [0], halfOutput: true, batchInputs: 'all' },
+  logSoftmax: { ...plain, batchInputs: [0] },
+  logSoftmaxBackward: { ...plain, batchInputs: 'all' },
+  add: { ...pointwise, halfInputs: 'all', pitchedInputs: [0, 1], batchInputs: 'all' },
+  reshape: { ...plain, view: true },
+  loss: plain,
+  lossBackward: plain,
+  correct: plain,
+  sampleNorm: { ...plain, halfInputs: [0], batchInputs: [0] },
+  overflow: plain,
+  map: plain,
+  random: plain,
+  gatherImages: source,
+  randomCropFlip: source,
+  randomResizePad: plain,
+  gatherLabels: plain,
+  record: plain,
+  assign: plain,
+};
+
+/** Whether a list of inputs has the one in place `slot`. */
+export const hasSlot = (slots: Slots, slot: number): boolean => slots === 'all' || slots.includes(slot);
+
+/** Whether an op's kernel runs an epilogue over its result. */
+export const runsEpilogue = (op: OpName): boolean => opTraits[op].epilogue !== 'none';
+
+/** Whether an op can run inside another kernel's epilogue. */
+export const joinsEpilogue = (op: OpName): boolean => opTraits[op].epilogue === 'joins';
