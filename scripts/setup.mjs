@@ -89,8 +89,8 @@ function build() {
 }
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-if (major < 20 || (major === 20 && minor < 11))
-  fail(`Node ${process.versions.node} is too old; 20.11 or newer is needed`, 'install Node 22');
+if (major < 20 || (major === 20 && minor < 15))
+  fail(`Node ${process.versions.node} is too old; 20.15 or newer is needed`, 'install Node 22');
 
 installPackages();
 build();

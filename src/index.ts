@@ -131,6 +131,8 @@ export {
   writeSafetensors,
 } from './io/safetensors.js';
 export type { SafetensorsDtype, SafetensorsFile, SafetensorsTensor, TensorToWrite } from './io/safetensors.js';
+export { readTorch } from './io/torch/index.js';
+export type { ReadTorchOptions, TorchDtype, TorchTensor } from './io/torch/index.js';
 export { decodePng, encodePng, readPng, writePng } from './io/png.js';
 export type { EightBitImage } from './io/png.js';
 export { quantize } from './io/quantize.js';

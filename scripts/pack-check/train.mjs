@@ -16,7 +16,7 @@ const { epochs, steps } = await trainer.fit({ epochs: 3 });
 assert.equal(steps, 24);
 assert.ok(epochs[2].trainLoss < epochs[0].trainLoss);
 await model.save('mlp.safetensors');
-const again = Model.load(modelDefinition('mlp'), 'mlp.safetensors', { device });
+const again = await Model.load(modelDefinition('mlp'), 'mlp.safetensors', { device });
 const image = new Float32Array(28 * 28).fill(0.5);
 assert.deepEqual(await again.logits(image), await model.logits(image));
 trainer.destroy();

@@ -22,8 +22,8 @@ async function growth(task: Pick<PartyTask, 'run'>, warmUp: number, units: numbe
 }
 
 drawDigits({ count: 1 });
-const training = (await party.open(makeWorkload({ kind: 'training', model: 'lenet5', batch: 8 })))!;
-const attack = (await party.open(makeWorkload({ kind: 'attack', model: 'lenet5', batch: 8, steps: 5 })))!;
+const training = (await party.open(await makeWorkload({ kind: 'training', model: 'lenet5', batch: 8 })))!;
+const attack = (await party.open(await makeWorkload({ kind: 'attack', model: 'lenet5', batch: 8, steps: 5 })))!;
 // Each is warmed up before either is measured, so that neither pays for the other's first use.
 await attack.run(20);
 const steps = await growth(training, 400, 2000, 40);

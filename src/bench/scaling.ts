@@ -55,7 +55,7 @@ export async function measureScaling(
   onProgress: (text: string) => void,
 ): Promise<BenchRow[]> {
   const rows: BenchRow[] = [];
-  const open = async (request: WorkloadRequest): Promise<Task> => (await party.open(makeWorkload(request)))!;
+  const open = async (request: WorkloadRequest): Promise<Task> => (await party.open(await makeWorkload(request)))!;
   const series = async (
     name: string,
     sizes: readonly number[],

@@ -33,7 +33,7 @@ async function serve(request: Request): Promise<Answer> {
     if (browser === 'browser') await exposeWebGPU();
     party = ((await import(module!)) as { default: Party }).default;
   }
-  const workload = request.call === 'open' ? makeWorkload(request.workload) : undefined;
+  const workload = request.call === 'open' ? await makeWorkload(request.workload) : undefined;
   resetSpin();
   const begin = performance.now();
   const used = process.cpuUsage();

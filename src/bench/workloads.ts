@@ -59,7 +59,7 @@ function imagesFor(
 }
 
 /** Draws the data of a workload; the same on every machine. Throws `unknown-model` or `missing-file`. */
-export function makeWorkload(request: WorkloadRequest): Workload {
+export async function makeWorkload(request: WorkloadRequest): Promise<Workload> {
   switch (request.kind) {
     case 'training': {
       const definition = modelDefinition(request.model);
@@ -79,7 +79,7 @@ export function makeWorkload(request: WorkloadRequest): Workload {
       if (request.weights !== undefined)
         check(existsSync(request.weights), 'missing-file', `there is no file ${request.weights}`, 'weights');
       const state =
-        request.weights === undefined ? initialState(definition, 1) : readStateDict(definition, request.weights);
+        request.weights === undefined ? initialState(definition, 1) : await readStateDict(definition, request.weights);
       const { kind, model, batch, steps, precision = 'f32' } = request;
       const data = imagesFor(definition.input, batch);
       return {

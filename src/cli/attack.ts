@@ -297,9 +297,9 @@ export const attackVerb = defineVerb({
       'ilaSteps',
     );
     const shift = targetShift(values, definition);
-    const victims = readVictims(values.victims, definition);
+    const victims = await readVictims(values.victims, definition);
     ensureWritableFolder(values.out);
-    const weights = chosenWeights(definition, values, context.progress);
+    const weights = await chosenWeights(definition, values, context.progress);
     const dataset = await chosenDataset(values, values.split, definition, context);
     const labels = batchLabels(
       dataset,

@@ -93,11 +93,11 @@ const leastRounds = 3;
  * What `--peers`, `--weights` and `--out` name, looked at before any work. Throws `missing-file`, `bad-file` or
  * `not-writable`.
  */
-function checkFiles({
+async function checkFiles({
   peers,
   weights,
   out,
-}: { readonly [name in 'peers' | 'weights' | 'out']?: string | undefined }): void {
+}: { readonly [name in 'peers' | 'weights' | 'out']?: string | undefined }): Promise<void> {
   const named = peers === undefined || peers === 'none' || existsSync(join(peers, 'peers'));
   check(
     named,
@@ -105,7 +105,7 @@ function checkFiles({
     `--peers: ${peers} is no folder with the peers, which has a folder "peers" like benchmarks/`,
     'peers',
   );
-  if (weights !== undefined) readStateDict(modelDefinition('resnet20'), weights);
+  if (weights !== undefined) await readStateDict(modelDefinition('resnet20'), weights);
   if (out !== undefined) ensureWritableFolder(out);
 }
 
@@ -171,7 +171,7 @@ export const benchVerb = defineVerb({
   async run(given, { signal, progress, print }) {
     const options = { ...given, rounds: given.rounds ?? usualRounds };
     const chosen = chosenParts(options.only);
-    checkFiles(options);
+    await checkFiles(options);
     const networks = readNetworkSizes(options);
     const folder = resolve(options.peers ?? join(packageRoot, 'benchmarks'));
     const peers: Peers =

@@ -4,7 +4,8 @@ import { batchPixels } from '../data/dataset.js';
 import { LinbpError, check } from '../errors.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { positionTable } from '../nn/definition.js';
-import { initialState, readStateDict } from '../nn/model.js';
+import { readWeights } from '../io/weights.js';
+import { fitsStateDict, initialState, readStateDict } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
 import { normalized } from '../nn/normalize.js';
 import { modelDefinition, modelNames } from '../nn/zoo/index.js';
@@ -26,7 +27,7 @@ export const modelOptions = {
     placeholder: 'NAME',
     byDefault: 'lenet5',
   }),
-  weights: text({ help: 'its weights (safetensors); random ones unless given', placeholder: 'FILE' }),
+  weights: text({ help: 'its weights (safetensors or PyTorch); random ones unless given', placeholder: 'FILE' }),
   normalize: text({
     help: 'subtract means and divide by deviations first, one number a channel',
     placeholder: 'M,../S,..',
@@ -125,13 +126,32 @@ export function chosenModel(options: {
   return normalized(plain, { means, deviations });
 }
 
+/**
+ * The weights of a network from a file. Throws `missing-file`, or `bad-file` that says which network the file fits,
+ * where it is one of linbp's.
+ */
+export async function namedWeights(definition: ModelDefinition, path: string): Promise<StateDict> {
+  try {
+    return await readStateDict(definition, path);
+  } catch (error) {
+    if (!(error instanceof LinbpError) || error.field !== 'weights') throw error;
+    const shapes = new Map([...(await readWeights(path))].map(([name, { shape }]) => [name, shape]));
+    const fits = modelNames.filter((name) => name !== definition.name && fitsStateDict(modelDefinition(name), shapes));
+    if (fits.length === 0) throw error;
+    throw new LinbpError('bad-file', `${error.message} (the file looks like ${fits.join(' or ')})`, {
+      field: 'weights',
+      cause: error,
+    });
+  }
+}
+
 /** The weights that the options state, or random ones with a note. Throws `missing-file` or `bad-file`. */
-export function chosenWeights(
+export async function chosenWeights(
   definition: ModelDefinition,
   options: { readonly weights: string | undefined; readonly seed: number },
   progress: Progress,
-): StateDict {
-  if (options.weights !== undefined) return readStateDict(definition, options.weights);
+): Promise<StateDict> {
+  if (options.weights !== undefined) return namedWeights(definition, options.weights);
   progress.line(`note: no --weights given; ${definition.name} has random weights (seed ${options.seed})`);
   return initialState(definition, options.seed);
 }

@@ -27,7 +27,7 @@ export const evalVerb = defineVerb({
   },
   async run(options, context) {
     const definition = chosenModel(options);
-    const weights = chosenWeights(definition, options, context.progress);
+    const weights = await chosenWeights(definition, options, context.progress);
     const dataset = await chosenDataset(options, options.split, definition, context);
     const device = options.device === 'reference' ? undefined : await openDevice(options.device);
     const classify = classifierOn(device, definition, weights, options.precision);

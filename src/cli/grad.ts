@@ -212,7 +212,7 @@ export const gradVerb = defineVerb({
     const definition = chosenModel(options);
     const rules = chosenRules(options.rule, definition);
     const batch = readBatch(inputs, definition);
-    const weights = chosenWeights(definition, options, context.progress);
+    const weights = await chosenWeights(definition, options, context.progress);
     // Rescaling a whole branch per sample defines the gradient of the input only.
     const inputRule = rules.specs.some((spec) => spec.match?.kind === 'block');
     if (inputRule && !options.inputOnly)

@@ -348,7 +348,7 @@ export const profileVerb = defineVerb({
       'turns',
     );
     for (const path of [values.dot, values.html, values.trace]) if (path !== undefined) ensureWritableFile(path);
-    const weights = chosenWeights(definition, values, context.progress);
+    const weights = await chosenWeights(definition, values, context.progress);
     const device = await openDevice(values.device);
     try {
       const onCompile = compileProgress(context.progress);

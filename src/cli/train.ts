@@ -10,6 +10,7 @@ import { constant, cosine, exponential } from '../train/schedules.js';
 import type { Schedule } from '../train/schedules.js';
 import { Trainer } from '../train/trainer.js';
 import {
+  namedWeights,
   chosenDataset,
   chosenModel,
   chosenRules,
@@ -25,7 +26,7 @@ import { choice, flag, integer, number, optionalText, text } from './options.js'
 import type { OptionValues } from './options.js';
 import { duration } from './progress.js';
 import type { Progress } from './progress.js';
-import { initialState, readStateDict } from '../nn/model.js';
+import { initialState } from '../nn/model.js';
 import { defineVerb } from './verb.js';
 
 const options = {
@@ -144,7 +145,9 @@ export const trainVerb = defineVerb({
     const schedule = chosenSchedule(values);
     const checkpoint = checkpointName(values.out, definition);
     const weights =
-      values.weights === undefined ? initialState(definition, values.seed) : readStateDict(definition, values.weights);
+      values.weights === undefined
+        ? initialState(definition, values.seed)
+        : await namedWeights(definition, values.weights);
     const dataset = await chosenDataset(values, values.split, definition, context);
     const testDataset = await chosenDataset({ ...values, limit: values.testLimit }, 'test', definition, context);
     // Small images make short steps; on large ones nobody wants to wait fifty steps for a sign of life.

@@ -180,7 +180,7 @@ export const tuneVerb = defineVerb({
     const rules =
       values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
     if (values.out !== undefined) ensureWritableFile(values.out);
-    const weights = chosenWeights(definition, values, progress);
+    const weights = await chosenWeights(definition, values, progress);
     const earlier = earlierFiles(values.among);
     const device = await openDevice(values.device);
     try {

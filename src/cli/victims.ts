@@ -1,10 +1,9 @@
 import type { Dataset } from '../data/dataset.js';
 import { LinbpError, check } from '../errors.js';
 import type { ModelDefinition } from '../nn/definition.js';
-import { readStateDict } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
 import type { Device } from '../runtime/device.js';
-import { namedModel, pixelRange } from './common.js';
+import { namedModel, namedWeights, pixelRange } from './common.js';
 import { classifierOn } from './inference.js';
 import type { VerbContext } from './verb.js';
 
@@ -33,8 +32,9 @@ export interface VictimResult {
  * @throws LinbpError `bad-argument`, `unknown-model`, `bad-shape` for another input or number of classes,
  * `missing-file`, `bad-file`
  */
-export function readVictims(notation: string | undefined, source: ModelDefinition): Victim[] {
-  return (notation?.split(',') ?? []).map((part) => {
+export async function readVictims(notation: string | undefined, source: ModelDefinition): Promise<Victim[]> {
+  const victims: Victim[] = [];
+  for (const part of notation?.split(',') ?? []) {
     const [, name, path] = /^\s*([^=]+)=(.+?)\s*$/.exec(part) ?? [];
     check(
       name !== undefined && path !== undefined,
@@ -45,8 +45,9 @@ export function readVictims(notation: string | undefined, source: ModelDefinitio
     const definition = namedModel(name);
     const same = definition.input.join() === source.input.join() && definition.classes === source.classes;
     check(same, 'bad-shape', `--victims: ${name} takes other images or classes than ${source.name}`, 'victims');
-    return { definition, weights: readStateDict(definition, path) };
-  });
+    victims.push({ definition, weights: await namedWeights(definition, path) });
+  }
+  return victims;
 }
 
 interface VictimInput {

@@ -21,12 +21,12 @@ import type { ExperimentContext } from './types.js';
  * @param normalizedOnes those whose weights expect pixels normalized as in the theory paper's code
  * @throws LinbpError `missing-data` where there are fewer than `least`
  */
-export function pretrained(
+export async function pretrained(
   context: ExperimentContext,
   names: readonly string[],
   least = 1,
   normalizedOnes: readonly string[] = [],
-): Model[] {
+): Promise<Model[]> {
   const folder = join(dataFolderOrEnvironment(context.dataFolder) ?? '.', 'models', 'cifar10');
   const found = names.filter((name) => existsSync(join(folder, `${name}.safetensors`)));
   if (found.length < least) {
@@ -36,11 +36,13 @@ export function pretrained(
       { field: 'data' },
     );
   }
-  return found.map((name) => {
+  const models: Model[] = [];
+  for (const name of found) {
     const plain = modelDefinition(name);
     const definition = normalizedOnes.includes(name) ? normalized(plain, cifar10Statistics) : plain;
-    return Model.load(definition, join(folder, `${name}.safetensors`), { device: context.device });
-  });
+    models.push(await Model.load(definition, join(folder, `${name}.safetensors`), { device: context.device }));
+  }
+  return models;
 }
 
 /** The first test images of CIFAR-10, or fewer where fewer are there. */

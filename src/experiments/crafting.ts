@@ -27,7 +27,7 @@ export const named = (models: readonly Model[]): Victim[] =>
 const pretrainedNames = ['resnet20', 'resnet32', 'resnet56'];
 
 /** The experiment's networks: at least two, so that there is a victim. The caller destroys them. */
-export const transferNetworks = (context: ExperimentContext): Model[] =>
+export const transferNetworks = (context: ExperimentContext): Promise<Model[]> =>
   pretrained(context, context.networks ?? pretrainedNames, Math.max(2, context.networks?.length ?? 0));
 
 /** A network's stages in order, such as `layer1`; none for plain ones. */

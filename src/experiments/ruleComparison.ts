@@ -20,7 +20,7 @@ async function compareRules(
     readonly starts?: readonly string[];
   },
 ): Promise<ExperimentResult> {
-  const models = transferNetworks(context);
+  const models = await transferNetworks(context);
   const steps = sized(100, context.scale, 8);
   try {
     const victims = named(models);

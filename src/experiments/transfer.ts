@@ -70,7 +70,7 @@ async function trainSmall(context: ExperimentContext): Promise<{ readonly victim
 }
 
 async function runTransfer(context: ExperimentContext): Promise<ExperimentResult> {
-  const models = transferNetworks(context);
+  const models = await transferNetworks(context);
   const steps = sized(100, context.scale, 8);
   const own: Victim[] = [];
   try {

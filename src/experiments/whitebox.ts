@@ -74,7 +74,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const images = await cifarImages(context, sized(10_000, context.scale ** 2, 6));
   const apgdSteps = sized(100, context.scale, steps);
   const stepsOf = { fgsm: 1, ifgsm: steps, pgd: steps, apgd: apgdSteps } as const;
-  const models = pretrained(
+  const models = await pretrained(
     context,
     context.networks ?? [...plainNetworks, ...normalizedNetworks],
     context.networks?.length ?? 1,

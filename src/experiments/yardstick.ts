@@ -146,7 +146,7 @@ async function columnsOf(context: ExperimentContext): Promise<Column[]> {
 }
 
 async function run(context: ExperimentContext): Promise<ExperimentResult> {
-  const models = pretrained(context, ['resnet20', 'resnet56'], 2);
+  const models = await pretrained(context, ['resnet20', 'resnet56'], 2);
   const [source, victim] = models as [Model, Model];
   try {
     const columns = await columnsOf(context);

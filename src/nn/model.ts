@@ -2,7 +2,8 @@ import { check, LinbpError } from '../errors.js';
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Precision, Tensor } from '../graph/types.js';
-import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../io/safetensors.js';
+import { writeSafetensors } from '../io/safetensors.js';
+import { readWeights } from '../io/weights.js';
 import { Program } from '../program/program.js';
 import { randomStreams, uniforms } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
@@ -61,6 +62,12 @@ export function stateDictDifferences(
   return lines;
 }
 
+/** Whether tensors of these names and shapes are exactly the weights of a network. */
+export function fitsStateDict(definition: ModelDefinition, shapes: ReadonlyMap<string, readonly number[]>): boolean {
+  const found = plainKeys(new Map([...shapes].map(([name, shape]) => [name, { shape }])));
+  return stateDictDifferences(describeModel(definition), found).length === 0;
+}
+
 /** Drops what PyTorch adds around a state dict: a `module.` prefix on every key, and `num_batches_tracked`. */
 function plainKeys<T>(entries: ReadonlyMap<string, T>): Map<string, T> {
   const names = [...entries.keys()];
@@ -91,20 +98,32 @@ export function initialState(definition: ModelDefinition, seed = 0): StateDict {
 }
 
 /**
- * The weights of a network from a safetensors file (F32, F16 or BF16). A `module.` prefix and `num_batches_tracked`
- * are tolerated. Throws `missing-file`, or one `bad-file` that lists every missing, extra and mis-shaped tensor.
+ * The weights of a network from a file: safetensors, the index of sharded safetensors, or PyTorch (`.pth`, `.pt`,
+ * `.ckpt`). A `module.` prefix and `num_batches_tracked` are tolerated.
+ * Throws `missing-file`, or one `bad-file` that counts the missing, extra and mis-shaped tensors and shows the first.
  */
-export function readStateDict(definition: ModelDefinition, path: string): StateDict {
-  const file = plainKeys(readSafetensors(path).tensors);
+export async function readStateDict(definition: ModelDefinition, path: string): Promise<StateDict> {
+  const file = plainKeys(await readWeights(path));
   const differences = stateDictDifferences(describeModel(definition), file);
   if (differences.length > 0) {
     throw new LinbpError(
       'bad-file',
-      `${path} does not hold the weights of ${definition.name}: ${differences.join('; ')}`,
+      `${path} does not hold the weights of ${definition.name}: ${summarized(differences)}`,
       { field: 'weights' },
     );
   }
-  return new Map([...file].map(([name, tensor]) => [name, { shape: tensor.shape, data: tensorAsFloat32(tensor) }]));
+  return new Map([...file].map(([name, tensor]) => [name, { shape: tensor.shape, data: tensor.values() }]));
+}
+
+/** The first differences and how many more there are; a file of another network differs in hundreds of tensors. */
+function summarized(differences: readonly string[]): string {
+  const kinds = [/^missing /, /^(?!missing |unexpected )/, /^unexpected /];
+  const first = kinds.flatMap((kind) => differences.filter((line) => kind.test(line)).slice(0, 1));
+  const shown = [...new Set([...first, ...differences])]
+    .slice(0, 3)
+    .map((line) => (line.length > 160 ? `${line.slice(0, 157)}...` : line));
+  const more = differences.length - shown.length;
+  return `${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }
 
 /**
@@ -143,11 +162,10 @@ export class Model {
   }
 
   /**
-   * A model with the weights of a safetensors file (F32, F16 or BF16). Missing, extra or mis-shaped tensors are one
-   * `bad-file` error that lists every difference; a `module.` prefix and `num_batches_tracked` are tolerated.
+   * A model with the weights of a file, as {@link readStateDict} reads it.
    */
-  static load(definition: ModelDefinition, path: string, options: { readonly device: Device }): Model {
-    const state = readStateDict(definition, path);
+  static async load(definition: ModelDefinition, path: string, options: { readonly device: Device }): Promise<Model> {
+    const state = await readStateDict(definition, path);
     const model = new Model(definition, options.device);
     model.setStateDict(state);
     return model;
@@ -161,7 +179,7 @@ export class Model {
     check(
       differences.length === 0,
       'bad-shape',
-      `the state dict does not fit ${this.definition.name}: ${differences.join('; ')}`,
+      `the state dict does not fit ${this.definition.name}: ${summarized(differences)}`,
       'weights',
     );
     const { layout } = this.description;

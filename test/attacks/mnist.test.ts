@@ -20,7 +20,7 @@ describe('attacks: trained networks on MNIST', function () {
     for (const name of ['lenet5-clntrained', 'lenet5-advtrained']) {
       models.set(
         name,
-        Model.load(modelDefinition(name), join(data, 'models', 'mnist', `${name}.safetensors`), { device }),
+        await Model.load(modelDefinition(name), join(data, 'models', 'mnist', `${name}.safetensors`), { device }),
       );
     }
   });

@@ -228,10 +228,10 @@ describe('comparison of parties', () => {
     }
   });
 
-  it('draws the same data in every process', () => {
+  it('draws the same data in every process', async () => {
     const [one, two] = [
-      makeWorkload({ kind: 'training', model: 'mlp', batch: 4 }),
-      makeWorkload({ kind: 'training', model: 'mlp', batch: 4 }),
+      await makeWorkload({ kind: 'training', model: 'mlp', batch: 4 }),
+      await makeWorkload({ kind: 'training', model: 'mlp', batch: 4 }),
     ];
     expect(one).to.deep.equal(two);
   });

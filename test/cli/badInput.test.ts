@@ -260,8 +260,8 @@ describe('bad input at the command line', () => {
     await expectErrors([
       weights(join(folder, 'nowhere.safetensors'), 'no such file'),
       weights(folder, 'not a regular file'),
-      weights(file('empty', Buffer.alloc(0)), '0 bytes are too few'),
-      weights(file('text', Buffer.from('this is no tensor at all, just words')), 'header length'),
+      weights(file('empty', Buffer.alloc(0)), 'is empty'),
+      weights(file('text', Buffer.from('this is no tensor at all, just words')), 'not a PyTorch file'),
       weights(file('long', safetensors('{}', eight, 2n ** 62n)), 'header length'),
       weights(file('json', safetensors('{"a":')), 'not valid JSON'),
       weights(file('overlap', safetensors(`{"a":${entry(0, 8)},"b":${entry(4, 8)}}`, eight)), 'overlap'),

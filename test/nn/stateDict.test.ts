@@ -28,28 +28,30 @@ describe('state dicts of files', () => {
     writeSafetensors(path, tensors);
     return path;
   };
-  const errorOf = (tensors: Map<string, TensorToWrite>): LinbpError => {
+  const errorOf = async (tensors: Map<string, TensorToWrite>): Promise<LinbpError> => {
     try {
-      readStateDict(definition, written(tensors));
+      await readStateDict(definition, written(tensors));
     } catch (error) {
       return error as LinbpError;
     }
     return expect.fail('was read');
   };
 
-  it('a module. prefix on every key and num_batches_tracked are dropped', () => {
+  it('a module. prefix on every key and num_batches_tracked are dropped', async () => {
     const wrapped = new Map([...plain()].map(([name, tensor]) => [`module.${name}`, tensor]));
     for (const name of ['bn1', 'layer1.0.bn2'])
       wrapped.set(`module.${name}.num_batches_tracked`, { shape: [1], data: Int32Array.of(7) });
-    const read = readStateDict(definition, written(wrapped));
+    const read = await readStateDict(definition, written(wrapped));
     expect([...read.keys()]).to.have.members([...state.keys()]);
     for (const [name, { data }] of state) expect(read.get(name)!.data, name).to.deep.equal(data);
     // Only where all keys have it.
     const half = new Map([...plain()].map(([name, tensor], i) => [i === 0 ? `module.${name}` : name, tensor]));
-    expect(errorOf(half).message).to.contain('missing conv1.weight').and.to.contain('unexpected module.conv1.weight');
+    expect((await errorOf(half)).message)
+      .to.contain('missing conv1.weight')
+      .and.to.contain('unexpected module.conv1.weight');
   });
 
-  it('F16 and BF16 are widened exactly', () => {
+  it('F16 and BF16 are widened exactly', async () => {
     const narrow = plain();
     const weight = state.get('linear.weight')!;
     const halves = Uint16Array.from(weight.data, upperHalf);
@@ -59,25 +61,25 @@ describe('state dicts of files', () => {
       shape: [10],
       data: Uint16Array.from({ length: 10 }, (_, i) => 0x3c00 + i),
     });
-    const read = readStateDict(definition, written(narrow));
+    const read = await readStateDict(definition, written(narrow));
     expect(read.get('linear.weight')!.data).to.deep.equal(Float32Array.from(halves, fromUpperHalf));
     expect(Array.from(read.get('linear.bias')!.data)).to.deep.equal(Array.from({ length: 10 }, (_, i) => 1 + i / 1024));
   });
 
-  it('everything missing, extra or of another shape is in one error', () => {
+  it('what is missing, extra or of another shape is counted in one error that shows the first', async () => {
     const wrong = plain();
     wrong.delete('layer2.1.conv1.weight');
     wrong.delete('bn1.running_var');
     wrong.set('fc.weight', { shape: [10, 64], data: new Float32Array(640) });
     wrong.set('linear.weight', { shape: [64, 10], data: new Float32Array(640) });
-    const error = errorOf(wrong);
+    const error = await errorOf(wrong);
     expect(error).to.include({ code: 'bad-file', field: 'weights' });
     for (const part of [
       'resnet20',
       'missing bn1.running_var [16]',
-      'missing layer2.1.conv1.weight [32, 32, 3, 3]',
       'unexpected fc.weight',
       'linear.weight: expected [10, 64], got [64, 10]',
+      'and 1 more',
     ]) {
       expect(error.message).to.contain(part);
     }

@@ -84,7 +84,7 @@ describe('checkpoints', () => {
     close();
     expect(readdirSync(folder).sort()).to.deep.equal(['run.safetensors', 'run.state.safetensors']);
     expect([...readSafetensors(path).tensors.keys()]).to.have.members([...weights.keys()]);
-    using loaded = Model.load(tiny, path, { device: await sharedDevice() });
+    using loaded = await Model.load(tiny, path, { device: await sharedDevice() });
     for (const [key, { data }] of await loaded.stateDict()) expect(data, key).to.deep.equal(weights.get(key)!.data);
     const state = readSafetensors(join(folder, 'run.state.safetensors'));
     expect(state.tensors.get('optimizer.exp_avg.fc.0.weight')!.shape).to.deep.equal([16, 64]);
