@@ -73,10 +73,10 @@ function sampleGraph() {
           [graph.one('conv2d', [x, w, b], attrs), f32(name('scale'), 32), f32(name('shift'), 32)],
           {},
         );
-        use(graph.add('relu', [graph.one('add', [y, f32(name('other'), ...shape)], {})], { kind, mask }));
+        use(graph.add('activation', [graph.one('add', [y, f32(name('other'), ...shape)], {})], { kind, mask }));
       }
       const [z, argmax] = graph.add('maxPool2d', [x], pool);
-      use(argmax, graph.add('relu', [z], { kind, mask }));
+      use(argmax, graph.add('activation', [z], { kind, mask }));
     }
   }
   // backward chains, one per rule
@@ -101,17 +101,17 @@ function sampleGraph() {
           ...layer.attrs,
           inputShape: x.shape,
         });
-        use(graph.one('reluBackward', [dx, ...saved()], attrs));
+        use(graph.one('activationBackward', [dx, ...saved()], attrs));
       }
       const pooled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 8, 8), u32(name('argmax'), 4, 4, 64)], {
         ...pool,
         inputShape: x.shape,
       });
-      use(graph.one('reluBackward', [pooled, ...saved()], attrs));
+      use(graph.one('activationBackward', [pooled, ...saved()], attrs));
       const tiles = { kernel: [3, 3], stride: [3, 3], padding: [0, 0, 0, 0], ceilMode: false, inputShape: x.shape };
       const tiled = graph.one('maxPool2dBackward', [f32(name('g'), 4, 16, 5, 5), u32(name('argmax'), 4, 4, 25)], tiles);
-      use(graph.one('reluBackward', [tiled, ...saved()], attrs));
-      use(graph.one('reluBackward', [x, ...saved()], attrs));
+      use(graph.one('activationBackward', [tiled, ...saved()], attrs));
+      use(graph.one('activationBackward', [x, ...saved()], attrs));
     }
   }
   for (const bias of [false, true]) {
@@ -134,13 +134,13 @@ function sampleGraph() {
     const attrs = { ...conv, stride: [stride, stride] };
     const small = f32(name('small'), 9, 16, ...size);
     const y = graph.one('conv2d', [small, w, b], attrs);
-    const [z, mask] = graph.add('relu', [graph.one('add', [y, f32(name('other'), ...y.shape)], {})], {
+    const [z, mask] = graph.add('activation', [graph.one('add', [y, f32(name('other'), ...y.shape)], {})], {
       kind: 'relu',
       mask: true,
     });
     const dx = graph.one('conv2dInputGradient', [f32(name('g'), ...y.shape), w], { ...attrs, inputShape: small.shape });
     const saved = u32(name('mask'), 9, 1, size[0] * size[1]);
-    use(z, mask, graph.one('reluBackward', [dx, saved], { kind: 'relu', rule: rules.bp }));
+    use(z, mask, graph.one('activationBackward', [dx, saved], { kind: 'relu', rule: rules.bp }));
     for (const bias of [false, true])
       use(
         graph.add('conv2dWeightGradient', [f32(name('g'), ...y.shape), small], {
@@ -158,7 +158,7 @@ function sampleGraph() {
       const w = graph.parameter(name('depthwise'), [16, 1, 3, 3]);
       const y = graph.one('conv2d', bias ? [x, w, graph.parameter(name('bias'), [16])] : [x, w], attrs);
       use(
-        graph.add('relu', [y], { kind: 'relu6', mask: true }),
+        graph.add('activation', [y], { kind: 'relu6', mask: true }),
         graph.one('conv2dInputGradient', [f32(name('g'), ...y.shape), w], { ...attrs, inputShape: x.shape }),
       );
       use(graph.add('conv2dWeightGradient', [f32(name('g'), ...y.shape), x], { ...attrs, weightShape: w.shape, bias }));
@@ -182,7 +182,7 @@ function sampleGraph() {
     const [gamma, beta, residual] = [perChannel(16), perChannel(16), f32(name('residual'), ...image.shape)];
     const [mean, variance, scale] = graph.add('batchNormStatistics', [image, gamma], { epsilon: 1e-5 });
     const normal = graph.one('batchNormApply', [image, mean, scale, beta, gamma], {});
-    use(variance, graph.add('relu', [graph.one('add', [normal, residual], {})], { kind: 'relu', mask: true }));
+    use(variance, graph.add('activation', [graph.one('add', [normal, residual], {})], { kind: 'relu', mask: true }));
     use(graph.add('channelSums', [residual, image], {}), graph.add('channelSums', [residual, image, mean], {}));
     const dx = graph.one('batchNormInputGradient', [residual, image, mean, scale, perChannel(16), perChannel(16)], {});
     use(graph.one('add', [dx, f32(name('other'), ...image.shape)], {}));

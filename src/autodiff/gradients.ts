@@ -162,7 +162,7 @@ class Differentiation {
       const contributions = known?.gradient === gradient ? known.contributions : backward(context, node, gradient);
       // Rules apply to these two, and several outputs have several gradients: what they give depends on more than
       // `gradient`.
-      if (node.op !== 'relu' && node.op !== 'maxPool2d' && node.outputs.length === 1)
+      if (node.op !== 'activation' && node.op !== 'maxPool2d' && node.outputs.length === 1)
         pass.known?.set(node, { gradient, contributions });
       node.inputs.forEach((input, index) => {
         const contribution = contributions[index];

@@ -140,13 +140,17 @@ export class Graph {
    * The packed mask of an activation, which its node begins to write if it did not before. The node is replaced in
    * place by one that differs in this only, so that a mask exists just where some backward rule reads it.
    */
-  addMask(node: Node<'relu'>): Tensor {
+  addMask(node: Node<'activation'>): Tensor {
     const output = node.outputs[0]!;
     // The node at hand may have been replaced already.
-    const current = output.producer as unknown as Node<'relu'>;
+    const current = output.producer as unknown as Node<'activation'>;
     if (current.outputs[1] !== undefined) return current.outputs[1];
     const mask = this.tensor(`${output.name}.mask`, maskShape(output.shape), 'u32', 'value');
-    const upgraded: Node<'relu'> = { ...current, attrs: { ...current.attrs, mask: true }, outputs: [output, mask] };
+    const upgraded: Node<'activation'> = {
+      ...current,
+      attrs: { ...current.attrs, mask: true },
+      outputs: [output, mask],
+    };
     this.nodes[this.nodes.indexOf(current as unknown as Node)] = upgraded as unknown as Node;
     output.producer = mask.producer = upgraded as unknown as Node;
     return mask;

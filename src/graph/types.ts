@@ -114,9 +114,9 @@ export interface OpAttrs {
   /** a [M, K] or its transpose, b [K, N] or its transpose -> [M, N] */
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
   /** x -> y and, with `mask`, the packed derivative (see `maskShape`) */
-  relu: { readonly kind: ActivationKind; readonly mask: boolean };
+  activation: { readonly kind: ActivationKind; readonly mask: boolean };
   /** g and what the rule saved (nothing, mask, or the pre-activation) -> dz */
-  reluBackward: { readonly kind: ActivationKind; readonly rule: RuleUse };
+  activationBackward: { readonly kind: ActivationKind; readonly rule: RuleUse };
   /** x -> y and the packed index of the first maximum of each window (see `argmaxShape`) */
   maxPool2d: PoolAttrs;
   /** g, argmax -> dx */

@@ -54,7 +54,7 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
       ...(problem.accumulate === true ? [] : matrixKernels(device)),
       ...(suitsWinograd(problem) ? winogradKernels : []),
     ],
-    writesMask: group.followers.some((node) => node.op === 'relu' && node.outputs.length > 1),
+    writesMask: group.followers.some((node) => node.op === 'activation' && node.outputs.length > 1),
     rows,
     width: Math.ceil(columns[1] / phases[1]),
     taps: Math.ceil(taps[1] / phases[1]),

@@ -144,7 +144,7 @@ const maskWords = (
     `${operand.at} + (image * ${rows} + firstChannel / ${maskRows}u) * ${pixels} + pixel`,
   );
 
-function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
+function writeActivation(writer: EpilogueWriter, node: Node<'activation'>): void {
   const inside = node.attrs.kind === 'relu6' ? '(v > Values(0.0)) & (v < Values(6.0))' : 'v > Values(0.0)';
   if (node.attrs.mask) {
     const mask = node.outputs[1]!;
@@ -167,7 +167,7 @@ function writeRelu(writer: EpilogueWriter, node: Node<'relu'>): void {
   if (node.attrs.kind === 'relu6Official') writer.body.push('v = select(v, v + (v - 6.0), v > Values(6.0));');
 }
 
-function writeReluBackward(writer: EpilogueWriter, node: Node<'reluBackward'>): void {
+function writeActivationBackward(writer: EpilogueWriter, node: Node<'activationBackward'>): void {
   const { rule, values } = node.attrs.rule;
   const index = writer.functions.length;
   writer.functions.push(
@@ -210,11 +210,11 @@ function perChannel(writer: EpilogueWriter, tensors: readonly Tensor[], names: r
 /** Writes one node of the chain whose running value is `incoming`. */
 function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
   switch (node.op) {
-    case 'relu':
-      writeRelu(writer, node as Node<'relu'>);
+    case 'activation':
+      writeActivation(writer, node as Node<'activation'>);
       return;
-    case 'reluBackward':
-      writeReluBackward(writer, node as Node<'reluBackward'>);
+    case 'activationBackward':
+      writeActivationBackward(writer, node as Node<'activationBackward'>);
       return;
     case 'scaleShift': {
       const scale = writer.operand('scale', node.inputs[1]!, 'read', false);
@@ -313,10 +313,10 @@ export function writeEpilogue(
 }
 
 const describe = (node: Node): string =>
-  node.op === 'reluBackward'
-    ? `${(node as Node<'reluBackward'>).attrs.rule.rule.name}`
-    : node.op === 'relu'
-      ? `${(node as Node<'relu'>).attrs.kind}${(node as Node<'relu'>).attrs.mask ? 'Mask' : ''}`
+  node.op === 'activationBackward'
+    ? `${(node as Node<'activationBackward'>).attrs.rule.rule.name}`
+    : node.op === 'activation'
+      ? `${(node as Node<'activation'>).attrs.kind}${(node as Node<'activation'>).attrs.mask ? 'Mask' : ''}`
       : node.op;
 
 /** The epilogue of a group: its followers behind the anchor's first output. */
@@ -385,8 +385,9 @@ function lowerChain(group: Group, context: LoweringContext): Dispatch[] {
   ];
 }
 
-export const lowerRelu: Lowering<'relu'> = (_node, group, context) => lowerChain(group, context);
-export const lowerReluBackward: Lowering<'reluBackward'> = (_node, group, context) => lowerChain(group, context);
+export const lowerActivation: Lowering<'activation'> = (_node, group, context) => lowerChain(group, context);
+export const lowerActivationBackward: Lowering<'activationBackward'> = (_node, group, context) =>
+  lowerChain(group, context);
 export const lowerScaleShift: Lowering<'scaleShift'> = (_node, group, context) => lowerChain(group, context);
 export const lowerBatchNormApply: Lowering<'batchNormApply'> = (_node, group, context) => lowerChain(group, context);
 export const lowerBatchNormInputGradient: Lowering<'batchNormInputGradient'> = (_node, group, context) =>

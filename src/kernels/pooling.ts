@@ -113,7 +113,7 @@ export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, grou
   const [batch, channels, height, breadth] = attrs.inputShape as [number, number, number, number];
   const [windowH, windowW] = attrs.kernel;
   // Windows side by side: each pixel belongs to one, and an invocation serves all pixels of its window.
-  const writesMask = group.followers.some((follower) => follower.op === 'relu' && follower.outputs.length > 1);
+  const writesMask = group.followers.some((follower) => follower.op === 'activation' && follower.outputs.length > 1);
   const apart =
     attrs.kernel.every((size, axis) => size === attrs.stride[axis]) &&
     attrs.padding.every((size) => size === 0) &&

@@ -11,8 +11,8 @@ import {
   lowerAdd,
   lowerBatchNormApply,
   lowerBatchNormInputGradient,
-  lowerRelu,
-  lowerReluBackward,
+  lowerActivation,
+  lowerActivationBackward,
   lowerScaleShift,
 } from './pointwise.js';
 import {
@@ -43,8 +43,8 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   linearInputGradient: lowerLinearInputGradient,
   linearWeightGradient: lowerLinearWeightGradient,
   matmul: lowerMatmul,
-  relu: lowerRelu,
-  reluBackward: lowerReluBackward,
+  activation: lowerActivation,
+  activationBackward: lowerActivationBackward,
   scaleShift: lowerScaleShift,
   batchNormScaleShift: lowerBatchNormScaleShift,
   batchNormStatistics: lowerBatchNormStatistics,

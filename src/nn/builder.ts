@@ -152,7 +152,7 @@ export class NetBuilder {
   relu(name: string, x: Tensor, options: { readonly kind?: ActivationKind; readonly index?: number } = {}): Tensor {
     const kind = options.kind ?? 'relu';
     this.activations.push({ name, index: options.index ?? this.activations.length, ...this.place, activation: kind });
-    return this.layer(name, () => this.graph.one('relu', [x], { kind, mask: false }));
+    return this.layer(name, () => this.graph.one('activation', [x], { kind, mask: false }));
   }
 
   /**

@@ -3,7 +3,7 @@ import { elementCount, maskShape } from '../graph/types.js';
 import { expectInput, f32, u32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
 
-export const relu: OpDefinition<'relu'> = {
+export const activation: OpDefinition<'activation'> = {
   infer(inputs, attrs) {
     const z = expectInput(inputs, 0, 'input', 'f32');
     check(
@@ -27,12 +27,12 @@ export const relu: OpDefinition<'relu'> = {
   },
 };
 
-type Ctx = Parameters<NonNullable<(typeof relu)['backward']>>[0];
-type ReluNode = Parameters<NonNullable<(typeof relu)['backward']>>[1];
+type Ctx = Parameters<NonNullable<(typeof activation)['backward']>>[0];
+type ActivationNode = Parameters<NonNullable<(typeof activation)['backward']>>[1];
 
 function applyPointwise(
   ctx: Ctx,
-  node: ReluNode,
+  node: ActivationNode,
   use: import('../rules/types.js').RuleUse,
   g: import('../graph/types.js').Tensor,
 ) {
@@ -45,10 +45,10 @@ function applyPointwise(
     'rule',
   );
   const saved = use.rule.saves === 'mask' ? [ctx.maskOf(node)] : use.rule.saves === 'input' ? [node.inputs[0]!] : [];
-  return ctx.graph.one('reluBackward', [g, ...saved], { kind, rule: use });
+  return ctx.graph.one('activationBackward', [g, ...saved], { kind, rule: use });
 }
 
-export const reluBackward: OpDefinition<'reluBackward'> = {
+export const activationBackward: OpDefinition<'activationBackward'> = {
   infer(inputs, attrs) {
     const g = expectInput(inputs, 0, 'gradient', 'f32');
     if (attrs.rule.rule.saves === 'mask') expectInput(inputs, 1, 'mask', 'u32', maskShape(g.shape));

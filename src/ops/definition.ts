@@ -18,7 +18,7 @@ export interface BackwardContext {
   /** The backward rules selected for activations and max-pools. */
   readonly rule: RuleSelection;
   /** Output `index` of a forward node, recomputed with a mask when the forward node was added without one. */
-  maskOf(node: Node<'relu'>): Tensor;
+  maskOf(node: Node<'activation'>): Tensor;
 }
 
 /** Everything that is known about an op apart from its kernels and its reference. */

@@ -79,8 +79,8 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
   linearInputGradient: product,
   linearWeightGradient: { ...plain, halfInputs: [0, 1] },
   matmul: plain,
-  relu: pointwise,
-  reluBackward: { ...pointwise, halfInputs: 'all', pitchedInputs: [0, 1], batchInputs: 'all' },
+  activation: pointwise,
+  activationBackward: { ...pointwise, halfInputs: 'all', pitchedInputs: [0, 1], batchInputs: 'all' },
   maxPool2d: pooling,
   maxPool2dBackward: { ...pooling, batchInputs: 'all' },
   maxPool2dSoftmaxBackward: {

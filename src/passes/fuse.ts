@@ -10,7 +10,7 @@ const maxOperands = 8;
 
 /** Extra storage buffers that a node needs when it runs in an epilogue. */
 function extraOperands(node: Node): number {
-  const masks = node.op === 'relu' ? node.outputs.length - 1 : 0;
+  const masks = node.op === 'activation' ? node.outputs.length - 1 : 0;
   // gamma of a batch norm is there for its gradient only
   const unread = node.op === 'batchNormApply' ? 1 : 0;
   return node.inputs.length - 1 - unread + masks;
@@ -19,7 +19,8 @@ function extraOperands(node: Node): number {
 /** Whether a packed mask of this chain starts at whole words of the anchor's row blocks. */
 function fitsMasks(anchor: Node, follower: Node): boolean {
   const usesMask =
-    (follower.op === 'relu' && follower.outputs.length > 1) || follower.inputs.some((input) => input.dtype === 'u32');
+    (follower.op === 'activation' && follower.outputs.length > 1) ||
+    follower.inputs.some((input) => input.dtype === 'u32');
   if (!usesMask || !('groups' in anchor.attrs) || anchor.attrs.groups === 1) return true;
   const channels = anchor.outputs[0]!.shape[1]!;
   if (isDepthwise(anchor.attrs, channels, anchor.inputs[1]!.shape)) return true;

@@ -72,7 +72,7 @@ function probe(): Probe {
   const x = stored(input('x', halves(xShape, 1), xShape));
   const w = graph.parameter('w', wShape);
   feeds.set(w, halves(wShape, 2));
-  const y = graph.one('relu', [graph.one('conv2d', [x, w], attrs)], { kind: 'relu', mask: false });
+  const y = graph.one('activation', [graph.one('conv2d', [x, w], attrs)], { kind: 'relu', mask: false });
   graph.output('forward', stored(y));
   const g = stored(input('g', halves(gShape, 3), gShape));
   graph.output(

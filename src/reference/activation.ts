@@ -26,7 +26,7 @@ function maskPlace(shape: readonly number[], index: number): { word: number; bit
   return { word: (n * Math.ceil(channels / maskRows) + Math.floor(c / maskRows)) * pixels + p, bit: c % maskRows };
 }
 
-export const relu: Reference<'relu'> = (node, [z]) => {
+export const activation: Reference<'activation'> = (node, [z]) => {
   const { kind } = node.attrs;
   const y = Float64Array.from(z!, forward[kind]);
   if (!node.attrs.mask) return [y];
@@ -39,7 +39,7 @@ export const relu: Reference<'relu'> = (node, [z]) => {
   return [y, mask];
 };
 
-export const reluBackward: Reference<'reluBackward'> = (node, [g, saved]) => {
+export const activationBackward: Reference<'activationBackward'> = (node, [g, saved]) => {
   const { rule, values } = node.attrs.rule;
   const shape = node.inputs[0]!.shape;
   return [

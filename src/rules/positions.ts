@@ -264,7 +264,7 @@ export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): 
       for (const { name } of branchesOf(selected, table)) regions.set(name, rule);
     }
   }
-  const activations = (node: Node<'relu'>): ActivationBackward => {
+  const activations = (node: Node<'activation'>): ActivationBackward => {
     const backward = chosen.get(node.layer);
     check(
       backward !== undefined,

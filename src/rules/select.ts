@@ -6,14 +6,14 @@ import type { RuleUse } from './types.js';
 export interface EmittingRule {
   readonly name: string;
   /** What `emit` reads besides g: the mask, the pre-activation, or neither. */
-  readonly emit: (ctx: EmitContext, node: Node<'relu'>, g: Tensor) => Tensor;
+  readonly emit: (ctx: EmitContext, node: Node<'activation'>, g: Tensor) => Tensor;
 }
 
 /** What a long-form rule may use. */
 export interface EmitContext {
   readonly graph: Graph;
   /** Applies a pointwise rule to g at this activation. */
-  pointwise(rule: RuleUse, node: Node<'relu'>, g: Tensor): Tensor;
+  pointwise(rule: RuleUse, node: Node<'activation'>, g: Tensor): Tensor;
 }
 
 /** The backward of one activation: a pointwise rule with its parameters, or a long-form rule. */
@@ -63,7 +63,7 @@ export interface EdgeRule {
  * inside, and then changed by the edge's rule.
  */
 export interface RuleSelection {
-  (node: Node<'relu'>): ActivationBackward;
+  (node: Node<'activation'>): ActivationBackward;
   /** The backward of a max-pool; undefined keeps the true one. */
   readonly maxPool?: (node: Node<'maxPool2d'>) => MaxPoolRule | undefined;
   /** The backward of a region; undefined keeps that of its nodes. */

@@ -22,7 +22,8 @@ function threeLayers(batch: number, sizes: readonly [number, number, number, num
   for (const [l, weight] of w.entries()) {
     h = graph.scope({ layer: `l${l}` }, () => graph.one('linear', [h, weight], {}));
     z.push(h);
-    if (l < 2) h = graph.scope({ layer: `relu${l}` }, () => graph.one('relu', [h], { kind: 'relu', mask: false }));
+    if (l < 2)
+      h = graph.scope({ layer: `relu${l}` }, () => graph.one('activation', [h], { kind: 'relu', mask: false }));
   }
   const loss = graph.one('loss', [h, labels], { kind: 'crossEntropy' });
   return { graph, x, labels, w, z, logits: h, loss };
@@ -83,8 +84,8 @@ describe('gradients', () => {
   it('a linear rule costs nothing: one node fewer per linearized ReLU, and no mask', () => {
     for (const build of [mlp, lenet5]) {
       const [plain, linear] = [build(2), build(2)];
-      const relus = (network: Network): Node<'relu'>[] =>
-        network.graph.nodes.filter((node) => node.op === 'relu') as unknown as Node<'relu'>[];
+      const relus = (network: Network): Node<'activation'>[] =>
+        network.graph.nodes.filter((node) => node.op === 'activation') as unknown as Node<'activation'>[];
       const difference = attack(plain, everywhere(bp)).length - attack(linear, everywhere(linbp)).length;
       expect(difference).to.equal(relus(plain).length);
       expect(relus(plain).every((node) => node.attrs.mask && node.outputs.length === 2)).to.equal(true);
@@ -93,7 +94,7 @@ describe('gradients', () => {
     const network = lenet5(2);
     attack(network, resolveRules(parseRules('linbp'), lenet5Positions));
     const masked = network.graph.nodes
-      .filter((node) => node.op === 'relu' && node.outputs.length === 2)
+      .filter((node) => node.op === 'activation' && node.outputs.length === 2)
       .map((node) => node.layer);
     expect(masked).to.deep.equal(['conv1.2', 'conv2.2']);
   });
@@ -120,7 +121,7 @@ describe('gradients', () => {
     network.graph.scope({ segment: 'attack' }, () => attack(network, everywhere(bp)));
     const nodes = network.graph.nodes.slice(before);
     expect(nodes.every(({ segment }) => segment === 'attack')).to.equal(true);
-    expect(nodes.filter(({ op }) => op === 'reluBackward').map(({ layer }) => layer)).to.deep.equal([
+    expect(nodes.filter(({ op }) => op === 'activationBackward').map(({ layer }) => layer)).to.deep.equal([
       'fc.3',
       'fc.1',
       'conv2.2',
@@ -236,7 +237,7 @@ describe('rule laws', () => {
   it('the gradient behind a linearized ReLU goes to the first of equal zeros of the pool', () => {
     const graph = new Graph();
     const [z, labels] = [graph.input('z', [1, 3, 2, 2]), graph.input('labels', [1], 'u32')];
-    const y = graph.one('relu', [z], { kind: 'relu', mask: false });
+    const y = graph.one('activation', [z], { kind: 'relu', mask: false });
     const pooled = graph.add('maxPool2d', [y], {
       kernel: [2, 2],
       stride: [2, 2],
@@ -279,7 +280,7 @@ describe('rule laws', () => {
     for (const scope of ['sample', 'batch'] as const) {
       const graph = new Graph();
       const [z, labels] = [graph.input('z', [4, 6]), graph.input('labels', [4], 'u32')];
-      const y = graph.one('relu', [z], { kind: 'relu', mask: false });
+      const y = graph.one('activation', [z], { kind: 'relu', mask: false });
       const loss = graph.one('loss', [y, labels], { kind: 'crossEntropy' });
       const at = (rules: RuleSelection): Tensor => gradients(graph, { loss, scale: 1, targets: [z], rules }).get(z)!;
       const [plain, linear] = [at(everywhere(bp)), at(everywhere(linbp))];
@@ -304,11 +305,11 @@ describe('rule laws', () => {
     const graph = new Graph();
     const g = graph.input('g', [2, 3]);
     const z = graph.input('z', [2, 3]);
-    const y = graph.one('relu', [z], { kind: 'relu', mask: false });
+    const y = graph.one('activation', [z], { kind: 'relu', mask: false });
     const pointwise = (): Tensor => g;
     const dz = activationMatched({ scope: 'sample' }).emit(
       { graph, pointwise },
-      y.producer as unknown as Node<'relu'>,
+      y.producer as unknown as Node<'activation'>,
       g,
     );
     expect(Array.from(evaluate(graph, [fill(z)]).get(dz))).to.deep.equal([0, 0, 0, 0, 0, 0]);

@@ -33,12 +33,14 @@ function residualMlp() {
     const input = h;
     const inner = graph.one('linear', [input, w[2 * block]!], {});
     const y = graph.scope({ layer: `block${block}.inner` }, () =>
-      graph.one('relu', [inner], { kind: 'relu', mask: false }),
+      graph.one('activation', [inner], { kind: 'relu', mask: false }),
     );
     const branch = graph.one('linear', [y, w[2 * block + 1]!], {});
     graph.regions.push({ name: `block${block}`, input, output: branch });
     const sum = graph.one('add', [branch, input], {});
-    h = graph.scope({ layer: `block${block}.outer` }, () => graph.one('relu', [sum], { kind: 'relu', mask: false }));
+    h = graph.scope({ layer: `block${block}.outer` }, () =>
+      graph.one('activation', [sum], { kind: 'relu', mask: false }),
+    );
   }
   const loss = graph.one('loss', [h, labels], { kind: 'crossEntropy' });
   return { graph, x, labels, w, logits: h, loss };
@@ -171,7 +173,7 @@ describe('region rules', () => {
   it('a branch whose inside is used elsewhere is refused', () => {
     const graph = new Graph();
     const [x, labels] = [graph.input('x', [1, 4]), graph.input('labels', [1], 'u32')];
-    const inner = graph.one('relu', [x], { kind: 'relu', mask: false });
+    const inner = graph.one('activation', [x], { kind: 'relu', mask: false });
     const output = graph.one('add', [inner, inner], {});
     graph.regions.push({ name: 'leaky', input: x, output });
     const loss = graph.one('loss', [graph.one('add', [output, inner], {}), labels], { kind: 'crossEntropy' });

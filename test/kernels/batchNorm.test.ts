@@ -161,7 +161,7 @@ describe('batch norm', () => {
     const shape = [2, 19, 6, 5];
     const layer = batchNorm(shape, true);
     const residual = layer.graph.input('residual', shape);
-    const [y, mask] = layer.graph.add('relu', [layer.graph.one('add', [layer.y, residual], {})], {
+    const [y, mask] = layer.graph.add('activation', [layer.graph.one('add', [layer.y, residual], {})], {
       kind: 'relu',
       mask: true,
     }) as [Tensor, Tensor];

@@ -38,9 +38,9 @@ function layer(
   const dx = graph.one('conv2dInputGradient', [g, w], { ...attrs, inputShape: shape });
   keep(graph, ...graph.add('conv2dWeightGradient', [g, x], { ...attrs, weightShape, bias }));
   if (relu) {
-    const [z, mask] = graph.add('relu', [y], { kind: 'relu6', mask: true }) as [Tensor, Tensor];
-    const [, before] = graph.add('relu', [x], { kind: 'relu', mask: true }) as [Tensor, Tensor];
-    keep(graph, z, mask, graph.one('reluBackward', [dx, before], { kind: 'relu', rule: bp }));
+    const [z, mask] = graph.add('activation', [y], { kind: 'relu6', mask: true }) as [Tensor, Tensor];
+    const [, before] = graph.add('activation', [x], { kind: 'relu', mask: true }) as [Tensor, Tensor];
+    keep(graph, z, mask, graph.one('activationBackward', [dx, before], { kind: 'relu', rule: bp }));
   } else keep(graph, y, dx);
   return {
     graph,

@@ -101,7 +101,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         graph.parameter('b', [32]),
       ];
       const y = graph.one('conv2d', bias ? [x, w, b] : [x, w], { ...plain, groups });
-      graph.output('y', relu ? graph.add('relu', [y], { kind: 'relu', mask: true })[0]! : y);
+      graph.output('y', relu ? graph.add('activation', [y], { kind: 'relu', mask: true })[0]! : y);
       const feeds = new Map(
         [x, w, ...(bias ? [b] : [])].map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]),
       );
@@ -137,7 +137,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         {},
       );
       const before = graph.one('add', [scaled, graph.input('other', wide)], {});
-      const [y, mask] = graph.add('relu', [before], { kind, mask: true });
+      const [y, mask] = graph.add('activation', [before], { kind, mask: true });
       const saved = rule.rule.saves === 'input' ? before : mask!;
       const g = graph.one(
         'conv2dInputGradient',
@@ -148,7 +148,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         },
       );
       graph.output('y', y!);
-      graph.output('dx', graph.one('reluBackward', [g, saved], { kind, rule }));
+      graph.output('dx', graph.one('activationBackward', [g, saved], { kind, rule }));
       const feeds = new Map(
         graph.tensors
           .filter(({ kind: each, view }) => each !== 'value' && view === undefined)
@@ -315,7 +315,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         [graph.one('conv2d', [x, w], conv), graph.input('scale', [20]), graph.input('shift', [20])],
         {},
       );
-      const [y, mask] = graph.add('relu', [graph.one('add', [scaled, graph.input('other', wide)], {})], {
+      const [y, mask] = graph.add('activation', [graph.one('add', [scaled, graph.input('other', wide)], {})], {
         kind: 'relu',
         mask: true,
       });
@@ -328,7 +328,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         },
       );
       graph.output('y', y!);
-      graph.output('dx', graph.one('reluBackward', [g, mask!], { kind: 'relu', rule: bp }));
+      graph.output('dx', graph.one('activationBackward', [g, mask!], { kind: 'relu', rule: bp }));
       const feeds = new Map(
         graph.tensors
           .filter(({ kind: each, view }) => each !== 'value' && view === undefined)
@@ -470,12 +470,15 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     ] as const) {
       const graph = new Graph();
       const [x, w, b] = [graph.input('x', [n, i]), graph.parameter('w', [o, i]), graph.parameter('b', [o])];
-      const [y, mask] = graph.add('relu', [graph.one('linear', [x, w, b], {})], { kind: 'relu', mask: true });
+      const [y, mask] = graph.add('activation', [graph.one('linear', [x, w, b], {})], { kind: 'relu', mask: true });
       const [g, v] = [graph.input('g', [n, i]), graph.parameter('v', [i, o])];
       graph.output('y', y!);
       graph.output(
         'dx',
-        graph.one('reluBackward', [graph.one('linearInputGradient', [g, v], {}), mask!], { kind: 'relu', rule: bp }),
+        graph.one('activationBackward', [graph.one('linearInputGradient', [g, v], {}), mask!], {
+          kind: 'relu',
+          rule: bp,
+        }),
       );
       graph.output('product', graph.one('matmul', [w, x], { transposeA: false, transposeB: true }));
       const feeds = new Map([x, w, b, g, v].map((tensor) => [tensor, randomArray(elementCount(tensor.shape))]));

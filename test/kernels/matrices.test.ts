@@ -47,13 +47,13 @@ function layers(attrs: ConvAttrs, x: readonly number[], w: readonly number[]): G
   const graph = new Graph();
   const [input, weight, bias] = [graph.input('x', x), graph.parameter('w', w), graph.parameter('b', [w[0]!])];
   const z = graph.one('conv2d', [input, weight, bias], attrs);
-  const [y, mask] = graph.add('relu', [z], { kind: 'relu', mask: true }) as [Tensor, Tensor];
+  const [y, mask] = graph.add('activation', [z], { kind: 'relu', mask: true }) as [Tensor, Tensor];
   graph.output('y', y);
   graph.output('mask', mask);
   const v = graph.parameter('v', [6, w[0]!, 1, 1]);
   const g = graph.input('g', convOutputShape(y.shape, v.shape, plain));
   const dz = graph.one(
-    'reluBackward',
+    'activationBackward',
     [graph.one('conv2dInputGradient', [g, v], { ...plain, inputShape: y.shape }), mask],
     {
       kind: 'relu',

@@ -148,13 +148,13 @@ describe('pooling kernels', () => {
         keep(
           graph,
           argmax,
-          ...graph.add('relu', [graph.one('scaleShift', [y, scale], {})], { kind: 'relu', mask: true }),
+          ...graph.add('activation', [graph.one('scaleShift', [y, scale], {})], { kind: 'relu', mask: true }),
         );
         const g = graph.input('g', pooled);
         const saved = graph.input('argmax', argmaxShape(pooled), 'u32');
         const mask = graph.input('mask', maskShape(shape), 'u32');
         const dx = graph.one('maxPool2dBackward', [g, saved], { ...attrs, inputShape: shape });
-        keep(graph, graph.one('reluBackward', [dx, mask], { kind: 'relu', rule: bp }));
+        keep(graph, graph.one('activationBackward', [dx, mask], { kind: 'relu', rule: bp }));
         const data: Data = new Map<Tensor, Float32Array | Uint32Array>([
           [x, randomValues(elementCount(shape))],
           [scale, randomValues(channels)],

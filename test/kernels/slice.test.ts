@@ -60,12 +60,12 @@ describe('tensors larger than a binding', () => {
     const b = graph.parameter('b', [5]);
     const attrs = { stride: [1, 1] as const, padding: [1, 1, 1, 1] as const, dilation: [1, 1] as const, groups: 1 };
     const z = graph.one('conv2d', [x, w, b], attrs);
-    const [y, mask] = graph.add('relu', [z], { kind: 'relu', mask: true }) as [Tensor, Tensor];
+    const [y, mask] = graph.add('activation', [z], { kind: 'relu', mask: true }) as [Tensor, Tensor];
     const pool = { kernel: [2, 2] as const, stride: [2, 2] as const, padding: [0, 0, 0, 0] as const, ceilMode: false };
     const [pooled, argmax] = graph.add('maxPool2d', [y], pool) as [Tensor, Tensor];
     const g = graph.input('g', pooled.shape);
     const dy = graph.one('maxPool2dBackward', [g, argmax], { ...pool, inputShape: y.shape });
-    const dz = graph.one('reluBackward', [dy, mask], { kind: 'relu', rule: bp });
+    const dz = graph.one('activationBackward', [dy, mask], { kind: 'relu', rule: bp });
     graph.output('pooled', pooled);
     graph.output('dx', graph.one('conv2dInputGradient', [dz, w], { ...attrs, inputShape: x.shape }));
     const [dw, db] = graph.add('conv2dWeightGradient', [dz, x], { ...attrs, weightShape: w.shape, bias: true });
@@ -80,7 +80,7 @@ describe('tensors larger than a binding', () => {
     const x = graph.input('x', [3, 70]);
     const w = graph.parameter('w', [100, 70]);
     const b = graph.parameter('b', [100]);
-    const [y] = graph.add('relu', [graph.one('linear', [x, w, b], {})], { kind: 'relu', mask: true }) as [Tensor];
+    const [y] = graph.add('activation', [graph.one('linear', [x, w, b], {})], { kind: 'relu', mask: true }) as [Tensor];
     const g = graph.input('g', [3, 100]);
     graph.output('y', y);
     graph.output('dx', graph.one('linearInputGradient', [g, w], {}));
@@ -101,7 +101,7 @@ describe('tensors larger than a binding', () => {
       Tensor,
     ];
     const normal = graph.one('batchNormApply', [x, mean, scale, beta, gamma], {});
-    const y = graph.one('relu', [graph.one('add', [normal, g], {})], { kind: 'relu', mask: false });
+    const y = graph.one('activation', [graph.one('add', [normal, g], {})], { kind: 'relu', mask: false });
     const ids = graph.input('ids', [10], 'u32');
     graph.output('y', graph.one('dropout', [y, ids], { p: 0.5, stream: 1, firstElement: 0, seed: 3, step: 4 }));
     const [products, sums] = graph.add('channelSums', [g, x, mean], {}) as [Tensor, Tensor];

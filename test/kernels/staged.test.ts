@@ -94,14 +94,14 @@ describe('products staged through workgroup memory, against the float64 referenc
       graph.parameter('w', [40, 18, 3, 3]),
       graph.parameter('b', [40]),
     ];
-    const [y, mask] = graph.add('relu', [graph.one('conv2d', [x, w, b], attrs)], { kind: 'relu', mask: true }) as [
-      Tensor,
-      Tensor,
-    ];
+    const [y, mask] = graph.add('activation', [graph.one('conv2d', [x, w, b], attrs)], {
+      kind: 'relu',
+      mask: true,
+    }) as [Tensor, Tensor];
     const v = graph.parameter('v', [24, 40, 1, 1]);
     const z = graph.one('conv2d', [y, v], plain);
     const dy = graph.one(
-      'reluBackward',
+      'activationBackward',
       [graph.one('conv2dInputGradient', [graph.input('dz', z.shape), v], { ...plain, inputShape: y.shape }), mask],
       {
         kind: 'relu',
@@ -126,7 +126,7 @@ describe('products staged through workgroup memory, against the float64 referenc
     const graph = new Graph();
     const attrs: ConvAttrs = { ...plain, padding: [1, 1, 1, 1], stride: [2, 1], groups: 2 };
     const [x, w] = [graph.input('x', [2, 240, 3, 2]), graph.parameter('w', [32, 120, 3, 3])];
-    const [y, mask] = graph.add('relu', [graph.one('conv2d', [x, w, graph.parameter('b', [32])], attrs)], {
+    const [y, mask] = graph.add('activation', [graph.one('conv2d', [x, w, graph.parameter('b', [32])], attrs)], {
       kind: 'relu',
       mask: true,
     }) as [Tensor, Tensor];

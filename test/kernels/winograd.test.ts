@@ -36,17 +36,17 @@ function layerGraph(batch: number): { graph: Graph; weight: Tensor } {
     [graph.one('conv2d', [x, weight, bias], conv), graph.input('scale', [19]), graph.input('shift', [19])],
     {},
   );
-  const [y, mask] = graph.add('relu', [graph.one('add', [scaled, graph.input('other', scaled.shape)], {})], {
+  const [y, mask] = graph.add('activation', [graph.one('add', [scaled, graph.input('other', scaled.shape)], {})], {
     kind: 'relu',
     mask: true,
   });
   const plain = graph.one('conv2d', [graph.input('x2', [batch, 6, 9, 7]), weight], conv);
-  const g = graph.one('reluBackward', [graph.input('g', y!.shape), mask!], { kind: 'relu', rule: bp });
+  const g = graph.one('activationBackward', [graph.input('g', y!.shape), mask!], { kind: 'relu', rule: bp });
   const before = graph.input('mask', [batch, 1, 63], 'u32');
   const gradient = graph.one('conv2dInputGradient', [g, weight], { ...conv, inputShape: x.shape });
   graph.output('y', y!);
   graph.output('plain', plain);
-  graph.output('dx', graph.one('reluBackward', [gradient, before], { kind: 'relu', rule: bp }));
+  graph.output('dx', graph.one('activationBackward', [gradient, before], { kind: 'relu', rule: bp }));
   return { graph, weight };
 }
 

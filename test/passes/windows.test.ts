@@ -275,7 +275,7 @@ describe('what lives in a window', () => {
             loss: 'mean',
             inputOnly,
           });
-          const masks = graph.nodes.filter((node) => node.op === 'relu' && node.outputs.length > 1).length;
+          const masks = graph.nodes.filter((node) => node.op === 'activation' && node.outputs.length > 1).length;
           return { masks, dispatches: scheduled(graph, false).dispatches.length };
         }) as [{ masks: number; dispatches: number }, { masks: number; dispatches: number }];
         expect(linear.masks).to.equal(0);

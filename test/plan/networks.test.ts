@@ -90,7 +90,7 @@ describe('memory plans of every network', () => {
         training: true,
       });
       const masks = graph.nodes.flatMap((node) =>
-        node.op === 'relu' && node.outputs.length > 1 ? [node.outputs[1]!] : [],
+        node.op === 'activation' && node.outputs.length > 1 ? [node.outputs[1]!] : [],
       );
       return {
         ...planned(graph),

@@ -98,7 +98,7 @@ describe('half precision: storage', () => {
       const wide: Tensor[] = [network.parameters, ...graph.outputs.values(), ...feeds.keys()];
       for (const tensor of wide) expect(rootOf(tensor).dtype, tensor.name).to.not.equal('f16');
       for (const node of graph.nodes) {
-        if (['relu', 'maxPool2d'].includes(node.op)) expect(node.outputs[0]!.dtype, node.layer).to.equal('f16');
+        if (['activation', 'maxPool2d'].includes(node.op)) expect(node.outputs[0]!.dtype, node.layer).to.equal('f16');
         if (['conv2d', 'linear'].includes(node.op)) expect(node.inputs[1]!.dtype, node.layer).to.equal('f16');
         if (node.direction === 'weightGradient')
           for (const output of node.outputs) expect(output.dtype, node.layer).to.equal('f32');

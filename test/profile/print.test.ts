@@ -30,7 +30,7 @@ function joined(): Joined {
   const x = graph.input('x', [2, 3, 8, 8]);
   const parts = ([5, 7] as const).map((channels) => {
     const y = graph.one('conv2d', [x, weight(`w${channels}`, [channels, 3, 3, 3])], attrs, `conv${channels}`);
-    return graph.one('relu', [y], { kind: 'relu', mask: false }, `part${channels}`);
+    return graph.one('activation', [y], { kind: 'relu', mask: false }, `part${channels}`);
   });
   const joint = graph.one('concat', parts, {}, 'joint');
   const last = graph.one('conv2d', [joint, weight('last', [4, 12, 3, 3])], attrs, 'last.out');

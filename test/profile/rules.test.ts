@@ -38,7 +38,7 @@ describe('rules of dispatches', () => {
     const dispatches = dispatchesOf('resnet18', 'linbp:from=layer3+leaky:a=0.5,only=layer2.*');
     expect(new Set(dispatches.map(rulesOf))).to.deep.equal(new Set(['', 'bp', 'leaky']));
     for (const dispatch of dispatches)
-      expect(rulesOf(dispatch) !== '', opsOf(dispatch).join()).to.equal(opsOf(dispatch).includes('reluBackward'));
+      expect(rulesOf(dispatch) !== '', opsOf(dispatch).join()).to.equal(opsOf(dispatch).includes('activationBackward'));
   });
 
   it('the scaled edges of sgm', () => {

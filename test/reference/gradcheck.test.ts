@@ -96,12 +96,12 @@ const cases: Record<string, () => void> = {
   },
   relu: () =>
     check([[random(1, 2), random(1, 35), random(1, 3), 2]], (graph, [x]) =>
-      graph.one('relu', [x!], { kind: 'relu', mask: false }),
+      graph.one('activation', [x!], { kind: 'relu', mask: false }),
     ),
   relu6: () =>
     check([[2, random(2, 20)]], (graph, [x]) => {
       const wide = graph.one('scaleShift', [x!, constant(graph, x!.shape[1]!)], {});
-      return graph.one('relu', [wide], { kind: 'relu6', mask: false });
+      return graph.one('activation', [wide], { kind: 'relu6', mask: false });
     }),
   maxPool2d: () => check([image()], (graph, [x]) => graph.add('maxPool2d', [x!], window())[0]!),
   avgPool2d: () => check([image()], (graph, [x]) => graph.one('avgPool2d', [x!], window())),

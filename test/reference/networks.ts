@@ -45,7 +45,7 @@ class Builder {
   }
 
   relu(layer: string, x: Tensor): Tensor {
-    return this.graph.scope({ layer }, () => this.graph.one('relu', [x], { kind: 'relu', mask: false }));
+    return this.graph.scope({ layer }, () => this.graph.one('activation', [x], { kind: 'relu', mask: false }));
   }
 
   pool(layer: string, x: Tensor): Tensor {

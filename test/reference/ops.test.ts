@@ -12,7 +12,7 @@ describe('reference: operations with a closed form', () => {
     const graph = new Graph();
     const [n, c, h, w] = [2, 19, 2, 3];
     const x = graph.input('x', [n, c, h, w]);
-    const mask = graph.add('relu', [x], { kind: 'relu', mask: true })[1]!;
+    const mask = graph.add('activation', [x], { kind: 'relu', mask: true })[1]!;
     const z = noise(n * c * h * w);
     const words = evaluate(graph, [[x, z]]).get(mask);
     expect(words.length).to.equal(2 * n * h * w);

@@ -35,7 +35,7 @@ const resnet: PositionTable = {
 const names = (text: string, table = resnet): string[] =>
   selectPositions(parseRules(text)[0]!, table).map(({ name }) => name);
 const at = (text: string, table: PositionTable, layer: string) =>
-  resolveRules(parseRules(text), table)({ layer } as Node<'relu'>);
+  resolveRules(parseRules(text), table)({ layer } as Node<'activation'>);
 const code = (text: string): string => errorOf(() => parseRules(text)).code;
 
 describe('rule notation', () => {
@@ -81,7 +81,7 @@ describe('rule notation', () => {
       wgsl: 'fn rule(g: f32, d: f32, z: f32, p: vec4<f32>) -> f32 { return p.x * g; }',
     });
     const specs = parseRules('mine:k=3,from=fc', [rule]);
-    expect(resolveRules(specs, lenet5Positions)({ layer: 'fc.3' } as Node<'relu'>)).to.deep.equal({
+    expect(resolveRules(specs, lenet5Positions)({ layer: 'fc.3' } as Node<'activation'>)).to.deep.equal({
       kind: 'pointwise',
       use: { rule, values: [3] },
     });

@@ -141,10 +141,10 @@ async function ruleRow(row: GoldenRow & { readonly rules?: string[] }, runner: R
     const z = graph.input('z', [16, 1]);
     const g = graph.input('g', [16, 1]);
     const kind = row.name as 'relu' | 'relu6';
-    const [y, mask] = graph.add('relu', [z], { kind, mask: true }) as [Tensor, Tensor];
+    const [y, mask] = graph.add('activation', [z], { kind, mask: true }) as [Tensor, Tensor];
     const use = useOf[name]!;
     const saved = { nothing: [], mask: [mask], input: [z] }[use.rule.saves];
-    const dz = graph.one('reluBackward', [g, ...saved], { kind, rule: use });
+    const dz = graph.one('activationBackward', [g, ...saved], { kind, rule: use });
     const run = await runner.run(graph, [
       [z, values(`${row.name}.z`)],
       [g, values(`${row.name}.g`)],

@@ -41,11 +41,11 @@ function layerGraph(batch: number): Graph {
     graph.parameter('w', [20, 5, 3, 3]),
     graph.parameter('b', [20]),
   ];
-  const [y, mask] = graph.add('relu', [graph.one('conv2d', [x, w, b], plainConv)], { kind: 'relu', mask: true }) as [
-    Tensor,
-    Tensor,
-  ];
-  const g = graph.one('reluBackward', [graph.input('g', y.shape), mask], { kind: 'relu', rule: bp });
+  const [y, mask] = graph.add('activation', [graph.one('conv2d', [x, w, b], plainConv)], {
+    kind: 'relu',
+    mask: true,
+  }) as [Tensor, Tensor];
+  const g = graph.one('activationBackward', [graph.input('g', y.shape), mask], { kind: 'relu', rule: bp });
   graph.output('y', y);
   graph.output('dx', graph.one('conv2dInputGradient', [g, w], { ...plainConv, inputShape: x.shape }));
   const [dw, db] = graph.add('conv2dWeightGradient', [g, x], { ...plainConv, weightShape: w.shape, bias: true });
