@@ -1,5 +1,7 @@
 import { LinbpError } from '../errors.js';
 import type { Device } from '../runtime/device.js';
+import { stored } from '../runtime/failures.js';
+import type { Failures } from '../runtime/failures.js';
 import type { RunOptions } from './types.js';
 
 /**
@@ -10,6 +12,7 @@ export class Chunks {
   private readonly device: Device;
   private readonly durations: Map<string, number>;
   private readonly options: RunOptions;
+  private readonly failures: Failures;
   private readonly total: number;
   private readonly target: number;
   private readonly flight: Promise<void>[] = [];
@@ -22,11 +25,13 @@ export class Chunks {
   /**
    * @param durations - milliseconds of an iteration by segment, as far as they are known; added to
    * @param total - iterations of the whole run
+   * @param failures - where errors of the submitted work are kept
    */
-  constructor(device: Device, durations: Map<string, number>, total: number, options: RunOptions) {
+  constructor(device: Device, durations: Map<string, number>, total: number, options: RunOptions, failures: Failures) {
     this.device = device;
     this.durations = durations;
     this.options = options;
+    this.failures = failures;
     this.total = total;
     this.target = options.chunkMilliseconds ?? 100;
     this.budget = this.target;
@@ -57,9 +62,11 @@ export class Chunks {
     this.submit();
     const only = counts.size === 1 && this.flight.length === 0 ? [...counts][0] : undefined;
     this.flight.push(
-      this.device.idle().then(() => {
-        if (only !== undefined) this.learn(only[0], (performance.now() - began) / only[1]);
-      }),
+      stored(
+        this.device.finished().then(() => {
+          if (only !== undefined) this.learn(only[0], (performance.now() - began) / only[1]);
+        }),
+      ),
     );
     // The first chunk of an unknown segment is waited for at once: its duration sizes the next ones.
     const known = [...counts.keys()].every((name) => this.durations.has(name));
@@ -79,7 +86,7 @@ export class Chunks {
   private submit(): void {
     const { encoder, pass } = this.open!;
     pass.end();
-    this.device.submit([encoder.finish()], { dispatches: this.dispatches });
+    this.device.submit([encoder.finish()], { dispatches: this.dispatches, failures: this.failures });
     this.options.onChunk?.(this.done / this.total);
     this.open = undefined;
     this.dispatches = 0;

@@ -14,6 +14,7 @@ import { derivedSegment, rootOf, schedule } from '../plan/schedule.js';
 import type { Schedule } from '../plan/schedule.js';
 import type { Profile, ProfileOptions } from '../profile/profile.js';
 import type { Device } from '../runtime/device.js';
+import { Failures } from '../runtime/failures.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { deviceTuning } from '../tune/cache.js';
 import { kernelDevice } from './kernelDevice.js';
@@ -48,6 +49,9 @@ export class Program {
   private readonly places: ReadonlyMap<Tensor, Location>;
   private readonly stepBuffer: GPUBuffer;
   private readonly stepGroup: GPUBindGroup;
+  /** Everything that the program's dispatches bind: its own buffers and those of others, such as a model's. */
+  private readonly bound: ReadonlySet<GPUBuffer>;
+  private readonly failures: Failures;
   private readonly millisecondsPerIteration = new Map<string, number>();
   private destroyed = false;
 
@@ -62,6 +66,7 @@ export class Program {
     places: ReadonlyMap<Tensor, Location>;
     stepBuffer: GPUBuffer;
     stepGroup: GPUBindGroup;
+    failures: Failures;
   }) {
     this.device = parts.device;
     this.schedule = parts.schedule;
@@ -73,6 +78,8 @@ export class Program {
     this.places = parts.places;
     this.stepBuffer = parts.stepBuffer;
     this.stepGroup = parts.stepGroup;
+    this.failures = parts.failures;
+    this.bound = new Set([...[...parts.places.values()].map(({ buffer }) => buffer), ...parts.owned]);
     this.device.addPlanned(this.plan.bytes);
   }
 
@@ -169,7 +176,10 @@ export class Program {
     device.write(parameterBuffer, 0, parameterTable(scheduled, parameterOffsets, parameterBytes));
     const stepBuffer = create(steps.bytes.byteLength, uniform, 'uniform', 'steps');
     const stepLayout = device.bindGroupLayout([stepLayoutEntry], 'step');
-    const stepGroup = device.gpu.createBindGroup({
+    const failures = new Failures();
+    const bindGroup = (descriptor: GPUBindGroupDescriptor): GPUBindGroup =>
+      device.scoped(failures, () => device.gpu.createBindGroup(descriptor));
+    const stepGroup = bindGroup({
       layout: stepLayout,
       entries: [{ binding: 0, resource: { buffer: stepBuffer, size: rowBytes } }],
     });
@@ -210,7 +220,7 @@ export class Program {
       return {
         source,
         pipeline,
-        bindGroup: device.gpu.createBindGroup({ label: source.group.anchor.layer, layout, entries }),
+        bindGroup: bindGroup({ label: source.group.anchor.layer, layout, entries }),
         x,
         y,
         z,
@@ -227,10 +237,11 @@ export class Program {
       places,
       stepBuffer,
       stepGroup,
+      failures,
     });
     program.uploadSteps();
     for (const [tensor, values] of scheduled.graph.initial) program.write(tensor, values);
-    device.check();
+    device.expectAlive();
     return program;
   }
 
@@ -284,7 +295,9 @@ export class Program {
 
   private async readBytes(tensor: Tensor): Promise<ArrayBuffer> {
     this.alive();
-    return readImages(this.device, this.location(tensor), byteLength(tensor));
+    const bytes = await readImages(this.device, this.location(tensor), byteLength(tensor));
+    this.failures.check();
+    return bytes;
   }
 
   /** Sends the step table to the device; call it after changing {@link steps} and before running. */
@@ -329,12 +342,12 @@ export class Program {
 
   /** Submits a single dispatch, as the debugging modes do. */
   submitOne(dispatch: CompiledDispatch, row: number): void {
-    this.alive();
+    this.usable();
     const encoder = this.device.gpu.createCommandEncoder();
     const pass = encoder.beginComputePass();
     this.encode(pass, [dispatch], row);
     pass.end();
-    this.device.submit([encoder.finish()], { dispatches: 1 });
+    this.device.submit([encoder.finish()], { dispatches: 1, failures: this.failures });
   }
 
   /**
@@ -342,7 +355,7 @@ export class Program {
    * running when the promise resolves (reads wait for it). Throws `aborted` between chunks when the signal fires.
    */
   async run(runs: readonly SegmentRun[], options: RunOptions = {}): Promise<void> {
-    this.alive();
+    this.usable();
     const asked = runs.map((run) => ({
       segment: run.segment,
       dispatches: this.segmentDispatches(run.segment),
@@ -364,7 +377,7 @@ export class Program {
         'steps',
       );
     }
-    const chunks = new Chunks(this.device, this.millisecondsPerIteration, total, options);
+    const chunks = new Chunks(this.device, this.millisecondsPerIteration, total, options, this.failures);
     for (const { segment, dispatches, repeat, row } of work) {
       for (let iteration = 0; iteration < repeat; iteration++) {
         this.encode(chunks.pass(), dispatches, row + iteration);
@@ -372,7 +385,8 @@ export class Program {
       }
     }
     await chunks.finish();
-    this.device.check();
+    this.device.expectAlive();
+    this.failures.check();
   }
 
   /**
@@ -396,6 +410,14 @@ export class Program {
 
   [Symbol.dispose](): void {
     this.destroy();
+  }
+
+  /** Throws before anything is recorded where a buffer is gone, such as those of a model that was destroyed. */
+  private usable(): void {
+    this.alive();
+    this.device.expectAlive();
+    this.failures.check();
+    for (const buffer of this.bound) this.device.expectUsable(buffer);
   }
 
   private alive(): void {

@@ -3,78 +3,19 @@ import './dispose.js';
 import { LinbpError } from '../errors.js';
 import { describeAdapter, findAdapter } from './adapter.js';
 import type { AdapterInfo } from './adapter.js';
-import { pin } from './instance.js';
+import { Failures, gpuError, scoped } from './failures.js';
+import { HeldObjects } from './held.js';
+import { pin, unpin } from './instance.js';
 import { BufferLedger, safeBytes } from './memory.js';
-import type { BufferKind, MemoryUse } from './memory.js';
-import { MapMode } from './flags.js';
+import type { MemoryUse } from './memory.js';
+import { BufferUsage, MapMode } from './flags.js';
 import { PipelineCache } from './pipelines.js';
 import type { PipelineRequest } from './pipelines.js';
 import { resetSpin, setThrottle, throttlingWanted } from './polling.js';
+import { WANTED_FEATURES, WANTED_LIMITS } from './request.js';
+import type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './request.js';
 
-/** Limits that are asked for at the adapter's maximum; a device otherwise gets the minimum of the specification. */
-const WANTED_LIMITS = [
-  'maxBufferSize',
-  'maxStorageBufferBindingSize',
-  'maxUniformBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup',
-  'maxComputeWorkgroupSizeX',
-  'maxComputeWorkgroupSizeY',
-  'maxComputeWorkgroupSizeZ',
-  'maxComputeWorkgroupsPerDimension',
-] as const;
-
-/** Features that are asked for where the adapter has them. */
-const WANTED_FEATURES: readonly string[] = [
-  'timestamp-query',
-  'shader-f16',
-  'subgroups',
-  'subgroup-size-control',
-  'chromium-experimental-subgroup-matrix',
-];
-
-/** How {@link Device.open} chooses and sets up a device. */
-export interface DeviceOptions {
-  /** `auto` (default) takes the best adapter; `software` insists on one that computes on the CPU. */
-  readonly device?: 'auto' | 'software';
-  /**
-   * Throttle Dawn's polling while waiting; default true unless the environment has `LINBP_NO_THROTTLE=1`. Holds for
-   * the whole thread.
-   */
-  readonly throttlePolling?: boolean;
-  /** Optional WebGPU features to ask for, of those the adapter has; default all that linbp can use. */
-  readonly features?: readonly string[];
-  /**
-   * `adapter` (default) asks for the adapter's own limits, `baseline` for the minimum that every WebGPU device grants.
-   */
-  readonly limits?: 'adapter' | 'baseline';
-}
-
-/** A buffer to create. */
-export interface BufferRequest {
-  /** Bytes, at least 1; rounded up to a multiple of 4. */
-  readonly size: number;
-  /** Flags of `BufferUsage`, added together. */
-  readonly usage: number;
-  readonly label?: string;
-  readonly kind?: BufferKind;
-}
-
-/** Running totals of one device. */
-export interface DeviceCounters {
-  submits: number;
-  readbacks: number;
-  dispatches: number;
-}
-
-/** What goes with a submit. */
-export interface SubmitOptions {
-  /** Dispatches recorded in the command buffers, for the counters. */
-  readonly dispatches?: number;
-  /** Objects to keep alive until the GPU has finished this submit. */
-  readonly hold?: readonly object[];
-}
+export type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './request.js';
 
 /** Held objects are let go at the latest after this many submits, by asking Dawn when it is done with them. */
 const SWEEP_EVERY = 64;
@@ -82,8 +23,8 @@ const SWEEP_EVERY = 64;
 /**
  * One GPU (or software adapter) and everything made on it. Open it with {@link Device.open}, close it with {@link
  * Device.destroy} or `using`. Once destroyed every method but {@link Device.memory} throws `LinbpError` with code
- * `disposed`. Errors that the GPU reports outside a call are thrown, as `gpu-error` or `device-lost`, by the next
- * method that is awaited.
+ * `disposed`. An error that the GPU reports later is thrown by the next call of the object whose commands caused it;
+ * errors of commands that nobody answers for are thrown, once, by {@link Device.idle} and {@link Device.check}.
  */
 export class Device {
   /** The underlying WebGPU device. */
@@ -98,30 +39,33 @@ export class Device {
 
   readonly #ledger: BufferLedger;
   readonly #pipelines: PipelineCache;
-  readonly #held: object[] = [];
-  /** How many held objects were let go already; a wait releases up to a position in the whole sequence. */
-  #releasedBefore = 0;
+  readonly #held = new HeldObjects();
+  readonly #failures = new Failures();
+  /** Removes what the GPU device holds of this object, so that both can be collected. */
+  readonly #unlisten: () => void;
   #unsweptSubmits = 0;
   #destroyed = false;
-  #error: LinbpError | undefined;
   #lost: LinbpError | undefined;
 
-  private constructor(gpu: GPUDevice, adapterInfo: AdapterInfo) {
+  private constructor(gpu: GPUDevice, adapter: GPUAdapter, adapterInfo: AdapterInfo) {
     this.gpu = gpu;
     this.adapterInfo = adapterInfo;
     this.limits = gpu.limits;
     this.features = new Set<string>(gpu.features);
     this.#ledger = new BufferLedger(gpu);
     this.#pipelines = new PipelineCache(gpu);
-    gpu.addEventListener('uncapturederror', (event) => {
+    const listener = (event: GPUUncapturedErrorEvent): void => {
       event.preventDefault(); // otherwise Dawn prints the message on stdout
-      this.#error ??= new LinbpError('gpu-error', `The GPU reported an error: ${event.error.message.trim()}`, {
-        cause: event.error,
-      });
-    });
+      this.#failures.add(gpuError(event.error));
+    };
+    gpu.addEventListener('uncapturederror', listener);
+    this.#unlisten = () => gpu.removeEventListener('uncapturederror', listener);
     void gpu.lost.then((info) => {
       if (!this.#destroyed)
         this.#lost = new LinbpError('device-lost', `The GPU was lost (${info.reason}): ${info.message.trim()}`);
+      // Dawn's threads and memory end with these objects; from here on nothing in flight uses them.
+      unpin(adapter);
+      unpin(gpu);
     });
   }
 
@@ -167,7 +111,7 @@ export class Device {
     }
     pin(adapter);
     pin(gpu);
-    return new Device(gpu, describeAdapter(found));
+    return new Device(gpu, adapter, describeAdapter(found));
   }
 
   /** True once {@link Device.destroy} was called. */
@@ -209,7 +153,7 @@ export class Device {
    * half-precision arrays included; a length that is no multiple of 4 bytes is padded with zeros.
    *
    * @param offset - bytes into the buffer, a multiple of 4
-   * @throws LinbpError `bad-range` where the data does not fit
+   * @throws LinbpError `bad-range` where the data does not fit, `disposed` where the buffer was destroyed
    */
   write(buffer: GPUBuffer, offset: number, data: ArrayBufferView): void {
     this.#alive();
@@ -222,6 +166,7 @@ export class Device {
         { field: 'offset' },
       );
     }
+    this.#usable(buffer, BufferUsage.COPY_DST, 'COPY_DST');
     if (bytes.byteLength > 0) this.gpu.queue.writeBuffer(buffer, offset, bytes);
   }
 
@@ -234,21 +179,29 @@ export class Device {
   async read(buffer: GPUBuffer, offset = 0, byteLength = buffer.size - offset): Promise<ArrayBuffer> {
     this.#alive();
     this.#checkRange(buffer, offset, byteLength, 'read');
+    this.#usable(buffer, BufferUsage.COPY_SRC, 'COPY_SRC');
     if (byteLength === 0) return new ArrayBuffer(0);
     const start = Math.floor(offset / 4) * 4;
     const size = Math.ceil((offset + byteLength) / 4) * 4 - start;
     const staging = this.#ledger.takeStaging(size);
-    const encoder = this.gpu.createCommandEncoder({ label: 'read' });
-    encoder.copyBufferToBuffer(buffer, start, staging, 0, size);
+    const failures = new Failures();
     resetSpin();
-    this.gpu.queue.submit([encoder.finish()]);
+    const mapped = scoped(this.gpu, failures, () => {
+      const encoder = this.gpu.createCommandEncoder({ label: 'read' });
+      encoder.copyBufferToBuffer(buffer, start, staging, 0, size);
+      this.gpu.queue.submit([encoder.finish()]);
+      return staging.mapAsync(MapMode.READ, 0, size);
+    });
     this.counters.readbacks++;
-    const held = this.#heldSoFar();
+    const held = this.#held.end;
     try {
-      await staging.mapAsync(MapMode.READ, 0, size);
+      await mapped;
+      failures.check();
     } catch (cause) {
       staging.destroy();
-      this.check();
+      this.#alive();
+      failures.check();
+      if (cause instanceof LinbpError) throw cause;
       throw new LinbpError(
         'gpu-error',
         `Reading "${buffer.label}" failed: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -259,8 +212,8 @@ export class Device {
     const copy = staging.getMappedRange(0, size).slice(offset - start, offset - start + byteLength);
     staging.unmap();
     this.#ledger.giveStaging(staging);
-    this.#release(held);
-    this.check();
+    this.#held.release(held);
+    this.#alive();
     return copy;
   }
 
@@ -268,16 +221,18 @@ export class Device {
   submit(commandBuffers: readonly GPUCommandBuffer[], options: SubmitOptions = {}): void {
     this.#alive();
     resetSpin();
-    this.gpu.queue.submit(commandBuffers as GPUCommandBuffer[]);
+    scoped(this.gpu, options.failures ?? this.#failures, () =>
+      this.gpu.queue.submit(commandBuffers as GPUCommandBuffer[]),
+    );
     this.counters.submits++;
     this.counters.dispatches += options.dispatches ?? 0;
     if (options.hold) {
-      this.#held.push(...options.hold);
+      this.#held.add(options.hold);
       if (++this.#unsweptSubmits >= SWEEP_EVERY) {
         this.#unsweptSubmits = 0;
-        const held = this.#heldSoFar();
+        const held = this.#held.end;
         void this.gpu.queue.onSubmittedWorkDone().then(
-          () => this.#release(held),
+          () => this.#held.release(held),
           () => undefined,
         );
       }
@@ -290,24 +245,45 @@ export class Device {
    * @throws LinbpError `gpu-error`, `device-lost`, `disposed`
    */
   async idle(): Promise<void> {
+    await this.finished();
+    this.#failures.check();
+  }
+
+  /** {@link Device.idle} for those who keep their own errors. @throws LinbpError `device-lost`, `disposed` */
+  async finished(): Promise<void> {
     this.#alive();
     resetSpin();
-    const held = this.#heldSoFar();
+    const held = this.#held.end;
     await this.gpu.queue.onSubmittedWorkDone();
-    this.#release(held);
-    this.check();
+    this.#held.release(held);
+    this.#alive();
   }
 
   /**
-   * Throws, once, the first error that the GPU reported since the last check; throws always once the device is lost
-   * or destroyed.
+   * Throws, once, the first error of commands that nobody else answers for since the last check; throws always once
+   * the device is lost or destroyed.
    */
   check(): void {
     this.#alive();
-    const error = this.#error;
-    this.#error = undefined;
-    if (this.#lost) throw this.#lost;
-    if (error) throw error;
+    this.#failures.check();
+  }
+
+  /** Throws `device-lost` or `disposed` once the device cannot be used any more. */
+  expectAlive(): void {
+    this.#alive();
+  }
+
+  /**
+   * Makes objects on {@link Device.gpu} and keeps the errors of doing so for their owner. The commands must be
+   * synchronous.
+   */
+  scoped<T>(failures: Failures, commands: () => T): T {
+    return scoped(this.gpu, failures, commands);
+  }
+
+  /** Throws `disposed` where a buffer of this device was destroyed, and its own error where it could not be made. */
+  expectUsable(buffer: GPUBuffer): void {
+    this.#ledger.expectUsable(buffer);
   }
 
   /** Bytes of device memory: in use, kept for reuse, and planned by programs. Works on a destroyed device too. */
@@ -334,10 +310,9 @@ export class Device {
     resetSpin();
     const pipeline = await this.#pipelines.pipeline(request).catch((cause: unknown) => {
       this.#alive();
-      if (this.#lost) throw this.#lost;
       throw cause;
     });
-    this.check();
+    this.#alive();
     return pipeline;
   }
 
@@ -364,7 +339,8 @@ export class Device {
     this.#destroyed = true;
     this.#ledger.destroyAll();
     this.#pipelines.clear();
-    this.#release(this.#heldSoFar());
+    this.#held.release(this.#held.end);
+    this.#unlisten();
     this.gpu.destroy();
   }
 
@@ -379,21 +355,15 @@ export class Device {
 
   #alive(): void {
     if (this.#destroyed) throw new LinbpError('disposed', 'The device was destroyed.', { field: 'device' });
+    if (this.#lost) throw this.#lost;
   }
 
-  #heldSoFar(): number {
-    return this.#releasedBefore + this.#held.length;
-  }
-
-  /**
-   * Lets go of the objects held before position `end` of the sequence; overlapping waits may have let go of some
-   * already.
-   */
-  #release(end: number): void {
-    const count = end - this.#releasedBefore;
-    if (count <= 0) return;
-    this.#held.splice(0, count);
-    this.#releasedBefore = end;
+  #usable(buffer: GPUBuffer, usage: number, name: string): void {
+    this.#ledger.expectUsable(buffer);
+    if ((buffer.usage & usage) !== 0) return;
+    throw new LinbpError('bad-argument', `buffer "${buffer.label}" was made without the usage ${name}`, {
+      field: buffer.label,
+    });
   }
 
   #checkRange(buffer: GPUBuffer, offset: number, byteLength: number, verb: string): void {

@@ -2,8 +2,8 @@ import { LinbpError } from '../errors.js';
 
 /**
  * Dawn's JS objects must outlive everything made from them: its poller keeps a raw pointer to the instance, and
- * collecting it while a device is in use crashes the process. So instances, adapters and devices are pinned on the
- * global object and never let go.
+ * collecting it while a device is in use crashes the process. So instances are pinned on the global object for ever,
+ * adapters and devices until the device is lost or destroyed: their threads and memory end with them.
  */
 interface Pins {
   readonly instances: Map<string, GPU>;
@@ -33,9 +33,14 @@ function pins(): Pins {
   return value;
 }
 
-/** Keeps `object` alive for the life of the process. */
+/** Keeps `object` alive until {@link unpin}, whatever its users do. */
 export function pin(object: object): void {
   pins().held.add(object);
+}
+
+/** Lets go of an object. Of a device only once it is lost or destroyed, since pending work uses it. */
+export function unpin(object: object): void {
+  pins().held.delete(object);
 }
 
 let loading: Promise<WebgpuModule> | undefined;

@@ -1,4 +1,5 @@
 import { LinbpError } from '../errors.js';
+import { Failures, scoped } from './failures.js';
 import { BufferUsage } from './flags.js';
 
 /** What a buffer is for; only used for accounting and labels. */
@@ -31,6 +32,8 @@ export class BufferLedger {
   readonly #gpu: GPUDevice;
   readonly #live = new Map<GPUBuffer, { size: number; kind: BufferKind }>();
   readonly #idle = new Map<number, GPUBuffer[]>();
+  /** Every buffer made here, with the errors of making it; collected with the buffer. */
+  readonly #made = new WeakMap<GPUBuffer, Failures>();
   readonly #byKind: Partial<Record<BufferKind, number>> = {};
   #liveBytes = 0;
   #pooledBytes = 0;
@@ -42,7 +45,9 @@ export class BufferLedger {
 
   /** Creates a buffer that is counted until its `destroy()` is called. */
   create(size: number, usage: number, kind: BufferKind, label: string): GPUBuffer {
-    const buffer = this.#gpu.createBuffer({ size, usage, label });
+    const failures = new Failures();
+    const buffer = scoped(this.#gpu, failures, () => this.#gpu.createBuffer({ size, usage, label }));
+    this.#made.set(buffer, failures);
     this.#count(buffer, size, kind);
     const destroy = buffer.destroy.bind(buffer);
     // An own property in front of Dawn's method, so that a plain buffer.destroy() anywhere keeps the books right.
@@ -53,6 +58,15 @@ export class BufferLedger {
       },
     });
     return buffer;
+  }
+
+  /** Throws `disposed` for a buffer that was destroyed, and the error of making it where that failed. */
+  expectUsable(buffer: GPUBuffer): void {
+    const failures = this.#made.get(buffer);
+    if (failures === undefined) return;
+    if (failures.error !== undefined) throw failures.error;
+    if (!this.#live.has(buffer))
+      throw new LinbpError('disposed', `the buffer "${buffer.label}" was destroyed`, { field: buffer.label });
   }
 
   /** A MAP_READ buffer of at least `bytes` bytes. */

@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto';
 import { LinbpError } from '../errors.js';
+import { Failures, scoped, stored } from './failures.js';
+import { RecentCache } from './recent.js';
 
 /** What decides a compute pipeline. */
 export interface PipelineRequest {
@@ -13,14 +16,19 @@ export interface PipelineRequest {
   readonly label?: string;
 }
 
+/** Pipelines and modules that are kept although no program uses them: those of a large network twice over. */
+const KEPT_PIPELINES = 256;
+const KEPT_MODULES = 32;
+
 /**
  * Shader modules, layouts and pipelines of one device, each made once per distinct content. A cold pipeline costs up
- * to a second on a software driver, so callers that ask for the same one while it compiles share the promise.
+ * to a second on a software driver, so callers that ask for the same one while it compiles share the promise. What
+ * programs use is always found; of the rest the most recently used ones are kept.
  */
 export class PipelineCache {
   readonly #gpu: GPUDevice;
-  readonly #modules = new Map<string, { id: number; module: Promise<GPUShaderModule> }>();
-  readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  readonly #modules: Shared<GPUShaderModule>;
+  readonly #pipelines: Shared<GPUComputePipeline>;
   readonly #groupLayouts = new Map<string, GPUBindGroupLayout>();
   readonly #pipelineLayouts = new Map<string, GPUPipelineLayout>();
   readonly #ids = new WeakMap<object, number>();
@@ -28,16 +36,24 @@ export class PipelineCache {
   /** Pipelines compiled so far. */
   compiled = 0;
 
-  constructor(gpu: GPUDevice) {
+  constructor(gpu: GPUDevice, kept = KEPT_PIPELINES) {
     this.#gpu = gpu;
+    this.#pipelines = new Shared(kept);
+    this.#modules = new Shared(KEPT_MODULES);
+  }
+
+  /** Pipelines that the cache itself keeps alive. */
+  get kept(): number {
+    return this.#pipelines.kept;
   }
 
   bindGroupLayout(entries: readonly GPUBindGroupLayoutEntry[], label: string): GPUBindGroupLayout {
     const key = JSON.stringify(entries);
     let layout = this.#groupLayouts.get(key);
     if (!layout) {
-      layout = this.#gpu.createBindGroupLayout({ entries: [...entries], label });
-      this.#groupLayouts.set(key, layout);
+      // What is wrong with a layout is said by the pipeline that is made with it.
+      const make = (): GPUBindGroupLayout => this.#gpu.createBindGroupLayout({ entries: [...entries], label });
+      this.#groupLayouts.set(key, (layout = scoped(this.#gpu, new Failures(), make)));
     }
     return layout;
   }
@@ -46,23 +62,16 @@ export class PipelineCache {
     const key = groups.map((group) => (group === null ? '' : this.#id(group))).join(',');
     let layout = this.#pipelineLayouts.get(key);
     if (!layout) {
-      layout = this.#gpu.createPipelineLayout({ bindGroupLayouts: [...groups], label });
-      this.#pipelineLayouts.set(key, layout);
+      const make = (): GPUPipelineLayout => this.#gpu.createPipelineLayout({ bindGroupLayouts: [...groups], label });
+      this.#pipelineLayouts.set(key, (layout = scoped(this.#gpu, new Failures(), make)));
     }
     return layout;
   }
 
   pipeline(request: PipelineRequest): Promise<GPUComputePipeline> {
-    const source = this.#module(request);
-    const key = `${source.id}|${this.#id(request.layout)}|${request.entryPoint}|${JSON.stringify(Object.entries(request.constants ?? {}).sort())}`;
-    let pipeline = this.#pipelines.get(key);
-    if (!pipeline) {
-      pipeline = this.#compile(request, source.module);
-      this.#pipelines.set(key, pipeline);
-      // A failed attempt is forgotten, so that a later one reports afresh.
-      pipeline.catch(() => this.#pipelines.delete(key));
-    }
-    return pipeline;
+    const source = createHash('sha1').update(request.code).digest('base64');
+    const key = `${source}|${this.#id(request.layout)}|${request.entryPoint}|${JSON.stringify(Object.entries(request.constants ?? {}).sort())}`;
+    return this.#pipelines.get(key, () => this.#compile(request, this.#module(source, request)));
   }
 
   clear(): void {
@@ -90,14 +99,8 @@ export class PipelineCache {
     }
   }
 
-  #module({ code, label = 'shader' }: PipelineRequest): { id: number; module: Promise<GPUShaderModule> } {
-    let entry = this.#modules.get(code);
-    if (!entry) {
-      entry = { id: this.#nextId++, module: this.#createModule(code, label) };
-      this.#modules.set(code, entry);
-      entry.module.catch(() => this.#modules.delete(code));
-    }
-    return entry;
+  #module(source: string, { code, label = 'shader' }: PipelineRequest): Promise<GPUShaderModule> {
+    return this.#modules.get(source, () => this.#createModule(code, label));
   }
 
   async #createModule(code: string, label: string): Promise<GPUShaderModule> {
@@ -126,6 +129,42 @@ export class PipelineCache {
       this.#ids.set(object, id);
     }
     return id;
+  }
+}
+
+/** Objects that take a while to make, made once each. A failed attempt is forgotten, so a later one reports afresh. */
+class Shared<V extends object> {
+  readonly #made: RecentCache<V>;
+  readonly #making = new Map<string, Promise<V>>();
+
+  constructor(limit: number) {
+    this.#made = new RecentCache(limit);
+  }
+
+  get kept(): number {
+    return this.#made.kept;
+  }
+
+  get(key: string, make: () => Promise<V>): Promise<V> {
+    const present = this.#made.get(key);
+    if (present !== undefined) return Promise.resolve(present);
+    let promise = this.#making.get(key);
+    if (promise === undefined) {
+      promise = stored(
+        make().then((value) => {
+          if (this.#making.delete(key)) this.#made.set(key, value);
+          return value;
+        }),
+      );
+      this.#making.set(key, promise);
+      promise.catch(() => this.#making.delete(key));
+    }
+    return promise;
+  }
+
+  clear(): void {
+    this.#making.clear();
+    this.#made.clear();
   }
 }
 

@@ -2,6 +2,7 @@ import { check } from '../errors.js';
 import { link } from '../kernels/link.js';
 import type { LinkOptions } from '../kernels/link.js';
 import type { Device } from '../runtime/device.js';
+import { Failures } from '../runtime/failures.js';
 import { BufferUsage, ShaderStage } from '../runtime/flags.js';
 
 /** A uniform word of a kernel's `Params`, by the place it has in the shader's struct. */
@@ -137,6 +138,7 @@ export class Batch {
     });
     this.owned.push(uniform);
     device.write(uniform, 0, new Uint8Array(table));
+    const failures = new Failures();
     for (let begin = 0; begin < dispatches.length; begin += DISPATCHES_PER_SUBMIT) {
       check(options.signal?.aborted !== true, 'aborted', 'the computation was interrupted');
       const chunk = dispatches.slice(begin, begin + DISPATCHES_PER_SUBMIT);
@@ -148,17 +150,22 @@ export class Batch {
         ];
         buffers.forEach((buffer, slot) => entries.push({ binding: slot + 1, resource: { buffer } }));
         pass.setPipeline(kernel.pipeline);
-        pass.setBindGroup(0, device.gpu.createBindGroup({ label: kernel.name, layout: kernel.layout, entries }));
+        const group = { label: kernel.name, layout: kernel.layout, entries };
+        pass.setBindGroup(
+          0,
+          device.scoped(failures, () => device.gpu.createBindGroup(group)),
+        );
         pass.dispatchWorkgroups(workgroups);
       }
       pass.end();
-      device.submit([encoder.finish()], { dispatches: chunk.length });
+      device.submit([encoder.finish()], { dispatches: chunk.length, failures });
       if (options.onProgress !== undefined || options.signal !== undefined) {
-        await device.idle();
+        await device.finished();
         options.onProgress?.((begin + chunk.length) / dispatches.length);
       }
     }
-    device.check();
+    device.expectAlive();
+    failures.check();
   }
 
   /** Reads a buffer of f32 words back. */
