@@ -24,7 +24,7 @@ const [
 ] = await Promise.all(
   [
     'graph/graph',
-    'kernels/link',
+    'wgsl/link',
     'passes/fuse',
     'passes/half',
     'passes/windows',

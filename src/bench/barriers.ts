@@ -1,4 +1,4 @@
-import { shaderSource } from '../kernels/link.js';
+import { shaderSource } from '../wgsl/link.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage, ShaderStage } from '../runtime/flags.js';
 import { passMicroseconds } from './passTimes.js';

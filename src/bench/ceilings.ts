@@ -1,7 +1,7 @@
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
-import { shaderSource } from '../kernels/link.js';
+import { shaderSource } from '../wgsl/link.js';
 import { copyBandwidth, measureCeilings as measurePeaks } from '../profile/ceilings.js';
 import { profileProgram } from '../profile/profile.js';
 import { Program } from '../program/program.js';

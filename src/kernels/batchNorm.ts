@@ -3,7 +3,7 @@ import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
 import { shaderFragment } from './fragment.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { lowerMap } from './map.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { inFours } from './staging.js';

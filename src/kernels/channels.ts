@@ -2,7 +2,7 @@ import { channelWindow, resolveView } from '../graph/graph.js';
 import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { Pair, Tensor } from '../graph/types.js';
 import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { inFours } from './staging.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Lowering, Operand } from './types.js';

@@ -2,7 +2,7 @@ import type { ConvAttrs } from '../graph/types.js';
 import { convBytes } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
 import { words } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import { inFours, leftRegion, rightRegion } from './staging.js';
 import { laneRegions, shareOf, tileConstants, tileName } from './tiles.js';

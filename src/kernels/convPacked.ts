@@ -3,7 +3,7 @@ import type { KernelChoice } from './choice.js';
 import type { ConvProblem } from './convProblem.js';
 import { lowerConvRows } from './convRows.js';
 import { maxWorkgroups, words } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { inFours, leftRegion } from './staging.js';
 import { narrowFits, shareOf } from './tiles.js';
 import type { Tile } from './tiles.js';

@@ -2,7 +2,7 @@ import type { Tensor } from '../graph/types.js';
 import { phaseProblems } from './convPhases.js';
 import { convBytes } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import { inFours, rightRegion } from './staging.js';
 import { laneRegions, shareOf, tileConstants, tileName, signedWords, unrolled } from './tiles.js';

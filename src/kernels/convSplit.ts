@@ -2,7 +2,7 @@ import { byteLength, elementCount } from '../graph/types.js';
 import type { ConvProblem } from './convProblem.js';
 import { stagedProduct } from './convTiled.js';
 import { words } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import type { StagedTile } from './staging.js';
 import { bindingBase } from './types.js';

@@ -1,6 +1,6 @@
 import { columnsPerPhase, convBytes, convParameters, isPadded } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import type { Epilogue } from './pointwise.js';
 import { inFours, stageConstants, stagedName, stageRegions } from './staging.js';

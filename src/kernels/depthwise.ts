@@ -1,7 +1,7 @@
 import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { ConvAttrs, Tensor } from '../graph/types.js';
 import { foldGrid, operandBytes, reads, writes } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { laneRegions, shareOf, signedWords, tileConstants, tileName } from './tiles.js';

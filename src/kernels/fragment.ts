@@ -1,4 +1,4 @@
-import { shaderSource } from './link.js';
+import { shaderSource } from '../wgsl/link.js';
 
 /**
  * A shader file as the text of a region: without its own imports, which stand for what the file needs to be valid alone

@@ -10,7 +10,7 @@ import { columnsPerPhase, convBytes, convParameters, isPadded } from './convProb
 import type { ConvProblem } from './convProblem.js';
 import { innerPart, lowerConvSplit } from './convSplit.js';
 import { lowerConvTiled } from './convTiled.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { isMatrixKernel, lowerConvMatrix, matrixKernels, usualMatrixTile } from './matrices.js';
 import { epilogue } from './pointwise.js';
 import { imagesOf, sliceLength } from './slice.js';

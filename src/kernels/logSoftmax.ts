@@ -1,7 +1,7 @@
 import type { Node, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import type { Dispatch, Lowering, Operand } from './types.js';
 
 function lowerRows(

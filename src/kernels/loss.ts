@@ -2,7 +2,7 @@ import type { LossKind, Node, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
 import { shaderFragment } from './fragment.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import type { Dispatch, Lowering, Operand, Parameter } from './types.js';
 
 /**

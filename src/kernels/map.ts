@@ -4,7 +4,7 @@ import { elementCount } from '../graph/types.js';
 import type { Node, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, elementwiseWidth, foldGrid, operandBytes, reads, sliceOperand, slices, words, writes } from './grid.js';
-import { link, shaderSource } from './link.js';
+import { link, shaderSource } from '../wgsl/link.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Lowering, LoweringContext, Operand, Parameter } from './types.js';
 

@@ -1,7 +1,7 @@
 import { columnsPerPhase, convBytes, convParameters, isPadded } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
 import { shaderFragment } from './fragment.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import type { StagedTile } from './staging.js';
 import { bandRows } from './staging.js';

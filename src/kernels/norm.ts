@@ -2,7 +2,7 @@ import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, sliceOperand, slices, stepParameter, words, writes } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import type { Dispatch, Lowering, Operand } from './types.js';
 
 const power = { l1: 1, l2: 2, linf: 0 } as const;

@@ -2,7 +2,7 @@ import { LinbpError } from '../errors.js';
 import { byteLength, elementCount, imagePitch, maskRows, pixelCount } from '../graph/types.js';
 import type { Node, Tensor } from '../graph/types.js';
 import { maxWorkgroups } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { inFours } from './staging.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } from './types.js';

@@ -4,7 +4,7 @@ import type { Node, PoolAttrs, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { maxWorkgroups, operandBytes, reads, words, writes } from './grid.js';
 import { shaderFragment } from './fragment.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } from './types.js';

@@ -15,7 +15,7 @@ import {
   words,
   writes,
 } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Lowering, Operand } from './types.js';
 

@@ -5,7 +5,7 @@ import { choose } from './choice.js';
 import type { KernelChoice, ProductKernel, TuningProblem } from './choice.js';
 import { isDepthwise, lowerDepthwiseWeightGradient } from './depthwise.js';
 import { words } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { inFours, rightRegion, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
 import type { LoadMode } from './staging.js';

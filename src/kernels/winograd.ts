@@ -3,7 +3,7 @@ import type { Tensor } from '../graph/types.js';
 import type { KernelChoice } from './choice.js';
 import type { ConvProblem } from './convProblem.js';
 import { words } from './grid.js';
-import { link, shaderSource } from './link.js';
+import { link, shaderSource } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import { laneRegions, shareOf, signedWords, tileConstants, tileName, unrolled } from './tiles.js';
 import type { Tile } from './tiles.js';

@@ -1,5 +1,5 @@
 import { check } from '../errors.js';
-import { shaderSource } from '../kernels/link.js';
+import { shaderSource } from '../wgsl/link.js';
 import type { ActivationKind, PointwiseRule, RuleSaves, RuleUse } from './types.js';
 
 /*

@@ -1,5 +1,5 @@
 import { check, LinbpError } from '../errors.js';
-import { link } from '../kernels/link.js';
+import { link } from '../wgsl/link.js';
 import { loadFunctionNode } from './gpujs-loader.js';
 import { checkJavaScriptRule, functionSource } from './javascript.js';
 import type { PointwiseRule, RuleSaves, RuleUse } from './types.js';

@@ -1,6 +1,6 @@
 import { check } from '../errors.js';
-import { link } from '../kernels/link.js';
-import type { LinkOptions } from '../kernels/link.js';
+import { link } from '../wgsl/link.js';
+import type { LinkOptions } from '../wgsl/link.js';
 import type { Device } from '../runtime/device.js';
 import { Failures } from '../runtime/failures.js';
 import { BufferUsage, ShaderStage } from '../runtime/flags.js';

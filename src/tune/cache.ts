@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { writeFileAtomic } from '../io/atomic.js';
 import { sumOrders } from '../kernels/choice.js';
 import type { KernelChoice, SumOrder } from '../kernels/choice.js';
-import { shaderNames, shaderSource } from '../kernels/link.js';
+import { shaderNames, shaderSource } from '../wgsl/link.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import type { Device } from '../runtime/device.js';
 import { usesAvx512 } from '../runtime/processor.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { constantLanes, unrollLanes, unrollLoops } from '../../src/kernels/unroll.js';
+import { constantLanes, unrollLanes, unrollLoops } from '../../src/wgsl/unroll.js';
 
 describe('written-out loops', () => {
   const constants = 'const A = 4u;\nconst B = 2u;\n';

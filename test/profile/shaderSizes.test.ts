@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Graph } from '../../src/graph/graph.js';
-import { link } from '../../src/kernels/link.js';
+import { link } from '../../src/wgsl/link.js';
 import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { describeShader, kernelsOf } from '../../src/profile/shader.js';
