@@ -26,7 +26,7 @@ import { kernelDevice } from '../src/program/kernelDevice.js';
 import { Program } from '../src/program/program.js';
 import { Device } from '../src/runtime/device.js';
 import { candidates, refinements } from '../src/tune/candidates.js';
-import { choiceName } from '../src/tune/table.js';
+import { choiceName } from '../src/choices/table.js';
 import { TimedProblem } from '../src/tune/trial.js';
 import type { Trial } from '../src/tune/trial.js';
 import { problemsOf } from '../src/tune/tuner.js';

@@ -14,7 +14,7 @@ import { Program } from '../program/program.js';
 import { writeImages } from '../program/transfer.js';
 import { uniforms } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
-import { onlyChoice } from '../tune/table.js';
+import { onlyChoice } from '../choices/table.js';
 import type { Ceilings } from './ceilings.js';
 import type { PartyProcess } from './compare.js';
 import { fastestOf, hasHalfMatrices } from './candidates.js';

@@ -1,7 +1,7 @@
 import { check } from '../errors.js';
 import { problemKey } from '../kernels/choice.js';
 import type { CompiledDispatch, Program } from '../program/program.js';
-import { choiceName } from '../tune/table.js';
+import { choiceName } from '../choices/table.js';
 import { constantsOf, shaderSizes, wholeNumber } from './shaderSizes.js';
 import type { ShaderConstants, SizedVariable } from './shaderSizes.js';
 

@@ -16,7 +16,7 @@ import type { Profile, ProfileOptions } from '../profile/profile.js';
 import type { Device } from '../runtime/device.js';
 import { Failures } from '../runtime/failures.js';
 import { BufferUsage } from '../runtime/flags.js';
-import { deviceTuning } from '../tune/cache.js';
+import { deviceTuning } from '../choices/stored.js';
 import { kernelDevice } from './kernelDevice.js';
 import { Chunks } from './chunks.js';
 import { compilePipelines, parameterTable } from './pipelines.js';

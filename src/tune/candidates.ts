@@ -4,7 +4,7 @@ import { isMatrixKernel, matrixTile } from '../kernels/matrices.js';
 import { shareOf, unrollings, usualUnrolling } from '../kernels/tiles.js';
 import { isWinogradKernel } from '../kernels/winogradKernels.js';
 import type { KernelDevice } from '../kernels/types.js';
-import { sameChoice } from './table.js';
+import { sameChoice } from '../choices/table.js';
 
 /** Each choice once, and only those that can run. */
 function possible(

@@ -1,6 +1,6 @@
 import { profileProgram } from '../profile/profile.js';
 import type { Program } from '../program/program.js';
-import { problemKey } from './table.js';
+import { problemKey } from '../choices/table.js';
 
 /**
  * Problems of a program that take at least `share` (0 to 1) of the time of these segments, by key: tuning the others

@@ -10,7 +10,7 @@ import { uniforms } from '../random/philox.js';
 import { ReferenceRun } from '../reference/run.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
-import { onlyChoice } from './table.js';
+import { onlyChoice } from '../choices/table.js';
 
 /** Largest ||device - reference|| / ||reference|| that a candidate may have. */
 const tolerance = 1e-5;

@@ -8,8 +8,8 @@ import type { Device } from '../runtime/device.js';
 import { LinbpError } from '../errors.js';
 import { candidates, candidatesAmong, refinements } from './candidates.js';
 import { checkable, standalone } from './standalone.js';
-import { choiceName, onlyChoice, problemKey, sameChoice } from './table.js';
-import type { TuningTable } from './table.js';
+import { choiceName, onlyChoice, problemKey, sameChoice } from '../choices/table.js';
+import type { TuningTable } from '../choices/table.js';
 import { CheckedProblem, TimedProblem, toleranceOf } from './trial.js';
 import type { Trial } from './trial.js';
 

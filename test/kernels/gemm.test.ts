@@ -13,7 +13,7 @@ import { Program } from '../../src/program/program.js';
 import { choosesUnrolling } from '../../src/kernels/choice.js';
 import { usualUnrolling } from '../../src/kernels/tiles.js';
 import { bp, guided, silu } from '../../src/rules/builtin.js';
-import { choiceName, onlyChoice } from '../../src/tune/table.js';
+import { choiceName, onlyChoice } from '../../src/choices/table.js';
 import { sampleValues } from '../../src/tune/trial.js';
 
 const plain: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };

@@ -7,7 +7,7 @@ import { debugGraph, runPoisoned } from '../../src/program/debug.js';
 import { Program } from '../../src/program/program.js';
 import { bp } from '../../src/rules/builtin.js';
 import type { Device } from '../../src/runtime/device.js';
-import { onlyChoice } from '../../src/tune/table.js';
+import { onlyChoice } from '../../src/choices/table.js';
 import { randomArray, relativeError } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';
 

@@ -22,10 +22,10 @@ import {
   shippedTuning,
   tuningIdentity,
   writeTuning,
-} from '../../src/tune/cache.js';
-import type { TuningIdentity } from '../../src/tune/cache.js';
-import { agreed, choiceName, onlyChoice, problemKey, sameChoice, TuningTable } from '../../src/tune/table.js';
-import type { TunedEntry } from '../../src/tune/table.js';
+} from '../../src/choices/stored.js';
+import type { TuningIdentity } from '../../src/choices/stored.js';
+import { agreed, choiceName, onlyChoice, problemKey, sameChoice, TuningTable } from '../../src/choices/table.js';
+import type { TunedEntry } from '../../src/choices/table.js';
 import { TimedProblem } from '../../src/tune/trial.js';
 import { problemsOf, tuneProgram } from '../../src/tune/tuner.js';
 import { randomArray, relativeError } from '../support/compare.js';
