@@ -281,7 +281,7 @@ async function ratesOf(
 /** Why a device does not compute in f16; undefined where it does. */
 async function withoutHalf(device: Device): Promise<string | undefined> {
   try {
-    await admitHalf(device);
+    await admitHalf(device, (graph, options) => Program.compile(graph, options));
     return undefined;
   } catch (error) {
     if (error instanceof LinbpError && error.code === 'unsupported') return error.message;

@@ -5,7 +5,7 @@ import type { Precision, Tensor } from '../graph/types.js';
 import { decodeHalf, encodeHalf, floatToHalf, halfToFloat } from '../io/half.js';
 import { uniforms } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
-import { Program } from './program.js';
+import type { CompileOptions, SegmentRun } from './types.js';
 
 /**
  * Half the distance of neighboring f16 numbers, relative to them, and as much again for conversions that do not round
@@ -84,9 +84,19 @@ function probe(): Probe {
   return { graph, feeds };
 }
 
-async function outputs(device: Device, precision: Precision): Promise<Map<string, Float32Array>> {
+/** What the test needs of a compiled graph. */
+interface ProbeProgram extends Disposable {
+  write(tensor: Tensor, data: Float32Array): void;
+  run(runs: readonly SegmentRun[]): Promise<void>;
+  read(name: string): Promise<Float32Array>;
+}
+
+/** `Program.compile`, which asks for the test before it compiles anything else in half precision. */
+type Compile = (graph: Graph, options: CompileOptions) => Promise<ProbeProgram>;
+
+async function outputs(device: Device, compile: Compile, precision: Precision): Promise<Map<string, Float32Array>> {
   const { graph, feeds } = probe();
-  using program = await Program.compile(graph, {
+  using program = await compile(graph, {
     device,
     precision,
     untested: true,
@@ -110,10 +120,10 @@ export function disagreement(actual: Float32Array, expected: Float32Array): stri
   return index < 0 ? undefined : `${actual[index]} for ${expected[index]} at ${index}`;
 }
 
-async function test(device: Device): Promise<void> {
+async function test(device: Device, compile: Compile): Promise<void> {
   const missing = `${device.adapterInfo.description} has no half precision (the WebGPU feature shader-f16); use f32`;
   if (!device.features.has('shader-f16')) throw new LinbpError('unsupported', missing, { field: 'precision' });
-  const [half, full] = [await outputs(device, 'f16'), await outputs(device, 'f32')];
+  const [half, full] = [await outputs(device, compile, 'f16'), await outputs(device, compile, 'f32')];
   full.set(
     'special',
     Float32Array.from(special, (value) => halfToFloat(floatToHalf(value))),
@@ -134,8 +144,8 @@ const tested = new WeakMap<Device, Promise<void>>();
  *
  * @throws LinbpError `unsupported` where the device has no f16 or a wrong one
  */
-export function admitHalf(device: Device): Promise<void> {
+export function admitHalf(device: Device, compile: Compile): Promise<void> {
   let result = tested.get(device);
-  if (result === undefined) tested.set(device, (result = test(device)));
+  if (result === undefined) tested.set(device, (result = test(device, compile)));
   return result;
 }

@@ -12,11 +12,11 @@ import { plan } from '../plan/plan.js';
 import type { Plan } from '../plan/plan.js';
 import { derivedSegment, rootOf, schedule } from '../plan/schedule.js';
 import type { Schedule } from '../plan/schedule.js';
-import type { Profile, ProfileOptions } from '../profile/profile.js';
 import type { Device } from '../runtime/device.js';
 import { Failures } from '../runtime/failures.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { deviceTuning } from '../choices/stored.js';
+import { admitHalf } from './admitHalf.js';
 import { kernelDevice } from './kernelDevice.js';
 import { Chunks } from './chunks.js';
 import { compilePipelines, parameterTable } from './pipelines.js';
@@ -107,7 +107,8 @@ export class Program {
     options: CompileOptions,
   ): Promise<{ scheduled: Schedule; steps: StepTable }> {
     const { device, maxBindingBytes, fuse = true, windows = true, precision = 'f32' } = options;
-    if (precision === 'f16' && options.untested !== true) await (await import('./admitHalf.js')).admitHalf(device);
+    if (precision === 'f16' && options.untested !== true)
+      await admitHalf(device, (probe, probeOptions) => Program.compile(probe, probeOptions));
     settlePrecision(graph, precision, options.weightsSegment);
     const choices = options.choices ?? (await deviceTuning(device));
     const capability = {
@@ -387,17 +388,6 @@ export class Program {
     await chunks.finish();
     this.device.expectAlive();
     this.failures.check();
-  }
-
-  /**
-   * Times every dispatch and the host, see {@link profileProgram}. The segments really run: a profiled training step
-   * moves its weights.
-   *
-   * @throws LinbpError `bad-argument` for an unknown segment, `bad-range` for `repeats` or `row`
-   */
-  async profile(options: ProfileOptions = {}): Promise<Profile> {
-    const { profileProgram } = await import('../profile/profile.js');
-    return profileProgram(this, options);
   }
 
   /** Frees the program's own buffers; parameters bound from outside stay. */
