@@ -38,15 +38,15 @@ export { everywhere, resolveRules, selectPositions } from './rules/positions.js'
 export type { ActivationPosition, BranchPlace, PositionKind, PositionTable } from './rules/positions.js';
 export type {
   ActivationBackward,
-  EdgeRule,
+  EdgeBackward,
   EmitContext,
   EmittingRule,
-  MaxPoolRule,
+  MaxPoolBackward,
   RegionContext,
-  RegionRule,
-  RuleSelection,
-} from './rules/select.js';
-export type { ActivationKind, PointwiseRule, RuleSaves, RuleUse } from './rules/types.js';
+  RegionBackward,
+  BackwardSelection,
+} from './graph/backward.js';
+export type { ActivationKind, PointwiseRule, RuleSaves, BoundRule } from './graph/rule.js';
 export { jsRule, useRule, wgslRule } from './rules/user.js';
 export type { JavaScriptRule, UserRule, WgslRule } from './rules/user.js';
 
@@ -79,7 +79,7 @@ export type { FitOptions as ImageFitOptions } from './data/resize.js';
 
 // Computations of one's own
 export { Graph } from './graph/graph.js';
-export type { NodeScope } from './graph/graph.js';
+export type { GraphBuilder, NodeScope } from './graph/builder.js';
 export type {
   ConvAttrs,
   Direction,
@@ -100,7 +100,14 @@ export { gradients } from './autodiff/gradients.js';
 export type { GradientOptions } from './autodiff/gradients.js';
 export { Program } from './program/program.js';
 export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './program/program.js';
-export { deviceTuning, readTuning, setDeviceTuning, tuningIdentity, tuningPath, writeTuning } from './choices/stored.js';
+export {
+  deviceTuning,
+  readTuning,
+  setDeviceTuning,
+  tuningIdentity,
+  tuningPath,
+  writeTuning,
+} from './choices/stored.js';
 export type { StoredTuning, TuningIdentity } from './choices/stored.js';
 export { TuningTable } from './choices/table.js';
 export type { TunedEntry } from './choices/table.js';

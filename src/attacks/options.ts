@@ -6,7 +6,7 @@ import { positionTable } from '../nn/definition.js';
 import { parseRules } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/positions.js';
-import type { RuleSelection } from '../rules/select.js';
+import type { BackwardSelection } from '../graph/backward.js';
 import { attackDefinition } from './builtin.js';
 import type { AttackName } from './builtin.js';
 import { lossKinds } from './stages.js';
@@ -48,7 +48,7 @@ export interface AttackOptions {
    * Backward rule of the gradient, such as `linbp:from=fc.1`, parsed or resolved; default `bp`. Success never depends
    * on it but through the images.
    */
-  readonly rules?: string | readonly RuleSpec[] | RuleSelection;
+  readonly rules?: string | readonly RuleSpec[] | BackwardSelection;
   /** Images per program; default 64. Results do not depend on it. */
   readonly batch?: number;
   /** 0 to 2^32 - 1; default 0. */
@@ -82,7 +82,7 @@ export interface AttackSettings {
   readonly targeted: boolean;
   readonly loss: AttackLoss;
   readonly decay: number;
-  readonly rules: RuleSelection;
+  readonly rules: BackwardSelection;
   readonly batch: number;
   readonly seed: number;
   readonly keep: 'best' | 'last';
@@ -124,7 +124,7 @@ export function expectAlpha(alpha: number): void {
 }
 
 /** Settles the rule of every activation of a model. Throws `unknown-rule`, `unknown-layer`, `unknown-option`. */
-export function selectRules(rules: AttackOptions['rules'], model: ModelDefinition): RuleSelection {
+export function selectRules(rules: AttackOptions['rules'], model: ModelDefinition): BackwardSelection {
   if (typeof rules === 'function') return rules;
   return resolveRules(
     typeof rules === 'string' || rules === undefined ? parseRules(rules ?? 'bp') : rules,

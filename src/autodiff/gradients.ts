@@ -3,7 +3,7 @@ import type { Graph } from '../graph/graph.js';
 import type { Node, OpName, Region, Tensor } from '../graph/types.js';
 import type { BackwardContext, OpDefinition } from '../ops/definition.js';
 import { opTable } from '../ops/table.js';
-import type { RegionContext, RegionRule, RuleSelection } from '../rules/select.js';
+import type { RegionContext, RegionBackward, BackwardSelection } from '../graph/backward.js';
 import { dependents, interiorOf } from './region.js';
 import type { Interior } from './region.js';
 
@@ -21,7 +21,7 @@ export interface GradientOptions {
   /** Tensors whose gradients are wanted; nothing else is computed. */
   readonly targets: readonly Tensor[];
   /** The backward of each activation, and of max-pools, regions and edges where the selection has one. */
-  readonly rules: RuleSelection;
+  readonly rules: BackwardSelection;
   /**
    * Told what rules measure on the way, such as `alpha.layer3.1` [N] by block matching; without it nothing is
    * computed for this.
@@ -31,7 +31,7 @@ export interface GradientOptions {
 
 /** One walk over nodes in reverse: which gradients are known, which are wanted, and under which rules. */
 interface Pass {
-  readonly rules: RuleSelection;
+  readonly rules: BackwardSelection;
   /** Tensors whose gradients are wanted or lead to wanted ones. */
   readonly reached: ReadonlySet<Tensor>;
   gradientOf(tensor: Tensor): Tensor | undefined;
@@ -207,7 +207,7 @@ class Differentiation {
     return this.atInput(region, own);
   }
 
-  private byRule(rule: RegionRule, region: Region, g: Tensor, pass: Pass): Tensor {
+  private byRule(rule: RegionBackward, region: Region, g: Tensor, pass: Pass): Tensor {
     const { graph } = this;
     const inside = this.interior(region);
     const side = inside.nodes

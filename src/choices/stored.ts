@@ -9,6 +9,7 @@ import { shaderNames, shaderSource } from '../wgsl/link.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import type { Device } from '../runtime/device.js';
 import { usesAvx512 } from '../runtime/processor.js';
+import { packageVersion } from '../version.js';
 import { TuningTable } from './table.js';
 import type { TunedEntry } from './table.js';
 
@@ -55,14 +56,13 @@ const checksum = (text: string): string => createHash('sha256').update(text).dig
 export function tuningIdentity(adapter: AdapterInfo): TuningIdentity {
   const { vendor, architecture, device, description } = adapter;
   const processor = usesAvx512(adapter) ? 'avx512' : '';
-  const { version } = JSON.parse(readFileSync(new URL('package.json', packageFolder), 'utf8')) as { version: string };
   return {
     vendor,
     architecture,
     device,
     description,
     processor,
-    version,
+    version: packageVersion(),
     kernels: checksum(shaderNames(tunedShaders).map(shaderSource).join('\n')),
   };
 }

@@ -12,7 +12,7 @@ import { modelDefinition, modelNames } from '../nn/zoo/index.js';
 import { formatRules, parseRules, ruleNames } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/positions.js';
-import type { RuleSelection } from '../rules/select.js';
+import type { BackwardSelection } from '../graph/backward.js';
 import { Device } from '../runtime/device.js';
 import { choice, integer, readNumber, text } from './options.js';
 import type { OptionValues } from './options.js';
@@ -159,7 +159,7 @@ export async function chosenWeights(
 /** The rules that `--rule` states, checked against the network. */
 export interface ChosenRules {
   readonly specs: readonly RuleSpec[];
-  readonly selection: RuleSelection;
+  readonly selection: BackwardSelection;
   /** The notation with defaults filled in. */
   readonly written: string;
 }

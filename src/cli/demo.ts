@@ -5,7 +5,7 @@ import { machineOptions, namedModel, shownAdapter } from './common.js';
 import { budgetOf, demoAttack, demoAttacks, demoDatasets, demoProfiles, demoTrain, demoTraining } from './demoRun.js';
 import type { DemoAttack, DemoTraining } from './demoRun.js';
 import { choice, number, text } from './options.js';
-import { packageVersion } from './runner.js';
+import { packageVersion } from '../version.js';
 import { defineVerb } from './verb.js';
 
 const options = {

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { writeFileAtomic } from '../io/atomic.js';
+import { packageVersion } from '../version.js';
 
 /** What the shared driver logic in `bin/driver` reports. */
 interface DriverReport {
@@ -63,13 +63,10 @@ export async function doctor(options: { fix: boolean; json?: string }): Promise<
   const report = ensureDriver({ fix: options.fix, log: (line) => process.stderr.write(`doctor: ${line}\n`) });
   for (const line of describe(report)) process.stdout.write(`${line}\n`);
   if (options.json !== undefined) {
-    const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
-      version: string;
-    };
     const { vendor = '', architecture = '', description = '', software = false } = report.adapter ?? {};
     const result = {
       command: 'doctor',
-      version,
+      version: packageVersion(),
       adapter: report.adapter ? { vendor, architecture, description, software } : null,
       settings: { fix: options.fix, node: process.version, platform: process.platform, arch: process.arch },
       seconds: (performance.now() - start) / 1000,

@@ -9,7 +9,7 @@ import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
 import { Program } from '../program/program.js';
 import { ReferenceRun } from '../reference/run.js';
-import type { RuleSelection } from '../rules/select.js';
+import type { BackwardSelection } from '../graph/backward.js';
 import {
   chosenModel,
   chosenRules,
@@ -83,7 +83,7 @@ function readBatch(path: string, definition: ModelDefinition): Batch {
 
 interface GradientSettings {
   readonly definition: ModelDefinition;
-  readonly rules: RuleSelection;
+  readonly rules: BackwardSelection;
   readonly training: boolean;
   /** Factor of the summed loss. */
   readonly scale: number;

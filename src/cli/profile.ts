@@ -13,7 +13,7 @@ import type { StepTimes } from '../profile/turns.js';
 import { createWorkload } from '../profile/workloads.js';
 import type { Workload, WorkloadOptions } from '../profile/workloads.js';
 import type { PlannedProgram } from '../report/index.js';
-import { ruleNames } from '../rules/parse.js';
+import { splitRules } from './ruleList.js';
 import type { Device } from '../runtime/device.js';
 import { choiceName, problemsOf, tuneProgram, TuningTable } from '../tune/index.js';
 import type { TunedProblem } from '../tune/index.js';
@@ -30,7 +30,7 @@ import {
 } from './common.js';
 import { choice, integer, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
-import { packageVersion } from './runner.js';
+import { packageVersion } from '../version.js';
 import { didYouMean } from './suggest.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext } from './verb.js';
@@ -68,22 +68,6 @@ const options = {
 } as const;
 
 type ProfileValues = OptionValues<typeof options>;
-
-/**
- * Splits `bp,linbp:from=3_1,match=block` into rules: a comma inside a rule's options, which only follow a colon, is
- * followed by no rule's name.
- */
-export function splitRules(list: string): string[] {
-  const rules: string[] = [];
-  for (const piece of list.split(',')) {
-    const name = /^\s*([a-z]\w*)\s*(?=[:+]|$)/.exec(piece)?.[1];
-    const begins =
-      rules.at(-1)?.includes(':') !== true || (name !== undefined && (ruleNames as readonly string[]).includes(name));
-    if (begins) rules.push(piece.trim());
-    else rules[rules.length - 1] += `,${piece.trim()}`;
-  }
-  return rules;
-}
 
 type View = (typeof views)[number];
 

@@ -8,7 +8,7 @@ import { machineOptions, shownAdapter } from './common.js';
 import { choice, flag, integer, readNumber, text } from './options.js';
 import { duration } from './progress.js';
 import type { Reproduced } from './reproduceReport.js';
-import { packageVersion } from './runner.js';
+import { packageVersion } from '../version.js';
 import { defineVerb } from './verb.js';
 
 /** Small enough that all experiments together end in minutes on two processor cores. */

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { LinbpError } from '../errors.js';
 import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
+import { packageVersion } from '../version.js';
 import { describeOptions, kebab, parseOptions, text } from './options.js';
 import type { OptionTable } from './options.js';
 import { Progress } from './progress.js';
@@ -12,14 +12,6 @@ const jsonOption = { json: text({ help: 'also write the result there, for progra
 
 /** Exit code after Ctrl-C, as shells expect it. */
 const interruptedCode = 130;
-
-/** Version of this package. */
-export function packageVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  return version;
-}
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 

@@ -28,7 +28,7 @@ import {
 } from './common.js';
 import { choice, flag, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
-import { splitRules } from './profile.js';
+import { splitRules } from './ruleList.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext } from './verb.js';
 import { check, LinbpError } from '../errors.js';

@@ -1,23 +1,15 @@
 import { check, LinbpError } from '../errors.js';
 import { opTable } from '../ops/table.js';
 import { opTraits } from '../ops/traits.js';
+import type { GraphBuilder, NodeScope } from './builder.js';
 import { elementCount, imagePitch, maskShape, pixelCount } from './types.js';
-import type { Direction, DType, Node, OpAttrs, OpName, Precision, Region, Tensor, TensorKind } from './types.js';
-
-/** Where a new node belongs; see {@link Graph.scope}. */
-export interface NodeScope {
-  readonly segment: string;
-  readonly layer: string;
-  readonly direction: Direction;
-  /** Name of the backward rule that emits it; empty for what no rule emits. */
-  readonly rule: string;
-}
+import type { DType, Node, OpAttrs, OpName, Precision, Region, Tensor, TensorKind } from './types.js';
 
 /**
  * A program's computation: typed nodes over static shapes, in the order they were added, which is a valid order to run.
  * Nodes belong to segments, which a program repeats and composes.
  */
-export class Graph {
+export class Graph implements GraphBuilder {
   readonly nodes: Node[] = [];
   readonly tensors: Tensor[] = [];
   /** Parts that backward rules may act on as a whole, such as residual branches. */

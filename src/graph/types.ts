@@ -1,4 +1,4 @@
-import type { ActivationKind, RuleUse } from '../rules/types.js';
+import type { ActivationKind, BoundRule } from './rule.js';
 
 /**
  * Element type of a tensor. Masks, labels and indices are `u32`; everything differentiable is `f32`, or stored as
@@ -116,7 +116,7 @@ export interface OpAttrs {
   /** x -> y and, with `mask`, the packed derivative (see `maskShape`) */
   activation: { readonly kind: ActivationKind; readonly mask: boolean };
   /** g and what the rule saved (nothing, mask, or the pre-activation) -> dz */
-  activationBackward: { readonly kind: ActivationKind; readonly rule: RuleUse };
+  activationBackward: { readonly kind: ActivationKind; readonly rule: BoundRule };
   /** x -> y and the packed index of the first maximum of each window (see `argmaxShape`) */
   maxPool2d: PoolAttrs;
   /** g, argmax -> dx */

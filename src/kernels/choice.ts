@@ -1,51 +1,13 @@
 import { LinbpError } from '../errors.js';
 import { isMatrixKernel, unfitMatrices } from './matrices.js';
-import type { MatrixKernel } from './matrices.js';
+import type { KernelDevice } from './device.js';
+import type { KernelChoice, ProductKernel, SumOrder, TuningProblem } from './problem.js';
 import { unfitStage } from './staging.js';
-import type { Stage } from './staging.js';
 import { mostShiftedRows, unrollings } from './tiles.js';
-import type { Tile } from './tiles.js';
-import type { KernelDevice } from './types.js';
 import { isWinogradKernel } from './winogradKernels.js';
-import type { WinogradKernel } from './winogradKernels.js';
 
-/** Kernels that compute the products of networks, and that the tuner chooses between. */
-export type ProductKernel =
-  | 'gemm/conv'
-  | 'gemm/convRows'
-  | 'gemm/convImages'
-  | 'gemm/convPacked'
-  | 'gemm/convTiled'
-  | 'gemm/convSplit'
-  | MatrixKernel
-  | WinogradKernel
-  | 'gemm/weightGradient'
-  | 'gemm/weightGradientRows'
-  | 'gemm/weightGradientImages'
-  | 'gemm/weightGradientLinear'
-  | 'gemm/weightGradientTiled';
-
-/**
- * In which order a kernel adds up the products of one output. Choices of one order give the same bits whatever their
- * tiles, so a layer keeps its order over all batch sizes. Parts of a split contraction, whose lengths the layer
- * decides, are added one after the other. Subgroup matrices add up in an order of their own, and those of f16 round
- * their operands besides. The Winograd methods add up other numbers, each in an order of its own. Weight gradients
- * have an order of their own, which splits may change.
- */
-export const sumOrders = [
-  'taps',
-  'rows',
-  'images',
-  'parts',
-  'matrix',
-  'halfMatrix',
-  'winograd2',
-  'winograd4',
-  'weights',
-] as const;
-
-/** One of {@link sumOrders}. */
-export type SumOrder = (typeof sumOrders)[number];
+export { sumOrders } from './problem.js';
+export type { KernelChoice, KernelChoices, ProductKernel, SumOrder, TuningProblem } from './problem.js';
 
 const orders: Readonly<Record<ProductKernel, SumOrder>> = {
   'gemm/conv': 'taps',
@@ -68,16 +30,6 @@ const orders: Readonly<Record<ProductKernel, SumOrder>> = {
 /** Order of a kernel's sums. */
 export const orderOf = (kernel: ProductKernel): SumOrder => orders[kernel];
 
-/**
- * How one product runs: its kernel, its tile and, for weight gradients, into how many parts the contraction is split.
- */
-export interface KernelChoice extends Tile {
-  readonly kernel: ProductKernel;
-  readonly splits?: number;
-  /** How operands go through workgroup memory, for the kernels that take them there. */
-  readonly stage?: Stage;
-}
-
 /** Whether a kernel rounds its operands to f16. */
 export const roundsOperands = (kernel: ProductKernel): boolean => kernel === 'gemm/convHalfMatrix';
 
@@ -95,44 +47,12 @@ const unrollable: ReadonlySet<ProductKernel> = new Set([
   'gemm/weightGradient',
 ]);
 
-/** What decides which choice is fast. Two problems with equal {@link problemKey} share a choice. */
-export interface TuningProblem {
-  /** Everything but the batch: sizes, strides, padding, layout. */
-  readonly layer: string;
-  /** Images, or rows of a plain product. */
-  readonly batch: number;
-  /** Kernels that can compute it. */
-  readonly kernels: readonly ProductKernel[];
-  /** The epilogue writes masks of 16 channels, so that more than 8 rows need a tile of 16. */
-  readonly writesMask: boolean;
-  /** Rows of the product. */
-  readonly rows: number;
-  /** Neighboring outputs of a row, taps of a row; for the kernels that go by rows. */
-  readonly width: number;
-  readonly taps: number;
-  /**
-   * Results that an invocation owns of a row where a kernel takes an image as a whole: its outputs, or the taps of a
-   * window.
-   */
-  readonly image?: number;
-  /** Longest contraction split; for weight gradients. */
-  readonly lines: number;
-}
-
 /** The key of a problem: the layer and its batch rounded up to a power of two. */
 export const problemKey = (problem: TuningProblem): string =>
   `${layerKey(problem)} n${2 ** Math.ceil(Math.log2(problem.batch))}`;
 
 /** The key of all batch sizes of a problem. */
 export const layerKey = (problem: TuningProblem): string => `${problem.layer}${problem.writesMask ? ' mask' : ''}`;
-
-/** Source of choices, such as a table of measured ones. */
-export interface KernelChoices {
-  /** The choice for a problem, where there is one. */
-  find(problem: TuningProblem): KernelChoice | undefined;
-  /** The order of sums that a layer keeps over all batch sizes, where it is not the usual one. */
-  order(problem: TuningProblem): SumOrder | undefined;
-}
 
 /** Most rows of a tile whose sums lie in memory. */
 const mostRows = 48;

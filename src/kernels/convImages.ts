@@ -9,7 +9,7 @@ import { laneRegions, shareOf, tileConstants, tileName } from './tiles.js';
 import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
-import type { WeightProblem } from './weightGradient.js';
+import type { WeightProblem } from './weightProblem.js';
 
 /**
  * A product of one channel of a small image: pixel `output` takes pixel `input` under tap `tap` of the window, all

@@ -1,4 +1,5 @@
 import { byteLength, elementCount, imagePitch } from '../graph/types.js';
+import { stripLength } from '../graph/convolution.js';
 import type { ConvAttrs, Tensor } from '../graph/types.js';
 import { foldGrid, operandBytes, reads, writes } from './grid.js';
 import { link } from '../wgsl/link.js';
@@ -8,25 +9,7 @@ import { laneRegions, shareOf, signedWords, tileConstants, tileName } from './ti
 import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, LoweringContext, Operand } from './types.js';
-import { sumSplits } from './weightGradient.js';
-
-/** Neighboring outputs of a strip: TN of both shaders. */
-const stripLength = 4;
-/** Most taps of a window, because the kernels unroll them. */
-const mostTaps = 25;
-
-/** Whether every channel is convolved with a window of its own that the kernels here take. */
-export function isDepthwise({ groups, stride }: ConvAttrs, channels: number, weightShape: readonly number[]): boolean {
-  const [outputs, inner, kh, kw] = weightShape as [number, number, number, number];
-  return (
-    groups > 1 &&
-    groups === channels &&
-    outputs === channels &&
-    inner === 1 &&
-    kh * kw <= mostTaps &&
-    stripLength % stride[1] === 0
-  );
-}
+import { sumSplits } from './sumSplits.js';
 
 /**
  * A convolution in the terms of gemm/depthwise: from `source` to `target`, which is the forward pass's input or output.

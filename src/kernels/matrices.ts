@@ -5,31 +5,11 @@ import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import type { StagedTile } from './staging.js';
 import { bandRows } from './staging.js';
+import type { MatrixShape, SubgroupMatrices } from './device.js';
+import type { MatrixKernel } from './problem.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
 
-/** A product of subgroup matrices that an adapter offers: M x K times K x N, of these components, into sums of f32. */
-export interface MatrixShape {
-  readonly component: 'f16' | 'f32';
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-}
-
-/** The subgroup matrices of a device. */
-export interface SubgroupMatrices {
-  readonly shapes: readonly MatrixShape[];
-  /** Lanes of a subgroup. */
-  readonly subgroupSize: number;
-  /** Subgroups have this size only where a shader asks for it. */
-  readonly pinned: boolean;
-  /** What the length of a workgroup must be a multiple of: the largest size of a subgroup. */
-  readonly granularity: number;
-  /** Computed by shaders/gemm/matrixEmulation.wgsl instead of the adapter, to test what surrounds them. */
-  readonly emulated?: boolean;
-}
-
-/** Kernels on subgroup matrices, by what their operands are made of. */
-export type MatrixKernel = 'gemm/convMatrix' | 'gemm/convHalfMatrix';
+export type { MatrixKernel, MatrixShape, SubgroupMatrices };
 
 /** Whether a kernel multiplies subgroup matrices. */
 export const isMatrixKernel = (kernel: string): kernel is MatrixKernel =>

@@ -1,22 +1,9 @@
 import { shaderFragment } from './fragment.js';
 import { unrollName } from './tiles.js';
-import type { Tile } from './tiles.js';
-import type { KernelDevice } from './types.js';
+import type { KernelDevice } from './device.js';
+import type { Stage, StagedTile, Tile } from './problem.js';
 
-/** How a workgroup stages operands through its memory; see shaders/gemm/tile.wgsl. */
-export interface Stage {
-  /** Rows of invocations: a workgroup has `lanes` x `ranks`. */
-  readonly ranks: number;
-  /** Products a stage. */
-  readonly depth: number;
-  /** Read operands four numbers at a time where their layout allows it. */
-  readonly vectors: boolean;
-}
-
-/** A register tile whose operands go through workgroup memory. */
-export interface StagedTile extends Tile {
-  readonly stage: Stage;
-}
+export type { Stage, StagedTile };
 
 /**
  * Whether a product of `rows` rows and `inner` products a tap is worth staging: on a GPU, where a stage is full of

@@ -1,20 +1,10 @@
 import type { ConvAttrs } from '../graph/types.js';
-import type { KernelDevice, Parameter } from './types.js';
+import type { KernelDevice } from './device.js';
+import type { Tile, Unrolling } from './problem.js';
+import type { Parameter } from './types.js';
 
-/** Register tile of an invocation and how its workgroup shares loads; see shaders/gemm/conv.wgsl. */
-export interface Tile {
-  readonly rows: number;
-  readonly columns: number;
-  readonly lanes: number;
-  /** Lanes that share the loads of the left operand; 1 = none. */
-  readonly share: number;
-  /** Which loops of constant length are written out, where it is not what {@link unrolled} says for the device. */
-  readonly unroll?: Unrolling;
-}
-
-/** Loops that are written out: none, those over the lanes that share a load, or all of constant length. */
-export type Unrolling = (typeof unrollings)[number];
-export const unrollings = ['none', 'lanes', 'all'] as const;
+export { unrollings } from './problem.js';
+export type { Tile, Unrolling };
 
 export interface TileProblem {
   readonly rows: number;

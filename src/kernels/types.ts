@@ -1,8 +1,11 @@
 import { resolveView } from '../graph/graph.js';
 import { elementBytes } from '../graph/types.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
-import type { SubgroupMatrices } from './matrices.js';
-import type { KernelChoice, KernelChoices, TuningProblem } from './choice.js';
+import type { Group } from '../passes/group.js';
+import type { KernelDevice } from './device.js';
+import type { KernelChoice, TuningProblem } from './problem.js';
+
+export type { Group, KernelDevice };
 
 /** How a kernel touches a tensor. */
 export type Access = 'read' | 'write' | 'readWrite';
@@ -47,42 +50,6 @@ export interface Dispatch {
   readonly bytes: number;
   /** The product that this dispatch computes and how, where the tuner may choose. */
   readonly tuning?: { readonly problem: TuningProblem; readonly choice: KernelChoice };
-}
-
-/** What the device offers that decides which variants may run. */
-export interface KernelDevice {
-  /** Lanes that `subgroupShuffle` is known to reach; 0 when the device has no subgroups. */
-  readonly subgroupSize: number;
-  readonly software: boolean;
-  /**
-   * The driver keeps arrays in memory where a variable indexes them, and unrolls no loops: kernels write their loops
-   * out.
-   */
-  readonly plainCompiler?: boolean;
-  /**
-   * On the CPU, that its driver compiles for AVX-512: larger tiles, whose sums lie in memory, cost less there.
-   * Results have the same bits with and without.
-   */
-  readonly avx512?: boolean;
-  readonly maxInvocations: number;
-  readonly maxWorkgroupStorage: number;
-  readonly maxBindingBytes: number;
-  readonly maxStorageBuffers: number;
-  /** Subgroup matrices, where the adapter offers them. */
-  readonly matrices?: SubgroupMatrices;
-  /** Measured choices of kernels; without them the usual ones run. */
-  readonly choices?: KernelChoices;
-}
-
-/**
- * Nodes that run as one kernel: an anchor and pointwise followers absorbed into its epilogue, in order.
- * The graph is left as it is; only the grouping differs between fused and unfused programs.
- */
-export interface Group {
-  readonly anchor: Node;
-  readonly followers: readonly Node[];
-  /** Results inside the chain that somebody outside the group reads; the epilogue stores them too. */
-  readonly kept: readonly Tensor[];
 }
 
 /** A tensor made from weights alone, and what has to run before its use besides what runs at the beginning. */

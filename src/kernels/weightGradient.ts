@@ -1,10 +1,10 @@
 import { byteLength, elementCount, imagePitch } from '../graph/types.js';
-import type { ConvAttrs, Tensor } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
 import { suitsWeightImages, weightImagesForm, weightImagesTile } from './convImages.js';
 import { choose } from './choice.js';
 import type { KernelChoice, ProductKernel, TuningProblem } from './choice.js';
-import { isDepthwise, lowerDepthwiseWeightGradient } from './depthwise.js';
-import { words } from './grid.js';
+import { isDepthwise } from '../graph/convolution.js';
+import { lowerDepthwiseWeightGradient } from './depthwise.js';
 import { link } from '../wgsl/link.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { inFours, rightRegion, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
@@ -13,29 +13,9 @@ import { chooseTile, isPointwise, laneRegions, tileConstants, tileName, signedWo
 import { bindingBase } from './types.js';
 import type { Dispatch, KernelDevice, Lowering, LoweringContext } from './types.js';
 import { readsColumns, suitsWeightLinear, weightLinearForm, weightLinearTile } from './weightGradientLinear.js';
+import { sumSplits } from './sumSplits.js';
+import type { WeightProblem } from './weightProblem.js';
 import { suitsWeightRows, weightRowsForm, weightRowsTile } from './weightGradientRows.js';
-
-/** One weight gradient of shaders/gemm/weightGradient.wgsl. */
-export interface WeightProblem {
-  readonly g: Tensor;
-  readonly x: Tensor;
-  readonly rows: number;
-  readonly columns: number;
-  readonly groups: number;
-  readonly lines: number;
-  readonly linesPerImage: number;
-  readonly pixels: number;
-  readonly taps: readonly [number, number];
-  readonly source: readonly [number, number];
-  readonly attrs: Pick<ConvAttrs, 'stride' | 'dilation' | 'padding'>;
-  readonly aStrides: { readonly batch: number; readonly row: number; readonly line: number; readonly pixel: number };
-  readonly bStrides: { readonly batch: number; readonly channel: number; readonly h: number; readonly w: number };
-  /** First element of A inside the binding of g: the first row's place. */
-  readonly aStart: number;
-  /** Whether the result begins where four numbers can be stored at once. */
-  readonly storesFours?: boolean;
-  readonly flops: number;
-}
 
 /**
  * Workgroups that fill the device: of a GPU, and of an adapter on the CPU, where each split is stored and added up
@@ -298,39 +278,6 @@ function lowerWeightGradient(
   });
   if (partial === undefined) return products;
   return [...products, sumSplits(partial, weight, bias, problem.columns)];
-}
-
-/** Adds partial sums [splits, rows, columns (+ 1 where there is a bias)] in order. */
-export function sumSplits(partial: Tensor, weight: Tensor, bias: Tensor | undefined, columns: number): Dispatch {
-  const [splits, rows, width] = partial.shape as [number, number, number];
-  const total = rows * width;
-  const workgroups = Math.ceil(total / 64);
-  const wide = Math.min(workgroups, 32768);
-  return {
-    kernel: 'gemm/sumSplits',
-    variant: bias === undefined ? '' : 'bias',
-    code: link('gemm/sumSplits', {
-      regions: bias === undefined ? { bindings: '', store: '  c[p.cBase + row * p.columns + column] = sum;\n' } : {},
-    }),
-    operands: [
-      { name: 'partial', tensor: partial, access: 'read' },
-      { name: 'c', tensor: weight, access: 'write' },
-      ...(bias === undefined ? [] : [{ name: 'biasGradient', tensor: bias, access: 'write' as const }]),
-    ],
-    parameters: words({
-      rows,
-      columns,
-      bias: bias === undefined ? 0 : 1,
-      splits,
-      cBase: bindingBase(weight),
-      biasBase: bias === undefined ? 0 : bindingBase(bias),
-      stride: wide * 64,
-      width,
-    }),
-    workgroups: [wide, Math.ceil(workgroups / wide), 1],
-    flops: splits * total,
-    bytes: 4 * (splits + 1) * total,
-  };
 }
 
 export const lowerConv2dWeightGradient: Lowering<'conv2dWeightGradient'> = (node, _group, context) => {

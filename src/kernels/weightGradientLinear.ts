@@ -3,7 +3,7 @@ import { laneRegions, pricedTile, tileName } from './tiles.js';
 import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { KernelDevice } from './types.js';
-import type { WeightProblem } from './weightGradient.js';
+import type { WeightProblem } from './weightProblem.js';
 
 /**
  * Whether neighboring columns are neighbors in memory that load in fours: on the CPU, where a load of four numbers

@@ -3,7 +3,7 @@ import { laneRegions, shareOf, tileConstants, tileName } from './tiles.js';
 import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
 import type { KernelDevice } from './types.js';
-import type { WeightProblem } from './weightGradient.js';
+import type { WeightProblem } from './weightProblem.js';
 
 /**
  * Whether gemm/weightGradientRows can run a problem: lines of neighboring pixels whose inputs are neighbors too. On

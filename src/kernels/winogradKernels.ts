@@ -1,5 +1,6 @@
-/** Kernels of Winograd's minimal filtering: tiles of 2 x 2 or 4 x 4 outputs. */
-export type WinogradKernel = 'gemm/winogradF2' | 'gemm/winogradF4';
+import type { WinogradKernel } from './problem.js';
+
+export type { WinogradKernel };
 
 const tiles: Readonly<Record<WinogradKernel, number>> = { 'gemm/winogradF2': 2, 'gemm/winogradF4': 4 };
 

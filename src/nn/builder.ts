@@ -4,7 +4,7 @@ import { elementCount } from '../graph/types.js';
 import type { Pair, Padding, Region, StepValue, Tensor } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
 import type { ActivationPosition, PositionKind } from '../rules/positions.js';
-import type { ActivationKind } from '../rules/types.js';
+import type { ActivationKind } from '../graph/rule.js';
 import { runningStatistics } from './runningStatistics.js';
 
 /** What a stored tensor is for; decides its initial value and, in the golden values, its formula. */

@@ -33,7 +33,7 @@ type ActivationNode = Parameters<NonNullable<(typeof activation)['backward']>>[1
 function applyPointwise(
   ctx: Ctx,
   node: ActivationNode,
-  use: import('../rules/types.js').RuleUse,
+  use: import('../graph/rule.js').BoundRule,
   g: import('../graph/types.js').Tensor,
 ) {
   if (use.rule.identity) return g;

@@ -1,7 +1,7 @@
 import { check } from '../errors.js';
-import type { Graph } from '../graph/graph.js';
+import type { GraphBuilder } from '../graph/builder.js';
 import type { DType, Node, OpAttrs, OpName, Tensor } from '../graph/types.js';
-import type { RuleSelection } from '../rules/select.js';
+import type { BackwardSelection } from '../graph/backward.js';
 
 export interface TensorSpec {
   readonly shape: readonly number[];
@@ -10,13 +10,13 @@ export interface TensorSpec {
 
 /** What an op's `backward` may use: the graph to emit nodes into, and the rule chosen for an activation. */
 export interface BackwardContext {
-  readonly graph: Graph;
+  readonly graph: GraphBuilder;
   /** Whether the gradient of input `index` of the node is wanted. */
   needs(index: number): boolean;
   /** The gradient of another output of the node than the first, for ops with several differentiable ones. */
   outputGradient(index: number): Tensor | undefined;
   /** The backward rules selected for activations and max-pools. */
-  readonly rule: RuleSelection;
+  readonly rule: BackwardSelection;
   /** Output `index` of a forward node, recomputed with a mask when the forward node was added without one. */
   maskOf(node: Node<'activation'>): Tensor;
 }

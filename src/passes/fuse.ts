@@ -1,8 +1,8 @@
 import { pixelCount } from '../graph/types.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node, Tensor } from '../graph/types.js';
-import { isDepthwise } from '../kernels/depthwise.js';
-import type { Group } from '../kernels/types.js';
+import { isDepthwise } from '../graph/convolution.js';
+import type { Group } from './group.js';
 import { joinsEpilogue, runsEpilogue } from '../ops/traits.js';
 
 /** Storage buffers every device can bind in one kernel. */

@@ -2,8 +2,8 @@ import { channelWindow, resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
 import { pixelCount } from '../graph/types.js';
 import type { Node, Tensor } from '../graph/types.js';
-import { isDepthwise } from '../kernels/depthwise.js';
-import type { Group } from '../kernels/types.js';
+import { isDepthwise } from '../graph/convolution.js';
+import type { Group } from './group.js';
 import { hasSlot, opTraits } from '../ops/traits.js';
 
 const isUnitSlice = (node: Node): node is Node<'channelSlice'> =>

@@ -1,5 +1,5 @@
 import { elementCount, maskRows, maskShape, pixelCount } from '../graph/types.js';
-import type { ActivationKind } from '../rules/types.js';
+import type { ActivationKind } from '../graph/rule.js';
 import type { Reference } from './types.js';
 
 const forward: Record<ActivationKind, (z: number) => number> = {

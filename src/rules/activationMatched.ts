@@ -1,9 +1,9 @@
-import type { Graph } from '../graph/graph.js';
+import type { GraphBuilder } from '../graph/builder.js';
 import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { bp, linbp } from './builtin.js';
-import type { EmittingRule } from './select.js';
-import type { RuleUse } from './types.js';
+import type { EmittingRule } from '../graph/backward.js';
+import type { BoundRule } from '../graph/rule.js';
 
 /**
  * Over what the norms are taken: each sample by itself, or the whole batch, which makes results depend on its
@@ -15,7 +15,7 @@ export type MatchScope = 'sample' | 'batch';
 export interface ActivationMatchedOptions {
   readonly scope: MatchScope;
   /** The rule that is rescaled; LinBP by default. */
-  readonly base?: RuleUse;
+  readonly base?: BoundRule;
 }
 
 const rescale: ElementwiseFunction = {
@@ -27,7 +27,7 @@ const rescale: ElementwiseFunction = {
   reference: (gradient, wanted, present) => [present! > 0 ? (gradient! * wanted!) / present! : gradient!],
 };
 
-function norm(graph: Graph, x: Tensor, scope: MatchScope): Tensor {
+function norm(graph: GraphBuilder, x: Tensor, scope: MatchScope): Tensor {
   // One sample that holds the whole batch has the batch's norm.
   const samples = scope === 'sample' ? x : graph.one('reshape', [x], { shape: [1, elementCount(x.shape)] });
   return graph.one('sampleNorm', [samples], { norm: 'l2' });

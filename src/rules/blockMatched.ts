@@ -1,9 +1,9 @@
 import { check } from '../errors.js';
 import type { ElementwiseFunction } from '../graph/types.js';
 import { bp } from './builtin.js';
-import type { RegionRule, RuleSelection } from './select.js';
+import type { RegionBackward, BackwardSelection } from '../graph/backward.js';
 
-const truth: RuleSelection = () => ({ kind: 'pointwise', use: bp });
+const truth: BackwardSelection = () => ({ kind: 'pointwise', use: bp });
 
 // A vanishing norm means a vanishing gradient: there is no length to give it, and the quotient would be NaN.
 const alpha: ElementwiseFunction = {
@@ -31,7 +31,7 @@ const rescale: ElementwiseFunction = {
  * both computed from the same incoming gradient. Where ||g_rules|| = 0, alpha is 1. Observed as `alpha`, [N].
  * Throws `bad-range` unless `lambda` is a number from 0.
  */
-export function blockMatched(lambda = 1): RegionRule {
+export function blockMatched(lambda = 1): RegionBackward {
   check(
     Number.isFinite(lambda) && lambda >= 0,
     'bad-range',

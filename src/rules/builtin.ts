@@ -1,6 +1,6 @@
 import { check } from '../errors.js';
 import { shaderSource } from '../wgsl/link.js';
-import type { ActivationKind, PointwiseRule, RuleSaves, RuleUse } from './types.js';
+import type { ActivationKind, PointwiseRule, RuleSaves, BoundRule } from '../graph/rule.js';
 
 /*
  * What the built-in pointwise rules mean for ReLU6(z) = ReLU(z) - ReLU(z - 6):
@@ -56,22 +56,22 @@ export type BuiltinRuleName = keyof typeof builtinRules;
 const ceilings: Record<ActivationKind, number> = { relu: 0, relu6: 6, relu6Official: 6 };
 
 /** The true backward: g d. */
-export const bp: RuleUse = { rule: builtinRules.bp, values: [] };
+export const bp: BoundRule = { rule: builtinRules.bp, values: [] };
 
 /** The linear backward: g (LinBP). No kernel runs and nothing is stored. */
-export const linbp: RuleUse = { rule: builtinRules.linbp, values: [] };
+export const linbp: BoundRule = { rule: builtinRules.linbp, values: [] };
 
 /** Guided backpropagation: g d [g > 0]. */
-export const guided: RuleUse = { rule: builtinRules.guided, values: [] };
+export const guided: BoundRule = { rule: builtinRules.guided, values: [] };
 
 /** Deconvnet: g [g > 0]. */
-export const deconvnet: RuleUse = { rule: builtinRules.deconvnet, values: [] };
+export const deconvnet: BoundRule = { rule: builtinRules.deconvnet, values: [] };
 
 /**
  * Partial mask: g where the activation is not flat, a g where it is; `a` = 0 is bp and 1 is linbp. Throws `bad-range`
  * unless `a` is finite.
  */
-export function leaky(a: number): RuleUse {
+export function leaky(a: number): BoundRule {
   check(Number.isFinite(a), 'bad-range', `leaky: a must be a finite number, got ${a}`, 'a');
   return { rule: builtinRules.leaky, values: [a] };
 }
@@ -80,7 +80,7 @@ export function leaky(a: number): RuleUse {
  * Derivative of softplus (ConBP): g sigma(beta z), beta > 0. `kind` is the activation it stands in for. Throws
  * `bad-range`.
  */
-export function softplus(beta: number, kind: ActivationKind = 'relu'): RuleUse {
+export function softplus(beta: number, kind: ActivationKind = 'relu'): BoundRule {
   check(
     Number.isFinite(beta) && beta > 0,
     'bad-range',
@@ -94,7 +94,7 @@ export function softplus(beta: number, kind: ActivationKind = 'relu'): RuleUse {
  * Derivative of SiLU (BPA): scale g (sigma(z) + z sigma(z) (1 - sigma(z))). `kind` is the activation it stands in for.
  * Throws `bad-range` unless `scale` is positive.
  */
-export function silu(kind: ActivationKind = 'relu', scale = 1): RuleUse {
+export function silu(kind: ActivationKind = 'relu', scale = 1): BoundRule {
   check(
     Number.isFinite(scale) && scale > 0,
     'bad-range',

@@ -1,6 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import type { MatchScope } from './activationMatched.js';
-import type { PointwiseRule } from './types.js';
+import type { PointwiseRule } from '../graph/rule.js';
 
 /**
  * Rescales a rule's gradient to the length of the true one: at each activation, or at each residual branch by `lambda`.

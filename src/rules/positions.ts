@@ -5,9 +5,15 @@ import { blockMatched } from './blockMatched.js';
 import { bp, deconvnet, guided, leaky, linbp, silu, softplus } from './builtin.js';
 import type { RuleSpec } from './parse.js';
 import { scaledEdge } from './scaledEdge.js';
-import type { ActivationBackward, EdgeRule, MaxPoolRule, RegionRule, RuleSelection } from './select.js';
+import type {
+  ActivationBackward,
+  EdgeBackward,
+  MaxPoolBackward,
+  RegionBackward,
+  BackwardSelection,
+} from '../graph/backward.js';
 import { softmaxPool } from './softmaxPool.js';
-import type { ActivationKind, RuleUse } from './types.js';
+import type { ActivationKind, BoundRule } from '../graph/rule.js';
 import { useRule } from './user.js';
 
 /** Where an activation stands in its network. */
@@ -195,7 +201,7 @@ function branchesOf(selected: readonly ActivationPosition[], table: PositionTabl
   return (table.branches ?? []).filter((branch) => branch.activations.some((name) => names.has(name)));
 }
 
-function pointwiseUse(spec: RuleSpec, activation: ActivationKind): RuleUse {
+function pointwiseUse(spec: RuleSpec, activation: ActivationKind): BoundRule {
   const parameters = spec.parameters ?? {};
   switch (spec.rule) {
     case 'bp':
@@ -233,13 +239,13 @@ function backwardOf(spec: RuleSpec, activation: ActivationKind): ActivationBackw
  * selects it; of several of one kind the last.
  * Throws `unknown-layer`, `unknown-option`, `unknown-rule` or `bad-range` before any graph is built.
  */
-export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): RuleSelection {
+export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): BackwardSelection {
   const chosen = new Map<string, ActivationBackward>(
     table.positions.map(({ name }) => [name, { kind: 'pointwise', use: bp }]),
   );
-  const regions = new Map<string, RegionRule>();
-  const edges = new Map<string, EdgeRule>();
-  let pool: MaxPoolRule | undefined;
+  const regions = new Map<string, RegionBackward>();
+  const edges = new Map<string, EdgeBackward>();
+  let pool: MaxPoolBackward | undefined;
   for (const spec of specs) {
     const selected = selectPositions(spec, table);
     if (spec.rule === 'sgm') {
@@ -283,6 +289,6 @@ export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): 
 }
 
 /** One rule for every activation. */
-export function everywhere(use: RuleUse): RuleSelection {
+export function everywhere(use: BoundRule): BackwardSelection {
   return () => ({ kind: 'pointwise', use });
 }

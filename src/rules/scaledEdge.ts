@@ -1,6 +1,6 @@
 import { check } from '../errors.js';
 import type { ElementwiseFunction } from '../graph/types.js';
-import type { EdgeRule } from './select.js';
+import type { EdgeBackward } from '../graph/backward.js';
 
 const scale: ElementwiseFunction = {
   name: 'scaleGradient',
@@ -15,7 +15,7 @@ const scale: ElementwiseFunction = {
  * gamma J^T g. Parameters inside the branch get their own gradients unscaled by it. Throws `bad-range` unless `gamma`
  * is from 0 to 1.
  */
-export function scaledEdge(gamma: number): EdgeRule {
+export function scaledEdge(gamma: number): EdgeBackward {
   check(gamma >= 0 && gamma <= 1, 'bad-range', `sgm: gamma must be from 0 to 1, got ${gamma}`, 'gamma');
   return {
     name: 'sgm',

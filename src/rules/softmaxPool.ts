@@ -1,5 +1,5 @@
 import { check } from '../errors.js';
-import type { MaxPoolRule } from './select.js';
+import type { MaxPoolBackward } from '../graph/backward.js';
 
 /**
  * BPA's backward of max pooling (X. Wang et al., 2023): each window spreads its gradient over its pixels x_i by the
@@ -7,7 +7,7 @@ import type { MaxPoolRule } from './select.js';
  * it is 10 where windows overlap and 1 where they do not, as in the paper's ResNet and VGG. Throws `bad-range` unless
  * `tau` is positive.
  */
-export function softmaxPool(tau?: number): MaxPoolRule {
+export function softmaxPool(tau?: number): MaxPoolBackward {
   check(
     tau === undefined || (Number.isFinite(tau) && tau > 0),
     'bad-range',

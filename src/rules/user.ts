@@ -2,7 +2,7 @@ import { check, LinbpError } from '../errors.js';
 import { link } from '../wgsl/link.js';
 import { loadFunctionNode } from './gpujs-loader.js';
 import { checkJavaScriptRule, functionSource } from './javascript.js';
-import type { PointwiseRule, RuleSaves, RuleUse } from './types.js';
+import type { PointwiseRule, RuleSaves, BoundRule } from '../graph/rule.js';
 
 /** Names a rule and what it needs. */
 export interface UserRule {
@@ -153,7 +153,7 @@ export async function jsRule(options: JavaScriptRule): Promise<PointwiseRule> {
  * Binds a rule's parameters, given by name. Throws `unknown-option` for other names and `bad-range` for missing or
  * non-finite values.
  */
-export function useRule(rule: PointwiseRule, parameters: Readonly<Record<string, number>> = {}): RuleUse {
+export function useRule(rule: PointwiseRule, parameters: Readonly<Record<string, number>> = {}): BoundRule {
   for (const name of Object.keys(parameters)) {
     const expected = rule.parameters.length === 0 ? 'it has none' : `expected ${rule.parameters.join(', ')}`;
     check(

@@ -8,8 +8,8 @@ import type { HostModel } from '../nn/model.js';
 import { formatRules, parseRules } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/positions.js';
-import type { RuleSelection } from '../rules/select.js';
-import type { PointwiseRule } from '../rules/types.js';
+import type { BackwardSelection } from '../graph/backward.js';
+import type { PointwiseRule } from '../graph/rule.js';
 import { resolveLossScale } from './lossScale.js';
 import type { LossScaleOptions } from './lossScale.js';
 import type { Optimizer } from './optimizers.js';
@@ -28,7 +28,7 @@ export interface TrainerOptions {
   /** Evaluated after every epoch. */
   readonly testDataset?: Dataset;
   /** The backward of each ReLU: notation such as `linbp`, typed rules, or a selection. `bp` unless given. */
-  readonly rules?: string | readonly RuleSpec[] | RuleSelection;
+  readonly rules?: string | readonly RuleSpec[] | BackwardSelection;
   /** Rules of one's own that the notation may name. */
   readonly userRules?: readonly PointwiseRule[];
   readonly optimizer: Optimizer;
@@ -99,7 +99,7 @@ export function checkDataset(definition: ModelDefinition, dataset: Dataset, fiel
   );
 }
 
-function ruleSettings(options: TrainerOptions): { rules: RuleSelection; ruleText: string } {
+function ruleSettings(options: TrainerOptions): { rules: BackwardSelection; ruleText: string } {
   const given = options.rules ?? 'bp';
   if (typeof given === 'function') return { rules: given, ruleText: 'custom' };
   const specs = typeof given === 'string' ? parseRules(given, options.userRules) : given;

@@ -6,7 +6,7 @@ import { Graph, resolveView } from '../graph/graph.js';
 import type { LossKind, Precision, StepValue, Tensor } from '../graph/types.js';
 import { addModel, addStores, describeModel, isBuffer } from '../nn/definition.js';
 import type { GraphStores, ModelDefinition } from '../nn/definition.js';
-import type { RuleSelection } from '../rules/select.js';
+import type { BackwardSelection } from '../graph/backward.js';
 import { lossScaleStates, scaled, updateScaled } from './lossScale.js';
 import type { LossScaleSettings } from './lossScale.js';
 import type { Optimizer } from './optimizers.js';
@@ -60,7 +60,7 @@ export interface InputStage {
 /** What decides the graphs of training, batch size aside. */
 export interface StepSettings {
   readonly definition: ModelDefinition;
-  readonly rules: RuleSelection;
+  readonly rules: BackwardSelection;
   readonly optimizer: Optimizer;
   readonly loss: LossKind;
   readonly objective: Objective | undefined;

@@ -6,7 +6,7 @@ import { activationMatched } from '../../src/rules/activationMatched.js';
 import { bp, guided, leaky, linbp, softplus } from '../../src/rules/builtin.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { everywhere, resolveRules } from '../../src/rules/positions.js';
-import type { RuleSelection } from '../../src/rules/select.js';
+import type { BackwardSelection } from '../../src/graph/backward.js';
 import { lenet5, lenet5Positions, mlp } from '../reference/networks.js';
 import type { Network } from '../reference/networks.js';
 import { errorOf, evaluate, noise, opNames, relativeError } from '../reference/support.js';
@@ -44,7 +44,7 @@ function matmul(a: ArrayLike<number>, b: ArrayLike<number>, rows: number, column
   });
 }
 
-const attack = (network: Network, rules: RuleSelection): Node[] => {
+const attack = (network: Network, rules: BackwardSelection): Node[] => {
   const before = network.graph.nodes.length;
   gradients(network.graph, { loss: network.loss, scale: 1, targets: [network.input], rules });
   return network.graph.nodes.slice(before);
@@ -282,7 +282,8 @@ describe('rule laws', () => {
       const [z, labels] = [graph.input('z', [4, 6]), graph.input('labels', [4], 'u32')];
       const y = graph.one('activation', [z], { kind: 'relu', mask: false });
       const loss = graph.one('loss', [y, labels], { kind: 'crossEntropy' });
-      const at = (rules: RuleSelection): Tensor => gradients(graph, { loss, scale: 1, targets: [z], rules }).get(z)!;
+      const at = (rules: BackwardSelection): Tensor =>
+        gradients(graph, { loss, scale: 1, targets: [z], rules }).get(z)!;
       const [plain, linear] = [at(everywhere(bp)), at(everywhere(linbp))];
       const matched = at(() => ({ kind: 'emit', rule: activationMatched({ scope }) }));
       const run = evaluate(graph, [fill(z), fill(labels)]);

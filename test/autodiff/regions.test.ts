@@ -5,7 +5,7 @@ import type { Tensor } from '../../src/graph/types.js';
 import { blockMatched } from '../../src/rules/blockMatched.js';
 import { bp, linbp } from '../../src/rules/builtin.js';
 import { scaledEdge } from '../../src/rules/scaledEdge.js';
-import type { RuleSelection } from '../../src/rules/select.js';
+import type { BackwardSelection } from '../../src/graph/backward.js';
 import { errorOf, evaluate, noise, relativeError } from '../reference/support.js';
 
 type Matrix = number[][];
@@ -47,10 +47,15 @@ function residualMlp() {
 }
 
 /** LinBP inside the branches, the truth outside. */
-const innerLinear: RuleSelection = ({ layer }) => ({ kind: 'pointwise', use: layer.endsWith('inner') ? linbp : bp });
-const truth: RuleSelection = () => ({ kind: 'pointwise', use: bp });
-const withRules = (base: RuleSelection, rules: Omit<RuleSelection, keyof CallableFunction>): RuleSelection =>
-  Object.assign((node: Parameters<RuleSelection>[0]) => base(node), rules);
+const innerLinear: BackwardSelection = ({ layer }) => ({
+  kind: 'pointwise',
+  use: layer.endsWith('inner') ? linbp : bp,
+});
+const truth: BackwardSelection = () => ({ kind: 'pointwise', use: bp });
+const withRules = (
+  base: BackwardSelection,
+  rules: Omit<BackwardSelection, keyof CallableFunction>,
+): BackwardSelection => Object.assign((node: Parameters<BackwardSelection>[0]) => base(node), rules);
 
 /**
  * The input gradient of one sample by hand: each branch's gradient is what `branch` makes of its true and its linear
@@ -116,7 +121,7 @@ describe('region rules', () => {
   });
 
   it('a matched branch costs one more walk, without the part in front of its first ReLU', () => {
-    const count = (rules: RuleSelection): number => {
+    const count = (rules: BackwardSelection): number => {
       const net = residualMlp();
       const before = net.graph.nodes.length;
       gradients(net.graph, { loss: net.loss, scale: 1, targets: [net.x], rules });
@@ -148,7 +153,7 @@ describe('region rules', () => {
   });
 
   it('an edge rule keeps the gradients of parameters, a region rule refuses them by name', () => {
-    const at = (rules: RuleSelection) => {
+    const at = (rules: BackwardSelection) => {
       const net = residualMlp();
       return { net, found: gradients(net.graph, { loss: net.loss, scale: 1, targets: [net.x, ...net.w], rules }) };
     };

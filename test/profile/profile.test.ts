@@ -3,7 +3,7 @@ import type { LinbpError } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
 import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
-import { splitRules } from '../../src/cli/profile.js';
+import { splitRules } from '../../src/cli/ruleList.js';
 import { dotOf, printGraph, printPlan, printProgram } from '../../src/profile/print.js';
 import { profileInTurns, profileProgram } from '../../src/profile/profile.js';
 import type { Profile } from '../../src/profile/profile.js';

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { bp, builtinRules, deconvnet, guided, leaky, linbp, silu, softplus } from '../../src/rules/builtin.js';
-import type { ActivationKind, RuleUse } from '../../src/rules/types.js';
+import type { ActivationKind, BoundRule } from '../../src/graph/rule.js';
 import { errorOf, noise } from '../reference/support.js';
 
-const apply = (use: RuleUse, g: number, d: number, z: number): number => use.rule.reference(g, d, z, use.values);
+const apply = (use: BoundRule, g: number, d: number, z: number): number => use.rule.reference(g, d, z, use.values);
 const sigma = (x: number): number => 1 / (1 + Math.exp(-x));
 const derivative = (kind: ActivationKind, z: number): number => (z > 0 && (kind === 'relu' || z < 6) ? 1 : 0);
 
@@ -15,7 +15,7 @@ describe('built-in rules', () => {
     z.forEach((zi, i) => {
       const gi = g[i]!;
       const d = derivative('relu', zi);
-      const expected: [RuleUse, number][] = [
+      const expected: [BoundRule, number][] = [
         [bp, zi > 0 ? gi : 0],
         [linbp, gi],
         [leaky(a), zi > 0 ? gi : a * gi],

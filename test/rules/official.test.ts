@@ -7,7 +7,7 @@ import type { ModelDefinition } from '../../src/nn/definition.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { Program } from '../../src/program/program.js';
-import type { ActivationKind } from '../../src/rules/types.js';
+import type { ActivationKind } from '../../src/graph/rule.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { resolveRules } from '../../src/rules/positions.js';
 import { sharedDevice } from '../support/device.js';

@@ -3,7 +3,7 @@ import { Graph } from '../../src/graph/graph.js';
 import { elementCount } from '../../src/graph/types.js';
 import type { ConvAttrs, LossKind, PoolAttrs, Tensor } from '../../src/graph/types.js';
 import { bp, deconvnet, guided, leaky, linbp, silu, softplus } from '../../src/rules/builtin.js';
-import type { RuleUse } from '../../src/rules/types.js';
+import type { BoundRule } from '../../src/graph/rule.js';
 import { formula, goldenValues, relativeError } from '../reference/support.js';
 import { loadGolden, loadGoldenJson } from './golden.js';
 
@@ -125,7 +125,7 @@ async function poolRow(row: GoldenRow, runner: Runner): Promise<void> {
   near(runner, run.get(dx), `${row.name}.dx`);
 }
 
-const useOf: Record<string, RuleUse> = {
+const useOf: Record<string, BoundRule> = {
   bp,
   linbp,
   guided,

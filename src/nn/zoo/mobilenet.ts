@@ -1,6 +1,6 @@
 import type { Tensor } from '../../graph/types.js';
 import type { ConvOptions, NetBuilder } from '../builder.js';
-import type { ActivationKind } from '../../rules/types.js';
+import type { ActivationKind } from '../../graph/rule.js';
 import type { ModelDefinition } from '../definition.js';
 import { withPresets } from './presets.js';
 

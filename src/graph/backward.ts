@@ -1,6 +1,6 @@
-import type { Graph } from '../graph/graph.js';
-import type { Node, Region, Tensor } from '../graph/types.js';
-import type { RuleUse } from './types.js';
+import type { GraphBuilder } from './builder.js';
+import type { Node, Region, Tensor } from './types.js';
+import type { BoundRule } from './rule.js';
 
 /** The long form of a rule: it emits graph nodes that compute dL/dz from g = dL/dy. */
 export interface EmittingRule {
@@ -11,27 +11,27 @@ export interface EmittingRule {
 
 /** What a long-form rule may use. */
 export interface EmitContext {
-  readonly graph: Graph;
+  readonly graph: GraphBuilder;
   /** Applies a pointwise rule to g at this activation. */
-  pointwise(rule: RuleUse, node: Node<'activation'>, g: Tensor): Tensor;
+  pointwise(rule: BoundRule, node: Node<'activation'>, g: Tensor): Tensor;
 }
 
 /** The backward of one activation: a pointwise rule with its parameters, or a long-form rule. */
 export type ActivationBackward =
-  { readonly kind: 'pointwise'; readonly use: RuleUse } | { readonly kind: 'emit'; readonly rule: EmittingRule };
+  { readonly kind: 'pointwise'; readonly use: BoundRule } | { readonly kind: 'emit'; readonly rule: EmittingRule };
 
 /** The backward of a max-pool: it emits nodes that compute dL/dx from g = dL/dy. */
-export interface MaxPoolRule {
+export interface MaxPoolBackward {
   readonly name: string;
   /** Emits dL/dx. */
-  readonly emit: (graph: Graph, node: Node<'maxPool2d'>, g: Tensor) => Tensor;
+  readonly emit: (graph: GraphBuilder, node: Node<'maxPool2d'>, g: Tensor) => Tensor;
 }
 
 /**
  * The backward of a whole region, such as a residual branch: it emits nodes that compute dL/d(input) from g =
  * dL/d(output). It defines no gradients of the parameters inside.
  */
-export interface RegionRule {
+export interface RegionBackward {
   readonly name: string;
   /** Emits dL/d(input of the region). */
   readonly emit: (ctx: RegionContext, region: Region, g: Tensor) => Tensor;
@@ -39,9 +39,9 @@ export interface RegionRule {
 
 /** What a region's rule may use. */
 export interface RegionContext {
-  readonly graph: Graph;
+  readonly graph: GraphBuilder;
   /** J^T g through the region, under the rules selected for its nodes or under others; as often as wanted. */
-  differentiate(g: Tensor, rules?: RuleSelection): Tensor;
+  differentiate(g: Tensor, rules?: BackwardSelection): Tensor;
   /** Shows a value to whoever asked for it (see `GradientOptions.observe`); it is built only then. */
   observe(name: string, value: () => Tensor): void;
 }
@@ -50,10 +50,10 @@ export interface RegionContext {
  * The backward of the edge that leads into a region: it emits nodes that change the gradient which the region passes
  * to its input.
  */
-export interface EdgeRule {
+export interface EdgeBackward {
   readonly name: string;
   /** Emits the changed gradient. */
-  readonly emit: (graph: Graph, region: Region, g: Tensor) => Tensor;
+  readonly emit: (graph: GraphBuilder, region: Region, g: Tensor) => Tensor;
 }
 
 /**
@@ -62,12 +62,12 @@ export interface EdgeRule {
  * combine freely: what leaves a region by its input is computed by the region's rule from the rules of the nodes
  * inside, and then changed by the edge's rule.
  */
-export interface RuleSelection {
+export interface BackwardSelection {
   (node: Node<'activation'>): ActivationBackward;
   /** The backward of a max-pool; undefined keeps the true one. */
-  readonly maxPool?: (node: Node<'maxPool2d'>) => MaxPoolRule | undefined;
+  readonly maxPool?: (node: Node<'maxPool2d'>) => MaxPoolBackward | undefined;
   /** The backward of a region; undefined keeps that of its nodes. */
-  readonly region?: (region: Region) => RegionRule | undefined;
+  readonly region?: (region: Region) => RegionBackward | undefined;
   /** What changes the gradient leaving a region; undefined for nothing. */
-  readonly edge?: (region: Region) => EdgeRule | undefined;
+  readonly edge?: (region: Region) => EdgeBackward | undefined;
 }

@@ -30,7 +30,7 @@ export interface PointwiseRule {
 }
 
 /** A rule together with the values of its parameters. */
-export interface RuleUse {
+export interface BoundRule {
   readonly rule: PointwiseRule;
   readonly values: readonly number[];
 }
