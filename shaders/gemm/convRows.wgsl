@@ -120,13 +120,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let rowPitch = p.cRow;
   if (!BY_ROWS && strip < strips) {
     let firstChannel = channelGroup * rows + row0;
-    // Registers are never addressed by a variable: the next column, and in it the next RUN rows, come to the front
-    // instead.
+    // Straight-line code takes results at constant places. Where a loop stays a loop, registers must not be addressed
+    // by a variable, so the next column, and in it the next RUN rows, come to the front instead; see gemm/conv.
     for (var j = 0u; j < tileColumns; j++) {
       var line: array<f32, TM>;
       for (var i = 0u; i < TM; i++) {
-        line[i] = acc[i][0];
-        for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
+        if (UNROLLED) {
+          line[i] = acc[i][j];
+        } else {
+          line[i] = acc[i][0];
+          for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
+        }
       }
       if (x0 + j < p.colsW) {
         let image = select(stripImage, x0 + j, IMAGES);
@@ -138,11 +142,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         for (var i = 0u; i < tileRows; i += RUN) {
           for (var r = 0u; r < RUN; r++) {
             if (WHOLE || row0 + i + r < rows) {
-              c[p.cBase + index] = finish(valuesOf(vec4f(line[r])), Place(firstChannel + i + r, image, pixel, index, 0u));
+              c[p.cBase + index] = finish(valuesOf(vec4f(line[select(0u, i, UNROLLED) + r])), Place(firstChannel + i + r, image, pixel, index, 0u));
             }
             index += rowPitch;
           }
-          for (var t = 0u; t < TM - RUN; t++) { line[t] = line[t + RUN]; }
+          if (!UNROLLED) {
+            for (var t = 0u; t < TM - RUN; t++) { line[t] = line[t + RUN]; }
+          }
         }
 //#region end column
 //#endregion

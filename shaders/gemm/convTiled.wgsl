@@ -139,7 +139,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let rowOfMine = row0 + local.y * RM;
   if (rowOfMine >= p.rows) { return; }
   for (var j = 0u; j < select(p.tileColumns, RN, UNROLLED); j++) {
-    let line = takeColumn(&sums);
+    let line = takeColumn(&sums, j);
     let column = firstColumn + columnOf(local.x, j);
     if (column < phase.columns) {
       let place = placeOf(phase, column);

@@ -52,12 +52,18 @@ fn addStage(sums: ptr<function, Sums>, tx: u32, ty: u32) {
   }
 }
 
-// The first column of the sums. Registers are never addressed by a variable: the other columns move up instead.
-fn takeColumn(sums: ptr<function, Sums>) -> array<f32, RM> {
+// Column j of the sums. Where the loop over them stays a loop, registers must not be addressed by a variable, so the
+// first column is taken and the others move up. Not in straight-line code: Mesa compiles registers that move in the loop
+// that reads them wrong for AMD's GPUs.
+fn takeColumn(sums: ptr<function, Sums>, j: u32) -> array<f32, RM> {
   var line: array<f32, RM>;
   for (var i = 0u; i < RM; i++) {
-    line[i] = (*sums)[i][0];
-    for (var t = 0u; t + 1u < RN; t++) { (*sums)[i][t] = (*sums)[i][t + 1u]; }
+    if (UNROLLED) {
+      line[i] = (*sums)[i][j];
+    } else {
+      line[i] = (*sums)[i][0];
+      for (var t = 0u; t + 1u < RN; t++) { (*sums)[i][t] = (*sums)[i][t + 1u]; }
+    }
   }
   return line;
 }

@@ -5,17 +5,19 @@
 
 @group(1) @binding(3) var<storage, read_write> c: array<f32>;
 
-const UNROLLED = false; // true: results are stored by straight-line code, false: by a loop whose length the compiler does not know
-
 // The RM values belong to the channels from firstChannel on, of which only `count` exist.
 fn storeColumn(values: array<f32, RM>, image: u32, pixel: u32, firstChannel: u32, count: u32) {
   var line = values;
 //#region begin column
 //#endregion
-  // Registers are never addressed by a variable: the next row comes to the front instead.
+  // As in takeColumn.
   for (var i = 0u; i < select(p.tileRows, RM, UNROLLED); i++) {
-    let value = line[0];
-    for (var t = 0u; t + 1u < RM; t++) { line[t] = line[t + 1u]; }
+    var value = line[0];
+    if (UNROLLED) {
+      value = line[i];
+    } else {
+      for (var t = 0u; t + 1u < RM; t++) { line[t] = line[t + 1u]; }
+    }
     if (i < count) {
       let channel = firstChannel + i;
       let index = image * p.cBatch + channel * p.cRow + pixel * p.cW;

@@ -10,7 +10,6 @@
 //#import "gemm/right.wgsl"
 //#endregion
 
-const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
 const PADDED = true; // false: one tap, no padding, stride 1, so that every pixel of the gradient has its input
 // How operands are loaded: 0 = number by number, 1 = four rows (columns) at once, 2 = four pixels of a row (column)
 // at once
@@ -135,14 +134,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     workgroupBarrier();
   }
 
-  // In a column, too, the next row comes to the front instead of being addressed by a variable.
+  // In a column, too, rows have constant places or come to the front, as in takeColumn.
   for (var j = 0u; j < select(p.tileColumns, RN, UNROLLED); j++) {
-    var line = takeColumn(&sums);
+    var line = takeColumn(&sums, j);
     let column = firstColumn + columnOf(local.x, j);
     if (column < p.columns + p.bias) {
       for (var i = 0u; i < select(p.tileRows, RM, UNROLLED); i++) {
-        let value = line[0];
-        for (var t = 0u; t + 1u < RM; t++) { line[t] = line[t + 1u]; }
+        var value = line[0];
+        if (UNROLLED) {
+          value = line[i];
+        } else {
+          for (var t = 0u; t + 1u < RM; t++) { line[t] = line[t + 1u]; }
+        }
         let row = row0 + local.y * RM + i;
         if (row < p.rows) { store(rowOffset + row, column, split, value); }
       }

@@ -45,10 +45,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     var line: array<f32, IN>;
     for (var h = 0u; h < IN; h++) { line[h] = lines[h][w]; }
     var transformed = inputLine(line);
-    // Registers are never addressed by a variable: the next value comes to the front instead.
+    // As in gemm/winogradProducts: constant places, or the next value comes to the front.
     for (var h = 0u; h < select(p.lines, IN, UNROLLED); h++) {
-      v[((h * IN + w) * p.inner + k) * p.pitch + column] = transformed[0];
-      for (var t = 0u; t + 1u < IN; t++) { transformed[t] = transformed[t + 1u]; }
+      var value = transformed[0];
+      if (UNROLLED) {
+        value = transformed[h];
+      } else {
+        for (var t = 0u; t + 1u < IN; t++) { transformed[t] = transformed[t + 1u]; }
+      }
+      v[((h * IN + w) * p.inner + k) * p.pitch + column] = value;
     }
   }
 }

@@ -60,10 +60,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       let outputs = outputLine(line);
       for (var h = 0u; h < OUT; h++) { results[h * OUT + w] = outputs[h]; }
     }
-    // Registers are never addressed by a variable: the next result comes to the front instead.
+    // As in gemm/winogradProducts: constant places, or the next result comes to the front.
     for (var slot = 0u; slot < select(p.slots, SLOTS, UNROLLED); slot++) {
-      let value = results[0];
-      for (var t = 0u; t + 1u < SLOTS; t++) { results[t] = results[t + 1u]; }
+      var value = results[0];
+      if (UNROLLED) {
+        value = results[slot];
+      } else {
+        for (var t = 0u; t + 1u < SLOTS; t++) { results[t] = results[t + 1u]; }
+      }
       if (y + slot / OUT < p.colsH && x + slot % OUT < p.colsW) {
         let pixel = (y + slot / OUT) * p.colsW + x + slot % OUT;
         let index = image * p.cBatch + channel * p.cRow + pixel;

@@ -49,18 +49,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     }
   }
 
-  // Registers are never addressed by a variable: the next column, and in it the next row, comes to the front instead.
+  // Straight-line code takes results at constant places. Where a loop stays a loop, registers must not be addressed by
+  // a variable, so the next column, and in it the next row, comes to the front instead. Not in straight-line code:
+  // Mesa compiles registers that move in the loop that reads them wrong for AMD's GPUs.
   for (var j = 0u; j < select(p.tileColumns, TN, UNROLLED); j++) {
     var line: array<vec4f, TM>;
     for (var i = 0u; i < TM; i++) {
-      line[i] = acc[i][0];
-      for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
+      if (UNROLLED) {
+        line[i] = acc[i][j];
+      } else {
+        line[i] = acc[i][0];
+        for (var t = 0u; t + 1u < TN; t++) { acc[i][t] = acc[i][t + 1u]; }
+      }
     }
     let vector = firstVector + j * WX + local.x;
     if (vector < p.vectors) {
       for (var i = 0u; i < select(p.tileRows, TM, UNROLLED); i++) {
-        let value = line[0];
-        for (var t = 0u; t + 1u < TM; t++) { line[t] = line[t + 1u]; }
+        var value = line[0];
+        if (UNROLLED) {
+          value = line[i];
+        } else {
+          for (var t = 0u; t + 1u < TM; t++) { line[t] = line[t + 1u]; }
+        }
         if (row0 + i < p.rows) { m[(group.z * p.rows + row0 + i) * p.vectors + vector] = value; }
       }
     }

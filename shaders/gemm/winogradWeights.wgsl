@@ -30,10 +30,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   for (var w = 0u; w < IN; w++) {
     var column = weightLine(array<f32, 3>(lines[0][w], lines[1][w], lines[2][w]));
-    // Registers are never addressed by a variable: the next value comes to the front instead.
+    // As in gemm/winogradProducts: constant places, or the next value comes to the front.
     for (var h = 0u; h < select(p.lines, IN, UNROLLED); h++) {
-      u[((h * IN + w) * p.inner + k) * p.rows + row] = column[0];
-      for (var t = 0u; t + 1u < IN; t++) { column[t] = column[t + 1u]; }
+      var value = column[0];
+      if (UNROLLED) {
+        value = column[h];
+      } else {
+        for (var t = 0u; t + 1u < IN; t++) { column[t] = column[t + 1u]; }
+      }
+      u[((h * IN + w) * p.inner + k) * p.rows + row] = value;
     }
   }
 }

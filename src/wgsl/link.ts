@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { LinbpError } from '../errors.js';
+import { decideBranches } from './branches.js';
 import { constantLanes, unrollLanes, unrollLoops } from './unroll.js';
 
 const shaderFolder = new URL('../../../shaders/', import.meta.url);
@@ -77,6 +78,7 @@ export function link(name: string, options: LinkOptions = {}): string {
     );
   }
   text = text.replace(/^[ \t]*\/\/#(region|endregion).*$\n?/gm, '');
+  text = decideBranches(text);
   if (options.unroll !== undefined) text = (options.unroll === 'all' ? unrollLoops : unrollLanes)(text);
   if (options.unroll !== undefined && text.includes(wholeSubgroup)) text = constantLanes(text);
   const directives: string[] = [];

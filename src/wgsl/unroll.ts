@@ -28,7 +28,7 @@ function evaluate(expression: string, constants: Constants): number | undefined 
 }
 
 /** The place behind the brace that closes the block which begins before `from`. */
-function endOfBlock(text: string, from: number): number {
+export function endOfBlock(text: string, from: number): number {
   let depth = 1;
   let at = from;
   while (depth > 0) {

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { decideBranches } from '../../src/wgsl/branches.js';
 import { constantLanes, unrollLanes, unrollLoops } from '../../src/wgsl/unroll.js';
 
 describe('written-out loops', () => {
@@ -43,5 +44,27 @@ describe('written-out loops', () => {
     expect(written).to.equal(`for (var g = 0u; g < A; g++) { {${inner('0u')}}\n{${inner('1u')}}\n }`);
     expect(constantLanes(written)).to.include('f(subgroupBroadcast(left[g][j], 1u), j)').and.not.include('lane');
     expect(constantLanes('broadcast(value, lane, tap % SG)')).to.equal('broadcast(value, lane, tap % SG)');
+  });
+});
+
+describe('branches that a flag decides', () => {
+  const flags = 'const YES = true;\nconst NO = false;\n';
+  const of = (body: string): string => decideBranches(flags + body).slice(flags.length);
+
+  it('keeps the block that runs, and inner branches in it', () => {
+    expect(of('if (YES) { a; } else { b; }')).to.equal('{ a; }');
+    expect(of('if (NO) { a; } else { if (YES) { b; } }')).to.equal('{ { b; } }');
+    expect(of('if (!YES) { a; }\nc;')).to.equal('{}\nc;');
+  });
+
+  it('works inside chains, whichever link is decided', () => {
+    expect(of('if (x) { a; } else if (YES) { b; } else { c; }')).to.equal('if (x) { a; } else { b; }');
+    expect(of('if (NO) { a; } else if (x) { b; } else { c; } d;')).to.equal('if (x) { b; } else { c; } d;');
+    expect(of('if (YES) { a; } else if (x) { b; } else { c; } d;')).to.equal('{ a; } d;');
+    expect(of('if (NO) { a; } else if (YES) { b; }')).to.equal('{ b; }');
+  });
+
+  it('leaves conditions alone that are more than a flag', () => {
+    for (const text of ['if (x) { a; }', 'if (YES && x) { a; }', 'if (OTHER) { a; }']) expect(of(text)).to.equal(text);
   });
 });
