@@ -7,7 +7,8 @@
 // Devices
 export { Device } from './runtime/device.js';
 export type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './runtime/device.js';
-export type { AdapterInfo, SubgroupMatrixConfig } from './runtime/adapter.js';
+export { listAdapters } from './runtime/adapter.js';
+export type { AdapterInfo, ListedAdapter, SubgroupMatrixConfig } from './runtime/adapter.js';
 export type { DriverSource } from './runtime/driver.js';
 export type { BufferKind, MemoryUse } from './runtime/memory.js';
 export type { PipelineRequest } from './runtime/pipelines.js';

@@ -306,7 +306,7 @@ export const attackVerb = defineVerb({
       Array.from({ length: dataset.count }, (_, n) => n),
     );
     const targets = values.targeted ? labels.map((label) => (label + shift) % definition.classes) : undefined;
-    const device = values.device === 'reference' ? undefined : await openDevice(values.device);
+    const device = values.device === 'reference' ? undefined : await openDevice({ ...values, device: values.device });
     try {
       const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
       const stages = await compileStages(values, model, rules.written, context);

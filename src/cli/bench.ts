@@ -206,7 +206,7 @@ export const benchVerb = defineVerb({
       }
     };
 
-    const device = await openDevice('auto');
+    const device = await openDevice({ device: 'auto', adapter: undefined });
     const adapter = shownAdapter(device);
     const copies: BenchRow[] = [];
     const precisions = options.precision === 'both' ? (['f32', 'f16'] as const) : [options.precision];

@@ -62,6 +62,10 @@ export const machineOptions = {
     help: 'best adapter, one on the CPU, or plain float64 loops',
     byDefault: 'auto',
   }),
+  adapter: text({
+    help: 'which GPU of several; "linbp doctor" lists them',
+    placeholder: 'NAME|INDEX',
+  }),
 } as const;
 
 /** How programs store what lies between kernels. */
@@ -269,9 +273,13 @@ export function shownAdapter(device: Device): ShownAdapter {
   return { vendor, architecture, description, software };
 }
 
-/** Opens the device of `--device auto|software`. Throws `no-adapter`. */
-export async function openDevice(wanted: 'auto' | 'software'): Promise<Device> {
-  return Device.open({ device: wanted });
+/** Opens the device of `--device auto|software` and `--adapter`. Throws `no-adapter`. */
+export async function openDevice(wanted: {
+  readonly device: 'auto' | 'software';
+  readonly adapter: string | undefined;
+}): Promise<Device> {
+  const { device, adapter } = wanted;
+  return Device.open({ device, ...(adapter !== undefined && { adapter }) });
 }
 
 /** Images `from` to `to` - 1 of a data set as pixels in [0, 1]. */

@@ -1,7 +1,6 @@
 import { join, resolve } from 'node:path';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
-import { Device } from '../runtime/device.js';
-import { machineOptions, namedModel, shownAdapter } from './common.js';
+import { machineOptions, namedModel, openDevice, shownAdapter } from './common.js';
 import { budgetOf, demoAttack, demoAttacks, demoDatasets, demoProfiles, demoTrain, demoTraining } from './demoRun.js';
 import type { DemoAttack, DemoTraining } from './demoRun.js';
 import { choice, number, text } from './options.js';
@@ -23,6 +22,7 @@ const options = {
   }),
   seed: machineOptions.seed,
   device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+  adapter: machineOptions.adapter,
 } as const;
 
 /** SwiftShader computes at about half the speed of lavapipe. */
@@ -73,7 +73,7 @@ export const demoVerb = defineVerb({
     const { progress, print } = context;
     ensureWritableFolder(values.out);
     const definition = namedModel('lenet5');
-    const device = await Device.open({ device: values.device });
+    const device = await openDevice(values);
     try {
       const { adapterInfo } = device;
       const budget = budgetOf(60 * (values.minutes ?? minutesFor(adapterInfo.description)));

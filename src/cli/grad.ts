@@ -137,7 +137,7 @@ function gradientGraph(settings: GradientSettings, count: number) {
 type Values = Map<string, { shape: readonly number[]; data: Float32Array }>;
 
 async function onDevice(
-  wanted: 'auto' | 'software',
+  wanted: Parameters<typeof openDevice>[0],
   settings: GradientSettings,
   weights: StateDict,
   batch: Batch,
@@ -235,7 +235,9 @@ export const gradVerb = defineVerb({
       'precision',
     );
     const { adapter, values } =
-      device === 'reference' ? onReference(settings, weights, batch) : await onDevice(device, settings, weights, batch);
+      device === 'reference'
+        ? onReference(settings, weights, batch)
+        : await onDevice({ device, adapter: options.adapter }, settings, weights, batch);
     const losses = values.get('losses')!.data;
     const loss = settings.scale * losses.reduce((sum, each) => sum + each, 0);
     const tensors = new Map<string, TensorToWrite>();

@@ -65,6 +65,7 @@ const options = {
   trace: text({ help: 'write a trace for Perfetto and chrome://tracing', placeholder: 'FILE' }),
   seed: machineOptions.seed,
   device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+  adapter: machineOptions.adapter,
 } as const;
 
 type ProfileValues = OptionValues<typeof options>;
@@ -333,7 +334,7 @@ export const profileVerb = defineVerb({
     );
     for (const path of [values.dot, values.html, values.trace]) if (path !== undefined) ensureWritableFile(path);
     const weights = await chosenWeights(definition, values, context.progress);
-    const device = await openDevice(values.device);
+    const device = await openDevice(values);
     try {
       const onCompile = compileProgress(context.progress);
       const workloads = { device, definition, weights, batch: values.batch, precision: values.precision, onCompile };

@@ -3,8 +3,7 @@ import { LinbpError, check } from '../errors.js';
 import { experimentNamed, experiments } from '../experiments/index.js';
 import type { Experiment, ExperimentContext } from '../experiments/types.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
-import { Device } from '../runtime/device.js';
-import { machineOptions, shownAdapter } from './common.js';
+import { machineOptions, openDevice, shownAdapter } from './common.js';
 import { choice, flag, integer, readNumber, text } from './options.js';
 import { duration } from './progress.js';
 import type { Reproduced } from './reproduceReport.js';
@@ -37,6 +36,7 @@ const options = {
   out: text({ help: 'folder for the reports', placeholder: 'DIR', byDefault: 'linbp-reproduce' }),
   seed: machineOptions.seed,
   device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+  adapter: machineOptions.adapter,
 } as const;
 
 /** The share that `--scale` means. Throws `bad-range`. */
@@ -107,7 +107,7 @@ export const reproduceVerb = defineVerb({
     const scale = readScale(values.scale);
     const seedsFor = ({ fewestSeeds = 2 }: Experiment): number => values.seeds ?? (scale <= ciScale ? fewestSeeds : 5);
     ensureWritableFolder(values.out);
-    const device = await Device.open({ device: values.device });
+    const device = await openDevice(values);
     const found: Reproduced[] = [];
     try {
       const dataFolder = values.data ?? (process.env['LINBP_DATA'] || undefined);

@@ -1,4 +1,4 @@
-import { LinbpError } from '../errors.js';
+import { check, LinbpError } from '../errors.js';
 import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
 import { packageVersion } from '../version.js';
 import { describeOptions, kebab, parseOptions, text } from './options.js';
@@ -49,6 +49,13 @@ function nameSubject(verb: Verb, args: readonly string[]): readonly string[] {
 async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal, progress: Progress): Promise<number> {
   const started = performance.now();
   const values = parseOptions(nameSubject(verb, args), { ...(verb.options as OptionTable), ...jsonOption });
+  const { device, adapter } = values as { readonly device?: unknown; readonly adapter?: unknown };
+  check(
+    device !== 'reference' || adapter === undefined,
+    'bad-argument',
+    '--adapter chooses a GPU; --device reference computes without one',
+    'adapter',
+  );
   // Where the result cannot be written, this is the time to say so and not after an hour.
   if (values.json !== undefined) ensureWritableFile(values.json);
   const result = await verb.run(values, { signal, progress, print });

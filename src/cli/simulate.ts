@@ -135,8 +135,9 @@ export const simulateVerb = defineVerb({
 
 /** Calls `work` with the chosen device, or undefined for the reference, and closes it. */
 async function onDevice<T>(values: Values, work: (device: Device | undefined) => Promise<T>): Promise<T> {
-  if (values.device === 'reference') return work(undefined);
-  const device = await openDevice(values.device);
+  const { device: wanted, adapter } = values;
+  if (wanted === 'reference') return work(undefined);
+  const device = await openDevice({ device: wanted, adapter });
   try {
     return await work(device);
   } finally {

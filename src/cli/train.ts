@@ -117,7 +117,7 @@ async function createTrainer(
     const trainer = await Trainer.create({ ...settings, model: { definition, weights } });
     return { trainer, adapter: referenceAdapter, close: () => trainer.destroy() };
   }
-  const device = await openDevice(values.device);
+  const device = await openDevice({ ...values, device: values.device });
   try {
     const trainer = await Trainer.create({ ...settings, model: modelWith(device, definition, weights) });
     return { trainer, adapter: shownAdapter(device), close: () => device.destroy() };

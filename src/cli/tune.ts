@@ -59,6 +59,7 @@ const options = {
   out: text({ help: "write the choices there instead of the user's cache", placeholder: 'FILE' }),
   seed: machineOptions.seed,
   device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+  adapter: machineOptions.adapter,
 } as const;
 
 type TuneValues = OptionValues<typeof options>;
@@ -182,7 +183,7 @@ export const tuneVerb = defineVerb({
     if (values.out !== undefined) ensureWritableFile(values.out);
     const weights = await chosenWeights(definition, values, progress);
     const earlier = earlierFiles(values.among);
-    const device = await openDevice(values.device);
+    const device = await openDevice(values);
     try {
       const identity = tuningIdentity(device.adapterInfo);
       const path = values.out ?? (await tuningPath(identity));

@@ -2,15 +2,92 @@ import { LinbpError } from '../errors.js';
 import type { Device } from '../runtime/device.js';
 import { stored } from '../runtime/failures.js';
 import type { Failures } from '../runtime/failures.js';
-import type { RunOptions } from './types.js';
+import type { CompiledDispatch, RunOptions } from './types.js';
 
 /**
- * The work of one run on its way to the device: recorded iteration by iteration, submitted in chunks of bounded
- * duration, two in flight. How long an iteration of a segment takes is learned from chunks of that segment alone.
+ * What a device is taken for until it is measured: slow, so that the first submits are short on any. Watchdogs of
+ * drivers end work of about 2 s.
+ */
+const assumedFlopsPerMillisecond = 4e7;
+/** Operations that moving a byte counts for. */
+const flopsPerByte = 8;
+
+/**
+ * How long the dispatches of one segment take: estimated by their operations at first, then learned from the chunks
+ * that they ran in.
+ */
+export class SegmentTiming {
+  /** Milliseconds of each dispatch. */
+  private readonly estimates: Float64Array;
+  private readonly measured: Uint8Array;
+  /** Milliseconds of an iteration. */
+  total: number;
+  /** Whether every dispatch has been measured. */
+  known = false;
+
+  constructor(dispatches: readonly CompiledDispatch[]) {
+    const { length } = dispatches;
+    this.estimates = Float64Array.from(
+      dispatches,
+      ({ source: { flops, bytes } }) => (flops + flopsPerByte * bytes) / assumedFlopsPerMillisecond,
+    );
+    this.measured = new Uint8Array(length);
+    this.total = this.sum(0, length);
+  }
+
+  /** Milliseconds of the dispatches from `begin` up to `end`. */
+  sum(begin: number, end: number): number {
+    let milliseconds = 0;
+    for (let i = begin; i < end; i++) milliseconds += this.estimates[i]!;
+    return milliseconds;
+  }
+
+  /** Where a part that begins at `begin` ends, so that it takes at most `milliseconds`; one dispatch at least. */
+  partEnd(begin: number, milliseconds: number): number {
+    let end = begin;
+    let left = milliseconds;
+    do left -= this.estimates[end++]!;
+    while (end < this.estimates.length && left >= this.estimates[end]!);
+    return end;
+  }
+
+  /**
+   * Takes in that a range took `factor` times what was estimated. A first measure counts as it is. Later, what took
+   * less counts in full, since the first includes the driver's own compilation; of what took more, which may be other
+   * load on the machine, a whole iteration takes nothing over and a part the root.
+   */
+  learn(begin: number, end: number, factor: number): void {
+    const part = end - begin < this.estimates.length;
+    for (let i = begin; i < end; i++) {
+      const first = this.measured[i] === 0;
+      this.measured[i] = 1;
+      if (first || factor < 1) this.estimates[i]! *= factor;
+      else if (part) this.estimates[i]! *= Math.sqrt(factor);
+    }
+    this.total = this.sum(0, this.estimates.length);
+    this.known ||= this.measured.every((flag) => flag === 1);
+  }
+
+  /** Whether every dispatch of a range has been measured. */
+  knows(begin: number, end: number): boolean {
+    return this.known || this.measured.subarray(begin, end).every((flag) => flag === 1);
+  }
+}
+
+/** Dispatches of a chunk: those of a segment from `begin` up to `end`, `times` times. */
+interface Content {
+  readonly timing: SegmentTiming;
+  readonly begin: number;
+  readonly end: number;
+  times: number;
+}
+
+/**
+ * The work of one run on its way to the device: submitted in chunks of bounded duration, two in flight. Short
+ * iterations are submitted several at a time, long ones in parts.
  */
 export class Chunks {
   private readonly device: Device;
-  private readonly durations: Map<string, number>;
   private readonly options: RunOptions;
   private readonly failures: Failures;
   private readonly total: number;
@@ -20,16 +97,15 @@ export class Chunks {
   private budget: number;
   private dispatches = 0;
   private done = 0;
-  private iterations = new Map<string, number>();
+  private contents: Content[] = [];
+  private lastFinished = 0;
 
   /**
-   * @param durations - milliseconds of an iteration by segment, as far as they are known; added to
    * @param total - iterations of the whole run
    * @param failures - where errors of the submitted work are kept
    */
-  constructor(device: Device, durations: Map<string, number>, total: number, options: RunOptions, failures: Failures) {
+  constructor(device: Device, total: number, options: RunOptions, failures: Failures) {
     this.device = device;
-    this.durations = durations;
     this.options = options;
     this.failures = failures;
     this.total = total;
@@ -38,7 +114,12 @@ export class Chunks {
     if (options.signal?.aborted === true) throw aborted();
   }
 
-  /** The pass into which the next iteration is recorded. */
+  /** Where the part of an iteration that begins at dispatch `begin` ends: at its end unless it takes long. */
+  partEnd(timing: SegmentTiming, begin: number, length: number): number {
+    return timing.total <= this.target ? length : timing.partEnd(begin, this.target);
+  }
+
+  /** The pass into which the next dispatches are recorded. */
   pass(): GPUComputePassEncoder {
     if (this.open === undefined) {
       const encoder = this.device.gpu.createCommandEncoder();
@@ -48,30 +129,24 @@ export class Chunks {
   }
 
   /**
-   * Counts one recorded iteration, and submits the chunk where it is long enough. Throws `aborted` when the signal
-   * has fired.
+   * Counts recorded dispatches, of a whole iteration or a part of it, and submits the chunk where it is long enough.
+   * Throws `aborted` when the signal has fired.
    */
-  async recorded(segment: string, dispatches: number): Promise<void> {
-    this.dispatches += dispatches;
-    this.done += 1;
-    this.iterations.set(segment, (this.iterations.get(segment) ?? 0) + 1);
-    this.budget -= this.durations.get(segment) ?? this.target;
+  async recorded(timing: SegmentTiming, begin: number, end: number, length: number): Promise<void> {
+    const whole = begin === 0 && end === length;
+    this.dispatches += end - begin;
+    if (end === length) this.done += 1;
+    const last = this.contents.at(-1);
+    if (whole && last?.timing === timing && last.begin === 0 && last.end === length) last.times += 1;
+    else this.contents.push({ timing, begin, end, times: 1 });
+    this.budget -= whole ? (timing.known ? timing.total : this.target) : this.target;
     if (this.budget > 0 || this.done === this.total) return;
-    const counts = this.iterations;
-    const began = performance.now();
+    // The first chunk of unknown duration is waited for at once: it sizes the next ones.
+    const known = this.contents.every((each) => each.timing.knows(each.begin, each.end));
     this.submit();
-    const only = counts.size === 1 && this.flight.length === 0 ? [...counts][0] : undefined;
-    this.flight.push(
-      stored(
-        this.device.finished().then(() => {
-          if (only !== undefined) this.learn(only[0], (performance.now() - began) / only[1]);
-        }),
-      ),
-    );
-    // The first chunk of an unknown segment is waited for at once: its duration sizes the next ones.
-    const known = [...counts.keys()].every((name) => this.durations.has(name));
     if (this.flight.length > (known ? 1 : 0)) await this.flight.shift();
-    if (this.options.signal?.aborted === true) {
+    // An iteration is finished first: half a step would leave half of its changes.
+    if (end === length && this.options.signal?.aborted === true) {
       await Promise.all(this.flight);
       throw aborted();
     }
@@ -79,24 +154,33 @@ export class Chunks {
 
   /** Submits what is left and waits for the chunks before it. */
   async finish(): Promise<void> {
-    if (this.open !== undefined) this.submit();
-    await Promise.all(this.flight);
+    const before = [...this.flight];
+    if (this.open !== undefined) this.submit(false);
+    await Promise.all(before);
   }
 
-  private submit(): void {
+  private submit(measure = true): void {
     const { encoder, pass } = this.open!;
     pass.end();
     this.device.submit([encoder.finish()], { dispatches: this.dispatches, failures: this.failures });
     this.options.onChunk?.(this.done / this.total);
+    if (measure) this.flight.push(stored(this.measure(this.contents, performance.now())));
     this.open = undefined;
     this.dispatches = 0;
-    this.iterations = new Map();
+    this.contents = [];
     this.budget = this.target;
   }
 
-  /** Keeps the lowest duration seen: the first one includes the driver's own compilation. */
-  private learn(segment: string, milliseconds: number): void {
-    this.durations.set(segment, Math.min(this.durations.get(segment) ?? Infinity, milliseconds));
+  /** Waits for a chunk and learns from its duration, which begins where the chunk before it ended. */
+  private async measure(contents: readonly Content[], submitted: number): Promise<void> {
+    await this.device.finished();
+    const finished = performance.now();
+    const took = finished - Math.max(submitted, this.lastFinished);
+    this.lastFinished = finished;
+    this.options.onSubmitted?.(took);
+    const expected = contents.reduce((sum, { timing, begin, end, times }) => sum + times * timing.sum(begin, end), 0);
+    if (expected <= 0 || took <= 0) return;
+    for (const { timing, begin, end } of contents) timing.learn(begin, end, took / expected);
   }
 }
 

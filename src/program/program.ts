@@ -18,7 +18,7 @@ import { BufferUsage } from '../runtime/flags.js';
 import { deviceTuning } from '../choices/stored.js';
 import { admitHalf } from './admitHalf.js';
 import { kernelDevice } from './kernelDevice.js';
-import { Chunks } from './chunks.js';
+import { Chunks, SegmentTiming } from './chunks.js';
 import { compilePipelines, parameterTable } from './pipelines.js';
 import { rowBytes, StepTable } from './steps.js';
 import { readImages, writeImages } from './transfer.js';
@@ -52,7 +52,7 @@ export class Program {
   /** Everything that the program's dispatches bind: its own buffers and those of others, such as a model's. */
   private readonly bound: ReadonlySet<GPUBuffer>;
   private readonly failures: Failures;
-  private readonly millisecondsPerIteration = new Map<string, number>();
+  private readonly timings = new Map<string, SegmentTiming>();
   private destroyed = false;
 
   private constructor(parts: {
@@ -326,11 +326,20 @@ export class Program {
     for (const dispatch of this.dispatches) if (dispatch.source.segment === derivedSegment) this.submitOne(dispatch, 0);
   }
 
-  /** Records one iteration of a segment into a pass. This is all the host does per step. */
-  encode(pass: GPUComputePassEncoder, dispatches: readonly CompiledDispatch[], row: number): void {
+  /**
+   * Records one iteration of a segment into a pass, or its dispatches from `begin` up to `end`. This is all the host
+   * does per step.
+   */
+  encode(
+    pass: GPUComputePassEncoder,
+    dispatches: readonly CompiledDispatch[],
+    row: number,
+    begin = 0,
+    end = dispatches.length,
+  ): void {
     pass.setBindGroup(0, this.stepGroup, [row * rowBytes]);
     let current: GPUComputePipeline | undefined;
-    for (let i = 0; i < dispatches.length; i++) {
+    for (let i = begin; i < end; i++) {
       const { pipeline, bindGroup, x, y, z } = dispatches[i]!;
       if (pipeline !== current) pass.setPipeline((current = pipeline));
       pass.setBindGroup(1, bindGroup);
@@ -378,16 +387,29 @@ export class Program {
         'steps',
       );
     }
-    const chunks = new Chunks(this.device, this.millisecondsPerIteration, total, options, this.failures);
+    const chunks = new Chunks(this.device, total, options, this.failures);
     for (const { segment, dispatches, repeat, row } of work) {
+      const timing = this.timingOf(segment, dispatches);
+      const { length } = dispatches;
       for (let iteration = 0; iteration < repeat; iteration++) {
-        this.encode(chunks.pass(), dispatches, row + iteration);
-        await chunks.recorded(segment, dispatches.length);
+        for (let begin = 0, end = 0; begin < length; begin = end) {
+          end = chunks.partEnd(timing, begin, length);
+          this.encode(chunks.pass(), dispatches, row + iteration, begin, end);
+          await chunks.recorded(timing, begin, end, length);
+        }
       }
     }
     await chunks.finish();
     this.device.expectAlive();
     this.failures.check();
+  }
+
+  /** What is known about the durations of a segment; of the derived one, which runs in parts, by its length. */
+  private timingOf(segment: string, dispatches: readonly CompiledDispatch[]): SegmentTiming {
+    const key = `${segment} ${dispatches.length}`;
+    let timing = this.timings.get(key);
+    if (timing === undefined) this.timings.set(key, (timing = new SegmentTiming(dispatches)));
+    return timing;
   }
 
   /** Frees the program's own buffers; parameters bound from outside stay. */

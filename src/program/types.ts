@@ -54,8 +54,10 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Called when a chunk of work has been submitted, with the share of all iterations encoded so far (0..1). */
   readonly onChunk?: (share: number) => void;
-  /** Longest submit in milliseconds to aim for; default 100. */
+  /** Longest submit in milliseconds to aim for; default 100. Work is cut between dispatches, never inside one. */
   readonly chunkMilliseconds?: number;
+  /** Called when a submit before the last has finished, with the milliseconds that it took. */
+  readonly onSubmitted?: (milliseconds: number) => void;
 }
 
 /** One recorded dispatch. */

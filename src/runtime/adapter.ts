@@ -38,13 +38,98 @@ export interface FoundAdapter {
 /** Substrings of the raw names of the software adapters: Mesa's lavapipe, SwiftShader, Windows' WARP. */
 const SOFTWARE_NAMES = ['llvmpipe', 'SwiftShader', 'Microsoft'];
 
+/** An adapter as Dawn lists it. */
+export interface ListedAdapter {
+  /** Place in the list, which `adapter` takes. */
+  readonly index: number;
+  /** The graphics API that it is reached through: `vulkan`, `metal`, `d3d12`. */
+  readonly backend: string;
+  /** The driver's raw name of the device. */
+  readonly name: string;
+}
+
+/** A name that no adapter has: Dawn refuses it with the list of those there are. */
+const noAdapterName = 'linbp lists the adapters';
+
+/** The adapters that an instance's refusal of {@link noAdapterName} names. Exported for tests. */
+export function parseAdapterList(refusal: string): ListedAdapter[] {
+  return [...refusal.matchAll(/backend: '([^']*)', name: '(.*)'$/gm)].map(([, backend = '', name = ''], index) => ({
+    index,
+    backend,
+    name,
+  }));
+}
+
+async function adaptersOf(driver: string): Promise<ListedAdapter[]> {
+  const gpu = await instance(driver, [`adapter=${noAdapterName}`]);
+  try {
+    await gpu.requestAdapter();
+    return [];
+  } catch (cause) {
+    return parseAdapterList(cause instanceof Error ? cause.message : String(cause));
+  }
+}
+
+/** The driver in force, with its adapters: the system's or the user's, else the software driver in the user's cache. */
+async function listedDriver(): Promise<{ driver: string; source: DriverSource; adapters: ListedAdapter[] }> {
+  await quietDrivers();
+  const source: DriverSource = (await userChoseDriver()) ? 'environment' : 'system';
+  const bare = !(await systemHasLoader()) && (await applyCachedDriver()) !== undefined;
+  const adapters = bare ? [] : await adaptersOf(source);
+  if (adapters.length > 0) return { driver: source, source, adapters };
+  const cached = await applyCachedDriver();
+  if (cached === undefined) return { driver: source, source, adapters };
+  return { driver: cached, source: 'cache', adapters: await adaptersOf(cached) };
+}
+
+/** All adapters of this machine, in the order of their indices; none where there is no driver. */
+export async function listAdapters(): Promise<readonly ListedAdapter[]> {
+  return (await listedDriver()).adapters;
+}
+
+const shownAdapters = (adapters: readonly ListedAdapter[]): string =>
+  adapters.length === 0
+    ? 'there are none; run "linbp doctor"'
+    : `there are ${adapters.map(({ index, backend, name }) => `${index} "${name}" (${backend})`).join(', ')}`;
+
+/** The adapter that an index or a part of a name means. Exported for tests. Throws `no-adapter` with the list. */
+export function pickAdapter(wanted: string | number, adapters: readonly ListedAdapter[]): ListedAdapter {
+  const fail = (problem: string): never => {
+    throw new LinbpError('no-adapter', `adapter: ${problem}; ${shownAdapters(adapters)}`, { field: 'adapter' });
+  };
+  const text = String(wanted).trim();
+  const byIndex = /^\d+$/.test(text) ? adapters[Number(text)] : undefined;
+  const lower = text.toLowerCase();
+  const matching = text === '' ? [] : adapters.filter(({ name }) => name.toLowerCase().includes(lower));
+  const exact = matching.filter(({ name }) => name.toLowerCase() === lower);
+  const [found, ...more] = byIndex !== undefined ? [byIndex] : exact.length > 0 ? exact.slice(0, 1) : matching;
+  if (found === undefined) return fail(`no adapter ${/^\d+$/.test(text) ? text : `"${text}"`}`);
+  if (more.length > 0) return fail(`"${text}" fits several adapters`);
+  // Dawn chooses by backend and name, the first that fits.
+  const alike = adapters.find((each) => each.backend === found.backend && each.name.includes(found.name));
+  return alike === found ? found : fail(`Dawn cannot tell ${found.index} and ${alike?.index} apart`);
+}
+
+async function namedAdapter(wanted: string | number, software: boolean): Promise<FoundAdapter> {
+  const { driver, source, adapters } = await listedDriver();
+  const { backend, name } = pickAdapter(wanted, adapters);
+  const reasons: string[] = [];
+  const adapter = await request(await instance(driver, [`backend=${backend}`, `adapter=${name}`]), reasons);
+  if (adapter !== null && (!software || isSoftware(adapter))) return { adapter, driver: source };
+  const why = adapter === null ? `does not open: ${reasons.join('; ')}` : 'does not compute on the CPU';
+  throw new LinbpError('no-adapter', `adapter: "${name}" ${why}; ${shownAdapters(adapters)}`, { field: 'adapter' });
+}
+
 /**
- * Finds an adapter: the system's first, and only when that gives none the software driver in the user's cache.
+ * Finds an adapter: the named one, else the system's first, and only when that gives none the software driver in the
+ * user's cache.
  *
  * @param software - insist on an adapter that computes on the CPU
- * @throws LinbpError `no-adapter` with the command that mends it
+ * @param wanted - index or part of the name of an adapter
+ * @throws LinbpError `no-adapter` with the command that mends it, or with the list of adapters
  */
-export async function findAdapter(software: boolean): Promise<FoundAdapter> {
+export async function findAdapter(software: boolean, wanted?: string | number): Promise<FoundAdapter> {
+  if (wanted !== undefined) return namedAdapter(wanted, software);
   await quietDrivers();
   const source: DriverSource = (await userChoseDriver()) ? 'environment' : 'system';
   const reasons: string[] = [];

@@ -73,8 +73,8 @@ export class Device {
    * Finds an adapter and opens a device on it with the adapter's own limits and every optional feature that linbp can
    * use.
    *
-   * @throws LinbpError `no-adapter` where there is no driver (the message names the command that mends it),
-   * `bad-argument` for an unknown option value
+   * @throws LinbpError `no-adapter` where there is no driver (the message names the command that mends it) or no such
+   * adapter (the message lists them), `bad-argument` for an unknown option value
    */
   static async open(options: DeviceOptions = {}): Promise<Device> {
     const {
@@ -88,10 +88,10 @@ export class Device {
         field: 'device',
       });
     }
-    setThrottle(throttlePolling);
-    resetSpin();
-    const found = await findAdapter(wanted === 'software');
+    const found = await findAdapter(wanted === 'software', options.adapter);
     const { adapter } = found;
+    if (adapter.info.isFallbackAdapter) setThrottle(throttlePolling);
+    resetSpin();
     const requiredLimits: Record<string, number> = {};
     if (limits === 'adapter') for (const name of WANTED_LIMITS) requiredLimits[name] = adapter.limits[name];
     let gpu: GPUDevice;

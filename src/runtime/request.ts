@@ -30,8 +30,14 @@ export interface DeviceOptions {
   /** `auto` (default) takes the best adapter; `software` insists on one that computes on the CPU. */
   readonly device?: 'auto' | 'software';
   /**
-   * Throttle Dawn's polling while waiting; default true unless the environment has `LINBP_NO_THROTTLE=1`. Holds for
-   * the whole thread.
+   * Which adapter of several: its index in the list of {@link listAdapters}, or a part of its name. The error for one
+   * that is not there lists them.
+   */
+  readonly adapter?: string | number;
+  /**
+   * Throttle Dawn's polling while waiting, on adapters that compute on the CPU; default true unless the environment
+   * has `LINBP_NO_THROTTLE=1`. Holds for the whole thread. On other adapters nothing is throttled, and the global
+   * `setImmediate` stays as it is.
    */
   readonly throttlePolling?: boolean;
   /** Optional WebGPU features to ask for, of those the adapter has; default all that linbp can use. */
