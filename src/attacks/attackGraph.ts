@@ -4,7 +4,7 @@ import { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
 import { addModel, addStores } from '../nn/definition.js';
 import type { GraphStores, ModelDefinition, ModelInGraph } from '../nn/definition.js';
-import { addScales, initialScale, scaledGradient } from './gradientScale.js';
+import { addScales, attackSeed, initialScale, scaledGradient } from './gradientScale.js';
 import type { GradientScales } from './gradientScale.js';
 import type { AttackSettings } from './options.js';
 import { pointwise } from './stages.js';
@@ -242,8 +242,8 @@ export function buildAttackGraph(
       const plain = network(iterate).logits;
       observe(plain, definition.objective(stage, plain, aims));
     }
-    const seed = definition.pull?.(stage, outputOf);
-    const wanted = { loss, scale: 1, targets: [iterate], rules: settings.rules, ...(seed !== undefined && { seed }) };
+    const seed = definition.pull?.(stage, outputOf) ?? attackSeed(graph, loss);
+    const wanted = { loss, scale: 1, targets: [iterate], rules: settings.rules, seed };
     const gradient =
       scales === undefined ? gradients(graph, wanted).get(iterate)! : scaledGradient(graph, wanted, scales);
     const direction = definition.momentum(stage, definition.gradient(stage, gradient));

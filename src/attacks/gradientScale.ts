@@ -1,7 +1,7 @@
 import { gradients, lossSeed } from '../autodiff/gradients.js';
 import type { GradientOptions } from '../autodiff/gradients.js';
 import type { Graph } from '../graph/graph.js';
-import type { ElementwiseFunction, Tensor } from '../graph/types.js';
+import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
 
 /**
  * The scale that every image begins with: the largest entry of the gradient at its logits becomes this. Going back
@@ -45,6 +45,16 @@ const reduceScale: ElementwiseFunction = {
     Number.isFinite(length) ? [scale!, overflows!] : [scale! / factor!, overflows! + 1],
 };
 
+/**
+ * Where the gradient of an attack's objective begins. Its scale is 1, without any cost, but for images that the
+ * network is certain of: their gradient is scaled up so far that it does not end as denormal numbers, which many GPUs
+ * take for zero. The direction stays, and images that the network is less certain of keep their bits.
+ */
+export function attackSeed(graph: Graph, loss: Tensor): NonNullable<GradientOptions['seed']> {
+  const { kind } = (loss.producer as Node<'loss'>).attrs;
+  return lossSeed(graph, { loss, scale: 1, raised: kind === 'crossEntropy' });
+}
+
 /** States of a batch's gradient scales, f32 [N] each. */
 export interface GradientScales {
   /** Largest entry of the gradient at the logits with which the backward pass begins. */
@@ -59,6 +69,8 @@ export const addScales = (graph: Graph, batch: number): GradientScales => ({
   overflows: graph.state('overflows', [batch]),
 });
 
+type Seeded = GradientOptions & Required<Pick<GradientOptions, 'seed'>>;
+
 /**
  * The gradient of each image's loss with respect to the one target, for programs that store gradients as f16. A
  * confident network's gradients are far below what f16 holds, so each image's backward pass begins at a gradient of a
@@ -66,9 +78,9 @@ export const addScales = (graph: Graph, batch: number): GradientScales => ({
  * so that the image keeps its place, and the image's scale is reduced for good: the rule of `torch.amp.GradScaler`,
  * per image and without growth.
  */
-export function scaledGradient(graph: Graph, wanted: GradientOptions, { scale, overflows }: GradientScales): Tensor {
+export function scaledGradient(graph: Graph, wanted: Seeded, { scale, overflows }: GradientScales): Tensor {
   const [target] = wanted.targets as [Tensor];
-  const { at, gradient: plain } = wanted.seed ?? lossSeed(graph, wanted);
+  const { at, gradient: plain } = wanted.seed;
   const largest = graph.one('sampleNorm', [plain], { norm: 'linf' });
   const seed = {
     at,

@@ -258,15 +258,16 @@ function lossNode(loss: Tensor): Node<'loss'> {
 
 /**
  * Where {@link gradients} begins for a loss: its logits, and `scale` times the gradient of the sum of losses there.
+ * With `raised`, gradients of images that the network is certain of are kept away from denormal numbers.
  * Throws `bad-argument` where the loss is not the output of a `loss` node.
  */
 export function lossSeed(
   graph: Graph,
-  { loss, scale }: Pick<GradientOptions, 'loss' | 'scale'>,
+  { loss, scale, raised = false }: Pick<GradientOptions, 'loss' | 'scale'> & { readonly raised?: boolean },
 ): NonNullable<GradientOptions['seed']> {
   const { inputs, attrs, layer } = lossNode(loss);
   const gradient = graph.scope({ layer, direction: 'inputGradient' }, () =>
-    graph.one('lossBackward', inputs, { kind: attrs.kind, scale }),
+    graph.one('lossBackward', inputs, { kind: attrs.kind, scale, ...(raised && { raised }) }),
   );
   return { at: inputs[0]!, gradient };
 }

@@ -29,7 +29,8 @@ export const evalVerb = defineVerb({
     const definition = chosenModel(options);
     const weights = await chosenWeights(definition, options, context.progress);
     const dataset = await chosenDataset(options, options.split, definition, context);
-    const device = options.device === 'reference' ? undefined : await openDevice({ ...options, device: options.device });
+    const device =
+      options.device === 'reference' ? undefined : await openDevice({ ...options, device: options.device });
     const classify = classifierOn(device, definition, weights, options.precision);
     try {
       const result = await score(classify, dataset, options.batch, context);

@@ -172,8 +172,11 @@ export interface OpAttrs {
   reshape: { readonly shape: readonly number[] };
   /** logits [N, K], labels u32 [N] -> loss [N] */
   loss: { readonly kind: LossKind };
-  /** logits, labels -> scale * dloss/dlogits */
-  lossBackward: { readonly kind: LossKind; readonly scale: number };
+  /**
+   * logits, labels -> scale * dloss/dlogits. With `raised`, cross entropy's gradient of an image that the network is
+   * certain of keeps its direction but is no smaller than where the label's logit leads by `mostLead` of src/ops/loss.ts.
+   */
+  lossBackward: { readonly kind: LossKind; readonly scale: number; readonly raised?: boolean };
   /** logits [N, K], labels u32 [N] -> u32 [N], 1 where the first largest logit is the label's */
   correct: Record<never, never>;
   /** per-sample norm over all other axes: x [N, ...] -> [N] */

@@ -17,12 +17,13 @@ interface LossProblem {
   readonly kernel: string;
   readonly kind?: LossKind;
   readonly scale: number;
+  readonly raised?: boolean;
   readonly flops: number;
 }
 
 function lowerLossKernel(
   node: Node<'loss' | 'lossBackward' | 'correct'>,
-  { kernel, kind, scale, flops }: LossProblem,
+  { kernel, kind, scale, raised = false, flops }: LossProblem,
 ): Dispatch[] {
   const [logits, labels] = node.inputs as [Tensor, Tensor];
   const [batch, classes] = logits.shape as [number, number];
@@ -35,8 +36,8 @@ function lowerLossKernel(
   return [
     {
       kernel,
-      variant: `${kind ?? ''}${shared ? ' group' : ''}`.trim(),
-      code: link(kernel, { regions }),
+      variant: `${kind ?? ''}${shared ? ' group' : ''}${raised ? ' raised' : ''}`.trim(),
+      code: link(kernel, { regions, ...(raised && { constants: { RAISED: true } }) }),
       operands,
       parameters: [...words({ batch, classes }), scaleParameter, ...bases(operands)],
       workgroups: foldGrid(shared ? batch : Math.ceil(batch / width)),
@@ -54,6 +55,7 @@ export const lowerLossBackward: Lowering<'lossBackward'> = (node) =>
     kernel: 'loss/lossBackward',
     kind: node.attrs.kind,
     scale: node.attrs.scale,
+    raised: node.attrs.raised ?? false,
     flops: opTable.lossBackward.flops(node),
   });
 

@@ -6,6 +6,12 @@ import type { OpDefinition } from './definition.js';
 
 const leastClasses: Record<LossKind, number> = { crossEntropy: 1, crossEntropyRounded: 1, margin: 2, dlr: 3, logit: 1 };
 
+/**
+ * The lead of the label's logit from which on `raised` gradients of cross entropy get no smaller: e^-27 = 2^-39 at
+ * the logits, from where gradients have 2^-87 to fall before they are denormal, which many GPUs take for zero.
+ */
+export const mostLead = 27;
+
 function inferLogits(inputs: readonly Tensor[], kind?: LossKind): Tensor {
   const logits = expectInput(inputs, 0, 'logits', 'f32', 2);
   expectInput(inputs, 1, 'labels', 'u32', [logits.shape[0]!]);

@@ -1,4 +1,5 @@
 import type { LossKind } from '../graph/types.js';
+import { mostLead } from '../ops/loss.js';
 import { stepValue } from './types.js';
 import type { Reference } from './types.js';
 
@@ -102,8 +103,12 @@ export const loss: Reference<'loss'> = (node, [logits, labels]) => [
 ];
 
 export const lossBackward: Reference<'lossBackward'> = (node, [logits, labels]) => {
-  const { kind, scale } = node.attrs;
-  const gradients = rows(logits!, node.inputs[0]!.shape[1]!).map((z, n) => losses[kind].gradient(z, labels![n]!));
+  const { kind, scale, raised } = node.attrs;
+  const gradients = rows(logits!, node.inputs[0]!.shape[1]!).map((z, n) => {
+    const y = labels![n]!;
+    if (raised === true && z.length > 1) z[y] = Math.min(z[y]!, z[firstLargest(z, y)]! + mostLead);
+    return losses[kind].gradient(z, y);
+  });
   return [Float64Array.from(gradients.flatMap((row) => Array.from(row, (value) => scale * value)))];
 };
 

@@ -59,7 +59,9 @@ describe('Submits', () => {
     const controller = new AbortController();
     const options = { chunkMilliseconds: 1e-6, signal: controller.signal, onSubmitted: () => controller.abort() };
     const before = device.counters.dispatches;
-    const error: unknown = await program.run([{ segment: 'main', repeat: 3 }], options).catch((cause: unknown) => cause);
+    const error: unknown = await program
+      .run([{ segment: 'main', repeat: 3 }], options)
+      .catch((cause: unknown) => cause);
     expect(error).to.have.property('code', 'aborted');
     expect((device.counters.dispatches - before) % program.dispatches.length).to.equal(0);
     expect(device.counters.dispatches - before).to.be.below(3 * program.dispatches.length);
