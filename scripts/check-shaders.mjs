@@ -213,18 +213,40 @@ function sampleGraph() {
   // losses, norms, sources
   const labels = u32('labels', 4);
   const log = graph.state('log', [8, 2]);
+  const targeted = ['dlrTargeted', 'logitDifference'];
   for (const classes of [10, 1000]) {
     const logits = f32(name('logits'), 4, classes);
-    for (const kind of ['crossEntropy', 'crossEntropyRounded', 'margin', 'dlr', 'logit']) {
-      const loss = graph.one('loss', [logits, labels], { kind });
-      use(loss, graph.one('lossBackward', [logits, labels], { kind, scale: 0.25 }));
+    for (const kind of ['crossEntropy', 'crossEntropyRounded', 'margin', 'dlr', 'logit', 'logitMargin'].concat(
+      targeted,
+    )) {
+      const inputs = targeted.includes(kind) ? [logits, labels, u32(name('targets'), 4)] : [logits, labels];
+      const loss = graph.one('loss', inputs, { kind });
+      use(loss, graph.one('lossBackward', inputs, { kind, scale: 0.25 }));
       graph.add('record', [loss, graph.one('correct', [logits, labels], {}), log], {
         row: classes === 10 ? 1 : { step: 'row' },
       });
     }
   }
-  for (const norm of ['l1', 'l2', 'linf'])
+  for (const rank of [2, { step: 'row' }])
+    use(graph.one('classAtRank', [f32(name('logits'), 4, 10), labels], { rank }));
+  for (const norm of ['l1', 'l2', 'linf', 'sum'])
     use(graph.one('sampleNorm', [x], { norm }), graph.one('sampleNorm', [f32(name('large'), 2, 20000)], { norm }));
+  const capped = {
+    name: 'capped',
+    inputs: ['x', 't'],
+    scalars: [],
+    results: ['min(x, t)'],
+    reference: (a, t) => [Math.min(a, t)],
+  };
+  for (const rising of [true, false])
+    use(...graph.add('sampleRoot', [x, f32(name('most'), 4), f32(name('goal'), 4)], { fn: capped, rising }));
+  for (const transposed of [true, false]) {
+    for (const axis of ['rows', 'columns'])
+      use(graph.one('axisMap', [x, f32(name('matrix'), 4, 15, 15)], { axis, transposed }));
+    for (const mode of ['nearest', 'bilinear'])
+      for (const planes of [2, 6])
+        use(graph.one('gridSample', [x, f32(name('grid'), 4, planes, 15, 15)], { mode, transposed, size: [15, 15] }));
+  }
   use(graph.one('overflow', [x], {}), graph.one('overflow', [f32('few', 7)], {}));
   for (const distribution of ['uniform', 'normal']) {
     for (const value of [7, { step: 'word' }]) {

@@ -1,6 +1,7 @@
 // Cross entropy: log sum exp(z) - z[label].
 //#import "loss/ranks.wgsl"
 const NEEDS_SUM = true;
+const NEEDS_FOURTH = false;
 
 fn lossOf(s: Sample) -> f32 { return log1p(s.sum) + (s.top.value.x - s.labelLogit); }
 

@@ -3,6 +3,7 @@
 // and 0 for confident samples. For comparison with published figures only.
 //#import "loss/ranks.wgsl"
 const NEEDS_SUM = true;
+const NEEDS_FOURTH = false;
 
 fn lossOf(s: Sample) -> f32 { return log1p(s.sum) + (s.top.value.x - s.labelLogit); }
 

@@ -1,6 +1,7 @@
 // Difference of logits ratio (Croce and Hein): -(z[label] - largest other logit) / (z_(1) - z_(3) + 1e-12).
 //#import "loss/ranks.wgsl"
 const NEEDS_SUM = false;
+const NEEDS_FOURTH = false;
 
 // The maximum instead of the sum, which a compiler may reassociate to (z_(1) + 1e-12) - z_(3), and that is 0 for
 // equal logits.

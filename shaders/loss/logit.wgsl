@@ -1,6 +1,7 @@
 // Minus the label's logit.
 //#import "loss/ranks.wgsl"
 const NEEDS_SUM = false;
+const NEEDS_FOURTH = false;
 
 fn lossOf(s: Sample) -> f32 { return -s.labelLogit; }
 

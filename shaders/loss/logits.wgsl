@@ -8,7 +8,7 @@
 //#endregion
 const WX = 64u;
 
-struct Params { batch: u32, classes: u32, scale: f32, logitsBase: u32, labelsBase: u32, resultBase: u32 }
+struct Params { batch: u32, classes: u32, scale: f32, logitsBase: u32, labelsBase: u32, resultBase: u32, targetsBase: u32 }
 
 @group(1) @binding(0) var<uniform> p: Params;
 @group(1) @binding(1) var<storage, read> logits: array<f32>;
@@ -30,11 +30,24 @@ fn rankSample(seat: Seat) -> Top {
   return combineTop(seat.lane, top);
 }
 
+// The largest logit of the classes that are not among the three of `top`.
+fn fourthOf(seat: Seat, top: Top) -> Ranked {
+  var rest = emptyTop();
+  for (var k = seat.lane; k < p.classes; k += LANES) {
+    if (all(top.index != vec3u(k))) { rest = insert(rest, logitOf(seat, k), k); }
+  }
+  rest = combineTop(seat.lane, rest);
+  return Ranked(rest.value.x, rest.index.x);
+}
+
+const OVER_LEAD = false; // logits count divided by the lead of the first over the second
+
 // Sum of exp(z - largest) over the classes other than `skip`.
-fn sumSample(seat: Seat, largest: f32, skip: u32) -> f32 {
+fn sumSample(seat: Seat, top: Top, skip: u32) -> f32 {
+  let unit = select(1.0, leadOf(top), OVER_LEAD);
   var sum = 0.0;
   for (var k = seat.lane; k < p.classes; k += LANES) {
-    if (k != skip) { sum += exp(logitOf(seat, k) - largest); }
+    if (k != skip) { sum += exp((logitOf(seat, k) - top.value.x) / unit); }
   }
   return combineSum(seat.lane, sum);
 }

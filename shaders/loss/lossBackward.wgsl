@@ -4,6 +4,10 @@
 //#import "loss/crossEntropy.wgsl"
 //#endregion
 
+//#region targets
+fn targetOf(seat: Seat) -> u32 { return 0u; }
+//#endregion
+
 @group(1) @binding(3) var<storage, read_write> result: array<f32>;
 
 // Whether the label's lead over the other classes counts as 27 at most, so that gradients of images that the network
@@ -22,8 +26,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     top.value.x = labelLogit;
   }
   var sum = 0.0;
-  if (NEEDS_SUM) { sum = sumSample(seat, top.value.x, label); }
-  let sample = Sample(top, label, labelLogit, sum);
+  if (NEEDS_SUM) { sum = sumSample(seat, top, label); }
+  var rank4 = Ranked(0.0, NO_INDEX);
+  if (NEEDS_FOURTH) { rank4 = fourthOf(seat, top); }
+  let goal = min(targetOf(seat), p.classes - 1u);
+  let sample = Sample(top, label, labelLogit, sum, goal, logitOf(seat, goal), rank4);
   if (seat.stored) {
     for (var k = seat.lane; k < p.classes; k += LANES) {
       result[p.resultBase + seat.sample * p.classes + k] = p.scale * gradientOf(sample, k, logitOf(seat, k));

@@ -1,6 +1,7 @@
 // Margin (Carlini and Wagner): largest other logit - z[label].
 //#import "loss/ranks.wgsl"
 const NEEDS_SUM = false;
+const NEEDS_FOURTH = false;
 
 fn lossOf(s: Sample) -> f32 { return rival(s) - s.labelLogit; }
 

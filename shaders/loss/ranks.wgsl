@@ -26,8 +26,13 @@ fn merge(top: Top, other: Top) -> Top {
 }
 
 // What a loss may use: the ranks, the label and its logit, and (with NEEDS_SUM) the sum of exp(z - largest) over the
-// other classes: other than the largest for the loss, other than the label for its gradient.
-struct Sample { top: Top, label: u32, labelLogit: f32, sum: f32 }
+// other classes: other than the largest for the loss, other than the label for its gradient; the target and its logit;
+// and (with NEEDS_FOURTH) the fourth largest logit.
+struct Sample { top: Top, label: u32, labelLogit: f32, sum: f32, goal: u32, goalLogit: f32, rank4: Ranked }
+struct Ranked { value: f32, index: u32 }
+
+// Lead of the largest logit over the second, kept away from zero.
+fn leadOf(top: Top) -> f32 { return max(top.value.x - top.value.y, 1e-6); }
 
 // Largest logit of a class other than the label.
 fn rival(s: Sample) -> f32 { return select(s.top.value.x, s.top.value.y, s.top.index.x == s.label); }

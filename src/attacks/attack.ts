@@ -1,8 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import { elementCount } from '../graph/types.js';
 import { Model } from '../nn/model.js';
-import type { SegmentRun } from '../program/program.js';
-import type { StepRow } from '../reference/run.js';
 import type { DeviceCounters } from '../runtime/device.js';
 import { buildAttackGraph } from './attackGraph.js';
 import type { AttackGraph } from './attackGraph.js';
@@ -14,6 +12,8 @@ import { expectAlpha, expectEps, expectWhole, settle } from './options.js';
 import type { AttackOptions, AttackSettings } from './options.js';
 import { saveImages, summarize } from './result.js';
 import type { AttackResult, RawOutcome } from './result.js';
+import { layOut, stepFields } from './schedule.js';
+import type { Schedule } from './schedule.js';
 
 /**
  * One use of a compiled attack. Numbers given here replace those of the options for this run; nothing is compiled anew.
@@ -40,21 +40,6 @@ export interface AttackRun extends AttackInput {
 interface Compiled {
   readonly attack: AttackGraph;
   readonly executor: Executor;
-}
-
-/**
- * Keeps images inside the ball in exact arithmetic, not only up to rounding: a pixel x +- radius is rounded to
- * float32, by at most 2^-25, and so is the radius. Of an L2 ball the norm is rounded too.
- */
-function innerRadius({ norm, eps, reference }: AttackSettings): number {
-  if (reference) return eps;
-  return norm === 'linf' ? Math.max(0, eps - 2 ** -24) : eps * (1 - 2 ** -18);
-}
-
-/** The length of each window, by the number of the step before which it ends. */
-function windowEnds(windows: readonly number[]): Map<number, number> {
-  let end = 0;
-  return new Map(windows.map((length) => [(end += length), length]));
 }
 
 /**
@@ -92,11 +77,6 @@ export class Attack {
     return attack;
   }
 
-  /** Rows of the step table: the clean images, every iterate, the result, the saved result. */
-  private get rows(): number {
-    return this.settings.restarts * (this.settings.steps + 1) + 3;
-  }
-
   /** The compiled graph for a batch size, by default the full one. For inspection by tests and profilers. */
   async executor(batch = this.settings.batch): Promise<Compiled> {
     let entry = this.compiled.get(batch);
@@ -110,7 +90,8 @@ export class Attack {
 
   private async build(batch: number): Promise<Compiled> {
     const { model, onCompile } = this.options;
-    const attack = buildAttackGraph(model.definition, this.settings, batch, this.rows);
+    const { rows, columns } = layOut(this.settings);
+    const attack = buildAttackGraph(model.definition, this.settings, batch, columns);
     if (this.settings.reference) {
       return {
         attack,
@@ -118,14 +99,19 @@ export class Attack {
       };
     }
     check(model instanceof Model, 'internal', 'a device program needs a model on a device', 'model');
-    const executor = await DeviceExecutor.compile(attack, this.rows, {
-      device: model.device,
-      fuse: this.settings.fuse,
-      precision: this.settings.precision,
-      weightsSegment: 'begin',
-      bindings: model.bindings(attack.stores),
-      ...(onCompile === undefined ? {} : { onProgress: onCompile }),
-    });
+    const fields = { ...stepFields, ...this.settings.definition.plan?.fields };
+    const executor = await DeviceExecutor.compile(
+      attack,
+      { fields, rows: rows.length },
+      {
+        device: model.device,
+        fuse: this.settings.fuse,
+        precision: this.settings.precision,
+        weightsSegment: 'begin',
+        bindings: model.bindings(attack.stores),
+        ...(onCompile === undefined ? {} : { onProgress: onCompile }),
+      },
+    );
     return { attack, executor };
   }
 
@@ -143,7 +129,8 @@ export class Attack {
     const settings = this.overridden(run);
     const arrays = checkInput(run, model.definition, settings);
     const { batch } = settings;
-    const raw = emptyOutcome(arrays, this.rows);
+    const schedule = layOut(settings);
+    const raw = emptyOutcome(arrays, schedule.columns);
     const images8 = new Uint8Array(arrays.images.length);
     const before = this.counters();
     const started = performance.now();
@@ -152,7 +139,7 @@ export class Attack {
       while (done < arrays.count) {
         const size = Math.min(batch, arrays.count - done);
         const compiled = await this.executor(size);
-        await this.runBatch(compiled, settings, arrays, { first: done, size }, raw, images8, run);
+        await this.runBatch(compiled, { settings, schedule }, arrays, { first: done, size }, raw, images8, run);
         done += size;
       }
     } catch (error) {
@@ -161,11 +148,12 @@ export class Attack {
     }
     const seconds = (performance.now() - started) / 1000;
     const after = this.counters();
-    const gradients = done * settings.steps * settings.restarts;
+    const gradients = done * schedule.gradients;
     return {
-      ...summarize(raw, arrays, images8, settings, done),
+      ...summarize(raw, arrays, images8, settings, schedule.logged, done),
       interrupted: done < arrays.count,
       gradients,
+      forwards: done * schedule.forwards,
       overflows: raw.overflows,
       dispatches: after.dispatches - before.dispatches,
       submits: after.submits - before.submits,
@@ -179,8 +167,8 @@ export class Attack {
     const { settings, options } = this;
     const eps = run.eps ?? settings.eps;
     const seed = run.seed ?? settings.seed;
-    expectEps(eps, settings.norm);
-    const alpha = run.alpha ?? options.alpha ?? settings.definition.defaultAlpha(eps, settings.steps);
+    if (eps !== Infinity || settings.definition.minimal !== true) expectEps(eps, settings.norm);
+    const alpha = run.alpha ?? options.alpha ?? settings.definition.defaultAlpha(eps, settings.steps, settings.norm);
     expectAlpha(alpha);
     expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
     return { ...settings, eps, alpha, seed };
@@ -191,30 +179,9 @@ export class Attack {
     return model instanceof Model ? { ...model.device.counters } : { submits: 0, readbacks: 0, dispatches: 0 };
   }
 
-  private stepRows(settings: AttackSettings): StepRow[] {
-    const { alpha, seed, steps, definition } = settings;
-    const radius = innerRadius(settings);
-    const windows = windowEnds(definition.windows?.(steps) ?? []);
-    return Array.from({ length: this.rows }, (_, column) => {
-      const restart = Math.max(0, Math.floor((column - 1) / (steps + 1)));
-      const step = column - 1 - restart * (steps + 1);
-      return {
-        column,
-        radius,
-        alpha,
-        seed,
-        draw0: 2 * restart,
-        draw1: 2 * restart + 1,
-        query: column,
-        first: step === 0 ? 1 : 0,
-        window: windows.get(step) ?? 0,
-      };
-    });
-  }
-
   private async runBatch(
     { attack, executor }: Compiled,
-    settings: AttackSettings,
+    { settings, schedule }: { readonly settings: AttackSettings; readonly schedule: Schedule },
     arrays: AttackArrays,
     part: { readonly first: number; readonly size: number },
     raw: RawOutcome,
@@ -222,34 +189,25 @@ export class Attack {
     run: AttackRun,
   ): Promise<void> {
     const { first, size } = part;
-    const { steps, restarts, eps, norm } = settings;
+    const { eps, norm } = settings;
+    const { columns, savedRow } = schedule;
     const pixels = arrays.images.length / arrays.count;
     const of = (values: Float32Array): Float32Array => values.subarray(first * pixels, (first + size) * pixels);
     const clean = of(arrays.images);
-    executor.setSteps(this.stepRows(settings));
+    executor.setSteps(schedule.rows);
     executor.write(attack.clean, clean);
     if (attack.origin !== attack.clean) executor.write(attack.origin, of(arrays.start ?? arrays.images));
     executor.write(attack.labels, arrays.labels.subarray(first, first + size));
     executor.write(attack.sampleIds, arrays.sampleIds.subarray(first, first + size));
-    if (attack.targets !== undefined) executor.write(attack.targets, arrays.targets!.subarray(first, first + size));
+    if (settings.targeted) executor.write(attack.targets!, arrays.targets!.subarray(first, first + size));
 
-    const runs: SegmentRun[] = [{ segment: 'begin' }, { segment: 'evaluate', row: 0 }, { segment: 'remember' }];
-    for (let restart = 0; restart < restarts; restart++) {
-      const row = 1 + restart * (steps + 1);
-      runs.push(
-        { segment: 'start', row },
-        { segment: 'step', row, repeat: steps },
-        { segment: 'evaluate', row: row + steps },
-      );
-    }
-    runs.push({ segment: 'finish' }, { segment: 'evaluate', row: this.rows - 2 });
     const options = {
       ...(run.signal === undefined ? {} : { signal: run.signal }),
       ...(run.chunkMilliseconds === undefined ? {} : { chunkMilliseconds: run.chunkMilliseconds }),
       onChunk: (share: number): void =>
         run.onProgress?.((first + share * size) / arrays.count, first + (share === 1 ? size : 0)),
     };
-    await executor.run(runs, options);
+    await executor.run(schedule.runs, options);
 
     const adversarial = await executor.read(attack.iterate);
     this.expectFinite(adversarial);
@@ -264,11 +222,11 @@ export class Attack {
       attack.iterate,
       Float32Array.from(saved, (level) => level / 255),
     );
-    await executor.run([{ segment: 'evaluate', row: this.rows - 1 }], {});
+    await executor.run([{ segment: 'evaluate', row: savedRow }], {});
     raw.savedCorrect.set(await executor.readU32(attack.correct), first);
     if (attack.hit !== undefined) raw.savedHit.set(await executor.readU32(attack.hit), first);
-    raw.losses.set(await executor.read(attack.lossLog), first * this.rows);
-    raw.margins.set(await executor.read(attack.marginLog), first * this.rows);
+    raw.losses.set(await executor.read(attack.lossLog), first * columns);
+    raw.margins.set(await executor.read(attack.marginLog), first * columns);
     if (attack.scales !== undefined)
       for (const steps of await executor.read(attack.scales.overflows)) raw.overflows += steps;
   }

@@ -6,9 +6,11 @@ import { addModel, addStores } from '../nn/definition.js';
 import type { GraphStores, ModelDefinition, ModelInGraph } from '../nn/definition.js';
 import { addScales, attackSeed, initialScale, scaledGradient } from './gradientScale.js';
 import type { GradientScales } from './gradientScale.js';
+import { randomStreams } from '../random/philox.js';
 import type { AttackSettings } from './options.js';
 import { pointwise } from './stages.js';
-import type { StageContext } from './stages.js';
+import type { Forward, StageContext } from './stages.js';
+import { buildSteps } from './steps.js';
 
 /**
  * The graph of an attack on one batch. Its segments:
@@ -16,8 +18,7 @@ import type { StageContext } from './stages.js';
  * - `begin`: the iterate is the clean image, and nothing better is known
  * - `evaluate`: forward of the iterate; its loss and margin go to the log, the best image so far is kept
  * - `remember`: keeps whether the iterate just evaluated was classified right (used for the clean images)
- * - `start`: the first iterate of a restart, momentum cleared
- * - `step`: what `evaluate` does, then gradient, step and projection
+ * - those of gradient steps, see `buildSteps`, or those of the attack's own plan
  * - `finish`: the iterate becomes the result
  */
 export interface AttackGraph {
@@ -34,6 +35,10 @@ export interface AttackGraph {
   readonly iterate: Tensor;
   /** u32 [N]: whether the clean images are classified right. */
   readonly cleanCorrect: Tensor;
+  /** The clean images' logits [N, K]. */
+  readonly cleanLogits: Tensor;
+  /** f32 [N]: 1 where some evaluated iterate fooled the network. */
+  readonly bestFooled: Tensor;
   /** u32 [N]: whether the iterate of the last `evaluate` has the label, or reaches its target. */
   readonly correct: Tensor;
   readonly hit: Tensor | undefined;
@@ -43,19 +48,6 @@ export interface AttackGraph {
   /** Where gradients are stored as f16. */
   readonly scales: GradientScales | undefined;
 }
-
-/** Fields of the step table; one row per evaluation, in the order they happen. */
-export const stepFields = {
-  column: 'f32',
-  radius: 'f32',
-  alpha: 'f32',
-  seed: 'u32',
-  draw0: 'u32',
-  draw1: 'u32',
-  query: 'u32',
-  first: 'f32',
-  window: 'f32',
-} as const;
 
 /** Below every loss a float32 can hold. */
 const nothing = -3.4e38;
@@ -72,15 +64,17 @@ const fill: ElementwiseFunction = {
 const track: ElementwiseFunction = {
   name: 'track',
   inputs: ['bestFooled', 'bestLoss', 'loss', 'margin'],
-  scalars: ['direction'],
+  scalars: ['direction', 'aim', 'counts', 'stop'],
   prelude: `  let gain = direction * loss;
-  let fooled = select(0.0, 1.0, direction * margin > 0.0);
-  let better = fooled > bestFooled || (fooled == bestFooled && gain > bestLoss);`,
+  let fooled = select(0.0, 1.0, aim * margin > 0.0);
+  let frozen = counts < 0.5 || (stop > 0.5 && bestFooled > 0.5);
+  let better = !frozen && (fooled > bestFooled || (fooled == bestFooled && gain > bestLoss));`,
   results: ['select(bestFooled, fooled, better)', 'select(bestLoss, gain, better)', 'select(0.0, 1.0, better)'],
-  reference: (bestFooled, bestLoss, loss, margin, direction) => {
+  reference: (bestFooled, bestLoss, loss, margin, direction, aim, counts, stop) => {
     const gain = direction! * loss!;
-    const fooled = direction! * margin! > 0 ? 1 : 0;
-    const better = fooled > bestFooled! || (fooled === bestFooled! && gain > bestLoss!);
+    const fooled = aim! * margin! > 0 ? 1 : 0;
+    const frozen = counts! < 0.5 || (stop! > 0.5 && bestFooled! > 0.5);
+    const better = !frozen && (fooled > bestFooled! || (fooled === bestFooled! && gain > bestLoss!));
     return better ? [fooled, gain, 1] : [bestFooled!, bestLoss!, 0];
   },
 };
@@ -111,12 +105,12 @@ function layerOutput(nodes: readonly Node[], layer: string, model: ModelDefiniti
   return last.outputs[0]!;
 }
 
-/** Builds the graph of an attack on `batch` images; `rows` is the number of evaluations that the log holds. */
+/** Builds the graph of an attack on `batch` images; `columns` is the number of evaluations that the log holds. */
 export function buildAttackGraph(
   model: ModelDefinition,
   settings: AttackSettings,
   batch: number,
-  rows: number,
+  columns: number,
 ): AttackGraph {
   const { definition, targeted } = settings;
   const graph = new Graph();
@@ -125,63 +119,46 @@ export function buildAttackGraph(
   const clean = graph.input('images', shape);
   const origin = settings.randomStart ? clean : graph.input('start', shape);
   const labels = graph.input('labels', [batch], 'u32');
-  const targets = targeted ? graph.input('targets', [batch], 'u32') : undefined;
+  const targets = targeted
+    ? graph.input('targets', [batch], 'u32')
+    : definition.rankedTargets === undefined
+      ? undefined
+      : graph.state('targets', [batch], 'u32');
   const sampleIds = graph.input('sampleIds', [batch], 'u32');
   const iterate = graph.state('iterate', shape);
   const best = graph.state('best', shape);
   const [bestFooled, bestLoss] = [graph.state('bestFooled', [batch]), graph.state('bestLoss', [batch])];
-  const [lossLog, marginLog] = [graph.state('losses', [batch, rows]), graph.state('margins', [batch, rows])];
+  const [lossLog, marginLog] = [graph.state('losses', [batch, columns]), graph.state('margins', [batch, columns])];
   const cleanCorrect = graph.state('cleanCorrect', [batch], 'u32');
+  const cleanLogits = graph.state('cleanLogits', [batch, model.classes]);
   const column = graph.constant(
     'column',
-    Array.from({ length: batch * rows }, (_, i) => i % rows),
-    [batch, rows],
+    Array.from({ length: batch * columns }, (_, i) => i % columns),
+    [batch, columns],
   );
   const scales = settings.precision === 'f16' ? addScales(graph, batch) : undefined;
   const memories = new Map<string, Tensor>();
-  const stage: StageContext = {
-    graph,
-    norm: settings.norm,
-    loss: settings.loss,
-    direction: targeted ? -1 : 1,
-    decay: settings.decay,
-    clean,
-    origin,
-    sampleIds,
-    radius: { step: 'radius' },
-    alpha: { step: 'alpha' },
-    seed: { step: 'seed' },
-    draws: [{ step: 'draw0' }, { step: 'draw1' }],
-    query: { step: 'query' },
-    first: { step: 'first' },
-    window: { step: 'window' },
-    memory(name, size) {
-      const memory = memories.get(name) ?? graph.state(name, size);
-      const same = memory.shape.join() === size.join();
-      check(
-        same,
-        'bad-argument',
-        `${definition.name} asks for a memory "${name}" of two shapes, [${memory.shape.join()}] and [${size.join()}]`,
-        name,
-      );
-      memories.set(name, memory);
-      return memory;
-    },
-    feature: (images, layer) => recorded(images).outputOf(layer),
-  };
-
+  const states = new Map<string, { tensor: Tensor; initial: number }>();
   const segment = <T>(name: string, body: () => T): T =>
     graph.scope({ segment: name, layer: '', direction: 'attack' }, body);
   const setTo = (state: Tensor, value: number): void =>
     void graph.add('map', [state], { fn: fill, scalars: [value], targets: [0] });
+  // Attacks that rank targets go towards them, although any wrong class is a success.
   const aims = targets ?? labels;
-
+  const direction = targets === undefined ? 1 : -1;
+  const network = (images: Tensor): ModelInGraph => addModel(graph, model, images, { stores });
+  const forward = (images: Tensor): ModelInGraph & Forward => {
+    const first = graph.nodes.length;
+    const found = network(images);
+    const nodes = graph.nodes.slice(first);
+    return { ...found, outputOf: (layer: string): Tensor => layerOutput(nodes, layer, model) };
+  };
   /** Logs the iterate at which the network was just run, and keeps it where it is the best so far. */
-  const observe = (logits: Tensor, loss: Tensor): void => {
+  const observe = (point: Tensor, logits: Tensor, loss: Tensor): void => {
     const producer = loss.producer as Node<'loss'>;
     const reusable = producer.attrs.kind === 'margin' && producer.inputs[1] === labels;
     const margin = reusable ? loss : graph.one('loss', [logits, labels], { kind: 'margin' });
-    const aimed = targets === undefined ? margin : graph.one('loss', [logits, aims], { kind: 'margin' });
+    const aimed = targeted ? graph.one('loss', [logits, aims], { kind: 'margin' }) : margin;
     graph.add('map', [lossLog, marginLog, column, loss, margin], {
       fn: writeLog,
       scalars: [{ step: 'column' }],
@@ -189,92 +166,106 @@ export function buildAttackGraph(
     });
     const [better] = graph.add('map', [bestFooled, bestLoss, loss, aimed], {
       fn: track,
-      scalars: [stage.direction],
+      scalars: [stage.direction, targeted ? -1 : 1, { step: 'counts' }, settings.stopAtSuccess ? 1 : 0],
       targets: [0, 1, 'new'],
     });
     if (settings.keep === 'best')
-      graph.add('map', [best, iterate, better!], { fn: keepBetter, scalars: [], targets: [0] });
+      graph.add('map', [best, point, better!], { fn: keepBetter, scalars: [], targets: [0] });
   };
-  const network = (images: Tensor): ModelInGraph => addModel(graph, model, images, { stores });
-  const recorded = (images: Tensor) => {
-    const first = graph.nodes.length;
-    const found = network(images);
-    const nodes = graph.nodes.slice(first);
-    return { ...found, outputOf: (layer: string): Tensor => layerOutput(nodes, layer, model) };
+  const named = (from: Map<string, Tensor>, name: string, size: readonly number[]): Tensor => {
+    const memory = from.get(name) ?? graph.state(name, size);
+    check(
+      memory.shape.join() === size.join(),
+      'bad-argument',
+      `${definition.name} asks for a memory "${name}" of two shapes, [${memory.shape.join()}] and [${size.join()}]`,
+      name,
+    );
+    from.set(name, memory);
+    return memory;
+  };
+  const stage: StageContext = {
+    graph,
+    norm: settings.norm,
+    loss: settings.loss,
+    direction,
+    decay: settings.decay,
+    parameters: settings.parameters,
+    ...{ clean, origin, labels, targets, aims, sampleIds },
+    radius: { step: 'radius' },
+    alpha: { step: 'alpha' },
+    seed: { step: 'seed' },
+    draws: [{ step: 'draw0' }, { step: 'draw1' }],
+    query: { step: 'query' },
+    first: { step: 'first' },
+    window: { step: 'window' },
+    memory: (name, size) => named(memories, name, size),
+    state(name, size, initial = 0) {
+      const known = states.get(name);
+      if (known === undefined) states.set(name, { tensor: graph.state(name, size), initial });
+      return states.get(name)!.tensor;
+    },
+    set: setTo,
+    segment,
+    feature: (images, layer) => forward(images).outputOf(layer),
+    forward,
+    gradientAt(point, target = point, objective = definition.objective) {
+      const { logits, outputOf } = forward(point);
+      const loss = objective(stage, logits, aims);
+      check(
+        loss.producer?.op === 'loss',
+        'bad-argument',
+        `the objective of ${definition.name} must be the output of a loss`,
+        'objective',
+      );
+      const seed = definition.pull?.(stage, outputOf) ?? attackSeed(graph, loss);
+      const wanted = { loss, scale: 1, targets: [target], rules: settings.rules, seed };
+      const gradient =
+        scales === undefined ? gradients(graph, wanted).get(target)! : scaledGradient(graph, wanted, scales);
+      return { logits, outputOf, loss, gradient };
+    },
+    random: (size, distribution, step, stream = randomStreams.attack) =>
+      graph.one('random', [sampleIds], { shape: size, distribution, stream, seed: { step: 'seed' }, step }),
+    observe,
   };
 
+  const [evaluated, correct, hit] = segment('evaluate', () => {
+    const found = network(iterate);
+    observe(iterate, found.logits, definition.objective(stage, found.logits, aims));
+    const of = (classes: Tensor): Tensor => graph.one('correct', [found.logits, classes], {});
+    return [found, of(labels), targeted ? of(targets!) : undefined] as const;
+  });
+  graph.output('logits', evaluated.logits);
+  graph.output('correct', correct);
+  if (hit !== undefined) graph.output('hit', hit);
+  segment('remember', () => {
+    graph.add('assign', [correct, cleanCorrect], {});
+    graph.add('assign', [evaluated.logits, cleanLogits], {});
+  });
+
+  const reset = (): void => {
+    for (const memory of memories.values()) setTo(memory, 0);
+  };
+  if (definition.plan === undefined) buildSteps(stage, settings, { iterate, cleanLogits, reset });
+  else definition.plan.build(stage, iterate);
   segment('begin', () => {
     graph.add('assign', [clean, iterate], {});
     graph.add('assign', [clean, best], {});
     setTo(bestFooled, 0);
     setTo(bestLoss, nothing);
+    for (const { tensor, initial } of states.values()) setTo(tensor, initial);
     if (scales !== undefined) {
       setTo(scales.scale, initialScale);
       setTo(scales.overflows, 0);
     }
   });
-
-  const [evaluated, correct, hit] = segment('evaluate', () => {
-    const found = network(iterate);
-    observe(found.logits, definition.objective(stage, found.logits, aims));
-    const of = (classes: Tensor): Tensor => graph.one('correct', [found.logits, classes], {});
-    return [found, of(labels), targets === undefined ? undefined : of(targets)] as const;
-  });
-  graph.output('logits', evaluated.logits);
-  graph.output('correct', correct);
-  if (hit !== undefined) graph.output('hit', hit);
-  segment('remember', () => graph.add('assign', [correct, cleanCorrect], {}));
-
-  segment('step', () => {
-    const query = definition.transform(stage, iterate);
-    const { logits, outputOf } = recorded(query);
-    const loss = definition.objective(stage, logits, aims);
-    check(
-      loss.producer?.op === 'loss',
-      'bad-argument',
-      `the objective of ${definition.name} must be the output of a loss`,
-      'objective',
-    );
-    if (query === iterate) {
-      observe(logits, loss);
-    } else {
-      // The network was run elsewhere, so the iterate itself needs a forward of its own.
-      const plain = network(iterate).logits;
-      observe(plain, definition.objective(stage, plain, aims));
-    }
-    const seed = definition.pull?.(stage, outputOf) ?? attackSeed(graph, loss);
-    const wanted = { loss, scale: 1, targets: [iterate], rules: settings.rules, seed };
-    const gradient =
-      scales === undefined ? gradients(graph, wanted).get(iterate)! : scaledGradient(graph, wanted, scales);
-    const direction = definition.momentum(stage, definition.gradient(stage, gradient));
-    graph.add('assign', [definition.projection(stage, definition.step(stage, iterate, direction, loss)), iterate], {});
-  });
-
-  segment('start', () => {
-    for (const memory of memories.values()) setTo(memory, 0);
-    const point = settings.randomStart ? definition.start.random(stage) : definition.start.fixed(stage);
-    graph.add('assign', [definition.projection(stage, point), iterate], {});
-  });
   segment('finish', () => {
     // `finish` must hold a dispatch even where the last iterate is the result already.
-    const result = settings.keep === 'best' ? best : pointwise(graph, same, [iterate]);
+    const result = settings.keep === 'best' && definition.plan === undefined ? best : pointwise(graph, same, [iterate]);
     graph.add('assign', [result, iterate], {});
   });
-  const logs = { lossLog, marginLog, scales };
   return {
-    graph,
-    stores,
-    network: evaluated,
-    clean,
-    origin,
-    labels,
-    targets,
-    sampleIds,
-    iterate,
-    cleanCorrect,
-    correct,
-    hit,
-    ...logs,
+    ...{ graph, stores, network: evaluated, clean, origin, labels, targets, sampleIds, iterate, cleanCorrect },
+    ...{ cleanLogits, correct, hit, lossLog, marginLog, scales, bestFooled },
   };
 }
 

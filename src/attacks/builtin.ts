@@ -44,6 +44,7 @@ const mifgsm: AttackDefinition = { ...ifgsm, name: 'mifgsm', momentum: normalize
 const pgd: AttackDefinition = {
   ...ifgsm,
   name: 'pgd',
+  keep: 'best',
   randomStart: true,
   defaultAlpha: (eps, steps) => (2.5 * eps) / steps,
 };

@@ -6,7 +6,7 @@ import type { CompileOptions, RunOptions, SegmentRun } from '../program/program.
 import { ReferenceRun } from '../reference/run.js';
 import type { StepRow } from '../reference/run.js';
 import type { AttackGraph } from './attackGraph.js';
-import { stepFields } from './attackGraph.js';
+import type { StepFields } from '../program/steps.js';
 
 /** What runs an attack's graph: a device program, or the float64 reference. */
 export interface Executor {
@@ -28,10 +28,10 @@ export class DeviceExecutor implements Executor {
 
   static async compile(
     attack: AttackGraph,
-    rows: number,
+    steps: { readonly fields: StepFields; readonly rows: number },
     options: Omit<CompileOptions, 'steps'>,
   ): Promise<DeviceExecutor> {
-    return new DeviceExecutor(await Program.compile(attack.graph, { ...options, steps: { fields: stepFields, rows } }));
+    return new DeviceExecutor(await Program.compile(attack.graph, { ...options, steps }));
   }
 
   setSteps(rows: readonly StepRow[]): void {

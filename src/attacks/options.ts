@@ -10,7 +10,7 @@ import type { BackwardSelection } from '../graph/backward.js';
 import { attackDefinition } from './builtin.js';
 import type { AttackName } from './builtin.js';
 import { lossKinds } from './stages.js';
-import type { AttackDefinition, AttackLoss, AttackNorm } from './stages.js';
+import type { AttackDefinition, AttackLoss, AttackNorm, Parameter } from './stages.js';
 
 /** What to attack, and how. */
 export interface AttackOptions {
@@ -22,8 +22,11 @@ export interface AttackOptions {
   readonly attack?: AttackName | AttackDefinition;
   /** Default `linf`. */
   readonly norm?: AttackNorm;
-  /** Radius of the ball in pixels of [0, 1], for instance 8/255; for L-infinity at most 1. */
-  readonly eps: number;
+  /**
+   * Radius of the ball in pixels of [0, 1], for instance 8/255; for L-infinity at most 1. May be left out for attacks
+   * that look for the smallest perturbation.
+   */
+  readonly eps?: number;
   /**
    * Step size in pixels; by default eps for FGSM, 2.5 eps/steps for PGD, 2 eps (the first one) for APGD, eps/steps
    * for the rest.
@@ -54,10 +57,22 @@ export interface AttackOptions {
   /** 0 to 2^32 - 1; default 0. */
   readonly seed?: number;
   /**
-   * `best` (default): of all iterates and the clean image, the fooling one with the best loss, or where none fools
-   * the one with the best loss. `last`: the last iterate.
+   * `best`: of all iterates and the clean image, the fooling one with the best loss, or where none fools the one with
+   * the best loss. `last`: the last iterate. Default `best` for PGD, APGD and attacks that search, `last` for the rest,
+   * whose images are meant for other networks.
    */
   readonly keep?: 'best' | 'last';
+  /**
+   * The first iterate that fools the network is the result, with `keep: 'best'`; default false. Such images can leave
+   * the batch, see `compact`.
+   */
+  readonly stopAtSuccess?: boolean;
+  /** With an L1 ball, APGD's steps are spent on three times, twice and once the radius; default false. */
+  readonly shrinkRadius?: boolean;
+  /** How many classes are tried as targets, for attacks that rank them; default 9, or all there are. */
+  readonly rankedTargets?: number;
+  /** The attack's own options by name; see `parameters` of the definition. */
+  readonly parameters?: Readonly<Record<string, number>>;
   /**
    * `f16` stores activations and gradients inside the network in 16 bits; iterates, logits and losses stay in f32.
    * Default `f32`.
@@ -86,6 +101,11 @@ export interface AttackSettings {
   readonly batch: number;
   readonly seed: number;
   readonly keep: 'best' | 'last';
+  readonly stopAtSuccess: boolean;
+  readonly shrinkRadius: boolean;
+  readonly rankedTargets: number;
+  readonly parameters: Readonly<Record<string, number>>;
+  readonly model: ModelDefinition;
   readonly precision: Precision;
   readonly fuse: boolean;
 }
@@ -112,7 +132,7 @@ function expectOneOf<T extends string>(value: string, known: readonly T[], field
 export function expectEps(eps: number, norm: AttackNorm): void {
   const hint = norm === 'linf' && eps > 1 ? ' (pixels are in [0, 1]: eight levels are 8/255)' : '';
   check(
-    Number.isFinite(eps) && eps >= 0 && (norm === 'l2' || eps <= 1),
+    Number.isFinite(eps) && eps >= 0 && (norm !== 'linf' || eps <= 1),
     'bad-range',
     `eps must be a number from 0${norm === 'linf' ? ' to 1' : ''}, got ${eps}${hint}`,
     'eps',
@@ -140,19 +160,22 @@ export function selectRules(rules: AttackOptions['rules'], model: ModelDefinitio
 export function settle(options: AttackOptions): AttackSettings {
   const definition = typeof options.attack === 'object' ? options.attack : attackDefinition(options.attack ?? 'pgd');
   const {
-    eps,
-    norm = 'linf',
-    loss = 'ce',
+    norm = definition.norms?.[0] ?? 'linf',
+    loss = definition.fixedLoss ?? 'ce',
     seed = 0,
     batch = 64,
     restarts = 1,
-    keep = 'best',
+    keep = definition.keep ?? 'last',
     decay = 1,
     targeted = false,
     fuse = true,
     precision = 'f32',
+    stopAtSuccess = false,
+    shrinkRadius = false,
   } = options;
-  expectOneOf(norm, ['linf', 'l2'], 'norm');
+  const eps = options.eps ?? (definition.minimal === true ? Infinity : NaN);
+  expectOneOf(norm, ['linf', 'l2', 'l1'], 'norm');
+  checkAttack(definition, norm, loss, targeted);
   expectOneOf(loss, Object.keys(lossKinds) as AttackLoss[], 'loss');
   expectOneOf(keep, ['best', 'last'], 'keep');
   expectOneOf(options.device ?? 'gpu', ['gpu', 'reference'], 'device');
@@ -163,7 +186,7 @@ export function settle(options: AttackOptions): AttackSettings {
     'the reference computes in float64, not in f16',
     'precision',
   );
-  expectEps(eps, norm);
+  if (eps !== Infinity || definition.minimal !== true) expectEps(eps, norm);
   const steps = options.steps ?? definition.steps ?? definition.defaultSteps ?? 10;
   expectWhole(steps, 1, 100_000, 'steps');
   check(
@@ -182,7 +205,7 @@ export function settle(options: AttackOptions): AttackSettings {
   expectWhole(batch, 1, 65_536, 'batch');
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
   check(Number.isFinite(decay) && decay >= 0, 'bad-range', `decay must be a number from 0, got ${decay}`, 'decay');
-  const alpha = options.alpha ?? definition.defaultAlpha(eps, steps);
+  const alpha = options.alpha ?? definition.defaultAlpha(eps, steps, norm);
   expectAlpha(alpha);
   const randomStart = options.randomStart ?? definition.randomStart;
   check(
@@ -192,13 +215,16 @@ export function settle(options: AttackOptions): AttackSettings {
     'restarts',
   );
   const model = options.model.definition;
-  const least = loss === 'dlr' ? 3 : 2;
+  const ranked = definition.rankedTargets !== undefined;
+  const least = loss === 'dlr' ? (targeted || ranked ? 4 : 3) : 2;
   check(
     model.classes >= least,
     'bad-range',
-    `the ${loss} loss needs at least ${least} classes, ${model.name} has ${model.classes}`,
+    `the ${targeted || ranked ? 'targeted ' : ''}${loss} loss needs at least ${least} classes, ${model.name} has ${model.classes}`,
     'loss',
   );
+  const rankedTargets = options.rankedTargets ?? Math.min(definition.rankedTargets ?? 1, model.classes - 1);
+  expectWhole(rankedTargets, 1, model.classes - 1, 'rankedTargets');
   const rules = selectRules(options.rules, model);
   const reference = options.device === 'reference';
   return {
@@ -217,7 +243,58 @@ export function settle(options: AttackOptions): AttackSettings {
     batch,
     seed,
     keep,
+    stopAtSuccess: stopAtSuccess && keep === 'best',
+    shrinkRadius: shrinkRadius && norm === 'l1',
+    rankedTargets,
+    parameters: settleParameters(definition, options.parameters ?? {}),
+    model,
     precision,
     fuse,
   };
+}
+
+/** What an attack cannot do, whatever the numbers. */
+function checkAttack(definition: AttackDefinition, norm: AttackNorm, loss: AttackLoss, targeted: boolean): void {
+  const { name, norms, fixedLoss, rankedTargets, plan } = definition;
+  const known = norms?.includes(norm) ?? true;
+  check(known, 'bad-argument', `${name} has the norms ${norms?.join(', ')}, not ${norm}`, 'norm');
+  check(
+    fixedLoss === undefined || loss === fixedLoss,
+    'bad-argument',
+    `${name} always has the ${fixedLoss} loss`,
+    'loss',
+  );
+  const untargeted = rankedTargets !== undefined || plan?.targeted === false;
+  check(!targeted || !untargeted, 'bad-argument', `${name} chooses its targets itself`, 'targeted');
+}
+
+/** Own options of an attack, its transforms' among them, with defaults filled in. */
+function settleParameters(
+  definition: AttackDefinition,
+  given: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  const known = Object.assign(
+    {},
+    definition.parameters,
+    definition.sampling?.parameters,
+    ...(definition.transforms ?? []).map(({ parameters }) => parameters),
+  ) as Record<string, Parameter>;
+  for (const name of Object.keys(given)) {
+    const list = Object.keys(known).join(', ') || 'none';
+    check(
+      Object.hasOwn(known, name),
+      'unknown-option',
+      `${definition.name} has no option "${name}"; it has ${list}`,
+      name,
+    );
+  }
+  return Object.fromEntries(
+    Object.entries(known).map(([name, { byDefault, least, most, whole }]) => {
+      const value = given[name] ?? byDefault;
+      const fits = value >= least && value <= most && (whole !== true || Number.isInteger(value));
+      const kind = whole === true ? 'a whole number' : 'a number';
+      check(fits, 'bad-range', `${name} must be ${kind} from ${least} to ${most}, got ${value}`, name);
+      return [name, value];
+    }),
+  );
 }

@@ -1,6 +1,8 @@
 import { quantize } from '../io/quantize.js';
 import type { AttackArrays } from './input.js';
 import type { AttackSettings } from './options.js';
+import type { Logged } from './schedule.js';
+import type { AttackNorm } from './stages.js';
 
 /** What became of one image. */
 export interface AttackedSample {
@@ -61,10 +63,15 @@ export interface AttackResult extends AttackFigures {
   readonly linf: { readonly largest: number; readonly mean: number };
   readonly l2: { readonly largest: number; readonly mean: number };
   readonly curve: readonly CurvePoint[];
-  /** Objective of each image at each iterate, [restarts * (steps + 1), N]: before every step and after the last. */
+  /**
+   * Objective of each image at each logged iterate, one row of [N] per point of the curve: before every step and after
+   * the last; only after the last where steps look elsewhere and `keep` is `last`.
+   */
   readonly losses: Float32Array;
   /** Gradients with respect to one image, over all images. */
   readonly gradients: number;
+  /** Forward passes of one image, over all images, those of gradients among them. */
+  readonly forwards: number;
   /**
    * Of these, how many overflowed in f16 and counted as zero, so that their image kept its place for a step; 0 in f32.
    */
@@ -91,13 +98,9 @@ export interface RawOutcome {
 }
 
 /** Rounds to 8 bits inside the ball. */
-export function saveImages(
-  adversarial: Float32Array,
-  clean: Float32Array,
-  eps: number,
-  norm: 'linf' | 'l2',
-): Uint8Array {
-  return quantize(adversarial, clean, eps, norm);
+export function saveImages(adversarial: Float32Array, clean: Float32Array, eps: number, norm: AttackNorm): Uint8Array {
+  // Rounding towards the clean pixel shortens every norm.
+  return quantize(adversarial, clean, Math.min(eps, 1e6), norm === 'linf' ? 'linf' : 'l2');
 }
 
 /** Norms of (saved - clean) of one image. */
@@ -132,23 +135,25 @@ function figures(
   };
 }
 
-function curveOf(raw: RawOutcome, settings: AttackSettings, count: number, rows: number): CurvePoint[] {
-  const { steps, restarts, keep } = settings;
+function curveOf(
+  raw: RawOutcome,
+  { keep }: AttackSettings,
+  logged: readonly Logged[],
+  count: number,
+  columns: number,
+): CurvePoint[] {
   const fooled = new Uint8Array(count);
-  const points: CurvePoint[] = [];
-  for (let column = 1; column <= restarts * (steps + 1); column++) {
+  return logged.map(({ column, restart, step }) => {
     let sum = 0;
     let robust = 0;
     for (let n = 0; n < count; n++) {
-      sum += raw.losses[n * rows + column]!;
-      const wrong = raw.margins[n * rows + column]! > 0;
+      sum += raw.losses[n * columns + column]!;
+      const wrong = raw.margins[n * columns + column]! > 0;
       if (wrong) fooled[n] = 1;
       if (raw.cleanCorrect[n] === 1 && !(keep === 'best' ? fooled[n] === 1 : wrong)) robust++;
     }
-    const restart = Math.floor((column - 1) / (steps + 1));
-    points.push({ step: column - 1 - restart, restart, loss: sum / count, robustAccuracy: robust / count });
-  }
-  return points;
+    return { step, restart, loss: sum / count, robustAccuracy: robust / count };
+  });
 }
 
 /** Everything of an {@link AttackResult} that follows from the raw values of the first `count` images. */
@@ -157,11 +162,13 @@ export function summarize(
   arrays: AttackArrays,
   images8: Uint8Array,
   settings: AttackSettings,
+  logged: readonly Logged[],
   count: number,
 ): Omit<
   AttackResult,
   | 'interrupted'
   | 'gradients'
+  | 'forwards'
   | 'overflows'
   | 'dispatches'
   | 'submits'
@@ -190,10 +197,9 @@ export function summarize(
       ...distance(images8, arrays.images, n * size, size),
     };
   });
-  const iterates = settings.restarts * (settings.steps + 1);
-  const losses = new Float32Array(iterates * count);
+  const losses = new Float32Array(logged.length * count);
   for (let n = 0; n < count; n++)
-    for (let k = 0; k < iterates; k++) losses[k * count + n] = raw.losses[n * rows + 1 + k]!;
+    for (const [k, { column }] of logged.entries()) losses[k * count + n] = raw.losses[n * rows + column]!;
   const cleanCorrect = samples.filter((sample) => sample.cleanCorrect).length;
   const extremes = (values: readonly number[]): { largest: number; mean: number } => ({
     largest: values.reduce((most, value) => Math.max(most, value), 0),
@@ -210,7 +216,7 @@ export function summarize(
     samples,
     linf: extremes(samples.map(({ linf }) => linf)),
     l2: extremes(samples.map(({ l2 }) => l2)),
-    curve: curveOf(raw, settings, count, rows),
+    curve: curveOf(raw, settings, logged, count, rows),
     losses,
   };
 }

@@ -65,12 +65,14 @@ const options = {
     placeholder: 'LAYER',
   }),
   ilaSteps: integer({ help: 'steps of that second stage [those of the first]', min: 1, max: 100_000 }),
-  loss: choice(['ce', 'ce-rounded', 'margin', 'dlr'], {
+  loss: choice(['ce', 'ce-rounded', 'margin', 'dlr', 'logit', 'logit-margin'], {
     help: 'what is maximized; ce-rounded has the gradient of frameworks in float32, 0 at confident labels',
     byDefault: 'ce',
   }),
   decay: number({ help: 'factor of the old momentum of mifgsm', min: 0, byDefault: 1 }),
-  keep: choice(['best', 'last'], { help: 'which iterate becomes the result', byDefault: 'best' }),
+  keep: choice(['best', 'last'], {
+    help: 'which iterate becomes the result [best for pgd, apgd and attacks that search, last for the rest]',
+  }),
   victims: text({ help: 'also try the saved images on these models', placeholder: 'M=W,..' }),
   batch: integer({ help: 'images a program; results do not depend on it', byDefault: 64, min: 1, max: 65536 }),
   images: integer({ help: 'how many images to write as PNG', byDefault: 100, min: 0 }),
@@ -96,7 +98,8 @@ function attackOptions(values: AttackValues, model: Model | HostModel, rules: st
     rules,
     device: values.device === 'reference' ? 'reference' : 'gpu',
     attack: knownAttack(values.attack),
-    ...{ norm, eps, restarts, targeted, loss, decay, keep, batch, seed, precision },
+    ...{ norm, eps, restarts, targeted, loss, decay, batch, seed, precision },
+    ...(keep !== undefined && { keep }),
     ...(alpha !== undefined && { alpha }),
     ...(steps !== undefined && { steps }),
     ...(randomStart !== undefined && { randomStart }),
@@ -160,6 +163,7 @@ async function runStages(
   return {
     ...results.at(-1)!,
     gradients,
+    forwards: sum((result) => result.forwards),
     seconds,
     imageGradientsPerSecond: gradients / seconds,
     dispatches: sum((result) => result.dispatches),
@@ -229,7 +233,7 @@ function writeOutputs(
 function resultFields(result: AttackResult, victims: readonly VictimResult[]) {
   const { count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, linf, l2, curve } =
     result;
-  const { gradients, overflows, dispatches, submits, readbacks, imageGradientsPerSecond } = result;
+  const { gradients, forwards, overflows, dispatches, submits, readbacks, imageGradientsPerSecond } = result;
   return {
     ...{
       count,
@@ -244,7 +248,7 @@ function resultFields(result: AttackResult, victims: readonly VictimResult[]) {
       l2,
       curve,
     },
-    ...{ gradients, overflows, dispatches, submits, readbacks, imageGradientsPerSecond },
+    ...{ gradients, forwards, overflows, dispatches, submits, readbacks, imageGradientsPerSecond },
   };
 }
 
@@ -323,7 +327,7 @@ export const attackVerb = defineVerb({
         : await evaluateVictims(victims, device, { dataset, labels, targets, images8: result.images8 }, context);
       writeOutputs(values.out, values.images, dataset, result, targets);
       const fields = { ...resultFields(result, tried), out: values.out };
-      const { eps, alpha, steps, restarts, randomStart } = settings;
+      const { eps, alpha, steps, restarts, randomStart, keep } = settings;
       const ilaSteps = stages[1]?.settings.steps ?? null;
       const targetShift = values.targeted ? shift : null;
       const settled = {
@@ -333,6 +337,7 @@ export const attackVerb = defineVerb({
         steps,
         restarts,
         randomStart,
+        keep,
         targetShift,
         ilaSteps,
         note: dataset.note ?? null,

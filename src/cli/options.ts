@@ -154,7 +154,12 @@ export function integer(options: Text & Range & { readonly byDefault?: number })
 export function choice<const T extends string>(
   choices: readonly T[],
   options: Text & { readonly byDefault: T },
-): Option<T> {
+): Option<T>;
+export function choice<const T extends string>(choices: readonly T[], options: Text): Option<T | undefined>;
+export function choice<const T extends string>(
+  choices: readonly T[],
+  options: Text & { readonly byDefault?: T },
+): Option<T | undefined> {
   return {
     help: options.help,
     placeholder: choices.join('|'),

@@ -75,8 +75,24 @@ export interface PoolAttrs {
   readonly ceilMode: boolean;
 }
 
-/** Per-sample losses. `logit` is minus the logit of the label (the official code's `nll_loss` on raw logits). */
-export type LossKind = 'crossEntropy' | 'crossEntropyRounded' | 'margin' | 'dlr' | 'logit';
+/**
+ * Per-sample losses. `logit` is minus the logit of the label (the official code's `nll_loss` on raw logits);
+ * `logitMargin` the cross entropy of logits divided by the lead of the first over the second, which counts as a
+ * constant. Those that take targets beside labels: `dlrTargeted`, (z_label - z_target) / (z_(1) - (z_(3) + z_(4)) / 2),
+ * and `logitDifference`, z_target - z_label.
+ */
+export type LossKind =
+  | 'crossEntropy'
+  | 'crossEntropyRounded'
+  | 'margin'
+  | 'dlr'
+  | 'logit'
+  | 'logitMargin'
+  | 'dlrTargeted'
+  | 'logitDifference';
+
+/** Losses that take targets u32 [N] as a third input. */
+export const targetedLosses: ReadonlySet<LossKind> = new Set<LossKind>(['dlrTargeted', 'logitDifference']);
 
 /** A number known at compile time, or the name of a field of the program's step table, read anew each step. */
 export type StepValue = number | { readonly step: string };
@@ -95,6 +111,11 @@ export interface ElementwiseFunction {
   readonly prelude?: string;
   /** The reference: takes inputs then scalars, returns the results. */
   readonly reference: (...values: number[]) => number[];
+  /**
+   * For each input that the only result may be differentiated by, what the gradient by it is: a function of the
+   * result's gradient, the inputs and the scalars.
+   */
+  readonly derivatives?: readonly (ElementwiseFunction | undefined)[];
 }
 
 /** Attributes of every op, keyed by op name; tables over ops are typed exhaustively by these keys. */
@@ -170,17 +191,41 @@ export interface OpAttrs {
   add: Record<never, never>;
   /** x -> the same elements in another shape; no dispatch */
   reshape: { readonly shape: readonly number[] };
-  /** logits [N, K], labels u32 [N] -> loss [N] */
+  /** logits [N, K], labels u32 [N], for some kinds targets u32 [N] -> loss [N] */
   loss: { readonly kind: LossKind };
   /**
-   * logits, labels -> scale * dloss/dlogits. With `raised`, cross entropy's gradient of an image that the network is
+   * the inputs of its `loss` -> scale * dloss/dlogits. With `raised`, cross entropy's gradient of an image that the network is
    * certain of keeps its direction but is no smaller than where the label's logit leads by `mostLead` of src/ops/loss.ts.
    */
   lossBackward: { readonly kind: LossKind; readonly scale: number; readonly raised?: boolean };
   /** logits [N, K], labels u32 [N] -> u32 [N], 1 where the first largest logit is the label's */
   correct: Record<never, never>;
-  /** per-sample norm over all other axes: x [N, ...] -> [N] */
-  sampleNorm: { readonly norm: 'l1' | 'l2' | 'linf' };
+  /**
+   * logits [N, K], labels u32 [N] -> u32 [N], the class of a rank among the classes other than the label, by falling
+   * logit, from 1; of equal logits the lower class first
+   */
+  classAtRank: { readonly rank: StepValue };
+  /** per-sample norm, or sum, over all other axes: x [N, ...] -> [N] */
+  sampleNorm: { readonly norm: 'l1' | 'l2' | 'linf' | 'sum' };
+  /**
+   * Per sample a root t in [0, most] of S(t) = sum over pixels of `fn`(pixels of the inputs..., t): inputs [N, ...], then
+   * most [N] and goal [N] -> the last t on the near side and the first on the far side of the goal that halving the
+   * interval reaches, and S at both, each [N]. S rises with t (near: S < goal) or falls (near: S > goal). Where S(most)
+   * is near, too, the far side is `most`.
+   */
+  sampleRoot: { readonly fn: ElementwiseFunction; readonly rising: boolean };
+  /**
+   * One axis of images by a matrix: x [N, C, H, W], m [N or 1, A, B] -> the rows (columns) of each channel times m, with B
+   * = H (W) and A in its place; `transposed`: times its transpose, with A = H (W) and B in its place.
+   */
+  axisMap: { readonly axis: 'rows' | 'columns'; readonly transposed: boolean };
+  /**
+   * x [N, C, H, W], grid [N, 2 or 6, A, B] -> [N, C, A, B]: each pixel is read at a place of its sample, row then column
+   * in pixels of x, the nearest or bilinear, with zeros around. Four more channels bound the pixels that may be read:
+   * from row, below row, from column, below column. `transposed`: the transpose of this linear map, x [N, C, A, B] ->
+   * [N, C, size].
+   */
+  gridSample: { readonly mode: 'nearest' | 'bilinear'; readonly transposed: boolean; readonly size: Pair };
   /** x -> [1]: 1 where some element is infinite or NaN, else 0 */
   overflow: Record<never, never>;
   /** elementwise over [N, ...]; an input of shape [N] broadcasts over its sample, one of shape [1] over everything.

@@ -5,7 +5,7 @@ import { bases, foldGrid, operandBytes, reads, sliceOperand, slices, stepParamet
 import { link } from '../wgsl/link.js';
 import type { Dispatch, Lowering, Operand } from './types.js';
 
-const power = { l1: 1, l2: 2, linf: 0 } as const;
+const power = { l1: 1, l2: 2, linf: 0, sum: 3 } as const;
 
 /** One workgroup per sample; its width depends on the size of a sample only, and with it the order of the sum. */
 export const lowerSampleNorm: Lowering<'sampleNorm'> = (node) => {

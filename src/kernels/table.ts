@@ -4,9 +4,11 @@ import { lowerChannelPad, lowerChannelSlice, lowerConcat } from './channels.js';
 import { lowerDropout } from './dropout.js';
 import { lowerConv2d, lowerConv2dInputGradient, lowerLinear, lowerLinearInputGradient, lowerMatmul } from './gemm.js';
 import { lowerLogSoftmax, lowerLogSoftmaxBackward } from './logSoftmax.js';
-import { lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
+import { lowerAxisMap, lowerGridSample } from './imageMaps.js';
+import { lowerClassAtRank, lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
 import { lowerAssign, lowerMap } from './map.js';
 import { lowerOverflow, lowerRecord, lowerSampleNorm } from './norm.js';
+import { lowerSampleRoot } from './sampleRoot.js';
 import {
   lowerAdd,
   lowerBatchNormApply,
@@ -70,7 +72,11 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   loss: lowerLoss,
   lossBackward: lowerLossBackward,
   correct: lowerCorrect,
+  classAtRank: lowerClassAtRank,
   sampleNorm: lowerSampleNorm,
+  sampleRoot: lowerSampleRoot,
+  axisMap: lowerAxisMap,
+  gridSample: lowerGridSample,
   overflow: lowerOverflow,
   map: lowerMap,
   random: lowerRandom,

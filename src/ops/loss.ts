@@ -1,10 +1,20 @@
 import { check } from '../errors.js';
 import { elementCount } from '../graph/types.js';
+import { targetedLosses } from '../graph/types.js';
 import type { LossKind, Tensor } from '../graph/types.js';
 import { expectInput, f32, u32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
 
-const leastClasses: Record<LossKind, number> = { crossEntropy: 1, crossEntropyRounded: 1, margin: 2, dlr: 3, logit: 1 };
+const leastClasses: Record<LossKind, number> = {
+  crossEntropy: 1,
+  crossEntropyRounded: 1,
+  margin: 2,
+  dlr: 3,
+  logit: 1,
+  logitMargin: 2,
+  dlrTargeted: 4,
+  logitDifference: 2,
+};
 
 /**
  * The lead of the label's logit from which on `raised` gradients of cross entropy get no smaller: e^-27 = 2^-39 at
@@ -15,6 +25,7 @@ export const mostLead = 27;
 function inferLogits(inputs: readonly Tensor[], kind?: LossKind): Tensor {
   const logits = expectInput(inputs, 0, 'logits', 'f32', 2);
   expectInput(inputs, 1, 'labels', 'u32', [logits.shape[0]!]);
+  if (kind !== undefined && targetedLosses.has(kind)) expectInput(inputs, 2, 'targets', 'u32', [logits.shape[0]!]);
   const least = kind === undefined ? 1 : leastClasses[kind];
   check(
     logits.shape[1]! >= least,
@@ -38,6 +49,11 @@ export const lossBackward: OpDefinition<'lossBackward'> = {
 export const correct: OpDefinition<'correct'> = {
   infer: (inputs) => [u32([inferLogits(inputs).shape[0]!])],
   flops: (node) => elementCount(node.inputs[0]!.shape),
+};
+
+export const classAtRank: OpDefinition<'classAtRank'> = {
+  infer: (inputs) => [u32([inferLogits(inputs, 'margin').shape[0]!])],
+  flops: (node) => elementCount(node.inputs[0]!.shape) ** 2 / node.inputs[0]!.shape[0]!,
 };
 
 export const record: OpDefinition<'record'> = {

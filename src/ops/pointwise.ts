@@ -87,6 +87,26 @@ export const map: OpDefinition<'map'> = {
     return targets.filter((target) => target === 'new').map(() => f32(first.shape));
   },
   flops: (node) => node.attrs.fn.results.length * elementCount(node.inputs[0]!.shape),
+  backward({ graph, needs }, node, gradient) {
+    const { fn, scalars } = node.attrs;
+    return node.inputs.map((input, index) => {
+      if (!needs(index)) return undefined;
+      const derivative = fn.derivatives?.[index];
+      const full = elementCount(input.shape) === elementCount(node.inputs[0]!.shape);
+      check(
+        derivative !== undefined && full,
+        'bad-argument',
+        `${fn.name} has no derivative by ${fn.inputs[index]}`,
+        fn.name,
+      );
+      return graph.one(
+        'map',
+        [gradient, ...node.inputs],
+        { fn: derivative, scalars, targets: ['new'] },
+        derivative.name,
+      );
+    });
+  },
   mutates: (attrs) => attrs.targets.filter((target): target is number => target !== 'new'),
 };
 
@@ -109,6 +129,26 @@ export const assign: OpDefinition<'assign'> = {
 export const sampleNorm: OpDefinition<'sampleNorm'> = {
   infer: (inputs) => [f32([expectInput(inputs, 0, 'input', 'f32').shape[0]!])],
   flops: (node) => 2 * elementCount(node.inputs[0]!.shape),
+};
+
+export const sampleRoot: OpDefinition<'sampleRoot'> = {
+  infer(inputs, { fn }) {
+    const first = expectInput(inputs, 0, fn.inputs[0] ?? 'input', 'f32');
+    const pixels = inputs.length - 2;
+    const takes = fn.inputs.length === pixels + 1 && pixels >= 1 && pixels <= 2;
+    check(
+      takes,
+      'bad-argument',
+      `${fn.name} takes one or two tensors of pixels and t, got ${inputs.length - 2}`,
+      fn.name,
+    );
+    for (let index = 1; index < pixels; index++) expectInput(inputs, index, fn.inputs[index]!, 'f32', first.shape);
+    const samples = [first.shape[0]!];
+    expectInput(inputs, pixels, 'most', 'f32', samples);
+    expectInput(inputs, pixels + 1, 'goal', 'f32', samples);
+    return [f32(samples), f32(samples), f32(samples), f32(samples)];
+  },
+  flops: (node) => 4 * 64 * elementCount(node.inputs[0]!.shape),
 };
 
 export const overflow: OpDefinition<'overflow'> = {

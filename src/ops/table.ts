@@ -5,6 +5,7 @@ import * as channels from './channels.js';
 import * as convolution from './convolution.js';
 import type { OpDefinition } from './definition.js';
 import * as dropout from './dropout.js';
+import * as imageMaps from './imageMaps.js';
 import * as linear from './linear.js';
 import * as logSoftmax from './logSoftmax.js';
 import * as loss from './loss.js';
@@ -19,6 +20,7 @@ export const opTable: { readonly [K in OpName]: OpDefinition<K> } = {
   ...channels,
   ...convolution,
   ...dropout,
+  ...imageMaps,
   ...linear,
   ...logSoftmax,
   ...loss,

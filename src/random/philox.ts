@@ -23,6 +23,7 @@ export const randomStreams = {
   simulation: 8,
   bootstrap: 9,
   augmentation: 10,
+  attack: 11,
   /** First of the numbers free for a user's own purposes. */
   user: 1024,
 } as const;

@@ -24,8 +24,8 @@ function logSumExp(z: Float64Array): number {
 const dlrGuard = 1e-12;
 
 interface Loss {
-  value(z: Float64Array, y: number): number;
-  gradient(z: Float64Array, y: number): Float64Array;
+  value(z: Float64Array, y: number, target: number): number;
+  gradient(z: Float64Array, y: number, target: number): Float64Array;
 }
 
 const losses: Record<LossKind, Loss> = {
@@ -47,7 +47,7 @@ const losses: Record<LossKind, Loss> = {
   crossEntropyRounded: {
     value: (z, y) => logSumExp(z) - z[y]!,
     gradient(z, y) {
-      const gradient = losses.crossEntropy.gradient(z, y);
+      const gradient = losses.crossEntropy.gradient(z, y, y);
       const rest = -gradient[y]!;
       if (rest < 0.5) gradient[y] = -Math.round(rest * 2 ** 23) / 2 ** 23;
       return gradient;
@@ -91,23 +91,73 @@ const losses: Record<LossKind, Loss> = {
       return gradient;
     },
   },
+  /** cross entropy of z / (z_(1) - z_(2)), the divisor held fixed when differentiating */
+  logitMargin: {
+    value: (z, y) => losses.crossEntropy.value(overLead(z), y, y),
+    gradient(z, y) {
+      const lead = leadOf(z);
+      return losses.crossEntropy.gradient(overLead(z), y, y).map((value) => value / lead);
+    },
+  },
+  /** (z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2), ranks held fixed when differentiating */
+  dlrTargeted: {
+    value(z, y, target) {
+      const [first, , third, fourth] = ranking(z) as [number, number, number, number];
+      return (z[y]! - z[target]!) / (z[first]! - 0.5 * (z[third]! + z[fourth]!) + dlrGuard);
+    },
+    gradient(z, y, target) {
+      const [first, , third, fourth] = ranking(z) as [number, number, number, number];
+      const denominator = z[first]! - 0.5 * (z[third]! + z[fourth]!) + dlrGuard;
+      const ratio = (z[y]! - z[target]!) / denominator;
+      const gradient = new Float64Array(z.length);
+      gradient[y]! += 1 / denominator;
+      gradient[target]! -= 1 / denominator;
+      gradient[first]! -= ratio / denominator;
+      gradient[third]! += (0.5 * ratio) / denominator;
+      gradient[fourth]! += (0.5 * ratio) / denominator;
+      return gradient;
+    },
+  },
+  /** z_t - z_y */
+  logitDifference: {
+    value: (z, y, target) => z[target]! - z[y]!,
+    gradient(z, y, target) {
+      const gradient = new Float64Array(z.length);
+      gradient[target]! += 1;
+      gradient[y]! -= 1;
+      return gradient;
+    },
+  },
 };
+
+/** Lead of the first logit over the second, kept away from zero as the shader keeps it. */
+function leadOf(z: Float64Array): number {
+  const [first, second] = ranking(z) as [number, number];
+  return Math.max(z[first]! - z[second]!, 1e-6);
+}
+
+function overLead(z: Float64Array): Float64Array {
+  const lead = leadOf(z);
+  return z.map((value) => value / lead);
+}
 
 const rows = (values: ArrayLike<number>, classes: number): Float64Array[] =>
   Array.from({ length: values.length / classes }, (_, n) =>
     Float64Array.from({ length: classes }, (_value, k) => values[n * classes + k]!),
   );
 
-export const loss: Reference<'loss'> = (node, [logits, labels]) => [
-  Float64Array.from(rows(logits!, node.inputs[0]!.shape[1]!), (z, n) => losses[node.attrs.kind].value(z, labels![n]!)),
+export const loss: Reference<'loss'> = (node, [logits, labels, targets = labels]) => [
+  Float64Array.from(rows(logits!, node.inputs[0]!.shape[1]!), (z, n) =>
+    losses[node.attrs.kind].value(z, labels![n]!, targets![n]!),
+  ),
 ];
 
-export const lossBackward: Reference<'lossBackward'> = (node, [logits, labels]) => {
+export const lossBackward: Reference<'lossBackward'> = (node, [logits, labels, targets = labels]) => {
   const { kind, scale, raised } = node.attrs;
   const gradients = rows(logits!, node.inputs[0]!.shape[1]!).map((z, n) => {
     const y = labels![n]!;
     if (raised === true && z.length > 1) z[y] = Math.min(z[y]!, z[firstLargest(z, y)]! + mostLead);
-    return losses[kind].gradient(z, y);
+    return losses[kind].gradient(z, y, targets![n]!);
   });
   return [Float64Array.from(gradients.flatMap((row) => Array.from(row, (value) => scale * value)))];
 };
@@ -115,6 +165,16 @@ export const lossBackward: Reference<'lossBackward'> = (node, [logits, labels]) 
 export const correct: Reference<'correct'> = (node, [logits, labels]) => [
   Uint32Array.from(rows(logits!, node.inputs[0]!.shape[1]!), (z, n) => (firstLargest(z) === labels![n]! ? 1 : 0)),
 ];
+
+export const classAtRank: Reference<'classAtRank'> = (node, [logits, labels], context) => {
+  const rank = stepValue(node.attrs.rank, context);
+  return [
+    Uint32Array.from(
+      rows(logits!, node.inputs[0]!.shape[1]!),
+      (z, n) => ranking(z).filter((k) => k !== labels![n]!)[rank - 1]!,
+    ),
+  ];
+};
 
 export const record: Reference<'record'> = (node, [values, hits, log], context) => {
   const sum = (array: ArrayLike<number>): number => Array.from(array).reduce((total, value) => total + value, 0);

@@ -39,8 +39,11 @@ export const sampleNorm: Reference<'sampleNorm'> = (node, [x]) => {
   const size = x!.length / samples;
   return [
     Float64Array.from({ length: samples }, (_, n) => {
-      const sample = Array.from(x!.subarray(n * size, (n + 1) * size), Math.abs);
+      const own = Array.from(x!.subarray(n * size, (n + 1) * size));
+      const sample = own.map(Math.abs);
       switch (node.attrs.norm) {
+        case 'sum':
+          return own.reduce((sum, value) => sum + value, 0);
         case 'l1':
           return sample.reduce((sum, value) => sum + value, 0);
         case 'l2':
@@ -50,6 +53,31 @@ export const sampleNorm: Reference<'sampleNorm'> = (node, [x]) => {
       }
     }),
   ];
+};
+
+export const sampleRoot: Reference<'sampleRoot'> = (node, inputs) => {
+  const { fn, rising } = node.attrs;
+  const pixels = inputs.slice(0, -2);
+  const [most, goal] = inputs.slice(-2) as [Float64Array, Float64Array];
+  const size = pixels[0]!.length / most.length;
+  const found = Array.from(most, (bound, n) => {
+    const sumAt = (t: number): number => {
+      let sum = 0;
+      for (let i = n * size; i < (n + 1) * size; i++) sum += fn.reference(...pixels.map((x) => x[i]!), t)[0]!;
+      return sum;
+    };
+    let [near, far] = [0, bound];
+    let [nearSum, farSum] = [sumAt(near), sumAt(far)];
+    for (let round = 0; round < 200; round++) {
+      const middle = (near + far) / 2;
+      if (middle <= near || middle >= far) break;
+      const sum = sumAt(middle);
+      if (rising ? sum < goal[n]! : sum > goal[n]!) [near, nearSum] = [middle, sum];
+      else [far, farSum] = [middle, sum];
+    }
+    return [near, far, nearSum, farSum];
+  });
+  return [0, 1, 2, 3].map((k) => Float64Array.from(found, (each) => each[k]!));
 };
 
 export const overflow: Reference<'overflow'> = (_node, [x]) => [Float64Array.of(x!.every(Number.isFinite) ? 0 : 1)];

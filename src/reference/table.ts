@@ -4,6 +4,7 @@ import * as batchNorm from './batchNorm.js';
 import * as channels from './channels.js';
 import * as convolution from './convolution.js';
 import * as dropout from './dropout.js';
+import * as imageMaps from './imageMaps.js';
 import * as linear from './linear.js';
 import * as logSoftmax from './logSoftmax.js';
 import * as loss from './loss.js';
@@ -19,6 +20,7 @@ export const referenceTable: { readonly [K in OpName]: Reference<K> } = {
   ...channels,
   ...convolution,
   ...dropout,
+  ...imageMaps,
   ...linear,
   ...logSoftmax,
   ...loss,

@@ -60,7 +60,7 @@ describe('attacks: inside the ball and the box', () => {
     { attack: 'apgd', norm: 'l2', steps: 4, loss: 'dlr' },
   ];
   for (const options of cases) {
-    const norm = options.norm ?? 'linf';
+    const norm = options.norm === 'l2' ? 'l2' : 'linf';
     it(`${String(options.attack)} ${norm}, any eps, one program`, async () => {
       using attack = await Attack.compile({ model, batch: count, seed, rules: 'linbp', eps: 0, ...options });
       for (const radius of [0.5 / 255, 1 / 255, 8 / 255, 0.1, 0.3, Math.random(), 1]) {

@@ -243,9 +243,13 @@ describe('attacks: laws', () => {
       name: 'darker',
       transform: ({ graph }, x) => graph.one('scaleShift', [x, graph.constant('half', [0.5])], {}),
     };
-    const result = await attacked({ attack: halved, steps: 3, keep: 'last', eps: 0.02 });
+    const result = await attacked({ attack: halved, steps: 3, keep: 'best', eps: 0.02 });
     const clean = result.samples.map(({ cleanLoss }) => cleanLoss);
     expect(Array.from(result.losses.subarray(0, count))).to.deep.equal(clean);
     expect(result.linf.largest).to.be.greaterThan(0);
+    // Iterates that no step looks at are evaluated for `best` only: the last one, once more as result and as saved.
+    const last = await attacked({ attack: halved, steps: 3, keep: 'last', eps: 0.02 });
+    expect(last.curve.map(({ step }) => step)).to.deep.equal([3]);
+    expect([result.forwards / count, last.forwards / count]).to.deep.equal([3 + 1 + 3 + 3, 3 + 1 + 3]);
   });
 });

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { Graph } from '../../src/graph/graph.js';
+import { targetedLosses } from '../../src/graph/types.js';
 import type { LossKind, Tensor } from '../../src/graph/types.js';
 import { checkGraph, keep, randomInt, randomValues, randomWords, runGraph } from '../support/dispatch.js';
 
@@ -7,6 +8,7 @@ interface LossGraph {
   readonly graph: Graph;
   readonly logits: Tensor;
   readonly labels: Tensor;
+  readonly targets: Tensor;
   readonly loss: Tensor;
   readonly gradient: Tensor;
 }
@@ -15,10 +17,12 @@ function lossGraph(kind: LossKind, batch: number, classes: number, scale = 1): L
   const graph = new Graph();
   const logits = graph.input('logits', [batch, classes]);
   const labels = graph.input('labels', [batch], 'u32');
-  const loss = graph.one('loss', [logits, labels], { kind });
-  const gradient = graph.one('lossBackward', [logits, labels], { kind, scale });
+  const targets = graph.input('targets', [batch], 'u32');
+  const inputs = targetedLosses.has(kind) ? [logits, labels, targets] : [logits, labels];
+  const loss = graph.one('loss', inputs, { kind });
+  const gradient = graph.one('lossBackward', inputs, { kind, scale });
   keep(graph, loss, gradient, graph.one('correct', [logits, labels], {}));
-  return { graph, logits, labels, loss, gradient };
+  return { graph, logits, labels, targets, loss, gradient };
 }
 
 /**
@@ -31,29 +35,35 @@ const floors: Record<LossKind, number> = {
   margin: 1e-30,
   dlr: 1e-3,
   logit: 1e-30,
+  logitMargin: 1e-8,
+  dlrTargeted: 1e-3,
+  logitDifference: 1e-30,
 };
 
-const kinds: readonly LossKind[] = ['crossEntropy', 'crossEntropyRounded', 'margin', 'dlr', 'logit'];
+const kinds = Object.keys(floors) as LossKind[];
+/** Losses that divide by differences of ranks, where ties are made separately. */
+const ratios: ReadonlySet<LossKind> = new Set<LossKind>(['dlr', 'dlrTargeted', 'logitMargin']);
 
 describe('loss kernels', () => {
   for (const kind of kinds) {
     for (const classes of [2, 3, 10, 64, 65, 1000]) {
-      if (kind === 'dlr' && classes < 3) continue;
+      if (classes < ({ dlr: 3, dlrTargeted: 4 } as Partial<Record<LossKind, number>>)[kind]!) continue;
       it(`${kind} of ${classes} classes: loss, gradient and correct samples, with ties and large logits`, async () => {
         for (const batch of [1, 7, 64]) {
-          const { graph, logits, labels } = lossGraph(kind, batch, classes, 0.125);
+          const { graph, logits, labels, targets } = lossGraph(kind, batch, classes, 0.125);
           const count = batch * classes;
           // smooth, tied (3 levels; DLR divides by the range of the ranks, so ties there are made separately), and
           // large logits
           for (const values of [
             randomValues(count),
-            ...(kind === 'dlr' ? [] : [randomValues(count, 2, 3)]),
+            ...(ratios.has(kind) ? [] : [randomValues(count, 2, 3)]),
             randomValues(count, 200),
           ]) {
             await checkGraph(graph, {
               data: new Map<Tensor, Float32Array | Uint32Array>([
                 [logits, values],
                 [labels, randomWords(batch, classes)],
+                [targets, randomWords(batch, classes)],
               ]),
               floor: floors[kind],
             });
@@ -67,10 +77,11 @@ describe('loss kernels', () => {
         const values = randomValues(5 * classes, 4);
         const targets = randomWords(5, classes);
         const run = async (first: number, batch: number): Promise<{ losses: number[]; gradients: number[] }> => {
-          const { graph, logits, labels, loss, gradient } = lossGraph(kind, batch, classes);
+          const { graph, logits, labels, targets: goals, loss, gradient } = lossGraph(kind, batch, classes);
           const data = new Map<Tensor, Float32Array | Uint32Array>([
             [logits, values.subarray(first * classes, (first + batch) * classes)],
             [labels, targets.subarray(first, first + batch)],
+            [goals, targets.subarray(first, first + batch).map((k) => (k + 1) % classes)],
           ]);
           const { results } = await runGraph(graph, { data });
           return { losses: [...results(loss)], gradients: [...results(gradient)] };

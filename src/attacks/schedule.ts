@@ -1,0 +1,247 @@
+import type { SegmentRun } from '../program/program.js';
+import type { StepRow } from '../reference/run.js';
+import type { AttackSettings } from './options.js';
+import { identityTransform } from './stages.js';
+import type { PlanSettings } from './stages.js';
+
+/** Fields of the step table that every attack has. */
+export const stepFields = {
+  /** Column of the log that an evaluation writes; -1 for none. */
+  column: 'f32',
+  radius: 'f32',
+  alpha: 'f32',
+  seed: 'u32',
+  draw0: 'u32',
+  draw1: 'u32',
+  query: 'u32',
+  first: 'f32',
+  window: 'f32',
+  /** Rank of the target among the classes other than the label, from 1. */
+  rank: 'u32',
+  /** Number of the sample within a step, and of the copy of each transform that has several. */
+  sample: 'f32',
+  copy0: 'f32',
+  copy1: 'f32',
+  copy2: 'f32',
+  copy3: 'f32',
+  /** 1 where an evaluated iterate may become the result. */
+  counts: 'f32',
+} as const;
+
+/** One logged evaluation of an iterate. */
+export interface Logged {
+  readonly column: number;
+  readonly restart: number;
+  /** Gradients spent per image before it. */
+  readonly step: number;
+}
+
+/** Everything that happens to one batch, in order. */
+export interface Schedule {
+  readonly rows: readonly StepRow[];
+  readonly runs: readonly SegmentRun[];
+  /** Columns of the log: the clean images, the logged iterates, the result, the saved result. */
+  readonly columns: number;
+  readonly logged: readonly Logged[];
+  /** The row with which the saved images are evaluated. */
+  readonly savedRow: number;
+  /** Gradients and forward passes of one image. */
+  readonly gradients: number;
+  readonly forwards: number;
+}
+
+/**
+ * Keeps images inside the ball in exact arithmetic, not only up to rounding: a pixel x +- radius is rounded to
+ * float32, by at most 2^-25, and so is the radius. Of an L2 or L1 ball the norm is rounded too.
+ */
+export function innerRadius({ norm, eps, reference }: AttackSettings): number {
+  if (reference || !Number.isFinite(eps)) return Math.min(eps, 1e6);
+  return norm === 'linf' ? Math.max(0, eps - 2 ** -24) : eps * (1 - 2 ** -18);
+}
+
+/** The length of each window, by the number of the step before which it ends. */
+function windowEnds(windows: readonly number[]): Map<number, number> {
+  let end = 0;
+  return new Map(windows.map((length) => [(end += length), length]));
+}
+
+/** What a plan's phases see of the settings. */
+export function planSettings(settings: AttackSettings): PlanSettings {
+  const { norm, eps, alpha, steps, restarts, model, parameters } = settings;
+  return {
+    ...{ norm, eps: Math.min(eps, 1e6), alpha, steps, restarts, parameters },
+    classes: model.classes,
+    pixels: model.input,
+  };
+}
+
+class Writer {
+  readonly rows: StepRow[] = [];
+  readonly runs: SegmentRun[] = [];
+  readonly logged: Logged[] = [];
+  columns = 0;
+
+  constructor(private readonly base: StepRow) {}
+
+  /** One iteration of a segment with a row of its own. */
+  row(segment: string, values: StepRow): void {
+    const row = this.rows.length;
+    this.rows.push({ ...this.base, query: row, column: -1, ...values });
+    const last = this.runs.at(-1);
+    if (last?.segment === segment && last.row! + last.repeat! === row)
+      this.runs[this.runs.length - 1] = { ...last, repeat: last.repeat! + 1 };
+    else this.runs.push({ segment, row, repeat: 1 });
+  }
+
+  /** A segment that reads no row. */
+  plain(segment: string): void {
+    this.runs.push({ segment, row: 0, repeat: 1 });
+  }
+}
+
+/** The number of gradients that one gradient of a step is the mean of, by transform. */
+export const copiesOf = ({ definition, parameters }: AttackSettings): number[] =>
+  (definition.transforms ?? []).map(({ copies }) => copies?.(parameters) ?? 1);
+
+/** Whether an attack's step is one segment: one gradient, at the point that the transforms make of the iterate. */
+export const isSingle = (settings: AttackSettings): boolean =>
+  settings.definition.sampling === undefined && copiesOf(settings).every((count) => count === 1);
+
+/** Whether iterates are evaluated as the network is run anyway: only then do they cost nothing. */
+export const queriesIterate = ({ definition }: AttackSettings): boolean =>
+  definition.sampling === undefined &&
+  (definition.transforms ?? []).length === 0 &&
+  definition.transform === identityTransform;
+
+/** Gradients of one step. */
+function gradientsPerStep(settings: AttackSettings): number {
+  const { sampling } = settings.definition;
+  const copies = copiesOf(settings).reduce((product, count) => product * count, 1);
+  if (sampling === undefined) return copies;
+  return copies * ((sampling.base ? 1 : 0) + sampling.count(settings.parameters) * sampling.points.length);
+}
+
+/** Segments of one step of an attack with several gradients a step, see `buildSteps`. */
+function writeStep(writer: Writer, settings: AttackSettings, values: StepRow): void {
+  const { definition, parameters } = settings;
+  const { sampling } = definition;
+  const counts = copiesOf(settings);
+  const total = counts.reduce((product, count) => product * count, 1);
+  const average = (sample: number): void => {
+    for (let copy = 0; copy < total; copy++) {
+      let rest = copy;
+      const numbers = counts.map((count, index) => {
+        const number = rest % count;
+        rest = Math.floor(rest / count);
+        return [`copy${index}`, number] as const;
+      });
+      writer.row('copy', { ...values, column: -1, sample, ...Object.fromEntries(numbers) });
+    }
+  };
+  writer.row('look', values);
+  if (sampling === undefined || sampling.base) {
+    average(0);
+    writer.row('base', { ...values, column: -1 });
+  }
+  for (let sample = 0; sample < (sampling?.count(parameters) ?? 0); sample++) {
+    for (let point = 0; point < sampling!.points.length; point++) {
+      writer.row(`sample${point}`, { ...values, column: -1, sample });
+      average(sample);
+    }
+    writer.row('collect', { ...values, column: -1, sample });
+  }
+  writer.row('move', { ...values, column: -1 });
+}
+
+/** The radii that a restart's steps are spent on, see `shrinkRadius` of the attack's options. */
+function radiusParts({ steps, shrinkRadius }: AttackSettings): { readonly factor: number; readonly steps: number }[] {
+  if (!shrinkRadius) return [{ factor: 1, steps }];
+  const part = Math.floor(0.3 * steps);
+  return [
+    { factor: 3, steps: part },
+    { factor: 2, steps: part },
+    { factor: 1, steps: steps - 2 * part },
+  ].filter((each) => each.steps > 0);
+}
+
+function writeRestarts(writer: Writer, settings: AttackSettings): void {
+  const { definition, steps, restarts, alpha, norm } = settings;
+  const radius = innerRadius(settings);
+  const single = isSingle(settings);
+  const logs = queriesIterate(settings) || settings.keep === 'best';
+  const ranks = definition.rankedTargets === undefined ? 1 : settings.rankedTargets;
+  for (let rank = 1; rank <= ranks; rank++) {
+    for (let again = 0; again < restarts; again++) {
+      const restart = (rank - 1) * restarts + again;
+      const draws = { draw0: 2 * restart, draw1: 2 * restart + 1, rank };
+      if (definition.rankedTargets !== undefined) writer.row('aim', draws);
+      let spent = 0;
+      const log = (): number => {
+        writer.logged.push({
+          column: writer.columns,
+          restart,
+          step: (restart * steps + spent) * gradientsPerStep(settings),
+        });
+        return writer.columns++;
+      };
+      for (const [index, part] of radiusParts(settings).entries()) {
+        const windows = windowEnds(definition.windows?.(part.steps, norm) ?? []);
+        const values = { ...draws, radius: part.factor * radius, alpha: part.factor * alpha };
+        writer.row(index === 0 ? 'start' : 'again', values);
+        for (let step = 0; step < part.steps; step++) {
+          const counts = part.factor === 1;
+          const column = logs && counts ? log() : -1;
+          const numbers = { first: step === 0 ? 1 : 0, window: windows.get(step) ?? 0, counts: counts ? 1 : 0 };
+          const row = { ...values, column, ...numbers };
+          if (single) writer.row('step', { ...row, query: 1 + restart * (steps + 1) + spent });
+          else writeStep(writer, settings, row);
+          spent++;
+        }
+        writer.row('evaluate', {
+          ...values,
+          column: part.factor === 1 ? log() : -1,
+          counts: part.factor === 1 ? 1 : 0,
+        });
+      }
+    }
+  }
+}
+
+/** Lays out the whole of an attack on one batch. */
+export function layOut(settings: AttackSettings): Schedule {
+  const { alpha, seed, definition } = settings;
+  const radius = innerRadius(settings);
+  const own = Object.fromEntries(Object.keys(definition.plan?.fields ?? {}).map((field) => [field, 0]));
+  const zeros = Object.fromEntries(Object.keys(stepFields).map((field) => [field, 0]));
+  const writer = new Writer({ ...zeros, ...own, counts: 1, radius, alpha, seed, draw1: 1, rank: 1 });
+  writer.plain('begin');
+  writer.row('evaluate', { column: writer.columns++ });
+  writer.plain('remember');
+  let cost;
+  if (definition.plan === undefined) {
+    writeRestarts(writer, settings);
+    cost = costOf(settings, writer);
+  } else {
+    const plan = planSettings(settings);
+    cost = definition.plan.cost(plan);
+    for (const { segment, rows } of definition.plan.phases(plan)) for (const row of rows) writer.row(segment, row);
+  }
+  writer.plain('finish');
+  writer.row('evaluate', { column: writer.columns++ });
+  const savedRow = writer.rows.length;
+  writer.rows.push({ ...writer.rows[savedRow - 1]!, query: savedRow, column: writer.columns++ });
+  const { rows, runs, columns, logged } = writer;
+  // The clean images, the result and the saved result are forward passes of every attack.
+  return { rows, runs, columns, logged, savedRow, gradients: cost.gradients, forwards: cost.forwards + 3 };
+}
+
+/** Forward passes besides those of gradients: the last iterate of each restart, and iterates that no query looks at. */
+function costOf(settings: AttackSettings, { logged }: Writer): { gradients: number; forwards: number } {
+  const { steps, restarts, definition } = settings;
+  const ranks = definition.rankedTargets === undefined ? 1 : settings.rankedTargets;
+  const gradients = ranks * restarts * steps * gradientsPerStep(settings);
+  const parts = radiusParts(settings).length;
+  const ends = ranks * restarts * parts;
+  const looks = queriesIterate(settings) ? 0 : logged.length - ranks * restarts;
+  return { gradients, forwards: gradients + ends + looks };
+}

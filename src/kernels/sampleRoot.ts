@@ -1,0 +1,53 @@
+import { elementCount } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
+import { opTable } from '../ops/table.js';
+import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
+import { link } from './link.js';
+import type { Lowering } from './types.js';
+
+const results = ['near', 'far', 'nearSum', 'farSum'] as const;
+
+/** One workgroup per sample; its width depends on the size of a sample only, and with it the order of the sums. */
+export const lowerSampleRoot: Lowering<'sampleRoot'> = (node) => {
+  const { fn, rising } = node.attrs;
+  const pixels = node.inputs.slice(0, -2);
+  const [most, goal] = node.inputs.slice(-2) as [Tensor, Tensor];
+  const batch = pixels[0]!.shape[0]!;
+  const sampleSize = elementCount(pixels[0]!.shape) / batch;
+  const lanes = sampleSize >= 16384 ? 256 : 64;
+  const operands = [
+    ...pixels.map((tensor, index) => reads(`in${index}`, tensor)),
+    ...[reads('most', most), reads('goal', goal)],
+    ...results.map((name, index) => writes(name, node.outputs[index]!)),
+  ];
+  const names = fn.inputs.slice(0, pixels.length);
+  const regions = {
+    params: `${operands.map(({ name }) => `  ${name}Base: u32,`).join('\n')}\n`,
+    bindings: operands
+      .map(({ name, access }, index) => {
+        const mode = access === 'read' ? 'read' : 'read_write';
+        return `@group(1) @binding(${index + 1}) var<storage, ${mode}> ${name}: array<f32>;\n`;
+      })
+      .join(''),
+    term: [
+      `fn term(${[...names, 't'].map((name) => `${name}: f32`).join(', ')}) -> f32 {`,
+      ...(fn.prelude === undefined ? [] : [fn.prelude]),
+      `  return ${fn.results[0]!};`,
+      '}',
+      `fn termAt(i: u32, t: f32) -> f32 { return term(${names.map((_, k) => `in${k}[p.in${k}Base + i]`).join(', ')}, t); }`,
+      '',
+    ].join('\n'),
+  };
+  return [
+    {
+      kernel: 'reduce/sampleRoot',
+      variant: `${fn.name} ${lanes}`,
+      code: link('reduce/sampleRoot', { constants: { LANES: lanes, RISING: rising }, regions }),
+      operands,
+      parameters: [...words({ batch, sampleSize }), ...bases(operands)],
+      workgroups: foldGrid(batch),
+      flops: opTable.sampleRoot.flops(node),
+      bytes: operandBytes(operands),
+    },
+  ];
+};

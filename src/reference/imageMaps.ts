@@ -1,0 +1,77 @@
+import type { Reference, ReferenceArray } from './types.js';
+
+type Four = [number, number, number, number];
+
+export const axisMap: Reference<'axisMap'> = (node, [x, matrix]) => {
+  const { axis, transposed } = node.attrs;
+  const [batch, channels, height, width] = node.outputs[0]!.shape as Four;
+  const [, , inHeight, inWidth] = node.inputs[0]!.shape as Four;
+  const [samples, a, b] = node.inputs[1]!.shape as [number, number, number];
+  const y = new Float64Array(batch * channels * height * width);
+  const entry = (n: number, to: number, from: number): number =>
+    matrix![(samples === 1 ? 0 : n) * a * b + (transposed ? from * b + to : to * b + from)]!;
+  let at = 0;
+  for (let plane = 0; plane < batch * channels; plane++) {
+    const n = Math.floor(plane / channels);
+    for (let row = 0; row < height; row++) {
+      for (let column = 0; column < width; column++, at++) {
+        if (axis === 'rows')
+          for (let k = 0; k < inHeight; k++)
+            y[at]! += entry(n, row, k) * x![(plane * inHeight + k) * inWidth + column]!;
+        else
+          for (let k = 0; k < inWidth; k++) y[at]! += entry(n, column, k) * x![(plane * inHeight + row) * inWidth + k]!;
+      }
+    }
+  }
+  return [y];
+};
+
+/** Pixels of an axis that a place reads, and their weights. */
+function taps(at: number, low: number, high: number, mode: 'nearest' | 'bilinear'): [number, number][] {
+  const below = Math.floor(at);
+  const all: [number, number][] =
+    mode === 'nearest'
+      ? [[Math.floor(at + 0.5), 1]]
+      : [
+          [below, 1 - (at - below)],
+          [below + 1, at - below],
+        ];
+  return all.filter(([pixel, weight]) => pixel >= low && pixel < high && weight !== 0);
+}
+
+export const gridSample: Reference<'gridSample'> = (node, [x, grid]) => {
+  const { mode, transposed, size } = node.attrs;
+  const [batch, channels] = node.inputs[0]!.shape as Four;
+  const [, planes, gridHeight, gridWidth] = node.inputs[1]!.shape as Four;
+  const [height, width] = transposed ? size : (node.inputs[0]!.shape.slice(2) as [number, number]);
+  const places = gridHeight * gridWidth;
+  const y: ReferenceArray = new Float64Array(batch * channels * (transposed ? height * width : places));
+  for (let n = 0; n < batch; n++) {
+    for (let place = 0; place < places; place++) {
+      const field = (channel: number): number => grid![(n * planes + channel) * places + place]!;
+      const bounded = planes === 6;
+      const rows = taps(
+        field(0),
+        bounded ? Math.max(0, field(2)) : 0,
+        bounded ? Math.min(height, field(3)) : height,
+        mode,
+      );
+      const columns = taps(
+        field(1),
+        bounded ? Math.max(0, field(4)) : 0,
+        bounded ? Math.min(width, field(5)) : width,
+        mode,
+      );
+      for (let plane = n * channels; plane < (n + 1) * channels; plane++) {
+        for (const [row, rowWeight] of rows) {
+          for (const [column, weight] of columns) {
+            const [pixel, at] = [(plane * height + row) * width + column, plane * places + place];
+            if (transposed) y[pixel]! += rowWeight * weight * x![at]!;
+            else y[at]! += rowWeight * weight * x![pixel]!;
+          }
+        }
+      }
+    }
+  }
+  return [y];
+};
