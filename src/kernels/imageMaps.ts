@@ -2,7 +2,7 @@ import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
-import { link } from './link.js';
+import { link } from '../wgsl/link.js';
 import type { Lowering } from './types.js';
 
 /** Invocations of a workgroup: WX of the shaders. */
