@@ -4,7 +4,7 @@ import type { Verb } from './verb.js';
 /** All verbs in the order of `linbp --help`. A verb's file is loaded only when it is asked for. */
 const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   doctor: async () => (await import('./doctor-verb.js')).doctorVerb,
-  demo: async () => (await import('./demo.js')).demoVerb,
+  demo: async () => (await import('./demo/verb.js')).demoVerb,
   train: async () => (await import('./train.js')).trainVerb,
   attack: async () => (await import('./attack.js')).attackVerb,
   eval: async () => (await import('./eval.js')).evalVerb,

@@ -129,6 +129,33 @@ export function groupedBootstrap(
   return { mean: mean(differences.map(mean)), low: quantile(means, 0.025), high: quantile(means, 0.975) };
 }
 
+/**
+ * A share with Wilson's 95 % score interval (E. Wilson, "Probable inference", 1927), which stays inside [0, 1] and has
+ * width also where all or none succeed.
+ *
+ * @param successes 0 to `count`; `count` from 1
+ * @throws LinbpError `bad-range`
+ */
+export function wilson(successes: number, count: number): Interval {
+  check(
+    count >= 1 && successes >= 0 && successes <= count,
+    'bad-range',
+    `a share needs 0 to ${count} successes of at least one, got ${successes}`,
+    'successes',
+  );
+  const z = 1.959963984540054;
+  const share = successes / count;
+  const scale = 1 + (z * z) / count;
+  const center = (share + (z * z) / (2 * count)) / scale;
+  const half = (z / scale) * Math.sqrt((share * (1 - share)) / count + (z * z) / (4 * count * count));
+  // Rounding must not put the share of none or all outside of its interval.
+  return {
+    mean: share,
+    low: Math.max(0, Math.min(share, center - half)),
+    high: Math.min(1, Math.max(share, center + half)),
+  };
+}
+
 /** Whether an interval lies above zero, below zero, or holds it. */
 export function verdictOf({ low, high }: Interval): 'above' | 'below' | 'open' {
   if (low > 0) return 'above';

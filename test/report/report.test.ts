@@ -1,6 +1,4 @@
 import { expect } from 'chai';
-import { blocksOf, chooseSamples } from '../../src/cli/demoReport.js';
-import { budgetOf, demoTraining, epochSize } from '../../src/cli/demoRun.js';
 import type { Profile } from '../../src/profile/profile.js';
 import { decodePng } from '../../src/io/png.js';
 import {
@@ -213,50 +211,5 @@ describe('report pages', () => {
     const changed = { ...image, data: Uint8Array.from([10, 90, 200, 255]) };
     expect([...amplifiedDifference(changed, image, 5).data]).to.deep.equal([178, 78, 128, 128]);
     expectWellFormed(imageGrid([{ title: 'clean', images: [{ image, caption: '4 → 9', verdict: 'wrong' }] }]));
-  });
-});
-
-describe('demo', () => {
-  it('sizes epochs by the measured rate', () => {
-    for (const [rate, seconds] of [
-      [300, 50],
-      [3000, 60],
-      [50000, 60],
-    ] as const) {
-      const size = epochSize(rate, seconds, 12000);
-      expect(size % demoTraining.batch).to.equal(0);
-      expect(size).to.be.within(8 * demoTraining.batch, 12000);
-      const needed = (2 * demoTraining.epochs * size) / rate;
-      expect(needed < seconds || size === 8 * demoTraining.batch).to.equal(true);
-    }
-    expect(epochSize(1e6, 100, 100)).to.equal(96);
-    const budget = budgetOf(100);
-    expect(budget.training).to.be.lessThan(budget.attacks);
-    expect(budget.attacks).to.be.lessThan(70);
-  });
-
-  it('summarizes losses in blocks', () => {
-    expect(blocksOf([1, 3, 5, 7, 9], 2)).to.deep.equal([
-      [2, 3, 1, 5],
-      [4.5, 8, 7, 9],
-    ]);
-    expect(blocksOf([2, 4], 48)).to.deep.equal([
-      [1, 2, 2, 2],
-      [2, 4, 4, 4],
-    ]);
-  });
-
-  it('shows samples that were right, fooled ones and different classes first', () => {
-    const sample = (cleanCorrect: boolean, savedSuccess: boolean) => ({ cleanCorrect, savedSuccess });
-    const samples = [
-      sample(true, false),
-      sample(true, true),
-      sample(false, false),
-      sample(true, true),
-      sample(true, true),
-    ];
-    const attack = { result: { samples } } as unknown as Parameters<typeof chooseSamples>[0][number];
-    expect(chooseSamples([attack], [0, 1, 2, 1, 3], 2)).to.deep.equal([1, 4]);
-    expect(chooseSamples([attack], [0, 1, 2, 1, 3], 9)).to.have.members([0, 1, 3, 4]);
   });
 });

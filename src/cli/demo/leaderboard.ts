@@ -1,0 +1,254 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Dataset } from '../../data/dataset.js';
+import { batchPixels, subset } from '../../data/dataset.js';
+import { dataFolderOrEnvironment } from '../../data/files.js';
+import { attackWith, cifarImages, pretrained } from '../../experiments/attackRuns.js';
+import { pairedBootstrap, wilson } from '../../experiments/statistics.js';
+import type { Interval } from '../../experiments/statistics.js';
+import type { DataHalves } from '../../experiments/trainingRuns.js';
+import type { ExperimentContext } from '../../experiments/types.js';
+import { Model } from '../../nn/model.js';
+import { modelDefinition } from '../../nn/zoo/index.js';
+import { parseRules } from '../../rules/parse.js';
+import { wgslRule } from '../../rules/user.js';
+import { adam } from '../../train/optimizers.js';
+import { Trainer } from '../../train/trainer.js';
+import type { Budget } from './budget.js';
+
+/** The rule that shows how to write one: what a ReLU blocks passes by half. */
+export const ownRule = {
+  code: "wgslRule({ name: 'half', saves: 'mask', wgsl: 'fn rule(g: f32, d: f32, z: f32, p: RuleParams) -> f32 { return select(0.5 * g, g, d > 0.0); }' })",
+  rule: wgslRule({
+    name: 'half',
+    saves: 'mask',
+    wgsl: 'fn rule(g: f32, d: f32, z: f32, p: RuleParams) -> f32 { return select(0.5 * g, g, d > 0.0); }',
+    reference: (g, d) => (d > 0 ? g : 0.5 * g),
+  }),
+} as const;
+
+/** A row of the leaderboard: a backward rule, as `--rule` takes it, and what readers call it. */
+export interface Contender {
+  readonly rule: string;
+  readonly name: string;
+}
+
+/** A field on which rules compete. */
+interface Arena {
+  readonly images: Dataset;
+  readonly source: Model;
+  readonly victims: readonly Model[];
+  readonly eps: number;
+  readonly rules: readonly Contender[];
+  /** How the networks came about, in a sentence. */
+  readonly networks: string;
+}
+
+/** Accuracy left on one network that the attack never touched. */
+export interface VictimAccuracy {
+  readonly model: string;
+  readonly accuracy: number;
+  /** Wilson's 95 % interval over images. */
+  readonly low: number;
+  readonly high: number;
+  /** 1 for each image that is still classified right. */
+  readonly right: readonly number[];
+  /** What the network sees in each image. */
+  readonly predictions: readonly number[];
+}
+
+/** What one rule's images do to the other networks. */
+export interface LeaderboardRow extends Contender {
+  readonly victims: readonly VictimAccuracy[];
+  /** Mean accuracy over the networks minus that of the true gradient, with its paired 95 % bootstrap interval. */
+  readonly difference: Interval;
+  /** [N, C, H, W] in 8 bits. */
+  readonly images8: Uint8Array;
+}
+
+/** The leaderboard and what it was measured on. */
+export interface Leaderboard {
+  readonly images: Dataset;
+  readonly source: string;
+  readonly networks: string;
+  readonly eps: number;
+  readonly steps: number;
+  readonly clean: readonly VictimAccuracy[];
+  /** The true gradient first, then in order of strength. */
+  readonly rows: readonly LeaderboardRow[];
+}
+
+const steps = 10;
+const batch = 64;
+
+const cifarRules: readonly Contender[] = [
+  { rule: 'bp', name: 'BP (the true gradient)' },
+  { rule: 'linbp:from=3_1,match=block', name: 'LinBP' },
+  { rule: 'softplus:beta=5,from=layer3', name: 'softplus' },
+  { rule: 'bpa', name: 'BPA' },
+  { rule: 'half:from=layer3', name: 'your own rule' },
+];
+
+const digitRules: readonly Contender[] = [
+  { rule: 'bp', name: 'BP (the true gradient)' },
+  { rule: 'linbp:from=relu3', name: 'LinBP' },
+  { rule: 'softplus:beta=5', name: 'softplus' },
+  { rule: 'bpa', name: 'BPA' },
+  { rule: 'half', name: 'your own rule' },
+];
+
+const cifarNames = ['resnet20', 'resnet56', 'resnet32', 'resnet8-mlperf-tiny'] as const;
+const digitNames = ['lenet5-clntrained', 'lenet5', 'mlp', 'mlp-300-100'] as const;
+
+/** Whether the folder of data holds the pretrained CIFAR-10 networks and images of the leaderboard. */
+export function hasCifar(dataFolder: string | undefined): boolean {
+  const folder = dataFolderOrEnvironment(dataFolder);
+  if (folder === undefined || !existsSync(join(folder, 'cifar10'))) return false;
+  return cifarNames.every((name) => existsSync(join(folder, 'models', 'cifar10', `${name}.safetensors`)));
+}
+
+async function cifarArena(context: ExperimentContext): Promise<Arena> {
+  const images = await cifarImages(context, 1000);
+  const [source, ...victims] = await pretrained(context, cifarNames, cifarNames.length);
+  const networks = 'All four are pretrained on CIFAR-10.';
+  return { images, source: source!, victims, eps: 8 / 255, rules: cifarRules, networks };
+}
+
+/** Trains the four networks on the digits, with the true gradient, for as many epochs as the time allows. */
+async function digitsArena(
+  context: ExperimentContext,
+  data: DataHalves,
+  budget: Budget,
+  share: number,
+): Promise<Arena> {
+  const models: Model[] = [];
+  const count = Math.min(8000, data.train.count);
+  const each = budget.until(share) / digitNames.length;
+  try {
+    for (const [index, name] of digitNames.entries()) {
+      const model = Model.create(modelDefinition(name), { device: context.device, seed: context.seed + index });
+      models.push(model);
+      await trainVictim(context, model, subset(data.train, count, context.seed), each);
+    }
+  } catch (error) {
+    for (const model of models) model.destroy();
+    throw error;
+  }
+  const [source, ...victims] = models;
+  const networks = `All four were trained here on up to ${count} images of ${data.train.name}.`;
+  return { images: data.test, source: source!, victims, eps: 0.15, rules: digitRules, networks };
+}
+
+async function trainVictim(context: ExperimentContext, model: Model, dataset: Dataset, seconds: number): Promise<void> {
+  const { name } = model.definition;
+  using trainer = await Trainer.create({
+    model,
+    dataset,
+    optimizer: adam({ lr: 0.002 }),
+    batch: 32,
+    seed: context.seed,
+  });
+  const began = performance.now();
+  const steps = Math.ceil(dataset.count / 32);
+  const most = 3 * steps;
+  let done = 0;
+  // At least a sixth of an epoch, so that there is a network; then on in pieces while the time lasts.
+  while (done < most && (done < steps / 6 || (performance.now() - began) / 1000 < seconds)) {
+    const piece = Math.min(Math.ceil(steps / 6), most - done);
+    await trainer.fit({ epochs: 3, steps: piece, signal: context.signal });
+    done += piece;
+    context.progress.update(`training ${name} on ${dataset.name}`, done / most);
+  }
+}
+
+/** What a network sees in images [N, C, H, W] in [0, 1]. */
+async function classify(model: Model, pixels: Float32Array, labels: ArrayLike<number>): Promise<VictimAccuracy> {
+  const logits = await model.logits(pixels, { batch });
+  const { classes, name } = model.definition;
+  const predictions = Array.from(labels, (_, n) => {
+    const own = logits.subarray(n * classes, (n + 1) * classes);
+    return own.indexOf(Math.max(...own));
+  });
+  const right = predictions.map((prediction, n) => (prediction === labels[n] ? 1 : 0));
+  const { mean, low, high } = wilson(
+    right.reduce((sum: number, each) => sum + each, 0),
+    right.length,
+  );
+  return { model: name, accuracy: mean, low, high, right, predictions };
+}
+
+const meanPerImage = (victims: readonly VictimAccuracy[]): number[] =>
+  victims[0]!.right.map((_, n) => victims.reduce((sum, { right }) => sum + right[n]!, 0) / victims.length);
+
+/**
+ * Attacks one network under each rule with the same budget of gradients, and shows the images to networks that the
+ * attack never saw.
+ *
+ * @param shares of the budget that must not be passed by the training of networks, and by the attacks
+ */
+export async function runLeaderboard(
+  context: ExperimentContext,
+  data: DataHalves,
+  budget: Budget,
+  shares: { readonly networks: number; readonly attacks: number },
+): Promise<Leaderboard> {
+  const arena = hasCifar(context.dataFolder)
+    ? await cifarArena(context)
+    : await digitsArena(context, data, budget, shares.networks);
+  try {
+    return await compete(context, arena, budget, shares.attacks);
+  } finally {
+    for (const model of [arena.source, ...arena.victims]) model.destroy();
+  }
+}
+
+async function compete(context: ExperimentContext, arena: Arena, budget: Budget, share: number): Promise<Leaderboard> {
+  const { source, victims, eps } = arena;
+  const trial = subset(arena.images, Math.min(batch, arena.images.count));
+  const attackUnder = async ({ rule }: Contender, images: Dataset): Promise<Uint8Array> => {
+    const settings = {
+      model: source,
+      attack: 'ifgsm',
+      rules: parseRules(rule, [ownRule.rule]),
+      steps,
+      batch,
+      keep: 'last',
+      seed: context.seed,
+    } as const;
+    const [result] = await attackWith(context, settings, images, [eps], `attacking with ${rule}`);
+    return result!.images8;
+  };
+  // Once for the driver's compiler, once for the time.
+  await attackUnder(arena.rules[0]!, trial);
+  const began = performance.now();
+  await attackUnder(arena.rules[0]!, trial);
+  const perImage = (performance.now() - began) / 1000 / trial.count;
+  const wanted = Math.floor(budget.until(share) / (1.5 * arena.rules.length * perImage) / batch) * batch;
+  const images = subset(arena.images, Math.min(arena.images.count, 256, Math.max(batch, wanted)));
+  const labels = Array.from(images.labels);
+  context.progress.line(
+    `leaderboard: ${images.count} images, ${arena.rules.length} backward rules, source ${source.definition.name}`,
+  );
+  const show = async (pixels: Float32Array): Promise<VictimAccuracy[]> => {
+    const seen: VictimAccuracy[] = [];
+    for (const victim of victims) seen.push(await classify(victim, pixels, labels));
+    return seen;
+  };
+  const clean = await show(
+    batchPixels(
+      images,
+      labels.map((_, n) => n),
+    ),
+  );
+  const rows: LeaderboardRow[] = [];
+  for (const contender of arena.rules) {
+    const images8 = await attackUnder(contender, images);
+    const seen = await show(Float32Array.from(images8, (level) => level / 255));
+    const difference = pairedBootstrap(meanPerImage(rows[0]?.victims ?? seen), meanPerImage(seen), context.seed);
+    rows.push({ ...contender, victims: seen, difference, images8 });
+  }
+  const [truth, ...others] = rows;
+  others.sort((a, b) => a.difference.mean - b.difference.mean);
+  const { networks } = arena;
+  return { images, source: source.definition.name, networks, eps, steps, clean, rows: [truth!, ...others] };
+}

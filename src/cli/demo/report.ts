@@ -1,0 +1,316 @@
+import { percent } from '../../experiments/format.js';
+import { interval } from '../../experiments/statistics.js';
+import type { EightBitImage } from '../../io/png.js';
+import {
+  barChart,
+  comparisonTable,
+  facts,
+  figures,
+  folded,
+  heading,
+  htmlTable,
+  imageGrid,
+  lineChart,
+  machineFacts,
+  page,
+  palette,
+  paragraph,
+  percentAxis,
+  preformatted,
+  profileBody,
+  ruleColor,
+  ruleLayerChart,
+  ruleName,
+} from '../../report/index.js';
+import { escapeHtml } from '../../report/index.js';
+import type { Figure, GridRow, Line, Section } from '../../report/index.js';
+import type { AdapterInfo } from '../../runtime/adapter.js';
+import { pixelRange } from '../common.js';
+import { ownRule } from './leaderboard.js';
+import type { Leaderboard, LeaderboardRow, VictimAccuracy } from './leaderboard.js';
+import { raceRules, raceSettings } from './race.js';
+import type { Race, RaceRun } from './race.js';
+import { profileBatch } from './shaders.js';
+import type { DemoProfiles } from './shaders.js';
+
+/** What a demo found, for {@link demoReport}. */
+export interface DemoFindings {
+  readonly verdicts: readonly string[];
+  readonly leaderboard: Leaderboard;
+  readonly race: Race;
+  readonly profiles: DemoProfiles;
+  readonly adapter: AdapterInfo;
+  readonly version: string;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly seconds: number;
+}
+
+/** Samples shown as pictures. */
+const shownSamples = 6;
+
+const shown = ({ accuracy, low, high }: VictimAccuracy): string =>
+  `${(100 * accuracy).toFixed(1)} (${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)})`;
+
+function accuracyChart({ rows, clean }: Leaderboard): Figure {
+  const colors = [palette.third, palette.fourth, palette.fifth];
+  return barChart({
+    title: 'accuracy left on networks that the attack never touched',
+    categories: rows.map(({ name }) => name),
+    x: percentAxis('accuracy left'),
+    series: clean.map(({ model }, index) => ({
+      name: model,
+      color: colors[index % colors.length]!,
+      values: rows.map(({ victims }) => victims[index]!.accuracy),
+    })),
+    label: (value) => percent(value),
+    width: 620,
+  });
+}
+
+function leaderboardSection(found: Leaderboard): Section {
+  const { rows, clean, images, source, networks, eps, steps } = found;
+  type Row = {
+    readonly name: string;
+    readonly rule: string;
+    readonly victims: readonly VictimAccuracy[];
+    readonly difference: string;
+  };
+  const difference = (row: LeaderboardRow): string =>
+    row === rows[0]
+      ? ''
+      : `${(100 * row.difference.mean).toFixed(1)} (${(100 * row.difference.low).toFixed(1)} to ${(100 * row.difference.high).toFixed(1)})`;
+  const lines: Row[] = [
+    { name: 'no attack', rule: '', victims: clean, difference: '' },
+    ...rows.map((row) => ({ ...row, difference: difference(row) })),
+  ];
+  const table = htmlTable<Row>(
+    [
+      { title: 'gradient', value: ({ name }) => name },
+      ...clean.map(({ model }, index) => ({
+        title: `${model}, % right`,
+        value: ({ victims }: Row) => shown(victims[index]!),
+        number: true,
+      })),
+      { title: 'mean against BP, points', value: (row) => row.difference, number: true },
+      { title: 'as --rule takes it', value: ({ rule }) => rule },
+    ],
+    lines,
+  );
+  const words = `${source} is attacked with I-FGSM (${steps} steps, L-infinity, eps ${shownEps(eps)}, last iterate, saved in 8 bits). The forward pass is always the ordinary network; only the backward rule of its ReLUs is switched. The images are then shown to networks that the attack never touched. Lower is stronger. ${networks} In parentheses 95 % intervals: over images (Wilson), and for differences over pairs of images (bootstrap).`;
+  return {
+    title: 'Leaderboard of backward rules',
+    body: [
+      figures([{ figure: accuracyChart(found), caption: `Accuracy left on ${images.count} images of ${images.name}` }]),
+      table,
+      paragraph(words),
+    ].join('\n'),
+  };
+}
+
+const shownEps = (eps: number): string =>
+  Number.isInteger(Math.round(255 * eps * 1e6) / 1e6) ? `${Math.round(255 * eps)}/255` : String(eps);
+
+/** Samples that the last rule's images fool the first network with, of as many classes as there are. */
+export function chooseSamples(
+  { rows, clean, images }: Pick<Leaderboard, 'rows' | 'clean' | 'images'>,
+  wanted: number,
+): number[] {
+  const rightBefore = clean[0]!.right;
+  const fooled = (n: number): number => rows.filter(({ victims }) => victims[0]!.right[n] === 0).length;
+  const candidates = [...rightBefore.keys()].filter((n) => rightBefore[n] === 1);
+  // Images that some rules fool the network with, and others do not, show the difference.
+  const telling = (n: number): number => Math.min(fooled(n), rows.length - fooled(n));
+  candidates.sort((a, b) => telling(b) - telling(a) || a - b);
+  const chosen: number[] = [];
+  for (const repeats of [0, Infinity]) {
+    for (const n of candidates) {
+      const same = chosen.filter((each) => images.labels[each] === images.labels[n]).length;
+      if (chosen.length < wanted && same <= repeats && !chosen.includes(n)) chosen.push(n);
+    }
+  }
+  return chosen.sort((a, b) => images.labels[a]! - images.labels[b]!);
+}
+
+function imageSection(found: Leaderboard): Section {
+  const { images, rows, clean, eps } = found;
+  const { channels, height, width } = images;
+  const size = channels * height * width;
+  const name = (label: number): string => images.classNames?.[label] ?? String(label);
+  const chosen = chooseSamples(found, shownSamples);
+  const before = (n: number): EightBitImage => {
+    const data = Uint8Array.from(pixelRange(images, n, n + 1), (pixel) => Math.round(255 * pixel));
+    return { channels, height, width, data };
+  };
+  const row = (title: string, victim: VictimAccuracy, image: (n: number) => EightBitImage): GridRow => ({
+    title,
+    images: chosen.map((n) => ({
+      image: image(n),
+      caption: name(victim.predictions[n]!),
+      verdict: victim.right[n] === 1 ? ('right' as const) : ('wrong' as const),
+    })),
+  });
+  const grid = [
+    row('no attack', clean[0]!, before),
+    ...rows.map((each) =>
+      row(each.name, each.victims[0]!, (n) => ({
+        channels,
+        height,
+        width,
+        data: each.images8.slice(n * size, (n + 1) * size),
+      })),
+    ),
+  ];
+  const words = `Below each image what ${clean[0]!.model} sees; a wrong answer is red. No pixel moves by more than ${Math.floor(255 * eps + 1e-9)} of 255 levels.`;
+  return { title: 'Pictures', body: `${paragraph(words)}\n${imageGrid(grid, 84)}` };
+}
+
+function lossLine(runs: readonly RaceRun[], rule: string): Line {
+  const own = runs.filter((run) => run.rule === rule && run.lr === raceSettings.main);
+  const epochs = Array.from({ length: raceSettings.epochs }, (_, e) =>
+    own.flatMap((run) => (run.epochs[e] === undefined ? [] : [run.epochs[e].trainLoss])),
+  );
+  const bands = epochs.filter((losses) => losses.length > 0).map((losses) => interval(losses));
+  return {
+    name: ruleName(rule),
+    color: ruleColor(rule),
+    points: bands.map(({ mean }, e) => [e + 1, mean]),
+    // A logarithmic axis has no place for what is not positive.
+    band: bands.map(({ low, high, mean }) => [Math.max(low, mean / 10), high]),
+  };
+}
+
+/** Final losses against the learning rate, where every run trained; failures are listed below and marked. */
+function rateLine(runs: readonly RaceRun[], rule: string): Line {
+  const rates = [...new Set(runs.map(({ lr }) => lr))].sort((a, b) => a - b);
+  const points = rates.flatMap((rate): [number, number][] => {
+    const own = runs.filter((run) => run.rule === rule && run.lr === rate);
+    if (own.some(({ outcome }) => outcome !== 'trains')) return [];
+    return [[rate, interval(own.map((run) => run.epochs.at(-1)!.trainLoss)).mean]];
+  });
+  return { name: ruleName(rule), color: ruleColor(rule), points };
+}
+
+function failureTable(runs: readonly RaceRun[]): string {
+  const rates = [...new Set(runs.map(({ lr }) => lr))].sort((a, b) => a - b);
+  const cell = (rule: string, lr: number): string => {
+    const own = runs.filter((run) => run.rule === rule && run.lr === lr);
+    const failed = own.filter(({ outcome }) => outcome !== 'trains');
+    if (failed.length > 0) return `${failed.length} of ${own.length} fail`;
+    const last = interval(own.map((run) => run.epochs.at(-1)!.trainLoss));
+    const accuracy = interval(own.map((run) => run.epochs.at(-1)!.testAccuracy ?? NaN));
+    return `${last.mean.toFixed(3)}, ${percent(accuracy.mean)}`;
+  };
+  return htmlTable(
+    [
+      { title: 'learning rate', value: (lr: number) => String(lr), number: true },
+      ...raceRules.map((rule) => ({
+        title: `${ruleName(rule)}: last training loss, test accuracy`,
+        value: (lr: number) => cell(rule, lr),
+        number: true,
+      })),
+    ],
+    rates,
+  );
+}
+
+function trainingSection({ data, runs }: Race): Section {
+  const seeds = new Set(runs.filter(({ lr }) => lr === raceSettings.main).map(({ seed }) => seed)).size;
+  const words = `${raceSettings.model.toUpperCase()} on ${data.train.count} images of ${data.train.name}: plain SGD, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs, the same weights and order of images for both rules; ${seeds} seeds at ${raceSettings.main}, the band is their 95 % interval. A run fails if its loss is not finite or stays where guessing is; rates with a failed run have no point in the right picture.`;
+  return {
+    title: 'Training',
+    body: [
+      figures([
+        {
+          figure: lineChart({
+            title: 'training loss by epoch',
+            x: { title: 'epoch', whole: true },
+            y: { title: 'training loss', scale: 'log' },
+            lines: raceRules.map((rule) => lossLine(runs, rule)),
+          }),
+          caption: `Training loss at learning rate ${raceSettings.main}`,
+        },
+        {
+          figure: lineChart({
+            title: 'final training loss against learning rate',
+            x: { title: 'learning rate', scale: 'log' },
+            y: { title: 'training loss after the last epoch', scale: 'log' },
+            lines: raceRules.map((rule) => rateLine(runs, rule)),
+          }),
+          caption: 'Final loss against the learning rate',
+        },
+      ]),
+      failureTable(runs),
+      paragraph(words),
+    ].join('\n'),
+  };
+}
+
+function ownRuleSection({ rows, clean }: Leaderboard): Section {
+  const own = rows.find(({ name }) => name === 'your own rule')!;
+  const words = `A backward rule is one WGSL function: g is dL/dy, d the activation's derivative, the result dL/dz. This one lets half of what a ReLU blocks through. It is linked into the kernels, and it leaves ${percent(own.victims[0]!.accuracy)} on ${clean[0]!.model} (row "${own.name}" of the leaderboard). Change the line and run the attack again; examples/rule-wgsl.ts is a whole program.`;
+  return {
+    title: 'Change it yourself',
+    body: `<div class="wide">${preformatted(ownRule.code)}</div>\n${paragraph(words)}`,
+  };
+}
+
+function shaderSection(profiles: DemoProfiles): Section {
+  const part = (title: string, words: string, list: DemoProfiles['train']): string =>
+    [
+      paragraph(words),
+      comparisonTable(list),
+      figures([{ figure: ruleLayerChart(list), caption: `${title}: time by layer` }]),
+      ...list.map((profile) =>
+        folded(`${title}, ${ruleName(profile.label)}: every shader`, profileBody(profile, undefined, { folded: true })),
+      ),
+    ].join('\n');
+  return {
+    title: 'Shaders',
+    body: [
+      folded(
+        'Training step',
+        part(
+          'Training step',
+          `One step at batch ${profileBatch}: gather, forward, backward under the rule, record and update, in one submit.`,
+          profiles.train,
+        ),
+      ),
+      folded(
+        'Attack step',
+        part(
+          'Attack step',
+          `One PGD step at batch ${profileBatch}: forward, gradient with respect to the images only, step and projection.`,
+          profiles.attack,
+        ),
+      ),
+    ].join('\n'),
+  };
+}
+
+/** The report of the demo: one HTML document that needs nothing else. */
+export function demoReport(findings: DemoFindings): string {
+  const { verdicts, leaderboard, race, profiles, adapter, version, settings, seconds } = findings;
+  const verdict = `<ul class="verdict">${verdicts.map((sentence) => `<li>${escapeHtml(sentence)}</li>`).join('\n')}</ul>`;
+  return page({
+    title: 'One network, one switch: which gradient?',
+    subtitle: `The forward pass stays the same; only the backward rule of the ReLUs changes. ${adapter.description || adapter.device}`,
+    sections: [
+      { title: 'What was found', body: verdict },
+      leaderboardSection(leaderboard),
+      imageSection(leaderboard),
+      trainingSection(race),
+      ownRuleSection(leaderboard),
+      shaderSection(profiles),
+      {
+        title: 'Machine and settings',
+        body: [
+          heading('Machine'),
+          facts(machineFacts(adapter, version)),
+          heading('Settings'),
+          facts(Object.entries(settings)),
+        ].join('\n'),
+      },
+    ],
+    footer: `linbp ${version} · ${new Date().toISOString().slice(0, 19).replace('T', ' ')} UTC · ${seconds.toFixed(0)} s in all`,
+  });
+}

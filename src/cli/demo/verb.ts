@@ -1,0 +1,147 @@
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { loadHalves } from '../../experiments/trainingRuns.js';
+import type { ExperimentContext } from '../../experiments/types.js';
+import { ensureWritableFolder, writeFileAtomic } from '../../io/atomic.js';
+import { modelDefinition } from '../../nn/zoo/index.js';
+import { Device } from '../../runtime/device.js';
+import { machineOptions, shownAdapter } from '../common.js';
+import { choice, number, openFlag, text } from '../options.js';
+import { packageVersion } from '../../version.js';
+import { defineVerb } from '../verb.js';
+import type { VerbContext } from '../verb.js';
+import { budgetOf } from './budget.js';
+import { hasCifar, runLeaderboard } from './leaderboard.js';
+import type { Leaderboard } from './leaderboard.js';
+import { openReport } from './open.js';
+import { raceRules, raceSettings, runRace } from './race.js';
+import type { Race } from './race.js';
+import { profileRules } from './shaders.js';
+import { verdictsOf } from './verdicts.js';
+
+const options = {
+  data: text({
+    help: 'folder with mnist/, cifar10/ and models/; without it the generated digits [LINBP_DATA]',
+    placeholder: 'DIR',
+  }),
+  out: text({ help: 'folder for the report', placeholder: 'DIR', byDefault: 'linbp-report' }),
+  minutes: number({
+    help: 'sizes are chosen so that it takes less',
+    min: 0.05,
+    max: 600,
+    shownDefault: '2.5; 5 on SwiftShader',
+  }),
+  open: openFlag('open the report where there is a desktop (default); --no-open leaves it'),
+  seed: machineOptions.seed,
+  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+} as const;
+
+/** SwiftShader computes at about half the speed of lavapipe. */
+const minutesFor = (description: string): number => (/swiftshader/i.test(description) ? 5 : 2.5);
+
+function contextOf(
+  device: Device,
+  data: string | undefined,
+  seed: number,
+  { progress, signal }: VerbContext,
+): ExperimentContext {
+  const context = { scale: 1, seeds: raceSettings.seeds, seed, dataFolder: data, dataset: undefined };
+  return { ...context, compat: 'none', device, progress, signal };
+}
+
+/** MNIST where the folder has it, otherwise the generated digits. */
+async function imagesOf(context: ExperimentContext): ReturnType<typeof loadHalves> {
+  const sizes = { train: 12_000, test: 2000 };
+  const known = context.dataFolder !== undefined || (process.env['LINBP_DATA'] ?? '') !== '';
+  return loadHalves(known ? context : { ...context, dataset: 'digits' }, 'mnist', sizes);
+}
+
+const leaderboardFields = ({ rows }: Leaderboard): object[] =>
+  rows.map(({ rule, name, victims, difference }) => ({
+    rule,
+    name,
+    victims: victims.map(({ model, accuracy, low, high }) => ({ model, accuracy, low, high })),
+    difference,
+  }));
+
+const trainingFields = ({ runs }: Race): object[] =>
+  runs.map(({ rule, lr, seed, epochs, outcome, diverged }) => ({
+    rule,
+    lr,
+    seed,
+    epochs,
+    outcome,
+    diverged: diverged !== undefined,
+  }));
+
+/** The true gradient and LinBP, as the leaderboard has them. */
+const profiledRules = ({ rows }: Leaderboard): string[] =>
+  rows.map(({ rule }) => rule).filter((rule) => /^(bp|linbp.*)$/.test(rule));
+
+/** `linbp demo`: one network, one switch. */
+export const demoVerb = defineVerb({
+  name: 'demo',
+  summary: 'compares backward rules: attacks and training, with a report',
+  options,
+  notes: [
+    '',
+    'Attacks one network under several backward rules and shows the images to others,',
+    'trains one with BP and LinBP, and says what came out. Takes two to three minutes.',
+  ],
+  async run(values, verb) {
+    const { progress, print } = verb;
+    ensureWritableFolder(values.out);
+    const device = await Device.open({ device: values.device });
+    try {
+      const { adapterInfo } = device;
+      const budget = budgetOf(60 * (values.minutes ?? minutesFor(adapterInfo.description)));
+      progress.line(`adapter ${adapterInfo.description || adapterInfo.device}`);
+      const context = contextOf(device, values.data, values.seed, verb);
+      const data = await imagesOf(context);
+      const pretrained = hasCifar(values.data);
+      const race = await runRace(context, data, budget, pretrained ? 0.45 : 0.35);
+      const leaderboard = await runLeaderboard(context, data, budget, { networks: 0.6, attacks: 0.85 });
+      progress.line('timing every shader');
+      const profiles = await profileRules(
+        device,
+        {
+          train: { definition: modelDefinition(raceSettings.model), rules: raceRules },
+          attack: { definition: modelDefinition(leaderboard.source), rules: profiledRules(leaderboard) },
+        },
+        values.seed,
+        budget,
+      );
+      const verdicts = verdictsOf(leaderboard, race);
+      const settings = {
+        'images of the attack': `${leaderboard.images.count} of ${leaderboard.images.name}`,
+        'images of the training': `${race.data.train.count} of ${race.data.train.name}`,
+        attack: `I-FGSM, ${leaderboard.steps} steps, L-infinity, eps ${leaderboard.eps.toFixed(4)}`,
+        training: `${raceSettings.model}, SGD without momentum, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs`,
+        seed: String(values.seed),
+        'time allowed': `${(budget.total / 60).toFixed(1)} min`,
+      };
+      // The charting library is loaded only here, when nothing is waiting for the device.
+      const { demoReport } = await import('./report.js');
+      const path = join(values.out, 'report.html');
+      const shared = { verdicts, leaderboard, race, profiles, settings };
+      const machine = { adapter: adapterInfo, version: packageVersion(), seconds: budget.elapsed() };
+      writeFileAtomic(path, demoReport({ ...shared, ...machine }));
+      for (const sentence of verdicts) print(sentence);
+      print(`report ${pathToFileURL(resolve(path)).href}`);
+      if (values.open !== false) openReport(path);
+      return {
+        adapter: shownAdapter(device),
+        settings: { ...settings, minutes: budget.total / 60 },
+        fields: {
+          verdicts,
+          leaderboard: leaderboardFields(leaderboard),
+          training: trainingFields(race),
+          profiles,
+          report: path,
+        },
+      };
+    } finally {
+      device.destroy();
+    }
+  },
+});
