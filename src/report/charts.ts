@@ -7,6 +7,8 @@ import type { Color } from './theme.js';
 export interface Axis {
   readonly title: string;
   readonly scale?: 'value' | 'log';
+  /** Ticks of a logarithmic axis are powers of this; default 10. */
+  readonly base?: number;
   readonly min?: number;
   readonly max?: number;
   /** How numbers are written; default as they are. */
@@ -80,6 +82,7 @@ export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): obj
     ...(given.max !== undefined && { max: given.max }),
     ...(given.interval !== undefined && { interval: given.interval }),
     ...(given.whole === true && { minInterval: 1 }),
+    ...(given.base !== undefined && { logBase: given.base }),
     scale: given.min === undefined,
     axisLine: { show: direction === 'x', onZero: false, lineStyle: { color: css(palette.axis) } },
     axisTick: { show: direction === 'x' && named === undefined, lineStyle: { color: css(palette.axis) } },

@@ -40,6 +40,7 @@ table{border-collapse:collapse;font-size:13px;white-space:nowrap}
 th,td{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid var(--line);position:relative}
 th{color:var(--muted);font-weight:600;vertical-align:bottom;white-space:normal;max-width:130px;line-height:1.3}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;padding-left:6px}
+th:first-child,td:first-child{position:sticky;left:0;background:var(--surface);z-index:1}
 i.bar{position:absolute;inset:2px auto 2px 0;background:var(--barfill);border-radius:2px}
 td.prose{white-space:normal;min-width:200px;max-width:460px;vertical-align:top}
 tbody tr:last-child td{border-bottom:0}

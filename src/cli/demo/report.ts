@@ -32,6 +32,7 @@ import { raceRules, raceSettings } from './race.js';
 import type { Race, RaceRun } from './race.js';
 import { profileBatch } from './shaders.js';
 import type { DemoProfiles } from './shaders.js';
+import { ratesOf } from './verdicts.js';
 
 /** What a demo found, for {@link demoReport}. */
 export interface DemoFindings {
@@ -190,6 +191,46 @@ function rateLine(runs: readonly RaceRun[], rule: string): Line {
   return { name: ruleName(rule), color: ruleColor(rule), points };
 }
 
+/** Where runs of a rule fail: at the upper edge of the picture. */
+function failureLine(runs: readonly RaceRun[], rule: string, top: number): Line {
+  const failed = ratesOf(runs, rule).fail;
+  return {
+    name: `${ruleName(rule)}: runs fail`,
+    color: ruleColor(rule),
+    dashed: true,
+    points: failed.map((rate) => [rate, top]),
+  };
+}
+
+function rateChart(runs: readonly RaceRun[]): Figure {
+  const trained = raceRules.map((rule) => rateLine(runs, rule));
+  const range = lossRange(trained);
+  const failed = raceRules.map((rule) => failureLine(runs, rule, range.max));
+  return lineChart({
+    title: 'final training loss against learning rate',
+    x: { title: 'learning rate', scale: 'log', base: 2, format: (value) => String(Number(value.toPrecision(2))) },
+    y: { title: 'training loss after the last epoch', ...range },
+    lines: [...trained, ...failed.filter(({ points }) => points.length > 0)],
+  });
+}
+
+/** A logarithmic axis, ticks at powers of two, around all points. */
+function lossRange(lines: readonly Line[]): { scale: 'log'; base: number; min: number; max: number } {
+  const values = lines.flatMap(({ points, band }) => [...points.map(([, y]) => y), ...(band ?? []).flat()]);
+  const [low, high] = values.length === 0 ? [1, 2] : [Math.min(...values), Math.max(...values)];
+  return { scale: 'log', base: 2, min: 2 ** Math.floor(Math.log2(low)), max: 2 ** Math.ceil(Math.log2(high) + 1e-9) };
+}
+
+function lossChart(runs: readonly RaceRun[]): Figure {
+  const lines = raceRules.map((rule) => lossLine(runs, rule));
+  return lineChart({
+    title: 'training loss by epoch',
+    x: { title: 'epoch', whole: true },
+    y: { title: 'training loss', ...lossRange(lines) },
+    lines,
+  });
+}
+
 function failureTable(runs: readonly RaceRun[]): string {
   const rates = [...new Set(runs.map(({ lr }) => lr))].sort((a, b) => a - b);
   const cell = (rule: string, lr: number): string => {
@@ -215,27 +256,17 @@ function failureTable(runs: readonly RaceRun[]): string {
 
 function trainingSection({ data, runs }: Race): Section {
   const seeds = new Set(runs.filter(({ lr }) => lr === raceSettings.main).map(({ seed }) => seed)).size;
-  const words = `${raceSettings.model.toUpperCase()} on ${data.train.count} images of ${data.train.name}: plain SGD, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs, the same weights and order of images for both rules; ${seeds} seeds at ${raceSettings.main}, the band is their 95 % interval. A run fails if its loss is not finite or stays where guessing is; rates with a failed run have no point in the right picture.`;
+  const words = `${raceSettings.model.toUpperCase()} on ${data.train.count} images of ${data.train.name}: plain SGD, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs, the same weights and order of images for both rules; ${seeds} seeds at ${raceSettings.main}, the band is their 95 % interval. A run fails if its loss is not finite or stays where guessing is; rates at which a run fails are marked at the upper edge of the right picture.`;
   return {
     title: 'Training',
     body: [
       figures([
         {
-          figure: lineChart({
-            title: 'training loss by epoch',
-            x: { title: 'epoch', whole: true },
-            y: { title: 'training loss', scale: 'log' },
-            lines: raceRules.map((rule) => lossLine(runs, rule)),
-          }),
+          figure: lossChart(runs),
           caption: `Training loss at learning rate ${raceSettings.main}`,
         },
         {
-          figure: lineChart({
-            title: 'final training loss against learning rate',
-            x: { title: 'learning rate', scale: 'log' },
-            y: { title: 'training loss after the last epoch', scale: 'log' },
-            lines: raceRules.map((rule) => rateLine(runs, rule)),
-          }),
+          figure: rateChart(runs),
           caption: 'Final loss against the learning rate',
         },
       ]),

@@ -4,8 +4,8 @@ import { loadHalves } from '../../experiments/trainingRuns.js';
 import type { ExperimentContext } from '../../experiments/types.js';
 import { ensureWritableFolder, writeFileAtomic } from '../../io/atomic.js';
 import { modelDefinition } from '../../nn/zoo/index.js';
-import { Device } from '../../runtime/device.js';
-import { machineOptions, shownAdapter } from '../common.js';
+import type { Device } from '../../runtime/device.js';
+import { machineOptions, openDevice, shownAdapter } from '../common.js';
 import { choice, number, openFlag, text } from '../options.js';
 import { packageVersion } from '../../version.js';
 import { defineVerb } from '../verb.js';
@@ -34,6 +34,7 @@ const options = {
   open: openFlag('open the report where there is a desktop (default); --no-open leaves it'),
   seed: machineOptions.seed,
   device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+  adapter: machineOptions.adapter,
 } as const;
 
 /** SwiftShader computes at about half the speed of lavapipe. */
@@ -91,7 +92,7 @@ export const demoVerb = defineVerb({
   async run(values, verb) {
     const { progress, print } = verb;
     ensureWritableFolder(values.out);
-    const device = await Device.open({ device: values.device });
+    const device = await openDevice(values);
     try {
       const { adapterInfo } = device;
       const budget = budgetOf(60 * (values.minutes ?? minutesFor(adapterInfo.description)));

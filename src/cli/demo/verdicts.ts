@@ -11,10 +11,16 @@ export function verdictsOf(leaderboard: Leaderboard, race: Race): string[] {
 
 const points = (value: number): string =>
   `${Math.abs(100 * value).toFixed(0)} point${Math.abs(Math.round(100 * value)) === 1 ? '' : 's'}`;
-const left = (row: LeaderboardRow): string => {
-  const [victim] = row.victims;
-  return `${percent(victim!.accuracy, 0)} of the images right on ${victim!.model}`;
+const left = (row: LeaderboardRow, victim: number): string => {
+  const { accuracy, model } = row.victims[victim]!;
+  return `${percent(accuracy, 0)} of the images right on ${model}`;
 };
+
+/** The network on which two rules differ most, which is the one to name. */
+function tellingVictim(truth: LeaderboardRow, other: LeaderboardRow): number {
+  const gaps = truth.victims.map(({ accuracy }, index) => accuracy - other.victims[index]!.accuracy);
+  return gaps.indexOf(Math.max(...gaps));
+}
 
 /** The sentences about attacks: the strongest rule against the true gradient, then LinBP. */
 export function attackVerdicts({ rows, steps, images }: Leaderboard): string[] {
@@ -23,14 +29,15 @@ export function attackVerdicts({ rows, steps, images }: Leaderboard): string[] {
   // Own rules show how to write one; the strongest published rule is what readers should know.
   const best = others.filter(({ name }) => name !== 'your own rule')[0]!;
   const budget = `${images.count} images, ${steps} gradients each`;
+  const victim = tellingVictim(truth!, best);
   const found: string[] = [];
   if (verdictOf(best.difference) === 'below')
     found.push(
-      `Attacking other networks (${budget}): the true gradient leaves ${left(truth!)}, the gradient of ${best.name} ${percent(best.victims[0]!.accuracy, 0)}.`,
+      `Attacking other networks (${budget}): the true gradient leaves ${left(truth!, victim)}, the gradient of ${best.name} ${percent(best.victims[victim]!.accuracy, 0)}.`,
     );
   else
     found.push(
-      `Attacking other networks (${budget}): the true gradient leaves ${left(truth!)}; no other gradient here is clearly stronger.`,
+      `Attacking other networks (${budget}): the true gradient leaves ${left(truth!, victim)}; no other gradient here is clearly stronger.`,
     );
   if (linbp !== undefined && linbp !== best) found.push(linbpSentence(linbp));
   return found;
