@@ -35,7 +35,8 @@ export { scaledEdge } from './rules/scaledEdge.js';
 export { softmaxPool } from './rules/softmaxPool.js';
 export { formatRules, parseRules, ruleNames } from './rules/parse.js';
 export type { RuleMatch, RuleName, RuleSpec } from './rules/parse.js';
-export { everywhere, resolveRules, selectPositions } from './rules/positions.js';
+export { everywhere, resolveRules } from './rules/resolve.js';
+export { selectPositions } from './rules/select.js';
 export type { ActivationPosition, BranchPlace, PositionKind, PositionTable } from './rules/positions.js';
 export type {
   ActivationBackward,

@@ -5,7 +5,7 @@ import type { ModelDefinition } from '../nn/definition.js';
 import { positionTable } from '../nn/definition.js';
 import { parseRules } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
-import { resolveRules } from '../rules/positions.js';
+import { resolveRules } from '../rules/resolve.js';
 import type { BackwardSelection } from '../graph/backward.js';
 import { attackDefinition } from './builtin.js';
 import type { AttackName } from './builtin.js';

@@ -7,7 +7,7 @@ import { Model } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { positionTable } from '../nn/definition.js';
 import { parseRules } from '../rules/parse.js';
-import { resolveRules } from '../rules/positions.js';
+import { resolveRules } from '../rules/resolve.js';
 import { Device } from '../runtime/device.js';
 import { DeviceEngine } from '../train/deviceEngine.js';
 import { sgd } from '../train/optimizers.js';

@@ -6,7 +6,7 @@ import { Model } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { Program } from '../program/program.js';
 import { parseRules } from '../rules/parse.js';
-import { resolveRules } from '../rules/positions.js';
+import { resolveRules } from '../rules/resolve.js';
 import { addModel, positionTable } from '../nn/definition.js';
 import { Device } from '../runtime/device.js';
 import { DeviceEngine } from '../train/deviceEngine.js';

@@ -11,7 +11,7 @@ import { normalized } from '../nn/normalize.js';
 import { modelDefinition, modelNames } from '../nn/zoo/index.js';
 import { formatRules, parseRules, ruleNames } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
-import { resolveRules } from '../rules/positions.js';
+import { resolveRules } from '../rules/resolve.js';
 import type { BackwardSelection } from '../graph/backward.js';
 import { Device } from '../runtime/device.js';
 import { choice, integer, readNumber, text } from './options.js';

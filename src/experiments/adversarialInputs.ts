@@ -5,7 +5,7 @@ import type { ElementwiseFunction } from '../graph/types.js';
 import { addModel, positionTable } from '../nn/definition.js';
 import { randomStreams } from '../random/philox.js';
 import { parseRules } from '../rules/parse.js';
-import { resolveRules } from '../rules/positions.js';
+import { resolveRules } from '../rules/resolve.js';
 import type { InputStage } from '../train/step.js';
 
 const ball = 'min(max(v, max(x - radius, 0.0)), min(x + radius, 1.0))';

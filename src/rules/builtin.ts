@@ -1,59 +1,44 @@
 import { check } from '../errors.js';
+import type { ActivationKind, BoundRule, PointwiseRule } from '../graph/rule.js';
 import { shaderSource } from '../wgsl/link.js';
-import type { ActivationKind, PointwiseRule, RuleSaves, BoundRule } from '../graph/rule.js';
+import { ruleNames, ruleRow } from './table.js';
+import type { ActivationRow, ParameterValues, RuleName, ruleTable } from './table.js';
 
-/*
- * What the built-in pointwise rules mean for ReLU6(z) = ReLU(z) - ReLU(z - 6):
- *
- *   bp        g [0 < z < 6]
- *   linbp     g, on both flat sides
- *   leaky     a g on both flat sides, g between
- *   guided    bp of positive gradients only
- *   deconvnet positive gradients pass, on both flat sides
- *   softplus  both kinks smoothed: g (sigma(beta z) - sigma(beta (z - 6)))
- *   silu      both ReLUs replaced: g (SiLU'(z) - SiLU'(z - 6))
- *
- * The last two therefore take the activation's ceiling as a parameter; 0 stands for none.
- */
+/** Rules whose row has a function of its own. */
+type PointwiseName = {
+  [K in RuleName]: (typeof ruleTable)[K] extends { readonly activation: ActivationRow } ? K : never;
+}[RuleName];
 
-function builtin(
-  name: string,
-  saves: RuleSaves,
-  parameters: readonly string[],
-  reference: PointwiseRule['reference'],
-): PointwiseRule {
-  return { name, saves, identity: name === 'linbp', parameters, wgsl: shaderSource(`rules/${name}`), reference };
+function pointwiseRule(name: string, row: ActivationRow, parameters: readonly string[]): PointwiseRule {
+  return {
+    name,
+    saves: row.saves,
+    identity: name === 'linbp',
+    parameters: row.uniforms ?? parameters,
+    wgsl: shaderSource(`rules/${name}`),
+    reference: row.reference,
+  };
 }
 
-function logistic(x: number): number {
-  const e = Math.exp(-Math.abs(x));
-  return (x >= 0 ? 1 : e) / (1 + e);
-}
-
-function siluDerivative(z: number): number {
-  const s = logistic(z);
-  return s + z * s * logistic(-z);
-}
-
-/** The built-in rules by name. Use the functions below to bind their parameters. */
-export const builtinRules = {
-  bp: builtin('bp', 'mask', [], (g, d) => g * d),
-  linbp: builtin('linbp', 'nothing', [], (g) => g),
-  leaky: builtin('leaky', 'mask', ['a'], (g, d, _z, [a = 0]) => g * (d + a * (1 - d))),
-  softplus: builtin('softplus', 'input', ['beta', 'ceiling'], (g, _d, z, [beta = 1, ceiling = 0]) => {
-    return g * (logistic(beta * z) - (ceiling > 0 ? logistic(beta * (z - ceiling)) : 0));
+/** The pointwise functions of the built-in rules by name. Use the functions below to bind their parameters. */
+export const builtinRules = Object.fromEntries(
+  ruleNames.flatMap((name) => {
+    const { activation, parameters } = ruleRow(name);
+    return typeof activation === 'object' ? [[name, pointwiseRule(name, activation, Object.keys(parameters))]] : [];
   }),
-  silu: builtin('silu', 'input', ['ceiling', 'scale'], (g, _d, z, [ceiling = 0, scale = 1]) => {
-    return scale * g * (siluDerivative(z) - (ceiling > 0 ? siluDerivative(z - ceiling) : 0));
-  }),
-  guided: builtin('guided', 'mask', [], (g, d) => Math.max(g, 0) * d),
-  deconvnet: builtin('deconvnet', 'nothing', [], (g) => Math.max(g, 0)),
-} as const;
-
-export type BuiltinRuleName = keyof typeof builtinRules;
+) as Readonly<Record<PointwiseName, PointwiseRule>>;
 
 /** Where the activation is cut off above; 0 where it is not. */
 const ceilings: Record<ActivationKind, number> = { relu: 0, relu6: 6, relu6Official: 6 };
+
+/** What a rule of the table does at an activation; undefined for rules that change none. */
+export function bindRule(name: RuleName, values: ParameterValues, kind: ActivationKind): BoundRule | undefined {
+  const { activation } = ruleRow(name);
+  if (activation === undefined) return undefined;
+  const rule = builtinRules[(typeof activation === 'string' ? activation : name) as PointwiseName];
+  const known: ParameterValues = { scale: 1, ...values, ceiling: ceilings[kind] };
+  return { rule, values: rule.parameters.map((parameter) => known[parameter] ?? NaN) };
+}
 
 /** The true backward: g d. */
 export const bp: BoundRule = { rule: builtinRules.bp, values: [] };

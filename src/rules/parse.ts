@@ -1,15 +1,17 @@
 import { check, LinbpError } from '../errors.js';
 import type { MatchScope } from './activationMatched.js';
 import type { PointwiseRule } from '../graph/rule.js';
+import { ruleNames, ruleRow, ruleTable } from './table.js';
+import type { ParameterRange, RuleName } from './table.js';
+
+export { ruleNames } from './table.js';
+export type { RuleName } from './table.js';
 
 /**
  * Rescales a rule's gradient to the length of the true one: at each activation, or at each residual branch by `lambda`.
  */
 export type RuleMatch =
   { readonly kind: 'activation'; readonly scope: MatchScope } | { readonly kind: 'block'; readonly lambda: number };
-
-/** Rules that the notation knows by name. */
-export type RuleName = 'bp' | 'linbp' | 'leaky' | 'softplus' | 'silu' | 'guided' | 'deconvnet' | 'sgm' | 'bpa';
 
 /** A backward rule and where it applies; what it does not apply to keeps bp or what an earlier rule says. */
 export interface RuleSpec {
@@ -32,32 +34,6 @@ export interface RuleSpec {
   readonly match?: RuleMatch;
 }
 
-interface ParameterRange {
-  /** `undefined`: a value must be given; `open`: the rule decides where it is applied. */
-  readonly byDefault: number | 'open' | undefined;
-  readonly valid: (value: number) => boolean;
-  readonly expected: string;
-}
-
-const positive = (value: number): boolean => value > 0;
-const parameterRanges: Record<RuleName, Readonly<Record<string, ParameterRange>>> = {
-  bp: {},
-  linbp: {},
-  leaky: { a: { byDefault: undefined, valid: (a) => a >= 0 && a <= 1, expected: 'from 0 to 1' } },
-  softplus: { beta: { byDefault: 0.5, valid: positive, expected: 'above 0' } },
-  silu: {},
-  guided: {},
-  deconvnet: {},
-  sgm: { gamma: { byDefault: 0.2, valid: (gamma) => gamma >= 0 && gamma <= 1, expected: 'from 0 to 1' } },
-  bpa: {
-    tau: { byDefault: 'open', valid: positive, expected: 'above 0' },
-    scale: { byDefault: 1, valid: positive, expected: 'above 0' },
-  },
-};
-
-/** Names of the rules that {@link parseRules} knows without further ones. */
-export const ruleNames = Object.keys(parameterRanges) as readonly RuleName[];
-
 /**
  * Reads the command line's notation, such as `linbp:from=layer3` or `linbp:only=fc.1,fc.3+softplus:beta=0.5,from=all`:
  * `name:option=value,...`, joined by `+`; of two rules for one ReLU the later decides.
@@ -73,7 +49,7 @@ function parseRule(text: string, userRules: readonly PointwiseRule[]): RuleSpec 
   const colon = text.indexOf(':');
   const name = colon < 0 ? text : text.slice(0, colon);
   const user = userRules.find((rule) => rule.name === name);
-  if (user === undefined && !Object.hasOwn(parameterRanges, name)) {
+  if (user === undefined && !Object.hasOwn(ruleTable, name)) {
     const known = [...ruleNames, ...userRules.map((rule) => rule.name)].join(', ');
     throw new LinbpError('unknown-rule', `there is no rule "${name}"; known are ${known}`, { field: 'rule' });
   }
@@ -141,7 +117,7 @@ function parseParameters(
 ): Record<string, number> {
   const ranges: Readonly<Record<string, ParameterRange | undefined>> =
     typeof rule === 'string'
-      ? parameterRanges[rule]
+      ? ruleRow(rule).parameters
       : Object.fromEntries(rule.parameters.map((parameter) => [parameter, undefined]));
   for (const option of Object.keys(given)) {
     const known = [...Object.keys(ranges), 'from', 'only', 'post', 'preset', 'match', 'scope', 'lambda'].join(', ');

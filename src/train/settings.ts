@@ -7,7 +7,7 @@ import { Model } from '../nn/model.js';
 import type { HostModel } from '../nn/model.js';
 import { formatRules, parseRules } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
-import { resolveRules } from '../rules/positions.js';
+import { resolveRules } from '../rules/resolve.js';
 import type { BackwardSelection } from '../graph/backward.js';
 import type { PointwiseRule } from '../graph/rule.js';
 import { resolveLossScale } from './lossScale.js';

@@ -5,7 +5,7 @@ import type { Node, Tensor } from '../../src/graph/types.js';
 import { activationMatched } from '../../src/rules/activationMatched.js';
 import { bp, guided, leaky, linbp, softplus } from '../../src/rules/builtin.js';
 import { parseRules } from '../../src/rules/parse.js';
-import { everywhere, resolveRules } from '../../src/rules/positions.js';
+import { everywhere, resolveRules } from '../../src/rules/resolve.js';
 import type { BackwardSelection } from '../../src/graph/backward.js';
 import { lenet5, lenet5Positions, mlp } from '../reference/networks.js';
 import type { Network } from '../reference/networks.js';

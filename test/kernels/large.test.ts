@@ -8,7 +8,7 @@ import { addModel, positionTable } from '../../src/nn/definition.js';
 import type { ModelDefinition, ModelInGraph } from '../../src/nn/definition.js';
 import { Program } from '../../src/program/program.js';
 import { parseRules } from '../../src/rules/parse.js';
-import { resolveRules } from '../../src/rules/positions.js';
+import { resolveRules } from '../../src/rules/resolve.js';
 import { sgd } from '../../src/train/optimizers.js';
 import { relativeError } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';

@@ -7,7 +7,7 @@ import type { SafetensorsFile } from '../../src/io/safetensors.js';
 import { addModel, describeModel, isBuffer, positionTable } from '../../src/nn/definition.js';
 import type { ModelDefinition, ModelInGraph } from '../../src/nn/definition.js';
 import { parseRules } from '../../src/rules/parse.js';
-import { resolveRules } from '../../src/rules/positions.js';
+import { resolveRules } from '../../src/rules/resolve.js';
 import { Program } from '../../src/program/program.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { sharedDevice } from '../support/device.js';

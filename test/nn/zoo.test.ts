@@ -7,7 +7,7 @@ import { stateDictDifferences } from '../../src/nn/model.js';
 import { modelDefinition, modelNames } from '../../src/nn/zoo/index.js';
 import { Graph } from '../../src/graph/graph.js';
 import { parseRules } from '../../src/rules/parse.js';
-import { selectPositions } from '../../src/rules/positions.js';
+import { selectPositions } from '../../src/rules/select.js';
 import { loadGoldenJson } from '../support/golden.js';
 
 interface Keys {

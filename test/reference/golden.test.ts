@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { gradients } from '../../src/autodiff/gradients.js';
 import type { ReferenceRun } from '../../src/reference/run.js';
 import { parseRules } from '../../src/rules/parse.js';
-import { resolveRules } from '../../src/rules/positions.js';
+import { resolveRules } from '../../src/rules/resolve.js';
 import { loadGolden } from '../support/golden.js';
 import { checkedRows, goldenCheck } from '../support/goldenRows.js';
 import type { Runner } from '../support/goldenRows.js';

@@ -5,7 +5,7 @@ import { elementCount } from '../../src/graph/types.js';
 import type { LossKind, PoolAttrs, Tensor } from '../../src/graph/types.js';
 import { checkGradient } from '../../src/reference/gradcheck.js';
 import { bp } from '../../src/rules/builtin.js';
-import { everywhere } from '../../src/rules/positions.js';
+import { everywhere } from '../../src/rules/resolve.js';
 
 const random = (low: number, high: number): number => low + Math.floor(Math.random() * (high - low + 1));
 

@@ -9,7 +9,7 @@ import { ReferenceRun } from '../../src/reference/run.js';
 import { Program } from '../../src/program/program.js';
 import type { ActivationKind } from '../../src/graph/rule.js';
 import { parseRules } from '../../src/rules/parse.js';
-import { resolveRules } from '../../src/rules/positions.js';
+import { resolveRules } from '../../src/rules/resolve.js';
 import { sharedDevice } from '../support/device.js';
 
 const z = [-2, 0, 3, 6, 7, 8.5];

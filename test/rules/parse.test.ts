@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { formatRules, parseRules } from '../../src/rules/parse.js';
-import { resolveRules, selectPositions } from '../../src/rules/positions.js';
+import { resolveRules } from '../../src/rules/resolve.js';
+import { selectPositions } from '../../src/rules/select.js';
 import type { ActivationPosition, PositionTable } from '../../src/rules/positions.js';
 import type { Node } from '../../src/graph/types.js';
 import { wgslRule } from '../../src/rules/user.js';

@@ -6,7 +6,7 @@ import { formulaTensor } from '../../src/io/formulaWeights.js';
 import { addModel, describeModel, isBuffer, positionTable } from '../../src/nn/definition.js';
 import type { ModelDefinition, ModelInGraph } from '../../src/nn/definition.js';
 import { parseRules } from '../../src/rules/parse.js';
-import { resolveRules } from '../../src/rules/positions.js';
+import { resolveRules } from '../../src/rules/resolve.js';
 
 /** A small residual network: stem, overlapping max-pool, two stages of two blocks with two ReLUs inside each branch. */
 export const tinyResnet: ModelDefinition = {

@@ -6,7 +6,7 @@ import { formulaTensor } from '../../src/io/formulaWeights.js';
 import { addModel, positionTable } from '../../src/nn/definition.js';
 import type { ModelDefinition, ModelInGraph } from '../../src/nn/definition.js';
 import { parseRules } from '../../src/rules/parse.js';
-import { resolveRules } from '../../src/rules/positions.js';
+import { resolveRules } from '../../src/rules/resolve.js';
 
 /** A network with its loss and gradients in one graph, and formula weights for it. */
 export interface GradientGraph {

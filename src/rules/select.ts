@@ -1,0 +1,156 @@
+import { check, LinbpError } from '../errors.js';
+import type { RuleSpec } from './parse.js';
+import type { ActivationPosition, BranchPlace, PositionTable } from './positions.js';
+import { ruleRow } from './table.js';
+import type { RuleRow } from './table.js';
+
+/** The ReLUs of a model, for errors. */
+export const listPositions = (table: PositionTable): string =>
+  `${table.model} has ${table.positions.map((position) => position.name).join(', ')}`;
+
+function fromPreset(name: string, table: PositionTable): ActivationPosition[] {
+  const preset = Object.hasOwn(table.presets, name) ? table.presets[name] : undefined;
+  if (preset === undefined || preset.length === 0) {
+    const reason =
+      table.presetNote ??
+      (name === 'default'
+        ? 'no paper states where to linearize it'
+        : `known are ${Object.keys(table.presets).join(', ')}`);
+    const what = name === 'default' ? 'no preset' : `no preset "${name}"`;
+    throw new LinbpError(
+      'unknown-layer',
+      `${table.model} has ${what} (${reason}); give from= or only=: ${listPositions(table)}`,
+      { field: 'preset' },
+    );
+  }
+  return preset.map((each) => {
+    const position = table.positions.find((candidate) => candidate.name === each);
+    check(
+      position !== undefined,
+      'internal',
+      `preset ${name} of ${table.model} names "${each}", which is not one of its ReLUs`,
+      each,
+    );
+    return position;
+  });
+}
+
+/** Stage number of `layer3`: the digits it ends in. */
+const stageNumber = (position: ActivationPosition): number => Number(/\d+$/.exec(position.stage ?? '')?.[0] ?? NaN);
+
+function fromPlace(from: string, post: boolean | undefined, table: PositionTable): ActivationPosition[] {
+  const { positions } = table;
+  const branch = /^(\d+)_(\d+)$/.exec(from);
+  let chosen: ActivationPosition[];
+  if (branch !== null) {
+    const [stage, block] = [Number(branch[1]), Number(branch[2])];
+    const later = positions.filter((position) => {
+      const number = stageNumber(position);
+      return position.block !== undefined && (number > stage || (number === stage && position.block >= block));
+    });
+    chosen = later.filter(
+      (position) => position.kind === 'branch' || (position.kind === 'post-addition' && post === true),
+    );
+    // Block 0 of the stage after the last is the end of the network: nothing is left to select.
+    if (
+      block === 0 &&
+      stage === 1 + Math.max(...positions.filter((position) => position.block !== undefined).map(stageNumber))
+    )
+      return chosen;
+  } else {
+    const first = /^\d+$/.test(from)
+      ? positions.findIndex((position) => position.index >= Number(from))
+      : from === 'all'
+        ? 0
+        : positions.findIndex(({ stage, name }) => stage === from || name === from || name.startsWith(`${from}.`));
+    chosen = first < 0 ? [] : positions.slice(first);
+  }
+  check(
+    chosen.length > 0,
+    'unknown-layer',
+    `from=${from} names no ReLU, block or stage of the model; ${listPositions(table)}`,
+    'from',
+  );
+  return chosen;
+}
+
+function globPattern(glob: string): RegExp {
+  return new RegExp(
+    `^${glob
+      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replace(/\*/g, '.*')
+      .replace(/\?/g, '.')}$`,
+  );
+}
+
+/** The preset of a rule for which no place is written; undefined for all ReLUs. */
+function usualPreset(row: RuleRow | undefined, table: PositionTable): string | undefined {
+  const preset = row?.preset;
+  return preset !== undefined && (preset.required || table.presets[preset.name] !== undefined)
+    ? preset.name
+    : undefined;
+}
+
+/**
+ * The activations that a rule applies to.
+ * Throws `unknown-layer`, listing the positions, where it names none.
+ */
+export function selectPositions(spec: RuleSpec, table: PositionTable): readonly ActivationPosition[] {
+  check(
+    spec.preset === undefined || spec.from === undefined,
+    'unknown-option',
+    'from= and preset= exclude each other',
+    'preset',
+  );
+  const row = typeof spec.rule === 'string' ? ruleRow(spec.rule) : undefined;
+  const preset = spec.preset ?? (spec.only === undefined ? usualPreset(row, table) : undefined);
+  let chosen =
+    spec.from !== undefined
+      ? fromPlace(spec.from, spec.post ?? row?.afterAdditions, table)
+      : preset !== undefined
+        ? fromPreset(preset, table)
+        : [...table.positions];
+  if (spec.post === false) chosen = chosen.filter((position) => position.kind !== 'post-addition');
+  for (const glob of spec.only ?? []) {
+    const pattern = globPattern(glob);
+    check(
+      chosen.some((position) => pattern.test(position.name)),
+      'unknown-layer',
+      `only=${glob} fits no ReLU${spec.from === undefined ? '' : ` at or after ${spec.from}`}; ${listPositions(table)}`,
+      'only',
+    );
+  }
+  const patterns = spec.only?.map(globPattern);
+  if (patterns !== undefined)
+    chosen = chosen.filter((position) => patterns.some((pattern) => pattern.test(position.name)));
+  return spec.match?.kind === 'block' ? insideBranches(chosen, spec, table) : chosen;
+}
+
+/**
+ * What block matching changes: ReLUs inside branches, whose length it restores, and those after additions where asked
+ * for.
+ */
+function insideBranches(
+  chosen: readonly ActivationPosition[],
+  spec: RuleSpec,
+  table: PositionTable,
+): ActivationPosition[] {
+  const inside = new Set(table.branches?.flatMap((branch) => branch.activations));
+  check(
+    chosen.length === 0 || chosen.some((position) => inside.has(position.name)),
+    'unknown-layer',
+    inside.size === 0
+      ? `match=block needs residual branches; ${table.model} has none`
+      : `match=block: no ReLU inside a residual branch is selected; ${listPositions(table)}`,
+    'match',
+  );
+  return chosen.filter(
+    (position) => inside.has(position.name) || (spec.post === true && position.kind === 'post-addition'),
+  );
+}
+
+/** The residual branches with any of the selected activations. */
+export function branchesOf(selected: readonly ActivationPosition[], table: PositionTable): readonly BranchPlace[] {
+  const names = new Set(selected.map((position) => position.name));
+  return (table.branches ?? []).filter((branch) => branch.activations.some((name) => names.has(name)));
+}
