@@ -7,7 +7,7 @@ import type { StateDict } from '../../src/nn/model.js';
 import { mostLead } from '../../src/ops/loss.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { bp } from '../../src/rules/builtin.js';
-import { everywhere } from '../../src/rules/positions.js';
+import { everywhere } from '../../src/rules/resolve.js';
 import { checkGraph, keep, runGraph } from '../support/dispatch.js';
 import { linearModel, modelWith, numbers } from './support.js';
 
