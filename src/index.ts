@@ -16,7 +16,10 @@ export { LinbpError } from './errors.js';
 export type { LinbpErrorCode } from './errors.js';
 
 // Networks
+export { headOf, withClasses } from './nn/head.js';
+export type { Head } from './nn/head.js';
 export { initialState, Model, readStateDict } from './nn/model.js';
+export type { ReadWeightsOptions } from './nn/model.js';
 export type { HostModel, StateDict } from './nn/model.js';
 export { addModel, addStores, describeModel, positionTable } from './nn/definition.js';
 export type { GraphStores, ModelDefinition, ModelDescription, ModelInGraph, ParameterLayout } from './nn/definition.js';

@@ -291,7 +291,7 @@ export const attackVerb = defineVerb({
     'Ctrl-C keeps the batches finished until then and ends with exit code 130.',
   ],
   async run(values, context) {
-    const definition = chosenModel(values);
+    const definition = await chosenModel(values);
     const rules = chosenRules(values.rule, definition);
     knownAttack(values.attack);
     check(

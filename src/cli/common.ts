@@ -5,7 +5,9 @@ import { LinbpError, check } from '../errors.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { positionTable } from '../nn/definition.js';
 import { readWeights } from '../io/weights.js';
+import { withClasses } from '../nn/head.js';
 import { fitsStateDict, initialState, readStateDict } from '../nn/model.js';
+import type { ReadWeightsOptions } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
 import { normalized } from '../nn/normalize.js';
 import { modelDefinition, modelNames } from '../nn/zoo/index.js';
@@ -17,16 +19,18 @@ import { Device } from '../runtime/device.js';
 import { choice, integer, readNumber, text } from './options.js';
 import type { OptionValues } from './options.js';
 import type { Progress } from './progress.js';
-import { didYouMean } from './suggest.js';
+import { openModel } from './modelSource.js';
+import { withHint } from './suggest.js';
 import type { ShownAdapter, VerbContext } from './verb.js';
 
 /** Options about the network. */
 export const modelOptions = {
   model: text({
-    help: 'the network; "linbp positions --help" lists the names',
-    placeholder: 'NAME',
+    help: 'the network: a name ("linbp positions --help" lists them) or a module such as ./net.js',
+    placeholder: 'NAME|FILE',
     byDefault: 'lenet5',
   }),
+  classes: integer({ help: 'number of classes; gives the network another last layer', min: 2 }),
   weights: text({ help: 'its weights (safetensors or PyTorch); random ones unless given', placeholder: 'FILE' }),
   normalize: text({
     help: 'subtract means and divide by deviations first, one number a channel',
@@ -85,31 +89,17 @@ export const ruleOption = {
   }),
 } as const;
 
-/** The name of a network, with a hint where it is mistyped. Throws `unknown-model`. */
-export function namedModel(name: string): ModelDefinition {
-  try {
-    return modelDefinition(name);
-  } catch (error) {
-    throw withHint(error, name, modelNames);
-  }
-}
-
-/** The same error with the nearest known name at the end of its message. */
-function withHint(error: unknown, name: string, known: readonly string[]): unknown {
-  const hint = didYouMean(name, known);
-  if (!(error instanceof LinbpError) || hint === '') return error;
-  return new LinbpError(error.code, `${error.message}${hint}`, {
-    ...(error.field !== undefined && { field: error.field }),
-    cause: error,
-  });
-}
-
-/** A network as the options state it, `--normalize` included. Throws `unknown-model`, `bad-argument` or `bad-shape`. */
-export function chosenModel(options: {
+/**
+ * A network as the options state it, `--classes` and `--normalize` included.
+ * Throws `unknown-model`, `bad-argument`, `bad-range`, `bad-shape` or `unsupported`.
+ */
+export async function chosenModel(options: {
   readonly model: string;
   readonly normalize: string | undefined;
-}): ModelDefinition {
-  const plain = namedModel(options.model);
+  readonly classes?: number | undefined;
+}): Promise<ModelDefinition> {
+  const named = await openModel(options.model);
+  const plain = options.classes === undefined ? named : withClasses(named, options.classes);
   if (options.normalize === undefined) return plain;
   const [means, deviations, ...rest] = options.normalize.split('/').map((list) => list.split(',').map(readNumber));
   const channels = plain.input[0];
@@ -134,9 +124,13 @@ export function chosenModel(options: {
  * The weights of a network from a file. Throws `missing-file`, or `bad-file` that says which network the file fits,
  * where it is one of linbp's.
  */
-export async function namedWeights(definition: ModelDefinition, path: string): Promise<StateDict> {
+export async function namedWeights(
+  definition: ModelDefinition,
+  path: string,
+  options: ReadWeightsOptions = {},
+): Promise<StateDict> {
   try {
-    return await readStateDict(definition, path);
+    return await readStateDict(definition, path, options);
   } catch (error) {
     if (!(error instanceof LinbpError) || error.field !== 'weights') throw error;
     const shapes = new Map([...(await readWeights(path))].map(([name, { shape }]) => [name, shape]));

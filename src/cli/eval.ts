@@ -26,7 +26,7 @@ export const evalVerb = defineVerb({
     ...machineOptions,
   },
   async run(options, context) {
-    const definition = chosenModel(options);
+    const definition = await chosenModel(options);
     const weights = await chosenWeights(definition, options, context.progress);
     const dataset = await chosenDataset(options, options.split, definition, context);
     const device =

@@ -209,7 +209,7 @@ export const gradVerb = defineVerb({
       '--inputs FILE is needed: safetensors with input [N, C, H, W] and labels [N]',
       'inputs',
     );
-    const definition = chosenModel(options);
+    const definition = await chosenModel(options);
     const rules = chosenRules(options.rule, definition);
     const batch = readBatch(inputs, definition);
     const weights = await chosenWeights(definition, options, context.progress);

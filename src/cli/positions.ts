@@ -1,6 +1,7 @@
 import { positionTable, describeModel } from '../nn/definition.js';
 import { modelNames } from '../nn/zoo/index.js';
-import { namedModel, noAdapter } from './common.js';
+import { noAdapter } from './common.js';
+import { openModel } from './modelSource.js';
 import { text } from './options.js';
 import { defineVerb } from './verb.js';
 
@@ -10,8 +11,8 @@ export const positionsVerb = defineVerb({
   summary: 'lists the ReLUs of a model, for rules such as linbp:from=layer3, and its presets',
   options: { model: text({ help: 'the network', placeholder: 'NAME', byDefault: 'lenet5' }) },
   notes: ['', 'Models:', ...wrap(modelNames)],
-  run({ model }, { print }) {
-    const definition = namedModel(model);
+  async run({ model }, { print }) {
+    const definition = await openModel(model);
     const { positions, presets, presetNote } = positionTable(definition);
     const rows = positions.map((position) => ({
       index: position.index,
@@ -36,7 +37,7 @@ export const positionsVerb = defineVerb({
     for (const [preset, names] of Object.entries(presets)) print(`preset ${preset}: ${names.length} ReLUs`);
     if (presetNote !== undefined) print(presetNote);
     const counts = Object.fromEntries(Object.entries(presets).map(([preset, names]) => [preset, names.length]));
-    return Promise.resolve({
+    return {
       adapter: noAdapter,
       fields: {
         model: definition.name,
@@ -47,7 +48,7 @@ export const positionsVerb = defineVerb({
         presets: counts,
         presetNote: presetNote ?? null,
       },
-    });
+    };
   },
 });
 

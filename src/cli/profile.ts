@@ -322,7 +322,7 @@ export const profileVerb = defineVerb({
     'Times are GPU timestamps where the device has them. --trace opens in ui.perfetto.dev; --dot is for "dot -Tsvg".',
   ],
   async run(values, context) {
-    const definition = chosenModel(values);
+    const definition = await chosenModel(values);
     const rules =
       values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
     checkCombination(values);

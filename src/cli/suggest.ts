@@ -1,3 +1,5 @@
+import { LinbpError } from '../errors.js';
+
 /** Edit distance with insertions, deletions, substitutions and swaps of neighbors (optimal string alignment). */
 function distance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
@@ -35,4 +37,14 @@ export function nearest(name: string, known: readonly string[]): string | undefi
 export function didYouMean(name: string, known: readonly string[]): string {
   const best = nearest(name, known);
   return best === undefined || best === name ? '' : ` (did you mean ${best}?)`;
+}
+
+/** The same error with the nearest known name at the end of its message. */
+export function withHint(error: unknown, name: string, known: readonly string[]): unknown {
+  const hint = didYouMean(name, known);
+  if (!(error instanceof LinbpError) || hint === '') return error;
+  return new LinbpError(error.code, `${error.message}${hint}`, {
+    ...(error.field !== undefined && { field: error.field }),
+    cause: error,
+  });
 }

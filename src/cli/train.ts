@@ -31,6 +31,7 @@ import { defineVerb } from './verb.js';
 
 const options = {
   ...modelOptions,
+  newHead: flag('load all of --weights but the last layer, which begins anew'),
   ...ruleOption,
   ...dataOptions,
   split: choice(['train', 'test'], {
@@ -139,7 +140,7 @@ export const trainVerb = defineVerb({
   ],
   async run(values, context) {
     const { progress, print, signal } = context;
-    const definition = chosenModel(values);
+    const definition = await chosenModel(values);
     const rules = chosenRules(values.rule, definition);
     const optimizer = chosenOptimizer(values);
     const schedule = chosenSchedule(values);
@@ -147,7 +148,7 @@ export const trainVerb = defineVerb({
     const weights =
       values.weights === undefined
         ? initialState(definition, values.seed)
-        : await namedWeights(definition, values.weights);
+        : await namedWeights(definition, values.weights, { newHead: values.newHead, seed: values.seed });
     const dataset = await chosenDataset(values, values.split, definition, context);
     const testDataset = await chosenDataset({ ...values, limit: values.testLimit }, 'test', definition, context);
     // Small images make short steps; on large ones nobody wants to wait fifty steps for a sign of life.

@@ -177,7 +177,7 @@ export const tuneVerb = defineVerb({
   ],
   async run(values, context) {
     const { progress, print, signal } = context;
-    const definition = chosenModel(values);
+    const definition = await chosenModel(values);
     const rules =
       values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
     if (values.out !== undefined) ensureWritableFile(values.out);

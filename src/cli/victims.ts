@@ -3,7 +3,8 @@ import { LinbpError, check } from '../errors.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
 import type { Device } from '../runtime/device.js';
-import { namedModel, namedWeights, pixelRange } from './common.js';
+import { namedWeights, pixelRange } from './common.js';
+import { openModel } from './modelSource.js';
 import { classifierOn } from './inference.js';
 import type { VerbContext } from './verb.js';
 
@@ -42,7 +43,7 @@ export async function readVictims(notation: string | undefined, source: ModelDef
       `--victims must be MODEL=WEIGHTS,MODEL=WEIGHTS; got "${part}"`,
       'victims',
     );
-    const definition = namedModel(name);
+    const definition = await openModel(name);
     const same = definition.input.join() === source.input.join() && definition.classes === source.classes;
     check(same, 'bad-shape', `--victims: ${name} takes other images or classes than ${source.name}`, 'victims');
     victims.push({ definition, weights: await namedWeights(definition, path) });

@@ -93,6 +93,9 @@ export class NetBuilder {
   private readonly source: ParameterSource;
   private place: { readonly stage?: string; readonly block?: number; readonly kind: PositionKind } = { kind: 'conv' };
 
+  /** The layer that {@link withOutputs} gives another width. */
+  private widened: { readonly name: string; readonly outputs: number } | undefined;
+
   /** Elements per sample that dropout layers have drawn so far. */
   private dropped = 0;
 
@@ -113,8 +116,24 @@ export class NetBuilder {
     }
   }
 
+  /** Runs `body`; the convolution or linear layer of this name in it gets this many outputs, whatever it asks for. */
+  withOutputs<T>(name: string, outputs: number, body: () => T): T {
+    const outer = this.widened;
+    this.widened = { name, outputs };
+    try {
+      return body();
+    } finally {
+      this.widened = outer;
+    }
+  }
+
+  private outputsOf(name: string, asked: number): number {
+    return this.widened?.name === name ? this.widened.outputs : asked;
+  }
+
   /** 2-d convolution with weight `name.weight` [out, in/groups, k, k] and, unless `bias: false`, `name.bias`. */
-  conv(name: string, x: Tensor, outputs: number, kernel: number | Pair, options: ConvOptions = {}): Tensor {
+  conv(name: string, x: Tensor, asked: number, kernel: number | Pair, options: ConvOptions = {}): Tensor {
+    const outputs = this.outputsOf(name, asked);
     const [kh, kw] = pair(kernel);
     const groups = options.groups ?? 1;
     const channels = x.shape[1]!;
@@ -138,7 +157,8 @@ export class NetBuilder {
   }
 
   /** Fully connected layer with weight `name.weight` [out, in] and `name.bias`. */
-  linear(name: string, x: Tensor, outputs: number, options: { readonly bias?: boolean } = {}): Tensor {
+  linear(name: string, x: Tensor, asked: number, options: { readonly bias?: boolean } = {}): Tensor {
+    const outputs = this.outputsOf(name, asked);
     const inputs = x.shape[1]!;
     const weight = this.parameter(`${name}.weight`, [outputs, inputs], 'weight', inputs);
     const bias = options.bias === false ? [] : [this.parameter(`${name}.bias`, [outputs], 'bias', inputs)];

@@ -10,6 +10,7 @@ import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import type { ParameterSpec } from './builder.js';
 import { addModel, describeModel, isBuffer } from './definition.js';
+import { headOf } from './head.js';
 import type { GraphStores, ModelDefinition, ModelDescription } from './definition.js';
 
 /** State-dict entries by PyTorch key. */
@@ -97,13 +98,32 @@ export function initialState(definition: ModelDefinition, seed = 0): StateDict {
   );
 }
 
+/** Options of {@link readStateDict}. */
+export interface ReadWeightsOptions {
+  /** Leave the last layer of the file aside and begin it anew, for other classes than the file's. */
+  readonly newHead?: boolean;
+  /** Seed of the new layer; 0 by default. */
+  readonly seed?: number;
+}
+
 /**
  * The weights of a network from a file: safetensors, the index of sharded safetensors, or PyTorch (`.pth`, `.pt`,
  * `.ckpt`). A `module.` prefix and `num_batches_tracked` are tolerated.
  * Throws `missing-file`, or one `bad-file` that counts the missing, extra and mis-shaped tensors and shows the first.
  */
-export async function readStateDict(definition: ModelDefinition, path: string): Promise<StateDict> {
+export async function readStateDict(
+  definition: ModelDefinition,
+  path: string,
+  options: ReadWeightsOptions = {},
+): Promise<StateDict> {
   const file = plainKeys(await readWeights(path));
+  if (options.newHead === true) {
+    const initial = initialState(definition, options.seed);
+    for (const key of headOf(definition).keys) {
+      const { shape, data } = initial.get(key)!;
+      file.set(key, { shape, values: () => data });
+    }
+  }
   const differences = stateDictDifferences(describeModel(definition), file);
   if (differences.length > 0) {
     throw new LinbpError(

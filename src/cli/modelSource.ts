@@ -1,0 +1,48 @@
+import { existsSync } from 'node:fs';
+import { extname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { LinbpError } from '../errors.js';
+import { checkDefinition } from '../nn/checkDefinition.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import { modelDefinition, modelNames } from '../nn/zoo/index.js';
+import { withHint } from './suggest.js';
+
+/**
+ * The network that `--model` names: one of linbp's by name, or a file: a module (`.js`, `.mjs`, `.cjs`, `.ts`, `.mts`)
+ * that exports a definition. A module runs as the user's own code.
+ *
+ * @throws LinbpError `unknown-model` with the nearest name, `missing-file`, `bad-argument`, `bad-shape`
+ */
+export async function openModel(name: string): Promise<ModelDefinition> {
+  const ending = extname(name).toLowerCase();
+  if (['.js', '.mjs', '.cjs', '.ts', '.mts'].includes(ending)) return importedModel(name);
+  try {
+    return modelDefinition(name);
+  } catch (error) {
+    throw withHint(error, name, modelNames);
+  }
+}
+
+async function importedModel(path: string): Promise<ModelDefinition> {
+  if (!existsSync(path)) throw new LinbpError('missing-file', `no such file: ${path}`, { field: 'model' });
+  let module: Record<string, unknown>;
+  try {
+    module = (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>;
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const why =
+      code === 'ERR_UNKNOWN_FILE_EXTENSION'
+        ? 'this Node runs no TypeScript; use Node 22.18 or newer, or compile it to JavaScript'
+        : message;
+    throw new LinbpError('bad-argument', `${path} cannot be imported: ${why}`, { field: 'model', cause });
+  }
+  const candidates = [module['default'], module['model'], module['definition'], ...Object.values(module)];
+  const found = candidates.find((value) => typeof value === 'object' && value !== null && 'build' in value);
+  if (found === undefined)
+    throw new LinbpError(
+      'bad-argument',
+      `${path} exports no model definition; it needs "export default { name, input, classes, build(net, images) { ... } }"`,
+      { field: 'model' },
+    );
+  return checkDefinition(found, path);
+}
