@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 const dist = (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url));
 const [
   { Graph },
+  { scalarFunctions },
+  { binaryFunctions },
   { link },
   { groupNodes },
   { narrow },
@@ -24,6 +26,8 @@ const [
 ] = await Promise.all(
   [
     'graph/graph',
+    'graph/functions',
+    'graph/binary',
     'wgsl/link',
     'passes/fuse',
     'passes/half',
@@ -301,10 +305,63 @@ function sampleGraph() {
   const more = [f32('gradient', 4, 16, 15, 15), f32('norms', 4), f32('rate', 1)];
   use(graph.add('map', [iterate, ...more], { fn, scalars: [0.1, { step: 'beta' }], targets: [0, 'new'] }));
   use(graph.add('map', [x, ...more], { fn, scalars: [0.1, 2], targets: ['new', 'new'] }));
+  functionsOf(graph, use, x);
+  moves(graph, use, x);
   graph.add('assign', [x, iterate], {});
   graph.one('reshape', [x], { shape: [4, 3600] });
 
   return graph;
+}
+
+/** Every function of one or two numbers, alone and in epilogues. */
+function functionsOf(graph, use, x) {
+  const w = graph.parameter('ofFunctions', [16, 16, 1, 1]);
+  const conv = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
+  for (const kind of Object.keys(scalarFunctions)) {
+    const z = graph.one('conv2d', [x, w], conv);
+    use(
+      graph.one('unary', [z], { kind }),
+      graph.one('unaryBackward', [graph.input(`g ${kind}`, x.shape), x], { kind }),
+    );
+  }
+  const slope = graph.parameter('slopes', [16]);
+  for (const [kind, ...slopes] of [['prelu', slope], ['leakyRelu'], ['hardSigmoid']]) {
+    const [y, mask] = graph.add('activation', [x, ...slopes], { kind, mask: true });
+    for (const [rule, saved] of [
+      [rules.bp, mask],
+      [rules.silu(), x],
+    ])
+      use(
+        y,
+        graph.one('activationBackward', [graph.input(`${rule.rule.name} ${kind}`, x.shape), saved, ...slopes], {
+          kind,
+          rule,
+        }),
+      );
+  }
+  use(graph.one('activationBackward', [graph.input('g smooth', x.shape), x], { kind: 'gelu', rule: rules.bp }));
+  for (const kind of Object.keys(binaryFunctions))
+    for (const shape of [x.shape, [16, 1, 1], [15], [15, 1], [4, 16, 1, 1]])
+      use(graph.one('binary', [graph.input(`${kind} ${shape}`, shape), x], { kind }));
+}
+
+/** Ops that move elements or reduce axes. */
+function moves(graph, use, x) {
+  use(graph.one('transpose', [x], { order: [0, 2, 3, 1] }), graph.one('expand', [x], { shape: [2, ...x.shape] }));
+  use(graph.one('slice', [x], { start: [0, 1, 14, 0], step: [1, 2, -1, 1], size: [4, 4, 7, 9] }));
+  use(graph.one('pad', [x], { before: [0, 1, 0, 0], after: [0, 0, 2, 0], between: [0, 0, 0, 1], value: 1 }));
+  use(graph.one('concat', [x, x], { axis: 2 }));
+  const matrix = [
+    graph.integers('first', [0, 1, 3]),
+    graph.integers('index', [0, 1, 2]),
+    graph.constant('weight', [1, 2, 3]),
+  ];
+  use(graph.one('axisMatrix', [x, ...matrix], { axis: 2, size: 2 }));
+  for (const kind of ['sum', 'mean', 'max'])
+    for (const axes of [[1], [0, 2, 3]]) use(graph.add('reduce', [x], { kind, axes }));
+  use(graph.one('reduce', [graph.input('one long row', [2, 20000])], { kind: 'sum', axes: [1] }));
+  const [g, places] = [graph.input('g of max', [4, 16, 1, 1]), graph.input('places', [4, 16, 1, 1], 'u32')];
+  use(graph.one('reduceMaxBackward', [g, places], { axes: [2, 3], inputShape: x.shape }));
 }
 
 const device = await Device.open();

@@ -21,6 +21,10 @@ export interface GraphBuilder {
   window(base: Tensor, offset: number, shape: readonly number[], name: string): Tensor;
   /** A state that holds `values` from the start, such as the mean and deviation of an input normalization. */
   constant(name: string, values: readonly number[], shape?: readonly number[]): Tensor;
+  /** A u32 state that holds `values` from the start, such as the indices of a gather. */
+  integers(name: string, values: readonly number[]): Tensor;
+  /** The values that a state holds from the start, where it was given any. */
+  valuesOf(tensor: Tensor): Float32Array | Uint32Array | undefined;
   /** Adds a node and returns its outputs. Throws `bad-shape` or `bad-dtype` when the inputs do not fit the op. */
   add<K extends OpName>(op: K, inputs: readonly Tensor[], attrs: OpAttrs[K], names?: readonly string[]): Tensor[];
   /** {@link add} for ops with one output. */

@@ -79,6 +79,18 @@ export class Graph implements GraphBuilder {
     return tensor;
   }
 
+  /** A u32 state that holds `values` from the start, such as the indices of a gather. */
+  integers(name: string, values: readonly number[]): Tensor {
+    const tensor = this.state(name, [values.length], 'u32');
+    this.initial.set(tensor, Uint32Array.from(values));
+    return tensor;
+  }
+
+  /** The values that a state holds from the start, where it was given any. */
+  valuesOf(tensor: Tensor): Float32Array | Uint32Array | undefined {
+    return this.initial.get(tensor);
+  }
+
   /** Marks a tensor to be kept for reading after a run. */
   output(name: string, tensor: Tensor): void {
     check(!this.outputs.has(name), 'bad-argument', `the graph already has an output named "${name}"`, name);

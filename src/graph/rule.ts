@@ -1,11 +1,4 @@
-/**
- * Activations that take a backward rule. ReLU6 is min(max(z, 0), 6); its true derivative is 1 for 0 < z < 6 only.
- *
- * `relu6Official` is what the official LinBP code computes where it means a linearized ReLU6: z + relu(-z) + relu(z -
- * 6), the last sign being wrong, so 2z - 6 above 6. It stands for no ReLU6 but that one, and has the linear backward
- * only.
- */
-export type ActivationKind = 'relu' | 'relu6' | 'relu6Official';
+export type { ActivationKind } from '../graph/functions.js';
 
 /**
  * What a rule needs from the forward pass: nothing, one bit per element (the true derivative), or the pre-activation.

@@ -1,4 +1,6 @@
-import type { ActivationKind, BoundRule } from './rule.js';
+import type { BoundRule } from './rule.js';
+import type { BinaryName } from './binary.js';
+import type { ActivationKind, ScalarFunctionName } from './functions.js';
 
 /**
  * Element type of a tensor. Masks, labels and indices are `u32`; everything differentiable is `f32`, or stored as
@@ -94,6 +96,8 @@ export type LossKind =
 /** Losses that take targets u32 [N] as a third input. */
 export const targetedLosses: ReadonlySet<LossKind> = new Set<LossKind>(['dlrTargeted', 'logitDifference']);
 
+export type ReduceKind = 'sum' | 'mean' | 'max';
+
 /** A number known at compile time, or the name of a field of the program's step table, read anew each step. */
 export type StepValue = number | { readonly step: string };
 
@@ -134,10 +138,19 @@ export interface OpAttrs {
   linearWeightGradient: { readonly bias: boolean };
   /** a [M, K] or its transpose, b [K, N] or its transpose -> [M, N] */
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
-  /** x -> y and, with `mask`, the packed derivative (see `maskShape`) */
-  activation: { readonly kind: ActivationKind; readonly mask: boolean };
-  /** g and what the rule saved (nothing, mask, or the pre-activation) -> dz */
-  activationBackward: { readonly kind: ActivationKind; readonly rule: BoundRule };
+  /** x, for `prelu` the slopes [C] -> y and, with `mask`, which of its two slopes it has, packed (see `maskShape`) */
+  activation: { readonly kind: ActivationKind; readonly values?: readonly number[]; readonly mask: boolean };
+  /**
+   * g and what the rule needs: nothing, or the mask where it needs the derivative of an activation with two slopes, or
+   * the pre-activation; for `prelu` behind it the slopes -> dz
+   */
+  activationBackward: { readonly kind: ActivationKind; readonly values?: readonly number[]; readonly rule: BoundRule };
+  /** x -> f(x), a function of one number with its true derivative under every rule */
+  unary: { readonly kind: ScalarFunctionName; readonly values?: readonly number[] };
+  /** g, x -> g f'(x) */
+  unaryBackward: { readonly kind: ScalarFunctionName; readonly values?: readonly number[] };
+  /** a, b -> f(a, b); one has the shape of the result, the other broadcasts to it (axes of size 1, fewer axes) */
+  binary: { readonly kind: BinaryName };
   /** x -> y and the packed index of the first maximum of each window (see `argmaxShape`) */
   maxPool2d: PoolAttrs;
   /** g, argmax -> dx */
@@ -165,8 +178,8 @@ export interface OpAttrs {
   batchNormInputGradient: Record<never, never>;
   /** g, x [N, C, ...], optional center [C] -> sum of g (x - center) and sum of g per channel, each [C] */
   channelSums: Record<never, never>;
-  /** parts [N, Ci, ...] -> [N, sum of Ci, ...] */
-  concat: Record<never, never>;
+  /** parts of one shape but for the axis (by default the channels) -> one behind the other along it */
+  concat: { readonly axis?: number };
   /**
    * x [N, C, H, W] -> every stride-th pixel, with `before` and `after` channels of zeros around: [N, before + C +
    * after, ...]
@@ -189,6 +202,34 @@ export interface OpAttrs {
   logSoftmaxBackward: Record<never, never>;
   /** a, b of one shape -> a + b */
   add: Record<never, never>;
+  /**
+   * x -> its sum, mean or largest element along `axes`, which have size 1 in the result; with `max` also u32, the
+   * place of the first largest among the elements that it was chosen of, in row-major order
+   */
+  reduce: { readonly kind: ReduceKind; readonly axes: readonly number[] };
+  /** g, places of the largest -> dx: g there, else 0 */
+  reduceMaxBackward: { readonly axes: readonly number[]; readonly inputShape: readonly number[] };
+  /** x -> x repeated along axes of size 1 to `shape`, which may have further axes in front */
+  expand: { readonly shape: readonly number[] };
+  /** x -> its axes in another order: axis i of the result is axis `order[i]` of x */
+  transpose: { readonly order: readonly number[] };
+  /** x -> along each axis `size` elements from `start` on, `step` apart; a negative step goes backwards */
+  slice: { readonly start: readonly number[]; readonly step: readonly number[]; readonly size: readonly number[] };
+  /**
+   * x -> along each axis `before` elements in front, `between` between neighbors and `after` behind, all of them
+   * `value`; with a value of 0 the transpose of `slice`
+   */
+  pad: {
+    readonly before: readonly number[];
+    readonly after: readonly number[];
+    readonly between: readonly number[];
+    readonly value: number;
+  };
+  /**
+   * x, first u32 [size + 1], index u32 [M], weight [M] -> along `axis` `size` elements, of which element j is the sum
+   * of weight[k] x[index[k]] for k from first[j] up to first[j + 1]: a constant sparse matrix. Gathers, resizing
+   */
+  axisMatrix: { readonly axis: number; readonly size: number };
   /** x -> the same elements in another shape; no dispatch */
   reshape: { readonly shape: readonly number[] };
   /** logits [N, K], labels u32 [N], for some kinds targets u32 [N] -> loss [N] */

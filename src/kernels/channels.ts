@@ -18,36 +18,45 @@ const storeFour = `@group(1) @binding(2) var<storage, read_write> y: array<vec4f
 fn store(first: u32, values: array<f32, RUN>) { y[(p.yBase + first) / 4u] = vec4f(values[0], values[1], values[2], values[3]); }
 `;
 
+/** Copies runs of `run` elements, which begin `xBatch` and `yBatch` elements apart. */
+function copyRuns(from: Tensor, to: Tensor, lengths: { run: number; xBatch: number; yBatch: number }): Dispatch {
+  const count = elementCount(from.shape);
+  const operands: Operand[] = [reads('x', from), writes('y', to)];
+  return {
+    kernel: 'elementwise/copyRuns',
+    variant: '',
+    code: link('elementwise/copyRuns'),
+    operands,
+    parameters: [...words({ count, ...lengths }), ...bases(operands)],
+    workgroups: foldGrid(Math.ceil(count / copyBlock)),
+    flops: 0,
+    bytes: operandBytes(operands),
+  };
+}
+
 /** Copies images: none where `to` lies in the memory of `from`. */
 function copyImages(from: Tensor, to: Tensor): Dispatch[] {
   const [source, target] = [resolveView(from), resolveView(to)];
   if (source.root === target.root && source.offset === target.offset) return [];
-  const count = elementCount(from.shape);
-  const operands: Operand[] = [reads('x', from), writes('y', to)];
-  return [
-    {
-      kernel: 'elementwise/copyRuns',
-      variant: '',
-      code: link('elementwise/copyRuns'),
-      operands,
-      parameters: [
-        ...words({ count, run: elementCount(from.shape.slice(1)), xBatch: imagePitch(from), yBatch: imagePitch(to) }),
-        ...bases(operands),
-      ],
-      workgroups: foldGrid(Math.ceil(count / copyBlock)),
-      flops: 0,
-      bytes: operandBytes(operands),
-    },
-  ];
+  const run = elementCount(from.shape.slice(1));
+  return [copyRuns(from, to, { run, xBatch: imagePitch(from), yBatch: imagePitch(to) })];
 }
 
 /** One copy per part that does not lie in its place already. */
 export const lowerConcat: Lowering<'concat'> = (node) => {
+  const { axis = 1 } = node.attrs;
+  const whole = node.outputs[0]!;
   let first = 0;
   return node.inputs.flatMap((part) => {
-    const window = channelWindow(part, node.outputs[0]!, first);
-    first += part.shape[1]!;
-    return copyImages(part, window);
+    const begin = first;
+    first += part.shape[axis]!;
+    if (axis === 1) return copyImages(part, channelWindow(part, whole, begin));
+    const run = elementCount(part.shape.slice(axis));
+    const offset = begin * elementCount(part.shape.slice(axis + 1));
+    const yBatch = elementCount(whole.shape.slice(axis));
+    const span = elementCount(part.shape.slice(0, axis)) * yBatch - (yBatch - run);
+    const window = { ...whole, shape: [span], view: { base: whole, offset } };
+    return [copyRuns(part, window, { run, xBatch: run, yBatch })];
   });
 };
 

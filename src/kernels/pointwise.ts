@@ -1,6 +1,15 @@
 import { LinbpError } from '../errors.js';
 import { byteLength, elementCount, imagePitch, maskRows, pixelCount } from '../graph/types.js';
 import type { Node, Tensor } from '../graph/types.js';
+import {
+  writeActivation,
+  writeActivationBackward,
+  writeBinary,
+  writeUnary,
+  writeUnaryBackward,
+} from './epilogueFunctions.js';
+import { EpilogueWriter, inFoursTypes, singleTypes } from './epilogueWriter.js';
+import { sameShape } from '../ops/elementwise.js';
 import { maxWorkgroups } from './grid.js';
 import { link } from '../wgsl/link.js';
 import { inFours } from './staging.js';
@@ -27,174 +36,6 @@ export interface Epilogue {
   readonly fits: boolean;
 }
 
-/** The types of the region "epilogue": what `finish` takes at a time, and the mask words of as many pixels. */
-const singleTypes = [
-  'alias Values = f32;',
-  'alias MaskWords = u32;',
-  'const ABREAST = 1u;',
-  'fn valuesOf(numbers: vec4f) -> Values { return numbers.x; }',
-];
-const inFoursTypes = [
-  'alias Values = vec4f;',
-  'alias MaskWords = vec4u;',
-  'const ABREAST = 4u;',
-  'fn valuesOf(numbers: vec4f) -> Values { return numbers; }',
-];
-
-/** Collects the text, operands and parameters of an epilogue, giving each a unique name. */
-class EpilogueWriter {
-  readonly operands: Operand[] = [];
-  readonly parameters: Parameter[] = [];
-  readonly fields: string[] = [];
-  readonly bindings: string[] = [];
-  readonly functions: string[] = [];
-  readonly body: string[] = [];
-  readonly begin: string[] = [];
-  readonly end: string[] = [];
-  perChannel = true;
-  fits = true;
-  private readonly firstBinding: number;
-  private readonly pitch: number;
-  private readonly slots: number;
-  private readonly fours: boolean;
-
-  /** `pitch`: elements between images of the kernel's main output, which `at.index` counts in. */
-  constructor(firstBinding: number, pitch: number, slots: number, fours: boolean) {
-    this.firstBinding = firstBinding;
-    this.pitch = pitch;
-    this.slots = slots;
-    this.fours = fours;
-  }
-
-  /** A word of a packed mask for each column at work, as it is called around a column and inside it. */
-  maskBits(name: string): { readonly around: string; readonly inside: string } {
-    this.perChannel = false;
-    const bits = `${name}Bits`;
-    this.functions.push(`var<private> ${bits}: ${this.slots === 1 ? 'MaskWords' : `array<MaskWords, ${this.slots}>`};`);
-    return this.slots === 1 ? { around: bits, inside: bits } : { around: `${bits}[slot]`, inside: `${bits}[at.slot]` };
-  }
-
-  /** A tensor of which each pixel has its own elements where `wide`, a vector [C] otherwise. */
-  operand(prefix: string, tensor: Tensor, access: 'read' | 'write', wide: boolean): { name: string; at: string } {
-    const index = this.operands.length;
-    const name = `${prefix}${index}`;
-    const mode = access === 'read' ? 'read' : 'read_write';
-    this.operands.push({ name, tensor, access });
-    const element = tensor.dtype === 'u32' ? 'u32' : 'f32';
-    const elements = wide && this.fours ? `vec4<${element}>` : element;
-    if (wide) this.fits &&= inFours(bindingBase(tensor), imagePitch(tensor), pixelCount(tensor.shape));
-    this.bindings.push(
-      `@group(1) @binding(${this.firstBinding + index}) var<storage, ${mode}> ${name}: array<${elements}>;`,
-    );
-    return { name, at: this.parameter(`${name}Base`, 'u32', bindingBase(tensor)) };
-  }
-
-  /** The elements of a wide operand from `index` on. */
-  elementsAt(name: string, index: string): string {
-    return this.fours ? `${name}[(${index}) / 4u]` : `${name}[${index}]`;
-  }
-
-  /**
-   * The element at hand of a tensor [N, C, ...] that is as large as the main output, whose images may lie further
-   * apart or closer.
-   */
-  element(prefix: string, tensor: Tensor, access: 'read' | 'write'): string {
-    this.perChannel = false;
-    const { name, at } = this.operand(prefix, tensor, access, true);
-    const apart = imagePitch(tensor) - this.pitch;
-    if (apart === 0) return this.elementsAt(name, `${at} + at.index`);
-    // modulo 2^32, as the shader computes
-    return this.elementsAt(name, `${at} + at.index + at.image * ${this.parameter(`${name}Apart`, 'u32', apart >>> 0)}`);
-  }
-
-  /** Applies a rule, a function of single numbers, to the values at hand. */
-  callRule(index: number, derivative: string, z: string, parameters: string): void {
-    if (!this.fours) {
-      this.body.push(`v = rule${index}(v, ${derivative}, ${z}, ${parameters});`);
-      return;
-    }
-    const [d, s] = [`derivative${index}`, `saved${index}`];
-    const calls = ['x', 'y', 'z', 'w'].map(
-      (part) => `rule${index}(v.${part}, ${d}.${part}, ${s}.${part}, parameters${index})`,
-    );
-    this.body.push(
-      `let ${d} = ${derivative};`,
-      `let ${s} = ${z};`,
-      `let parameters${index} = ${parameters};`,
-      `v = vec4f(${calls.join(', ')});`,
-    );
-  }
-
-  parameter(name: string, type: Parameter['type'], value: number): string {
-    this.parameters.push({ name, type, value });
-    this.fields.push(`  ${name}: ${type},`);
-    return `p.${name}`;
-  }
-}
-
-/** Words of the packed mask that hold the channels of the pixels at hand from `firstChannel` on. */
-const maskWords = (
-  writer: EpilogueWriter,
-  operand: { name: string; at: string },
-  rows: string,
-  pixels: string,
-): string =>
-  writer.elementsAt(
-    operand.name,
-    `${operand.at} + (image * ${rows} + firstChannel / ${maskRows}u) * ${pixels} + pixel`,
-  );
-
-function writeActivation(writer: EpilogueWriter, node: Node<'activation'>): void {
-  const inside = node.attrs.kind === 'relu6' ? '(v > Values(0.0)) & (v < Values(6.0))' : 'v > Values(0.0)';
-  if (node.attrs.mask) {
-    const mask = node.outputs[1]!;
-    const operand = writer.operand('mask', mask, 'write', true);
-    const rows = writer.parameter(`${operand.name}Rows`, 'u32', mask.shape[1]!);
-    const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
-    const bits = writer.maskBits(operand.name);
-    writer.begin.push(`${bits.around} = MaskWords(0u);`);
-    writer.body.push(
-      `${bits.inside} |= select(MaskWords(0u), MaskWords(1u), ${inside}) << MaskWords(at.channel % ${maskRows}u);`,
-    );
-    writer.end.push(
-      `if (firstChannel < ${writer.parameter(`${operand.name}Channels`, 'u32', node.outputs[0]!.shape[1]!)}) {`,
-    );
-    writer.end.push(`  ${maskWords(writer, operand, rows, pixels)} = ${bits.around};`, '}');
-  }
-  // max and clamp may turn NaN into 0, and a diverged network would then look healthy.
-  writer.body.push('v = select(v, Values(0.0), v <= Values(0.0));');
-  if (node.attrs.kind === 'relu6') writer.body.push('v = select(v, Values(6.0), v >= Values(6.0));');
-  if (node.attrs.kind === 'relu6Official') writer.body.push('v = select(v, v + (v - 6.0), v > Values(6.0));');
-}
-
-function writeActivationBackward(writer: EpilogueWriter, node: Node<'activationBackward'>): void {
-  const { rule, values } = node.attrs.rule;
-  const index = writer.functions.length;
-  writer.functions.push(
-    rule.wgsl
-      .replace(/\bfn rule\b/, `fn rule${index}`)
-      .replace(/^alias RuleParams.*$/m, '')
-      .replaceAll('RuleParams', 'vec4<f32>'),
-  );
-  const value = (slot: number): string => writer.parameter(`rule${index}Value${slot}`, 'f32', values[slot] ?? 0);
-  const parameters = `vec4<f32>(${[0, 1, 2, 3].map(value).join(', ')})`;
-  let derivative = 'Values(0.0)';
-  let z = 'Values(0.0)';
-  if (rule.saves === 'mask') {
-    const mask = node.inputs[1]!;
-    const operand = writer.operand('saved', mask, 'read', true);
-    const rows = writer.parameter(`${operand.name}Rows`, 'u32', mask.shape[1]!);
-    const pixels = writer.parameter(`${operand.name}Pixels`, 'u32', pixelCount(node.outputs[0]!.shape));
-    const bits = writer.maskBits(operand.name);
-    writer.begin.push(`${bits.around} = ${maskWords(writer, operand, rows, pixels)};`);
-    derivative = `Values((${bits.inside} >> MaskWords(at.channel % ${maskRows}u)) & MaskWords(1u))`;
-  } else if (rule.saves === 'input') {
-    z = writer.element('saved', node.inputs[1]!, 'read');
-    derivative = `select(Values(0.0), Values(1.0), (${z} > Values(0.0))${node.attrs.kind === 'relu6' ? ` & (${z} < Values(6.0))` : ''})`;
-  }
-  writer.callRule(index, derivative, z, parameters);
-}
-
 function writeKept(writer: EpilogueWriter, tensor: Tensor): void {
   writer.body.push(`${writer.element('kept', tensor, 'write')} = v;`);
 }
@@ -215,6 +56,15 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
       return;
     case 'activationBackward':
       writeActivationBackward(writer, node as Node<'activationBackward'>);
+      return;
+    case 'unary':
+      writeUnary(writer, node as Node<'unary'>);
+      return;
+    case 'unaryBackward':
+      writeUnaryBackward(writer, node as Node<'unaryBackward'>);
+      return;
+    case 'binary':
+      writeBinary(writer, node as Node<'binary'>, incoming);
       return;
     case 'scaleShift': {
       const scale = writer.operand('scale', node.inputs[1]!, 'read', false);
@@ -254,6 +104,10 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
   }
 }
 
+/** Whether a node of a chain from place `first` on reads `value`. */
+const later = (nodes: readonly Node[], first: number, value: Tensor): boolean =>
+  nodes.some((node, place) => place >= first && node.inputs.includes(value));
+
 /**
  * The epilogue of a kernel whose main result `start` runs through the chain `nodes`: replacements for the regions
  * "params", "bindings", "epilogue", "begin column" and "end column". A kernel that uses it defines, per column, the
@@ -280,8 +134,9 @@ export function writeEpilogue(
     flops += elementCount(start.shape);
   }
   let value = start;
-  for (const node of nodes) {
+  for (const [index, node] of nodes.entries()) {
     if (kept.includes(value)) writeKept(writer, value);
+    if (later(nodes, index + 1, value)) writer.hold(value);
     writeNode(writer, node, value);
     flops += elementCount(start.shape);
     value = node.outputs[0]!;
@@ -313,6 +168,11 @@ export function writeEpilogue(
 }
 
 const describe = (node: Node): string =>
+  node.op === 'unary' || node.op === 'unaryBackward' || node.op === 'binary'
+    ? `${(node as Node<'unary' | 'unaryBackward' | 'binary'>).attrs.kind}${node.op === 'unaryBackward' ? 'Slope' : ''}`
+    : describeActivation(node);
+
+const describeActivation = (node: Node): string =>
   node.op === 'activationBackward'
     ? `${(node as Node<'activationBackward'>).attrs.rule.rule.name}`
     : node.op === 'activation'
@@ -341,8 +201,7 @@ function foldedGrid(x: number, y: number): { workgroups: [number, number, number
   return { workgroups: [foldX || x, foldY || y, z], foldX, foldY };
 }
 
-function lowerChain(group: Group, context: LoweringContext): Dispatch[] {
-  const input = group.anchor.inputs[0]!;
+function lowerChain(group: Group, context: LoweringContext, input: Tensor = group.anchor.inputs[0]!): Dispatch[] {
   const write = (fours: boolean): Epilogue =>
     writeEpilogue(input, [group.anchor, ...group.followers], group.kept, 3, undefined, 1, fours);
   const [batch = 1, channels = 1] = input.shape;
@@ -392,4 +251,17 @@ export const lowerScaleShift: Lowering<'scaleShift'> = (_node, group, context) =
 export const lowerBatchNormApply: Lowering<'batchNormApply'> = (_node, group, context) => lowerChain(group, context);
 export const lowerBatchNormInputGradient: Lowering<'batchNormInputGradient'> = (_node, group, context) =>
   lowerChain(group, context);
+export const lowerUnary: Lowering<'unary'> = (_node, group, context) => lowerChain(group, context);
+export const lowerUnaryBackward: Lowering<'unaryBackward'> = (_node, group, context) => lowerChain(group, context);
 export const lowerAdd: Lowering<'add'> = (_node, group, context) => lowerChain(group, context);
+
+/** The operand that is as large as the result goes through the chain; where both broadcast, it is expanded first. */
+export const lowerBinary: Lowering<'binary'> = (node, group, context) => {
+  const shape = node.outputs[0]!.shape;
+  const whole = node.inputs.find((input) => sameShape(input.shape, shape));
+  if (whole === undefined)
+    throw new LinbpError('internal', `no operand of ${node.attrs.kind} has the shape of its result`, {
+      field: node.layer,
+    });
+  return lowerChain(group, context, whole);
+};

@@ -1,7 +1,7 @@
 import { LinbpError } from '../errors.js';
 import { elementBytes, imagePitch, spanBytes } from '../graph/types.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
-import { hasSlot, opTraits } from '../ops/traits.js';
+import { batchInputs, hasSlot } from '../ops/traits.js';
 import type { Dispatch, Group, Lowering, LoweringContext } from './types.js';
 
 /** The images [first, first + count) of a tensor as a window of it. */
@@ -35,7 +35,7 @@ export function sliceLength(tensors: readonly Tensor[], batch: number, limit: nu
 function batchedTensors(group: Group): ReadonlySet<Tensor> | undefined {
   const batched = new Set<Tensor>();
   for (const node of [group.anchor, ...group.followers]) {
-    const slots = opTraits[node.op].batchInputs;
+    const slots = batchInputs(node);
     if (slots === undefined) return undefined;
     for (const [index, input] of node.inputs.entries()) if (hasSlot(slots, index)) batched.add(input);
     for (const output of node.outputs) batched.add(output);

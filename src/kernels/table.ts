@@ -3,6 +3,7 @@ import { lowerBatchNormScaleShift, lowerBatchNormStatistics, lowerChannelSums } 
 import { lowerChannelPad, lowerChannelSlice, lowerConcat } from './channels.js';
 import { lowerDropout } from './dropout.js';
 import { lowerConv2d, lowerConv2dInputGradient, lowerLinear, lowerLinearInputGradient, lowerMatmul } from './gemm.js';
+import { lowerAxisMatrix, lowerExpand, lowerPad, lowerSlice, lowerTranspose } from './layout.js';
 import { lowerLogSoftmax, lowerLogSoftmaxBackward } from './logSoftmax.js';
 import { lowerAxisMap, lowerGridSample } from './imageMaps.js';
 import { lowerClassAtRank, lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
@@ -15,8 +16,12 @@ import {
   lowerBatchNormInputGradient,
   lowerActivation,
   lowerActivationBackward,
+  lowerBinary,
   lowerScaleShift,
+  lowerUnary,
+  lowerUnaryBackward,
 } from './pointwise.js';
+import { lowerReduce, lowerReduceMaxBackward } from './reduceAxes.js';
 import {
   lowerAdaptiveAvgPool2d,
   lowerAdaptiveAvgPool2dBackward,
@@ -67,6 +72,16 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   avgPool2dBackward: lowerAvgPool2dBackward,
   adaptiveAvgPool2d: lowerAdaptiveAvgPool2d,
   adaptiveAvgPool2dBackward: lowerAdaptiveAvgPool2dBackward,
+  unary: lowerUnary,
+  unaryBackward: lowerUnaryBackward,
+  binary: lowerBinary,
+  reduce: lowerReduce,
+  reduceMaxBackward: lowerReduceMaxBackward,
+  expand: lowerExpand,
+  transpose: lowerTranspose,
+  slice: lowerSlice,
+  pad: lowerPad,
+  axisMatrix: lowerAxisMatrix,
   // a view: the memory plan gives both tensors one place
   reshape: () => [],
   loss: lowerLoss,

@@ -9,21 +9,32 @@ const unit: Pair = [1, 1];
 const sliceLike = (first: number, like: Tensor) => ({ first, stride: unit, shape: like.shape });
 
 export const concat: OpDefinition<'concat'> = {
-  infer(inputs) {
-    const [n, , ...rest] = expectInput(inputs, 0, 'input', 'f32').shape as [number, number, ...number[]];
-    let channels = 0;
+  infer(inputs, { axis = 1 }) {
+    const { shape } = expectInput(inputs, 0, 'input', 'f32');
+    check(
+      Number.isInteger(axis) && axis >= 0 && axis < shape.length,
+      'bad-range',
+      `[${shape.join(', ')}] has no axis ${axis}`,
+      'axis',
+    );
+    const like = shape.map((size, at) => (at === axis ? 'any' : size));
+    let size = 0;
     for (let index = 0; index < inputs.length; index++)
-      channels += expectInput(inputs, index, 'input', 'f32', [n, 'C', ...rest]).shape[1]!;
-    return [f32([n, channels, ...rest])];
+      size += expectInput(inputs, index, 'input', 'f32', like).shape[axis]!;
+    return [f32(shape.map((whole, at) => (at === axis ? size : whole)))];
   },
   flops: () => 0,
   backward(ctx, node, gradient) {
+    const { axis = 1 } = node.attrs;
     let first = 0;
     return ctx.graph.scope({ direction: 'inputGradient' }, () =>
       node.inputs.map((part, index) => {
         const begin = first;
-        first += part.shape[1]!;
-        return ctx.needs(index) ? ctx.graph.one('channelSlice', [gradient], sliceLike(begin, part)) : undefined;
+        first += part.shape[axis]!;
+        if (!ctx.needs(index)) return undefined;
+        if (axis === 1) return ctx.graph.one('channelSlice', [gradient], sliceLike(begin, part));
+        const start = part.shape.map((_, at) => (at === axis ? begin : 0));
+        return ctx.graph.one('slice', [gradient], { start, step: start.map(() => 1), size: part.shape });
       }),
     );
   },

@@ -6,11 +6,14 @@ import * as convolution from './convolution.js';
 import type { OpDefinition } from './definition.js';
 import * as dropout from './dropout.js';
 import * as imageMaps from './imageMaps.js';
+import * as elementwise from './elementwise.js';
+import * as layout from './layout.js';
 import * as linear from './linear.js';
 import * as logSoftmax from './logSoftmax.js';
 import * as loss from './loss.js';
 import * as pointwise from './pointwise.js';
 import * as pooling from './pooling.js';
+import * as reduce from './reduce.js';
 import * as source from './source.js';
 
 /** Every op there is; a missing one is a compile error. */
@@ -21,10 +24,13 @@ export const opTable: { readonly [K in OpName]: OpDefinition<K> } = {
   ...convolution,
   ...dropout,
   ...imageMaps,
+  ...elementwise,
+  ...layout,
   ...linear,
   ...logSoftmax,
   ...loss,
   ...pointwise,
   ...pooling,
+  ...reduce,
   ...source,
 };

@@ -1,4 +1,4 @@
-import type { OpName } from '../graph/types.js';
+import type { Node, OpName } from '../graph/types.js';
 
 /** Inputs of an op by their place; `all` for every one. */
 export type Slots = readonly number[] | 'all';
@@ -27,7 +27,7 @@ export interface OpTraits {
    * Inputs that hold one stretch of memory per image, for ops that treat images apart and can be cut along the batch;
    * `undefined` for ops that cannot.
    */
-  readonly batchInputs: Slots | undefined;
+  readonly batchInputs: Slots | ((node: Node) => Slots | undefined) | undefined;
   /** It multiplies by a weight, its second input, of which a copy in f16 may be made. */
   readonly weighted: boolean;
   /** Its output is its input's memory; no kernel runs. */
@@ -70,6 +70,12 @@ const pointwise: OpTraits = { ...pooling, epilogue: 'joins' };
 /** Kernels that make images from other data. */
 const source: OpTraits = { ...plain, halfOutput: true };
 
+/** Inputs of a node that have all axes of its result, the batch among them. */
+const wholeInputs = ({ inputs, outputs: [y] }: Node): Slots =>
+  inputs.flatMap(({ shape }, slot) => (shape.length === y!.shape.length && shape[0] === y!.shape[0] ? [slot] : []));
+/** An op that moves elements, image by image. */
+const layout: OpTraits = { ...plain, halfInputs: [0], halfOutput: true };
+
 /** The traits of every op; a missing one is a compile error. */
 export const opTraits: { readonly [K in OpName]: OpTraits } = {
   conv2d: { ...product, pitchedInputs: [0], pitchedOutput: true },
@@ -80,7 +86,23 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
   linearWeightGradient: { ...plain, halfInputs: [0, 1] },
   matmul: plain,
   activation: pointwise,
-  activationBackward: { ...pointwise, halfInputs: 'all', pitchedInputs: [0, 1], batchInputs: 'all' },
+  activationBackward: {
+    ...pointwise,
+    halfInputs: [0, 1],
+    pitchedInputs: [0, 1],
+    // the slopes of a PReLU are the third
+    batchInputs: ({ inputs }) => (inputs.length > 1 ? [0, 1] : [0]),
+  },
+  unary: pointwise,
+  unaryBackward: { ...pointwise, halfInputs: 'all', pitchedInputs: 'all', batchInputs: 'all' },
+  binary: { ...pointwise, halfInputs: 'all', pitchedInputs: 'all', batchInputs: wholeInputs },
+  reduce: plain,
+  reduceMaxBackward: plain,
+  expand: layout,
+  transpose: layout,
+  slice: layout,
+  pad: layout,
+  axisMatrix: layout,
   maxPool2d: pooling,
   maxPool2dBackward: { ...pooling, batchInputs: 'all' },
   maxPool2dSoftmaxBackward: {
@@ -107,7 +129,7 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
     copies: true,
     pitchedInputs: 'all',
     pitchedOutput: true,
-    batchInputs: 'all',
+    batchInputs: (node) => ((node as Node<'concat'>).attrs.axis === 0 ? undefined : 'all'),
   },
   channelPad: { ...plain, halfInputs: [0], halfOutput: true, batchInputs: [0] },
   channelSlice: {
@@ -145,6 +167,12 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
 
 /** Whether a list of inputs has the one in place `slot`. */
 export const hasSlot = (slots: Slots, slot: number): boolean => slots === 'all' || slots.includes(slot);
+
+/** The inputs of a node with one stretch of memory per image; undefined where it does not treat images apart. */
+export function batchInputs(node: Node): Slots | undefined {
+  const slots = opTraits[node.op].batchInputs;
+  return typeof slots === 'function' ? slots(node) : slots;
+}
 
 /** Whether an op's kernel runs an epilogue over its result. */
 export const runsEpilogue = (op: OpName): boolean => opTraits[op].epilogue !== 'none';

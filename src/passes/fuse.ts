@@ -1,8 +1,8 @@
-import { pixelCount } from '../graph/types.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node, Tensor } from '../graph/types.js';
 import { isDepthwise } from '../graph/convolution.js';
 import type { Group } from './group.js';
+import { sameShape } from '../ops/elementwise.js';
 import { joinsEpilogue, runsEpilogue } from '../ops/traits.js';
 
 /** Storage buffers every device can bind in one kernel. */
@@ -62,8 +62,9 @@ export function groupNodes(graph: Graph, fuse: boolean): Group[] {
       const current = value;
       const next = (readers.get(current) ?? []).find((node) => joinsEpilogue(node.op) && !absorbed.has(node));
       if (next === undefined || next.segment !== anchor.segment || !fitsMasks(anchor, next)) break;
-      if (next.op !== 'add' && next.inputs[0] !== current) break;
-      if (pixelCount(next.outputs[0]!.shape) !== pixelCount(anchor.outputs[0]!.shape)) break;
+      const eitherSide = next.op === 'add' || next.op === 'binary';
+      if (!eitherSide && next.inputs[0] !== current) break;
+      if (!sameShape(next.outputs[0]!.shape, current.shape)) break;
       const stays = outputs.has(current) || (readers.get(current) ?? []).length > 1;
       const cost = extraOperands(next) + (stays ? 1 : 0);
       if (operands + cost > maxOperands) break;
@@ -75,7 +76,11 @@ export function groupNodes(graph: Graph, fuse: boolean): Group[] {
       last = next;
       value = next.outputs[0];
     }
-    groups.push({ group: { anchor, followers, kept }, at: position.get(last)! });
+    // what only the group itself reads again stays in registers
+    const members = new Set<Node>([anchor, ...followers]);
+    const read = (tensor: Tensor): boolean =>
+      outputs.has(tensor) || (readers.get(tensor) ?? []).some((node) => !members.has(node));
+    groups.push({ group: { anchor, followers, kept: kept.filter(read) }, at: position.get(last)! });
   }
   return groups.sort((left, right) => left.at - right.at).map(({ group }) => group);
 }

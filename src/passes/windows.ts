@@ -9,10 +9,14 @@ import { hasSlot, opTraits } from '../ops/traits.js';
 const isUnitSlice = (node: Node): node is Node<'channelSlice'> =>
   node.op === 'channelSlice' && (node as Node<'channelSlice'>).attrs.stride.every((step) => step === 1);
 
+/** A concatenation of channels. */
+const joinsChannels = (node: Node): boolean => node.op === 'concat' && ((node as Node<'concat'>).attrs.axis ?? 1) === 1;
+
 /** Whether a node's kernel works wherever `tensor`, one of its inputs or outputs, lies. */
 function worksAnywhere(node: Node, tensor: Tensor): boolean {
   const slots = opTraits[node.op].pitchedInputs;
   if (node.op === 'channelSlice' && !isUnitSlice(node)) return false;
+  if (node.op === 'concat' && !joinsChannels(node)) return false;
   if (node.op === 'conv2dWeightGradient') {
     const { attrs, inputs } = node as Node<'conv2dWeightGradient'>;
     if (isDepthwise(attrs, inputs[1]!.shape[1]!, attrs.weightShape)) return false;
@@ -84,7 +88,7 @@ class Placing {
   private keepsApart(group: Group): boolean {
     const { anchor } = group;
     const root = (tensor: Tensor): Tensor => resolveView(this.places.get(tensor) ?? tensor).root;
-    if (anchor.op === 'concat')
+    if (joinsChannels(anchor))
       return anchor.inputs.every((part) => this.isInPlace(anchor, part) || root(part) !== root(anchor.outputs[0]!));
     if (
       isUnitSlice(anchor) &&
@@ -123,7 +127,7 @@ class Placing {
 export function placeWindows(graph: Graph, groups: readonly Group[]): Map<Tensor, Tensor> {
   const placing = new Placing(graph, groups);
   for (const node of [...graph.nodes].reverse()) {
-    if (node.op !== 'concat') continue;
+    if (!joinsChannels(node)) continue;
     let first = 0;
     for (const part of node.inputs) {
       placing.place(part, node.outputs[0]!, first);

@@ -66,7 +66,8 @@ export class Meaning {
 
   private derive(tensor: Tensor): readonly Piece[] {
     const node = tensor.producer;
-    if (node?.op === 'concat') return node.inputs.flatMap((part) => this.of(part));
+    if (node?.op === 'concat' && ((node as Node<'concat'>).attrs.axis ?? 1) === 1)
+      return node.inputs.flatMap((part) => this.of(part));
     if (node?.op === 'reshape' && perImage(node.inputs[0]!) === perImage(tensor)) return this.of(node.inputs[0]!);
     if (node?.op === 'channelSlice') {
       const { first, stride } = (node as Node<'channelSlice'>).attrs;

@@ -1,22 +1,27 @@
+import { activationFunction, parameterValues } from '../graph/functions.js';
+import type { ActivationKind, ScalarFunction } from '../graph/functions.js';
 import { elementCount, maskRows, maskShape, pixelCount } from '../graph/types.js';
-import type { ActivationKind } from '../graph/rule.js';
-import type { Reference } from './types.js';
+import type { Node } from '../graph/types.js';
+import type { Reference, ReferenceArray } from './types.js';
 
-const forward: Record<ActivationKind, (z: number) => number> = {
-  relu: (z) => Math.max(z, 0),
-  relu6: (z) => Math.min(Math.max(z, 0), 6),
-  relu6Official: (z) => Math.max(z, 0) + Math.max(z - 6, 0),
-};
+/** Value and derivative of an activation for parameters `p`; the official ReLU6 has the linear backward only. */
+function functionOf(kind: ActivationKind): Pick<ScalarFunction, 'value' | 'slope' | 'parameters'> {
+  if (kind !== 'relu6Official') return activationFunction(kind);
+  return { parameters: {}, value: (z) => Math.max(z, 0) + Math.max(z - 6, 0), slope: () => 1 };
+}
 
-/**
- * The derivative that masks hold and rules take, which is 0 at the kinks; the official ReLU6 has no backward but the
- * linear one.
- */
-const derivative: Record<ActivationKind, (z: number) => number> = {
-  relu: (z) => (z > 0 ? 1 : 0),
-  relu6: (z) => (z > 0 && z < 6 ? 1 : 0),
-  relu6Official: () => 1,
-};
+/** Parameters of an activation at an element: those of the node, or the slope of its channel. */
+function parametersAt(
+  { attrs: { kind, values }, inputs: [z] }: Node<'activation' | 'activationBackward'>,
+  slopes: ReferenceArray | undefined,
+): (index: number) => readonly [number, number] {
+  if (kind !== 'prelu') {
+    const fixed = parameterValues({ ...functionOf(kind), slope: () => 0 }, values);
+    return () => fixed;
+  }
+  const [channels, pixels] = [z!.shape[1] ?? 1, pixelCount(z!.shape)];
+  return (index) => [slopes![Math.floor(index / pixels) % channels]!, 0];
+}
 
 /** Word and bit of the packed mask (`maskShape`) for the flat index of an element of [N, C, ...]. */
 function maskPlace(shape: readonly number[], index: number): { word: number; bit: number } {
@@ -26,29 +31,40 @@ function maskPlace(shape: readonly number[], index: number): { word: number; bit
   return { word: (n * Math.ceil(channels / maskRows) + Math.floor(c / maskRows)) * pixels + p, bit: c % maskRows };
 }
 
-export const activation: Reference<'activation'> = (node, [z]) => {
-  const { kind } = node.attrs;
-  const y = Float64Array.from(z!, forward[kind]);
+export const activation: Reference<'activation'> = (node, [z, slopes]) => {
+  const { value: valueOf, slope: slopeOf } = functionOf(node.attrs.kind);
+  const at = parametersAt(node, slopes);
+  const y = Float64Array.from(z!, (value, index) => valueOf(value, ...at(index)));
   if (!node.attrs.mask) return [y];
   const shape = node.inputs[0]!.shape;
+  const kind = node.attrs.kind as Exclude<ActivationKind, 'relu6Official'>;
   const mask = new Uint32Array(elementCount(maskShape(shape)));
   z!.forEach((value: number, index: number) => {
     const { word, bit } = maskPlace(shape, index);
-    mask[word]! |= derivative[kind](value) << bit;
+    const { inside } = activationFunction(kind).pieces!(...at(index));
+    mask[word]! |= Number(slopeOf(value, ...at(index)) === inside) << bit;
   });
   return [y, mask];
 };
 
-export const activationBackward: Reference<'activationBackward'> = (node, [g, saved]) => {
-  const { rule, values } = node.attrs.rule;
+export const activationBackward: Reference<'activationBackward'> = (node, [g, saved, slopes]) => {
+  const { kind, rule: use } = node.attrs;
+  const { rule, values } = use;
   const shape = node.inputs[0]!.shape;
+  const at = parametersAt(node, slopes);
+  const bits = node.inputs[1]?.dtype === 'u32';
+  const slope = (index: number): number => {
+    if (!bits) return functionOf(kind).slope(saved![index]!, ...at(index));
+    const { word, bit } = maskPlace(shape, index);
+    const { inside, outside } = activationFunction(kind as Exclude<ActivationKind, 'relu6Official'>).pieces!(
+      ...at(index),
+    );
+    return ((saved![word]! >>> bit) & 1) === 1 ? inside : outside;
+  };
   return [
     Float64Array.from(g!, (gradient, index) => {
       if (rule.saves === 'nothing') return rule.reference(gradient, 0, 0, values);
-      if (rule.saves === 'input')
-        return rule.reference(gradient, derivative[node.attrs.kind](saved![index]!), saved![index]!, values);
-      const { word, bit } = maskPlace(shape, index);
-      return rule.reference(gradient, (saved![word]! >>> bit) & 1, 0, values);
+      return rule.reference(gradient, slope(index), rule.saves === 'input' ? saved![index]! : 0, values);
     }),
   ];
 };

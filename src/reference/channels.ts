@@ -2,13 +2,14 @@ import { elementCount, pixelCount } from '../graph/types.js';
 import type { Reference } from './types.js';
 
 export const concat: Reference<'concat'> = (node, parts) => {
+  const { axis = 1 } = node.attrs;
   const { shape } = node.outputs[0]!;
-  const sample = elementCount(shape.slice(1));
+  const whole = elementCount(shape.slice(axis));
   const y = new Float64Array(elementCount(shape));
   let first = 0;
   for (const [index, part] of parts.entries()) {
-    const size = elementCount(node.inputs[index]!.shape.slice(1));
-    for (let n = 0; n < shape[0]!; n++) y.set(part.subarray(n * size, (n + 1) * size), n * sample + first);
+    const size = elementCount(node.inputs[index]!.shape.slice(axis));
+    for (let n = 0; n * whole < y.length; n++) y.set(part.subarray(n * size, (n + 1) * size), n * whole + first);
     first += size;
   }
   return [y];

@@ -5,11 +5,14 @@ import * as channels from './channels.js';
 import * as convolution from './convolution.js';
 import * as dropout from './dropout.js';
 import * as imageMaps from './imageMaps.js';
+import * as elementwise from './elementwise.js';
+import * as layout from './layout.js';
 import * as linear from './linear.js';
 import * as logSoftmax from './logSoftmax.js';
 import * as loss from './loss.js';
 import * as pointwise from './pointwise.js';
 import * as pooling from './pooling.js';
+import * as reduce from './reduce.js';
 import * as source from './source.js';
 import type { Reference, ReferenceArray, ReferenceContext } from './types.js';
 
@@ -21,11 +24,14 @@ export const referenceTable: { readonly [K in OpName]: Reference<K> } = {
   ...convolution,
   ...dropout,
   ...imageMaps,
+  ...elementwise,
+  ...layout,
   ...linear,
   ...logSoftmax,
   ...loss,
   ...pointwise,
   ...pooling,
+  ...reduce,
   ...source,
 };
 

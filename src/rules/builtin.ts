@@ -29,7 +29,7 @@ export const builtinRules = Object.fromEntries(
 ) as Readonly<Record<PointwiseName, PointwiseRule>>;
 
 /** Where the activation is cut off above; 0 where it is not. */
-const ceilings: Record<ActivationKind, number> = { relu: 0, relu6: 6, relu6Official: 6 };
+const ceilings: Readonly<Partial<Record<ActivationKind, number>>> = { relu6: 6, relu6Official: 6 };
 
 /** What a rule of the table does at an activation; undefined for rules that change none. */
 export function bindRule(name: RuleName, values: ParameterValues, kind: ActivationKind): BoundRule | undefined {
@@ -72,7 +72,7 @@ export function softplus(beta: number, kind: ActivationKind = 'relu'): BoundRule
     `softplus: beta must be a positive number, got ${beta}`,
     'beta',
   );
-  return { rule: builtinRules.softplus, values: [beta, ceilings[kind]] };
+  return { rule: builtinRules.softplus, values: [beta, ceilings[kind] ?? 0] };
 }
 
 /**
@@ -86,5 +86,5 @@ export function silu(kind: ActivationKind = 'relu', scale = 1): BoundRule {
     `silu: scale must be a positive number, got ${scale}`,
     'scale',
   );
-  return { rule: builtinRules.silu, values: [ceilings[kind], scale] };
+  return { rule: builtinRules.silu, values: [ceilings[kind] ?? 0, scale] };
 }

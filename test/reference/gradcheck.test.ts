@@ -1,5 +1,7 @@
 import { expect } from 'chai';
 import { gradients } from '../../src/autodiff/gradients.js';
+import { scalarFunctions } from '../../src/graph/functions.js';
+import type { ScalarFunctionName } from '../../src/graph/functions.js';
 import { Graph } from '../../src/graph/graph.js';
 import { elementCount } from '../../src/graph/types.js';
 import type { LossKind, PoolAttrs, Tensor } from '../../src/graph/types.js';
@@ -161,6 +163,67 @@ const cases: Record<string, () => void> = {
       (graph, [a, b]) => graph.one('add', [graph.one('add', [a!, b!], {}), a!], {}),
     ),
 };
+
+/** Ranges in which no kink lies, by function, for those that have kinks elsewhere than at 0 or are not defined below. */
+const ranges: Readonly<Record<string, readonly [number, number]>> = {
+  log: [0.1, 3],
+  sqrt: [0.1, 3],
+  norm: [0.1, 3],
+  reciprocal: [0.1, 3],
+  power: [0.1, 3],
+  clip: [0.01, 0.99],
+  thresholdedRelu: [1.01, 3],
+  relu6: [0.01, 5.9],
+};
+
+for (const kind of Object.keys(scalarFunctions) as ScalarFunctionName[]) {
+  const [low, high] = ranges[kind] ?? [-2.9, 2.9];
+  const within = (graph: Graph, x: Tensor): Tensor =>
+    graph.one('unary', [x], { kind: 'affine', values: [(high - low) / 2, (high + low) / 2] });
+  const values = kind === 'power' ? { values: [2.5] } : {};
+  cases[`${kind} as arithmetic and as activation`] = () =>
+    check([[2, random(3, 9)]], (graph, [x]) => {
+      const y = graph.one('unary', [within(graph, x!)], { kind, ...values });
+      return graph.one('add', [y, graph.one('activation', [within(graph, x!)], { kind, mask: false, ...values })], {});
+    });
+}
+cases['prelu, its slopes too'] = () =>
+  check([[2, 5, 3, 2], [5]], (graph, tensors) => graph.one('activation', tensors, { kind: 'prelu', mask: false }));
+for (const kind of ['add', 'sub', 'mul', 'div', 'max', 'min'] as const) {
+  cases[`${kind}, of tensors that broadcast`] = () => {
+    for (const shape of [[2, 3, 2, 4], [3, 1, 1], [2, 1], [1], [2, 3, 1, 1]])
+      check([[2, 3, 2, 4], shape], (graph, [a, b]) => {
+        const divisor = graph.one('unary', [b!], { kind: 'affine', values: [1, kind === 'div' ? 2 : 0] });
+        return graph.one('binary', Math.random() < 0.5 || kind === 'div' ? [a!, divisor] : [divisor, a!], { kind });
+      });
+  };
+}
+cases['transpose, expand, slice, pad, concat'] = () =>
+  check(
+    [
+      [2, 3, 4],
+      [4, 1],
+    ],
+    (graph, [x, b]) => {
+      const turned = graph.one('transpose', [x!], { order: [0, 2, 1] });
+      const wide = graph.one('expand', [b!], { shape: [2, 4, 3] });
+      const both = graph.one('concat', [turned, wide], { axis: 2 });
+      const edges = { before: [0, 1, 2], after: [0, 0, 1], between: [0, 2, 1], value: 3 };
+      const padded = graph.one('pad', [both], edges);
+      return graph.one('slice', [padded], { start: [0, 9, 13], step: [1, -2, -3], size: [2, 4, 5] });
+    },
+  );
+cases['a sparse matrix along an axis'] = () =>
+  check([[2, 3, 4]], (graph, [x]) => {
+    const first = graph.integers('first', [0, 2, 2, 3, 4]);
+    const matrix = [first, graph.integers('index', [0, 1, 1, 0]), graph.constant('weight', [1, 0.5, 2, -1])];
+    return graph.one('axisMatrix', [x!, ...matrix], { axis: 1, size: 4 });
+  });
+for (const kind of ['sum', 'mean', 'max'] as const)
+  cases[`${kind} along axes`] = () => {
+    for (const axes of [[1], [2, 3], [1, 3]])
+      check([[2, 3, 4, 2]], (graph, [x]) => graph.add('reduce', [x!], { kind, axes })[0]!);
+  };
 
 /** The number 9.37, made by the graph itself: relu6's upper kink must be in reach. */
 function constant(graph: Graph, count: number): Tensor {

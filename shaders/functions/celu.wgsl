@@ -1,0 +1,5 @@
+// x, and p.x (exp(x / p.x) - 1) below zero.
+//#import "functions/exponential.wgsl"
+
+fn value(x: f32, p: vec4f) -> f32 { return select(x, p.x * exponentialLessOne(min(x, 0.0) / p.x), x <= 0.0); }
+fn slope(x: f32, p: vec4f) -> f32 { return select(exp(min(x, 0.0) / p.x), 1.0, x > 0.0); }

@@ -1,0 +1,4 @@
+// The natural logarithm.
+
+fn value(x: f32, p: vec4f) -> f32 { return log(x); }
+fn slope(x: f32, p: vec4f) -> f32 { return 1.0 / x; }

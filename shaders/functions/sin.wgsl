@@ -1,0 +1,4 @@
+// The sine.
+
+fn value(x: f32, p: vec4f) -> f32 { return sin(x); }
+fn slope(x: f32, p: vec4f) -> f32 { return cos(x); }
