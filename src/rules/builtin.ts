@@ -36,7 +36,7 @@ export function bindRule(name: RuleName, values: ParameterValues, kind: Activati
   const { activation } = ruleRow(name);
   if (activation === undefined) return undefined;
   const rule = builtinRules[(typeof activation === 'string' ? activation : name) as PointwiseName];
-  const known: ParameterValues = { scale: 1, ...values, ceiling: ceilings[kind] };
+  const known: ParameterValues = { scale: 1, ...values, ceiling: ceilings[kind] ?? 0 };
   return { rule, values: rule.parameters.map((parameter) => known[parameter] ?? NaN) };
 }
 
