@@ -226,6 +226,8 @@ function sampleGraph() {
       const inputs = targeted.includes(kind) ? [logits, labels, u32(name('targets'), 4)] : [logits, labels];
       const loss = graph.one('loss', inputs, { kind });
       use(loss, graph.one('lossBackward', inputs, { kind, scale: 0.25 }));
+      const logs = [graph.state(name('losses'), [4, 7]), graph.state(name('margins'), [4, 7])];
+      graph.add('logColumn', [loss, loss, ...logs], { column: classes === 10 ? 1 : { step: 'row' } });
       graph.add('record', [loss, graph.one('correct', [logits, labels], {}), log], {
         row: classes === 10 ? 1 : { step: 'row' },
       });

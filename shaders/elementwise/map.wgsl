@@ -3,6 +3,7 @@
 // lanes touch neighboring elements; in the vector form an element is a vec4f. `first` is the place of element 0 in
 // the whole tensor where that is cut into slices.
 //#import "elementwise/grid.wgsl"
+//#import "elementwise/finite.wgsl"
 const WX = 64u;
 const RUN = 4u;
 

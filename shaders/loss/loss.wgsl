@@ -21,5 +21,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   if (NEEDS_FOURTH) { rank4 = fourthOf(seat, top); }
   let goal = min(targetOf(seat), p.classes - 1u);
   let sample = Sample(top, label, logitOf(seat, min(label, p.classes - 1u)), sum, goal, logitOf(seat, goal), rank4);
-  if (seat.stored && seat.lane == 0u) { result[p.resultBase + seat.sample] = lossOf(sample); }
+  if (seat.stored && seat.lane == 0u) { result[p.resultBase + seat.sample] = orBroken(lossOf(sample), top); }
 }

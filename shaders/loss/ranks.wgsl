@@ -1,26 +1,30 @@
-// The three largest logits of a sample, largest first; among equals the lower class comes first.
-struct Top { value: vec3f, index: vec3u }
+// The three largest logits of a sample, largest first; among equals the lower class comes first. `broken` is 1 where some
+// logit is infinite or NaN: comparisons pass over NaN, so the ranks alone would not show it.
+//#import "elementwise/finite.wgsl"
+struct Top { value: vec3f, index: vec3u, broken: u32 }
 const NO_INDEX = 0xffffffffu;
-fn emptyTop() -> Top { return Top(vec3f(-0x1.fffffep+127), vec3u(NO_INDEX)); }
+fn emptyTop() -> Top { return Top(vec3f(-0x1.fffffep+127), vec3u(NO_INDEX), 0u); }
 
 fn before(v: f32, k: u32, w: f32, other: u32) -> bool { return v > w || (v == w && k < other); }
 
 fn insert(top: Top, v: f32, k: u32) -> Top {
+  let broken = top.broken | select(1u, 0u, isFinite(v));
   if (before(v, k, top.value.x, top.index.x)) {
-    return Top(vec3f(v, top.value.xy), vec3u(k, top.index.xy));
+    return Top(vec3f(v, top.value.xy), vec3u(k, top.index.xy), broken);
   }
   if (before(v, k, top.value.y, top.index.y)) {
-    return Top(vec3f(top.value.x, v, top.value.y), vec3u(top.index.x, k, top.index.y));
+    return Top(vec3f(top.value.x, v, top.value.y), vec3u(top.index.x, k, top.index.y), broken);
   }
   if (before(v, k, top.value.z, top.index.z)) {
-    return Top(vec3f(top.value.xy, v), vec3u(top.index.xy, k));
+    return Top(vec3f(top.value.xy, v), vec3u(top.index.xy, k), broken);
   }
-  return top;
+  return Top(top.value, top.index, broken);
 }
 
 // Order-independent, because (value, class) is a total order.
 fn merge(top: Top, other: Top) -> Top {
   var result = top;
+  result.broken |= other.broken;
   for (var i = 0u; i < 3u; i++) { result = insert(result, other.value[i], other.index[i]); }
   return result;
 }
@@ -33,6 +37,11 @@ struct Ranked { value: f32, index: u32 }
 
 // Lead of the largest logit over the second, kept away from zero.
 fn leadOf(top: Top) -> f32 { return max(top.value.x - top.value.y, 1e-6); }
+
+// A figure of a sample, or NaN where a logit of it is not finite.
+fn orBroken(value: f32, top: Top) -> f32 {
+  return bitcast<f32>(select(bitcast<u32>(value), 0x7fc00000u | top.broken, top.broken != 0u));
+}
 
 // Largest logit of a class other than the label.
 fn rival(s: Sample) -> f32 { return select(s.top.value.x, s.top.value.y, s.top.index.x == s.label); }

@@ -1,5 +1,6 @@
 // Max pooling, and for each output the place of the first maximum in its window (row-major, counted in the whole
 // window, padding included): a byte, 4 channels to a word.
+//#import "elementwise/finite.wgsl"
 //#import "pool/params.wgsl"
 //#import "pool/fixed.wgsl"
 
@@ -32,13 +33,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let channel = firstChannel + i;
     if (channel < p.channels) {
       let plane = p.sourceBase + image * p.sourceBatch + channel * u32(p.inH * p.inW);
-      // the first pixel stands until something is larger, so every window has a maximum even where all are NaN
+      // NaN counts as larger than everything, as in PyTorch; a diverged network would else look healthy
       var best = source[plane + u32(rows.x * p.inW + cols.x)];
       var place = (rows.x - top) * p.kernelW + cols.x - left;
       for (var h = rows.x; h < rows.y; h++) {
         for (var w = cols.x; w < cols.y; w++) {
           let value = source[plane + u32(h * p.inW + w)];
-          if (value > best) {
+          if (value > best || isNaN(value)) {
             best = value;
             place = (h - top) * p.kernelW + w - left;
           }

@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 
   var largest = 0.0;
   if (POWER == 0u || POWER == 2u) {
-    for (var i = lane; i < p.sampleSize; i += LANES) { largest = max(largest, abs(x[base + i])); }
+    for (var i = lane; i < p.sampleSize; i += LANES) { largest = largerOf(largest, abs(x[base + i])); }
     largest = treeMax(lane, largest);
   }
   var result = largest;

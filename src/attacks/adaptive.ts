@@ -1,6 +1,6 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
-import { pointwise, projectOnBall } from './stages.js';
+import { orNaN, pointwise, projectOnBall, unit } from './stages.js';
 import type { StartStage, StepStage } from './stages.js';
 
 /*
@@ -35,8 +35,8 @@ const edgeStart: ElementwiseFunction = {
   name: 'edgeStart',
   inputs: ['x', 't', 'length'],
   scalars: ['radius'],
-  results: ['x + t / max(length, 1e-30) * radius'],
-  reference: (x, t, length, radius) => [x! + (t! / Math.max(length!, 1e-30)) * radius!],
+  results: ['x + select(0.0, t / length, length > 0.0) * radius'],
+  reference: (x, t, length, radius) => [x! + unit(t!, length!) * radius!],
 };
 
 const symmetric: ElementwiseFunction = {
@@ -133,17 +133,17 @@ const signMove: ElementwiseFunction = {
   name: 'signMove',
   inputs: ['x', 'g', 'share'],
   scalars: ['alpha', 'direction'],
-  results: ['x + direction * alpha * share * sign(g)'],
-  reference: (x, g, share, alpha, direction) => [x! + direction! * alpha! * share! * Math.sign(g!)],
+  results: ['orNaN(x + direction * alpha * share * sign(g), g)'],
+  reference: (x, g, share, alpha, direction) => [orNaN(x! + direction! * alpha! * share! * Math.sign(g!), g!)],
 };
 
 const lengthMove: ElementwiseFunction = {
   name: 'lengthMove',
   inputs: ['x', 'g', 'share', 'length'],
   scalars: ['alpha', 'direction'],
-  results: ['x + direction * alpha * share * (g / max(length, 1e-30))'],
+  results: ['orNaN(x + direction * alpha * share * select(0.0, g / length, length > 0.0), length)'],
   reference: (x, g, share, length, alpha, direction) => [
-    x! + direction! * alpha! * share! * (g! / Math.max(length!, 1e-30)),
+    orNaN(x! + direction! * alpha! * share! * unit(g!, length!), length!),
   ],
 };
 

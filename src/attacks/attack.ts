@@ -1,9 +1,15 @@
 import { check, LinbpError } from '../errors.js';
+import { divergence, firstNonFinite } from '../finite.js';
 import { elementCount } from '../graph/types.js';
 import { Model } from '../nn/model.js';
+import type { StateDict } from '../nn/model.js';
+import { expectFiniteWeights, whereNonFinite } from '../nn/nonFinite.js';
 import type { DeviceCounters } from '../runtime/device.js';
+import { Turns } from '../runtime/turns.js';
 import { buildAttackGraph } from './attackGraph.js';
 import type { AttackGraph } from './attackGraph.js';
+import { checkFinishedImages } from './check.js';
+import type { FinishedImages } from './check.js';
 import { DeviceExecutor, ReferenceExecutor } from './executor.js';
 import type { Executor } from './executor.js';
 import { checkInput } from './input.js';
@@ -51,6 +57,7 @@ export class Attack {
   private readonly options: AttackOptions;
   /** By batch size: the full one and that of a partial last batch. */
   private readonly compiled = new Map<number, Promise<Compiled>>();
+  private readonly turns = new Turns();
   private destroyed = false;
 
   private constructor(options: AttackOptions, settings: AttackSettings) {
@@ -95,7 +102,7 @@ export class Attack {
     if (this.settings.reference) {
       return {
         attack,
-        executor: new ReferenceExecutor(attack, model instanceof Model ? await model.stateDict() : model.weights),
+        executor: new ReferenceExecutor(attack),
       };
     }
     check(model instanceof Model, 'internal', 'a device program needs a model on a device', 'model');
@@ -118,28 +125,61 @@ export class Attack {
   /**
    * Attacks images. Success is judged on the ordinary forward pass, of the float images and again of the images as
    * saved in 8 bits. Results depend on the images, their sample ids and the seed only, not on batch size, order or
-   * chunking.
+   * chunking. Calls may overlap: each waits for those before it, and none sees the images of another.
    *
    * @throws LinbpError `bad-shape`, `bad-range`, `bad-argument`, `bad-dtype` naming the field, before any work;
-   * `aborted`, unless finished images are to be kept; `disposed`
+   * `aborted`, unless finished images are to be kept; `disposed`; `diverged` where a logit, a loss, a gradient or a
+   * pixel is not finite; `bad-range` for an image outside the ball, which only an attack of one's own can make
    */
   async run(run: AttackRun): Promise<AttackResult> {
+    this.expectAlive();
+    const settings = this.overridden(run);
+    const arrays = checkInput(run, this.options.model.definition, settings);
+    return this.turns.run(() => this.runAll(run, settings, arrays));
+  }
+
+  /** Work during which nobody else changes the model's weights. */
+  private weightsTurn<T>(work: () => Promise<T>): Promise<T> {
+    const { model } = this.options;
+    return model instanceof Model ? model.turns.run(work) : work();
+  }
+
+  private async hostWeights(): Promise<StateDict> {
+    const { model } = this.options;
+    return model instanceof Model ? model.stateDict() : model.weights;
+  }
+
+  private expectAlive(): void {
     check(!this.destroyed, 'disposed', 'the attack was destroyed');
     const { model } = this.options;
-    const settings = this.overridden(run);
-    const arrays = checkInput(run, model.definition, settings);
+    if (model instanceof Model) model.expectUsable();
+    else expectFiniteWeights(model.weights, model.definition.name);
+  }
+
+  private async runAll(run: AttackRun, settings: AttackSettings, arrays: AttackArrays): Promise<AttackResult> {
+    this.expectAlive();
     const { batch } = settings;
     const schedule = layOut(settings);
     const raw = emptyOutcome(arrays, schedule.columns);
     const images8 = new Uint8Array(arrays.images.length);
-    const before = this.counters();
+    const counted: DeviceCounters = { submits: 0, readbacks: 0, dispatches: 0 };
     const started = performance.now();
     let done = 0;
     try {
       while (done < arrays.count) {
         const size = Math.min(batch, arrays.count - done);
         const compiled = await this.executor(size);
-        await this.runBatch(compiled, { settings, schedule }, arrays, { first: done, size }, raw, images8, run);
+        if (compiled.executor instanceof ReferenceExecutor) compiled.executor.setWeights(await this.hostWeights());
+        const { counters } = compiled.executor;
+        const before = { ...counters };
+        const part = { first: done, size };
+        const images = await this.weightsTurn(() =>
+          this.runBatch(compiled, { settings, schedule }, arrays, part, raw, images8, run),
+        );
+        await this.expectFinite(schedule, raw, arrays, part);
+        checkFinishedImages(images, settings);
+        for (const name of Object.keys(counted) as (keyof DeviceCounters)[])
+          counted[name] += counters[name] - before[name];
         done += size;
       }
     } catch (error) {
@@ -147,7 +187,6 @@ export class Attack {
       if (!stopped || run.keepFinished !== true || done === 0) throw error;
     }
     const seconds = (performance.now() - started) / 1000;
-    const after = this.counters();
     const gradients = done * schedule.gradients;
     return {
       ...summarize(raw, arrays, images8, settings, schedule.logged, done),
@@ -155,9 +194,7 @@ export class Attack {
       gradients,
       forwards: done * schedule.forwards,
       overflows: raw.overflows,
-      dispatches: after.dispatches - before.dispatches,
-      submits: after.submits - before.submits,
-      readbacks: after.readbacks - before.readbacks,
+      ...counted,
       seconds,
       imageGradientsPerSecond: gradients / seconds,
     };
@@ -174,11 +211,6 @@ export class Attack {
     return { ...settings, eps, alpha, seed };
   }
 
-  private counters(): DeviceCounters {
-    const { model } = this.options;
-    return model instanceof Model ? { ...model.device.counters } : { submits: 0, readbacks: 0, dispatches: 0 };
-  }
-
   private async runBatch(
     { attack, executor }: Compiled,
     { settings, schedule }: { readonly settings: AttackSettings; readonly schedule: Schedule },
@@ -187,7 +219,7 @@ export class Attack {
     raw: RawOutcome,
     images8: Uint8Array,
     run: AttackRun,
-  ): Promise<void> {
+  ): Promise<FinishedImages> {
     const { first, size } = part;
     const { eps, norm } = settings;
     const { columns, savedRow } = schedule;
@@ -209,14 +241,13 @@ export class Attack {
     };
     await executor.run(schedule.runs, options);
 
-    const adversarial = await executor.read(attack.iterate);
-    this.expectFinite(adversarial);
+    const adversarial = await executor.read(attack.iterate, clean);
     of(raw.images).set(adversarial);
     raw.cleanCorrect.set(await executor.readU32(attack.cleanCorrect), first);
     raw.correct.set(await executor.readU32(attack.correct), first);
     if (attack.hit !== undefined) raw.hit.set(await executor.readU32(attack.hit), first);
 
-    const saved = saveImages(adversarial, clean, eps, norm);
+    const saved = saveImages(finiteOrZero(adversarial), clean, eps, norm);
     images8.set(saved, first * pixels);
     executor.write(
       attack.iterate,
@@ -229,17 +260,28 @@ export class Attack {
     raw.margins.set(await executor.read(attack.marginLog), first * columns);
     if (attack.scales !== undefined)
       for (const steps of await executor.read(attack.scales.overflows)) raw.overflows += steps;
+    return { adversarial, clean, saved, size: pixels, first };
   }
 
-  private expectFinite(images: Float32Array): void {
-    const bad = images.findIndex((pixel) => !Number.isFinite(pixel));
-    if (bad >= 0) {
-      throw new LinbpError(
-        'diverged',
-        `${this.settings.definition.name} made pixel ${bad} ${images[bad]}: the gradient of the model is not finite`,
-        {
-          field: 'gradient',
-        },
+  /** Throws `diverged` unless the losses and margins of a batch are finite at every iterate. */
+  private async expectFinite(
+    schedule: Schedule,
+    raw: RawOutcome,
+    { images, count }: AttackArrays,
+    { first, size }: { readonly first: number; readonly size: number },
+  ): Promise<void> {
+    const { columns } = schedule;
+    for (const log of [raw.losses, raw.margins]) {
+      const found = firstNonFinite(log.subarray(first * columns, (first + size) * columns));
+      if (found < 0) continue;
+      const [image, column] = [first + Math.floor(found / columns), found % columns];
+      const { model } = this.options;
+      const pixels = images.length / count;
+      const weights = await this.hostWeights();
+      const clean = images.subarray(image * pixels, (image + 1) * pixels);
+      throw divergence(
+        `the ${log === raw.losses ? 'loss' : 'margin'} of image ${image} is ${log[first * columns + found]} ${columnName(column, schedule)}`,
+        whereNonFinite(model.definition, weights, clean, this.settings.precision),
       );
     }
   }
@@ -260,6 +302,18 @@ export class Attack {
     this.destroy();
   }
 }
+
+/** What a column of the log stands for, in words. */
+function columnName(column: number, { columns, logged }: Schedule): string {
+  if (column === 0) return 'at the clean image';
+  const found = logged.find((each) => each.column === column);
+  if (found !== undefined) return `after ${found.step} gradients, in restart ${found.restart}`;
+  return column >= columns - 2 ? 'at the result' : '';
+}
+
+/** So that images with NaN can be rounded, until the logs have said where it comes from. */
+const finiteOrZero = (pixels: Float32Array): Float32Array =>
+  firstNonFinite(pixels) < 0 ? pixels : pixels.map((pixel) => (Number.isFinite(pixel) ? pixel : 0));
 
 function emptyOutcome({ count, images }: AttackArrays, rows: number): RawOutcome {
   const flags = (): Uint8Array => new Uint8Array(count);

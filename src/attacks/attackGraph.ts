@@ -87,15 +87,6 @@ const keepBetter: ElementwiseFunction = {
   reference: (best, x, better) => [better! > 0.5 ? x! : best!],
 };
 
-const writeLog: ElementwiseFunction = {
-  name: 'writeLog',
-  inputs: ['losses', 'margins', 'index', 'loss', 'margin'],
-  scalars: ['column'],
-  results: ['select(losses, loss, index == column)', 'select(margins, margin, index == column)'],
-  reference: (losses, margins, index, loss, margin, column) =>
-    index === column ? [loss!, margin!] : [losses!, margins!],
-};
-
 /** The last result of a layer, or of the last layer inside a module, among the nodes of one forward pass. */
 function layerOutput(nodes: readonly Node[], layer: string, model: ModelDefinition): Tensor {
   const inside = nodes.filter((node) => node.layer === layer || node.layer.startsWith(`${layer}.`));
@@ -131,11 +122,6 @@ export function buildAttackGraph(
   const [lossLog, marginLog] = [graph.state('losses', [batch, columns]), graph.state('margins', [batch, columns])];
   const cleanCorrect = graph.state('cleanCorrect', [batch], 'u32');
   const cleanLogits = graph.state('cleanLogits', [batch, model.classes]);
-  const column = graph.constant(
-    'column',
-    Array.from({ length: batch * columns }, (_, i) => i % columns),
-    [batch, columns],
-  );
   const scales = settings.precision === 'f16' ? addScales(graph, batch) : undefined;
   const memories = new Map<string, Tensor>();
   const states = new Map<string, { tensor: Tensor; initial: number }>();
@@ -159,11 +145,7 @@ export function buildAttackGraph(
     const reusable = producer.attrs.kind === 'margin' && producer.inputs[1] === labels;
     const margin = reusable ? loss : graph.one('loss', [logits, labels], { kind: 'margin' });
     const aimed = targeted ? graph.one('loss', [logits, aims], { kind: 'margin' }) : margin;
-    graph.add('map', [lossLog, marginLog, column, loss, margin], {
-      fn: writeLog,
-      scalars: [{ step: 'column' }],
-      targets: [0, 1],
-    });
+    graph.add('logColumn', [loss, margin, lossLog, marginLog], { column: { step: 'column' } });
     const [better] = graph.add('map', [bestFooled, bestLoss, loss, aimed], {
       fn: track,
       scalars: [stage.direction, targeted ? -1 : 1, { step: 'counts' }, settings.stopAtSuccess ? 1 : 0],

@@ -1,6 +1,7 @@
 import { LinbpError } from '../errors.js';
 import type { Tensor } from '../graph/types.js';
 import type { StateDict } from '../nn/model.js';
+import type { DeviceCounters } from '../runtime/device.js';
 import { Program } from '../program/program.js';
 import type { CompileOptions, RunOptions, SegmentRun } from '../program/program.js';
 import { ReferenceRun } from '../reference/run.js';
@@ -10,10 +11,13 @@ import type { StepFields } from '../program/steps.js';
 
 /** What runs an attack's graph: a device program, or the float64 reference. */
 export interface Executor {
+  /** Running totals of this executor alone; zero on the reference. */
+  readonly counters: DeviceCounters;
   setSteps(rows: readonly StepRow[]): void;
   write(tensor: Tensor, data: Float32Array | Uint32Array): void;
   run(runs: readonly SegmentRun[], options: RunOptions): Promise<void>;
-  read(tensor: Tensor): Promise<Float32Array>;
+  /** Values as float32; what the reference rounds is rounded towards those of `towards`, where given. */
+  read(tensor: Tensor, towards?: Float32Array): Promise<Float32Array>;
   readU32(tensor: Tensor): Promise<Uint32Array>;
   destroy(): void;
 }
@@ -32,6 +36,10 @@ export class DeviceExecutor implements Executor {
     options: Omit<CompileOptions, 'steps'>,
   ): Promise<DeviceExecutor> {
     return new DeviceExecutor(await Program.compile(attack.graph, { ...options, steps }));
+  }
+
+  get counters(): DeviceCounters {
+    return this.program.counters;
   }
 
   setSteps(rows: readonly StepRow[]): void {
@@ -63,11 +71,19 @@ export class DeviceExecutor implements Executor {
 /** The same graph in float64 on the CPU. */
 export class ReferenceExecutor implements Executor {
   readonly reference: ReferenceRun;
+  readonly counters: DeviceCounters = { submits: 0, readbacks: 0, dispatches: 0 };
   private rows: readonly StepRow[] = [{}];
 
-  constructor(attack: AttackGraph, weights: StateDict) {
+  private readonly attack: AttackGraph;
+
+  constructor(attack: AttackGraph) {
+    this.attack = attack;
     this.reference = new ReferenceRun(attack.graph);
-    for (const [name, tensor] of attack.network.tensors) this.reference.set(tensor, weights.get(name)!.data);
+  }
+
+  /** The weights to run with, by state-dict key. */
+  setWeights(weights: StateDict): void {
+    for (const [name, tensor] of this.attack.network.tensors) this.reference.set(tensor, weights.get(name)!.data);
   }
 
   setSteps(rows: readonly StepRow[]): void {
@@ -92,8 +108,12 @@ export class ReferenceExecutor implements Executor {
     }
   }
 
-  async read(tensor: Tensor): Promise<Float32Array> {
-    return Promise.resolve(Float32Array.from(this.reference.get(tensor)));
+  async read(tensor: Tensor, towards?: Float32Array): Promise<Float32Array> {
+    const exact = this.reference.get(tensor);
+    const rounded = Float32Array.from(exact);
+    if (towards !== undefined)
+      for (let i = 0; i < rounded.length; i++) rounded[i] = roundTowards(exact[i]!, towards[i]!);
+    return Promise.resolve(rounded);
   }
 
   async readU32(tensor: Tensor): Promise<Uint32Array> {
@@ -101,4 +121,17 @@ export class ReferenceExecutor implements Executor {
   }
 
   destroy(): void {}
+}
+
+const bits = new DataView(new ArrayBuffer(4));
+
+/** The float32 nearest to a pixel in [0, 1] that is not further from `origin`, a float32, than the pixel itself. */
+function roundTowards(pixel: number, origin: number): number {
+  const nearest = Math.fround(pixel);
+  const away = pixel > origin ? nearest > pixel : nearest < pixel;
+  if (!away || nearest === origin) return nearest;
+  bits.setFloat32(0, nearest);
+  // Neighbors of positive floats are neighbors as integers.
+  bits.setInt32(0, bits.getInt32(0) + (pixel > origin ? -1 : 1));
+  return bits.getFloat32(0);
 }

@@ -15,22 +15,22 @@ export const initialScale = 2 ** 8;
  */
 const backOff = 2 ** 6;
 
-const finite = (name: string): string => `(bitcast<u32>(${name}) & 0x7f800000u) != 0x7f800000u`;
+const finite = (name: string): string => `isFinite(${name})`;
 
 const scaleSeed: ElementwiseFunction = {
   name: 'scaleSeed',
   inputs: ['g', 'largest', 'scale'],
   scalars: [],
-  results: ['g * (scale / max(largest, 1e-30))'],
-  reference: (g, largest, scale) => [g! * (scale! / Math.max(largest!, 1e-30))],
+  results: ['select(0.0, g / largest * scale, largest > 0.0)'],
+  reference: (g, largest, scale) => [largest! > 0 ? (g! / largest!) * scale! : 0],
 };
 
 const unscale: ElementwiseFunction = {
   name: 'unscale',
   inputs: ['g', 'length', 'largest', 'scale'],
   scalars: [],
-  results: [`select(0.0, g * (max(largest, 1e-30) / scale), ${finite('length')})`],
-  reference: (g, length, largest, scale) => [Number.isFinite(length) ? g! * (Math.max(largest!, 1e-30) / scale!) : 0],
+  results: [`select(0.0, g / scale * largest, ${finite('length')})`],
+  reference: (g, length, largest, scale) => [Number.isFinite(length) ? (g! / scale!) * largest! : 0],
 };
 
 const reduceScale: ElementwiseFunction = {

@@ -1,5 +1,6 @@
 import { batchPixels, batchLabels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
+import { expectFiniteFloats, expectPixels, expectWords } from '../arguments.js';
 import { check } from '../errors.js';
 import { elementCount } from '../graph/types.js';
 import type { ModelDefinition } from '../nn/definition.js';
@@ -31,25 +32,6 @@ export interface AttackArrays {
   readonly start: Float32Array | undefined;
 }
 
-function words(values: ArrayLike<number>, count: number, bound: number, field: string): Uint32Array {
-  check(
-    values.length === count,
-    'bad-shape',
-    `${field}: ${count} images need ${count} values, got ${values.length}`,
-    field,
-  );
-  for (let i = 0; i < count; i++) {
-    const value = values[i]!;
-    check(
-      Number.isInteger(value) && value >= 0 && value < bound,
-      'bad-range',
-      `${field}[${i}] is ${value}, expected 0 to ${bound - 1}`,
-      field,
-    );
-  }
-  return Uint32Array.from(values);
-}
-
 /**
  * Everything about the images, labels and targets, checked before any work.
  *
@@ -62,16 +44,8 @@ export function checkInput(
 ): AttackArrays {
   const { images, labels } = pixelsOf(input, model);
   const size = elementCount(model.input);
-  const count = images.length / size;
-  check(
-    count >= 1 && Number.isInteger(count),
-    'bad-shape',
-    `images must hold a multiple of ${model.input.join(' x ')} = ${size} values, got ${images.length}`,
-    'images',
-  );
-  const bad = images.findIndex((pixel) => !(pixel >= 0 && pixel <= 1));
-  check(bad < 0, 'bad-range', `images: value ${bad} is ${images[bad]}, expected 0 to 1`, 'images');
-  const truth = words(labels, count, model.classes, 'labels');
+  const count = expectPixels(images, size, 'images') / size;
+  const truth = expectWords(labels, count, model.classes, 'labels');
   check(
     options.targeted || input.targets === undefined,
     'bad-argument',
@@ -79,24 +53,17 @@ export function checkInput(
     'targets',
   );
   check(!options.targeted || input.targets !== undefined, 'bad-argument', 'a targeted attack needs targets', 'targets');
-  const targets = input.targets === undefined ? undefined : words(input.targets, count, model.classes, 'targets');
+  const targets = input.targets === undefined ? undefined : expectWords(input.targets, count, model.classes, 'targets');
   const equal = targets?.findIndex((target, i) => target === truth[i]) ?? -1;
   check(equal < 0, 'bad-argument', `targets[${equal}] is the label of the image, ${truth[equal]}`, 'targets');
   const sampleIds =
     input.sampleIds === undefined
       ? Uint32Array.from({ length: count }, (_, i) => i)
-      : words(input.sampleIds, count, 2 ** 32, 'sampleIds');
+      : expectWords(input.sampleIds, count, 2 ** 32, 'sampleIds');
   const { start } = input;
   if (start !== undefined) {
     check(!options.randomStart, 'bad-argument', 'start excludes a random start', 'start');
-    check(
-      start.length === images.length,
-      'bad-shape',
-      `start must hold ${images.length} values like images, got ${start.length}`,
-      'start',
-    );
-    const odd = start.findIndex((pixel) => !Number.isFinite(pixel));
-    check(odd < 0, 'bad-range', `start: value ${odd} is ${start[odd]}`, 'start');
+    expectFiniteFloats(start, images.length, 'start');
   }
   return { count, images, labels: truth, targets, sampleIds, start };
 }

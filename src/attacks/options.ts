@@ -132,7 +132,7 @@ function expectOneOf<T extends string>(value: string, known: readonly T[], field
 export function expectEps(eps: number, norm: AttackNorm): void {
   const hint = norm === 'linf' && eps > 1 ? ' (pixels are in [0, 1]: eight levels are 8/255)' : '';
   check(
-    Number.isFinite(eps) && eps >= 0 && (norm !== 'linf' || eps <= 1),
+    Number.isFinite(Math.fround(eps)) && eps >= 0 && (norm !== 'linf' || eps <= 1),
     'bad-range',
     `eps must be a number from 0${norm === 'linf' ? ' to 1' : ''}, got ${eps}${hint}`,
     'eps',
@@ -140,7 +140,12 @@ export function expectEps(eps: number, norm: AttackNorm): void {
 }
 
 export function expectAlpha(alpha: number): void {
-  check(Number.isFinite(alpha) && alpha >= 0, 'bad-range', `alpha must be a number from 0, got ${alpha}`, 'alpha');
+  check(
+    Number.isFinite(Math.fround(alpha)) && alpha >= 0,
+    'bad-range',
+    `alpha must be a number from 0, got ${alpha}`,
+    'alpha',
+  );
 }
 
 /** Settles the rule of every activation of a model. Throws `unknown-rule`, `unknown-layer`, `unknown-option`. */
@@ -204,7 +209,12 @@ export function settle(options: AttackOptions): AttackSettings {
   );
   expectWhole(batch, 1, 65_536, 'batch');
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
-  check(Number.isFinite(decay) && decay >= 0, 'bad-range', `decay must be a number from 0, got ${decay}`, 'decay');
+  check(
+    Number.isFinite(Math.fround(decay)) && decay >= 0,
+    'bad-range',
+    `decay must be a number from 0, got ${decay}`,
+    'decay',
+  );
   const alpha = options.alpha ?? definition.defaultAlpha(eps, steps, norm);
   expectAlpha(alpha);
   const randomStart = options.randomStart ?? definition.randomStart;

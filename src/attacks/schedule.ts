@@ -1,3 +1,4 @@
+import { elementCount } from '../graph/types.js';
 import type { SegmentRun } from '../program/program.js';
 import type { StepRow } from '../reference/run.js';
 import type { AttackSettings } from './options.js';
@@ -6,8 +7,8 @@ import type { PlanSettings } from './stages.js';
 
 /** Fields of the step table that every attack has. */
 export const stepFields = {
-  /** Column of the log that an evaluation writes; -1 for none. */
-  column: 'f32',
+  /** Column of the log that an evaluation writes; {@link noColumn} for none. */
+  column: 'u32',
   radius: 'f32',
   alpha: 'f32',
   seed: 'u32',
@@ -27,6 +28,9 @@ export const stepFields = {
   /** 1 where an evaluated iterate may become the result. */
   counts: 'f32',
 } as const;
+
+/** No log has as many columns. */
+export const noColumn = 2 ** 32 - 1;
 
 /** One logged evaluation of an iterate. */
 export interface Logged {
@@ -51,12 +55,15 @@ export interface Schedule {
 }
 
 /**
- * Keeps images inside the ball in exact arithmetic, not only up to rounding: a pixel x +- radius is rounded to
- * float32, by at most 2^-25, and so is the radius. Of an L2 or L1 ball the norm is rounded too.
+ * Keeps images inside the ball in exact arithmetic, not only up to rounding: a pixel of [0, 1] is rounded to float32, by
+ * at most 2^-25, and so is the radius. Of an L2 or L1 ball the norm is rounded too, and the roundings of the pixels add
+ * up. The reference computes in float64, and its images are rounded towards the clean ones.
  */
-export function innerRadius({ norm, eps, reference }: AttackSettings): number {
+export function innerRadius({ norm, eps, reference, model }: AttackSettings): number {
   if (reference || !Number.isFinite(eps)) return Math.min(eps, 1e6);
-  return norm === 'linf' ? Math.max(0, eps - 2 ** -24) : eps * (1 - 2 ** -18);
+  if (norm === 'linf') return Math.max(0, eps - 2 ** -24);
+  const pixels = elementCount(model.input);
+  return Math.max(0, eps * (1 - 2 ** -18) - (norm === 'l2' ? Math.sqrt(pixels) : pixels) * 2 ** -25);
 }
 
 /** The length of each window, by the number of the step before which it ends. */
@@ -86,7 +93,7 @@ class Writer {
   /** One iteration of a segment with a row of its own. */
   row(segment: string, values: StepRow): void {
     const row = this.rows.length;
-    this.rows.push({ ...this.base, query: row, column: -1, ...values });
+    this.rows.push({ ...this.base, query: row, column: noColumn, ...values });
     const last = this.runs.at(-1);
     if (last?.segment === segment && last.row! + last.repeat! === row)
       this.runs[this.runs.length - 1] = { ...last, repeat: last.repeat! + 1 };
@@ -135,22 +142,22 @@ function writeStep(writer: Writer, settings: AttackSettings, values: StepRow): v
         rest = Math.floor(rest / count);
         return [`copy${index}`, number] as const;
       });
-      writer.row('copy', { ...values, column: -1, sample, ...Object.fromEntries(numbers) });
+      writer.row('copy', { ...values, column: noColumn, sample, ...Object.fromEntries(numbers) });
     }
   };
   writer.row('look', values);
   if (sampling === undefined || sampling.base) {
     average(0);
-    writer.row('base', { ...values, column: -1 });
+    writer.row('base', { ...values, column: noColumn });
   }
   for (let sample = 0; sample < (sampling?.count(parameters) ?? 0); sample++) {
     for (let point = 0; point < sampling!.points.length; point++) {
-      writer.row(`sample${point}`, { ...values, column: -1, sample });
+      writer.row(`sample${point}`, { ...values, column: noColumn, sample });
       average(sample);
     }
-    writer.row('collect', { ...values, column: -1, sample });
+    writer.row('collect', { ...values, column: noColumn, sample });
   }
-  writer.row('move', { ...values, column: -1 });
+  writer.row('move', { ...values, column: noColumn });
 }
 
 /** The radii that a restart's steps are spent on, see `shrinkRadius` of the attack's options. */
@@ -190,7 +197,7 @@ function writeRestarts(writer: Writer, settings: AttackSettings): void {
         writer.row(index === 0 ? 'start' : 'again', values);
         for (let step = 0; step < part.steps; step++) {
           const counts = part.factor === 1;
-          const column = logs && counts ? log() : -1;
+          const column = logs && counts ? log() : noColumn;
           const numbers = { first: step === 0 ? 1 : 0, window: windows.get(step) ?? 0, counts: counts ? 1 : 0 };
           const row = { ...values, column, ...numbers };
           if (single) writer.row('step', { ...row, query: 1 + restart * (steps + 1) + spent });
@@ -199,7 +206,7 @@ function writeRestarts(writer: Writer, settings: AttackSettings): void {
         }
         writer.row('evaluate', {
           ...values,
-          column: part.factor === 1 ? log() : -1,
+          column: part.factor === 1 ? log() : noColumn,
           counts: part.factor === 1 ? 1 : 0,
         });
       }

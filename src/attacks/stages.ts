@@ -291,6 +291,12 @@ export function pointwise(
   return graph.one('map', inputs, { fn, scalars, targets: ['new'] }, fn.name);
 }
 
+/** A coordinate of a vector scaled to length 1; 0 where the vector is zero, however short it else is. */
+export const unit = (coordinate: number, length: number): number => (length > 0 ? coordinate / length : 0);
+
+/** `value`, or NaN where `source` is not finite: sign and clamp would hide that. The shaders' `orNaN`. */
+export const orNaN = (value: number, source: number): number => (Number.isFinite(source) ? value : NaN);
+
 const clampNumber = (value: number, low: number, high: number): number => Math.min(Math.max(value, low), high);
 
 const uniformInBall: ElementwiseFunction = {
@@ -305,8 +311,8 @@ const directionInBall: ElementwiseFunction = {
   name: 'directionStart',
   inputs: ['x', 'n', 'length', 'u'],
   scalars: ['radius', 'exponent'],
-  results: ['x + n / max(length, 1e-30) * radius * pow(u, exponent)'],
-  reference: (x, n, length, u, radius, exponent) => [x! + (n! / Math.max(length!, 1e-30)) * radius! * u! ** exponent!],
+  results: ['x + select(0.0, n / length, length > 0.0) * radius * pow(u, exponent)'],
+  reference: (x, n, length, u, radius, exponent) => [x! + unit(n!, length!) * radius! * u! ** exponent!],
 };
 
 /**
@@ -351,13 +357,14 @@ const accumulate: ElementwiseFunction = {
   name: 'momentum',
   inputs: ['m', 'g', 'total'],
   scalars: ['decay', 'pixels'],
-  results: ['decay * m + g / max(total / pixels, 1e-12)'],
-  reference: (m, g, total, decay, pixels) => [decay! * m! + g! / Math.max(total! / pixels!, 1e-12)],
+  // The mean may be below what float32 holds although its share of the total is not.
+  results: ['orNaN(decay * m + select(0.0, g / total * pixels, total > 0.0), total)'],
+  reference: (m, g, total, decay, pixels) => [orNaN(decay! * m! + unit(g!, total!) * pixels!, total!)],
 };
 
 /**
- * m <- decay m + g / mean|g| (Y. Dong et al., "Boosting adversarial attacks with momentum", CVPR 2018). The mean is
- * kept away from zero, so an all-zero gradient leaves the image finite.
+ * m <- decay m + g / mean|g| (Y. Dong et al., "Boosting adversarial attacks with momentum", CVPR 2018), however small
+ * the mean is; an all-zero gradient adds nothing.
  */
 export const normalizedMomentum: MomentumStage = (stage, gradient) => {
   const { graph, decay } = stage;
@@ -372,16 +379,16 @@ const signStep: ElementwiseFunction = {
   name: 'signStep',
   inputs: ['x', 'g'],
   scalars: ['alpha', 'direction'],
-  results: ['x + direction * alpha * sign(g)'],
-  reference: (x, g, alpha, direction) => [x! + direction! * alpha! * Math.sign(g!)],
+  results: ['orNaN(x + direction * alpha * sign(g), g)'],
+  reference: (x, g, alpha, direction) => [orNaN(x! + direction! * alpha! * Math.sign(g!), g!)],
 };
 
 const lengthStep: ElementwiseFunction = {
   name: 'lengthStep',
   inputs: ['x', 'g', 'length'],
   scalars: ['alpha', 'direction'],
-  results: ['x + direction * alpha * (g / max(length, 1e-30))'],
-  reference: (x, g, length, alpha, direction) => [x! + direction! * alpha! * (g! / Math.max(length!, 1e-30))],
+  results: ['orNaN(x + direction * alpha * select(0.0, g / length, length > 0.0), length)'],
+  reference: (x, g, length, alpha, direction) => [orNaN(x! + direction! * alpha! * unit(g!, length!), length!)],
 };
 
 /**
@@ -397,8 +404,8 @@ const boxProjection: ElementwiseFunction = {
   name: 'boxProjection',
   inputs: ['v', 'x'],
   scalars: ['radius'],
-  results: ['min(max(v, max(x - radius, 0.0)), min(x + radius, 1.0))'],
-  reference: (v, x, radius) => [clampNumber(v!, Math.max(x! - radius!, 0), Math.min(x! + radius!, 1))],
+  results: ['orNaN(min(max(v, max(x - radius, 0.0)), min(x + radius, 1.0)), v)'],
+  reference: (v, x, radius) => [orNaN(clampNumber(v!, Math.max(x! - radius!, 0), Math.min(x! + radius!, 1)), v!)],
 };
 
 const difference: ElementwiseFunction = {
@@ -413,8 +420,10 @@ const ballProjection: ElementwiseFunction = {
   name: 'ballProjection',
   inputs: ['d', 'x', 'length'],
   scalars: ['radius'],
-  results: ['clamp(x + d * min(1.0, radius / max(length, 1e-12)), 0.0, 1.0)'],
-  reference: (d, x, length, radius) => [clampNumber(x! + d! * Math.min(1, radius! / Math.max(length!, 1e-12)), 0, 1)],
+  results: ['orNaN(clamp(x + d * select(1.0, radius / length, length > radius), 0.0, 1.0), length)'],
+  reference: (d, x, length, radius) => [
+    orNaN(clampNumber(x! + d! * (length! > radius! ? radius! / length! : 1), 0, 1), length!),
+  ],
 };
 
 /**

@@ -232,14 +232,17 @@ export interface OpAttrs {
   axisMatrix: { readonly axis: number; readonly size: number };
   /** x -> the same elements in another shape; no dispatch */
   reshape: { readonly shape: readonly number[] };
-  /** logits [N, K], labels u32 [N], for some kinds targets u32 [N] -> loss [N] */
+  /**
+   * logits [N, K], labels u32 [N], for some kinds targets u32 [N] -> loss [N]; NaN where a logit of the sample is infinite
+   * or NaN, its gradient too
+   */
   loss: { readonly kind: LossKind };
   /**
    * the inputs of its `loss` -> scale * dloss/dlogits. With `raised`, cross entropy's gradient of an image that the network is
    * certain of keeps its direction but is no smaller than where the label's logit leads by `mostLead` of src/ops/loss.ts.
    */
   lossBackward: { readonly kind: LossKind; readonly scale: number; readonly raised?: boolean };
-  /** logits [N, K], labels u32 [N] -> u32 [N], 1 where the first largest logit is the label's */
+  /** logits [N, K], labels u32 [N] -> u32 [N], 1 where all are finite and the first largest is the label's */
   correct: Record<never, never>;
   /**
    * logits [N, K], labels u32 [N] -> u32 [N], the class of a rank among the classes other than the label, by falling
@@ -321,6 +324,8 @@ export interface OpAttrs {
   gatherLabels: { readonly count: number; readonly start: StepValue };
   /** loss [N], correct u32 [N], log state f32 [R, 2]: log[row] = (sum of loss, number correct) */
   record: { readonly row: StepValue };
+  /** loss, margin [N], their logs [N, R], both states: column `column` of each log = the values */
+  logColumn: { readonly column: StepValue };
   /** value, state: state = value */
   assign: Record<never, never>;
 }

@@ -8,6 +8,12 @@ export function eightBitValue(pixel: number): number | undefined {
   return Math.fround(k / 255) === Math.fround(pixel) ? k : undefined;
 }
 
+/** Levels that a pixel may move by inside an L-infinity ball: floor(255 eps), where an eps given as n/255 counts as n. */
+export function eightBitLevels(eps: number): number {
+  // 255 * (8/255) need not be 8 in floating point.
+  return eps <= 1 ? (eightBitValue(eps) ?? Math.floor(255 * eps)) : 255;
+}
+
 /** Whether every pixel is k/255, so that {@link quantize} can guarantee the ball. */
 export function isEightBit(pixels: ArrayLike<number>): boolean {
   for (let i = 0; i < pixels.length; i++) if (eightBitValue(pixels[i]!) === undefined) return false;
@@ -52,8 +58,7 @@ export function quantize(
     'adversarial',
   );
   check(eps >= 0, 'bad-range', `eps must be at least 0, got ${eps}`, 'eps');
-  // 255 * (8/255) need not be 8 in floating point.
-  const limit = eps <= 1 ? (eightBitValue(eps) ?? Math.floor(255 * eps)) : 255;
+  const limit = eightBitLevels(eps);
   const result = new Uint8Array(clean.length);
   for (let i = 0; i < result.length; i++) {
     const c = clean[i]!;

@@ -52,6 +52,31 @@ export const lowerRecord: Lowering<'record'> = (node, _group, context) => {
   ];
 };
 
+/** Writes one column of an attack's logs, so that a step costs the same however many steps there are. */
+export const lowerLogColumn: Lowering<'logColumn'> = (node, _group, context) => {
+  const [loss, margin, losses, margins] = node.inputs as [Tensor, Tensor, Tensor, Tensor];
+  const column = stepParameter(node.attrs.column, context, 'column');
+  const [batch, rows] = losses.shape as [number, number];
+  const operands: Operand[] = [
+    reads('loss', loss),
+    reads('margin', margin),
+    { name: 'losses', tensor: losses, access: 'readWrite' },
+    { name: 'margins', tensor: margins, access: 'readWrite' },
+  ];
+  return [
+    {
+      kernel: 'reduce/logColumn',
+      variant: '',
+      code: link('reduce/logColumn', { constants: { COLUMN_PER_STEP: column.perStep } }),
+      operands,
+      parameters: [...words({ batch, rows, column: column.value }), ...bases(operands)],
+      workgroups: foldGrid(Math.ceil(batch / 64)),
+      flops: 0,
+      bytes: 16 * batch,
+    },
+  ];
+};
+
 /** Elements of a workgroup of reduce/overflow.wgsl. */
 const overflowBlock = 8192;
 /** Bits of what the kernel writes where it finds something: infinity between its two passes, 1 at the end. */

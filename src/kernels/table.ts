@@ -8,7 +8,7 @@ import { lowerLogSoftmax, lowerLogSoftmaxBackward } from './logSoftmax.js';
 import { lowerAxisMap, lowerGridSample } from './imageMaps.js';
 import { lowerClassAtRank, lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
 import { lowerAssign, lowerMap } from './map.js';
-import { lowerOverflow, lowerRecord, lowerSampleNorm } from './norm.js';
+import { lowerLogColumn, lowerOverflow, lowerRecord, lowerSampleNorm } from './norm.js';
 import { lowerSampleRoot } from './sampleRoot.js';
 import {
   lowerAdd,
@@ -100,5 +100,6 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   gatherImages: lowerGatherImages,
   gatherLabels: lowerGatherLabels,
   record: lowerRecord,
+  logColumn: lowerLogColumn,
   assign: lowerAssign,
 };

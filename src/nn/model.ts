@@ -1,4 +1,5 @@
 import { check, LinbpError } from '../errors.js';
+import { divergence, firstNonFinite } from '../finite.js';
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Precision, Tensor } from '../graph/types.js';
@@ -8,10 +9,13 @@ import { Program } from '../program/program.js';
 import { randomStreams, uniforms } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
+import { Turns } from '../runtime/turns.js';
+import { expectPixels } from '../arguments.js';
 import type { ParameterSpec } from './builder.js';
 import { addModel, describeModel, isBuffer } from './definition.js';
 import { headOf } from './head.js';
 import type { GraphStores, ModelDefinition, ModelDescription } from './definition.js';
+import { nonFiniteWeight, whereNonFinite } from './nonFinite.js';
 
 /** State-dict entries by PyTorch key. */
 export type StateDict = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
@@ -146,6 +150,9 @@ function summarized(differences: readonly string[]): string {
   return `${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }
 
+/** Programs of {@link Model.logits} that a model keeps. */
+const keptPrograms = 4;
+
 /**
  * A network's weights on a device, shared by every program compiled for it. The definition says what is computed;
  * programs (training, attack, inference) bind the two buffers held here.
@@ -158,8 +165,15 @@ export class Model {
   readonly parameters: GPUBuffer;
   /** Running statistics, for models with batch norm. */
   readonly buffers: GPUBuffer | undefined;
+  /**
+   * Whatever reads or changes the weights takes its turn here: a forward pass, a batch of an attack, a block of training
+   * steps. So none sees weights that another is about to change.
+   */
+  readonly turns = new Turns();
   private readonly inference = new Map<string, { program: Program; images: Tensor }>();
-  private destroyed = false;
+  /** The first of the weights as they were set that is not finite, in words. */
+  private fault: string | undefined;
+  private gone = false;
 
   private constructor(definition: ModelDefinition, device: Device) {
     this.definition = definition;
@@ -207,12 +221,32 @@ export class Model {
     const buffers = new Float32Array(layout.bufferElements);
     for (const spec of layout.specs)
       (isBuffer(spec) ? buffers : parameters).set(entries.get(spec.name)!.data, layout.offsets.get(spec.name)!);
-    this.device.write(this.parameters, 0, parameters);
-    if (this.buffers !== undefined) this.device.write(this.buffers, 0, buffers);
+    this.fault = nonFiniteWeight(entries);
+    this.turns.runSync(() => {
+      this.alive();
+      this.device.write(this.parameters, 0, parameters);
+      if (this.buffers !== undefined) this.device.write(this.buffers, 0, buffers);
+    });
+  }
+
+  /** Throws `diverged` where weights were set that are infinite or NaN, `disposed` once the model is destroyed. */
+  expectUsable(): void {
+    this.alive();
+    if (this.fault !== undefined)
+      throw divergence(`the weights of ${this.definition.name} are not finite`, this.fault, 'weights');
+  }
+
+  /** For those who write the weights' buffers themselves: what was known about their values holds no longer. */
+  weightsReplaced(): void {
+    this.fault = undefined;
   }
 
   /** All weights and running statistics, read back from the device. */
   async stateDict(): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> {
+    return this.turns.run(() => this.readWeights());
+  }
+
+  private async readWeights(): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> {
     this.alive();
     const { layout } = this.description;
     const parameters = new Float32Array(await this.device.read(this.parameters));
@@ -242,28 +276,55 @@ export class Model {
   }
 
   /**
-   * Logits [N, classes] of images [N, C, H, W] in [0, 1], in eval mode. Programs are compiled once per batch size and
-   * precision (default `f32`) and kept.
-   * Throws `bad-shape` when the length is not a multiple of one image.
+   * Logits [N, classes] of images [N, C, H, W], float32 in [0, 1], in eval mode. Calls may overlap: each waits for those
+   * before it. Programs are compiled once per batch size and precision (default `f32`); the last few are kept.
+   *
+   * @throws LinbpError `bad-dtype`, `bad-shape`, `bad-range` for other images; `diverged` where a logit is infinite or
+   * NaN, naming the first layer where that is cheap to find
    */
   async logits(
     images: Float32Array,
     options: { readonly batch?: number; readonly precision?: Precision } = {},
   ): Promise<Float32Array> {
-    this.alive();
+    this.expectUsable();
     const size = elementCount(this.definition.input);
+    const count = expectPixels(images, size, 'images') / size;
+    const { batch = 128, precision = 'f32' } = options;
     check(
-      images.length > 0 && images.length % size === 0,
-      'bad-shape',
-      `images must hold a multiple of ${size} values, got ${images.length}`,
-      'images',
+      Number.isInteger(batch) && batch >= 1,
+      'bad-range',
+      `batch must be a whole number of at least 1, got ${batch}`,
+      'batch',
     );
-    const count = images.length / size;
-    const batch = Math.min(options.batch ?? 128, count);
+    return this.turns.run(async () => {
+      this.expectUsable();
+      const logits = await this.logitsNow(images, count, Math.min(batch, count), precision);
+      const bad = firstNonFinite(logits);
+      if (bad < 0) return logits;
+      const image = Math.floor(bad / this.definition.classes);
+      throw divergence(
+        `logit ${bad % this.definition.classes} of image ${image} is ${logits[bad]}`,
+        whereNonFinite(
+          this.definition,
+          await this.readWeights(),
+          images.subarray(image * size, (image + 1) * size),
+          precision,
+        ),
+      );
+    });
+  }
+
+  private async logitsNow(
+    images: Float32Array,
+    count: number,
+    batch: number,
+    precision: Precision,
+  ): Promise<Float32Array> {
+    const size = elementCount(this.definition.input);
     const result = new Float32Array(count * this.definition.classes);
     for (let first = 0; first < count; first += batch) {
       const n = Math.min(batch, count - first);
-      const { program, images: input } = await this.inferenceProgram(n, options.precision ?? 'f32');
+      const { program, images: input } = await this.inferenceProgram(n, precision);
       program.write(input, images.subarray(first * size, (first + n) * size));
       await program.run([{ segment: 'main' }]);
       result.set(await program.read('logits'), first * this.definition.classes);
@@ -284,15 +345,28 @@ export class Model {
         bindings: this.bindings(network),
         precision,
       });
-      this.inference.set(key, (entry = { program, images }));
+      entry = { program, images };
+    }
+    // The most recently used come last, the others make room.
+    this.inference.delete(key);
+    this.inference.set(key, entry);
+    for (const [old, { program }] of this.inference) {
+      if (this.inference.size <= keptPrograms) break;
+      program.destroy();
+      this.inference.delete(old);
     }
     return entry;
   }
 
+  /** True once {@link Model.destroy} was called. */
+  get destroyed(): boolean {
+    return this.gone;
+  }
+
   /** Frees the weights and the inference programs. */
   destroy(): void {
-    if (this.destroyed) return;
-    this.destroyed = true;
+    if (this.gone) return;
+    this.gone = true;
     for (const { program } of this.inference.values()) program.destroy();
     this.parameters.destroy();
     this.buffers?.destroy();
@@ -303,6 +377,6 @@ export class Model {
   }
 
   private alive(): void {
-    if (this.destroyed) throw new LinbpError('disposed', 'the model was destroyed');
+    if (this.gone) throw new LinbpError('disposed', 'the model was destroyed');
   }
 }

@@ -66,3 +66,15 @@ export const record: OpDefinition<'record'> = {
   flops: (node) => 2 * elementCount(node.inputs[0]!.shape),
   mutates: () => [2],
 };
+
+export const logColumn: OpDefinition<'logColumn'> = {
+  infer(inputs) {
+    const losses = expectInput(inputs, 0, 'loss', 'f32', 1);
+    expectInput(inputs, 1, 'margin', 'f32', losses.shape);
+    const log = expectInput(inputs, 2, 'losses', 'f32', [losses.shape[0]!, 'R']);
+    expectInput(inputs, 3, 'margins', 'f32', log.shape);
+    return [];
+  },
+  flops: () => 0,
+  mutates: () => [2, 3],
+};

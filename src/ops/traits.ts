@@ -162,6 +162,7 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
   randomResizePad: plain,
   gatherLabels: plain,
   record: plain,
+  logColumn: plain,
   assign: plain,
 };
 

@@ -1,5 +1,5 @@
 import { LinbpError } from '../errors.js';
-import type { Device } from '../runtime/device.js';
+import type { Device, DeviceCounters } from '../runtime/device.js';
 import { stored } from '../runtime/failures.js';
 import type { Failures } from '../runtime/failures.js';
 import type { CompiledDispatch, RunOptions } from './types.js';
@@ -92,6 +92,7 @@ export class Chunks {
   private readonly failures: Failures;
   private readonly total: number;
   private readonly target: number;
+  private readonly counters: DeviceCounters;
   private readonly flight: Promise<void>[] = [];
   private open: { readonly encoder: GPUCommandEncoder; readonly pass: GPUComputePassEncoder } | undefined;
   private budget: number;
@@ -103,8 +104,10 @@ export class Chunks {
   /**
    * @param total - iterations of the whole run
    * @param failures - where errors of the submitted work are kept
+   * @param counters - running totals to add to
    */
-  constructor(device: Device, total: number, options: RunOptions, failures: Failures) {
+  constructor(device: Device, total: number, options: RunOptions, failures: Failures, counters: DeviceCounters) {
+    this.counters = counters;
     this.device = device;
     this.options = options;
     this.failures = failures;
@@ -163,6 +166,8 @@ export class Chunks {
     const { encoder, pass } = this.open!;
     pass.end();
     this.device.submit([encoder.finish()], { dispatches: this.dispatches, failures: this.failures });
+    this.counters.submits += 1;
+    this.counters.dispatches += this.dispatches;
     this.options.onChunk?.(this.done / this.total);
     if (measure) this.flight.push(stored(this.measure(this.contents, performance.now())));
     this.open = undefined;

@@ -12,9 +12,10 @@ import { plan } from '../plan/plan.js';
 import type { Plan } from '../plan/plan.js';
 import { derivedSegment, rootOf, schedule } from '../plan/schedule.js';
 import type { Schedule } from '../plan/schedule.js';
-import type { Device } from '../runtime/device.js';
+import type { Device, DeviceCounters } from '../runtime/device.js';
 import { Failures } from '../runtime/failures.js';
 import { BufferUsage } from '../runtime/flags.js';
+import { Turns } from '../runtime/turns.js';
 import { deviceTuning } from '../choices/stored.js';
 import { admitHalf } from './admitHalf.js';
 import { kernelDevice } from './kernelDevice.js';
@@ -36,6 +37,10 @@ const stepLayoutEntry: GPUBindGroupLayoutEntry = {
 /**
  * A compiled graph: pipelines, bind groups and memory, fixed at compile time. Running it only encodes: no buffer is
  * written and nothing is read back inside a run. Dispose it with {@link Program.destroy} or `using`.
+ *
+ * `write`, `run` and `read` take effect in the order in which they are called, whether or not the caller
+ * waits in between: a write during a run is done after it. Callers that share a program should use
+ * {@link Program.compute}, which nobody else can come between.
  */
 export class Program {
   readonly device: Device;
@@ -45,6 +50,8 @@ export class Program {
   readonly dispatches: readonly CompiledDispatch[];
   /** Seconds spent compiling pipelines. */
   readonly compileSeconds: number;
+  /** Running totals of this program alone. */
+  readonly counters: DeviceCounters = { submits: 0, readbacks: 0, dispatches: 0 };
   private readonly owned: GPUBuffer[];
   private readonly places: ReadonlyMap<Tensor, Location>;
   private readonly stepBuffer: GPUBuffer;
@@ -53,6 +60,7 @@ export class Program {
   private readonly bound: ReadonlySet<GPUBuffer>;
   private readonly failures: Failures;
   private readonly timings = new Map<string, SegmentTiming>();
+  private readonly turns = new Turns();
   private destroyed = false;
 
   private constructor(parts: {
@@ -271,13 +279,16 @@ export class Program {
       `${tensor.name} [${tensor.shape.join(', ')}] takes ${count} elements, got ${data.length}`,
       tensor.name,
     );
-    writeImages(this.device, this.location(tensor), tensor.dtype === 'f16' ? encodeHalf(data) : data);
+    const location = this.location(tensor);
+    // What waits for a run must not change with the caller's array.
+    const given = tensor.dtype === 'f16' ? encodeHalf(data) : this.turns.busy ? data.slice() : data;
+    this.turns.runSync(() => writeImages(this.device, location, given));
   }
 
   /** Reads a tensor back: an output of the graph, a state, an input or a parameter. */
   async read(tensor: Tensor | string): Promise<Float32Array> {
     const found = this.tensor(tensor);
-    const bytes = await this.readBytes(found);
+    const bytes = await this.turns.run(() => this.readBytes(found));
     return found.dtype === 'f16'
       ? decodeHalf(new Uint8Array(bytes, 0, 2 * elementCount(found.shape)))
       : new Float32Array(bytes);
@@ -285,7 +296,8 @@ export class Program {
 
   /** {@link read} for `u32` tensors. */
   async readU32(tensor: Tensor | string): Promise<Uint32Array> {
-    return new Uint32Array(await this.readBytes(this.tensor(tensor)));
+    const found = this.tensor(tensor);
+    return new Uint32Array(await this.turns.run(() => this.readBytes(found)));
   }
 
   private tensor(tensor: Tensor | string): Tensor {
@@ -296,6 +308,7 @@ export class Program {
 
   private async readBytes(tensor: Tensor): Promise<ArrayBuffer> {
     this.alive();
+    this.counters.readbacks += 1;
     const bytes = await readImages(this.device, this.location(tensor), byteLength(tensor));
     this.failures.check();
     return bytes;
@@ -304,7 +317,9 @@ export class Program {
   /** Sends the step table to the device; call it after changing {@link steps} and before running. */
   uploadSteps(rows = this.steps.rows): void {
     this.alive();
-    this.device.write(this.stepBuffer, 0, new Uint8Array(this.steps.bytes, 0, rows * rowBytes));
+    const bytes = new Uint8Array(this.steps.bytes, 0, rows * rowBytes);
+    const given = this.turns.busy ? bytes.slice() : bytes;
+    this.turns.runSync(() => this.device.write(this.stepBuffer, 0, given));
   }
 
   /** Dispatches of one segment. */
@@ -358,6 +373,8 @@ export class Program {
     this.encode(pass, [dispatch], row);
     pass.end();
     this.device.submit([encoder.finish()], { dispatches: 1, failures: this.failures });
+    this.counters.submits += 1;
+    this.counters.dispatches += 1;
   }
 
   /**
@@ -365,6 +382,31 @@ export class Program {
    * running when the promise resolves (reads wait for it). Throws `aborted` between chunks when the signal fires.
    */
   async run(runs: readonly SegmentRun[], options: RunOptions = {}): Promise<void> {
+    return this.turns.run(() => this.runNow(runs, options));
+  }
+
+  /**
+   * Writes tensors, runs segments and reads tensors back, as one piece that no other call comes between.
+   *
+   * @returns what was read, in the order of `read`: words of `u32` tensors, floats of the others
+   * @throws LinbpError as {@link Program.write}, {@link Program.run} and {@link Program.read} do
+   */
+  async compute(work: {
+    readonly write: Iterable<readonly [Tensor, Float32Array | Uint32Array | Int32Array]>;
+    readonly runs: readonly SegmentRun[];
+    readonly read: readonly (Tensor | string)[];
+    readonly options?: RunOptions;
+  }): Promise<(Float32Array | Uint32Array)[]> {
+    for (const [tensor, data] of work.write) this.write(tensor, data);
+    const tensors = work.read.map((tensor) => this.tensor(tensor));
+    // Called without a wait in between, so they are neighbors in the queue.
+    const ran = this.run(work.runs, work.options);
+    const read = tensors.map((tensor) => (tensor.dtype === 'u32' ? this.readU32(tensor) : this.read(tensor)));
+    const [, ...results] = await Promise.all([ran, ...read]);
+    return results;
+  }
+
+  private async runNow(runs: readonly SegmentRun[], options: RunOptions): Promise<void> {
     this.usable();
     const asked = runs.map((run) => ({
       segment: run.segment,
@@ -387,7 +429,7 @@ export class Program {
         'steps',
       );
     }
-    const chunks = new Chunks(this.device, total, options, this.failures);
+    const chunks = new Chunks(this.device, total, options, this.failures, this.counters);
     for (const { segment, dispatches, repeat, row } of work) {
       const timing = this.timingOf(segment, dispatches);
       const { length } = dispatches;

@@ -146,15 +146,19 @@ const rows = (values: ArrayLike<number>, classes: number): Float64Array[] =>
     Float64Array.from({ length: classes }, (_value, k) => values[n * classes + k]!),
   );
 
+/** Comparisons pass over NaN, so the ranks alone would not show that a logit is not finite. */
+const sound = (z: Float64Array): boolean => z.every(Number.isFinite);
+
 export const loss: Reference<'loss'> = (node, [logits, labels, targets = labels]) => [
   Float64Array.from(rows(logits!, node.inputs[0]!.shape[1]!), (z, n) =>
-    losses[node.attrs.kind].value(z, labels![n]!, targets![n]!),
+    sound(z) ? losses[node.attrs.kind].value(z, labels![n]!, targets![n]!) : NaN,
   ),
 ];
 
 export const lossBackward: Reference<'lossBackward'> = (node, [logits, labels, targets = labels]) => {
   const { kind, scale, raised } = node.attrs;
   const gradients = rows(logits!, node.inputs[0]!.shape[1]!).map((z, n) => {
+    if (!sound(z)) return z.map(() => NaN);
     const y = labels![n]!;
     if (raised === true && z.length > 1) z[y] = Math.min(z[y]!, z[firstLargest(z, y)]! + mostLead);
     return losses[kind].gradient(z, y, targets![n]!);
@@ -163,7 +167,9 @@ export const lossBackward: Reference<'lossBackward'> = (node, [logits, labels, t
 };
 
 export const correct: Reference<'correct'> = (node, [logits, labels]) => [
-  Uint32Array.from(rows(logits!, node.inputs[0]!.shape[1]!), (z, n) => (firstLargest(z) === labels![n]! ? 1 : 0)),
+  Uint32Array.from(rows(logits!, node.inputs[0]!.shape[1]!), (z, n) =>
+    sound(z) && firstLargest(z) === labels![n]! ? 1 : 0,
+  ),
 ];
 
 export const classAtRank: Reference<'classAtRank'> = (node, [logits, labels], context) => {
@@ -181,5 +187,15 @@ export const record: Reference<'record'> = (node, [values, hits, log], context) 
   const row = stepValue(node.attrs.row, context);
   log![2 * row] = sum(values!);
   log![2 * row + 1] = sum(hits!);
+  return [];
+};
+
+export const logColumn: Reference<'logColumn'> = (node, [values, margins, lossLog, marginLog], context) => {
+  const columns = node.inputs[2]!.shape[1]!;
+  const column = stepValue(node.attrs.column, context);
+  for (let n = 0; n < values!.length && column < columns; n++) {
+    lossLog![n * columns + column] = values![n]!;
+    marginLog![n * columns + column] = margins![n]!;
+  }
   return [];
 };

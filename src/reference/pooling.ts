@@ -55,7 +55,9 @@ export const maxPool2d: Reference<'maxPool2d'> = (node, [x]) => {
   const argmax = new Uint32Array(elementCount(argmaxShape(shape)));
   for (const { output, elements } of windows(node.inputs[0]!.shape, shape, node.attrs)) {
     let best = elements[0]!;
-    for (const element of elements) if (x![element.input]! > x![best.input]!) best = element;
+    // NaN counts as larger than everything, as in PyTorch.
+    for (const element of elements)
+      if (x![element.input]! > x![best.input]! || Number.isNaN(x![element.input]!)) best = element;
     y[output] = x![best.input]!;
     const { word, shift } = argmaxPlace(shape, output);
     argmax[word]! |= best.place << shift;

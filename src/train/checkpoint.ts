@@ -4,9 +4,10 @@ import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../io/safete
 import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/safetensors.js';
 import { describeModel, isBuffer } from '../nn/definition.js';
 import type { ModelDefinition, ModelDescription } from '../nn/definition.js';
-import type { EngineSnapshot } from './engine.js';
+import type { EngineSnapshot, EngineWeights } from './engine.js';
 import { lossScaleStates } from './lossScale.js';
 import type { LossScaleState } from './lossScale.js';
+import type { EpochResult } from './progress.js';
 
 /** Where a training run stands. */
 export interface TrainingPosition {
@@ -51,7 +52,7 @@ export function checkpointPaths(path: string): { readonly weights: string; reado
 /** State-dict entries cut out of the flat stores. */
 export function stateDictEntries(
   definition: ModelDefinition,
-  { parameters, buffers }: Pick<EngineSnapshot, 'parameters' | 'buffers'>,
+  { parameters, buffers }: EngineWeights,
 ): Map<string, { readonly shape: readonly number[]; readonly data: Float32Array | Float64Array }> {
   const { layout } = describeModel(definition);
   return new Map(
@@ -226,3 +227,25 @@ const isPosition = (value: unknown): boolean =>
     (key) => Number.isSafeInteger(value[key]) && (value[key] as number) >= 0,
   ) &&
   (['lossSum', 'correctSum', 'seconds'] as const).every((key) => Number.isFinite(value[key]));
+
+/** The results of the epochs before a checkpoint. Throws `bad-file`. */
+export function parseHistory(text: string, path: string): EpochResult[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new LinbpError('bad-file', `${path}: the history of epochs is not JSON`, { field: 'resume', cause });
+  }
+  const isResult = (each: unknown): boolean =>
+    typeof each === 'object' &&
+    each !== null &&
+    Object.values(each).every((figure) => typeof figure === 'number') &&
+    'trainLoss' in each;
+  check(
+    Array.isArray(value) && value.every(isResult),
+    'bad-file',
+    `${path}: the history of epochs is not a list of results`,
+    'resume',
+  );
+  return value as EpochResult[];
+}

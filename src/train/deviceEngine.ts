@@ -7,7 +7,7 @@ import { Program } from '../program/program.js';
 import type { CompileOptions } from '../program/program.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { batches } from './engine.js';
-import type { Engine, EngineLog, EngineSnapshot, EngineStep, EvaluationSums } from './engine.js';
+import type { Engine, EngineLog, EngineSnapshot, EngineStep, EngineWeights, EvaluationSums } from './engine.js';
 import { DeviceEvaluator } from './evaluator.js';
 import { lossScaleStates } from './lossScale.js';
 import type { LossScaleState } from './lossScale.js';
@@ -121,7 +121,11 @@ export class DeviceEngine implements Engine {
     this.model.device.write(this.order, 0, order);
   }
 
-  async run(steps: readonly EngineStep[], signal?: AbortSignal): Promise<EngineLog> {
+  run(steps: readonly EngineStep[], signal?: AbortSignal): Promise<EngineLog> {
+    return this.model.turns.run(() => this.runNow(steps, signal));
+  }
+
+  private async runNow(steps: readonly EngineStep[], signal?: AbortSignal): Promise<EngineLog> {
     const sizes = [...new Set(steps.map((step) => step.size))];
     let done = 0;
     try {
@@ -149,24 +153,29 @@ export class DeviceEngine implements Engine {
       this.evaluators.set(dataset, evaluator);
       evaluator.catch(() => this.evaluators.delete(dataset));
     }
-    return (await evaluator).run(signal);
+    const ready = await evaluator;
+    return this.model.turns.run(() => ready.run(signal));
   }
 
-  parameters(): Promise<Float32Array> {
-    return this.floats(this.model.parameters);
+  weights(): Promise<EngineWeights> {
+    return this.model.turns.run(() => this.readWeights());
   }
 
-  async snapshot(): Promise<EngineSnapshot> {
-    const states: Float32Array[] = [];
-    for (const state of this.states) states.push(await this.floats(state));
-    const { buffers } = this.model;
-    const lossScale = await this.lossScaleState();
+  private async readWeights(): Promise<EngineWeights> {
+    const { parameters, buffers } = this.model;
     return {
-      parameters: await this.parameters(),
+      parameters: await this.floats(parameters),
       buffers: buffers === undefined ? new Float32Array(0) : await this.floats(buffers),
-      states,
-      ...(lossScale && { lossScale }),
     };
+  }
+
+  snapshot(): Promise<EngineSnapshot> {
+    return this.model.turns.run(async () => {
+      const states: Float32Array[] = [];
+      for (const state of this.states) states.push(await this.floats(state));
+      const lossScale = await this.lossScaleState();
+      return { ...(await this.readWeights()), states, ...(lossScale && { lossScale }) };
+    });
   }
 
   async lossScaleState(): Promise<LossScaleState | undefined> {
@@ -187,6 +196,7 @@ export class DeviceEngine implements Engine {
 
   restore({ parameters, buffers, states, lossScale }: EngineSnapshot): void {
     const { device } = this.model;
+    this.model.weightsReplaced();
     device.write(this.model.parameters, 0, Float32Array.from(parameters));
     if (this.model.buffers !== undefined) device.write(this.model.buffers, 0, Float32Array.from(buffers));
     states.forEach((state, index) => device.write(this.states[index]!, 0, Float32Array.from(state)));

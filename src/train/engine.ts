@@ -17,10 +17,14 @@ export interface EngineLog {
   readonly log: ArrayLike<number>;
 }
 
-/** Everything that training changes, as flat arrays: float32 from a device, float64 from the reference. */
-export interface EngineSnapshot {
+/** Learnable weights and running statistics in their flat layouts: float32 from a device, float64 from the reference. */
+export interface EngineWeights {
   readonly parameters: Float32Array | Float64Array;
   readonly buffers: Float32Array | Float64Array;
+}
+
+/** Everything that training changes, as flat arrays. */
+export interface EngineSnapshot extends EngineWeights {
   /** One per optimizer state. */
   readonly states: readonly (Float32Array | Float64Array)[];
   /** Where gradients are stored as f16. */
@@ -43,8 +47,7 @@ export interface Engine {
   run(steps: readonly EngineStep[], signal?: AbortSignal): Promise<EngineLog>;
   /** Sums over a data set, with the model in eval mode. Throws `aborted`. */
   evaluate(dataset: Dataset, signal?: AbortSignal): Promise<EvaluationSums>;
-  /** The learnable parameters in their flat layout. */
-  parameters(): Promise<Float32Array | Float64Array>;
+  weights(): Promise<EngineWeights>;
   /** Undefined where nothing is scaled. */
   lossScaleState(): Promise<LossScaleState | undefined>;
   snapshot(): Promise<EngineSnapshot>;

@@ -8,7 +8,7 @@ import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
 import { ReferenceRun } from '../reference/run.js';
 import { batches } from './engine.js';
-import type { Engine, EngineLog, EngineSnapshot, EngineStep, EvaluationSums } from './engine.js';
+import type { Engine, EngineLog, EngineSnapshot, EngineStep, EngineWeights, EvaluationSums } from './engine.js';
 import { buildEvaluation, buildTraining } from './step.js';
 import type { StepSettings, TrainingGraph } from './step.js';
 
@@ -39,7 +39,7 @@ export class ReferenceEngine implements Engine {
   private readonly settings: StepSettings;
   private readonly feed: PackedDataset;
   private order: Uint32Array;
-  private weights: Float64Array;
+  private learnable: Float64Array;
   private buffers: Float64Array;
   private states: Float64Array[];
   private readonly compiled = new Map<string, Compiled>();
@@ -49,7 +49,7 @@ export class ReferenceEngine implements Engine {
     this.settings = settings;
     this.feed = packDataset(dataset);
     this.order = Uint32Array.from({ length: dataset.count }, (_, index) => index);
-    ({ parameters: this.weights, buffers: this.buffers } = flattenStateDict(settings.definition, weights));
+    ({ parameters: this.learnable, buffers: this.buffers } = flattenStateDict(settings.definition, weights));
     this.states = settings.optimizer.states.map(() => new Float64Array(layout.parameterElements));
   }
 
@@ -70,7 +70,7 @@ export class ReferenceEngine implements Engine {
       );
       this.load(built, run, this.order);
       run.run('main', [{ start, row: 0, ...fields }]);
-      this.weights = Float64Array.from(run.get(built.stores.parameters));
+      this.learnable = Float64Array.from(run.get(built.stores.parameters));
       if (built.stores.buffers !== undefined) this.buffers = Float64Array.from(run.get(built.stores.buffers));
       this.states = built.states.map((state) => Float64Array.from(run.get(state)));
       log.push(...run.get(built.log).subarray(0, 2));
@@ -97,8 +97,8 @@ export class ReferenceEngine implements Engine {
     return sums;
   }
 
-  parameters(): Promise<Float64Array> {
-    return Promise.resolve(this.weights.slice());
+  weights(): Promise<EngineWeights> {
+    return Promise.resolve({ parameters: this.learnable.slice(), buffers: this.buffers.slice() });
   }
 
   lossScaleState(): Promise<undefined> {
@@ -107,14 +107,14 @@ export class ReferenceEngine implements Engine {
 
   snapshot(): Promise<EngineSnapshot> {
     return Promise.resolve({
-      parameters: this.weights.slice(),
+      parameters: this.learnable.slice(),
       buffers: this.buffers.slice(),
       states: this.states.map((state) => state.slice()),
     });
   }
 
   restore({ parameters, buffers, states }: EngineSnapshot): void {
-    this.weights = Float64Array.from(parameters);
+    this.learnable = Float64Array.from(parameters);
     this.buffers = Float64Array.from(buffers);
     this.states = states.map((state) => Float64Array.from(state));
   }
@@ -137,7 +137,7 @@ export class ReferenceEngine implements Engine {
   private load(built: TrainingGraph, run: ReferenceRun, order: Uint32Array): void {
     const values: [Tensor | undefined, ArrayLike<number>][] = [
       [built.feed.order, order],
-      [built.stores.parameters, this.weights],
+      [built.stores.parameters, this.learnable],
       [built.stores.buffers, this.buffers],
       ...built.states.map((state, index): [Tensor, Float64Array] => [state, this.states[index]!]),
     ];

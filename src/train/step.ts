@@ -3,7 +3,7 @@ import { check } from '../errors.js';
 import { addFeed, addSampleIds } from '../data/feed.js';
 import type { FeedTensors, PackedDataset } from '../data/feed.js';
 import { Graph, resolveView } from '../graph/graph.js';
-import type { LossKind, Precision, StepValue, Tensor } from '../graph/types.js';
+import type { ElementwiseFunction, LossKind, Precision, StepValue, Tensor } from '../graph/types.js';
 import { addModel, addStores, describeModel, isBuffer } from '../nn/definition.js';
 import type { GraphStores, ModelDefinition } from '../nn/definition.js';
 import type { BackwardSelection } from '../graph/backward.js';
@@ -115,12 +115,29 @@ function objectiveOf(
   });
 }
 
+const whereLogitsAreFinite: ElementwiseFunction = {
+  name: 'whereLogitsAreFinite',
+  inputs: ['loss', 'logit'],
+  scalars: [],
+  results: ['orNaN(loss, logit)'],
+  reference: (loss, logit) => [Number.isFinite(logit) ? loss! : NaN],
+};
+
 /** Sums the losses and the correct answers of the batch into row `row` of the log. */
 function addRecord(graph: Graph, loss: Tensor, logits: Tensor, labels: Tensor, rows: number): Tensor {
   const log = graph.state('log', [rows, 2]);
   graph.scope({ layer: 'log', direction: 'update' }, () => {
     const correct = graph.one('correct', [logits, labels], {});
-    graph.add('record', [loss, correct, log], { row: { step: 'row' } });
+    // A loss of one's own may be finite where the logits are not.
+    const sound =
+      loss.producer?.op === 'loss'
+        ? loss
+        : graph.one('map', [loss, graph.one('loss', [logits, labels], { kind: 'logit' })], {
+            fn: whereLogitsAreFinite,
+            scalars: [],
+            targets: ['new'],
+          });
+    graph.add('record', [sound, correct, log], { row: { step: 'row' } });
   });
   return log;
 }

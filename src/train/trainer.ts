@@ -1,15 +1,19 @@
 import { dirname } from 'node:path';
+import { batchPixels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
+import { divergence, expectFinite, firstNonFinite } from '../finite.js';
 import { ensureWritableFolder } from '../io/atomic.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
+import { expectFiniteWeights, nonFiniteWeight, whereNonFinite } from '../nn/nonFinite.js';
 import { permutation } from '../random/permutation.js';
 import '../runtime/dispose.js';
-import { checkpointPaths, readCheckpoint, stateDictEntries, writeCheckpoint } from './checkpoint.js';
+import { Turns } from '../runtime/turns.js';
+import { checkpointPaths, parseHistory, readCheckpoint, stateDictEntries, writeCheckpoint } from './checkpoint.js';
 import type { TrainingPosition } from './checkpoint.js';
 import { DeviceEngine } from './deviceEngine.js';
-import type { Engine, EngineLog, EngineSnapshot, EngineStep } from './engine.js';
+import type { Engine, EngineLog, EngineStep, EngineWeights } from './engine.js';
 import type { LossScaleState } from './lossScale.js';
 import { EpochTally, Pace } from './progress.js';
 import type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './progress.js';
@@ -40,7 +44,9 @@ export interface FitOptions {
 
 /**
  * Trains a model: whole steps run on the device, and only losses come back, every `logEvery` steps. The same options
- * and seed give the same bits on the same device. Dispose it with {@link Trainer.destroy} or `using`; the model stays.
+ * and seed give the same bits on the same device. Calls may overlap: those of `fit` run one after another, and `evaluate`,
+ * `save` and `stateDict` see the weights between two blocks of its steps. Dispose it with {@link Trainer.destroy} or
+ * `using`; the model stays.
  */
 export class Trainer {
   readonly definition: ModelDefinition;
@@ -50,6 +56,10 @@ export class Trainer {
   private readonly dataset: Dataset;
   private readonly testDataset: Dataset | undefined;
   private readonly engine: Engine;
+  private readonly model: TrainerOptions['model'];
+  /** Calls of `fit`, one after another; and between its blocks of steps, whatever else asks for the weights. */
+  private readonly fits = new Turns();
+  private readonly turns = new Turns();
   private tally = new EpochTally();
   private epoch = 0;
   private step = 0;
@@ -57,6 +67,7 @@ export class Trainer {
   private destroyed = false;
 
   private constructor(options: TrainerOptions, settings: ResolvedSettings, engine: Engine) {
+    this.model = options.model;
     this.definition = options.model.definition;
     this.dataset = options.dataset;
     this.testDataset = options.testDataset;
@@ -106,10 +117,17 @@ export class Trainer {
    */
   async fit(options: FitOptions): Promise<FitResult> {
     this.alive();
-    const { epochs, signal, checkpoint } = options;
+    const { epochs, checkpoint } = options;
     checkWhole('epochs', epochs, 1, 1_000_000);
     if (options.steps !== undefined) checkWhole('steps', options.steps, 1, 2 ** 31);
     if (checkpoint !== undefined) ensureWritableFolder(dirname(checkpointPaths(checkpoint).state));
+    return this.fits.run(() => this.fitNow(options));
+  }
+
+  private async fitNow(options: FitOptions): Promise<FitResult> {
+    this.alive();
+    this.expectUsable();
+    const { epochs, signal, checkpoint } = options;
     const before = { epochs: this.history.length, step: this.step };
     const perEpoch = Math.ceil(this.dataset.count / this.settings.batch);
     const planned = Math.min(Math.max(0, epochs * perEpoch - this.step), options.steps ?? Infinity);
@@ -126,14 +144,16 @@ export class Trainer {
       if (!this.epochDone) {
         const block = this.nextBlock(left());
         const began = performance.now();
-        const { done, log } = await this.engine.run(block, signal);
-        const seconds = (performance.now() - began) / 1000;
-        const ran = block.slice(0, done);
-        pace.add(
-          ran.reduce((sum, step) => sum + step.size, 0),
-          seconds,
-        );
-        const results = this.account(ran, log, seconds);
+        const { done, results } = await this.turns.run(async () => {
+          const { done, log } = await this.engine.run(block, signal);
+          const seconds = (performance.now() - began) / 1000;
+          const ran = block.slice(0, done);
+          pace.add(
+            ran.reduce((sum, step) => sum + step.size, 0),
+            seconds,
+          );
+          return { done, results: this.account(ran, log, seconds) };
+        });
         if (done > 0) options.onProgress?.(this.progress(results, epochs, perEpoch, pace, left()));
         await stopIfAborted();
       }
@@ -146,26 +166,34 @@ export class Trainer {
       }
       if (checkpoint !== undefined) await this.save(checkpoint);
     }
-    if (checkpoint !== undefined && this.tally.samples > 0) await this.save(checkpoint);
+    // Each epoch's end has seen the weights already.
+    if (this.tally.samples > 0) {
+      if (checkpoint !== undefined) await this.save(checkpoint);
+      else this.checkWeights(await this.turns.run(() => this.engine.weights()));
+    }
     return { epochs: this.history.slice(before.epochs), steps: this.step - before.step, ...pace.totals() };
   }
 
   /**
    * Loss and accuracy over a data set, in eval mode, without changing anything.
    *
-   * @throws LinbpError `bad-shape`, `bad-range` for a data set that does not fit; `aborted`
+   * @throws LinbpError `bad-shape`, `bad-range` for a data set that does not fit; `aborted`; `diverged` where a logit or a
+   * loss is not finite
    */
   async evaluate(dataset: Dataset, options: { readonly signal?: AbortSignal } = {}): Promise<Evaluation> {
     this.alive();
+    this.expectUsable();
     checkDataset(this.definition, dataset, 'dataset');
-    const { loss, correct } = await this.engine.evaluate(dataset, options.signal);
+    const { loss, correct } = await this.turns.run(() => this.engine.evaluate(dataset, options.signal));
+    if (!Number.isFinite(loss))
+      throw divergence(`the loss over ${dataset.name} is ${loss}`, await this.whereNonFinite(dataset));
     return { count: dataset.count, correct, accuracy: correct / dataset.count, loss: loss / dataset.count };
   }
 
   /** The loss scale and how many steps it has skipped; undefined in f32, where nothing is scaled. */
   async lossScale(): Promise<LossScaleState | undefined> {
     this.alive();
-    return this.engine.lossScaleState();
+    return this.turns.run(() => this.engine.lossScaleState());
   }
 
   /** The present weights by PyTorch's keys: float32, or float64 from the reference. */
@@ -173,7 +201,7 @@ export class Trainer {
     Map<string, { readonly shape: readonly number[]; readonly data: Float32Array | Float64Array }>
   > {
     this.alive();
-    return stateDictEntries(this.definition, await this.engine.snapshot());
+    return stateDictEntries(this.definition, await this.turns.run(() => this.engine.weights()));
   }
 
   /**
@@ -184,8 +212,14 @@ export class Trainer {
    */
   async save(path: string): Promise<void> {
     this.alive();
+    return this.turns.run(() => this.saveNow(path));
+  }
+
+  private async saveNow(path: string): Promise<void> {
     const snapshot = await this.engine.snapshot();
-    this.checkWeights(snapshot.parameters);
+    this.checkWeights(snapshot);
+    for (const [index, state] of snapshot.states.entries())
+      expectFinite(state, (i) => `value ${i} of the optimizer's ${this.settings.step.optimizer.states[index]}`);
     const { samples, lossSum, correctSum, seconds } = this.tally;
     writeCheckpoint(path, this.definition, this.settings.step.optimizer.states, {
       snapshot,
@@ -205,10 +239,17 @@ export class Trainer {
    *
    * @returns whether the same kernels are in use as then (with others the results agree only up to rounding), and the
    * same schedule
-   * @throws LinbpError `missing-file`; `bad-file` for a damaged file, or one of other settings
+   * @throws LinbpError `missing-file`; `bad-file` for a damaged file, or one of other settings; `bad-argument` while `fit`
+   * runs
    */
   resume(path: string): { readonly sameKernels: boolean; readonly sameSchedule: boolean } {
     this.alive();
+    check(
+      !this.fits.busy && !this.turns.busy,
+      'bad-argument',
+      'the trainer is at work; resume before or after',
+      'resume',
+    );
     const { states } = this.settings.step.optimizer;
     const found = readCheckpoint(path, this.definition, states, this.settings.fingerprint);
     const history = parseHistory(found.history, path);
@@ -284,8 +325,24 @@ export class Trainer {
   }
 
   /** The loss that would show it comes one step later. */
-  private checkWeights(parameters: EngineSnapshot['parameters']): void {
-    check(parameters.every(Number.isFinite), 'diverged', this.divergence('a weight is not finite', this.step), 'lr');
+  private checkWeights(weights: EngineWeights): void {
+    if (firstNonFinite(weights.parameters) < 0 && firstNonFinite(weights.buffers) < 0) return;
+    const fault = nonFiniteWeight(stateDictEntries(this.definition, weights)) ?? 'a weight is not finite';
+    throw divergence(this.divergence(fault, this.step), undefined, 'lr');
+  }
+
+  /** Throws `diverged` where the weights were not finite to begin with, `disposed` where their model is gone. */
+  private expectUsable(): void {
+    if (this.model instanceof Model) this.model.expectUsable();
+    else if (this.step === 0) expectFiniteWeights(this.model.weights, this.definition.name);
+  }
+
+  private async whereNonFinite(dataset: Dataset): Promise<string | undefined> {
+    const weights = stateDictEntries(this.definition, await this.engine.weights());
+    const rounded = new Map(
+      [...weights].map(([name, { shape, data }]) => [name, { shape, data: Float32Array.from(data) }]),
+    );
+    return whereNonFinite(this.definition, rounded, batchPixels(dataset, [0]), this.settings.step.precision);
   }
 
   private divergence(what: string, step: number): string {
@@ -320,7 +377,7 @@ export class Trainer {
 
   private async finishEpoch(options: FitOptions): Promise<void> {
     const { lossSum, correctSum, samples, seconds } = this.tally;
-    this.checkWeights(await this.engine.parameters());
+    this.checkWeights(await this.turns.run(() => this.engine.weights()));
     const test =
       this.testDataset === undefined
         ? undefined
@@ -348,25 +405,4 @@ export class Trainer {
   private alive(): void {
     if (this.destroyed) throw new LinbpError('disposed', 'the trainer was destroyed');
   }
-}
-
-function parseHistory(text: string, path: string): EpochResult[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new LinbpError('bad-file', `${path}: the history of epochs is not JSON`, { field: 'resume', cause });
-  }
-  const isResult = (each: unknown): boolean =>
-    typeof each === 'object' &&
-    each !== null &&
-    Object.values(each).every((figure) => typeof figure === 'number') &&
-    'trainLoss' in each;
-  check(
-    Array.isArray(value) && value.every(isResult),
-    'bad-file',
-    `${path}: the history of epochs is not a list of results`,
-    'resume',
-  );
-  return value as EpochResult[];
 }
