@@ -18,6 +18,7 @@ import { BufferUsage } from '../runtime/flags.js';
 import { Turns } from '../runtime/turns.js';
 import { deviceTuning } from '../choices/stored.js';
 import { admitHalf } from './admitHalf.js';
+import { bindingsOf } from './bind.js';
 import { kernelDevice } from './kernelDevice.js';
 import { Chunks, SegmentTiming } from './chunks.js';
 import { compilePipelines, parameterTable } from './pipelines.js';
@@ -198,33 +199,8 @@ export class Program {
     const compileSeconds = (performance.now() - started) / 1000;
     const dispatches = scheduled.dispatches.map((source, index): CompiledDispatch => {
       const { pipeline, layout } = pipelines[index]!;
-      const entries: GPUBindGroupEntry[] = [
-        {
-          binding: 0,
-          resource: {
-            buffer: parameterBuffer,
-            offset: parameterOffsets[index]!,
-            size: Math.max(16, Math.ceil((source.parameters.length * 4) / 16) * 16),
-          },
-        },
-      ];
-      for (const [slot, operand] of source.operands.entries()) {
-        const { root, offset } = resolveView(operand.tensor);
-        const place = places.get(root);
-        check(place !== undefined, 'internal', `${operand.tensor.name} has no memory`, operand.tensor.name);
-        const bytes = elementBytes(operand.tensor);
-        // bindings begin at multiples of 256 bytes and are whole words
-        const before = (offset * bytes) % 256;
-        const begin = place.offset + offset * bytes - before + (operand.range?.offset ?? 0);
-        const size = operand.range?.length ?? 4 * Math.ceil((before + spanBytes(operand.tensor)) / 4);
-        check(
-          size <= device.limits.maxStorageBufferBindingSize,
-          'limit-exceeded',
-          `${operand.tensor.name} needs a binding of ${size} bytes; the device allows ${device.limits.maxStorageBufferBindingSize}`,
-          operand.tensor.name,
-        );
-        entries.push({ binding: slot + 1, resource: { buffer: place.buffer, offset: begin, size } });
-      }
+      const parameters = { buffer: parameterBuffer, offset: parameterOffsets[index]! };
+      const entries = bindingsOf(source, parameters, places, device.limits.maxStorageBufferBindingSize);
       const [x, y, z] = source.workgroups;
       return {
         source,
