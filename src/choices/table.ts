@@ -80,4 +80,4 @@ export function choiceName(choice: KernelChoice): string {
 /** Whether two choices are the same. */
 export const sameChoice = (left: KernelChoice, right: KernelChoice): boolean => choiceName(left) === choiceName(right);
 
-export { layerKey, problemKey };
+export { problemKey };
