@@ -1,4 +1,4 @@
-import { layerKey, orderOf, problemKey } from '../kernels/choice.js';
+import { orderOf, problemKey } from '../kernels/choice.js';
 import type { KernelChoice, KernelChoices, SumOrder, TuningProblem } from '../kernels/choice.js';
 import { unrollName } from '../kernels/tiles.js';
 
