@@ -1,6 +1,6 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
-import { orNaN, elementwiseMap, projectOnBall, unit } from './stages.js';
+import { orNaN, pointwise, projectOnBall, unit } from './stages.js';
 import type { StartStage, StepStage } from './stages.js';
 
 /*
@@ -60,8 +60,8 @@ export const edgeOfBallStart: StartStage = ({ graph, norm, clean, sampleIds, rad
     seed,
     step: draws[0],
   });
-  const t = norm === 'linf' ? elementwiseMap(graph, symmetric, [drawn]) : drawn;
-  return elementwiseMap(graph, edgeStart, [clean, t, graph.one('sampleNorm', [t], { norm })], [radius]);
+  const t = norm === 'linf' ? pointwise(graph, symmetric, [drawn]) : drawn;
+  return pointwise(graph, edgeStart, [clean, t, graph.one('sampleNorm', [t], { norm })], [radius]);
 };
 
 const countIncreases: ElementwiseFunction = {
@@ -197,13 +197,8 @@ export const adaptiveStep: StepStage = (stage, iterate, gradient, loss) => {
   ) as [Tensor, Tensor];
   const moved =
     norm === 'linf'
-      ? elementwiseMap(graph, signMove, [x, g, share], [alpha, direction])
-      : elementwiseMap(
-          graph,
-          lengthMove,
-          [x, g, share, graph.one('sampleNorm', [g], { norm: 'l2' })],
-          [alpha, direction],
-        );
+      ? pointwise(graph, signMove, [x, g, share], [alpha, direction])
+      : pointwise(graph, lengthMove, [x, g, share, graph.one('sampleNorm', [g], { norm: 'l2' })], [alpha, direction]);
   return graph.one('map', [perPixel('previous'), x, projectOnBall(stage, moved)], {
     fn: mixWithLast,
     scalars: [first, freshShare],

@@ -98,7 +98,7 @@ export interface StageContext {
    */
   gradientAt(point: Tensor, target?: Tensor, objective?: ObjectiveStage): Gradient;
   /**
-   * Random numbers of `shape` `[N, ...]`, uniform in [0, 1) or standard normal. They depend on the seed, the image's
+   * Random numbers of `shape` [N, ...]: uniform in [0, 1) or standard normal. They depend on the seed, the image's
    * sample id, `draw` and `stream` only.
    */
   random(shape: readonly number[], distribution: 'uniform' | 'normal', draw: StepValue, stream?: number): Tensor;
@@ -282,7 +282,7 @@ export interface AttackDefinition {
 }
 
 /** Emits an elementwise computation with one new result. */
-export function elementwiseMap(
+export function pointwise(
   graph: Graph,
   fn: ElementwiseFunction,
   inputs: readonly Tensor[],
@@ -324,12 +324,12 @@ export const randomStart: StartStage = ({ graph, norm, clean, sampleIds, radius,
   const draw = (distribution: 'uniform' | 'normal', shape: readonly number[], step: StepValue): Tensor =>
     graph.one('random', [sampleIds], { shape, distribution, stream, seed, step });
   if (norm === 'linf')
-    return elementwiseMap(graph, uniformInBall, [clean, draw('uniform', clean.shape, draws[0])], [radius]);
+    return pointwise(graph, uniformInBall, [clean, draw('uniform', clean.shape, draws[0])], [radius]);
   const pixels = elementCount(clean.shape.slice(1));
   const normal = draw('normal', clean.shape, draws[0]);
   const length = graph.one('sampleNorm', [normal], { norm: 'l2' });
   const share = draw('uniform', [clean.shape[0]!], draws[1]);
-  return elementwiseMap(graph, directionInBall, [clean, normal, length, share], [radius, 1 / pixels]);
+  return pointwise(graph, directionInBall, [clean, normal, length, share], [radius, 1 / pixels]);
 };
 
 /** The clean images, or those the caller gave. */
@@ -395,9 +395,9 @@ const lengthStep: ElementwiseFunction = {
  * Steepest ascent in the attack's norm: alpha sign(g), sign(0) = 0; or alpha g / ||g||, a zero gradient moving nothing.
  */
 export const steepestStep: StepStage = ({ graph, norm, alpha, direction }, iterate, gradient) => {
-  if (norm === 'linf') return elementwiseMap(graph, signStep, [iterate, gradient], [alpha, direction]);
+  if (norm === 'linf') return pointwise(graph, signStep, [iterate, gradient], [alpha, direction]);
   const length = graph.one('sampleNorm', [gradient], { norm: 'l2' });
-  return elementwiseMap(graph, lengthStep, [iterate, gradient, length], [alpha, direction]);
+  return pointwise(graph, lengthStep, [iterate, gradient, length], [alpha, direction]);
 };
 
 const boxProjection: ElementwiseFunction = {
@@ -431,8 +431,8 @@ const ballProjection: ElementwiseFunction = {
  * clipped, which only moves pixels towards the clean image.
  */
 export const projectOnBall: ProjectionStage = ({ graph, norm, clean, radius }, point) => {
-  if (norm === 'linf') return elementwiseMap(graph, boxProjection, [point, clean], [radius]);
-  const delta = elementwiseMap(graph, difference, [point, clean]);
+  if (norm === 'linf') return pointwise(graph, boxProjection, [point, clean], [radius]);
+  const delta = pointwise(graph, difference, [point, clean]);
   const length = graph.one('sampleNorm', [delta], { norm: 'l2' });
-  return elementwiseMap(graph, ballProjection, [delta, clean, length], [radius]);
+  return pointwise(graph, ballProjection, [delta, clean, length], [radius]);
 };

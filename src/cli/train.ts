@@ -6,7 +6,10 @@ import { checkpointPaths } from '../train/checkpoint.js';
 import { adam, adamw, sgd } from '../train/optimizers.js';
 import type { Optimizer } from '../train/optimizers.js';
 import type { EpochResult, TrainingProgress } from '../train/progress.js';
-import { constant, cosine, exponential } from '../train/schedules.js';
+import { constant, cosine, exponential, warmup } from '../train/schedules.js';
+import { cropAndFlip } from '../train/augmentation.js';
+import { bestEpoch, bestPath } from '../train/best.js';
+import type { InputStage } from '../train/step.js';
 import type { Schedule } from '../train/schedules.js';
 import { Trainer } from '../train/trainer.js';
 import {
@@ -51,6 +54,12 @@ const options = {
     byDefault: 'cosine',
   }),
   gamma: number({ help: 'factor per epoch of the exponential schedule', byDefault: 0.98, min: 0, max: 1, above: true }),
+  warmup: integer({ help: 'epochs of linear warm-up before the schedule', min: 1 }),
+  labelSmoothing: number({ help: 'probability spread over all classes', min: 0, max: 1, above: true }),
+  clipNorm: number({ help: 'largest length of all gradients together', min: 0, above: true }),
+  augment: text({ help: 'random changes of the training images: crop, flip', placeholder: 'LIST' }),
+  patience: integer({ help: 'stop after N epochs without a lower test loss', min: 1 }),
+  keepBest: flag('also write the best epoch, NAME.best.safetensors'),
   ...precisionOption,
   out: text({
     help: 'folder, or file ending in .safetensors, for weights and checkpoint',
@@ -83,9 +92,18 @@ function chosenOptimizer({ optimizer, lr, momentum, nesterov, weightDecay }: Tra
   return sgd({ lr: lr ?? 0.02, momentum: momentum ?? 0.9, nesterov, ...decay });
 }
 
-function chosenSchedule({ schedule, gamma, epochs }: TrainValues): Schedule {
-  if (schedule === 'exponential') return exponential(gamma);
-  return schedule === 'cosine' ? cosine(epochs) : constant();
+function chosenSchedule({ schedule, gamma, epochs, warmup: warm }: TrainValues): Schedule {
+  const plain = schedule === 'exponential' ? exponential(gamma) : schedule === 'cosine' ? cosine(epochs) : constant();
+  return warm === undefined ? plain : warmup(plain, warm);
+}
+
+/** What `--augment crop,flip` does to the training images. */
+function chosenAugmentation({ augment }: TrainValues): InputStage | undefined {
+  if (augment === undefined) return undefined;
+  const names = augment.split(',').map((name) => name.trim());
+  const unknown = names.find((name) => !['crop', 'flip'].includes(name));
+  check(unknown === undefined, 'unknown-option', `--augment takes crop and flip, got "${unknown}"`, 'augment');
+  return cropAndFlip({ padding: names.includes('crop') ? 4 : 0, flip: names.includes('flip') });
 }
 
 /** The checkpoint's name: a file ending in .safetensors as it stands, anything else is a folder. */
@@ -144,6 +162,7 @@ export const trainVerb = defineVerb({
     const rules = chosenRules(values.rule, definition);
     const optimizer = chosenOptimizer(values);
     const schedule = chosenSchedule(values);
+    const inputs = chosenAugmentation(values);
     const checkpoint = checkpointName(values.out, definition);
     const weights =
       values.weights === undefined
@@ -166,6 +185,9 @@ export const trainVerb = defineVerb({
       logEvery,
       precision,
       onCompile,
+      ...(inputs && { inputs }),
+      ...(values.labelSmoothing !== undefined && { labelSmoothing: values.labelSmoothing }),
+      ...(values.clipNorm !== undefined && { clipNorm: values.clipNorm }),
     };
     const { trainer, adapter, close } = await createTrainer(values, settings, weights, definition);
     progress.clear();
@@ -186,6 +208,8 @@ export const trainVerb = defineVerb({
           epochs: values.epochs,
           signal,
           checkpoint,
+          keepBest: values.keepBest,
+          ...(values.patience !== undefined && { patience: values.patience }),
           onProgress(state) {
             rate = state.imagesPerSecond;
             showProgress(progress, state);
@@ -206,7 +230,11 @@ export const trainVerb = defineVerb({
       if (last?.testAccuracy !== undefined)
         print(`test accuracy ${percent(last.testAccuracy)}, loss ${last.testLoss!.toFixed(4)}`);
       if (lossScale !== undefined) print(`loss scale ${lossScale.scale}, ${lossScale.skippedSteps} steps left out`);
+      const best = bestEpoch(trainer.history);
+      if (trainer.history.length < values.epochs && !interrupted)
+        print(`stopped early: no better test loss since epoch ${best}`);
       print(`weights    ${files.weights}`);
+      if (values.keepBest && best > 0) print(`best       ${bestPath(checkpoint)} (epoch ${best})`);
       print(`checkpoint ${files.state}`);
       return {
         adapter,
@@ -226,6 +254,8 @@ export const trainVerb = defineVerb({
           ...(lossScale && { lossScale }),
           weights: files.weights,
           checkpoint: files.state,
+          bestEpoch: best,
+          ...(values.keepBest && best > 0 && { best: bestPath(checkpoint) }),
         },
       };
     } finally {

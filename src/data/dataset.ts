@@ -150,7 +150,7 @@ export function subset(dataset: Dataset, limit: number, seed?: number): Dataset 
   checkLimit(limit);
   const count = Math.min(limit, dataset.count);
   if (seed !== undefined)
-    return selectSamples(dataset, permutation(dataset.count, seed, 0, randomStreams.subset).subarray(0, count));
+    return take(dataset, permutation(dataset.count, seed, 0, randomStreams.subset).subarray(0, count));
   if (count === dataset.count) return dataset;
   const pixels = imageSize(dataset);
   return {
@@ -166,7 +166,7 @@ export function subset(dataset: Dataset, limit: number, seed?: number): Dataset 
  *
  * @throws LinbpError `bad-range` for an index outside the data set, `bad-shape` for none
  */
-export function selectSamples(dataset: Dataset, indices: ArrayLike<number>): Dataset {
+export function take(dataset: Dataset, indices: ArrayLike<number>): Dataset {
   check(indices.length > 0, 'bad-shape', 'no indices given', 'indices');
   const pixels = imageSize(dataset);
   const images =

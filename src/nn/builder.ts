@@ -47,7 +47,6 @@ export interface PoolOptions {
   readonly ceilMode?: boolean;
 }
 
-/** Options of a batch norm. */
 export interface BatchNormOptions {
   readonly epsilon?: number;
 }

@@ -18,7 +18,6 @@ export interface Lifetime {
   readonly last: number;
 }
 
-/** Where every value of a program lies in memory. */
 export interface Plan {
   readonly placements: ReadonlyMap<Tensor, Placement>;
   readonly lifetimes: ReadonlyMap<Tensor, Lifetime>;

@@ -47,3 +47,25 @@ export function cosine(maxEpochs: number): Schedule {
     rate: (lr, epoch) => (lr * (1 + Math.cos((Math.PI * epoch) / maxEpochs))) / 2,
   };
 }
+
+/**
+ * Another schedule after a linear warm-up: each of the first epochs has a share of the
+ * schedule's rate, 1 / (epochs + 1) in the first and growing by as much in each (P. Goyal et al., "Accurate, large minibatch SGD", 2017). A
+ * cosine of `maxEpochs` still ends with epoch `maxEpochs`.
+ *
+ * @param epochs length of the warm-up, a whole number from 1
+ * @throws LinbpError `bad-range`
+ */
+export function warmup(schedule: Schedule, epochs: number): Schedule {
+  check(
+    Number.isInteger(epochs) && epochs >= 1,
+    'bad-range',
+    `warmup must be a whole number of epochs from 1, got ${epochs}`,
+    'warmup',
+  );
+  return {
+    name: `warmup ${schedule.name}`,
+    settings: { ...schedule.settings, warmup: epochs },
+    rate: (lr, epoch) => schedule.rate(lr, epoch) * Math.min(1, (epoch + 1) / (epochs + 1)),
+  };
+}

@@ -47,6 +47,13 @@ export interface TrainerOptions {
   /** An objective of one's own instead of `loss`. */
   readonly objective?: Objective;
   /**
+   * Label smoothing of the cross entropy in training, above 0 and below 1; none unless given. Evaluation reports the
+   * plain loss.
+   */
+  readonly labelSmoothing?: number;
+  /** Shorten the gradients of all parameters together to this length, above 0; as they are unless given. */
+  readonly clipNorm?: number;
+  /**
    * What happens to the images before the network sees them, in the same program; nothing unless given. Evaluation
    * sees the plain images.
    */
@@ -109,6 +116,23 @@ function ruleSettings(options: TrainerOptions): { rules: BackwardSelection; rule
   };
 }
 
+function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmoothing' | 'clipNorm'> {
+  const { labelSmoothing, clipNorm, objective, loss = 'crossEntropy' } = options;
+  if (labelSmoothing !== undefined) {
+    check(
+      labelSmoothing > 0 && labelSmoothing < 1,
+      'bad-range',
+      `labelSmoothing must be above 0 and below 1, got ${labelSmoothing}`,
+      'labelSmoothing',
+    );
+    const fits = objective === undefined && loss === 'crossEntropy';
+    check(fits, 'bad-argument', 'label smoothing goes with the loss crossEntropy only', 'labelSmoothing');
+  }
+  const finite = clipNorm === undefined || (clipNorm > 0 && Number.isFinite(clipNorm));
+  check(finite, 'bad-range', `clipNorm must be a finite number above 0, got ${clipNorm}`, 'clipNorm');
+  return { ...(labelSmoothing !== undefined && { labelSmoothing }), ...(clipNorm !== undefined && { clipNorm }) };
+}
+
 /**
  * Checks all options before any work. Throws `bad-range`, `bad-shape`, `unknown-rule` and what {@link resolveRules}
  * throws.
@@ -149,6 +173,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
     `lr must be a finite number above 0, got ${optimizer.lr}`,
     'lr',
   );
+  const regularization = regularizationOf(options);
   const { rules, ruleText } = ruleSettings(options);
   return {
     step: {
@@ -161,6 +186,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
       seed,
       precision,
       ...(inputs && { inputs }),
+      ...regularization,
       ...(lossScale && { lossScale }),
     },
     schedule,
@@ -180,6 +206,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
       shuffle: String(shuffle),
       loss: objective === undefined ? loss : 'custom',
       ...(inputs && { inputs: inputs.name }),
+      ...Object.fromEntries(Object.entries(regularization).map(([name, value]) => [name, String(value)])),
       ...(lossScale && {
         precision: describe(precision, { scale: lossScale.initial, growthInterval: lossScale.growthInterval }),
       }),

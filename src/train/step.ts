@@ -10,6 +10,7 @@ import type { BackwardSelection } from '../graph/backward.js';
 import { lossScaleStates, scaled, updateScaled } from './lossScale.js';
 import type { LossScaleSettings } from './lossScale.js';
 import type { Optimizer } from './optimizers.js';
+import { clipGradients, smoothedCrossEntropy } from './regularize.js';
 
 /** What an objective of one's own returns. */
 export interface ObjectiveTensors {
@@ -64,6 +65,10 @@ export interface StepSettings {
   readonly optimizer: Optimizer;
   readonly loss: LossKind;
   readonly objective: Objective | undefined;
+  /** Probability mass spread over all classes by cross entropy; none unless given. */
+  readonly labelSmoothing?: number;
+  /** Largest length of the gradients of all parameters together; any unless given. */
+  readonly clipNorm?: number;
   readonly inputs?: InputStage;
   /** Rows of the log. */
   readonly logRows: number;
@@ -94,12 +99,14 @@ export interface TrainingGraph extends SharedTensors {
 
 function objectiveOf(
   graph: Graph,
-  settings: Pick<StepSettings, 'loss' | 'objective'>,
+  settings: Pick<StepSettings, 'loss' | 'objective' | 'labelSmoothing'>,
   logits: Tensor,
   labels: Tensor,
   scale: number,
 ): ObjectiveTensors {
   return graph.scope({ layer: 'loss', direction: 'forward' }, () => {
+    if (settings.labelSmoothing !== undefined)
+      return smoothedCrossEntropy(graph, logits, labels, settings.labelSmoothing, scale);
     if (settings.objective === undefined) return { loss: graph.one('loss', [logits, labels], { kind: settings.loss }) };
     const found = settings.objective(graph, logits, labels, scale);
     const tensors = 'producer' in found ? { loss: found } : found;
@@ -196,6 +203,7 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
   const states = optimizer.states.map((name) => graph.state(`optimizer.${name}`, [layout.parameterElements]));
   const tensors = { parameters: network.parameters, gradients: flat, states };
   graph.scope({ layer: 'optimizer', direction: 'update' }, () => {
+    if (settings.clipNorm !== undefined) clipGradients(graph, flat, settings.clipNorm, lossScale[0]);
     if (settings.lossScale === undefined) optimizer.emit(graph, tensors);
     else updateScaled(graph, optimizer, tensors, lossScale, settings.lossScale);
   });
@@ -255,7 +263,9 @@ export function buildEvaluation(
   const feed = addFeed(graph, dataset, batch, { step: 'start' });
   const network = addModel(graph, settings.definition, feed.images);
   const { logits } = network;
-  const { loss } = objectiveOf(graph, settings, logits, feed.labels, 1);
+  // Smoothed labels and the like shape training only.
+  const { loss: kind, objective } = settings;
+  const { loss } = objectiveOf(graph, { loss: kind, objective }, logits, feed.labels, 1);
   const log = addRecord(graph, loss, logits, feed.labels, settings.logRows);
   return { graph, feed, logits, stores: network, gradients: undefined, states: [], lossScale: [], log };
 }

@@ -10,37 +10,19 @@ import { expectFiniteWeights, nonFiniteWeight, whereNonFinite } from '../nn/nonF
 import { permutation } from '../random/permutation.js';
 import '../runtime/dispose.js';
 import { Turns } from '../runtime/turns.js';
+import { bestEpoch, outOfPatience, writeBest } from './best.js';
+import type { BestWeights } from './best.js';
 import { checkpointPaths, parseHistory, readCheckpoint, stateDictEntries, writeCheckpoint } from './checkpoint.js';
 import type { TrainingPosition } from './checkpoint.js';
 import { DeviceEngine } from './deviceEngine.js';
 import type { Engine, EngineLog, EngineStep, EngineWeights } from './engine.js';
+import type { FitOptions } from './fitOptions.js';
 import type { LossScaleState } from './lossScale.js';
 import { EpochTally, Pace } from './progress.js';
 import type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './progress.js';
 import { ReferenceEngine } from './referenceEngine.js';
 import { checkDataset, checkWhole, resolveSettings } from './settings.js';
 import type { ResolvedSettings, TrainerOptions } from './settings.js';
-
-/** How long to train and whom to tell. */
-export interface FitOptions {
-  /** Epochs since the very beginning: a resumed run goes on until it has as many. 1..1,000,000. */
-  readonly epochs: number;
-  /** Stop after this many steps of this call, even inside an epoch. */
-  readonly steps?: number;
-  /**
-   * Stops training between two submits; what was done stays valid, a checkpoint is written, and `fit` rejects with
-   * `aborted`.
-   */
-  readonly signal?: AbortSignal;
-  /** Called whenever losses have been read back. */
-  readonly onProgress?: (progress: TrainingProgress) => void;
-  /** Called after each epoch and its evaluation. */
-  readonly onEpoch?: (result: EpochResult) => void;
-  /**
-   * Name of the checkpoint; see {@link Trainer.save}. Written after every epoch, when `steps` are up and when aborted.
-   */
-  readonly checkpoint?: string;
-}
 
 /**
  * Trains a model: whole steps run on the device, and only losses come back, every `logEvery` steps. The same options
@@ -52,6 +34,8 @@ export class Trainer {
   readonly definition: ModelDefinition;
   /** Results of all finished epochs, those before a resume included. */
   readonly history: EpochResult[] = [];
+  /** The weights of the best epoch that `fit` has seen with `keepBest`. */
+  best: BestWeights | undefined;
   private readonly settings: ResolvedSettings;
   private readonly dataset: Dataset;
   private readonly testDataset: Dataset | undefined;
@@ -121,6 +105,7 @@ export class Trainer {
     checkWhole('epochs', epochs, 1, 1_000_000);
     if (options.steps !== undefined) checkWhole('steps', options.steps, 1, 2 ** 31);
     if (checkpoint !== undefined) ensureWritableFolder(dirname(checkpointPaths(checkpoint).state));
+    if (options.patience !== undefined) checkWhole('patience', options.patience, 1, 1_000_000);
     return this.fits.run(() => this.fitNow(options));
   }
 
@@ -140,7 +125,8 @@ export class Trainer {
     };
     await stopIfAborted();
     // An epoch whose steps are done may still lack its evaluation, where that was aborted.
-    while (this.epoch < epochs && (left() > 0 || this.epochDone)) {
+    const patient = (): boolean => this.epochDone || !outOfPatience(this.history, options.patience ?? Infinity);
+    while (this.epoch < epochs && (left() > 0 || this.epochDone) && patient()) {
       if (!this.epochDone) {
         const block = this.nextBlock(left());
         const began = performance.now();
@@ -392,6 +378,10 @@ export class Trainer {
     this.history.push(result);
     this.epoch += 1;
     this.tally = new EpochTally();
+    if (options.keepBest === true && bestEpoch(this.history) === this.epoch) {
+      this.best = { epoch: this.epoch, weights: await this.stateDict() };
+      if (options.checkpoint !== undefined) writeBest(options.checkpoint, this.definition, this.best);
+    }
     options.onEpoch?.(result);
   }
 

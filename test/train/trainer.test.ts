@@ -8,7 +8,7 @@ import { sgd } from '../../src/train/optimizers.js';
 import { exponential } from '../../src/train/schedules.js';
 import type { TrainerOptions } from '../../src/train/settings.js';
 import { Trainer } from '../../src/train/trainer.js';
-import type { FitOptions } from '../../src/train/trainer.js';
+import type { FitOptions } from '../../src/train/fitOptions.js';
 import { relativeError } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';
 import { squares, tiny } from './support.js';
