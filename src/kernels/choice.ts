@@ -54,6 +54,12 @@ export const problemKey = (problem: TuningProblem): string =>
 /** The key of all batch sizes of a problem. */
 export const layerKey = (problem: TuningProblem): string => `${problem.layer}${problem.writesMask ? ' mask' : ''}`;
 
+/** Kernel and tile of a choice, whatever its splits: what may be right or wrong on a device. */
+export function tileKey({ kernel, rows, columns, lanes, share, stage, unroll }: KernelChoice): string {
+  const staged = stage === undefined ? '' : ` stage ${stage.ranks}x${stage.depth}${stage.vectors ? ' vectors' : ''}`;
+  return `${kernel} ${rows}x${columns}x${lanes} share ${share}${staged}${unroll === undefined ? '' : ` unroll ${unroll}`}`;
+}
+
 /** Most rows of a tile whose sums lie in memory. */
 const mostRows = 48;
 
@@ -105,14 +111,55 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
  * the table prescribes, else the first of `usual`.
  */
 export function choose(problem: TuningProblem, device: KernelDevice, usual: readonly KernelChoice[]): KernelChoice {
-  const first = usual[0];
-  if (first === undefined)
+  if (usual.length === 0)
     throw new LinbpError('internal', `no kernel computes ${problem.layer}`, { field: problem.layer });
-  const { choices } = device;
+  const { choices, refused } = device;
+  if (refused !== undefined && refused.size > 0) return chooseRight(problem, device, usual, refused);
+  const first = usual[0]!;
   if (choices === undefined) return first;
   const order = choices.order(problem) ?? orderOf(first.kernel);
   const found = choices.find(problem);
   if (found !== undefined && orderOf(found.kernel) === order && unfit(found, problem, device) === undefined)
     return found;
   return usual.find((choice) => orderOf(choice.kernel) === order) ?? first;
+}
+
+/** Register tiles that every kernel without stages can have, for devices where usual ones are wrong. */
+function plainChoices(problem: TuningProblem, device: KernelDevice): KernelChoice[] {
+  const shares = device.subgroupSize >= 4 ? [Math.min(8, device.subgroupSize), 4, 1] : [1];
+  return problem.kernels
+    .filter((kernel) => !isStaged(kernel) && !isMatrixKernel(kernel))
+    .flatMap((kernel) => shares.flatMap((share) => [16, 8].flatMap((rows) => ({ kernel, rows, share }))))
+    .flatMap((part) =>
+      [4, 8, 2].map((columns): KernelChoice => ({ ...part, columns, lanes: device.software ? 8 : 32 })),
+    )
+    .filter((choice) => unfit(choice, problem, device) === undefined);
+}
+
+/**
+ * {@link choose} where some choices gave wrong results: the table's, then the usual ones in their order, then others,
+ * whatever the order of their sums; kernels with another tile that was wrong come last. Throws `unsupported` where none
+ * is left.
+ */
+function chooseRight(
+  problem: TuningProblem,
+  device: KernelDevice,
+  usual: readonly KernelChoice[],
+  refused: ReadonlySet<string>,
+): KernelChoice {
+  const right = (choice: KernelChoice): boolean => !refused.has(tileKey(choice)) && !refused.has(choice.kernel);
+  const suspect = ({ kernel }: KernelChoice): boolean => [...refused].some((key) => key.startsWith(`${kernel} `));
+  const { refused: _refused, ...others } = device;
+  const before = choose(problem, others, usual);
+  if (right(before)) return before;
+  const order = orderOf(before.kernel);
+  const left = [...usual, ...plainChoices(problem, device)].filter(right);
+  const clear = left.filter((choice) => !suspect(choice));
+  const found = clear.find((choice) => orderOf(choice.kernel) === order) ?? clear[0] ?? left[0];
+  if (found !== undefined) return found;
+  throw new LinbpError(
+    'unsupported',
+    `no kernel is left for ${problem.layer}: all gave wrong results on this device; use another (--adapter), or --device reference`,
+    { field: problem.layer },
+  );
 }

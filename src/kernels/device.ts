@@ -44,4 +44,8 @@ export interface KernelDevice {
   readonly matrices?: SubgroupMatrices;
   /** Measured choices of kernels; without them the usual ones run. */
   readonly choices?: KernelChoices;
+  /**
+   * What is never used here because it gave wrong results: choices by {@link tileKey}, or all of a kernel by its name.
+   */
+  readonly refused?: ReadonlySet<string>;
 }

@@ -22,6 +22,8 @@ import { bindingsOf } from './bind.js';
 import { kernelDevice } from './kernelDevice.js';
 import { Chunks, SegmentTiming } from './chunks.js';
 import { compilePipelines, parameterTable } from './pipelines.js';
+import type { Compiler } from './selfTest/probe.js';
+import { SelfTest } from './selfTest/selfTest.js';
 import { rowBytes, StepTable } from './steps.js';
 import { readImages, writeImages } from './transfer.js';
 import type { ImageLocation } from './transfer.js';
@@ -94,7 +96,8 @@ export class Program {
 
   /**
    * Compiles a graph. Throws `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is
-   * refused, `unsupported` when `f16` is asked for and the device has none, or none that agrees with f32.
+   * refused, `unsupported` when `f16` is asked for and the device has none, or none that agrees with f32, or where a
+   * kernel is wrong on this device and no other can take its place.
    */
   static async compile(graph: Graph, options: CompileOptions): Promise<Program> {
     const { device } = options;
@@ -120,16 +123,28 @@ export class Program {
       await admitHalf(device, (probe, probeOptions) => Program.compile(probe, probeOptions));
     settlePrecision(graph, precision, options.weightsSegment);
     const choices = options.choices ?? (await deviceTuning(device));
-    const capability = {
-      ...kernelDevice(device),
-      choices,
-      ...(maxBindingBytes === undefined ? {} : { maxBindingBytes }),
-    };
     const steps = new StepTable(options.steps?.fields ?? {}, options.steps?.rows ?? 1);
     const groups = groupNodes(graph, fuse);
     const places = windows ? placeWindows(graph, groups) : undefined;
-    return { scheduled: schedule(graph, groups, capability, (field) => steps.word(field), places), steps };
+    const selfTest = options.untested === true ? undefined : SelfTest.of(device);
+    for (;;) {
+      const capability = {
+        ...kernelDevice(device),
+        choices,
+        ...(selfTest !== undefined && { refused: selfTest.refused }),
+        ...(maxBindingBytes === undefined ? {} : { maxBindingBytes }),
+      };
+      const scheduled = schedule(graph, groups, capability, (field) => steps.word(field), places);
+      // Kernels that turn out to be wrong are refused from then on, and others chosen.
+      if (selfTest === undefined || !(await selfTest.admit(scheduled, Program.compiler))) return { scheduled, steps };
+    }
   }
+
+  /** What tests of the device compile with. */
+  static readonly compiler: Compiler = {
+    compile: (graph, options) => Program.compile(graph, options),
+    schedule: async (graph, options) => (await Program.schedule(graph, options)).scheduled,
+  };
 
   /** Compiles a graph's pipelines and nothing else, so that a later {@link compile} finds them ready. */
   static async warm(graph: Graph, options: CompileOptions): Promise<void> {

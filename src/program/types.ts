@@ -13,7 +13,7 @@ export interface CompileOptions {
    * refused.
    */
   readonly precision?: Precision;
-  /** With `f16`, do not test first whether the device's half precision agrees with f32, as the test itself does. */
+  /** Do not test the device's kernels first, nor its half precision, as the tests themselves do. */
   readonly untested?: boolean;
   /**
    * With `f16`, the segment that is run before all others, in which copies of weights are made; by default each
