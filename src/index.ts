@@ -8,6 +8,8 @@
 export { Device } from './runtime/device.js';
 export type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './runtime/device.js';
 export { listAdapters } from './runtime/adapter.js';
+export { selfTest } from './program/deviceSelfTest.js';
+export type { SelfTestMode, SelfTestReport, WrongKernel } from './program/deviceSelfTest.js';
 export type { AdapterInfo, ListedAdapter, SubgroupMatrixConfig } from './runtime/adapter.js';
 export type { DriverSource } from './runtime/driver.js';
 export type { BufferKind, MemoryUse } from './runtime/memory.js';

@@ -1,11 +1,15 @@
 import { doctor } from './doctor.js';
-import { flag } from './options.js';
+import { flag, text } from './options.js';
 import { defineVerb } from './verb.js';
 
 /** `linbp doctor`; the work is in doctor.ts, which loads nothing that may be missing. */
 export const doctorVerb = defineVerb({
   name: 'doctor',
   summary: 'finds and tests a driver, says what is missing and which command mends it',
-  options: { fix: flag('install what is missing') },
-  run: ({ fix, json }) => doctor({ fix, ...(json !== undefined && { json }) }),
+  options: {
+    fix: flag('install what is missing'),
+    adapter: text({ help: 'which adapter to test the kernels on', placeholder: 'NAME|INDEX' }),
+  },
+  run: ({ fix, adapter, json }) =>
+    doctor({ fix, ...(adapter !== undefined && { adapter }), ...(json !== undefined && { json }) }),
 });

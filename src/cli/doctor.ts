@@ -1,4 +1,6 @@
 import { writeFileAtomic } from '../io/atomic.js';
+import { describeDevice, examineDevice } from './doctorDevice.js';
+import type { ComputingReport } from './doctorDevice.js';
 import { packageVersion } from '../version.js';
 
 /** What the shared driver logic in `bin/driver` reports. */
@@ -53,37 +55,48 @@ const SOURCES = {
  * mends it, and with `fix` mends it. The logic is the one that set-up uses.
  *
  * @param options.fix - install what is missing
+ * @param options.adapter - which adapter to test the kernels on, by index or name
  * @param options.json - file for the machine-readable result
  * @returns the exit code: 0 where this machine can compute, 1 otherwise
- * @throws LinbpError `not-writable` where the result file cannot be written
+ * @throws LinbpError `not-writable` where the result file cannot be written, `no-adapter` where there is no such adapter
  */
-export async function doctor(options: { fix: boolean; json?: string }): Promise<number> {
+export async function doctor(options: { fix: boolean; adapter?: string; json?: string }): Promise<number> {
   const start = performance.now();
   const { ensureDriver } = (await import(new URL('../../../bin/driver/mend.mjs', import.meta.url).href)) as MendModule;
   const report = ensureDriver({ fix: options.fix, log: (line) => process.stderr.write(`doctor: ${line}\n`) });
-  for (const line of describe(report)) process.stdout.write(`${line}\n`);
+  const computing = report.ok ? await examineDevice(options.adapter) : undefined;
+  const ok = report.ok && computing?.failure === undefined;
+  for (const line of describe(report, computing)) process.stdout.write(`${line}\n`);
   if (options.json !== undefined) {
     const { vendor = '', architecture = '', description = '', software = false } = report.adapter ?? {};
     const result = {
       command: 'doctor',
       version: packageVersion(),
       adapter: report.adapter ? { vendor, architecture, description, software } : null,
-      settings: { fix: options.fix, node: process.version, platform: process.platform, arch: process.arch },
+      settings: {
+        fix: options.fix,
+        adapter: options.adapter ?? null,
+        node: process.version,
+        platform: process.platform,
+        arch: process.arch,
+      },
       seconds: (performance.now() - start) / 1000,
-      ok: report.ok,
+      ok,
       driver: report.ok ? report.driver : null,
       cause: report.cause ?? null,
       fixCommand: report.command ?? null,
       steps: report.mended,
       limits: report.limits ?? {},
       features: report.features ?? [],
+      adapters: computing?.adapters ?? [],
+      selfTest: computing?.selfTest ?? null,
     };
     writeFileAtomic(options.json, `${JSON.stringify(result, null, 2)}\n`);
   }
-  return report.ok ? 0 : 1;
+  return ok ? 0 : 1;
 }
 
-function describe(report: DriverReport): string[] {
+function describe(report: DriverReport, computing: ComputingReport | undefined): string[] {
   const lines = [`node      ${process.version} on ${process.platform} ${process.arch}`];
   for (const step of report.mended) lines.push(`step      ${step}`);
   const { adapter, limits = {}, features = [] } = report;
@@ -99,7 +112,8 @@ function describe(report: DriverReport): string[] {
       lines.push(`feature   ${name}: ${features.includes(name) ? 'yes' : `no (${without})`}`);
   }
   if (report.ok) {
-    lines.push('kernel    right answer', 'result    this machine can run linbp');
+    lines.push('kernel    right answer', ...(computing === undefined ? [] : describeDevice(computing)));
+    if (computing?.failure === undefined) lines.push('result    this machine can run linbp');
   } else {
     lines.push(`missing   ${report.cause ?? 'unknown'}`);
     if (report.command) lines.push(`mend with ${report.command}`);
