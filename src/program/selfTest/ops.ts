@@ -74,7 +74,7 @@ const depthwise: ConvAttrs = { ...window, groups: channels };
 
 /**
  * How each op is tested. `products` are tested by layers of their own, here only where they are depthwise. `rare` ones
- * belong to single attacks and are admitted as they are.
+ * are admitted as they are.
  */
 const opTests: { readonly [K in OpName]: ((b: Builder) => void) | 'products' | 'rare' } = {
   conv2d: (b) => b.graph.add('conv2d', [b.numbers('x', images), b.numbers('w', [channels, 1, 3, 3])], depthwise),
@@ -153,6 +153,21 @@ const opTests: { readonly [K in OpName]: ((b: Builder) => void) | 'products' | '
       stride: [2, 2],
       shape: [3, 16, 9, 7],
     }),
+  unary: (b) => b.graph.add('unary', [b.numbers('x', images)], { kind: 'tanh' }),
+  unaryBackward: (b) =>
+    b.graph.add('unaryBackward', [b.numbers('g', images), b.numbers('x', images)], { kind: 'tanh' }),
+  binary: (b) => b.graph.add('binary', [b.numbers('a', images), b.numbers('b', [1, channels, 1, 1])], { kind: 'mul' }),
+  reduce: (b) => b.graph.add('reduce', [b.numbers('x', images)], { kind: 'mean', axes: [2, 3] }),
+  reduceMaxBackward: 'rare',
+  expand: (b) => b.graph.add('expand', [b.numbers('x', [3, channels, 1, 1])], { shape: images }),
+  transpose: (b) => b.graph.add('transpose', [b.numbers('x', images)], { order: [0, 2, 3, 1] }),
+  slice: (b) =>
+    b.graph.add('slice', [b.numbers('x', images)], {
+      ...{ start: [0, 2, 1, 0], step: [1, 3, 2, 1], size: [3, 5, 4, 7] },
+    }),
+  pad: 'rare',
+  axisMatrix: 'rare',
+  logColumn: 'rare',
   dropout: (b) =>
     b.graph.add('dropout', [b.numbers('x', images), b.counting('ids', 3)], {
       ...{ p: 0.3, stream: 5, firstElement: 0, seed: 1, step: 2 },
