@@ -56,7 +56,11 @@ export class CheckedProblem {
       reference.run('main');
       this.reference = reference;
     }
-    using program = await Program.compile(this.graph, { device: this.device, choices: onlyChoice(choice), untested: true });
+    using program = await Program.compile(this.graph, {
+      device: this.device,
+      choices: onlyChoice(choice),
+      untested: true,
+    });
     for (const [tensor, data] of this.values) program.write(tensor, data);
     await program.run([{ segment: 'main' }]);
     let error = 0;
@@ -114,7 +118,12 @@ export class TimedProblem {
   async trial(choice: KernelChoice): Promise<Trial> {
     return new Trial(
       choice,
-      await Program.compile(this.graph, { device: this.device, choices: onlyChoice(choice), untested: true, bindings: this.buffers }),
+      await Program.compile(this.graph, {
+        device: this.device,
+        choices: onlyChoice(choice),
+        untested: true,
+        bindings: this.buffers,
+      }),
     );
   }
 

@@ -184,7 +184,9 @@ class Arena {
     this.report(`compiling ${choices.length} candidates`);
     await Promise.all(
       choices.map((choice) =>
-        Program.warm(this.whole.graph, { device: this.device, choices: onlyChoice(choice), untested: true }).catch(() => undefined),
+        Program.warm(this.whole.graph, { device: this.device, choices: onlyChoice(choice), untested: true }).catch(
+          () => undefined,
+        ),
       ),
     );
     for (const choice of choices) {
