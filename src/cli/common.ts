@@ -41,7 +41,7 @@ export const modelOptions = {
 /** Options about the images. */
 export const dataOptions = {
   dataset: text({
-    help: 'mnist, fashion-mnist, cifar10, cifar10-jpeg, digits or folder:PATH',
+    help: 'mnist, fashion-mnist, cifar10, cifar10-jpeg, cifar100, digits, folder:PATH or FILE.npz',
     placeholder: 'NAME',
     byDefault: 'digits',
   }),
@@ -189,6 +189,7 @@ export async function chosenDataset(
     dataset = await loadDataset({
       dataset: options.dataset,
       split,
+      classes: definition.classes,
       ...(options.data !== undefined && { dataFolder: options.data }),
       ...(options.limit !== undefined && { limit: options.limit }),
       ...(options.dataset.startsWith('folder:') && folderFit(options, definition)),

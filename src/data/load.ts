@@ -1,5 +1,7 @@
 import { LinbpError } from '../errors.js';
 import { loadCifar10, loadCifar10Jpeg } from './cifar10.js';
+import { isArrayFile, loadArrayFile } from './arrayFile.js';
+import { loadCifar100 } from './cifar100.js';
 import { checkLimit, subset, type Dataset, type Split } from './dataset.js';
 import { drawDigits } from './digits.js';
 import { dataFolderOrEnvironment } from './files.js';
@@ -10,19 +12,28 @@ import type { FitOptions } from './resize.js';
 
 /** What {@link loadDataset} loads. `resize`, `crop`, `channelOrder` and `channels` are for `folder:PATH` only. */
 export interface LoadOptions extends FitOptions, DecodeProgress {
-  /** `mnist`, `fashion-mnist`, `cifar10`, `cifar10-jpeg`, `digits` or `folder:PATH`. */
+  /** `mnist`, `fashion-mnist`, `cifar10`, `cifar10-jpeg`, `cifar100`, `digits`, `folder:PATH`, or a `.npz` or `.safetensors` file. */
   readonly dataset: string;
   readonly split: Split;
   /** The folder that holds `mnist/`, `cifar10/` and so on; the environment's `LINBP_DATA` unless given. */
   readonly dataFolder?: string;
   /** Number of images, the first ones in the files' order; all unless given. */
   readonly limit?: number;
+  /** Classes of a file of arrays, whose labels are numbers; its largest label and one unless given. */
+  readonly classes?: number;
   /** Seed of `digits`; 0 unless given. Other data sets are what they are. */
   readonly seed?: number;
 }
 
 /** Names that {@link loadDataset} knows, besides `folder:PATH`. */
-export const datasetNames: readonly string[] = ['mnist', 'fashion-mnist', 'cifar10', 'cifar10-jpeg', 'digits'];
+export const datasetNames: readonly string[] = [
+  'mnist',
+  'fashion-mnist',
+  'cifar10',
+  'cifar10-jpeg',
+  'cifar100',
+  'digits',
+];
 
 /**
  * Loads a data set by name.
@@ -39,6 +50,7 @@ export async function loadDataset(options: LoadOptions): Promise<Dataset> {
   const folder = dataFolderOrEnvironment(options.dataFolder);
   const limited = (whole: Dataset) => (limit === undefined ? whole : subset(whole, limit));
   if (dataset.startsWith('folder:')) return loadImageFolder(dataset.slice('folder:'.length), options);
+  if (isArrayFile(dataset)) return limited(await loadArrayFile(dataset, split, options.classes));
   switch (dataset) {
     case 'mnist':
       return limited(loadIdxDataset(mnist, split, folder));
@@ -48,6 +60,8 @@ export async function loadDataset(options: LoadOptions): Promise<Dataset> {
       return loadCifar10(split, folder, limit);
     case 'cifar10-jpeg':
       return loadCifar10Jpeg(split, folder, limit, options);
+    case 'cifar100':
+      return loadCifar100(split, folder, limit);
     case 'digits': {
       const whole = split === 'train' ? 12000 : 2000;
       return drawDigits({ split, count: Math.min(limit ?? whole, whole), ...(seed !== undefined && { seed }) });
@@ -55,7 +69,7 @@ export async function loadDataset(options: LoadOptions): Promise<Dataset> {
     default:
       throw new LinbpError(
         'unknown-option',
-        `unknown data set ${dataset}; known are ${datasetNames.join(', ')} and folder:PATH`,
+        `unknown data set ${dataset}; known are ${datasetNames.join(', ')}, folder:PATH, and .npz and .safetensors files`,
         {
           field: 'dataset',
         },
