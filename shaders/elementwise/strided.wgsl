@@ -24,10 +24,13 @@ struct Walk { rest: u32, place: i32, inside: bool }
 
 fn along(walk: Walk, size: u32, stride: i32, before: i32, period: i32, whole: i32) -> Walk {
   let at = i32(walk.rest % size);
-  if (!PADDED) { return Walk(walk.rest / size, walk.place + at * stride, true); }
-  let origin = at - before;
-  let fits = origin >= 0 && origin % period == 0 && origin / period < whole;
-  return Walk(walk.rest / size, walk.place + origin / period * stride, walk.inside && fits);
+  var next = Walk(walk.rest / size, walk.place + at * stride, true);
+  if (PADDED) {
+    let origin = at - before;
+    let fits = origin >= 0 && origin % period == 0 && origin / period < whole;
+    next = Walk(next.rest, walk.place + origin / period * stride, walk.inside && fits);
+  }
+  return next;
 }
 
 @compute @workgroup_size(WX)

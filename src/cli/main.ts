@@ -1,4 +1,7 @@
+import { hideLimitWarnings } from '../runtime/quiet.js';
 import { runCommandLine } from './runner.js';
+
+hideLimitWarnings();
 
 const interrupt = new AbortController();
 process.on('SIGINT', () => {

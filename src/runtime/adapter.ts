@@ -2,6 +2,7 @@ import { LinbpError } from '../errors.js';
 import { applyCachedDriver, quietDrivers, systemHasLoader, userChoseDriver } from './driver.js';
 import type { DriverSource } from './driver.js';
 import { instance } from './instance.js';
+import { quietly } from './quiet.js';
 
 /** What is known about the adapter a device runs on. */
 export interface AdapterInfo {
@@ -63,7 +64,7 @@ export function parseAdapterList(refusal: string): ListedAdapter[] {
 async function adaptersOf(driver: string): Promise<ListedAdapter[]> {
   const gpu = await instance(driver, [`adapter=${noAdapterName}`]);
   try {
-    await gpu.requestAdapter();
+    await quietly(() => gpu.requestAdapter());
     return [];
   } catch (cause) {
     return parseAdapterList(cause instanceof Error ? cause.message : String(cause));
@@ -162,7 +163,7 @@ export async function findAdapter(software: boolean, wanted?: string | number): 
 /** Dawn answers "no adapter" in two ways, with null and with a rejection; both mean the same here. */
 async function request(gpu: GPU, reasons: string[]): Promise<GPUAdapter | null> {
   try {
-    return await gpu.requestAdapter({ powerPreference: 'high-performance' });
+    return await quietly(() => gpu.requestAdapter({ powerPreference: 'high-performance' }));
   } catch (cause) {
     const reason = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause);
     if (reason && !reasons.includes(reason)) reasons.push(reason);

@@ -12,6 +12,7 @@ import { BufferUsage, MapMode } from './flags.js';
 import { PipelineCache } from './pipelines.js';
 import type { PipelineRequest } from './pipelines.js';
 import { resetSpin, setThrottle, throttlingWanted } from './polling.js';
+import { stopHiding } from './quiet.js';
 import { WANTED_FEATURES, WANTED_LIMITS } from './request.js';
 import type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './request.js';
 
@@ -111,6 +112,7 @@ export class Device {
     }
     pin(adapter);
     pin(gpu);
+    stopHiding();
     return new Device(gpu, adapter, describeAdapter(found));
   }
 

@@ -90,6 +90,25 @@ describe('The choice of an adapter', () => {
   });
 });
 
+describe("Dawn's warnings about limits", () => {
+  const main = JSON.stringify(new URL('../../src/cli/main.js', import.meta.url).pathname);
+  /** What the command line writes to stderr where that is a pipe. */
+  const stderrOf = (args: string, env: NodeJS.ProcessEnv = {}): string =>
+    spawnSync('sh', ['-c', `{ ${JSON.stringify(process.execPath)} ${main} ${args} >/dev/null; } 2>&1 | cat`], {
+      env: { ...process.env, LINBP_SELFTEST: 'off', ...env },
+      encoding: 'utf8',
+      timeout: 60_000,
+    }).stdout;
+
+  it('do not reach stderr, but everything else does', function () {
+    if (process.platform !== 'linux') return this.skip(); // descriptors cannot be opened again elsewhere
+    expect(stderrOf('doctor')).to.not.include('artificially');
+    const ended = stderrOf('eval --adapter nothing');
+    expect(ended).to.include('note: no --weights given').and.include('no adapter "nothing"');
+    expect(ended).to.not.include('artificially');
+  });
+});
+
 describe('Polling', () => {
   const look = `import { Device } from ${JSON.stringify(DEVICE)};
     import * as adapters from ${JSON.stringify(DEVICE.replace('device.js', 'instance.js'))};`;
