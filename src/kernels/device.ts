@@ -40,6 +40,8 @@ export interface KernelDevice {
   readonly maxWorkgroupStorage: number;
   readonly maxBindingBytes: number;
   readonly maxStorageBuffers: number;
+  /** Most workgroups along an axis of a dispatch, 65,535 unless told; longer grids are folded. */
+  readonly maxWorkgroups?: number;
   /** Subgroup matrices, where the adapter offers them. */
   readonly matrices?: SubgroupMatrices;
   /** Measured choices of kernels; without them the usual ones run. */

@@ -1,11 +1,12 @@
-import { LinbpError } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node, Tensor } from '../graph/types.js';
+import { maxWorkgroups } from '../kernels/grid.js';
 import { halfOperands } from '../kernels/half.js';
 import { loweringTable } from '../kernels/table.js';
 import { lowerInSlices, moveGroup } from '../kernels/slice.js';
 import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from '../kernels/types.js';
+import { foldWorkgroups } from '../wgsl/fold.js';
 
 /** A dispatch with the group it came from. */
 export interface ScheduledDispatch extends Dispatch {
@@ -64,7 +65,7 @@ export function schedule(
       const tensor = context.scratch(name, shape);
       if (changes(source)) return { tensor, dispatches: [make(tensor)] };
       derived.set(place, tensor);
-      derivations.push({ ...stored(make(tensor)), group: current!, segment: derivedSegment });
+      derivations.push({ ...stored(make(tensor), device), group: current!, segment: derivedSegment });
       return { tensor, dispatches: [] };
     },
   };
@@ -74,18 +75,9 @@ export function schedule(
     const early = op === 'batchNormScaleShift' && group.followers.length === 0 && !inputs.some(changes);
     const lower = loweringTable[group.anchor.op] as unknown as Lowering<Node['op']>;
     for (const dispatch of lowerInSlices(lower, moveGroup(group, places), context)) {
-      if (dispatch.workgroups.some((count) => count > 65535)) {
-        throw new LinbpError(
-          'limit-exceeded',
-          `${dispatch.kernel} (${group.anchor.layer}) needs ${dispatch.workgroups.join(' x ')} workgroups; 65535 an axis are possible`,
-          {
-            field: group.anchor.layer,
-          },
-        );
-      }
       if (early)
-        derivations.push({ ...stored(dispatch), group, segment: derivedSegment, ...soleReader(graph, outputs) });
-      else dispatches.push({ ...stored(dispatch), group, segment });
+        derivations.push({ ...stored(dispatch, device), group, segment: derivedSegment, ...soleReader(graph, outputs) });
+      else dispatches.push({ ...stored(dispatch, device), group, segment });
     }
   }
   return { graph, groups, places, dispatches: [...derivations, ...dispatches] };
@@ -101,10 +93,14 @@ function soleReader(graph: Graph, tensors: readonly Tensor[]): Pick<ScheduledDis
   return reader === undefined || others.length > 0 ? {} : { reader };
 }
 
-/** A dispatch whose text reads and writes operands of 16 bits as they are stored. */
-function stored(dispatch: Dispatch): Dispatch {
+/**
+ * A dispatch whose text reads and writes operands of 16 bits as they are stored, and whose grid is one that the device
+ * takes.
+ */
+function stored(dispatch: Dispatch, { maxWorkgroups: most = maxWorkgroups }: KernelDevice): Dispatch {
   const half = dispatch.operands.filter(({ tensor }) => tensor.dtype === 'f16').map(({ name }) => name);
-  return { ...dispatch, code: halfOperands(dispatch.code, half) };
+  const { kernel, code, workgroups } = dispatch;
+  return { ...dispatch, ...foldWorkgroups(kernel, halfOperands(code, half), workgroups, most) };
 }
 
 /** The tensor whose memory an operand touches. */

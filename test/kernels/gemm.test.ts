@@ -86,9 +86,9 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('short sums are stored by straight-line code where every lane has a strip, with the bits of the general kernel', async () => {
+  it('short sums are stored by straight-line code where every lane has a strip, with the bits of the general kernel', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) return; // a GPU stores as fast by loops
+    if (!device.adapterInfo.software) this.skip(); // a GPU stores as fast by loops
     for (const { groups, bias, relu, straight } of [
       { groups: 1, bias: false, relu: false, straight: true },
       { groups: 2, bias: true, relu: false, straight: true },
@@ -120,9 +120,9 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('what is fused behind a convolution gives the same bits pixel by pixel and in fours, fused and unfused', async () => {
+  it('what is fused behind a convolution gives the same bits pixel by pixel and in fours, fused and unfused', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) return; // a GPU goes pixel by pixel
+    if (!device.adapterInfo.software) this.skip(); // a GPU goes pixel by pixel
     for (const [kind, rule] of [
       ['relu', bp],
       ['relu', silu()],
@@ -180,9 +180,9 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('weight gradients by rows give the bits of the general kernel, whose order of sums they share', async () => {
+  it('weight gradients by rows give the bits of the general kernel, whose order of sums they share', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) return; // a GPU has the general kernel only
+    if (!device.adapterInfo.software) this.skip(); // a GPU has the general kernel only
     const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>, number, number, 'fetch'?])[] = [
       [[3, 5, 8, 8], [9, 5, 3, 3], { padding: [1, 1, 1, 1] }, 8, 3],
       [[2, 4, 9, 16], [6, 4, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] }, 4, 6],
@@ -248,9 +248,9 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('small images as a whole: all directions, with the bits of the general kernel in weight gradients', async () => {
+  it('small images as a whole: all directions, with the bits of the general kernel in weight gradients', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) return; // a GPU stages them through workgroup memory
+    if (!device.adapterInfo.software) this.skip(); // a GPU stages them through workgroup memory
     const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>])[] = [
       [[11, 6, 2, 2], [20, 6, 3, 3], { padding: [1, 1, 1, 1] }],
       [[3, 8, 2, 2], [12, 4, 3, 3], { padding: [1, 1, 1, 1], groups: 2 }],
@@ -299,9 +299,9 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('small images as a whole: what is fused behind gives the bits of separate kernels, in fours and pixel by pixel', async () => {
+  it('small images as a whole: what is fused behind gives the bits of separate kernels, in fours and pixel by pixel', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) return;
+    if (!device.adapterInfo.software) this.skip();
     for (const size of [
       [2, 2],
       [1, 3],
@@ -390,9 +390,9 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     });
   }
 
-  it('weight gradients of linear layers, columns one by one, in fours and by whole tiles, give the same bits', async () => {
+  it('weight gradients of linear layers, columns one by one, in fours and by whole tiles, give the same bits', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) return; // a GPU has them one by one only
+    if (!device.adapterInfo.software) this.skip(); // a GPU has them one by one only
     for (const [n, i, o, bias] of [
       [9, 100, 20, true],
       [3, 76, 47, true],
@@ -460,9 +460,9 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('products by many rows and with a packed operand give the bits of the general kernel, with what is fused behind', async () => {
+  it('products by many rows and with a packed operand give the bits of the general kernel, with what is fused behind', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) return; // a GPU stages operands through workgroup memory
+    if (!device.adapterInfo.software) this.skip(); // a GPU stages operands through workgroup memory
     for (const [n, i, o] of [
       [13, 22, 37],
       [32, 36, 16],
@@ -515,9 +515,9 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('packs an operand and stores weight gradients by whole tiles where that pays, on the CPU', async () => {
+  it('packs an operand and stores weight gradients by whole tiles where that pays, on the CPU', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) return;
+    if (!device.adapterInfo.software) this.skip();
     const packed = ['gemm/pack', 'gemm/convRows', 'gemm/pack', 'gemm/convRows', 'gemm/weightGradientLinear'];
     for (const [n, i, o, expected] of [
       [64, 1024, 512, packed],
@@ -544,9 +544,9 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('what is usual with AVX-512 and what is usual without give the same bits', async () => {
+  it('what is usual with AVX-512 and what is usual without give the same bits', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software || kernelDevice(device).plainCompiler === true) return;
+    if (!device.adapterInfo.software || kernelDevice(device).plainCompiler === true) this.skip();
     const linear = (n: number, i: number, o: number): Record<string, (graph: Graph) => void> => {
       const [x, w, g] = [
         (graph: Graph) => graph.input('x', [n, i]),
