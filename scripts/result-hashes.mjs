@@ -31,7 +31,7 @@ const [{ uniforms }, { Program }, { kernelDevice }, { candidates }, { problemsOf
       'program/kernelDevice',
       'tune/candidates',
       'tune/tuner',
-      'tune/table',
+      'choices/table',
       'tune/trial',
     ].map(dist),
   );

@@ -15,7 +15,7 @@ function convolution(graph, inputShape, weightShape, some) {
   const x = graph.input('x', inputShape);
   const w = graph.input('w', weightShape);
   const y = graph.one('conv2d', [x, w, graph.input('b', [weightShape[0]])], attrs);
-  const [z, mask] = graph.add('relu', [y], { kind: 'relu', mask: true });
+  const [z, mask] = graph.add('activation', [y], { kind: 'relu', mask: true });
   graph.output('z', z);
   graph.output('mask', mask);
   const g = graph.input('g', y.shape);

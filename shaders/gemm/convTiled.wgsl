@@ -130,7 +130,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           }
         }
         workgroupBarrier();
-        addStage(&sums, local.x, local.y);
+        // not written as the other loops, so that no linker writes it out
+        for (var k = 0u; k < BK; k += 1u) {
+          var left: array<f32, RM>;
+          for (var quad = 0u; quad < RM / 4u; quad++) {
+            let four = leftTile[k * LEFT_LINE + local.y * (RM / 4u) + quad];
+            for (var i = 0u; i < 4u; i++) { left[4u * quad + i] = four[i]; }
+          }
+          var right: array<f32, RN>;
+          for (var quad = 0u; quad < RN / 4u; quad++) {
+            let four = rightTile[k * RIGHT_LINE + quad * TX + local.x];
+            for (var i = 0u; i < 4u; i++) { right[4u * quad + i] = four[i]; }
+          }
+          for (var i = 0u; i < RM; i++) {
+            for (var j = 0u; j < RN; j++) { sums[i][j] += left[i] * right[j]; }
+          }
+        }
         workgroupBarrier();
       }
     }

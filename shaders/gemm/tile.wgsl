@@ -1,7 +1,9 @@
-// The inner loop of products that are staged through workgroup memory. A workgroup of TX x TY invocations makes a
+// What products that are staged through workgroup memory share. A workgroup of TX x TY invocations makes a
 // tile of TY * RM rows by TX * RN columns; stage by stage its invocations load BK products' worth of both operands,
 // and each adds up RM x RN results. What differs between A * B, A * B^T, A^T * B and the convolutions is only who
-// loads what: the loaders of the files that import this one.
+// loads what: the loaders of the files that import this one. They have the inner loop themselves: only in the entry
+// point does Tint know how large an invocation's place in the workgroup is, and leaves out the clamps of places in
+// workgroup memory.
 //
 // Both tiles hold vectors of four, owner by owner: the left one four neighboring rows, the right one four columns of
 // one invocation, so that an invocation reads its share in whole vectors, lanes next to each other without bank
@@ -31,26 +33,6 @@ fn columnOf(tx: u32, j: u32) -> u32 { return select(j * TX + tx, (j / 4u * TX + 
 
 // Where four columns of a lane lie in a line of the right tile.
 fn slotOf(tx: u32, quad: u32) -> u32 { return quad * TX + tx; }
-
-// Adds one stage's products to the sums of an invocation, in the order of the contraction.
-fn addStage(sums: ptr<function, Sums>, tx: u32, ty: u32) {
-  // not written as the other loops, so that no linker writes it out
-  for (var k = 0u; k < BK; k += 1u) {
-    var left: array<f32, RM>;
-    for (var quad = 0u; quad < RM / 4u; quad++) {
-      let four = leftTile[k * LEFT_LINE + ty * (RM / 4u) + quad];
-      for (var i = 0u; i < 4u; i++) { left[4u * quad + i] = four[i]; }
-    }
-    var right: array<f32, RN>;
-    for (var quad = 0u; quad < RN / 4u; quad++) {
-      let four = rightTile[k * RIGHT_LINE + slotOf(tx, quad)];
-      for (var i = 0u; i < 4u; i++) { right[4u * quad + i] = four[i]; }
-    }
-    for (var i = 0u; i < RM; i++) {
-      for (var j = 0u; j < RN; j++) { (*sums)[i][j] += left[i] * right[j]; }
-    }
-  }
-}
 
 // Column j of the sums. Where the loop over them stays a loop, registers must not be addressed by a variable, so the
 // first column is taken and the others move up. Not in straight-line code: Mesa compiles registers that move in the loop

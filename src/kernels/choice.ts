@@ -60,6 +60,9 @@ export function tileKey({ kernel, rows, columns, lanes, share, stage, unroll }: 
   return `${kernel} ${rows}x${columns}x${lanes} share ${share}${staged}${unroll === undefined ? '' : ` unroll ${unroll}`}`;
 }
 
+/** Most products of a turn of gemm/convRows on a GPU; with more, compilers leave loops and keep sums in memory. */
+const mostRowProducts = 512;
+
 /** Most rows of a tile whose sums lie in memory. */
 const mostRows = 48;
 
@@ -93,6 +96,8 @@ export function unfit(choice: KernelChoice, problem: TuningProblem, device: Kern
   const most = kernel === 'gemm/convRows' || kernel === 'gemm/convPacked' ? 8 : 16;
   if (!Number.isInteger(columns) || columns < 1 || columns > most || (winograd && columns % 4 !== 0))
     return `${columns} columns`;
+  if (kernel === 'gemm/convRows' && !device.software && rows * columns * problem.taps > mostRowProducts)
+    return `${rows} x ${columns} results of ${problem.taps} taps are more products than compilers unroll`;
   if (kernel === 'gemm/weightGradientRows' && columns % problem.taps !== 0)
     return `${columns} columns hold no whole rows of ${problem.taps} taps`;
   if (device.plainCompiler === true && rows * columns > 64)

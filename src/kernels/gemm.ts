@@ -94,12 +94,16 @@ function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: Lowe
     ...(suitsWinograd(problem) ? winogradChoices(problem, context.device) : []),
   ].filter((choice) => unfit(choice, tuning, context.device) === undefined);
   // Which order of sums comes first follows from the layer alone, whatever the batch.
-  if (!suitsStages(problem.rows, problem.inner, context.device))
+  if (!suitsStages(problem.rows, problem.inner, context.device)) {
+    // Lanes of gemm/convRows load as far apart as an invocation has outputs, which a GPU does not coalesce.
+    if (!context.device.software) return [plain, ...rows, ...last];
     return [...rows, ...images, ...packedChoices(problem, context.device), plain, ...last];
+  }
   const staged = stagedTile(
     problem.rows,
     columnsPerPhase(problem),
     problem.groups * problem.phases[0] * problem.phases[1],
+    context.device,
   );
   return [...(staged === undefined ? [] : [{ kernel: 'gemm/convTiled', ...staged } as const]), plain, ...rows, ...last];
 }

@@ -206,10 +206,9 @@ function lowerChain(group: Group, context: LoweringContext, input: Tensor = grou
     writeEpilogue(input, [group.anchor, ...group.followers], group.kept, 3, undefined, 1, fours);
   const [batch = 1, channels = 1] = input.shape;
   const pixels = pixelCount(input.shape);
-  // A processor loads number by number; on a GPU neighboring lanes do as well as vectors.
   const single = write(false);
   const whole = [input, single.output].every((tensor) => inFours(pixels, bindingBase(tensor), imagePitch(tensor)));
-  const fours = context.device.software && single.fits && whole;
+  const fours = single.fits && whole;
   const chain = fours ? write(true) : single;
   const { workgroups, foldX, foldY } = foldedGrid(
     Math.ceil((batch * pixels) / (fours ? 256 : 64)),

@@ -14,6 +14,7 @@ export const suitsStages = (rows: number, inner: number, device: KernelDevice): 
 
 /** Tiles from the largest to the smallest; 16 rows an invocation, so that it owns whole words of a packed mask. */
 const tiles: readonly StagedTile[] = [
+  { rows: 16, columns: 4, lanes: 32, share: 1, stage: { ranks: 8, depth: 16, vectors: true } }, // 128 x 128
   { rows: 16, columns: 4, lanes: 32, share: 1, stage: { ranks: 8, depth: 8, vectors: true } }, // 128 x 128
   { rows: 16, columns: 4, lanes: 16, share: 1, stage: { ranks: 8, depth: 16, vectors: true } }, // 128 x 64
   { rows: 16, columns: 4, lanes: 16, share: 1, stage: { ranks: 4, depth: 16, vectors: true } }, // 64 x 64
@@ -21,7 +22,7 @@ const tiles: readonly StagedTile[] = [
 ];
 
 /** The tile of a product of few outputs whose contraction is split. */
-export const splitTile: StagedTile = tiles[3]!;
+export const splitTile: StagedTile = tiles[4]!;
 
 /** Workgroups that a tile must give, so that a GPU of many multiprocessors has work for each. */
 const fewestWorkgroups = 128;
@@ -31,8 +32,14 @@ const fewestWorkgroups = 128;
  * its rows and columns are used of. `parts` are equal products side by side: channel groups, phases, splits.
  * Undefined where there are too few workgroups for any, so that kernels of smaller tiles do better.
  */
-export function stagedTile(rows: number, columns: number, parts: number): StagedTile | undefined {
+export function stagedTile(
+  rows: number,
+  columns: number,
+  parts: number,
+  device: Pick<KernelDevice, 'maxWorkgroupStorage'>,
+): StagedTile | undefined {
   return tiles.find((tile) => {
+    if (stageBytes(tile, tile.stage) > device.maxWorkgroupStorage) return false;
     const [high, wide] = [
       Math.ceil(rows / (tile.rows * tile.stage.ranks)),
       Math.ceil(columns / (tile.columns * tile.lanes)),
@@ -48,8 +55,7 @@ export type LoadMode = 0 | 1 | 2;
 /** Rows that an epilogue takes at once where they come out of workgroup memory: a whole word of a packed mask. */
 export const bandRows = 16;
 
-/** Workgroup memory that every device has, and invocations. */
-const mostBytes = 16384;
+/** Invocations that every device has. */
 const mostInvocations = 256;
 
 const isPower = (value: unknown, least: number, most: number): boolean =>
@@ -72,7 +78,7 @@ export function unfitStage(tile: Tile, stage: Stage, device: KernelDevice): stri
     return `${tile.lanes} x ${ranks} invocations`;
   if (!isPower(depth, 4, Math.min(64, tile.lanes * ranks))) return `${depth} products a stage`;
   const bytes = stageBytes(tile, stage);
-  return bytes > Math.min(mostBytes, device.maxWorkgroupStorage) ? `${bytes} bytes of workgroup memory` : undefined;
+  return bytes > device.maxWorkgroupStorage ? `${bytes} bytes of workgroup memory` : undefined;
 }
 
 /** The shader constants of a staged tile with its loaders. */

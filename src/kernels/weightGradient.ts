@@ -66,7 +66,7 @@ function tuningProblem(problem: WeightProblem, width: number, batch: number, dev
 function usualTile(problem: WeightProblem, width: number, { device }: LoweringContext): Omit<KernelChoice, 'splits'> {
   const { rows, columns, groups, lines, pixels } = problem;
   const staged = suitsStages(rows, lines * pixels, device)
-    ? stagedTile(rows, width, groups * mostSplits(problem))
+    ? stagedTile(rows, width, groups * mostSplits(problem), device)
     : undefined;
   if (staged !== undefined) return { kernel: 'gemm/weightGradientTiled', ...staged };
   if (suitsWeightRows(problem, device) && device.plainCompiler !== true) {

@@ -76,7 +76,12 @@ export function schedule(
     const lower = loweringTable[group.anchor.op] as unknown as Lowering<Node['op']>;
     for (const dispatch of lowerInSlices(lower, moveGroup(group, places), context)) {
       if (early)
-        derivations.push({ ...stored(dispatch, device), group, segment: derivedSegment, ...soleReader(graph, outputs) });
+        derivations.push({
+          ...stored(dispatch, device),
+          group,
+          segment: derivedSegment,
+          ...soleReader(graph, outputs),
+        });
       else dispatches.push({ ...stored(dispatch, device), group, segment });
     }
   }

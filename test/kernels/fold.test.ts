@@ -94,6 +94,8 @@ describe('grids longer than an axis may be', () => {
     const code = '@compute @workgroup_size(4)\nfn main(@builtin(workgroup_id) group: vec3u) {\n}\n';
     expect(foldWorkgroups('k', code, [65535, 2, 1], 65535).code).to.equal(code);
     expect(foldWorkgroups('k', code, [65536, 1, 1], 65535).workgroups).to.deep.equal([65535, 2, 1]);
-    expect(() => foldWorkgroups('k', code, [65536, 65536, 1], 65535)).to.throw(LinbpError).with.property('code', 'limit-exceeded');
+    expect(() => foldWorkgroups('k', code, [65536, 65536, 1], 65535))
+      .to.throw(LinbpError)
+      .with.property('code', 'limit-exceeded');
   });
 });

@@ -17,6 +17,7 @@ import { compareGraph, randomArray, relativeError } from '../support/compare.js'
 import { convGraph } from '../support/convolution.js';
 import { checkGraph } from '../support/dispatch.js';
 import { sharedDevice } from '../support/device.js';
+import { plainDevice } from '../support/plainDevice.js';
 import { itInHalf } from '../precision/support.js';
 
 /**
@@ -118,7 +119,7 @@ describe('products staged through workgroup memory, against the float64 referenc
     // in the form that GPUs get, with its stores written out
     await checkGraph(graph, {
       data,
-      device: { software: false, choices: staged({ ...stagedTile(32, 1e6, 1)!, lanes: 4 }) },
+      device: { software: false, choices: staged({ ...stagedTile(32, 1e6, 1, plainDevice)!, lanes: 4 }) },
     });
   });
 
@@ -277,10 +278,15 @@ describe('products staged through workgroup memory, against the float64 referenc
   it('are usual on GPUs where they fill one: the tile follows from rows and columns', () => {
     const area = (tile: StagedTile | undefined): number[] | undefined =>
       tile && [tile.rows * tile.stage.ranks, tile.columns * tile.lanes];
-    expect(area(stagedTile(4096, 4096, 1))).to.deep.equal([128, 128]);
-    expect(area(stagedTile(1024, 1024, 1))).to.deep.equal([128, 64]);
-    expect(area(stagedTile(64, 128 * 56 * 56, 1))).to.deep.equal([64, 64]);
-    expect(area(stagedTile(32, 32 * 112 * 112, 1))).to.deep.equal([32, 64]);
-    expect(area(stagedTile(512, 49, 1))).to.equal(undefined);
+    expect(area(stagedTile(4096, 4096, 1, plainDevice))).to.deep.equal([128, 128]);
+    expect(area(stagedTile(1024, 1024, 1, plainDevice))).to.deep.equal([128, 64]);
+    expect(area(stagedTile(64, 128 * 56 * 56, 1, plainDevice))).to.deep.equal([64, 64]);
+    expect(area(stagedTile(32, 32 * 112 * 112, 1, plainDevice))).to.deep.equal([32, 64]);
+    expect(area(stagedTile(512, 49, 1, plainDevice))).to.equal(undefined);
+    // with more workgroup memory, as many products a stage as for the smaller tiles
+    const depths = [16384, 32768].map(
+      (maxWorkgroupStorage) => stagedTile(4096, 4096, 1, { maxWorkgroupStorage })?.stage.depth,
+    );
+    expect(depths).to.deep.equal([8, 16]);
   });
 });
