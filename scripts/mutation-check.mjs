@@ -21,7 +21,11 @@ const closedForm = 'attacks/closedForm';
 const ball = 'attacks/ball';
 const laws = 'attacks/laws';
 
-/** `find` must occur exactly once in `file`; `tests` are the files, under dist/test, of which one must fail. */
+/**
+ * `find` must occur exactly once in `file`; `tests` are the files, under dist/test, of which one must fail. With `gate`
+ * the compile gate for AMD GPUs (scripts/check-amd.mjs) must fail instead; where that cannot run, the fault is passed
+ * over.
+ */
 const mutants = [
   {
     name: 'flip the sign of the attack',
@@ -139,6 +143,13 @@ const mutants = [
     tests: ['attacks/golden'],
     grep: 'mifgsm.*device',
   },
+  {
+    name: 'registers that move in the loop that stores them',
+    file: 'shaders/gemm/tile.wgsl',
+    find: '[i][j];\n    } else {\n      line[i] = (*sums)[i][0];\n      for (var t = 0u; t + 1u < RN; t++) { (*sums)[i][t] = (*sums)[i][t + 1u]; }\n    }\n  }\n',
+    put: '[i][0];\n    }\n  }\n  for (var i = 0u; i < RM; i++) {\n    for (var t = 0u; t + 1u < RN; t++) { (*sums)[i][t] = (*sums)[i][t + 1u]; }\n  }\n',
+    gate: ['--short', '--families', 'navi31', '--only', 'resnet20 attack'],
+  },
 ];
 
 const scratch = mkdtempSync(join(tmpdir(), 'linbp-mutants-'));
@@ -177,26 +188,39 @@ function runTests(tests, grep) {
   return { passed: result.status === 0 && ran > 0, failure, output };
 }
 
+/** Runs the compile gate on the copy; `skipped` where the machine has nothing to compile with. */
+function runGate(args) {
+  const command = [join(root, 'scripts', 'check-amd.mjs'), '--root', scratch, ...args];
+  const result = spawnSync(process.execPath, command, { encoding: 'utf8', timeout: 15 * 60_000 });
+  const output = `${result.stdout}${result.stderr}`;
+  const failure = /^ {2}\S.*$/m.exec(output)?.[0].trim().slice(0, 200);
+  return { passed: result.status === 0, failure, output, skipped: /^check:amd is skipped/m.test(output) };
+}
+
 const chosen = mutants.filter(({ name }) => options.only === undefined || name.includes(options.only));
 const baseline = new Map();
 const results = [];
-for (const { name, file, find, put, tests, grep } of chosen) {
+for (const { name, file, find, put, tests, grep, gate } of chosen) {
+  const run = () => (gate === undefined ? runTests(tests, grep) : runGate(gate));
   const path = join(scratch, file);
   const original = readFileSync(path, 'utf8');
-  const key = `${tests.join(' ')} ${grep ?? ''}`;
-  if (!baseline.has(key)) baseline.set(key, runTests(tests, grep));
+  const key = gate?.join(' ') ?? `${tests.join(' ')} ${grep ?? ''}`;
+  if (!baseline.has(key)) baseline.set(key, run());
   const sound = baseline.get(key);
   let verdict;
   let detail = '';
-  if (!sound.passed) {
+  if (sound.skipped === true) {
+    verdict = 'skipped';
+    detail = sound.output.trim();
+  } else if (!sound.passed) {
     verdict = 'unsound';
-    detail = `${tests.join(', ')} fail without any fault: ${sound.failure ?? sound.output.slice(-500)}`;
+    detail = `${tests?.join(', ') ?? 'the compile gate'} fail without any fault: ${sound.failure ?? sound.output.slice(-500)}`;
   } else if (original.split(find).length !== 2) {
     verdict = 'stale';
     detail = `${file} does not hold "${find}" exactly once`;
   } else {
     writeFileSync(path, original.replace(find, put));
-    const outcome = runTests(tests, grep);
+    const outcome = run();
     writeFileSync(path, original);
     verdict = outcome.passed ? 'survived' : 'killed';
     detail = outcome.failure ?? '';
@@ -205,6 +229,6 @@ for (const { name, file, find, put, tests, grep } of chosen) {
   console.log(`${verdict.padEnd(8)} ${name}${detail === '' ? '' : `\n         ${detail}`}`);
 }
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`);
-const bad = results.filter(({ verdict }) => verdict !== 'killed').length;
+const bad = results.filter(({ verdict }) => verdict !== 'killed' && verdict !== 'skipped').length;
 console.log(`${results.length - bad} of ${results.length} faults noticed`);
 process.exitCode = bad === 0 && results.length > 0 ? 0 : 1;
