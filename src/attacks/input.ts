@@ -1,4 +1,5 @@
 import { batchPixels, batchLabels } from '../data/dataset.js';
+import { expectSameClasses } from '../data/classes.js';
 import type { Dataset } from '../data/dataset.js';
 import { expectFiniteFloats, expectPixels, expectWords } from '../arguments.js';
 import { check } from '../errors.js';
@@ -87,6 +88,8 @@ function pixelsOf(input: AttackInput, model: ModelDefinition): { images: Float32
     `${model.name} takes images [${model.input.join(', ')}], ${images.name} has [${shape.join(', ')}]`,
     'images',
   );
+  // Labels of the caller's own need no classes of the data set.
+  if (labels === undefined) expectSameClasses(model, images, 'images');
   const all = Uint32Array.from({ length: images.count }, (_, i) => i);
   return { images: batchPixels(images, all), labels: labels ?? batchLabels(images, all) };
 }

@@ -8,7 +8,8 @@ import type { AttackResult } from '../attacks/result.js';
 import { batchLabels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { LinbpError, check } from '../errors.js';
-import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { writeFileAtomic } from '../io/atomic.js';
+import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import { writePng } from '../io/png.js';
 import { writeSafetensors } from '../io/safetensors.js';
 import type { ModelDefinition } from '../nn/definition.js';
@@ -76,7 +77,10 @@ const options = {
   victims: text({ help: 'also try the saved images on these models', placeholder: 'M=W,..' }),
   batch: integer({ help: 'images a program; results do not depend on it', byDefault: 64, min: 1, max: 65536 }),
   images: integer({ help: 'how many images to write as PNG', byDefault: 100, min: 0 }),
-  out: text({ help: 'folder for images, tensors and report', placeholder: 'DIR', byDefault: 'linbp-out/attack' }),
+  out: text({
+    help: 'folder for images, tensors and report [linbp-out/attack-TIME]',
+    placeholder: 'DIR',
+  }),
   ...precisionOption,
   ...machineOptions,
 } as const;
@@ -302,7 +306,7 @@ export const attackVerb = defineVerb({
     );
     const shift = targetShift(values, definition);
     const victims = await readVictims(values.victims, definition);
-    ensureWritableFolder(values.out);
+    const out = OutputFolder.open(values.out ?? defaultOutput('attack'), 'attack');
     const weights = await chosenWeights(definition, values, context.progress);
     const dataset = await chosenDataset(values, values.split, definition, context);
     const labels = batchLabels(
@@ -325,8 +329,7 @@ export const attackVerb = defineVerb({
       const tried = interrupted
         ? []
         : await evaluateVictims(victims, device, { dataset, labels, targets, images8: result.images8 }, context);
-      writeOutputs(values.out, values.images, dataset, result, targets);
-      const fields = { ...resultFields(result, tried), out: values.out };
+      const fields = { ...resultFields(result, tried), out: out.path };
       const { eps, alpha, steps, restarts, randomStart, keep } = settings;
       const ilaSteps = stages[1]?.settings.steps ?? null;
       const targetShift = values.targeted ? shift : null;
@@ -346,13 +349,16 @@ export const attackVerb = defineVerb({
         ...(interrupted && { interrupted }),
         model: definition.name,
         dataset: dataset.name,
-        settings: { ...values, ...settled },
+        settings: { ...values, out: out.path, ...settled },
         ...fields,
         samples: result.samples,
       };
-      writeFileAtomic(join(values.out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+      out.replace((folder) => {
+        writeOutputs(folder, values.images, dataset, result, targets);
+        writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+      });
       printResult(result, tried, definition, context.print);
-      context.print(`wrote ${values.out}`);
+      context.print(`wrote ${out.path}`);
       return {
         adapter: device === undefined ? referenceAdapter : shownAdapter(device),
         settings: settled,

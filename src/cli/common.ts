@@ -1,4 +1,6 @@
+import { expectSameClasses } from '../data/classes.js';
 import { datasetNames, loadDataset } from '../data/load.js';
+import type { FitOptions } from '../data/resize.js';
 import type { Dataset } from '../data/dataset.js';
 import { batchPixels } from '../data/dataset.js';
 import { LinbpError, check } from '../errors.js';
@@ -9,6 +11,7 @@ import { withClasses } from '../nn/head.js';
 import { fitsStateDict, initialState, readStateDict } from '../nn/model.js';
 import type { ReadWeightsOptions } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
+import { expectFiniteWeights } from '../nn/nonFinite.js';
 import { normalized } from '../nn/normalize.js';
 import { modelDefinition, modelNames } from '../nn/zoo/index.js';
 import { formatRules, parseRules, ruleNames } from '../rules/parse.js';
@@ -130,9 +133,11 @@ export async function namedWeights(
   options: ReadWeightsOptions = {},
 ): Promise<StateDict> {
   try {
-    return await readStateDict(definition, path, options);
+    const weights = await readStateDict(definition, path, options);
+    expectFiniteWeights(weights, definition.name);
+    return weights;
   } catch (error) {
-    if (!(error instanceof LinbpError) || error.field !== 'weights') throw error;
+    if (!(error instanceof LinbpError) || error.field !== 'weights' || error.code === 'diverged') throw error;
     const shapes = new Map([...(await readWeights(path))].map(([name, { shape }]) => [name, shape]));
     const fits = modelNames.filter((name) => name !== definition.name && fitsStateDict(modelDefinition(name), shapes));
     if (fits.length === 0) throw error;
@@ -208,22 +213,23 @@ export async function chosenDataset(
 
 /**
  * Cuts a folder's images to the network's input; ImageNet's networks take the usual 224 (SqueezeNet's Caffe weights
- * 227) of 256.
+ * 227) of 256. Images that have the input's size already are taken as they are, unless sizes are asked for.
  */
 export function folderFit(
   options: { readonly resize?: number | undefined; readonly crop?: number | undefined },
   definition: ModelDefinition,
-): { resize: number; crop: number; channels: 1 | 3 } {
-  const [channels, side] = definition.input;
+): FitOptions {
+  const [channels, height, side] = definition.input;
   const crop = options.crop ?? side;
   return {
     crop,
     resize: options.resize ?? (crop === 224 || crop === 227 ? 256 : crop),
     channels: channels === 1 ? 1 : 3,
+    ...(options.resize === undefined && options.crop === undefined && { asTheyAre: [height, side] }),
   };
 }
 
-/** Throws `bad-shape` unless the images have the network's input size and its classes cover the labels. */
+/** Throws `bad-shape` unless the images have the network's input size and the data set its classes. */
 export function checkFits(dataset: Dataset, definition: ModelDefinition): void {
   const shape = [dataset.channels, dataset.height, dataset.width];
   check(
@@ -232,12 +238,7 @@ export function checkFits(dataset: Dataset, definition: ModelDefinition): void {
     `${definition.name} takes images [${definition.input.join(', ')}], ${dataset.name} has [${shape.join(', ')}]`,
     'dataset',
   );
-  check(
-    dataset.classes <= definition.classes,
-    'bad-shape',
-    `${definition.name} has ${definition.classes} classes, ${dataset.name} has ${dataset.classes}`,
-    'dataset',
-  );
+  expectSameClasses(definition, dataset, 'dataset');
 }
 
 /** The CPU reference in the place of an adapter. */

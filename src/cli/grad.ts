@@ -1,5 +1,6 @@
 import { gradients } from '../autodiff/gradients.js';
 import { check } from '../errors.js';
+import { expectFinite, firstNonFinite } from '../finite.js';
 import { Graph } from '../graph/graph.js';
 import type { Precision, Tensor } from '../graph/types.js';
 import { readSafetensors, tensorAsFloat32, tensorAsInt32, writeSafetensors } from '../io/safetensors.js';
@@ -7,6 +8,7 @@ import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/sa
 import { addModel, describeModel, isBuffer } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
+import { whereNonFinite } from '../nn/nonFinite.js';
 import { Program } from '../program/program.js';
 import { ReferenceRun } from '../reference/run.js';
 import type { BackwardSelection } from '../graph/backward.js';
@@ -79,6 +81,19 @@ function readBatch(path: string, definition: ModelDefinition): Batch {
   const strange = images.findIndex((pixel) => !Number.isFinite(pixel));
   check(strange < 0, 'bad-range', `${path}: input holds ${images[strange]} at ${strange}`, 'input');
   return { count, images, labels: Uint32Array.from(labels) };
+}
+
+/** Where the logits of the first image with one that is not finite stop being finite. */
+function whereFirst(
+  definition: ModelDefinition,
+  weights: StateDict,
+  { images, count }: Batch,
+  logits: Float32Array,
+  precision: Precision,
+): string | undefined {
+  const image = Math.floor(firstNonFinite(logits) / definition.classes);
+  const size = images.length / count;
+  return whereNonFinite(definition, weights, images.subarray(image * size, (image + 1) * size), precision);
 }
 
 interface GradientSettings {
@@ -238,6 +253,12 @@ export const gradVerb = defineVerb({
       device === 'reference'
         ? onReference(settings, weights, batch)
         : await onDevice({ device, adapter: options.adapter }, settings, weights, batch);
+    for (const [name, { data }] of values)
+      expectFinite(
+        data,
+        (i) => `${name}[${i}]`,
+        () => (name === 'logits' ? whereFirst(definition, weights, batch, data, options.precision) : ''),
+      );
     const losses = values.get('losses')!.data;
     const loss = settings.scale * losses.reduce((sum, each) => sum + each, 0);
     const tensors = new Map<string, TensorToWrite>();

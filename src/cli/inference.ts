@@ -1,11 +1,13 @@
 import type { Dataset } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
+import { divergence, expectFinite, firstNonFinite } from '../finite.js';
 import { Graph } from '../graph/graph.js';
 import type { Precision } from '../graph/types.js';
 import { addModel } from '../nn/definition.js';
 import type { ModelDefinition, ModelInGraph } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
+import { whereNonFinite } from '../nn/nonFinite.js';
 import { ReferenceRun } from '../reference/run.js';
 import type { Device } from '../runtime/device.js';
 import { pixelRange, referenceAdapter, shownAdapter } from './common.js';
@@ -38,7 +40,7 @@ function referenceClassifier(definition: ModelDefinition, weights: StateDict): C
   const runs = new Map<number, { run: ReferenceRun; logits: (images: Float32Array) => ArrayLike<number> }>();
   return {
     adapter: referenceAdapter,
-    logits(images) {
+    async logits(images) {
       const batch = images.length / size;
       let entry = runs.get(batch);
       if (entry === undefined) {
@@ -57,7 +59,17 @@ function referenceClassifier(definition: ModelDefinition, weights: StateDict): C
         };
         runs.set(batch, entry);
       }
-      return Promise.resolve(entry.logits(images));
+      const logits = entry.logits(images);
+      const { classes } = definition;
+      expectFinite(
+        logits,
+        (i) => `logit ${i % classes} of image ${Math.floor(i / classes)}`,
+        () => {
+          const image = Math.floor(firstNonFinite(logits) / classes);
+          return whereNonFinite(definition, weights, images.subarray(image * size, (image + 1) * size));
+        },
+      );
+      return Promise.resolve(logits);
     },
     destroy: () => runs.clear(),
   };
@@ -91,7 +103,7 @@ export function modelWith(device: Device, definition: ModelDefinition, weights: 
 
 /**
  * Counts right answers (the first largest logit) and sums the cross entropy, in float64 from the logits.
- * Throws `aborted` between batches.
+ * Throws `aborted` between batches, `diverged` where a logit is not finite.
  */
 export async function score(
   classify: Classifier,
@@ -122,5 +134,6 @@ export async function score(
     );
   }
   progress.clear();
+  if (!Number.isFinite(loss)) throw divergence(`the loss over ${dataset.name} is ${loss}`);
   return { count: dataset.count, correct, accuracy: correct / dataset.count, loss: loss / dataset.count };
 }

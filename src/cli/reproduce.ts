@@ -2,7 +2,8 @@ import { join, resolve } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { experimentNamed, experiments } from '../experiments/index.js';
 import type { Experiment, ExperimentContext } from '../experiments/types.js';
-import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { writeFileAtomic } from '../io/atomic.js';
+import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import { machineOptions, openDevice, shownAdapter } from './common.js';
 import { choice, flag, integer, readNumber, text } from './options.js';
 import { duration } from './progress.js';
@@ -33,7 +34,7 @@ const options = {
     byDefault: 'none',
   }),
   data: text({ help: 'the folder that holds mnist/, cifar10/ and models/ [LINBP_DATA]', placeholder: 'DIR' }),
-  out: text({ help: 'folder for the reports', placeholder: 'DIR', byDefault: 'linbp-reproduce' }),
+  out: text({ help: 'folder for the reports [linbp-out/reproduce-TIME]', placeholder: 'DIR' }),
   seed: machineOptions.seed,
   device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
   adapter: machineOptions.adapter,
@@ -106,7 +107,9 @@ export const reproduceVerb = defineVerb({
     }
     const scale = readScale(values.scale);
     const seedsFor = ({ fewestSeeds = 2 }: Experiment): number => values.seeds ?? (scale <= ciScale ? fewestSeeds : 5);
-    ensureWritableFolder(values.out);
+    const folder = OutputFolder.open(values.out ?? defaultOutput('reproduce'), 'reproduce');
+    const out = folder.path;
+    folder.claim(['index.html', ...chosen.flatMap(({ name }) => [`${name}.html`, `${name}.svg`])]);
     const device = await openDevice(values);
     const found: Reproduced[] = [];
     try {
@@ -152,15 +155,15 @@ export const reproduceVerb = defineVerb({
         const one = { experiment, result, seconds: (performance.now() - began) / 1000 };
         found.push(one);
         progress.clear();
-        const path = join(values.out, `${experiment.name}.html`);
+        const path = join(out, `${experiment.name}.html`);
         writeFileAtomic(path, (await reports).experimentReport(one, frame));
         const picture = (await reports).experimentPicture(one);
-        if (picture !== undefined) writeFileAtomic(join(values.out, `${experiment.name}.svg`), picture);
+        if (picture !== undefined) writeFileAtomic(join(out, `${experiment.name}.svg`), picture);
         print(`${experiment.name}  ${duration(one.seconds)}  ${resolve(path)}`);
         for (const { verdict, text: words } of result.statements) print(`  ${verdict.padEnd(5)}  ${words}`);
-        writeFileAtomic(join(values.out, 'index.html'), (await reports).indexReport(found, frame));
+        writeFileAtomic(join(out, 'index.html'), (await reports).indexReport(found, frame));
       }
-      print(`index ${resolve(join(values.out, 'index.html'))}`);
+      print(`index ${resolve(join(out, 'index.html'))}`);
       return {
         adapter: shownAdapter(device),
         settings: { scaleShare: scale },
@@ -177,7 +180,7 @@ export const reproduceVerb = defineVerb({
             },
           })),
           skipped,
-          index: join(values.out, 'index.html'),
+          index: join(out, 'index.html'),
         },
       };
     } finally {

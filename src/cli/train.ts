@@ -1,5 +1,9 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { imageFolderHalves } from '../data/folder.js';
+import { holdOut } from '../data/dataset.js';
+import type { Dataset } from '../data/dataset.js';
 import { LinbpError, check } from '../errors.js';
+import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
 import { checkpointPaths } from '../train/checkpoint.js';
@@ -31,6 +35,7 @@ import { duration } from './progress.js';
 import type { Progress } from './progress.js';
 import { initialState } from '../nn/model.js';
 import { defineVerb } from './verb.js';
+import type { VerbContext } from './verb.js';
 
 const options = {
   ...modelOptions,
@@ -38,8 +43,14 @@ const options = {
   ...ruleOption,
   ...dataOptions,
   split: choice(['train', 'test'], {
-    help: 'which half to train on; the test images are the evaluation in any case',
+    help: 'which half to train on; the test images are the evaluation, unless they are trained on',
     byDefault: 'train',
+  }),
+  validationSplit: number({
+    help: 'hold out this share of the training images and evaluate on them instead',
+    min: 0,
+    max: 0.9,
+    above: true,
   }),
   testLimit: integer({ help: 'use the first N test images', min: 1 }),
   epochs: integer({ help: 'passes over the training images', byDefault: 3, min: 1, max: 1_000_000 }),
@@ -62,9 +73,8 @@ const options = {
   keepBest: flag('also write the best epoch, NAME.best.safetensors'),
   ...precisionOption,
   out: text({
-    help: 'folder, or file ending in .safetensors, for weights and checkpoint',
+    help: 'folder, or file ending in .safetensors, for weights and checkpoint [linbp-out/train-TIME]',
     placeholder: 'PATH',
-    byDefault: 'linbp-out',
   }),
   resume: optionalText({ help: 'go on from a checkpoint, by default that of --out', placeholder: 'FILE' }),
   ...machineOptions,
@@ -146,6 +156,45 @@ async function createTrainer(
   }
 }
 
+/** Images to train on and, where there are others, those to evaluate on. */
+async function chosenHalves(
+  values: TrainValues,
+  definition: ModelDefinition,
+  context: VerbContext,
+): Promise<{ readonly dataset: Dataset; readonly testDataset?: Dataset }> {
+  const dataset = await chosenDataset(values, values.split, definition, context);
+  if (values.validationSplit !== undefined) {
+    const { kept, heldOut } = holdOut(dataset, values.validationSplit, values.seed);
+    return { dataset: kept, testDataset: heldOut };
+  }
+  const folder = /^folder:(.*)$/s.exec(values.dataset)?.[1];
+  const tested = values.split === 'train' && (folder === undefined || imageFolderHalves(folder).test !== undefined);
+  if (!tested) {
+    context.progress.line(
+      'note: there are no images besides those trained on, so no test figures; see --validation-split',
+    );
+    return { dataset };
+  }
+  return {
+    dataset,
+    testDataset: await chosenDataset({ ...values, limit: values.testLimit }, 'test', definition, context),
+  };
+}
+
+/** The folder of the checkpoint, where `--out` names one. Throws as {@link OutputFolder.open} does. */
+function outputOf(values: TrainValues, definition: ModelDefinition): { checkpoint: string; folder?: OutputFolder } {
+  check(
+    values.resume !== '' || values.out !== undefined,
+    'bad-argument',
+    '--resume needs the checkpoint FILE, or the --out of the run to go on with',
+    'resume',
+  );
+  const out = values.out ?? defaultOutput('train');
+  const checkpoint = checkpointName(out, definition);
+  if (checkpoint === out) return { checkpoint };
+  return { checkpoint, folder: OutputFolder.open(out, 'train', values.resume === '') };
+}
+
 /** `linbp train`: trains a network and writes its weights after every epoch. */
 export const trainVerb = defineVerb({
   name: 'train',
@@ -163,20 +212,19 @@ export const trainVerb = defineVerb({
     const optimizer = chosenOptimizer(values);
     const schedule = chosenSchedule(values);
     const inputs = chosenAugmentation(values);
-    const checkpoint = checkpointName(values.out, definition);
+    const { checkpoint, folder } = outputOf(values, definition);
     const weights =
       values.weights === undefined
         ? initialState(definition, values.seed)
         : await namedWeights(definition, values.weights, { newHead: values.newHead, seed: values.seed });
-    const dataset = await chosenDataset(values, values.split, definition, context);
-    const testDataset = await chosenDataset({ ...values, limit: values.testLimit }, 'test', definition, context);
+    const { dataset, testDataset } = await chosenHalves(values, definition, context);
     // Small images make short steps; on large ones nobody wants to wait fifty steps for a sign of life.
     const logEvery = definition.input[1] <= 28 ? 50 : 5;
     const { batch, seed, precision } = values;
     const onCompile = compileProgress(progress);
     const settings = {
       dataset,
-      testDataset,
+      ...(testDataset && { testDataset }),
       rules: rules.written,
       optimizer,
       schedule,
@@ -201,6 +249,10 @@ export const trainVerb = defineVerb({
           );
         progress.line(`going on after step ${trainer.steps} (${trainer.history.length} epochs)`);
       }
+      const files = checkpointPaths(checkpoint);
+      folder?.claim(
+        [files.weights, files.state, ...(values.keepBest ? [bestPath(checkpoint)] : [])].map((file) => basename(file)),
+      );
       let rate = 0;
       let interrupted = false;
       try {
@@ -221,14 +273,15 @@ export const trainVerb = defineVerb({
         if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
         interrupted = true;
       }
-      const files = checkpointPaths(checkpoint);
       const last = trainer.history.at(-1);
       const lossScale = await trainer.lossScale();
       print(
         `${definition.name} on ${dataset.name} under ${rules.written}: ${trainer.history.length} epochs, ${trainer.steps} steps`,
       );
       if (last?.testAccuracy !== undefined)
-        print(`test accuracy ${percent(last.testAccuracy)}, loss ${last.testLoss!.toFixed(4)}`);
+        print(
+          `${values.validationSplit === undefined ? 'test' : 'validation'} accuracy ${percent(last.testAccuracy)}, loss ${last.testLoss!.toFixed(4)}`,
+        );
       if (lossScale !== undefined) print(`loss scale ${lossScale.scale}, ${lossScale.skippedSteps} steps left out`);
       const best = bestEpoch(trainer.history);
       if (trainer.history.length < values.epochs && !interrupted)

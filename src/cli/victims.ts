@@ -35,7 +35,8 @@ export interface VictimResult {
  */
 export async function readVictims(notation: string | undefined, source: ModelDefinition): Promise<Victim[]> {
   const victims: Victim[] = [];
-  for (const part of notation?.split(',') ?? []) {
+  // A comma inside a path is not followed by MODEL=.
+  for (const part of notation?.split(/,(?=[^,=]+=)/) ?? []) {
     const [, name, path] = /^\s*([^=]+)=(.+?)\s*$/.exec(part) ?? [];
     check(
       name !== undefined && path !== undefined,

@@ -1,4 +1,5 @@
 import { LinbpError, check } from '../errors.js';
+import type { ClassSource } from './classes.js';
 import { permutation } from '../random/permutation.js';
 import { randomStreams } from '../random/philox.js';
 
@@ -18,6 +19,8 @@ export interface Dataset {
   /** Number of classes; labels are 0 to `classes` - 1. */
   readonly classes: number;
   readonly classNames?: readonly string[];
+  /** Where the classes come from, if not from the data set's definition; see {@link ClassSource}. */
+  readonly classSource?: ClassSource;
   /** Pixels [count, channels, height, width], row-major: bytes 0..255, or float32 in [0, 1]. */
   readonly images: Uint8Array | Float32Array;
   /** Labels [count]. */
@@ -180,6 +183,24 @@ export function take(dataset: Dataset, indices: ArrayLike<number>): Dataset {
     labels[i] = dataset.labels[index]!;
   }
   return { ...dataset, count: indices.length, images, labels };
+}
+
+/**
+ * A random share of the images held out, at least one, and the rest, each in the data set's order.
+ *
+ * @throws LinbpError `bad-range` for a share outside 0 to 1, and where nothing would be left
+ */
+export function holdOut(dataset: Dataset, share: number, seed: number): { kept: Dataset; heldOut: Dataset } {
+  const held = Math.max(1, Math.round(share * dataset.count));
+  check(
+    share > 0 && share < 1 && held < dataset.count,
+    'bad-range',
+    `${share} of ${dataset.count} images cannot be held out`,
+    'validationSplit',
+  );
+  const order = permutation(dataset.count, seed, 0, randomStreams.subset);
+  const part = (from: number, to: number): Dataset => take(dataset, order.slice(from, to).sort());
+  return { kept: part(held, dataset.count), heldOut: part(0, held) };
 }
 
 /**

@@ -1,6 +1,8 @@
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join, normalize, isAbsolute, basename, resolve } from 'node:path';
 import { LinbpError, check } from '../errors.js';
+import { explicitClasses, labelsOfFolders, shownNames } from './classes.js';
+import type { ClassList, ClassSource } from './classes.js';
 import { checkLimit, type Dataset, type Split } from './dataset.js';
 import { ImagePool } from './imagePool.js';
 import type { DecodedImage, DecodeProgress } from './images.js';
@@ -12,14 +14,14 @@ export interface ImageList {
   readonly labels: Int32Array;
   readonly classes: number;
   readonly classNames?: readonly string[];
+  readonly classSource: ClassSource;
+  /** What was left out, in words. */
+  readonly note?: string;
 }
 
 /** Options of {@link loadImageFolder}. */
 export interface ImageFolderOptions extends FitOptions, DecodeProgress {
-  /**
-   * Stated in the data set, and a sub-folder of that name (`val` counts as test) is used if there is one; `test`
-   * unless given.
-   */
+  /** Stated in the data set, and that half is used where the folder has halves; `test` unless given. */
   readonly split?: Split;
   /** Number of images wanted, the first ones in order; all unless given. */
   readonly limit?: number;
@@ -33,48 +35,116 @@ export interface ImageBatchOptions extends ImageFolderOptions {
 
 const imageName = /\.(png|jpe?g)$/i;
 
+/** Names of the folders of each half, the usual one first. */
+const halfNames: Readonly<Record<Split, readonly string[]>> = {
+  train: ['train', 'training'],
+  test: ['test', 'val', 'valid', 'validation', 'testing'],
+};
+
+/** Where the halves of a folder lie; neither where it is not divided. */
+export function imageFolderHalves(path: string): Partial<Record<Split, string>> {
+  const names = list(path).filter((name) => isFolder(join(path, name)));
+  const found = (split: Split): string | undefined => halfNames[split].find((name) => names.includes(name));
+  const listed = explicitClasses(path, list(path))?.names ?? [];
+  const [train, test] = [found('train'), found('test')];
+  // A class may be called `train`, too: alone it counts as a half only where it holds folders or labels of its own.
+  const both = train !== undefined && test !== undefined;
+  const isHalf = (name: string | undefined): name is string =>
+    name !== undefined && !listed.includes(name) && (both || holdsLabels(join(path, name)));
+  return {
+    ...(isHalf(train) && { train: join(path, train) }),
+    ...(isHalf(test) && { test: join(path, test) }),
+  };
+}
+
 /**
- * Finds the images of a folder and their labels, without reading the images. Three layouts:
+ * Finds the images of a folder and their labels, without reading the images. The folder, or its half where it has
+ * folders `train` and `test` (`val`), has one of three layouts:
  *
  * 1. `labels.json`: a list of `{file, index}` or an object file -> index;
- * 2. one sub-folder per class, labels in alphabetical order of the folders' names;
+ * 2. one sub-folder per class;
  * 3. flat: `..._<label>.jpg`, or `n<8 digits>_...` where `imagenet-classes.txt` lists those ids.
  *
- * `imagenet-classes.txt` (lines of id, tab, name), if present, gives number and names of the classes for 1 and 3.
+ * The classes are those of `classes.txt` (a name a line) or `imagenet-classes.txt` (lines of id, tab, name), in the half
+ * or above it; else the sorted class folders of the training half, for both halves; else only the labels are known.
  *
- * @throws LinbpError `missing-data` for a folder that is missing or holds no images; `bad-file` naming what has no
- * valid label
+ * @throws LinbpError `missing-data` for a folder that is missing, lacks the half or holds no images; `bad-file` naming
+ * what has no valid label, and showing both lists where folders are no classes
  */
 export function listImageFolder(path: string, split: Split = 'test'): ImageList {
-  const names = list(path);
-  const half = (split === 'train' ? ['train'] : ['test', 'val']).find(
-    (name) => names.includes(name) && isSplit(join(path, name)),
+  const halves = imageFolderHalves(path);
+  const half = halves[split];
+  const divided = Object.keys(halves).length > 0;
+  check(
+    half !== undefined || !divided,
+    'missing-data',
+    `${path} has no ${split} half, only ${Object.values(halves)
+      .map((each) => basename(each))
+      .join(', ')}`,
+    path,
   );
-  if (half !== undefined) return listImageFolder(join(path, half), split);
-
-  const classFile = join(path, 'imagenet-classes.txt');
-  const lines = names.includes('imagenet-classes.txt')
-    ? readFileSync(classFile, 'utf8').split('\n').filter(Boolean)
-    : undefined;
-  const ids = lines?.map((line) => line.split('\t')[0] ?? '');
-  const known = lines && { classNames: lines.map((line) => line.split('\t')[1] ?? line) };
-  if (names.includes('labels.json')) return finish(path, readLabelsJson(path), known);
-
-  const flat = names.filter((name) => imageName.test(name));
-  if (flat.length > 0)
-    return finish(
-      path,
-      flat.map((name) => [name, labelOfName(join(path, name), ids)]),
-      known,
+  const root = half ?? path;
+  const names = list(root);
+  const explicit = explicitClasses(root, names) ?? (half === undefined ? undefined : explicitClasses(path, list(path)));
+  if (names.includes('labels.json')) return finish(root, readLabelsJson(root), explicit, []);
+  const flat = names.filter((name) => imageName.test(name) && !isHidden(name) && !isFolder(join(root, name)));
+  const folders = classFolders(root);
+  if (flat.length > 0) {
+    const rows = flat.map((name): [string, number] => [name, labelOfName(join(root, name), explicit?.ids)]);
+    const deeper = folders.reduce((sum, name) => sum + countImages(join(root, name)), 0);
+    return finish(root, rows, explicit, [
+      ...leftOut(names, root),
+      ...counted(deeper, 'images in folders beside images'),
+    ]);
+  }
+  const classes = explicit ?? folderClasses(halves.train ?? root);
+  const labels = labelsOfFolders(root, folders, classes);
+  const notes = leftOut(names, root);
+  let deeper = 0;
+  const rows = folders.flatMap((name) => {
+    const inside = list(join(root, name));
+    const images = inside.filter(
+      (file) => imageName.test(file) && !isHidden(file) && !isFolder(join(root, name, file)),
     );
+    deeper += inside
+      .filter((file) => isFolder(join(root, name, file)))
+      .reduce((sum, file) => sum + countImages(join(root, name, file)), 0);
+    return images.map((file): [string, number] => [join(name, file), labels.get(name)!]);
+  });
+  return finish(root, rows, classes, [...notes, ...counted(deeper, 'images in folders inside class folders')]);
+}
 
-  const classNames = names.filter((name) => isFolder(join(path, name)));
-  const rows = classNames.flatMap((name, label) =>
-    list(join(path, name))
-      .filter((file) => imageName.test(file))
-      .map((file): [string, number] => [join(name, file), label]),
+/** The class folders of a half as a list of classes. */
+function folderClasses(root: string): ClassList {
+  const names = classFolders(root);
+  return { names, ids: [], source: 'folders', where: root };
+}
+
+const isHidden = (name: string): boolean => name.startsWith('.') || name === '__MACOSX';
+
+const classFolders = (root: string): string[] =>
+  list(root).filter((name) => !isHidden(name) && isFolder(join(root, name)));
+
+const counted = (count: number, what: string): string[] => (count > 0 ? [`${count} ${what}`] : []);
+
+/** Hidden entries of a folder with images in them. */
+function leftOut(names: readonly string[], root: string): string[] {
+  const hidden = names.filter(isHidden);
+  const images = hidden.reduce(
+    (sum, name) => sum + (isFolder(join(root, name)) ? countImages(join(root, name)) : imageName.test(name) ? 1 : 0),
+    0,
   );
-  return finish(path, rows, classNames.length > 0 ? { classNames } : undefined);
+  return [...counted(hidden.length, 'hidden entries'), ...counted(images, 'images in or under them')];
+}
+
+/** Images in a folder and everything below it. */
+function countImages(folder: string): number {
+  let count = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) count += countImages(join(folder, entry.name));
+    else if (imageName.test(entry.name)) count += 1;
+  }
+  return count;
 }
 
 /**
@@ -131,6 +201,7 @@ export async function* imageFolderBatches(
   const fit: FitOptions = {
     ...(options.resize !== undefined && { resize: options.resize }),
     ...(options.crop !== undefined && { crop: options.crop }),
+    ...(options.asTheyAre && { asTheyAre: options.asTheyAre }),
     ...(options.channelOrder && { channelOrder: options.channelOrder }),
     ...(options.channels && { channels: options.channels }),
   };
@@ -183,7 +254,9 @@ function assemble(
     height,
     width,
     classes: list.classes,
+    classSource: list.classSource,
     ...(list.classNames && { classNames: list.classNames }),
+    ...(list.note !== undefined && { note: list.note }),
     images,
     labels: list.labels.slice(begin, begin + decoded.length),
   };
@@ -200,10 +273,13 @@ function differing(
 function finish(
   path: string,
   rows: readonly (readonly [string, number])[],
-  known: { classNames: readonly string[] } | undefined,
+  known: ClassList | undefined,
+  leftOutNotes: readonly string[],
 ): ImageList {
-  if (rows.length === 0) throw new LinbpError('missing-data', `${path} holds no PNG or JPEG images`, { field: path });
-  const classes = known?.classNames.length ?? rows.reduce((largest, [, label]) => Math.max(largest, label), 0) + 1;
+  const without = leftOutNotes.length === 0 ? '' : `; left out: ${leftOutNotes.join(', ')}`;
+  if (rows.length === 0)
+    throw new LinbpError('missing-data', `${path} holds no PNG or JPEG images${without}`, { field: path });
+  const classes = known?.names.length ?? rows.reduce((largest, [, label]) => Math.max(largest, label), 0) + 1;
   for (const [name, label] of rows) {
     check(
       Number.isSafeInteger(label) && label >= 0 && label < classes,
@@ -212,12 +288,21 @@ function finish(
       path,
     );
   }
+  const twice = duplicates(rows.map(([name]) => name));
+  check(twice.length === 0, 'bad-file', `${path}: ${shownNames(twice)} listed twice`, path);
   return {
     paths: rows.map(([name]) => join(path, name)),
     labels: Int32Array.from(rows, ([, label]) => label),
     classes,
-    ...known,
+    classSource: known?.source ?? 'labels',
+    ...(known && { classNames: known.names }),
+    ...(without !== '' && { note: without.slice(2) }),
   };
+}
+
+function duplicates(names: readonly string[]): string[] {
+  const seen = new Set<string>();
+  return names.filter((name) => seen.has(name) || !seen.add(name));
 }
 
 function readLabelsJson(path: string): [string, number][] {
@@ -284,9 +369,9 @@ function list(path: string): string[] {
   }
 }
 
-// A class may be called `train`, too; its folder holds nothing but images.
-function isSplit(path: string): boolean {
-  return isFolder(path) && list(path).some((name) => name === 'labels.json' || isFolder(join(path, name)));
+// What a half has and a class has not: folders, or labels of its own.
+function holdsLabels(path: string): boolean {
+  return list(path).some((name) => name === 'labels.json' || (!isHidden(name) && isFolder(join(path, name))));
 }
 
 function isFolder(path: string): boolean {

@@ -7,6 +7,8 @@ export interface FitOptions {
   readonly resize?: number;
   /** Side of the square cut from the center; no crop unless given. */
   readonly crop?: number;
+  /** Images of this height and width are neither resized nor cropped. */
+  readonly asTheyAre?: readonly [number, number];
   /** Order of the color planes; `rgb` unless given. */
   readonly channelOrder?: 'rgb' | 'bgr';
   /** 3 unless given; 1 makes images gray (ITU-R 601 luma). */
@@ -52,7 +54,9 @@ export function checkFit({ resize, crop, channelOrder, channels }: FitOptions): 
  * @throws LinbpError `bad-shape` naming the image when it is smaller than the crop
  */
 export function fitImage(image: DecodedImage, options: FitOptions, source: string): DecodedImage {
-  const { resize, crop, channelOrder = 'rgb', channels = 3 } = options;
+  const { channelOrder = 'rgb', channels = 3, asTheyAre } = options;
+  const fits = asTheyAre !== undefined && image.height === asTheyAre[0] && image.width === asTheyAre[1];
+  const { resize, crop } = fits ? {} : options;
   let result = image;
   if (resize !== undefined) {
     const short = Math.min(result.height, result.width);

@@ -91,12 +91,24 @@ export function readSafetensors(pathOrBytes: string | Uint8Array): SafetensorsFi
 /**
  * Float32 values of a tensor, as a fresh array in row-major order. F16 and BF16 are exact, F64 and wide integers round.
  *
- * @throws LinbpError `bad-dtype` for dtypes without a conversion (F8 and unsigned 64-bit)
+ * @throws LinbpError `bad-dtype` for dtypes without a conversion (F8 and unsigned 64-bit); `bad-range` for finite values
+ * that float32 would make infinite
  */
 export function tensorAsFloat32(tensor: SafetensorsTensor): Float32Array {
   if (tensor.dtype === 'F16') return decodeHalf(tensor.data);
   if (tensor.dtype === 'BF16') return decodeBfloat16(tensor.data);
-  return Float32Array.from(numbers(tensor));
+  const exact = numbers(tensor);
+  const values = Float32Array.from(exact);
+  if (tensor.dtype === 'F64') {
+    const lost = values.findIndex((value, i) => !Number.isFinite(value) && Number.isFinite(exact[i]!));
+    check(
+      lost < 0,
+      'bad-range',
+      `tensor ${tensor.name}: value ${exact[lost]} at ${lost} does not fit in float32`,
+      tensor.name,
+    );
+  }
+  return values;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { readSafetensors, tensorAsFloat32 } from './safetensors.js';
+import type { SafetensorsTensor } from './safetensors.js';
 import { readTorch } from './torch/index.js';
 import { quoted } from './torch/quote.js';
 import { firstBytes, openRegularFile } from './torch/zip.js';
@@ -36,11 +37,20 @@ export async function readWeights(path: string): Promise<Map<string, StoredWeigh
   return new Map([...tensors].map(([name, { shape, data }]) => [name, { shape, values: () => data }]));
 }
 
+/** Integers are no weights: they belong to quantized networks, whose scales lie elsewhere. */
+function floats(tensor: SafetensorsTensor): Float32Array {
+  check(
+    ['F16', 'BF16', 'F32', 'F64'].includes(tensor.dtype),
+    'bad-dtype',
+    `tensor ${quoted(tensor.name)} holds ${tensor.dtype}, expected F32, F16, BF16 or F64`,
+    tensor.name,
+  );
+  return tensorAsFloat32(tensor);
+}
+
 function safetensors(path: string): Map<string, StoredWeight> {
   const { tensors } = readSafetensors(path);
-  return new Map(
-    [...tensors].map(([name, tensor]) => [name, { shape: tensor.shape, values: () => tensorAsFloat32(tensor) }]),
-  );
+  return new Map([...tensors].map(([name, tensor]) => [name, { shape: tensor.shape, values: () => floats(tensor) }]));
 }
 
 /** Sharded safetensors: `weight_map` names for each tensor the file, in the same folder, that holds it. */

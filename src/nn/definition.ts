@@ -13,6 +13,8 @@ export interface ModelDefinition {
   readonly classes: number;
   /** The forward pass from images [N, C, H, W] to logits [N, classes]. */
   readonly build: (net: NetBuilder, x: Tensor) => Tensor;
+  /** What the images are normalized by, in words; part of the forward pass. */
+  readonly normalization?: string;
   /** Names of activations by preset; `default` is what `linbp` alone linearizes. */
   readonly presets?: Readonly<Record<string, readonly string[]>>;
   /** Why there is no preset, where the network has none on purpose. */

@@ -39,5 +39,9 @@ export function normalized(definition: ModelDefinition, { means, deviations }: P
   );
   const scale = deviations.map((deviation) => 1 / deviation);
   const shift = means.map((mean, channel) => -mean / deviations[channel]!);
-  return { ...definition, build: (net, images) => definition.build(net, net.preprocess(images, scale, shift)) };
+  return {
+    ...definition,
+    normalization: definition.normalization === undefined ? text : `${text}, ${definition.normalization}`,
+    build: (net, images) => definition.build(net, net.preprocess(images, scale, shift)),
+  };
 }

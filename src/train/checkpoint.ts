@@ -130,7 +130,11 @@ export function readCheckpoint(
   check(file.metadata['format'] === 'linbp-training-1', 'bad-file', `${source} is not a training checkpoint`, 'resume');
   const settings = parsed<Record<string, string>>(file, 'settings', isTextRecord);
   const different = Object.keys({ ...fingerprint, ...settings }).filter(
-    (key) => settings[key] !== fingerprint[key] && key !== 'maxEpochs',
+    (key) =>
+      settings[key] !== fingerprint[key] &&
+      key !== 'maxEpochs' &&
+      // A run may go on without an evaluation, or begin to have one.
+      !(key === 'testImages' && (settings[key] === undefined || fingerprint[key] === undefined)),
   );
   const differences = different.map(
     (key) => `${key} is "${settings[key] ?? 'nothing'}" there and "${fingerprint[key] ?? 'nothing'}" here`,

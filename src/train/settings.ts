@@ -1,3 +1,4 @@
+import { expectSameClasses } from '../data/classes.js';
 import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
 import type { LossKind, Precision } from '../graph/types.js';
@@ -15,6 +16,7 @@ import type { LossScaleOptions } from './lossScale.js';
 import type { Optimizer } from './optimizers.js';
 import { constant } from './schedules.js';
 import type { Schedule } from './schedules.js';
+import { datasetIdentity, networkIdentity } from './identity.js';
 import type { InputStage, Objective, StepSettings } from './step.js';
 
 /** What a trainer is made of. */
@@ -98,12 +100,7 @@ export function checkDataset(definition: ModelDefinition, dataset: Dataset, fiel
     `${field}: ${definition.name} takes images [${definition.input.join(', ')}], ${dataset.name} has [${shape.join(', ')}]`,
     field,
   );
-  check(
-    dataset.classes === definition.classes,
-    'bad-shape',
-    `${field}: ${definition.name} tells ${definition.classes} classes apart, ${dataset.name} has ${dataset.classes}`,
-    field,
-  );
+  expectSameClasses(definition, dataset, field);
 }
 
 function ruleSettings(options: TrainerOptions): { rules: BackwardSelection; ruleText: string } {
@@ -175,6 +172,8 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
   );
   const regularization = regularizationOf(options);
   const { rules, ruleText } = ruleSettings(options);
+  // Hashing the images takes a while, and only checkpoints ask for it.
+  let fingerprint: Readonly<Record<string, string>> | undefined;
   return {
     step: {
       definition,
@@ -194,25 +193,34 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
     seed,
     shuffle,
     ruleText,
-    fingerprint: {
-      model: definition.name,
-      dataset: dataset.name,
-      samples: String(dataset.count),
-      rules: ruleText,
-      optimizer: describe(optimizer.name, { lr: optimizer.lr, ...optimizer.settings }),
-      ...scheduleText(schedule),
-      batch: String(batch),
-      seed: String(seed),
-      shuffle: String(shuffle),
-      loss: objective === undefined ? loss : 'custom',
-      ...(inputs && { inputs: inputs.name }),
-      ...Object.fromEntries(Object.entries(regularization).map(([name, value]) => [name, String(value)])),
-      ...(lossScale && {
-        precision: describe(precision, { scale: lossScale.initial, growthInterval: lossScale.growthInterval }),
-      }),
+    get fingerprint() {
+      return (fingerprint ??= {
+        ...networkIdentity(definition),
+        ...datasetIdentity(dataset),
+        ...(testDataset && { testImages: testIdentity(testDataset) }),
+        rules: ruleText,
+        optimizer: describe(optimizer.name, { lr: optimizer.lr, ...optimizer.settings }),
+        ...scheduleText(schedule),
+        batch: String(batch),
+        seed: String(seed),
+        shuffle: String(shuffle),
+        loss: objective === undefined ? loss : 'custom',
+        ...(inputs && { inputs: inputs.name }),
+        ...Object.fromEntries(Object.entries(regularization).map(([name, value]) => [name, String(value)])),
+        precision,
+        ...(lossScale && {
+          precision: describe(precision, { scale: lossScale.initial, growthInterval: lossScale.growthInterval }),
+        }),
+      });
     },
   };
 }
+
+/** Test images as one text: another set would go on a history of figures of this one. */
+const testIdentity = (dataset: Dataset): string => {
+  const { dataset: name, split, samples, images, labels } = datasetIdentity(dataset);
+  return [name, split, samples, images, labels].join(' ');
+};
 
 /**
  * The length of a schedule stands apart from its other settings, because a longer one may go on from a shorter one's

@@ -1,3 +1,4 @@
+import { check } from '../../errors.js';
 import { decodeBfloat16, decodeHalf } from '../half.js';
 
 /** Element types of PyTorch that can be read, by their names in `torch`. */
@@ -46,7 +47,7 @@ export function toFloat32(bytes: Uint8Array, dtype: TorchDtype): Float32Array {
     case 'float32':
       return new Float32Array(buffer);
     case 'float64':
-      return Float32Array.from(new Float64Array(buffer));
+      return narrowed(new Float64Array(buffer));
     case 'float16':
       return decodeHalf(bytes);
     case 'bfloat16':
@@ -70,6 +71,14 @@ export function toFloat32(bytes: Uint8Array, dtype: TorchDtype): Float32Array {
     case 'bool':
       return Float32Array.from(bytes, (value) => (value === 0 ? 0 : 1));
   }
+}
+
+/** Throws `bad-range` where a finite value would become infinite. */
+export function narrowed(exact: Float64Array): Float32Array {
+  const values = Float32Array.from(exact);
+  const lost = values.findIndex((value, i) => !Number.isFinite(value) && Number.isFinite(exact[i]));
+  check(lost < 0, 'bad-range', `value ${exact[lost]} at ${lost} does not fit in float32`, 'weights');
+  return values;
 }
 
 /**

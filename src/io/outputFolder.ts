@@ -1,0 +1,144 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { LinbpError, check } from '../errors.js';
+import { ensureWritableFolder, writeFileAtomic } from './atomic.js';
+
+/** The file that says which files of a folder are linbp's. */
+export const manifestName = 'linbp-manifest.json';
+
+/** Where a verb writes unless told: a folder of its own in `linbp-out`. */
+export function defaultOutput(verb: string, now = new Date()): string {
+  const stamp = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
+  const path = join('linbp-out', `${verb}-${stamp}`);
+  for (let again = 2; ; again++) {
+    const candidate = again === 2 ? path : `${path}-${again - 1}`;
+    if (!existsSync(candidate)) return candidate;
+  }
+}
+
+/** Names of a manifest, none of which leads out of the folder. Throws `bad-file`. */
+function readManifest(folder: string): string[] {
+  const path = join(folder, manifestName);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new LinbpError('bad-file', `${path} is not a list of linbp's files`, { field: path, cause });
+  }
+  const files = typeof parsed === 'object' && parsed !== null ? (parsed as { files?: unknown }).files : undefined;
+  const inside = (file: unknown): file is string => {
+    if (typeof file !== 'string' || file === '') return false;
+    const place = relative(resolve(folder), resolve(folder, file));
+    return place !== '' && place !== '..' && !place.startsWith(`..${sep}`);
+  };
+  check(Array.isArray(files) && files.every(inside), 'bad-file', `${path} is not a list of linbp's files`, path);
+  return files;
+}
+
+/**
+ * A folder that a verb fills. One that holds anything is refused, unless it has a manifest of an earlier run: then the
+ * files listed there, and no others, make room for the new ones, once those are complete.
+ */
+export class OutputFolder {
+  readonly path: string;
+  private readonly command: string;
+  /** Files of earlier runs, relative to the folder. */
+  private listed: string[];
+
+  private constructor(path: string, command: string, listed: string[]) {
+    this.path = path;
+    this.command = command;
+    this.listed = listed;
+  }
+
+  /**
+   * @param goOn accept a folder without a manifest, in which an earlier run is to be resumed
+   * @throws LinbpError `not-writable` for a folder that holds something and has no manifest, and where nothing can be
+   * written; `bad-file` for a damaged manifest
+   */
+  static open(path: string, command: string, goOn = false): OutputFolder {
+    let present: string[] = [];
+    try {
+      present = readdirSync(path);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (code !== 'ENOENT')
+        throw new LinbpError('not-writable', `cannot write in folder ${path}: ${(cause as Error).message}`, {
+          field: 'out',
+          cause,
+        });
+    }
+    const known = present.includes(manifestName);
+    check(
+      known || goOn || present.length === 0,
+      'not-writable',
+      `${path} is not empty and has no ${manifestName}, so its files are not linbp's; choose another --out, or empty it`,
+      'out',
+    );
+    ensureWritableFolder(path);
+    return new OutputFolder(path, command, known ? readManifest(path) : []);
+  }
+
+  /** Lists files as linbp's before they are written, for verbs that write them one by one as they come. */
+  claim(files: readonly string[]): void {
+    this.listed = [...new Set([...this.listed, ...files])];
+    this.writeManifest(this.listed);
+  }
+
+  /**
+   * Writes the folder's files anew: `write` puts them into another folder, and when all are there they take the place
+   * of those that were listed.
+   */
+  replace(write: (folder: string) => void): void {
+    const staging = join(this.path, `.linbp-${process.pid}.tmp`);
+    try {
+      mkdirSync(staging, { recursive: true });
+      write(staging);
+      const files = filesBelow(staging);
+      // A run that ends in between leaves a list of both, so the next one still knows them.
+      this.writeManifest([...new Set([...this.listed, ...files])]);
+      for (const file of files) {
+        mkdirSync(dirname(join(this.path, file)), { recursive: true });
+        renameSync(join(staging, file), join(this.path, file));
+      }
+      for (const file of this.listed) if (!files.includes(file)) this.remove(file);
+      this.listed = files;
+      this.writeManifest(files);
+    } catch (cause) {
+      if (cause instanceof LinbpError) throw cause;
+      throw new LinbpError('not-writable', `cannot write in folder ${this.path}: ${(cause as Error).message}`, {
+        field: 'out',
+        cause,
+      });
+    } finally {
+      rmSync(staging, { recursive: true, force: true });
+    }
+  }
+
+  private writeManifest(files: readonly string[]): void {
+    writeFileAtomic(
+      join(this.path, manifestName),
+      `${JSON.stringify({ program: 'linbp', command: this.command, files }, null, 2)}\n`,
+    );
+  }
+
+  /** Removes a file of an earlier run, and the folders that are empty without it. */
+  private remove(file: string): void {
+    rmSync(join(this.path, file), { force: true });
+    for (let folder = dirname(file); folder !== '.'; folder = dirname(folder)) {
+      try {
+        rmdirSync(join(this.path, folder));
+      } catch {
+        return;
+      }
+    }
+  }
+}
+
+/** Files in a folder and below, relative to it, in the order of the alphabet. */
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)))
+    .sort();
+}

@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import type { Dataset } from '../data/dataset.js';
+import { Graph } from '../graph/graph.js';
+import { addModel } from '../nn/definition.js';
+import type { ModelDefinition } from '../nn/definition.js';
+
+/*
+ * What decides a training run, as text by name: contents are hashed, and where files lie or what a folder is called does
+ * not count.
+ */
+
+const known = new WeakMap<Dataset, Readonly<Record<string, string>>>();
+
+const digest = (...parts: (string | Uint8Array)[]): string => {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex').slice(0, 32);
+};
+
+const bytesOf = (values: ArrayBufferView): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+
+/** The images and labels of a data set, which are what its split, resizing, cropping and folder come to. */
+export function datasetIdentity(dataset: Dataset): Readonly<Record<string, string>> {
+  let identity = known.get(dataset);
+  if (identity === undefined) {
+    const { name, split, count, channels, height, width, classes, images, labels } = dataset;
+    identity = {
+      // The name of a folder is where it lies, not what it holds.
+      dataset: name.startsWith('folder:') ? 'folder' : name,
+      split,
+      samples: String(count),
+      size: `${channels} x ${height} x ${width}`,
+      classes: String(classes),
+      images: digest(images instanceof Uint8Array ? 'bytes' : 'floats', bytesOf(images)),
+      labels: digest(bytesOf(Int32Array.from(labels))),
+    };
+    known.set(dataset, identity);
+  }
+  return identity;
+}
+
+/** A network: its name, what its images are normalized by, and its forward pass, whatever the weights. */
+export function networkIdentity(definition: ModelDefinition): Readonly<Record<string, string>> {
+  const graph = new Graph();
+  const { logits } = addModel(graph, definition, graph.input('images', [1, ...definition.input]));
+  const nodes = graph.nodes.map(({ op, attrs, inputs, outputs }) => ({
+    op,
+    attrs,
+    inputs: inputs.map(({ id, shape }) => [id, shape]),
+    outputs: outputs.map(({ id, shape }) => [id, shape]),
+  }));
+  const constants = [...graph.initial].map(([tensor, values]) => [tensor.id, [...values]]);
+  return {
+    model: definition.name,
+    normalize: definition.normalization ?? 'none',
+    network: digest(JSON.stringify({ nodes, constants, logits: logits.id })),
+  };
+}
