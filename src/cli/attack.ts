@@ -314,6 +314,7 @@ export const attackVerb = defineVerb({
       Array.from({ length: dataset.count }, (_, n) => n),
     );
     const targets = values.targeted ? labels.map((label) => (label + shift) % definition.classes) : undefined;
+    out.create();
     const device = values.device === 'reference' ? undefined : await openDevice({ ...values, device: values.device });
     try {
       const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);

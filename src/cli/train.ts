@@ -250,9 +250,13 @@ export const trainVerb = defineVerb({
         progress.line(`going on after step ${trainer.steps} (${trainer.history.length} epochs)`);
       }
       const files = checkpointPaths(checkpoint);
-      folder?.claim(
-        [files.weights, files.state, ...(values.keepBest ? [bestPath(checkpoint)] : [])].map((file) => basename(file)),
-      );
+      // Only when there is something to write: a run that diverges at once leaves nothing.
+      const claim = (): void =>
+        folder?.claim(
+          [files.weights, files.state, ...(values.keepBest ? [bestPath(checkpoint)] : [])].map((file) =>
+            basename(file),
+          ),
+        );
       let rate = 0;
       let interrupted = false;
       try {
@@ -266,12 +270,16 @@ export const trainVerb = defineVerb({
             rate = state.imagesPerSecond;
             showProgress(progress, state);
           },
-          onEpoch: (result) => progress.line(epochLine(result)),
+          onEpoch(result) {
+            claim();
+            progress.line(epochLine(result));
+          },
         });
         rate = fit.imagesPerSecond;
       } catch (error) {
         if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
         interrupted = true;
+        claim();
       }
       const last = trainer.history.at(-1);
       const lossScale = await trainer.lossScale();

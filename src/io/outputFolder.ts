@@ -1,4 +1,15 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from './atomic.js';
@@ -13,6 +24,22 @@ export function defaultOutput(verb: string, now = new Date()): string {
   for (let again = 2; ; again++) {
     const candidate = again === 2 ? path : `${path}-${again - 1}`;
     if (!existsSync(candidate)) return candidate;
+  }
+}
+
+/** Throws `not-writable` unless the folder, or the first one above it that is there, can be written in. */
+function expectWritable(path: string): void {
+  let folder = resolve(path);
+  while (!existsSync(folder)) folder = dirname(folder);
+  try {
+    check(statSync(folder).isDirectory(), 'not-writable', `cannot write in folder ${path}: ${folder} is a file`, 'out');
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    if (cause instanceof LinbpError) throw cause;
+    throw new LinbpError('not-writable', `cannot write in folder ${path}: ${(cause as Error).message}`, {
+      field: 'out',
+      cause,
+    });
   }
 }
 
@@ -75,8 +102,13 @@ export class OutputFolder {
       `${path} is not empty and has no ${manifestName}, so its files are not linbp's; choose another --out, or empty it`,
       'out',
     );
-    ensureWritableFolder(path);
+    expectWritable(path);
     return new OutputFolder(path, command, known ? readManifest(path) : []);
+  }
+
+  /** Creates the folder and proves that files can be written in it. Throws `not-writable`. */
+  create(): void {
+    ensureWritableFolder(this.path);
   }
 
   /** Lists files as linbp's before they are written, for verbs that write them one by one as they come. */

@@ -268,7 +268,7 @@ describe('bad input at the command line', () => {
       weights(file('gap', safetensors(`{"a":${entry(4, 8)}}`, eight)), 'gap'),
       weights(file('outside', safetensors(`{"a":${entry(0, 80)}}`, eight)), 'outside'),
       weights(
-        file('dtype', safetensors('{"a":{"dtype":"Q7","shape":[2],"data_offsets":[0,8]}}', eight)),
+        file('dtype', safetensors('{"a":{"dtype":"q7","shape":[2],"data_offsets":[0,8]}}', eight)),
         'unknown dtype',
       ),
       weights(file('shape', safetensors('{"a":{"dtype":"F32","shape":[1e300],"data_offsets":[0,8]}}', eight)), 'shape'),
@@ -326,7 +326,7 @@ describe('bad input at the command line', () => {
     expect(first!.code, first!.stderr).to.equal(0);
     const state = join(out, 'mlp.state.safetensors');
     const before = readdirSync(out).sort();
-    expect(before).to.deep.equal(['mlp.safetensors', 'mlp.state.safetensors']);
+    expect(before).to.deep.equal(['linbp-manifest.json', 'mlp.safetensors', 'mlp.state.safetensors']);
     const cut = join(folder, 'cut.state.safetensors');
     const alien = join(folder, 'alien.state.safetensors');
     const metadata = { format: 'linbp-training-1', settings: '{"model":7}' };

@@ -191,7 +191,11 @@ describe('verbs of the command line', () => {
     expect(result['interrupted']).to.equal(true);
     const epochs = (result['epochs'] as unknown[]).length;
     expect(epochs).to.be.at.least(2);
-    expect(readdirSync(place).sort()).to.deep.equal(['mlp.safetensors', 'mlp.state.safetensors']);
+    expect(readdirSync(place).sort()).to.deep.equal([
+      'linbp-manifest.json',
+      'mlp.safetensors',
+      'mlp.state.safetensors',
+    ]);
     const [resumed] = await linbpEach([[...train, String(epochs + 1), '--resume', '--json', json('resumed')]]);
     expect(resumed!.code, resumed!.stderr).to.equal(0);
     expect((readJson(json('resumed'))['epochs'] as unknown[]).length).to.equal(epochs + 1);
