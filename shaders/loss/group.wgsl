@@ -5,8 +5,6 @@ var<workgroup> tops: array<Top, LANES>;
 var<workgroup> sums: array<f32, LANES>;
 
 fn combineTop(lane: u32, top: Top) -> Top {
-  // the result of an earlier call may still be read
-  workgroupBarrier();
   tops[lane] = top;
   for (var width = LANES / 2u; width > 0u; width /= 2u) {
     workgroupBarrier();

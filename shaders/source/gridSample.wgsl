@@ -27,12 +27,8 @@ fn field(sample: u32, channel: u32, place: u32) -> f32 {
 struct Taps { first: i32, weights: vec2f }
 
 fn tapsOf(at: f32, low: f32, high: f32) -> Taps {
-  if (!BILINEAR) {
-    let nearest = floor(at + 0.5);
-    return Taps(i32(clamp(nearest, -2.0, high)), vec2f(select(0.0, 1.0, nearest >= low && nearest < high), 0.0));
-  }
-  let below = floor(at);
-  let share = at - below;
+  let below = floor(select(at + 0.5, at, BILINEAR));
+  let share = select(0.0, at - below, BILINEAR);
   return Taps(i32(clamp(below, -2.0, high)), vec2f(
     select(0.0, 1.0 - share, below >= low && below < high),
     select(0.0, share, below + 1.0 >= low && below + 1.0 < high)));
@@ -71,14 +67,19 @@ fn sampled(plane: u32, rows: Taps, columns: Taps) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let index = blockOf(group) * WX + local;
   if (index >= p.count) { return; }
+  if (TRANSPOSED) { spread(index); } else { gather(index); }
+}
+
+fn gather(index: u32) {
   let places = p.gridHeight * p.gridWidth;
-  if (!TRANSPOSED) {
-    let plane = index / places;
-    let place = index % places;
-    let sample = plane / p.channels;
-    result[p.resultBase + index] = sampled(plane, rowTaps(sample, place), columnTaps(sample, place));
-    return;
-  }
+  let plane = index / places;
+  let place = index % places;
+  let sample = plane / p.channels;
+  result[p.resultBase + index] = sampled(plane, rowTaps(sample, place), columnTaps(sample, place));
+}
+
+fn spread(index: u32) {
+  let places = p.gridHeight * p.gridWidth;
   let row = i32(index % p.height);
   let plane = index / p.height;
   let sample = plane / p.channels;

@@ -172,7 +172,7 @@ export function buildAttackGraph(
     direction,
     decay: settings.decay,
     parameters: settings.parameters,
-    ...{ clean, origin, labels, targets, aims, sampleIds },
+    ...{ clean, origin, labels, cleanLogits, targets, aims, sampleIds },
     radius: { step: 'radius' },
     alpha: { step: 'alpha' },
     seed: { step: 'seed' },

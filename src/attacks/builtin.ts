@@ -11,6 +11,8 @@ import {
   randomStart,
   steepestStep,
 } from './stages.js';
+import { fabPlan } from './fab.js';
+import { squarePlan } from './square.js';
 import type { AttackDefinition } from './stages.js';
 import { diverseInputs, noisyQuery, smoothedGradient } from './transforms.js';
 
@@ -58,11 +60,18 @@ const apgd: AttackDefinition = {
   ...pgd,
   name: 'apgd',
   defaultSteps: 100,
-  defaultAlpha: (eps) => 2 * eps,
+  defaultAlpha: (eps, _steps, norm) => (norm === 'l1' ? eps : 2 * eps),
   start: { random: edgeOfBallStart, fixed: fixedStart },
   windows: adaptiveWindows,
   step: adaptiveStep,
 };
+
+/** APGD on each of the losses that AutoAttack has. */
+const apgdCe: AttackDefinition = { ...apgd, name: 'apgd-ce' };
+const apgdDlr: AttackDefinition = { ...apgd, name: 'apgd-dlr', defaultLoss: 'dlr' };
+
+/** APGD towards one class after another, from the second largest clean logit on; any wrong class is a success. */
+const apgdT: AttackDefinition = { ...apgd, name: 'apgd-t', defaultLoss: 'dlr', rankedTargets: 9 };
 
 /**
  * I-FGSM with gradients at points with fresh noise, which the NeurIPS paper's code calls PGD; it begins at the clean
@@ -77,11 +86,65 @@ const mdi2fgsm: AttackDefinition = { ...mifgsm, name: 'mdi2fgsm', transform: div
 /** MI-FGSM with smoothed gradients (Y. Dong et al., 2019). */
 const tifgsm: AttackDefinition = { ...mifgsm, name: 'tifgsm', gradient: smoothedGradient };
 
+/** Random search with squares, forward passes only (M. Andriushchenko et al., 2020); steps are queries. */
+const square: AttackDefinition = {
+  ...ifgsm,
+  name: 'square',
+  source: 'M. Andriushchenko et al., "Square attack", ECCV 2020',
+  norms: ['linf', 'l2'],
+  keep: 'best',
+  defaultAlpha: () => 0,
+  randomStart: true,
+  defaultSteps: 5000,
+  plan: squarePlan,
+  parameters: {
+    share: { byDefault: 0.8, least: 0.001, most: 1, help: 'share of the pixels in the first windows' },
+    rescaled: { byDefault: 0, least: 0, most: 1, whole: true, help: '1 fits the schedule to the number of queries' },
+  },
+};
+
+/**
+ * The smallest perturbation, by steps towards linearized boundaries (F. Croce, M. Hein, 2020): `fab` towards the nearest
+ * one of each step, `fab-t` towards one class after another.
+ */
+const fab: AttackDefinition = {
+  ...ifgsm,
+  name: 'fab',
+  source: 'F. Croce, M. Hein, "Minimally distorted adversarial examples", ICML 2020',
+  keep: 'best',
+  minimal: true,
+  defaultAlpha: () => 0,
+  randomStart: true,
+  defaultSteps: 100,
+  plan: fabPlan(false),
+};
+const fabT: AttackDefinition = {
+  ...fab,
+  name: 'fab-t',
+  plan: fabPlan(true),
+  parameters: {
+    targets: { byDefault: 9, least: 1, most: 10_000, whole: true, help: 'classes that are tried as targets' },
+  },
+};
+
 /** The attacks that come with linbp, by name. */
-export const attacks = { fgsm, ifgsm, mifgsm, pgd, apgd, noisy, difgsm, mdi2fgsm, tifgsm } as const satisfies Record<
-  string,
-  AttackDefinition
->;
+export const attacks = {
+  fgsm,
+  ifgsm,
+  mifgsm,
+  pgd,
+  apgd,
+  'apgd-ce': apgdCe,
+  'apgd-dlr': apgdDlr,
+  'apgd-t': apgdT,
+  square,
+  fab,
+  'fab-t': fabT,
+  noisy,
+  difgsm,
+  mdi2fgsm,
+  tifgsm,
+} as const satisfies Record<string, AttackDefinition>;
 
 /** A built-in attack. */
 export type AttackName = keyof typeof attacks;

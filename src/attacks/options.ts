@@ -166,7 +166,7 @@ export function settle(options: AttackOptions): AttackSettings {
   const definition = typeof options.attack === 'object' ? options.attack : attackDefinition(options.attack ?? 'pgd');
   const {
     norm = definition.norms?.[0] ?? 'linf',
-    loss = definition.fixedLoss ?? 'ce',
+    loss = definition.defaultLoss ?? 'ce',
     seed = 0,
     batch = 64,
     restarts = 1,
@@ -180,7 +180,7 @@ export function settle(options: AttackOptions): AttackSettings {
   } = options;
   const eps = options.eps ?? (definition.minimal === true ? Infinity : NaN);
   expectOneOf(norm, ['linf', 'l2', 'l1'], 'norm');
-  checkAttack(definition, norm, loss, targeted);
+  checkAttack(definition, norm, targeted);
   expectOneOf(loss, Object.keys(lossKinds) as AttackLoss[], 'loss');
   expectOneOf(keep, ['best', 'last'], 'keep');
   expectOneOf(options.device ?? 'gpu', ['gpu', 'reference'], 'device');
@@ -264,16 +264,10 @@ export function settle(options: AttackOptions): AttackSettings {
 }
 
 /** What an attack cannot do, whatever the numbers. */
-function checkAttack(definition: AttackDefinition, norm: AttackNorm, loss: AttackLoss, targeted: boolean): void {
-  const { name, norms, fixedLoss, rankedTargets, plan } = definition;
+function checkAttack(definition: AttackDefinition, norm: AttackNorm, targeted: boolean): void {
+  const { name, norms, rankedTargets, plan } = definition;
   const known = norms?.includes(norm) ?? true;
   check(known, 'bad-argument', `${name} has the norms ${norms?.join(', ')}, not ${norm}`, 'norm');
-  check(
-    fixedLoss === undefined || loss === fixedLoss,
-    'bad-argument',
-    `${name} always has the ${fixedLoss} loss`,
-    'loss',
-  );
   const untargeted = rankedTargets !== undefined || plan?.targeted === false;
   check(!targeted || !untargeted, 'bad-argument', `${name} chooses its targets itself`, 'targeted');
 }

@@ -25,6 +25,8 @@ export const stepFields = {
   copy1: 'f32',
   copy2: 'f32',
   copy3: 'f32',
+  /** 1 at the first step after a segment `again`. */
+  again: 'f32',
   /** 1 where an evaluated iterate may become the result. */
   counts: 'f32',
 } as const;
@@ -198,7 +200,12 @@ function writeRestarts(writer: Writer, settings: AttackSettings): void {
         for (let step = 0; step < part.steps; step++) {
           const counts = part.factor === 1;
           const column = logs && counts ? log() : noColumn;
-          const numbers = { first: step === 0 ? 1 : 0, window: windows.get(step) ?? 0, counts: counts ? 1 : 0 };
+          const numbers = {
+            first: step === 0 ? 1 : 0,
+            window: windows.get(step) ?? 0,
+            counts: counts ? 1 : 0,
+            again: index > 0 ? 1 : 0,
+          };
           const row = { ...values, column, ...numbers };
           if (single) writer.row('step', { ...row, query: 1 + restart * (steps + 1) + spent });
           else writeStep(writer, settings, row);

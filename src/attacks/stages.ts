@@ -2,6 +2,7 @@ import type { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, LossKind, StepValue, Tensor } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
+import { projectOnL1, sparseSigns } from './sparse.js';
 
 /** The norm of the ball that perturbations stay in, taken per image over all its pixels. */
 export type AttackNorm = 'linf' | 'l2' | 'l1';
@@ -55,6 +56,8 @@ export interface StageContext {
   readonly origin: Tensor;
   /** The true classes, u32 [N]. */
   readonly labels: Tensor;
+  /** The clean images' logits [N, K]. */
+  readonly cleanLogits: Tensor;
   /** The classes to reach, u32 [N]: given by the caller, or, in attacks that rank targets, written by the program. */
   readonly targets: Tensor | undefined;
   /** What the objective is about: the targets of a targeted attack, else the labels. */
@@ -240,8 +243,8 @@ export interface AttackDefinition {
   readonly norms?: readonly AttackNorm[];
   /** What `keep` is unless the caller says otherwise; `last` without it. */
   readonly keep?: 'best' | 'last';
-  /** The loss that the attack always has. */
-  readonly fixedLoss?: AttackLoss;
+  /** The loss unless the caller gives one; `ce` without it. */
+  readonly defaultLoss?: AttackLoss;
   /**
    * How many classes besides the label are tried as targets one after another, by falling logit of the clean image;
    * success is any wrong class all the same.
@@ -315,9 +318,26 @@ const directionInBall: ElementwiseFunction = {
   reference: (x, n, length, u, radius, exponent) => [x! + unit(n!, length!) * radius! * u! ** exponent!],
 };
 
+const signedExponential: ElementwiseFunction = {
+  name: 'signedExponential',
+  inputs: ['u'],
+  scalars: [],
+  prelude: '  let w = 2.0 * u - 1.0;',
+  results: ['select(-1.0, 1.0, w >= 0.0) * -log(max(1.0 - abs(w), 1e-7))'],
+  reference: (u) => [(2 * u! - 1 >= 0 ? 1 : -1) * -Math.log(Math.max(1 - Math.abs(2 * u! - 1), 1e-7))],
+};
+
+const l1Start: ElementwiseFunction = {
+  name: 'l1Start',
+  inputs: ['x', 'e', 'length', 'u'],
+  scalars: ['radius'],
+  results: ['x + e / (length - log(1.0 - u + 1e-7)) * radius'],
+  reference: (x, e, length, u, radius) => [x! + (e! / (length! - Math.log(1 - u! + 1e-7))) * radius!],
+};
+
 /**
  * Uniform in the ball around the clean image: each pixel uniform in [-eps, eps], or a Gaussian direction at the radius
- * eps U^(1/n) with n pixels (the radius law of a uniform point of an n-ball).
+ * eps U^(1/n) with n pixels (the radius law of a uniform point of an n-ball), or signed exponentials over their sum.
  */
 export const randomStart: StartStage = ({ graph, norm, clean, sampleIds, radius, seed, draws }) => {
   const stream = randomStreams.randomStart;
@@ -326,6 +346,12 @@ export const randomStart: StartStage = ({ graph, norm, clean, sampleIds, radius,
   if (norm === 'linf')
     return pointwise(graph, uniformInBall, [clean, draw('uniform', clean.shape, draws[0])], [radius]);
   const pixels = elementCount(clean.shape.slice(1));
+  if (norm === 'l1') {
+    // Exponential magnitudes over their sum and one more: uniform in the simplex.
+    const e = pointwise(graph, signedExponential, [draw('uniform', clean.shape, draws[0])]);
+    const total = graph.one('sampleNorm', [e], { norm: 'l1' });
+    return pointwise(graph, l1Start, [clean, e, total, draw('uniform', [clean.shape[0]!], draws[1])], [radius]);
+  }
   const normal = draw('normal', clean.shape, draws[0]);
   const length = graph.one('sampleNorm', [normal], { norm: 'l2' });
   const share = draw('uniform', [clean.shape[0]!], draws[1]);
@@ -393,9 +419,17 @@ const lengthStep: ElementwiseFunction = {
 
 /**
  * Steepest ascent in the attack's norm: alpha sign(g), sign(0) = 0; or alpha g / ||g||, a zero gradient moving nothing.
+ * For L1 the step goes along the largest hundredth of the entries (F. Tramer, D. Boneh, "Adversarial training and
+ * robustness for multiple perturbations", 2019).
  */
-export const steepestStep: StepStage = ({ graph, norm, alpha, direction }, iterate, gradient) => {
+export const steepestStep: StepStage = (stage, iterate, gradient) => {
+  const { graph, norm, alpha, direction } = stage;
   if (norm === 'linf') return pointwise(graph, signStep, [iterate, gradient], [alpha, direction]);
+  if (norm === 'l1') {
+    const s = sparseSigns(stage, gradient, { share: 0.01 });
+    const length = graph.one('sampleNorm', [s], { norm: 'l1' });
+    return pointwise(graph, lengthStep, [iterate, s, length], [alpha, direction]);
+  }
   const length = graph.one('sampleNorm', [gradient], { norm: 'l2' });
   return pointwise(graph, lengthStep, [iterate, gradient, length], [alpha, direction]);
 };
@@ -427,11 +461,13 @@ const ballProjection: ElementwiseFunction = {
 };
 
 /**
- * Into the ball and the box: exact for L-infinity; for L2 the difference is scaled back to the radius and then
+ * Into the ball and the box: exact for L-infinity and L1; for L2 the difference is scaled back to the radius and then
  * clipped, which only moves pixels towards the clean image.
  */
-export const projectOnBall: ProjectionStage = ({ graph, norm, clean, radius }, point) => {
+export const projectOnBall: ProjectionStage = (stage, point) => {
+  const { graph, norm, clean, radius } = stage;
   if (norm === 'linf') return pointwise(graph, boxProjection, [point, clean], [radius]);
+  if (norm === 'l1') return projectOnL1(stage, point, radius);
   const delta = pointwise(graph, difference, [point, clean]);
   const length = graph.one('sampleNorm', [delta], { norm: 'l2' });
   return pointwise(graph, ballProjection, [delta, clean, length], [radius]);

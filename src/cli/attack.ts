@@ -49,7 +49,7 @@ const options = {
   ...dataOptions,
   ...splitOption,
   attack: text({ help: attackNames.join(', '), placeholder: 'NAME', byDefault: 'pgd' }),
-  norm: choice(['linf', 'l2'], { help: 'norm of the ball', byDefault: 'linf' }),
+  norm: choice(['linf', 'l2', 'l1'], { help: 'norm of the ball', byDefault: 'linf' }),
   eps: number({ help: 'radius of the ball in pixels of [0, 1], such as 8/255', min: 0, byDefault: 0.1 }),
   alpha: number({
     help: 'step size in pixels',

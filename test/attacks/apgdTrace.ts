@@ -107,7 +107,9 @@ export function apgdTrace(options: TraceOptions): Trace {
     const spent = checkpoints.get(k);
     if (spent !== undefined) {
       let rises = 0;
-      for (let i = k - spent; i < k; i++) if (evaluated[i + 1]!.value > evaluated[i]!.value) rises++;
+      // The code compares the first step's loss with zero.
+      const before = (i: number): number => (i === 0 ? 0 : evaluated[i]!.value);
+      for (let i = k - spent; i < k; i++) if (evaluated[i + 1]!.value > before(i)) rises++;
       const stuck = lastCheck > 0 && !halvedBefore.includes(lastCheck) && bestUntil(k) === bestUntil(lastCheck);
       if (rises <= 0.75 * spent || stuck) {
         const best = evaluated.findIndex(({ value }) => value === bestUntil(k));

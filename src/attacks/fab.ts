@@ -1,0 +1,389 @@
+import type { ElementwiseFunction, Tensor } from '../graph/types.js';
+import { pointwise } from './stages.js';
+import type { AttackPlan, Phase, PlanSettings, StageContext } from './stages.js';
+
+/*
+ * FAB: F. Croce, M. Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack", ICML 2020, in
+ * the form of AutoAttack's code. Each step goes towards the point of a class's linearized boundary, mixed with the point
+ * of it that is nearest to the clean image.
+ */
+
+/** Steps overshoot the boundary by this factor. The paper's eta. */
+const overshoot = 1.05;
+/** Adversarial iterates go back by this factor. The paper's beta. */
+const backward = 0.9;
+/** Largest share of the point nearest to the clean image. The paper's alpha_max. */
+const mostClean = 0.1;
+/** Farther than any image. */
+const nowhere = 1e10;
+
+const capped = (value: number, least: number, most: number): number => Math.min(Math.max(value, least), most);
+const signOf = 'select(-1.0, 1.0, c <= 0.0) * sign(w)';
+const directed = (w: number, c: number): number => (c <= 0 ? 1 : -1) * Math.sign(w);
+
+/** Room of a pixel in the direction in which <w, x> - b = c goes to zero; none where w is zero. */
+const room: ElementwiseFunction = {
+  name: 'room',
+  inputs: ['x', 'w', 'c'],
+  scalars: [],
+  prelude: `  let s = ${signOf};`,
+  results: ['select(select(x, 1.0 - x, s > 0.0), 0.0, s == 0.0)', 'abs(w)'],
+  reference: (x, w, c) => {
+    const s = directed(w!, c!);
+    return [s === 0 ? 0 : s > 0 ? 1 - x! : x!, Math.abs(w!)];
+  },
+};
+
+const absolute: ElementwiseFunction = {
+  name: 'absolute',
+  inputs: ['x'],
+  scalars: [],
+  results: ['abs(x)'],
+  reference: (x) => [Math.abs(x!)],
+};
+
+const constant: ElementwiseFunction = {
+  name: 'sameForAll',
+  inputs: ['x'],
+  scalars: ['value'],
+  results: ['select(value, x, false)'],
+  reference: (_x, value) => [value!],
+};
+
+/** L-infinity: all pixels move by t, as far as they can. */
+const evenTerm: ElementwiseFunction = {
+  name: 'evenRooms',
+  inputs: ['room', 'a', 't'],
+  scalars: [],
+  results: ['a * min(room, t)'],
+  reference: (r, a, t) => [a! * Math.min(r!, t!)],
+};
+const evenMove: ElementwiseFunction = {
+  name: 'evenMove',
+  inputs: ['room', 'w', 'c', 'far'],
+  scalars: [],
+  prelude: `  let s = ${signOf};`,
+  results: ['s * min(room, far)'],
+  reference: (r, w, c, far) => [directed(w!, c!) * Math.min(r!, far!)],
+};
+
+/**
+ * L2: pixels move by t |w|, as far as they can. With u the unconstrained move |c| |w| / ||w||^2 it is s / (1 - s) u for s
+ * from 0 to 1, because t has no bound.
+ */
+const lengthTerm: ElementwiseFunction = {
+  name: 'lengthRooms',
+  inputs: ['room', 'u', 't'],
+  scalars: [],
+  results: ['u * min(room, t / max(1.0 - t, 1e-30) * u)'],
+  reference: (r, u, t) => [u! * Math.min(r!, (t! / Math.max(1 - t!, 1e-30)) * u!)],
+};
+const lengthMove: ElementwiseFunction = {
+  name: 'lengthMove',
+  inputs: ['room', 'w', 'c', 'u', 'far'],
+  scalars: [],
+  prelude: `  let s = ${signOf};`,
+  results: ['s * min(room, far / max(1.0 - far, 1e-30) * u)'],
+  reference: (r, w, c, u, far) => [directed(w!, c!) * Math.min(r!, (far! / Math.max(1 - far!, 1e-30)) * u!)],
+};
+const unconstrained: ElementwiseFunction = {
+  name: 'unconstrained',
+  inputs: ['a', 'c', 'length'],
+  scalars: [],
+  results: ['a / max(length, 1e-30) * (abs(c) / max(length, 1e-30))'],
+  reference: (a, c, length) => [(a! / Math.max(length!, 1e-30)) * (Math.abs(c!) / Math.max(length!, 1e-30))],
+};
+/** sum of u * move = |c| |c| / ||w||^2 */
+const lengthGoal: ElementwiseFunction = {
+  name: 'lengthGoal',
+  inputs: ['c', 'length'],
+  scalars: [],
+  prelude: '  let reach = abs(c) / max(length, 1e-30);',
+  results: ['reach * reach'],
+  reference: (c, length) => [(Math.abs(c!) / Math.max(length!, 1e-30)) ** 2],
+};
+
+/** L1: pixels move all their way in the order of |w|, those at the threshold a part of it. */
+const steepTerm: ElementwiseFunction = {
+  name: 'steepRooms',
+  inputs: ['room', 'a', 't'],
+  scalars: [],
+  results: ['select(0.0, a * room, a > t)'],
+  reference: (r, a, t) => [a! > t! ? a! * r! : 0],
+};
+const steepShare: ElementwiseFunction = {
+  name: 'steepShare',
+  inputs: ['goal', 'nearSum', 'farSum'],
+  scalars: [],
+  prelude: '  let gap = nearSum - farSum;',
+  results: ['select(clamp((goal - farSum) / max(gap, 1e-30), 0.0, 1.0), 1.0, gap <= 0.0)'],
+  reference: (goal, nearSum, farSum) => {
+    const gap = nearSum! - farSum!;
+    return [gap <= 0 ? 1 : capped((goal! - farSum!) / gap, 0, 1)];
+  },
+};
+const steepMove: ElementwiseFunction = {
+  name: 'steepMove',
+  inputs: ['room', 'w', 'c', 'near', 'far', 'part'],
+  scalars: [],
+  prelude: `  let s = ${signOf};
+  let a = abs(w);`,
+  results: ['s * room * select(select(0.0, part, a > near), 1.0, a > far)'],
+  reference: (r, w, c, near, far, part) => {
+    const a = Math.abs(w!);
+    return [directed(w!, c!) * r! * (a > far! ? 1 : a > near! ? part! : 0)];
+  },
+};
+
+/**
+ * The shortest d in the norm with <w, x + d> = b and 0 <= x + d <= 1; where the box does not allow it, all the way that it
+ * does. `c` is <w, x> - b. With room_i the way that pixel i has in the right direction, d_i is min(t, room_i) for
+ * L-infinity and min(t |w_i|, room_i) for L2, and for L1 pixels go all their way in the order of |w_i|; t is found by
+ * bisection.
+ */
+export function projectOnHyperplane(
+  stage: Pick<StageContext, 'graph' | 'norm'>,
+  x: Tensor,
+  w: Tensor,
+  c: Tensor,
+): Tensor {
+  const { graph, norm } = stage;
+  const [rooms, a] = graph.add('map', [x, w, c], { fn: room, scalars: [], targets: ['new', 'new'] }) as [
+    Tensor,
+    Tensor,
+  ];
+  if (norm === 'l2') {
+    const length = graph.one('sampleNorm', [w], { norm: 'l2' });
+    const u = pointwise(graph, unconstrained, [a, c, length]);
+    const goal = pointwise(graph, lengthGoal, [c, length]);
+    const most = pointwise(graph, constant, [c], [1]);
+    const [, far] = graph.add('sampleRoot', [rooms, u, most, goal], { fn: lengthTerm, rising: true });
+    return pointwise(graph, lengthMove, [rooms, w, c, u, far!]);
+  }
+  const goal = pointwise(graph, absolute, [c]);
+  if (norm === 'l1') {
+    const most = graph.one('sampleNorm', [w], { norm: 'linf' });
+    const [near, far, nearSum, farSum] = graph.add('sampleRoot', [rooms, a, most, goal], {
+      fn: steepTerm,
+      rising: false,
+    });
+    const part = pointwise(graph, steepShare, [goal, nearSum!, farSum!]);
+    return pointwise(graph, steepMove, [rooms, w, c, near!, far!, part]);
+  }
+  const most = pointwise(graph, constant, [c], [1]);
+  const [, far] = graph.add('sampleRoot', [rooms, a, most, goal], { fn: evenTerm, rising: true });
+  return pointwise(graph, evenMove, [rooms, w, c, far!]);
+}
+
+/** The norm of gradients that distances in a norm are measured by. */
+const dual = { linf: 'l1', l2: 'l2', l1: 'linf' } as const;
+
+const nearer: ElementwiseFunction = {
+  name: 'nearer',
+  inputs: ['nearest', 'offset', 'difference', 'length'],
+  scalars: [],
+  prelude: `  let distance = abs(difference) / (1e-12 + length);
+  let closer = distance < nearest;`,
+  results: ['select(nearest, distance, closer)', 'select(offset, difference, closer)', 'select(0.0, 1.0, closer)'],
+  reference: (nearest, offset, difference, length) => {
+    const distance = Math.abs(difference!) / (1e-12 + length!);
+    return distance < nearest! ? [distance, difference!, 1] : [nearest!, offset!, 0];
+  },
+};
+
+const takeIf: ElementwiseFunction = {
+  name: 'takeIf',
+  inputs: ['kept', 'x', 'take'],
+  scalars: [],
+  results: ['select(kept, x, take > 0.5)'],
+  reference: (kept, x, take) => [take! > 0.5 ? x! : kept!],
+};
+
+const along: ElementwiseFunction = {
+  name: 'along',
+  inputs: ['w', 'to', 'from'],
+  scalars: [],
+  results: ['w * (to - from)'],
+  reference: (w, to, from) => [w! * (to! - from!)],
+};
+
+const plus: ElementwiseFunction = {
+  name: 'plus',
+  inputs: ['a', 'b'],
+  scalars: [],
+  results: ['a + b'],
+  reference: (a, b) => [a! + b!],
+};
+
+const mixShare: ElementwiseFunction = {
+  name: 'mixShare',
+  inputs: ['own', 'clean'],
+  scalars: ['most'],
+  prelude: `  let a = max(own, 1e-8);
+  let b = max(clean, 1e-8);`,
+  results: ['min(a / (a + b), most)'],
+  reference: (own, clean, most) => {
+    const [a, b] = [Math.max(own!, 1e-8), Math.max(clean!, 1e-8)];
+    return [Math.min(a / (a + b), most!)];
+  },
+};
+
+const mix: ElementwiseFunction = {
+  name: 'mixPoints',
+  inputs: ['x', 'd', 'clean', 'dClean', 'share'],
+  scalars: ['eta'],
+  results: ['clamp((x + eta * d) * (1.0 - share) + (clean + eta * dClean) * share, 0.0, 1.0)'],
+  reference: (x, d, clean, dClean, share, eta) => [
+    capped((x! + eta! * d!) * (1 - share!) + (clean! + eta! * dClean!) * share!, 0, 1),
+  ],
+};
+
+const keepNearest: ElementwiseFunction = {
+  name: 'keepNearest',
+  inputs: ['distance', 'own', 'length', 'margin'],
+  scalars: [],
+  prelude: `  let fools = margin > 0.0;
+  let closer = fools && length < distance;`,
+  results: [
+    'select(distance, length, closer)',
+    'select(own, min(own, length), fools)',
+    'select(0.0, 1.0, closer)',
+    'select(0.0, 1.0, fools)',
+  ],
+  reference: (distance, own, length, margin) => {
+    const fools = margin! > 0;
+    const closer = fools && length! < distance!;
+    return [closer ? length! : distance!, fools ? Math.min(own!, length!) : own!, Number(closer), Number(fools)];
+  },
+};
+
+const stepBack: ElementwiseFunction = {
+  name: 'stepBack',
+  inputs: ['x', 'clean', 'fools'],
+  scalars: ['beta'],
+  results: ['select(x, clean + (x - clean) * beta, fools > 0.5)'],
+  reference: (x, clean, fools, beta) => [fools! > 0.5 ? clean! + (x! - clean!) * beta! : x!],
+};
+
+const minus: ElementwiseFunction = {
+  name: 'perturbation',
+  inputs: ['x', 'clean'],
+  scalars: [],
+  results: ['x - clean'],
+  reference: (x, clean) => [x! - clean!],
+};
+
+const randomPlace: ElementwiseFunction = {
+  name: 'randomPlace',
+  inputs: ['clean', 't', 'length', 'distance'],
+  scalars: ['radius'],
+  results: ['clamp(clean + 0.5 * min(distance, radius) * t / max(length, 1e-30), 0.0, 1.0)'],
+  reference: (clean, t, length, distance, radius) => [
+    capped(clean! + (0.5 * Math.min(distance!, radius!) * t!) / Math.max(length!, 1e-30), 0, 1),
+  ],
+};
+
+const centered: ElementwiseFunction = {
+  name: 'centered',
+  inputs: ['u'],
+  scalars: [],
+  results: ['2.0 * u - 1.0'],
+  reference: (u) => [2 * u! - 1],
+};
+
+const withinRadius: ElementwiseFunction = {
+  name: 'withinRadius',
+  inputs: ['clean', 'found', 'distance'],
+  scalars: ['radius'],
+  results: ['select(clean, found, distance <= radius)'],
+  reference: (clean, found, distance, radius) => [distance! <= radius! ? found! : clean!],
+};
+
+function build(stage: StageContext, x: Tensor): void {
+  const { graph, norm, clean, labels, segment, radius } = stage;
+  const samples = [clean.shape[0]!];
+  const length = (v: Tensor, by: 'l1' | 'l2' | 'linf' = norm): Tensor => graph.one('sampleNorm', [v], { norm: by });
+  const assign = (value: Tensor, state: Tensor): void => void graph.add('assign', [value, state], {});
+  const distance = stage.state('distance', samples, nowhere);
+  const own = stage.state('rankDistance', samples, nowhere);
+  const nearest = stage.state('nearest', samples, nowhere);
+  const [offset, w, found] = [
+    stage.state('offset', samples),
+    stage.state('w', clean.shape),
+    stage.state('found', clean.shape),
+  ];
+  segment('from', () => {
+    assign(clean, x);
+    stage.set(own, nowhere);
+  });
+  segment('fromRandom', () => {
+    const drawn = stage.random(clean.shape, norm === 'linf' ? 'uniform' : 'normal', stage.draws[0]);
+    const t = norm === 'linf' ? pointwise(graph, centered, [drawn]) : drawn;
+    assign(pointwise(graph, randomPlace, [clean, t, length(t), distance], [radius]), x);
+    stage.set(own, nowhere);
+  });
+  segment('candidate', () => {
+    const target = graph.one('classAtRank', [stage.cleanLogits, labels], { rank: { step: 'rank' } });
+    const { loss, gradient } = stage.gradientAt(x, x, (_stage, logits) =>
+      graph.one('loss', [logits, labels, target], { kind: 'logitDifference' }),
+    );
+    const [closer] = graph.add('map', [nearest, offset, loss, length(gradient, dual[norm])], {
+      fn: nearer,
+      scalars: [],
+      targets: [0, 1, 'new'],
+    });
+    graph.add('map', [w, gradient, closer!], { fn: takeIf, scalars: [], targets: [0] });
+  });
+  segment('move', () => {
+    // <w, x> - b of the boundary's linearization is the difference of logits itself
+    const toClean = graph.one('sampleNorm', [pointwise(graph, along, [w, clean, x])], { norm: 'sum' });
+    const cleanOffset = pointwise(graph, plus, [toClean, offset]);
+    const d = projectOnHyperplane(stage, x, w, offset);
+    const dClean = projectOnHyperplane(stage, clean, w, cleanOffset);
+    const share = pointwise(graph, mixShare, [length(d), length(dClean)], [mostClean]);
+    const next = pointwise(graph, mix, [x, d, clean, dClean, share], [overshoot]);
+    const { logits } = stage.forward(next);
+    const margin = graph.one('loss', [logits, labels], { kind: 'margin' });
+    const far = length(pointwise(graph, minus, [next, clean]));
+    const [closer, fools] = graph.add('map', [distance, own, far, margin], {
+      fn: keepNearest,
+      scalars: [],
+      targets: [0, 1, 'new', 'new'],
+    });
+    graph.add('map', [found, next, closer!], { fn: takeIf, scalars: [], targets: [0] });
+    assign(pointwise(graph, stepBack, [next, clean, fools!], [backward]), x);
+    stage.set(nearest, nowhere);
+  });
+  segment('end', () => assign(pointwise(graph, withinRadius, [clean, found, distance], [radius]), x));
+}
+
+/** FAB towards one class after another (`ranked`), or in each step towards the class whose boundary is nearest. */
+export function fabPlan(ranked: boolean): AttackPlan {
+  const ranksOf = ({ classes, parameters }: PlanSettings): number =>
+    ranked ? Math.min(parameters['targets']!, classes - 1) : classes - 1;
+  return {
+    build,
+    targeted: false,
+    phases(settings) {
+      const { steps, restarts } = settings;
+      const ranks = Array.from({ length: ranksOf(settings) }, (_, k) => k + 1);
+      const phases: Phase[] = [];
+      const go = (candidates: readonly number[], restart: number): void => {
+        phases.push({ segment: restart === 0 ? 'from' : 'fromRandom', rows: [{ draw0: restart }] });
+        for (let step = 0; step < steps; step++) {
+          phases.push({ segment: 'candidate', rows: candidates.map((rank) => ({ rank })) });
+          phases.push({ segment: 'move', rows: [{}] });
+        }
+      };
+      for (let restart = 0; restart < restarts; restart++)
+        if (ranked) for (const rank of ranks) go([rank], restart);
+        else go(ranks, restart);
+      return [...phases, { segment: 'end', rows: [{}] }];
+    },
+    cost(settings) {
+      const { steps, restarts } = settings;
+      const gradients = steps * restarts * ranksOf(settings);
+      return { gradients, forwards: gradients + steps * restarts * (ranked ? ranksOf(settings) : 1) };
+    },
+  };
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ReferenceExecutor } from '../../src/attacks/executor.js';
+import { Attack } from '../../src/attacks/index.js';
+import type { AttackOptions } from '../../src/attacks/index.js';
+import { batchLabels, batchPixels } from '../../src/data/dataset.js';
+import type { Dataset } from '../../src/data/dataset.js';
+import { loadDataset } from '../../src/data/load.js';
+import type { Node } from '../../src/graph/types.js';
+import type { StateDict } from '../../src/nn/model.js';
+import { readStateDict } from '../../src/nn/model.js';
+import { modelDefinition } from '../../src/nn/zoo/index.js';
+import type { StepRow } from '../../src/reference/run.js';
+import { goldenFolder } from '../support/golden.js';
+
+/** What the official code drew, in place of a `random` node's numbers. */
+export type Draw = (node: Node<'random'>, row: StepRow) => ArrayLike<number>;
+
+/** A file of reference values of attacks. */
+export const attackFixture = <T>(name: string): T =>
+  JSON.parse(readFileSync(join(goldenFolder, '..', 'attacks', `${name}.json`), 'utf8')) as T;
+
+/** The folder of data sets and trained networks, if there is one. */
+export const dataFolder = process.env['LINBP_DATA'] ?? '';
+
+/** A network of the data folder in float64. */
+export async function trained(name: string): Promise<AttackOptions['model']> {
+  const folder = name.startsWith('resnet') ? 'cifar10' : 'mnist';
+  const definition = modelDefinition(name);
+  const weights: StateDict = await readStateDict(definition, join(dataFolder, 'models', folder, `${name}.safetensors`));
+  return { definition, weights };
+}
+
+const testSet = (set: string, indices: readonly number[]): Promise<Dataset> =>
+  loadDataset({
+    dataset: set === 'mnist' ? 'mnist' : 'cifar10',
+    split: 'test',
+    dataFolder,
+    limit: Math.max(...indices) + 1,
+  });
+
+/** Chosen images of a test set. */
+export const testImages = async (set: string, indices: readonly number[]): Promise<Float32Array> =>
+  batchPixels(await testSet(set, indices), Uint32Array.from(indices));
+
+/** Their labels. */
+export const testLabels = async (set: string, indices: readonly number[]): Promise<Int32Array> =>
+  batchLabels(await testSet(set, indices), Uint32Array.from(indices));
+
+/**
+ * Compiles an attack in the float64 reference, with random numbers from outside. `seen` is called after each segment
+ * with the values of a tensor by name.
+ */
+export async function replay(
+  options: Omit<AttackOptions, 'device'>,
+  draw: Draw,
+  seen?: (segment: string, valuesOf: (name: string) => Float64Array) => void,
+): Promise<Attack> {
+  const attack = await Attack.compile({ ...options, device: 'reference' });
+  const { executor, attack: built } = await attack.executor(options.batch);
+  const { reference } = executor as ReferenceExecutor;
+  const runNode = reference.runNode.bind(reference);
+  reference.runNode = (node, row) => {
+    if (node.op === 'random') reference.set(node.outputs[0]!, draw(node as unknown as Node<'random'>, row ?? {}));
+    else runNode(node, row);
+  };
+  if (seen !== undefined) {
+    const run = reference.run.bind(reference);
+    reference.run = (segment, rows) => {
+      run(segment, rows);
+      seen(segment ?? '', (name) => {
+        const tensor = built.graph.tensors.find((each) => each.name === name)!;
+        return Float64Array.from(reference.get(tensor));
+      });
+    };
+  }
+  return attack;
+}
