@@ -362,6 +362,16 @@ function moves(graph, use, x) {
   for (const kind of ['sum', 'mean', 'max'])
     for (const axes of [[1], [0, 2, 3]]) use(graph.add('reduce', [x], { kind, axes }));
   use(graph.one('reduce', [graph.input('one long row', [2, 20000])], { kind: 'sum', axes: [1] }));
+  for (const op of ['softmax', 'logSoftmax'])
+    for (const axis of [1, 3]) use(graph.one(`${op}Backward`, [x, graph.one(op, [x], { axis })], { axis }));
+  for (const center of [true, false])
+    for (const image of [x, graph.input(`one row ${center}`, [1, 10000])]) {
+      const attrs = { first: 1, epsilon: 1e-5, center };
+      const [y, ...statistics] = graph.add('normalize', [image], attrs);
+      use(y, graph.one('normalizeBackward', [image, image, ...statistics], attrs));
+    }
+  const stacked = [graph.input('left matrices', [6, 20, 30]), graph.input('right matrices', [6, 30, 17])];
+  use(graph.one('matmul', stacked, { transposeA: false, transposeB: false }));
   const [g, places] = [graph.input('g of max', [4, 16, 1, 1]), graph.input('places', [4, 16, 1, 1], 'u32')];
   use(graph.one('reduceMaxBackward', [g, places], { axes: [2, 3], inputShape: x.shape }));
 }

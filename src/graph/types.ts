@@ -136,7 +136,7 @@ export interface OpAttrs {
   linearInputGradient: Record<never, never>;
   /** g [N, O], x [N, I] -> dw [O, I] and, with `bias`, db [O] */
   linearWeightGradient: { readonly bias: boolean };
-  /** a [M, K] or its transpose, b [K, N] or its transpose -> [M, N] */
+  /** a [..., M, K] or its transpose, b [..., K, N] or its transpose -> [..., M, N]; axes in front broadcast */
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
   /** x, for `prelu` the slopes [C] -> y and, with `mask`, which of its two slopes it has, packed (see `maskShape`) */
   activation: { readonly kind: ActivationKind; readonly values?: readonly number[]; readonly mask: boolean };
@@ -196,10 +196,21 @@ export interface OpAttrs {
     readonly seed: StepValue;
     readonly step: StepValue;
   };
-  /** x [N, K] -> x - log(sum of exp x) */
-  logSoftmax: Record<never, never>;
+  /** x -> exp x / (sum of exp x) along the axis, by default the channels */
+  softmax: { readonly axis?: number };
+  /** g, y = softmax -> y (g - sum of g y) */
+  softmaxBackward: { readonly axis?: number };
+  /** x -> x - log(sum of exp x) along the axis, by default the channels */
+  logSoftmax: { readonly axis?: number };
   /** g, y = log-softmax -> g - exp(y) (sum of g) */
-  logSoftmaxBackward: Record<never, never>;
+  logSoftmaxBackward: { readonly axis?: number };
+  /**
+   * x -> (x - mean) scale over all axes from `first` on, and mean and scale = 1 / sqrt(biased variance + epsilon), whose
+   * axes are those before; without `center` the mean counts as 0
+   */
+  normalize: { readonly first: number; readonly epsilon: number; readonly center: boolean };
+  /** g, x, mean, scale of its `normalize` -> dx */
+  normalizeBackward: { readonly first: number; readonly epsilon: number; readonly center: boolean };
   /** a, b of one shape -> a + b */
   add: Record<never, never>;
   /**

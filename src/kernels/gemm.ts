@@ -12,6 +12,7 @@ import type { ConvProblem } from './convProblem.js';
 import { innerPart, lowerConvSplit } from './convSplit.js';
 import { lowerConvTiled } from './convTiled.js';
 import { link } from '../wgsl/link.js';
+import { lowerMatrices } from './matmul.js';
 import { isMatrixKernel, lowerConvMatrix, matrixKernels, usualMatrixTile } from './matrices.js';
 import { epilogue } from './pointwise.js';
 import { imagesOf, sliceLength } from './slice.js';
@@ -261,8 +262,8 @@ export const lowerConv2dInputGradient: Lowering<'conv2dInputGradient'> = (node, 
   );
 };
 
-/** A plain product C[row, column] of strided matrices; columns run along the lanes. */
-interface ProductProblem {
+/** The product C [batch, channels] of strided matrices, as linear layers have it; images run along the lanes. */
+interface LayerProblem {
   readonly a: Tensor;
   readonly b: Tensor;
   readonly bias?: Tensor | undefined;
@@ -271,8 +272,6 @@ interface ProductProblem {
   readonly inner: number;
   readonly aStrides: { readonly row: number; readonly inner: number };
   readonly bStrides: { readonly inner: number; readonly column: number };
-  /** C as [batch = columns, channels = rows] (a layer's output) or as a plain row-major matrix. */
-  readonly layer: boolean;
   /** Rows of the whole result where this product makes a block of them, from `rowStart` on. */
   readonly allRows?: number;
   readonly rowStart?: number;
@@ -280,33 +279,27 @@ interface ProductProblem {
   readonly bStart?: number;
 }
 
-function lowerProduct(problem: ProductProblem, group: Group, context: LoweringContext): Dispatch[] {
-  const { a, b, bias, rows, columns, inner, aStrides, bStrides, layer } = problem;
+function lowerLayer(problem: LayerProblem, group: Group, context: LoweringContext): Dispatch[] {
+  const { a, b, bias, rows, columns, inner, aStrides, bStrides } = problem;
   return lowerConvProblem(
     {
       a,
       b,
       bias,
       rows,
-      batch: layer ? columns : 1,
+      batch: columns,
       inner,
       groups: 1,
       taps: [1, 1],
-      columns: [1, layer ? 1 : columns],
-      source: [1, layer ? 1 : columns],
+      columns: [1, 1],
+      source: [1, 1],
       step: [1, 1],
       tapOrigin: [0, 0],
       tapStep: [1, 1],
       phases: [1, 1],
       aStrides: { ...aStrides, tapH: 0, tapW: 0, group: 0 },
-      bStrides: {
-        batch: layer ? bStrides.column : 0,
-        inner: bStrides.inner,
-        h: 0,
-        w: layer ? 0 : bStrides.column,
-        group: 0,
-      },
-      cStrides: layer ? { batch: problem.allRows ?? rows, row: 1, w: 0 } : { batch: 0, row: columns, w: 1 },
+      bStrides: { batch: bStrides.column, inner: bStrides.inner, h: 0, w: 0, group: 0 },
+      cStrides: { batch: problem.allRows ?? rows, row: 1, w: 0 },
       rowStart: problem.rowStart ?? 0,
       accumulate: problem.accumulate ?? false,
       bStart: problem.bStart ?? 0,
@@ -337,9 +330,9 @@ function rowBlocks(
 export const lowerLinear: Lowering<'linear'> = (node, group, context) => {
   const [x, w, bias] = node.inputs as [Tensor, Tensor, Tensor | undefined];
   const [allRows, inner] = w.shape as [number, number];
-  const strides = { aStrides: { row: inner, inner: 1 }, bStrides: { inner: 1, column: inner }, layer: true };
+  const strides = { aStrides: { row: inner, inner: 1 }, bStrides: { inner: 1, column: inner } };
   return rowBlocks(w, context).flatMap(({ first, count, weight }) =>
-    lowerProduct(
+    lowerLayer(
       { a: weight, b: x, bias, rows: count, columns: x.shape[0]!, inner, ...strides, allRows, rowStart: first },
       group,
       context,
@@ -350,7 +343,7 @@ export const lowerLinear: Lowering<'linear'> = (node, group, context) => {
 export const lowerLinearInputGradient: Lowering<'linearInputGradient'> = (node, group, context) => {
   const [g, w] = node.inputs as [Tensor, Tensor];
   const [outputs, rows] = w.shape as [number, number];
-  const strides = { aStrides: { row: 1, inner: rows }, bStrides: { inner: 1, column: outputs }, layer: true };
+  const strides = { aStrides: { row: 1, inner: rows }, bStrides: { inner: 1, column: outputs } };
   const blocks = rowBlocks(w, context);
   // Blocks of output rows are blocks of the sum: each goes on where the one before stopped, the last one finishes.
   return blocks.flatMap(({ first, count, weight }, index) => {
@@ -358,7 +351,7 @@ export const lowerLinearInputGradient: Lowering<'linearInputGradient'> = (node, 
       index === blocks.length - 1
         ? group
         : { anchor: { ...group.anchor, outputs: [finalOutput(group)] }, followers: [], kept: [] };
-    return lowerProduct(
+    return lowerLayer(
       { a: weight, b: g, rows, columns: g.shape[0]!, inner: count, ...strides, accumulate: index > 0, bStart: first },
       part,
       context,
@@ -366,23 +359,5 @@ export const lowerLinearInputGradient: Lowering<'linearInputGradient'> = (node, 
   });
 };
 
-export const lowerMatmul: Lowering<'matmul'> = (node, group, context) => {
-  const [a, b] = node.inputs as [Tensor, Tensor];
-  const { transposeA, transposeB } = node.attrs;
-  const [rows, columns] = node.outputs[0]!.shape as [number, number];
-  const inner = transposeA ? a.shape[0]! : a.shape[1]!;
-  return lowerProduct(
-    {
-      a,
-      b,
-      rows,
-      columns,
-      inner,
-      aStrides: transposeA ? { row: 1, inner: rows } : { row: inner, inner: 1 },
-      bStrides: transposeB ? { inner: 1, column: inner } : { inner: columns, column: 1 },
-      layer: false,
-    },
-    group,
-    context,
-  );
-};
+export const lowerMatmul: Lowering<'matmul'> = (node, group, context) =>
+  lowerMatrices(node, group, lowerConvProblem, context);

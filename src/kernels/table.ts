@@ -4,10 +4,10 @@ import { lowerChannelPad, lowerChannelSlice, lowerConcat } from './channels.js';
 import { lowerDropout } from './dropout.js';
 import { lowerConv2d, lowerConv2dInputGradient, lowerLinear, lowerLinearInputGradient, lowerMatmul } from './gemm.js';
 import { lowerAxisMatrix, lowerExpand, lowerPad, lowerSlice, lowerTranspose } from './layout.js';
-import { lowerLogSoftmax, lowerLogSoftmaxBackward } from './logSoftmax.js';
 import { lowerAxisMap, lowerGridSample } from './imageMaps.js';
 import { lowerClassAtRank, lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
 import { lowerAssign, lowerMap } from './map.js';
+import { lowerNormalize, lowerNormalizeBackward } from './normalize.js';
 import { lowerLogColumn, lowerOverflow, lowerRecord, lowerSampleNorm } from './norm.js';
 import { lowerSampleRoot } from './sampleRoot.js';
 import {
@@ -22,6 +22,7 @@ import {
   lowerUnaryBackward,
 } from './pointwise.js';
 import { lowerReduce, lowerReduceMaxBackward } from './reduceAxes.js';
+import { lowerLogSoftmax, lowerLogSoftmaxBackward, lowerSoftmax, lowerSoftmaxBackward } from './softmax.js';
 import {
   lowerAdaptiveAvgPool2d,
   lowerAdaptiveAvgPool2dBackward,
@@ -62,6 +63,10 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   channelPad: lowerChannelPad,
   channelSlice: lowerChannelSlice,
   dropout: lowerDropout,
+  softmax: lowerSoftmax,
+  softmaxBackward: lowerSoftmaxBackward,
+  normalize: lowerNormalize,
+  normalizeBackward: lowerNormalizeBackward,
   logSoftmax: lowerLogSoftmax,
   logSoftmaxBackward: lowerLogSoftmaxBackward,
   add: lowerAdd,

@@ -1,7 +1,9 @@
 import { check } from '../errors.js';
+import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { expectInput, f32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
+import { broadcastShape, sumTo } from './elementwise.js';
 
 const product = (m: Tensor, extra: number): number => 2 * m.shape[0]! * m.shape[1]! * extra;
 
@@ -50,30 +52,39 @@ export const linearWeightGradient: OpDefinition<'linearWeightGradient'> = {
 
 export const matmul: OpDefinition<'matmul'> = {
   infer(inputs, attrs) {
-    const a = expectInput(inputs, 0, 'a', 'f32', 2);
-    const b = expectInput(inputs, 1, 'b', 'f32', 2);
-    const [m, ka] = attrs.transposeA ? [a.shape[1]!, a.shape[0]!] : [a.shape[0]!, a.shape[1]!];
-    const [kb, n] = attrs.transposeB ? [b.shape[1]!, b.shape[0]!] : [b.shape[0]!, b.shape[1]!];
+    const a = expectInput(inputs, 0, 'a', 'f32');
+    const b = expectInput(inputs, 1, 'b', 'f32');
+    check(a.shape.length >= 2 && b.shape.length >= 2, 'bad-shape', 'matrices have at least 2 axes', 'a');
+    const [m, ka] = matrixSize(a.shape, attrs.transposeA);
+    const [kb, n] = matrixSize(b.shape, attrs.transposeB);
     check(ka === kb, 'bad-shape', `inner sizes differ: ${ka} and ${kb}`, 'b');
-    return [f32([m, n])];
+    const front = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+    const shapes = `axes in front of [${a.shape.join(', ')}] and [${b.shape.join(', ')}] do not broadcast`;
+    check(front !== undefined, 'bad-shape', shapes, 'b');
+    return [f32([...front, m, n])];
   },
-  flops: (node) =>
-    product(node.outputs[0]!, node.attrs.transposeA ? node.inputs[0]!.shape[0]! : node.inputs[0]!.shape[1]!),
+  flops: ({ attrs, inputs, outputs }) =>
+    2 * elementCount(outputs[0]!.shape) * matrixSize(inputs[0]!.shape, attrs.transposeA)[1],
   backward(ctx, node, gradient) {
     const [a, b] = node.inputs as [Tensor, Tensor];
     const { transposeA, transposeB } = node.attrs;
     const { graph } = ctx;
-    return graph.scope({ direction: 'inputGradient' }, () => [
-      ctx.needs(0)
-        ? transposeA
-          ? graph.one('matmul', [b, gradient], { transposeA: transposeB, transposeB: true })
-          : graph.one('matmul', [gradient, b], { transposeA: false, transposeB: !transposeB })
-        : undefined,
-      ctx.needs(1)
-        ? transposeB
-          ? graph.one('matmul', [gradient, a], { transposeA: true, transposeB: transposeA })
-          : graph.one('matmul', [a, gradient], { transposeA: !transposeA, transposeB: false })
-        : undefined,
-    ]);
+    const times = (left: Tensor, right: Tensor, turnLeft: boolean, turnRight: boolean): Tensor =>
+      graph.one('matmul', [left, right], { transposeA: turnLeft, transposeB: turnRight });
+    const part = (slot: number, of: () => Tensor): Tensor | undefined => {
+      const input = node.inputs[slot]!;
+      const direction = input.kind === 'parameter' ? 'weightGradient' : 'inputGradient';
+      return ctx.needs(slot) ? graph.scope({ direction }, () => sumTo(graph, of(), input.shape)) : undefined;
+    };
+    return [
+      part(0, () => (transposeA ? times(b, gradient, transposeB, true) : times(gradient, b, false, !transposeB))),
+      part(1, () => (transposeB ? times(gradient, a, true, transposeA) : times(a, gradient, !transposeA, false))),
+    ];
   },
 };
+
+/** Rows and columns of a matrix in the last two axes, or of its transpose. */
+export function matrixSize(shape: readonly number[], transposed: boolean): readonly [number, number] {
+  const [rows, columns] = shape.slice(-2) as [number, number];
+  return transposed ? [columns, rows] : [rows, columns];
+}

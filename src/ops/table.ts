@@ -9,11 +9,12 @@ import * as imageMaps from './imageMaps.js';
 import * as elementwise from './elementwise.js';
 import * as layout from './layout.js';
 import * as linear from './linear.js';
-import * as logSoftmax from './logSoftmax.js';
 import * as loss from './loss.js';
+import * as normalize from './normalize.js';
 import * as pointwise from './pointwise.js';
 import * as pooling from './pooling.js';
 import * as reduce from './reduce.js';
+import * as softmax from './softmax.js';
 import * as source from './source.js';
 
 /** Every op there is; a missing one is a compile error. */
@@ -27,10 +28,11 @@ export const opTable: { readonly [K in OpName]: OpDefinition<K> } = {
   ...elementwise,
   ...layout,
   ...linear,
-  ...logSoftmax,
   ...loss,
+  ...normalize,
   ...pointwise,
   ...pooling,
   ...reduce,
+  ...softmax,
   ...source,
 };

@@ -73,6 +73,9 @@ const source: OpTraits = { ...plain, halfOutput: true };
 /** Inputs of a node that have all axes of its result, the batch among them. */
 const wholeInputs = ({ inputs, outputs: [y] }: Node): Slots =>
   inputs.flatMap(({ shape }, slot) => (shape.length === y!.shape.length && shape[0] === y!.shape[0] ? [slot] : []));
+/** All inputs of an op along an axis, unless that is the batch. */
+const unlessBatch = ({ attrs }: Node): Slots | undefined =>
+  (attrs as { readonly axis?: number }).axis === 0 ? undefined : 'all';
 /** An op that moves elements, image by image. */
 const layout: OpTraits = { ...plain, halfInputs: [0], halfOutput: true };
 
@@ -129,7 +132,7 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
     copies: true,
     pitchedInputs: 'all',
     pitchedOutput: true,
-    batchInputs: (node) => ((node as Node<'concat'>).attrs.axis === 0 ? undefined : 'all'),
+    batchInputs: unlessBatch,
   },
   channelPad: { ...plain, halfInputs: [0], halfOutput: true, batchInputs: [0] },
   channelSlice: {
@@ -142,8 +145,12 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
     batchInputs: [0],
   },
   dropout: { ...plain, halfInputs: [0], halfOutput: true, batchInputs: 'all' },
-  logSoftmax: { ...plain, batchInputs: [0] },
-  logSoftmaxBackward: { ...plain, batchInputs: 'all' },
+  softmax: { ...plain, batchInputs: unlessBatch },
+  softmaxBackward: { ...plain, batchInputs: unlessBatch },
+  logSoftmax: { ...plain, batchInputs: unlessBatch },
+  logSoftmaxBackward: { ...plain, batchInputs: unlessBatch },
+  normalize: { ...plain, halfInputs: [0], halfOutput: true, batchInputs: 'all' },
+  normalizeBackward: { ...plain, halfInputs: [0, 1], halfOutput: true, batchInputs: 'all' },
   add: { ...pointwise, halfInputs: 'all', pitchedInputs: [0, 1], batchInputs: 'all' },
   reshape: { ...plain, view: true },
   loss: plain,

@@ -1,3 +1,6 @@
+import { elementCount } from '../graph/types.js';
+import { matrixSize } from '../ops/linear.js';
+import { places } from './places.js';
 import type { Reference, ReferenceArray } from './types.js';
 
 /** A matrix inside an array: element (i, j) is at i * rowStep + j * columnStep. */
@@ -49,16 +52,22 @@ export const linearWeightGradient: Reference<'linearWeightGradient'> = (node, [g
 
 export const matmul: Reference<'matmul'> = (node, [a, b]) => {
   const { transposeA, transposeB } = node.attrs;
-  const [m = 0, n = 0] = node.outputs[0]!.shape;
-  const [aColumns, bColumns] = [node.inputs[0]!.shape[1]!, node.inputs[1]!.shape[1]!];
-  const k = transposeA ? node.inputs[0]!.shape[0]! : aColumns;
-  return [
-    product(
-      m,
-      k,
-      n,
-      (transposeA ? transposed : matrix)(a!, aColumns),
-      (transposeB ? transposed : matrix)(b!, bColumns),
-    ),
-  ];
+  const { shape } = node.outputs[0]!;
+  const [m, n] = shape.slice(-2) as [number, number];
+  const [left, right] = node.inputs.map((input) => input.shape) as [readonly number[], readonly number[]];
+  const k = matrixSize(left, transposeA)[1];
+  const front = shape.slice(0, -2);
+  const [leftPlaces, rightPlaces] = [left, right].map((each) => places(each.slice(0, -2), front));
+  const y = new Float64Array(elementCount(shape));
+  for (let at = 0; at * m * n < y.length; at++) {
+    const [first, second] = [leftPlaces![at]!, rightPlaces![at]!];
+    const one = a!.subarray(first * m * k, (first + 1) * m * k);
+    const other = b!.subarray(second * k * n, (second + 1) * k * n);
+    const [x, w] = [
+      (transposeA ? transposed : matrix)(one, left.at(-1)!),
+      (transposeB ? transposed : matrix)(other, right.at(-1)!),
+    ];
+    y.set(product(m, k, n, x, w), at * m * n);
+  }
+  return [y];
 };

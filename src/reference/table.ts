@@ -8,11 +8,12 @@ import * as imageMaps from './imageMaps.js';
 import * as elementwise from './elementwise.js';
 import * as layout from './layout.js';
 import * as linear from './linear.js';
-import * as logSoftmax from './logSoftmax.js';
 import * as loss from './loss.js';
+import * as normalize from './normalize.js';
 import * as pointwise from './pointwise.js';
 import * as pooling from './pooling.js';
 import * as reduce from './reduce.js';
+import * as softmax from './softmax.js';
 import * as source from './source.js';
 import type { Reference, ReferenceArray, ReferenceContext } from './types.js';
 
@@ -27,11 +28,12 @@ export const referenceTable: { readonly [K in OpName]: Reference<K> } = {
   ...elementwise,
   ...layout,
   ...linear,
-  ...logSoftmax,
   ...loss,
+  ...normalize,
   ...pointwise,
   ...pooling,
   ...reduce,
+  ...softmax,
   ...source,
 };
 

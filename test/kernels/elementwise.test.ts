@@ -197,3 +197,77 @@ describe('kernels that move and reduce elements', () => {
       keep(graph.one('reduce', [long], { kind: 'mean', axes: [1] }));
     }));
 });
+
+describe('kernels along lines: softmax and normalization', () => {
+  it('softmax and log-softmax along every axis', () =>
+    check((graph, _feeds, keep) => {
+      const shapes = [
+        [3, 200],
+        [2, 5, 4, 6],
+        [2, 3, 7],
+      ];
+      for (const shape of shapes) {
+        const x = graph.input(`x${shape.length}`, shape);
+        for (let axis = 1; axis < shape.length; axis++) {
+          const g = graph.input(`g${shape.length} ${axis}`, shape);
+          for (const op of ['softmax', 'logSoftmax'] as const) {
+            const y = graph.one(op, [x], { axis });
+            keep(y, graph.one(`${op}Backward`, [g, y], { axis }));
+          }
+        }
+      }
+    }));
+
+  it('normalization of the last axes, centered or not, of rows short and long', () =>
+    check((graph, feeds, keep) => {
+      const cases = [
+        { shape: [3, 5, 20], first: 2 },
+        { shape: [6, 4, 3, 3], first: 1 },
+        { shape: [2, 9000], first: 1 },
+      ];
+      cases.forEach(({ shape, first }, index) => {
+        for (const center of [true, false]) {
+          const attrs = { first, epsilon: 1e-5, center };
+          const x = graph.input(`x${index} ${center}`, shape);
+          feeds.set(x, numbers(shape, true));
+          const [y, mean, scale] = graph.add('normalize', [x], attrs) as [Tensor, Tensor, Tensor];
+          keep(y, mean, scale);
+          keep(graph.one('normalizeBackward', [graph.input(`g${index} ${center}`, shape), x, mean, scale], attrs));
+        }
+      });
+    }));
+});
+
+describe('products of stacked matrices', () => {
+  const fronts = [
+    [[], []],
+    [[6], [6]],
+    [
+      [2, 3],
+      [2, 3],
+    ],
+    [[2, 3], []],
+    [[], [4]],
+    [
+      [2, 1],
+      [1, 3],
+    ],
+    [
+      [2, 1, 3],
+      [2, 4, 1],
+    ],
+  ] as const;
+  for (const [left, right] of fronts) {
+    it(`[${left.join(', ')}] and [${right.join(', ')}] in front`, () =>
+      check((graph, _feeds, keep) => {
+        for (const transposeA of [false, true]) {
+          for (const transposeB of [false, true]) {
+            const [m, k, n] = [17, 20, 33];
+            const a = graph.input(`a ${transposeA} ${transposeB}`, [...left, ...(transposeA ? [k, m] : [m, k])]);
+            const b = graph.input(`b ${transposeA} ${transposeB}`, [...right, ...(transposeB ? [n, k] : [k, n])]);
+            keep(graph.one('matmul', [a, b], { transposeA, transposeB }));
+          }
+        }
+      }));
+  }
+});

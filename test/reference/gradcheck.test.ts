@@ -225,6 +225,37 @@ for (const kind of ['sum', 'mean', 'max'] as const)
       check([[2, 3, 4, 2]], (graph, [x]) => graph.add('reduce', [x!], { kind, axes })[0]!);
   };
 
+cases['products of stacked matrices'] = () => {
+  for (const [left, right] of [
+    [
+      [2, 3],
+      [2, 3],
+    ],
+    [[2, 1], [3]],
+    [[2], []],
+  ] as const)
+    for (const transposeA of [false, true])
+      for (const transposeB of [false, true]) {
+        const shapes = [
+          [...left, ...(transposeA ? [4, 2] : [2, 4])],
+          [...right, ...(transposeB ? [3, 4] : [4, 3])],
+        ];
+        check(shapes, (graph, tensors) => graph.one('matmul', tensors, { transposeA, transposeB }));
+      }
+};
+for (const op of ['softmax', 'logSoftmax'] as const)
+  cases[`${op} along axes`] = () => {
+    for (const axis of [1, 2])
+      check([[2, 3, 4]], (graph, [x]) => graph.one('unary', [graph.one(op, [x!], { axis })], { kind: 'square' }));
+  };
+for (const center of [true, false])
+  cases[`normalization, ${center ? 'centered' : 'as it is'}`] = () => {
+    for (const first of [1, 2])
+      check([[2, 3, 4]], (graph, [x]) =>
+        graph.one('unary', [graph.add('normalize', [x!], { first, epsilon: 1e-2, center })[0]!], { kind: 'sigmoid' }),
+      );
+  };
+
 /** The number 9.37, made by the graph itself: relu6's upper kink must be in reach. */
 function constant(graph: Graph, count: number): Tensor {
   const zero = graph.state('zero', [count]);
