@@ -172,6 +172,16 @@ const opTests: { readonly [K in OpName]: ((b: Builder) => void) | 'products' | '
     b.graph.add('dropout', [b.numbers('x', images), b.counting('ids', 3)], {
       ...{ p: 0.3, stream: 5, firstElement: 0, seed: 1, step: 2 },
     }),
+  softmax: withLogits((b, logits) => b.graph.add('softmax', [logits], {})),
+  softmaxBackward: withLogits((b, logits) =>
+    b.graph.add('softmaxBackward', [b.numbers('g', [N, classes]), b.graph.one('softmax', [logits], {})], {}),
+  ),
+  normalize: (b) => b.graph.add('normalize', [b.numbers('x', images)], { first: 1, epsilon: 1e-5, center: true }),
+  normalizeBackward(b) {
+    const [x, attrs] = [b.numbers('x', images), { first: 1, epsilon: 1e-5, center: true }];
+    const [, mean, scale] = b.graph.add('normalize', [x], attrs) as [Tensor, Tensor, Tensor];
+    b.graph.add('normalizeBackward', [b.numbers('g', images), x, mean, scale], attrs);
+  },
   logSoftmax: withLogits((b, logits) => b.graph.add('logSoftmax', [logits], {})),
   logSoftmaxBackward: withLogits((b, logits) =>
     b.graph.add('logSoftmaxBackward', [b.numbers('g', [N, classes]), b.graph.one('logSoftmax', [logits], {})], {}),
