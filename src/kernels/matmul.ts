@@ -46,7 +46,9 @@ function stacks(node: Node<'matmul'>): Stack[] {
   const own = [left, right].map((sizes) => !single(sizes, from)) as [boolean, boolean];
   const outer = front.slice(0, from);
   return Array.from({ length: elementCount(outer) }, (_, number) => {
-    let [rest, place, strides] = [number, [0, 0], own.map((each) => (each ? count : 1))];
+    const place = [0, 0];
+    const strides = own.map((each) => (each ? count : 1));
+    let rest = number;
     for (let axis = from - 1; axis >= 0; axis--) {
       const at = rest % outer[axis]!;
       rest = Math.floor(rest / outer[axis]!);
