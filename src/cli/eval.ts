@@ -8,9 +8,10 @@ import {
   openDevice,
   percent,
 } from './common.js';
+import { confusionLines, confusionOf } from './confusion.js';
 import { precisionOption, splitOption } from './common.js';
 import { classifierOn, score } from './inference.js';
-import { integer } from './options.js';
+import { flag, integer } from './options.js';
 import { defineVerb } from './verb.js';
 
 /** `linbp eval`: clean accuracy and loss. */
@@ -21,6 +22,7 @@ export const evalVerb = defineVerb({
     ...modelOptions,
     ...dataOptions,
     ...splitOption,
+    confusion: flag('print the confusion matrix and the accuracy by class'),
     batch: integer({ help: 'images at a time', byDefault: 128, min: 1 }),
     ...precisionOption,
     ...machineOptions,
@@ -33,11 +35,22 @@ export const evalVerb = defineVerb({
       options.device === 'reference' ? undefined : await openDevice({ ...options, device: options.device });
     const classify = classifierOn(device, definition, weights, options.precision);
     try {
-      const result = await score(classify, dataset, options.batch, context);
+      const { predictions, ...result } = await score(classify, dataset, options.batch, context);
       context.print(`${definition.name} on ${result.count} images of ${dataset.name} (${dataset.split})`);
       context.print(`accuracy  ${percent(result.accuracy)} (${result.correct} right)`);
       context.print(`loss      ${result.loss.toFixed(6)}`);
-      return { adapter: classify.adapter, settings: { note: dataset.note ?? null }, fields: { ...result } };
+      const confusion = confusionOf(dataset, predictions);
+      if (options.confusion) for (const line of confusionLines(confusion)) context.print(line);
+      return {
+        adapter: classify.adapter,
+        settings: { note: dataset.note ?? null },
+        fields: {
+          ...result,
+          perClass: confusion.classes,
+          // A million numbers would serve nobody.
+          ...(confusion.matrix.length <= 100 && { confusion: confusion.matrix }),
+        },
+      };
     } finally {
       classify.destroy();
       device?.destroy();

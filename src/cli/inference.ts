@@ -23,6 +23,12 @@ export interface Score {
   readonly loss: number;
 }
 
+/** What {@link score} found out about each image. */
+export interface ScoredImages extends Score {
+  /** Class of the first largest logit, [count]. */
+  readonly predictions: Int32Array;
+}
+
 /** Something that turns images [N, C, H, W] in [0, 1] into logits [N, classes]. */
 export interface Classifier {
   readonly adapter: ShownAdapter;
@@ -110,7 +116,8 @@ export async function score(
   dataset: Dataset,
   batch: number,
   { signal, progress }: VerbContext,
-): Promise<Score> {
+): Promise<ScoredImages> {
+  const predictions = new Int32Array(dataset.count);
   let correct = 0;
   let loss = 0;
   const started = performance.now();
@@ -123,7 +130,8 @@ export async function score(
       const row = Array.from({ length: classes }, (_, k) => logits[(i - from) * classes + k]!);
       const highest = Math.max(...row);
       const label = dataset.labels[i]!;
-      if (row.indexOf(highest) === label) correct += 1;
+      predictions[i] = row.indexOf(highest);
+      if (predictions[i] === label) correct += 1;
       loss += highest + Math.log(row.reduce((sum, value) => sum + Math.exp(value - highest), 0)) - row[label]!;
     }
     const rate = to / ((performance.now() - started) / 1000);
@@ -135,5 +143,6 @@ export async function score(
   }
   progress.clear();
   if (!Number.isFinite(loss)) throw divergence(`the loss over ${dataset.name} is ${loss}`);
-  return { count: dataset.count, correct, accuracy: correct / dataset.count, loss: loss / dataset.count };
+  const { count } = dataset;
+  return { count, correct, accuracy: correct / count, loss: loss / count, predictions };
 }

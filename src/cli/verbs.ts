@@ -8,6 +8,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   train: async () => (await import('./train.js')).trainVerb,
   attack: async () => (await import('./attack.js')).attackVerb,
   eval: async () => (await import('./eval.js')).evalVerb,
+  predict: async () => (await import('./predict.js')).predictVerb,
   grad: async () => (await import('./grad.js')).gradVerb,
   profile: async () => (await import('./profile.js')).profileVerb,
   tune: async () => (await import('./tune.js')).tuneVerb,

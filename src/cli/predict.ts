@@ -1,0 +1,142 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { decodeMany } from '../data/images.js';
+import { fitImage } from '../data/resize.js';
+import { check, LinbpError } from '../errors.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import {
+  chosenModel,
+  chosenWeights,
+  folderFit,
+  machineOptions,
+  modelOptions,
+  openDevice,
+  precisionOption,
+} from './common.js';
+import { classifierOn } from './inference.js';
+import { integer, text } from './options.js';
+import { defineVerb } from './verb.js';
+
+/** A class and how likely the network finds it. */
+interface Guess {
+  readonly class: number;
+  readonly name: string;
+  /** By soft-max, in float64 from the logits. */
+  readonly probability: number;
+}
+
+const endings = ['.png', '.jpg', '.jpeg'];
+
+/** An image file, or all images directly inside a folder, in the order of their names. */
+export function imageFiles(path: string): string[] {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  check(stat !== undefined, 'missing-file', `no such file: ${path}`, 'images');
+  if (!stat.isDirectory()) return [path];
+  const names = readdirSync(path).filter((name) => endings.includes(extname(name).toLowerCase()));
+  check(names.length > 0, 'missing-file', `${path} holds no PNG or JPEG images`, 'images');
+  return names.sort().map((name) => join(path, name));
+}
+
+/** A name a line, in the order of labels. */
+function readNames(path: string | undefined, classes: number): string[] | undefined {
+  if (path === undefined) return undefined;
+  let lines: string[];
+  try {
+    lines = readFileSync(path, 'utf8').split(/\r?\n/);
+  } catch (cause) {
+    throw new LinbpError('missing-file', `cannot read ${path}: ${(cause as Error).message}`, { field: path, cause });
+  }
+  while (lines.at(-1)?.trim() === '') lines.pop();
+  check(
+    lines.length === classes,
+    'bad-file',
+    `${path} has ${lines.length} lines, the network ${classes} classes`,
+    'classNames',
+  );
+  return lines.map((line) => line.split('\t').at(-1)!.trim());
+}
+
+/** The `top` most likely classes, the first of equal ones first. */
+export function guesses(logits: readonly number[], names: readonly string[] | undefined, top: number): Guess[] {
+  const highest = Math.max(...logits);
+  const exponentials = logits.map((value) => Math.exp(value - highest));
+  const sum = exponentials.reduce((total, value) => total + value, 0);
+  return logits
+    .map((value, index) => ({ value, index }))
+    .sort((a, b) => b.value - a.value || a.index - b.index)
+    .slice(0, top)
+    .map(({ index }) => ({
+      class: index,
+      name: names?.[index] ?? String(index),
+      probability: exponentials[index]! / sum,
+    }));
+}
+
+async function readPixels(
+  files: readonly string[],
+  definition: ModelDefinition,
+  fit: ReturnType<typeof folderFit>,
+  signal: AbortSignal,
+): Promise<Float32Array> {
+  const size = definition.input.reduce((product, extent) => product * extent, 1);
+  const pixels = new Float32Array(files.length * size);
+  const encoded = files.map((source) => ({ bytes: new Uint8Array(readFileSync(source)), source }));
+  await decodeMany(
+    encoded,
+    (image, index, source) => {
+      const { data } = fitImage(image, fit, source);
+      for (let i = 0; i < size; i++) pixels[index * size + i] = data[i]! / 255;
+    },
+    { signal },
+  );
+  return pixels;
+}
+
+/** `linbp predict`: what a network sees in images. */
+export const predictVerb = defineVerb({
+  name: 'predict',
+  summary: 'says what a network sees in image files',
+  options: {
+    ...modelOptions,
+    images: text({ help: 'a PNG or JPEG file, or a folder of them', placeholder: 'PATH' }),
+    classNames: text({ help: 'file with the name of a class a line', placeholder: 'FILE' }),
+    top: integer({ help: 'classes to show', byDefault: 3, min: 1 }),
+    resize: integer({ help: 'length of the short side before the crop', min: 1 }),
+    crop: integer({ help: "side of the square cut from the center [the model's input]", min: 1 }),
+    batch: integer({ help: 'images at a time', byDefault: 32, min: 1 }),
+    ...precisionOption,
+    ...machineOptions,
+  },
+  async run(options, context) {
+    const { images, top, batch } = options;
+    check(images !== undefined, 'bad-argument', '--images PATH is needed', 'images');
+    const definition = await chosenModel(options);
+    const files = imageFiles(images);
+    const names = readNames(options.classNames, definition.classes);
+    const weights = await chosenWeights(definition, options, context.progress);
+    const device =
+      options.device === 'reference' ? undefined : await openDevice({ ...options, device: options.device });
+    const classify = classifierOn(device, definition, weights, options.precision);
+    const fit = folderFit(options, definition);
+    const predictions: { readonly image: string; readonly top: readonly Guess[] }[] = [];
+    try {
+      for (let from = 0; from < files.length; from += batch) {
+        if (context.signal.aborted) throw new LinbpError('aborted', 'the prediction was interrupted');
+        const part = files.slice(from, from + batch);
+        const logits = await classify.logits(await readPixels(part, definition, fit, context.signal));
+        const width = logits.length / part.length;
+        for (const [n, image] of part.entries()) {
+          const row = Array.from({ length: width }, (_, k) => logits[n * width + k]!);
+          const best = guesses(row, names, top);
+          predictions.push({ image, top: best });
+          const shown = best.map(({ name, probability }) => `${name} ${(100 * probability).toFixed(1)} %`);
+          context.print(`${image}  ${shown.join('  ')}`);
+        }
+      }
+      return { adapter: classify.adapter, settings: { ...fit }, fields: { count: files.length, predictions } };
+    } finally {
+      classify.destroy();
+      device?.destroy();
+    }
+  },
+});
