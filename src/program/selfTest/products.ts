@@ -128,9 +128,9 @@ export function productGraph(layer: ProductLayer): Graph {
   return graph;
 }
 
-/** The choice as it is tested: of a split contraction, a few parts stand for many. */
+/** The choice as it is tested: of a split contraction, two parts stand for many. */
 export const testedChoice = (choice: KernelChoice): KernelChoice =>
-  choice.splits === undefined ? choice : { ...choice, splits: Math.min(choice.splits, 3) };
+  choice.splits === undefined ? choice : { ...choice, splits: Math.min(choice.splits, 2) };
 
 /** What a tested product stands for: kernel and tile, direction, and what decides how operands are read. */
 export function productKey(layer: ProductLayer, choice: KernelChoice): string {

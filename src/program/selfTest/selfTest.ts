@@ -35,8 +35,8 @@ function modeWanted(): SelfTestMode {
 /** One test: a name that verdicts are kept under, and what it does. */
 interface Test {
   readonly name: string;
-  /** Returns the kernels that are wrong. */
-  readonly run: () => Promise<WrongKernel[]>;
+  /** Returns the kernels that are wrong; undefined where no problem is small enough to test them on. */
+  readonly run: () => Promise<WrongKernel[] | undefined>;
 }
 
 /** What is known about a device. */
@@ -69,6 +69,7 @@ export class SelfTest {
   private readonly device: Device;
   private readonly right = new Set<string>();
   private readonly wrong = new Map<string, WrongKernel>();
+  private readonly untested = new Set<string>();
   private store: VerdictStore | undefined;
   private kept = false;
   private complete = false;
@@ -163,7 +164,7 @@ export class SelfTest {
   private async runAll(tests: readonly Test[]): Promise<void> {
     const names = new Set<string>();
     const open = tests.filter(({ name }) => {
-      if (this.right.has(name) || this.wrong.has(name) || names.has(name)) return false;
+      if (names.has(name) || [this.right, this.wrong, this.untested].some((known) => known.has(name))) return false;
       names.add(name);
       return true;
     });
@@ -179,7 +180,8 @@ export class SelfTest {
         const usual = name.startsWith(usualPrefix);
         if (usual && performance.now() - began > mostMilliseconds) continue;
         const wrong = await run();
-        if (name === lastUsual) continue;
+        if (wrong === undefined) this.untested.add(name);
+        if (wrong === undefined || name === lastUsual) continue;
         this.ran += 1;
         if (wrong.length === 0) passed.add(name);
         for (const [index, kernel] of wrong.entries()) failed.set(index === 0 ? name : `${name} ${index}`, kernel);
@@ -215,7 +217,7 @@ export class SelfTest {
     if (this.refuses(choice)) return [];
     const { device } = this;
     const tested = testedChoice(choice);
-    const run = async (): Promise<WrongKernel[]> => {
+    const run = async (): Promise<WrongKernel[] | undefined> => {
       for (const smaller of smallerLayers(layer, choice)) {
         const graph = productGraph(smaller);
         const options = { device, choices: onlyChoice(tested), untested: true };
@@ -230,7 +232,7 @@ export class SelfTest {
         const test = `${layer.op} ${layer.kernel.join('x')}`;
         return error === undefined ? [] : [{ kernel: choice.kernel, tile: tileKey(choice), test, error }];
       }
-      return [];
+      return undefined;
     };
     return [{ name: `${prefix}${productKey(layer, choice)}`, run }];
   }
@@ -249,8 +251,8 @@ export class SelfTest {
         for (const test of tests) {
           if (this.right.has(test.name)) continue;
           const found = await test.run();
-          if (found.length === 0) this.right.add(test.name);
-          wrong.push(...found);
+          if (found?.length === 0) this.right.add(test.name);
+          wrong.push(...(found ?? []));
         }
         return wrong;
       };
