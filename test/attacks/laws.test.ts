@@ -35,7 +35,7 @@ describe('attacks: laws', () => {
 
   for (const norm of ['linf', 'l2'] as const) {
     const unit = norm === 'linf' ? 1 : 10;
-    it(`${norm}: more eps, steps or restarts never leave more images right; noise leaves most`, async () => {
+    it(`${norm}: more eps, steps or restarts never leave more images right; noise leaves most${norm === 'l2' ? ' @slow' : ''}`, async () => {
       const falls = async (settings: Partial<AttackOptions>[]): Promise<number[]> => {
         const robust: number[] = [];
         for (const each of settings) robust.push((await attacked({ norm, ...each })).robustCorrect);

@@ -78,7 +78,7 @@ describe('attacks under any rule', () => {
     });
   }
 
-  it('every attack, norm, loss and aim runs under a combination of all kinds of rules and stays inside', async () => {
+  it('every attack, norm, loss and aim runs under a combination of all kinds of rules and stays inside @slow', async () => {
     for (const attack of attackNames as readonly AttackName[]) {
       for (const norm of ['linf', 'l2'] as const) {
         for (const loss of ['ce', 'margin', 'dlr'] as const) {
@@ -105,7 +105,7 @@ describe('attacks under any rule', () => {
     }
   });
 
-  it('the same on the device', async function () {
+  it('the same on the device @slow', async function () {
     this.timeout(300_000);
     using model = await modelWith(tinyResnet, weights);
     expect(describeModel(tinyResnet).branches.length).to.equal(4);

@@ -160,7 +160,7 @@ describe('comparison of parties', () => {
         expectFailure(rows, /^failed at close: faulty: ended with code 8/);
     });
 
-    it('by an answer that never comes, from a process that waits or computes', async () => {
+    it('by an answer that never comes, from a process that waits or computes @slow', async () => {
       const limit = { answerSeconds: 2 };
       for (const rows of await rowsWith({ run: 'await milliseconds(1e6);' }, limit))
         expectFailure(rows, /^failed: faulty: gave no answer within 2 s$/);

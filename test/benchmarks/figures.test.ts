@@ -176,7 +176,7 @@ describe('rates of products', () => {
     },
   );
 
-  it('the fastest tile of a kernel is one that agrees with the reference and computes the product', async () => {
+  it('the fastest tile of a kernel is one that agrees with the reference and computes the product @slow', async () => {
     const device = await sharedDevice();
     const graph = new Graph();
     graph.output('y', graph.one('linear', [graph.input('x', [16, 24]), graph.input('w', [32, 24])], {}));

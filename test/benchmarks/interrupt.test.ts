@@ -31,7 +31,7 @@ function interrupted(args: readonly string[], seen: (stdout: string) => boolean,
 }
 
 describe('Ctrl-C during a benchmark', () => {
-  it('keeps the rows so far as JSON, Markdown and chart, and ends with exit code 130', async () => {
+  it('keeps the rows so far as JSON, Markdown and chart, and ends with exit code 130 @slow', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'linbp-test-'));
     try {
       const json = join(folder, 'bench.json');

@@ -32,7 +32,7 @@ describe('networks', () => {
     expect(networkSizes.large).to.deep.equal({ models: ['resnet18', 'resnet50'], batches: [128, 512], steps: 100 });
   });
 
-  it('a step and an attack of each, in both precisions, with images a second', async () => {
+  it('a step and an attack of each, in both precisions, with images a second @slow', async () => {
     const sizes = { models: ['lenet5'], batches: [4], steps: 2 };
     const rows = await rowsOf({ sizes, precisions: ['f32', 'f16'], parties: [ownParty] });
     const half = rows.filter(({ name }) => name.endsWith(', f16'));

@@ -58,7 +58,7 @@ describe('fields of --json results', () => {
     expectCommonFields(readJson(json('positions')), 'positions');
   });
 
-  it('profile: what is shown instead of times, and every file that was asked for', async () => {
+  it('profile: what is shown instead of times, and every file that was asked for @slow', async () => {
     const given = ['profile', '--model', 'mlp', '--what', 'train', '--batch', '2', '--repeats', '1', '--no-ceilings'];
     const [trace, html, dot] = ['shown.trace', 'shown.html', 'shown.dot'].map((name) => join(folder, name)) as [
       string,
@@ -92,7 +92,7 @@ describe('fields of --json results', () => {
     expect(readFileSync(html, 'utf8')).to.include('Memory plan');
   });
 
-  it('bench: rows with median, least and most', async function () {
+  it('bench: rows with median, least and most @slow', async function () {
     this.timeout(120_000);
     const args = [
       'bench',

@@ -15,7 +15,7 @@ describe('linbp tune and profile --shader', () => {
     if (existsSync(driver)) cpSync(driver, join(env.XDG_CACHE_HOME, 'linbp', 'driver.json'));
   });
 
-  it('stores choices, and warns about a file that was damaged', async () => {
+  it('stores choices, and warns about a file that was damaged @slow', async () => {
     const json = join(folder, 'tune.json');
     const ended = await linbp(
       'tune',

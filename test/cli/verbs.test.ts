@@ -229,7 +229,7 @@ describe('verbs of the command line', () => {
     expect(existsSync(json('stopped'))).to.equal(false);
   });
 
-  it('Ctrl-C after some batches of an attack: exit code 130, the finished images and their report are kept', async () => {
+  it('Ctrl-C after some batches of an attack: exit code 130, the finished images and their report are kept @slow', async () => {
     const place = join(folder, 'partial');
     let sent = false;
     const args = [

@@ -31,7 +31,7 @@ describe('attack experiments', () => {
   const folder = temporaryFolder();
 
   for (const compat of ['none', 'official'] as const) {
-    it(`white-box attacks with both rules, conventions ${compat}`, async () => {
+    it(`white-box attacks with both rules, conventions ${compat}${compat === 'none' ? '' : ' @slow'}`, async () => {
       const result = await whiteboxCifar10.run(await smallest({ dataFolder: await dataFolder(folder()), compat }));
       const rows = result.figures['results'] as Found[];
       expect(rows).to.have.length(4 * 2 * 3);
@@ -51,7 +51,7 @@ describe('attack experiments', () => {
     });
   }
 
-  it('adversarial training with all four combinations of rules, judged by PGD and APGD-CE', async () => {
+  it('adversarial training with all four combinations of rules, judged by PGD and APGD-CE @slow', async () => {
     const result = await adversarialTraining.run(await smallest({ dataset: 'digits' }));
     const { runs } = result.figures as {
       runs: { attackRule: string; weightRule: string; losses: number[]; robust: number[]; robustApgd: number[] }[];

@@ -79,7 +79,7 @@ describe('training experiments', () => {
     expect(result.curves.map((curves) => curves.lines.length)).to.deep.equal([2, 1, 2, 2, 2, 2, 2]);
   });
 
-  it('trains MobileNetV2 by the official recipe under both rules', async () => {
+  it('trains MobileNetV2 by the official recipe under both rules @slow', async () => {
     // Without a data folder the images are the stand-in's.
     const before = process.env['LINBP_DATA'];
     delete process.env['LINBP_DATA'];

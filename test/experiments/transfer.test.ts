@@ -55,7 +55,7 @@ const rowsOf = (result: ExperimentResult): Row[] => result.figures['results'] as
 describe('transfer experiments', () => {
   const folder = temporaryFolder();
 
-  it('compares starts and normalizations of LinBP on one source', async () => {
+  it('compares starts and normalizations of LinBP on one source @slow', async () => {
     const context = await smallest({ dataFolder: await agreeing(folder()), networks });
     const positions = await position.run(context);
     expect(rowsOf(positions).map(({ rule }) => rule)).to.deep.equal([

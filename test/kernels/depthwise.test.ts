@@ -69,7 +69,7 @@ describe('depthwise convolution against the float64 reference', () => {
     });
   }
 
-  it('random shapes @swiftshader', async () => {
+  it('random shapes @swiftshader @slow', async () => {
     for (let trial = 0; trial < 4; trial++) {
       const stride = [randomInt(1, 3), [1, 2, 4][randomInt(0, 2)]!] as const;
       const attrs = {
@@ -97,7 +97,7 @@ describe('depthwise convolution against the float64 reference', () => {
     await checkGraph(graph, { data });
   });
 
-  it('many images: several workgroups a channel on a GPU, several bindings, with and without subgroups', async () => {
+  it('many images: several workgroups a channel on a GPU, several bindings, with and without subgroups @slow', async () => {
     const shape = [9, 3, 26, 30];
     const { graph, data } = layer(shape, [3, 3], { padding: sides(1) }, true);
     const workgroups: number[] = [];

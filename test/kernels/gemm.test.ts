@@ -51,7 +51,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     });
   }
 
-  it('convolution by rows and the general kernel, strided and with one tap, in fours and not', async () => {
+  it('convolution by rows and the general kernel, strided and with one tap, in fours and not @slow', async () => {
     const device = await sharedDevice();
     const forms: Partial<ConvAttrs>[] = [
       {},
@@ -120,7 +120,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('what is fused behind a convolution gives the same bits pixel by pixel and in fours, fused and unfused', async function () {
+  it('what is fused behind a convolution gives the same bits pixel by pixel and in fours, fused and unfused @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU goes pixel by pixel
     for (const [kind, rule] of [
@@ -180,7 +180,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('weight gradients by rows give the bits of the general kernel, whose order of sums they share', async function () {
+  it('weight gradients by rows give the bits of the general kernel, whose order of sums they share @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU has the general kernel only
     const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>, number, number, 'fetch'?])[] = [
@@ -248,7 +248,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('small images as a whole: all directions, with the bits of the general kernel in weight gradients', async function () {
+  it('small images as a whole: all directions, with the bits of the general kernel in weight gradients @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU stages them through workgroup memory
     const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>])[] = [
@@ -350,7 +350,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('convolution of random shapes @swiftshader', async () => {
+  it('convolution of random shapes @swiftshader @slow', async () => {
     for (let trial = 0; trial < 4; trial++) {
       const groups = pick(1, 2);
       const kernel = [pick(1, 4), pick(1, 4)];
@@ -460,7 +460,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('products by many rows and with a packed operand give the bits of the general kernel, with what is fused behind', async function () {
+  it('products by many rows and with a packed operand give the bits of the general kernel, with what is fused behind @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU stages operands through workgroup memory
     for (const [n, i, o] of [

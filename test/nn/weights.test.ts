@@ -71,7 +71,7 @@ describe('weights of data/models', function () {
     mnist: ['lenet5-clntrained', 'lenet5-advtrained', 'mlp-300-100'],
   } as const)) {
     for (const name of names) {
-      it(`${name} gives PyTorch's logits`, async () => {
+      it(`${name} gives PyTorch's logits${name === 'resnet8-mlperf-tiny' ? ' @slow' : ''}`, async () => {
         const reference = JSON.parse(
           readFileSync(join(data!, 'models/reference-logits.json'), 'utf8'),
         ) as ReferenceLogits;
@@ -89,7 +89,7 @@ describe('weights of data/models', function () {
     squeezenet1_1: 'squeezenet1_1',
     'mobilenet_v2_1.0_224': 'mobilenet_v2',
   })) {
-    it(`${name} gives PyTorch's logits`, async () => {
+    it(`${name} gives PyTorch's logits${key === 'mobilenet_v2' ? ' @slow' : ''}`, async () => {
       const reference = JSON.parse(
         readFileSync(join(data!, 'models/reference-logits.json'), 'utf8'),
       ) as ReferenceLogits;

@@ -95,7 +95,7 @@ function expectSameBits(actual: Outcome, expected: Outcome): void {
 const training: NetworkProblem = { definition: joining, batch: 6, rule: 'bp', loss: 'mean', training: true };
 
 describe('windows of channels', () => {
-  it('give the same bits as copies with one dispatch less for each part and slice, fused, unfused and poisoned, in no more memory', async () => {
+  it('give the same bits as copies with one dispatch less for each part and slice, fused, unfused and poisoned, in no more memory @slow', async () => {
     const attack: NetworkProblem = {
       definition: joining,
       batch: 6,

@@ -90,7 +90,7 @@ describe('sizes in shaders', () => {
     expect(numbersOf(shaderSizes(link('gemm/convTiled')).shared)).to.deep.equal({ leftTile: 8448, rightTile: 4352 });
   });
 
-  it('shows every kernel of a program in numbers', async function () {
+  it('shows every kernel of a program in numbers @slow', async function () {
     this.timeout(120_000);
     const device = await sharedDevice();
     const shown = (program: Program): void => {

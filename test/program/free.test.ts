@@ -48,7 +48,7 @@ describe('a linear rule is free', () => {
     expect(tiled.size).to.be.within(6, 12);
   });
 
-  it('forward logits are the same bits under every rule', async () => {
+  it('forward logits are the same bits under every rule @slow', async () => {
     const device = await sharedDevice();
     const rules = [
       'bp',

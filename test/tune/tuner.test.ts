@@ -237,7 +237,7 @@ describe('tuner', () => {
     for (const unroll of ways) expect(await run(unroll), unroll).to.deep.equal(usual);
   });
 
-  it('keeps the order of sums where that is asked for, and measures choices of another order anew', async () => {
+  it('keeps the order of sums where that is asked for, and measures choices of another order anew @slow', async () => {
     setDeviceTuning(device, new TuningTable());
     const graph = new Graph();
     graph.output(
@@ -290,7 +290,7 @@ describe('tuner', () => {
     );
   });
 
-  it('keeps what was finished before it was aborted', async () => {
+  it('keeps what was finished before it was aborted @slow', async () => {
     setDeviceTuning(device, new TuningTable());
     using program = await Program.compile(layerGraph(1), { device });
     const table = new TuningTable();
