@@ -23,7 +23,7 @@ export const layers = [
   ['tune', 'tune'],
   ['reports', 'report', 'experiments', 'bench'],
   ['command line', 'cli'],
-  ['public interface', 'index'],
+  ['public interface', 'index', 'public'],
 ];
 
 const pathOf = (names) => `^src/(${names.join('|')})(/|\\.ts$)`;

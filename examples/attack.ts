@@ -1,5 +1,6 @@
 // Trains an MLP, then attacks it with the true gradient and with the linear one, and writes an adversarial image.
-import { adam, Attack, Device, loadDataset, Model, modelDefinition, Trainer, writePng } from 'linbp';
+import { adam, Attack, Device, loadDataset, Model, modelDefinition, Trainer } from 'linbp';
+import { writePng } from 'linbp/io';
 
 const train = await loadDataset({ dataset: 'digits', split: 'train', limit: 2000 });
 const test = await loadDataset({ dataset: 'digits', split: 'test', limit: 100 });

@@ -11,6 +11,8 @@ export { listAdapters } from './runtime/adapter.js';
 export { selfTest } from './program/deviceSelfTest.js';
 export type { SelfTestMode, SelfTestReport, WrongKernel } from './program/deviceSelfTest.js';
 export type { AdapterInfo, ListedAdapter, SubgroupMatrixConfig } from './runtime/adapter.js';
+export type { Failures } from './runtime/failures.js';
+export type { Turns } from './runtime/turns.js';
 export type { DriverSource } from './runtime/driver.js';
 export type { BufferKind, MemoryUse } from './runtime/memory.js';
 export type { PipelineRequest } from './runtime/pipelines.js';
@@ -26,7 +28,17 @@ export type { HostModel, StateDict } from './nn/model.js';
 export { addModel, addStores, describeModel, positionTable } from './nn/definition.js';
 export type { GraphStores, ModelDefinition, ModelDescription, ModelInGraph, ParameterLayout } from './nn/definition.js';
 export { NetBuilder } from './nn/builder.js';
-export type { ConvOptions, ParameterKind, ParameterSource, ParameterSpec, PoolOptions } from './nn/builder.js';
+export type {
+  BatchNormOptions,
+  Branch,
+  BuildMode,
+  ConvOptions,
+  DropoutSource,
+  ParameterKind,
+  ParameterSource,
+  ParameterSpec,
+  PoolOptions,
+} from './nn/builder.js';
 export { cifar10Statistics, normalized } from './nn/normalize.js';
 export type { PixelStatistics } from './nn/normalize.js';
 export { modelDefinition, modelNames } from './nn/zoo/index.js';
@@ -38,8 +50,10 @@ export type { ActivationMatchedOptions, MatchScope } from './rules/activationMat
 export { blockMatched } from './rules/blockMatched.js';
 export { scaledEdge } from './rules/scaledEdge.js';
 export { softmaxPool } from './rules/softmaxPool.js';
-export { formatRules, parseRules, ruleNames } from './rules/parse.js';
-export type { RuleMatch, RuleName, RuleSpec } from './rules/parse.js';
+export { formatRules, parseRules } from './rules/parse.js';
+export { ruleNames } from './rules/table.js';
+export type { RuleName } from './rules/table.js';
+export type { RuleMatch, RuleSpec } from './rules/parse.js';
 export { everywhere, resolveRules } from './rules/resolve.js';
 export { selectPositions } from './rules/select.js';
 export type { ActivationPosition, BranchPlace, PositionKind, PositionTable } from './rules/positions.js';
@@ -53,6 +67,7 @@ export type {
   RegionBackward,
   BackwardSelection,
 } from './graph/backward.js';
+export type { ScalarFunctionName } from './graph/functions.js';
 export type { ActivationKind, PointwiseRule, RuleSaves, BoundRule } from './graph/rule.js';
 export { jsRule, useRule, wgslRule } from './rules/user.js';
 export type { JavaScriptRule, UserRule, WgslRule } from './rules/user.js';
@@ -79,76 +94,9 @@ export * from './attacks/index.js';
 // Data
 export { datasetNames, loadDataset } from './data/load.js';
 export type { LoadOptions } from './data/load.js';
-export { batchLabels, batchPixels, fromArrays, subset, take } from './data/dataset.js';
+export { batchLabels, batchPixels, fromArrays, selectSamples, subset } from './data/dataset.js';
 export type { Dataset, DatasetArrays, Split } from './data/dataset.js';
 export { drawDigits } from './data/digits.js';
 export type { DigitsOptions } from './data/digits.js';
 export type { DecodeProgress } from './data/images.js';
 export type { FitOptions as ImageFitOptions } from './data/resize.js';
-
-// Computations of one's own
-export { Graph } from './graph/graph.js';
-export type { GraphBuilder, NodeScope } from './graph/builder.js';
-export type {
-  ConvAttrs,
-  Direction,
-  DType,
-  ElementwiseFunction,
-  LossKind,
-  Node,
-  OpAttrs,
-  OpName,
-  Padding,
-  Pair,
-  PoolAttrs,
-  Precision,
-  Region,
-} from './graph/types.js';
-export type { StepValue, Tensor, TensorKind, TensorView } from './graph/types.js';
-export { gradients } from './autodiff/gradients.js';
-export type { GradientOptions } from './autodiff/gradients.js';
-export { Program } from './program/program.js';
-export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './program/program.js';
-export {
-  deviceTuning,
-  readTuning,
-  setDeviceTuning,
-  tuningIdentity,
-  tuningPath,
-  writeTuning,
-} from './choices/stored.js';
-export type { StoredTuning, TuningIdentity } from './choices/stored.js';
-export { TuningTable } from './choices/table.js';
-export type { TunedEntry } from './choices/table.js';
-export { tuneProgram } from './tune/tuner.js';
-export type { CandidateResult, TunedProblem, TuneOptions } from './tune/tuner.js';
-export type { KernelChoice, KernelChoices, ProductKernel, SumOrder, TuningProblem } from './kernels/choice.js';
-export type { Stage } from './kernels/staging.js';
-export type { MatrixKernel } from './kernels/matrices.js';
-export type { WinogradKernel } from './kernels/winogradKernels.js';
-export type { Tile } from './kernels/tiles.js';
-export { StepTable } from './program/steps.js';
-export type { StepFields } from './program/steps.js';
-export { ReferenceRun } from './reference/run.js';
-export type { StepRow } from './reference/run.js';
-export { normals, uniforms } from './random/philox.js';
-
-// Profiling
-export * from './profile/index.js';
-export { createWorkload } from './profile/workloads.js';
-export type { Workload, WorkloadKind, WorkloadOptions } from './profile/workloads.js';
-
-// Files
-export {
-  encodeSafetensors,
-  readSafetensors,
-  tensorAsFloat32,
-  tensorAsInt32,
-  writeSafetensors,
-} from './io/safetensors.js';
-export type { SafetensorsDtype, SafetensorsFile, SafetensorsTensor, TensorToWrite } from './io/safetensors.js';
-export { readTorch } from './io/torch/index.js';
-export type { ReadTorchOptions, TorchDtype, TorchTensor } from './io/torch/index.js';
-export { decodePng, encodePng, readPng, writePng } from './io/png.js';
-export type { EightBitImage } from './io/png.js';
-export { quantize } from './io/quantize.js';

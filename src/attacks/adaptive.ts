@@ -1,7 +1,7 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
 import { sparseSigns } from './sparse.js';
-import { pointwise, orNaN, projectOnBall, unit } from './stages.js';
+import { elementwiseMap, orNaN, projectOnBall, unit } from './stages.js';
 import type { AttackNorm, StageContext, StartStage, StepStage } from './stages.js';
 
 /*
@@ -63,8 +63,8 @@ export const edgeOfBallStart: StartStage = ({ graph, norm, clean, sampleIds, rad
     step: draws[0],
   });
   if (norm === 'l1') return graph.one('add', [clean, drawn], {});
-  const t = norm === 'linf' ? pointwise(graph, symmetric, [drawn]) : drawn;
-  return pointwise(graph, edgeStart, [clean, t, graph.one('sampleNorm', [t], { norm })], [radius]);
+  const t = norm === 'linf' ? elementwiseMap(graph, symmetric, [drawn]) : drawn;
+  return elementwiseMap(graph, edgeStart, [clean, t, graph.one('sampleNorm', [t], { norm })], [radius]);
 };
 
 const countIncreases: ElementwiseFunction = {
@@ -205,8 +205,13 @@ export const adaptiveStep: StepStage = (stage, iterate, gradient, loss) => {
   ) as [Tensor, Tensor];
   const moved =
     norm === 'linf'
-      ? pointwise(graph, signMove, [x, g, share], [alpha, direction])
-      : pointwise(graph, lengthMove, [x, g, share, graph.one('sampleNorm', [g], { norm: 'l2' })], [alpha, direction]);
+      ? elementwiseMap(graph, signMove, [x, g, share], [alpha, direction])
+      : elementwiseMap(
+          graph,
+          lengthMove,
+          [x, g, share, graph.one('sampleNorm', [g], { norm: 'l2' })],
+          [alpha, direction],
+        );
   return graph.one('map', [perPixel('previous'), x, projectOnBall(stage, moved)], {
     fn: mixWithLast,
     scalars: [first, freshShare],
@@ -260,7 +265,7 @@ function sparseStep(stage: StageContext, iterate: Tensor, gradient: Tensor, bett
   const perImage = (name: string): Tensor => stage.memory(name, [iterate.shape[0]!]);
   const perPixel = (name: string): Tensor => stage.memory(name, iterate.shape);
   const support = (point: Tensor): Tensor =>
-    graph.one('sampleNorm', [pointwise(graph, moved, [point, clean])], { norm: 'l1' });
+    graph.one('sampleNorm', [elementwiseMap(graph, moved, [point, clean])], { norm: 'l1' });
   const [bestPoint, bestGradient] = [perPixel('bestPoint'), perPixel('bestGradient')];
   graph.add('map', [bestPoint, bestGradient, iterate, gradient, better], {
     fn: keepBest,
@@ -280,7 +285,7 @@ function sparseStep(stage: StageContext, iterate: Tensor, gradient: Tensor, bett
   }) as [Tensor, Tensor];
   const signs = sparseSigns(stage, g, { share: kept });
   const length = graph.one('sampleNorm', [signs], { norm: 'l1' });
-  return pointwise(graph, sparseMove, [x, signs, share, length], [alpha, direction]);
+  return elementwiseMap(graph, sparseMove, [x, signs, share, length], [alpha, direction]);
 }
 
 const keepBest: ElementwiseFunction = {

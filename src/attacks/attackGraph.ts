@@ -8,7 +8,7 @@ import { addScales, attackSeed, initialScale, scaledGradient } from './gradientS
 import type { GradientScales } from './gradientScale.js';
 import { randomStreams } from '../random/philox.js';
 import type { AttackSettings } from './options.js';
-import { pointwise } from './stages.js';
+import { elementwiseMap } from './stages.js';
 import type { Forward, StageContext } from './stages.js';
 import { buildSteps } from './steps.js';
 
@@ -242,7 +242,8 @@ export function buildAttackGraph(
   });
   segment('finish', () => {
     // `finish` must hold a dispatch even where the last iterate is the result already.
-    const result = settings.keep === 'best' && definition.plan === undefined ? best : pointwise(graph, same, [iterate]);
+    const result =
+      settings.keep === 'best' && definition.plan === undefined ? best : elementwiseMap(graph, same, [iterate]);
     graph.add('assign', [result, iterate], {});
   });
   return {

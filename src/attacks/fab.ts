@@ -1,5 +1,5 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
-import { pointwise } from './stages.js';
+import { elementwiseMap } from './stages.js';
 import type { AttackPlan, Phase, PlanSettings, StageContext } from './stages.js';
 
 /*
@@ -154,25 +154,25 @@ export function projectOnHyperplane(
   ];
   if (norm === 'l2') {
     const length = graph.one('sampleNorm', [w], { norm: 'l2' });
-    const u = pointwise(graph, unconstrained, [a, c, length]);
-    const goal = pointwise(graph, lengthGoal, [c, length]);
-    const most = pointwise(graph, constant, [c], [1]);
+    const u = elementwiseMap(graph, unconstrained, [a, c, length]);
+    const goal = elementwiseMap(graph, lengthGoal, [c, length]);
+    const most = elementwiseMap(graph, constant, [c], [1]);
     const [, far] = graph.add('sampleRoot', [rooms, u, most, goal], { fn: lengthTerm, rising: true });
-    return pointwise(graph, lengthMove, [rooms, w, c, u, far!]);
+    return elementwiseMap(graph, lengthMove, [rooms, w, c, u, far!]);
   }
-  const goal = pointwise(graph, absolute, [c]);
+  const goal = elementwiseMap(graph, absolute, [c]);
   if (norm === 'l1') {
     const most = graph.one('sampleNorm', [w], { norm: 'linf' });
     const [near, far, nearSum, farSum] = graph.add('sampleRoot', [rooms, a, most, goal], {
       fn: steepTerm,
       rising: false,
     });
-    const part = pointwise(graph, steepShare, [goal, nearSum!, farSum!]);
-    return pointwise(graph, steepMove, [rooms, w, c, near!, far!, part]);
+    const part = elementwiseMap(graph, steepShare, [goal, nearSum!, farSum!]);
+    return elementwiseMap(graph, steepMove, [rooms, w, c, near!, far!, part]);
   }
-  const most = pointwise(graph, constant, [c], [1]);
+  const most = elementwiseMap(graph, constant, [c], [1]);
   const [, far] = graph.add('sampleRoot', [rooms, a, most, goal], { fn: evenTerm, rising: true });
-  return pointwise(graph, evenMove, [rooms, w, c, far!]);
+  return elementwiseMap(graph, evenMove, [rooms, w, c, far!]);
 }
 
 /** The norm of gradients that distances in a norm are measured by. */
@@ -318,8 +318,8 @@ function build(stage: StageContext, x: Tensor): void {
   });
   segment('fromRandom', () => {
     const drawn = stage.random(clean.shape, norm === 'linf' ? 'uniform' : 'normal', stage.draws[0]);
-    const t = norm === 'linf' ? pointwise(graph, centered, [drawn]) : drawn;
-    assign(pointwise(graph, randomPlace, [clean, t, length(t), distance], [radius]), x);
+    const t = norm === 'linf' ? elementwiseMap(graph, centered, [drawn]) : drawn;
+    assign(elementwiseMap(graph, randomPlace, [clean, t, length(t), distance], [radius]), x);
     stage.set(own, nowhere);
   });
   segment('candidate', () => {
@@ -336,25 +336,25 @@ function build(stage: StageContext, x: Tensor): void {
   });
   segment('move', () => {
     // <w, x> - b of the boundary's linearization is the difference of logits itself
-    const toClean = graph.one('sampleNorm', [pointwise(graph, along, [w, clean, x])], { norm: 'sum' });
-    const cleanOffset = pointwise(graph, plus, [toClean, offset]);
+    const toClean = graph.one('sampleNorm', [elementwiseMap(graph, along, [w, clean, x])], { norm: 'sum' });
+    const cleanOffset = elementwiseMap(graph, plus, [toClean, offset]);
     const d = projectOnHyperplane(stage, x, w, offset);
     const dClean = projectOnHyperplane(stage, clean, w, cleanOffset);
-    const share = pointwise(graph, mixShare, [length(d), length(dClean)], [mostClean]);
-    const next = pointwise(graph, mix, [x, d, clean, dClean, share], [overshoot]);
+    const share = elementwiseMap(graph, mixShare, [length(d), length(dClean)], [mostClean]);
+    const next = elementwiseMap(graph, mix, [x, d, clean, dClean, share], [overshoot]);
     const { logits } = stage.forward(next);
     const margin = graph.one('loss', [logits, labels], { kind: 'margin' });
-    const far = length(pointwise(graph, minus, [next, clean]));
+    const far = length(elementwiseMap(graph, minus, [next, clean]));
     const [closer, fools] = graph.add('map', [distance, own, far, margin], {
       fn: keepNearest,
       scalars: [],
       targets: [0, 1, 'new', 'new'],
     });
     graph.add('map', [found, next, closer!], { fn: takeIf, scalars: [], targets: [0] });
-    assign(pointwise(graph, stepBack, [next, clean, fools!], [backward]), x);
+    assign(elementwiseMap(graph, stepBack, [next, clean, fools!], [backward]), x);
     stage.set(nearest, nowhere);
   });
-  segment('end', () => assign(pointwise(graph, withinRadius, [clean, found, distance], [radius]), x));
+  segment('end', () => assign(elementwiseMap(graph, withinRadius, [clean, found, distance], [radius]), x));
 }
 
 /** FAB towards one class after another (`ranked`), or in each step towards the class whose boundary is nearest. */

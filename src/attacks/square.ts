@@ -1,5 +1,5 @@
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
-import { pointwise } from './stages.js';
+import { elementwiseMap } from './stages.js';
 import type { AttackPlan, Phase, PlanSettings, StageContext } from './stages.js';
 
 /*
@@ -188,12 +188,12 @@ function buildSigns(stage: StageContext, iterate: Tensor, { place, height, width
       Array.from({ length: height }, () => [1]),
       'rows',
     );
-    judge(stage, iterate, pointwise(stage.graph, stripes, [clean, rows], [radius]), 1);
+    judge(stage, iterate, elementwiseMap(stage.graph, stripes, [clean, rows], [radius]), 1);
   });
   segment('query', () => {
     const [u, v, signs] = [0, 1, 2].map((k) => stage.random([batch], 'uniform', draw(k))) as [Tensor, Tensor, Tensor];
     const scalars = [radius, { step: 'side' }, height, width];
-    judge(stage, iterate, pointwise(stage.graph, signWindow, [iterate, clean, place, u, v, signs], scalars), 0);
+    judge(stage, iterate, elementwiseMap(stage.graph, signWindow, [iterate, clean, place, u, v, signs], scalars), 0);
   });
 }
 
@@ -364,7 +364,7 @@ function buildBumps(stage: StageContext, iterate: Tensor, geometry: Geometry): v
   const { place, height, width, channels } = geometry;
   const batch = clean.shape[0]!;
   const length = (x: Tensor): Tensor => graph.one('sampleNorm', [x], { norm: 'l2' });
-  const scaled = (delta: Tensor): Tensor => pointwise(graph, onSphere, [delta, clean, length(delta)], [radius]);
+  const scaled = (delta: Tensor): Tensor => elementwiseMap(graph, onSphere, [delta, clean, length(delta)], [radius]);
   segment('start', () => judge(stage, iterate, scaled(tiles(stage, geometry)), 1));
   const { rows } = tableOf(height, width);
   const most = rows[0]!.length;
@@ -404,9 +404,14 @@ function buildBumps(stage: StageContext, iterate: Tensor, geometry: Geometry): v
     );
     const byChannel = (x: Tensor): Tensor => graph.one('reshape', [x], { shape: [batch * channels, height * width] });
     const old = byChannel(inFirst);
-    const raised = pointwise(graph, lift, [old, byChannel(shape), pointwise(graph, signOf, [signs]), length(old)]);
-    const inWindow = pointwise(graph, maskBy, [raised, byChannel(shape)]);
-    const part = pointwise(graph, energy, [length(delta), length(windows)], [radius, channels]);
+    const raised = elementwiseMap(graph, lift, [
+      old,
+      byChannel(shape),
+      elementwiseMap(graph, signOf, [signs]),
+      length(old),
+    ]);
+    const inWindow = elementwiseMap(graph, maskBy, [raised, byChannel(shape)]);
+    const part = elementwiseMap(graph, energy, [length(delta), length(windows)], [radius, channels]);
     const ones = graph.constant(
       'channelOnes',
       Array.from({ length: channels }, () => 1),
@@ -419,9 +424,9 @@ function buildBumps(stage: StageContext, iterate: Tensor, geometry: Geometry): v
         shape: [batch * channels],
       },
     );
-    const fresh = pointwise(graph, rescale, [inWindow, length(inWindow), parted]);
+    const fresh = elementwiseMap(graph, rescale, [inWindow, length(inWindow), parted]);
     const whole = graph.one('reshape', [fresh], { shape: clean.shape });
-    judge(stage, iterate, scaled(pointwise(graph, compose, [delta, windows, whole])), 0);
+    judge(stage, iterate, scaled(elementwiseMap(graph, compose, [delta, windows, whole])), 0);
   });
 }
 
@@ -463,7 +468,7 @@ function tiles(stage: StageContext, { height, width, channels }: Geometry): Tens
     spread(stage, spread(stage, x, belongs(height), 'rows'), belongs(width), 'columns');
   const turn = overChannels(stage, enlarged(stage.random([batch, 1, 5, 5], 'uniform', draw(0))), channels);
   const signs = enlarged(stage.random([batch, channels, 5, 5], 'uniform', draw(1)));
-  return pointwise(graph, pick, [upright, across, turn, signs]);
+  return elementwiseMap(graph, pick, [upright, across, turn, signs]);
 }
 
 function phases(settings: PlanSettings): Phase[] {

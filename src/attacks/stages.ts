@@ -101,7 +101,7 @@ export interface StageContext {
    */
   gradientAt(point: Tensor, target?: Tensor, objective?: ObjectiveStage): Gradient;
   /**
-   * Random numbers of `shape` [N, ...]: uniform in [0, 1) or standard normal. They depend on the seed, the image's
+   * Random numbers of `shape` `[N, ...]`, uniform in [0, 1) or standard normal. They depend on the seed, the image's
    * sample id, `draw` and `stream` only.
    */
   random(shape: readonly number[], distribution: 'uniform' | 'normal', draw: StepValue, stream?: number): Tensor;
@@ -285,7 +285,7 @@ export interface AttackDefinition {
 }
 
 /** Emits an elementwise computation with one new result. */
-export function pointwise(
+export function elementwiseMap(
   graph: Graph,
   fn: ElementwiseFunction,
   inputs: readonly Tensor[],
@@ -344,18 +344,18 @@ export const randomStart: StartStage = ({ graph, norm, clean, sampleIds, radius,
   const draw = (distribution: 'uniform' | 'normal', shape: readonly number[], step: StepValue): Tensor =>
     graph.one('random', [sampleIds], { shape, distribution, stream, seed, step });
   if (norm === 'linf')
-    return pointwise(graph, uniformInBall, [clean, draw('uniform', clean.shape, draws[0])], [radius]);
+    return elementwiseMap(graph, uniformInBall, [clean, draw('uniform', clean.shape, draws[0])], [radius]);
   const pixels = elementCount(clean.shape.slice(1));
   if (norm === 'l1') {
     // Exponential magnitudes over their sum and one more: uniform in the simplex.
-    const e = pointwise(graph, signedExponential, [draw('uniform', clean.shape, draws[0])]);
+    const e = elementwiseMap(graph, signedExponential, [draw('uniform', clean.shape, draws[0])]);
     const total = graph.one('sampleNorm', [e], { norm: 'l1' });
-    return pointwise(graph, l1Start, [clean, e, total, draw('uniform', [clean.shape[0]!], draws[1])], [radius]);
+    return elementwiseMap(graph, l1Start, [clean, e, total, draw('uniform', [clean.shape[0]!], draws[1])], [radius]);
   }
   const normal = draw('normal', clean.shape, draws[0]);
   const length = graph.one('sampleNorm', [normal], { norm: 'l2' });
   const share = draw('uniform', [clean.shape[0]!], draws[1]);
-  return pointwise(graph, directionInBall, [clean, normal, length, share], [radius, 1 / pixels]);
+  return elementwiseMap(graph, directionInBall, [clean, normal, length, share], [radius, 1 / pixels]);
 };
 
 /** The clean images, or those the caller gave. */
@@ -424,14 +424,14 @@ const lengthStep: ElementwiseFunction = {
  */
 export const steepestStep: StepStage = (stage, iterate, gradient) => {
   const { graph, norm, alpha, direction } = stage;
-  if (norm === 'linf') return pointwise(graph, signStep, [iterate, gradient], [alpha, direction]);
+  if (norm === 'linf') return elementwiseMap(graph, signStep, [iterate, gradient], [alpha, direction]);
   if (norm === 'l1') {
     const s = sparseSigns(stage, gradient, { share: 0.01 });
     const length = graph.one('sampleNorm', [s], { norm: 'l1' });
-    return pointwise(graph, lengthStep, [iterate, s, length], [alpha, direction]);
+    return elementwiseMap(graph, lengthStep, [iterate, s, length], [alpha, direction]);
   }
   const length = graph.one('sampleNorm', [gradient], { norm: 'l2' });
-  return pointwise(graph, lengthStep, [iterate, gradient, length], [alpha, direction]);
+  return elementwiseMap(graph, lengthStep, [iterate, gradient, length], [alpha, direction]);
 };
 
 const boxProjection: ElementwiseFunction = {
@@ -466,9 +466,9 @@ const ballProjection: ElementwiseFunction = {
  */
 export const projectOnBall: ProjectionStage = (stage, point) => {
   const { graph, norm, clean, radius } = stage;
-  if (norm === 'linf') return pointwise(graph, boxProjection, [point, clean], [radius]);
+  if (norm === 'linf') return elementwiseMap(graph, boxProjection, [point, clean], [radius]);
   if (norm === 'l1') return projectOnL1(stage, point, radius);
-  const delta = pointwise(graph, difference, [point, clean]);
+  const delta = elementwiseMap(graph, difference, [point, clean]);
   const length = graph.one('sampleNorm', [delta], { norm: 'l2' });
-  return pointwise(graph, ballProjection, [delta, clean, length], [radius]);
+  return elementwiseMap(graph, ballProjection, [delta, clean, length], [radius]);
 };

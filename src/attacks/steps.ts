@@ -1,7 +1,7 @@
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
 import type { AttackSettings } from './options.js';
 import { copiesOf, isSingle, queriesIterate } from './schedule.js';
-import { pointwise } from './stages.js';
+import { elementwiseMap } from './stages.js';
 import type { Gradient, StageContext } from './stages.js';
 
 /** What the segments of gradient steps share with the rest of the graph. */
@@ -155,6 +155,6 @@ function buildSampled(stage: StageContext, settings: AttackSettings, iterate: Te
   }
   segment('move', () => {
     const gradient = sampling === undefined ? base! : sampling.combine(stage, { base, mean: sum, iterate });
-    move(stage, settings, iterate, pointwise(graph, scaled, [gradient], [1]), loss);
+    move(stage, settings, iterate, elementwiseMap(graph, scaled, [gradient], [1]), loss);
   });
 }

@@ -1,6 +1,6 @@
 import type { ElementwiseFunction } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
-import { pointwise } from './stages.js';
+import { elementwiseMap } from './stages.js';
 import type { GradientStage, TransformStage } from './stages.js';
 
 /*
@@ -26,7 +26,7 @@ export const noisyQuery: TransformStage = ({ graph, sampleIds, seed, query, radi
     seed,
     step: query,
   });
-  return graph.one('add', [iterate, pointwise(graph, uniformNoise, [uniform], [radius])], {});
+  return graph.one('add', [iterate, elementwiseMap(graph, uniformNoise, [uniform], [radius])], {});
 };
 
 /**

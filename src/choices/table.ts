@@ -1,4 +1,4 @@
-import { layerKey, orderOf, problemKey } from '../kernels/choice.js';
+import { orderOf, problemKey } from '../kernels/choice.js';
 import type { KernelChoice, KernelChoices, SumOrder, TuningProblem } from '../kernels/choice.js';
 import { unrollName } from '../kernels/tiles.js';
 
@@ -80,4 +80,4 @@ export function choiceName(choice: KernelChoice): string {
 /** Whether two choices are the same. */
 export const sameChoice = (left: KernelChoice, right: KernelChoice): boolean => choiceName(left) === choiceName(right);
 
-export { layerKey, problemKey };
+export { problemKey };

@@ -153,7 +153,7 @@ export function subset(dataset: Dataset, limit: number, seed?: number): Dataset 
   checkLimit(limit);
   const count = Math.min(limit, dataset.count);
   if (seed !== undefined)
-    return take(dataset, permutation(dataset.count, seed, 0, randomStreams.subset).subarray(0, count));
+    return selectSamples(dataset, permutation(dataset.count, seed, 0, randomStreams.subset).subarray(0, count));
   if (count === dataset.count) return dataset;
   const pixels = imageSize(dataset);
   return {
@@ -169,7 +169,7 @@ export function subset(dataset: Dataset, limit: number, seed?: number): Dataset 
  *
  * @throws LinbpError `bad-range` for an index outside the data set, `bad-shape` for none
  */
-export function take(dataset: Dataset, indices: ArrayLike<number>): Dataset {
+export function selectSamples(dataset: Dataset, indices: ArrayLike<number>): Dataset {
   check(indices.length > 0, 'bad-shape', 'no indices given', 'indices');
   const pixels = imageSize(dataset);
   const images =
@@ -199,7 +199,7 @@ export function holdOut(dataset: Dataset, share: number, seed: number): { kept: 
     'validationSplit',
   );
   const order = permutation(dataset.count, seed, 0, randomStreams.subset);
-  const part = (from: number, to: number): Dataset => take(dataset, order.slice(from, to).sort());
+  const part = (from: number, to: number): Dataset => selectSamples(dataset, order.slice(from, to).sort());
   return { kept: part(held, dataset.count), heldOut: part(0, held) };
 }
 

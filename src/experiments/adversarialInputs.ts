@@ -1,4 +1,4 @@
-import { pointwise } from '../attacks/stages.js';
+import { elementwiseMap } from '../attacks/stages.js';
 import { gradients } from '../autodiff/gradients.js';
 import { check } from '../errors.js';
 import type { ElementwiseFunction } from '../graph/types.js';
@@ -77,7 +77,7 @@ export function pgdInputs({ rules, eps, alpha, steps, mode = 'train' }: InnerAtt
         seed,
         step,
       });
-      let x = pointwise(graph, randomPoint, [images, uniform], [eps]);
+      let x = elementwiseMap(graph, randomPoint, [images, uniform], [eps]);
       for (let k = 0; k < steps; k++) {
         const { logits } = addModel(graph, definition, x, {
           stores,
@@ -86,7 +86,7 @@ export function pgdInputs({ rules, eps, alpha, steps, mode = 'train' }: InnerAtt
         });
         const loss = graph.one('loss', [logits, labels], { kind: 'crossEntropy' });
         const gradient = gradients(graph, { loss, scale: 1, targets: [x], rules: selection }).get(x)!;
-        x = pointwise(graph, projectedStep, [x, gradient, images], [eps, alpha]);
+        x = elementwiseMap(graph, projectedStep, [x, gradient, images], [eps, alpha]);
       }
       return x;
     },

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Attack } from '../attacks/attack.js';
 import type { AttackOptions } from '../attacks/options.js';
 import type { AttackResult } from '../attacks/result.js';
-import { batchPixels, subset, take } from '../data/dataset.js';
+import { batchPixels, subset, selectSamples } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { dataFolderOrEnvironment } from '../data/files.js';
 import { loadDataset } from '../data/load.js';
@@ -110,5 +110,5 @@ export async function rightForAll(
   }
   if (kept.length === 0)
     throw new LinbpError('bad-range', 'no image is classified right by all networks', { field: 'models' });
-  return take(dataset, kept.slice(0, count));
+  return selectSamples(dataset, kept.slice(0, count));
 }

@@ -1,4 +1,4 @@
-import { subset, take } from '../data/dataset.js';
+import { subset, selectSamples } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { positionTable } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
@@ -112,7 +112,7 @@ export async function splitImages(context: ExperimentContext, models: readonly M
   const found = await rightForAll(models, await cifarImages(context, Math.ceil(1.4 * wanted)), wanted, 32);
   const held = Math.max(1, Math.floor(found.count / 4));
   const rest = Array.from({ length: found.count - held }, (_, i) => held + i);
-  return { heldOut: subset(found, held), rest: take(found, rest) };
+  return { heldOut: subset(found, held), rest: selectSamples(found, rest) };
 }
 
 export const commonSettings = (images: Images, steps: number): Setting[] => [

@@ -1,5 +1,5 @@
 import { attacks } from '../attacks/builtin.js';
-import { pointwise } from '../attacks/stages.js';
+import { elementwiseMap } from '../attacks/stages.js';
 import type { AttackDefinition, StageContext } from '../attacks/stages.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { cifar10Statistics } from '../nn/normalize.js';
@@ -53,15 +53,15 @@ const start = (stage: StageContext): Tensor => {
     seed,
     step: draws[0],
   });
-  return pointwise(graph, noise, [clean, uniform, deviations(stage)], [radius]);
+  return elementwiseMap(graph, noise, [clean, uniform, deviations(stage)], [radius]);
 };
 
 const common = {
   step: (stage: StageContext, x: Tensor, g: Tensor): Tensor =>
-    pointwise(stage.graph, step, [x, g, deviations(stage)], [stage.alpha]),
+    elementwiseMap(stage.graph, step, [x, g, deviations(stage)], [stage.alpha]),
   // Pixels outside [0, 1] stay as they are: the official attacks do not know the range of the data.
   projection: (stage: StageContext, v: Tensor): Tensor =>
-    pointwise(stage.graph, box, [v, stage.clean, deviations(stage)], [stage.radius]),
+    elementwiseMap(stage.graph, box, [v, stage.clean, deviations(stage)], [stage.radius]),
 };
 
 /** FGSM and I-FGSM climb minus the true logit there, not the cross entropy. */

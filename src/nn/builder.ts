@@ -47,6 +47,7 @@ export interface PoolOptions {
   readonly ceilMode?: boolean;
 }
 
+/** Options of a batch norm. */
 export interface BatchNormOptions {
   readonly epsilon?: number;
 }

@@ -18,6 +18,7 @@ export interface Lifetime {
   readonly last: number;
 }
 
+/** Where every value of a program lies in memory. */
 export interface Plan {
   readonly placements: ReadonlyMap<Tensor, Placement>;
   readonly lifetimes: ReadonlyMap<Tensor, Lifetime>;

@@ -17,8 +17,10 @@ import { lowerPartialMean, probabilityBelow } from './gaussian.js';
 
 /** The two backward rules that the theory compares. */
 export type TheoryRule = 'bp' | 'linbp';
+/** The rules that the theory compares. */
 export const theoryRules: readonly TheoryRule[] = ['bp', 'linbp'];
 
+/** Numbers by index. */
 export type Vector = ArrayLike<number>;
 
 function checkPair(a: Vector, target: Vector): void {

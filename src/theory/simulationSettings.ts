@@ -7,6 +7,7 @@ import type { CurveStatistics } from './statistics.js';
 
 /** What the attack moves along: the gradient itself, divided by its 2-norm, or its sign (official modes 0, 1, 2). */
 export type GradientMode = 'raw' | 'l2' | 'sign';
+/** What the simulated attack makes of a gradient: its own length, unit length, or its signs. */
 export const gradientModes: readonly GradientMode[] = ['raw', 'l2', 'sign'];
 
 /** The attack simulation: two layers, `x <- clip(x - rate * direction)`; see closedForm.ts for the problem. */
@@ -98,6 +99,7 @@ export interface SimulationOptions {
   /** Read the curves of single repeats back too; default false. */
   readonly keepCurves?: boolean;
   readonly signal?: AbortSignal | undefined;
+  /** Called with the share that is done (0..1). */
   readonly onProgress?: ((share: number) => void) | undefined;
 }
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Attack, attacks, pointwise } from '../../src/attacks/index.js';
+import { Attack, attacks, elementwiseMap } from '../../src/attacks/index.js';
 import type { AttackDefinition, AttackOptions } from '../../src/attacks/index.js';
 import type { ElementwiseFunction } from '../../src/graph/types.js';
 import type { StateDict } from '../../src/nn/model.js';
@@ -115,7 +115,7 @@ describe('attacks: closed forms on a linear model', () => {
     // Steps of a fixed length would hide a factor, so this one follows the gradient itself.
     const follow: AttackDefinition = {
       ...attacks.fgsm,
-      step: ({ graph, alpha }, x, g) => pointwise(graph, plainStep, [x, g], [alpha]),
+      step: ({ graph, alpha }, x, g) => elementwiseMap(graph, plainStep, [x, g], [alpha]),
     };
     const moved: number[][] = [];
     for (const batch of [1, count]) {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Attack, attacks, pointwise } from '../../src/attacks/index.js';
+import { Attack, attacks, elementwiseMap } from '../../src/attacks/index.js';
 import type { AttackDefinition, AttackOptions, AttackResult } from '../../src/attacks/index.js';
 import type { ElementwiseFunction } from '../../src/graph/types.js';
 import { describeModel } from '../../src/nn/definition.js';
@@ -224,7 +224,8 @@ describe('attacks: laws', () => {
     const sparse: AttackDefinition = {
       ...attacks.pgd,
       name: 'sparse',
-      gradient: ({ graph }, g) => pointwise(graph, large, [g, graph.one('sampleNorm', [g], { norm: 'linf' })], [0.5]),
+      gradient: ({ graph }, g) =>
+        elementwiseMap(graph, large, [g, graph.one('sampleNorm', [g], { norm: 'linf' })], [0.5]),
     };
     const moved = (result: AttackResult): number =>
       result.images.filter((pixel, i) => Math.abs(pixel - images[i]!) > 1e-6).length;

@@ -1,5 +1,12 @@
 import { expect } from 'chai';
-import { batchLabels, batchPixels, fromArrays, subset, take, type DatasetArrays } from '../../src/data/dataset.js';
+import {
+  batchLabels,
+  batchPixels,
+  fromArrays,
+  subset,
+  selectSamples,
+  type DatasetArrays,
+} from '../../src/data/dataset.js';
 import { loadDataset } from '../../src/data/load.js';
 import { expectLinbpError, randomInteger, temporaryFolder } from '../io/support.js';
 
@@ -57,8 +64,8 @@ describe('data sets in memory', () => {
     await expectLinbpError(bad({ classNames: ['a'] }), 'bad-shape', /names/);
     const dataset = fromArrays(good);
     for (const limit of [0, -1, 1.5, NaN]) await expectLinbpError(() => subset(dataset, limit), 'bad-range', /limit/);
-    await expectLinbpError(() => take(dataset, [6]), 'bad-range', /index 6/);
-    await expectLinbpError(() => take(dataset, []), 'bad-shape');
+    await expectLinbpError(() => selectSamples(dataset, [6]), 'bad-range', /index 6/);
+    await expectLinbpError(() => selectSamples(dataset, []), 'bad-shape');
     await expectLinbpError(() => batchPixels(dataset, [-1]), 'bad-range', /index -1/);
   });
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Attack } from '../../src/attacks/index.js';
-import { subset, take } from '../../src/data/dataset.js';
+import { subset, selectSamples } from '../../src/data/dataset.js';
 import { drawDigits } from '../../src/data/digits.js';
 import { Graph } from '../../src/graph/graph.js';
 import { Model } from '../../src/nn/model.js';
@@ -14,7 +14,7 @@ import { sharedDevice } from '../support/device.js';
 
 const digits = drawDigits({ split: 'test', count: 24 });
 const part = (first: number, count: number) =>
-  take(
+  selectSamples(
     digits,
     Array.from({ length: count }, (_, i) => first + i),
   );
