@@ -1,5 +1,6 @@
 // Windows of a fixed size and stride. Ranges are (first, end) along one axis.
 //#import "pool/params.wgsl"
+const EXCLUDE_PADDING = false;
 
 // First input row or column of a window, which may lie in the padding.
 fn windowTop(oh: i32) -> i32 { return oh * p.strideH - p.padTop; }
@@ -9,10 +10,15 @@ fn windowLeft(ow: i32) -> i32 { return ow * p.strideW - p.padLeft; }
 fn windowRows(oh: i32) -> vec2i { return vec2i(max(windowTop(oh), 0), min(windowTop(oh) + p.kernelH, p.inH)); }
 fn windowCols(ow: i32) -> vec2i { return vec2i(max(windowLeft(ow), 0), min(windowLeft(ow) + p.kernelW, p.inW)); }
 
-// Pixels of a window with its padding, without what hangs over the padded edge (PyTorch's divisor in ceil mode).
+// Pixels of a window with its padding, without what hangs over the padded edge (PyTorch's divisor in ceil mode), or
+// without any padding.
 fn windowArea(oh: i32, ow: i32) -> i32 {
-  let height = min(windowTop(oh) + p.kernelH, p.inH + p.padBottom) - windowTop(oh);
-  let width = min(windowLeft(ow) + p.kernelW, p.inW + p.padRight) - windowLeft(ow);
+  var height = min(windowTop(oh) + p.kernelH, p.inH + p.padBottom) - windowTop(oh);
+  var width = min(windowLeft(ow) + p.kernelW, p.inW + p.padRight) - windowLeft(ow);
+  if (EXCLUDE_PADDING) {
+    height = windowRows(oh).y - windowRows(oh).x;
+    width = windowCols(ow).y - windowCols(ow).x;
+  }
   return height * width;
 }
 

@@ -220,6 +220,28 @@ export const scalarFunction = (name: ScalarFunctionName): ScalarFunction => scal
  */
 export type ActivationKind = ScalarFunctionName | 'prelu' | 'relu6Official';
 
+/** Functions that are arithmetic rather than activations. */
+const arithmetic: ReadonlySet<string> = new Set<ScalarFunctionName>([
+  'exp',
+  'log',
+  'sqrt',
+  'norm',
+  'square',
+  'reciprocal',
+  'abs',
+  'affine',
+  'power',
+  'erf',
+  'sin',
+  'cos',
+]);
+
+/** Kinds of activation that networks have, by name. */
+export const activationKinds: readonly string[] = [
+  ...Object.keys(scalarFunctions).filter((name) => !arithmetic.has(name)),
+  'prelu',
+];
+
 /** The function that an activation computes; `prelu` with its slope as parameter. */
 export const activationFunction = (kind: Exclude<ActivationKind, 'relu6Official'>): ScalarFunction =>
   scalarFunction(kind === 'prelu' ? 'leakyRelu' : kind);

@@ -77,6 +77,11 @@ export interface PoolAttrs {
   readonly ceilMode: boolean;
 }
 
+/** Geometry of a 2-d average pooling, and whether only pixels of the image count. */
+export interface AveragePoolAttrs extends PoolAttrs {
+  readonly excludePadding?: boolean;
+}
+
 /**
  * Per-sample losses. `logit` is minus the logit of the label (the official code's `nll_loss` on raw logits);
  * `logitMargin` the cross entropy of logits divided by the lead of the first over the second, which counts as a
@@ -157,9 +162,9 @@ export interface OpAttrs {
   maxPool2dBackward: PoolAttrs & { readonly inputShape: readonly number[] };
   /** g, x -> dx by softmax weights exp(tau x) inside each window (BPA) */
   maxPool2dSoftmaxBackward: PoolAttrs & { readonly inputShape: readonly number[]; readonly tau: number };
-  /** x -> y; the divisor counts padding (PyTorch's default) */
-  avgPool2d: PoolAttrs;
-  avgPool2dBackward: PoolAttrs & { readonly inputShape: readonly number[] };
+  /** x -> y; the divisor counts padding (PyTorch's default) unless `excludePadding` */
+  avgPool2d: AveragePoolAttrs;
+  avgPool2dBackward: AveragePoolAttrs & { readonly inputShape: readonly number[] };
   /** x -> [N, C, size[0], size[1]] */
   adaptiveAvgPool2d: { readonly size: Pair };
   adaptiveAvgPool2dBackward: { readonly size: Pair; readonly inputShape: readonly number[] };

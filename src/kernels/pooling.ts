@@ -1,6 +1,6 @@
 import { check } from '../errors.js';
 import { byteLength, imagePitch } from '../graph/types.js';
-import type { Node, PoolAttrs, Tensor } from '../graph/types.js';
+import type { AveragePoolAttrs, Node, PoolAttrs, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { maxWorkgroups, operandBytes, reads, words, writes } from './grid.js';
 import { shaderFragment } from './fragment.js';
@@ -18,7 +18,7 @@ interface PoolProblem {
   readonly kernel: string;
   readonly shape: readonly number[];
   readonly pooled: readonly number[];
-  readonly attrs?: PoolAttrs;
+  readonly attrs?: AveragePoolAttrs;
   readonly source: Tensor;
   /** Shape over whose pixels the invocations run; by default that of the result. */
   readonly grid?: readonly number[];
@@ -67,7 +67,10 @@ function lowerPool(problem: PoolProblem, group: Group, context: LoweringContext)
     {
       kernel,
       variant: [windowName(attrs), tail.variant].filter((part) => part !== '').join(' '),
-      code: link(kernel, { regions }),
+      code: link(kernel, {
+        regions,
+        constants: attrs?.excludePadding === true ? { EXCLUDE_PADDING: true } : {},
+      }),
       operands: [
         reads('source', source),
         writes('c', tail.output),

@@ -166,14 +166,27 @@ export class NetBuilder {
     return this.layer(name, () => this.graph.one('linear', [x, weight, ...bias], {}));
   }
 
-  /**
-   * ReLU or ReLU6; `name` is the position's name for rule selection, `index` what `from=<number>` compares with
-   * (by default its number among the network's activations).
-   */
+  /** ReLU or ReLU6; see {@link activation}. */
   relu(name: string, x: Tensor, options: { readonly kind?: ActivationKind; readonly index?: number } = {}): Tensor {
-    const kind = options.kind ?? 'relu';
+    return this.activation(name, x, options.kind ?? 'relu', options);
+  }
+
+  /**
+   * An activation that backward rules may change; `values` are its parameters in order. `name` is the position's name
+   * for rule selection, `index` what `from=<number>` compares with (by default its number among the network's
+   * activations). A PReLU has one slope per channel, `name.weight` [C].
+   */
+  activation(
+    name: string,
+    x: Tensor,
+    kind: ActivationKind,
+    options: { readonly values?: readonly number[]; readonly index?: number } = {},
+  ): Tensor {
     this.activations.push({ name, index: options.index ?? this.activations.length, ...this.place, activation: kind });
-    return this.layer(name, () => this.graph.one('activation', [x], { kind, mask: false }));
+    const channels = x.shape[1]!;
+    const slopes = kind === 'prelu' ? [this.parameter(`${name}.weight`, [channels], 'bn.weight', channels)] : [];
+    const values = options.values === undefined ? {} : { values: options.values };
+    return this.layer(name, () => this.graph.one('activation', [x, ...slopes], { kind, mask: false, ...values }));
   }
 
   /**

@@ -95,6 +95,22 @@ export const conv2dInputGradient: OpDefinition<'conv2dInputGradient'> = {
     return [f32(attrs.inputShape)];
   },
   flops: (node) => convFlops(node.inputs[0]!, node.inputs[1]!.shape),
+  // The transpose of a convolution is a layer of its own, too; its gradients are the convolution itself.
+  backward(ctx, node, gradient) {
+    const [g, w] = node.inputs as [Tensor, Tensor];
+    const { stride, padding, dilation, groups } = node.attrs;
+    const attrs = { stride, padding, dilation, groups };
+    const { graph } = ctx;
+    const dw = ctx.needs(1)
+      ? graph.scope({ direction: 'weightGradient' }, () =>
+          graph.one('conv2dWeightGradient', [g, gradient], { ...attrs, weightShape: w.shape, bias: false }),
+        )
+      : undefined;
+    const dg = ctx.needs(0)
+      ? graph.scope({ direction: 'inputGradient' }, () => graph.one('conv2d', [gradient, w], attrs))
+      : undefined;
+    return [dg, dw];
+  },
 };
 
 export const conv2dWeightGradient: OpDefinition<'conv2dWeightGradient'> = {

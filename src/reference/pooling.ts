@@ -1,5 +1,5 @@
 import { argmaxRows, argmaxShape, elementCount } from '../graph/types.js';
-import type { PoolAttrs } from '../graph/types.js';
+import type { AveragePoolAttrs } from '../graph/types.js';
 import type { Reference } from './types.js';
 
 /** One window of a pooling sweep. */
@@ -10,11 +10,11 @@ interface Window {
    * Elements inside the image: flat index into the input, and place in the window counted row by row, padding included.
    */
   readonly elements: readonly { readonly input: number; readonly place: number }[];
-  /** Elements inside the image or its padding; a window of ceil mode may hang over both. */
+  /** Elements inside the image or, where it counts, its padding; a window of ceil mode may hang over both. */
   readonly size: number;
 }
 
-function* windows(x: readonly number[], y: readonly number[], attrs: PoolAttrs): Generator<Window> {
+function* windows(x: readonly number[], y: readonly number[], attrs: AveragePoolAttrs): Generator<Window> {
   const [, , height = 0, width = 0] = x;
   const [batch = 0, channels = 0, outHeight = 0, outWidth = 0] = y;
   const [top, left, bottom, right] = attrs.padding;
@@ -32,7 +32,7 @@ function* windows(x: readonly number[], y: readonly number[], attrs: PoolAttrs):
             elements.push({ input: (plane * height + iy) * width + ix, place: ky * attrs.kernel[1] + kx });
           }
         }
-        yield { output: output++, elements, size };
+        yield { output: output++, elements, size: attrs.excludePadding === true ? elements.length : size };
       }
     }
   }

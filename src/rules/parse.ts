@@ -1,4 +1,5 @@
 import { check, LinbpError } from '../errors.js';
+import { activationKinds } from '../graph/functions.js';
 import type { MatchScope } from './activationMatched.js';
 import type { PointwiseRule } from '../graph/rule.js';
 import { ruleNames, ruleRow, ruleTable } from './table.js';
@@ -27,6 +28,11 @@ export interface RuleSpec {
   readonly from?: string;
   /** Names of ReLUs, or patterns with `*` and `?`. */
   readonly only?: readonly string[];
+  /**
+   * Kinds of activation that take part besides ReLU and ReLU6 where `from` or no place is given, or `all`. Presets and
+   * names stand for themselves.
+   */
+  readonly on?: readonly string[];
   /** Whether ReLUs after a residual addition take part. */
   readonly post?: boolean;
   /** A preset other than the default one. */
@@ -54,7 +60,7 @@ function parseRule(text: string, userRules: readonly PointwiseRule[]): RuleSpec 
     throw new LinbpError('unknown-rule', `there is no rule "${name}"; known are ${known}`, { field: 'rule' });
   }
   const rule = user ?? (name as RuleName);
-  const { from, only, post, preset, match, scope, lambda, ...numbers } = splitOptions(
+  const { from, only, on, post, preset, match, scope, lambda, ...numbers } = splitOptions(
     colon < 0 ? '' : text.slice(colon + 1),
     name,
   );
@@ -64,6 +70,7 @@ function parseRule(text: string, userRules: readonly PointwiseRule[]): RuleSpec 
     parameters: parseParameters(rule, name, numbers),
     ...(from && { from: first(from) }),
     ...(only && { only }),
+    ...(on && { on: parseKinds(on) }),
     ...(post && { post: parseChoice('post', first(post), { true: true, false: false }) }),
     ...(preset && { preset: first(preset) }),
   };
@@ -75,14 +82,14 @@ function parseRule(text: string, userRules: readonly PointwiseRule[]): RuleSpec 
   return { ...spec, match: parseMatch(name, first(match), scope?.[0], lambda?.[0]) };
 }
 
-/** Option values by name; a piece without `=` is one more value of `only`. */
+/** Option values by name; a piece without `=` is one more value of `only` or `on`. */
 function splitOptions(text: string, rule: string): Record<string, string[]> {
   const options: Record<string, string[]> = {};
   let last: string | undefined;
   for (const piece of text === '' ? [] : text.split(',')) {
     const [, key, value] = /^\s*([A-Za-z]\w*)\s*=\s*(.*?)\s*$/.exec(piece) ?? [];
-    if (key === undefined && last === 'only' && piece.trim() !== '') {
-      options['only']!.push(piece.trim());
+    if (key === undefined && (last === 'only' || last === 'on') && piece.trim() !== '') {
+      options[last]!.push(piece.trim());
       continue;
     }
     check(
@@ -120,7 +127,9 @@ function parseParameters(
       ? ruleRow(rule).parameters
       : Object.fromEntries(rule.parameters.map((parameter) => [parameter, undefined]));
   for (const option of Object.keys(given)) {
-    const known = [...Object.keys(ranges), 'from', 'only', 'post', 'preset', 'match', 'scope', 'lambda'].join(', ');
+    const known = [...Object.keys(ranges), 'from', 'only', 'on', 'post', 'preset', 'match', 'scope', 'lambda'].join(
+      ', ',
+    );
     check(
       Object.hasOwn(ranges, option),
       'unknown-option',
@@ -137,6 +146,13 @@ function parseParameters(
       return [[option, range.byDefault]];
     }),
   );
+}
+
+function parseKinds(kinds: readonly string[]): readonly string[] {
+  const known = ['all', ...activationKinds];
+  for (const kind of kinds)
+    check(known.includes(kind), 'bad-range', `on must be ${known.join(', ')}, got "${kind}"`, 'on');
+  return kinds;
 }
 
 function parseChoice<T>(option: string, text: string, choices: Readonly<Record<string, T>>): T {
@@ -169,6 +185,7 @@ export function formatRules(specs: readonly RuleSpec[]): string {
         if (spec[name] !== undefined) options.push(`${name}=${spec[name]}`);
       if (spec.match?.kind === 'activation') options.push('match=activation', `scope=${spec.match.scope}`);
       if (spec.match?.kind === 'block') options.push('match=block', `lambda=${spec.match.lambda}`);
+      if (spec.on !== undefined) options.push(`on=${spec.on.join(',')}`);
       if (spec.only !== undefined) options.push(`only=${spec.only.join(',')}`);
       const name = typeof spec.rule === 'string' ? spec.rule : spec.rule.name;
       return options.length === 0 ? name : `${name}:${options.join(',')}`;

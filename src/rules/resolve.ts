@@ -35,7 +35,9 @@ function scaledBranches(
 ): readonly BranchPlace[] {
   const name = String(spec.rule);
   check(spec.match === undefined, 'unknown-option', `${name} scales exactly; it takes no match=`, 'match');
-  const branches = branchesOf(selected, table);
+  const everywhere = spec.from === undefined && spec.only === undefined && spec.preset === undefined;
+  // also branches without activations, such as those of attention
+  const branches = everywhere && spec.post !== false ? (table.branches ?? []) : branchesOf(selected, table);
   const place =
     (table.branches ?? []).length === 0
       ? `${table.model} has none`

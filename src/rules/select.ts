@@ -91,6 +91,26 @@ function usualPreset(row: RuleRow | undefined, table: PositionTable): string | u
     : undefined;
 }
 
+/** The activations that all published rules are about. */
+const usualKinds: ReadonlySet<string> = new Set(['relu', 'relu6', 'relu6Official']);
+
+/**
+ * Of positions that a range selects those of the kinds that take part: ReLU, ReLU6 and what `on` names. Throws
+ * `unknown-layer` where there are none.
+ */
+function ofKinds(chosen: readonly ActivationPosition[], { on = [] }: RuleSpec, table: PositionTable) {
+  if (on.includes('all')) return [...chosen];
+  const found = chosen.filter(({ activation }) => usualKinds.has(activation) || on.includes(activation));
+  const others = [...new Set(chosen.map(({ activation }) => activation))].join(', ');
+  check(
+    chosen.length === 0 || found.length > 0,
+    'unknown-layer',
+    `no ReLU or ReLU6 is selected, but ${others}; on=${others.split(', ')[0]} or on=all selects them: ${listPositions(table)}`,
+    'on',
+  );
+  return found;
+}
+
 /**
  * The activations that a rule applies to.
  * Throws `unknown-layer`, listing the positions, where it names none.
@@ -110,6 +130,9 @@ export function selectPositions(spec: RuleSpec, table: PositionTable): readonly 
       : preset !== undefined
         ? fromPreset(preset, table)
         : [...table.positions];
+  // Rules of edges ask for activations only to find the branches around them, whatever they are.
+  const ranged = spec.from !== undefined || (preset === undefined && spec.only === undefined);
+  if (ranged && spec.rule !== 'bp' && row?.edge === undefined) chosen = ofKinds(chosen, spec, table);
   if (spec.post === false) chosen = chosen.filter((position) => position.kind !== 'post-addition');
   for (const glob of spec.only ?? []) {
     const pattern = globPattern(glob);

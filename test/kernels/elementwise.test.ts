@@ -271,3 +271,22 @@ describe('products of stacked matrices', () => {
       }));
   }
 });
+
+describe('average pooling that leaves padding out', () => {
+  it('forward and backward, ceil mode or not', () =>
+    check((graph, _feeds, keep) => {
+      for (const ceilMode of [false, true]) {
+        const attrs = {
+          kernel: [3, 2],
+          stride: [2, 2],
+          padding: [1, 1, 0, 1],
+          ceilMode,
+          excludePadding: true,
+        } as const;
+        const x = graph.input(`x ${ceilMode}`, [2, 5, 8, 7]);
+        const y = graph.one('avgPool2d', [x], attrs);
+        const g = graph.input(`g ${ceilMode}`, y.shape);
+        keep(y, graph.one('avgPool2dBackward', [g], { ...attrs, inputShape: x.shape }));
+      }
+    }));
+});

@@ -256,6 +256,21 @@ for (const center of [true, false])
       );
   };
 
+cases['transposed convolution'] = () => {
+  for (const groups of [1, 2]) {
+    const attrs = { stride: [2, 1], padding: [1, 0, 0, 1], dilation: [1, 2], groups } as const;
+    check(
+      [
+        [2, 4, 3, 2],
+        [4, 3, 3, 2],
+      ],
+      (graph, tensors) => graph.one('conv2dInputGradient', tensors, { ...attrs, inputShape: [2, 3 * groups, 6, 3] }),
+    );
+  }
+};
+cases['average pooling that leaves padding out'] = () =>
+  check([image()], (graph, [x]) => graph.one('avgPool2d', [x!], { ...window(), excludePadding: true }));
+
 /** The number 9.37, made by the graph itself: relu6's upper kink must be in reach. */
 function constant(graph: Graph, count: number): Tensor {
   const zero = graph.state('zero', [count]);
