@@ -43,6 +43,17 @@ export { cifar10Statistics, normalized } from './nn/normalize.js';
 export type { PixelStatistics } from './nn/normalize.js';
 export { modelDefinition, modelNames } from './nn/zoo/index.js';
 
+// ONNX
+export { importOnnx, onnxInputNames, readOnnxTensor, runOnnx } from './onnx/index.js';
+export type {
+  ImportedModel,
+  ImportOptions,
+  OnnxSummary,
+  OnnxTensor,
+  RunOnnxOptions,
+  RunOnnxResult,
+} from './onnx/index.js';
+
 // Backward rules
 export { bp, deconvnet, guided, leaky, linbp, silu, softplus } from './rules/builtin.js';
 export { activationMatched } from './rules/activationMatched.js';

@@ -29,7 +29,7 @@ import type { ShownAdapter, VerbContext } from './verb.js';
 /** Options about the network. */
 export const modelOptions = {
   model: text({
-    help: 'the network: a name ("linbp positions --help" lists them) or a module such as ./net.js',
+    help: 'the network: a name ("linbp positions --help" lists them), an ONNX file, or a module such as ./net.js',
     placeholder: 'NAME|FILE',
     byDefault: 'lenet5',
   }),
@@ -94,14 +94,14 @@ export const ruleOption = {
 
 /**
  * A network as the options state it, `--classes` and `--normalize` included.
+ * `size` is the height and width of the images for ONNX files that leave them open.
  * Throws `unknown-model`, `bad-argument`, `bad-range`, `bad-shape` or `unsupported`.
  */
-export async function chosenModel(options: {
-  readonly model: string;
-  readonly normalize: string | undefined;
-  readonly classes?: number | undefined;
-}): Promise<ModelDefinition> {
-  const named = await openModel(options.model);
+export async function chosenModel(
+  options: { readonly model: string; readonly normalize: string | undefined; readonly classes?: number | undefined },
+  size?: readonly [number, number],
+): Promise<ModelDefinition> {
+  const named = await openModel(options.model, size);
   const plain = options.classes === undefined ? named : withClasses(named, options.classes);
   if (options.normalize === undefined) return plain;
   const [means, deviations, ...rest] = options.normalize.split('/').map((list) => list.split(',').map(readNumber));
@@ -155,6 +155,7 @@ export async function chosenWeights(
   progress: Progress,
 ): Promise<StateDict> {
   if (options.weights !== undefined) return namedWeights(definition, options.weights);
+  if (definition.weights !== undefined) return definition.weights;
   progress.line(`note: no --weights given; ${definition.name} has random weights (seed ${options.seed})`);
   return initialState(definition, options.seed);
 }

@@ -96,6 +96,12 @@ function whereFirst(
   return whereNonFinite(definition, weights, images.subarray(image * size, (image + 1) * size), precision);
 }
 
+/** Height and width of the images in a file, for models that leave them open. */
+function imageSize(path: string): readonly [number, number] | undefined {
+  const [, , height, width] = readSafetensors(path).tensors.get('input')?.shape ?? [];
+  return height === undefined || width === undefined ? undefined : [height, width];
+}
+
 interface GradientSettings {
   readonly definition: ModelDefinition;
   readonly rules: BackwardSelection;
@@ -224,7 +230,7 @@ export const gradVerb = defineVerb({
       '--inputs FILE is needed: safetensors with input [N, C, H, W] and labels [N]',
       'inputs',
     );
-    const definition = await chosenModel(options);
+    const definition = await chosenModel(options, imageSize(inputs));
     const rules = chosenRules(options.rule, definition);
     const batch = readBatch(inputs, definition);
     const weights = await chosenWeights(definition, options, context.progress);

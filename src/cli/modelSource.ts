@@ -4,17 +4,22 @@ import { pathToFileURL } from 'node:url';
 import { LinbpError } from '../errors.js';
 import { checkDefinition } from '../nn/checkDefinition.js';
 import type { ModelDefinition } from '../nn/definition.js';
+import { importOnnx } from '../onnx/index.js';
 import { modelDefinition, modelNames } from '../nn/zoo/index.js';
 import { withHint } from './suggest.js';
 
 /**
- * The network that `--model` names: one of linbp's by name, or a file: a module (`.js`, `.mjs`, `.cjs`, `.ts`, `.mts`)
- * that exports a definition. A module runs as the user's own code.
+ * The network that `--model` names: one of linbp's by name, or a file: an ONNX model, or a module (`.js`, `.mjs`,
+ * `.cjs`, `.ts`, `.mts`) that exports a definition. A module runs as the user's own code; nothing of an ONNX file runs.
  *
- * @throws LinbpError `unknown-model` with the nearest name, `missing-file`, `bad-argument`, `bad-shape`
+ * @param size height and width of images, for ONNX files that leave them open
+ *
+ * @throws LinbpError `unknown-model` with the nearest name, `missing-file`, `bad-argument`, `bad-shape`, or what
+ *   `importOnnx` throws
  */
-export async function openModel(name: string): Promise<ModelDefinition> {
+export async function openModel(name: string, size?: readonly [number, number]): Promise<ModelDefinition> {
   const ending = extname(name).toLowerCase();
+  if (ending === '.onnx') return importOnnx(name, size === undefined ? {} : { size });
   if (['.js', '.mjs', '.cjs', '.ts', '.mts'].includes(ending)) return importedModel(name);
   try {
     return modelDefinition(name);

@@ -5,6 +5,9 @@ import { NetBuilder } from './builder.js';
 import type { ActivationPosition, BranchPlace, PositionTable } from '../rules/positions.js';
 import type { Branch, BuildMode, ParameterSpec } from './builder.js';
 
+/** State-dict entries by PyTorch key. */
+export type StateDict = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+
 /** A network: its name, input and forward pass. Everything else is derived by building it. */
 export interface ModelDefinition {
   readonly name: string;
@@ -19,6 +22,8 @@ export interface ModelDefinition {
   readonly presets?: Readonly<Record<string, readonly string[]>>;
   /** Why there is no preset, where the network has none on purpose. */
   readonly presetNote?: string;
+  /** Weights that came with it, as those of an ONNX file; used where no others are given. */
+  readonly weights?: StateDict;
 }
 
 /** Places of a model's tensors inside its two flat stores, in elements; each begins at a multiple of 64. */

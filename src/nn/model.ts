@@ -14,11 +14,10 @@ import { expectPixels } from '../arguments.js';
 import type { ParameterSpec } from './builder.js';
 import { addModel, describeModel, isBuffer } from './definition.js';
 import { headOf } from './head.js';
-import type { GraphStores, ModelDefinition, ModelDescription } from './definition.js';
+import type { GraphStores, ModelDefinition, ModelDescription, StateDict } from './definition.js';
 import { nonFiniteWeight, whereNonFinite } from './nonFinite.js';
 
-/** State-dict entries by PyTorch key. */
-export type StateDict = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+export type { StateDict } from './definition.js';
 
 /** A network with its weights on the CPU, for the float64 reference, which needs no GPU. */
 export interface HostModel {
@@ -86,7 +85,8 @@ function plainKeys<T>(entries: ReadonlyMap<string, T>): Map<string, T> {
 }
 
 /**
- * PyTorch's default initial weights of a network, drawn from `seed` (0..2^32-1; 0 by default), by state-dict key.
+ * The weights that came with a network, or PyTorch's default initial weights, drawn from `seed` (0..2^32-1; 0 by
+ * default), by state-dict key.
  * Throws `bad-range` for another seed.
  */
 export function initialState(definition: ModelDefinition, seed = 0): StateDict {
@@ -96,6 +96,7 @@ export function initialState(definition: ModelDefinition, seed = 0): StateDict {
     `seed must be an integer in 0..2^32-1, got ${seed}`,
     'seed',
   );
+  if (definition.weights !== undefined) return definition.weights;
   const { specs } = describeModel(definition).layout;
   return new Map(
     specs.map((spec, index) => [spec.name, { shape: spec.shape, data: initialValues(spec, index, seed) }]),
@@ -187,7 +188,7 @@ export class Model {
     this.buffers = layout.bufferElements === 0 ? undefined : store(layout.bufferElements, `${definition.name} buffers`);
   }
 
-  /** A model with PyTorch's default initial weights, drawn from `seed`. */
+  /** A model with the weights that came with it, or PyTorch's default initial ones, drawn from `seed`. */
   static create(definition: ModelDefinition, options: { readonly device: Device; readonly seed?: number }): Model {
     const state = initialState(definition, options.seed);
     const model = new Model(definition, options.device);

@@ -1,0 +1,29 @@
+import { decodeModel } from './decode.js';
+import { decodeMessage } from './schema.js';
+import { readTensor } from './tensors.js';
+import type { HostTensor } from './types.js';
+import { LinbpError } from '../errors.js';
+
+export { importOnnx } from './import.js';
+export type { ImportedModel, ImportOptions, OnnxSummary } from './import.js';
+export { runOnnx } from './run.js';
+export type { OnnxTensor, RunOnnxOptions, RunOnnxResult } from './run.js';
+
+/**
+ * Reads a serialized `TensorProto`, as ONNX's test data holds them.
+ *
+ * @throws LinbpError `bad-file` or `unsupported`
+ */
+export function readOnnxTensor(bytes: Uint8Array): HostTensor {
+  let raw;
+  try {
+    raw = decodeMessage('TensorProto', bytes);
+  } catch (error) {
+    throw new LinbpError('bad-file', 'not a serialized ONNX tensor', { cause: error });
+  }
+  return readTensor(raw, { source: 'the tensor', folder: undefined });
+}
+
+/** Names of a graph's inputs that are no initializers, in order. Throws as reading the file does. */
+export const onnxInputNames = (model: string | Uint8Array): string[] =>
+  decodeModel(model).graph.inputs.map(({ name }) => name);

@@ -1,0 +1,245 @@
+import { LinbpError, check } from '../errors.js';
+import { Graph, resolveView } from '../graph/graph.js';
+import type { Tensor } from '../graph/types.js';
+import { Program } from '../program/program.js';
+import { ReferenceRun } from '../reference/run.js';
+import type { Device } from '../runtime/device.js';
+import { Analysis, throwReasons } from './analyze.js';
+import { decodeModel } from './decode.js';
+import { computeOnHost } from './host/table.js';
+import { constant } from './lower/builder.js';
+import { emitStep } from './lower/emit.js';
+import { unary } from './lower/emitContext.js';
+import type { EmitTarget } from './lower/emitContext.js';
+import { liveSteps } from './lower/simplify.js';
+import type { DataValue, Step, Value } from './lower/steps.js';
+import { isFloat } from './types.js';
+import type { ElementType, HostTensor, OnnxFile, OnnxNode } from './types.js';
+
+/** A tensor that goes into a graph or comes out of it; integers and truth values are numbers, too. */
+export interface OnnxTensor {
+  readonly type: ElementType;
+  readonly shape: readonly number[];
+  /** Row-major. */
+  readonly data: ArrayLike<number>;
+}
+
+export interface RunOnnxOptions {
+  /** An open device, or `reference` for float64 loops on the CPU. */
+  readonly device: Device | 'reference';
+}
+
+export interface RunOnnxResult {
+  /** By name, in the order of the graph's outputs. */
+  readonly outputs: ReadonlyMap<string, HostTensor>;
+  /** Operators that the CPU computed from values of the device, such as ArgMax, whose results are no float. */
+  readonly onHost: readonly string[];
+}
+
+/** Thrown while a graph is analyzed where a node needs numbers that the device has yet to compute. */
+class NeedsValues extends Error {
+  readonly wanted: readonly DataValue[];
+  constructor(wanted: readonly DataValue[]) {
+    super('values are needed');
+    this.wanted = wanted;
+  }
+}
+
+/** A node outside the engine computed from values that are known, or the list of those that are not yet. */
+class HostNodes {
+  /** Values that a stage before computed, by name. */
+  readonly known = new Map<string, HostTensor>();
+  readonly operators = new Set<string>();
+  /** Results that the device goes on with. */
+  readonly inputs = new Map<DataValue, HostTensor>();
+
+  compute(node: OnnxNode, values: readonly (Value | undefined)[]): readonly Value[] {
+    const missing = values.filter((value): value is DataValue => value?.kind === 'data' && !this.known.has(value.name));
+    if (missing.length > 0) throw new NeedsValues(missing);
+    this.operators.add(node.op);
+    const operands = values.map((value) => (value?.kind === 'data' ? this.known.get(value.name) : value?.tensor));
+    return computeOnHost(node, operands).map((tensor, i): Value => {
+      if (!isFloat(tensor.type)) return constant(tensor);
+      const name = node.outputs[i] ?? `${node.name}.${i}`;
+      const data: DataValue = { kind: 'data', name, shape: tensor.shape, type: tensor.type, batch: undefined };
+      this.inputs.set(data, tensor);
+      this.known.set(name, tensor);
+      return data;
+    });
+  }
+}
+
+/** Runs steps on the device or in the reference and returns the values that are wanted. */
+async function runSteps(
+  steps: readonly Step[],
+  inputs: ReadonlyMap<DataValue, HostTensor>,
+  wanted: readonly DataValue[],
+  device: Device | 'reference',
+): Promise<Map<DataValue, HostTensor>> {
+  const results = new Map<DataValue, HostTensor>();
+  const missing = wanted.filter((value) => {
+    const given = inputs.get(value);
+    if (given !== undefined) results.set(value, given);
+    return given === undefined;
+  });
+  if (missing.length === 0) return results;
+  const graph = new Graph();
+  const live = liveSteps(steps, missing);
+  const values = new Map<DataValue, Tensor>();
+  const bound: [Tensor, HostTensor][] = [];
+  for (const [value, tensor] of inputs) {
+    if (!live.some((step) => step.inputs.includes(value))) continue;
+    const input = graph.input(value.name, value.shape.length === 0 ? [1] : value.shape);
+    values.set(value, input);
+    bound.push([input, tensor]);
+  }
+  const target = plainTarget(graph);
+  for (const step of live) graph.scope({ layer: step.node.name }, () => emitStep(step, values, target));
+  for (const value of missing) {
+    const tensor = values.get(value)!;
+    const root = resolveView(tensor).root;
+    const own = root.kind === 'value' && root === tensor;
+    const output = own ? tensor : unary(graph, tensor, 'affine', 1, 0);
+    values.set(value, output);
+    graph.output(value.name, output);
+  }
+  const read = device === 'reference' ? onReference(graph, bound) : await onDevice(graph, bound, device);
+  for (const value of missing) {
+    const data = Float64Array.from(await read(values.get(value)!));
+    results.set(value, { type: value.type, shape: value.shape, data });
+  }
+  if (device !== 'reference') await read(undefined);
+  return results;
+}
+
+type Read = (tensor: Tensor | undefined) => ArrayLike<number> | Promise<ArrayLike<number>>;
+
+function onReference(graph: Graph, bound: readonly [Tensor, HostTensor][]): Read {
+  const run = new ReferenceRun(graph);
+  for (const [tensor, { data }] of bound) run.set(tensor, data);
+  run.run();
+  return (tensor) => (tensor === undefined ? [] : run.get(tensor).slice());
+}
+
+async function onDevice(graph: Graph, bound: readonly [Tensor, HostTensor][], device: Device): Promise<Read> {
+  const program = await Program.compile(graph, { device });
+  for (const [tensor, { data }] of bound) program.write(tensor, Float32Array.from(data));
+  await program.run([{ segment: 'main' }]);
+  return async (tensor) => {
+    if (tensor !== undefined) return program.read(tensor);
+    program.destroy();
+    return [];
+  };
+}
+
+/** Steps with all constants as they are: no parameters, no positions. */
+function plainTarget(graph: Graph): EmitTarget {
+  const line = (values: readonly number[], shape: readonly number[]): Tensor => graph.constant('line', values, shape);
+  const add = (tensor: HostTensor, shape: readonly number[] = tensor.shape): Tensor =>
+    graph.constant(tensor.origin ?? 'constant', [...tensor.data], shape.length === 0 ? [1] : shape);
+  return {
+    graph,
+    scale: 1,
+    constant: add,
+    relu: (_step, x, kind) => unary(graph, x, kind),
+    batchNorm: (step, x) => {
+      const statistics = step.inputs.slice(1).map((input) => add((input as { tensor: HostTensor }).tensor));
+      const scaleAndShift = graph.add('batchNormScaleShift', statistics, step.attributes);
+      return graph.one('scaleShift', [x, ...scaleAndShift], {});
+    },
+    preprocess: (step, x) =>
+      graph.one(
+        'scaleShift',
+        [x, line(step.attributes.scale, [x.shape[1]!]), line(step.attributes.shift, [x.shape[1]!])],
+        {},
+      ),
+  };
+}
+
+/** Checks the given tensors against a graph's inputs. */
+function boundInputs(file: OnnxFile, given: Readonly<Record<string, OnnxTensor>>): Map<string, HostTensor> {
+  const bound = new Map<string, HostTensor>();
+  for (const { name, shape, type } of file.graph.inputs) {
+    const tensor = given[name];
+    check(tensor !== undefined, 'bad-argument', `${file.source} needs an input "${name}"`, name);
+    const count = tensor.shape.reduce((product, size) => product * size, 1);
+    const fits =
+      tensor.data.length === count &&
+      (shape === undefined ||
+        (shape.length === tensor.shape.length &&
+          shape.every((size, axis) => typeof size !== 'number' || size === tensor.shape[axis])));
+    const wanted = shape?.map((size) => size ?? '?').join(', ') ?? '...';
+    check(
+      fits && (type === undefined || type === tensor.type),
+      'bad-shape',
+      `input ${name} must be ${type ?? 'a tensor'} [${wanted}], got ${tensor.type} [${tensor.shape.join(', ')}] with ${tensor.data.length} values`,
+      name,
+    );
+    bound.set(name, { type: tensor.type, shape: tensor.shape, data: Float64Array.from(tensor.data) });
+  }
+  return bound;
+}
+
+/**
+ * Evaluates an ONNX graph. Float tensors are computed by the engine, on a device or in float64; integer tensors, and
+ * float results of operators that have no gradient, on the CPU.
+ *
+ * @param model a path, or the bytes of a file
+ * @param inputs the graph's inputs that are no initializers, by name
+ * @throws LinbpError `missing-file`, `bad-file`, `bad-argument`, `bad-shape`, or `unsupported` with every reason
+ */
+export async function runOnnx(
+  model: string | Uint8Array,
+  inputs: Readonly<Record<string, OnnxTensor>>,
+  options: RunOnnxOptions,
+): Promise<RunOnnxResult> {
+  const file = decodeModel(model);
+  const bound = boundInputs(file, inputs);
+  const host = new HostNodes();
+  // Each stage that a node on the CPU waits for adds values; a graph has as many stages as such nodes at most.
+  for (let stage = 0; stage <= file.graph.nodes.length + 1; stage++) {
+    host.inputs.clear();
+    const values = new Map<string, Value>();
+    const data = new Map<DataValue, HostTensor>();
+    for (const [name, tensor] of bound) {
+      if (!isFloat(tensor.type) || tensor.data.length === 0) values.set(name, constant(tensor));
+      else {
+        const value: DataValue = { kind: 'data', name, shape: tensor.shape, type: tensor.type, batch: undefined };
+        values.set(name, value);
+        data.set(value, tensor);
+        host.known.set(name, tensor);
+      }
+    }
+    const analysis = new Analysis(1, (node, operands) => host.compute(node, operands));
+    let results: (Value | undefined)[];
+    let wanted: readonly DataValue[];
+    let done = true;
+    try {
+      results = analysis.run(file.graph, values);
+      throwReasons(analysis.reasons, file.source);
+      wanted = [...new Set(results.filter((value): value is DataValue => value?.kind === 'data'))];
+    } catch (error) {
+      if (!(error instanceof NeedsValues)) throw error;
+      [results, wanted, done] = [[], error.wanted, false];
+    }
+    const all = new Map([...data, ...host.inputs]);
+    const computed = await runSteps(analysis.build.steps, all, wanted, options.device);
+    if (done) return { outputs: collect(file, results, computed), onHost: [...host.operators] };
+    for (const [value, tensor] of computed) host.known.set(value.name, tensor);
+  }
+  throw new LinbpError('internal', `${file.source}: the graph has no end`);
+}
+
+function collect(
+  file: OnnxFile,
+  results: readonly (Value | undefined)[],
+  computed: ReadonlyMap<DataValue, HostTensor>,
+): Map<string, HostTensor> {
+  return new Map(
+    file.graph.outputs.map(({ name, type }, i) => {
+      const value = results[i]!;
+      const tensor = value.kind === 'data' ? computed.get(value)! : value.tensor;
+      return [name, { type: type ?? tensor.type, shape: tensor.shape, data: tensor.data }];
+    }),
+  );
+}

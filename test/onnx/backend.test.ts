@@ -1,0 +1,56 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { onnxInputNames, readOnnxTensor, runOnnx } from '../../src/onnx/index.js';
+import type { OnnxTensor } from '../../src/onnx/index.js';
+import type { Device } from '../../src/runtime/device.js';
+import { sharedDevice } from '../support/device.js';
+import { slowly } from '../support/slow.js';
+import { fixtures, sharedOnnx } from './support.js';
+
+function tensors(folder: string, kind: 'input' | 'output'): OnnxTensor[] {
+  const found: OnnxTensor[] = [];
+  for (let i = 0; ; i++) {
+    const path = join(folder, 'test_data_set_0', `${kind}_${i}.pb`);
+    if (!existsSync(path)) return found;
+    found.push(readOnnxTensor(readFileSync(path)));
+  }
+}
+
+/** Floats to rtol 1e-3 and atol 1e-6, everything else exactly. */
+async function checkCase(folder: string, device: Device | 'reference'): Promise<void> {
+  const model = join(folder, 'model.onnx');
+  const inputs = tensors(folder, 'input');
+  const named = onnxInputNames(model).map((name, i) => [name, inputs[i]!] as const);
+  const { outputs } = await runOnnx(model, Object.fromEntries(named), { device });
+  const results = [...outputs.values()];
+  tensors(folder, 'output').forEach((wanted, i) => {
+    const got = results[i]!;
+    expect(got.shape, folder).to.deep.equal(wanted.shape);
+    expect(got.type, folder).to.equal(wanted.type);
+    for (let k = 0; k < wanted.data.length; k++) {
+      const [a, b] = [wanted.data[k]!, got.data[k]!];
+      const slack = wanted.type.includes('float') ? 1e-6 + 1e-3 * Math.abs(a) : 0;
+      expect(Object.is(a, b) || Math.abs(a - b) <= slack, `${folder}: ${b} for ${a}`).to.equal(true);
+    }
+  });
+}
+
+describe("ONNX's backend cases", () => {
+  const folder = join(fixtures, 'backend');
+  const names = readdirSync(folder);
+  for (const name of names) it(`${name} in float64`, () => checkCase(join(folder, name), 'reference'));
+
+  it('the same on the device', async function () {
+    this.timeout(120_000);
+    const device = await sharedDevice();
+    for (const name of names) await checkCase(join(folder, name), device);
+  });
+
+  for (const category of ['node', 'node-main', 'pytorch-converted', 'pytorch-operator'])
+    slowly(true, `all of ${category}`, 600_000, async () => {
+      if (sharedOnnx === undefined) return;
+      const all = join(sharedOnnx, 'backend', category);
+      for (const name of readdirSync(all)) await checkCase(join(all, name), 'reference');
+    });
+});

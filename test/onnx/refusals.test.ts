@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { LinbpError } from '../../src/errors.js';
+import { importOnnx } from '../../src/onnx/index.js';
+import { fixtures, readIndex, sharedOnnx } from './support.js';
+
+function refusal(path: string): LinbpError {
+  try {
+    importOnnx(path);
+  } catch (error) {
+    expect(error).to.be.instanceOf(LinbpError);
+    return error as LinbpError;
+  }
+  throw new Error(`${path} was imported`);
+}
+
+describe('ONNX files that are refused', () => {
+  const cases: readonly (readonly [file: string, says: RegExp])[] = [
+    ['qdq', /\/x\/QuantizeLinear \(QuantizeLinear, opset 13\)/],
+    ['unsupported_domain', /fused \/conv1\/Conv \(com\.microsoft:FusedConv/],
+    ['random_noise', /\/noise\/RandomNormalLike \(RandomNormalLike/],
+    ['data_dependent_shape', /\/active\/NonZero \(NonZero/],
+    ['conv3d', /5 axes.*\/conv1\/Conv \(Conv/],
+    ['two_inputs', /2 inputs \(image, attributes\)/],
+    ['segmentation', /\[N, 5, 8, 8\].*map/],
+    ['undefined_tensor', /\/add\/Add \(Add.*"shortcut" is read but nothing makes it/],
+    ['wrong_weight_shape', /\/conv2\/Conv \(Conv.*\[8, 6, 3, 3\].*\[2, 8, 8, 8\]/],
+    ['huge_dims', /conv1\.weight claims \[1099511627776, 3, 3, 3\]/],
+    ['external_missing', /external_missing\.onnx\.data.*conv1\.weight/],
+    ['external_outside', /conv1\.weight lies outside the model's folder/],
+    ['future_opset', /opset 99/],
+    ['not_onnx', /Git LFS pointer/],
+  ];
+  for (const [file, says] of cases)
+    it(`${file}: one error that says why`, () => {
+      const path = join(fixtures, 'refused', `${file}.onnx`);
+      const { message } = refusal(path);
+      expect(message).to.match(says);
+      expect(message.split(path), 'names the file once').to.have.length(2);
+    });
+
+  it('a file that ends early, wherever it ends', () => {
+    const whole = readFileSync(join(fixtures, 'networks', 'no_names.onnx'));
+    for (let end = 0; end < whole.length; end += 97)
+      expect(() => importOnnx(whole.subarray(0, end)), `${end} bytes`).to.throw(LinbpError);
+  });
+
+  it('lists every reason at once', () => {
+    const { message } = refusal(join(fixtures, 'refused', 'qdq.onnx'));
+    expect(message.match(/QuantizeLinear, opset/g)!.length).to.be.above(1);
+  });
+
+  it('all files of the test data', function () {
+    if (sharedOnnx === undefined) return this.skip();
+    const folder = join(sharedOnnx, 'networks');
+    const refused = readIndex(folder).filter(({ outcome }) => outcome === 'refuse');
+    expect(refused).to.have.length(19);
+    for (const { name } of refused) expect(refusal(join(folder, `${name}.onnx`)).message).to.include(name);
+  });
+});
