@@ -197,7 +197,7 @@ describe('products staged through workgroup memory, against the float64 referenc
   });
 
   it('refuse what no device or this device cannot run', async () => {
-    const device = kernelDevice(await sharedDevice());
+    const device = { ...kernelDevice(await sharedDevice()), maxWorkgroupStorage: 16384 };
     const problem: TuningProblem = {
       layer: 'any',
       batch: 4,
