@@ -14,16 +14,18 @@ function bitsOf(name) {
   return Number(/[bu](\d+)$/.exec(name)?.[1] ?? 32) * (/2(?:st64)?_b|_2addr_/.test(name) ? 2 : 1);
 }
 
-/** Blocks of straight-line code, each with the loops around it, the innermost first. */
+/**
+ * Blocks of straight-line code, in the disassembler's notation, or in that of the compiler's own listing, which it falls
+ * back to for GPUs that the disassembler does not know yet: each with the loops around it, the innermost first. */
 function blocksOf(text) {
   const blocks = [];
   for (const line of text.split('\n')) {
-    const label = /^BB(\d+):/.exec(line);
+    const label = /^BB(\d+):?\s*$/.exec(line);
     if (label !== null) blocks.push({ id: Number(label[1]), lines: [], back: undefined });
-    else if (blocks.length > 0 && line.startsWith('\t')) {
+    else if (blocks.length > 0 && /^\s+\S/.test(line)) {
       const block = blocks.at(-1);
       block.lines.push(line);
-      const target = /^\ts_c?branch\w* BB(\d+)/.exec(line);
+      const target = /^\ts_c?branch\w* (?:block:)?BB(\d+)/.exec(line);
       if (target !== null && Number(target[1]) <= block.id) block.back = Number(target[1]);
     }
   }
