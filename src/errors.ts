@@ -1,3 +1,5 @@
+import { terminalText } from './quote.js';
+
 /** Machine-readable reasons for a {@link LinbpError}. */
 export type LinbpErrorCode =
   | 'bad-argument'
@@ -25,7 +27,8 @@ export type LinbpErrorCode =
 
 /**
  * The one error type that linbp throws for anything a caller can get wrong or a machine can lack.
- * The message names the field, what was expected and what came.
+ * The message names the field, what was expected and what came. Control characters in it are escaped and what is too
+ * long for a message is left out, since part of it may come from a file.
  */
 export class LinbpError extends Error {
   /** Stable machine-readable reason. */
@@ -34,7 +37,7 @@ export class LinbpError extends Error {
   readonly field: string | undefined;
 
   constructor(code: LinbpErrorCode, message: string, options: { field?: string; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(terminalText(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'LinbpError';
     this.code = code;
     this.field = options.field;

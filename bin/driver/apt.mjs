@@ -101,17 +101,52 @@ export function rootPrefix() {
   return sudo.status === 0 ? ['sudo', '-n'] : undefined;
 }
 
+/** What carrying out a plan changes on the system, one line each. */
+export function aptChanges(plan, prefix) {
+  const how = prefix.length > 0 ? ' through sudo' : '';
+  return [
+    ...(plan.backports ? [`add the apt source ${BACKPORTS_LIST} ("${plan.backports}")${how}`] : []),
+    `install ${PACKAGES.join(' and ')} with apt-get (about 65 MB)${how}`,
+  ];
+}
+
+/** Runs a command as root. */
+function runAsRoot(prefix, args, options = {}) {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' };
+  const [file, ...rest] = [...prefix, ...args];
+  return spawnSync(file, rest, { env, stdio: ['ignore', 2, 2], timeout: 20 * 60_000, ...options });
+}
+
 /**
- * Carries out a plan. Returns undefined on success, else what went wrong.
+ * Takes back the apt source that a plan added, where it did not help. Packages that were installed stay.
+ *
+ * @param {typeof runAsRoot} runner
+ */
+export function aptUndo(plan, prefix, log, runner = runAsRoot) {
+  if (!plan.backports) return;
+  const { status } = runner(prefix, ['rm', '-f', BACKPORTS_LIST]);
+  log(
+    status === 0 ? `removed ${BACKPORTS_LIST} again` : `${BACKPORTS_LIST} could not be removed; it is safe to delete`,
+  );
+}
+
+/**
+ * Carries out a plan. Returns undefined on success, else what went wrong; then the apt source is removed again.
  *
  * @param {(line: string) => void} log
+ * @param {typeof runAsRoot} runner
  */
-export function aptInstall(plan, prefix, log) {
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' };
-  const run = (args, options = {}) => {
-    const [file, ...rest] = [...prefix, ...args];
-    return spawnSync(file, rest, { env, stdio: ['ignore', 2, 2], timeout: 20 * 60_000, ...options });
-  };
+export function aptInstall(plan, prefix, log, runner = runAsRoot) {
+  let failure = 'apt was interrupted';
+  try {
+    failure = install(plan, log, (args, options) => runner(prefix, args, options));
+    return failure;
+  } finally {
+    if (failure !== undefined) aptUndo(plan, prefix, log, runner);
+  }
+}
+
+function install(plan, log, run) {
   if (plan.backports) {
     log(`adding the suite bookworm-backports (${BACKPORTS_LIST})`);
     const scratch = mkdtempSync(join(tmpdir(), 'linbp-apt-'));

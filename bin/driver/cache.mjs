@@ -3,8 +3,8 @@
  * with nothing but Node's own modules, since set-up runs before anything is installed or compiled.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { constants, homedir } from 'node:os';
+import { accessSync, constants as fsConstants, existsSync, lstatSync, readFileSync } from 'node:fs';
+import { constants, homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 /** Variables with which a user chooses a Vulkan driver. */
@@ -32,7 +32,30 @@ const inherited = takeInherited();
 /** The folder for everything linbp keeps per user. */
 export function cacheFolder() {
   const base = process.env.XDG_CACHE_HOME;
-  return join(base && base.startsWith('/') ? base : join(homedir(), '.cache'), 'linbp');
+  if (base && base.startsWith('/')) return join(base, 'linbp');
+  const home = writableHome();
+  return home === undefined ? temporaryCache() : join(home, '.cache', 'linbp');
+}
+
+/** The user's home, or undefined where there is none, as in a container with a uid of its own. */
+export function writableHome() {
+  try {
+    const home = homedir(); // throws for a uid without HOME and without an entry in passwd
+    if (existsSync(join(home, '.cache', 'linbp'))) return home;
+    accessSync(home, fsConstants.W_OK);
+    return home;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A folder per user among the temporary ones. What lies there is loaded as code, so it must be the user's alone. */
+function temporaryCache() {
+  const uid = process.getuid?.() ?? 0;
+  const folder = join(tmpdir(), `linbp-${uid}`);
+  const there = lstatSync(folder, { throwIfNoEntry: false });
+  const ours = there === undefined || (there.isDirectory() && there.uid === uid && (there.mode & 0o022) === 0);
+  return ours ? folder : `${folder}-${process.pid}`;
 }
 
 /** The file that set-up writes and the library reads. */

@@ -1,8 +1,9 @@
 /** Finds out whether this machine can compute, mends it where it cannot, or says what is wrong and which command helps. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { aptInstall, aptPlan, rootPrefix } from './apt.mjs';
-import { DRIVER_VARIABLES, readRecord, userChoseDriver } from './cache.mjs';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { aptChanges, aptInstall, aptPlan, aptUndo, rootPrefix } from './apt.mjs';
+import { DRIVER_VARIABLES, cacheFolder, readRecord, userChoseDriver } from './cache.mjs';
 import { installSwiftShader, swiftShaderSupported } from './swiftshader.mjs';
 
 const CHILD = fileURLToPath(new URL('./probe-child.mjs', import.meta.url));
@@ -73,42 +74,98 @@ export function commandFor(result) {
   return 'install a Vulkan driver and loader (for instance Mesa: mesa-vulkan-drivers, libvulkan1)';
 }
 
+/** Values of LINBP_DRIVER, which says what set-up may do about a missing driver. */
+const CHOICES = ['none', 'cache', 'apt'];
+
+/** Asks on the terminal, if there is one, whether to go on. Without one the answer is yes. */
+function askOnTerminal(question) {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return true;
+  process.stderr.write(`${question} [Y/n] `);
+  const terminal = openSync('/dev/tty', 'r');
+  try {
+    const answer = Buffer.alloc(64);
+    const length = readSync(terminal, answer, 0, answer.length, null);
+    return length > 0 && /^\s*(y|yes)?\s*$/i.test(answer.toString('utf8', 0, length));
+  } catch {
+    return false;
+  } finally {
+    closeSync(terminal);
+  }
+}
+
+/** The parts of the world that {@link ensureDriver} touches; tests put others in their place. */
+const world = {
+  platform: process.platform,
+  probe,
+  aptPlan,
+  rootPrefix,
+  aptInstall,
+  aptUndo,
+  readRecord,
+  swiftShaderSupported,
+  installSwiftShader,
+  ask: askOnTerminal,
+};
+
 /**
- * Probes, and with `fix` mends. A driver that works, or that the user chose, is left as it is.
+ * Probes, and with `fix` mends. A driver that works, or that the user chose, is left as it is. What will be changed is
+ * said first; on a terminal there is one question. LINBP_DRIVER=none changes nothing, `cache` touches the user's cache
+ * only, `apt` the system's packages only.
  *
- * @param {{ fix: boolean, log?: (line: string) => void }} options
+ * @param {{ fix: boolean, log?: (line: string) => void, env?: Record<string, string | undefined> }} options
+ * @param {Partial<typeof world>} others
  */
-export function ensureDriver({ fix, log = () => {} }) {
-  let result = probe('system');
+export function ensureDriver({ fix, log = () => {}, env = process.env }, others = {}) {
+  const { platform, probe: tried, ...parts } = { ...world, ...others };
+  const choice = env.LINBP_DRIVER || undefined;
+  let result = tried('system');
   const mended = [];
   if (result.ok) return { ...result, mended };
   if (result.driver === 'environment' || result.stage === 'module') return failed(result, mended);
-  if (readRecord({ verify: true })) {
-    const cached = probe('cached');
+  if (parts.readRecord({ verify: true })) {
+    const cached = tried('cached');
     if (cached.ok) return { ...cached, mended };
   }
-  if (!fix || process.platform !== 'linux') return failed(result, mended);
-  log(`${causeOf(result)}; trying to mend that`);
-  const plan = aptPlan();
-  const prefix = plan.ok ? rootPrefix() : undefined;
-  if (plan.ok && prefix) {
-    const failure = aptInstall(plan, prefix, log);
+  if (!fix || platform !== 'linux') return failed(result, mended);
+  if (choice !== undefined && !CHOICES.includes(choice))
+    return failed(result, [`LINBP_DRIVER must be ${CHOICES.join(', ')}, got "${choice}"; nothing was installed`]);
+  if (choice === 'none') return failed(result, ['LINBP_DRIVER=none: nothing was installed']);
+  const plan = choice === 'cache' ? { ok: false } : parts.aptPlan();
+  const prefix = plan.ok ? parts.rootPrefix() : undefined;
+  const withApt = plan.ok && prefix !== undefined;
+  const withCache = choice !== 'apt' && parts.swiftShaderSupported();
+  log(`${causeOf(result)}; set-up can mend that`);
+  for (const line of intentions({ plan, prefix, withApt, withCache })) log(line);
+  if (!withApt && !withCache) return failed(result, mended);
+  if (!parts.ask('setup: go on?')) return failed(result, ['declined: nothing was installed']);
+  if (withApt) {
+    const failure = parts.aptInstall(plan, prefix, log);
     if (failure) mended.push(failure);
-    const again = probe('system');
+    const again = tried('system');
     if (again.ok) return { ...again, mended: [...mended, 'installed Mesa with apt'] };
+    if (!failure) parts.aptUndo(plan, prefix, log);
     result = again;
   }
-  if (swiftShaderSupported()) {
-    try {
-      installSwiftShader(log);
-      const cached = probe('cached');
-      if (cached.ok) return { ...cached, mended: [...mended, 'stored SwiftShader in the cache'] };
-      mended.push(`SwiftShader: ${causeOf(cached)}`);
-    } catch (error) {
-      mended.push(`SwiftShader: ${error instanceof Error ? error.message : String(error)}`);
-    }
+  if (!withCache) return failed(result, mended);
+  try {
+    parts.installSwiftShader(log);
+    const cached = tried('cached');
+    if (cached.ok) return { ...cached, mended: [...mended, 'stored SwiftShader in the cache'] };
+    mended.push(`SwiftShader: ${causeOf(cached)}`);
+  } catch (error) {
+    mended.push(`SwiftShader: ${error instanceof Error ? error.message : String(error)}`);
   }
   return failed(result, mended);
+}
+
+/** What set-up is about to do, one line each, and how to have it otherwise. */
+function intentions({ plan, prefix, withApt, withCache }) {
+  const store = `store the software driver SwiftShader in ${cacheFolder()} (68 MB from the npm registry)`;
+  return [
+    ...(withApt ? aptChanges(plan, prefix).map((line) => `will ${line}`) : []),
+    ...(withCache ? [withApt ? `or, if that does not help, ${store}` : `will ${store}`] : []),
+    'LINBP_DRIVER=none leaves everything as it is, =cache or =apt allows only that; README.md says how to undo it',
+  ];
 }
 
 function failed(result, mended) {

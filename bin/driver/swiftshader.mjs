@@ -8,7 +8,7 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
-import { cacheFolder, checksum, readRecord, recordPath } from './cache.mjs';
+import { cacheFolder, checksum, readRecord, recordPath, writableHome } from './cache.mjs';
 import { tarMembers } from './tar.mjs';
 
 const PACKAGE = '@sparticuz/chromium@147.0.0';
@@ -39,7 +39,12 @@ export function runNpm(args, options = {}) {
     stdio: ['ignore', 2, 2], // stdout is for results
     shell: npm.shell,
     timeout: 15 * 60_000,
-    env: { ...process.env, npm_config_update_notifier: 'false' },
+    env: {
+      ...process.env,
+      npm_config_update_notifier: 'false',
+      // npm keeps its own cache at home; a uid without one gets it beside ours.
+      ...(writableHome() === undefined && { npm_config_cache: join(cacheFolder(), 'npm') }),
+    },
     ...options,
   });
   if (result.error) return `npm could not be started (${result.error.message})`;
@@ -78,7 +83,7 @@ function unpack(tarball) {
   const members = tarMembers(brotliDecompressSync(packed));
   const folder = join(cacheFolder(), 'swiftshader-147');
   // Everything is written beside its place and renamed into it, so that an interrupted or a parallel run leaves no half-written driver.
-  mkdirSync(dirname(folder), { recursive: true });
+  mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
   const fresh = mkdtempSync(`${folder}-`);
   try {
     const files = {};

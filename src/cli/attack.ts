@@ -307,6 +307,7 @@ export const attackVerb = defineVerb({
     const shift = targetShift(values, definition);
     const victims = await readVictims(values.victims, definition);
     const out = OutputFolder.open(values.out ?? defaultOutput('attack'), 'attack');
+    context.lock(out.path);
     const weights = await chosenWeights(definition, values, context.progress);
     const dataset = await chosenDataset(values, values.split, definition, context);
     const labels = batchLabels(

@@ -3,6 +3,7 @@ import { check } from '../errors.js';
 import { expectFinite, firstNonFinite } from '../finite.js';
 import { Graph } from '../graph/graph.js';
 import type { Precision, Tensor } from '../graph/types.js';
+import { ensureWritableFile } from '../io/atomic.js';
 import { readSafetensors, tensorAsFloat32, tensorAsInt32, writeSafetensors } from '../io/safetensors.js';
 import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/safetensors.js';
 import { addModel, describeModel, isBuffer } from '../nn/definition.js';
@@ -230,6 +231,7 @@ export const gradVerb = defineVerb({
       '--inputs FILE is needed: safetensors with input [N, C, H, W] and labels [N]',
       'inputs',
     );
+    ensureWritableFile(out);
     const definition = await chosenModel(options, imageSize(inputs));
     const rules = chosenRules(options.rule, definition);
     const batch = readBatch(inputs, definition);

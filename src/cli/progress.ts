@@ -1,3 +1,5 @@
+import { terminalText } from '../quote.js';
+
 /** Seconds as `42 s`, `3 min 05 s` or `2 h 05 min`. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '?';
@@ -57,7 +59,7 @@ export class Progress {
   /** Prints a line that stays, such as the figures of an epoch. */
   line(text: string): void {
     this.clear();
-    this.stream.write(`${text}\n`);
+    this.stream.write(`${terminalText(text)}\n`);
     // The line says where things stand, so a plain log needs no other one right away.
     if (!this.terminal) this.last = performance.now();
   }

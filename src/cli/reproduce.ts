@@ -87,7 +87,7 @@ export const reproduceVerb = defineVerb({
   options,
   subject: 'name',
   notes: ['', 'Experiments:', ...experiments.map(described)],
-  async run(values, { progress, print, signal }) {
+  async run(values, { progress, print, signal, lock }) {
     check(
       (values.name === undefined) === values.all,
       'bad-argument',
@@ -109,6 +109,7 @@ export const reproduceVerb = defineVerb({
     const seedsFor = ({ fewestSeeds = 2 }: Experiment): number => values.seeds ?? (scale <= ciScale ? fewestSeeds : 5);
     const folder = OutputFolder.open(values.out ?? defaultOutput('reproduce'), 'reproduce');
     const out = folder.path;
+    lock(out);
     folder.claim(['index.html', ...chosen.flatMap(({ name }) => [`${name}.html`, `${name}.svg`])]);
     const device = await openDevice(values);
     const found: Reproduced[] = [];

@@ -1,19 +1,22 @@
 import { check, LinbpError } from '../errors.js';
 import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
+import { takeLock } from '../io/lock.js';
+import { terminalText } from '../quote.js';
+import { systemReason } from '../io/read.js';
 import { packageVersion } from '../version.js';
 import { describeOptions, kebab, parseOptions, text } from './options.js';
 import type { OptionTable } from './options.js';
 import { Progress } from './progress.js';
 import { didYouMean } from './suggest.js';
-import type { Verb } from './verb.js';
+import type { Verb, VerbContext } from './verb.js';
 import { loadVerb, verbNames } from './verbs.js';
 
 const jsonOption = { json: text({ help: 'also write the result there, for programs', placeholder: 'FILE' }) } as const;
 
-/** Exit code after Ctrl-C, as shells expect it. */
-const interruptedCode = 130;
+/** Exit code after Ctrl-C, as shells expect it, and after the other signals that ask for an end. */
+export const interruptedCode = 130;
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const print = (line: string): void => void process.stdout.write(`${terminalText(line, Infinity)}\n`);
 
 async function helpOfAll(): Promise<void> {
   print('linbp <verb> [options]: trains ReLU networks and attacks them on the GPU, with a switchable backward rule');
@@ -58,7 +61,11 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
   );
   // Where the result cannot be written, this is the time to say so and not after an hour.
   if (values.json !== undefined) ensureWritableFile(values.json);
-  const result = await verb.run(values, { signal, progress, print });
+  const locks: (() => void)[] = [];
+  const lock: VerbContext['lock'] = (path, what) => void locks.push(takeLock(path, what));
+  const result = await verb
+    .run(values, { signal, progress, print, lock })
+    .finally(() => locks.forEach((release) => release()));
   progress.clear();
   if (typeof result === 'number') return result;
   if (values.json !== undefined) {
@@ -87,7 +94,14 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
 /** The one line that is printed about an error. */
 function describeError(error: unknown): string {
   if (error instanceof LinbpError) return error.message.replace(/\s*\n\s*/g, ' ');
-  const message = error instanceof Error ? error.message : String(error);
+  // What the system refuses is no fault of linbp.
+  const { code, syscall, path } = error as NodeJS.ErrnoException;
+  if (code !== undefined && syscall !== undefined)
+    return terminalText(`${syscall}${path === undefined ? '' : ` ${path}`}: ${systemReason(error)}`).replace(
+      /\n/g,
+      ' ',
+    );
+  const message = terminalText(error instanceof Error ? error.message : String(error));
   return `${message.split('\n')[0] ?? ''} (this is a fault of linbp; LINBP_DEBUG=1 shows where)`;
 }
 

@@ -19,6 +19,8 @@ function distance(a: string, b: string): number {
 
 /** The known name that is most like `name`, if any is like it. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
+  // Nothing known is longer, and comparing takes the product of the lengths.
+  if (name.length > 64) return undefined;
   const wanted = name.toLowerCase();
   let best: string | undefined;
   let least = Math.max(1, Math.floor(wanted.length / 3)) + 1;

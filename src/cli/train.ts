@@ -3,6 +3,7 @@ import { imageFolderHalves } from '../data/folder.js';
 import { holdOut } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { LinbpError, check } from '../errors.js';
+import { ensureWritableFile } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
@@ -203,7 +204,7 @@ export const trainVerb = defineVerb({
   notes: [
     '',
     'Writes NAME.safetensors, the weights as PyTorch loads them, and NAME.state.safetensors, from which --resume goes on bit for bit.',
-    'Ctrl-C writes both and ends with exit code 130; a second one ends at once.',
+    'Ctrl-C, SIGTERM and SIGHUP write both and end with exit code 130; a second one ends at once.',
   ],
   async run(values, context) {
     const { progress, print, signal } = context;
@@ -213,6 +214,9 @@ export const trainVerb = defineVerb({
     const schedule = chosenSchedule(values);
     const inputs = chosenAugmentation(values);
     const { checkpoint, folder } = outputOf(values, definition);
+    if (folder === undefined) context.lock(checkpoint, 'file');
+    else context.lock(folder.path);
+    for (const path of Object.values(checkpointPaths(checkpoint))) ensureWritableFile(path);
     const weights =
       values.weights === undefined
         ? initialState(definition, values.seed)

@@ -4,12 +4,14 @@ import type { Progress } from './progress.js';
 
 /** What a verb gets besides its options. */
 export interface VerbContext {
-  /** Fires at the first Ctrl-C. */
+  /** Fires at the first Ctrl-C, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
   /** Progress and notes, on stderr. */
   readonly progress: Progress;
   /** Prints one line of the result for people, on stdout. */
   readonly print: (line: string) => void;
+  /** Takes the lock of the run's output folder, or single file, until the verb ends. Throws `not-writable`. */
+  readonly lock: (path: string, what?: 'folder' | 'file') => void;
 }
 
 /** The part of an adapter's description that every `--json` result has. */

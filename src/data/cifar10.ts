@@ -1,8 +1,8 @@
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { checkLabels, type Dataset, type Split } from './dataset.js';
-import { missingData, readWhole, requireFile, findFile, unpack } from './files.js';
+import { missingData, requireFile, findFile, unpack } from './files.js';
+import { listFolder, readWhole } from '../io/read.js';
 import { decodeMany, type DecodeProgress } from './images.js';
 
 /** Class names in label order. */
@@ -23,6 +23,12 @@ export const cifar10ClassNames: readonly string[] = [
 const PIXELS = 3 * 32 * 32;
 const RECORD = 1 + PIXELS;
 const BATCH = 10000;
+/** What a file may have beyond its content, for a message that says what is expected. */
+const SLACK = 2 ** 20;
+/** Of all of CIFAR-10. */
+const MOST_IMAGES = 60000;
+/** A 32 x 32 JPEG has about 900 bytes, and 4,000 where nothing is compressed. */
+const LARGEST_JPEG = 8192;
 const folders = ['cifar10', 'cifar10/cifar-10-batches-bin', 'cifar-10-batches-bin'];
 
 interface Part {
@@ -59,7 +65,7 @@ export function loadCifar10(split: Split, dataFolder: string | undefined, limit 
   let done = 0;
   for (const part of parts) {
     if (done === count) break;
-    const content = unpack(readWhole(part.path), part.records * RECORD, part.path);
+    const content = unpack(readWhole(part.path, part.records * RECORD + SLACK), part.records * RECORD, part.path);
     check(
       content.length === part.records * RECORD,
       'bad-file',
@@ -107,10 +113,10 @@ export async function loadCifar10Jpeg(
 ): Promise<Dataset> {
   const imagesPath = requireFile(dataFolder, [`cifar10/jpeg-${split}.jpgs`], 'cifar10-jpeg');
   const labelsPath = requireFile(dataFolder, [`cifar10/labels-${split}.u8`], 'cifar10-jpeg');
-  const allLabels = unpack(readWhole(labelsPath), 1e6, labelsPath);
+  const allLabels = unpack(readWhole(labelsPath, MOST_IMAGES + SLACK), MOST_IMAGES, labelsPath);
   checkLabels(allLabels, 10, labelsPath, 'bad-file');
-  // A 32 x 32 JPEG has about 900 bytes; 16 KiB each is generous.
-  const content = unpack(readWhole(imagesPath), allLabels.length * 16384, imagesPath);
+  const most = allLabels.length * LARGEST_JPEG;
+  const content = unpack(readWhole(imagesPath, most + SLACK), most, imagesPath);
   const files = splitJpegs(content, imagesPath);
   check(
     files.length === allLabels.length,
@@ -168,7 +174,7 @@ function findPart(dataFolder: string | undefined, batch: string): Part | undefin
   if (full !== undefined) return { path: full, records: BATCH };
   const pattern = new RegExp(`^${batch}\\.first(\\d{1,5})\\.bin(\\.gz)?$`);
   const found = folders.flatMap((folder) =>
-    listFolder(join(dataFolder, folder)).flatMap((name) => {
+    namesIn(join(dataFolder, folder)).flatMap((name) => {
       const records = Number(pattern.exec(name)?.[1] ?? 0);
       return records > 0 ? [{ path: join(dataFolder, folder, name), records }] : [];
     }),
@@ -176,9 +182,9 @@ function findPart(dataFolder: string | undefined, batch: string): Part | undefin
   return found.sort((a, b) => b.records - a.records)[0];
 }
 
-function listFolder(folder: string): string[] {
+function namesIn(folder: string): string[] {
   try {
-    return readdirSync(folder).sort();
+    return listFolder(folder).map(({ name }) => name);
   } catch {
     return [];
   }

@@ -1,6 +1,7 @@
 import { check, LinbpError } from '../errors.js';
 import type { Dataset, Split } from './dataset.js';
-import { findFile, readWhole, requireFile, unpack } from './files.js';
+import { readWhole } from '../io/read.js';
+import { findFile, requireFile, unpack } from './files.js';
 
 /** Coarse label, fine label, then 1,024 red, 1,024 green and 1,024 blue bytes, each row by row. */
 const PIXELS = 3 * 32 * 32;
@@ -17,7 +18,7 @@ export function loadCifar100(split: Split, dataFolder: string | undefined, limit
   const inFolders = (file: string): string[] => folders.map((folder) => `${folder}/${file}`);
   const path = requireFile(dataFolder, inFolders(`${split}.bin`), 'cifar100');
   const whole = split === 'train' ? 50_000 : 10_000;
-  const content = unpack(readWhole(path), whole * RECORD, path);
+  const content = unpack(readWhole(path, whole * RECORD + 2 ** 20), whole * RECORD, path);
   check(
     content.length > 0 && content.length % RECORD === 0,
     'bad-file',
@@ -52,7 +53,7 @@ export function loadCifar100(split: Split, dataFolder: string | undefined, limit
 }
 
 function classNames(path: string): string[] {
-  const names = unpack(readWhole(path), 65536, path)
+  const names = unpack(readWhole(path, 2 ** 20), 65536, path)
     .toString('utf8')
     .split('\n')
     .map((name) => name.trim());

@@ -1,7 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { readText } from '../io/read.js';
 import { join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import type { Dataset } from './dataset.js';
+
+/** A hundred thousand classes. */
+const MAX_CLASS_FILE = 8 * 1024 * 1024;
 
 /**
  * Where the classes of a data set come from: an explicit list, the folders of its training half, or nothing but the
@@ -31,7 +34,7 @@ export const repeated = (names: readonly string[]): string[] =>
   names.filter((name, index) => names.indexOf(name) < index);
 
 function readLines(path: string): string[] {
-  const text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
+  const text = readText(path, MAX_CLASS_FILE).replace(/^\uFEFF/, '');
   return text.split('\n').map((line) => line.replace(/\r$/, ''));
 }
 

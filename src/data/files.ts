@@ -1,7 +1,7 @@
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { constants, gunzipSync } from 'node:zlib';
-import { LinbpError, check } from '../errors.js';
+import { LinbpError } from '../errors.js';
 
 /** The folder with the data sets: as given, or the environment's `LINBP_DATA`. */
 export function dataFolderOrEnvironment(given: string | undefined): string | undefined {
@@ -44,17 +44,6 @@ export function missingData(
   return new LinbpError('missing-data', message, {
     field: dataFolder === undefined ? 'data' : relative('.', join(dataFolder, first ?? '')),
   });
-}
-
-/** Reads a file whole. @throws LinbpError `missing-file` or, for folders and the like, `bad-file` */
-export function readWhole(path: string): Buffer {
-  try {
-    check(statSync(path).isFile(), 'bad-file', `${path} is not a regular file`, path);
-    return readFileSync(path);
-  } catch (cause) {
-    if (cause instanceof LinbpError) throw cause;
-    throw new LinbpError('missing-file', `cannot read ${path}: ${(cause as Error).message}`, { field: path, cause });
-  }
 }
 
 /** Whether content begins as gzip does, whatever the file is called. */

@@ -1,8 +1,9 @@
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join, normalize, isAbsolute, basename, resolve } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { explicitClasses, labelsOfFolders, shownNames } from './classes.js';
 import type { ClassList, ClassSource } from './classes.js';
+import { listFolder, readJson } from '../io/read.js';
 import { checkLimit, type Dataset, type Split } from './dataset.js';
 import { ImagePool } from './imagePool.js';
 import type { DecodedImage, DecodeProgress } from './images.js';
@@ -32,6 +33,11 @@ export interface ImageBatchOptions extends ImageFolderOptions {
   /** Images a batch; the last one may be smaller. */
   readonly batch: number;
 }
+
+/** Bytes that `labels.json` may have: a million images. */
+const MAX_LABEL_FILE = 128 * 1024 * 1024;
+/** Labels are kept in 32 bits; far below that, a network's last layer would not fit anywhere. */
+const MAX_LABEL = 2 ** 24;
 
 const imageName = /\.(png|jpe?g)$/i;
 
@@ -140,7 +146,7 @@ function leftOut(names: readonly string[], root: string): string[] {
 /** Images in a folder and everything below it. */
 function countImages(folder: string): number {
   let count = 0;
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+  for (const entry of listFolder(folder)) {
     if (entry.isDirectory()) count += countImages(join(folder, entry.name));
     else if (imageName.test(entry.name)) count += 1;
   }
@@ -279,6 +285,8 @@ function finish(
   const without = leftOutNotes.length === 0 ? '' : `; left out: ${leftOutNotes.join(', ')}`;
   if (rows.length === 0)
     throw new LinbpError('missing-data', `${path} holds no PNG or JPEG images${without}`, { field: path });
+  const wide = rows.find(([, label]) => label > MAX_LABEL);
+  check(wide === undefined, 'bad-file', `${path}: label ${wide?.[1]} of ${wide?.[0]} is above ${MAX_LABEL}`, path);
   const classes = known?.names.length ?? rows.reduce((largest, [, label]) => Math.max(largest, label), 0) + 1;
   for (const [name, label] of rows) {
     check(
@@ -307,12 +315,7 @@ function duplicates(names: readonly string[]): string[] {
 
 function readLabelsJson(path: string): [string, number][] {
   const source = join(path, 'labels.json');
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(readFileSync(source, 'utf8'));
-  } catch (cause) {
-    throw new LinbpError('bad-file', `${source}: not valid JSON`, { field: source, cause });
-  }
+  const parsed = readJson(source, MAX_LABEL_FILE);
   check(
     typeof parsed === 'object' && parsed !== null,
     'bad-file',
@@ -359,14 +362,7 @@ function labelOfName(path: string, ids: readonly string[] | undefined): number {
 }
 
 function list(path: string): string[] {
-  try {
-    return readdirSync(path).sort();
-  } catch (cause) {
-    throw new LinbpError('missing-data', `cannot read the image folder ${path}: ${(cause as Error).message}`, {
-      field: path,
-      cause,
-    });
-  }
+  return listFolder(path).map(({ name }) => name);
 }
 
 // What a half has and a class has not: folders, or labels of its own.

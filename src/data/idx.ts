@@ -1,6 +1,7 @@
 import { LinbpError, check } from '../errors.js';
 import { checkLabels, type Dataset, type Split } from './dataset.js';
-import { firstBytes, readWhole, requireFile, unpack } from './files.js';
+import { firstBytes, requireFile, unpack } from './files.js';
+import { readWhole } from '../io/read.js';
 
 /** Contents of an IDX file of bytes. */
 export interface IdxArray {
@@ -10,18 +11,26 @@ export interface IdxArray {
   readonly data: Uint8Array;
 }
 
-/** More than this is refused before anything is unpacked. */
-const MAX_BYTES = 2 ** 31 - 64;
+/** More than this is refused before anything is unpacked; all of EMNIST has half as much. */
+const MAX_BYTES = 2 ** 30;
+
+/** How many labels there are, and in which file. */
+interface LabelCount {
+  readonly count: number;
+  readonly source: string;
+}
 
 /**
  * Parses an IDX file of unsigned bytes (Y. LeCun's format: 00 00, type 08, number of dimensions, big-endian 32-bit
  * sizes, data), plain or gzip.
  *
  * @param dimensions number of dimensions expected: 3 for images (magic 2051), 1 for labels (2049)
+ * @param labels number of labels and the file they are from, where they are known: images of another number are not
+ * unpacked
  * @throws LinbpError `bad-file` naming the file: wrong magic, zero or overflowing sizes, too few or too many bytes,
  * damaged gzip
  */
-export function parseIdx(bytes: Buffer, dimensions: number, source: string): IdxArray {
+export function parseIdx(bytes: Buffer, dimensions: number, source: string, labels?: LabelCount): IdxArray {
   const headerBytes = 4 + 4 * dimensions;
   const header = firstBytes(bytes, headerBytes, source);
   const expectedMagic = 0x0800 + dimensions;
@@ -42,6 +51,10 @@ export function parseIdx(bytes: Buffer, dimensions: number, source: string): Idx
     size *= extent;
     check(size <= MAX_BYTES, 'bad-file', `${source}: shape [${shape.join(', ')}] is too large`, source);
   }
+  if (labels !== undefined && shape[0] !== labels.count) {
+    const message = `${source} holds ${shape[0]} images, ${labels.source} ${labels.count} labels`;
+    throw new LinbpError('bad-file', message, { field: labels.source });
+  }
   const content = unpack(bytes, headerBytes + size, source);
   check(
     content.length === headerBytes + size,
@@ -53,8 +66,8 @@ export function parseIdx(bytes: Buffer, dimensions: number, source: string): Idx
 }
 
 /** Reads an IDX file, see {@link parseIdx}. */
-export function readIdx(path: string, dimensions: number): IdxArray {
-  return parseIdx(readWhole(path), dimensions, path);
+export function readIdx(path: string, dimensions: number, labels?: LabelCount): IdxArray {
+  return parseIdx(readWhole(path, MAX_BYTES + 1024), dimensions, path, labels);
 }
 
 /** An IDX data set of ten classes in the layout of MNIST. */
@@ -117,13 +130,8 @@ export function idxDataset(
   classNames: readonly string[],
 ): Dataset {
   const labels = readIdx(labelsPath, 1);
-  const images = readIdx(imagesPath, 3);
+  const images = readIdx(imagesPath, 3, { count: labels.shape[0]!, source: labelsPath });
   const [count, height, width] = images.shape as [number, number, number];
-  if (labels.shape[0] !== count) {
-    throw new LinbpError('bad-file', `${imagesPath} holds ${count} images, ${labelsPath} ${labels.shape[0]} labels`, {
-      field: labelsPath,
-    });
-  }
   checkLabels(labels.data, classNames.length, labelsPath, 'bad-file');
   return {
     name,

@@ -1,15 +1,22 @@
-import { readFile } from 'node:fs/promises';
 import { parentPort } from 'node:worker_threads';
 import { LinbpError } from '../errors.js';
+import { readWhole } from '../io/read.js';
 import { decodeImage } from './images.js';
 import { fitImage } from './resize.js';
 import type { ImageJob, ImageReply } from './imagePool.js';
+
+/** Larger files are no photographs. */
+const MAX_FILE = 256 * 1024 * 1024;
 
 /** Thread body of the image pool: reads, decodes and fits one file per message. */
 async function work(job: ImageJob): Promise<void> {
   let reply: ImageReply;
   try {
-    const image = fitImage(await decodeImage({ bytes: await readFile(job.path), source: job.path }), job.fit, job.path);
+    const image = fitImage(
+      await decodeImage({ bytes: readWhole(job.path, MAX_FILE), source: job.path }),
+      job.fit,
+      job.path,
+    );
     // A copy of its own, whose buffer can change hands.
     reply = { id: job.id, image: { ...image, data: new Uint8Array(image.data) } };
   } catch (error) {

@@ -4,7 +4,6 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -13,6 +12,8 @@ import {
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from './atomic.js';
+import { lockName } from './lock.js';
+import { readJson } from './read.js';
 
 /** The file that says which files of a folder are linbp's. */
 export const manifestName = 'linbp-manifest.json';
@@ -48,7 +49,7 @@ function readManifest(folder: string): string[] {
   const path = join(folder, manifestName);
   let parsed: unknown;
   try {
-    parsed = JSON.parse(readFileSync(path, 'utf8'));
+    parsed = readJson(path, 64 * 1024 * 1024);
   } catch (cause) {
     throw new LinbpError('bad-file', `${path} is not a list of linbp's files`, { field: path, cause });
   }
@@ -86,7 +87,8 @@ export class OutputFolder {
   static open(path: string, command: string, goOn = false): OutputFolder {
     let present: string[] = [];
     try {
-      present = readdirSync(path);
+      // Locks and temporary files, of this run or of one that was killed, are nobody's results.
+      present = readdirSync(path).filter((name) => name !== lockName && !/^\..*\.tmp$/.test(name));
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       if (code !== 'ENOENT')

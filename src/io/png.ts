@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { inflateSync } from 'node:zlib';
 import { convertIndexedToRgb, decode, encode, type DecodedPng } from 'fast-png';
 import { LinbpError, check } from '../errors.js';
 import { writeFileAtomic } from './atomic.js';
+import { readWhole } from './read.js';
 
 /** An 8-bit image, channel first: `data` is [channels, height, width], 1 channel (gray) or 3 (red, green, blue). */
 export interface EightBitImage {
@@ -13,6 +14,8 @@ export interface EightBitImage {
 
 /** Larger images are refused before anything is unpacked. */
 const MAX_PIXELS = 1 << 26;
+/** Bytes that an image may unpack to, such as 8192 x 8192 in RGBA. */
+const MAX_SAMPLES = 1 << 28;
 
 /**
  * PNG file content of an 8-bit gray or RGB image. Lossless: {@link decodePng} gives the same bytes back.
@@ -49,13 +52,7 @@ export function writePng(path: string, image: EightBitImage): void {
  * @throws LinbpError `missing-file`; `bad-file` naming the file
  */
 export function readPng(path: string): EightBitImage {
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(path);
-  } catch (cause) {
-    throw new LinbpError('missing-file', `cannot read ${path}: ${(cause as Error).message}`, { field: path, cause });
-  }
-  return decodePng(bytes, path);
+  return decodePng(readWhole(path, 2 * MAX_SAMPLES), path);
 }
 
 /**
@@ -77,7 +74,7 @@ export function decodePng(bytes: Uint8Array, source = '(bytes)'): EightBitImage 
   );
   let png: DecodedPng;
   try {
-    png = decode(bytes, { checkCrc: true });
+    png = decode(boundedPng(bytes, width, height), { checkCrc: true });
   } catch (cause) {
     throw new LinbpError('bad-file', `${source}: damaged PNG: ${(cause as Error).message}`, { field: source, cause });
   }
@@ -88,19 +85,56 @@ export function decodePng(bytes: Uint8Array, source = '(bytes)'): EightBitImage 
   return { channels: kept, height, width, data: toPlanar(samples, width * height, channels, kept) };
 }
 
+/** Samples a pixel by PNG color type: gray, RGB, palette, gray and alpha, RGBA. */
+const samplesByType: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+
+/**
+ * The chunks that hold the picture, without those that only describe it (some are compressed too), once it is known that
+ * the pixels unpack to no more than the size in the header promises.
+ */
+function boundedPng(bytes: Uint8Array, width: number, height: number): Uint8Array {
+  const [depth, type] = [bytes[24]!, bytes[25]!];
+  const rowBytes = Math.ceil((width * depth * (samplesByType[type] ?? 4)) / 8);
+  if (rowBytes * height > MAX_SAMPLES) throw new Error(`more than ${MAX_SAMPLES} bytes of pixels`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const kept: Uint8Array[] = [bytes.subarray(0, 8)];
+  const pixels: Uint8Array[] = [];
+  for (let at = 8; at + 12 <= bytes.length;) {
+    const length = view.getUint32(at);
+    const end = at + 12 + length;
+    if (end > bytes.length) throw new Error('a chunk ends behind the file');
+    const name = Buffer.from(bytes.buffer, bytes.byteOffset + at + 4, 4).toString('latin1');
+    // Every name that begins with a capital is needed to draw the picture; of the others, the transparent color.
+    if (/^[A-Z]/.test(name) || name === 'tRNS') kept.push(bytes.subarray(at, end));
+    if (name === 'IDAT') pixels.push(bytes.subarray(at + 8, end - 4));
+    at = end;
+    if (name === 'IEND') break;
+  }
+  // Each row has a byte for its filter; an interlaced image has seven passes with rows of their own.
+  const most = (rowBytes + 8) * height + 8 * (width + height) + 1024;
+  inflateSync(Buffer.concat(pixels), { maxOutputLength: most });
+  return Buffer.concat(kept);
+}
+
 function eightBitSamples(png: DecodedPng): Uint8Array {
-  if (png.palette) return Uint8Array.from(convertIndexedToRgb(png));
-  if (png.depth === 16) return Uint8Array.from(png.data, (sample) => sample >> 8);
+  if (png.palette) return new Uint8Array(convertIndexedToRgb(png));
+  if (png.depth === 16) {
+    const upper = new Uint8Array(png.data.length);
+    for (let i = 0; i < upper.length; i++) upper[i] = png.data[i]! >> 8;
+    return upper;
+  }
   if (png.depth === 8) return png.data as Uint8Array;
   // Below 8 bits only single-channel images exist; each row begins at a byte.
   const { depth, width, height } = png;
   const rowBytes = Math.ceil((width * depth) / 8);
   const top = (1 << depth) - 1;
-  return Uint8Array.from({ length: width * height }, (_, i) => {
+  const samples = new Uint8Array(width * height);
+  for (let i = 0; i < samples.length; i++) {
     const bit = (i % width) * depth;
     const byte = png.data[Math.floor(i / width) * rowBytes + (bit >> 3)] ?? 0;
-    return (((byte >> (8 - depth - (bit & 7))) & top) * 255) / top;
-  });
+    samples[i] = (((byte >> (8 - depth - (bit & 7))) & top) * 255) / top;
+  }
+  return samples;
 }
 
 function toInterleaved(planar: Uint8Array, channels: number): Uint8Array {

@@ -1,7 +1,8 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { LinbpError, check } from '../errors.js';
 import { writeFileAtomic } from './atomic.js';
 import { decodeBfloat16, decodeHalf } from './half.js';
+import { quotedName, quotedPath } from '../quote.js';
+import { readRange, withRegularFile } from './read.js';
 import { parseSafetensorsHeader, safetensorsItemBytes, type SafetensorsDtype } from './safetensorsHeader.js';
 
 export type { SafetensorsDtype } from './safetensorsHeader.js';
@@ -65,24 +66,20 @@ const EAGER_BYTES = 64 * 1024 * 1024;
  */
 export function readSafetensors(pathOrBytes: string | Uint8Array): SafetensorsFile {
   if (typeof pathOrBytes !== 'string') return fromBytes(pathOrBytes, '(bytes)');
-  return withFile(pathOrBytes, (descriptor) => {
-    const stat = fstatSync(descriptor);
-    check(stat.isFile(), 'bad-file', `${pathOrBytes} is not a regular file`, pathOrBytes);
-    if (stat.size <= EAGER_BYTES) return fromBytes(readRange(descriptor, 0, stat.size, pathOrBytes), pathOrBytes);
+  return withRegularFile(pathOrBytes, ({ descriptor, size, version }) => {
+    if (size <= EAGER_BYTES) return fromBytes(readRange(descriptor, 0, size, pathOrBytes), pathOrBytes);
     const prefix = readRange(descriptor, 0, 8, pathOrBytes);
-    const length = headerLength(prefix, stat.size, pathOrBytes);
+    const length = headerLength(prefix, size, pathOrBytes);
     const header = readRange(descriptor, 8, length, pathOrBytes);
-    const version = `${stat.size}:${stat.mtimeMs}:${stat.ino}`;
-    return assemble(header, stat.size - 8 - length, pathOrBytes, (begin, end, name) =>
-      withFile(pathOrBytes, (again) => {
-        const now = fstatSync(again);
+    return assemble(header, size - 8 - length, pathOrBytes, (begin, end, name) =>
+      withRegularFile(pathOrBytes, (again) => {
         check(
-          `${now.size}:${now.mtimeMs}:${now.ino}` === version,
+          again.version === version,
           'bad-file',
-          `${pathOrBytes} changed after it was opened; tensor ${name} cannot be read`,
+          `${quotedPath(pathOrBytes)} changed after it was opened; tensor ${quotedName(name)} cannot be read`,
           pathOrBytes,
         );
-        return readRange(again, 8 + length + begin, end - begin, pathOrBytes);
+        return readRange(again.descriptor, 8 + length + begin, end - begin, pathOrBytes);
       }),
     );
   });
@@ -120,7 +117,7 @@ export function tensorAsInt32(tensor: SafetensorsTensor): Int32Array {
   check(
     /^(I(8|16|32|64)|U(8|16|32)|BOOL)$/.test(tensor.dtype),
     'bad-dtype',
-    `tensor ${tensor.name}: expected integers, got ${tensor.dtype}`,
+    `tensor ${quotedName(tensor.name)}: expected integers, got ${tensor.dtype}`,
     tensor.name,
   );
   const values = numbers(tensor);
@@ -130,7 +127,7 @@ export function tensorAsInt32(tensor: SafetensorsTensor): Int32Array {
     check(
       (value | 0) === value,
       'bad-range',
-      `tensor ${tensor.name}: value ${value} at ${i} does not fit in 32 bits`,
+      `tensor ${quotedName(tensor.name)}: value ${value} at ${i} does not fit in 32 bits`,
       tensor.name,
     );
     result[i] = value;
@@ -201,16 +198,21 @@ function fromBytes(bytes: Uint8Array, source: string): SafetensorsFile {
 }
 
 function headerLength(bytes: Uint8Array, fileSize: number, source: string): number {
-  check(bytes.length >= 8, 'bad-file', `${source}: ${fileSize} bytes are too few for a safetensors file`, source);
+  check(
+    bytes.length >= 8,
+    'bad-file',
+    `${quotedPath(source)}: ${fileSize} bytes are too few for a safetensors file`,
+    source,
+  );
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
   check(
     length <= BigInt(fileSize - 8),
     'bad-file',
-    `${source}: header length ${length} exceeds the file (${fileSize} bytes)`,
+    `${quotedPath(source)}: header length ${length} exceeds the file (${fileSize} bytes)`,
     source,
   );
   // The limit of the reference implementation; a header this long would be an attack on memory.
-  check(length <= 100_000_000n, 'bad-file', `${source}: header length ${length} exceeds 100 MB`, source);
+  check(length <= 100_000_000n, 'bad-file', `${quotedPath(source)}: header length ${length} exceeds 100 MB`, source);
   return Number(length);
 }
 
@@ -237,39 +239,6 @@ function assemble(
   return { metadata, tensors, source };
 }
 
-function withFile<T>(path: string, use: (descriptor: number) => T): T {
-  let descriptor: number;
-  try {
-    descriptor = openSync(path, 'r');
-  } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new LinbpError(
-      'missing-file',
-      missing ? `no such file: ${path}` : `cannot read ${path}: ${(cause as Error).message}`,
-      {
-        field: path,
-        cause,
-      },
-    );
-  }
-  try {
-    return use(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function readRange(descriptor: number, position: number, length: number, path: string): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const count = readSync(descriptor, bytes, done, Math.min(length - done, 1 << 30), position + done);
-    check(count > 0, 'bad-file', `${path}: ends after ${position + done} bytes, expected ${position + length}`, path);
-    done += count;
-  }
-  return bytes;
-}
-
 // Typed-array constructors want aligned offsets, so the bytes are copied first.
 function numbers(tensor: SafetensorsTensor): ArrayLike<number> {
   const buffer = new Uint8Array(tensor.data).buffer;
@@ -294,7 +263,7 @@ function numbers(tensor: SafetensorsTensor): ArrayLike<number> {
     case 'I64':
       return Array.from(new BigInt64Array(buffer), Number);
     default:
-      throw new LinbpError('bad-dtype', `tensor ${tensor.name}: no conversion from ${tensor.dtype}`, {
+      throw new LinbpError('bad-dtype', `tensor ${quotedName(tensor.name)}: no conversion from ${tensor.dtype}`, {
         field: tensor.name,
       });
   }

@@ -1,4 +1,5 @@
 import { LinbpError } from '../errors.js';
+import { quoted, quotedName, quotedPath, quotedValue } from '../quote.js';
 
 /** Bytes of one element, by safetensors dtype. */
 export const safetensorsItemBytes = {
@@ -45,7 +46,7 @@ export interface SafetensorsHeader {
  */
 export function parseSafetensorsHeader(header: Uint8Array, dataBytes: number, source: string): SafetensorsHeader {
   const fail = (what: string, cause?: unknown): never => {
-    throw new LinbpError('bad-file', `${source}: ${what}`, { field: source, cause });
+    throw new LinbpError('bad-file', `${quotedPath(source)}: ${what}`, { field: source, cause });
   };
   let text = '';
   let parsed: unknown;
@@ -57,20 +58,20 @@ export function parseSafetensorsHeader(header: Uint8Array, dataBytes: number, so
   }
   if (!isRecord(parsed)) return fail('the header is not a JSON object');
   const duplicate = findDuplicateKey(text);
-  if (duplicate !== undefined) fail(`key ${JSON.stringify(duplicate)} occurs twice in the header`);
+  if (duplicate !== undefined) fail(`key ${quoted(duplicate)} occurs twice in the header`);
 
   const metadata: Record<string, string> = Object.create(null) as Record<string, string>;
   const entries: SafetensorsHeaderEntry[] = [];
   for (const [name, value] of Object.entries(parsed)) {
     if (name !== '__metadata__') {
-      entries.push(parseEntry(name, value, dataBytes, (what) => fail(`tensor ${name}: ${what}`)));
+      entries.push(parseEntry(name, value, dataBytes, (what) => fail(`tensor ${quotedName(name)}: ${what}`)));
       continue;
     }
     // Some writers say null where they have nothing to say.
     if (value === null) continue;
     if (!isRecord(value)) return fail('__metadata__ is not an object');
     for (const [key, item] of Object.entries(value)) {
-      if (typeof item !== 'string') return fail(`__metadata__ entry ${key} is not a string`);
+      if (typeof item !== 'string') return fail(`__metadata__ entry ${quotedName(key)} is not a string`);
       metadata[key] = item;
     }
   }
@@ -80,7 +81,7 @@ export function parseSafetensorsHeader(header: Uint8Array, dataBytes: number, so
   for (const entry of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (entry.begin !== position) {
       fail(
-        `tensor ${entry.name}: data begin at ${entry.begin}, expected ${position} (${entry.begin < position ? 'overlap' : 'gap'})`,
+        `tensor ${quotedName(entry.name)}: data begin at ${entry.begin}, expected ${position} (${entry.begin < position ? 'overlap' : 'gap'})`,
       );
     }
     position = entry.end;
@@ -98,23 +99,24 @@ function parseEntry(
   if (!isRecord(value)) return fail('the entry is not an object');
   const { dtype, shape, data_offsets: offsets } = value;
   // What is stored in a dtype of a later version of the format can be passed over, as long as nobody asks for it.
-  if (typeof dtype !== 'string' || !/^[A-Z][A-Z0-9_]{0,31}$/.test(dtype)) return fail(`unknown dtype ${shown(dtype)}`);
+  if (typeof dtype !== 'string' || !/^[A-Z][A-Z0-9_]{0,31}$/.test(dtype))
+    return fail(`unknown dtype ${quotedValue(dtype)}`);
   if (!Array.isArray(shape) || !shape.every(isCount))
-    return fail(`shape ${shown(shape)} is not a list of non-negative integers`);
+    return fail(`shape ${quotedValue(shape)} is not a list of non-negative integers`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
-    return fail(`data_offsets ${shown(offsets)} are not two non-negative integers`);
+    return fail(`data_offsets ${quotedValue(offsets)} are not two non-negative integers`);
   const [begin, end] = offsets as [number, number];
   if (begin > end || end > dataBytes)
-    return fail(`data_offsets ${shown(offsets)} are outside the ${dataBytes} bytes of data`);
+    return fail(`data_offsets ${quotedValue(offsets)} are outside the ${dataBytes} bytes of data`);
   const known = Object.hasOwn(safetensorsItemBytes, dtype);
   let bytes: number = known ? safetensorsItemBytes[dtype as SafetensorsDtype] : 1;
   // A zero dimension makes the product zero, but the others must still not overflow on the way.
   for (const size of shape as number[]) {
     bytes *= size;
-    if (!Number.isSafeInteger(bytes)) return fail(`shape ${shown(shape)} overflows`);
+    if (!Number.isSafeInteger(bytes)) return fail(`shape ${quotedValue(shape)} overflows`);
   }
   if (known && bytes !== end - begin)
-    return fail(`shape ${shown(shape)} of ${dtype} needs ${bytes} bytes, data_offsets give ${end - begin}`);
+    return fail(`shape ${quotedValue(shape)} of ${dtype} needs ${bytes} bytes, data_offsets give ${end - begin}`);
   return { name, dtype: dtype as SafetensorsDtype, shape: Object.freeze([...(shape as number[])]), begin, end };
 }
 
@@ -151,9 +153,4 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'undefined';
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }

@@ -1,3 +1,4 @@
+import { quotedName } from '../quote.js';
 import { check, LinbpError } from '../errors.js';
 import type { RuleSpec } from './parse.js';
 import type { ActivationPosition, BranchPlace, PositionTable } from './positions.js';
@@ -74,13 +75,27 @@ function fromPlace(from: string, post: boolean | undefined, table: PositionTable
   return chosen;
 }
 
-function globPattern(glob: string): RegExp {
-  return new RegExp(
-    `^${glob
-      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-      .replace(/\*/g, '.*')
-      .replace(/\?/g, '.')}$`,
-  );
+/**
+ * Whether a pattern with `*` and `?` describes a name. When a character does not fit, only the last star is tried one
+ * character further, so the time is at most the product of the lengths, however many stars there are.
+ */
+export function matchesGlob(pattern: string, name: string): boolean {
+  let [at, from] = [0, 0];
+  let [star, resume] = [-1, 0];
+  while (from < name.length) {
+    if (pattern[at] === '*') {
+      star = at++;
+      resume = from;
+    } else if (pattern[at] === '?' || pattern[at] === name[from]) {
+      at++;
+      from++;
+    } else if (star >= 0) {
+      at = star + 1;
+      from = ++resume;
+    } else return false;
+  }
+  while (pattern[at] === '*') at++;
+  return at === pattern.length;
 }
 
 /** The preset of a rule for which no place is written; undefined for all ReLUs. */
@@ -135,17 +150,15 @@ export function selectPositions(spec: RuleSpec, table: PositionTable): readonly 
   if (ranged && spec.rule !== 'bp' && row?.edge === undefined) chosen = ofKinds(chosen, spec, table);
   if (spec.post === false) chosen = chosen.filter((position) => position.kind !== 'post-addition');
   for (const glob of spec.only ?? []) {
-    const pattern = globPattern(glob);
     check(
-      chosen.some((position) => pattern.test(position.name)),
+      chosen.some((position) => matchesGlob(glob, position.name)),
       'unknown-layer',
-      `only=${glob} fits no ReLU${spec.from === undefined ? '' : ` at or after ${spec.from}`}; ${listPositions(table)}`,
+      `only=${quotedName(glob)} fits no ReLU${spec.from === undefined ? '' : ` at or after ${spec.from}`}; ${listPositions(table)}`,
       'only',
     );
   }
-  const patterns = spec.only?.map(globPattern);
-  if (patterns !== undefined)
-    chosen = chosen.filter((position) => patterns.some((pattern) => pattern.test(position.name)));
+  const { only } = spec;
+  if (only !== undefined) chosen = chosen.filter((position) => only.some((glob) => matchesGlob(glob, position.name)));
   return spec.match?.kind === 'block' ? insideBranches(chosen, spec, table) : chosen;
 }
 

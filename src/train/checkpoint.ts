@@ -177,7 +177,12 @@ function readSnapshot(
       problems.push(`${name}: expected [${shape.join(', ')}], got [${tensor.shape.join(', ')}]`);
     else if (tensor.dtype !== (wide ? 'F64' : 'F32'))
       problems.push(`${name}: expected ${wide ? 'F64' : 'F32'}, got ${tensor.dtype}`);
-    else target.set(valuesOf(tensor), offset);
+    else {
+      const values = valuesOf(tensor);
+      const bad = values.findIndex((value) => !Number.isFinite(value) || (value < 0 && nonNegative.test(name)));
+      if (bad >= 0) problems.push(`${name}: value ${bad} is ${values[bad]}`);
+      target.set(values, offset);
+    }
   };
   for (const spec of layout.specs) {
     const offset = layout.offsets.get(spec.name)!;
@@ -194,6 +199,9 @@ function readSnapshot(
   );
   return { parameters, buffers, states };
 }
+
+/** Means of squares: optimizers and batch norms take their square root. */
+const nonNegative = /^optimizer\.exp_avg_sq\.|\.running_var$/;
 
 /** The loss scale of runs that have one; runs without differ in their settings. */
 function readLossScale(file: SafetensorsFile): Pick<EngineSnapshot, 'lossScale'> {
@@ -232,23 +240,25 @@ const isPosition = (value: unknown): boolean =>
   ) &&
   (['lossSum', 'correctSum', 'seconds'] as const).every((key) => Number.isFinite(value[key]));
 
-/** The results of the epochs before a checkpoint. Throws `bad-file`. */
-export function parseHistory(text: string, path: string): EpochResult[] {
+/** The results of the epochs before a checkpoint, one for each. Throws `bad-file`. */
+export function parseHistory(text: string, epochs: number, path: string): EpochResult[] {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
     throw new LinbpError('bad-file', `${path}: the history of epochs is not JSON`, { field: 'resume', cause });
   }
-  const isResult = (each: unknown): boolean =>
+  const isResult = (each: unknown, index: number): boolean =>
     typeof each === 'object' &&
     each !== null &&
-    Object.values(each).every((figure) => typeof figure === 'number') &&
-    'trainLoss' in each;
+    Object.values(each).every((figure) => typeof figure === 'number' && Number.isFinite(figure)) &&
+    'trainLoss' in each &&
+    'epoch' in each &&
+    each.epoch === index + 1;
   check(
-    Array.isArray(value) && value.every(isResult),
+    Array.isArray(value) && value.length === epochs && value.every(isResult),
     'bad-file',
-    `${path}: the history of epochs is not a list of results`,
+    `${path}: the history of epochs is not a list of results of the ${epochs} finished epochs`,
     'resume',
   );
   return value as EpochResult[];

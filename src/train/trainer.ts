@@ -1,9 +1,8 @@
-import { dirname } from 'node:path';
 import { batchPixels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
 import { divergence, expectFinite, firstNonFinite } from '../finite.js';
-import { ensureWritableFolder } from '../io/atomic.js';
+import { ensureWritableFile } from '../io/atomic.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
 import { expectFiniteWeights, nonFiniteWeight, whereNonFinite } from '../nn/nonFinite.js';
@@ -95,7 +94,7 @@ export class Trainer {
    * Trains until `epochs` are complete. Finished epochs also stand in {@link Trainer.history}, so nothing is lost
    * when it rejects.
    *
-   * @throws LinbpError `bad-range` for options; `not-writable` for the checkpoint's folder, before any work;
+   * @throws LinbpError `bad-range` for options; `not-writable` for the checkpoint's files, before any work;
    * `diverged`, naming rule and learning
    *   rate, when a loss or a weight is no longer finite (the last checkpoint stays); `aborted`
    */
@@ -104,7 +103,8 @@ export class Trainer {
     const { epochs, checkpoint } = options;
     checkWhole('epochs', epochs, 1, 1_000_000);
     if (options.steps !== undefined) checkWhole('steps', options.steps, 1, 2 ** 31);
-    if (checkpoint !== undefined) ensureWritableFolder(dirname(checkpointPaths(checkpoint).state));
+    if (checkpoint !== undefined)
+      for (const path of Object.values(checkpointPaths(checkpoint))) ensureWritableFile(path);
     if (options.patience !== undefined) checkWhole('patience', options.patience, 1, 1_000_000);
     return this.fits.run(() => this.fitNow(options));
   }
@@ -238,8 +238,8 @@ export class Trainer {
     );
     const { states } = this.settings.step.optimizer;
     const found = readCheckpoint(path, this.definition, states, this.settings.fingerprint);
-    const history = parseHistory(found.history, path);
     const { position } = found;
+    const history = parseHistory(found.history, position.epoch, path);
     check(
       this.reachable(position),
       'bad-file',

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { LinbpError } from '../../src/errors.js';
-import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.js';
+import type { TensorToWrite } from '../../src/io/safetensors.js';
+import { readSafetensors, writeSafetensors, tensorAsFloat32 } from '../../src/io/safetensors.js';
 import { Model, initialState } from '../../src/nn/model.js';
 import { adam, sgd } from '../../src/train/optimizers.js';
 import type { TrainerOptions } from '../../src/train/settings.js';
@@ -179,6 +180,22 @@ describe('checkpoints', () => {
     refused(/does not occur/);
     rewrite({ history: '[' });
     refused(/history/);
+    // Two steps of an epoch are no finished one; a history of other length, or with a hole, is of no run.
+    rewrite({ history: '[{"epoch":1,"trainLoss":1}]' });
+    refused(/history/);
+    rewrite({ position: JSON.stringify({ ...(JSON.parse(metadata['position']!) as object), epoch: 1, samples: 0 }) });
+    refused(/history|does not occur/);
+    for (const [key, value] of [
+      ['model.fc.2.bias', NaN],
+      ['optimizer.exp_avg.fc.2.bias', Infinity],
+      ['optimizer.exp_avg_sq.fc.2.bias', -1],
+    ] as const) {
+      const { shape } = tensors.get(key)!;
+      const data = tensorAsFloat32(tensors.get(key)!);
+      data[1] = value;
+      writeSafetensors(file, new Map<string, TensorToWrite>([...tensors, [key, { shape, data }]]), metadata);
+      refused(new RegExp(`${key.replaceAll('.', '\\.')}: value 1 is ${value}`));
+    }
     rmSync(file);
     refused(/no such file/, 'missing-file');
     writeFileSync(file, intact);

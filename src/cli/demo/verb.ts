@@ -92,6 +92,7 @@ export const demoVerb = defineVerb({
   async run(values, verb) {
     const { progress, print } = verb;
     ensureWritableFolder(values.out);
+    verb.lock(values.out);
     const device = await openDevice(values);
     try {
       const { adapterInfo } = device;

@@ -1,5 +1,3 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { Entry, Options, ZipFile } from 'yauzl';
@@ -140,18 +138,4 @@ export async function firstBytes(handle: FileHandle, count: number): Promise<Uin
   return bytes.subarray(0, bytesRead);
 }
 
-/** Opens a regular file for reading. Throws LinbpError `missing-file` or `bad-file`. */
-export async function openRegularFile(path: string): Promise<FileHandle> {
-  let handle: FileHandle;
-  try {
-    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-  } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    const message = missing ? `no such file: ${path}` : `cannot read ${path}: ${(cause as Error).message}`;
-    throw new LinbpError('missing-file', message, { field: path, cause });
-  }
-  if ((await handle.stat()).isFile()) return handle;
-  await handle.close();
-  throw new LinbpError('bad-file', `${path} is not a regular file`, { field: path });
-}
+export { openRegularFile } from '../read.js';

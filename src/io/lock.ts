@@ -1,0 +1,156 @@
+import { randomBytes } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { LinbpError } from '../errors.js';
+import { quotedPath } from '../quote.js';
+import { systemReason } from './read.js';
+
+/** The file that marks a folder as in use. */
+export const lockName = '.linbp.lock';
+
+interface Owner {
+  readonly pid: number;
+  readonly host: string;
+  /** When the process began, as the system counts it, so that a later process of the same number is not taken for it. */
+  readonly began: string;
+}
+
+/** Whether a process of this machine exists, also one of another user. */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
+/** Field 22 of `/proc/PID/stat`; the name before it may hold spaces and parentheses. */
+function beganAt(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
+
+const lives = ({ pid, host, began }: Owner): boolean =>
+  // Of another machine nothing is known; its lock counts.
+  host !== hostname() || (isRunning(pid) && beganAt(pid) === began);
+
+/** Locks of this process, to be removed when it ends. */
+const mine = new Set<string>();
+process.on('exit', () => {
+  for (const path of mine) rmSync(path, { force: true });
+});
+
+/**
+ * Takes the lock of a run's folder, or of a single output file, for this process. It is a file that names the process;
+ * one that a killed process left behind is taken over.
+ *
+ * @param path the folder, which is created, or the file
+ * @param what `folder` puts `.linbp.lock` into it, `file` puts `.NAME.lock` beside it
+ * @returns a function that gives the lock back; the end of the process does so too
+ * @throws LinbpError `not-writable` naming the process that holds it
+ */
+export function takeLock(path: string, what: 'folder' | 'file' = 'folder'): () => void {
+  const target = resolve(path);
+  const folder = what === 'folder' ? target : dirname(target);
+  const lock = join(folder, what === 'folder' ? lockName : `.${basename(target)}.lock`);
+  const fresh = `${lock}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  const owner: Owner = { pid: process.pid, host: hostname(), began: beganAt(process.pid) };
+  try {
+    const made = mkdirSync(folder, { recursive: true }) !== undefined;
+    // Written beside it and linked into place, so that nobody ever reads half of it.
+    writeFileSync(fresh, JSON.stringify(owner), { flag: 'wx' });
+    for (let attempt = 0; attempt < 10; attempt++) {
+      if (placed(fresh, lock)) {
+        mine.add(lock);
+        return () => {
+          if (!mine.delete(lock)) return;
+          rmSync(lock, { force: true });
+          if (made) removeIfEmpty(folder);
+        };
+      }
+      const holder = readOwner(lock);
+      if (holder === undefined) continue;
+      if (lives(holder)) throw held(path, holder);
+      takeAway(lock, fresh);
+    }
+    throw new LinbpError('not-writable', `cannot lock ${quotedPath(path)}`, { field: path });
+  } catch (cause) {
+    if (cause instanceof LinbpError) throw cause;
+    const message = `cannot write in ${quotedPath(folder)}: ${systemReason(cause)}`;
+    throw new LinbpError('not-writable', message, { field: path, cause });
+  } finally {
+    rmSync(fresh, { force: true });
+  }
+}
+
+/** A run that was refused leaves no folder behind. */
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // Something was written into it.
+  }
+}
+
+function placed(fresh: string, lock: string): boolean {
+  try {
+    linkSync(fresh, lock);
+    return true;
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS') throw cause;
+    // A file system without hard links.
+    try {
+      writeFileSync(lock, readFileSync(fresh), { flag: 'wx' });
+      return true;
+    } catch (second) {
+      if ((second as NodeJS.ErrnoException).code === 'EEXIST') return false;
+      throw second;
+    }
+  }
+}
+
+/** Who holds a lock: undefined where it is gone meanwhile, nobody where it says nothing that can be read. */
+function readOwner(lock: string): Owner | undefined {
+  try {
+    const stat = statSync(lock);
+    const nobody = { pid: 2 ** 30, host: hostname(), began: '' };
+    if (!stat.isFile() || stat.size > 4096) return nobody;
+    const value = JSON.parse(readFileSync(lock, 'utf8')) as Partial<Owner> | null;
+    const valid = Number.isSafeInteger(value?.pid) && value!.pid! > 0 && typeof value!.host === 'string';
+    return valid ? { pid: value!.pid!, host: value!.host!, began: String(value!.began) } : nobody;
+  } catch (cause) {
+    if (cause instanceof SyntaxError) return { pid: 2 ** 30, host: hostname(), began: '' };
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw cause;
+  }
+}
+
+/** Removes a dead lock; where another process has replaced it meanwhile, the living one is put back. */
+function takeAway(lock: string, fresh: string): void {
+  const aside = `${fresh}.old`;
+  try {
+    renameSync(lock, aside);
+  } catch {
+    return;
+  }
+  const moved = readOwner(aside);
+  if (moved !== undefined && lives(moved)) placed(aside, lock);
+  rmSync(aside, { force: true });
+}
+
+function held(path: string, { pid, host }: Owner): LinbpError {
+  const where = host === hostname() ? '' : ` on ${host}`;
+  return new LinbpError(
+    'not-writable',
+    `${quotedPath(path)} is in use by process ${pid}${where}; wait for it or give another --out`,
+    { field: path },
+  );
+}

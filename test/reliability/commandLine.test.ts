@@ -1,0 +1,128 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { temporaryFolder } from '../io/support.js';
+
+const bin = fileURLToPath(new URL('../../../bin/linbp.js', import.meta.url));
+
+function shell(command: string): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync('bash', ['-c', command], { encoding: 'utf8', timeout: 60_000 });
+}
+
+const linbp = `${process.execPath} ${bin}`;
+const training = [
+  'train',
+  '--model',
+  'mlp',
+  '--epochs',
+  '500',
+  '--limit',
+  '64',
+  '--test-limit',
+  '16',
+  '--device',
+  'reference',
+];
+
+/** One line that begins with "error: ", and nothing of a stack. */
+function expectOneLine(stderr: string, pattern: RegExp): void {
+  const lines = stderr
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('note: ') && !/^Warning/.test(line));
+  expect(lines, stderr.slice(0, 2000)).to.have.length(1);
+  expect(lines[0])
+    .to.match(/^error: /)
+    .and.to.match(pattern);
+}
+
+describe('command line under attack', () => {
+  const folder = temporaryFolder();
+  before(function () {
+    if (process.platform !== 'linux') this.skip();
+  });
+
+  for (const [signal, times] of [
+    ['SIGINT', 1],
+    ['SIGTERM', 1],
+    ['SIGHUP', 1],
+    ['SIGTERM', 2],
+  ] as const) {
+    it(`${signal} (${times}) ends a training with both files written and code 130`, async () => {
+      {
+        const out = join(folder(), String(times));
+        const child = spawn(process.execPath, [bin, ...training, '--out', out], { stdio: ['ignore', 'pipe', 'pipe'] });
+        let stderr = '';
+        child.stderr.on('data', (data: Buffer) => {
+          const before = stderr;
+          stderr += data.toString();
+          if (/^epoch 1 /m.test(before) || !/^epoch 1 /m.test(stderr)) return;
+          for (let i = 0; i < times; i++) setTimeout(() => child.kill(signal), 5 * i);
+        });
+        const code = await new Promise((resolve) => child.on('close', resolve));
+        expect(code, stderr).to.equal(130);
+        expect(
+          readdirSync(out)
+            .filter((name) => !name.endsWith('.tmp'))
+            .sort(),
+        ).to.include.members(['mlp.safetensors', 'mlp.state.safetensors']);
+        if (times === 1) expect(readdirSync(out)).not.to.include('.linbp.lock');
+      }
+    }).timeout(120_000);
+  }
+
+  it('a second process in the same run folder is refused', async () => {
+    const out = join(folder(), 'run');
+    const child = spawn(process.execPath, [bin, ...training, '--out', out], { stdio: 'ignore' });
+    const done = new Promise((resolve) => child.on('close', resolve));
+    try {
+      while (!existsSync(join(out, '.linbp.lock'))) await new Promise((resolve) => setTimeout(resolve, 20));
+      const second = shell(`${linbp} ${training.join(' ')} --out ${out}`);
+      expect(second.status).to.equal(1);
+      expectOneLine(second.stderr, new RegExp(`in use by process ${child.pid}`));
+    } finally {
+      child.kill('SIGKILL');
+      await done;
+    }
+    // The dead process does not keep the lock.
+    const third = shell(
+      `${linbp} train --model mlp --epochs 1 --limit 64 --test-limit 16 --device reference --out ${out}`,
+    );
+    expect(third.status, third.stderr).to.equal(0);
+    expect(readdirSync(out)).not.to.include('.linbp.lock');
+  }).timeout(120_000);
+
+  it('a full or closed standard output and few descriptors are one line', () => {
+    const full = shell(`${linbp} positions --model lenet5 > /dev/full`);
+    expect(full.status).to.equal(1);
+    expectOneLine(full.stderr, /standard output: the disk is full/);
+    expect(shell(`${linbp} positions --model lenet5 >&-`).status).to.equal(0);
+    expect(shell(`${linbp} positions --model lenet5 | head -n 1; exit \${PIPESTATUS[0]}`).status).to.equal(0);
+    const json = shell(`${linbp} positions --model lenet5 --json /dev/full`);
+    expect(json.status).to.equal(1);
+    expectOneLine(json.stderr, /disk is full/);
+  });
+
+  it('what cannot be written is refused before any work', () => {
+    mkdirSync(join(folder(), 'taken.safetensors'));
+    const taken = join(folder(), 'taken.safetensors');
+    for (const command of [
+      `train --model mlp --device reference --epochs 100000 --out ${taken}`,
+      `grad --model mlp --device reference --inputs nowhere --out ${taken}`,
+      `eval --model mlp --device reference --json ${taken}`,
+      'eval --model mlp --device reference --json /proc/linbp/result.json',
+    ]) {
+      const { status, stderr } = shell(`${linbp} ${command}`);
+      expect(status, command).to.equal(1);
+      expectOneLine(stderr, /cannot write/);
+    }
+  });
+
+  it('writes results through pipes and to standard output', () => {
+    const through = shell(`${linbp} positions --model mlp --json >(cat >&2)`);
+    expect(through.status, through.stderr).to.equal(0);
+    const { stdout } = shell(`${linbp} positions --model mlp --json /dev/stdout | tail -n +1`);
+    expect(stdout).to.contain('"command": "positions"');
+  });
+});

@@ -1,0 +1,33 @@
+import { expect } from 'chai';
+import { nearest } from '../../src/cli/suggest.js';
+import { positionTable } from '../../src/nn/definition.js';
+import { modelDefinition } from '../../src/nn/zoo/index.js';
+import { resolveRules } from '../../src/rules/resolve.js';
+import { parseRules } from '../../src/rules/parse.js';
+import { matchesGlob } from '../../src/rules/select.js';
+
+describe('patterns from outside take linear time', () => {
+  it('agree with a matcher that tries everything', () => {
+    const all = (pattern: string, name: string): boolean =>
+      pattern === ''
+        ? name === ''
+        : pattern[0] === '*'
+          ? all(pattern.slice(1), name) || (name !== '' && all(pattern, name.slice(1)))
+          : name !== '' && (pattern[0] === '?' || pattern[0] === name[0]) && all(pattern.slice(1), name.slice(1));
+    const texts = (letters: string, length: number): string[] =>
+      length === 0 ? [''] : texts(letters, length - 1).flatMap((text) => [text, ...[...letters].map((c) => text + c)]);
+    for (const pattern of new Set(texts('ab*?', 4)))
+      for (const name of new Set(texts('ab', 4)))
+        expect(matchesGlob(pattern, name), `${pattern} ${name}`).to.equal(all(pattern, name));
+  });
+
+  it('with many stars, on a deep network and in a suggestion', () => {
+    const table = positionTable(modelDefinition('densenet121'));
+    const started = performance.now();
+    for (const pattern of ['*?*?*?*?*?*?*?Z', `${'*'.repeat(10)}Z`, '*a'.repeat(2000), '*?'.repeat(2000)])
+      expect(() => resolveRules(parseRules(`linbp:only=${pattern}`), table)).to.throw(/fits no ReLU/);
+    expect(matchesGlob(`${'*a'.repeat(200)}b`, 'a'.repeat(10_000))).to.equal(false);
+    expect(nearest('x'.repeat(1e6), ['lenet5'])).to.equal(undefined);
+    expect(performance.now() - started).to.be.below(3000);
+  });
+});

@@ -1,0 +1,159 @@
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { ensureWritableFile, writeFileAtomic } from '../../src/io/atomic.js';
+import { takeLock } from '../../src/io/lock.js';
+import { expectLinbpError, temporaryFolder } from '../io/support.js';
+
+const atomic = new URL('../../src/io/atomic.js', import.meta.url).href;
+const lockModule = new URL('../../src/io/lock.js', import.meta.url).href;
+
+/** Runs a program in a child process, which the test may kill. */
+const run = (program: string) =>
+  spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+
+describe('what lies at the path of a result keeps its nature', () => {
+  const folder = temporaryFolder();
+  before(function () {
+    if (process.platform === 'win32') this.skip();
+  });
+
+  it('writes to a pipe, and a pipe it stays', async () => {
+    const pipe = join(folder(), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const reader = spawn('cat', [pipe], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    reader.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    const done = new Promise((resolve) => reader.on('close', resolve));
+    for (let attempt = 0; ; attempt++) {
+      try {
+        writeFileAtomic(pipe, 'through');
+        break;
+      } catch (error) {
+        if (attempt > 200) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    }
+    await done;
+    expect(text).to.equal('through');
+    expect(statSync(pipe).isFIFO()).to.equal(true);
+  });
+
+  it('refuses a pipe that nobody reads, at once', async () => {
+    const pipe = join(folder(), 'lonely');
+    execFileSync('mkfifo', [pipe]);
+    await expectLinbpError(() => writeFileAtomic(pipe, 'x'), 'not-writable', /nobody reads/);
+    expect(statSync(pipe).isFIFO()).to.equal(true);
+  });
+
+  it('writes to a device, and names a full one', async () => {
+    writeFileAtomic('/dev/null', 'x');
+    expect(statSync('/dev/null').isCharacterDevice()).to.equal(true);
+    if (existsSync('/dev/full'))
+      await expectLinbpError(() => writeFileAtomic('/dev/full', 'x'), 'not-writable', /the disk is full/);
+  });
+
+  it('follows symbolic links, also to a file that is not there yet', () => {
+    mkdirSync(join(folder(), 'elsewhere'));
+    symlinkSync('elsewhere/result.json', join(folder(), 'link'));
+    for (const content of ['first', 'second']) {
+      writeFileAtomic(join(folder(), 'link'), content);
+      expect(readlinkSync(join(folder(), 'link'))).to.equal('elsewhere/result.json');
+      expect(readFileSync(join(folder(), 'elsewhere', 'result.json'), 'utf8')).to.equal(content);
+      expect(lstatSync(join(folder(), 'elsewhere', 'result.json')).isFile()).to.equal(true);
+    }
+  });
+
+  it('refuses a circle of symbolic links', async () => {
+    symlinkSync('b', join(folder(), 'a'));
+    symlinkSync('a', join(folder(), 'b'));
+    await expectLinbpError(() => writeFileAtomic(join(folder(), 'a'), 'x'), 'not-writable', /ELOOP/);
+  });
+
+  it('keeps the mode and hard links', () => {
+    const path = join(folder(), 'kept');
+    writeFileSync(path, 'old and longer');
+    chmodSync(path, 0o640);
+    writeFileAtomic(path, 'new');
+    expect(statSync(path).mode & 0o7777).to.equal(0o640);
+    linkSync(path, join(folder(), 'other name'));
+    writeFileAtomic(path, 'newer');
+    expect(statSync(path).nlink).to.equal(2);
+    expect(readFileSync(join(folder(), 'other name'), 'utf8')).to.equal('newer');
+    expect(readdirSync(folder()).sort()).to.deep.equal(['kept', 'other name']);
+  });
+
+  it('takes names of the longest length', () => {
+    const path = join(folder(), `${'ä'.repeat(125)}.json`);
+    writeFileAtomic(path, 'x');
+    expect(readFileSync(path, 'utf8')).to.equal('x');
+  });
+
+  it('removes temporary files of processes that are gone, and no others', () => {
+    const path = join(folder(), 'result');
+    const program = `
+      import fs from 'node:fs';
+      import { syncBuiltinESMExports } from 'node:module';
+      fs.renameSync = () => process.kill(process.pid, 'SIGKILL');
+      syncBuiltinESMExports();
+      const { writeFileAtomic } = await import(${JSON.stringify(atomic)});
+      writeFileAtomic(${JSON.stringify(path)}, 'never seen');`;
+    expect(run(program).signal).to.equal('SIGKILL');
+    const left = readdirSync(folder());
+    expect(left).to.have.length(1);
+    const ours = left[0]!.replace(/-\d+-/, `-${process.pid}-`);
+    writeFileSync(join(folder(), ours), 'a write in progress');
+    writeFileSync(join(folder(), '.result.tmp'), "somebody else's");
+    writeFileAtomic(path, 'seen');
+    expect(readdirSync(folder()).sort()).to.deep.equal([ours, '.result.tmp', 'result'].sort());
+  });
+
+  it('refuses beforehand what could not be written later', async () => {
+    await expectLinbpError(() => ensureWritableFile(folder()), 'not-writable', /folder/);
+    ensureWritableFile('/dev/null');
+  });
+});
+
+describe('lock of a run', () => {
+  const folder = temporaryFolder();
+
+  it('is refused to another process while its holder lives, and given to it afterwards', async () => {
+    const release = takeLock(folder());
+    const program = `
+      const { takeLock } = await import(${JSON.stringify(lockModule)});
+      try { takeLock(${JSON.stringify(folder())}); console.log('taken'); } catch (error) { console.log(error.message); }`;
+    expect(run(program).stdout).to.match(new RegExp(`in use by process ${process.pid}`));
+    await expectLinbpError(() => takeLock(folder()), 'not-writable', /in use/);
+    release();
+    expect(run(program).stdout).to.equal('taken\n');
+    expect(readdirSync(folder())).to.deep.equal([]);
+  });
+
+  it('is not kept by a process that was killed, nor by a file without meaning', () => {
+    const program = `
+      const { takeLock } = await import(${JSON.stringify(lockModule)});
+      takeLock(${JSON.stringify(folder())});
+      process.kill(process.pid, 'SIGKILL');`;
+    expect(run(program).signal).to.equal('SIGKILL');
+    expect(readdirSync(folder())).to.deep.equal(['.linbp.lock']);
+    takeLock(folder())();
+    for (const content of ['', '{', '{"pid":-1}', 'null']) {
+      writeFileSync(join(folder(), '.linbp.lock'), content);
+      takeLock(folder())();
+    }
+    expect(readdirSync(folder())).to.deep.equal([]);
+  });
+});
