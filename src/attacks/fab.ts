@@ -201,10 +201,10 @@ const takeIf: ElementwiseFunction = {
 
 const along: ElementwiseFunction = {
   name: 'along',
-  inputs: ['w', 'to', 'from'],
+  inputs: ['w', 'goal', 'here'],
   scalars: [],
-  results: ['w * (to - from)'],
-  reference: (w, to, from) => [w! * (to! - from!)],
+  results: ['w * (goal - here)'],
+  reference: (w, goal, here) => [w! * (goal! - here!)],
 };
 
 const plus: ElementwiseFunction = {

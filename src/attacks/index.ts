@@ -9,3 +9,13 @@ export type { AttackOptions, AttackSettings } from './options.js';
 export type { AttackedSample, AttackFigures, AttackResult, CurvePoint } from './result.js';
 export * from './stages.js';
 export { diverseInputs, gaussianKernel, noisyQuery, paddedSide, smoothedGradient } from './transforms.js';
+export { autoAttack } from './autoattack.js';
+export type {
+  AutoAttackFlag,
+  AutoAttackOptions,
+  AutoAttackResult,
+  AutoAttackStage,
+  AutoAttackStageName,
+  AutoAttackVersion,
+} from './autoattack.js';
+export { gradientSamplings, inputTransforms } from './transfer.js';

@@ -1,13 +1,12 @@
 import { join } from 'node:path';
 import { Attack } from '../attacks/attack.js';
 import { attackNames } from '../attacks/builtin.js';
-import type { AttackName } from '../attacks/builtin.js';
 import { intermediateLevel } from '../attacks/intermediate.js';
 import type { AttackOptions } from '../attacks/options.js';
 import type { AttackResult } from '../attacks/result.js';
 import { batchLabels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
-import { LinbpError, check } from '../errors.js';
+import { check } from '../errors.js';
 import { writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import { writePng } from '../io/png.js';
@@ -35,9 +34,11 @@ import {
   splitOption,
 } from './common.js';
 import { modelWith } from './inference.js';
+import { batteryFields, runBattery } from './battery.js';
+import type { Ran } from './battery.js';
+import { composed, knownAttack } from './composedAttack.js';
 import { choice, flag, integer, number, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
-import { didYouMean } from './suggest.js';
 import { evaluateVictims, readVictims } from './victims.js';
 import type { VictimResult } from './victims.js';
 import { defineVerb } from './verb.js';
@@ -48,7 +49,16 @@ const options = {
   ...ruleOption,
   ...dataOptions,
   ...splitOption,
-  attack: text({ help: attackNames.join(', '), placeholder: 'NAME', byDefault: 'pgd' }),
+  attack: text({ help: `autoattack, ${attackNames.join(', ')}`, placeholder: 'NAME', byDefault: 'pgd' }),
+  version: choice(['standard', 'plus', 'rand'], { help: 'stages of autoattack', byDefault: 'standard' }),
+  gradient: choice(['ni', 'vmi', 'vni', 'emi', 'gra', 'pgn'], {
+    help: 'gradients at several points a step, for attacks by steps; without --attack on top of ifgsm',
+  }),
+  transform: text({
+    help: 'what the network sees, joined by commas: di, si, ti (smoothed gradients)',
+    placeholder: 'LIST',
+  }),
+  momentum: choice(['mi', 'none'], { help: "normalized momentum, or none [the attack's own]" }),
   norm: choice(['linf', 'l2', 'l1'], { help: 'norm of the ball', byDefault: 'linf' }),
   eps: number({ help: 'radius of the ball in pixels of [0, 1], such as 8/255', min: 0, byDefault: 0.1 }),
   alpha: number({
@@ -87,13 +97,6 @@ const options = {
 
 type AttackValues = OptionValues<typeof options>;
 
-/** Throws `unknown-option` with the nearest name. */
-function knownAttack(name: string): AttackName {
-  if (attackNames.includes(name)) return name as AttackName;
-  const message = `there is no attack "${name}"; known are ${attackNames.join(', ')}${didYouMean(name, attackNames)}`;
-  throw new LinbpError('unknown-option', message, { field: 'attack' });
-}
-
 function attackOptions(values: AttackValues, model: Model | HostModel, rules: string): AttackOptions {
   const { norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, keep, batch, seed, precision } =
     values;
@@ -101,7 +104,7 @@ function attackOptions(values: AttackValues, model: Model | HostModel, rules: st
     model,
     rules,
     device: values.device === 'reference' ? 'reference' : 'gpu',
-    attack: knownAttack(values.attack),
+    attack: composed(values),
     ...{ norm, eps, restarts, targeted, loss, decay, batch, seed, precision },
     ...(keep !== undefined && { keep }),
     ...(alpha !== undefined && { alpha }),
@@ -234,6 +237,25 @@ function writeOutputs(
   });
 }
 
+async function runOne(
+  values: AttackValues,
+  model: Model | HostModel,
+  rules: string,
+  dataset: Dataset,
+  targets: Int32Array | undefined,
+  context: VerbContext,
+): Promise<Ran> {
+  const stages = await compileStages(values, model, rules, context);
+  try {
+    const result = await runStages(stages, dataset, targets, context);
+    const { eps, alpha, steps, restarts, randomStart, keep } = stages[0]!.settings;
+    const ilaSteps = stages[1]?.settings.steps ?? null;
+    return { result, settings: { eps, alpha, steps, restarts, randomStart, keep }, ilaSteps };
+  } finally {
+    for (const stage of stages) stage.destroy();
+  }
+}
+
 function resultFields(result: AttackResult, victims: readonly VictimResult[]) {
   const { count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, linf, l2, curve } =
     result;
@@ -253,6 +275,7 @@ function resultFields(result: AttackResult, victims: readonly VictimResult[]) {
       curve,
     },
     ...{ gradients, forwards, overflows, dispatches, submits, readbacks, imageGradientsPerSecond },
+    ...batteryFields(result),
   };
 }
 
@@ -297,7 +320,14 @@ export const attackVerb = defineVerb({
   async run(values, context) {
     const definition = await chosenModel(values);
     const rules = chosenRules(values.rule, definition);
-    knownAttack(values.attack);
+    const battery = values.attack === 'autoattack';
+    if (!battery) knownAttack(values.attack);
+    check(
+      !battery || (!values.targeted && values.ila === undefined),
+      'bad-argument',
+      'autoattack takes neither --targeted nor --ila',
+      'attack',
+    );
     check(
       values.ilaSteps === undefined || values.ila !== undefined,
       'bad-argument',
@@ -319,30 +349,18 @@ export const attackVerb = defineVerb({
     const device = values.device === 'reference' ? undefined : await openDevice({ ...values, device: values.device });
     try {
       const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
-      const stages = await compileStages(values, model, rules.written, context);
-      const [{ settings }] = stages as [Attack];
-      let result: AttackResult;
-      try {
-        result = await runStages(stages, dataset, targets, context);
-      } finally {
-        for (const stage of stages) stage.destroy();
-      }
+      const { result, settings, ilaSteps } = battery
+        ? await runBattery(values, model, rules.written, dataset, context)
+        : await runOne(values, model, rules.written, dataset, targets, context);
       const { interrupted } = result;
       const tried = interrupted
         ? []
         : await evaluateVictims(victims, device, { dataset, labels, targets, images8: result.images8 }, context);
       const fields = { ...resultFields(result, tried), out: out.path };
-      const { eps, alpha, steps, restarts, randomStart, keep } = settings;
-      const ilaSteps = stages[1]?.settings.steps ?? null;
       const targetShift = values.targeted ? shift : null;
       const settled = {
         rule: rules.written,
-        eps,
-        alpha,
-        steps,
-        restarts,
-        randomStart,
-        keep,
+        ...settings,
         targetShift,
         ilaSteps,
         note: dataset.note ?? null,

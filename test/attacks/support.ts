@@ -1,3 +1,4 @@
+import { attack } from '../../src/attacks/index.js';
 import { formulaTensor } from '../../src/io/formulaWeights.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
@@ -36,3 +37,17 @@ export const eightBitImages = (seed: number, count: number): Float32Array =>
 
 export const randomLabels = (seed: number, count: number, classes: number): Int32Array =>
   Int32Array.from(numbers(seed, count), (u) => Math.floor(u * classes));
+
+/** Classes that a model gives to images. */
+export async function predicted(model: Model, images: Float32Array): Promise<number[]> {
+  const { classes } = model.definition;
+  const size = model.definition.input.reduce((product, each) => product * each, 1);
+  const count = images.length / size;
+  const found = Array.from({ length: count }, () => -1);
+  for (let k = 0; k < classes; k++) {
+    const labels = Array.from({ length: count }, () => k);
+    const { samples } = await attack({ model, images, labels, attack: 'fgsm', eps: 0 });
+    for (const [n, { cleanCorrect }] of samples.entries()) if (cleanCorrect) found[n] = k;
+  }
+  return found;
+}

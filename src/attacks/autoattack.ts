@@ -1,0 +1,297 @@
+import { batchLabels, batchPixels } from '../data/dataset.js';
+import { check, LinbpError } from '../errors.js';
+import { elementCount } from '../graph/types.js';
+import { attack } from './attack.js';
+import type { AttackRun } from './attack.js';
+import type { AttackName } from './builtin.js';
+import type { AttackOptions } from './options.js';
+import type { AttackedSample, AttackFigures, AttackResult } from './result.js';
+import { saveImages } from './result.js';
+import type { AttackLoss, AttackNorm } from './stages.js';
+
+/*
+ * AutoAttack: F. Croce, M. Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
+ * parameter-free attacks", ICML 2020. Each stage sees only the images that all stages before it left right.
+ */
+
+/** Which stages run: the standard ones, more of them, those for randomized networks, or a list. */
+export type AutoAttackVersion = 'standard' | 'plus' | 'rand' | 'custom';
+
+/** One attack of the battery. */
+export type AutoAttackStageName = 'apgd-ce' | 'apgd-dlr' | 'apgd-t' | 'fab' | 'fab-t' | 'square';
+
+/** How robust the network is after a stage. */
+export interface AutoAttackStage {
+  readonly name: AutoAttackStageName;
+  /** Images that were right when the stage began. */
+  readonly attacked: number;
+  readonly robustCorrect: number;
+  readonly robustAccuracy: number;
+  readonly gradients: number;
+  readonly forwards: number;
+  readonly seconds: number;
+}
+
+/** Something about the network or the result that a reader of the figures has to know. */
+export interface AutoAttackFlag {
+  readonly name: 'gradient-masking' | 'few-classes' | 'no-l1-square';
+  readonly message: string;
+}
+
+/** What AutoAttack finds: an attack's result, the stages, and which one broke each image. */
+export interface AutoAttackResult extends AttackResult {
+  readonly stages: readonly AutoAttackStage[];
+  /** By image: `clean` where it is wrong from the start, the stage that broke it, or null where it stays right. */
+  readonly brokenBy: readonly ('clean' | AutoAttackStageName | null)[];
+  readonly flags: readonly AutoAttackFlag[];
+}
+
+/** What to attack; the rest is AutoAttack's own. */
+export interface AutoAttackOptions
+  extends
+    Pick<AttackOptions, 'model' | 'device' | 'rules' | 'batch' | 'seed' | 'precision' | 'fuse'>,
+    Pick<AttackRun, 'images' | 'labels' | 'sampleIds' | 'signal'> {
+  readonly norm?: AttackNorm;
+  readonly eps: number;
+  readonly version?: AutoAttackVersion;
+  /** The stages of version `custom`. */
+  readonly stages?: readonly AutoAttackStageName[];
+  /** Loss of `apgd-ce`: `ce` (default), or `ce-rounded`, as frameworks compute it in float32. */
+  readonly loss?: 'ce' | 'ce-rounded';
+  /** Gradient steps of each run of APGD and FAB, default 100, and queries of Square, default 5000. */
+  readonly steps?: number;
+  readonly queries?: number;
+  readonly onStage?: (stage: AutoAttackStage) => void;
+  readonly onProgress?: (stage: AutoAttackStageName, share: number) => void;
+}
+
+const versions: Readonly<Record<Exclude<AutoAttackVersion, 'custom'>, readonly AutoAttackStageName[]>> = {
+  standard: ['apgd-ce', 'apgd-t', 'fab-t', 'square'],
+  plus: ['apgd-ce', 'apgd-dlr', 'fab', 'square', 'apgd-t', 'fab-t'],
+  rand: ['apgd-ce', 'apgd-dlr'],
+};
+
+/** Robust accuracy that Square, and FAB, may take from white-box stages before it looks like masked gradients. */
+const suspicious: Readonly<Partial<Record<AutoAttackStageName, number>>> = { square: 0.002, 'fab-t': 0.02, fab: 0.02 };
+
+/**
+ * The stages of a version for a norm and a number of classes. DLR needs three classes and towards targets four; with
+ * fewer the margin takes its place. Throws `bad-argument` for version `custom` without stages.
+ */
+function stagesOf({ version = 'standard', stages, norm }: AutoAttackOptions): readonly AutoAttackStageName[] {
+  check(
+    (version === 'custom') === (stages !== undefined),
+    'bad-argument',
+    'version custom, and no other, takes a list of stages',
+    'stages',
+  );
+  const all = version === 'custom' ? stages! : versions[version];
+  check(all.length > 0, 'bad-argument', 'there must be a stage', 'stages');
+  return norm === 'l1' ? all.filter((name) => name !== 'square') : all;
+}
+
+function stageOptions(name: AutoAttackStageName, options: AutoAttackOptions, classes: number): Partial<AttackOptions> {
+  const { norm = 'linf', version, loss = 'ce', steps = 100, queries = 5000 } = options;
+  const l1 = norm === 'l1';
+  const restarts = l1 || version === 'plus' ? 5 : 1;
+  const targets = Math.min(l1 ? 5 : 9, classes - 1);
+  const shrink = { steps, shrinkRadius: l1 };
+  switch (name) {
+    case 'apgd-ce':
+      return { ...shrink, restarts, loss };
+    case 'apgd-dlr':
+      return { ...shrink, restarts, loss: classes < 3 ? 'margin' : 'dlr' };
+    case 'apgd-t':
+      return { ...shrink, rankedTargets: targets, loss: (classes < 4 ? 'margin' : 'dlr') as AttackLoss };
+    case 'fab':
+      return { steps, restarts };
+    case 'fab-t':
+      return { steps, parameters: { targets } };
+    case 'square':
+      return { steps: queries };
+  }
+}
+
+/** Images, labels and what came of them so far. */
+class Battery {
+  readonly images: Float32Array;
+  readonly labels: ArrayLike<number>;
+  readonly ids: ArrayLike<number>;
+  readonly size: number;
+  readonly count: number;
+  readonly samples: (AttackedSample | undefined)[];
+  readonly brokenBy: ('clean' | AutoAttackStageName | null)[];
+  readonly adversarial: Float32Array;
+  readonly totals = { gradients: 0, forwards: 0, overflows: 0, dispatches: 0, submits: 0, readbacks: 0 };
+
+  constructor({ images, labels, sampleIds, model }: AutoAttackOptions) {
+    const given = images instanceof Float32Array;
+    const all = given ? [] : Array.from({ length: images.count }, (_, n) => n);
+    this.images = given ? images : batchPixels(images, Uint32Array.from(all));
+    const found = labels ?? (given ? undefined : batchLabels(images, Uint32Array.from(all)));
+    check(found !== undefined, 'bad-argument', 'labels are missing', 'labels');
+    this.labels = found;
+    this.size = elementCount(model.definition.input);
+    this.count = this.images.length / this.size;
+    this.ids = sampleIds ?? Array.from({ length: this.count }, (_, n) => n);
+    this.samples = Array.from({ length: this.count });
+    this.brokenBy = Array.from({ length: this.count }, () => null);
+    this.adversarial = this.images.slice();
+  }
+
+  /** The images that are still right, as an attack takes them. */
+  rest(): { indices: number[]; images: Float32Array; labels: number[]; sampleIds: number[] } {
+    const indices = this.brokenBy.flatMap((stage, n) => (stage === null ? [n] : []));
+    const images = new Float32Array(indices.length * this.size);
+    for (const [k, n] of indices.entries())
+      images.set(this.images.subarray(n * this.size, (n + 1) * this.size), k * this.size);
+    return {
+      indices,
+      images,
+      labels: indices.map((n) => this.labels[n]!),
+      sampleIds: indices.map((n) => this.ids[n]!),
+    };
+  }
+
+  take(name: AutoAttackStageName, indices: readonly number[], result: AttackResult): void {
+    const { size } = this;
+    for (const [k, n] of indices.entries()) {
+      const sample = result.samples[k]!;
+      if (!sample.cleanCorrect) this.brokenBy[n] = 'clean';
+      else if (!sample.robustCorrect) this.brokenBy[n] = name;
+      if (this.brokenBy[n] === name) this.adversarial.set(result.images.subarray(k * size, (k + 1) * size), n * size);
+      // An image that stays right is returned as it was.
+      const robust = sample.cleanCorrect;
+      const kept = { robustCorrect: robust, success: false, savedRobustCorrect: robust, savedSuccess: false };
+      this.samples[n] =
+        this.brokenBy[n] === name ? sample : { ...sample, ...kept, loss: sample.cleanLoss, linf: 0, l2: 0 };
+    }
+    for (const key of Object.keys(this.totals) as (keyof Battery['totals'])[]) this.totals[key] += result[key];
+  }
+
+  get robust(): number {
+    return this.brokenBy.filter((stage) => stage === null).length;
+  }
+}
+
+/**
+ * Runs the battery. Without restarts, seeds or images that change, the result has the same bits for any batch size: each
+ * image's random numbers are keyed by its sample id.
+ *
+ * @throws LinbpError as {@link attack}; `bad-argument` for stages without version `custom`
+ */
+export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttackResult> {
+  const { model, device, rules, batch = 64, seed = 0, precision, fuse, norm = 'linf', eps, signal } = options;
+  const { classes } = model.definition;
+  const names = stagesOf(options);
+  const battery = new Battery(options);
+  const stages: AutoAttackStage[] = [];
+  const started = performance.now();
+  let interrupted = false;
+  const common = {
+    ...{ model, norm, eps, batch, seed, stopAtSuccess: true },
+    ...(device !== undefined && { device }),
+    ...(rules !== undefined && { rules }),
+    ...(precision !== undefined && { precision }),
+    ...(fuse !== undefined && { fuse }),
+    ...(signal !== undefined && { signal }),
+  };
+  for (const name of names) {
+    const { indices, ...rest } = battery.rest();
+    const began = performance.now();
+    let cost = { gradients: 0, forwards: 0 };
+    if (indices.length > 0) {
+      try {
+        const result = await attack({
+          ...common,
+          ...stageOptions(name, options, classes),
+          attack: name as AttackName,
+          keep: 'best',
+          ...rest,
+          onProgress: (share) => options.onProgress?.(name, share),
+        });
+        battery.take(name, indices, result);
+        cost = result;
+      } catch (error) {
+        if (!(error instanceof LinbpError) || error.code !== 'aborted' || stages.length === 0) throw error;
+        interrupted = true;
+        break;
+      }
+    }
+    const robustCorrect = battery.robust;
+    const stage = {
+      name,
+      attacked: indices.length,
+      robustCorrect,
+      robustAccuracy: robustCorrect / battery.count,
+      ...{ gradients: cost.gradients, forwards: cost.forwards },
+      seconds: (performance.now() - began) / 1000,
+    };
+    stages.push(stage);
+    options.onStage?.(stage);
+  }
+  const seconds = (performance.now() - started) / 1000;
+  return {
+    ...summary(battery, eps, norm, seconds),
+    interrupted,
+    stages,
+    brokenBy: battery.brokenBy,
+    flags: flagsOf(stages, norm, classes, battery.count),
+  };
+}
+
+function flagsOf(
+  stages: readonly AutoAttackStage[],
+  norm: AttackNorm,
+  classes: number,
+  count: number,
+): AutoAttackFlag[] {
+  const flags: AutoAttackFlag[] = [];
+  if (classes < 4)
+    flags.push({ name: 'few-classes', message: `with ${classes} classes the margin takes the place of DLR` });
+  if (norm === 'l1')
+    flags.push({ name: 'no-l1-square', message: 'Square has no L1 form here; the verdict rests on APGD and FAB' });
+  for (const [index, { name, attacked, robustCorrect }] of stages.entries()) {
+    const most = suspicious[name];
+    const broke = (attacked - robustCorrect) / count;
+    if (index === 0 || most === undefined || broke <= most) continue;
+    const points = (100 * broke).toFixed(1);
+    const message = `${name} took ${points} points of robust accuracy that the gradient steps before it left: gradients are probably masked`;
+    flags.push({ name: 'gradient-masking', message });
+  }
+  return flags;
+}
+
+function summary(battery: Battery, eps: number, norm: AttackNorm, seconds: number): AttackResult {
+  const { count, images, adversarial, totals } = battery;
+  const samples = battery.samples.map((sample) => sample!);
+  const share = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
+  const right = samples.filter(({ cleanCorrect }) => cleanCorrect).length;
+  const figures = (
+    robust: 'robustCorrect' | 'savedRobustCorrect',
+    success: 'success' | 'savedSuccess',
+  ): AttackFigures => {
+    const robustCorrect = samples.filter((sample) => sample[robust]).length;
+    const successRate = share(samples.filter((sample) => sample[success]).length, right);
+    return { robustCorrect, robustAccuracy: share(robustCorrect, count), successRate };
+  };
+  const extremes = (values: readonly number[]): { largest: number; mean: number } => ({
+    largest: values.reduce((most, value) => Math.max(most, value), 0),
+    mean: share(
+      values.reduce((sum, value) => sum + value, 0),
+      count,
+    ),
+  });
+  return {
+    ...{ count, interrupted: false, cleanCorrect: right, cleanAccuracy: share(right, count), samples, seconds },
+    ...figures('robustCorrect', 'success'),
+    saved: figures('savedRobustCorrect', 'savedSuccess'),
+    images: adversarial,
+    images8: saveImages(adversarial, images, eps, norm),
+    linf: extremes(samples.map(({ linf }) => linf)),
+    l2: extremes(samples.map(({ l2 }) => l2)),
+    ...{ curve: [], losses: new Float32Array(0) },
+    ...totals,
+    imageGradientsPerSecond: totals.gradients / seconds,
+  };
+}

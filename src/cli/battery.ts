@@ -1,0 +1,54 @@
+import { autoAttack } from '../attacks/autoattack.js';
+import type { AutoAttackOptions, AutoAttackResult } from '../attacks/autoattack.js';
+import type { AttackSettings } from '../attacks/options.js';
+import type { AttackResult } from '../attacks/result.js';
+import type { Dataset } from '../data/dataset.js';
+import { check } from '../errors.js';
+import type { HostModel, Model } from '../nn/model.js';
+import { percent } from './common.js';
+import type { VerbContext } from './verb.js';
+
+/** Options of the verb that AutoAttack takes. */
+type BatteryValues = Required<Pick<AutoAttackOptions, 'norm' | 'eps' | 'version' | 'batch' | 'seed' | 'precision'>> & {
+  readonly loss: string;
+  readonly steps: number | undefined;
+  readonly device: string;
+};
+
+/** What a run settled, for the report. */
+export type Settled = Partial<Pick<AttackSettings, 'eps' | 'alpha' | 'steps' | 'restarts' | 'randomStart' | 'keep'>>;
+
+export interface Ran {
+  readonly result: AttackResult | AutoAttackResult;
+  readonly settings: Settled;
+  readonly ilaSteps: number | null;
+}
+
+/** AutoAttack on all images; each stage's figure is printed as it is known. */
+export async function runBattery(
+  values: BatteryValues,
+  model: Model | HostModel,
+  rules: string,
+  dataset: Dataset,
+  { signal, progress, print }: VerbContext,
+): Promise<Ran> {
+  const { norm, eps, version, batch, seed, precision, loss, steps } = values;
+  check(loss === 'ce' || loss === 'ce-rounded', 'bad-argument', 'autoattack takes --loss ce or ce-rounded', 'loss');
+  const result = await autoAttack({
+    ...{ model, rules, images: dataset, norm, eps, version, batch, seed, precision, loss, signal },
+    device: values.device === 'reference' ? 'reference' : 'gpu',
+    ...(steps !== undefined && { steps }),
+    onProgress: (stage, share) => progress.update(stage, share, ''),
+    onStage({ name, robustAccuracy, seconds }) {
+      progress.clear();
+      print(`robust accuracy after ${name.padEnd(8)} ${percent(robustAccuracy)}  (${seconds.toFixed(1)} s)`);
+    },
+  });
+  progress.clear();
+  for (const { message } of result.flags) print(`warning: ${message}`);
+  return { result, settings: { eps, keep: 'best' }, ilaSteps: null };
+}
+
+/** What AutoAttack has beside an attack's result. */
+export const batteryFields = (result: AttackResult | AutoAttackResult): object =>
+  'stages' in result ? { stages: result.stages, brokenBy: result.brokenBy, flags: result.flags } : {};

@@ -1,0 +1,48 @@
+import { attackNames, attacks } from '../attacks/builtin.js';
+import type { AttackName } from '../attacks/builtin.js';
+import { noMomentum, normalizedMomentum } from '../attacks/stages.js';
+import type { AttackDefinition } from '../attacks/stages.js';
+import { gradientSamplings, inputTransforms } from '../attacks/transfer.js';
+import { smoothedGradient } from '../attacks/transforms.js';
+import { check, LinbpError } from '../errors.js';
+import { didYouMean } from './suggest.js';
+
+interface ComposedValues {
+  readonly attack: string;
+  readonly gradient: keyof typeof gradientSamplings | undefined;
+  readonly transform: string | undefined;
+  readonly momentum: 'mi' | 'none' | undefined;
+}
+
+/** Throws `unknown-option` with the nearest name. */
+export function knownAttack(name: string): AttackName {
+  if (attackNames.includes(name)) return name as AttackName;
+  const names = ['autoattack', ...attackNames];
+  const message = `there is no attack "${name}"; known are ${names.join(', ')}${didYouMean(name, names)}`;
+  throw new LinbpError('unknown-option', message, { field: 'attack' });
+}
+
+/** The attack with the gradient, transforms and momentum that were asked for in place of its own. */
+export function composed({ attack, gradient, transform, momentum }: ComposedValues): AttackName | AttackDefinition {
+  const name = knownAttack(attack);
+  if (gradient === undefined && transform === undefined && momentum === undefined) return name;
+  const base = attacks[name === 'pgd' ? 'ifgsm' : name] as AttackDefinition;
+  check(base.plan === undefined, 'bad-argument', `${name} does not go along gradients step by step`, 'attack');
+  const names = transform?.split(',') ?? [];
+  const known = [...Object.keys(inputTransforms), 'ti'];
+  for (const each of names)
+    if (!known.includes(each)) {
+      const message = `there is no transform "${each}"; known are ${known.join(', ')}${didYouMean(each, known)}`;
+      throw new LinbpError('unknown-option', message, { field: 'transform' });
+    }
+  return {
+    ...base,
+    name: [base.name, gradient, ...names].filter((part) => part !== undefined).join('+'),
+    ...(gradient !== undefined && { sampling: gradientSamplings[gradient] }),
+    transforms: names
+      .filter((each) => each !== 'ti')
+      .map((each) => inputTransforms[each as keyof typeof inputTransforms]),
+    ...(names.includes('ti') && { gradient: smoothedGradient }),
+    ...(momentum !== undefined && { momentum: momentum === 'mi' ? normalizedMomentum : noMomentum }),
+  };
+}

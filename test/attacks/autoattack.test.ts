@@ -1,0 +1,71 @@
+import { expect } from 'chai';
+import { autoAttack } from '../../src/attacks/index.js';
+import type { AutoAttackOptions } from '../../src/attacks/index.js';
+import type { LinbpError } from '../../src/errors.js';
+import { describeModel } from '../../src/nn/definition.js';
+import type { ModelDefinition } from '../../src/nn/definition.js';
+import type { Model, StateDict } from '../../src/nn/model.js';
+import { eightBitImages, modelWith, numbers, predicted } from './support.js';
+
+const [count, size] = [9, 36] as const;
+const bent: ModelDefinition = {
+  name: 'bent',
+  input: [1, 6, 6],
+  classes: 5,
+  build: (net, x) => net.linear('fc2', net.relu('act', net.linear('fc1', net.flatten(x), 24)), 5),
+};
+const weights: StateDict = new Map(
+  describeModel(bent).layout.specs.map(({ name, shape }, index) => {
+    const values = shape.reduce((product, each) => product * each, 1);
+    return [name, { shape, data: numbers(70 + index, values, -0.5, 0.5) }];
+  }),
+);
+const images = eightBitImages(8, count * size);
+
+describe('AutoAttack', () => {
+  let model: Model;
+  let labels: number[];
+  before(async () => {
+    model = await modelWith(bent, weights);
+    labels = await predicted(model, images);
+    // one image is wrong from the start
+    labels[2] = (labels[2]! + 1) % 5;
+  });
+  after(() => model.destroy());
+
+  const run = (options: Partial<AutoAttackOptions> = {}) =>
+    autoAttack({ model, images, labels, eps: 0.04, steps: 6, queries: 15, seed: 1, ...options });
+
+  it('stages in order, each on what the ones before left right; which broke each image; one verdict for any batch', async () => {
+    const result = await run();
+    expect(result.stages.map(({ name }) => name)).to.deep.equal(['apgd-ce', 'apgd-t', 'fab-t', 'square']);
+    expect(result.stages[0]!.attacked).to.equal(count);
+    for (const [k, stage] of result.stages.entries()) {
+      if (k > 0) expect(stage.attacked).to.equal(result.stages[k - 1]!.robustCorrect);
+      expect(stage.robustAccuracy).to.equal(stage.robustCorrect / count);
+    }
+    expect(result.brokenBy[2]).to.equal('clean');
+    expect(result.robustCorrect).to.equal(result.brokenBy.filter((each) => each === null).length);
+    expect(result.robustCorrect).to.equal(result.stages.at(-1)!.robustCorrect);
+    expect(result.cleanCorrect).to.equal(count - 1);
+    const wrong = await predicted(model, result.images);
+    result.brokenBy.forEach((stage, n) => {
+      expect(wrong[n] === labels[n], `image ${n}, ${String(stage)}`).to.equal(stage === null);
+      const own = result.images.subarray(n * size, (n + 1) * size);
+      own.forEach((pixel, i) => expect(Math.abs(pixel - images[n * size + i]!)).to.be.at.most(0.04));
+      if (stage === null) expect([...own]).to.deep.equal([...images.subarray(n * size, (n + 1) * size)]);
+    });
+    expect(result.brokenBy).to.include('apgd-ce');
+    const parts = await run({ batch: 4 });
+    expect(parts.brokenBy).to.deep.equal(result.brokenBy);
+    expect([...parts.images]).to.deep.equal([...result.images]);
+  });
+
+  it('L1 has no Square and says so; other stages only as version custom', async () => {
+    const l1 = await run({ norm: 'l1', eps: 1, version: 'custom', stages: ['apgd-ce', 'fab-t', 'square'] });
+    expect(l1.stages.map(({ name }) => name)).to.deep.equal(['apgd-ce', 'fab-t']);
+    expect(l1.flags.map(({ name }) => name)).to.include('no-l1-square');
+    const refused = await run({ stages: ['square'] }).catch((error: unknown) => error);
+    expect((refused as LinbpError).code).to.equal('bad-argument');
+  });
+});

@@ -1,0 +1,77 @@
+import { expect } from 'chai';
+import { attacks, attack } from '../../src/attacks/index.js';
+import type { AttackDefinition } from '../../src/attacks/index.js';
+import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.js';
+import { describeModel } from '../../src/nn/definition.js';
+import type { ModelDefinition } from '../../src/nn/definition.js';
+import type { StateDict } from '../../src/nn/model.js';
+import { eightBitImages, linearModel, modelWith, numbers } from './support.js';
+
+const [count, size] = [5, 36] as const;
+const weightsOf = (definition: ModelDefinition): StateDict =>
+  new Map(
+    describeModel(definition).layout.specs.map(({ name, shape }, index) => {
+      const values = shape.reduce((product, each) => product * each, 1);
+      return [name, { shape, data: numbers(90 + index, values, -0.5, 0.5) }];
+    }),
+  );
+const linear = linearModel([1, 6, 6], 2);
+const bent: ModelDefinition = {
+  ...linear,
+  name: 'bent',
+  classes: 3,
+  build: (net, x) => net.linear('fc2', net.relu('act', net.linear('fc1', net.flatten(x), 24)), 3),
+};
+const images = eightBitImages(3, count * size);
+const labels = [0, 1, 0, 1, 1];
+const common = { images, labels, eps: 0.1, steps: 4, seed: 5 };
+
+/** MI-FGSM with another gradient. */
+const withGradient = (name: keyof typeof gradientSamplings): AttackDefinition => ({
+  ...attacks.mifgsm,
+  name,
+  sampling: gradientSamplings[name],
+});
+
+async function made(definition: ModelDefinition, made: AttackDefinition, options: object = {}): Promise<Float32Array> {
+  const model = { definition, weights: weightsOf(definition) };
+  return (await attack({ ...common, model, device: 'reference', attack: made, loss: 'margin', ...options })).images;
+}
+
+describe('gradients that transfer', () => {
+  it('on a linear model every gradient is that of MI: the same images', async () => {
+    const plain = await made(linear, attacks.mifgsm);
+    for (const name of Object.keys(gradientSamplings) as (keyof typeof gradientSamplings)[])
+      expect([...(await made(linear, withGradient(name)))], name).to.deep.equal([...plain]);
+  });
+
+  it('with neighbors at distance 0 EMI, GRA and VMI are MI, and with others they differ', async () => {
+    const plain = await made(bent, attacks.mifgsm);
+    for (const name of ['emi', 'gra', 'vmi'] as const) {
+      const near = await made(bent, withGradient(name), { parameters: { reach: 0, samples: 3 } });
+      near.forEach((pixel, i) => expect(pixel, `${name}, pixel ${i}`).to.be.closeTo(plain[i]!, 1e-6));
+      const far = await made(bent, withGradient(name), { parameters: { reach: 6, samples: 3 } });
+      expect([...far], name).to.not.deep.equal([...plain]);
+    }
+  });
+
+  it('every gradient with SI on the device: as in float64, whatever the batch, and counted', async () => {
+    const model = await modelWith(bent, weightsOf(bent));
+    try {
+      for (const name of Object.keys(gradientSamplings) as (keyof typeof gradientSamplings)[]) {
+        const definition = { ...withGradient(name), transforms: [inputTransforms.si] };
+        const own = definition.sampling!.parameters === undefined ? {} : { samples: 2 };
+        const options = { ...common, model, attack: definition, parameters: { ...own, scales: 2 } };
+        const [whole, parts] = [await attack(options), await attack({ ...options, batch: 2 })];
+        expect([...whole.images], name).to.deep.equal([...parts.images]);
+        const gradients = { ni: 1, vmi: 3, vni: 3, emi: 2, gra: 3, pgn: 4 }[name] * 2 * common.steps;
+        expect(whole.gradients, name).to.equal(count * gradients);
+        const reference = await made(bent, definition, { loss: 'ce', parameters: { ...own, scales: 2 } });
+        const apart = whole.images.filter((pixel, i) => Math.abs(pixel - reference[i]!) > 1e-4).length;
+        expect(apart, name).to.be.at.most(0.02 * reference.length);
+      }
+    } finally {
+      model.destroy();
+    }
+  });
+});
