@@ -59,7 +59,7 @@ interface ReadContext {
 
 function readAttribute(raw: RawAttribute, context: ReadContext): AttributeValue {
   if (raw.refAttrName !== undefined && raw.refAttrName !== '') return { kind: 'reference', value: raw.refAttrName };
-  const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes ?? new Uint8Array());
+  const text = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(Uint8Array.from(bytes ?? []));
   switch (raw.type) {
     case 1:
       return { kind: 'float', value: raw.f ?? 0 };

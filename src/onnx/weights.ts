@@ -46,9 +46,13 @@ const suffixes: Readonly<Record<ParameterKind, string>> = {
 function learnable(step: Step): { tensor: HostTensor; kind: ParameterKind }[] {
   const known = roles(step);
   if (known.length > 0)
-    return step.inputs
-      .slice(1)
-      .map((input, i) => ({ tensor: (input as ConstantValue).tensor, kind: known[i] ?? 'bias' }));
+    return (
+      step.inputs
+        .slice(1)
+        .map((input, i) => ({ tensor: (input as ConstantValue).tensor, kind: known[i] ?? ('bias' as const) }))
+        // The kernel of a transposed convolution is turned when it is built, so it is no parameter.
+        .filter(({ kind }) => step.op !== 'convTranspose' || kind === 'bias')
+    );
   if (step.op !== 'binary' && step.op !== 'concat' && step.op !== 'matmul') return [];
   return step.inputs.flatMap((input) =>
     input.kind === 'constant' &&

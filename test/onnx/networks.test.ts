@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { positionTable } from '../../src/nn/definition.js';
+import { describeModel, positionTable } from '../../src/nn/definition.js';
 import { importOnnx } from '../../src/onnx/index.js';
 import type { Device } from '../../src/runtime/device.js';
 import { relativeError } from '../support/compare.js';
@@ -61,6 +61,14 @@ describe('imported ONNX networks', () => {
     });
     return;
   }
+  it('every weight that comes with a model is one of its parameters', () => {
+    for (const name of ['unet_nearest', 'vit_plain', 'resnet_bottleneck']) {
+      const model = importOnnx(join(networks, `${name}.onnx`));
+      const keys = describeModel(model).layout.specs.map((spec) => spec.name);
+      expect([...model.weights.keys()].sort(), name).to.deep.equal(keys.sort());
+    }
+  });
+
   for (const entry of readIndex(networks).filter(({ outcome }) => outcome === 'load')) {
     const path = join(networks, `${entry.name}.onnx`);
     slowly(true, `${entry.name} in float64`, 120_000, async () => {

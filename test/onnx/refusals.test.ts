@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { LinbpError } from '../../src/errors.js';
 import { importOnnx } from '../../src/onnx/index.js';
+import { encodeModel } from '../../src/onnx/schema.js';
 import { fixtures, readIndex, sharedOnnx } from './support.js';
 
 function refusal(path: string): LinbpError {
@@ -44,6 +45,13 @@ describe('ONNX files that are refused', () => {
     const whole = readFileSync(join(fixtures, 'networks', 'no_names.onnx'));
     for (let end = 0; end < whole.length; end += 97)
       expect(() => importOnnx(whole.subarray(0, end)), `${end} bytes`).to.throw(LinbpError);
+  });
+
+  it('a text attribute without a text', () => {
+    const node = { opType: 'Relu', input: ['x'], output: ['y'], attribute: [{ name: 'mode', type: 3 }] };
+    const graph = { node: [node], input: [{ name: 'x' }], output: [{ name: 'y' }] };
+    const bytes = encodeModel({ irVersion: 8, opsetImport: [{ version: 17 }], graph });
+    expect(() => importOnnx(bytes)).to.throw(LinbpError);
   });
 
   it('lists every reason at once', () => {
