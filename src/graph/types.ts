@@ -1,6 +1,7 @@
 import type { BoundRule } from './rule.js';
 import type { BinaryName } from './binary.js';
 import type { ActivationKind, ScalarFunctionName } from './functions.js';
+import type { AveragePoolAttrs, ConvAttrs, Pair, PoolAttrs } from './geometry.js';
 
 /**
  * Element type of a tensor. Masks, labels and indices are `u32`; everything differentiable is `f32`, or stored as
@@ -55,32 +56,7 @@ export interface Region {
   readonly output: Tensor;
 }
 
-/** Height and width. */
-export type Pair = readonly [number, number];
-/** Padding in pixels: top, left, bottom, right. */
-export type Padding = readonly [number, number, number, number];
-
-/** Geometry of a 2-d convolution. */
-export interface ConvAttrs {
-  readonly stride: Pair;
-  readonly padding: Padding;
-  readonly dilation: Pair;
-  readonly groups: number;
-}
-
-/** Geometry of a 2-d pooling. */
-export interface PoolAttrs {
-  readonly kernel: Pair;
-  readonly stride: Pair;
-  readonly padding: Padding;
-  /** Round the output size up; the last window may then hang over the edge (PyTorch's `ceil_mode`). */
-  readonly ceilMode: boolean;
-}
-
-/** Geometry of a 2-d average pooling, and whether only pixels of the image count. */
-export interface AveragePoolAttrs extends PoolAttrs {
-  readonly excludePadding?: boolean;
-}
+export type { AveragePoolAttrs, ConvAttrs, Padding, Pair, PoolAttrs } from './geometry.js';
 
 /**
  * Per-sample losses. `logit` is minus the logit of the label (the official code's `nll_loss` on raw logits);

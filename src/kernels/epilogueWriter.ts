@@ -144,7 +144,7 @@ export class EpilogueWriter {
     }
   }
 
-  /** Calls a function of single numbers: for each of the values at hand, which `over` names, and with others that all share. */
+  /** Calls a function of single numbers: for each of the values at hand, which `over` names, and with shared ones. */
   call(name: string, over: readonly string[], shared: readonly string[]): string {
     if (!this.fours) return `${name}(${[...over, ...shared].join(', ')})`;
     const calls = ['x', 'y', 'z', 'w'].map(

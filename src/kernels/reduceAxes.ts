@@ -32,8 +32,8 @@ function runsOf(shape: readonly number[], axes: readonly number[]): Run[] {
 }
 
 /**
- * Elements from which on a workgroup shares a result. It depends on the layer only, as the order of the sum does. On the
- * CPU barriers cost more than they give, unless the sum is very long.
+ * Elements from which on a workgroup shares a result. It depends on the layer only, as the order of the sum does. On
+ * the CPU barriers cost more than they give, unless the sum is very long.
  */
 const sharedFrom = ({ software }: KernelDevice): number => (software ? 16384 : 256);
 
