@@ -1,6 +1,12 @@
 import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
-import type { StageContext } from './stages.js';
+import type { Graph } from '../graph/graph.js';
+
+/** What is used of an attack's stage. */
+interface Stage {
+  readonly graph: Graph;
+  readonly clean: Tensor;
+}
 
 /*
  * What attacks with L1 norms need of each image: largest entries, and the projection on the ball inside the box. Both
@@ -42,16 +48,11 @@ const signsFrom: ElementwiseFunction = {
   reference: (g, least) => [Math.abs(g!) >= least! ? Math.sign(g!) : 0],
 };
 
-const map = (
-  stage: StageContext,
-  fn: ElementwiseFunction,
-  inputs: readonly Tensor[],
-  scalars: readonly StepValue[] = [],
-) => stage.graph.one('map', inputs, { fn, scalars, targets: ['new'] }, fn.name);
+const map = (stage: Stage, fn: ElementwiseFunction, inputs: readonly Tensor[], scalars: readonly StepValue[] = []) =>
+  stage.graph.one('map', inputs, { fn, scalars, targets: ['new'] }, fn.name);
 
 /** A number of the step table as a value of every image, [N]. */
-export const perImage = (stage: StageContext, like: Tensor, value: StepValue): Tensor =>
-  map(stage, constant, [like], [value]);
+export const perImage = (stage: Stage, like: Tensor, value: StepValue): Tensor => map(stage, constant, [like], [value]);
 
 /**
  * Signs of the largest `share` of an image's entries, zeros elsewhere; entries that equal the last one count, too. With
@@ -59,7 +60,7 @@ export const perImage = (stage: StageContext, like: Tensor, value: StepValue): T
  *
  * @param share a number for all images, or one of each image [N]
  */
-export function sparseSigns(stage: StageContext, g: Tensor, { share }: { readonly share: number | Tensor }): Tensor {
+export function sparseSigns(stage: Stage, g: Tensor, { share }: { readonly share: number | Tensor }): Tensor {
   const { graph } = stage;
   const largest = graph.one('sampleNorm', [g], { norm: 'linf' });
   const shares = typeof share === 'number' ? perImage(stage, largest, share) : share;
@@ -101,7 +102,7 @@ const minus: ElementwiseFunction = {
  * clipped, min ||z - d||_2 with ||z||_1 <= radius and 0 <= x + z <= 1 (the conditions of optimality give exactly this
  * form). t is 0 where the clipped point lies inside.
  */
-export function projectOnL1(stage: StageContext, point: Tensor, radius: StepValue): Tensor {
+export function projectOnL1(stage: Stage, point: Tensor, radius: StepValue): Tensor {
   const { graph, clean } = stage;
   const delta = map(stage, minus, [point, clean]);
   const largest = graph.one('sampleNorm', [delta], { norm: 'linf' });

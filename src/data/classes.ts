@@ -1,7 +1,6 @@
 import { readText } from '../io/read.js';
 import { join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
-import type { Dataset } from './dataset.js';
 
 /** A hundred thousand classes. */
 const MAX_CLASS_FILE = 8 * 1024 * 1024;
@@ -97,7 +96,12 @@ export function labelsOfFolders(
  */
 export function expectSameClasses(
   model: { readonly name: string; readonly classes: number },
-  dataset: Pick<Dataset, 'name' | 'classes' | 'classNames' | 'classSource'>,
+  dataset: {
+    readonly name: string;
+    readonly classes: number;
+    readonly classNames?: readonly string[];
+    readonly classSource?: ClassSource;
+  },
   field: string,
 ): void {
   const fits = dataset.classSource === 'labels' ? dataset.classes <= model.classes : dataset.classes === model.classes;

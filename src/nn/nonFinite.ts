@@ -6,7 +6,7 @@ import { opTable } from '../ops/table.js';
 import { ReferenceRun } from '../reference/run.js';
 import { addModel } from './definition.js';
 import type { ModelDefinition } from './definition.js';
-import type { StateDict } from './model.js';
+import type { StateDict } from './definition.js';
 
 /** Largest forward pass, in floating-point operations, that is repeated on the CPU to name a layer: about a second. */
 const cheapFlops = 1e8;

@@ -1,7 +1,7 @@
 import { lossSeed } from '../autodiff/gradients.js';
 import type { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
-import type { ObjectiveTensors } from './step.js';
+import type { ObjectiveTensors } from './objective.js';
 
 const smoothLoss: ElementwiseFunction = {
   name: 'smoothedLoss',

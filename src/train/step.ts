@@ -10,18 +10,10 @@ import type { BackwardSelection } from '../graph/backward.js';
 import { lossScaleStates, scaled, updateScaled } from './lossScale.js';
 import type { LossScaleSettings } from './lossScale.js';
 import type { Optimizer } from './optimizers.js';
+import type { ObjectiveTensors } from './objective.js';
 import { clipGradients, smoothedCrossEntropy } from './regularize.js';
 
-/** What an objective of one's own returns. */
-export interface ObjectiveTensors {
-  /** Loss per sample, f32 [N]; what is reported. */
-  readonly loss: Tensor;
-  /**
-   * Gradient of `scale` times the sum of the losses with respect to the logits, f32 [N, classes]. Not needed where
-   * `loss` is the output of a `loss` node.
-   */
-  readonly gradient?: Tensor;
-}
+export type { ObjectiveTensors };
 
 /**
  * An objective of one's own: adds nodes that turn logits [N, classes] and labels u32 [N] into a loss per sample. It
