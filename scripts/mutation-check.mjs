@@ -5,7 +5,7 @@
  *
  *   node scripts/mutation-check.mjs [--only WORD] [--short] [--json FILE]
  *
- * `--short` takes the faults that tests of closed forms notice, which need seconds.
+ * `--short` takes the faults that tests of closed forms notice, and those marked `fast`, which need seconds.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -41,8 +41,8 @@ const mutants = [
   {
     name: 'flip the sign of the L2 attack',
     file: stages,
-    find: 'x + direction * alpha * (g / max(',
-    put: 'x - direction * alpha * (g / max(',
+    find: 'x + direction * alpha * select(0.0, g / length',
+    put: 'x - direction * alpha * select(0.0, g / length',
     tests: [closedForm],
   },
   { name: 'targeted attacks climb', file: attackGraph, find: 'targeted ? -1 : 1', put: '1', tests: [closedForm] },
@@ -62,7 +62,7 @@ const mutants = [
   },
   {
     name: 'a radius up to rounding only',
-    file: 'dist/src/attacks/attack.js',
+    file: 'dist/src/attacks/schedule.js',
     find: 'Math.max(0, eps - 2 ** -24)',
     put: 'eps',
     tests: [ball],
@@ -140,9 +140,62 @@ const mutants = [
     tests: ['attacks/randomStart'],
   },
   {
+    name: 'finiteness: NaN logits count as an answer',
+    file: 'shaders/loss/correct.wgsl',
+    find: 'top.broken == 0u && ',
+    put: '',
+    tests: ['truth/nonFinite'],
+    grep: 'margin of 4 classes',
+    fast: true,
+  },
+  {
+    name: 'finiteness: max pooling passes over NaN',
+    file: 'shaders/pool/maxPool.wgsl',
+    find: ' || isNaN(value)',
+    put: '',
+    tests: ['truth/nonFinite'],
+    grep: 'max pooling hands NaN on',
+    fast: true,
+  },
+  {
+    name: 'finiteness: final images are not tested',
+    file: 'dist/src/attacks/attack.js',
+    find: 'checkFinishedImages(images, settings);',
+    put: '',
+    tests: ['truth/ball'],
+    grep: 'whose projection does nothing',
+    fast: true,
+  },
+  {
+    name: 'calls at once: an attack does not wait for its turn',
+    file: 'dist/src/attacks/attack.js',
+    find: 'this.turns.run(() => this.runAll(run, settings, arrays))',
+    put: 'this.runAll(run, settings, arrays)',
+    tests: ['truth/concurrency'],
+    grep: 'own images .reference',
+    fast: true,
+  },
+  {
+    name: 'optimizers: momentum is not kept',
+    file: 'dist/src/train/optimizers.js',
+    find: 'let next = mu * v + d;',
+    put: 'let next = d;',
+    tests: ['train/optimizers'],
+    fast: true,
+  },
+  {
+    name: 'optimizers: Adam without the correction of its second moment',
+    file: 'dist/src/train/optimizers.js',
+    find: '1 / Math.sqrt(1 - beta2 ** step)',
+    put: '1',
+    tests: ['train/optimizers'],
+    grep: 'first step moves every weight',
+    fast: true,
+  },
+  {
     name: 'momentum without the mean',
     file: stages,
-    find: 'g / max(total / pixels, 1e-12)',
+    find: 'select(0.0, g / total * pixels, total > 0.0)',
     put: 'g',
     tests: ['attacks/golden'],
     grep: 'mifgsm.*device',
@@ -203,7 +256,7 @@ function runGate(args) {
 
 const chosen = mutants
   .filter(({ name }) => options.only === undefined || name.includes(options.only))
-  .filter(({ tests }) => !options.short || tests?.every((test) => test === closedForm) === true);
+  .filter(({ tests, fast }) => !options.short || fast === true || tests?.every((test) => test === closedForm) === true);
 const baseline = new Map();
 const results = [];
 for (const { name, file, find, put, tests, grep, gate } of chosen) {

@@ -1,17 +1,37 @@
 // Functions of JavaScript's Math that WGSL lacks or defines differently, for rules translated from JavaScript.
 
-// Bound of `while` loops, and of `for` loops whose end is not known.
-const LOOP_MAX: i32 = 1000;
-
-// x ** 0 is 1 for every x; negative bases have whole exponents only.
-fn _pow(x: f32, y: f32) -> f32 {
-  let odd = abs(y % 2.0) == 1.0;
-  return select(pow(abs(x), y) * select(1.0, -1.0, x < 0.0 && odd), 1.0, y == 0.0);
+fn _isNaN(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
-// Halves round up.
+fn _nan(x: f32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(x) | 0x7fc00000u);
+}
+
+// NaN where an argument is.
+fn _max(x: f32, y: f32) -> f32 {
+  return select(max(x, y), _nan(x), _isNaN(x) || _isNaN(y));
+}
+
+fn _min(x: f32, y: f32) -> f32 {
+  return select(min(x, y), _nan(x), _isNaN(x) || _isNaN(y));
+}
+
+fn _sign(x: f32) -> f32 {
+  return select(sign(x), x, _isNaN(x));
+}
+
+// x ** 0 is 1 for every x; negative bases have a power for whole exponents only.
+fn _pow(x: f32, y: f32) -> f32 {
+  let odd = abs(y % 2.0) == 1.0;
+  let power = pow(abs(x), y) * select(1.0, -1.0, x < 0.0 && odd);
+  return select(select(power, _nan(x), x < 0.0 && y != floor(y)), 1.0, y == 0.0);
+}
+
+// Halves round up; x + 0.5 would round on its own.
 fn _round(x: f32) -> f32 {
-  return floor(x + 0.5);
+  let below = floor(x);
+  return select(below, below + 1.0, x - below >= 0.5);
 }
 
 fn cbrt(x: f32) -> f32 {

@@ -50,7 +50,8 @@ async function loadSharp(): Promise<typeof import('sharp').default> {
 
 /**
  * Decodes a JPEG or PNG to RGB bytes, off the main thread. Gray becomes RGB, alpha is dropped, embedded color
- * profiles and orientation tags are ignored, as Pillow's `convert("RGB")` does.
+ * profiles and orientation tags are ignored, CMYK becomes (255 - C)(255 - K) / 255 and so on, as Pillow's
+ * `convert("RGB")` does. Gray of 16 bits is refused: Pillow clips it instead of scaling.
  *
  * @throws LinbpError `bad-file` naming the source for damaged, oversized or foreign content; `missing-package`
  */
@@ -60,13 +61,26 @@ export async function decodeImage({ bytes, source }: EncodedImage): Promise<Deco
   const isPng = bytes[0] === 0x89 && bytes[1] === 0x50;
   if (!isJpeg && !isPng) throw new LinbpError('bad-file', `${source} is neither a JPEG nor a PNG`, { field: source });
   try {
-    const { data, info } = await sharp(bytes, { failOn: 'error', limitInputPixels: MAX_PIXELS, ignoreIcc: true })
+    const open = () => sharp(bytes, { failOn: 'error', limitInputPixels: MAX_PIXELS, ignoreIcc: true });
+    const { space, depth } = await open().metadata();
+    if (depth === 'ushort' && space !== 'rgb16')
+      throw new LinbpError('bad-file', `${source}: gray with 16 bits is not read; save it with 8`, { field: source });
+    if (space === 'cmyk') {
+      const { data, info } = await open()
+        .pipelineColorspace('cmyk')
+        .toColorspace('cmyk')
+        .raw({ depth: 'uchar' })
+        .toBuffer({ resolveWithObject: true });
+      return { height: info.height, width: info.width, data: rgbOfCmyk(data) };
+    }
+    const { data, info } = await open()
       .toColorspace('srgb')
       .removeAlpha()
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true });
     return { height: info.height, width: info.width, data: planarRgb(data, info.channels) };
   } catch (cause) {
+    if (cause instanceof LinbpError) throw cause;
     throw new LinbpError('bad-file', `${source}: cannot be decoded: ${(cause as Error).message}`, {
       field: source,
       cause,
@@ -106,6 +120,20 @@ export async function decodeMany(
   );
   // All lanes are waited for, so that nothing goes on behind a failure.
   for (const result of await Promise.allSettled(lanes)) if (result.status === 'rejected') throw result.reason;
+}
+
+/** CMYK bytes, pixel by pixel, as RGB planes, with Pillow's rounding (`cmyk2rgb` of its Convert.c). */
+function rgbOfCmyk(data: Uint8Array): Uint8Array {
+  const pixels = data.length / 4;
+  const result = new Uint8Array(3 * pixels);
+  for (let i = 0; i < pixels; i++) {
+    const light = 255 - data[4 * i + 3]!;
+    for (let c = 0; c < 3; c++) {
+      const product = data[4 * i + c]! * light + 128;
+      result[c * pixels + i] = light - (((product >> 8) + product) >> 8);
+    }
+  }
+  return result;
 }
 
 function planarRgb(data: Uint8Array, channels: number): Uint8Array {

@@ -5,6 +5,9 @@ import type { GraphBuilder, NodeScope } from './builder.js';
 import { elementCount, imagePitch, maskShape, pixelCount } from './types.js';
 import type { DType, Node, OpAttrs, OpName, Precision, Region, Tensor, TensorKind } from './types.js';
 
+/** Ops that graphs of earlier versions call otherwise. */
+const formerNames: Readonly<Record<string, string>> = { relu: 'activation', reluBackward: 'activationBackward' };
+
 /**
  * A program's computation: typed nodes over static shapes, in the order they were added, which is a valid order to run.
  * Nodes belong to segments, which a program repeats and composes.
@@ -98,8 +101,15 @@ export class Graph implements GraphBuilder {
   }
 
   /** Adds a node and returns its outputs. Throws `bad-shape` or `bad-dtype` when the inputs do not fit the op. */
-  add<K extends OpName>(op: K, inputs: readonly Tensor[], attrs: OpAttrs[K], names: readonly string[] = []): Tensor[] {
+  add<K extends OpName>(
+    name: K,
+    inputs: readonly Tensor[],
+    attrs: OpAttrs[K],
+    names: readonly string[] = [],
+  ): Tensor[] {
+    const op = (Object.hasOwn(formerNames, name) ? formerNames[name] : name) as K;
     const definition = opTable[op];
+    check(definition !== undefined, 'unknown-option', `there is no op "${String(op)}"`, 'op');
     const { layer } = this.current;
     const where = `${op}${layer === '' ? '' : ` (${layer})`}`;
     let specs;

@@ -1,3 +1,4 @@
+import { isolate } from '../wgsl/isolate.js';
 import { LinbpError } from '../errors.js';
 import { binaryFunctions } from '../graph/binary.js';
 import { activationFunction, parameterValues, scalarFunction } from '../graph/functions.js';
@@ -140,12 +141,9 @@ export function writeActivationBackward(writer: EpilogueWriter, node: Node<'acti
     }
     d = derivative(writer, node, saved!, z);
   }
-  writer.functions.push(
-    rule.wgsl
-      .replace(/\bfn rule\b/, `fn rule${suffix}`)
-      .replace(/^alias RuleParams.*$/m, '')
-      .replaceAll('RuleParams', 'vec4<f32>'),
-  );
+  // Two rules, or one at two places, and this file's own functions may call their helpers alike.
+  const text = /\balias\s+RuleParams\b/.test(rule.wgsl) ? rule.wgsl : rule.wgsl.replaceAll('RuleParams', 'vec4<f32>');
+  writer.functions.push(isolate(text, `_of_rule${suffix}`, { rule: `rule${suffix}` }));
   const value = (slot: number): string => writer.parameter(`rule${suffix}Value${slot}`, 'f32', values[slot] ?? 0);
   writer.body.push(
     `let derivative${suffix} = ${d};`,

@@ -6,6 +6,7 @@ import { opTable } from '../ops/table.js';
 import { bases, elementwiseWidth, foldGrid, operandBytes, reads, sliceOperand, slices, words, writes } from './grid.js';
 import { link, shaderSource } from '../wgsl/link.js';
 import { bindingBase } from './types.js';
+import { renameNames } from '../wgsl/isolate.js';
 import type { Dispatch, Lowering, LoweringContext, Operand, Parameter } from './types.js';
 
 /** Elements of a workgroup of the elementwise kernels. */
@@ -71,6 +72,11 @@ function mapRegions(
     const values = inputs.map(({ operand }, index) => (isVector(operand) ? `v${index}.${component}` : `v${index}`));
     return `compute(${[...values, ...scalarNames].join(', ')})`;
   };
+  // Words such as labels count by their value, not by the bits of a float.
+  const loaded = (operand: number, element: string): string =>
+    operands[operand]!.tensor.dtype === 'u32' ? `${isVector(operand) ? 'vec4f' : 'f32'}(${element})` : element;
+  // A caller's names may be words of WGSL or functions that the expressions call.
+  const own = new Map([...fn.inputs, ...fn.scalars].map((name) => [name, `arg_${name}`]));
   const lines = (text: readonly string[]): string => text.map((line) => `${line}\n`).join('');
   return {
     params: lines([
@@ -79,16 +85,17 @@ function mapRegions(
     ]),
     bindings: lines(
       operands.map(({ name, access }, index) => {
-        const element = isVector(index) ? 'vec4f' : 'f32';
+        const scalar = operands[index]!.tensor.dtype === 'u32' ? 'u32' : 'f32';
+        const element = isVector(index) ? (scalar === 'f32' ? 'vec4f' : 'vec4u') : scalar;
         return `@group(1) @binding(${index + 1}) var<storage, ${access === 'read' ? 'read' : 'read_write'}> ${name}: array<${element}>;`;
       }),
     ),
     step: perStep.includes(true) ? shaderSource('step') : '',
     compute: lines([
       `struct Results { ${fn.results.map((_, index) => `r${index}: f32`).join(', ')} }`,
-      `fn compute(${[...fn.inputs, ...fn.scalars].map((name) => `${name}: f32`).join(', ')}) -> Results {`,
-      ...(fn.prelude === undefined ? [] : [fn.prelude]),
-      `  return Results(${fn.results.join(', ')});`,
+      `fn compute(${[...own.values()].map((name) => `${name}: f32`).join(', ')}) -> Results {`,
+      ...(fn.prelude === undefined ? [] : [renameNames(fn.prelude, own)]),
+      `  return Results(${fn.results.map((result) => renameNames(result, own)).join(', ')});`,
       '}',
     ]),
     scalars: lines(
@@ -97,7 +104,7 @@ function mapRegions(
       ),
     ),
     body: lines([
-      ...inputs.map(({ operand, extent }, index) => `      let v${index} = ${at(operand, extent)};`),
+      ...inputs.map(({ operand, extent }, index) => `      let v${index} = ${loaded(operand, at(operand, extent))};`),
       ...(vector
         ? components.map((component) => `      let ${component} = ${call(component)};`)
         : [`      let x = ${call('')};`]),

@@ -1,6 +1,5 @@
-import { check } from '../errors.js';
 import { byteLength, imagePitch } from '../graph/types.js';
-import type { AveragePoolAttrs, Node, PoolAttrs, Tensor } from '../graph/types.js';
+import type { AveragePoolAttrs, PoolAttrs, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { maxWorkgroups, operandBytes, reads, words, writes } from './grid.js';
 import { shaderFragment } from './fragment.js';
@@ -86,18 +85,7 @@ function lowerPool(problem: PoolProblem, group: Group, context: LoweringContext)
   ];
 }
 
-function checkIndices(node: Node<'maxPool2d' | 'maxPool2dBackward'>): void {
-  const [height, breadth] = node.attrs.kernel;
-  check(
-    height * breadth <= 256,
-    'limit-exceeded',
-    `max pooling windows may have at most 256 pixels, got ${height}x${breadth}`,
-    'kernel',
-  );
-}
-
 export const lowerMaxPool2d: Lowering<'maxPool2d'> = (node, group, context) => {
-  checkIndices(node);
   const { attrs, inputs, outputs } = node;
   const [x, y, indices] = [inputs[0]!, outputs[0]!, outputs[1]!];
   const flops = opTable.maxPool2d.flops(node);
@@ -109,7 +97,6 @@ export const lowerMaxPool2d: Lowering<'maxPool2d'> = (node, group, context) => {
 };
 
 export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, group, context) => {
-  checkIndices(node);
   const { attrs, inputs } = node;
   const [g, indices] = inputs as [Tensor, Tensor];
   const flops = opTable.maxPool2dBackward.flops(node);

@@ -1,4 +1,5 @@
 import { elementCount } from '../graph/types.js';
+import { renameNames } from '../wgsl/isolate.js';
 import type { Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
@@ -21,6 +22,7 @@ export const lowerSampleRoot: Lowering<'sampleRoot'> = (node) => {
     ...results.map((name, index) => writes(name, node.outputs[index]!)),
   ];
   const names = fn.inputs.slice(0, pixels.length);
+  const own = new Map([...names, 't'].map((name) => [name, `arg_${name}`]));
   const regions = {
     params: `${operands.map(({ name }) => `  ${name}Base: u32,`).join('\n')}\n`,
     bindings: operands
@@ -30,9 +32,9 @@ export const lowerSampleRoot: Lowering<'sampleRoot'> = (node) => {
       })
       .join(''),
     term: [
-      `fn term(${[...names, 't'].map((name) => `${name}: f32`).join(', ')}) -> f32 {`,
-      ...(fn.prelude === undefined ? [] : [fn.prelude]),
-      `  return ${fn.results[0]!};`,
+      `fn term(${[...own.values()].map((name) => `${name}: f32`).join(', ')}) -> f32 {`,
+      ...(fn.prelude === undefined ? [] : [renameNames(fn.prelude, own)]),
+      `  return ${renameNames(fn.results[0]!, own)};`,
       '}',
       `fn termAt(i: u32, t: f32) -> f32 { return term(${names.map((_, k) => `in${k}[p.in${k}Base + i]`).join(', ')}, t); }`,
       '',

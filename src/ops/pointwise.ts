@@ -66,8 +66,18 @@ export const map: OpDefinition<'map'> = {
       `${fn.name} has ${fn.results.length} results, got ${targets.length} targets`,
       fn.name,
     );
+    const names = [...fn.inputs, ...fn.scalars];
+    const bad = names.find((name, index) => !/^[A-Za-z]\w*$/.test(name) || names.indexOf(name) < index);
+    check(
+      bad === undefined,
+      'bad-argument',
+      `${fn.name}: inputs and scalars must have names of their own, letters and digits, got ${JSON.stringify(bad)}`,
+      fn.name,
+    );
     const first = expectInput(inputs, 0, fn.inputs[0] ?? 'input', 'f32');
     for (const [index, input] of inputs.entries()) {
+      // Labels and other words are taken by their value.
+      if (input.dtype !== 'u32') expectInput(inputs, index, fn.inputs[index]!, 'f32');
       const count = elementCount(input.shape);
       const fits =
         count === elementCount(first.shape) ||
@@ -83,6 +93,7 @@ export const map: OpDefinition<'map'> = {
       if (target === 'new') continue;
       const fits = inputs[target] !== undefined && elementCount(inputs[target].shape) === elementCount(first.shape);
       check(fits, 'bad-argument', `${fn.name} can only overwrite an input of full size, not input ${target}`, fn.name);
+      expectInput(inputs, target, fn.inputs[target]!, 'f32');
     }
     return targets.filter((target) => target === 'new').map(() => f32(first.shape));
   },

@@ -56,12 +56,26 @@ function inferPool(inputs: readonly Tensor[], attrs: PoolAttrs): number[] {
   return shape;
 }
 
+/** Places of a window that the byte of a packed argmax tells apart. */
+const mostPlaces = 256;
+
+function checkPlaces({ kernel }: PoolAttrs): void {
+  const places = kernel[0] * kernel[1];
+  check(
+    places <= mostPlaces,
+    'limit-exceeded',
+    `max-pool windows have at most ${mostPlaces} pixels, got ${kernel.join('x')}`,
+    'kernel',
+  );
+}
+
 const windowFlops = (out: Tensor, attrs: PoolAttrs): number =>
   elementCount(out.shape) * attrs.kernel[0] * attrs.kernel[1];
 
 export const maxPool2d: OpDefinition<'maxPool2d'> = {
   infer(inputs, attrs) {
     const shape = inferPool(inputs, attrs);
+    checkPlaces(attrs);
     return [f32(shape), u32(argmaxShape(shape))];
   },
   flops: (node) => windowFlops(node.outputs[0]!, node.attrs),
@@ -83,6 +97,7 @@ export const maxPool2d: OpDefinition<'maxPool2d'> = {
 
 export const maxPool2dBackward: OpDefinition<'maxPool2dBackward'> = {
   infer(inputs, attrs) {
+    checkPlaces(attrs);
     const shape = poolOutputShape(attrs.inputShape, attrs);
     expectInput(inputs, 0, 'gradient', 'f32', shape);
     expectInput(inputs, 1, 'argmax', 'u32', argmaxShape(shape));

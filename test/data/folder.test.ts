@@ -134,6 +134,15 @@ describe('image folders', () => {
     }
   });
 
+  it('refuses gray of 16 bits, which Pillow clips', async () => {
+    const wide = await sharp(Uint16Array.of(1, 2, 3, 65535), { raw: { width: 2, height: 2, channels: 1 } })
+      .toColorspace('grey16')
+      .png()
+      .toBuffer();
+    put(folder(), 'wide/x_0.png', wide);
+    await expectLinbpError(() => loadImageFolder(join(folder(), 'wide')), 'bad-file', /16 bits/);
+  });
+
   it('refuses what has no images, labels or common size', async () => {
     const bad = (name: string) => loadImageFolder(join(folder(), name));
     await expectLinbpError(() => bad('none'), 'missing-data', /none/);
