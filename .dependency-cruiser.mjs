@@ -17,7 +17,7 @@ export const layers = [
   ['plan', 'plan'],
   ['program', 'program'],
   ['data', 'data'],
-  ['networks', 'nn'],
+  ['networks', 'nn', 'onnx'],
   ['training and attacks', 'train', 'attacks', 'theory'],
   ['profile', 'profile'],
   ['tune', 'tune'],
