@@ -78,7 +78,7 @@ export interface AttackOptions {
    * Default `f32`.
    */
   readonly precision?: Precision;
-  /** Fuse elementwiseMap chains into kernels; default true. */
+  /** Fuse pointwise chains into kernels; default true. */
   readonly fuse?: boolean;
   /** Called after each compiled pipeline. */
   readonly onCompile?: (done: number, total: number) => void;

@@ -206,7 +206,3 @@ export function resizeTaps(
     [inside(low + 1), share],
   ];
 }
-
-/** The number that an optional operand holds. */
-export const optionalScalar = (inputs: HostInputs, index: number, byDefault: number): number =>
-  inputs[index] === undefined ? byDefault : scalarOf(inputs[index]);

@@ -74,7 +74,7 @@ describe('bad input at the command line', () => {
       [['attack', '--limit', '1', '--ila', 'conv9', '--device', 'reference'], 'no layer "conv9"', 'conv1.2'],
       [['train', '--optimizer', 'adamm'], '--optimizer', 'did you mean adam?'],
       [['attack', '--attack', 'pdg'], 'no attack "pdg"', 'did you mean pgd?'],
-      [['attack', '--norm', 'l1'], '--norm', 'linf, l2'],
+      [['attack', '--norm', 'l0'], '--norm', 'linf, l2'],
       [['train', '--precision', 'f61'], '--precision', 'did you mean f16?'],
       [['eval', '--precision', 'f16', '--limit', '2', '--device', 'reference'], 'float64'],
     ]));

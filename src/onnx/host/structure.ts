@@ -19,7 +19,7 @@ import type { HostContext, HostInputs, HostKernel } from './kernel.js';
 import * as geometry from '../geometry.js';
 
 /** An operand that is an attribute in older opsets and an input in newer ones. */
-export function listOperand(
+function listOperand(
   name: string,
   index: number,
   inputs: HostInputs,

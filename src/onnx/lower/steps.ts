@@ -21,9 +21,6 @@ export interface DataValue {
   readonly outer?: number;
 }
 
-/** What a parameter of a model is for. */
-export type WeightRole = 'weight' | 'bias' | 'bn.weight' | 'bn.bias' | 'bn.running_mean' | 'bn.running_var';
-
 /** A tensor that does not depend on the pixels. */
 export interface ConstantValue {
   readonly kind: 'constant';
