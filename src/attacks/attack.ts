@@ -177,7 +177,7 @@ export class Attack {
           this.runBatch(compiled, { settings, schedule }, arrays, part, raw, images8, run),
         );
         await this.expectFinite(schedule, raw, arrays, part);
-        checkFinishedImages(images, settings);
+        checkFinishedImages(images, settings, settings.definition.ownBall);
         for (const name of Object.keys(counted) as (keyof DeviceCounters)[])
           counted[name] += counters[name] - before[name];
         done += size;

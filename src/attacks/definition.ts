@@ -251,6 +251,11 @@ export interface AttackDefinition {
   readonly parameters?: Readonly<Record<string, Parameter>>;
   /** In place of the stages below. */
   readonly plan?: AttackPlan;
+  /**
+   * The attack keeps to a ball of its own instead of [0, 1] and eps in pixels, by another convention; its final images
+   * are tested for finiteness only.
+   */
+  readonly ownBall?: boolean;
   /** Looks for the smallest perturbation; eps only says which perturbations count, and may be left out. */
   readonly minimal?: boolean;
   /** The number of steps where the attack has a fixed one (FGSM). */

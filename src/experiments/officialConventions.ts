@@ -57,6 +57,7 @@ const start = (stage: StageContext): Tensor => {
 };
 
 const common = {
+  ownBall: true,
   step: (stage: StageContext, x: Tensor, g: Tensor): Tensor =>
     elementwiseMap(stage.graph, step, [x, g, deviations(stage)], [stage.alpha]),
   // Pixels outside [0, 1] stay as they are: the official attacks do not know the range of the data.
