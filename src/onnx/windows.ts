@@ -1,6 +1,5 @@
 import { LinbpError, check } from '../errors.js';
 import { poolOutput } from '../ops/pooling.js';
-import { scalarOf } from './host/kernel.js';
 import type { HostContext, HostInputs } from './host/kernel.js';
 
 /*

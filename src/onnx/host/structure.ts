@@ -18,17 +18,6 @@ import {
 import type { HostContext, HostInputs, HostKernel } from './kernel.js';
 import * as geometry from '../geometry.js';
 
-/** An operand that is an attribute in older opsets and an input in newer ones. */
-function listOperand(
-  name: string,
-  index: number,
-  inputs: HostInputs,
-  { attributes }: HostContext,
-): readonly number[] | undefined {
-  const input = inputs[index];
-  return input === undefined ? attributes.ints(name) : list(input);
-}
-
 const int64s = (values: readonly number[], shape: readonly number[] = [values.length]): HostTensor => ({
   type: 'int64',
   shape,
