@@ -8,7 +8,6 @@ import {
   fsyncSync,
   ftruncateSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readlinkSync,
@@ -22,6 +21,7 @@ import {
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { LinbpError } from '../errors.js';
+import { makeFolders } from './folders.js';
 import { isRunning } from './lock.js';
 import { quotedPath } from '../quote.js';
 import { systemReason } from './read.js';
@@ -63,7 +63,7 @@ export function writeFileAtomic(path: string, chunks: string | Uint8Array | read
 export function ensureWritableFolder(folder: string): void {
   const probe = temporaryName(join(resolve(folder), 'probe'));
   try {
-    mkdirSync(resolve(folder), { recursive: true });
+    makeFolders(resolve(folder));
     closeSync(openSync(probe, 'wx'));
   } catch (cause) {
     throw notWritable(`cannot write in folder ${quotedPath(folder)}: ${systemReason(cause)}`, folder, cause);
@@ -131,7 +131,7 @@ function replaceFile(target: string, old: Stats | undefined, pieces: readonly Ui
   const temporary = temporaryName(target);
   let descriptor: number | undefined;
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolders(resolve(folder));
     removeLeftovers(folder);
     // The folder would let us replace a file that its owner has protected.
     if (old !== undefined) accessSync(target, constants.W_OK);

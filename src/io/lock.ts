@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { LinbpError } from '../errors.js';
 import { quotedPath } from '../quote.js';
+import { makeFolders } from './folders.js';
 import { systemReason } from './read.js';
 
 /** The file that marks a folder as in use. */
@@ -62,7 +63,7 @@ export function takeLock(path: string, what: 'folder' | 'file' = 'folder'): () =
   const fresh = `${lock}.${process.pid}.${randomBytes(4).toString('hex')}`;
   const owner: Owner = { pid: process.pid, host: hostname(), began: beganAt(process.pid) };
   try {
-    const made = mkdirSync(folder, { recursive: true }) !== undefined;
+    const made = makeFolders(resolve(folder));
     // Written beside it and linked into place, so that nobody ever reads half of it.
     writeFileSync(fresh, JSON.stringify(owner), { flag: 'wx' });
     for (let attempt = 0; attempt < 10; attempt++) {

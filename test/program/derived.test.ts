@@ -103,7 +103,7 @@ describe('what is derived from weights', () => {
     device.pipeline = (request) =>
       pipeline({
         ...request,
-        code: request.code.replace('let scale = gamma / sqrt(', 'let scale = 2.0 * gamma / sqrt('),
+        code: request.code.replace(/ = (\w*gamma\w*) \/ sqrt\(/, ' = 2.0 * $1 / sqrt('),
       });
     try {
       for (const { op, error } of await debugGraph(graph, feeds, { device, segments: ['step'] })) {
