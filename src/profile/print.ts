@@ -13,6 +13,10 @@ const shapeText = (tensor: Tensor): string =>
   `${tensor.dtype === 'f32' ? '' : `${tensor.dtype} `}[${tensor.shape.join(', ')}]`;
 const label = (tensor: Tensor): string => `%${tensor.id} ${tensor.name}`;
 
+/** An op as readers know it: activations by their function. */
+const shownOp = ({ op, attrs }: Node): string =>
+  op === 'activation' || op === 'unary' ? String((attrs as { readonly kind: string }).kind) : op;
+
 /** Attributes in short: numbers, words and lists; rules and functions by name. */
 function attributes(node: Node): string {
   const show = (value: unknown): string => {
@@ -123,7 +127,7 @@ function printFusion(groups: readonly Group[]): string {
         { title: 'segment', value: ({ group }) => group.anchor.segment },
         { title: 'layer', value: ({ group }) => group.anchor.layer || '-' },
         { title: 'direction', value: ({ group }) => directionNames[group.anchor.direction] ?? group.anchor.direction },
-        { title: 'nodes', value: ({ group }) => [group.anchor, ...group.followers].map((node) => node.op).join(' > ') },
+        { title: 'nodes', value: ({ group }) => [group.anchor, ...group.followers].map(shownOp).join(' > ') },
         { title: 'also stored', value: ({ group }) => group.kept.map(label).join(', ') || '-' },
       ],
       groups.map((group, index) => ({ group, index })),
