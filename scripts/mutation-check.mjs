@@ -45,7 +45,13 @@ const mutants = [
     put: 'x - direction * alpha * select(0.0, g / length',
     tests: [closedForm],
   },
-  { name: 'targeted attacks climb', file: attackGraph, find: 'targeted ? -1 : 1', put: '1', tests: [closedForm] },
+  {
+    name: 'targeted attacks climb',
+    file: attackGraph,
+    find: 'targets === undefined ? 1 : -1',
+    put: '1',
+    tests: [closedForm],
+  },
   {
     name: 'drop the projection',
     file: attackGraph,
@@ -88,13 +94,6 @@ const mutants = [
     find: 'if (value > best)',
     put: 'if (value >= best)',
     tests: ['kernels/pooling'],
-  },
-  {
-    name: 'divide the summed loss by N',
-    file: attackGraph,
-    find: 'scale: 1,',
-    put: 'scale: 1 / batch,',
-    tests: [closedForm],
   },
   {
     name: 'aliasing: memory is free after its first use',

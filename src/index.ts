@@ -79,6 +79,8 @@ export type {
   BackwardSelection,
 } from './graph/backward.js';
 export type { ScalarFunctionName } from './graph/functions.js';
+export type { FoundPreprocessing } from './onnx/recognize/preprocessing.js';
+export type { ElementType, HostTensor } from './onnx/types.js';
 export type { ActivationKind, PointwiseRule, RuleSaves, BoundRule } from './graph/rule.js';
 export { jsRule, useRule, wgslRule } from './rules/user.js';
 export type { JavaScriptRule, UserRule, WgslRule } from './rules/user.js';
@@ -107,6 +109,7 @@ export { datasetNames, loadDataset } from './data/load.js';
 export type { LoadOptions } from './data/load.js';
 export { batchLabels, batchPixels, fromArrays, selectSamples, subset } from './data/dataset.js';
 export type { Dataset, DatasetArrays, Split } from './data/dataset.js';
+export type { ClassSource } from './data/classes.js';
 export { drawDigits } from './data/digits.js';
 export type { DigitsOptions } from './data/digits.js';
 export type { DecodeProgress } from './data/images.js';

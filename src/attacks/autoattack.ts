@@ -61,7 +61,9 @@ export interface AutoAttackOptions
   /** Gradient steps of each run of APGD and FAB, default 100, and queries of Square, default 5000. */
   readonly steps?: number;
   readonly queries?: number;
+  /** Called after each stage with what it left right. */
   readonly onStage?: (stage: AutoAttackStage) => void;
+  /** Called now and then with the share, 0 to 1, of a stage that is done. */
   readonly onProgress?: (stage: AutoAttackStageName, share: number) => void;
 }
 

@@ -205,6 +205,7 @@ export const scalarFunctions = {
   ),
 } as const satisfies Readonly<Record<string, ScalarFunction>>;
 
+/** Names of the functions of one number that networks may use, such as `gelu`. */
 export type ScalarFunctionName = keyof typeof scalarFunctions;
 
 /** A function by name, with the type that all of them share. */

@@ -77,6 +77,7 @@ export type LossKind =
 /** Losses that take targets u32 [N] as a third input. */
 export const targetedLosses: ReadonlySet<LossKind> = new Set<LossKind>(['dlrTargeted', 'logitDifference']);
 
+/** How `reduce` combines the values along its axes. */
 export type ReduceKind = 'sum' | 'mean' | 'max';
 
 /** A number known at compile time, or the name of a field of the program's step table, read anew each step. */

@@ -22,6 +22,7 @@ import type { OnnxDimension, OnnxFile } from './types.js';
 /** Oldest operator set whose models are imported. */
 const oldestOpset = 7;
 
+/** Options of {@link importOnnx}. */
 export interface ImportOptions {
   /** The model's name; the file's unless given. */
   readonly name?: string;

@@ -24,11 +24,13 @@ export interface OnnxTensor {
   readonly data: ArrayLike<number>;
 }
 
+/** Options of {@link runOnnx}. */
 export interface RunOnnxOptions {
   /** An open device, or `reference` for float64 loops on the CPU. */
   readonly device: Device | 'reference';
 }
 
+/** What {@link runOnnx} returns. */
 export interface RunOnnxResult {
   /** By name, in the order of the graph's outputs. */
   readonly outputs: ReadonlyMap<string, HostTensor>;

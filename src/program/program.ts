@@ -140,7 +140,7 @@ export class Program {
     }
   }
 
-  /** What tests of the device compile with. */
+  /** What tests of the device compile with. @internal */
   static readonly compiler: Compiler = {
     compile: (graph, options) => Program.compile(graph, options),
     schedule: async (graph, options) => (await Program.schedule(graph, options)).scheduled,

@@ -39,3 +39,4 @@ export type { StepFields } from '../program/steps.js';
 export { ReferenceRun } from '../reference/run.js';
 export type { StepRow } from '../reference/run.js';
 export { normals, uniforms } from '../random/philox.js';
+export type { AveragePoolAttrs } from '../graph/geometry.js';
