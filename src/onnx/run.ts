@@ -47,6 +47,15 @@ class NeedsValues extends Error {
   }
 }
 
+/** Thrown where a node takes as a constant what the caller gave as an input, such as the kernel of a convolution. */
+class NeedsConstants extends Error {
+  readonly names: readonly string[];
+  constructor(names: readonly string[]) {
+    super('constants are needed');
+    this.names = names;
+  }
+}
+
 /** A node outside the engine computed from values that are known, or the list of those that are not yet. */
 class HostNodes {
   /** Values that a stage before computed, by name. */
@@ -54,13 +63,18 @@ class HostNodes {
   readonly operators = new Set<string>();
   /** Results that the device goes on with. */
   readonly inputs = new Map<DataValue, HostTensor>();
+  /** Inputs of the graph that may be made constants. */
+  readonly given = new Set<string>();
 
   compute(node: OnnxNode, values: readonly (Value | undefined)[]): readonly Value[] {
+    const operands = values.slice(1).filter((value): value is DataValue => value?.kind === 'data');
+    const given = operands.filter(({ name }) => this.given.has(name));
+    if (given.length > 0) throw new NeedsConstants(given.map(({ name }) => name));
     const missing = values.filter((value): value is DataValue => value?.kind === 'data' && !this.known.has(value.name));
     if (missing.length > 0) throw new NeedsValues(missing);
     this.operators.add(node.op);
-    const operands = values.map((value) => (value?.kind === 'data' ? this.known.get(value.name) : value?.tensor));
-    return computeOnHost(node, operands).map((tensor, i): Value => {
+    const tensors = values.map((value) => (value?.kind === 'data' ? this.known.get(value.name) : value?.tensor));
+    return computeOnHost(node, tensors).map((tensor, i): Value => {
       if (!isFloat(tensor.type)) return constant(tensor);
       const name = node.outputs[i] ?? `${node.name}.${i}`;
       const data: DataValue = { kind: 'data', name, shape: tensor.shape, type: tensor.type, batch: undefined };
@@ -198,20 +212,14 @@ export async function runOnnx(
   const file = decodeModel(model);
   const bound = boundInputs(file, inputs);
   const host = new HostNodes();
-  // Each stage that a node on the CPU waits for adds values; a graph has as many stages as such nodes at most.
-  for (let stage = 0; stage <= file.graph.nodes.length + 1; stage++) {
+  const constants = new Set<string>();
+  const beyond = [...bound.values()].some(({ data }) => data.some(exceedsFloat32));
+  // Devices have no float64.
+  const device = beyond ? 'reference' : options.device;
+  // Each stage that a node on the CPU waits for adds values, or makes an input a constant.
+  for (let stage = 0; stage <= file.graph.nodes.length + bound.size + 1; stage++) {
     host.inputs.clear();
-    const values = new Map<string, Value>();
-    const data = new Map<DataValue, HostTensor>();
-    for (const [name, tensor] of bound) {
-      if (!isFloat(tensor.type) || tensor.data.length === 0) values.set(name, constant(tensor));
-      else {
-        const value: DataValue = { kind: 'data', name, shape: tensor.shape, type: tensor.type, batch: undefined };
-        values.set(name, value);
-        data.set(value, tensor);
-        host.known.set(name, tensor);
-      }
-    }
+    const { values, data } = givenValues(bound, constants, host);
     const analysis = new Analysis(1, (node, operands) => host.compute(node, operands));
     let results: (Value | undefined)[];
     let wanted: readonly DataValue[];
@@ -221,15 +229,47 @@ export async function runOnnx(
       throwReasons(analysis.reasons, file.source);
       wanted = [...new Set(results.filter((value): value is DataValue => value?.kind === 'data'))];
     } catch (error) {
+      if (error instanceof NeedsConstants) {
+        for (const name of error.names) constants.add(name);
+        continue;
+      }
       if (!(error instanceof NeedsValues)) throw error;
       [results, wanted, done] = [[], error.wanted, false];
     }
     const all = new Map([...data, ...host.inputs]);
-    const computed = await runSteps(analysis.build.steps, all, wanted, options.device);
-    if (done) return { outputs: collect(file, results, computed), onHost: [...host.operators] };
+    const computed = await runSteps(analysis.build.steps, all, wanted, device);
+    if (done) {
+      const operators = file.graph.nodes.map(({ op }) => op).filter((op) => op !== 'Constant');
+      const onHost = beyond ? operators : host.operators;
+      return { outputs: collect(file, results, computed), onHost: [...new Set(onHost)] };
+    }
     for (const [value, tensor] of computed) host.known.set(value.name, tensor);
   }
   throw new LinbpError('internal', `${file.source}: the graph has no end`);
+}
+
+const exceedsFloat32 = (value: number): boolean => Number.isFinite(value) && !Number.isFinite(Math.fround(value));
+
+/** The inputs of a graph as values: floats that the engine computes with, and constants. */
+function givenValues(
+  bound: ReadonlyMap<string, HostTensor>,
+  constants: ReadonlySet<string>,
+  host: HostNodes,
+): { values: Map<string, Value>; data: Map<DataValue, HostTensor> } {
+  const values = new Map<string, Value>();
+  const data = new Map<DataValue, HostTensor>();
+  host.given.clear();
+  for (const [name, tensor] of bound) {
+    if (!isFloat(tensor.type) || tensor.data.length === 0 || constants.has(name)) values.set(name, constant(tensor));
+    else {
+      const value: DataValue = { kind: 'data', name, shape: tensor.shape, type: tensor.type, batch: undefined };
+      values.set(name, value);
+      data.set(value, tensor);
+      host.known.set(name, tensor);
+      host.given.add(name);
+    }
+  }
+  return { values, data };
 }
 
 function collect(

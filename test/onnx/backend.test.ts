@@ -18,11 +18,11 @@ function tensors(folder: string, kind: 'input' | 'output'): OnnxTensor[] {
 }
 
 /** Floats to rtol 1e-3 and atol 1e-6, everything else exactly. */
-async function checkCase(folder: string, device: Device | 'reference'): Promise<void> {
+async function checkCase(folder: string, device: Device | 'reference'): Promise<readonly string[]> {
   const model = join(folder, 'model.onnx');
   const inputs = tensors(folder, 'input');
   const named = onnxInputNames(model).map((name, i) => [name, inputs[i]!] as const);
-  const { outputs } = await runOnnx(model, Object.fromEntries(named), { device });
+  const { outputs, onHost } = await runOnnx(model, Object.fromEntries(named), { device });
   const results = [...outputs.values()];
   tensors(folder, 'output').forEach((wanted, i) => {
     const got = results[i]!;
@@ -34,12 +34,29 @@ async function checkCase(folder: string, device: Device | 'reference'): Promise<
       expect(Object.is(a, b) || Math.abs(a - b) <= slack, `${folder}: ${b} for ${a}`).to.equal(true);
     }
   });
+  return onHost;
 }
 
 describe("ONNX's backend cases", () => {
   const folder = join(fixtures, 'backend');
   const names = readdirSync(folder);
-  for (const name of names) it(`${name} in float64`, () => checkCase(join(folder, name), 'reference'));
+  for (const name of names)
+    it(`${name} in float64`, async () => {
+      await checkCase(join(folder, name), 'reference');
+    });
+
+  it('kernels and bounds that are inputs count as constants, so nothing runs on the CPU', async () => {
+    for (const name of [
+      'test_conv_with_autopad_same',
+      'test_convtranspose_pads',
+      'test_resize_upsample_scales_nearest',
+    ])
+      expect(await checkCase(join(folder, name), 'reference'), name).to.deep.equal([]);
+  });
+
+  it('numbers beyond float32 are computed on the CPU', async () => {
+    expect(await checkCase(join(folder, 'test_operator_addconstant'), await sharedDevice())).to.deep.equal(['Add']);
+  });
 
   it('the same on the device', async function () {
     this.timeout(120_000);
