@@ -94,7 +94,7 @@ try {
     'THIRD_PARTY_NOTICES.md',
     'CHANGELOG.md',
     'README.md',
-    'dist/src/index.d.ts',
+    'dist/src/public/root.d.ts',
     'dist/src/vendor/gpujs.mjs',
   ]) {
     check(`contains ${name}`, existsSync(join(folder, name)));
