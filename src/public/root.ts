@@ -26,7 +26,13 @@ export { initialState, Model, readStateDict } from '../nn/model.js';
 export type { ReadWeightsOptions } from '../nn/model.js';
 export type { HostModel, StateDict } from '../nn/model.js';
 export { addModel, addStores, describeModel, positionTable } from '../nn/definition.js';
-export type { GraphStores, ModelDefinition, ModelDescription, ModelInGraph, ParameterLayout } from '../nn/definition.js';
+export type {
+  GraphStores,
+  ModelDefinition,
+  ModelDescription,
+  ModelInGraph,
+  ParameterLayout,
+} from '../nn/definition.js';
 export { NetBuilder } from '../nn/builder.js';
 export type {
   BatchNormOptions,
