@@ -1,5 +1,5 @@
 // Per sample, where a sum over its pixels that is monotone in t reaches a goal: halves the interval from 0 to `most`
-// ROUNDS times. One workgroup per sample, so a root does not depend on the batch around it. The regions are generated
+// up to ROUNDS times. One workgroup per sample, so a root does not depend on the batch around it. The regions are generated
 // from an ElementwiseFunction.
 //#import "elementwise/grid.wgsl"
 //#import "reduce/tree.wgsl"
@@ -49,6 +49,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let middle = 0.5 * (low + high);
     let sum = sumAt(lane, first, middle);
     let isNear = select(sum > wanted, sum < wanted, RISING);
+    // Where the end that would move is there already, all rounds to come are like this one.
+    if (middle == select(high, low, isNear)) { break; }
     low = select(low, middle, isNear);
     lowSum = select(lowSum, sum, isNear);
     high = select(middle, high, isNear);

@@ -22,6 +22,7 @@ import { diverseInputs, noisyQuery, smoothedGradient } from './transforms.js';
  */
 const ifgsm: AttackDefinition = {
   name: 'ifgsm',
+  source: 'A. Kurakin et al., "Adversarial examples in the physical world", ICLR workshop 2017',
   defaultAlpha: (eps, steps) => eps / steps,
   randomStart: false,
   start: { random: randomStart, fixed: fixedStart },
@@ -34,10 +35,20 @@ const ifgsm: AttackDefinition = {
 };
 
 /** One step of length eps (I. Goodfellow et al., "Explaining and harnessing adversarial examples", 2015). */
-const fgsm: AttackDefinition = { ...ifgsm, name: 'fgsm', steps: 1 };
+const fgsm: AttackDefinition = {
+  ...ifgsm,
+  name: 'fgsm',
+  source: 'I. Goodfellow et al., "Explaining and harnessing adversarial examples", ICLR 2015',
+  steps: 1,
+};
 
 /** I-FGSM with normalized momentum (Y. Dong et al., 2018). */
-const mifgsm: AttackDefinition = { ...ifgsm, name: 'mifgsm', momentum: normalizedMomentum };
+const mifgsm: AttackDefinition = {
+  ...ifgsm,
+  name: 'mifgsm',
+  source: 'Y. Dong et al., "Boosting adversarial attacks with momentum", CVPR 2018',
+  momentum: normalizedMomentum,
+};
 
 /**
  * Projected gradient ascent from a random point of the ball (A. Madry et al., "Towards deep learning models resistant
@@ -46,6 +57,7 @@ const mifgsm: AttackDefinition = { ...ifgsm, name: 'mifgsm', momentum: normalize
 const pgd: AttackDefinition = {
   ...ifgsm,
   name: 'pgd',
+  source: 'A. Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018',
   keep: 'best',
   randomStart: true,
   defaultAlpha: (eps, steps) => (2.5 * eps) / steps,
@@ -59,6 +71,7 @@ const pgd: AttackDefinition = {
 const apgd: AttackDefinition = {
   ...pgd,
   name: 'apgd',
+  source: 'F. Croce, M. Hein, "Reliable evaluation of adversarial robustness", ICML 2020',
   defaultSteps: 100,
   defaultAlpha: (eps, _steps, norm) => (norm === 'l1' ? eps : 2 * eps),
   start: { random: edgeOfBallStart, fixed: fixedStart },
@@ -77,14 +90,29 @@ const apgdT: AttackDefinition = { ...apgd, name: 'apgd-t', defaultLoss: 'dlr', r
  * I-FGSM with gradients at points with fresh noise, which the NeurIPS paper's code calls PGD; it begins at the clean
  * image.
  */
-const noisy: AttackDefinition = { ...ifgsm, name: 'noisy', transform: noisyQuery };
+const noisy: AttackDefinition = {
+  ...ifgsm,
+  name: 'noisy',
+  source: 'Y. Guo et al., "Backpropagating linearly improves transferability of adversarial examples", NeurIPS 2020',
+  transform: noisyQuery,
+};
 
 /** I-FGSM on randomly scaled and padded images (C. Xie et al., 2019); `mdi2fgsm` with momentum. */
-const difgsm: AttackDefinition = { ...ifgsm, name: 'difgsm', transform: diverseInputs };
-const mdi2fgsm: AttackDefinition = { ...mifgsm, name: 'mdi2fgsm', transform: diverseInputs };
+const difgsm: AttackDefinition = {
+  ...ifgsm,
+  name: 'difgsm',
+  source: 'C. Xie et al., "Improving transferability of adversarial examples with input diversity", CVPR 2019',
+  transform: diverseInputs,
+};
+const mdi2fgsm: AttackDefinition = { ...difgsm, name: 'mdi2fgsm', momentum: normalizedMomentum };
 
 /** MI-FGSM with smoothed gradients (Y. Dong et al., 2019). */
-const tifgsm: AttackDefinition = { ...mifgsm, name: 'tifgsm', gradient: smoothedGradient };
+const tifgsm: AttackDefinition = {
+  ...mifgsm,
+  name: 'tifgsm',
+  source: 'Y. Dong et al., "Evading defenses by translation-invariant attacks", CVPR 2019',
+  gradient: smoothedGradient,
+};
 
 /** Random search with squares, forward passes only (M. Andriushchenko et al., 2020); steps are queries. */
 const square: AttackDefinition = {

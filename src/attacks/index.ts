@@ -19,3 +19,5 @@ export type {
   AutoAttackVersion,
 } from './autoattack.js';
 export { gradientSamplings, inputTransforms } from './transfer.js';
+export { attackCatalog, describeAttack } from './catalog.js';
+export type { DescribedAttack, DescribedOption } from './catalog.js';

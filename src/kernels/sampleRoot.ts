@@ -8,14 +8,23 @@ import type { Lowering } from './types.js';
 
 const results = ['near', 'far', 'nearSum', 'farSum'] as const;
 
-/** One workgroup per sample; its width depends on the size of a sample only, and with it the order of the sums. */
-export const lowerSampleRoot: Lowering<'sampleRoot'> = (node) => {
+/**
+ * Lanes of a workgroup, and with them the order of the sums: they depend on the size of a sample and the kind of device
+ * only. Software adapters run barriers by switching between lanes, and have no more than a vector of them.
+ */
+const lanesFor = (sampleSize: number, software: boolean): number => {
+  if (software) return 8;
+  return sampleSize >= 16384 ? 256 : 64;
+};
+
+/** One workgroup per sample. */
+export const lowerSampleRoot: Lowering<'sampleRoot'> = (node, _group, { device }) => {
   const { fn, rising } = node.attrs;
   const pixels = node.inputs.slice(0, -2);
   const [most, goal] = node.inputs.slice(-2) as [Tensor, Tensor];
   const batch = pixels[0]!.shape[0]!;
   const sampleSize = elementCount(pixels[0]!.shape) / batch;
-  const lanes = sampleSize >= 16384 ? 256 : 64;
+  const lanes = lanesFor(sampleSize, device.software);
   const operands = [
     ...pixels.map((tensor, index) => reads(`in${index}`, tensor)),
     ...[reads('most', most), reads('goal', goal)],

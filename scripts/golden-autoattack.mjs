@@ -1,0 +1,149 @@
+/**
+ * AutoAttack `standard` on the settings of the golden files `aa.*.json`, compared with the reference code image by image
+ * after every stage. Needs a build, the golden files and the trained networks.
+ *
+ *   node scripts/golden-autoattack.mjs [--settings mlp.linf,...] [--data DIR] [--golden DIR] [--limit N] [--batch N]
+ *   [--json FILE]
+ *
+ * One line per setting and stage: robust accuracy here and in the reference, images that differ, seconds. Exit code 1
+ * where more images differ than at most 2 of 200 (3 for Square), or where L2 1.5 raises no alarm.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const dist = (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url));
+const [{ autoAttack }, { loadDataset }, { batchLabels, batchPixels }, nn, { Model, readStateDict }, { Device }] =
+  await Promise.all(
+    ['attacks/index', 'data/load', 'data/dataset', 'nn/zoo/index', 'nn/model', 'runtime/device'].map(dist),
+  );
+
+/** In the order of their cost. */
+const all = [
+  'mlp.linf',
+  'mlp.l2',
+  'mnist.l2',
+  'mnist.linf',
+  'resnet8.linf-1',
+  'resnet8.l2',
+  'resnet8.linf-0.5',
+  'mlp.l1',
+];
+const shared = fileURLToPath(new URL('../../shared', import.meta.url));
+const { values: options } = parseArgs({
+  options: {
+    settings: { type: 'string', default: all.join(',') },
+    data: { type: 'string', default: process.env.LINBP_DATA ?? join(shared, 'data') },
+    golden: { type: 'string', default: join(shared, 'golden', 'attacks') },
+    limit: { type: 'string' },
+    batch: { type: 'string', default: '256' },
+    json: { type: 'string' },
+  },
+});
+
+const stageNumber = { 'apgd-ce': 1, 'apgd-t': 2, 'fab-t': 3, square: 4 };
+const percent = (share) => `${(100 * share).toFixed(1)} %`;
+
+/** Where an image's stage in the reference is beyond `stage`, it is still right there. */
+const rightAfter = (stages, stage, count) => stages.slice(0, count).map((each) => each > stage);
+
+async function runSetting(name, device) {
+  const golden = JSON.parse(readFileSync(join(options.golden, `aa.${name}.json`), 'utf8'));
+  const { set, first, count: given } = golden.images;
+  const count = Math.min(given, Number(options.limit ?? given));
+  const dataset = await loadDataset({
+    ...{
+      dataset: set === 'mnist' ? 'mnist' : 'cifar10',
+      split: 'test',
+      dataFolder: options.data,
+      limit: first + count,
+    },
+  });
+  const indices = Uint32Array.from({ length: count }, (_, n) => first + n);
+  const definition = nn.modelDefinition(golden.model);
+  const folder = set === 'mnist' ? 'mnist' : 'cifar10';
+  const weights = await readStateDict(definition, join(options.data, 'models', folder, `${golden.model}.safetensors`));
+  const model = Model.create(definition, { device });
+  model.setStateDict(weights);
+  const runs = golden.official_runs ?? [golden.standard];
+  const rows = [];
+  const began = performance.now();
+  try {
+    const result = await autoAttack({
+      model,
+      images: batchPixels(dataset, indices),
+      labels: batchLabels(dataset, indices),
+      norm: golden.norm.toLowerCase(),
+      eps: golden.eps_value,
+      batch: Number(options.batch),
+      loss: 'ce-rounded',
+      onStage: ({ name: stage, seconds, robustAccuracy }) =>
+        console.log(`  ${name} ${stage}: ${percent(robustAccuracy)} in ${seconds.toFixed(0)} s`),
+    });
+    const clean = result.brokenBy.map((by) => by !== 'clean');
+    rows.push(compare('clean', 0, clean, runs, count, 0));
+    const right = clean.slice();
+    for (const { name: stage, seconds } of result.stages) {
+      result.brokenBy.forEach((by, n) => {
+        if (by === stage) right[n] = false;
+      });
+      rows.push(compare(stage, stageNumber[stage], right, runs, count, seconds));
+    }
+    const alarms = result.flags.map((flag) => flag.name);
+    const alarmed = name !== 'mnist.l2' || alarms.includes('gradient-masking');
+    const seconds = (performance.now() - began) / 1000;
+    return {
+      setting: name,
+      model: golden.model,
+      images: count,
+      seconds,
+      rows,
+      alarms,
+      met: alarmed && rows.every((row) => row.met),
+    };
+  } finally {
+    model.destroy();
+  }
+}
+
+/** Against the nearest of the reference's runs, where it has several seeds. */
+function compare(stage, number, right, runs, count, seconds) {
+  const found = runs.map((run) => {
+    const expected = rightAfter(run.stage, number, count);
+    return {
+      differ: right.filter((each, n) => each !== expected[n]).length,
+      reference: expected.filter(Boolean).length,
+    };
+  });
+  const { differ, reference } = found.reduce((best, each) => (each.differ < best.differ ? each : best));
+  const most = Math.max(1, Math.floor(((stage === 'square' ? 3 : 2) * count) / 200));
+  return {
+    stage,
+    robust: right.filter(Boolean).length / count,
+    reference: reference / count,
+    differ,
+    most,
+    met: differ <= most,
+    seconds,
+  };
+}
+
+const device = await Device.open();
+const results = [];
+try {
+  for (const name of options.settings.split(',')) {
+    const result = await runSetting(name, device);
+    results.push(result);
+    for (const { stage, robust, reference, differ, most, seconds } of result.rows)
+      console.log(
+        `${name.padEnd(17)} ${stage.padEnd(8)} ${percent(robust).padStart(7)}, reference ${percent(reference).padStart(7)}, ` +
+          `${differ} of ${result.images} differ (at most ${most}), ${seconds.toFixed(1)} s`,
+      );
+    console.log(`${name.padEnd(17)} ${result.met ? 'met' : 'NOT MET'}; alarms: ${result.alarms.join(', ') || 'none'}`);
+    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`);
+  }
+} finally {
+  await device.destroy();
+}
+if (!results.every(({ met }) => met)) process.exitCode = 1;
