@@ -243,9 +243,13 @@ export class Attack {
 
     const adversarial = await executor.read(attack.iterate, clean);
     of(raw.images).set(adversarial);
-    raw.cleanCorrect.set(await executor.readU32(attack.cleanCorrect), first);
-    raw.correct.set(await executor.readU32(attack.correct), first);
-    if (attack.hit !== undefined) raw.hit.set(await executor.readU32(attack.hit), first);
+    raw.cleanClasses.set(firstLargest(await executor.read(attack.cleanLogits), size), first);
+    raw.finalClasses.set(firstLargest(await executor.read(attack.network.logits), size), first);
+    for (let n = first; n < first + size; n++) {
+      raw.cleanCorrect[n] = raw.cleanClasses[n] === arrays.labels[n] ? 1 : 0;
+      raw.correct[n] = raw.finalClasses[n] === arrays.labels[n] ? 1 : 0;
+      raw.hit[n] = raw.finalClasses[n] === arrays.targets?.[n] ? 1 : 0;
+    }
 
     const saved = saveImages(finiteOrZero(adversarial), clean, eps, norm);
     images8.set(saved, first * pixels);
@@ -258,6 +262,7 @@ export class Attack {
     if (attack.hit !== undefined) raw.savedHit.set(await executor.readU32(attack.hit), first);
     raw.losses.set(await executor.read(attack.lossLog), first * columns);
     raw.margins.set(await executor.read(attack.marginLog), first * columns);
+    if (attack.aimLog !== undefined) raw.aims.set(await executor.read(attack.aimLog), first * columns);
     if (attack.scales !== undefined)
       for (const steps of await executor.read(attack.scales.overflows)) raw.overflows += steps;
     return { adversarial, clean, saved, size: pixels, first };
@@ -315,7 +320,16 @@ function columnName(column: number, { columns, logged }: Schedule): string {
 const finiteOrZero = (pixels: Float32Array): Float32Array =>
   firstNonFinite(pixels) < 0 ? pixels : pixels.map((pixel) => (Number.isFinite(pixel) ? pixel : 0));
 
-function emptyOutcome({ count, images }: AttackArrays, rows: number): RawOutcome {
+/** The class of each image's first largest logit; -1, which no label is, where a logit is not finite. */
+function firstLargest(logits: Float32Array, count: number): number[] {
+  const classes = logits.length / count;
+  return Array.from({ length: count }, (_, n) => {
+    const own = logits.subarray(n * classes, (n + 1) * classes);
+    return own.every(Number.isFinite) ? own.reduce((best, value, k) => (value > own[best]! ? k : best), 0) : -1;
+  });
+}
+
+function emptyOutcome({ count, images, targets }: AttackArrays, rows: number): RawOutcome {
   const flags = (): Uint8Array => new Uint8Array(count);
   return {
     images: new Float32Array(images.length),
@@ -326,6 +340,9 @@ function emptyOutcome({ count, images }: AttackArrays, rows: number): RawOutcome
     savedHit: flags(),
     losses: new Float32Array(count * rows),
     margins: new Float32Array(count * rows),
+    aims: new Float32Array(targets === undefined ? 0 : count * rows),
+    cleanClasses: new Int32Array(count),
+    finalClasses: new Int32Array(count),
     overflows: 0,
   };
 }

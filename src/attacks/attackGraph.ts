@@ -45,6 +45,8 @@ export interface AttackGraph {
   /** Losses and margins of the true label [N, rows], one column per row of the step table. */
   readonly lossLog: Tensor;
   readonly marginLog: Tensor;
+  /** Of targeted attacks: margins of the target [N, rows], negative where the target is reached. */
+  readonly aimLog: Tensor | undefined;
   /** Where gradients are stored as f16. */
   readonly scales: GradientScales | undefined;
 }
@@ -120,6 +122,7 @@ export function buildAttackGraph(
   const best = graph.state('best', shape);
   const [bestFooled, bestLoss] = [graph.state('bestFooled', [batch]), graph.state('bestLoss', [batch])];
   const [lossLog, marginLog] = [graph.state('losses', [batch, columns]), graph.state('margins', [batch, columns])];
+  const aimLogs = targeted ? (['aims', 'aimsAgain'] as const).map((name) => graph.state(name, [batch, columns])) : [];
   const cleanCorrect = graph.state('cleanCorrect', [batch], 'u32');
   const cleanLogits = graph.state('cleanLogits', [batch, model.classes]);
   const scales = settings.precision === 'f16' ? addScales(graph, batch) : undefined;
@@ -146,6 +149,8 @@ export function buildAttackGraph(
     const margin = reusable ? loss : graph.one('loss', [logits, labels], { kind: 'margin' });
     const aimed = targeted ? graph.one('loss', [logits, aims], { kind: 'margin' }) : margin;
     graph.add('logColumn', [loss, margin, lossLog, marginLog], { column: { step: 'column' } });
+    if (targeted)
+      graph.add('logColumn', [aimed, aimed, aimLogs[0]!, aimLogs[1]!], { column: { step: 'column' } });
     const [better] = graph.add('map', [bestFooled, bestLoss, loss, aimed], {
       fn: track,
       scalars: [stage.direction, targeted ? -1 : 1, { step: 'counts' }, settings.stopAtSuccess ? 1 : 0],
@@ -248,7 +253,7 @@ export function buildAttackGraph(
   });
   return {
     ...{ graph, stores, network: evaluated, clean, origin, labels, targets, sampleIds, iterate, cleanCorrect },
-    ...{ cleanLogits, correct, hit, lossLog, marginLog, scales, bestFooled },
+    ...{ cleanLogits, correct, hit, lossLog, marginLog, aimLog: aimLogs[0], scales, bestFooled },
   };
 }
 

@@ -21,6 +21,14 @@ export interface AttackedSample {
   /** The objective at the clean and at the adversarial image. */
   readonly cleanLoss: number;
   readonly loss: number;
+  /** Class that the network sees in the clean and in the adversarial image, as float32. */
+  readonly cleanClass: number;
+  readonly finalClass: number;
+  /**
+   * Gradients spent on the image before the first logged iterate that fools the network (targeted: that it takes for
+   * the target); 0 for the start, null where none does or the attack logs no iterates.
+   */
+  readonly firstStep: number | null;
   /** Norms of the perturbation as saved, in pixels of [0, 1]. */
   readonly linf: number;
   readonly l2: number;
@@ -94,6 +102,10 @@ export interface RawOutcome {
   readonly savedHit: Uint8Array;
   readonly losses: Float32Array;
   readonly margins: Float32Array;
+  /** Margins of the target, of targeted attacks; else empty. */
+  readonly aims: Float32Array;
+  readonly cleanClasses: Int32Array;
+  readonly finalClasses: Int32Array;
   overflows: number;
 }
 
@@ -156,6 +168,13 @@ function curveOf(
   });
 }
 
+/** See `firstStep` of {@link AttackedSample}; `row` is where the image's logs begin. */
+function firstStep({ margins, aims }: RawOutcome, logged: readonly Logged[], row: number): number | null {
+  const fools = ({ column }: Logged): boolean =>
+    aims.length > 0 ? aims[row + column]! < 0 : margins[row + column]! > 0;
+  return logged.find(fools)?.step ?? null;
+}
+
 /** Everything of an {@link AttackResult} that follows from the raw values of the first `count` images. */
 export function summarize(
   raw: RawOutcome,
@@ -194,6 +213,9 @@ export function summarize(
       savedSuccess: clean && (target === undefined ? !savedRight : raw.savedHit[n] === 1),
       cleanLoss: raw.losses[n * rows]!,
       loss: raw.losses[n * rows + last]!,
+      cleanClass: raw.cleanClasses[n]!,
+      finalClass: raw.finalClasses[n]!,
+      firstStep: firstStep(raw, logged, n * rows),
       ...distance(images8, arrays.images, n * size, size),
     };
   });
