@@ -149,8 +149,7 @@ export function buildAttackGraph(
     const margin = reusable ? loss : graph.one('loss', [logits, labels], { kind: 'margin' });
     const aimed = targeted ? graph.one('loss', [logits, aims], { kind: 'margin' }) : margin;
     graph.add('logColumn', [loss, margin, lossLog, marginLog], { column: { step: 'column' } });
-    if (targeted)
-      graph.add('logColumn', [aimed, aimed, aimLogs[0]!, aimLogs[1]!], { column: { step: 'column' } });
+    if (targeted) graph.add('logColumn', [aimed, aimed, aimLogs[0]!, aimLogs[1]!], { column: { step: 'column' } });
     const [better] = graph.add('map', [bestFooled, bestLoss, loss, aimed], {
       fn: track,
       scalars: [stage.direction, targeted ? -1 : 1, { step: 'counts' }, settings.stopAtSuccess ? 1 : 0],
