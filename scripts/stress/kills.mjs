@@ -1,14 +1,15 @@
 /** Runs that are killed, interrupted, or meet a full disk while they write, and go on to the same bits. */
-import { fork, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { generator } from './fuzz.mjs';
+import { generator } from './random.mjs';
 
 const child = fileURLToPath(new URL('./run.mjs', import.meta.url));
 const EPOCHS = 6;
+const kinds = { write: 'w', fsync: 'f', rename: 'r' };
 
 /** Hash of all tensors of both files; their metadata hold seconds. */
 function contents(api, checkpoint) {
@@ -19,10 +20,14 @@ function contents(api, checkpoint) {
 }
 
 const run = (checkpoint, what, number) =>
-  spawnSync(process.execPath, [child, checkpoint, String(EPOCHS), what, String(number)], { encoding: 'utf8' });
+  spawnSync(process.execPath, [child, checkpoint, String(EPOCHS), what, String(number)], {
+    encoding: 'utf8',
+    timeout: 300_000,
+  });
 
 /** Both files are whole or absent: a reader sees no half-written one. */
 function damaged(api, folder) {
+  if (!existsSync(folder)) return [];
   return readdirSync(folder)
     .filter((name) => name.endsWith('.safetensors'))
     .flatMap((name) => {
@@ -35,69 +40,141 @@ function damaged(api, folder) {
     });
 }
 
-function interrupted(checkpoint, signal, afterMilliseconds) {
-  return new Promise((resolve) => {
-    const process = fork(child, [checkpoint, String(EPOCHS), 'none', '0'], {
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    });
-    process.on('message', () => setTimeout(() => process.kill(signal), afterMilliseconds));
-    process.on('exit', (code) => resolve(code));
-  });
+/** Ends a run and says whether it has the bits of one that nobody disturbed. */
+function finish({ api, expected, faults }, checkpoint, what) {
+  const { status, stderr } = run(checkpoint, 'none', 0);
+  if (status !== 0) faults.push(`after ${what} the run ended with ${status}: ${stderr.slice(0, 300)}`);
+  else if (contents(api, checkpoint) !== expected) faults.push(`after ${what} the run ended with other bits`);
+  const left = readdirSync(dirname(checkpoint)).filter((name) => name.endsWith('.tmp'));
+  if (left.length > 0) faults.push(`after ${what} temporary files are left: ${left.join(', ')}`);
 }
 
-export async function kills(api, { seconds, seed, wanted }) {
+/** SIGKILLs in write, fsync and rename by turns, until there were `wanted`; every folder sees up to eight of them. */
+function killed(task, root, { wanted, steps, figures }) {
+  const { api, random, faults } = task;
+  const places = Object.fromEntries(
+    Object.entries(kinds).map(([kind, letter]) => [
+      kind,
+      [...steps].flatMap((each, i) => (each === letter ? i + 1 : [])),
+    ]),
+  );
+  // The first two checkpoints, so that runs get on, and yet are killed again after they went on.
+  const early = (kind) => places[kind].slice(0, Math.ceil(places[kind].length / 3));
+  const total = () => Object.keys(kinds).reduce((sum, kind) => sum + figures[`sigkills in ${kind}`], 0);
+  for (let round = 0; total() < wanted; round++) {
+    const checkpoint = join(root, `run-${round}`, 'm.safetensors');
+    for (let times = 0; times < 8 && total() < wanted; times++) {
+      const kind = Object.keys(kinds)[total() % 3];
+      const number = early(kind)[random(early(kind).length)];
+      const { signal, status, stdout, stderr } = run(checkpoint, random(3) === 0 ? 'killed-after' : 'kill', number);
+      faults.push(...damaged(api, dirname(checkpoint)));
+      if (signal === 'SIGKILL' && stdout === kinds[kind]) figures[`sigkills in ${kind}`]++;
+      else if (status === 0)
+        break; // The run had fewer steps left than that.
+      else return faults.push(`a run to be killed ended with ${signal ?? status}: ${stderr.slice(0, 300)}`);
+    }
+    finish(task, checkpoint, `the kills of round ${round}`);
+    figures['resumed to the same bits']++;
+    if (faults.length > 20) return undefined;
+  }
+  return undefined;
+}
+
+const fullDisk = ({ status, stderr }) =>
+  status === 1 && /^not-writable: [^\n]*disk is full[^\n]*\n$/.test(stderr) ? [] : [`full disk: ${status} ${stderr}`];
+
+/** A step of writing answers that the disk is full. */
+function disksThatSayFull(task, root, { wanted, steps, figures }) {
+  for (let i = 0; i < wanted; i++) {
+    const number = 1 + task.random(steps.length);
+    const checkpoint = join(root, `says-full-${i}`, 'm.safetensors');
+    task.faults.push(...fullDisk(run(checkpoint, 'full', number)), ...damaged(task.api, dirname(checkpoint)));
+    finish(task, checkpoint, `a full disk at step ${number}`);
+    figures['full disks said']++;
+  }
+}
+
+/** A file system of a few hundred kilobytes, which becomes larger afterwards. Returns why it was left out, if so. */
+function fullDisks(task, root, { wanted, figures }) {
+  if (process.platform !== 'linux' || process.getuid() !== 0) return 'needs root on Linux to mount a small tmpfs';
+  for (let i = 0; i < wanted; i++) {
+    const folder = join(root, `disk-${i}`);
+    mkdirSync(folder);
+    // The first checkpoint takes 52 and 308 kB, and one more while it is replaced: each size ends at another place.
+    const size = `${16 + task.random(480)}k`;
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', folder], { encoding: 'utf8' });
+    if (mounted.status !== 0) return `cannot mount a tmpfs: ${mounted.stderr?.trim() ?? mounted.error}`;
+    try {
+      const checkpoint = join(folder, 'm.safetensors');
+      const ended = run(checkpoint, 'none', 0);
+      task.faults.push(...(ended.status === 0 ? [] : fullDisk(ended)), ...damaged(task.api, folder));
+      if (ended.status !== 0) figures['full disks']++;
+      spawnSync('mount', ['-o', 'remount,size=64m', folder]);
+      finish(task, checkpoint, `a disk of ${size}`);
+    } finally {
+      spawnSync('umount', [folder]);
+    }
+  }
+  return undefined;
+}
+
+/** A signal inside a step of writing: the run stops behind it, with code 130. */
+function interrupted(task, root, { wanted, steps, figures }) {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    for (let i = 0; i < wanted; i++) {
+      const number = 1 + task.random(Math.floor(steps.length / 2));
+      const checkpoint = join(root, `${signal}-${i}`, 'm.safetensors');
+      const { status, stderr } = run(checkpoint, signal, number);
+      if (status !== 130) task.faults.push(`${signal} at step ${number}: exit code ${status} ${stderr.slice(0, 300)}`);
+      task.faults.push(...damaged(task.api, dirname(checkpoint)));
+      finish(task, checkpoint, `${signal} at step ${number}`);
+      figures[signal]++;
+    }
+  }
+}
+
+/** @param amounts numbers of `kills`, of `disks` of both sorts, and of `signals` of each sort */
+export function kills(api, { seed, amounts }) {
   const root = mkdtempSync(join(tmpdir(), 'linbp-kills-'));
-  const random = generator(seed);
   const faults = [];
-  const figures = { sigkills: 0, runsToTheEnd: 0, signals: 0, fullDisk: 0, temporaryFilesLeft: 0 };
-  const until = performance.now() + 1000 * seconds;
+  const figures = {
+    'sigkills in write': 0,
+    'sigkills in fsync': 0,
+    'sigkills in rename': 0,
+    'resumed to the same bits': 0,
+    'full disks said': 0,
+    'full disks': 0,
+    SIGINT: 0,
+    SIGTERM: 0,
+    SIGHUP: 0,
+  };
+  const wanted = {
+    'sigkills in write': Math.floor(amounts.kills / 3),
+    'sigkills in fsync': Math.floor(amounts.kills / 3),
+    'sigkills in rename': Math.floor(amounts.kills / 3),
+    'full disks said': amounts.disks,
+    'full disks': Math.ceil(amounts.disks / 2),
+    SIGINT: amounts.signals,
+    SIGTERM: amounts.signals,
+    SIGHUP: amounts.signals,
+  };
+  const skipped = [];
   try {
     const straight = join(root, 'straight', 'm.safetensors');
     const first = run(straight, 'none', 0);
-    if (first.status !== 0) return { figures, faults: [`the run itself fails: ${first.stderr}`] };
-    const expected = contents(api, straight);
-
-    for (let round = 0; performance.now() < until && figures.sigkills < wanted; round++) {
-      const folder = join(root, `run-${round}`);
-      const checkpoint = join(folder, 'm.safetensors');
-      while (performance.now() < until) {
-        // The first runs are killed in each of the twelve steps of the first two checkpoints, in turns; then at random.
-        const number = figures.sigkills < 12 ? figures.sigkills + 1 : 1 + random(24);
-        const { signal, status, stderr } = run(checkpoint, 'kill', figures.sigkills >= wanted ? 0 : number);
-        faults.push(...(existsSync(folder) ? damaged(api, folder) : []));
-        if (signal === 'SIGKILL') figures.sigkills++;
-        else if (status !== 0) faults.push(`ended with ${status}: ${stderr.slice(0, 300)}`);
-        if (signal !== 'SIGKILL') break;
-      }
-      // Time may be over before the run is.
-      if (run(checkpoint, 'none', 0).status !== 0 || contents(api, checkpoint) !== expected)
-        faults.push(`run ${round} ended with other bits`);
-      figures.temporaryFilesLeft += readdirSync(folder).filter((name) => name.endsWith('.tmp')).length;
-      figures.runsToTheEnd++;
+    if (first.status !== 0) return { figures, wanted, faults: [`the run itself fails: ${first.stderr}`] };
+    const task = { api, random: generator(seed), faults, expected: contents(api, straight) };
+    const steps = first.stdout;
+    killed(task, root, { wanted: amounts.kills, steps, figures });
+    disksThatSayFull(task, root, { wanted: amounts.disks, steps, figures });
+    const reason = fullDisks(task, root, { wanted: amounts.disks, figures });
+    if (reason !== undefined) {
+      skipped.push(`full disks: ${reason}`);
+      delete wanted['full disks'];
     }
-
-    for (let number = 1; number <= 18; number += 4 + random(6)) {
-      const folder = join(root, `full-${number}`);
-      const checkpoint = join(folder, 'm.safetensors');
-      const { status, stderr } = run(checkpoint, 'full', number);
-      figures.fullDisk++;
-      if (status !== 1 || !/^not-writable: .*disk is full/.test(stderr)) faults.push(`full disk: ${status} ${stderr}`);
-      faults.push(...damaged(api, folder));
-      if (run(checkpoint, 'none', 0).status !== 0 || contents(api, checkpoint) !== expected)
-        faults.push(`after a full disk at step ${number} the run ended with other bits`);
-    }
-
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-      const checkpoint = join(root, signal, 'm.safetensors');
-      const code = await interrupted(checkpoint, signal, random(60));
-      figures.signals++;
-      if (code !== 130 && code !== 0) faults.push(`${signal}: exit code ${code}`);
-      if (run(checkpoint, 'none', 0).status !== 0 || contents(api, checkpoint) !== expected)
-        faults.push(`after ${signal} the run ended with other bits`);
-    }
+    interrupted(task, root, { wanted: amounts.signals, steps, figures });
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
-  if (figures.temporaryFilesLeft > 0) faults.push(`${figures.temporaryFilesLeft} temporary files are left`);
-  return { figures, faults };
+  return { figures, wanted, skipped, faults };
 }

@@ -1,25 +1,44 @@
 /**
  * Child process of the kill tests: trains a small network on the float64 reference with a checkpoint after every epoch,
- * going on from what is there. Arguments: the checkpoint, epochs, and what to do at which step of writing: `kill` or
- * `full`, and its number, or 0 for never.
+ * going on from what is there. Arguments: the checkpoint, epochs, what to do, and at which step of writing:
+ *
+ *   none 0         nothing; prints the kinds of the steps (write, fsync, rename), one letter each
+ *   kill N         SIGKILL inside step N, half of a write done; prints its kind
+ *   killed-after N SIGKILL right after step N
+ *   full N         step N meets a full disk
+ *   SIGTERM N      the process gets this signal (or SIGINT, SIGHUP) in step N
  */
 import fs from 'node:fs';
-import { existsSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
+const { existsSync, fstatSync, writeSync } = fs;
 const [, , checkpoint, epochs, what, number] = process.argv;
-let count = 0;
-const due = () => ++count === Number(number);
+let steps = '';
+
+/** Flushing the folder itself is no step: file systems may refuse it, and what it reports is passed over. */
+const isStep = (name, target) => name !== 'fsyncSync' || fstatSync(target).isFile();
+
+function die(kind) {
+  writeSync(1, kind);
+  process.kill(process.pid, 'SIGKILL');
+}
 
 for (const name of ['writeSync', 'fsyncSync', 'renameSync']) {
   const real = fs[name];
   fs[name] = (...args) => {
-    if (!due()) return real(...args);
+    if (!isStep(name, args[0])) return real(...args);
+    steps += name[0];
+    if (steps.length !== Number(number)) return real(...args);
     if (what === 'full') throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
-    // Half of a write has reached the disk when the process dies.
-    if (name === 'writeSync' && args[1]?.length > 1) real(args[0], args[1], 0, args[1].length >> 1);
-    process.kill(process.pid, 'SIGKILL');
-    return 0;
+    if (what === 'kill') {
+      // Half of a write has reached the disk when the process dies.
+      if (name === 'writeSync' && args[1]?.length > 1) real(args[0], args[1], 0, args[1].length >> 1);
+      die(name[0]);
+    }
+    const result = real(...args);
+    if (what === 'killed-after') die(name[0]);
+    if (what.startsWith('SIG')) process.kill(process.pid, what);
+    return result;
   };
 }
 syncBuiltinESMExports();
@@ -28,10 +47,14 @@ syncBuiltinESMExports();
 const at = (name) => import(new URL(`../../dist/src/${name}.js`, import.meta.url).href);
 const { drawDigits } = await at('data/digits');
 const { initialState } = await at('nn/model');
-const { modelDefinition } = await at('nn/zoo/index');
 const { adam } = await at('train/optimizers');
 const { Trainer } = await at('train/trainer');
-const definition = modelDefinition('mlp');
+const definition = {
+  name: 'tiny',
+  input: [1, 28, 28],
+  classes: 10,
+  build: (net, x) => net.linear('b', net.relu('r', net.linear('a', net.flatten(x), 8)), 10),
+};
 const trainer = await Trainer.create({
   model: { definition, weights: initialState(definition, 1) },
   dataset: drawDigits({ split: 'train', count: 12 }),
@@ -39,15 +62,13 @@ const trainer = await Trainer.create({
   batch: 4,
   seed: 3,
 });
-const state = checkpoint.replace(/\.safetensors$/, '.state.safetensors');
-if (existsSync(state)) trainer.resume(checkpoint);
+if (existsSync(checkpoint.replace(/\.safetensors$/, '.state.safetensors'))) trainer.resume(checkpoint);
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => interrupt.abort());
 try {
-  process.send?.('ready');
   await trainer.fit({ epochs: Number(epochs), checkpoint, signal: interrupt.signal });
 } catch (error) {
   process.stderr.write(`${error.code}: ${error.message}\n`);
   process.exitCode = error.code === 'aborted' ? 130 : 1;
 }
-process.disconnect?.();
+if (what === 'none') process.stdout.write(steps);

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeFileAtomic } from '../io/atomic.js';
+import { readJson } from '../io/read.js';
 import { sumOrders } from '../kernels/choice.js';
 import type { KernelChoice, SumOrder } from '../kernels/choice.js';
 import { shaderNames, shaderSource } from '../wgsl/link.js';
@@ -128,10 +129,13 @@ const damaged = (path: string): StoredTuning => ({
   warning: `${path} is damaged and ignored; "linbp tune" writes it anew`,
 });
 
+/** Thousands of problems have a megabyte. */
+const MAX_TABLE = 2 ** 26;
+
 /** The document in a file; undefined where it is none. */
 function readDocument(path: string): unknown {
   try {
-    return JSON.parse(readFileSync(path, 'utf8'));
+    return readJson(path, MAX_TABLE);
   } catch {
     return undefined;
   }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '../../io/atomic.js';
+import { readJson } from '../../io/read.js';
 import { shaderNames, shaderSource } from '../../wgsl/link.js';
 import type { Device } from '../../runtime/device.js';
 import { packageVersion } from '../../version.js';
@@ -29,6 +30,7 @@ export interface Verdicts {
 }
 
 const format = 1;
+const MAX_DOCUMENT = 2 ** 24;
 const folders = ['elementwise', 'gemm', 'loss', 'pool', 'random', 'reduce', 'rules', 'source'] as const;
 
 const checksum = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
@@ -90,7 +92,7 @@ export class VerdictStore {
     if (!existsSync(this.path)) return none;
     let document: unknown;
     try {
-      document = JSON.parse(readFileSync(this.path, 'utf8'));
+      document = readJson(this.path, MAX_DOCUMENT);
     } catch {
       return none;
     }
