@@ -10,7 +10,15 @@ import { interval, pairedInterval } from './statistics.js';
 import { imagesText, loadHalves, trainOnce } from './trainingRuns.js';
 import type { TrainingRun } from './trainingRuns.js';
 import { seedsOf, sized } from './types.js';
-import type { Curves, Experiment, ExperimentContext, ExperimentResult, Statement } from './types.js';
+import type {
+  Curves,
+  Experiment,
+  ExperimentContext,
+  ExperimentResult,
+  ResultTable,
+  Setting,
+  Statement,
+} from './types.js';
 
 /** Networks by the rule that the official training code has for them. */
 const rulesOf = {
@@ -81,6 +89,78 @@ function statementOf(runs: readonly NetworkRun[], network: string): Statement {
   return claim(text, gap, 'below');
 }
 
+/** What was done here and what the official code does. */
+function settingsOf(
+  context: Pick<ExperimentContext, 'seed' | 'seeds'>,
+  {
+    table,
+    epochs,
+    batch,
+    images,
+  }: {
+    readonly table: readonly string[];
+    readonly epochs: number;
+    readonly batch: number;
+    readonly images: string;
+  },
+): Setting[] {
+  return [
+    {
+      name: 'networks',
+      ours: table.join(', '),
+      official: 'mobilenet_v2 by default; vgg16_bn, resnet50, densenet161, squeezenet',
+    },
+    {
+      name: 'linearized',
+      ours: table.map((name) => `${name}: ${rulesOf[name as keyof typeof rulesOf]}`).join('; '),
+      official: 'the same; squeezenet nothing',
+    },
+    {
+      name: 'initial weights',
+      ours: 'the distributions of the official networks, the same numbers for both rules',
+      official:
+        "torchvision's: Kaiming normal convolutions, linear layers normal 0.01 (VGG, MobileNet) or PyTorch's default",
+    },
+    {
+      name: 'images',
+      ours: images,
+      official: 'CIFAR-10, 50000 and 10000',
+    },
+    {
+      name: 'augmentation',
+      ours: 'crop with padding 4, horizontal flip, on the device',
+      official: 'crop of 32 with padding 4, horizontal flip',
+    },
+    {
+      name: 'normalization',
+      ours: `mean ${cifar10Statistics.means.join(', ')}; deviation ${cifar10Statistics.deviations.join(', ')}`,
+      official: 'mean 0.4914, 0.4822, 0.4465; deviation 0.2023, 0.1994, 0.2010',
+    },
+    {
+      name: 'optimizer',
+      ours: `SGD ${lr}, momentum 0.9, weight decay 5e-4 on all`,
+      official: 'SGD 0.005, momentum 0.9, weight decay 5e-4 on all',
+    },
+    { name: 'schedule', ours: 'cosine, T_max 200', official: 'cosine, T_max 200' },
+    { name: 'epochs', ours: String(epochs), official: '100' },
+    { name: 'batch', ours: `${batch}, the last partial batch kept`, official: '128; test 100' },
+    { name: 'test accuracy', ours: 'of each epoch', official: 'best so far' },
+    { name: 'seeds', ours: seedsOf(context).join(', '), official: '0' },
+  ];
+}
+
+function finalTable(runs: readonly NetworkRun[]): ResultTable {
+  return {
+    title: 'After the last epoch',
+    columns: ['network', 'rule', 'seed', 'train loss', 'test loss', 'test accuracy'],
+    rows: runs.map((each) => {
+      const end = each.epochs.at(-1);
+      const figures = [short(end?.trainLoss ?? NaN), short(end?.testLoss ?? NaN), percent(end?.testAccuracy ?? NaN)];
+      return [each.network, nameOf(each.family), String(each.seed), ...figures];
+    }),
+  };
+}
+
 async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const { scale } = context;
   const chosen = context.networks ?? networks;
@@ -106,19 +186,13 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       const initial = officialWeights(plain, seed);
       for (const family of rules) {
         const rule = family === 'bp' ? 'bp' : rulesOf[network];
-        const optimizer = sgd({ lr, momentum: 0.9, weightDecay: 5e-4 });
-        const plan = {
-          definition,
-          data,
-          rule,
-          optimizer,
+        const recipe = {
+          optimizer: sgd({ lr, momentum: 0.9, weightDecay: 5e-4 }),
           schedule: cosine(200),
           batch,
           epochs,
-          seed,
-          initial,
-          inputs: cropAndFlip(),
         };
+        const plan = { definition, data, rule, ...recipe, seed, initial, inputs: cropAndFlip() };
         const done = await trainOnce(context, plan, network);
         runs.push({ ...done, network, family });
         const last = done.epochs.at(-1);
@@ -132,69 +206,13 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   }
   const table = Object.keys(rulesOf).filter((name) => chosen.includes(name));
   return {
-    settings: [
-      {
-        name: 'networks',
-        ours: table.join(', '),
-        official: 'mobilenet_v2 by default; vgg16_bn, resnet50, densenet161, squeezenet',
-      },
-      {
-        name: 'linearized',
-        ours: table.map((name) => `${name}: ${rulesOf[name as keyof typeof rulesOf]}`).join('; '),
-        official: 'the same; squeezenet nothing',
-      },
-      {
-        name: 'initial weights',
-        ours: 'the distributions of the official networks, the same numbers for both rules',
-        official:
-          "torchvision's: Kaiming normal convolutions, linear layers normal 0.01 (VGG, MobileNet) or PyTorch's default",
-      },
-      {
-        name: 'images',
-        ours: imagesText(data),
-        official: 'CIFAR-10, 50000 and 10000',
-      },
-      {
-        name: 'augmentation',
-        ours: 'crop with padding 4, horizontal flip, on the device',
-        official: 'crop of 32 with padding 4, horizontal flip',
-      },
-      {
-        name: 'normalization',
-        ours: `mean ${cifar10Statistics.means.join(', ')}; deviation ${cifar10Statistics.deviations.join(', ')}`,
-        official: 'mean 0.4914, 0.4822, 0.4465; deviation 0.2023, 0.1994, 0.2010',
-      },
-      {
-        name: 'optimizer',
-        ours: `SGD ${lr}, momentum 0.9, weight decay 5e-4 on all`,
-        official: 'SGD 0.005, momentum 0.9, weight decay 5e-4 on all',
-      },
-      { name: 'schedule', ours: 'cosine, T_max 200', official: 'cosine, T_max 200' },
-      { name: 'epochs', ours: String(epochs), official: '100' },
-      { name: 'batch', ours: `${batch}, the last partial batch kept`, official: '128; test 100' },
-      { name: 'test accuracy', ours: 'of each epoch', official: 'best so far' },
-      { name: 'seeds', ours: seedsOf(context).join(', '), official: '0' },
-    ],
+    settings: settingsOf(context, { table, epochs, batch, images: imagesText(data) }),
     curves: table.flatMap((network) => [
       curvesOf(runs, network, 'training loss', 'trainLoss'),
       curvesOf(runs, network, 'test loss', 'testLoss'),
       curvesOf(runs, network, 'test accuracy', 'testAccuracy'),
     ]),
-    tables: [
-      {
-        title: 'After the last epoch',
-        columns: ['network', 'rule', 'seed', 'train loss', 'test loss', 'test accuracy'],
-        rows: runs.map((each) => {
-          const end = each.epochs.at(-1);
-          const figures = [
-            short(end?.trainLoss ?? NaN),
-            short(end?.testLoss ?? NaN),
-            percent(end?.testAccuracy ?? NaN),
-          ];
-          return [each.network, nameOf(each.family), String(each.seed), ...figures];
-        }),
-      },
-    ],
+    tables: [finalTable(runs)],
     statements: table.map((network) => statementOf(runs, network)),
     figures: { runs },
   };

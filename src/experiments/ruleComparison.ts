@@ -11,6 +11,83 @@ import type { CurveLine, Curves, Experiment, ExperimentContext, ExperimentResult
 /** A rule and what the report calls it. */
 type NamedRule = readonly [name: string, rule: string];
 
+/** One rule: its images, and what they do to the source and, in the mean over the victims, to each image. */
+interface ComparedRow {
+  readonly name: string;
+  readonly crafted: Crafted;
+  readonly white: number;
+  readonly transfer: number[];
+}
+
+/** Error rates against the start of the linear part, beside BP's. */
+function startCurves(bp: ComparedRow, others: readonly ComparedRow[], starts: readonly string[] | undefined): Curves[] {
+  const line = (name: string, rule: string, value: (row: ComparedRow) => number): CurveLine[] => {
+    const points = (level?: number): (readonly [number, number])[] =>
+      others.map((row, i) => [i + 1, level ?? value(row)] as const);
+    return [
+      { name: `LinBP, ${name}`, rule, points: points() },
+      { name: `BP, ${name}`, rule: `${rule} of BP`, points: points(value(bp)), dashed: true },
+    ];
+  };
+  if (starts === undefined) return [];
+  return [
+    {
+      title: 'Error rate against the start',
+      x: { title: 'LinBP starts at', names: starts },
+      y: { title: 'error rate', share: true },
+      lines: [
+        ...line('white box', 'white box', (row) => row.white),
+        ...line('transfer', 'transfer', (row) => mean(row.transfer)),
+      ],
+    },
+  ];
+}
+
+/** The report of the rows, the first of which is BP. */
+function comparisonOf(
+  context: Pick<ExperimentContext, 'seed'>,
+  source: string,
+  rows: readonly [ComparedRow, ...ComparedRow[]],
+  starts: readonly string[] | undefined,
+): Omit<ExperimentResult, 'settings'> {
+  const [bp, ...others] = rows;
+  const against = (row: ComparedRow) => pairedBootstrap(bp.transfer, row.transfer, context.seed);
+  const best = others.reduce((most, row) => (mean(row.transfer) > mean(most.transfer) ? row : most));
+  return {
+    curves: startCurves(bp, others, starts),
+    tables: [
+      {
+        title: `Error rates of images made on ${source}`,
+        columns: ['rule', 'white box', 'mean of the victims', 'difference to BP [95 %]'],
+        rows: rows.map((row) => [
+          row.name,
+          percent(row.white),
+          percent(mean(row.transfer)),
+          row === bp ? '' : shownPoints(against(row)),
+        ]),
+      },
+    ],
+    statements: [
+      {
+        verdict: 'note',
+        text: `The best of ${others.length} variants by transfer is ${best.name} with ${percent(mean(best.transfer))}; BP has ${percent(mean(bp.transfer))}. It was chosen on the same images.`,
+      },
+      ...others.map((row) =>
+        claim(`${row.name} transfers better than BP: ${shownPoints(against(row))}.`, against(row), 'above'),
+      ),
+    ],
+    figures: {
+      results: rows.map(({ name, crafted, white, transfer }) => ({
+        name,
+        rule: crafted.rule,
+        white,
+        transfer: mean(transfer),
+        perImage: transfer,
+      })),
+    },
+  };
+}
+
 /** Compares rules on one source by white-box error and by transfer to the other networks. */
 async function compareRules(
   context: ExperimentContext,
@@ -27,76 +104,16 @@ async function compareRules(
     const source = victims[0]!;
     const { rules, what, starts } = compared(source.model.definition);
     const images = await splitImages(context, models);
-    const rows: {
-      readonly name: string;
-      readonly crafted: Crafted;
-      readonly white: number;
-      readonly transfer: number[];
-    }[] = [];
+    const rows: ComparedRow[] = [];
     for (const [name, rule] of rules) {
       const crafted = await craft(context, source, victims, rule, images.rest, steps);
       const transfer = overVictims(crafted);
       rows.push({ name, crafted, white: mean(crafted.fooled.get(source.name)!), transfer });
       context.progress.line(`${name}: white box ${percent(rows.at(-1)!.white)}, transfer ${percent(mean(transfer))}`);
     }
-    const [bp, ...others] = rows as [(typeof rows)[number], ...typeof rows];
-    const against = (row: (typeof rows)[number]) => pairedBootstrap(bp.transfer, row.transfer, context.seed);
-    const best = others.reduce((most, row) => (mean(row.transfer) > mean(most.transfer) ? row : most));
-    const line = (name: string, rule: string, value: (row: (typeof rows)[number]) => number): CurveLine[] => {
-      const points = (level?: number): (readonly [number, number])[] =>
-        others.map((row, i) => [i + 1, level ?? value(row)] as const);
-      return [
-        { name: `LinBP, ${name}`, rule, points: points() },
-        { name: `BP, ${name}`, rule: `${rule} of BP`, points: points(value(bp)), dashed: true },
-      ];
-    };
-    const curves: Curves[] =
-      starts === undefined
-        ? []
-        : [
-            {
-              title: 'Error rate against the start',
-              x: { title: 'LinBP starts at', names: starts },
-              y: { title: 'error rate', share: true },
-              lines: [
-                ...line('white box', 'white box', (row) => row.white),
-                ...line('transfer', 'transfer', (row) => mean(row.transfer)),
-              ],
-            },
-          ];
     return {
+      ...comparisonOf(context, source.name, rows as [ComparedRow, ...ComparedRow[]], starts),
       settings: [{ name: 'source', ours: source.name, official: '—' }, what, ...commonSettings(images, steps)],
-      curves,
-      tables: [
-        {
-          title: `Error rates of images made on ${source.name}`,
-          columns: ['rule', 'white box', 'mean of the victims', 'difference to BP [95 %]'],
-          rows: rows.map((row) => [
-            row.name,
-            percent(row.white),
-            percent(mean(row.transfer)),
-            row === bp ? '' : shownPoints(against(row)),
-          ]),
-        },
-      ],
-      statements: [
-        {
-          verdict: 'note',
-          text: `The best of ${others.length} variants by transfer is ${best.name} with ${percent(mean(best.transfer))}; BP has ${percent(mean(bp.transfer))}. It was chosen on the same images.`,
-        },
-        ...others.map((row) =>
-          claim(`${row.name} transfers better than BP: ${shownPoints(against(row))}.`, against(row), 'above'),
-        ),
-      ],
-      figures: {
-        results: rows.map(({ name, crafted, white, transfer }) => ({
-          name,
-          rule: crafted.rule,
-          white,
-          transfer: mean(transfer),
-          perImage: transfer,
-        })),
-      },
     };
   } finally {
     for (const model of models) model.destroy();

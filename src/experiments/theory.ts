@@ -13,6 +13,7 @@ import type {
   ExperimentResult,
   HeatTable,
   ResultTable,
+  Setting,
   Statement,
 } from './types.js';
 
@@ -109,6 +110,61 @@ const margins = (theorem: number, map: TheoremMap): ResultTable => ({
   ]),
 });
 
+/** How much is simulated. */
+interface TheorySizes {
+  readonly repeats: number;
+  readonly trainingRepeats: number;
+  readonly steps: number;
+  readonly draws: number;
+  readonly seed: number;
+}
+
+function settingsOf({ repeats, trainingRepeats, steps, draws, seed }: TheorySizes): Setting[] {
+  return [
+    {
+      name: 'attack',
+      ours: `100-20-10, 100 steps, clip 0.25, ${repeats} repeats in one program`,
+      official: 'the same, 10 repeats',
+    },
+    {
+      name: 'step sizes',
+      ours: 'gradient 0.001; normalized 0.05; sign 0.005',
+      official: 'the same; normalized by default',
+    },
+    {
+      name: 'training',
+      ours: `d 10, 100 rows, ${steps} steps of 0.001, ${trainingRepeats} repeats in one program`,
+      official: '10000 steps, 10 repeats',
+    },
+    { name: 'random numbers', ours: `Philox, seed ${seed}`, official: "NumPy's, seed 0 (training: none)" },
+    {
+      name: 'theorems',
+      ours: `population dynamics in float64, ${draws} draws of teacher and start`,
+      official: 'proofs',
+    },
+  ];
+}
+
+interface EvaluatedTheorem {
+  readonly theorem: 1 | 2;
+  readonly result: TheoremResult;
+  readonly map: TheoremMap;
+}
+
+const figuresOf = ({ theorem, result, map }: EvaluatedTheorem) => ({
+  theorem,
+  verdict: result.verdict,
+  drawsViolating: result.drawsViolating,
+  stepsViolating: result.stepsViolating,
+  map: {
+    values: map.values,
+    times: map.times,
+    margin: map.margin,
+    violating: map.violating,
+    verdicts: map.rows.map((row) => row.verdict),
+  },
+});
+
 async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const { scale, device, seed, signal, progress } = context;
   const repeats = sized(4000, scale, 400);
@@ -138,29 +194,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     outcome('Training', training.distance),
   ];
   return {
-    settings: [
-      {
-        name: 'attack',
-        ours: `100-20-10, 100 steps, clip 0.25, ${repeats} repeats in one program`,
-        official: 'the same, 10 repeats',
-      },
-      {
-        name: 'step sizes',
-        ours: 'gradient 0.001; normalized 0.05; sign 0.005',
-        official: 'the same; normalized by default',
-      },
-      {
-        name: 'training',
-        ours: `d 10, 100 rows, ${steps} steps of 0.001, ${trainingRepeats} repeats in one program`,
-        official: '10000 steps, 10 repeats',
-      },
-      { name: 'random numbers', ours: `Philox, seed ${seed}`, official: "NumPy's, seed 0 (training: none)" },
-      {
-        name: 'theorems',
-        ours: `population dynamics in float64, ${draws} draws of teacher and start`,
-        official: 'proofs',
-      },
-    ],
+    settings: settingsOf({ repeats, trainingRepeats, steps, draws, seed }),
     curves: [
       ...[...attack.modes].map(([mode, { distance }]) => distanceCurves(`Attack, mode ${mode}`, distance, false)),
       distanceCurves('Training', training.distance, true),
@@ -181,16 +215,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     figures: {
       simulations: outcomes.map(({ row }) => row),
       seconds: { attack: attack.seconds, training: training.seconds },
-      theorems: theorems.map(({ theorem, result: { verdict, drawsViolating, stepsViolating }, map }) => ({
-        ...{ theorem, verdict, drawsViolating, stepsViolating },
-        map: {
-          values: map.values,
-          times: map.times,
-          margin: map.margin,
-          violating: map.violating,
-          verdicts: map.rows.map((row) => row.verdict),
-        },
-      })),
+      theorems: theorems.map(figuresOf),
     },
   };
 }

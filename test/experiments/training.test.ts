@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { runMnist } from '../../src/experiments/mnist.js';
-import { officialLoss, onlyLinbpFails, stepsTo, tallies } from '../../src/experiments/mnistReport.js';
+import { officialLoss, onlyLinbpFails, stepsTo, tallies } from '../../src/experiments/mnistFigures.js';
 import { outcomes } from '../../src/experiments/outcome.js';
 import type { TrainingRun } from '../../src/experiments/trainingRuns.js';
 import { cifar10Training } from '../../src/experiments/cifarTraining.js';
