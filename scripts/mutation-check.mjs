@@ -5,220 +5,49 @@
  *
  *   node scripts/mutation-check.mjs [--only WORD] [--short] [--json FILE]
  *
- * `--short` takes the faults that tests of closed forms notice, and those marked `fast`, which need seconds.
+ * `--short` takes the faults that tests of closed forms notice, and those marked `fast`, which need seconds. The faults
+ * are in mutants.mjs.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { closedForm, mutants } from './mutants.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values: options } = parseArgs({
   options: { only: { type: 'string' }, short: { type: 'boolean', default: false }, json: { type: 'string' } },
 });
 
-const stages = 'dist/src/attacks/stages.js';
-const attackGraph = 'dist/src/attacks/attackGraph.js';
-const closedForm = 'attacks/closedForm';
-const ball = 'attacks/ball';
-const laws = 'attacks/laws';
-
-/**
- * `find` must occur exactly once in `file`; `tests` are the files, under dist/test, of which one must fail. With `gate`
- * the compile gate for AMD GPUs (scripts/check-amd.mjs) must fail instead; where that cannot run, the fault is passed
- * over.
- */
-const mutants = [
-  {
-    name: 'flip the sign of the attack',
-    file: stages,
-    find: 'x + direction * alpha * sign(g)',
-    put: 'x - direction * alpha * sign(g)',
-    tests: [closedForm],
-  },
-  {
-    name: 'flip the sign of the L2 attack',
-    file: stages,
-    find: 'x + direction * alpha * select(0.0, g / length',
-    put: 'x - direction * alpha * select(0.0, g / length',
-    tests: [closedForm],
-  },
-  {
-    name: 'targeted attacks climb',
-    file: attackGraph,
-    find: 'targets === undefined ? 1 : -1',
-    put: '1',
-    tests: [closedForm],
-  },
-  {
-    name: 'drop the projection',
-    file: attackGraph,
-    find: 'definition.projection(stage, definition.step(stage, iterate, direction, loss))',
-    put: 'definition.step(stage, iterate, direction, loss)',
-    tests: [ball],
-  },
-  {
-    name: 'drop the box',
-    file: stages,
-    find: 'min(max(v, max(x - radius, 0.0)), min(x + radius, 1.0))',
-    put: 'min(max(v, x - radius), x + radius)',
-    tests: [ball],
-  },
-  {
-    name: 'a radius up to rounding only',
-    file: 'dist/src/attacks/schedule.js',
-    find: 'Math.max(0, eps - 2 ** -24)',
-    put: 'eps',
-    tests: [ball],
-  },
-  {
-    name: 'truncate when saving',
-    file: 'dist/src/io/quantize.js',
-    find: 'const nearest = Math.round(a * 255)',
-    put: 'const nearest = Math.floor(a * 255 - 2)',
-    tests: [ball, 'io/quantize'],
-  },
-  {
-    name: 'mask the ReLU under LinBP',
-    file: 'dist/src/rules/builtin.js',
-    find: 'rule: builtinRules.linbp,',
-    put: 'rule: builtinRules.bp,',
-    tests: [laws],
-    grep: 'LinBP equals BP',
-  },
-  {
-    name: 'the last maximum wins a tie',
-    file: 'shaders/pool/maxPool.wgsl',
-    find: 'if (value > best)',
-    put: 'if (value >= best)',
-    tests: ['kernels/pooling'],
-  },
-  {
-    name: 'aliasing: memory is free after its first use',
-    file: 'dist/src/plan/plan.js',
-    find: 'first: old?.first ?? index, last: index',
-    put: 'first: old?.first ?? index, last: old?.first ?? index',
-    tests: ['plan/plan'],
-  },
-  {
-    name: 'aliasing: an arena is read and written by one dispatch',
-    file: 'dist/src/plan/plan.js',
-    find: 'left.writes && !right.writes && left.root !== right.root',
-    put: 'false',
-    tests: ['plan/plan'],
-  },
-  {
-    name: 'keep the last iterate instead of the best',
-    file: attackGraph,
-    find: 'better > 0.5)',
-    put: 'better > -1.0)',
-    tests: [laws],
-    grep: 'best iterate',
-  },
-  {
-    name: 'random numbers keyed by the place in the batch',
-    file: 'shaders/source/random.wgsl',
-    find: 'ids[p.idsBase + sample]',
-    put: 'sample',
-    tests: ['attacks/invariance'],
-  },
-  {
-    name: 'an L2 start that crowds the center',
-    file: stages,
-    find: 'pow(u, exponent)',
-    put: 'u',
-    tests: ['attacks/randomStart'],
-  },
-  {
-    name: 'restarts that all begin alike',
-    file: 'dist/src/attacks/attack.js',
-    find: 'draw0: 2 * restart,',
-    put: 'draw0: 0,',
-    tests: ['attacks/randomStart'],
-  },
-  {
-    name: 'finiteness: NaN logits count as an answer',
-    file: 'shaders/loss/correct.wgsl',
-    find: 'top.broken == 0u && ',
-    put: '',
-    tests: ['truth/nonFinite'],
-    grep: 'margin of 4 classes',
-    fast: true,
-  },
-  {
-    name: 'finiteness: max pooling passes over NaN',
-    file: 'shaders/pool/maxPool.wgsl',
-    find: ' || isNaN(value)',
-    put: '',
-    tests: ['truth/nonFinite'],
-    grep: 'max pooling hands NaN on',
-    fast: true,
-  },
-  {
-    name: 'finiteness: final images are not tested',
-    file: 'dist/src/attacks/attack.js',
-    find: 'checkFinishedImages(images, settings, settings.definition.ownBall);',
-    put: '',
-    tests: ['truth/ball'],
-    grep: 'whose projection does nothing',
-    fast: true,
-  },
-  {
-    name: 'calls at once: an attack does not wait for its turn',
-    file: 'dist/src/attacks/attack.js',
-    find: 'this.turns.run(() => this.runAll(run, settings, arrays))',
-    put: 'this.runAll(run, settings, arrays)',
-    tests: ['truth/concurrency'],
-    grep: 'own images',
-    fast: true,
-  },
-  {
-    name: 'optimizers: momentum is not kept',
-    file: 'dist/src/train/optimizers.js',
-    find: 'let next = mu * v + d;',
-    put: 'let next = d;',
-    tests: ['train/optimizers'],
-    fast: true,
-  },
-  {
-    name: 'optimizers: Adam without the correction of its second moment',
-    file: 'dist/src/train/optimizers.js',
-    find: '1 / Math.sqrt(1 - beta2 ** step)',
-    put: '1',
-    tests: ['train/optimizers'],
-    grep: 'first step moves every weight',
-    fast: true,
-  },
-  {
-    name: 'momentum without the mean',
-    file: stages,
-    find: 'select(0.0, g / total * pixels, total > 0.0)',
-    put: 'g',
-    tests: ['attacks/golden'],
-    grep: 'mifgsm.*device',
-  },
-  {
-    name: 'registers that move in the loop that stores them',
-    file: 'shaders/gemm/tile.wgsl',
-    find: '[i][j];\n    } else {\n      line[i] = (*sums)[i][0];\n      for (var t = 0u; t + 1u < RN; t++) { (*sums)[i][t] = (*sums)[i][t + 1u]; }\n    }\n  }\n',
-    put: '[i][0];\n    }\n  }\n  for (var i = 0u; i < RM; i++) {\n    for (var t = 0u; t + 1u < RN; t++) { (*sums)[i][t] = (*sums)[i][t + 1u]; }\n  }\n',
-    gate: ['--short', '--families', 'navi31', '--only', 'resnet20 attack'],
-  },
-];
-
 const scratch = mkdtempSync(join(tmpdir(), 'linbp-mutants-'));
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
-for (const path of ['src', 'test', 'shaders', 'bin', 'package.json', 'tsconfig.json']) {
+const built = isBuilt();
+for (const path of ['src', 'test', 'shaders', 'bin', 'package.json', 'tsconfig.json', ...(built ? ['dist'] : [])]) {
   cpSync(join(root, path), join(scratch, path), { recursive: true });
 }
 symlinkSync(join(root, 'node_modules'), join(scratch, 'node_modules'), 'junction');
-const build = spawnSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.'], {
-  cwd: scratch,
-  encoding: 'utf8',
-});
-if (build.status !== 0) process.stderr.write(`the copy does not compile cleanly:\n${build.stdout}`);
+if (!built) {
+  const build = spawnSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.'], {
+    cwd: scratch,
+    encoding: 'utf8',
+  });
+  if (build.status !== 0) process.stderr.write(`the copy does not compile cleanly:\n${build.stdout}`);
+}
+
+/** Whether dist is that of the sources as they are. */
+function isBuilt() {
+  const changed = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return ['src', 'test'].every((folder) =>
+    readdirSync(join(root, folder), { recursive: true })
+      .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts'))
+      .every((name) => {
+        const source = join(root, folder, name);
+        return changed(source) <= changed(join(root, 'dist', folder, name.replace(/\.ts$/, '.js')));
+      }),
+  );
+}
 
 /** Runs test files and says which test failed first, if any. */
 function runTests(tests, grep) {
