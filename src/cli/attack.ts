@@ -1,18 +1,12 @@
 import { join } from 'node:path';
-import { Attack } from '../attacks/attack.js';
-import { attackNames } from '../attacks/builtin.js';
-import { intermediateLevel } from '../attacks/intermediate.js';
-import type { AttackOptions } from '../attacks/options.js';
 import type { AttackResult } from '../attacks/result.js';
 import { batchLabels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
-import { check } from '../errors.js';
 import { writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import { writePng } from '../io/png.js';
 import { writeSafetensors } from '../io/safetensors.js';
 import type { ModelDefinition } from '../nn/definition.js';
-import type { HostModel, Model } from '../nn/model.js';
 import {
   chosenDataset,
   chosenModel,
@@ -23,184 +17,29 @@ import {
   modelOptions,
   percent,
 } from './common.js';
-import {
-  compileProgress,
-  openDevice,
-  pixelRange,
-  precisionOption,
-  referenceAdapter,
-  ruleOption,
-  shownAdapter,
-  splitOption,
-} from './common.js';
+import { openDevice, pixelRange, referenceAdapter, ruleOption, shownAdapter, splitOption } from './common.js';
 import { modelWith } from './inference.js';
-import { batteryFields, runBattery } from './battery.js';
-import type { Ran } from './battery.js';
-import { composed, knownAttack } from './composedAttack.js';
-import { choice, flag, integer, number, openFlag, text } from './options.js';
-import type { OptionValues } from './options.js';
+import { batteryFields } from './battery.js';
+import { checkCrafting, craftingOptions, openCrafting } from './crafting.js';
+import { integer, text } from './options.js';
 import { evaluateVictims, readVictims } from './victims.js';
 import type { VictimResult } from './victims.js';
 import { defineVerb } from './verb.js';
-import type { VerbContext } from './verb.js';
 
 const options = {
   ...modelOptions,
   ...ruleOption,
   ...dataOptions,
   ...splitOption,
-  attack: text({ help: `autoattack, ${attackNames.join(', ')}`, placeholder: 'NAME', byDefault: 'pgd' }),
-  version: choice(['standard', 'plus', 'rand'], { help: 'stages of autoattack', byDefault: 'standard' }),
-  gradient: choice(['ni', 'vmi', 'vni', 'emi', 'gra', 'pgn'], {
-    help: 'gradients at several points a step, for attacks by steps; without --attack on top of ifgsm',
-  }),
-  transform: text({
-    help: 'what the network sees, joined by commas: di, si, ti (smoothed gradients)',
-    placeholder: 'LIST',
-  }),
-  momentum: choice(['mi', 'none'], { help: "normalized momentum, or none [the attack's own]" }),
-  norm: choice(['linf', 'l2', 'l1'], { help: 'norm of the ball', byDefault: 'linf' }),
-  eps: number({ help: 'radius of the ball in pixels of [0, 1], such as 8/255', min: 0, byDefault: 0.1 }),
-  alpha: number({
-    help: 'step size in pixels',
-    min: 0,
-    shownDefault: 'eps/steps; 2.5 eps/steps for pgd, 2 eps for apgd',
-  }),
-  steps: integer({ help: 'gradient steps of each restart', min: 1, max: 100_000 }),
-  restarts: integer({ help: 'how often to begin anew, keeping the best image', byDefault: 1, min: 1, max: 1000 }),
-  randomStart: openFlag('begin at a random point of the ball, as pgd and apgd do without being told'),
-  targeted: flag('drive each image towards the class --target-shift after its own'),
-  targetShift: integer({ help: 'classes from label to target, counted in a circle [1; 500 of 1,000 classes]', min: 1 }),
-  ila: text({
-    help: 'then begin again and push the output of this layer further the same way, with the true gradient (ILA)',
-    placeholder: 'LAYER',
-  }),
-  ilaSteps: integer({ help: 'steps of that second stage [those of the first]', min: 1, max: 100_000 }),
-  loss: choice(['ce', 'ce-rounded', 'margin', 'dlr', 'logit', 'logit-margin'], {
-    help: 'what is maximized; ce-rounded has the gradient of frameworks in float32, 0 at confident labels',
-    byDefault: 'ce',
-  }),
-  decay: number({ help: 'factor of the old momentum of mifgsm', min: 0, byDefault: 1 }),
-  keep: choice(['best', 'last'], {
-    help: 'which iterate becomes the result [best for pgd, apgd and attacks that search, last for the rest]',
-  }),
+  ...craftingOptions,
   victims: text({ help: 'also try the saved images on these models', placeholder: 'M=W,..' }),
-  batch: integer({ help: 'images a program; results do not depend on it', byDefault: 64, min: 1, max: 65536 }),
   images: integer({ help: 'how many images to write as PNG', byDefault: 100, min: 0 }),
   out: text({
     help: 'folder for images, tensors and report [linbp-out/attack-TIME]',
     placeholder: 'DIR',
   }),
-  ...precisionOption,
   ...machineOptions,
 } as const;
-
-type AttackValues = OptionValues<typeof options>;
-
-function attackOptions(values: AttackValues, model: Model | HostModel, rules: string): AttackOptions {
-  const { norm, eps, alpha, steps, restarts, randomStart, targeted, loss, decay, keep, batch, seed, precision } =
-    values;
-  return {
-    model,
-    rules,
-    device: values.device === 'reference' ? 'reference' : 'gpu',
-    attack: composed(values),
-    ...{ norm, eps, restarts, targeted, loss, decay, batch, seed, precision },
-    ...(keep !== undefined && { keep }),
-    ...(alpha !== undefined && { alpha }),
-    ...(steps !== undefined && { steps }),
-    ...(randomStart !== undefined && { randomStart }),
-  };
-}
-
-/** Classes from label to target: the papers' maps of 10 and of 1,000 classes unless told. */
-function targetShift({ targetShift: given, targeted }: AttackValues, { classes, name }: ModelDefinition): number {
-  const shift = given ?? (classes === 1000 ? 500 : 1);
-  check(given === undefined || targeted, 'bad-argument', '--target-shift goes with --targeted', 'targetShift');
-  check(
-    shift < classes,
-    'bad-range',
-    `--target-shift must be below the ${classes} classes of ${name}, got ${shift}`,
-    'targetShift',
-  );
-  return shift;
-}
-
-/** The attack, and with `--ila` the second stage, compiled before either runs. */
-async function compileStages(
-  values: AttackValues,
-  model: Model | HostModel,
-  rules: string,
-  { progress }: VerbContext,
-): Promise<Attack[]> {
-  const given = { ...attackOptions(values, model, rules), onCompile: compileProgress(progress) };
-  const first = await Attack.compile(given);
-  const stages = [first];
-  try {
-    if (values.ila !== undefined) {
-      const steps = values.ilaSteps ?? first.settings.steps;
-      const second = { attack: intermediateLevel(values.ila), rules: 'bp', randomStart: false, restarts: 1, steps };
-      stages.push(await Attack.compile({ ...given, ...second }));
-    }
-    return stages;
-  } catch (error) {
-    first.destroy();
-    throw error;
-  } finally {
-    progress.clear();
-  }
-}
-
-/** Runs the stages one after another, each from the images of the one before; what they cost is added up. */
-async function runStages(
-  stages: readonly Attack[],
-  dataset: Dataset,
-  targets: Int32Array | undefined,
-  context: VerbContext,
-): Promise<AttackResult> {
-  const results: AttackResult[] = [];
-  for (const stage of stages) {
-    const start = results.at(-1)?.images;
-    results.push(await runAttack(stage, dataset, { ...(targets && { targets }), ...(start && { start }) }, context));
-    if (results.at(-1)!.interrupted) break;
-  }
-  const sum = (of: (result: AttackResult) => number): number =>
-    results.reduce((total, result) => total + of(result), 0);
-  const [gradients, seconds] = [sum((result) => result.gradients), sum((result) => result.seconds)];
-  return {
-    ...results.at(-1)!,
-    gradients,
-    forwards: sum((result) => result.forwards),
-    seconds,
-    imageGradientsPerSecond: gradients / seconds,
-    dispatches: sum((result) => result.dispatches),
-    submits: sum((result) => result.submits),
-    readbacks: sum((result) => result.readbacks),
-  };
-}
-
-async function runAttack(
-  attack: Attack,
-  dataset: Dataset,
-  input: { readonly targets?: Int32Array; readonly start?: Float32Array },
-  { signal, progress }: VerbContext,
-): Promise<AttackResult> {
-  const began = performance.now();
-  try {
-    return await attack.run({
-      images: dataset,
-      ...input,
-      signal,
-      keepFinished: true,
-      onProgress(share, images) {
-        const seconds = (performance.now() - began) / 1000;
-        progress.update(attack.settings.definition.name, share, `${images} images done  ${seconds.toFixed(0)} s`);
-      },
-    });
-  } finally {
-    progress.clear();
-  }
-}
 
 /** PNG files `00000_3.png` (number, label), which `--dataset folder:PATH` reads again, and all tensors. */
 function writeOutputs(
@@ -235,25 +74,6 @@ function writeOutputs(
     labels: { shape: [count], data: Int32Array.from(dataset.labels.subarray(0, count)) },
     ...(targets && { targets: { shape: [count], data: targets.subarray(0, count) } }),
   });
-}
-
-async function runOne(
-  values: AttackValues,
-  model: Model | HostModel,
-  rules: string,
-  dataset: Dataset,
-  targets: Int32Array | undefined,
-  context: VerbContext,
-): Promise<Ran> {
-  const stages = await compileStages(values, model, rules, context);
-  try {
-    const result = await runStages(stages, dataset, targets, context);
-    const { eps, alpha, steps, restarts, randomStart, keep } = stages[0]!.settings;
-    const ilaSteps = stages[1]?.settings.steps ?? null;
-    return { result, settings: { eps, alpha, steps, restarts, randomStart, keep }, ilaSteps };
-  } finally {
-    for (const stage of stages) stage.destroy();
-  }
 }
 
 function resultFields(result: AttackResult, victims: readonly VictimResult[]) {
@@ -320,21 +140,7 @@ export const attackVerb = defineVerb({
   async run(values, context) {
     const definition = await chosenModel(values);
     const rules = chosenRules(values.rule, definition);
-    const battery = values.attack === 'autoattack';
-    if (!battery) knownAttack(values.attack);
-    check(
-      !battery || (!values.targeted && values.ila === undefined),
-      'bad-argument',
-      'autoattack takes neither --targeted nor --ila',
-      'attack',
-    );
-    check(
-      values.ilaSteps === undefined || values.ila !== undefined,
-      'bad-argument',
-      '--ila-steps goes with --ila',
-      'ilaSteps',
-    );
-    const shift = targetShift(values, definition);
+    const shift = checkCrafting(values, definition);
     const victims = await readVictims(values.victims, definition);
     const out = OutputFolder.open(values.out ?? defaultOutput('attack'), 'attack');
     context.lock(out.path);
@@ -349,9 +155,10 @@ export const attackVerb = defineVerb({
     const device = values.device === 'reference' ? undefined : await openDevice({ ...values, device: values.device });
     try {
       const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
-      const { result, settings, ilaSteps } = battery
-        ? await runBattery(values, model, rules.written, dataset, context)
-        : await runOne(values, model, rules.written, dataset, targets, context);
+      const crafting = await openCrafting(values, model, rules.written, context);
+      const { result, settings, ilaSteps } = await crafting
+        .run({ dataset, targets }, context)
+        .finally(() => crafting.close());
       const { interrupted } = result;
       const tried = interrupted
         ? []

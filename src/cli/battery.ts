@@ -2,10 +2,10 @@ import { autoAttack } from '../attacks/autoattack.js';
 import type { AutoAttackOptions, AutoAttackResult } from '../attacks/autoattack.js';
 import type { AttackSettings } from '../attacks/options.js';
 import type { AttackResult } from '../attacks/result.js';
-import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
 import type { HostModel, Model } from '../nn/model.js';
 import { percent } from './common.js';
+import type { Dataset } from '../data/dataset.js';
 import type { VerbContext } from './verb.js';
 
 /** Options of the verb that AutoAttack takes. */
@@ -14,6 +14,14 @@ type BatteryValues = Required<Pick<AutoAttackOptions, 'norm' | 'eps' | 'version'
   readonly steps: number | undefined;
   readonly device: string;
 };
+
+/** Images to attack. */
+export interface CraftingInput {
+  readonly dataset: Dataset;
+  readonly targets?: Int32Array | undefined;
+  /** What the random numbers of each image are keyed by; its index unless given. */
+  readonly sampleIds?: Uint32Array;
+}
 
 /** What a run settled, for the report. */
 export type Settled = Partial<Pick<AttackSettings, 'eps' | 'alpha' | 'steps' | 'restarts' | 'randomStart' | 'keep'>>;
@@ -29,13 +37,14 @@ export async function runBattery(
   values: BatteryValues,
   model: Model | HostModel,
   rules: string,
-  dataset: Dataset,
+  { dataset, sampleIds }: CraftingInput,
   { signal, progress, print }: VerbContext,
 ): Promise<Ran> {
   const { norm, eps, version, batch, seed, precision, loss, steps } = values;
   check(loss === 'ce' || loss === 'ce-rounded', 'bad-argument', 'autoattack takes --loss ce or ce-rounded', 'loss');
   const result = await autoAttack({
     ...{ model, rules, images: dataset, norm, eps, version, batch, seed, precision, loss, signal },
+    ...(sampleIds && { sampleIds }),
     device: values.device === 'reference' ? 'reference' : 'gpu',
     ...(steps !== undefined && { steps }),
     onProgress: (stage, share) => progress.update(stage, share, ''),
