@@ -42,6 +42,11 @@ export interface KernelDevice {
   readonly maxStorageBuffers: number;
   /** Most workgroups along an axis of a dispatch, 65,535 unless told; longer grids are folded. */
   readonly maxWorkgroups?: number;
+  /**
+   * Most operations of one dispatch, and fewest workgroups of each part of what is more, where they are not the usual
+   * ones.
+   */
+  readonly partLimits?: { readonly operations?: number; readonly workgroups?: number };
   /** Subgroup matrices, where the adapter offers them. */
   readonly matrices?: SubgroupMatrices;
   /** Measured choices of kernels; without them the usual ones run. */

@@ -6,7 +6,7 @@ import { halfOperands } from '../kernels/half.js';
 import { loweringTable } from '../kernels/table.js';
 import { lowerInSlices, moveGroup } from '../kernels/slice.js';
 import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from '../kernels/types.js';
-import { foldWorkgroups } from '../wgsl/fold.js';
+import { cutWorkgroups, foldWorkgroups } from '../wgsl/fold.js';
 
 /** A dispatch with the group it came from. */
 export interface ScheduledDispatch extends Dispatch {
@@ -65,7 +65,8 @@ export function schedule(
       const tensor = context.scratch(name, shape);
       if (changes(source)) return { tensor, dispatches: [make(tensor)] };
       derived.set(place, tensor);
-      derivations.push({ ...stored(make(tensor), device), group: current!, segment: derivedSegment });
+      const [group, segment] = [current!, derivedSegment];
+      derivations.push(...stored(make(tensor), device).map((part) => ({ ...part, group, segment })));
       return { tensor, dispatches: [] };
     },
   };
@@ -75,14 +76,10 @@ export function schedule(
     const early = op === 'batchNormScaleShift' && group.followers.length === 0 && !inputs.some(changes);
     const lower = loweringTable[group.anchor.op] as unknown as Lowering<Node['op']>;
     for (const dispatch of lowerInSlices(lower, moveGroup(group, places), context)) {
-      if (early)
-        derivations.push({
-          ...stored(dispatch, device),
-          group,
-          segment: derivedSegment,
-          ...soleReader(graph, outputs),
-        });
-      else dispatches.push({ ...stored(dispatch, device), group, segment });
+      const parts = stored(dispatch, device);
+      const reader = early ? soleReader(graph, outputs) : {};
+      if (early) derivations.push(...parts.map((part) => ({ ...part, group, segment: derivedSegment, ...reader })));
+      else dispatches.push(...parts.map((part) => ({ ...part, group, segment })));
     }
   }
   return { graph, groups, places, dispatches: [...derivations, ...dispatches] };
@@ -98,14 +95,57 @@ function soleReader(graph: Graph, tensors: readonly Tensor[]): Pick<ScheduledDis
   return reader === undefined || others.length > 0 ? {} : { reader };
 }
 
+/** Operations that moving a byte counts for, where it is estimated how long work takes. */
+const operationsPerByte = 8;
+
+/** How much work a dispatch is, in operations. */
+export const operationsOf = ({ flops, bytes }: Pick<Dispatch, 'flops' | 'bytes'>): number =>
+  flops + operationsPerByte * bytes;
+
 /**
- * A dispatch whose text reads and writes operands of 16 bits as they are stored, and whose grid is one that the device
- * takes.
+ * Most operations of one dispatch, and fewest workgroups of one that is part of another. What computes on the CPU does
+ * 3 to 30 operations a nanosecond; a GPU that does less than 1,000 is rare, and wants many workgroups at a time.
  */
-function stored(dispatch: Dispatch, { maxWorkgroups: most = maxWorkgroups }: KernelDevice): Dispatch {
+const partLimits = (software: boolean): { readonly operations: number; readonly workgroups: number } =>
+  software ? { operations: 5e8, workgroups: 2 } : { operations: 5e10, workgroups: 4096 };
+
+/**
+ * A dispatch whose text reads and writes operands of 16 bits as they are stored, whose grid is one that the device
+ * takes, in parts where it is much work: what nobody can interrupt must be short.
+ */
+function stored(dispatch: Dispatch, device: KernelDevice): Dispatch[] {
   const half = dispatch.operands.filter(({ tensor }) => tensor.dtype === 'f16').map(({ name }) => name);
-  const { kernel, code, workgroups } = dispatch;
-  return { ...dispatch, ...foldWorkgroups(kernel, halfOperands(code, half), workgroups, most) };
+  const { kernel, code } = dispatch;
+  const folded = foldWorkgroups(
+    kernel,
+    halfOperands(code, half),
+    dispatch.workgroups,
+    device.maxWorkgroups ?? maxWorkgroups,
+  );
+  return inParts({ ...dispatch, ...folded }, device);
+}
+
+function inParts(dispatch: Dispatch, device: KernelDevice): Dispatch[] {
+  const limits = { ...partLimits(device.software), ...device.partLimits };
+  const [x, y, z] = dispatch.workgroups;
+  const wanted = Math.min(Math.ceil(operationsOf(dispatch) / limits.operations), (x * y * z) / limits.workgroups);
+  const cut = wanted >= 2 ? cutWorkgroups(dispatch.code, dispatch.workgroups, Math.floor(wanted)) : undefined;
+  if (cut === undefined) return [dispatch];
+  return cut.parts.map(({ workgroups, first }, index) => {
+    const share = (workgroups[0] * workgroups[1] * workgroups[2]) / (x * y * z);
+    return {
+      ...dispatch,
+      code: cut.code,
+      // the parts before have written theirs
+      operands: dispatch.operands.map((operand) =>
+        index > 0 && operand.access === 'write' ? { ...operand, access: 'readWrite' as const } : operand,
+      ),
+      parameters: [...dispatch.parameters, { name: 'firstWorkgroup', type: 'u32' as const, value: first }],
+      workgroups,
+      flops: dispatch.flops * share,
+      bytes: dispatch.bytes * share,
+    };
+  });
 }
 
 /** The tensor whose memory an operand touches. */

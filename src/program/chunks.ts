@@ -1,4 +1,5 @@
 import { LinbpError } from '../errors.js';
+import { operationsOf } from '../plan/schedule.js';
 import type { Device, DeviceCounters } from '../runtime/device.js';
 import { stored } from '../runtime/failures.js';
 import type { Failures } from '../runtime/failures.js';
@@ -9,8 +10,6 @@ import type { CompiledDispatch, RunOptions } from './types.js';
  * drivers end work of about 2 s.
  */
 const assumedFlopsPerMillisecond = 4e7;
-/** Operations that moving a byte counts for. */
-const flopsPerByte = 8;
 
 /**
  * How long the dispatches of one segment take: estimated by their operations at first, then learned from the chunks
@@ -27,10 +26,7 @@ export class SegmentTiming {
 
   constructor(dispatches: readonly CompiledDispatch[]) {
     const { length } = dispatches;
-    this.estimates = Float64Array.from(
-      dispatches,
-      ({ source: { flops, bytes } }) => (flops + flopsPerByte * bytes) / assumedFlopsPerMillisecond,
-    );
+    this.estimates = Float64Array.from(dispatches, ({ source }) => operationsOf(source) / assumedFlopsPerMillisecond);
     this.measured = new Uint8Array(length);
     this.total = this.sum(0, length);
   }
@@ -155,11 +151,10 @@ export class Chunks {
     }
   }
 
-  /** Submits what is left and waits for the chunks before it. */
+  /** Submits what is left and waits for the chunks before it; for all where each is to be reported. */
   async finish(): Promise<void> {
-    const before = [...this.flight];
-    if (this.open !== undefined) this.submit(false);
-    await Promise.all(before);
+    if (this.open !== undefined) this.submit(this.options.onSubmitted !== undefined);
+    await Promise.all(this.flight);
   }
 
   private submit(measure = true): void {

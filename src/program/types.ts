@@ -1,5 +1,5 @@
 import type { Precision, Tensor } from '../graph/types.js';
-import type { KernelChoices } from '../kernels/choice.js';
+import type { KernelChoices } from '../kernels/problem.js';
 import type { ScheduledDispatch } from '../plan/schedule.js';
 import type { Device } from '../runtime/device.js';
 import type { StepFields } from './steps.js';
@@ -54,9 +54,9 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Called when a chunk of work has been submitted, with the share of all iterations encoded so far (0..1). */
   readonly onChunk?: (share: number) => void;
-  /** Longest submit in milliseconds to aim for; default 100. Work is cut between dispatches, never inside one. */
+  /** Longest submit in milliseconds to aim for; default 100. Work is cut between dispatches; those of much work are in parts. */
   readonly chunkMilliseconds?: number;
-  /** Called when a submit before the last has finished, with the milliseconds that it took. */
+  /** Called when a submit has finished, with the milliseconds that it took; the run then waits for its last, too. */
   readonly onSubmitted?: (milliseconds: number) => void;
 }
 

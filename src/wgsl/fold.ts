@@ -1,6 +1,7 @@
 import { LinbpError } from '../errors.js';
 
-type Grid = readonly [number, number, number];
+/** Workgroups of a dispatch along its three axes. */
+export type Grid = readonly [number, number, number];
 
 const entry = /(@compute @workgroup_size\(([^)]*)\)\s*fn main\()([^{]*)(\)\s*\{\n?)/;
 const place = /@builtin\((workgroup_id|global_invocation_id)\) (\w+): vec3u/;
@@ -50,5 +51,51 @@ export function foldWorkgroups(
   return {
     code: code.slice(0, found.index) + head + code.slice(found.index + found[0].length),
     workgroups: folded,
+  };
+}
+
+const parameters = /(struct Params \{[^}]*?),?(\s*\})/;
+
+/** One of the parts of a grid: its workgroups, and how many before it along the axis that is cut. */
+export interface GridPart {
+  readonly workgroups: Grid;
+  readonly first: number;
+}
+
+/**
+ * A shader whose grid is dispatched in up to `parts` parts, one after the other: each workgroup finds its place from
+ * one word more at the end of the parameters, so that all parts are one pipeline and results keep their bits. The
+ * longest axis is cut. Returns undefined for a shader that takes no such word or no place in a grid.
+ */
+export function cutWorkgroups(
+  code: string,
+  workgroups: Grid,
+  parts: number,
+): { readonly code: string; readonly parts: readonly GridPart[] } | undefined {
+  const axis = workgroups.reduce((longest, count, at) => (count >= workgroups[longest]! ? at : longest), 0);
+  const length = Math.ceil(workgroups[axis]! / parts);
+  if (length >= workgroups[axis]!) return undefined;
+  const found = entry.exec(code);
+  const builtin = found === null ? null : place.exec(found[3]!);
+  if (found === null || builtin === null || !parameters.test(code)) return undefined;
+  const [, kind, variable] = builtin;
+  const given = `${variable}Part`;
+  const size = kind === 'workgroup_id' ? '' : ` * ${found[2]!.split(',')[axis]?.trim() ?? '1u'}`;
+  const before = [0, 1, 2].map((at) => (at === axis ? `p.firstWorkgroup${size}` : '0u')).join(', ');
+  const head =
+    found[1]! +
+    found[3]!.replace(place, `@builtin(${kind}) ${given}: vec3u`) +
+    `${found[4]!.trimEnd()}\n  let ${variable} = ${given} + vec3u(${before});\n`;
+  return {
+    code: (code.slice(0, found.index) + head + code.slice(found.index + found[0].length)).replace(
+      parameters,
+      '$1, firstWorkgroup: u32$2',
+    ),
+    parts: Array.from({ length: Math.ceil(workgroups[axis]! / length) }, (_, index) => {
+      const first = index * length;
+      const grid: [number, number, number] = [...workgroups];
+      grid[axis] = Math.min(length, workgroups[axis]! - first);
+      return { workgroups: grid, first };
+    }),
   };
 }
