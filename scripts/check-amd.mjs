@@ -207,6 +207,7 @@ for (const family of families) {
     `${family}: ${count} pipelines in ${seconds} s, ${faults.length} faults, ${fresh} kernels not in the table`,
   );
   for (const fault of [...new Set(faults)].slice(0, 40)) console.log(`  ${fault}`);
+  if (options.update) for (const rise of risen) console.log(`  now in the table: ${rise}`);
   if (options.figures) printFigures(family, runs);
   bad.push(...faults);
 }
