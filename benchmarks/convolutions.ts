@@ -20,7 +20,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Graph } from '../src/graph/graph.js';
 import { elementCount } from '../src/graph/types.js';
-import type { KernelChoice } from '../src/kernels/choice.js';
+import type { KernelChoice } from '../src/kernels/problem.js';
 import { median } from '../src/profile/profile.js';
 import { kernelDevice } from '../src/program/kernelDevice.js';
 import { Program } from '../src/program/program.js';

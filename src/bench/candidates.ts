@@ -1,5 +1,5 @@
 import { LinbpError } from '../errors.js';
-import type { KernelChoice, ProductKernel } from '../kernels/choice.js';
+import type { KernelChoice, ProductKernel } from '../kernels/problem.js';
 import { kernelDevice } from '../program/kernelDevice.js';
 import type { CompiledDispatch } from '../program/program.js';
 import type { Device } from '../runtime/device.js';

@@ -2,7 +2,7 @@ import { LinbpError } from '../errors.js';
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Node, Precision, Tensor } from '../graph/types.js';
-import type { KernelChoices } from '../kernels/choice.js';
+import type { KernelChoices } from '../kernels/problem.js';
 import { encodeHalf } from '../io/half.js';
 import { addModel } from '../nn/definition.js';
 import { modelDefinition } from '../nn/zoo/index.js';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeFileAtomic } from '../io/atomic.js';
 import { readJson } from '../io/read.js';
-import { sumOrders } from '../kernels/choice.js';
-import type { KernelChoice, SumOrder } from '../kernels/choice.js';
+import { sumOrders } from '../kernels/problem.js';
+import type { KernelChoice, SumOrder } from '../kernels/problem.js';
 import { shaderNames, shaderSource } from '../wgsl/link.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import type { Device } from '../runtime/device.js';
@@ -35,7 +35,7 @@ export interface TuningIdentity {
 const format = 1;
 const packageFolder = new URL('../../../', import.meta.url);
 /** Where the shaders of products lie, with all that they import. */
-const tunedShaders = 'gemm';
+const tunedShaders = ['gemm', 'software'];
 
 const shippedFolder = fileURLToPath(new URL('tuning/', packageFolder));
 /** What a kind of adapter is known by. */
@@ -64,7 +64,7 @@ export function tuningIdentity(adapter: AdapterInfo): TuningIdentity {
     description,
     processor,
     version: packageVersion(),
-    kernels: checksum(shaderNames(tunedShaders).map(shaderSource).join('\n')),
+    kernels: checksum(tunedShaders.flatMap(shaderNames).map(shaderSource).join('\n')),
   };
 }
 

@@ -1,5 +1,5 @@
 import { orderOf, problemKey } from '../kernels/choice.js';
-import type { KernelChoice, KernelChoices, SumOrder, TuningProblem } from '../kernels/choice.js';
+import type { KernelChoice, KernelChoices, SumOrder, TuningProblem } from '../kernels/problem.js';
 import { unrollName } from '../kernels/tiles.js';
 
 /** A measured choice: what it took, and what the usual choice took beside it, in microseconds. */
@@ -28,7 +28,8 @@ export class TuningTable implements KernelChoices {
   /** Remembers a choice; the first choice for a layer decides the order of its sums at all batch sizes. */
   set(problem: TuningProblem, entry: TunedEntry): void {
     this.entries.set(problemKey(problem), entry);
-    if (!this.orders.has(problem.layer)) this.orders.set(problem.layer, orderOf(entry.choice.kernel));
+    const order = orderOf(entry.choice.kernel);
+    if (order !== undefined && !this.orders.has(problem.layer)) this.orders.set(problem.layer, order);
   }
 
   /** Drops choices by the keys of their problems, and the orders of layers that have no choice any more. */
@@ -58,7 +59,8 @@ export function agreed(tables: readonly TuningTable[]): TuningTable {
     if (!found.every((entry) => sameChoice(entry.choice, first.choice) && entry.microseconds < entry.usualMicroseconds))
       continue;
     common.entries.set(key, first);
-    common.orders.set(layerOf(key), orderOf(first.choice.kernel));
+    const order = orderOf(first.choice.kernel);
+    if (order !== undefined) common.orders.set(layerOf(key), order);
   }
   return common;
 }

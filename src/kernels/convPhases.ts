@@ -1,5 +1,18 @@
 import type { ConvProblem } from './convProblem.js';
 
+/** A product of gemm/convRows. */
+export interface RowsProblem extends ConvProblem {
+  /** First element of A inside its binding, beyond the tensor's own. */
+  readonly aStart?: number;
+  /**
+   * Where outputs lie in their plane, in pixels: the first, and from one row or column to the next. Absent: row after
+   * row.
+   */
+  readonly place?: { readonly first: number; readonly row: number; readonly column: number };
+  /** The columns are images of one pixel each, `cStrides.batch` apart in C and next to each other in B. */
+  readonly columnsAreImages?: boolean;
+}
+
 /** What one phase of an axis is: every `phases`-th output from `phase` on, and the taps that meet a source for them. */
 interface Axis {
   readonly size: number;
@@ -26,9 +39,9 @@ function phaseOf({ phases, columns, taps, tapOrigin }: ConvProblem, axis: 0 | 1,
  * k) / phases. Taps of the problem must be one apart. A phase without taps has one of height 0, so that its outputs
  * are written as zeros and what is fused behind them runs.
  */
-export function phaseProblems(problem: ConvProblem): ConvProblem[] {
+export function phaseProblems(problem: ConvProblem): RowsProblem[] {
   const { phases, columns, aStrides, flops, taps } = problem;
-  const found: ConvProblem[] = [];
+  const found: RowsProblem[] = [];
   for (let h = 0; h < Math.min(phases[0], columns[0]); h++) {
     for (let w = 0; w < Math.min(phases[1], columns[1]); w++) {
       const [down, across] = [phaseOf(problem, 0, h), phaseOf(problem, 1, w)];

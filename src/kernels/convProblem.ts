@@ -39,22 +39,8 @@ export interface ConvProblem {
   /** Channel of the first row, and whether C holds sums to go on from: for weights that are bound in blocks. */
   readonly rowStart?: number;
   readonly accumulate?: boolean;
-  /** Products a tap of each part, where the contraction is split. */
-  readonly innerPart?: number;
   /** First element of B inside its binding, beyond the tensor's own. */
   readonly bStart?: number;
-  /**
-   * Of one phase, see convPhases.ts; read by gemm/convRows only. First element of A inside its binding, beyond the
-   * tensor's own.
-   */
-  readonly aStart?: number;
-  /**
-   * Likewise: where outputs lie in their plane, in pixels: the first, and from one row or column to the next. Absent:
-   * row after row.
-   */
-  readonly place?: { readonly first: number; readonly row: number; readonly column: number };
-  /** Likewise: the columns are images of one pixel each, `cStrides.batch` apart in C and next to each other in B. */
-  readonly columnsAreImages?: boolean;
   readonly flops: number;
 }
 
@@ -72,8 +58,16 @@ export const columnsPerPhase = ({ batch, columns, phases }: ConvProblem): number
 
 const signedFields = ['tapOriginH', 'tapOriginW', 'tapStepH', 'tapStepW'];
 
-/** The parameters of shaders/gemm/convProblem.wgsl, without those of an epilogue. */
-export function convParameters(problem: ConvProblem, output: Tensor, tile: Tile): Parameter[] {
+/**
+ * The parameters of shaders/gemm/convProblem.wgsl, without those of an epilogue. `innerPart` is the number of products a
+ * tap of each part, where the contraction is split.
+ */
+export function convParameters(
+  problem: ConvProblem,
+  output: Tensor,
+  tile: Tile,
+  innerPart: number = problem.inner,
+): Parameter[] {
   const { aStrides, bStrides, cStrides } = problem;
   return signedWords(
     {
@@ -114,7 +108,7 @@ export function convParameters(problem: ConvProblem, output: Tensor, tile: Tile)
       rowStart: problem.rowStart ?? 0,
       tileColumns: tile.columns,
       tileRows: tile.rows,
-      innerPart: problem.innerPart ?? problem.inner,
+      innerPart,
     },
     signedFields,
   );

@@ -1,5 +1,6 @@
 import type { Tensor } from '../graph/types.js';
 import { phaseProblems } from './convPhases.js';
+import type { RowsProblem } from './convPhases.js';
 import { convBytes } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
 import { link } from '../wgsl/link.js';
@@ -7,7 +8,9 @@ import { epilogue } from './pointwise.js';
 import { inFours, rightRegion } from './staging.js';
 import { laneRegions, shareOf, tileConstants, tileName, signedWords, unrolled } from './tiles.js';
 import type { Tile } from './tiles.js';
-import type { TuningProblem } from './choice.js';
+import type { TuningProblem } from './problem.js';
+import { registerTiles, unfitTile } from './registerTiles.js';
+import type { ProductStrategy } from './strategy.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
 
@@ -16,7 +19,7 @@ import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js'
  * with several taps and stride 1; on the CPU, where loads and not their order in memory decide, also strided rows and
  * plain products.
  */
-export function suitsRows(problem: ConvProblem, device: KernelDevice): boolean {
+function suitsRows(problem: ConvProblem, device: KernelDevice): boolean {
   const [fewestTaps, largestStep] = device.software ? [1, 2] : [2, 1];
   const onePhase = problem.phases.every((count) => count === 1);
   return (
@@ -65,7 +68,7 @@ function suitsEight(width: number, taps: number, step: number, device: KernelDev
  * The usual tile of gemm/convRows for outputs that are `step` inputs apart. On the CPU, where a load costs as much as
  * several products, 16 rows share the inputs of 4 or 8 outputs, unless that leaves rows or outputs without work.
  */
-export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, step: number, device: KernelDevice): Tile {
+function rowsTile({ rows, width, taps, writesMask }: TuningProblem, step: number, device: KernelDevice): Tile {
   const tall = rows > 8 && (writesMask || (device.software && device.plainCompiler !== true && rows % 16 === 0));
   const short =
     device.plainCompiler === true ||
@@ -83,7 +86,7 @@ export function rowsTile({ rows, width, taps, writesMask }: TuningProblem, step:
 }
 
 /** Lowers a convolution to gemm/convRows, phase by phase where it has several. */
-export function lowerConvRows(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
+export function lowerConvRows(problem: RowsProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
   if (problem.phases.every((count) => count === 1)) return [lowerRows(problem, tile, group, context)];
   // Each phase writes some of the pixels and leaves the others as they are.
   const keeping = (dispatch: Dispatch): Dispatch => ({
@@ -106,7 +109,7 @@ const longestStraight = 256;
  * number.
  */
 const storesRows = (
-  { rows, columns, place, columnsAreImages, cStrides }: ConvProblem,
+  { rows, columns, place, columnsAreImages, cStrides }: RowsProblem,
   tile: Tile,
   output: Tensor,
   device: KernelDevice,
@@ -126,7 +129,7 @@ const storesStraight = ({ taps, columns, inner, batch }: ConvProblem, tile: Tile
   ((batch * columns[0] * columns[1]) / tile.columns) % tile.lanes === 0;
 
 /** One dispatch of gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
-function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch {
+function lowerRows(problem: RowsProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch {
   const single = epilogue(group, context, 4, problem.bias);
   const fit = single.fits && storesRows(problem, tile, single.output, context.device);
   // with more to do for a result, straight-line code takes longer to compile than it saves
@@ -243,3 +246,24 @@ function lowerRows(problem: ConvProblem, tile: Tile, group: Group, context: Lowe
     bytes: convBytes(problem, tail.output) + tail.bytes,
   };
 }
+
+/** Most products of a turn on a GPU; with more, compilers leave loops and keep sums in memory. */
+const mostTurn = 512;
+
+/** Neighboring outputs of a row, which share their inputs. */
+export const convRows: ProductStrategy<ConvProblem> = {
+  name: 'gemm/convRows',
+  order: 'rows',
+  operands: 'registers',
+  unrolls: true,
+  suits: suitsRows,
+  usual: (problem, tuning, device) => [{ kernel: 'gemm/convRows', ...rowsTile(tuning, problem.step[1], device) }],
+  unfit(choice, problem, device) {
+    const { rows, columns } = choice;
+    if (!device.software && rows * columns * problem.taps > mostTurn)
+      return `${rows} x ${columns} results of ${problem.taps} taps are more products than compilers unroll`;
+    return unfitTile(choice, problem, device, { mostColumns: 8 });
+  },
+  candidates: (start, _problem, device) => registerTiles(start, [4, 6, 8], device),
+  lower: lowerConvRows,
+};

@@ -1,10 +1,13 @@
 import { byteLength, elementCount } from '../graph/types.js';
 import type { ConvProblem } from './convProblem.js';
-import { stagedProduct } from './convTiled.js';
+import { stagedChoice, stagedProduct } from './convTiled.js';
 import { words } from './grid.js';
 import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
+import { stagedTiles, unfitTile } from './registerTiles.js';
+import { splitTile } from './staging.js';
 import type { StagedTile } from './staging.js';
+import type { ProductStrategy } from './strategy.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, LoweringContext } from './types.js';
 
@@ -16,7 +19,7 @@ const mostParts = 16;
  * Products a tap of each part of a split contraction: a multiple of 16. It follows from the layer alone, so that the
  * order of its sums does not depend on the batch. Undefined where the contraction is too short to be worth splitting.
  */
-export function innerPart({ inner, taps, accumulate }: ConvProblem): number | undefined {
+function innerPart({ inner, taps, accumulate }: ConvProblem): number | undefined {
   const parts = Math.min(mostParts, Math.floor((inner * taps[0] * taps[1]) / leastProducts));
   const length = 16 * Math.ceil(inner / Math.max(1, parts) / 16);
   return accumulate === true || length >= inner ? undefined : length;
@@ -26,12 +29,7 @@ export function innerPart({ inner, taps, accumulate }: ConvProblem): number | un
  * Lowers a product in parts of its contraction, which gemm/sumParts adds in order: for few outputs with a long
  * contraction.
  */
-export function lowerConvSplit(
-  problem: ConvProblem,
-  tile: StagedTile,
-  group: Group,
-  context: LoweringContext,
-): Dispatch[] {
+function lowerConvSplit(problem: ConvProblem, tile: StagedTile, group: Group, context: LoweringContext): Dispatch[] {
   const length = innerPart(problem)!;
   const parts = Math.ceil(problem.inner / length);
   const tail = epilogue(group, context, 3, problem.bias);
@@ -54,10 +52,11 @@ export function lowerConvSplit(
   const channels = elements / (problem.batch * pixels);
   return [
     stagedProduct(
-      { ...problem, innerPart: length, cStrides: { ...cStrides, batch: elements / problem.batch } },
+      { ...problem, cStrides: { ...cStrides, batch: elements / problem.batch } },
       tile,
       plain,
       context,
+      length,
     ),
     {
       kernel: 'gemm/sumParts',
@@ -89,3 +88,19 @@ export function lowerConvSplit(
     },
   ];
 }
+
+/** gemm/convTiled in parts of the contraction. Usual only where a table prescribes its order of sums. */
+export const convSplit: ProductStrategy<ConvProblem> = {
+  name: 'gemm/convSplit',
+  order: 'parts',
+  operands: 'workgroup memory',
+  unrolls: true,
+  suits: (problem) => innerPart(problem) !== undefined,
+  usual(_problem, tuning, device) {
+    const choice = { kernel: 'gemm/convSplit', ...splitTile } as const;
+    return this.unfit(choice, tuning, device) === undefined ? [choice] : [];
+  },
+  unfit: (choice, problem, device) => unfitTile(choice, problem, device, { staged: true }),
+  candidates: (start, _problem, device) => stagedTiles(start, device),
+  lower: (problem, choice, group, context) => lowerConvSplit(problem, stagedChoice(choice), group, context),
+};

@@ -1,13 +1,17 @@
+import { check } from '../errors.js';
 import { columnsPerPhase, convBytes, convParameters, isPadded } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
 import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import type { Epilogue } from './pointwise.js';
-import { inFours, stageConstants, stagedName, stageRegions } from './staging.js';
+import { stagedTiles, unfitTile } from './registerTiles.js';
+import { inFours, stageConstants, stagedName, stagedTile, stageRegions, suitsStages } from './staging.js';
 import type { LoadMode, StagedTile } from './staging.js';
+import type { ProductStrategy } from './strategy.js';
 import { unrolled } from './tiles.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, Group, LoweringContext } from './types.js';
+import type { KernelChoice } from './problem.js';
+import type { Dispatch, LoweringContext } from './types.js';
 
 /** How the weights can be read four numbers at a time. */
 export function leftMode(problem: ConvProblem): LoadMode {
@@ -30,22 +34,17 @@ export function rightMode(problem: ConvProblem): LoadMode {
   return plain && w === 1 && inFours(inner, problem.columns[1]) ? 1 : 0;
 }
 
-/** Lowers a product to gemm/convTiled. */
-export const lowerConvTiled = (
-  problem: ConvProblem,
-  tile: StagedTile,
-  group: Group,
-  context: LoweringContext,
-): Dispatch[] => [stagedProduct(problem, tile, epilogue(group, context, 4, problem.bias), context)];
-
-/** The dispatch of a product through workgroup memory whose results run through `tail`. */
+/**
+ * The dispatch of a product through workgroup memory whose results run through `tail`. With `innerPart`, products a tap,
+ * the contraction is split into parts of that length.
+ */
 export function stagedProduct(
   problem: ConvProblem,
   tile: StagedTile,
   tail: Epilogue,
   context: LoweringContext,
+  innerPart?: number,
 ): Dispatch {
-  const split = problem.innerPart !== undefined;
   const [left, right] = tile.stage.vectors ? [leftMode(problem), rightMode(problem)] : ([0, 0] as const);
   const along = problem.aStrides.inner < problem.aStrides.row;
   const { lanes, ranks, rows, columns } = { ...tile, ...tile.stage };
@@ -58,7 +57,7 @@ export function stagedProduct(
         ...stageConstants(tile, left, right, along, context.device),
         PADDED: isPadded(problem),
         ACCUMULATE: problem.accumulate ?? false,
-        SPLIT: split,
+        SPLIT: innerPart !== undefined,
       },
       regions: { ...tail.regions, ...stageRegions(left, right) },
     }),
@@ -68,16 +67,43 @@ export function stagedProduct(
       { name: 'c', tensor: tail.output, access: problem.accumulate === true ? 'readWrite' : 'write' },
       ...tail.operands,
     ],
-    parameters: [...convParameters(problem, tail.output, tile), ...tail.parameters],
+    parameters: [...convParameters(problem, tail.output, tile, innerPart), ...tail.parameters],
     workgroups: [
       Math.ceil(columnsPerPhase(problem) / (lanes * columns)),
       Math.ceil(problem.rows / (ranks * rows)),
       problem.groups *
         problem.phases[0] *
         problem.phases[1] *
-        (split ? Math.ceil(problem.inner / problem.innerPart) : 1),
+        (innerPart === undefined ? 1 : Math.ceil(problem.inner / innerPart)),
     ],
     flops: problem.flops + tail.flops,
     bytes: convBytes(problem, tail.output) + tail.bytes,
   };
 }
+
+/** A choice as the staged tile that it is. */
+export function stagedChoice(choice: KernelChoice): StagedTile {
+  const { stage } = choice;
+  check(stage !== undefined, 'internal', `${choice.kernel} has no stages`, choice.kernel);
+  return { ...choice, stage };
+}
+
+/** Tiles of a workgroup, staged through its memory. */
+export const convTiled: ProductStrategy<ConvProblem> = {
+  name: 'gemm/convTiled',
+  order: 'taps',
+  operands: 'workgroup memory',
+  unrolls: true,
+  suits: () => true,
+  usual(problem, _tuning, device) {
+    const { rows, inner, groups, phases } = problem;
+    if (!suitsStages(rows, inner, device)) return [];
+    const tile = stagedTile(rows, columnsPerPhase(problem), groups * phases[0] * phases[1], device);
+    return tile === undefined ? [] : [{ kernel: 'gemm/convTiled', ...tile }];
+  },
+  unfit: (choice, problem, device) => unfitTile(choice, problem, device, { staged: true }),
+  candidates: (start, _problem, device) => stagedTiles(start, device),
+  lower: (problem, choice, group, context) => [
+    stagedProduct(problem, stagedChoice(choice), epilogue(group, context, 4, problem.bias), context),
+  ],
+};

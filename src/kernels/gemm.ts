@@ -1,39 +1,19 @@
 import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
-import { choose, unfit } from './choice.js';
-import type { KernelChoice, TuningProblem } from './choice.js';
-import { convImagesTile, lowerConvImages, suitsImages } from './convImages.js';
-import { lowerConvRows, rowsTile, suitsRows } from './convRows.js';
-import { lowerConvPacked, packedChoices, suitsPacking } from './convPacked.js';
+import { choose } from './choice.js';
 import { isDepthwise } from '../graph/convolution.js';
 import { lowerDepthwise } from './depthwise.js';
-import { columnsPerPhase, convBytes, convParameters, isPadded } from './convProblem.js';
+import { isPadded } from './convProblem.js';
 import type { ConvProblem } from './convProblem.js';
-import { innerPart, lowerConvSplit } from './convSplit.js';
-import { lowerConvTiled } from './convTiled.js';
-import { link } from '../wgsl/link.js';
 import { lowerMatrices } from './matmul.js';
-import { isMatrixKernel, lowerConvMatrix, matrixKernels, usualMatrixTile } from './matrices.js';
-import { epilogue } from './pointwise.js';
+import type { TuningProblem } from './problem.js';
+import { convProducts, strategies } from './products.js';
 import { imagesOf, sliceLength } from './slice.js';
-import { splitTile, stagedTile, suitsStages } from './staging.js';
-import {
-  chooseTile,
-  gatherTile,
-  isPointwise,
-  laneRegions,
-  mostShiftedRows,
-  tileConstants,
-  tileName,
-  unrolled,
-} from './tiles.js';
-import type { Tile } from './tiles.js';
-import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from './types.js';
-import { lowerWinograd, suitsWinograd, winogradChoices } from './winograd.js';
-import { isWinogradKernel, winogradKernels } from './winogradKernels.js';
+import { isPointwise } from './tiles.js';
+import type { Dispatch, Group, Lowering, LoweringContext } from './types.js';
 
 /** What decides how fast a product runs, in words; see {@link TuningProblem}. */
-function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice): TuningProblem {
+function tuningProblem(problem: ConvProblem, group: Group, kernels: TuningProblem['kernels']): TuningProblem {
   const { rows, batch, inner, groups, taps, columns, step, tapStep, phases, aStrides, bStrides, cStrides } = problem;
   const mode = [
     ...(isPadded(problem) ? ['padded'] : []),
@@ -47,15 +27,7 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
   return {
     layer: `product ${rows}x${inner} taps${taps.join('x')} columns${columns.join('x')} ${mode.join(' ')}`,
     batch,
-    kernels: [
-      ...(['gemm/conv', 'gemm/convTiled'] as const),
-      ...(suitsRows(problem, device) ? (['gemm/convRows'] as const) : []),
-      ...(suitsImages(problem, device) ? (['gemm/convImages'] as const) : []),
-      ...(suitsPacking(problem, device) ? (['gemm/convPacked'] as const) : []),
-      ...(innerPart(problem) === undefined ? [] : (['gemm/convSplit'] as const)),
-      ...(problem.accumulate === true ? [] : matrixKernels(device)),
-      ...(suitsWinograd(problem) ? winogradKernels : []),
-    ],
+    kernels,
     writesMask: group.followers.some((node) => node.op === 'activation' && node.outputs.length > 1),
     rows,
     width: Math.ceil(columns[1] / phases[1]),
@@ -65,109 +37,20 @@ function tuningProblem(problem: ConvProblem, group: Group, device: KernelDevice)
   };
 }
 
-/** Whether a product on the CPU has one tap and columns that are no neighbors in memory, as those of linear layers. */
-const gathers = ({ taps, step, phases, bStrides }: ConvProblem, { software, plainCompiler }: KernelDevice): boolean =>
-  software &&
-  plainCompiler !== true &&
-  bStrides.inner === 1 &&
-  [...taps, ...step, ...phases].every((count) => count === 1);
-
-/** The kernels that usually run a product, the preferred one first. */
-function usualChoices(problem: ConvProblem, tuning: TuningProblem, context: LoweringContext): KernelChoice[] {
-  const general = { rows: problem.rows, columns: columnsPerPhase(problem), maxRows: 16 };
-  const tile = gathers(problem, context.device)
-    ? gatherTile(general, tuning.writesMask, context.device)
-    : chooseTile(general, context.device);
-  const plain: KernelChoice = { kernel: 'gemm/conv', ...tile };
-  const rows: KernelChoice[] = suitsRows(problem, context.device)
-    ? [{ kernel: 'gemm/convRows', ...rowsTile(tuning, problem.step[1], context.device) }]
-    : [];
-  const images: KernelChoice[] = suitsImages(problem, context.device)
-    ? [{ kernel: 'gemm/convImages', ...convImagesTile(problem, context.device) }]
-    : [];
-  // Only where a table prescribes their order of sums are split contractions, matrices and Winograd's method usual.
-  const { matrices } = context.device;
-  const last: KernelChoice[] = [
-    ...(tuning.kernels.includes('gemm/convSplit') ? [{ kernel: 'gemm/convSplit', ...splitTile } as const] : []),
-    ...(matrices === undefined
-      ? []
-      : tuning.kernels.filter(isMatrixKernel).map((kernel) => ({ kernel, ...usualMatrixTile(kernel, matrices) }))),
-    ...(suitsWinograd(problem) ? winogradChoices(problem, context.device) : []),
-  ].filter((choice) => unfit(choice, tuning, context.device) === undefined);
-  // Which order of sums comes first follows from the layer alone, whatever the batch.
-  if (!suitsStages(problem.rows, problem.inner, context.device)) {
-    // Lanes of gemm/convRows load as far apart as an invocation has outputs, which a GPU does not coalesce.
-    if (!context.device.software) return [plain, ...rows, ...last];
-    return [...rows, ...images, ...packedChoices(problem, context.device), plain, ...last];
-  }
-  const staged = stagedTile(
-    problem.rows,
-    columnsPerPhase(problem),
-    problem.groups * problem.phases[0] * problem.phases[1],
-    context.device,
-  );
-  return [...(staged === undefined ? [] : [{ kernel: 'gemm/convTiled', ...staged } as const]), plain, ...rows, ...last];
-}
-
 /** Lowers a product with the kernel and tile that the device's table or the usual rules choose. */
 function lowerConvProblem(problem: ConvProblem, group: Group, context: LoweringContext): Dispatch[] {
-  const tuning = tuningProblem(problem, group, context.device);
-  const choice = choose(tuning, context.device, usualChoices(problem, tuning, context));
-  return lowerChoice(problem, choice, group, context).map((dispatch) => ({
+  const { device } = context;
+  const suiting = strategies(convProducts, device).filter((strategy) => strategy.suits(problem, device));
+  const tuning = tuningProblem(
+    problem,
+    group,
+    suiting.map(({ name }) => name),
+  );
+  const { strategy, choice } = choose(problem, suiting, tuning, device);
+  return strategy.lower(problem, choice, group, context).map((dispatch) => ({
     ...dispatch,
     tuning: { problem: tuning, choice },
   }));
-}
-
-function lowerChoice(problem: ConvProblem, choice: KernelChoice, group: Group, context: LoweringContext): Dispatch[] {
-  if (choice.stage !== undefined && isMatrixKernel(choice.kernel))
-    return lowerConvMatrix(choice.kernel, problem, { ...choice, stage: choice.stage }, group, context);
-  if (choice.stage !== undefined)
-    return (choice.kernel === 'gemm/convSplit' ? lowerConvSplit : lowerConvTiled)(
-      problem,
-      { ...choice, stage: choice.stage },
-      group,
-      context,
-    );
-  if (isWinogradKernel(choice.kernel)) return lowerWinograd(problem, choice.kernel, choice, group, context);
-  if (choice.kernel === 'gemm/convImages') return lowerConvImages(problem, choice, group, context);
-  if (choice.kernel === 'gemm/convPacked') return lowerConvPacked(problem, choice, group, context);
-  return (choice.kernel === 'gemm/convRows' ? lowerConvRows : lowerConv)(problem, choice, group, context);
-}
-
-function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
-  const tail = epilogue(group, context, 4, problem.bias);
-  const tall = tile.rows > mostShiftedRows;
-  return [
-    {
-      kernel: 'gemm/conv',
-      variant: [tileName(tile), tail.variant].filter((part) => part !== '').join(' '),
-      code: link('gemm/conv', {
-        unroll: tall ? 'all' : unrolled(tile, context.device),
-        constants: {
-          ...tileConstants(tile, context.device),
-          PADDED: isPadded(problem),
-          ACCUMULATE: problem.accumulate ?? false,
-          TALL: tall,
-        },
-        regions: { ...tail.regions, ...laneRegions(tile, context.device) },
-      }),
-      operands: [
-        { name: 'a', tensor: problem.a, access: 'read' },
-        { name: 'b', tensor: problem.b, access: 'read' },
-        { name: 'c', tensor: tail.output, access: problem.accumulate === true ? 'readWrite' : 'write' },
-        ...tail.operands,
-      ],
-      parameters: [...convParameters(problem, tail.output, tile), ...tail.parameters],
-      workgroups: [
-        Math.ceil(columnsPerPhase(problem) / (tile.lanes * tile.columns)),
-        Math.ceil(problem.rows / tile.rows),
-        problem.groups * problem.phases[0] * problem.phases[1],
-      ],
-      flops: problem.flops + tail.flops,
-      bytes: convBytes(problem, tail.output) + tail.bytes,
-    },
-  ];
 }
 
 const finalOutput = (group: Group): Tensor => (group.followers.at(-1) ?? group.anchor).outputs[0]!;

@@ -6,14 +6,12 @@ import { epilogue } from './pointwise.js';
 import type { StagedTile } from './staging.js';
 import { bandRows } from './staging.js';
 import type { MatrixShape, SubgroupMatrices } from './device.js';
-import type { MatrixKernel } from './problem.js';
+import type { KernelChoice, MatrixKernel } from './problem.js';
+import { stagedChoice } from './convTiled.js';
+import type { ProductStrategy } from './strategy.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
 
 export type { MatrixKernel, MatrixShape, SubgroupMatrices };
-
-/** Whether a kernel multiplies subgroup matrices. */
-export const isMatrixKernel = (kernel: string): kernel is MatrixKernel =>
-  kernel === 'gemm/convMatrix' || kernel === 'gemm/convHalfMatrix';
 
 const componentOf = (kernel: MatrixKernel): MatrixShape['component'] => (kernel === 'gemm/convMatrix' ? 'f32' : 'f16');
 
@@ -70,7 +68,7 @@ function matrixConstants(
 }
 
 /** Why a tile cannot run on subgroup matrices of a device, or undefined where it can. */
-export function unfitMatrices(kernel: MatrixKernel, tile: StagedTile, device: KernelDevice): string | undefined {
+function unfitMatrices(kernel: MatrixKernel, tile: StagedTile, device: KernelDevice): string | undefined {
   const { matrices } = device;
   const shape = shapeOf(kernel, device);
   if (matrices === undefined || shape === undefined) return 'the device has no such matrices';
@@ -107,7 +105,7 @@ function matrixRegions(
 }
 
 /** Lowers a product to gemm/convMatrix. */
-export function lowerConvMatrix(
+function lowerConvMatrix(
   kernel: MatrixKernel,
   problem: ConvProblem,
   tile: StagedTile,
@@ -150,3 +148,52 @@ export function lowerConvMatrix(
     },
   ];
 }
+
+/** Tiles on subgroup matrices: results of a subgroup, subgroups along columns and rows, products a stage. */
+const matrixShapes = [
+  [16, 32, 2, 2, 16],
+  [32, 32, 1, 2, 16],
+  [32, 32, 2, 2, 16],
+  [32, 32, 2, 2, 32],
+  [32, 32, 2, 4, 32],
+  [64, 32, 2, 2, 32],
+  [64, 32, 2, 4, 32],
+] as const;
+
+/** A kernel on subgroup matrices. Usual only where a table prescribes its order of sums. */
+const matrixStrategy = (
+  traits: Pick<ProductStrategy<ConvProblem>, 'order' | 'roundsOperands'> & { readonly name: MatrixKernel },
+): ProductStrategy<ConvProblem> => ({
+  ...traits,
+  operands: 'subgroup matrices',
+  unrolls: false,
+  suits: (problem, device) => problem.accumulate !== true && shapeOf(traits.name, device) !== undefined,
+  usual(_problem, tuning, device) {
+    if (device.matrices === undefined) return [];
+    const choice: KernelChoice = { kernel: traits.name, ...usualMatrixTile(traits.name, device.matrices) };
+    return this.unfit(choice, tuning, device) === undefined ? [choice] : [];
+  },
+  unfit({ stage, splits = 1, ...tile }, _problem, device) {
+    if (stage === undefined || splits !== 1) return `${traits.name} needs stages and has no splits`;
+    return unfitMatrices(traits.name, { ...tile, stage }, device);
+  },
+  candidates: (_start, _problem, { matrices }) =>
+    matrices === undefined
+      ? []
+      : matrixShapes.map(([rows, columns, across, ranks, depth]) => ({
+          kernel: traits.name,
+          ...matrixTile(matrices.subgroupSize, [rows, columns], [across, ranks], depth),
+        })),
+  lower: (problem, choice, group, context) =>
+    lowerConvMatrix(traits.name, problem, stagedChoice(choice), group, context),
+});
+
+/** Subgroup matrices of f32. */
+export const convMatrix = matrixStrategy({ name: 'gemm/convMatrix', order: 'matrix' });
+
+/** Subgroup matrices of f16, to which operands are rounded; sums are f32. */
+export const convHalfMatrix = matrixStrategy({
+  name: 'gemm/convHalfMatrix',
+  order: 'halfMatrix',
+  roundsOperands: true,
+});

@@ -34,21 +34,11 @@ export type MatrixKernel = 'gemm/convMatrix' | 'gemm/convHalfMatrix';
 /** Kernels of Winograd's minimal filtering: tiles of 2 x 2 or 4 x 4 outputs. */
 export type WinogradKernel = 'gemm/winogradF2' | 'gemm/winogradF4';
 
-/** Kernels that compute the products of networks, and that the tuner chooses between. */
-export type ProductKernel =
-  | 'gemm/conv'
-  | 'gemm/convRows'
-  | 'gemm/convImages'
-  | 'gemm/convPacked'
-  | 'gemm/convTiled'
-  | 'gemm/convSplit'
-  | MatrixKernel
-  | WinogradKernel
-  | 'gemm/weightGradient'
-  | 'gemm/weightGradientRows'
-  | 'gemm/weightGradientImages'
-  | 'gemm/weightGradientLinear'
-  | 'gemm/weightGradientTiled';
+/**
+ * Kernels that compute the products of networks, and that the tuner chooses between: see products.ts. Those of
+ * `software/` are for adapters that compute on the CPU.
+ */
+export type ProductKernel = `${'gemm' | 'software'}/${string}`;
 
 /**
  * In which order a kernel adds up the products of one output. Choices of one order give the same bits whatever their

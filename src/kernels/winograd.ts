@@ -1,6 +1,5 @@
 import { byteLength } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
-import type { KernelChoice } from './choice.js';
 import type { ConvProblem } from './convProblem.js';
 import { words } from './grid.js';
 import { link, shaderSource } from '../wgsl/link.js';
@@ -8,24 +7,16 @@ import { epilogue } from './pointwise.js';
 import { laneRegions, shareOf, signedWords, tileConstants, tileName, unrolled } from './tiles.js';
 import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
-import { tileOutputs, winogradKernels } from './winogradKernels.js';
-import type { WinogradKernel } from './winogradKernels.js';
+import type { Dispatch, Group, LoweringContext } from './types.js';
+import type { WinogradKernel } from './problem.js';
+import { registerTiles, unfitTile } from './registerTiles.js';
+import type { ProductStrategy } from './strategy.js';
 
 /** Channels of a packed mask's word, which an invocation of gemm/winogradOutput owns. */
 const channelBlock = 16;
 
 /** Whether a problem is a plain 3 x 3 convolution with stride 1, the only one that the Winograd kernels compute. */
-export function suitsWinograd({
-  taps,
-  step,
-  tapStep,
-  phases,
-  groups,
-  bStrides,
-  cStrides,
-  accumulate,
-}: ConvProblem): boolean {
+function suitsWinograd({ taps, step, tapStep, phases, groups, bStrides, cStrides, accumulate }: ConvProblem): boolean {
   return (
     [0, 1].every(
       (axis) => taps[axis] === 3 && step[axis] === 1 && phases[axis] === 1 && Math.abs(tapStep[axis]!) === 1,
@@ -61,16 +52,6 @@ function sizesOf(problem: ConvProblem, outputs: number, software: boolean): Size
     pitch: 4 * Math.ceil(columns / 4),
     lanes: software ? 8 : 64,
   };
-}
-
-/** The usual ways to run the Winograd methods. */
-export function winogradChoices(problem: ConvProblem, device: KernelDevice): KernelChoice[] {
-  return winogradKernels.map((kernel) => {
-    const { columns } = sizesOf(problem, tileOutputs(kernel), device.software);
-    const lanes = device.software ? 8 : 32;
-    const rows = device.software || problem.rows <= 8 ? 8 : 16;
-    return { kernel, rows, columns: columns > 4 * lanes ? 8 : 4, lanes, share: shareOf(device) };
-  });
 }
 
 /** The shader text of the transforms of a method. */
@@ -236,14 +217,14 @@ function transformOutput(
  * Lowers a convolution to transforms of weights and inputs, a product for each place of a tile, and the transform of
  * the outputs.
  */
-export function lowerWinograd(
+function lowerWinograd(
   problem: ConvProblem,
-  kernel: WinogradKernel,
+  outputs: number,
   tile: Tile,
   group: Group,
   context: LoweringContext,
 ): Dispatch[] {
-  const sizes = sizesOf(problem, tileOutputs(kernel), context.device.software);
+  const sizes = sizesOf(problem, outputs, context.device.software);
   const { name } = group.anchor.outputs[0]!;
   const mirrored = problem.tapStep.map((by) => (by < 0 ? 'mirrored' : '')).join('');
   const shape = [sizes.products, problem.inner, problem.rows];
@@ -259,3 +240,29 @@ export function lowerWinograd(
     transformOutput(problem, m, sizes, group, context),
   ];
 }
+
+/** Winograd's method for tiles of `outputs` x `outputs`. Usual only where a table prescribes its order of sums. */
+const winogradStrategy = (
+  name: WinogradKernel,
+  order: 'winograd2' | 'winograd4',
+  outputs: number,
+): ProductStrategy<ConvProblem> => ({
+  name,
+  order,
+  operands: 'registers',
+  unrolls: false,
+  suits: suitsWinograd,
+  usual(problem, tuning, device) {
+    const { columns } = sizesOf(problem, outputs, device.software);
+    const lanes = device.software ? 8 : 32;
+    const rows = device.software || problem.rows <= 8 ? 8 : 16;
+    const choice = { kernel: name, rows, columns: columns > 4 * lanes ? 8 : 4, lanes, share: shareOf(device) };
+    return this.unfit(choice, tuning, device) === undefined ? [choice] : [];
+  },
+  unfit: (choice, problem, device) => unfitTile(choice, problem, device, { columnsInFours: true, masks: false }),
+  candidates: (start, _problem, device) => registerTiles(start, [4, 8], device),
+  lower: (problem, choice, group, context) => lowerWinograd(problem, outputs, choice, group, context),
+});
+
+export const winogradF2 = winogradStrategy('gemm/winogradF2', 'winograd2', 2);
+export const winogradF4 = winogradStrategy('gemm/winogradF4', 'winograd4', 4);

@@ -2,7 +2,7 @@ import type { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { roundsOperands } from '../kernels/choice.js';
-import type { KernelChoice, ProductKernel } from '../kernels/choice.js';
+import type { KernelChoice, ProductKernel } from '../kernels/problem.js';
 import { TimestampRun, wallClockTimeline } from '../profile/timestamps.js';
 import type { TimedDispatch } from '../profile/timestamps.js';
 import { Program } from '../program/program.js';

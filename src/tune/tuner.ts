@@ -1,5 +1,5 @@
 import { orderOf } from '../kernels/choice.js';
-import type { KernelChoice } from '../kernels/choice.js';
+import type { KernelChoice } from '../kernels/problem.js';
 import { median } from '../profile/profile.js';
 import { kernelDevice } from '../program/kernelDevice.js';
 import { Program } from '../program/program.js';
@@ -124,7 +124,7 @@ function keepOrders(table: TuningTable, problems: readonly (readonly [string, Co
     const order = orderOf(choice.kernel);
     const known = table.entries.get(key);
     if (known !== undefined && orderOf(known.choice.kernel) !== order) table.entries.delete(key);
-    table.orders.set(problem.layer, order);
+    if (order !== undefined) table.orders.set(problem.layer, order);
   }
 }
 

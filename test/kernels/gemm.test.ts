@@ -10,7 +10,7 @@ import { groupNodes } from '../../src/passes/fuse.js';
 import { schedule } from '../../src/plan/schedule.js';
 import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { Program } from '../../src/program/program.js';
-import { choosesUnrolling } from '../../src/kernels/choice.js';
+import { kernelTraits } from '../../src/kernels/products.js';
 import { usualUnrolling } from '../../src/kernels/tiles.js';
 import { bp, guided, silu } from '../../src/rules/builtin.js';
 import { choiceName, onlyChoice } from '../../src/choices/table.js';
@@ -213,7 +213,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       // both where tiles are small and compile fast
       for (const splits of index < 3 ? [1, 3] : [1 + 2 * (index % 2)]) {
         const results: Buffer[] = [];
-        for (const kernel of ['gemm/weightGradient', 'gemm/weightGradientRows'] as const) {
+        for (const kernel of ['gemm/weightGradient', 'software/weightGradientRows'] as const) {
           const choice = {
             kernel,
             rows: kernel === 'gemm/weightGradient' ? Math.min(16, rows) : rows,
@@ -227,7 +227,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
             program.dispatches.some(({ source }) => source.variant.startsWith(`${choice.rows}x${columns}x8`)),
             `${String(w)} tile`,
           ).to.equal(true);
-          const rowwise = kernel === 'gemm/weightGradientRows';
+          const rowwise = kernel === 'software/weightGradientRows';
           for (const [form, expected] of [
             [' together', rowwise && !bias],
             [' fetch', rowwise && fetch !== undefined],
@@ -279,9 +279,9 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         JSON.stringify([x, w]),
       ).to.be.empty;
       const results: Buffer[] = [];
-      const choiceOf = (kernel: 'gemm/weightGradient' | 'gemm/weightGradientImages', splits: number) =>
+      const choiceOf = (kernel: 'gemm/weightGradient' | 'software/weightGradientImages', splits: number) =>
         onlyChoice({ kernel, rows: 8, columns: 8, lanes: 8, share: 8, splits });
-      for (const kernel of ['gemm/weightGradient', 'gemm/weightGradientImages'] as const) {
+      for (const kernel of ['gemm/weightGradient', 'software/weightGradientImages'] as const) {
         using program = await Program.compile(graph, { device, choices: choiceOf(kernel, 1) });
         for (const [tensor, values] of feeds) program.write(tensor, values);
         await program.run([{ segment: 'main' }]);
@@ -290,7 +290,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       // parts are whole images
       for (const { error } of await debugGraph(graph, feeds, {
         device,
-        choices: choiceOf('gemm/weightGradientImages', 3),
+        choices: choiceOf('software/weightGradientImages', 3),
       })) {
         expect(error, JSON.stringify([x, w])).to.be.below(1e-5);
       }
@@ -337,7 +337,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       const results: Buffer[] = [];
       for (const fuse of [true, false]) {
         using program = await Program.compile(graph, { device, fuse });
-        expect(program.dispatches.some(({ source }) => source.kernel === 'gemm/convImages')).to.equal(true);
+        expect(program.dispatches.some(({ source }) => source.kernel === 'software/convImages')).to.equal(true);
         expect(program.dispatches.some(({ source }) => source.kernel === 'elementwise/pointwise')).to.equal(!fuse);
         for (const [tensor, values] of feeds) program.write(tensor, values);
         await program.run([{ segment: 'main' }]);
@@ -411,8 +411,8 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         ['gemm/weightGradient', 8, 3],
         ['gemm/weightGradient', 8, 4],
         ['gemm/weightGradient', 8, 8],
-        ['gemm/weightGradientLinear', 8, 4],
-        ['gemm/weightGradientLinear', o >= 40 ? 40 : o >= 16 ? 16 : 8, 8],
+        ['software/weightGradientLinear', 8, 4],
+        ['software/weightGradientLinear', o >= 40 ? 40 : o >= 16 ? 16 : 8, 8],
       ] as const) {
         const choices = onlyChoice({ kernel, rows, columns, lanes: 8, share: 8, splits: 1 });
         using program = await Program.compile(graph, { device, choices });
@@ -443,7 +443,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
       using program = await Program.compile(graph, { device });
       const { kernel } = program.dispatches[0]!.source;
       if (device.adapterInfo.software)
-        expect(kernel).to.equal(offset % 4 === 0 ? 'gemm/weightGradientLinear' : 'gemm/weightGradient');
+        expect(kernel).to.equal(offset % 4 === 0 ? 'software/weightGradientLinear' : 'gemm/weightGradient');
       program.write(x, data[0]!);
       program.write(g, data[1]!);
       program.write(flat, new Float32Array(4 + 32 * 64).fill(7));
@@ -488,21 +488,21 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         ['gemm/conv', 32, 4],
         ['gemm/conv', 40, 4],
         ['gemm/conv', 48, 8],
-        ['gemm/convPacked', 16, 4],
-        ['gemm/convPacked', 16, 6],
-        ['gemm/convPacked', 16, 8],
+        ['software/convPacked', 16, 4],
+        ['software/convPacked', 16, 6],
+        ['software/convPacked', 16, 8],
       ] as const) {
         const choices = onlyChoice({ kernel, rows, columns, lanes: 8, share: 8 });
         using program = await Program.compile(graph, { device, choices });
         // 40 rows do not fill the words of the mask that the first product writes
         const tiles = program.dispatches
-          .filter(({ source }) => source.kernel !== 'gemm/pack')
+          .filter(({ source }) => source.kernel !== 'software/pack')
           .map(({ source }) => source.variant.split(' ')[0]);
         expect(tiles.filter((tile) => tile === `${rows}x${columns}x8`).length, tiles.join()).to.equal(
           rows === 40 ? 2 : 3,
         );
-        const packs = program.dispatches.filter(({ source }) => source.kernel === 'gemm/pack').length;
-        expect(packs, kernel).to.equal(kernel === 'gemm/convPacked' ? 3 : 0);
+        const packs = program.dispatches.filter(({ source }) => source.kernel === 'software/pack').length;
+        expect(packs, kernel).to.equal(kernel === 'software/convPacked' ? 3 : 0);
         expect(program.dispatches.some(({ source }) => source.kernel === 'elementwise/pointwise')).to.equal(false);
         for (const [tensor, values] of feeds) program.write(tensor, values);
         await program.run([{ segment: 'main' }]);
@@ -518,16 +518,22 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
   it('packs an operand and stores weight gradients by whole tiles where that pays, on the CPU', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip();
-    const packed = ['gemm/pack', 'gemm/convRows', 'gemm/pack', 'gemm/convRows', 'gemm/weightGradientLinear'];
+    const packed = [
+      'software/pack',
+      'gemm/convRows',
+      'software/pack',
+      'gemm/convRows',
+      'software/weightGradientLinear',
+    ];
     for (const [n, i, o, expected] of [
       [64, 1024, 512, packed],
       [
         64,
         784,
         400,
-        kernelDevice(device).avx512 === true ? ['gemm/conv', 'gemm/conv', 'gemm/weightGradientLinear'] : packed,
+        kernelDevice(device).avx512 === true ? ['gemm/conv', 'gemm/conv', 'software/weightGradientLinear'] : packed,
       ],
-      [64, 256, 120, ['gemm/conv', 'gemm/conv', 'gemm/weightGradientLinear']],
+      [64, 256, 120, ['gemm/conv', 'gemm/conv', 'software/weightGradientLinear']],
       [8, 85, 100, ['gemm/conv', 'gemm/conv', 'gemm/weightGradient']],
       [8, 84, 10, ['gemm/conv', 'gemm/conv', 'gemm/weightGradient']],
     ] as const) {
@@ -593,7 +599,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
         const { choice } = dispatches[0]!.tuning!;
         // loops are written out as the device has it, so the choice says how the other kind does
         const loops =
-          choosesUnrolling(choice.kernel) && choice.rows <= 16
+          kernelTraits(choice.kernel)!.unrolls && choice.rows <= 16
             ? { unroll: usualUnrolling({ ...kernelDevice(device), avx512 }) }
             : {};
         return { ...choice, ...loops };

@@ -3,7 +3,7 @@ import { Graph } from '../../src/graph/graph.js';
 import type { ConvAttrs, Tensor } from '../../src/graph/types.js';
 import { elementCount } from '../../src/graph/types.js';
 import { orderOf, unfit } from '../../src/kernels/choice.js';
-import type { KernelChoices, TuningProblem } from '../../src/kernels/choice.js';
+import type { KernelChoices, TuningProblem } from '../../src/kernels/problem.js';
 import { matrixKernels, matrixTile, usualMatrixTile } from '../../src/kernels/matrices.js';
 import type { MatrixKernel, MatrixShape, SubgroupMatrices } from '../../src/kernels/matrices.js';
 import type { StagedTile } from '../../src/kernels/staging.js';

@@ -3,7 +3,7 @@ import { Graph } from '../../src/graph/graph.js';
 import { elementCount } from '../../src/graph/types.js';
 import type { ConvAttrs, Tensor } from '../../src/graph/types.js';
 import { orderOf, unfit } from '../../src/kernels/choice.js';
-import type { KernelChoice, KernelChoices, TuningProblem } from '../../src/kernels/choice.js';
+import type { KernelChoice, KernelChoices, TuningProblem } from '../../src/kernels/problem.js';
 import { stagedTile } from '../../src/kernels/staging.js';
 import type { StagedTile } from '../../src/kernels/staging.js';
 import { groupNodes } from '../../src/passes/fuse.js';
@@ -241,7 +241,7 @@ describe('products staged through workgroup memory, against the float64 referenc
   };
 
   it('leave the order of sums to the layer, whatever the batch', () => {
-    const ordersOf = (batch: number): { kernels: string[]; orders: string[] } => {
+    const ordersOf = (batch: number): { kernels: string[]; orders: (string | undefined)[] } => {
       const graph = convGraph([batch, 64, 14, 14], [64, 64, 3, 3], { ...plain, padding: [1, 1, 1, 1] }, false);
       const { dispatches } = schedule(graph, groupNodes(graph, true), gpu, () => 0);
       const products = dispatches.filter(({ tuning }) => tuning !== undefined);

@@ -1,8 +1,9 @@
 import { expect } from 'chai';
 import { Graph } from '../../src/graph/graph.js';
 import { orderOf } from '../../src/kernels/choice.js';
-import type { KernelChoice } from '../../src/kernels/choice.js';
-import { chooseTile, gatherTile, usualUnrolling } from '../../src/kernels/tiles.js';
+import type { KernelChoice } from '../../src/kernels/problem.js';
+import { gatherTile } from '../../src/kernels/software/gather.js';
+import { chooseTile, usualUnrolling } from '../../src/kernels/tiles.js';
 import type { KernelDevice } from '../../src/kernels/types.js';
 import { lenet5, mlp } from '../../src/nn/zoo/mnist.js';
 import { resnet20 } from '../../src/nn/zoo/resnet.js';
@@ -40,7 +41,12 @@ describe('usual tiles', () => {
           bias: false,
         }),
       );
-      const { dispatches } = schedule(graph, groupNodes(graph, true), device, () => 1);
+      const { dispatches } = schedule(
+        graph,
+        groupNodes(graph, true),
+        { ...device, partLimits: { operations: Infinity } },
+        () => 1,
+      );
       expect(dispatches).to.have.length(dispatches[0]!.tuning!.choice.splits === 1 ? 1 : 2);
       return dispatches[0]!.tuning!.choice.splits!;
     };
@@ -55,7 +61,7 @@ describe('usual tiles', () => {
       graph.output('dw', graph.one('linearWeightGradient', [g, x], { bias: false }));
       const { kernel, rows, columns } = schedule(graph, groupNodes(graph, true), plainDevice, () => 1).dispatches[0]!
         .tuning!.choice;
-      return kernel === 'gemm/weightGradientLinear' ? `${rows}x${columns}` : undefined;
+      return kernel === 'software/weightGradientLinear' ? `${rows}x${columns}` : undefined;
     };
     expect([tile(1024, 1024), tile(200, 400), tile(48, 512), tile(16, 8)]).to.deep.equal([
       '32x8',
@@ -111,9 +117,9 @@ describe('usual tiles with AVX-512', () => {
       graph.output('dw', graph.one('linearWeightGradient', [g, x], { bias: false }));
       return name(choices(graph, wide)[0]!);
     };
-    expect([1024, 200, 120].map(tile)).to.deep.equal(Array<string>(3).fill('gemm/weightGradientLinear 40x8'));
+    expect([1024, 200, 120].map(tile)).to.deep.equal(Array<string>(3).fill('software/weightGradientLinear 40x8'));
     expect([84, 48, 20].map(tile)).to.deep.equal(
-      ['32x8', '16x8', '16x8'].map((size) => `gemm/weightGradientLinear ${size}`),
+      ['32x8', '16x8', '16x8'].map((size) => `software/weightGradientLinear ${size}`),
     );
   });
 
@@ -125,9 +131,9 @@ describe('usual tiles with AVX-512', () => {
       graph.output('dw', graph.one('linearWeightGradient', [g, x], { bias: false }));
       return choices(graph, device).map(({ kernel }) => kernel);
     };
-    expect(kernels(1024, wide)).to.include('gemm/convPacked');
+    expect(kernels(1024, wide)).to.include('software/convPacked');
     expect(kernels(1000, wide)).to.include('gemm/conv');
-    expect(kernels(1000, plainDevice)).to.include('gemm/convPacked');
+    expect(kernels(1000, plainDevice)).to.include('software/convPacked');
   });
 
   it('of convolutions have 8 outputs of a row, and weight gradients two channels of 16 rows where that leaves enough workgroups', () => {
@@ -158,12 +164,12 @@ describe('usual tiles with AVX-512', () => {
     ]);
     expect(found(32, 16, 1, 'conv2d', plainDevice)).to.equal('gemm/convRows 16x4');
     expect([32, 16].map((channels) => found(channels, 16, 1, 'conv2dWeightGradient'))).to.deep.equal([
-      'gemm/weightGradientRows 16x6',
-      'gemm/weightGradientRows 16x3',
+      'software/weightGradientRows 16x6',
+      'software/weightGradientRows 16x3',
     ]);
     expect([found(64, 4, 1, 'conv2dWeightGradient'), found(64, 16, 2, 'conv2dWeightGradient')]).to.deep.equal([
-      'gemm/weightGradientRows 16x12',
-      'gemm/weightGradientRows 16x6',
+      'software/weightGradientRows 16x12',
+      'software/weightGradientRows 16x6',
     ]);
   });
 

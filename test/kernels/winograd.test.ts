@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { Graph } from '../../src/graph/graph.js';
 import { elementCount } from '../../src/graph/types.js';
 import type { Tensor } from '../../src/graph/types.js';
-import type { KernelChoice, ProductKernel } from '../../src/kernels/choice.js';
+import type { KernelChoice, ProductKernel } from '../../src/kernels/problem.js';
 import { debugGraph, runPoisoned } from '../../src/program/debug.js';
 import { Program } from '../../src/program/program.js';
 import { bp } from '../../src/rules/builtin.js';

@@ -1,7 +1,7 @@
 import type { Graph } from '../../src/graph/graph.js';
 import { elementCount } from '../../src/graph/types.js';
 import type { Tensor } from '../../src/graph/types.js';
-import type { KernelChoices } from '../../src/kernels/choice.js';
+import type { KernelChoices } from '../../src/kernels/problem.js';
 import { Program } from '../../src/program/program.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { sharedDevice } from './device.js';

@@ -6,8 +6,9 @@ import { expect } from 'chai';
 import type { LinbpError } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
 import type { Tensor } from '../../src/graph/types.js';
-import { choose, orderOf, sumOrders, unfit } from '../../src/kernels/choice.js';
-import type { KernelChoice, TuningProblem } from '../../src/kernels/choice.js';
+import { chooseAmong, orderOf, unfit } from '../../src/kernels/choice.js';
+import { sumOrders } from '../../src/kernels/problem.js';
+import type { KernelChoice, TuningProblem } from '../../src/kernels/problem.js';
 import { bp } from '../../src/rules/builtin.js';
 import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { Program } from '../../src/program/program.js';
@@ -365,7 +366,7 @@ describe('tuner', () => {
     for (const change of changes) {
       expect(unfit({ ...usual, ...change }, problem, capability), JSON.stringify(change)).to.be.a('string');
       const choices = onlyChoice({ ...usual, ...change });
-      expect(choose(problem, { ...capability, choices }, [usual]), JSON.stringify(change)).to.equal(usual);
+      expect(chooseAmong(problem, { ...capability, choices }, [usual]), JSON.stringify(change)).to.equal(usual);
     }
   });
 });

@@ -1,6 +1,6 @@
 import { Graph } from '../../graph/graph.js';
 import type { ConvAttrs, Tensor } from '../../graph/types.js';
-import type { KernelChoice } from '../../kernels/choice.js';
+import type { KernelChoice } from '../../kernels/problem.js';
 import { tileKey } from '../../kernels/choice.js';
 import type { Group } from '../../kernels/types.js';
 

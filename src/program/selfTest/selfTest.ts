@@ -2,7 +2,7 @@ import { onlyChoice } from '../../choices/table.js';
 import { LinbpError } from '../../errors.js';
 import type { OpName } from '../../graph/types.js';
 import { roundsOperands, tileKey } from '../../kernels/choice.js';
-import type { KernelChoice } from '../../kernels/choice.js';
+import type { KernelChoice } from '../../kernels/problem.js';
 import type { Schedule } from '../../plan/schedule.js';
 import type { Device } from '../../runtime/device.js';
 import { opGraph, sampleNumbers, testedOps } from './ops.js';

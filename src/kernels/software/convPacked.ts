@@ -1,14 +1,16 @@
-import { byteLength } from '../graph/types.js';
-import type { KernelChoice } from './choice.js';
-import type { ConvProblem } from './convProblem.js';
-import { lowerConvRows } from './convRows.js';
-import { maxWorkgroups, words } from './grid.js';
-import { link } from '../wgsl/link.js';
-import { inFours, leftRegion } from './staging.js';
-import { narrowFits, shareOf } from './tiles.js';
-import type { Tile } from './tiles.js';
-import { bindingBase } from './types.js';
-import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
+import { byteLength } from '../../graph/types.js';
+import type { KernelChoice } from '../problem.js';
+import { registerTiles, unfitTile } from '../registerTiles.js';
+import type { ProductStrategy } from '../strategy.js';
+import type { ConvProblem } from '../convProblem.js';
+import { lowerConvRows } from '../convRows.js';
+import { maxWorkgroups, words } from '../grid.js';
+import { link } from '../../wgsl/link.js';
+import { inFours, leftRegion } from '../staging.js';
+import { narrowFits, shareOf } from '../tiles.js';
+import type { Tile } from '../tiles.js';
+import { bindingBase } from '../types.js';
+import type { Dispatch, Group, KernelDevice, LoweringContext } from '../types.js';
 
 /** Columns of the product: images of a layer, or columns of a plain matrix. */
 const columnsOf = ({ batch, columns }: ConvProblem): number => batch * columns[1];
@@ -23,7 +25,7 @@ const linesOf = ({ inner }: ConvProblem): number => 4 * Math.ceil(inner / 4);
  * Whether the right operand of a product can be packed, so that its columns lie next to each other: on the CPU, where
  * four neighbors load for half of what four numbers elsewhere cost, if they are neighbors along the contraction only.
  */
-export function suitsPacking(problem: ConvProblem, device: KernelDevice): boolean {
+function suitsPacking(problem: ConvProblem, device: KernelDevice): boolean {
   const { taps, groups, phases, step, columns, source, bStrides, accumulate, rowStart, bStart } = problem;
   return (
     device.software &&
@@ -56,7 +58,7 @@ const aliasing = 512;
 const columnPitch = ({ columns, bStrides }: ConvProblem): number => (columns[1] === 1 ? bStrides.batch : bStrides.w);
 
 /** The packed product, where it is the usual way. */
-export function packedChoices(problem: ConvProblem, device: KernelDevice): KernelChoice[] {
+function packedChoices(problem: ConvProblem, device: KernelDevice): KernelChoice[] {
   const { rows } = problem;
   const columns = columnsOf(problem);
   if (
@@ -68,7 +70,13 @@ export function packedChoices(problem: ConvProblem, device: KernelDevice): Kerne
     return [];
   if (device.avx512 === true && columnPitch(problem) % aliasing !== 0) return [];
   return [
-    { kernel: 'gemm/convPacked', rows: 16, columns: narrowFits(columns, 8) ? 4 : 8, lanes: 8, share: shareOf(device) },
+    {
+      kernel: 'software/convPacked',
+      rows: 16,
+      columns: narrowFits(columns, 8) ? 4 : 8,
+      lanes: 8,
+      share: shareOf(device),
+    },
   ];
 }
 
@@ -76,7 +84,7 @@ export function packedChoices(problem: ConvProblem, device: KernelDevice): Kerne
  * Packs the right operand and lowers the product to gemm/convRows, whose sums have the order of gemm/conv where there
  * is one tap.
  */
-export function lowerConvPacked(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
+function lowerConvPacked(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
   const { b, inner } = problem;
   const [columns, line, lines] = [columnsOf(problem), lineOf(problem), linesOf(problem)];
   const layer = problem.columns[1] === 1;
@@ -85,9 +93,9 @@ export function lowerConvPacked(problem: ConvProblem, tile: Tile, group: Group, 
   const fours = inFours(bindingBase(b), apart);
   return [
     {
-      kernel: 'gemm/pack',
+      kernel: 'software/pack',
       variant: fours ? 'vec4' : '',
-      code: link('gemm/pack', { regions: leftRegion(fours) }),
+      code: link('software/pack', { regions: leftRegion(fours) }),
       operands: [
         { name: 'a', tensor: b, access: 'read' },
         { name: 'c', tensor: packed, access: 'write' },
@@ -113,3 +121,16 @@ export function lowerConvPacked(problem: ConvProblem, tile: Tile, group: Group, 
     ),
   ];
 }
+
+/** Packs the right operand, whose neighbors lie along the contraction, and loads it in fours. */
+export const convPacked: ProductStrategy<ConvProblem> = {
+  name: 'software/convPacked',
+  order: 'taps',
+  operands: 'registers',
+  unrolls: true,
+  suits: suitsPacking,
+  usual: (problem, _tuning, device) => packedChoices(problem, device),
+  unfit: (choice, problem, device) => unfitTile(choice, problem, device, { mostColumns: 8 }),
+  candidates: (start, _problem, device) => registerTiles(start, [4, 8], device),
+  lower: lowerConvPacked,
+};

@@ -1,18 +1,18 @@
-import { inFours, leftRegion, rightRegion } from './staging.js';
-import { laneRegions, shareOf, tileConstants, tileName } from './tiles.js';
-import type { Tile } from './tiles.js';
-import { bindingBase } from './types.js';
-import type { KernelDevice } from './types.js';
-import type { WeightProblem } from './weightProblem.js';
+import { inFours, leftRegion, rightRegion } from '../staging.js';
+import { laneRegions, shareOf, tileConstants, tileName } from '../tiles.js';
+import type { Tile, TuningProblem } from '../problem.js';
+import { bindingBase } from '../types.js';
+import type { KernelDevice } from '../types.js';
+import { registerTiles, unfitTile } from '../registerTiles.js';
+import type { WeightProblem } from '../weightProblem.js';
+import { weightStrategy } from '../weightStrategy.js';
+import type { WeightForm } from '../weightStrategy.js';
 
 /**
- * Whether gemm/weightGradientRows can run a problem: lines of neighboring pixels whose inputs are neighbors too. On
+ * Whether software/weightGradientRows can run a problem: lines of neighboring pixels whose inputs are neighbors too. On
  * the CPU only, where loads decide and not their order in memory; a GPU stages them through workgroup memory instead.
  */
-export const suitsWeightRows = (
-  { taps, attrs, pixels, aStrides, bStrides }: WeightProblem,
-  device: KernelDevice,
-): boolean =>
+const suitsWeightRows = ({ taps, attrs, pixels, aStrides, bStrides }: WeightProblem, device: KernelDevice): boolean =>
   device.software &&
   taps[1] <= 7 &&
   attrs.stride[1] <= 2 &&
@@ -32,7 +32,7 @@ const mostProducts = 512;
  * is longer. Short lines of three taps have two channels and fewer rows: of strided ones more inputs fit the
  * registers, and of those that are one strip few are loaded.
  */
-export function weightRowsTile(problem: WeightProblem, device: KernelDevice): Tile {
+function weightRowsTile(problem: WeightProblem, device: KernelDevice): Tile {
   const { rows, taps, columns, pixels, attrs } = problem;
   const step = attrs.stride[1];
   const wide = device.avx512 === true ? wideRowsTile(problem) : undefined;
@@ -99,7 +99,7 @@ function fetchOf({ taps, attrs, linesPerImage, pixels, source }: WeightProblem):
 }
 
 /** The name, constants and regions of a tile. */
-export function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean, device: KernelDevice) {
+function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean, device: KernelDevice): WeightForm {
   const { g, x, taps, attrs, pixels, linesPerImage: lines, source, aStrides, bStrides, aStart } = problem;
   const [tapsW, step, padding] = [taps[1], attrs.stride[1], attrs.padding[1]];
   const strip = stripLength(pixels);
@@ -146,3 +146,31 @@ export function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean
     regions: { ...laneRegions(tile, device), ...leftRegion(leftVectors), ...rightRegion(inVectors) },
   };
 }
+
+/** Whole rows of taps of 1 to 4 channels, and columns that fit a tile of 32 rows. */
+function candidateColumns({ taps, rows }: TuningProblem, device: KernelDevice): { all: number[]; tall: number[] } {
+  const whole = [...new Set([taps, 2 * taps, 4 * taps, 8])];
+  const all = device.plainCompiler === true ? [2, 4] : whole;
+  return { all, tall: rows > 16 ? all.filter((count) => count <= Math.max(4, taps)) : [] };
+}
+
+/** All taps of a window's row from one strip of inputs. */
+export const weightGradientRows = weightStrategy({
+  name: 'software/weightGradientRows',
+  operands: 'registers',
+  unrolls: false,
+  writtenOut: true,
+  suits: (problem, _bias, device) => suitsWeightRows(problem, device),
+  usualTile: (problem, _width, device) => (device.plainCompiler === true ? undefined : weightRowsTile(problem, device)),
+  owners: ({ columns, taps }, tile, width) => Math.ceil(columns / (taps[0] * tile.columns)) * taps[0] + width - columns,
+  unfit(choice, problem, device) {
+    if (choice.columns % problem.taps !== 0)
+      return `${choice.columns} columns hold no whole rows of ${problem.taps} taps`;
+    return unfitTile(choice, problem, device, { mostRows: 32 });
+  },
+  candidates(start, problem, device) {
+    const { all, tall } = candidateColumns(problem, device);
+    return [...registerTiles(start, all, device), ...tall.map((columns) => ({ ...start, rows: 32, columns }))];
+  },
+  form: (tile, slice, { bias }, device) => weightRowsForm(tile, slice, bias, device),
+});
