@@ -46,7 +46,9 @@ export const infoVerb = defineVerb({
       print(
         `preprocessing: channels ${found.order.join(', ')} times ${found.scale.map((x) => x.toPrecision(5)).join(', ')} plus ${found.shift.map((x) => x.toPrecision(5)).join(', ')}`,
       );
-    print(`parameters: ${parameterCount}; ${(flops / 1e6).toFixed(1)} Mflop an image; ReLUs: ${positions.length}`);
+    print(
+      `parameters: ${parameterCount}; ${(flops / 1e6).toFixed(1)} Mflop an image; activations: ${positions.length}`,
+    );
     print(
       `ops: ${Object.entries(onnx.steps)
         .map(([op, count]) => `${op} ${count}`)

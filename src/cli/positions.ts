@@ -8,7 +8,7 @@ import { defineVerb } from './verb.js';
 /** `linbp positions`: the ReLUs of a model and the presets. */
 export const positionsVerb = defineVerb({
   name: 'positions',
-  summary: 'lists the ReLUs of a model, for rules such as linbp:from=layer3, and its presets',
+  summary: 'lists the activations of a model, for rules such as linbp:from=layer3, and its presets',
   options: { model: text({ help: 'the network', placeholder: 'NAME', byDefault: 'lenet5' }) },
   notes: ['', 'Models:', ...wrap(modelNames)],
   async run({ model }, { print }) {
@@ -33,7 +33,9 @@ export const positionsVerb = defineVerb({
           .join('  ')
           .trimEnd(),
       );
-    print(`${definition.name}: ${positions.length} ReLUs, ${describeModel(definition).parameterCount} parameters`);
+    print(
+      `${definition.name}: ${positions.length} activations, ${describeModel(definition).parameterCount} parameters`,
+    );
     for (const [preset, names] of Object.entries(presets)) print(`preset ${preset}: ${names.length} ReLUs`);
     if (presetNote !== undefined) print(presetNote);
     const counts = Object.fromEntries(Object.entries(presets).map(([preset, names]) => [preset, names.length]));

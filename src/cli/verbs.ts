@@ -14,6 +14,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   tune: async () => (await import('./tune.js')).tuneVerb,
   bench: async () => (await import('./bench.js')).benchVerb,
   positions: async () => (await import('./positions.js')).positionsVerb,
+  export: async () => (await import('./export.js')).exportVerb,
   info: async () => (await import('./info.js')).infoVerb,
   simulate: async () => (await import('./simulate.js')).simulateVerb,
   reproduce: async () => (await import('./reproduce.js')).reproduceVerb,

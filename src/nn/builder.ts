@@ -174,17 +174,18 @@ export class NetBuilder {
   /**
    * An activation that backward rules may change; `values` are its parameters in order. `name` is the position's name
    * for rule selection, `index` what `from=<number>` compares with (by default its number among the network's
-   * activations). A PReLU has one slope per channel, `name.weight` [C].
+   * activations). A PReLU has one slope per channel, `name.weight` [C] unless given as `slopes`.
    */
   activation(
     name: string,
     x: Tensor,
     kind: ActivationKind,
-    options: { readonly values?: readonly number[]; readonly index?: number } = {},
+    options: { readonly values?: readonly number[]; readonly index?: number; readonly slopes?: Tensor } = {},
   ): Tensor {
     this.activations.push({ name, index: options.index ?? this.activations.length, ...this.place, activation: kind });
     const channels = x.shape[1]!;
-    const slopes = kind === 'prelu' ? [this.parameter(`${name}.weight`, [channels], 'bn.weight', channels)] : [];
+    const slopes =
+      kind === 'prelu' ? [options.slopes ?? this.parameter(`${name}.weight`, [channels], 'bn.weight', channels)] : [];
     const values = options.values === undefined ? {} : { values: options.values };
     return this.layer(name, () => this.graph.one('activation', [x, ...slopes], { kind, mask: false, ...values }));
   }

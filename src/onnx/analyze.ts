@@ -177,7 +177,9 @@ export class Analysis {
     const results = computeOnHost(node, constants);
     for (const result of results) this.folded += result.data.length;
     if (this.folded > foldingBudget) throw new LinbpError('limit-exceeded', 'constants of more than can be computed');
-    return results.map(constant);
+    const [source] = constants;
+    if (node.op !== 'Expand' || source?.origin === undefined) return results.map(constant);
+    return results.map((tensor) => constant({ ...tensor, repeats: source }));
   }
 }
 

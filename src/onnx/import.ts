@@ -6,6 +6,8 @@ import type { StateDict } from '../nn/model.js';
 import { Analysis, throwReasons } from './analyze.js';
 import type { Reason } from './analyze.js';
 import { decodeModel } from './decode.js';
+import { metadataKey, readDescription } from './description.js';
+import type { StoredDescription } from './description.js';
 import { buildFrom } from './model.js';
 import { liveSteps } from './lower/simplify.js';
 import type { DataValue, Step, Value } from './lower/steps.js';
@@ -138,12 +140,20 @@ function analyze(file: OnnxFile, input: ImageInput, batch: number): Analyzed {
   return { batch, x, steps: analysis.build.steps, output, reasons: analysis.reasons };
 }
 
-/** The logits [N, K]: the output without a softmax at the end, and without axes of size 1. */
-function logitsOf(file: OnnxFile, analyzed: Analyzed, output: DataValue): { value: DataValue; removed: string[] } {
+/**
+ * The logits [N, K]: the output without a softmax at the end, unless it is said to be logits, and without axes of size
+ * 1.
+ */
+function logitsOf(
+  file: OnnxFile,
+  analyzed: Analyzed,
+  output: DataValue,
+  asItIs: boolean,
+): { value: DataValue; removed: string[] } {
   const producers = producersOf(analyzed.steps);
   const removed: string[] = [];
   let value = output;
-  for (let step = producers.get(value); step !== undefined; step = producers.get(value)) {
+  for (let step = producers.get(value); step !== undefined && !asItIs; step = producers.get(value)) {
     const input = step.inputs[0] as DataValue;
     const flat = input.shape.filter((size, axis) => size !== 1 || axis === input.batch).length === 2;
     if (isStep(step, 'softmax') && flat && input.shape[step.attributes.axis] !== 1) {
@@ -179,6 +189,21 @@ function bestAnalysis(file: OnnxFile, input: ImageInput): Analyzed {
   return one.reasons.length < two.reasons.length ? one : two;
 }
 
+/** The presets that a file of ours comes with, where they name positions that are there. */
+function storedPresets(
+  description: StoredDescription | undefined,
+  positions: ReadonlySet<string>,
+): Pick<ModelDefinition, 'presets' | 'presetNote' | 'normalization'> {
+  const fits = description?.positions.every(({ name }) => positions.has(name));
+  if (fits !== true) return { presetNote: 'an imported network' };
+  const { presets, presetNote, normalization } = description!;
+  return {
+    presets,
+    ...(presetNote !== undefined && { presetNote }),
+    ...(normalization !== undefined && { normalization }),
+  };
+}
+
 /**
  * Imports a classifier from an ONNX file: a definition like those of the zoo, together with its weights. The batch is
  * free, images are [N, C, H, W], a softmax at the end is taken off, and the graph is made of the engine's own ops, so
@@ -199,7 +224,8 @@ export function importOnnx(model: string | Uint8Array, options: ImportOptions = 
   const analyzed = bestAnalysis(file, input);
   throwReasons(analyzed.reasons, file.source);
   check(analyzed.output !== undefined, 'internal', `${file.source}: no output`, 'model');
-  const logits = logitsOf(file, analyzed, analyzed.output);
+  const description = readDescription(file.metadata.get(metadataKey));
+  const logits = logitsOf(file, analyzed, analyzed.output, description !== undefined);
   const pre = recognizePreprocessing(liveSteps(analyzed.steps, [logits.value]), analyzed.x, [logits.value]);
   const norms = recognizeLayerNorms(pre.steps, pre.results);
   const functions = recognizeFunctions(norms.steps, norms.results);
@@ -211,13 +237,14 @@ export function importOnnx(model: string | Uint8Array, options: ImportOptions = 
     const kind = isStep(step, 'unary') ? step.attributes.fn : step.op;
     steps[kind] = (steps[kind] ?? 0) + 1;
   }
-  const { build, weights } = buildFrom({
+  const { build, weights, found } = buildFrom({
     steps: functions.steps,
     x: analyzed.x,
     logits: result,
     batch: analyzed.batch,
     branches,
     classes,
+    ...(description !== undefined && { described: description.positions }),
   });
   const definition: ImportedModel = {
     name: options.name ?? (typeof model === 'string' ? basename(model).replace(/\.onnx$/i, '') : 'onnx'),
@@ -225,7 +252,7 @@ export function importOnnx(model: string | Uint8Array, options: ImportOptions = 
     classes,
     build,
     weights,
-    presetNote: 'an imported network',
+    ...storedPresets(description, found),
     onnx: {
       opset: file.opset,
       producer: file.producer,

@@ -4,6 +4,8 @@ import { readTensor } from './tensors.js';
 import type { HostTensor } from './types.js';
 import { LinbpError } from '../errors.js';
 
+export { exportOnnx } from './export.js';
+export type { ExportOptions } from './export.js';
 export { importOnnx } from './import.js';
 export type { ImportedModel, ImportOptions, OnnxSummary } from './import.js';
 export { runOnnx } from './run.js';

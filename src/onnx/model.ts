@@ -2,13 +2,14 @@ import type { Graph } from '../graph/graph.js';
 import type { Tensor } from '../graph/types.js';
 import type { Branch, NetBuilder } from '../nn/builder.js';
 import type { StateDict } from '../nn/model.js';
-import type { PositionKind } from '../rules/positions.js';
+import type { ActivationKind } from '../graph/functions.js';
+import type { ActivationPosition, PositionKind } from '../rules/positions.js';
 import { emitStep } from './lower/emit.js';
 import type { EmitTarget } from './lower/emitContext.js';
 import type { DataValue, Step } from './lower/steps.js';
-import { isStep } from './lower/steps.js';
 import type { FoundBranch } from './recognize/branches.js';
 import { UniqueNames, modulePath, stageAndBlock } from './recognize/names.js';
+import { findActivations } from './recognize/activations.js';
 import { producersOf } from './recognize/rewrite.js';
 import type { HostTensor } from './types.js';
 import { assignWeights, batchNormModule } from './weights.js';
@@ -23,37 +24,46 @@ export interface ImportedSteps {
   readonly batch: number;
   readonly branches: readonly FoundBranch[];
   readonly classes: number;
+  /** What the file says about its activations, where it does. */
+  readonly described?: readonly ActivationPosition[];
 }
 
-/** A ReLU's place. */
+/** An activation's place. */
 interface Place {
   readonly stage?: string;
   readonly block?: number;
   readonly kind: PositionKind;
+  readonly index?: number;
 }
 
-const isRelu = (step: Step): boolean =>
-  isStep(step, 'unary') && (step.attributes.fn === 'relu' || step.attributes.fn === 'relu6');
-
 /** Layer names of steps: module paths where nodes have names, otherwise operators with numbers. */
-function layerNames(steps: readonly Step[]): Map<Step, string> {
+function layerNames(
+  steps: readonly Step[],
+  activations: ReadonlyMap<Step, ActivationKind>,
+  described: ReadonlyMap<Step, ActivationPosition>,
+): Map<Step, string> {
   const counts = new Map<string, number>();
-  const relus = new UniqueNames();
+  const unique = new UniqueNames();
   return new Map(
     steps.map((step) => {
-      let name = modulePath(step.node);
+      let name = described.get(step)?.name ?? modulePath(step.node);
       if (name === undefined) {
         const kind = step.node.op.toLowerCase();
         counts.set(kind, (counts.get(kind) ?? 0) + 1);
         name = `${kind}${counts.get(kind)}`;
       }
-      return [step, isRelu(step) ? relus.unique(name) : name];
+      return [step, activations.has(step) ? unique.unique(name) : name];
     }),
   );
 }
 
-/** Where each ReLU stands: inside a branch, behind an addition, in the classifier, or before the first branch. */
-function places(source: ImportedSteps, names: ReadonlyMap<Step, string>): Map<Step, Place> {
+/** Where each activation stands: inside a branch, behind an addition, in the classifier, or before the first branch. */
+function places(
+  source: ImportedSteps,
+  names: ReadonlyMap<Step, string>,
+  activations: ReadonlyMap<Step, ActivationKind>,
+  described: ReadonlyMap<Step, ActivationPosition>,
+): Map<Step, Place> {
   const { steps, branches } = source;
   const producers = producersOf(steps);
   const inside = new Set(branches.flatMap((branch) => branch.steps));
@@ -61,7 +71,9 @@ function places(source: ImportedSteps, names: ReadonlyMap<Step, string>): Map<St
   const firstBranch = steps.findIndex((step) => inside.has(step));
   return new Map(
     steps.flatMap((step, i): [Step, Place][] => {
-      if (!isRelu(step)) return [];
+      if (!activations.has(step)) return [];
+      const known = described.get(step);
+      if (known !== undefined) return [[step, known]];
       const from = producers.get(step.inputs[0] as DataValue);
       const kind: PositionKind = inside.has(step)
         ? 'branch'
@@ -77,13 +89,23 @@ function places(source: ImportedSteps, names: ReadonlyMap<Step, string>): Map<St
   );
 }
 
+/** What the file says about each activation; nothing unless it fits what was found. */
+function descriptions(
+  activations: ReadonlyMap<Step, ActivationKind>,
+  described: readonly ActivationPosition[] | undefined,
+): Map<Step, ActivationPosition> {
+  const found = [...activations];
+  const fits = described?.length === found.length && found.every(([, kind], i) => described[i]!.activation === kind);
+  return new Map(fits ? found.map(([step], i) => [step, described[i]!]) : []);
+}
+
 /** The name of a branch: the block that its ReLUs share, otherwise that of its addition. */
 function branchName(
   branch: FoundBranch,
   names: ReadonlyMap<Step, string>,
 ): { name: string; stage?: string; block?: number } {
-  const inner = branch.steps.map((step) => names.get(step)!);
-  const place = stageAndBlock(inner[0] ?? '');
+  const inner = branch.steps.map((step) => stageAndBlock(names.get(step)!));
+  const place = inner.find(({ block }) => block !== undefined) ?? inner[0] ?? {};
   const name = place.block === undefined ? `${names.get(branch.addition)}` : `${place.stage}.${place.block}`;
   return { ...place, name };
 }
@@ -92,10 +114,14 @@ function branchName(
 export function buildFrom(source: ImportedSteps): {
   build: (net: NetBuilder, x: Tensor) => Tensor;
   weights: StateDict;
+  /** Names of the activations. */
+  found: ReadonlySet<string>;
 } {
-  const names = layerNames(source.steps);
+  const activations = findActivations(source.steps);
+  const described = descriptions(activations, source.described);
+  const names = layerNames(source.steps, activations, described);
   const weights = assignWeights(source.steps, (step) => names.get(step)!);
-  const positions = places(source, names);
+  const positions = places(source, names, activations, described);
   const unique = new UniqueNames();
   const branches = source.branches.map((branch) => {
     const named = branchName(branch, names);
@@ -106,7 +132,7 @@ export function buildFrom(source: ImportedSteps): {
     const values = new Map<DataValue, Tensor>([[source.x, x]]);
     for (const step of source.steps) {
       net.layer(names.get(step)!, () => emitStep(step, values, target));
-      for (const branch of branches) if (branch.output === step.output) mark(net, branch, values, names);
+      for (const branch of branches) if (branch.output === step.output) mark(net, branch, values, names, activations);
     }
     const logits = values.get(source.logits)!;
     return logits.shape.length === 2
@@ -114,7 +140,7 @@ export function buildFrom(source: ImportedSteps): {
       : net.graph.one('reshape', [logits], { shape: [x.shape[0]!, source.classes] });
   };
   const state = new Map([...weights.values()].map(({ key, shape, data }) => [key, { shape, data }]));
-  return { build, weights: state };
+  return { build, weights: state, found: new Set([...activations.keys()].map((step) => names.get(step)!)) };
 }
 
 type NamedBranch = FoundBranch & { readonly name: string; readonly stage?: string; readonly block?: number };
@@ -124,12 +150,13 @@ function mark(
   { name, stage, block, input, output, steps }: NamedBranch,
   values: ReadonlyMap<DataValue, Tensor>,
   names: ReadonlyMap<Step, string>,
+  activations: ReadonlyMap<Step, ActivationKind>,
 ): void {
   const branch: Branch = {
     name,
     ...(stage !== undefined && { stage }),
     ...(block !== undefined && { block }),
-    activations: steps.filter(isRelu).map((step) => names.get(step)!),
+    activations: steps.filter((step) => activations.has(step)).map((step) => names.get(step)!),
     input: values.get(input)!,
     output: values.get(output)!,
   };
@@ -162,9 +189,15 @@ function modelTarget(
       if (plain.shape.length === shape.length || weight === undefined) return plain;
       return graph.one('reshape', [plain], { shape });
     },
-    relu: (step, x, kind) => {
-      const own = step as unknown as Step;
-      return net.at(positions.get(own)!, () => net.relu(names.get(own)!, x, { kind }));
+    activation: (step, x, kind, { values, slopes }) => {
+      const place = positions.get(step);
+      if (place === undefined) return undefined;
+      const options = {
+        ...(values !== undefined && { values }),
+        ...(slopes !== undefined && { slopes }),
+        ...(place.index !== undefined && { index: place.index }),
+      };
+      return net.at(place, () => net.activation(names.get(step)!, x, kind, options));
     },
     batchNorm: (step, x) => {
       const own = step as unknown as Step;

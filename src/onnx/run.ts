@@ -157,7 +157,7 @@ function plainTarget(graph: Graph): EmitTarget {
     graph,
     scale: 1,
     constant: add,
-    relu: (_step, x, kind) => unary(graph, x, kind),
+    activation: () => undefined,
     batchNorm: (step, x) => {
       const statistics = step.inputs.slice(1).map((input) => add((input as { tensor: HostTensor }).tensor));
       const scaleAndShift = graph.add('batchNormScaleShift', statistics, step.attributes);

@@ -27,6 +27,9 @@ export const isFloat = (type: ElementType): boolean =>
 /** Values in row-major order; integers beyond 2^53 lose their last digits, which no classifier needs. */
 export type HostData = Float64Array | Float32Array;
 
+/** The beginning of names of constants that our own files write and nothing learns. */
+export const fixedPrefix = 'linbp::';
+
 /** A tensor on the CPU. */
 export interface HostTensor {
   readonly type: ElementType;
@@ -34,6 +37,8 @@ export interface HostTensor {
   readonly data: HostData;
   /** The initializer or Constant node it was taken from unchanged, where it was. */
   readonly origin?: string;
+  /** The constant that was repeated to make this one, such as a class token. */
+  readonly repeats?: HostTensor;
 }
 
 /** An attribute's value; a reference to a function's attribute is resolved when the function is inlined. */

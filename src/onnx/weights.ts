@@ -1,6 +1,6 @@
 import type { ParameterKind } from '../nn/builder.js';
 import type { ConstantValue, Step } from './lower/steps.js';
-import { isFloat } from './types.js';
+import { fixedPrefix, isFloat } from './types.js';
 import type { HostTensor } from './types.js';
 import { UniqueNames } from './recognize/names.js';
 
@@ -42,8 +42,14 @@ const suffixes: Readonly<Record<ParameterKind, string>> = {
   'bn.running_var': 'running_var',
 };
 
+const isFixed = ({ tensor }: { readonly tensor: HostTensor }): boolean =>
+  tensor.origin?.startsWith(fixedPrefix) === true;
+
 /** Constants of the step that may be learned: those of layers, and others that the file stores under a name. */
-function learnable(step: Step): { tensor: HostTensor; kind: ParameterKind }[] {
+const learnable = (step: Step): { tensor: HostTensor; kind: ParameterKind }[] =>
+  learnableOperands(step).filter((each) => !isFixed(each));
+
+function learnableOperands(step: Step): { tensor: HostTensor; kind: ParameterKind }[] {
   const known = roles(step);
   if (known.length > 0)
     return (

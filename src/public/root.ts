@@ -50,8 +50,9 @@ export type { PixelStatistics } from '../nn/normalize.js';
 export { modelDefinition, modelNames } from '../nn/zoo/index.js';
 
 // ONNX
-export { importOnnx, onnxInputNames, readOnnxTensor, runOnnx } from '../onnx/index.js';
+export { exportOnnx, importOnnx, onnxInputNames, readOnnxTensor, runOnnx } from '../onnx/index.js';
 export type {
+  ExportOptions,
   ImportedModel,
   ImportOptions,
   OnnxSummary,

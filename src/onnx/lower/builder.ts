@@ -108,7 +108,8 @@ export class StepBuilder {
     const data = new Float64Array(outer * part);
     for (let o = 0; o < outer; o++)
       data.set(tensor.data.subarray(o * part * this.batchSize, o * part * this.batchSize + part), o * part);
-    return constant({ type: tensor.type, shape, data });
+    const whole = tensor.repeats?.data.length === data.length ? tensor.repeats : undefined;
+    return constant({ type: tensor.type, shape, data, ...(whole?.origin !== undefined && { origin: whole.origin }) });
   }
 
   /** The batch axis of operands that broadcast to `rank` axes. */

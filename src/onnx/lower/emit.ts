@@ -18,9 +18,21 @@ const range = (count: number): number[] => Array.from({ length: count }, (_, i) 
 function emitUnary(step: Step<'unary'>, { target, graph, tensor }: EmitContext): Tensor {
   const { fn, values } = step.attributes;
   const x = tensor(0);
-  if (fn === 'relu' || fn === 'relu6') return target.relu(step, x, fn);
+  if (fn === 'relu6Official') return target.activation(step as unknown as Step, x, fn, {}) ?? relu6Official(graph, x);
   if (!Object.hasOwn(scalarFunctions, fn)) throw new LinbpError('unsupported', `the function ${fn}`);
-  return unary(graph, x, fn as ScalarFunctionName, ...values);
+  const kind = fn as ScalarFunctionName;
+  const options = values.length > 0 ? { values } : {};
+  return target.activation(step as unknown as Step, x, kind, options) ?? unary(graph, x, kind, ...values);
+}
+
+/** x + relu(-x) + relu(x - 6), where it is no activation. */
+function relu6Official(graph: Graph, x: Tensor): Tensor {
+  const negative = unary(graph, unary(graph, x, 'affine', -1, 0), 'relu');
+  return graph.one(
+    'add',
+    [graph.one('add', [x, negative], {}), unary(graph, unary(graph, x, 'affine', 1, -6), 'relu')],
+    {},
+  );
 }
 
 /**
@@ -165,6 +177,11 @@ function emitConcat(step: Step<'concat'>, { graph, tensor, shape }: EmitContext)
 function emitPrelu(step: Step<'prelu'>, { graph, target, tensor }: EmitContext): Tensor {
   const x = tensor(0);
   const slope = (step.inputs[1] as { tensor: HostTensor }).tensor;
+  const channels = x.shape[1]!;
+  const given = target.constant(slope, [slope.data.length]);
+  const slopes = slope.data.length === channels ? given : graph.one('expand', [given], { shape: [channels] });
+  const found = target.activation(step as unknown as Step, x, 'prelu', { slopes });
+  if (found !== undefined) return found;
   const shape = [slope.data.length, ...new Array<number>(Math.max(x.shape.length - 2, 0)).fill(1)];
   // max(x, 0) + slope min(x, 0)
   const negative = unary(graph, x, 'clip', -3.4028234663852886e38, 0);

@@ -1,5 +1,5 @@
 import type { BinaryName } from '../../graph/binary.js';
-import type { ScalarFunctionName } from '../../graph/functions.js';
+import type { ActivationKind, ScalarFunctionName } from '../../graph/functions.js';
 import type { Graph } from '../../graph/graph.js';
 import type { Tensor } from '../../graph/types.js';
 import { matrixTensors } from '../../ops/layout.js';
@@ -14,8 +14,13 @@ export interface EmitTarget {
   readonly scale: number;
   /** A constant operand as a tensor of the graph. */
   constant(tensor: HostTensor, shape?: readonly number[]): Tensor;
-  /** ReLU or ReLU6, which take backward rules. */
-  relu(step: Step<'unary'>, x: Tensor, kind: 'relu' | 'relu6'): Tensor;
+  /** An activation, which takes backward rules; undefined where the function is none to the target. */
+  activation(
+    step: Step,
+    x: Tensor,
+    kind: ActivationKind,
+    options: { readonly values?: readonly number[]; readonly slopes?: Tensor },
+  ): Tensor | undefined;
   /** A batch norm over constants, which may have batch statistics. */
   batchNorm(step: Step<'batchNorm'>, x: Tensor): Tensor;
   /** The per-channel line in front of a network. */

@@ -2,13 +2,14 @@ import { LinbpError, check } from '../../errors.js';
 import * as geometry from '../geometry.js';
 import { axisOf } from '../host/kernel.js';
 import { checkConv } from '../host/layers.js';
+import { fixedPrefix } from '../types.js';
 import type { HostTensor } from '../types.js';
 import { resizeGeometry, transposedGeometry, windowGeometry } from '../windows.js';
 import type { WindowGeometry } from '../windows.js';
 import { constant } from './builder.js';
 import { constantAt, dataAt } from './context.js';
 import type { NodeContext, NodeLowering } from './context.js';
-import type { DataValue, Value } from './steps.js';
+import type { ConstantValue, DataValue, Value } from './steps.js';
 
 /** Signals of one axis are images of one row. */
 function asImage({ build }: NodeContext, x: DataValue): DataValue {
@@ -168,11 +169,19 @@ function layerNorm(rms: boolean): NodeLowering {
     const x = dataAt(context, 0);
     const first = axisOf(attributes.int('axis', -1), x.shape.length);
     const axes = x.shape.map((_, axis) => axis).slice(first);
-    if (node.outputs.slice(1).some((name) => name !== ''))
-      throw new LinbpError('unsupported', 'mean and deviation as results of a normalization');
-    const optional = (index: number): ReturnType<typeof constant> | undefined =>
+    const epsilon = attributes.float('epsilon', 1e-5);
+    const optional = (index: number): ConstantValue | undefined =>
       context.values[index] === undefined ? undefined : constant(constantAt(context, index, 'a scale'));
-    return [build.layerNorm(x, axes, attributes.float('epsilon', 1e-5), optional(1), optional(2), rms)];
+    const [scale, shift] = [optional(1), optional(2)];
+    // The operator has no form without a scale; ones that nothing learns are left out.
+    const fixed =
+      scale?.tensor.origin?.startsWith(fixedPrefix) === true && scale.tensor.data.every((each) => each === 1);
+    const y = build.layerNorm(x, axes, epsilon, fixed && shift === undefined ? undefined : scale, shift, rms);
+    if (node.outputs.slice(1).every((name) => name === '')) return [y];
+    const mean = build.reduce(x, 'mean', axes, true);
+    const squares = build.unary(rms ? x : build.binary('sub', x, mean), 'square');
+    const variance = build.unary(build.reduce(squares, 'mean', axes, true), 'affine', 1, epsilon);
+    return [y, mean, build.unary(variance, 'power', -0.5)];
   };
 }
 

@@ -22,12 +22,18 @@ const known: readonly (readonly [ScalarFunctionName, readonly number[]])[] = [
   ['mish', []],
 ];
 
+/** What the official LinBP code has in the place of a ReLU6 (see `ActivationKind`). */
+const relu6Official = (x: number): number => x + Math.max(-x, 0) + Math.max(x - 6, 0);
+
 const points = Array.from({ length: 65 }, (_, i) => (i - 32) / 4 + 0.017);
-const fingerprints = known.map(([name, values]) => {
-  const fn = scalarFunction(name);
-  const [a, b] = parameterValues(fn, values);
-  return { name, values, results: points.map((x) => fn.value(x, a, b)) };
-});
+const fingerprints = [
+  ...known.map(([name, values]) => {
+    const fn = scalarFunction(name);
+    const [a, b] = parameterValues(fn, values);
+    return { name, values, results: points.map((x) => fn.value(x, a, b)) };
+  }),
+  { name: 'relu6Official', values: [], results: points.map(relu6Official) },
+];
 
 /** Files hold constants such as 1/sqrt(2) in float32. */
 const close = (a: number, b: number): boolean => Math.abs(a - b) <= 2e-6 * Math.max(1, Math.abs(b));
