@@ -14,6 +14,8 @@ export interface Option<T> {
   readonly shownDefault: string | undefined;
   /** The option may stand alone, which is read as the empty text. */
   readonly mayStandAlone?: boolean;
+  /** The option may be given several times; `parse` returns a list, and the lists are joined. */
+  readonly repeatable?: boolean;
   /** Reads the text after the option's name; `true` and `false` for flags. Throws a LinbpError naming `name`. */
   readonly parse: (text: string, name: string) => T;
 }
@@ -53,6 +55,12 @@ export function text(options: Text & { readonly byDefault?: string }): Option<st
       return value;
     },
   };
+}
+
+/** An option that takes any text and may be given several times: a list in the order of the command line. */
+export function texts(options: Text & { readonly byDefault: readonly string[] }): Option<readonly string[]> {
+  const { parse, ...one } = text({ ...options, byDefault: options.byDefault.join(' ') });
+  return { ...one, byDefault: options.byDefault, repeatable: true, parse: (value, name) => [parse(value, name)] };
 }
 
 /** An option that may come with a text or alone, which gives the empty text; undefined where it is not there. */
@@ -221,13 +229,15 @@ export function parseOptions<O extends OptionTable>(args: readonly string[], tab
       throw new LinbpError('unknown-option', `there is no option ${token.rawName}${hint}`, { field: token.name });
     }
     const { name, option } = found;
-    check(!given.has(name), 'bad-argument', `--${typed} is given twice`, typed);
+    const again = option.repeatable === true;
+    check(again || !given.has(name), 'bad-argument', `--${typed} is given twice`, typed);
     let value = token.value;
     if (option.placeholder === undefined) value = typed === token.name ? (value ?? 'true') : 'false';
     // An option's name is never another option's value, unless it is written with an equals sign.
     const present = value !== undefined && (token.inlineValue === true || !value.startsWith('--'));
     check(present, 'bad-argument', `--${typed} needs a value (${option.placeholder})`, typed);
-    given.set(name, option.parse(value!, typed));
+    const parsed = option.parse(value!, typed);
+    given.set(name, again ? [...((given.get(name) as unknown[] | undefined) ?? []), ...(parsed as unknown[])] : parsed);
   }
   const values = Object.entries(table).map(([name, option]) => [
     name,

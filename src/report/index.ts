@@ -3,7 +3,7 @@ export type { Figure, Line } from './charts.js';
 export { amplifiedDifference, dataUri, imageGrid } from './images.js';
 export type { GridRow } from './images.js';
 export { machineFacts } from './machine.js';
-export { facts, figures, folded, heading, htmlTable, page, paragraph, preformatted } from './page.js';
+export { facts, figures, folded, heading, htmlTable, page, paragraph, preformatted, verdictList } from './page.js';
 export type { Section } from './page.js';
 export { picture } from './picture.js';
 export { memoryChart, rooflineChart, ruleLayerChart, segmentRanges } from './profileCharts.js';

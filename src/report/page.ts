@@ -70,6 +70,10 @@ ${keyFigures.length === 0 ? '' : `<div class="tiles">${keyFigures.map(tile).join
 /** Plain text as a paragraph. */
 export const paragraph = (words: string): string => `<p>${escapeHtml(words)}</p>`;
 
+/** What was found, a sentence each: the first thing that readers see. */
+export const verdictList = (sentences: readonly string[]): string =>
+  `<ul class="verdict">${sentences.map((sentence) => `<li>${escapeHtml(sentence)}</li>`).join('\n')}</ul>`;
+
 /** A heading inside a section. */
 export const heading = (words: string): string => `<h3>${escapeHtml(words)}</h3>`;
 

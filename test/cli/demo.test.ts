@@ -3,7 +3,8 @@ import { opener } from '../../src/cli/demo/open.js';
 import { raceRules, raceSettings, raceSizes } from '../../src/cli/demo/race.js';
 import type { RaceRun } from '../../src/cli/demo/race.js';
 import { chooseSamples } from '../../src/cli/demo/report.js';
-import { attackVerdicts, lowerLosses, ratesOf, trainingVerdicts } from '../../src/cli/demo/verdicts.js';
+import { attackVerdicts, namedRules } from '../../src/cli/demo/verdicts.js';
+import { lowerLosses, ratesOf, trainingVerdicts } from '../../src/experiments/trainingVerdicts.js';
 import { wilson } from '../../src/experiments/statistics.js';
 
 type Board = Parameters<typeof attackVerdicts>[0];
@@ -86,11 +87,13 @@ describe('verdicts of the demo', () => {
     ]);
     expect(lowerLosses(runs, [0.1])).to.deep.equal({ lower: 4, pairs: 4 });
     expect(ratesOf(runs, 'linbp')).to.deep.equal({ train: [0.1], fail: [0.4] });
-    const [small, large] = trainingVerdicts(runs);
+    const [small, large] = trainingVerdicts(runs, namedRules, 0.1);
     expect(small).to.match(/learning rate 0.1, LinBP has the lower training loss after every epoch \(4 of 4/);
     expect(large).to.match(/BP tolerates larger learning rates: .* LinBP fails in 2 of 2 runs at 0.4/);
     const mixed = [run('bp', 0.1, 0, [2, 1]), run('linbp', 0.1, 0, [1.9, 1.2])];
-    expect(trainingVerdicts(mixed)[0]).to.match(/in 1 of 2 pairs of epoch and seed: neither is always ahead/);
+    expect(trainingVerdicts(mixed, namedRules, 0.1)[0]).to.match(
+      /in 1 of 2 pairs of epoch and seed: neither is always ahead/,
+    );
   });
 });
 

@@ -1,5 +1,4 @@
 import { percent } from '../../experiments/format.js';
-import { interval } from '../../experiments/statistics.js';
 import type { EightBitImage } from '../../io/png.js';
 import {
   barChart,
@@ -10,7 +9,6 @@ import {
   heading,
   htmlTable,
   imageGrid,
-  lineChart,
   machineFacts,
   page,
   palette,
@@ -18,21 +16,20 @@ import {
   percentAxis,
   preformatted,
   profileBody,
-  ruleColor,
   ruleLayerChart,
   ruleName,
+  verdictList,
 } from '../../report/index.js';
-import { escapeHtml } from '../../report/index.js';
-import type { Figure, GridRow, Line, Section } from '../../report/index.js';
+import type { Figure, GridRow, Section } from '../../report/index.js';
 import type { AdapterInfo } from '../../runtime/adapter.js';
 import { pixelRange } from '../common.js';
+import { lossChart, rateChart, rateTable } from '../trainingCharts.js';
 import { ownRule } from './leaderboard.js';
 import type { Leaderboard, LeaderboardRow, VictimAccuracy } from './leaderboard.js';
 import { raceRules, raceSettings } from './race.js';
-import type { Race, RaceRun } from './race.js';
+import type { Race } from './race.js';
 import { profileBatch } from './shaders.js';
 import type { DemoProfiles } from './shaders.js';
-import { ratesOf } from './verdicts.js';
 
 /** What a demo found, for {@link demoReport}. */
 export interface DemoFindings {
@@ -165,95 +162,6 @@ function imageSection(found: Leaderboard): Section {
   return { title: 'Pictures', body: `${paragraph(words)}\n${imageGrid(grid, 84)}` };
 }
 
-function lossLine(runs: readonly RaceRun[], rule: string): Line {
-  const own = runs.filter((run) => run.rule === rule && run.lr === raceSettings.main);
-  const epochs = Array.from({ length: raceSettings.epochs }, (_, e) =>
-    own.flatMap((run) => (run.epochs[e] === undefined ? [] : [run.epochs[e].trainLoss])),
-  );
-  const bands = epochs.filter((losses) => losses.length > 0).map((losses) => interval(losses));
-  return {
-    name: ruleName(rule),
-    color: ruleColor(rule),
-    points: bands.map(({ mean }, e) => [e + 1, mean]),
-    // A logarithmic axis has no place for what is not positive.
-    band: bands.map(({ low, high, mean }) => [Math.max(low, mean / 10), high]),
-  };
-}
-
-/** Final losses against the learning rate, where every run trained; failures are listed below and marked. */
-function rateLine(runs: readonly RaceRun[], rule: string): Line {
-  const rates = [...new Set(runs.map(({ lr }) => lr))].sort((a, b) => a - b);
-  const points = rates.flatMap((rate): [number, number][] => {
-    const own = runs.filter((run) => run.rule === rule && run.lr === rate);
-    if (own.some(({ outcome }) => outcome !== 'trains')) return [];
-    return [[rate, interval(own.map((run) => run.epochs.at(-1)!.trainLoss)).mean]];
-  });
-  return { name: ruleName(rule), color: ruleColor(rule), points };
-}
-
-/** Where runs of a rule fail: at the upper edge of the picture. */
-function failureLine(runs: readonly RaceRun[], rule: string, top: number): Line {
-  const failed = ratesOf(runs, rule).fail;
-  return {
-    name: `${ruleName(rule)}: runs fail`,
-    color: ruleColor(rule),
-    dashed: true,
-    points: failed.map((rate) => [rate, top]),
-  };
-}
-
-function rateChart(runs: readonly RaceRun[]): Figure {
-  const trained = raceRules.map((rule) => rateLine(runs, rule));
-  const range = lossRange(trained);
-  const failed = raceRules.map((rule) => failureLine(runs, rule, range.max));
-  return lineChart({
-    title: 'final training loss against learning rate',
-    x: { title: 'learning rate', scale: 'log', base: 2, format: (value) => String(Number(value.toPrecision(2))) },
-    y: { title: 'training loss after the last epoch', ...range },
-    lines: [...trained, ...failed.filter(({ points }) => points.length > 0)],
-  });
-}
-
-/** A logarithmic axis, ticks at powers of two, around all points. */
-function lossRange(lines: readonly Line[]): { scale: 'log'; base: number; min: number; max: number } {
-  const values = lines.flatMap(({ points, band }) => [...points.map(([, y]) => y), ...(band ?? []).flat()]);
-  const [low, high] = values.length === 0 ? [1, 2] : [Math.min(...values), Math.max(...values)];
-  return { scale: 'log', base: 2, min: 2 ** Math.floor(Math.log2(low)), max: 2 ** Math.ceil(Math.log2(high) + 1e-9) };
-}
-
-function lossChart(runs: readonly RaceRun[]): Figure {
-  const lines = raceRules.map((rule) => lossLine(runs, rule));
-  return lineChart({
-    title: 'training loss by epoch',
-    x: { title: 'epoch', whole: true },
-    y: { title: 'training loss', ...lossRange(lines) },
-    lines,
-  });
-}
-
-function failureTable(runs: readonly RaceRun[]): string {
-  const rates = [...new Set(runs.map(({ lr }) => lr))].sort((a, b) => a - b);
-  const cell = (rule: string, lr: number): string => {
-    const own = runs.filter((run) => run.rule === rule && run.lr === lr);
-    const failed = own.filter(({ outcome }) => outcome !== 'trains');
-    if (failed.length > 0) return `${failed.length} of ${own.length} fail`;
-    const last = interval(own.map((run) => run.epochs.at(-1)!.trainLoss));
-    const accuracy = interval(own.map((run) => run.epochs.at(-1)!.testAccuracy ?? NaN));
-    return `${last.mean.toFixed(3)}, ${percent(accuracy.mean)}`;
-  };
-  return htmlTable(
-    [
-      { title: 'learning rate', value: (lr: number) => String(lr), number: true },
-      ...raceRules.map((rule) => ({
-        title: `${ruleName(rule)}: last training loss, test accuracy`,
-        value: (lr: number) => cell(rule, lr),
-        number: true,
-      })),
-    ],
-    rates,
-  );
-}
-
 function trainingSection({ data, runs }: Race): Section {
   const seeds = new Set(runs.filter(({ lr }) => lr === raceSettings.main).map(({ seed }) => seed)).size;
   const words = `${raceSettings.model.toUpperCase()} on ${data.train.count} images of ${data.train.name}: plain SGD, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs, the same weights and order of images for both rules; ${seeds} seeds at ${raceSettings.main}, the band is their 95 % interval. A run fails if its loss is not finite or stays where guessing is; rates at which a run fails are marked at the upper edge of the right picture.`;
@@ -262,15 +170,15 @@ function trainingSection({ data, runs }: Race): Section {
     body: [
       figures([
         {
-          figure: lossChart(runs),
+          figure: lossChart(runs, raceRules, raceSettings.main),
           caption: `Training loss at learning rate ${raceSettings.main}`,
         },
         {
-          figure: rateChart(runs),
+          figure: rateChart(runs, raceRules),
           caption: 'Final loss against the learning rate',
         },
       ]),
-      failureTable(runs),
+      rateTable(runs, raceRules),
       paragraph(words),
     ].join('\n'),
   };
@@ -321,12 +229,11 @@ function shaderSection(profiles: DemoProfiles): Section {
 /** The report of the demo: one HTML document that needs nothing else. */
 export function demoReport(findings: DemoFindings): string {
   const { verdicts, leaderboard, race, profiles, adapter, version, settings, seconds } = findings;
-  const verdict = `<ul class="verdict">${verdicts.map((sentence) => `<li>${escapeHtml(sentence)}</li>`).join('\n')}</ul>`;
   return page({
     title: 'One network, one switch: which gradient?',
     subtitle: `The forward pass stays the same; only the backward rule of the ReLUs changes. ${adapter.description || adapter.device}`,
     sections: [
-      { title: 'What was found', body: verdict },
+      { title: 'What was found', body: verdictList(verdicts) },
       leaderboardSection(leaderboard),
       imageSection(leaderboard),
       trainingSection(race),

@@ -1,0 +1,128 @@
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { check, LinbpError } from '../errors.js';
+import { mergeSweep, planSweep, runSweepCell } from '../experiments/sweep.js';
+import type { SweepCell, SweepCellResult, SweepPlan, SweepResult } from '../experiments/sweep.js';
+import { writeFileAtomic } from '../io/atomic.js';
+import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import { chosenRules, percent } from './common.js';
+import { readNumber } from './options.js';
+import { createTrainer, openPlace, showProgress } from './trainRun.js';
+import type { TrainingPlace } from './trainRun.js';
+import { chosenHalves, chosenOptimizer, startWeights, trainerSettings } from './trainOptions.js';
+import type { TrainValues } from './trainOptions.js';
+import type { VerbContext, VerbResult } from './verb.js';
+
+/** The learning rates of `lr=0.01,0.05,0.1`. Throws `bad-argument` or `bad-range`. */
+export function readSweep(notation: string): number[] {
+  const [, list] = /^\s*lr\s*=(.*)$/s.exec(notation) ?? [];
+  check(
+    list !== undefined,
+    'bad-argument',
+    `--sweep must name learning rates, such as lr=0.01,0.05,0.1; got "${notation}"`,
+    'sweep',
+  );
+  return list.split(',').map((part) => {
+    const rate = readNumber(part);
+    check(rate > 0, 'bad-range', `--sweep: learning rates must be numbers above 0, got "${part}"`, 'sweep');
+    return rate;
+  });
+}
+
+/** The cells that the options mean. Throws `bad-argument`, `bad-range`, and as {@link chosenRules} does. */
+export function sweepPlan(values: TrainValues, definition: ModelDefinition): SweepPlan {
+  for (const [name, given] of [
+    ['lr', values.lr !== undefined],
+    ['resume', values.resume !== undefined],
+    ['keep-best', values.keepBest],
+  ] as const)
+    check(!given, 'bad-argument', `--${name} does not go with --sweep`, name);
+  const rules = values.rule.map((notation) => chosenRules(notation, definition).written);
+  return { rules, rates: readSweep(values.sweep!), seeds: values.seeds ?? 1, seed: values.seed };
+}
+
+/** Runs the cells one after another; those that are done when the signal fires are kept. */
+async function runCells(
+  cells: readonly SweepCell[],
+  values: TrainValues,
+  definition: ModelDefinition,
+  place: TrainingPlace,
+  context: VerbContext,
+): Promise<{ readonly results: SweepCellResult[]; readonly interrupted: boolean }> {
+  const { progress, signal } = context;
+  const halves = await chosenHalves(values, definition, context);
+  const settings = trainerSettings(values, definition, halves, context);
+  const results: SweepCellResult[] = [];
+  for (const [index, cell] of cells.entries()) {
+    const create = async ({ rule, lr, seed }: SweepCell): ReturnType<typeof createTrainer> => {
+      const optimizer = chosenOptimizer({ ...values, lr });
+      const weights = await startWeights(values, definition, seed);
+      return createTrainer(place, { ...settings, rules: rule, optimizer, seed }, weights, definition);
+    };
+    try {
+      const what = `${index + 1}/${cells.length} ${cell.rule} lr ${cell.lr} `;
+      const onProgress = (state: Parameters<typeof showProgress>[1]): void => showProgress(progress, state, what);
+      results.push(await runSweepCell(cell, { epochs: values.epochs, signal, create, onProgress }));
+    } catch (error) {
+      if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
+      return { results, interrupted: true };
+    }
+    progress.line(cellLine(results.at(-1)!));
+  }
+  return { results, interrupted: false };
+}
+
+function cellLine({ rule, lr, seed, epochs, diverged }: SweepCellResult): string {
+  const last = epochs.at(-1);
+  const test = last?.testAccuracy === undefined ? '' : `  test accuracy ${percent(last.testAccuracy)}`;
+  const figures = diverged
+    ? `diverges after ${epochs.length} epochs`
+    : `train loss ${last!.trainLoss.toFixed(4)}${test}`;
+  return `lr ${lr}  ${rule}  seed ${seed}  ${figures}`;
+}
+
+function printSweep({ rows, verdicts }: SweepResult, print: (line: string) => void): void {
+  for (const { rule, lr, runs, failed, trainLoss, testAccuracy } of rows) {
+    const loss = trainLoss === null ? '' : `  train loss ${trainLoss.mean.toFixed(4)}`;
+    const accuracy = testAccuracy === null ? '' : `  test accuracy ${percent(testAccuracy.mean)}`;
+    print(`lr ${lr}  ${rule}${loss}${accuracy}${failed === 0 ? '' : `  ${failed} of ${runs} fail`}`);
+  }
+  for (const sentence of verdicts) print(sentence);
+}
+
+/** `linbp train --sweep`: every rule at every learning rate from several seeds, with one report. */
+export async function runSweep(
+  values: TrainValues,
+  definition: ModelDefinition,
+  context: VerbContext,
+): Promise<VerbResult> {
+  const plan = sweepPlan(values, definition);
+  const cells = planSweep(plan);
+  const folder = OutputFolder.open(values.out ?? defaultOutput('sweep'), 'train');
+  context.lock(folder.path);
+  const place = await openPlace(values);
+  try {
+    const began = performance.now();
+    const { results, interrupted } = await runCells(cells, values, definition, place, context);
+    context.progress.clear();
+    const { sweepReport, sweepRuleName } = await import('./sweepReport.js');
+    const merged = mergeSweep(plan, results, definition.classes, sweepRuleName);
+    const report = join(folder.path, 'report.html');
+    const fields = { training: merged.runs, ...merged, report };
+    const settings = { ...values, model: definition.name, rules: plan.rules, rates: plan.rates };
+    folder.create();
+    folder.replace((path) => {
+      const seconds = (performance.now() - began) / 1000;
+      const found = { merged, plan, settings, adapter: place.device?.adapterInfo, seconds, model: definition.name };
+      writeFileAtomic(join(path, 'report.html'), sweepReport({ ...found, dataset: values.dataset }));
+      const document = { ...(interrupted && { interrupted }), settings, ...fields };
+      writeFileAtomic(join(path, 'report.json'), `${JSON.stringify(document, null, 2)}\n`);
+    });
+    printSweep(merged, context.print);
+    context.print(`report ${pathToFileURL(resolve(report)).href}`);
+    return { adapter: place.adapter, settings: { rule: plan.rules, rates: plan.rates }, interrupted, fields };
+  } finally {
+    place.close();
+  }
+}

@@ -1,0 +1,76 @@
+import { failureRule } from '../experiments/outcome.js';
+import type { SweepPlan, SweepResult, SweepRun } from '../experiments/sweep.js';
+import { facts, figures, htmlTable, machineFacts, page, paragraph, ruleName, verdictList } from '../report/index.js';
+import type { AdapterInfo } from '../runtime/adapter.js';
+import { packageVersion } from '../version.js';
+import { duration } from './progress.js';
+import { lossChart, rateChart, ratesIn, rateTable } from './trainingCharts.js';
+
+/** A rule as readers know it. */
+export const sweepRuleName = ruleName;
+
+/** What a sweep found, for {@link sweepReport}. */
+export interface SweepFindings {
+  readonly merged: SweepResult;
+  readonly plan: SweepPlan;
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Absent for the float64 reference. */
+  readonly adapter: AdapterInfo | undefined;
+  readonly model: string;
+  readonly dataset: string;
+  readonly seconds: number;
+}
+
+/** Settings as names and values; what was not given is left out. */
+export const settingFacts = (settings: Readonly<Record<string, unknown>>): [string, string][] =>
+  Object.entries(settings).flatMap(([name, value]): [string, string][] =>
+    value === undefined || value === null ? [] : [[name, Array.isArray(value) ? value.join(', ') : String(value)]],
+  );
+
+function runTable(runs: readonly SweepRun[]): string {
+  const last = ({ epochs }: SweepRun): SweepRun['epochs'][number] | undefined => epochs.at(-1);
+  return htmlTable<SweepRun>(
+    [
+      { title: 'learning rate', value: ({ lr }) => String(lr), number: true },
+      { title: 'rule', value: ({ rule }) => rule },
+      { title: 'seed', value: ({ seed }) => String(seed), number: true },
+      { title: 'how it ended', value: ({ outcome }) => outcome },
+      { title: 'epochs', value: ({ epochs }) => String(epochs.length), number: true },
+      { title: 'training loss', value: (run) => last(run)?.trainLoss.toFixed(4) ?? '–', number: true },
+      {
+        title: 'test accuracy, %',
+        value: (run) => (last(run)?.testAccuracy === undefined ? '–' : (100 * last(run)!.testAccuracy!).toFixed(2)),
+        number: true,
+      },
+    ],
+    runs,
+  );
+}
+
+/** The report of a sweep: verdict, curves at each rate and losses against rates, then every run. */
+export function sweepReport({ merged, plan, settings, adapter, model, dataset, seconds }: SweepFindings): string {
+  const { runs, verdicts } = merged;
+  const charts = [
+    { figure: rateChart(runs, plan.rules), caption: 'Final training loss against the learning rate' },
+    ...ratesIn(runs).map((rate) => ({
+      figure: lossChart(runs, plan.rules, rate),
+      caption: `Training loss at learning rate ${rate}`,
+    })),
+  ];
+  return page({
+    title: `Training ${model} on ${dataset}: ${plan.rules.map(ruleName).join(' against ')}`,
+    subtitle: `${plan.rates.length} learning rates, ${plan.rules.length} backward rules, ${plan.seeds} seeds: ${runs.length} runs`,
+    sections: [
+      { title: 'What was found', body: verdictList(verdicts) },
+      { title: 'Curves', body: figures(charts) + paragraph('Bands are 95 % intervals over seeds.') },
+      { title: 'Learning rates', body: rateTable(runs, plan.rules) + paragraph(`A run fails if ${failureRule}.`) },
+      { title: 'Every run', body: runTable(runs) },
+      {
+        title: 'Machine and settings',
+        body:
+          (adapter === undefined ? '' : facts(machineFacts(adapter, packageVersion()))) + facts(settingFacts(settings)),
+      },
+    ],
+    footer: `linbp ${packageVersion()} train --sweep, ${duration(seconds)}`,
+  });
+}

@@ -1,0 +1,171 @@
+import { imageFolderHalves } from '../data/folder.js';
+import { holdOut } from '../data/dataset.js';
+import type { Dataset } from '../data/dataset.js';
+import { check } from '../errors.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import { initialState } from '../nn/model.js';
+import type { StateDict } from '../nn/model.js';
+import { ruleNames } from '../rules/parse.js';
+import { cropAndFlip } from '../train/augmentation.js';
+import { adam, adamw, sgd } from '../train/optimizers.js';
+import type { Optimizer } from '../train/optimizers.js';
+import { constant, cosine, exponential, warmup } from '../train/schedules.js';
+import type { Schedule } from '../train/schedules.js';
+import type { TrainerOptions } from '../train/settings.js';
+import type { InputStage } from '../train/step.js';
+import {
+  chosenDataset,
+  compileProgress,
+  dataOptions,
+  machineOptions,
+  modelOptions,
+  namedWeights,
+  precisionOption,
+} from './common.js';
+import { choice, flag, integer, number, optionalText, text, texts } from './options.js';
+import type { OptionValues } from './options.js';
+import type { VerbContext } from './verb.js';
+
+/** Options of `linbp train`. */
+export const trainOptions = {
+  ...modelOptions,
+  newHead: flag('load all of --weights but the last layer, which begins anew'),
+  rule: texts({
+    help: `backward rules, such as linbp:from=layer3 (${ruleNames.join(', ')}); several times with --sweep`,
+    placeholder: 'RULE',
+    byDefault: ['bp'],
+  }),
+  ...dataOptions,
+  split: choice(['train', 'test'], {
+    help: 'which half to train on; the test images are the evaluation, unless they are trained on',
+    byDefault: 'train',
+  }),
+  validationSplit: number({
+    help: 'hold out this share of the training images and evaluate on them instead',
+    min: 0,
+    max: 0.9,
+    above: true,
+  }),
+  testLimit: integer({ help: 'use the first N test images', min: 1 }),
+  epochs: integer({ help: 'passes over the training images', byDefault: 3, min: 1, max: 1_000_000 }),
+  batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
+  optimizer: choice(['sgd', 'adam', 'adamw'], { help: 'how weights follow from gradients', byDefault: 'adam' }),
+  lr: number({ help: 'learning rate', min: 0, above: true, shownDefault: '0.001; 0.02 for sgd' }),
+  momentum: number({ help: 'of sgd, 0 up to 1', min: 0, max: 1, shownDefault: '0.9' }),
+  nesterov: flag("Nesterov's form of momentum"),
+  weightDecay: number({ help: 'L2 penalty; of adamw decoupled', min: 0, shownDefault: '0; 0.01 for adamw' }),
+  schedule: choice(['constant', 'exponential', 'cosine'], {
+    help: 'learning rate from epoch to epoch',
+    byDefault: 'cosine',
+  }),
+  gamma: number({ help: 'factor per epoch of the exponential schedule', byDefault: 0.98, min: 0, max: 1, above: true }),
+  warmup: integer({ help: 'epochs of linear warm-up before the schedule', min: 1 }),
+  labelSmoothing: number({ help: 'probability spread over all classes', min: 0, max: 1, above: true }),
+  clipNorm: number({ help: 'largest length of all gradients together', min: 0, above: true }),
+  augment: text({ help: 'random changes of the training images: crop, flip', placeholder: 'LIST' }),
+  patience: integer({ help: 'stop after N epochs without a lower test loss', min: 1 }),
+  keepBest: flag('also write the best epoch, NAME.best.safetensors'),
+  sweep: text({
+    help: 'train at each of these learning rates under each --rule, with one report: lr=0.01,0.05,0.1',
+    placeholder: 'lr=X,..',
+  }),
+  seeds: integer({ help: 'seeds of each run of --sweep, from --seed on [1]', min: 1, max: 1000 }),
+  ...precisionOption,
+  out: text({
+    help: 'folder, or file ending in .safetensors, for weights and checkpoint [linbp-out/train-TIME]',
+    placeholder: 'PATH',
+  }),
+  resume: optionalText({ help: 'go on from a checkpoint, by default that of --out', placeholder: 'FILE' }),
+  ...machineOptions,
+} as const;
+
+/** Their values. */
+export type TrainValues = OptionValues<typeof trainOptions>;
+
+export function chosenOptimizer({ optimizer, lr, momentum, nesterov, weightDecay }: TrainValues): Optimizer {
+  const decay = weightDecay === undefined ? {} : { weightDecay };
+  const rate = lr === undefined ? {} : { lr };
+  check(
+    !nesterov || optimizer === 'sgd',
+    'bad-argument',
+    `--nesterov goes with --optimizer sgd, not ${optimizer}`,
+    'nesterov',
+  );
+  check(
+    momentum === undefined || optimizer === 'sgd',
+    'bad-argument',
+    `--momentum goes with --optimizer sgd, not ${optimizer}`,
+    'momentum',
+  );
+  if (optimizer === 'adam') return adam({ ...rate, ...decay });
+  if (optimizer === 'adamw') return adamw({ ...rate, ...decay });
+  return sgd({ lr: lr ?? 0.02, momentum: momentum ?? 0.9, nesterov, ...decay });
+}
+
+export function chosenSchedule({ schedule, gamma, epochs, warmup: warm }: TrainValues): Schedule {
+  const plain = schedule === 'exponential' ? exponential(gamma) : schedule === 'cosine' ? cosine(epochs) : constant();
+  return warm === undefined ? plain : warmup(plain, warm);
+}
+
+/** What `--augment crop,flip` does to the training images. */
+export function chosenAugmentation({ augment }: TrainValues): InputStage | undefined {
+  if (augment === undefined) return undefined;
+  const names = augment.split(',').map((name) => name.trim());
+  const unknown = names.find((name) => !['crop', 'flip'].includes(name));
+  check(unknown === undefined, 'unknown-option', `--augment takes crop and flip, got "${unknown}"`, 'augment');
+  return cropAndFlip({ padding: names.includes('crop') ? 4 : 0, flip: names.includes('flip') });
+}
+
+/** Images to train on and, where there are others, those to evaluate on. */
+export async function chosenHalves(
+  values: TrainValues,
+  definition: ModelDefinition,
+  context: VerbContext,
+): Promise<{ readonly dataset: Dataset; readonly testDataset?: Dataset }> {
+  const dataset = await chosenDataset(values, values.split, definition, context);
+  if (values.validationSplit !== undefined) {
+    const { kept, heldOut } = holdOut(dataset, values.validationSplit, values.seed);
+    return { dataset: kept, testDataset: heldOut };
+  }
+  const folder = /^folder:(.*)$/s.exec(values.dataset)?.[1];
+  const tested = values.split === 'train' && (folder === undefined || imageFolderHalves(folder).test !== undefined);
+  if (!tested) {
+    context.progress.line(
+      'note: there are no images besides those trained on, so no test figures; see --validation-split',
+    );
+    return { dataset };
+  }
+  return {
+    dataset,
+    testDataset: await chosenDataset({ ...values, limit: values.testLimit }, 'test', definition, context),
+  };
+}
+
+/** The weights to begin with: of `--weights`, or drawn from a seed. Throws `missing-file` or `bad-file`. */
+export async function startWeights(values: TrainValues, definition: ModelDefinition, seed: number): Promise<StateDict> {
+  return values.weights === undefined
+    ? initialState(definition, seed)
+    : namedWeights(definition, values.weights, { newHead: values.newHead, seed });
+}
+
+/** What a trainer is made with besides network, weights, rule, optimizer and seed. */
+export function trainerSettings(
+  values: TrainValues,
+  definition: ModelDefinition,
+  halves: { readonly dataset: Dataset; readonly testDataset?: Dataset },
+  { progress }: VerbContext,
+): Omit<TrainerOptions, 'model' | 'rules' | 'optimizer' | 'seed'> & { readonly logEvery: number } {
+  const inputs = chosenAugmentation(values);
+  return {
+    ...halves,
+    schedule: chosenSchedule(values),
+    batch: values.batch,
+    // Small images make short steps; on large ones nobody wants to wait fifty steps for a sign of life.
+    logEvery: definition.input[1] <= 28 ? 50 : 5,
+    precision: values.precision,
+    onCompile: compileProgress(progress),
+    ...(inputs && { inputs }),
+    ...(values.labelSmoothing !== undefined && { labelSmoothing: values.labelSmoothing }),
+    ...(values.clipNorm !== undefined && { clipNorm: values.clipNorm }),
+  };
+}

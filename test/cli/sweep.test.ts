@@ -1,0 +1,104 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { readSweep } from '../../src/cli/sweep.js';
+import { mergeSweep, planSweep } from '../../src/experiments/sweep.js';
+import type { SweepCellResult, SweepRun } from '../../src/experiments/sweep.js';
+import { linbpEach, expectError, readJson, scratchFolder } from './support.js';
+
+const epoch = (trainLoss: number, testAccuracy: number, number = 1) => ({
+  ...{ epoch: number, trainLoss, trainAccuracy: 0.5, testLoss: trainLoss, testAccuracy, seconds: 1 },
+});
+
+describe('train --sweep', () => {
+  const folder = scratchFolder();
+
+  it('plans every rule at every rate and seed, small rates first, each once', () => {
+    const cells = planSweep({ rules: ['bp', 'linbp'], rates: [0.1, 0.01], seeds: 3, seed: 7 });
+    expect(cells).to.have.length(12);
+    expect(new Set(cells.map((cell) => JSON.stringify(cell))).size).to.equal(12);
+    expect(cells[0]).to.deep.equal({ rule: 'bp', lr: 0.01, seed: 7 });
+    expect(cells.at(-1)).to.deep.equal({ rule: 'linbp', lr: 0.1, seed: 9 });
+    expect(() => planSweep({ rules: ['bp', 'bp'], rates: [1], seeds: 1, seed: 0 })).to.throw('--rule has bp twice');
+    expect(readSweep('lr=0.01, 1/8')).to.deep.equal([0.01, 0.125]);
+    expect(() => readSweep('lr=0.1,-1')).to.throw('above 0');
+    expect(() => readSweep('batch=3')).to.throw('lr=0.01,0.05,0.1');
+  });
+
+  it('merges in any order, takes diverged cells as results and judges rates by all seeds', () => {
+    const plan = { rules: ['bp', 'linbp'], rates: [0.1, 0.4], seeds: 2, seed: 0 };
+    const results = planSweep(plan).map((cell): SweepCellResult => {
+      const fails = cell.rule === 'linbp' && cell.lr === 0.4;
+      const epochs = fails
+        ? []
+        : [epoch(cell.rule === 'bp' ? 0.5 : 0.25, cell.lr === 0.4 ? 0.9 : 0.75 + cell.seed / 8)];
+      return { ...cell, epochs, steps: 1, diverged: fails, seconds: 1, ...(fails && { message: 'no' }) };
+    });
+    const { runs, rows, verdicts } = mergeSweep(plan, results, 10, (rule) => rule.toUpperCase());
+    expect(runs.filter(({ outcome }) => outcome === 'not finite')).to.have.length(2);
+    expect(rows.map(({ rule, lr, failed }) => [rule, lr, failed])).to.deep.equal([
+      ['bp', 0.1, 0],
+      ['linbp', 0.1, 0],
+      ['bp', 0.4, 0],
+      ['linbp', 0.4, 2],
+    ]);
+    expect(rows[0]!.testAccuracy!.mean).to.equal(0.8125);
+    expect(rows[3]!.trainLoss).to.equal(null);
+    expect(verdicts[0]).to.contain('BP is best at learning rate 0.4: test accuracy 90.0 %');
+    expect(verdicts[1]).to.contain('LINBP is best at learning rate 0.1: test accuracy 81.3 %');
+    expect(verdicts[2]).to.contain('LINBP has the lower training loss after every epoch (2 of 2 pairs');
+    expect(verdicts[3]).to.contain('BP tolerates larger learning rates');
+    const mixed = mergeSweep(plan, [...results].reverse(), 10, (rule) => rule.toUpperCase());
+    expect(mixed.verdicts).to.deep.equal(verdicts);
+    expect(mixed.rows).to.deep.equal(rows);
+  });
+
+  it('runs cells from the weights of their seed, keeps diverged ones and writes one report', async () => {
+    const out = join(folder, 'sweep');
+    const json = join(folder, 'sweep.json');
+    const common = ['--model', 'mlp', '--limit', '128', '--test-limit', '64', '--epochs', '1', '--batch', '64'];
+    const sgd = ['--optimizer', 'sgd', '--momentum', '0', '--schedule', 'constant'];
+    const rules = ['--rule', 'bp', '--rule', 'linbp'];
+    const single = join(folder, 'single.json');
+    const [swept, alone, several, seeds] = await linbpEach([
+      [
+        'train',
+        ...common,
+        ...sgd,
+        ...rules,
+        '--sweep',
+        'lr=0.05,1000000',
+        '--seeds',
+        '2',
+        '--out',
+        out,
+        '--json',
+        json,
+      ],
+      ['train', ...common, ...sgd, '--lr', '0.05', '--seed', '1', '--out', join(folder, 'one'), '--json', single],
+      ['train', ...common, ...rules],
+      ['train', ...common, '--seeds', '3'],
+    ]);
+    expect(swept!.code, swept!.stderr).to.equal(0);
+    expect(alone!.code, alone!.stderr).to.equal(0);
+    const { runs, training, verdicts, report } = readJson(json) as unknown as {
+      readonly runs: readonly SweepRun[];
+      readonly training: readonly SweepRun[];
+      readonly verdicts: readonly string[];
+      readonly report: string;
+    };
+    expect(runs).to.have.length(8);
+    expect(training).to.deep.equal(runs);
+    expect(runs.filter(({ diverged }) => diverged).every(({ lr }) => lr === 1e6)).to.equal(true);
+    expect(runs.some(({ diverged, message }) => diverged && message !== undefined)).to.equal(true);
+    const [same] = (readJson(single) as { epochs: SweepRun['epochs'] }).epochs;
+    const own = runs.find(({ rule, lr, seed }) => rule === 'bp' && lr === 0.05 && seed === 1)!.epochs[0]!;
+    expect(own.trainLoss).to.equal(same!.trainLoss);
+    expect(own.testAccuracy).to.equal(same!.testAccuracy);
+    const page = readFileSync(report, 'utf8');
+    for (const sentence of verdicts) expect(swept!.stdout).to.contain(sentence);
+    expect(page).to.contain('<li>').and.to.contain(verdicts[0]);
+    expectError(several!, '--sweep lr=0.01,0.05,0.1');
+    expectError(seeds!, '--seeds goes with --sweep');
+  });
+});
