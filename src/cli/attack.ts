@@ -130,6 +130,10 @@ function printResult(
 export const attackVerb = defineVerb({
   name: 'attack',
   summary: 'crafts adversarial images under any rule and tries them on other models',
+  examples: [
+    'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --rule linbp --limit 100',
+    'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --eps 8/255 --steps 10 --limit 100 --out runs/attack',
+  ],
   options,
   notes: [
     '',

@@ -128,6 +128,7 @@ function dawnVersion(): string {
 export const benchVerb = defineVerb({
   name: 'bench',
   summary: "measures speed against peers and against the device's own ceilings",
+  examples: ['linbp bench --only dispatch --peers none', 'linbp bench --only training,attack --out results'],
   options: {
     only: text({ help: `some parts only, joined by commas: ${parts.join(', ')}`, placeholder: 'PARTS' }),
     peers: text({

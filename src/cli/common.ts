@@ -200,7 +200,8 @@ export async function chosenDataset(
       ...(options.limit !== undefined && { limit: options.limit }),
       ...(options.dataset.startsWith('folder:') && folderFit(options, definition)),
       signal,
-      onProgress: (done: number, total: number) => progress.update('images', done / total),
+      onProgress: (done: number, total: number) =>
+        progress.update('reading', done / total, '', { total, unit: 'images' }),
     });
   } catch (error) {
     throw withHint(error, options.dataset, datasetNames);
@@ -262,7 +263,7 @@ export const noAdapter: ShownAdapter = {
 export const compileProgress =
   (progress: Progress) =>
   (done: number, total: number): void =>
-    progress.update('compiling', done / total);
+    progress.update('compiling', done / total, '', { total, unit: 'pipelines' });
 
 /** What `--json` says about a device. */
 export function shownAdapter(device: Device): ShownAdapter {

@@ -172,7 +172,6 @@ async function runAttack(
   start: Float32Array | undefined,
   { signal, progress }: VerbContext,
 ): Promise<AttackResult> {
-  const began = performance.now();
   try {
     return await attack.run({
       images: dataset,
@@ -182,8 +181,8 @@ async function runAttack(
       signal,
       keepFinished: true,
       onProgress(share, images) {
-        const seconds = (performance.now() - began) / 1000;
-        progress.update(attack.settings.definition.name, share, `${images} images done  ${seconds.toFixed(0)} s`);
+        const amount = { total: dataset.count, unit: 'images' };
+        progress.update(attack.settings.definition.name, share, `${images} of ${dataset.count} images`, amount);
       },
     });
   } finally {

@@ -6,10 +6,11 @@ import { defineVerb } from './verb.js';
 export const doctorVerb = defineVerb({
   name: 'doctor',
   summary: 'finds and tests a driver, says what is missing and which command mends it',
+  examples: ['linbp doctor', 'linbp doctor --json -'],
   options: {
     fix: flag('install what is missing'),
     adapter: text({ help: 'which adapter to test the kernels on', placeholder: 'NAME|INDEX' }),
   },
-  run: ({ fix, adapter, json }) =>
-    doctor({ fix, ...(adapter !== undefined && { adapter }), ...(json !== undefined && { json }) }),
+  run: ({ fix, adapter, json }, { print }) =>
+    doctor({ fix, print, ...(adapter !== undefined && { adapter }), ...(json !== undefined && { json }) }),
 });

@@ -1,4 +1,4 @@
-import { writeFileAtomic } from '../io/atomic.js';
+import { writeResult } from './result.js';
 import { describeDevice, examineDevice } from './doctorDevice.js';
 import type { ComputingReport } from './doctorDevice.js';
 import { packageVersion } from '../version.js';
@@ -56,17 +56,23 @@ const SOURCES = {
  *
  * @param options.fix - install what is missing
  * @param options.adapter - which adapter to test the kernels on, by index or name
- * @param options.json - file for the machine-readable result
+ * @param options.json - file for the machine-readable result; `-` is standard output
+ * @param options.print - takes the lines for people
  * @returns the exit code: 0 where this machine can compute, 1 otherwise
  * @throws LinbpError `not-writable` where the result file cannot be written, `no-adapter` where there is no such adapter
  */
-export async function doctor(options: { fix: boolean; adapter?: string; json?: string }): Promise<number> {
+export async function doctor(options: {
+  fix: boolean;
+  adapter?: string;
+  json?: string;
+  print: (line: string) => void;
+}): Promise<number> {
   const start = performance.now();
   const { ensureDriver } = (await import(new URL('../../../bin/driver/mend.mjs', import.meta.url).href)) as MendModule;
   const report = ensureDriver({ fix: options.fix, log: (line) => process.stderr.write(`doctor: ${line}\n`) });
   const computing = report.ok ? await examineDevice(options.adapter) : undefined;
   const ok = report.ok && computing?.failure === undefined;
-  for (const line of describe(report, computing)) process.stdout.write(`${line}\n`);
+  for (const line of describe(report, computing)) options.print(line);
   if (options.json !== undefined) {
     const { vendor = '', architecture = '', description = '', software = false } = report.adapter ?? {};
     const result = {
@@ -91,7 +97,7 @@ export async function doctor(options: { fix: boolean; adapter?: string; json?: s
       adapters: computing?.adapters ?? [],
       selfTest: computing?.selfTest ?? null,
     };
-    writeFileAtomic(options.json, `${JSON.stringify(result, null, 2)}\n`);
+    writeResult(options.json, result);
   }
   return ok ? 0 : 1;
 }

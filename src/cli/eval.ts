@@ -18,6 +18,10 @@ import { defineVerb } from './verb.js';
 export const evalVerb = defineVerb({
   name: 'eval',
   summary: 'measures the accuracy of a network on clean images',
+  examples: [
+    'linbp eval --model lenet5 --weights runs/bp/lenet5.safetensors --limit 500',
+    'linbp eval --model lenet5 --weights runs/bp/lenet5.safetensors --limit 500 --confusion',
+  ],
   options: {
     ...modelOptions,
     ...dataOptions,

@@ -9,6 +9,10 @@ import { defineVerb } from './verb.js';
 export const exportVerb = defineVerb({
   name: 'export',
   summary: 'writes a network with its weights as an ONNX file (opset 17)',
+  examples: [
+    'linbp export --model lenet5 --weights runs/bp/lenet5.safetensors --out model.onnx',
+    'linbp export --model resnet20 --json -',
+  ],
   options: {
     ...modelOptions,
     out: text({ help: 'the file to write [NAME.onnx]', placeholder: 'FILE' }),

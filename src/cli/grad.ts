@@ -1,4 +1,5 @@
 import { gradients } from '../autodiff/gradients.js';
+import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
 import { expectFinite, firstNonFinite } from '../finite.js';
 import { Graph } from '../graph/graph.js';
@@ -14,19 +15,23 @@ import { Program } from '../program/program.js';
 import { ReferenceRun } from '../reference/run.js';
 import type { BackwardSelection } from '../graph/backward.js';
 import {
+  chosenDataset,
   chosenModel,
   chosenRules,
   chosenWeights,
+  dataOptions,
   machineOptions,
   modelOptions,
   openDevice,
+  pixelRange,
   precisionOption,
   referenceAdapter,
   ruleOption,
   shownAdapter,
+  splitOption,
 } from './common.js';
 import { modelWith, setReferenceWeights } from './inference.js';
-import { choice, flag, text } from './options.js';
+import { choice, flag, integer, text } from './options.js';
 import { defineVerb } from './verb.js';
 import type { ShownAdapter } from './verb.js';
 
@@ -83,6 +88,13 @@ function readBatch(path: string, definition: ModelDefinition): Batch {
   check(strange < 0, 'bad-range', `${path}: input holds ${images[strange]} at ${strange}`, 'input');
   return { count, images, labels: Uint32Array.from(labels) };
 }
+
+/** Whole data sets as one batch. */
+const batchOf = (dataset: Dataset): Batch => ({
+  count: dataset.count,
+  images: pixelRange(dataset, 0, dataset.count),
+  labels: Uint32Array.from(dataset.labels),
+});
 
 /** Where the logits of the first image with one that is not finite stop being finite. */
 function whereFirst(
@@ -208,10 +220,17 @@ function onReference(
 export const gradVerb = defineVerb({
   name: 'grad',
   summary: 'writes logits, losses and gradients of a batch under any rule',
+  examples: [
+    'linbp grad --model mlp --limit 4 --out gradients.safetensors',
+    'linbp grad --model mlp --limit 4 --rule linbp --device reference --out reference.safetensors',
+  ],
   options: {
     ...modelOptions,
     ...ruleOption,
     inputs: text({ help: 'safetensors with input [N, C, H, W] F32 and labels [N] I32', placeholder: 'FILE' }),
+    ...dataOptions,
+    limit: integer({ help: 'without --inputs: the first N images of --dataset', min: 1, max: 65536 }),
+    ...splitOption,
     loss: choice(['mean', 'sum'], { help: 'how the losses of the batch are reduced', byDefault: 'mean' }),
     mode: choice(['eval', 'train'], {
       help: 'train takes batch statistics and writes after.<bn>.*; dropout is off in both',
@@ -226,15 +245,18 @@ export const gradVerb = defineVerb({
   async run(options, context) {
     const { inputs, out } = options;
     check(
-      inputs !== undefined,
+      (inputs === undefined) !== (options.limit === undefined),
       'bad-argument',
-      '--inputs FILE is needed: safetensors with input [N, C, H, W] and labels [N]',
+      '--inputs FILE is needed: safetensors with input [N, C, H, W] and labels [N]; or --limit N images of --dataset',
       'inputs',
     );
     ensureWritableFile(out);
-    const definition = await chosenModel(options, imageSize(inputs));
+    const definition = await chosenModel(options, inputs === undefined ? undefined : imageSize(inputs));
     const rules = chosenRules(options.rule, definition);
-    const batch = readBatch(inputs, definition);
+    const batch =
+      inputs === undefined
+        ? batchOf(await chosenDataset(options, options.split, definition, context))
+        : readBatch(inputs, definition);
     const weights = await chosenWeights(definition, options, context.progress);
     // Rescaling a whole branch per sample defines the gradient of the input only.
     const inputRule = rules.specs.some((spec) => spec.match?.kind === 'block');

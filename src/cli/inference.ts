@@ -120,7 +120,6 @@ export async function score(
   const predictions = new Int32Array(dataset.count);
   let correct = 0;
   let loss = 0;
-  const started = performance.now();
   for (let from = 0; from < dataset.count; from += batch) {
     if (signal.aborted) throw new LinbpError('aborted', 'the evaluation was interrupted');
     const to = Math.min(dataset.count, from + batch);
@@ -134,12 +133,10 @@ export async function score(
       if (predictions[i] === label) correct += 1;
       loss += highest + Math.log(row.reduce((sum, value) => sum + Math.exp(value - highest), 0)) - row[label]!;
     }
-    const rate = to / ((performance.now() - started) / 1000);
-    progress.update(
-      'eval',
-      to / dataset.count,
-      `accuracy ${((100 * correct) / to).toFixed(2)} %  ${rate.toFixed(0)} images/s`,
-    );
+    progress.update('eval', to / dataset.count, `accuracy ${((100 * correct) / to).toFixed(2)} %`, {
+      total: dataset.count,
+      unit: 'images',
+    });
   }
   progress.clear();
   if (!Number.isFinite(loss)) throw divergence(`the loss over ${dataset.name} is ${loss}`);

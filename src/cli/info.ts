@@ -23,6 +23,7 @@ function flopsOf(definition: ReturnType<typeof importOnnx>): number {
 export const infoVerb = defineVerb({
   name: 'info',
   summary: 'shows what an ONNX file holds: input, output, preprocessing, parameters, what was recognized',
+  examples: ['linbp info model.onnx', 'linbp info model.onnx --json -'],
   options: {
     file: text({ help: 'the ONNX file', placeholder: 'FILE' }),
     size: integer({ help: 'height and width of images, where the file leaves them open [224]', min: 1 }),

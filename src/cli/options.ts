@@ -246,14 +246,14 @@ export function parseOptions<O extends OptionTable>(args: readonly string[], tab
   return Object.fromEntries(values) as OptionValues<O>;
 }
 
-/** The lines of `--help` about a table of options. */
+/** The lines of `--help` about a table of options: names on the left, meanings in one column. */
 export function describeOptions(table: OptionTable): string[] {
   const rows = Object.entries(table).map(([name, option]) => {
     const left = `  --${kebab(name)}${option.placeholder === undefined ? '' : ` ${option.placeholder}`}`;
     const byDefault = option.shownDefault === undefined ? '' : ` [${option.shownDefault}]`;
     return [left, `${option.help}${byDefault}`] as const;
   });
-  const width = Math.min(34, Math.max(...rows.map(([left]) => left.length)));
+  const width = Math.min(26, Math.max(...rows.map(([left]) => left.length)));
   return rows.flatMap(([left, right]) =>
     left.length > width ? [left, `${' '.repeat(width)}  ${right}`] : [`${left.padEnd(width)}  ${right}`],
   );

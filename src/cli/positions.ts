@@ -1,3 +1,4 @@
+import { textTable } from '../profile/textTable.js';
 import { positionTable, describeModel } from '../nn/definition.js';
 import { modelNames } from '../nn/zoo/index.js';
 import { noAdapter } from './common.js';
@@ -9,9 +10,10 @@ import { defineVerb } from './verb.js';
 export const positionsVerb = defineVerb({
   name: 'positions',
   summary: 'lists the activations of a model, for rules such as linbp:from=layer3, and its presets',
+  examples: ['linbp positions --model resnet50', 'linbp positions --model lenet5 --json -'],
   options: { model: text({ help: 'the network', placeholder: 'NAME', byDefault: 'lenet5' }) },
-  notes: ['', 'Models:', ...wrap(modelNames)],
-  async run({ model }, { print }) {
+  notes: ['', 'Models', `  ${modelNames.join(' ')}`],
+  async run({ model }, { print, width }) {
     const definition = await openModel(model);
     const { positions, presets, presetNote } = positionTable(definition);
     const rows = positions.map((position) => ({
@@ -23,19 +25,18 @@ export const positionsVerb = defineVerb({
       activation: position.activation,
       presets: Object.keys(presets).filter((preset) => presets[preset]!.includes(position.name)),
     }));
-    const head = ['index', 'name', 'stage', 'block', 'kind', 'activation', 'presets'] as const;
-    const cells = [[...head], ...rows.map((row) => head.map((column) => [row[column] ?? '-'].flat().join(',') || '-'))];
-    const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
-    for (const row of cells)
-      print(
-        row
-          .map((cell, column) => cell.padEnd(widths[column]!))
-          .join('  ')
-          .trimEnd(),
-      );
     print(
-      `${definition.name}: ${positions.length} activations, ${describeModel(definition).parameterCount} parameters`,
+      textTable(
+        (['index', 'name', 'stage', 'block', 'kind', 'activation', 'presets'] as const).map((column) => ({
+          title: column,
+          value: (row: (typeof rows)[number]) => [row[column] ?? '-'].flat().join(',') || '-',
+          drop: { activation: 2, kind: 1 }[column as string] ?? 0,
+        })),
+        rows,
+        width,
+      ),
     );
+    print(`${definition.name}: ${positions.length} ReLUs, ${describeModel(definition).parameterCount} parameters`);
     for (const [preset, names] of Object.entries(presets)) print(`preset ${preset}: ${names.length} ReLUs`);
     if (presetNote !== undefined) print(presetNote);
     const counts = Object.fromEntries(Object.entries(presets).map(([preset, names]) => [preset, names.length]));
@@ -53,13 +54,3 @@ export const positionsVerb = defineVerb({
     };
   },
 });
-
-/** Names in lines of at most 100 characters. */
-function wrap(names: readonly string[]): string[] {
-  const lines = [' '];
-  for (const name of names) {
-    if (lines.at(-1)!.length + name.length > 100) lines.push(' ');
-    lines[lines.length - 1] += ` ${name}`;
-  }
-  return lines;
-}

@@ -96,6 +96,10 @@ async function readPixels(
 export const predictVerb = defineVerb({
   name: 'predict',
   summary: 'says what a network sees in image files',
+  examples: [
+    'linbp predict --model lenet5 --weights runs/bp/lenet5.safetensors --images runs/attack/clean',
+    'linbp predict --model lenet5 --weights runs/bp/lenet5.safetensors --images runs/attack/adversarial --top 1',
+  ],
   options: {
     ...modelOptions,
     images: text({ help: 'a PNG or JPEG file, or a folder of them', placeholder: 'PATH' }),

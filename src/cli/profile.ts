@@ -72,17 +72,17 @@ type ProfileValues = OptionValues<typeof options>;
 
 type View = (typeof views)[number];
 
-function printView(program: Program, view: View): string {
+function printView(program: Program, view: View, width: number): string {
   const { schedule } = program;
   switch (view) {
     case 'graph':
-      return printGraph(schedule.graph, schedule.places);
+      return printGraph(schedule.graph, schedule.places, width);
     case 'passes':
-      return printPasses(schedule);
+      return printPasses(schedule, width);
     case 'plan':
-      return printPlan(program);
+      return printPlan(program, width);
     case 'program':
-      return printProgram(program);
+      return printProgram(program, width);
   }
 }
 
@@ -220,7 +220,7 @@ async function profileRules(
     }));
     for (const [index, profile] of (await profileInTurns(takers)).entries()) {
       const { plan, schedule } = takers[index]!.program;
-      print(formatProfile(profile));
+      print(formatProfile(profile, context.width));
       print('');
       profiled.push({ profile, program: { plan, schedule } });
     }
@@ -245,7 +245,7 @@ async function profileRules(
       ...kept.slice(0, 1).map((first) => ({ ...first, label: `${first.label} again (control)` })),
     ];
     const turns = inTurns && !signal.aborted ? await timeInTurns(takers, repeats) : [];
-    if (turns.length > 0) print(formatTurns(turns, repeats));
+    if (turns.length > 0) print(formatTurns(turns, repeats, context.width));
     return { profiled, turns };
   } finally {
     for (const workload of kept) workload.destroy();
@@ -264,7 +264,7 @@ async function look(
   values: ProfileValues,
   rule: string,
   workloads: Omit<WorkloadOptions, 'rule'>,
-  { print, progress, signal }: VerbContext,
+  { print, progress, signal, width }: VerbContext,
 ): Promise<Looked> {
   const { dot, print: view, shader, repeats, what } = values;
   progress.line(`looking at ${what}${what === 'forward' ? '' : ` under ${rule}`}`);
@@ -273,8 +273,9 @@ async function look(
   try {
     const { program } = workload;
     if (dot !== undefined) writeFileAtomic(dot, dotOf(program.schedule.graph));
-    const printed = view === undefined ? undefined : { [view]: printView(program, view as View) };
-    for (const text of Object.values(printed ?? {})) print(text);
+    const shown = (width: number): string => printView(program, view as View, width);
+    const printed = view === undefined ? undefined : { [view]: shown(Infinity) };
+    if (view !== undefined) print(shown(width));
     if (shader === undefined) return { ...(printed && { printed }) };
     const onProgress = (done: number, total: number, candidate: string): void =>
       progress.update('candidates', done / total, candidate);
@@ -316,6 +317,10 @@ function checkCombination({ print, shader, html, trace, turns, ceilings }: Profi
 export const profileVerb = defineVerb({
   name: 'profile',
   summary: 'times every shader of a step, and shows graph, passes, plan, program and WGSL',
+  examples: [
+    'linbp profile --model lenet5 --rule bp,linbp --html profile.html',
+    'linbp profile --model lenet5 --what attack --print plan',
+  ],
   options,
   notes: [
     '',

@@ -84,6 +84,7 @@ function checkNetworks({ name, networks }: Experiment, named: string | undefined
 export const reproduceVerb = defineVerb({
   name: 'reproduce',
   summary: "runs the papers' experiments, with a report each that says what holds and what does not",
+  examples: ['linbp reproduce mnist-mlp --scale 0.08 --seeds 5', 'linbp reproduce --all --scale ci --out reports'],
   options,
   subject: 'name',
   notes: ['', 'Experiments:', ...experiments.map(described)],

@@ -1,36 +1,34 @@
 import { check, LinbpError } from '../errors.js';
-import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
+import { ensureWritableFile } from '../io/atomic.js';
 import { takeLock } from '../io/lock.js';
 import { terminalText } from '../quote.js';
 import { systemReason } from '../io/read.js';
 import { packageVersion } from '../version.js';
-import { describeOptions, kebab, parseOptions, text } from './options.js';
+import { writeResult } from './result.js';
+import { kebab, parseOptions, text } from './options.js';
 import type { OptionTable } from './options.js';
 import { Progress } from './progress.js';
 import { didYouMean } from './suggest.js';
+import { helpOf, overview } from './terminal/help.js';
+import { screenOf, wrapLines } from './terminal/screen.js';
 import type { Verb, VerbContext } from './verb.js';
 import { loadVerb, verbNames } from './verbs.js';
 
-const jsonOption = { json: text({ help: 'also write the result there, for programs', placeholder: 'FILE' }) } as const;
+const jsonOption = {
+  json: text({ help: 'also write the result there, for programs; - is stdout', placeholder: 'FILE' }),
+} as const;
 
 /** Exit code after Ctrl-C, as shells expect it, and after the other signals that ask for an end. */
 export const interruptedCode = 130;
 
-const print = (line: string): void => void process.stdout.write(`${terminalText(line, Infinity)}\n`);
-
-async function helpOfAll(): Promise<void> {
-  print('linbp <verb> [options]: trains ReLU networks and attacks them on the GPU, with a switchable backward rule');
-  print('');
-  for (const name of verbNames) print(`  ${name.padEnd(10)} ${(await loadVerb(name)).summary}`);
-  print('');
-  print('"linbp <verb> --help" lists the options of a verb.');
+/** Prints lines for people: on a terminal broken between words. */
+function printer(stream: NodeJS.WriteStream): (text: string) => void {
+  return (text) => void stream.write(`${wrapLines(terminalText(text, Infinity), screenOf(stream).width)}\n`);
 }
 
-function helpOf(verb: Verb): void {
-  print(`linbp ${verb.name}: ${verb.summary}`);
-  print('');
-  for (const line of describeOptions({ ...verb.options, ...jsonOption })) print(line);
-  for (const line of verb.notes ?? []) print(line);
+async function helpOfAll(): Promise<void> {
+  const verbs = await Promise.all(verbNames.map((name) => loadVerb(name)));
+  for (const line of overview(verbs, screenOf(process.stdout))) process.stdout.write(`${line}\n`);
 }
 
 /** Options as `settings` shows them: what was not given and has no default is null. */
@@ -60,12 +58,13 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
     'adapter',
   );
   // Where the result cannot be written, this is the time to say so and not after an hour.
-  if (values.json !== undefined) ensureWritableFile(values.json);
+  const piped = values.json === '-';
+  if (values.json !== undefined && !piped) ensureWritableFile(values.json);
   const locks: (() => void)[] = [];
   const lock: VerbContext['lock'] = (path, what) => void locks.push(takeLock(path, what));
-  const result = await verb
-    .run(values, { signal, progress, print, lock })
-    .finally(() => locks.forEach((release) => release()));
+  const stream = piped ? process.stderr : process.stdout;
+  const context = { signal, progress, print: printer(stream), lock, ...screenOf(stream) };
+  const result = await verb.run(values, context).finally(() => locks.forEach((release) => release()));
   progress.clear();
   if (typeof result === 'number') return result;
   if (values.json !== undefined) {
@@ -84,10 +83,10 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
       ...(result.interrupted === true && { interrupted: true }),
       ...result.fields,
     };
-    writeFileAtomic(values.json, `${JSON.stringify(document, null, 2)}\n`);
+    writeResult(values.json, document);
   }
   if (result.interrupted !== true) return 0;
-  process.stderr.write('interrupted; what was done until then is kept\n');
+  progress.line('interrupted; what was done until then is kept');
   return interruptedCode;
 }
 
@@ -120,7 +119,7 @@ export async function runCommandLine(args: readonly string[], signal: AbortSigna
       return 0;
     }
     if (name === '--version' || name === '-v') {
-      print(packageVersion());
+      process.stdout.write(`${packageVersion()}\n`);
       return 0;
     }
     if (!verbNames.includes(name)) {
@@ -131,14 +130,16 @@ export async function runCommandLine(args: readonly string[], signal: AbortSigna
     }
     const verb = await loadVerb(name);
     if (rest.includes('--help') || rest.includes('-h')) {
-      helpOf(verb);
+      for (const line of helpOf(verb, jsonOption, screenOf(process.stdout))) process.stdout.write(`${line}\n`);
       return 0;
     }
     return await runVerb(verb, rest, signal, progress);
   } catch (error) {
     progress.clear();
     const interrupted = error instanceof LinbpError && error.code === 'aborted';
-    process.stderr.write(`error: ${interrupted ? 'interrupted' : describeError(error)}\n`);
+    const { width, colors } = screenOf(process.stderr);
+    const message = `${colors.red('error:')} ${interrupted ? 'interrupted' : describeError(error)}`;
+    process.stderr.write(`${wrapLines(message, width)}\n`);
     if (process.env['LINBP_DEBUG'] === '1')
       process.stderr.write(`${error instanceof Error ? (error.stack ?? '') : ''}\n`);
     return interrupted ? interruptedCode : 1;

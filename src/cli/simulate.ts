@@ -101,6 +101,7 @@ function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], un
 export const simulateVerb = defineVerb({
   name: 'simulate',
   summary: "runs the theory's student-teacher simulations, theorem checks and sampled gradients",
+  examples: ['linbp simulate attack', 'linbp simulate theorems --seed 1'],
   options,
   subject: 'what',
   notes: [

@@ -154,6 +154,10 @@ async function finished(
 export const trainVerb = defineVerb({
   name: 'train',
   summary: 'trains a network under any rule, with checkpoints',
+  examples: [
+    'linbp train --model lenet5 --limit 1000 --epochs 2 --out runs/bp',
+    'linbp train --model mlp --limit 1000 --rule bp --rule linbp --sweep lr=0.05,0.1 --seeds 2 --out runs/sweep',
+  ],
   options: trainOptions,
   notes: [
     '',

@@ -64,24 +64,25 @@ const options = {
 
 type TuneValues = OptionValues<typeof options>;
 
-function problemTable(results: readonly TunedProblem[]): string {
+function problemTable(results: readonly TunedProblem[], width: number): string {
   const refused = ({ candidates }: TunedProblem): number =>
     candidates.filter((candidate) => candidate.refused !== undefined).length;
   return textTable(
     [
       { title: 'layer', value: ({ layer }) => layer || '-' },
       { title: 'op', value: ({ op }) => op },
-      { title: 'usual', value: ({ usual }) => choiceName(usual) },
+      { title: 'usual', value: ({ usual }) => choiceName(usual), drop: 2 },
       { title: 'us', value: ({ usualMicroseconds }) => usualMicroseconds.toFixed(1), align: 'right' },
       {
         title: 'chosen',
         value: (result) => (result.chosen === result.usual ? 'the usual' : choiceName(result.chosen)),
       },
       { title: 'us', value: ({ microseconds }) => microseconds.toFixed(1), align: 'right' },
-      { title: 'tried', value: ({ candidates }) => String(candidates.length), align: 'right' },
-      { title: 'refused', value: (result) => String(refused(result)), align: 'right' },
+      { title: 'tried', value: ({ candidates }) => String(candidates.length), align: 'right', drop: 3 },
+      { title: 'refused', value: (result) => String(refused(result)), align: 'right', drop: 3 },
     ],
     results,
+    width,
   );
 }
 
@@ -168,6 +169,10 @@ const slower = 1.03;
 export const tuneVerb = defineVerb({
   name: 'tune',
   summary: 'measures which kernels are fastest for a model on this device, and remembers it',
+  examples: [
+    'linbp tune --model lenet5 --what train --batch 64',
+    'linbp tune --model resnet20 --what attack --batch 8 --out choices.json',
+  ],
   options,
   subject: 'model',
   notes: [
@@ -210,7 +215,7 @@ export const tuneVerb = defineVerb({
           break;
         }
         const { results, heavy, comparison } = step;
-        if (results.length > 0) print(problemTable(results));
+        if (results.length > 0) print(problemTable(results, context.width));
         const kept = comparison.ratio <= slower || comparison.shortestRatio <= slower;
         if (kept) table = trial;
         else table.forget(heavy);

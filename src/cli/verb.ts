@@ -1,6 +1,7 @@
 import type { AdapterInfo } from '../runtime/adapter.js';
 import type { OptionTable, OptionValues } from './options.js';
 import type { Progress } from './progress.js';
+import type { Colors } from './terminal/screen.js';
 
 /** What a verb gets besides its options. */
 export interface VerbContext {
@@ -8,8 +9,11 @@ export interface VerbContext {
   readonly signal: AbortSignal;
   /** Progress and notes, on stderr. */
   readonly progress: Progress;
-  /** Prints one line of the result for people, on stdout. */
+  /** Prints a line of the result for people, on stdout; on stderr where `--json -` takes stdout. */
   readonly print: (line: string) => void;
+  /** Columns that a table may take: those of the terminal, infinite elsewhere. */
+  readonly width: number;
+  readonly colors: Colors;
   /** Takes the lock of the run's output folder, or single file, until the verb ends. Throws `not-writable`. */
   readonly lock: (path: string, what?: 'folder' | 'file') => void;
 }
@@ -35,6 +39,8 @@ export interface Verb<O extends OptionTable = OptionTable> {
   /** One line for `linbp --help`. */
   readonly summary: string;
   readonly options: O;
+  /** Commands that work as they stand, at least two, for the beginning of the verb's `--help`. */
+  readonly examples: readonly [string, string, ...string[]];
   /** The option that a plain word right after the verb sets, as in `linbp simulate attack`. */
   readonly subject?: keyof O & string;
   /** Lines for the verb's own `--help`, after its options. */

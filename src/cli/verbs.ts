@@ -18,6 +18,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   info: async () => (await import('./info.js')).infoVerb,
   simulate: async () => (await import('./simulate.js')).simulateVerb,
   reproduce: async () => (await import('./reproduce.js')).reproduceVerb,
+  completion: async () => (await import('./completion.js')).completionVerb,
 };
 
 /** Names of the verbs. */

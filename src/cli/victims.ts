@@ -90,7 +90,7 @@ export async function evaluateVictims(
         if (attacked[i] === label) robustCorrect += 1;
         if (targets === undefined ? attacked[i] !== label : attacked[i] === targets[from + i]) successes += 1;
       });
-      progress.update(`victim ${definition.name}`, to / dataset.count);
+      progress.update(`victim ${definition.name}`, to / dataset.count, '', { total: dataset.count, unit: 'images' });
     }
     progress.clear();
     classify.destroy();

@@ -53,7 +53,7 @@ function viewsOf(graph: Graph, places: Schedule['places']): { readonly tensor: T
  * each: results, op, operands, layer, direction, segment, rule and attributes. `places` has what a compiled program
  * put inside wider tensors.
  */
-export function printGraph(graph: Graph, places: Schedule['places'] = new Map()): string {
+export function printGraph(graph: Graph, places: Schedule['places'] = new Map(), width = Infinity): string {
   const lines = graph.nodes.map((node) => ({
     results: node.outputs.map((tensor) => `${label(tensor)} ${shapeText(tensor)}`).join(', '),
     call: `${node.op}(${node.inputs.map((tensor) => `%${tensor.id}`).join(', ')})${node.mutates.length > 0 ? ` overwrites ${node.mutates.map((slot) => `%${node.inputs[slot]!.id}`).join(', ')}` : ''}`,
@@ -85,6 +85,7 @@ export function printGraph(graph: Graph, places: Schedule['places'] = new Map())
         { title: 'attributes', value: (line) => line.attributes },
       ],
       lines,
+      width,
     ),
     '',
     `outputs: ${[...graph.outputs].map(([name, tensor]) => `${name} = %${tensor.id}`).join(', ') || 'none'}`,
@@ -94,7 +95,7 @@ export function printGraph(graph: Graph, places: Schedule['places'] = new Map())
 /**
  * What is narrowed to 16 bits wherever it is stored; values that fusion keeps inside a kernel are not stored at all.
  */
-function printPrecision(graph: Graph): string {
+function printPrecision(graph: Graph, width: number): string {
   const values = graph.nodes.flatMap((node) =>
     node.outputs.filter(({ view }) => view === undefined).map((tensor) => ({ tensor, node })),
   );
@@ -113,12 +114,13 @@ function printPrecision(graph: Graph): string {
         { title: 'written by', value: ({ node }) => node.op },
       ],
       half,
+      width,
     ),
   ].join('\n');
 }
 
 /** The nodes of each kernel, with what was fused into it and what it still stores. */
-function printFusion(groups: readonly Group[]): string {
+function printFusion(groups: readonly Group[], width: number): string {
   return [
     `fusion: ${groups.reduce((sum, group) => sum + 1 + group.followers.length, 0)} nodes in ${groups.length} kernels`,
     textTable(
@@ -131,12 +133,13 @@ function printFusion(groups: readonly Group[]): string {
         { title: 'also stored', value: ({ group }) => group.kept.map(label).join(', ') || '-' },
       ],
       groups.map((group, index) => ({ group, index })),
+      width,
     ),
   ].join('\n');
 }
 
 /** What was put inside wider tensors and is not copied therefore. */
-function printWindows(places: Schedule['places']): string {
+function printWindows(places: Schedule['places'], width: number): string {
   const title = `windows: ${places.size} values inside wider ones`;
   if (places.size === 0) return title;
   const first = ({ shape, view }: Tensor): number => view!.offset / pixelCount(shape);
@@ -151,20 +154,21 @@ function printWindows(places: Schedule['places']): string {
         { title: 'pitch', value: (tensor) => String(imagePitch(tensor)), align: 'right' },
       ],
       [...places.values()],
+      width,
     ),
   ].join('\n');
 }
 
 /** What each pass made of the graph, in the order in which they run: precision, fusion, windows. */
-export function printPasses({ graph, groups, places }: Schedule): string {
-  return [printPrecision(graph), printFusion(groups), printWindows(places)].join('\n\n');
+export function printPasses({ graph, groups, places }: Schedule, width = Infinity): string {
+  return [printPrecision(graph, width), printFusion(groups, width), printWindows(places, width)].join('\n\n');
 }
 
 /**
  * Tensors that lie inside values of the plan: their first byte in the arena, and the bytes from one image to the next
  * where others lie between.
  */
-function printPlannedViews({ plan, schedule: { graph, places } }: Program): string[] {
+function printPlannedViews({ plan, schedule: { graph, places } }: Program, width: number): string[] {
   const rows = viewsOf(graph, places).flatMap(({ tensor }) => {
     const { root, offset } = resolveView(tensor);
     const place = plan.placements.get(root);
@@ -188,6 +192,7 @@ function printPlannedViews({ plan, schedule: { graph, places } }: Program): stri
         },
       ],
       rows,
+      width,
     ),
   ];
 }
@@ -196,7 +201,7 @@ function printPlannedViews({ plan, schedule: { graph, places } }: Program): stri
  * Where each value lies and for how long, in order of first use, and what lies inside them; offsets and pitches are
  * bytes.
  */
-export function printPlan(program: Program): string {
+export function printPlan(program: Program, width = Infinity): string {
   const { plan } = program;
   const rows = [...plan.placements]
     .map(([tensor, place]) => ({ tensor, place, life: plan.lifetimes.get(tensor)! }))
@@ -221,13 +226,14 @@ export function printPlan(program: Program): string {
         { title: 'last', value: ({ life }) => String(life.last), align: 'right' },
       ],
       rows,
+      width,
     ),
-    ...printPlannedViews(program),
+    ...printPlannedViews(program, width),
   ].join('\n');
 }
 
 /** The dispatches of a program in running order, with their kernels and sizes. */
-export function printProgram(program: Program): string {
+export function printProgram(program: Program, width = Infinity): string {
   const pipelines = new Set(program.dispatches.map(({ pipeline }) => pipeline)).size;
   return [
     `${program.dispatches.length} dispatches, ${pipelines} pipelines`,
@@ -250,6 +256,7 @@ export function printProgram(program: Program): string {
         { title: 'writes', value: ({ source }) => names(source.operands, 'write') },
       ],
       program.dispatches.map(({ source }, index) => ({ source, index })),
+      width,
     ),
   ].join('\n');
 }

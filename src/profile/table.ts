@@ -22,22 +22,22 @@ function dispatchColumns(profile: Profile): TextColumn<DispatchProfile>[] {
     { title: '#', value: (d) => String(d.index), align: right },
     ...(several ? [{ title: 'segment', value: (d: DispatchProfile) => d.segment }] : []),
     { title: 'layer', value: (d) => d.layer || '-' },
-    { title: 'direction', value: (d) => directionNames[d.direction] ?? d.direction },
+    { title: 'direction', value: (d) => directionNames[d.direction] ?? d.direction, drop: 1 },
     { title: 'kernel', value: (d) => d.kernel },
-    { title: 'variant', value: (d) => d.variant },
-    { title: 'rule', value: (d) => d.rule || '-' },
-    { title: 'workgroups', value: (d) => d.workgroups.join('x'), align: right },
+    { title: 'variant', value: (d) => d.variant, drop: 7 },
+    { title: 'rule', value: (d) => d.rule || '-', drop: 6 },
+    { title: 'workgroups', value: (d) => d.workgroups.join('x'), align: right, drop: 5 },
     { title: 'us', value: (d) => d.microseconds.toFixed(1), align: right },
-    { title: 'gap us', value: (d) => d.gapMicroseconds.toFixed(1), align: right },
+    { title: 'gap us', value: (d) => d.gapMicroseconds.toFixed(1), align: right, drop: 4 },
     {
       title: 'share',
       value: (d) => percent(profile.medianMicroseconds > 0 ? d.microseconds / profile.medianMicroseconds : 0),
       align: right,
     },
-    { title: 'MFLOP', value: (d) => digits(d.flops / 1e6, 3), align: right },
-    { title: 'KiB', value: (d) => digits(d.bytes / 1024, 3), align: right },
+    { title: 'MFLOP', value: (d) => digits(d.flops / 1e6, 3), align: right, drop: 3 },
+    { title: 'KiB', value: (d) => digits(d.bytes / 1024, 3), align: right, drop: 3 },
     { title: 'GFLOP/s', value: (d) => d.gflops.toFixed(2), align: right },
-    { title: 'GB/s', value: (d) => d.gbps.toFixed(2), align: right },
+    { title: 'GB/s', value: (d) => d.gbps.toFixed(2), align: right, drop: 2 },
     ...(ceilings
       ? [{ title: 'of peak', value: (d: DispatchProfile) => percent(d.ceilingShare ?? 0), align: right }]
       : []),
@@ -94,17 +94,20 @@ export function profileSummary(profile: Profile): string[] {
   return lines;
 }
 
-/** A profile as aligned text: every dispatch, totals by layer, by kernel and by direction, and the sums. */
-export function formatProfile(profile: Profile): string {
+/** A profile as aligned text: every dispatch, totals by layer, by kernel and by direction, and the sums. *
+ * @param width columns of the terminal; tables leave out columns to fit. No limit unless given
+ */
+export function formatProfile(profile: Profile, width: number = Infinity): string {
   const title = `${profile.label === '' ? 'profile' : profile.label}: ${profile.dispatches.length} dispatches of ${profile.segments.join(', ')}`;
   return [
     title,
-    textTable(dispatchColumns(profile), profile.dispatches),
-    textTable(totalColumns('layer'), profile.byLayer),
-    textTable(totalColumns('kernel'), profile.byKernel),
+    textTable(dispatchColumns(profile), profile.dispatches, width),
+    textTable(totalColumns('layer'), profile.byLayer, width),
+    textTable(totalColumns('kernel'), profile.byKernel, width),
     textTable(
       totalColumns('direction'),
       profile.byDirection.map((total) => ({ ...total, name: directionNames[total.name] ?? total.name })),
+      width,
     ),
     profileSummary(profile).join('\n'),
   ].join('\n\n');

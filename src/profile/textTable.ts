@@ -1,3 +1,5 @@
+import stringWidth from 'string-width';
+
 /** A column of {@link textTable}. */
 export interface TextColumn<Row> {
   readonly title: string;
@@ -5,23 +7,50 @@ export interface TextColumn<Row> {
   readonly value: (row: Row) => string;
   /** Numbers go to the right; default left. */
   readonly align?: 'left' | 'right';
+  /** Columns with larger numbers are left out first where there is no room; default 0. */
+  readonly drop?: number;
 }
 
-/** An aligned table for terminals: a line of titles, a rule, and a line per row. Trailing blanks are cut. */
-export function textTable<Row>(columns: readonly TextColumn<Row>[], rows: readonly Row[]): string {
-  const cells = rows.map((row) => columns.map((column) => column.value(row)));
-  const widths = columns.map(({ title }, index) => Math.max(title.length, ...cells.map((line) => line[index]!.length)));
-  const line = (values: readonly string[]): string =>
-    values
-      .map((value, index) =>
-        columns[index]!.align === 'right' ? value.padStart(widths[index]!) : value.padEnd(widths[index]!),
-      )
-      .join('  ')
+/** Blanks between two columns. */
+const between = 2;
+
+/**
+ * An aligned table for terminals: a line of titles, a rule, and a line per row. Trailing blanks are cut.
+ *
+ * @param width where the table would be wider, columns are left out until it fits, those with the largest `drop` first
+ * and without one from the right; the first column stays. A last line names them. No limit unless given
+ */
+export function textTable<Row>(
+  columns: readonly TextColumn<Row>[],
+  rows: readonly Row[],
+  width: number = Infinity,
+): string {
+  const all = columns.map((column) => {
+    const cells = rows.map((row) => column.value(row));
+    return { ...column, cells, wide: Math.max(stringWidth(column.title), ...cells.map((cell) => stringWidth(cell))) };
+  });
+  const kept = [...all];
+  const total = (): number => kept.reduce((sum, { wide }) => sum + wide + between, -between);
+  while (total() > width && kept.length > 1) {
+    const [, ...others] = kept;
+    const most = Math.max(...others.map(({ drop = 0 }) => drop));
+    kept.splice(1 + others.findLastIndex(({ drop = 0 }) => drop === most), 1);
+  }
+  const pad = (text: string, { wide, align }: (typeof kept)[number]): string => {
+    const blanks = ' '.repeat(wide - stringWidth(text));
+    return align === 'right' ? `${blanks}${text}` : `${text}${blanks}`;
+  };
+  const line = (cell: (column: (typeof kept)[number]) => string): string =>
+    kept
+      .map((column) => pad(cell(column), column))
+      .join(' '.repeat(between))
       .trimEnd();
+  const left = all.filter((column) => !kept.includes(column)).map(({ title }) => title);
   return [
-    line(columns.map(({ title }) => title)),
-    widths.map((width) => '-'.repeat(width)).join('  '),
-    ...cells.map(line),
+    line(({ title }) => title),
+    kept.map(({ wide }) => '-'.repeat(wide)).join(' '.repeat(between)),
+    ...rows.map((_, row) => line(({ cells }) => cells[row]!)),
+    ...(left.length === 0 ? [] : [`left out for lack of room: ${left.join(', ')} (--json FILE has everything)`]),
   ].join('\n');
 }
 

@@ -77,7 +77,7 @@ export async function timeInTurns(takers: readonly TurnTaker[], rounds: number):
 }
 
 /** The result of {@link timeInTurns} for a terminal. */
-export function formatTurns(times: readonly StepTimes[], rounds: number): string {
+export function formatTurns(times: readonly StepTimes[], rounds: number, width: number = Infinity): string {
   const right = 'right' as const;
   const table = textTable<StepTimes>(
     [
@@ -96,6 +96,7 @@ export function formatTurns(times: readonly StepTimes[], rounds: number): string
       },
     ],
     times,
+    width,
   );
   return `Whole steps in turns, unprofiled, medians of ${rounds} rounds; ratios are of steps of one round:\n${table}`;
 }

@@ -83,6 +83,7 @@ const profiledRules = ({ rows }: Leaderboard): string[] =>
 export const demoVerb = defineVerb({
   name: 'demo',
   summary: 'compares backward rules: attacks and training, with a report',
+  examples: ['linbp demo', 'linbp demo --minutes 1 --out linbp-report --no-open'],
   options,
   notes: [
     '',

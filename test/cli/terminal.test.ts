@@ -1,0 +1,157 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { completionScript } from '../../src/cli/completion.js';
+import { parseOptions } from '../../src/cli/options.js';
+import { progressLine } from '../../src/cli/progress.js';
+import { helpOf, overview } from '../../src/cli/terminal/help.js';
+import { cutText, screenOf, textWidth, wrapLines } from '../../src/cli/terminal/screen.js';
+import type { Verb } from '../../src/cli/verb.js';
+import { loadVerb, verbNames } from '../../src/cli/verbs.js';
+import { textTable } from '../../src/profile/textTable.js';
+import { linbp, linbpEach, readJson, scratchFolder } from './support.js';
+
+const terminal = { isTTY: true, columns: 80 };
+
+/** The arguments of an example, as a shell would split it. */
+const argumentsOf = (example: string): string[] => example.split(' ').slice(1);
+
+describe('terminal', () => {
+  const folder = scratchFolder();
+  const verbs: Verb[] = [];
+
+  before(async () => {
+    for (const name of verbNames) verbs.push(await loadVerb(name));
+  });
+
+  it('help of every verb stays within 80 columns and begins with two commands whose options exist', () => {
+    for (const columns of [80, 120]) {
+      const screen = screenOf({ isTTY: true, columns }, { NO_COLOR: '1' });
+      for (const line of overview(verbs, screen).join('\n').split('\n'))
+        expect(textWidth(line), line).to.be.at.most(80);
+      for (const verb of verbs) {
+        const lines = helpOf(verb, {}, screen).join('\n').split('\n');
+        for (const line of lines) expect(textWidth(line), `${verb.name}: ${line}`).to.be.at.most(80);
+        expect(lines.indexOf('Examples'), verb.name).to.be.within(1, 4);
+        expect(verb.examples.length, verb.name).to.be.at.least(2);
+      }
+    }
+    for (const { name, examples, options, subject } of verbs)
+      for (const example of examples) {
+        const [verb, first, ...rest] = argumentsOf(example);
+        expect(verb).to.equal(name);
+        const named = subject !== undefined && first !== undefined && !first.startsWith('-');
+        const args = [first, ...rest].slice(named ? 1 : 0).filter((each): each is string => each !== undefined);
+        const end = args.indexOf('>');
+        const given = args.filter((arg, i) => arg !== '--json' && args[i - 1] !== '--json' && (end < 0 || i < end));
+        expect(() => parseOptions(given, options), example).not.to.throw();
+      }
+  });
+
+  it('lines are broken between words, and colors are for terminals that want them', () => {
+    const text = '  --rule RULE   backward rules, such as linbp:from=layer3, and a longer explanation of what they do';
+    for (const width of [40, 60, 80]) {
+      const lines = wrapLines(text, width).split('\n');
+      for (const line of lines) expect(textWidth(line)).to.be.at.most(width);
+      expect(lines.join(' ').split(/\s+/)).to.deep.equal(text.split(/\s+/));
+      for (const line of lines.slice(1)) expect(line.startsWith(' '.repeat(16))).to.equal(true);
+    }
+    expect(wrapLines(text, Infinity)).to.equal(text);
+    expect(cutText('深層学習のモデル', 7)).to.equal('深層学…');
+    expect(screenOf(terminal, {}).colors.isColorSupported).to.equal(true);
+    expect(screenOf(terminal, { NO_COLOR: '1' }).colors.isColorSupported).to.equal(false);
+    expect(screenOf({ isTTY: false, columns: 0 }, {}).colors.isColorSupported).to.equal(false);
+    expect(screenOf({ isTTY: false, columns: 0 }, {}).width).to.equal(Infinity);
+    expect(screenOf({ isTTY: false, columns: 0 }, { FORCE_COLOR: '1' }).colors.isColorSupported).to.equal(true);
+  });
+
+  it('the progress line never wraps, and loses the bar before the figures', () => {
+    const figures = ['loss 0.1234', 'accuracy 98.00 %', '1234 images/s', '2 min 05 s left'];
+    for (let width = 8; width <= 200; width++) {
+      const line = progressLine('epoch 1/3', 0.5, figures, width);
+      expect(textWidth(line), `${width}`).to.be.at.most(width);
+    }
+    expect(progressLine('epoch 1/3', 0.5, figures, 100))
+      .to.contain('[############............]')
+      .and.to.contain(' left');
+    expect(progressLine('epoch 1/3', 0.5, figures, 82))
+      .to.contain('2 min 05 s left')
+      .and.to.contain(']  50 %');
+  });
+
+  it('tables leave out columns rather than wrap, and say which', () => {
+    const columns = ['name', 'variant', 'time', 'bytes'].map((title, i) => ({
+      title,
+      value: (row: string) => row.repeat(3 + i),
+      drop: title === 'variant' ? 2 : 0,
+    }));
+    const rows = ['ab', '深'];
+    expect(textTable(columns, rows).split('\n')).to.have.length(4);
+    for (let width = 12; width < 60; width++) {
+      const lines = textTable(columns, rows, width).split('\n');
+      for (const line of lines.slice(0, 4)) expect(textWidth(line), `${width}`).to.be.at.most(width);
+    }
+    const narrow = textTable(columns, rows, 32).split('\n');
+    expect(narrow[0]).to.match(/^name +time +bytes/);
+    expect(narrow[4]).to.contain('left out for lack of room: variant');
+  });
+
+  it('--json - puts the result alone on standard output, for every verb that needs no device', async () => {
+    const cases = [
+      ['positions', '--model', 'lenet5', '--json', '-'],
+      ['completion', 'bash', '--json', '-'],
+      ['info', '../shared/onnx/missing.onnx', '--json', '-'],
+    ];
+    const [positions, completion, info] = await linbpEach(cases);
+    expect((JSON.parse(positions!.stdout) as { command: string }).command).to.equal('positions');
+    expect(positions!.stderr).to.contain('conv1.2');
+    expect((JSON.parse(completion!.stdout) as { script: string }).script).to.contain('complete ');
+    expect(info!.code).to.equal(1);
+    expect(info!.stdout).to.equal('');
+    const doctor = await linbp(['doctor', '--json', '-']);
+    expect((JSON.parse(doctor.stdout) as { command: string }).command).to.equal('doctor');
+    expect(doctor.stderr).to.contain('adapter ');
+  });
+
+  it('bash completes verbs, options and their words', () => {
+    const script = join(folder, 'linbp.bash');
+    writeFileSync(script, completionScript('bash', verbs));
+    const complete = (...words: readonly string[]): string[] => {
+      const set = `COMP_WORDS=(linbp ${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length}`;
+      const { stdout, stderr, status } = spawnSync(
+        'bash',
+        ['-c', `source ${script}; ${set}; _linbp; printf '%s\\n' "\${COMPREPLY[@]}"`],
+        { encoding: 'utf8' },
+      );
+      expect(status, stderr).to.equal(0);
+      return stdout.split('\n').filter(Boolean);
+    };
+    expect(complete('tr')).to.deep.equal(['train']);
+    expect(complete('train', '--opt')).to.deep.equal(['--optimizer']);
+    expect(complete('train', '--optimizer', 'ad')).to.deep.equal(['adam', 'adamw']);
+    expect(complete('attack', '--no')).to.deep.equal(['--normalize', '--norm']);
+    for (const shell of ['zsh', 'fish'] as const) {
+      const text = completionScript(shell, verbs);
+      for (const { name } of verbs) expect(text).to.contain(name);
+      const found = spawnSync(shell, ['-n', '-c', text], { encoding: 'utf8' });
+      if (found.error === undefined) expect(found.status, found.stderr).to.equal(0);
+    }
+  });
+
+  it('examples of the help work, one after another in one folder @slow', async function () {
+    this.timeout(280_000);
+    const bin = join(process.cwd(), 'bin/linbp.js');
+    const run = (args: readonly string[]): ReturnType<typeof spawnSync> =>
+      spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: 'utf8' });
+    for (const name of ['train', 'attack', 'eval', 'predict', 'grad', 'positions', 'completion'])
+      for (const example of verbs.find((verb) => verb.name === name)!.examples) {
+        const [args] = [argumentsOf(example)];
+        const end = args.indexOf('>');
+        const { status, stderr } = run(end < 0 ? args : args.slice(0, end));
+        expect(status, `${example}\n${String(stderr)}`).to.equal(0);
+      }
+    expect(readJson(join(folder, 'runs/sweep/report.json'))['runs']).to.have.length(8);
+    expect(readFileSync(join(folder, 'gradients.safetensors')).length).to.be.above(1000);
+  });
+});
