@@ -132,16 +132,12 @@ export const completionVerb = defineVerb({
     'To use it: source <(linbp completion bash) in ~/.bashrc, source <(linbp completion zsh) in ~/.zshrc,',
     'or linbp completion fish | source in ~/.config/fish/config.fish.',
   ],
-  async run({ shell }, { print }) {
+  async run({ shell }, { print, verbs }) {
     const names = Object.keys(scripts);
     const known = shell !== undefined && names.includes(shell);
     const hint = shell === undefined ? '' : `, got "${shell}"${didYouMean(shell, names)}`;
     check(known, 'unknown-option', `give a shell: ${names.join(', ')}${hint}`, 'shell');
-    const { loadVerb, verbNames } = await import('./verbs.js');
-    const script = completionScript(
-      shell as keyof typeof scripts,
-      await Promise.all(verbNames.map((name) => loadVerb(name))),
-    );
+    const script = completionScript(shell as keyof typeof scripts, await verbs());
     print(script.trimEnd());
     return { adapter: noAdapter, fields: { shell, script } };
   },

@@ -26,8 +26,10 @@ function printer(stream: NodeJS.WriteStream): (text: string) => void {
   return (text) => void stream.write(`${wrapLines(terminalText(text, Infinity), screenOf(stream).width)}\n`);
 }
 
+const allVerbs = (): Promise<Verb[]> => Promise.all(verbNames.map((name) => loadVerb(name)));
+
 async function helpOfAll(): Promise<void> {
-  const verbs = await Promise.all(verbNames.map((name) => loadVerb(name)));
+  const verbs = await allVerbs();
   for (const line of overview(verbs, screenOf(process.stdout))) process.stdout.write(`${line}\n`);
 }
 
@@ -63,7 +65,7 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
   const locks: (() => void)[] = [];
   const lock: VerbContext['lock'] = (path, what) => void locks.push(takeLock(path, what));
   const stream = piped ? process.stderr : process.stdout;
-  const context = { signal, progress, print: printer(stream), lock, ...screenOf(stream) };
+  const context = { signal, progress, print: printer(stream), lock, verbs: allVerbs, ...screenOf(stream) };
   const result = await verb.run(values, context).finally(() => locks.forEach((release) => release()));
   progress.clear();
   if (typeof result === 'number') return result;

@@ -11,6 +11,8 @@ export interface VerbContext {
   readonly progress: Progress;
   /** Prints a line of the result for people, on stdout; on stderr where `--json -` takes stdout. */
   readonly print: (line: string) => void;
+  /** All verbs, for what describes the command line itself. */
+  readonly verbs: () => Promise<readonly Verb[]>;
   /** Columns that a table may take: those of the terminal, infinite elsewhere. */
   readonly width: number;
   readonly colors: Colors;

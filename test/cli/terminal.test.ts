@@ -72,7 +72,7 @@ describe('terminal', () => {
       const line = progressLine('epoch 1/3', 0.5, figures, width);
       expect(textWidth(line), `${width}`).to.be.at.most(width);
     }
-    expect(progressLine('epoch 1/3', 0.5, figures, 100))
+    expect(progressLine('epoch 1/3', 0.5, figures, 120))
       .to.contain('[############............]')
       .and.to.contain(' left');
     expect(progressLine('epoch 1/3', 0.5, figures, 82))
