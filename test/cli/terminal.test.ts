@@ -75,7 +75,7 @@ describe('terminal', () => {
     expect(progressLine('epoch 1/3', 0.5, figures, 120))
       .to.contain('[############............]')
       .and.to.contain(' left');
-    expect(progressLine('epoch 1/3', 0.5, figures, 82))
+    expect(progressLine('epoch 1/3', 0.5, figures, 90))
       .to.contain('2 min 05 s left')
       .and.to.contain(']  50 %');
   });
