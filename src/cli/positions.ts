@@ -36,7 +36,9 @@ export const positionsVerb = defineVerb({
         width,
       ),
     );
-    print(`${definition.name}: ${positions.length} ReLUs, ${describeModel(definition).parameterCount} parameters`);
+    print(
+      `${definition.name}: ${positions.length} activations, ${describeModel(definition).parameterCount} parameters`,
+    );
     for (const [preset, names] of Object.entries(presets)) print(`preset ${preset}: ${names.length} ReLUs`);
     if (presetNote !== undefined) print(presetNote);
     const counts = Object.fromEntries(Object.entries(presets).map(([preset, names]) => [preset, names.length]));
