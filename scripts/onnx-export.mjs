@@ -60,8 +60,12 @@ function randomWeights(definition) {
 }
 
 async function logitsOf(definition, weights, images, device) {
-  using model = Model.create({ ...definition, weights }, { device });
-  return model.logits(images, { batch: count });
+  const model = Model.create({ ...definition, weights }, { device });
+  try {
+    return await model.logits(images, { batch: count });
+  } finally {
+    model.destroy();
+  }
 }
 
 async function onRuntime(bytes, images, shape) {
