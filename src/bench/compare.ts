@@ -228,6 +228,11 @@ function rowsOf(
   return [clock, row(`${name}, processor time`, subject, 'cpu ms', contender.processor, rest)];
 }
 
+const failedRow = (name: string, subject: string, note: string): BenchRow => ({
+  ...{ name, subject, unit: 'ms', note },
+  ...{ median: NaN, min: NaN, max: NaN, rounds: 0, ratio: null },
+});
+
 /**
  * Measures one workload with several parties, the first of which is the yardstick. Each party first does a few units
  * from the same initial state, whose results are compared; then the parties take turns, so that a disturbance of the
@@ -255,17 +260,7 @@ export async function compare(
     } catch (error) {
       if (party === parties[0] || signal.aborted) throw error;
       const note = `failed${when}: ${(error as Error).message.split('\n')[0]!.slice(0, 160)}`;
-      failed.push({
-        name,
-        subject: party.entry.name,
-        unit: 'ms',
-        median: NaN,
-        min: NaN,
-        max: NaN,
-        rounds: 0,
-        ratio: null,
-        note,
-      });
+      failed.push(failedRow(name, party.entry.name, note));
       return undefined;
     }
   };

@@ -2,21 +2,16 @@ import { existsSync, readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compare, PartyProcess, usualPatience } from '../bench/compare.js';
-import { measureMemory, measureStart } from '../bench/children.js';
-import { measureBarriers } from '../bench/barriers.js';
-import { copyAgain, measureCeilings, measureKernels } from '../bench/ceilings.js';
+import { usualPatience } from '../bench/compare.js';
 import { additions, squareRoots } from '../bench/control.js';
-import { measureDispatch } from '../bench/figures.js';
-import { measureNetworks, networkSizes, readNetworkSizes } from '../bench/networks.js';
+import { readNetworkSizes } from '../bench/networks.js';
+import { measureParts, parts } from '../bench/parts.js';
+import type { Part } from '../bench/parts.js';
 import { installedPeers, ownParty, throttledParties } from '../bench/peers.js';
 import type { Peers } from '../bench/peers.js';
-import { measureProducts, productSizes } from '../bench/products.js';
 import { comparisonChart, markdownTable, shown, spread } from '../bench/present.js';
-import { missing, row } from '../bench/rows.js';
+import { row } from '../bench/rows.js';
 import type { BenchRow } from '../bench/rows.js';
-import { measureScaling } from '../bench/scaling.js';
-import type { WorkloadRequest } from '../bench/workloads.js';
 import { check } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
 import { readStateDict } from '../nn/model.js';
@@ -25,22 +20,7 @@ import { openDevice, shownAdapter } from './common.js';
 import { choice, integer, text } from './options.js';
 import { didYouMean } from './suggest.js';
 import { defineVerb } from './verb.js';
-
-/** Parts of the benchmark, in the order in which they run. */
-const parts = [
-  'ceilings',
-  'dispatch',
-  'training',
-  'attack',
-  'forward',
-  'kernels',
-  'products',
-  'networks',
-  'start',
-  'scaling',
-  'memory',
-] as const;
-type Part = (typeof parts)[number];
+import type { VerbContext } from './verb.js';
 
 /** Parts that `--only` names. Throws `unknown-option`. */
 function chosenParts(only: string | undefined): ReadonlySet<Part> {
@@ -56,33 +36,6 @@ function chosenParts(only: string | undefined): ReadonlySet<Part> {
     );
   }
   return new Set(names as Part[]);
-}
-
-/** What the parties are compared by. */
-function workloads(weights: string | undefined): Readonly<Partial<Record<Part, readonly WorkloadRequest[]>>> {
-  return {
-    training: [
-      { kind: 'training', model: 'lenet5', batch: 64 },
-      { kind: 'training', model: 'mlp', batch: 64 },
-      { kind: 'training', model: 'resnet20', batch: 16 },
-    ],
-    attack: [8, 32].map((batch) => ({
-      kind: 'attack',
-      model: 'resnet20',
-      batch,
-      steps: 10,
-      ...(weights !== undefined && { weights }),
-    })),
-    forward: [
-      { kind: 'forward', model: 'lenet5', batch: 64 },
-      { kind: 'forward', model: 'resnet20', batch: 8 },
-    ],
-    kernels: [
-      { kind: 'matmul', size: 512 },
-      { kind: 'matmul', size: 1024 },
-      { kind: 'elementwise', count: 1 << 22 },
-    ],
-  };
 }
 
 /** Rounds unless the user says how many, and how many of them the budget leaves at least. */
@@ -109,19 +62,70 @@ async function checkFiles({
   if (out !== undefined) ensureWritableFolder(out);
 }
 
-/**
- * Units that every party does first to compare results: enough steps for errors of training to show where a step is
- * short.
- */
-const checkUnits = (request: WorkloadRequest): number =>
-  request.kind !== 'training' ? 1 : request.model === 'resnet20' ? 3 : 10;
-
 const packageRoot = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** The version of the Dawn that everybody runs on. */
 function dawnVersion(): string {
   const file = fileURLToPath(new URL('./package.json', import.meta.resolve('webgpu')));
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+/** One row of the result in the terminal. */
+function shownRow(row: BenchRow): string {
+  const figures = `${shown(row.median).padStart(8)} ${row.unit}${spread(row)}`;
+  const ratio = row.ratio === null || row.agrees === false ? '' : `  x${shown(row.ratio)}`;
+  return `${row.name.padEnd(58)} ${row.subject.padEnd(14)} ${figures}${ratio}${row.note ? `  ${row.note}` : ''}`;
+}
+
+/** The rows so far, and beside each part how fast the host was. */
+class Record {
+  readonly rows: BenchRow[] = [];
+  /** Load of the machine before and after. */
+  readonly loads = [loadavg()[0]!];
+  private readonly roots: number[] = [];
+  private readonly sums: number[] = [];
+  private part = 0;
+
+  constructor(
+    private readonly parts: number,
+    private readonly context: Pick<VerbContext, 'signal' | 'progress' | 'print'>,
+  ) {}
+
+  /** Says what is at work. Throws `aborted` after an interruption. */
+  readonly say = (text: string): void => {
+    check(!this.context.signal.aborted, 'aborted', 'the benchmark was interrupted');
+    this.context.progress.update('bench', this.part / this.parts, text);
+  };
+
+  readonly add = (found: readonly BenchRow[]): void => {
+    this.context.progress.clear();
+    this.part++;
+    this.roots.push(squareRoots());
+    this.sums.push(additions(1e7));
+    this.print(found);
+  };
+
+  /** Adds the controls on the host. */
+  end(): void {
+    if (this.roots.length > 0)
+      this.print([
+        row('control: 20 million square roots on the host', 'host', 'ms', this.roots),
+        row('control: 60 million additions on the host', 'host', 'ms', this.sums),
+      ]);
+    this.loads.push(loadavg()[0]!);
+  }
+
+  private print(found: readonly BenchRow[]): void {
+    for (const each of found) this.context.print(shownRow(each));
+    this.rows.push(...found);
+  }
+}
+
+/** Writes the tables and the chart of `--out`. */
+function writeReport(folder: string, rows: readonly BenchRow[], caption: string, processor: string): void {
+  const heading = `# Benchmarks\n\n${caption}; ${processor}; Node ${process.version}.\n\n`;
+  writeFileAtomic(join(folder, 'benchmarks.md'), `${heading}${markdownTable(rows)}\n`);
+  writeFileAtomic(join(folder, 'benchmarks.svg'), comparisonChart(rows, caption));
 }
 
 /** `linbp bench`: speed against peers and against the device's own ceilings. */
@@ -169,7 +173,8 @@ export const benchVerb = defineVerb({
     '',
     'Ctrl-C ends the measurement, writes the rows so far and ends with exit code 130; a second one ends at once.',
   ],
-  async run(given, { signal, progress, print }) {
+  async run(given, context) {
+    const { signal, progress } = context;
     const options = { ...given, rounds: given.rounds ?? usualRounds };
     const chosen = chosenParts(options.only);
     await checkFiles(options);
@@ -179,38 +184,12 @@ export const benchVerb = defineVerb({
       options.peers === 'none'
         ? { entries: [], versions: {}, torch: 'left out by --peers none' }
         : installedPeers(folder);
-    const torch = typeof peers.torch === 'string' ? [] : [peers.torch];
     if (typeof peers.torch === 'string' && options.peers !== 'none') progress.line(`note: ${peers.torch}`);
     if (peers.entries.length === 0)
       progress.line('note: no peers are installed; "npm run bench" in a clone installs them');
-    const rows: BenchRow[] = [];
-    const roots: number[] = [];
-    const sums: number[] = [];
-    const loads = [loadavg()[0]!];
-    let part = 0;
-    const say = (text: string): void => {
-      check(!signal.aborted, 'aborted', 'the benchmark was interrupted');
-      progress.update('bench', part / chosen.size, text);
-    };
-    const add = (found: readonly BenchRow[]): void => {
-      progress.clear();
-      part++;
-      roots.push(squareRoots());
-      sums.push(additions(1e7));
-      for (const each of found) {
-        rows.push(each);
-        const figures = `${shown(each.median).padStart(8)} ${each.unit}${spread(each)}`;
-        const ratio = each.ratio === null || each.agrees === false ? '' : `  x${shown(each.ratio)}`;
-        print(
-          `${each.name.padEnd(58)} ${each.subject.padEnd(14)} ${figures}${ratio}${each.note ? `  ${each.note}` : ''}`,
-        );
-      }
-    };
-
+    const record = new Record(chosen.size, context);
     const device = await openDevice({ device: 'auto', adapter: undefined });
     const adapter = shownAdapter(device);
-    const copies: BenchRow[] = [];
-    const precisions = options.precision === 'both' ? (['f32', 'f16'] as const) : [options.precision];
     const limits = {
       rounds: options.rounds,
       budgetSeconds: options.budget,
@@ -219,90 +198,24 @@ export const benchVerb = defineVerb({
       turnMilliseconds: options.turn,
       processorTime: adapter.software,
       signal,
-      onProgress: say,
+      onProgress: record.say,
     };
     try {
-      if (chosen.has('ceilings') || chosen.has('kernels') || chosen.has('products')) {
-        say('ceilings');
-        const ceilings = await measureCeilings(device, options.rounds);
-        copies.push(ceilings.rows[0]!);
-        add([...ceilings.rows, ...(await measureKernels(device, ceilings, options.rounds))]);
-        if (chosen.has('products')) {
-          const sizes =
-            productSizes[options.products === 'auto' ? (adapter.software ? 'small' : 'large') : options.products];
-          const [peer] = torch.map((entry) => new PartyProcess(entry));
-          try {
-            const lengths = {
-              times: options.rounds,
-              turnMilliseconds: options.turn / 4,
-              answerSeconds: options.patience,
-            };
-            add(await measureProducts(device, { sizes, precisions, ceilings, ...lengths, peer, signal, report: say }));
-          } finally {
-            peer?.end();
-          }
-          if (typeof peers.torch === 'string') add([missing('products', 'PyTorch', 'GFLOP/s', peers.torch)]);
-        }
-      }
-      if (chosen.has('dispatch')) {
-        say('dispatch');
-        add([...(await measureDispatch(device, options.rounds)), ...(await measureBarriers(device, options.rounds))]);
-      }
-      const requests = Object.entries(workloads(options.weights)).filter(([part]) => chosen.has(part as Part));
-      if (requests.length > 0) {
-        const parties = [ownParty, ...peers.entries].map((entry) => new PartyProcess(entry));
-        try {
-          for (const [, list] of requests) {
-            for (const request of list)
-              add(await compare(request, parties, { ...limits, tolerance: 1e-3, checkUnits: checkUnits(request) }));
-          }
-        } finally {
-          for (const party of parties) party.end();
-        }
-      }
-      if (chosen.has('networks')) {
-        const steps = options.steps !== undefined && { steps: options.steps };
-        const sizes = { ...networkSizes[adapter.software ? 'small' : 'large'], ...networks, ...steps };
-        // That the adapter has no f16 is said in the part products, once.
-        const stored = precisions.filter(
-          (precision) => precision === 'f32' || options.precision === 'f16' || device.features.has('shader-f16'),
-        );
-        for await (const found of measureNetworks({
-          ...limits,
-          sizes,
-          precisions: stored,
-          parties: [ownParty, ...torch],
-        }))
-          add(found);
-        if (typeof peers.torch === 'string') add([missing('networks', 'PyTorch', 'ms', peers.torch)]);
-      }
-      if (chosen.has('start')) {
-        say('process start');
-        add(await measureStart(3, options.rounds));
-      }
-      if (chosen.has('scaling')) add(await measureScaling(device, options.rounds, say));
-      if (chosen.has('memory')) {
-        say('memory');
-        add(await measureMemory());
-      }
-      if (copies.length > 0) {
-        say('control');
-        add([await copyAgain(device, copies[0]!)]);
-      }
+      await measureParts({
+        ...{ device, software: adapter.software, chosen, peers, limits, say: record.say, add: record.add },
+        products: options.products,
+        precision: options.precision,
+        networks: { ...networks, ...(options.steps !== undefined && { steps: options.steps }) },
+        weights: options.weights,
+      });
     } catch (error) {
       // What was at work when Ctrl-C came ends in any way; the rows before it hold.
       if (!signal.aborted) throw error;
     } finally {
       device.destroy();
     }
-    if (roots.length > 0) {
-      add([
-        row('control: 20 million square roots on the host', 'host', 'ms', roots),
-        row('control: 60 million additions on the host', 'host', 'ms', sums),
-      ]);
-    }
-    loads.push(loadavg()[0]!);
-
+    const { rows } = record;
+    record.end();
     const settings = {
       dawn: dawnVersion(),
       ...(peers.entries.length > 0 && { peers: peers.versions }),
@@ -311,14 +224,12 @@ export const benchVerb = defineVerb({
       driver: device.adapterInfo.driver,
       pollingThrottled: throttledParties([ownParty, ...peers.entries]),
       processor: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`,
-      load: loads,
+      load: record.loads,
     };
     const date = new Date().toISOString();
     if (options.out !== undefined) {
       const caption = `${adapter.description}, Dawn ${settings.dawn}, ${date.slice(0, 10)}`;
-      const heading = `# Benchmarks\n\n${caption}; ${settings.processor}; Node ${process.version}.\n\n`;
-      writeFileAtomic(join(options.out, 'benchmarks.md'), `${heading}${markdownTable(rows)}\n`);
-      writeFileAtomic(join(options.out, 'benchmarks.svg'), comparisonChart(rows, caption));
+      writeReport(options.out, rows, caption, settings.processor);
     }
     return { adapter, settings, fields: { date, rows }, interrupted: signal.aborted };
   },

@@ -216,6 +216,29 @@ function onReference(
   return { adapter: referenceAdapter, values };
 }
 
+/** The tensors to write, once all are finite, and the loss of the batch. Throws `diverged`. */
+function finished(
+  values: Values,
+  settings: GradientSettings,
+  weights: StateDict,
+  batch: Batch,
+): { readonly loss: number; readonly tensors: Map<string, TensorToWrite> } {
+  for (const [name, { data }] of values)
+    expectFinite(
+      data,
+      (i) => `${name}[${i}]`,
+      () => (name === 'logits' ? whereFirst(settings.definition, weights, batch, data, settings.precision) : ''),
+    );
+  const losses = values.get('losses')!.data;
+  const loss = settings.scale * losses.reduce((sum, each) => sum + each, 0);
+  const tensors = new Map<string, TensorToWrite>();
+  for (const [name, value] of values) {
+    tensors.set(name, value);
+    if (name === 'logits') tensors.set('loss', { shape: [1], data: Float32Array.of(loss) });
+  }
+  return { loss, tensors };
+}
+
 /** `linbp grad`: logits, losses and gradients of one batch as safetensors. */
 export const gradVerb = defineVerb({
   name: 'grad',
@@ -283,19 +306,7 @@ export const gradVerb = defineVerb({
       device === 'reference'
         ? onReference(settings, weights, batch)
         : await onDevice({ device, adapter: options.adapter }, settings, weights, batch);
-    for (const [name, { data }] of values)
-      expectFinite(
-        data,
-        (i) => `${name}[${i}]`,
-        () => (name === 'logits' ? whereFirst(definition, weights, batch, data, options.precision) : ''),
-      );
-    const losses = values.get('losses')!.data;
-    const loss = settings.scale * losses.reduce((sum, each) => sum + each, 0);
-    const tensors = new Map<string, TensorToWrite>();
-    for (const [name, value] of values) {
-      tensors.set(name, value);
-      if (name === 'logits') tensors.set('loss', { shape: [1], data: Float32Array.of(loss) });
-    }
+    const { loss, tensors } = finished(values, settings, weights, batch);
     writeSafetensors(out, tensors, {
       model: definition.name,
       rule: rules.written,

@@ -162,6 +162,21 @@ function earlierRun(file: string, identity: TuningIdentity): TuningTable {
   return table;
 }
 
+const comparisonText = ({ untuned, tuned, ratio, shortestRatio }: Comparison): string =>
+  `untuned ${durationText(untuned)}, tuned ${durationText(tuned)}, ` +
+  `ratio ${ratio.toFixed(3)} by turns, ${shortestRatio.toFixed(3)} by shortest runs`;
+
+/** Says how many products add up in another order than before. */
+function sayReordered(found: readonly TunedProblem[], table: TuningTable, print: VerbContext['print']): void {
+  const reordered = found.filter(
+    (result) => changesOrder(result) && table.entries.get(result.key)?.choice === result.chosen,
+  ).length;
+  if (reordered > 0)
+    print(
+      `${reordered} products add up in another order now: results differ in their last bits from those before tuning`,
+    );
+}
+
 /** Slower than this, by turns and by shortest runs, is more than noise. */
 const slower = 1.03;
 
@@ -220,18 +235,9 @@ export const tuneVerb = defineVerb({
         if (kept) table = trial;
         else table.forget(heavy);
         steps.push({ rule, comparison, kept });
-        print(
-          `${values.what} under ${rule}: untuned ${durationText(comparison.untuned)}, tuned ${durationText(comparison.tuned)}, ` +
-            `ratio ${comparison.ratio.toFixed(3)} by turns, ${comparison.shortestRatio.toFixed(3)} by shortest runs${kept ? '' : ': not kept'}`,
-        );
+        print(`${values.what} under ${rule}: ${comparisonText(comparison)}${kept ? '' : ': not kept'}`);
       }
-      const reordered = found.filter(
-        (result) => changesOrder(result) && table.entries.get(result.key)?.choice === result.chosen,
-      ).length;
-      if (reordered > 0)
-        print(
-          `${reordered} products add up in another order now: results differ in their last bits from those before tuning`,
-        );
+      sayReordered(found, table, print);
       writeTuning(path, identity, table);
       print(`${table.entries.size} choices in ${path}`);
       return {

@@ -2,7 +2,7 @@ import { LinbpError } from '../errors.js';
 import { elementCount, imagePitch } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { Contents, Meaning } from './contents.js';
-import type { Plan } from './plan.js';
+import type { Placement, Plan } from './plan.js';
 import { rootOf } from './schedule.js';
 import type { Schedule, ScheduledDispatch } from './schedule.js';
 
@@ -61,6 +61,66 @@ function sharedContents(schedule: Schedule): Map<Tensor, Contents> {
   return shared;
 }
 
+/** A place of the plan that a dispatch uses. */
+interface Use {
+  readonly operand: ScheduledDispatch['operands'][number];
+  readonly root: Tensor;
+  readonly place: Placement;
+}
+
+function fail(dispatch: ScheduledDispatch, text: string): never {
+  throw new LinbpError('internal', `memory plan: ${dispatch.kernel} (${dispatch.group.anchor.layer}): ${text}`, {
+    field: 'plan',
+  });
+}
+
+/** The values a dispatch uses, each inside its arena at a multiple of 256. */
+function usesOf(dispatch: ScheduledDispatch, plan: Plan): Use[] {
+  return dispatch.operands
+    .map((operand) => ({ operand, root: rootOf(operand.tensor) }))
+    .filter(({ root }) => root.kind === 'value')
+    .map(({ operand, root }) => {
+      const place = plan.placements.get(root);
+      if (place === undefined) return fail(dispatch, `${root.name} has no memory`);
+      if (place.offset % 256 !== 0) fail(dispatch, `${root.name} begins at ${place.offset}, not a multiple of 256`);
+      if (place.offset + place.bytes > plan.arenas[place.arena]!) fail(dispatch, `${root.name} ends outside its arena`);
+      return { operand, root, place };
+    });
+}
+
+/** No arena is read-only and writable in one dispatch, and the ranges that a dispatch writes are disjoint. */
+function checkOverlaps(dispatch: ScheduledDispatch, uses: readonly Use[]): void {
+  for (const left of uses) {
+    for (const right of uses) {
+      if (left.operand.access !== 'read' && right.operand.access === 'read' && left.place.arena === right.place.arena) {
+        fail(dispatch, `arena ${left.place.arena} is written (${left.root.name}) and read (${right.root.name})`);
+      }
+      const disjoint =
+        left.place.offset + left.place.bytes <= right.place.offset ||
+        right.place.offset + right.place.bytes <= left.place.offset;
+      const both = left.operand.access !== 'read' && right.operand.access !== 'read' && left !== right;
+      if (both && left.place.arena === right.place.arena && !disjoint)
+        fail(dispatch, `${left.operand.tensor.name} and ${right.operand.tensor.name} overlap`);
+    }
+  }
+}
+
+function checkOutputs(schedule: Schedule, plan: Plan, arenas: readonly Ownership[]): void {
+  for (const [name, output] of schedule.graph.outputs) {
+    const root = rootOf(output);
+    const place = plan.placements.get(root);
+    if (place !== undefined && arenas[place.arena]!.owner(place.offset, place.offset + place.bytes) !== root) {
+      throw new LinbpError(
+        'internal',
+        `memory plan: the output ${name} is lost before the end: it is overwritten by another value`,
+        {
+          field: 'plan',
+        },
+      );
+    }
+  }
+}
+
 /**
  * Re-derives, independently of the planner, everything that makes a plan safe, by running the schedule on paper twice
  * (segments repeat): every read finds the value it means, and where several tensors live inside one value the
@@ -68,26 +128,11 @@ function sharedContents(schedule: Schedule): Map<Tensor, Contents> {
  * outputs survive; offsets are multiples of 256; nothing leaves its arena. Throws `internal` at the first breach.
  */
 export function checkPlan(schedule: Schedule, plan: Plan): void {
-  const fail = (dispatch: ScheduledDispatch, text: string): never => {
-    throw new LinbpError('internal', `memory plan: ${dispatch.kernel} (${dispatch.group.anchor.layer}): ${text}`, {
-      field: 'plan',
-    });
-  };
   const arenas = plan.arenas.map(() => new Ownership());
   const shared = sharedContents(schedule);
   for (let pass = 0; pass < 2; pass++) {
     for (const dispatch of schedule.dispatches) {
-      const uses = dispatch.operands
-        .map((operand) => ({ operand, root: rootOf(operand.tensor) }))
-        .filter(({ root }) => root.kind === 'value')
-        .map(({ operand, root }) => {
-          const place = plan.placements.get(root);
-          if (place === undefined) return fail(dispatch, `${root.name} has no memory`);
-          if (place.offset % 256 !== 0) fail(dispatch, `${root.name} begins at ${place.offset}, not a multiple of 256`);
-          if (place.offset + place.bytes > plan.arenas[place.arena]!)
-            fail(dispatch, `${root.name} ends outside its arena`);
-          return { operand, root, place };
-        });
+      const uses = usesOf(dispatch, plan);
       for (const { operand, root, place } of uses) {
         if (operand.access === 'write') continue;
         const owner = arenas[place.arena]!.owner(place.offset, place.offset + place.bytes);
@@ -97,23 +142,7 @@ export function checkPlan(schedule: Schedule, plan: Plan): void {
         if (shared.get(root)?.has(tensor) === false)
           fail(dispatch, `reads ${tensor.name}, but ${root.name} holds something else in its place`);
       }
-      for (const left of uses) {
-        for (const right of uses) {
-          if (
-            left.operand.access !== 'read' &&
-            right.operand.access === 'read' &&
-            left.place.arena === right.place.arena
-          ) {
-            fail(dispatch, `arena ${left.place.arena} is written (${left.root.name}) and read (${right.root.name})`);
-          }
-          const disjoint =
-            left.place.offset + left.place.bytes <= right.place.offset ||
-            right.place.offset + right.place.bytes <= left.place.offset;
-          const both = left.operand.access !== 'read' && right.operand.access !== 'read' && left !== right;
-          if (both && left.place.arena === right.place.arena && !disjoint)
-            fail(dispatch, `${left.operand.tensor.name} and ${right.operand.tensor.name} overlap`);
-        }
-      }
+      checkOverlaps(dispatch, uses);
       for (const { operand, root, place } of uses) {
         if (operand.access === 'read') continue;
         const arena = arenas[place.arena]!;
@@ -123,18 +152,6 @@ export function checkPlan(schedule: Schedule, plan: Plan): void {
         arena.write(place.offset, place.offset + place.bytes, root);
       }
     }
-    for (const [name, output] of schedule.graph.outputs) {
-      const root = rootOf(output);
-      const place = plan.placements.get(root);
-      if (place !== undefined && arenas[place.arena]!.owner(place.offset, place.offset + place.bytes) !== root) {
-        throw new LinbpError(
-          'internal',
-          `memory plan: the output ${name} is lost before the end: it is overwritten by another value`,
-          {
-            field: 'plan',
-          },
-        );
-      }
-    }
+    checkOutputs(schedule, plan, arenas);
   }
 }

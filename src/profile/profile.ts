@@ -162,6 +162,9 @@ export async function profileInTurns(
   }
 }
 
+const gapAt = (timeline: Timeline, index: number): number =>
+  index === 0 ? 0 : timeline.begin[index]! - timeline.end[index - 1]!;
+
 /** The runs of one program that is being profiled. */
 class ProfileRun {
   readonly repeats: number;
@@ -215,43 +218,47 @@ class ProfileRun {
     this.timestamps?.destroy();
   }
 
+  /** The medians of one dispatch, and where it stands in the timeline that is shown. */
+  private dispatchProfile(index: number, shown: Timeline): DispatchProfile {
+    const { timelines } = this;
+    const { ceilings } = this.options;
+    const { source } = this.work[index]!.dispatch;
+    const durations = timelines.map((timeline) => timeline.end[index]! - timeline.begin[index]!);
+    const nanoseconds = median(durations);
+    const rate = (amount: number): number => (nanoseconds > 0 ? amount / nanoseconds : 0);
+    const [gflops, gbps] = [rate(source.flops), rate(source.bytes)];
+    return {
+      index,
+      segment: source.segment,
+      kernel: source.kernel,
+      variant: source.variant,
+      layer: source.group.anchor.layer,
+      direction: source.group.anchor.direction,
+      rule: rulesOf(source),
+      workgroups: source.workgroups,
+      microseconds: nanoseconds / 1e3,
+      minMicroseconds: Math.min(...durations) / 1e3,
+      maxMicroseconds: Math.max(...durations) / 1e3,
+      gapMicroseconds: median(timelines.map((timeline) => gapAt(timeline, index))) / 1e3,
+      beginMicroseconds: shown.begin[index]! / 1e3,
+      endMicroseconds: shown.end[index]! / 1e3,
+      flops: source.flops,
+      bytes: source.bytes,
+      gflops,
+      gbps,
+      ...(ceilings === undefined
+        ? {}
+        : { ceilingShare: Math.max(gflops / ceilings.matmulGflops, gbps / ceilings.copyGbps) }),
+    };
+  }
+
   result(): Profile {
     const { program, segments, work, timelines, host, repeats } = this;
     const { label = '', ceilings } = this.options;
     const method = this.timestamps === undefined ? 'wall-clock' : 'timestamps';
     const last = work.length - 1;
     const shown = [...timelines].sort((left, right) => left.end[last]! - right.end[last]!)[(repeats - 1) >> 1]!;
-    const gapAt = (timeline: Timeline, index: number): number =>
-      index === 0 ? 0 : timeline.begin[index]! - timeline.end[index - 1]!;
-    const dispatches = work.map(({ dispatch: { source } }, index): DispatchProfile => {
-      const durations = timelines.map((timeline) => timeline.end[index]! - timeline.begin[index]!);
-      const nanoseconds = median(durations);
-      const rate = (amount: number): number => (nanoseconds > 0 ? amount / nanoseconds : 0);
-      const [gflops, gbps] = [rate(source.flops), rate(source.bytes)];
-      return {
-        index,
-        segment: source.segment,
-        kernel: source.kernel,
-        variant: source.variant,
-        layer: source.group.anchor.layer,
-        direction: source.group.anchor.direction,
-        rule: rulesOf(source),
-        workgroups: source.workgroups,
-        microseconds: nanoseconds / 1e3,
-        minMicroseconds: Math.min(...durations) / 1e3,
-        maxMicroseconds: Math.max(...durations) / 1e3,
-        gapMicroseconds: median(timelines.map((timeline) => gapAt(timeline, index))) / 1e3,
-        beginMicroseconds: shown.begin[index]! / 1e3,
-        endMicroseconds: shown.end[index]! / 1e3,
-        flops: source.flops,
-        bytes: source.bytes,
-        gflops,
-        gbps,
-        ...(ceilings === undefined
-          ? {}
-          : { ceilingShare: Math.max(gflops / ceilings.matmulGflops, gbps / ceilings.copyGbps) }),
-      };
-    });
+    const dispatches = work.map((_, index) => this.dispatchProfile(index, shown));
     const passNanoseconds = work.reduce((sum, _, index) => sum + shown.end[index]! - shown.begin[index]!, 0);
     const gapNanoseconds = work.reduce((sum, _, index) => sum + gapAt(shown, index), 0);
     const [encode, submit, wait] = [0, 1, 2].map((part) => median(host.map((times) => times[part]!))) as [

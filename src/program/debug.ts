@@ -34,6 +34,20 @@ function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): numbe
   return Math.sqrt(norm === 0 ? difference : difference / norm);
 }
 
+/** A result beside the reference's. */
+async function compareResult(
+  program: Program,
+  reference: ReferenceRun,
+  tensor: Tensor,
+): Promise<Pick<DebugEntry, 'tensor' | 'error' | 'nonFinite'>> {
+  const actual = tensor.dtype === 'u32' ? await program.readU32(tensor) : await program.read(tensor);
+  const expected = reference.get(tensor);
+  let nonFinite = 0;
+  for (let i = 0; i < actual.length; i++)
+    if (!Number.isFinite(actual[i]!) && Number.isFinite(expected[i]!)) nonFinite += 1;
+  return { tensor: tensor.name, error: distance(actual, expected), nonFinite };
+}
+
 /**
  * Debug mode: runs the segments kernel by kernel, one submit each, every kernel on the float64 reference's inputs
  * rounded as they are stored, and compares every result with the reference. No memory is shared between values, so
@@ -82,24 +96,11 @@ export async function debugGraph(
         ...(last === undefined ? [] : [last]),
         ...mutated,
       ]);
-      for (const tensor of results) {
-        const actual = tensor.dtype === 'u32' ? await program.readU32(tensor) : await program.read(tensor);
-        const expected = reference.get(tensor);
-        let nonFinite = 0;
-        for (let i = 0; i < actual.length; i++)
-          if (!Number.isFinite(actual[i]!) && Number.isFinite(expected[i]!)) nonFinite += 1;
-        const { kernel, variant } = (dispatches.find(({ source }) => source.segment === segment) ?? dispatches[0]!)
-          .source;
-        entries.push({
-          kernel,
-          variant,
-          layer: group.anchor.layer,
-          op: group.anchor.op,
-          tensor: tensor.name,
-          error: distance(actual, expected),
-          nonFinite,
-        });
-      }
+      const { kernel, variant } = (dispatches.find(({ source }) => source.segment === segment) ?? dispatches[0]!)
+        .source;
+      const { layer, op } = group.anchor;
+      for (const tensor of results)
+        entries.push({ ...{ kernel, variant, layer, op }, ...(await compareResult(program, reference, tensor)) });
     }
   }
   return entries;

@@ -55,6 +55,24 @@ export function ruleLayerChart(profiles: readonly Profile[], title = 'time by la
 const power = (value: number, up: boolean): number =>
   10 ** (up ? Math.ceil(Math.log10(value)) : Math.floor(Math.log10(value)));
 
+const directionLegend = (profile: Profile) =>
+  legend(
+    directionsOf(profile).map((direction) => ({
+      name: directionNames[direction] ?? direction,
+      color: directionColor(direction),
+      square: true,
+    })),
+  );
+
+/** A text in the chart. */
+const note = (name: string, at: number[], position: string): object => ({
+  type: 'scatter',
+  data: [at],
+  symbolSize: 0,
+  silent: true,
+  label: { show: true, formatter: name, position, ...text(11) },
+});
+
 /**
  * Rate of each dispatch against its arithmetic intensity, below the roof of the measured peaks. Larger dots take
  * longer.
@@ -77,13 +95,6 @@ export function rooflineChart(profile: Profile, ceilings: Ceilings, title = 'roo
     [ridge, ceilings.matmulGflops],
     [right, ceilings.matmulGflops],
   ];
-  const note = (name: string, at: number[], position: string): object => ({
-    type: 'scatter',
-    data: [at],
-    symbolSize: 0,
-    silent: true,
-    label: { show: true, formatter: name, position, ...text(11) },
-  });
   const svg = renderSvg(
     {
       grid: { ...frame, left: 56 },
@@ -121,12 +132,7 @@ export function rooflineChart(profile: Profile, ceilings: Ceilings, title = 'roo
     defaultSize,
     title,
   );
-  const entries = directionsOf(profile).map((direction) => ({
-    name: directionNames[direction] ?? direction,
-    color: directionColor(direction),
-    square: true,
-  }));
-  return { svg, legend: legend(entries) };
+  return { svg, legend: directionLegend(profile) };
 }
 
 interface DrawApi {
@@ -180,6 +186,41 @@ function writers({ dispatches }: PlannedProgram['schedule']): Map<Tensor, Direct
   return found;
 }
 
+/** A value of the plan: its dispatches, its place in KiB and its color. */
+interface MemoryBlock {
+  readonly first: number;
+  readonly last: number;
+  readonly from: number;
+  readonly to: number;
+  readonly color: ReturnType<typeof directionColor>;
+}
+
+const shadedSeries = (shaded: readonly DispatchRange[], height: number): object => ({
+  type: 'custom',
+  silent: true,
+  z: 0,
+  data: shaded.map(({ first, last }) => [first, 0, last, height]),
+  encode: { x: [0, 2], y: [1, 3] },
+  renderItem: (_: unknown, api: DrawApi) => ({
+    type: 'rect',
+    shape: corners(api),
+    style: { fill: css(palette.shade) },
+  }),
+});
+
+const blockSeries = (blocks: readonly MemoryBlock[]): object => ({
+  type: 'custom',
+  silent: true,
+  data: blocks.map((block, index) => [block.first, block.from, block.last, block.to, index]),
+  encode: { x: [0, 2], y: [1, 3] },
+  renderItem: (_: unknown, api: DrawApi) => {
+    const { x, y, width, height } = corners(api);
+    const color = blocks[api.value(4)]!.color;
+    const shape = { x: x + 0.5, y: y + 0.5, width: Math.max(1, width - 1), height: Math.max(0.6, height - 1) };
+    return { type: 'rect', shape, style: { fill: css(color), opacity: 0.75 } };
+  },
+});
+
 /**
  * The memory plan over time, which is all dispatches of the program: each value is a block from its first to its last
  * dispatch, at its place in its arena; arenas stand on each other. Blocks are colored by what wrote them, `shaded`
@@ -208,30 +249,8 @@ export function memoryChart(
       xAxis: axis({ title: 'dispatch', min: 0, max: dispatches }, 'x'),
       yAxis: axis({ title: 'KiB', min: 0, max: height }, 'y', { showMaxLabel: false }),
       series: [
-        {
-          type: 'custom',
-          silent: true,
-          z: 0,
-          data: shaded.map(({ first, last }) => [first, 0, last, height]),
-          encode: { x: [0, 2], y: [1, 3] },
-          renderItem: (_: unknown, api: DrawApi) => ({
-            type: 'rect',
-            shape: corners(api),
-            style: { fill: css(palette.shade) },
-          }),
-        },
-        {
-          type: 'custom',
-          silent: true,
-          data: blocks.map((block, index) => [block.first, block.from, block.last, block.to, index]),
-          encode: { x: [0, 2], y: [1, 3] },
-          renderItem: (_: unknown, api: DrawApi) => {
-            const { x, y, width, height } = corners(api);
-            const color = blocks[api.value(4)]!.color;
-            const shape = { x: x + 0.5, y: y + 0.5, width: Math.max(1, width - 1), height: Math.max(0.6, height - 1) };
-            return { type: 'rect', shape, style: { fill: css(color), opacity: 0.75 } };
-          },
-        },
+        shadedSeries(shaded, height),
+        blockSeries(blocks),
         ...bases.slice(1).map((base) => ({
           type: 'line',
           silent: true,

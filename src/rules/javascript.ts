@@ -93,6 +93,26 @@ function returns(statement: Syntax | undefined): boolean {
   }
 }
 
+/** Whether an expression gives true or false; `conditions` are the variables that do. */
+function isConditionAmong(node: Syntax, conditions: ReadonlySet<string>): boolean {
+  switch (node.type) {
+    case 'BinaryExpression':
+      return comparisons.includes(node['operator'] as string);
+    case 'UnaryExpression':
+      return node['operator'] === '!';
+    case 'LogicalExpression':
+      return true;
+    case 'Literal':
+      return typeof node['value'] === 'boolean';
+    case 'Identifier':
+      return conditions.has(node['name'] as string);
+    case 'ConditionalExpression':
+      return isConditionAmong(node['consequent'] as Syntax, conditions);
+    default:
+      return false;
+  }
+}
+
 /**
  * Refuses what gpu.js translates into WGSL that no device accepts: numbers as conditions, conditions as numbers,
  * assignments to arguments, paths without a result, and functions of Math that WGSL lacks.
@@ -100,24 +120,7 @@ function returns(statement: Syntax | undefined): boolean {
 export function checkJavaScriptRule(tree: unknown, argumentNames: readonly string[], fail: Fail): void {
   const nodes = [...subtrees(tree)];
   const conditions = new Set<string>();
-  const isCondition = (node: Syntax): boolean => {
-    switch (node.type) {
-      case 'BinaryExpression':
-        return comparisons.includes(node['operator'] as string);
-      case 'UnaryExpression':
-        return node['operator'] === '!';
-      case 'LogicalExpression':
-        return true;
-      case 'Literal':
-        return typeof node['value'] === 'boolean';
-      case 'Identifier':
-        return conditions.has(node['name'] as string);
-      case 'ConditionalExpression':
-        return isCondition(node['consequent'] as Syntax);
-      default:
-        return false;
-    }
-  };
+  const isCondition = (node: Syntax): boolean => isConditionAmong(node, conditions);
   const needCondition = (node: unknown): void => {
     if (node !== null && !isCondition(node as Syntax)) fail('a number is used as a condition; compare it, as in d > 0');
   };
