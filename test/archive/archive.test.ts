@@ -59,7 +59,7 @@ describe('archive for machines with nothing but a driver', function () {
     for (const test of tests) expect(existsSync(join(folder, 'app', test)), test).to.equal(true);
   });
 
-  it('finds the adapter and computes, with its own Node', async function () {
+  it('finds the adapter and computes, with its own Node @slow', async function () {
     const here = join(scratch, 'here.json');
     await linbp(['doctor', '--json', here]);
     // A driver in the cache of this user is none of that machine's.

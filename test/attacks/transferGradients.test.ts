@@ -55,7 +55,7 @@ describe('gradients that transfer', () => {
     }
   });
 
-  it('every gradient with SI on the device: as in float64, whatever the batch, and counted', async () => {
+  it('every gradient with SI on the device: as in float64, whatever the batch, and counted @slow', async () => {
     const model = await modelWith(bent, weightsOf(bent));
     try {
       for (const name of Object.keys(gradientSamplings) as (keyof typeof gradientSamplings)[]) {

@@ -62,7 +62,7 @@ describe('comparison of parties', () => {
     onProgress: () => undefined,
   };
 
-  it('reports the slower party as slower, and results that differ', async () => {
+  it('reports the slower party as slower, and results that differ @slow', async () => {
     parties = [fake(folder, 'own', 30, 'return [1, 2];'), fake(folder, 'slow', 300, 'return [1, 2.5];')].map(
       (entry) => new PartyProcess(entry),
     );
@@ -75,7 +75,7 @@ describe('comparison of parties', () => {
     expect(rows.map((row) => row.rounds)).to.deep.equal([3, 3]);
   });
 
-  it('gives a slow workload fewer rounds, and counts processor time that a party spends in other processes', async () => {
+  it('gives a slow workload fewer rounds, and counts processor time that a party spends in other processes @slow', async () => {
     parties = [fake(folder, 'own', 60, 'return [1];')].map((entry) => new PartyProcess(entry));
     const turns = async (budgetSeconds: number, leastRounds = 1): Promise<number> => {
       const seen = new Set<string>();
@@ -204,7 +204,7 @@ describe('comparison of parties', () => {
     expect(reasonIn('')).to.equal('it wrote no reason');
   });
 
-  it('tells of each party whether its polling is throttled, as it is in its process', async () => {
+  it('tells of each party whether its polling is throttled, as it is in its process @slow', async () => {
     const state = "return [globalThis[Symbol.for('linbp.polling')]?.enabled ? 1 : 0];";
     const peer = { ...faulty(folder, 'peer', { result: state }), browser: true };
     const plain = faulty(folder, 'plain', { result: state });

@@ -66,7 +66,7 @@ describe('figures of the device', () => {
     }
   });
 
-  it('ceilings are those of the profiler, and kernels are shares of them', async () => {
+  it('ceilings are those of the profiler, and kernels are shares of them @slow', async () => {
     const device = await sharedDevice();
     const [ceilings, peaks] = [await measureCeilings(device, 2), await measurePeaks(device)];
     expect([ceilings.gflops, ceilings.gbps]).to.deep.equal([peaks.matmulGflops, peaks.copyGbps]);
@@ -82,7 +82,7 @@ describe('figures of the device', () => {
 });
 
 describe('process start', () => {
-  it('begins with an empty cache whoever made the driver', async () => {
+  it('begins with an empty cache whoever made the driver @slow', async () => {
     expect(driverCache('/x')).to.deep.equal({
       MESA_SHADER_CACHE_DIR: '/x',
       __GL_SHADER_DISK_CACHE_PATH: '/x',
@@ -102,7 +102,7 @@ describe('rates of products', () => {
 
   for (const precision of ['f32', 'f16'] as const) {
     (precision === 'f16' ? itInHalf : it)(
-      `${precision}: squares and convolutions in three directions, with those of a peer beside them`,
+      `${precision}: squares and convolutions in three directions, with those of a peer beside them @slow`,
       async () => {
         const peer = new PartyProcess(fakeParty(folder.path, 'peer', 1, 'return [];'));
         try {

@@ -43,7 +43,7 @@ describe('joining results of benchmarks', () => {
     runNode(['benchmarks/merge.mjs', join(folder, out), ...files]);
   const read = (name: string): Merged => JSON.parse(readFileSync(join(folder, name), 'utf8')) as Merged;
 
-  it('keeps the run of every row, also of files that are joined already', async () => {
+  it('keeps the run of every row, also of files that are joined already @slow', async () => {
     const [first, second, third] = [
       result('kernels', 1, { product: 1, control: 10 }),
       result('training', 2, { step: 2, control: 20 }),
@@ -66,7 +66,7 @@ describe('joining results of benchmarks', () => {
     expect(readFileSync(join(folder, 'two.md'), 'utf8')).to.contain('an adapter, 2027-01-01 to 2027-01-03');
   });
 
-  it('refuses rows without a run, and results of different adapters', async () => {
+  it('refuses rows without a run, and results of different adapters @slow', async () => {
     const good = result('training', 2, { step: 2 });
     const lost = join(folder, 'lost.json');
     const rows = [{ ...row('step', 'linbp', 'ms', [1]), run: 0 }];

@@ -16,7 +16,7 @@ describe('fields of --json results', () => {
   const folder = scratchFolder();
   const json = (name: string): string => join(folder, `${name}.json`);
 
-  it('profile: every dispatch, what times and memory add up to, and whole steps in turns', async () => {
+  it('profile: every dispatch, what times and memory add up to, and whole steps in turns @slow', async () => {
     const args = [
       '--model',
       'mlp',

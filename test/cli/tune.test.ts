@@ -80,7 +80,7 @@ describe('linbp tune and profile --shader', () => {
     expect(after.stderr).to.include('LINBP_TUNING').and.to.include('damaged');
   });
 
-  it('shows a kernel with numbered lines, figures and the times of its candidates', async () => {
+  it('shows a kernel with numbered lines, figures and the times of its candidates @slow', async () => {
     const ended = await linbp(
       'profile',
       '--model',

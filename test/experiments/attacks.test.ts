@@ -31,7 +31,7 @@ describe('attack experiments', () => {
   const folder = temporaryFolder();
 
   for (const compat of ['none', 'official'] as const) {
-    it(`white-box attacks with both rules, conventions ${compat}${compat === 'none' ? '' : ' @slow'}`, async () => {
+    it(`white-box attacks with both rules, conventions ${compat} @slow`, async () => {
       const result = await whiteboxCifar10.run(await smallest({ dataFolder: await dataFolder(folder()), compat }));
       const rows = result.figures['results'] as Found[];
       expect(rows).to.have.length(4 * 2 * 3);

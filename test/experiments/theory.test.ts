@@ -3,7 +3,7 @@ import { theory } from '../../src/experiments/theory.js';
 import { smallest } from './support.js';
 
 describe('theory as an experiment', () => {
-  it('says what the simulations and both theorems show, with a map up to and beyond the bound', async () => {
+  it('says what the simulations and both theorems show, with a map up to and beyond the bound @slow', async () => {
     const result = await theory.run(await smallest({ seed: 0 }));
     // Three modes of the attack and training: at 400 and 10 repeats the intervals are clear of zero.
     expect(result.statements.slice(0, 4).map(({ verdict }) => verdict)).to.deep.equal([

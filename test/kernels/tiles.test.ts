@@ -181,7 +181,7 @@ describe('usual tiles with AVX-512', () => {
     ]).to.deep.equal(['none', 'lanes', 'all']);
   });
 
-  it('keep the order of sums and the splits of every layer', () => {
+  it('keep the order of sums and the splits of every layer @slow', () => {
     for (const definition of [mlp, lenet5, resnet20]) {
       for (const batch of [1, 9, 64]) {
         const { graph } = gradientGraph(definition, { batch, rule: 'bp', what: 'train' });

@@ -232,7 +232,7 @@ describe('what lives in a window', () => {
     expect(() => checkPlan(doubled, plan(doubled))).to.throw(/overlap/);
   });
 
-  it('every part and slice of DenseNet-121 and SqueezeNet, in no larger plans', () => {
+  it('every part and slice of DenseNet-121 and SqueezeNet, in no larger plans @slow', () => {
     for (const [model, joined] of [
       ['densenet121', 58],
       ['squeezenet', 8],
@@ -264,7 +264,7 @@ describe('what lives in a window', () => {
     }
   });
 
-  it('is the same under BP and LinBP: unfused there is exactly one dispatch less for each linearized ReLU', () => {
+  it('is the same under BP and LinBP: unfused there is exactly one dispatch less for each linearized ReLU @slow', () => {
     for (const model of ['densenet121', 'squeezenet']) {
       for (const inputOnly of [true, false]) {
         const [bp, linear] = ['bp', 'linbp:from=all'].map((rule) => {

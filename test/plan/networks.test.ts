@@ -41,10 +41,13 @@ const gradientBytes = (graph: Graph): number =>
     0,
   );
 
+/** Their graphs take seconds; ResNet-50 and MobileNetV2 stand for them in the fast suite. */
+const large = new Set(['densenet121', 'densenet161', 'wrn28_10', 'resnet56']);
+
 describe('memory plans of every network', () => {
   // The official MobileNetV2 has no BP to compare with; its plan is that of mobilenet_v2.
   for (const model of modelNames.filter((name) => name !== 'mobilenet_v2_official')) {
-    it(`${model}: attack and training pass the checker; LinBP needs no more dispatches and no more memory`, function () {
+    it(`${model}: attack and training pass the checker; LinBP needs no more dispatches and no more memory${large.has(model) ? ' @slow' : ''}`, function () {
       this.timeout(120_000);
       const definition = modelDefinition(model);
       const { presets } = positionTable(definition);

@@ -134,7 +134,7 @@ describe('half precision: training', () => {
   });
 
   itInHalf(
-    'LeNet-5 learns the digits as well as in f32',
+    'LeNet-5 learns the digits as well as in f32 @slow',
     async () => {
       const digits = await loadDataset({ dataset: 'digits', split: 'train', limit: 1024 });
       const testDataset = await loadDataset({ dataset: 'digits', split: 'test', limit: 256 });

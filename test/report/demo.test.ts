@@ -27,7 +27,7 @@ describe('linbp demo', () => {
   before(() => (folder = mkdtempSync(join(tmpdir(), 'linbp-demo-'))));
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('writes a report whose sentences and numbers are those of the JSON', async function () {
+  it('writes a report whose sentences and numbers are those of the JSON @slow', async function () {
     this.timeout(300_000);
     const [out, file] = [join(folder, 'report'), join(folder, 'demo.json')];
     const run = await linbp(['demo', '--minutes', '0.05', '--out', out, '--json', file], { LINBP_DATA: '' });

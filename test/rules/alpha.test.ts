@@ -21,8 +21,7 @@ describe('block-matched golden gradients of ResNet-18', function () {
   this.timeout(600_000);
 
   for (const [row, rule] of Object.entries(rows)) {
-    const tag = row === '3_0.lambda0.5' ? '' : ' @slow';
-    it(`${row} on the device: logits 1e-4, gradient 2e-2, every alpha 1e-3${tag}`, async () => {
+    it(`${row} on the device: logits 1e-4, gradient 2e-2, every alpha 1e-3 @slow`, async () => {
       const { graph, images, labels, observed, feeds } = ruleGraph(resnet18, { rule, batch: 4 });
       using program = await Program.compile(graph, { device: await sharedDevice() });
       for (const [tensor, data] of feeds) program.write(tensor, data);

@@ -90,7 +90,7 @@ Enabled: no
     ).to.deep.equal([true, '/mine.json', null]);
   });
 
-  it('builds anew when a source has changed, those of the benchmarks included, but not when a package of theirs has', async () => {
+  it('builds anew when a source has changed, those of the benchmarks included, but not when a package of theirs has @slow', async () => {
     const clone = mkdtempSync(join(tmpdir(), 'linbp-test-'));
     try {
       const write = (name: string, content: string): void => {

@@ -218,7 +218,7 @@ describe('simulation of the attack', () => {
 });
 
 describe('simulation of training', () => {
-  it('lets LinBP stay ahead over 10,000 steps, with the known final ratio', async () => {
+  it('lets LinBP stay ahead over 10,000 steps, with the known final ratio @slow', async () => {
     const { distance, loss } = await simulateTraining(await sharedDevice(), trainingDefaults);
     for (const t of [100, 1000, 2000, 5000, 10000]) {
       expect(distance.linbp.mean[t], `step ${t}`).to.be.at.most(distance.bp.mean[t]!);

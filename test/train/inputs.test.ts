@@ -60,7 +60,7 @@ describe('adversarial training in one program', () => {
     }
   });
 
-  it('attacks the network in train or in eval mode, and moves no running statistics', async () => {
+  it('attacks the network in train or in eval mode, and moves no running statistics @slow', async () => {
     const stage = (mode: 'train' | 'eval', eps = 0.1) => pgdInputs({ rules: 'bp', eps, alpha: 0.05, steps: 2, mode });
     for (const mode of ['train', 'eval'] as const) {
       const [here, there] = [

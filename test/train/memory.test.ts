@@ -18,7 +18,7 @@ function resident(): number {
 }
 
 describe('training: memory', () => {
-  it(`stays flat over ${steps} steps with evaluations and read-backs`, async () => {
+  it(`stays flat over ${steps} steps with evaluations and read-backs @slow`, async () => {
     const device = await sharedDevice();
     using model = Model.create(tiny, { device });
     const dataset = squares(320);
