@@ -1,15 +1,6 @@
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
+import { makeFolders } from './folders.js';
 import { LinbpError, check } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from './atomic.js';
 import { lockName } from './lock.js';
@@ -126,13 +117,13 @@ export class OutputFolder {
   replace(write: (folder: string) => void): void {
     const staging = join(this.path, `.linbp-${process.pid}.tmp`);
     try {
-      mkdirSync(staging, { recursive: true });
+      makeFolders(staging);
       write(staging);
       const files = filesBelow(staging);
       // A run that ends in between leaves a list of both, so the next one still knows them.
       this.writeManifest([...new Set([...this.listed, ...files])]);
       for (const file of files) {
-        mkdirSync(dirname(join(this.path, file)), { recursive: true });
+        makeFolders(dirname(join(this.path, file)));
         renameSync(join(staging, file), join(this.path, file));
       }
       for (const file of this.listed) if (!files.includes(file)) this.remove(file);

@@ -150,6 +150,47 @@ describe('Self-test of the device', () => {
     await expectRight(wrong);
   });
 
+  it('a wrong epilogue stops the programs that fuse it, and no others', async () => {
+    const fused = (shortcut: boolean): Graph => {
+      const graph = new Graph();
+      const y = graph.one('conv2d', [graph.input('x', [2, 16, 12, 12]), graph.input('w', [16, 16, 3, 3])], attrs);
+      const [scale, shift, other] = [graph.input('s', [16]), graph.input('t', [16]), graph.input('o', y.shape)];
+      const z = shortcut ? graph.one('add', [graph.one('scaleShift', [y, scale, shift], {}), other], {}) : y;
+      graph.output('y', graph.one('activation', [z], { kind: 'relu', mask: false }));
+      return graph;
+    };
+    const device = await miscompiling(/scaleShift\+add/, /\* scale0\[/g, '* 1.25 * scale0[');
+    withoutCache();
+    const error: unknown = await Program.compile(fused(true), { device }).catch((cause: unknown) => cause);
+    expect(error).to.be.instanceOf(LinbpError).with.property('code', 'unsupported');
+    await expectRight(device, fused(false));
+    device.destroy();
+  });
+
+  it('what is wrong with 16 bits only stops programs in half precision, and no others', async function () {
+    const device = await miscompiling(/averagePool/, /f32\(source\[/g, '1.25 * f32(source[');
+    if (!device.features.has('shader-f16')) {
+      device.destroy();
+      this.skip();
+    }
+    await withUsualTested(device);
+    const pooled = (): Graph => {
+      const graph = new Graph();
+      const x = graph.input('x', [2, 16, 8, 8]);
+      const pool = { kernel: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], ceilMode: false } as const;
+      const sum = graph.one('add', [x, graph.input('more', x.shape)], {});
+      graph.output('y', graph.one('avgPool2d', [sum], pool));
+      return graph;
+    };
+    const error: unknown = await Program.compile(pooled(), { device, precision: 'f16' }).catch(
+      (cause: unknown) => cause,
+    );
+    expect(error).to.be.instanceOf(LinbpError).with.property('code', 'unsupported');
+    expect((error as LinbpError).message).to.match(/averagePool f16|pointwise f16|maxPool f16/);
+    await expectRight(device, pooled());
+    device.destroy();
+  });
+
   it('the usual kernels are found right, in one run that covers every op', async function () {
     this.timeout(300_000);
     const device = await sharedDevice();

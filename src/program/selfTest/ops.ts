@@ -17,8 +17,8 @@ export interface OpGraph {
 export const sampleNumbers = (tensor: Tensor): Float32Array =>
   uniforms(11, tensor.id, 0, 0, elementCount(tensor.shape)).map((value) => 2 * value - 1);
 
-/** Builds one op's graph; every result of every node is compared. */
-class Builder {
+/** Builds a test's graph. */
+export class Builder {
   readonly graph = new Graph();
   readonly feeds: Feeds = new Map();
 

@@ -3,8 +3,10 @@ import { LinbpError } from '../../errors.js';
 import type { OpName } from '../../graph/types.js';
 import { roundsOperands, tileKey } from '../../kernels/choice.js';
 import type { KernelChoice } from '../../kernels/problem.js';
-import type { Schedule } from '../../plan/schedule.js';
+import type { Schedule, ScheduledDispatch } from '../../plan/schedule.js';
 import type { Device } from '../../runtime/device.js';
+import { chainGraph, epilogueChains, halfChains } from './chains.js';
+import type { Chain } from './chains.js';
 import { opGraph, sampleNumbers, testedOps } from './ops.js';
 import type { Feeds } from './ops.js';
 import { firstDifference } from './probe.js';
@@ -18,7 +20,7 @@ import type { WrongKernel } from './store.js';
 const mostMilliseconds = 7000;
 /** Tests under way at a time: while one compiles another runs. */
 const together = 4;
-/** Largest relative distance from float64 of kernels that round their operands to f16, which have 11 bits. */
+/** Largest relative distance from float64 of what is rounded to f16, which has 11 bits. */
 const halfTolerance = 1e-3;
 
 /** The environment's `LINBP_SELFTEST`. */
@@ -99,19 +101,31 @@ export class SelfTest {
     await this.load();
     await this.test(() => [
       ...this.productTests(scheduled, compiler),
-      ...(this.kept ? this.usualTests(compiler) : this.opTests(opsOf(scheduled), compiler)),
+      ...(this.kept
+        ? this.usualTests(compiler)
+        : [...this.opTests(opsOf(scheduled), compiler), ...this.chainTests(chainsOf(scheduled), compiler)]),
+      ...(scheduled.dispatches.some(storesHalves) ? this.chainTests(halfChains, compiler) : []),
     ]);
-    for (const { kernel, tuning } of scheduled.dispatches) {
-      const found =
-        tuning === undefined && [...this.wrong.values()].find((each) => isAll(each) && each.kernel === kernel);
-      if (found !== false && found !== undefined)
+    for (const dispatch of scheduled.dispatches) {
+      const found = this.wrongIn(dispatch);
+      if (found !== undefined)
         throw new LinbpError(
           'unsupported',
           `${describe(found, this.device)}, and no other computes ${found.test}; use another device (--adapter), or --device reference`,
-          { field: kernel },
+          { field: dispatch.kernel },
         );
     }
     return scheduled.dispatches.some(({ tuning }) => tuning !== undefined && this.refuses(tuning.choice));
+  }
+
+  /** What is wrong in a dispatch and nothing can take the place of. */
+  private wrongIn(dispatch: ScheduledDispatch): WrongKernel | undefined {
+    const half = storesHalves(dispatch);
+    const names = new Set<string>(half ? [halfName(dispatch.kernel)] : []);
+    if (dispatch.tuning === undefined) names.add(dispatch.kernel);
+    const fused = new Set(dispatch.group.followers.map(({ op }) => op));
+    for (const chain of epilogueChains) if (chain.follow.every((op) => fused.has(op))) names.add(epilogueName(chain));
+    return [...this.wrong.values()].find((each) => isAll(each) && names.has(each.kernel));
   }
 
   private refuses(choice: KernelChoice): boolean {
@@ -259,7 +273,42 @@ export class SelfTest {
       const { op, inner, outer, size, kernel } = layer;
       return { name: `${usualPrefix}${op} ${inner} ${outer} ${size.join('x')} ${kernel.join('x')}`, run };
     });
-    return [...products, ...this.opTests(testedOps, compiler), { name: lastUsual, run: () => Promise.resolve([]) }];
+    const fused = this.chainTests(epilogueChains, compiler);
+    return [
+      ...products,
+      ...this.opTests(testedOps, compiler),
+      ...fused,
+      { name: lastUsual, run: () => Promise.resolve([]) },
+    ];
+  }
+
+  /** Tests of fused epilogues, or of what is stored in 16 bits. */
+  private chainTests(chains: readonly Chain[], compiler: Compiler): Test[] {
+    return chains.map((chain): Test => {
+      const half = chain.precision === 'f16';
+      const options = { device: this.device, precision: chain.precision };
+      const run = async (): Promise<WrongKernel[]> => {
+        const { graph, feeds } = chainGraph(chain);
+        const allowed = half ? halfTolerance : undefined;
+        const error = await outcome(firstDifference(graph, feeds, compiler, options, allowed));
+        if (error === undefined) return [];
+        const test = `${chain.name}${half ? ', f16' : ', fused'}`;
+        const { dispatches } = await compiler.schedule(chainGraph(chain).graph, { ...options, untested: true });
+        if (half)
+          return dispatches.filter(storesHalves).map(({ kernel }) => ({ kernel: halfName(kernel), test, error }));
+        // Where the general kernel runs it right, the usual one was wrong, else the epilogue is.
+        const again = chainGraph(chain);
+        const general = { ...options, choices: onlyChoice(generalChoice) };
+        if ((await outcome(firstDifference(again.graph, again.feeds, compiler, general))) !== undefined)
+          return [{ kernel: epilogueName(chain), test, error }];
+        return dispatches.flatMap(({ kernel, group, tuning }) =>
+          group.followers.length > 0 && tuning !== undefined
+            ? [{ kernel, test, error, tile: tileKey(tuning.choice) }]
+            : [],
+        );
+      };
+      return { name: half ? `half ${chain.name}` : `${usualPrefix}fused ${chain.name}`, run };
+    });
   }
 
   private opTests(ops: readonly OpName[], compiler: Compiler): Test[] {
@@ -294,6 +343,24 @@ const sameTile = (left: KernelChoice, right: KernelChoice): boolean => tileKey(l
 
 /** Whether a kernel is wrong as such, not with one tile of several. */
 const isAll = ({ tile }: WrongKernel): boolean => tile === undefined;
+
+/** What an epilogue is called that is wrong in whatever kernel. */
+const epilogueName = ({ name }: Chain): string => `epilogue ${name}`;
+
+/** The choice that every device has, for a product of at least 16 rows. */
+const generalChoice: KernelChoice = { kernel: 'gemm/conv', rows: 16, columns: 4, lanes: 8, share: 1 };
+
+/** What a kernel is called where it stores in 16 bits: it may be wrong there only. */
+const halfName = (kernel: string): string => `${kernel} f16`;
+
+const storesHalves = ({ operands }: ScheduledDispatch): boolean =>
+  operands.some(({ tensor }) => tensor.dtype === 'f16');
+
+/** Tests of epilogues with ops that a schedule's epilogues have. */
+function chainsOf({ groups }: Schedule): Chain[] {
+  const fused = new Set(groups.flatMap(({ followers }) => followers.map(({ op }) => op)));
+  return epilogueChains.filter(({ follow }) => follow.some((op) => fused.has(op)));
+}
 
 /** Ops that {@link opGraph} tests, of those that a schedule has. */
 function opsOf({ groups, dispatches }: Schedule): OpName[] {

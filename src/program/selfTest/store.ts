@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '../../io/atomic.js';
+import { makeFolders } from '../../io/folders.js';
 import { readJson } from '../../io/read.js';
 import { shaderNames, shaderSource } from '../../wgsl/link.js';
 import type { Device } from '../../runtime/device.js';
@@ -31,7 +32,18 @@ export interface Verdicts {
 
 const format = 1;
 const MAX_DOCUMENT = 2 ** 24;
-const folders = ['elementwise', 'gemm', 'loss', 'pool', 'random', 'reduce', 'rules', 'source'] as const;
+const folders = [
+  'elementwise',
+  'functions',
+  'gemm',
+  'loss',
+  'pool',
+  'random',
+  'reduce',
+  'rules',
+  'software',
+  'source',
+] as const;
 
 const checksum = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
@@ -78,7 +90,7 @@ export class VerdictStore {
   /** Whether verdicts can be kept. */
   get writable(): boolean {
     try {
-      mkdirSync(dirname(this.path), { recursive: true });
+      makeFolders(dirname(this.path));
       accessSync(dirname(this.path), constants.W_OK);
       return true;
     } catch {
