@@ -253,6 +253,16 @@ function sampleGraph() {
       for (const planes of [2, 6])
         use(graph.one('gridSample', [x, f32(name('grid'), 4, planes, 15, 15)], { mode, transposed, size: [15, 15] }));
   }
+  for (const [kind, count, planes, values] of [
+    ['strips', 15, 6, [2, 0.4]],
+    ['blocks', 22, 2, [3]],
+    ['blockFactors', 22, 3, [3]],
+    ['resize', 3, 1, [18, 1]],
+    ['shift', 2, 2, [3]],
+    ['warp', 2, 2, Array.from({ length: 12 }, (_, k) => k / 12)],
+    ['index', 1, 1, []],
+  ])
+    use(graph.one('sampleField', [f32(name('numbers'), 4, count)], { kind, planes, size: [15, 15], values }));
   use(graph.one('overflow', [x], {}), graph.one('overflow', [f32('few', 7)], {}));
   for (const distribution of ['uniform', 'normal']) {
     for (const value of [7, { step: 'word' }]) {

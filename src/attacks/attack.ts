@@ -16,6 +16,7 @@ import { checkInput } from './input.js';
 import type { AttackArrays, AttackInput } from './input.js';
 import { expectAlpha, expectEps, expectWhole, settle } from './options.js';
 import type { AttackOptions, AttackSettings } from './options.js';
+import { poolOf } from './pool.js';
 import { saveImages, summarize } from './result.js';
 import type { AttackResult, RawOutcome } from './result.js';
 import { layOut, stepFields } from './schedule.js';
@@ -232,6 +233,14 @@ export class Attack {
     executor.write(attack.labels, arrays.labels.subarray(first, first + size));
     executor.write(attack.sampleIds, arrays.sampleIds.subarray(first, first + size));
     if (settings.targeted) executor.write(attack.targets!, arrays.targets!.subarray(first, first + size));
+
+    if (attack.pool !== undefined) {
+      const pool = poolOf(arrays, part);
+      executor.write(attack.pool.images, pool.images);
+      executor.write(attack.pool.first, pool.first);
+      executor.write(attack.pool.own, pool.own);
+      executor.write(attack.pool.count, Float32Array.of(pool.count));
+    }
 
     const options = {
       ...(run.signal === undefined ? {} : { signal: run.signal }),

@@ -8,6 +8,8 @@ import { addScales, attackSeed, initialScale, scaledGradient } from './gradientS
 import type { GradientScales } from './gradientScale.js';
 import { randomStreams } from '../random/philox.js';
 import type { AttackSettings } from './options.js';
+import { addPool, partnerOf } from './pool.js';
+import type { ImagePool } from './pool.js';
 import { elementwiseMap } from './stages.js';
 import type { Forward, StageContext } from './stages.js';
 import { buildSteps } from './steps.js';
@@ -49,6 +51,8 @@ export interface AttackGraph {
   readonly aimLog: Tensor | undefined;
   /** Where gradients are stored as f16. */
   readonly scales: GradientScales | undefined;
+  /** Where images of other classes are mixed in. */
+  readonly pool: ImagePool | undefined;
 }
 
 /** Below every loss a float32 can hold. */
@@ -126,6 +130,7 @@ export function buildAttackGraph(
   const cleanCorrect = graph.state('cleanCorrect', [batch], 'u32');
   const cleanLogits = graph.state('cleanLogits', [batch, model.classes]);
   const scales = settings.precision === 'f16' ? addScales(graph, batch) : undefined;
+  let pool: ImagePool | undefined;
   const memories = new Map<string, Tensor>();
   const states = new Map<string, { tensor: Tensor; initial: number }>();
   const segment = <T>(name: string, body: () => T): T =>
@@ -209,6 +214,10 @@ export function buildAttackGraph(
         scales === undefined ? gradients(graph, wanted).get(target)! : scaledGradient(graph, wanted, scales);
       return { logits, outputOf, loss, gradient };
     },
+    partner(draw) {
+      pool ??= addPool(graph, shape);
+      return partnerOf(graph, pool, draw);
+    },
     random: (size, distribution, step, stream = randomStreams.attack) =>
       graph.one('random', [sampleIds], { shape: size, distribution, stream, seed: { step: 'seed' }, step }),
     observe,
@@ -252,7 +261,7 @@ export function buildAttackGraph(
   });
   return {
     ...{ graph, stores, network: evaluated, clean, origin, labels, targets, sampleIds, iterate, cleanCorrect },
-    ...{ cleanLogits, correct, hit, lossLog, marginLog, aimLog: aimLogs[0], scales, bestFooled },
+    ...{ cleanLogits, correct, hit, lossLog, marginLog, aimLog: aimLogs[0], scales, bestFooled, pool },
   };
 }
 

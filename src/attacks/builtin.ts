@@ -11,9 +11,15 @@ import {
   randomStart,
   steepestStep,
 } from './stages.js';
+import { cwPlan } from './carliniWagner.js';
+import { constantOptions } from './constants.js';
+import { deepfoolPlan } from './deepfool.js';
+import { eadPlan } from './elasticNet.js';
 import { fabPlan } from './fab.js';
+import { ddnPlan, fmnPlan } from './shrinkingBall.js';
 import { squarePlan } from './square.js';
 import type { AttackDefinition } from './stages.js';
+import { transferAttacks } from './transferAttacks.js';
 import { diverseInputs, noisyQuery, smoothedGradient } from './transforms.js';
 
 /**
@@ -155,6 +161,102 @@ const fabT: AttackDefinition = {
   },
 };
 
+/** What attacks that look for the smallest perturbation have in common. */
+const minimal: AttackDefinition = {
+  ...ifgsm,
+  name: 'minimal',
+  keep: 'best',
+  minimal: true,
+  defaultAlpha: () => 0,
+  defaultSteps: 100,
+};
+
+/** Steps to the nearest linearized boundary. */
+const deepfool: AttackDefinition = {
+  ...minimal,
+  name: 'deepfool',
+  source: 'S. Moosavi-Dezfooli et al., "DeepFool: a simple and accurate method", CVPR 2016',
+  norms: ['l2', 'linf'],
+  defaultSteps: 50,
+  plan: deepfoolPlan,
+  parameters: {
+    candidates: {
+      byDefault: 10,
+      least: 2,
+      most: 10_000,
+      whole: true,
+      help: 'classes that are tried, the label among them',
+    },
+    overshoot: { byDefault: 0.02, least: 0, most: 10, help: 'how far past the boundary, as a share of the way' },
+  },
+};
+
+/** A sphere that shrinks where an image fools. */
+const ddn: AttackDefinition = {
+  ...minimal,
+  name: 'ddn',
+  source: 'J. Rony et al., "Decoupling direction and norm", CVPR 2019',
+  norms: ['l2'],
+  plan: ddnPlan,
+  parameters: {
+    gamma: { byDefault: 0.05, least: 0, most: 1, help: 'share by which the radius changes' },
+    initialRadius: { byDefault: 1, least: 0, most: 1e6, help: 'radius at the first step' },
+  },
+};
+
+/** The same with boundaries linearized until an image fools, in every norm. */
+const fmn: AttackDefinition = {
+  ...minimal,
+  name: 'fmn',
+  source: 'M. Pintor et al., "Fast minimum-norm adversarial attacks", NeurIPS 2021',
+  plan: fmnPlan,
+  parameters: {
+    gamma: { byDefault: 0.05, least: 0, most: 1, help: 'share by which the radius changes at first' },
+    largestStep: { byDefault: 1, least: 0, most: 1e6, help: 'step at first; a hundredth of it at last' },
+  },
+};
+
+/** Adam on distance and success weighed by a constant that is bisected. */
+const cw: AttackDefinition = {
+  ...minimal,
+  name: 'cw',
+  source: 'N. Carlini, D. Wagner, "Towards evaluating the robustness of neural networks", S&P 2017',
+  norms: ['l2'],
+  defaultSteps: 1000,
+  plan: cwPlan,
+  parameters: {
+    ...constantOptions(9, 0.001),
+    rate: { byDefault: 0.01, least: 0, most: 10, help: 'learning rate of Adam' },
+  },
+};
+
+/** The same for an elastic net, by shrinkage. */
+const ead: AttackDefinition = {
+  ...minimal,
+  name: 'ead',
+  source: 'P.-Y. Chen et al., "EAD: elastic-net attacks to deep neural networks", AAAI 2018',
+  norms: ['l1'],
+  defaultSteps: 1000,
+  plan: eadPlan,
+  parameters: {
+    ...constantOptions(9, 0.001),
+    firstStep: { byDefault: 0.01, least: 0, most: 10, help: 'step size at first, falling to 0' },
+    regularization: {
+      byDefault: 0.01,
+      least: 0,
+      most: 10,
+      help: 'weight of the L1 norm, and threshold of the shrinkage',
+    },
+    byL1: {
+      byDefault: 0,
+      least: 0,
+      most: 1,
+      whole: true,
+      help: '1 keeps the smallest L1 norm instead of the elastic net',
+    },
+  },
+};
+
 /** The attacks that come with linbp, by name. */
 export const attacks = {
   fgsm,
@@ -168,10 +270,16 @@ export const attacks = {
   square,
   fab,
   'fab-t': fabT,
+  cw,
+  deepfool,
+  ddn,
+  fmn,
+  ead,
   noisy,
   difgsm,
   mdi2fgsm,
   tifgsm,
+  ...transferAttacks,
 } as const satisfies Record<string, AttackDefinition>;
 
 /** A built-in attack. */

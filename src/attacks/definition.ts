@@ -102,6 +102,10 @@ export interface StageContext {
    * sample id, `draw` and `stream` only.
    */
   random(shape: readonly number[], distribution: 'uniform' | 'normal', draw: StepValue, stream?: number): Tensor;
+  /**
+   * Of each image one of another class, [N, C, H, W], from the first 64 images of the run; zeros where there is none.
+   */
+  partner(draw: Draw): Tensor;
   /** Logs the loss and margin of the iterate, and keeps the iterate where it is the best so far. */
   observe(iterate: Tensor, logits: Tensor, loss: Tensor): void;
 }
@@ -133,6 +137,12 @@ export type StepStage = (stage: StageContext, iterate: Tensor, gradient: Tensor,
 export type ProjectionStage = (stage: StageContext, point: Tensor) => Tensor;
 
 /**
+ * Random numbers of a transform: of `shape`, whose first axis is the batch; `which` tells several from each other,
+ * 0 to 7.
+ */
+export type Draw = (shape: readonly number[], distribution?: 'uniform' | 'normal', which?: number) => Tensor;
+
+/**
  * A map of the images between the point and the network, made of ops that have a backward. Its random numbers are drawn
  * by `stage.query`, which differs from copy to copy.
  */
@@ -140,13 +150,20 @@ export interface Transform {
   readonly name: string;
   /** How many transformed copies a gradient is the mean of; 1 without it. */
   readonly copies?: (parameters: Readonly<Record<string, number>>) => number;
-  /** `copy` counts the copies from 0. */
-  readonly apply: (stage: StageContext, images: Tensor, copy: StepValue) => Tensor;
+  /** How many random draws the copies share, so many copies in turn one of them; by default each has its own. */
+  readonly draws?: (parameters: Readonly<Record<string, number>>) => number;
+  /** `copy` counts the copies from 0; `draw` gives random numbers. */
+  readonly apply: (stage: StageContext, images: Tensor, copy: StepValue, draw: Draw) => Tensor;
+  /**
+   * What is done before each copy, in a segment of its own that may ask for a gradient; `apply` sees it through
+   * {@link StageContext.state}. Costs a gradient.
+   */
+  readonly prepare?: (stage: StageContext, point: Tensor, draw: Draw) => void;
   /**
    * `result` takes the gradient with respect to the transformed images in place of the point, as some official code
    * does. Default `point`.
    */
-  readonly gradientAt?: 'point' | 'result';
+  readonly gradientAt?: 'point' | 'result' | ((parameters: Readonly<Record<string, number>>) => 'point' | 'result');
   readonly parameters?: Readonly<Record<string, Parameter>>;
 }
 
@@ -178,6 +195,10 @@ export interface Sampling {
     stage: StageContext,
     found: { readonly base: Tensor | undefined; readonly mean: Tensor; readonly iterate: Tensor },
   ) => Tensor;
+  /** In place of the attack's steepest step. */
+  readonly step?: StepStage;
+  /** Norms that it has; all of them without it. */
+  readonly norms?: readonly AttackNorm[];
   readonly parameters?: Readonly<Record<string, Parameter>>;
 }
 

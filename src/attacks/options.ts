@@ -265,9 +265,11 @@ export function settle(options: AttackOptions): AttackSettings {
 
 /** What an attack cannot do, whatever the numbers. */
 function checkAttack(definition: AttackDefinition, norm: AttackNorm, targeted: boolean): void {
-  const { name, norms, rankedTargets, plan } = definition;
+  const { name, rankedTargets, plan, sampling, transforms = [] } = definition;
+  const norms = definition.norms ?? sampling?.norms;
   const known = norms?.includes(norm) ?? true;
   check(known, 'bad-argument', `${name} has the norms ${norms?.join(', ')}, not ${norm}`, 'norm');
+  check(transforms.length <= 4, 'bad-range', `at most 4 transforms combine, got ${transforms.length}`, 'transforms');
   const untargeted = rankedTargets !== undefined || plan?.targeted === false;
   check(!targeted || !untargeted, 'bad-argument', `${name} chooses its targets itself`, 'targeted');
 }

@@ -25,6 +25,11 @@ export const stepFields = {
   copy1: 'f32',
   copy2: 'f32',
   copy3: 'f32',
+  /** Counter of each transform's random draws. */
+  pick0: 'u32',
+  pick1: 'u32',
+  pick2: 'u32',
+  pick3: 'u32',
   /** 1 at the first step after a segment `again`. */
   again: 'f32',
   /** 1 where an evaluated iterate may become the result. */
@@ -112,9 +117,18 @@ class Writer {
 export const copiesOf = ({ definition, parameters }: AttackSettings): number[] =>
   (definition.transforms ?? []).map(({ copies }) => copies?.(parameters) ?? 1);
 
+/** Whether a transform has something done before each copy. */
+export const isPrepared = ({ definition }: AttackSettings): boolean =>
+  (definition.transforms ?? []).some(({ prepare }) => prepare !== undefined);
+
 /** Whether an attack's step is one segment: one gradient, at the point that the transforms make of the iterate. */
 export const isSingle = (settings: AttackSettings): boolean =>
-  settings.definition.sampling === undefined && copiesOf(settings).every((count) => count === 1);
+  settings.definition.sampling === undefined &&
+  copiesOf(settings).every((count) => count === 1) &&
+  !isPrepared(settings);
+
+/** The counters of the transforms' random draws, all alike. */
+const picks = (count: number): StepRow => ({ pick0: count, pick1: count, pick2: count, pick3: count });
 
 /** Whether iterates are evaluated as the network is run anyway: only then do they cost nothing. */
 export const queriesIterate = ({ definition }: AttackSettings): boolean =>
@@ -125,7 +139,7 @@ export const queriesIterate = ({ definition }: AttackSettings): boolean =>
 /** Gradients of one step. */
 function gradientsPerStep(settings: AttackSettings): number {
   const { sampling } = settings.definition;
-  const copies = copiesOf(settings).reduce((product, count) => product * count, 1);
+  const copies = copiesOf(settings).reduce((product, count) => product * count, 1) * (isPrepared(settings) ? 2 : 1);
   if (sampling === undefined) return copies;
   return copies * ((sampling.base ? 1 : 0) + sampling.count(settings.parameters) * sampling.points.length);
 }
@@ -136,15 +150,23 @@ function writeStep(writer: Writer, settings: AttackSettings, values: StepRow): v
   const { sampling } = definition;
   const counts = copiesOf(settings);
   const total = counts.reduce((product, count) => product * count, 1);
+  const draws = (definition.transforms ?? []).map((transform) => transform.draws?.(parameters));
+  const prepared = isPrepared(settings);
   const average = (sample: number): void => {
+    const base = writer.rows.length;
     for (let copy = 0; copy < total; copy++) {
       let rest = copy;
-      const numbers = counts.map((count, index) => {
+      const query = base + copy;
+      const row: Record<string, number> = { ...values, ...picks(query), column: noColumn, sample, query };
+      for (const [index, count] of counts.entries()) {
         const number = rest % count;
         rest = Math.floor(rest / count);
-        return [`copy${index}`, number] as const;
-      });
-      writer.row('copy', { ...values, column: noColumn, sample, ...Object.fromEntries(numbers) });
+        row[`copy${index}`] = number;
+        const shared = draws[index];
+        if (shared !== undefined) row[`pick${index}`] = base + Math.floor((number * shared) / count);
+      }
+      if (prepared) writer.row('prepare', row);
+      writer.row('copy', row);
     }
   };
   writer.row('look', values);
@@ -207,8 +229,10 @@ function writeRestarts(writer: Writer, settings: AttackSettings): void {
             again: index > 0 ? 1 : 0,
           };
           const row = { ...values, column, ...numbers };
-          if (single) writer.row('step', { ...row, query: 1 + restart * (steps + 1) + spent });
-          else writeStep(writer, settings, row);
+          if (single) {
+            const query = 1 + restart * (steps + 1) + spent;
+            writer.row('step', { ...row, ...picks(query), query });
+          } else writeStep(writer, settings, row);
           spent++;
         }
         writer.row('evaluate', {

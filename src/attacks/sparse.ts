@@ -110,3 +110,28 @@ export function projectOnL1(stage: Stage, point: Tensor, radius: StepValue): Ten
   const [, far, nearSum] = graph.add('sampleRoot', [delta, clean, largest, goal], { fn: shrunk, rising: false });
   return map(stage, shrink, [delta, clean, far!, nearSum!], [radius]);
 }
+
+const shrunkFreely: ElementwiseFunction = {
+  name: 'shrunkFreely',
+  inputs: ['d', 't'],
+  scalars: [],
+  results: ['max(abs(d) - t, 0.0)'],
+  reference: (d, t) => [Math.max(Math.abs(d!) - t!, 0)],
+};
+
+const shrinkFreely: ElementwiseFunction = {
+  name: 'shrinkFreely',
+  inputs: ['d', 'far', 'length', 'radius'],
+  scalars: [],
+  results: ['sign(d) * max(abs(d) - select(far, 0.0, length <= radius), 0.0)'],
+  reference: (d, far, length, radius) => [Math.sign(d!) * Math.max(Math.abs(d!) - (length! <= radius! ? 0 : far!), 0)],
+};
+
+/** The nearest point of the L1 ball of each image's radius [N] to `d`, without a box. */
+export function projectOnL1Ball(stage: Pick<Stage, 'graph'>, d: Tensor, radius: Tensor): Tensor {
+  const { graph } = stage;
+  const largest = graph.one('sampleNorm', [d], { norm: 'linf' });
+  const length = graph.one('sampleNorm', [d], { norm: 'l1' });
+  const [, far] = graph.add('sampleRoot', [d, largest, radius], { fn: shrunkFreely, rising: false });
+  return graph.one('map', [d, far!, length, radius], { fn: shrinkFreely, scalars: [], targets: ['new'] });
+}

@@ -1,8 +1,9 @@
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
 import type { AttackSettings } from './options.js';
-import { copiesOf, isSingle, queriesIterate } from './schedule.js';
-import { elementwiseMap } from './stages.js';
-import type { Gradient, StageContext } from './stages.js';
+import { copiesOf, isPrepared, isSingle, queriesIterate } from './schedule.js';
+import { randomStreams } from '../random/philox.js';
+import { elementwiseMap, steepestStep } from './stages.js';
+import type { Draw, Gradient, StageContext } from './stages.js';
 
 /** What the segments of gradient steps share with the rest of the graph. */
 export interface StepParts {
@@ -81,6 +82,12 @@ function buildSingle(stage: StageContext, settings: AttackSettings, iterate: Ten
   });
 }
 
+/** Random numbers of the transform at a place of the list. */
+const drawOf =
+  (stage: StageContext, index: number): Draw =>
+  (shape, distribution = 'uniform', which = 0) =>
+    stage.random(shape, distribution, { step: `pick${index}` }, randomStreams.transforms + 8 * index + which);
+
 function transformed(
   stage: StageContext,
   { definition }: AttackSettings,
@@ -89,8 +96,9 @@ function transformed(
   let target = point;
   let result = definition.transform(stage, point);
   for (const [index, transform] of (definition.transforms ?? []).entries()) {
-    result = transform.apply(stage, result, { step: `copy${index}` });
-    if (transform.gradientAt === 'result') target = result;
+    result = transform.apply(stage, result, { step: `copy${index}` }, drawOf(stage, index));
+    const { gradientAt = 'point' } = transform;
+    if ((typeof gradientAt === 'function' ? gradientAt(stage.parameters) : gradientAt) === 'result') target = result;
   }
   return { result, target };
 }
@@ -98,7 +106,8 @@ function transformed(
 function move(stage: StageContext, settings: AttackSettings, iterate: Tensor, gradient: Tensor, loss: Tensor): void {
   const { definition } = settings;
   const direction = definition.momentum(stage, definition.gradient(stage, gradient));
-  const point = definition.projection(stage, definition.step(stage, iterate, direction, loss));
+  const step = definition.step === steepestStep ? (definition.sampling?.step ?? steepestStep) : definition.step;
+  const point = definition.projection(stage, step(stage, iterate, direction, loss));
   stage.graph.add('assign', [point, iterate], {});
 }
 
@@ -130,6 +139,11 @@ function buildSampled(stage: StageContext, settings: AttackSettings, iterate: Te
     assign(looked, kept);
     ask(kept);
   });
+  if (isPrepared(settings))
+    segment('prepare', () => {
+      for (const [index, { prepare }] of (definition.transforms ?? []).entries())
+        prepare?.(stage, point, drawOf(stage, index));
+    });
   segment('copy', () => {
     const query = transformed(stage, settings, point);
     const found: Gradient = stage.gradientAt(query.result, query.target);

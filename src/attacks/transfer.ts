@@ -1,34 +1,15 @@
 import { elementCount } from '../graph/types.js';
-import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
-import { elementwiseMap } from './stages.js';
-import { diverseInputs } from './transforms.js';
-import type { Parameter, Sampling, StageContext, Transform } from './stages.js';
+import type { ElementwiseFunction, Tensor } from '../graph/types.js';
+import { mef } from './mef.js';
+import { pi } from './patchwise.js';
+import { steepestStep } from './stages.js';
+import { map, product, radiusOf, samplesOf, sum } from './transformParts.js';
+import type { Sampling, StageContext, StepStage } from './stages.js';
 
 /*
  * Gradients of attacks that transfer: where a step's gradients are taken, and what they make together. They combine with
  * every transform, momentum, rule and objective. Radii are in units of the ball's radius, as in the papers.
  */
-
-const map = (
-  stage: StageContext,
-  fn: ElementwiseFunction,
-  inputs: readonly Tensor[],
-  scalars: readonly StepValue[] = [],
-) => elementwiseMap(stage.graph, fn, inputs, scalars);
-
-const samplesOf = (byDefault: number): Parameter => ({
-  byDefault,
-  least: 1,
-  most: 1000,
-  whole: true,
-  help: 'samples a step',
-});
-const radiusOf = (byDefault: number): Parameter => ({
-  byDefault,
-  least: 0,
-  most: 100,
-  help: 'radius that samples are drawn from, in units of eps',
-});
 
 const around: ElementwiseFunction = {
   name: 'around',
@@ -53,14 +34,6 @@ const ahead: ElementwiseFunction = {
 /** The point that the momentum leads to: x + alpha mu m. */
 const lookAhead = (stage: StageContext, x: Tensor): Tensor =>
   map(stage, ahead, [x, stage.memory('momentum', x.shape)], [stage.direction, stage.alpha, stage.decay]);
-
-const sum: ElementwiseFunction = {
-  name: 'sum',
-  inputs: ['a', 'b'],
-  scalars: [],
-  results: ['a + b'],
-  reference: (a, b) => [a! + b!],
-};
 
 const difference: ElementwiseFunction = {
   name: 'excess',
@@ -145,14 +118,6 @@ const emi: Sampling = {
   parameters: { samples: samplesOf(11), reach: { ...radiusOf(7), help: 'how far along the last gradient, in steps' } },
 };
 
-const product: ElementwiseFunction = {
-  name: 'product',
-  inputs: ['a', 'b'],
-  scalars: [],
-  results: ['a * b'],
-  reference: (a, b) => [a! * b!],
-};
-
 const byCosine: ElementwiseFunction = {
   name: 'byCosine',
   inputs: ['g', 'mean', 'dot', 'length', 'other'],
@@ -163,6 +128,37 @@ const byCosine: ElementwiseFunction = {
     const s = dot! / Math.max(length! * other!, 1e-30);
     return [s * g! + (1 - s) * mean!];
   },
+};
+
+/** What GRA's steps shrink by where the direction changes its sign. */
+const decaying = 0.94;
+
+const agree: ElementwiseFunction = {
+  name: 'agree',
+  inputs: ['size', 'last', 'm'],
+  scalars: ['first', 'factor'],
+  // GRA's factors begin at 1 / 0.94, so that no direction at the first step counts as a change.
+  results: ['select(size, 1.0 / factor, first > 0.5) * select(factor, 1.0, sign(m) == sign(last))', 'm'],
+  reference: (size, last, m, first, factor) => [
+    (first! > 0.5 ? 1 / factor! : size!) * (Math.sign(m!) === Math.sign(last!) ? 1 : factor!),
+    m!,
+  ],
+};
+
+const sizedStep: ElementwiseFunction = {
+  name: 'sizedStep',
+  inputs: ['x', 'm', 'size'],
+  scalars: ['alpha', 'direction'],
+  results: ['orNaN(x + direction * alpha * size * sign(m), m)'],
+  reference: (x, m, size, alpha, direction) => [x! + direction! * alpha! * size! * Math.sign(m!)],
+};
+
+/** GRA's step: a factor of each pixel shrinks where the direction changes its sign. Other norms step as usual. */
+const shrinkingStep: StepStage = (stage, iterate, m, loss) => {
+  if (stage.norm !== 'linf') return steepestStep(stage, iterate, m, loss);
+  const [size, last] = [stage.memory('stepSize', m.shape), stage.memory('lastDirection', m.shape)];
+  stage.graph.add('map', [size, last, m], { fn: agree, scalars: [stage.first, decaying], targets: [0, 1] });
+  return map(stage, sizedStep, [iterate, m, size], [stage.alpha, stage.direction]);
 };
 
 /** GRA: gradient and mean of the neighbors' by their cosine (H. Zhu et al., "Boosting adversarial transferability via gradient relevance attack", 2023). */
@@ -176,6 +172,7 @@ const gra: Sampling = {
     const dot = of(map(stage, product, [base!, mean]), 'sum');
     return map(stage, byCosine, [base!, mean, dot, of(base!, 'l2'), of(mean, 'l2')]);
   },
+  step: shrinkingStep,
   parameters: { samples: samplesOf(20), reach: radiusOf(3.5) },
 };
 
@@ -219,36 +216,32 @@ const pgn: Sampling = {
   },
 };
 
-/** Gradients by the name that the command line gives them. */
-export const gradientSamplings = { ni, vmi, vni, emi, gra, pgn } as const satisfies Record<string, Sampling>;
-
-const halved: ElementwiseFunction = {
-  name: 'halved',
+const onTheWay: ElementwiseFunction = {
+  name: 'onTheWay',
   inputs: ['x'],
-  scalars: ['copy'],
-  results: ['x * exp2(-copy)'],
-  reference: (x, copy) => [x! * 2 ** -copy!],
-  derivatives: [
-    {
-      name: 'halvedGradient',
-      inputs: ['g', 'x'],
-      scalars: ['copy'],
-      results: ['select(g * exp2(-copy), x, false)'],
-      reference: (g, _x, copy) => [g! * 2 ** -copy!],
-    },
-  ],
+  scalars: ['sample', 'count'],
+  results: ['x * ((sample + 1.0) / count)'],
+  reference: (x, sample, count) => [x! * ((sample! + 1) / count!)],
 };
 
-/** SI: the mean over images divided by 1, 2, 4, ... (J. Lin et al., 2020). */
-const si: Transform = {
-  name: 'si',
-  copies: (parameters) => parameters['scales']!,
-  apply: (stage, x, copy) => map(stage, halved, [x], [copy]),
-  parameters: { scales: { byDefault: 5, least: 1, most: 20, whole: true, help: 'halvings of the image' } },
+/**
+ * MIG: integrated gradients from a black image, image times mean gradient on the way (W. Ma et al., "Transferable
+ * adversarial attack for both vision transformers and convolutional networks via momentum integrated gradients", 2023).
+ * Its code weights the gradients by how far on the way they are, and takes the label's probability as objective.
+ */
+const mig: Sampling = {
+  base: false,
+  count: ({ samples }) => samples!,
+  points: [(stage, x, sample) => map(stage, onTheWay, [x], [sample, stage.parameters['samples']!])],
+  collect: (_stage, [gradient]) => gradient!,
+  combine: (stage, { mean, iterate }) => map(stage, product, [mean, iterate]),
+  parameters: { samples: samplesOf(20) },
 };
 
-/** DI: random scaling inside a frame, each pixel the nearest (C. Xie et al., 2019). */
-const di: Transform = { name: 'di', apply: (stage, x) => diverseInputs(stage, x) };
+/** Gradients by the name that the command line gives them. */
+export const gradientSamplings = { ni, pi, vmi, vni, emi, gra, pgn, mef, mig } as const satisfies Record<
+  string,
+  Sampling
+>;
 
-/** Transforms by the name that the command line gives them. */
-export const inputTransforms = { di, si } as const satisfies Record<string, Transform>;
+export { inputTransforms } from './imageTransforms.js';

@@ -3,6 +3,7 @@ import { attackNames } from '../attacks/builtin.js';
 import { intermediateLevel } from '../attacks/intermediate.js';
 import type { AttackOptions } from '../attacks/options.js';
 import type { AttackResult } from '../attacks/result.js';
+import { gradientSamplings, inputTransforms } from '../attacks/transfer.js';
 import { check } from '../errors.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { HostModel, Model } from '../nn/model.js';
@@ -18,11 +19,11 @@ import type { VerbContext } from './verb.js';
 export const craftingOptions = {
   attack: text({ help: `autoattack, ${attackNames.join(', ')}`, placeholder: 'NAME', byDefault: 'pgd' }),
   version: choice(['standard', 'plus', 'rand'], { help: 'stages of autoattack', byDefault: 'standard' }),
-  gradient: choice(['ni', 'vmi', 'vni', 'emi', 'gra', 'pgn'], {
+  gradient: choice(Object.keys(gradientSamplings) as (keyof typeof gradientSamplings)[], {
     help: 'gradients at several points a step, for attacks by steps; without --attack on top of ifgsm',
   }),
   transform: text({
-    help: 'what the network sees, joined by commas: di, si, ti (smoothed gradients)',
+    help: `what the network sees, joined by commas: ${Object.keys(inputTransforms).join(', ')}; ti smooths gradients`,
     placeholder: 'LIST',
   }),
   momentum: choice(['mi', 'none'], { help: "normalized momentum, or none [the attack's own]" }),

@@ -21,6 +21,8 @@ export class Graph implements GraphBuilder {
   readonly outputs = new Map<string, Tensor>();
   /** Values that states hold before the first run; others begin with zeros. */
   readonly initial = new Map<Tensor, Float32Array | Uint32Array>();
+  /** The same in float64 where a caller gave them so: what the reference computes with. */
+  readonly exact = new Map<Tensor, readonly number[]>();
   /** How values are stored, once the graph has been compiled. */
   precision: Precision | undefined;
   private current: NodeScope = { segment: 'main', layer: '', direction: 'forward', rule: '' };
@@ -79,6 +81,7 @@ export class Graph implements GraphBuilder {
       name,
     );
     this.initial.set(tensor, Float32Array.from(values));
+    this.exact.set(tensor, values);
     return tensor;
   }
 

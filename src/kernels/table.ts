@@ -4,6 +4,7 @@ import { lowerChannelPad, lowerChannelSlice, lowerConcat } from './channels.js';
 import { lowerDropout } from './dropout.js';
 import { lowerConv2d, lowerConv2dInputGradient, lowerLinear, lowerLinearInputGradient, lowerMatmul } from './gemm.js';
 import { lowerAxisMatrix, lowerExpand, lowerPad, lowerSlice, lowerTranspose } from './layout.js';
+import { lowerSampleField } from './fields.js';
 import { lowerAxisMap, lowerGridSample } from './imageMaps.js';
 import { lowerClassAtRank, lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
 import { lowerAssign, lowerMap } from './map.js';
@@ -97,6 +98,7 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   sampleRoot: lowerSampleRoot,
   axisMap: lowerAxisMap,
   gridSample: lowerGridSample,
+  sampleField: lowerSampleField,
   overflow: lowerOverflow,
   map: lowerMap,
   random: lowerRandom,

@@ -1,6 +1,7 @@
 import { check } from '../errors.js';
 import { elementCount } from '../graph/types.js';
-import { expectInput, f32 } from './definition.js';
+import { expectInput, f32, u32 } from './definition.js';
+import { numbersOfField } from '../graph/fields.js';
 import type { OpDefinition } from './definition.js';
 
 export const axisMap: OpDefinition<'axisMap'> = {
@@ -39,4 +40,13 @@ export const gridSample: OpDefinition<'gridSample'> = {
     needs(0)
       ? [graph.one('gridSample', [gradient, node.inputs[1]!], { ...node.attrs, transposed: !node.attrs.transposed })]
       : [],
+};
+
+export const sampleField: OpDefinition<'sampleField'> = {
+  infer(inputs, { kind, planes, size, values }) {
+    const numbers = expectInput(inputs, 0, 'numbers', 'f32', ['N', numbersOfField(kind, values)]);
+    const batch = numbers.shape[0]!;
+    return [kind === 'index' ? u32([batch]) : f32([batch, planes, ...size])];
+  },
+  flops: (node) => 20 * elementCount(node.outputs[0]!.shape),
 };

@@ -162,6 +162,7 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
   classAtRank: plain,
   axisMap: plain,
   gridSample: plain,
+  sampleField: plain,
   map: plain,
   random: plain,
   gatherImages: source,

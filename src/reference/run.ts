@@ -20,7 +20,7 @@ export class ReferenceRun {
 
   constructor(graph: Graph) {
     this.graph = graph;
-    for (const [tensor, values] of graph.initial) this.set(tensor, values);
+    for (const [tensor, values] of graph.initial) this.set(tensor, graph.exact.get(tensor) ?? values);
   }
 
   /** Copies `data` into a tensor. Throws `bad-shape` when the number of elements differs. */

@@ -4,6 +4,7 @@ import * as batchNorm from './batchNorm.js';
 import * as channels from './channels.js';
 import * as convolution from './convolution.js';
 import * as dropout from './dropout.js';
+import * as fields from './fields.js';
 import * as imageMaps from './imageMaps.js';
 import * as elementwise from './elementwise.js';
 import * as layout from './layout.js';
@@ -24,6 +25,7 @@ export const referenceTable: { readonly [K in OpName]: Reference<K> } = {
   ...channels,
   ...convolution,
   ...dropout,
+  ...fields,
   ...imageMaps,
   ...elementwise,
   ...layout,

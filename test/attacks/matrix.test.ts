@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { Attack, attackNames } from '../../src/attacks/index.js';
-import type { AttackName, AttackOptions, AttackResult } from '../../src/attacks/index.js';
+import { Attack, attackNames, attacks } from '../../src/attacks/index.js';
+import type { AttackDefinition, AttackName, AttackOptions, AttackResult } from '../../src/attacks/index.js';
 import { describeModel } from '../../src/nn/definition.js';
 import { evaluate } from '../reference/support.js';
 import { ruleGraph, tinyResnet } from '../rules/support.js';
@@ -47,9 +47,11 @@ describe('attacks under any rule', () => {
   }
 
   // Attacks with an objective of their own, or without a first step along one gradient, have tests of their own.
-  const special = ['apgd-dlr', 'apgd-t', 'square', 'fab', 'fab-t'];
-  const gradientAttacks = attackNames.filter((name) => !special.includes(name)) as AttackName[];
-  const plainQuery = gradientAttacks.filter((name) => !['difgsm', 'mdi2fgsm', 'noisy', 'tifgsm'].includes(name));
+  const gradientAttacks = (attackNames as AttackName[]).filter((name) => {
+    const { plan, sampling, transforms, rankedTargets, defaultLoss }: AttackDefinition = attacks[name];
+    return [plan, sampling, transforms, rankedTargets, defaultLoss].every((each) => each === undefined);
+  });
+  const plainQuery = gradientAttacks.filter((name) => !['difgsm', 'mdi2fgsm', 'noisy', 'tifgsm', 'ti'].includes(name));
 
   for (const rule of rules) {
     it(`${rule}: the first step of ${plainQuery.join(', ')} goes along the gradient under that rule, also towards targets`, async () => {

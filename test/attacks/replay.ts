@@ -6,11 +6,11 @@ import type { AttackOptions } from '../../src/attacks/index.js';
 import { batchLabels, batchPixels } from '../../src/data/dataset.js';
 import type { Dataset } from '../../src/data/dataset.js';
 import { loadDataset } from '../../src/data/load.js';
-import type { Node } from '../../src/graph/types.js';
+import type { Node, Tensor } from '../../src/graph/types.js';
 import type { StateDict } from '../../src/nn/model.js';
 import { readStateDict } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
-import type { StepRow } from '../../src/reference/run.js';
+import type { ReferenceRun, StepRow } from '../../src/reference/run.js';
 import { goldenFolder } from '../support/golden.js';
 
 /** What the official code drew, in place of a `random` node's numbers. */
@@ -49,12 +49,13 @@ export const testLabels = async (set: string, indices: readonly number[]): Promi
 
 /**
  * Compiles an attack in the float64 reference, with random numbers from outside. `seen` is called after each segment
- * with the values of a tensor by name.
+ * with the values of a tensor by name, `before` in front of each with the run and a tensor by name.
  */
 export async function replay(
   options: Omit<AttackOptions, 'device'>,
   draw: Draw,
-  seen?: (segment: string, valuesOf: (name: string) => Float64Array) => void,
+  seen?: (segment: string, valuesOf: (name: string) => Float64Array, reference: ReferenceRun) => void,
+  before?: (segment: string, reference: ReferenceRun, tensorOf: (name: string) => Tensor | undefined) => void,
 ): Promise<Attack> {
   const attack = await Attack.compile({ ...options, device: 'reference' });
   const { executor, attack: built } = await attack.executor(options.batch);
@@ -64,15 +65,12 @@ export async function replay(
     if (node.op === 'random') reference.set(node.outputs[0]!, draw(node as unknown as Node<'random'>, row ?? {}));
     else runNode(node, row);
   };
-  if (seen !== undefined) {
-    const run = reference.run.bind(reference);
-    reference.run = (segment, rows) => {
-      run(segment, rows);
-      seen(segment ?? '', (name) => {
-        const tensor = built.graph.tensors.find((each) => each.name === name)!;
-        return Float64Array.from(reference.get(tensor));
-      });
-    };
-  }
+  const tensorOf = (name: string): Tensor | undefined => built.graph.tensors.find((each) => each.name === name);
+  const run = reference.run.bind(reference);
+  reference.run = (segment, rows) => {
+    before?.(segment ?? '', reference, tensorOf);
+    run(segment, rows);
+    seen?.(segment ?? '', (name) => Float64Array.from(reference.get(tensorOf(name)!)), reference);
+  };
   return attack;
 }

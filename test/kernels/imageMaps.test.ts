@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { splineValues } from '../../src/attacks/decowa.js';
+import { numbersOfField } from '../../src/graph/fields.js';
 import { Graph } from '../../src/graph/graph.js';
 import type { ElementwiseFunction, OpAttrs, Tensor } from '../../src/graph/types.js';
 import { ReferenceRun } from '../../src/reference/run.js';
@@ -116,6 +118,33 @@ describe(`linear image maps, seed ${testSeed}`, () => {
       expect(run.get(y)[0], `${mode} at ${at}`).to.equal(expected);
     }
   });
+});
+
+describe(`fields of random numbers, seed ${testSeed}`, () => {
+  const kinds = [
+    ['strips', 2, 6, [2, 0.4]],
+    ['strips', 3, 6, [3, 1.2]],
+    ['blocks', 3, 2, [3]],
+    ['blockFactors', 3, 2, [3]],
+    ['resize', 0, 1, [9, 0]],
+    ['resize', 0, 1, [9, 1]],
+    ['shift', 0, 2, [2]],
+    ['warp', 0, 2, splineValues()],
+  ] as const;
+  for (const [kind, blocks, planes, values] of kinds) {
+    it(`${kind}${blocks > 0 ? ` of ${blocks}` : ` ${values.slice(0, 2).join(', ')}`}: the kernel computes what the reference does`, async () => {
+      const graph = new Graph();
+      const numbers = graph.input('numbers', [batch, numbersOfField(kind, values)]);
+      const size = kind === 'resize' ? ([9, height] as const) : ([height, width] as const);
+      graph.output('field', graph.one('sampleField', [numbers], { kind, planes, size, values }));
+      const drawn = Float32Array.from(
+        randomValues(numbers.shape[0]! * numbers.shape[1]!),
+        (value) => value - Math.floor(value),
+      );
+      for (const { name, error } of await compareGraph(graph, new Map([[numbers, drawn]])))
+        expect(error, name).to.be.below(1e-5);
+    });
+  }
 });
 
 const clipped: ElementwiseFunction = {

@@ -204,6 +204,7 @@ const opTests: { readonly [K in OpName]: ((b: Builder) => void) | 'products' | '
   sampleRoot: 'rare',
   axisMap: 'rare',
   gridSample: 'rare',
+  sampleField: 'rare',
   overflow: (b) => b.graph.add('overflow', [b.numbers('x', images)], {}),
   map: (b) =>
     b.graph.add('map', [b.state('state', images), b.numbers('g', images), b.numbers('each', [3])], {

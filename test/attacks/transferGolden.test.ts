@@ -1,0 +1,262 @@
+import { expect } from 'chai';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { attacks } from '../../src/attacks/index.js';
+import type { AttackDefinition } from '../../src/attacks/index.js';
+import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.js';
+import { smoothedGradient } from '../../src/attacks/transforms.js';
+import type { Node, Tensor } from '../../src/graph/types.js';
+import { formulaUniforms } from '../../src/io/formulaWeights.js';
+import { readSafetensors, tensorAsFloat32 } from '../../src/io/safetensors.js';
+import { attackFixture, dataFolder, replay, testImages, trained } from './replay.js';
+
+interface DiDraw {
+  readonly r: readonly number[];
+  readonly top: readonly number[];
+  readonly left: readonly number[];
+  readonly apply: readonly boolean[];
+}
+interface BsrDraw {
+  readonly first_dim: number;
+  readonly lengths: readonly number[];
+  readonly order: readonly number[];
+  readonly angle: readonly number[];
+  readonly lengths2: readonly (readonly number[])[];
+  readonly order2: readonly (readonly number[])[];
+}
+interface SiaDraw {
+  readonly x: readonly number[];
+  readonly y: readonly number[];
+  readonly op: readonly number[];
+  readonly u: readonly number[];
+  readonly noise: string;
+}
+interface Fixture {
+  readonly images: readonly number[];
+  readonly labels: readonly number[];
+  readonly eps_value: number;
+  readonly alpha: number;
+  readonly mu: number;
+  readonly results: Readonly<Record<string, { readonly grad_norm: readonly (readonly number[])[] }>>;
+  readonly parameters: Readonly<Record<string, number>>;
+  readonly random: {
+    readonly di: readonly DiDraw[];
+    readonly admix: readonly (readonly (readonly number[])[])[];
+    readonly bsr: readonly (readonly BsrDraw[])[];
+    readonly sia: readonly (readonly SiaDraw[])[];
+  };
+}
+
+const golden = attackFixture<Fixture>('transfer-steps');
+const { parameters: given, random } = golden;
+const batch = golden.images.length;
+const size = 3 * 32 * 32;
+
+/** What the reference code drew at a step, for a copy or sample. Each gives all images' numbers, row-major. */
+type Drawn = (at: { step: number; copy: number; node: Node<'random'> }) => ArrayLike<number>;
+
+const uniforms = (key: string, count = batch * size): Float64Array => formulaUniforms(`transfer.a.${key}`, count);
+const normals = (key: string): Float64Array => {
+  const [a, b] = [uniforms(`${key}.a`), uniforms(`${key}.b`)];
+  return a.map((u, i) => Math.sqrt(-2 * Math.log(1 - u)) * Math.cos(2 * Math.PI * b[i]!));
+};
+const same = (values: readonly number[]): number[] => Array.from({ length: batch }, () => values).flat();
+/** A number of [0, 1) that makes the k-th of so many choices. */
+const chosen = (k: number, count: number): number => (k + 0.5) / count;
+/** Numbers from which the code's lengths follow exactly, and keys from which its order does. */
+const widths = (lengths: readonly number[]): number[] => lengths.map((each) => 2 - (2 * each) / Math.max(...lengths));
+const keys = (order: readonly number[]): number[] => order.map((_, old) => (order.indexOf(old) + 0.5) / order.length);
+const cuts = (ends: readonly number[]): number[] => {
+  const [, a, b, total] = ends as [number, number, number, number];
+  return [chosen(a - 1, total - 1), chosen(b - 2, total - 2)];
+};
+
+const ofBsr = (draw: BsrDraw): number[] => [
+  draw.first_dim === 2 ? 0.25 : 0.75,
+  ...widths(draw.lengths),
+  ...keys(draw.order),
+  ...draw.angle.map((angle) => (angle / 24 + 1) / 2),
+  ...draw.lengths2.flatMap(widths),
+  ...draw.order2.flatMap(keys),
+];
+const ofSia = (draw: SiaDraw): number[] => [
+  ...cuts(draw.x),
+  ...cuts(draw.y),
+  ...draw.op.map((op) => chosen(op, 7)),
+  ...draw.u,
+];
+const ofDi = (draw: DiDraw, which: number): number[] =>
+  Array.from({ length: batch }, (_, n) => {
+    if (which === 1) return draw.apply[n] ? 0 : 1;
+    const [r, frame] = [draw.r[n]!, given['di.P']!];
+    const places = frame - r + 1;
+    return [chosen(r - 32, frame - 32 + 1), chosen(draw.top[n]!, places), chosen(draw.left[n]!, places)];
+  }).flat();
+
+interface Case {
+  readonly attack: AttackDefinition;
+  readonly parameters?: Readonly<Record<string, number>>;
+  readonly drawn?: Drawn;
+  /** Gradients of a step, for what runs without LINBP_SLOW. */
+  readonly cost: number;
+}
+
+const mi = attacks.mifgsm;
+const p = given as Record<string, number>;
+const cases: Readonly<Record<string, Case>> = {
+  ifgsm: { attack: attacks.ifgsm, cost: 1 },
+  mi: { attack: mi, cost: 1 },
+  ni: { attack: { ...mi, sampling: gradientSamplings.ni }, cost: 1 },
+  pi: {
+    attack: { ...attacks.ifgsm, sampling: gradientSamplings.pi },
+    parameters: { amplification: p['pi.beta']!, patch: p['pi.gamma']! },
+    cost: 1,
+  },
+  sim: { attack: { ...mi, transforms: [inputTransforms.si] }, parameters: { scales: p['si.m']! }, cost: 5 },
+  'si-ni': {
+    attack: { ...mi, sampling: gradientSamplings.ni, transforms: [inputTransforms.si] },
+    parameters: { scales: p['si.m']! },
+    cost: 5,
+  },
+  ...Object.fromEntries(
+    (['vmi', 'vni'] as const).map((name) => [
+      name,
+      {
+        attack: { ...mi, sampling: gradientSamplings[name] },
+        parameters: { samples: p['vmi.n']!, reach: p['vmi.beta']! },
+        drawn: ({ step, copy }) => uniforms(`${name}.${step}.${copy}`),
+        cost: 6,
+      } satisfies Case,
+    ]),
+  ),
+  emi: {
+    attack: { ...mi, sampling: gradientSamplings.emi },
+    parameters: { samples: p['emi.n']!, reach: p['emi.r']! },
+    cost: 11,
+  },
+  gra: {
+    attack: { ...mi, sampling: gradientSamplings.gra },
+    parameters: { samples: p['gra.n']!, reach: p['gra.beta']! },
+    drawn: ({ step, copy }) => uniforms(`gra.${step}.${copy}`),
+    cost: 6,
+  },
+  pgn: {
+    attack: { ...mi, sampling: gradientSamplings.pgn },
+    parameters: { samples: p['pgn.n']!, reach: p['pgn.zeta']!, share: p['pgn.delta']! },
+    drawn: ({ step, copy }) => uniforms(`pgn.${step}.${copy}`),
+    cost: 8,
+  },
+  admix: {
+    attack: { ...mi, transforms: [inputTransforms.admix] },
+    parameters: { admixed: p['admix.m2']!, admixScales: p['admix.m1']!, strength: p['admix.eta']! },
+    // The pool is made the current iterates, see below; the draw is then the partner's number over their count.
+    drawn: ({ step, copy }) => random.admix[step]![Math.floor(copy / p['admix.m1']!)]!.map((j) => chosen(j, batch)),
+    cost: 15,
+  },
+  ti: { attack: { ...mi, gradient: smoothedGradient }, cost: 1 },
+  di: {
+    attack: { ...mi, transforms: [inputTransforms.di] },
+    drawn: ({ step, node }) => ofDi(random.di[step]!, node.attrs.stream % 8),
+    cost: 1,
+  },
+  ...Object.fromEntries(
+    ['ssa', 'ssa.through'].map((name) => [
+      name,
+      {
+        attack: { ...mi, transforms: [inputTransforms.ssa] },
+        parameters: {
+          ...{ spectra: p['ssa.n']!, rho: p['ssa.rho']!, sigma: p['ssa.sigma']! },
+          through: name === 'ssa' ? 0 : 1,
+        },
+        drawn: ({ step, copy, node }) =>
+          node.attrs.distribution === 'normal'
+            ? normals(`ssa.${step}.${copy}.gauss`)
+            : uniforms(`ssa.${step}.${copy}.mask`),
+        cost: 4,
+      } satisfies Case,
+    ]),
+  ),
+  bsr: {
+    attack: { ...mi, transforms: [inputTransforms.bsr] },
+    parameters: { shuffles: p['bsr.n']!, strips: p['bsr.b']! },
+    drawn: ({ step, copy }) => same(ofBsr(random.bsr[step]![copy]!)),
+    cost: 3,
+  },
+  sia: {
+    attack: { ...mi, transforms: [inputTransforms.sia] },
+    parameters: { structures: p['sia.n']!, blocks: p['sia.b']! },
+    drawn({ step, copy, node }) {
+      const draw = random.sia[step]![copy]!;
+      return node.attrs.shape.length === 2 ? same(ofSia(draw)) : formulaUniforms(draw.noise, batch * size);
+    },
+    cost: 3,
+  },
+};
+
+/** The reference's tensors, in the data folder's neighbor; only lengths are among the fixtures. */
+const tensorFile = join(dataFolder, '..', 'golden', 'attacks', 'transfer-steps.safetensors');
+
+function expectTensor(name: string, first: number, mine: ArrayLike<number>, message: string): void {
+  if (!existsSync(tensorFile)) return;
+  const all = tensorAsFloat32(readSafetensors(tensorFile).tensors.get(name)!);
+  const theirs = all.subarray(first, first + mine.length);
+  const length = Math.hypot(...theirs);
+  const apart = Math.hypot(...theirs.map((value, i) => value - mine[i]!));
+  // the file holds float32
+  expect(apart / length, message).to.be.below(1e-6);
+}
+
+describe('attacks that transfer equal the reference code in float64', () => {
+  for (const [name, { attack, parameters = {}, drawn, cost }] of Object.entries(cases)) {
+    for (const steps of [1, 3]) {
+      if (steps === 1 && cost > 1) continue;
+      const what = steps === 3 ? 'gradients of three steps, and the images' : 'the first gradient';
+      it(`${name}: ${what} @slow`, async function () {
+        if (dataFolder === '' || process.env['LINBP_SLOW'] === undefined) return this.skip();
+        this.timeout(1_800_000);
+        const images = await testImages('cifar', golden.images);
+        const found: Float64Array[] = [];
+        let step = -1;
+        let captured: Tensor | undefined;
+        const keeping: AttackDefinition = {
+          ...attack,
+          gradient: (stage, g) => (captured = attack.gradient(stage, g)),
+        };
+        const made = await replay(
+          {
+            ...{ model: await trained('resnet20'), attack: keeping, parameters, eps: golden.eps_value },
+            ...{ alpha: golden.alpha, steps, batch, decay: golden.mu },
+          },
+          (node, row) => {
+            const copy = attack.sampling === undefined ? row['copy0']! : row['sample']!;
+            return drawn!({ step, copy, node });
+          },
+          (segment, _valuesOf, reference) => {
+            if (segment === 'step' || segment === 'move') found.push(Float64Array.from(reference.get(captured!)));
+          },
+          (segment, reference, tensorOf) => {
+            if (segment === 'look' || segment === 'step') step++;
+            const pool = tensorOf('pool');
+            if (segment !== 'copy' || pool === undefined) return;
+            const pixels = new Float64Array(65 * size);
+            pixels.set(reference.get(tensorOf('iterate')!));
+            reference.set(pool, pixels);
+            reference.set(tensorOf('poolOwn')!, new Float64Array(batch));
+          },
+        );
+        const result = await made.run({ images, labels: golden.labels });
+        expect(found).to.have.length(steps);
+        for (const [k, gradient] of found.entries()) {
+          for (let n = 0; n < batch; n++) {
+            const own = gradient.subarray(n * size, (n + 1) * size);
+            const length = golden.results[name]!.grad_norm[k]![n]!;
+            // printed with 9 digits
+            expect(Math.hypot(...own) / length, `step ${k}, image ${n}`).to.be.closeTo(1, 1e-7);
+            if (n < 2) expectTensor(`${name}.grad`, (2 * k + n) * size, own, `step ${k}, image ${n}`);
+          }
+        }
+        if (steps === 3) expectTensor(`${name}.final`, 0, result.images, 'images');
+      });
+    }
+  }
+});
