@@ -33,7 +33,8 @@ const ddnRadius: ElementwiseFunction = {
   prelude: '  let before = select(eps, initial, first > 0.5);',
   results: ['min(before * select(1.0 + gamma, 1.0 - gamma, lead < 0.0), worst)'],
   reference: (eps, lead, worst, gamma, initial, first) => [
-    Math.min((first! > 0.5 ? initial! : eps!) * (lead! < 0 ? 1 - gamma! : 1 + gamma!), worst!),
+    // foolbox has these factors in float32
+    Math.min((first! > 0.5 ? initial! : eps!) * Math.fround(lead! < 0 ? 1 - gamma! : 1 + gamma!), worst!),
   ],
 };
 
