@@ -201,7 +201,12 @@ export class Attack {
     };
   }
 
-  private overridden(run: AttackRun): AttackSettings {
+  /** The settings of a run with another radius; throws `bad-range`. */
+  settingsFor(eps: number | undefined): AttackSettings {
+    return this.overridden(eps === undefined ? {} : { eps });
+  }
+
+  private overridden(run: Pick<AttackRun, 'eps' | 'alpha' | 'seed'>): AttackSettings {
     const { settings, options } = this;
     const eps = run.eps ?? settings.eps;
     const seed = run.seed ?? settings.seed;

@@ -1,6 +1,7 @@
 import { batchLabels, batchPixels } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
 import { elementCount } from '../graph/types.js';
+import type { AttackFlag } from './alarms.js';
 import { attack } from './attack.js';
 import type { AttackRun } from './attack.js';
 import type { AttackName } from './builtin.js';
@@ -33,10 +34,7 @@ export interface AutoAttackStage {
 }
 
 /** Something about the network or the result that a reader of the figures has to know. */
-export interface AutoAttackFlag {
-  readonly name: 'gradient-masking' | 'few-classes' | 'no-l1-square';
-  readonly message: string;
-}
+export type AutoAttackFlag = AttackFlag;
 
 /** What AutoAttack finds: an attack's result, the stages, and which one broke each image. */
 export interface AutoAttackResult extends AttackResult {

@@ -1,6 +1,8 @@
 export * from './adaptive.js';
 export { attack, Attack } from './attack.js';
 export type { AttackRun } from './attack.js';
+export { attackFlags, outputFlags } from './alarms.js';
+export type { AttackFlag, JudgedRun } from './alarms.js';
 export { attackDefinition, attackNames, attacks } from './builtin.js';
 export type { AttackName } from './builtin.js';
 export type { AttackInput } from './input.js';

@@ -1,201 +1,242 @@
 import { join } from 'node:path';
-import type { AttackResult } from '../attacks/result.js';
 import { batchLabels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
-import { writeFileAtomic } from '../io/atomic.js';
+import { check } from '../errors.js';
+import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
-import { writePng } from '../io/png.js';
-import { writeSafetensors } from '../io/safetensors.js';
 import type { ModelDefinition } from '../nn/definition.js';
-import {
-  chosenDataset,
-  chosenModel,
-  chosenRules,
-  chosenWeights,
-  dataOptions,
-  machineOptions,
-  modelOptions,
-  percent,
-} from './common.js';
-import { openDevice, pixelRange, referenceAdapter, ruleOption, shownAdapter, splitOption } from './common.js';
-import { modelWith } from './inference.js';
-import { batteryFields } from './battery.js';
-import { checkCrafting, craftingOptions, openCrafting } from './crafting.js';
-import { integer, text } from './options.js';
+import type { StateDict } from '../nn/model.js';
+import type { Device } from '../runtime/device.js';
+import { datasetIdentity, networkIdentity } from '../train/identity.js';
+import { checkCells, listCells } from './attack/cells.js';
+import type { Cell } from './attack/cells.js';
+import { robustBenchEntry, securityCurves } from './attack/curves.js';
+import { judgeRuns } from './attack/judge.js';
+import { listAttacks } from './attack/list.js';
+import { options, withPreset } from './attack/options.js';
+import type { AttackValues } from './attack/options.js';
+import { reportPage, runFields, runLines, tableLines, writeImages } from './attack/output.js';
+import type { TriedRun } from './attack/output.js';
+import { presets } from './attack/presets.js';
+import { csvOf, imageRecords } from './attack/records.js';
+import { runCells } from './attack/run.js';
+import type { CellRun } from './attack/run.js';
+import { AttackState, stateFolder, weightsIdentity } from './attack/state.js';
+import { chosenDataset, chosenModel, chosenWeights, openDevice, pixelRange } from './common.js';
+import { referenceAdapter, shownAdapter } from './common.js';
+import { classifierOn, modelWith } from './inference.js';
 import { evaluateVictims, readVictims } from './victims.js';
-import type { VictimResult } from './victims.js';
+import type { Victim } from './victims.js';
 import { defineVerb } from './verb.js';
+import type { VerbContext, VerbResult } from './verb.js';
 
-const options = {
-  ...modelOptions,
-  ...ruleOption,
-  ...dataOptions,
-  ...splitOption,
-  ...craftingOptions,
-  victims: text({ help: 'also try the saved images on these models', placeholder: 'M=W,..' }),
-  images: integer({ help: 'how many images to write as PNG', byDefault: 100, min: 0 }),
-  out: text({
-    help: 'folder for images, tensors and report [linbp-out/attack-TIME]',
-    placeholder: 'DIR',
-  }),
-  ...machineOptions,
-} as const;
-
-/** PNG files `00000_3.png` (number, label), which `--dataset folder:PATH` reads again, and all tensors. */
-function writeOutputs(
-  folder: string,
-  pngs: number,
-  dataset: Dataset,
-  result: AttackResult,
-  targets: Int32Array | undefined,
-): void {
-  const { channels, height, width } = dataset;
-  const { count } = result;
-  const size = channels * height * width;
-  const clean = pixelRange(dataset, 0, count);
-  if (channels === 1 || channels === 3) {
-    for (let n = 0; n < Math.min(pngs, count); n++) {
-      const name = `${String(n).padStart(5, '0')}_${dataset.labels[n]}.png`;
-      const original = Uint8Array.from(clean.subarray(n * size, (n + 1) * size), (pixel) => Math.round(255 * pixel));
-      writePng(join(folder, 'clean', name), { channels, height, width, data: original });
-      writePng(join(folder, 'adversarial', name), {
-        channels,
-        height,
-        width,
-        data: result.images8.slice(n * size, (n + 1) * size),
-      });
-    }
-  }
-  const shape = [count, channels, height, width];
-  writeSafetensors(join(folder, 'adversarial.safetensors'), {
-    adversarial: { shape, data: result.images },
-    adversarial8: { shape, data: result.images8 },
-    clean: { shape, data: clean },
-    labels: { shape: [count], data: Int32Array.from(dataset.labels.subarray(0, count)) },
-    ...(targets && { targets: { shape: [count], data: targets.subarray(0, count) } }),
-  });
+/** Classes from label to target: the papers' maps of 10 and of 1,000 classes unless told. */
+function targetShift({ targetShift: given, targeted }: AttackValues, { classes, name }: ModelDefinition): number {
+  const shift = given ?? (classes === 1000 ? 500 : 1);
+  check(given === undefined || targeted, 'bad-argument', '--target-shift goes with --targeted', 'targetShift');
+  check(
+    shift < classes,
+    'bad-range',
+    `--target-shift must be below the ${classes} classes of ${name}, got ${shift}`,
+    'targetShift',
+  );
+  return shift;
 }
 
-function resultFields(result: AttackResult, victims: readonly VictimResult[]) {
-  const { count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, linf, l2, curve } =
-    result;
-  const { gradients, forwards, overflows, dispatches, submits, readbacks, imageGradientsPerSecond } = result;
+/** Everything that is settled before any work. */
+interface Plan {
+  readonly values: AttackValues;
+  readonly definition: ModelDefinition;
+  readonly cells: readonly Cell[];
+  readonly shift: number;
+  readonly victims: readonly Victim[];
+  readonly out: OutputFolder;
+}
+
+async function planOf(values: AttackValues): Promise<Plan> {
+  const definition = await chosenModel(values);
+  const cells = listCells(values, definition);
+  check(
+    values.ilaSteps === undefined || values.ila !== undefined,
+    'bad-argument',
+    '--ila-steps goes with --ila',
+    'ilaSteps',
+  );
+  const shift = targetShift(values, definition);
+  checkCells(cells, values, definition);
+  check(!values.resume || values.out !== undefined, 'bad-argument', '--resume needs the --out of that run', 'resume');
+  const victims = await readVictims(values.victims, definition);
+  if (values.csv !== undefined) ensureWritableFile(values.csv);
+  const out = OutputFolder.open(values.out ?? defaultOutput('attack'), 'attack');
+  return { values, definition, cells, shift, victims, out };
+}
+
+/** What decides the bits of this run. */
+function identityOf({ values, definition, cells, shift }: Plan, dataset: Dataset, weights: StateDict) {
+  const { norm, alpha, steps, restarts, randomStart, targeted, ila, ilaSteps, loss, decay, keep, seed } = values;
+  const { version, gradient, transform, momentum, precision, device } = values;
+  const names = cells.map(({ attack, rule, eps }) => [attack.written, rule.written, eps ?? null]);
+  const numbers = { norm, alpha, steps, restarts, randomStart, ila, ilaSteps, loss, decay, keep, seed, version };
+  const text = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value ?? null));
   return {
-    ...{
-      count,
-      cleanCorrect,
-      robustCorrect,
-      cleanAccuracy,
-      robustAccuracy,
-      successRate,
-      saved,
-      victims,
-      linf,
-      l2,
-      curve,
-    },
-    ...{ gradients, forwards, overflows, dispatches, submits, readbacks, imageGradientsPerSecond },
-    ...batteryFields(result),
+    ...datasetIdentity(dataset),
+    ...networkIdentity(definition),
+    weights: weightsIdentity(weights),
+    attacks: JSON.stringify(names),
+    targets: targeted ? String(shift) : 'none',
+    arithmetic: device === 'reference' ? 'float64' : precision,
+    ...Object.fromEntries(
+      Object.entries({ ...numbers, gradient, transform, momentum }).map(([name, value]) => [name, text(value)]),
+    ),
   };
 }
 
-function printResult(
-  result: AttackResult,
-  victims: readonly VictimResult[],
-  definition: ModelDefinition,
-  print: (line: string) => void,
-): void {
-  print(`${definition.name} on ${result.count} images`);
-  print(`clean accuracy   ${percent(result.cleanAccuracy)}`);
-  print(
-    `robust accuracy  ${percent(result.robustAccuracy)} (as saved in 8 bits ${percent(result.saved.robustAccuracy)})`,
-  );
-  print(`success rate     ${percent(result.successRate)} of the images right before`);
-  print(
-    `largest change   linf ${result.linf.largest.toFixed(5)} (${(255 * result.linf.largest).toFixed(1)}/255), l2 ${result.l2.largest.toFixed(4)}`,
-  );
-  print(
-    `gradients        ${result.gradients} in ${result.seconds.toFixed(1)} s, ${result.imageGradientsPerSecond.toFixed(0)} a second`,
-  );
-  if (result.overflows > 0)
-    print(`overflows        ${result.overflows} of these in f16; their images kept their place for a step`);
-  for (const victim of victims) {
-    print(
-      `victim ${victim.model}: clean ${percent(victim.cleanAccuracy)}, robust ${percent(victim.robustAccuracy)}, success ${percent(victim.successRate)}`,
-    );
+/** Runs the cells and shows their images to the victims. */
+async function runAll(
+  { values, cells, victims, out, definition, shift }: Plan,
+  { dataset, weights, device, identity }: Loaded,
+  context: VerbContext,
+): Promise<{ readonly runs: TriedRun[]; readonly targets: Int32Array | undefined }> {
+  const all = Array.from({ length: dataset.count }, (_, n) => n);
+  const labels = batchLabels(dataset, all);
+  const targets = values.targeted ? labels.map((label) => (label + shift) % definition.classes) : undefined;
+  const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
+  const adapter = (device === undefined ? referenceAdapter : shownAdapter(device)).description;
+  const note = (line: string): void => context.progress.line(line);
+  const state = AttackState.open(out, identity, { resume: values.resume, adapter, note });
+  const found = await runCells(cells, { values, model, dataset, labels, targets, state, context });
+  const runs: TriedRun[] = [];
+  for (const run of found) {
+    const images = imageRecords(run.result, pixelRange(dataset, 0, run.result.count));
+    const { images8 } = run.result;
+    const tried = run.interrupted
+      ? []
+      : await evaluateVictims(victims, device, { dataset, labels, targets, images8 }, context);
+    runs.push({ ...run, images, victims: tried });
   }
+  return { runs, targets };
+}
+
+interface Loaded {
+  readonly dataset: Dataset;
+  readonly weights: StateDict;
+  readonly device: Device | undefined;
+  readonly identity: Readonly<Record<string, string>>;
+}
+
+/** Fields of the result: those of the only run, or of several as `runs`. */
+function fieldsOf(runs: readonly TriedRun[], cells: readonly Cell[], more: object): Record<string, unknown> {
+  const common = { count: Math.max(...runs.map(({ result }) => result.count)), ...more };
+  if (cells.length === 1) return { ...runFields(runs[0]!), ...more };
+  const shown = ({ eps, ...settings }: CellRun['settings']) => ({
+    ...settings,
+    eps: Number.isFinite(eps) ? eps : null,
+  });
+  return {
+    ...common,
+    runs: runs.map((run) => {
+      const { attack, rule, norm, eps, ...settings } = shown(run.settings);
+      const interrupted = run.interrupted && { interrupted: true };
+      return { attack, rule, norm, eps, ...interrupted, settings, ...runFields(run) };
+    }),
+  };
+}
+
+/** Computes, writes and prints everything. */
+async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Promise<VerbResult> {
+  const { values, definition, cells, out } = plan;
+  const { dataset, device, weights } = loaded;
+  const { signal, print } = context;
+  const { runs, targets } = await runAll(plan, loaded, context);
+  const interrupted = runs.length < cells.length || runs.some((run) => run.interrupted);
+  const classify = classifierOn(device, definition, weights, device === undefined ? 'f32' : values.precision);
+  const { seed, batch } = values;
+  const flags = await judgeRuns(runs, classify, dataset, { seed, batch, signal }).finally(() => classify.destroy());
+  const curves = securityCurves(runs);
+  const robustbench = runs
+    .filter((run) => !run.interrupted)
+    .map((run) => robustBenchEntry(run, definition, dataset, flags));
+  const fields = fieldsOf(runs, cells, { flags, securityCurves: curves, robustbench, out: out.path });
+  const one = cells.length === 1 ? runs[0]!.settings : undefined;
+  const settled = {
+    ...(one ?? { attack: values.attack, rule: [...new Set(cells.map(({ rule }) => rule.written))], eps: values.eps }),
+    ...(one !== undefined && !Number.isFinite(one.eps) && { eps: null }),
+    targetShift: values.targeted ? plan.shift : null,
+    note: dataset.note ?? null,
+  };
+  const report = {
+    ...(interrupted && { interrupted }),
+    model: definition.name,
+    dataset: dataset.name,
+    settings: { ...values, out: out.path, ...settled },
+    ...fields,
+    ...(cells.length === 1 && { samples: runs[0]!.result.samples }),
+  };
+  const shown = Object.entries(settled).map(([name, value]) => [name, JSON.stringify(value ?? null)] as const);
+  const html = await reportPage(`${definition.name} on ${dataset.name}`, runs, flags, curves, shown);
+  out.replace(
+    (folder) => {
+      writeImages(folder, values.images, dataset, runs, targets);
+      writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+      writeFileAtomic(join(folder, 'report.html'), html);
+      writeFileAtomic(join(folder, 'robustbench.json'), `${JSON.stringify(robustbench, null, 2)}\n`);
+    },
+    interrupted ? [stateFolder] : [],
+  );
+  if (values.csv !== undefined) writeFileAtomic(values.csv, csvOf(runs));
+  print(`${definition.name} on ${Math.max(...runs.map(({ result }) => result.count))} images`);
+  for (const line of cells.length === 1 ? runLines(runs[0]!) : tableLines(runs)) print(line);
+  for (const { message } of flags) print(`warning: ${message}`);
+  print(`wrote ${out.path}`);
+  if (interrupted) context.progress.line(`note: --resume --out ${out.path} goes on from here`);
+  const adapter = device === undefined ? referenceAdapter : shownAdapter(device);
+  return { adapter, settings: settled, fields, interrupted };
 }
 
 /** `linbp attack`: adversarial examples, judged on the true forward pass, and what they do to other models. */
 export const attackVerb = defineVerb({
   name: 'attack',
-  summary: 'crafts adversarial images under any rule and tries them on other models',
+  summary: 'crafts adversarial images and tries them on other models',
   examples: [
     'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --rule linbp --limit 100',
-    'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --eps 8/255 --steps 10 --limit 100 --out runs/attack',
+    'linbp attack --model lenet5 --weights W.safetensors --attack pgd,apgd --rule bp --rule linbp --eps 4/255,8/255',
+    'linbp attack --model resnet20 --weights W.safetensors --dataset cifar10 --preset robustbench-linf --limit 200',
   ],
   options,
   notes: [
     '',
-    'Writes clean/ and adversarial/ (PNG), adversarial.safetensors (adversarial, adversarial8, clean, labels) and report.json.',
-    'Figures are of the float images, "saved" and the victims of the images rounded to 8 bits inside the ball.',
-    'Ctrl-C keeps the batches finished until then and ends with exit code 130.',
+    'Lists: --attack pgd,apgd:steps=50 --rule bp --rule linbp:from=3_1,match=block',
+    '--eps 2/255,4/255 runs every combination. Options behind a colon hold for that',
+    'attack alone; --list names them. All radii share one compiled program.',
+    'Writes clean/ and adversarial/ (PNG), adversarial.safetensors (adversarial,',
+    'adversarial8, clean, labels), report.json, report.html and robustbench.json;',
+    'several runs have a folder each. Figures are of the float images, "saved" and',
+    'the victims of the images rounded to 8 bits inside the ball. In the records of',
+    'images, clean and final are the classes that the network sees.',
+    'Ctrl-C keeps the batches finished until then and ends with exit code 130;',
+    '--resume goes on from them, also after a kill.',
+    '',
+    'alpha is eps/steps, 2.5 eps/steps for pgd and 2 eps for apgd. keep is best for',
+    'pgd, apgd and searches, last for the rest. ce-rounded is ce as float32',
+    'frameworks round it. Attacks that look for the smallest perturbation need no',
+    '--eps. --gradient, --transform and --momentum change attacks by steps; ti',
+    'smooths gradients. --ila starts again from the result of the first stage.',
+    '',
+    'Presets:',
+    ...Object.entries(presets).map(([name, { source }]) => `  ${name.padEnd(20)} ${source}`),
   ],
-  async run(values, context) {
-    const definition = await chosenModel(values);
-    const rules = chosenRules(values.rule, definition);
-    const shift = checkCrafting(values, definition);
-    const victims = await readVictims(values.victims, definition);
-    const out = OutputFolder.open(values.out ?? defaultOutput('attack'), 'attack');
+  async run(given, context) {
+    if (given.list) return listAttacks(context);
+    const plan = await planOf(withPreset(given));
+    const { values, definition, out } = plan;
     context.lock(out.path);
     const weights = await chosenWeights(definition, values, context.progress);
     const dataset = await chosenDataset(values, values.split, definition, context);
-    const labels = batchLabels(
-      dataset,
-      Array.from({ length: dataset.count }, (_, n) => n),
-    );
-    const targets = values.targeted ? labels.map((label) => (label + shift) % definition.classes) : undefined;
+    const identity = identityOf(plan, dataset, weights);
     out.create();
     const device = values.device === 'reference' ? undefined : await openDevice({ ...values, device: values.device });
     try {
-      const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
-      const crafting = await openCrafting(values, model, rules.written, context);
-      const { result, settings, ilaSteps } = await crafting
-        .run({ dataset, targets }, context)
-        .finally(() => crafting.close());
-      const { interrupted } = result;
-      const tried = interrupted
-        ? []
-        : await evaluateVictims(victims, device, { dataset, labels, targets, images8: result.images8 }, context);
-      const fields = { ...resultFields(result, tried), out: out.path };
-      const targetShift = values.targeted ? shift : null;
-      const settled = {
-        rule: rules.written,
-        ...settings,
-        targetShift,
-        ilaSteps,
-        note: dataset.note ?? null,
-      };
-      const report = {
-        ...(interrupted && { interrupted }),
-        model: definition.name,
-        dataset: dataset.name,
-        settings: { ...values, out: out.path, ...settled },
-        ...fields,
-        samples: result.samples,
-      };
-      out.replace((folder) => {
-        writeOutputs(folder, values.images, dataset, result, targets);
-        writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
-      });
-      printResult(result, tried, definition, context.print);
-      context.print(`wrote ${out.path}`);
-      return {
-        adapter: device === undefined ? referenceAdapter : shownAdapter(device),
-        settings: settled,
-        fields,
-        interrupted,
-      };
+      return await attackAll(plan, { dataset, weights, device, identity }, context);
     } finally {
       device?.destroy();
     }

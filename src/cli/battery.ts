@@ -54,10 +54,9 @@ export async function runBattery(
     },
   });
   progress.clear();
-  for (const { message } of result.flags) print(`warning: ${message}`);
   return { result, settings: { eps, keep: 'best' }, ilaSteps: null };
 }
 
 /** What AutoAttack has beside an attack's result. */
 export const batteryFields = (result: AttackResult | AutoAttackResult): object =>
-  'stages' in result ? { stages: result.stages, brokenBy: result.brokenBy, flags: result.flags } : {};
+  'stages' in result ? { stages: result.stages, brokenBy: result.brokenBy } : {};

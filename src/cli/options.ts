@@ -63,6 +63,20 @@ export function texts(options: Text & { readonly byDefault: readonly string[] })
   return { ...one, byDefault: options.byDefault, repeatable: true, parse: (value, name) => [parse(value, name)] };
 }
 
+/** Numbers joined by commas, each as {@link number}, also given several times; undefined where the option is not given. */
+export function numbers(
+  options: Text & Range & { readonly shownDefault?: string },
+): Option<readonly number[] | undefined> {
+  return {
+    help: options.help,
+    placeholder: options.placeholder ?? 'X,..',
+    byDefault: undefined,
+    shownDefault: options.shownDefault,
+    repeatable: true,
+    parse: (value, name) => value.split(',').map((each) => parseNumber(each, name, 'a number', options, () => true)),
+  };
+}
+
 /** An option that may come with a text or alone, which gives the empty text; undefined where it is not there. */
 export function optionalText(options: Text): Option<string | undefined> {
   const { help, placeholder = 'TEXT' } = options;
@@ -192,6 +206,11 @@ function closeLoneOptions(args: readonly string[], alone: (name: string) => bool
   });
 }
 
+const givenNames = new WeakMap<object, ReadonlySet<string>>();
+
+/** The names, in camel case, of the options that the user gave, of values that {@link parseOptions} returned. */
+export const givenOptions = (values: object): ReadonlySet<string> => givenNames.get(values) ?? new Set();
+
 /**
  * Reads the arguments after the verb.
  *
@@ -243,7 +262,9 @@ export function parseOptions<O extends OptionTable>(args: readonly string[], tab
     name,
     given.has(name) ? given.get(name) : option.byDefault,
   ]);
-  return Object.fromEntries(values) as OptionValues<O>;
+  const result = Object.fromEntries(values) as OptionValues<O>;
+  givenNames.set(result, new Set(given.keys()));
+  return result;
 }
 
 /** The lines of `--help` about a table of options: names on the left, meanings in one column. */

@@ -7,6 +7,7 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   demo: async () => (await import('./demo/verb.js')).demoVerb,
   train: async () => (await import('./train.js')).trainVerb,
   attack: async () => (await import('./attack.js')).attackVerb,
+  transfer: async () => (await import('./transfer.js')).transferVerb,
   eval: async () => (await import('./eval.js')).evalVerb,
   predict: async () => (await import('./predict.js')).predictVerb,
   grad: async () => (await import('./grad.js')).gradVerb,

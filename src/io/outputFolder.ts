@@ -113,8 +113,10 @@ export class OutputFolder {
   /**
    * Writes the folder's files anew: `write` puts them into another folder, and when all are there they take the place
    * of those that were listed.
+   *
+   * @param keep listed files below these folders stay, such as what an interrupted run goes on from
    */
-  replace(write: (folder: string) => void): void {
+  replace(write: (folder: string) => void, keep: readonly string[] = []): void {
     const staging = join(this.path, `.linbp-${process.pid}.tmp`);
     try {
       makeFolders(staging);
@@ -126,9 +128,10 @@ export class OutputFolder {
         makeFolders(dirname(join(this.path, file)));
         renameSync(join(staging, file), join(this.path, file));
       }
-      for (const file of this.listed) if (!files.includes(file)) this.remove(file);
-      this.listed = files;
-      this.writeManifest(files);
+      const stays = (file: string): boolean => keep.some((kept) => file.startsWith(`${kept}${sep}`));
+      for (const file of this.listed) if (!files.includes(file) && !stays(file)) this.remove(file);
+      this.listed = [...files, ...this.listed.filter((file) => stays(file) && !files.includes(file))];
+      this.writeManifest(this.listed);
     } catch (cause) {
       if (cause instanceof LinbpError) throw cause;
       throw new LinbpError('not-writable', `cannot write in folder ${this.path}: ${(cause as Error).message}`, {

@@ -1,0 +1,83 @@
+import { lossKinds } from '../../attacks/stages.js';
+import type { AttackLoss } from '../../attacks/stages.js';
+import { gradientSamplings, inputTransforms } from '../../attacks/transfer.js';
+import { dataOptions, machineOptions, modelOptions, precisionOption, splitOption } from '../common.js';
+import { choice, flag, givenOptions, integer, number, numbers, openFlag, text, texts } from '../options.js';
+import type { OptionValues } from '../options.js';
+import { presetNamed } from './presets.js';
+
+/** Options that say which attacks run, for every verb that attacks. */
+export const attackOptionTable = {
+  rule: texts({
+    help: 'backward rule; repeat it for several [bp]',
+    placeholder: 'RULE',
+  }),
+  norm: choice(['linf', 'l2', 'l1'], { help: 'norm of the ball', byDefault: 'linf' }),
+  alpha: number({
+    help: 'step size in pixels',
+    min: 0,
+    shownDefault: "the attack's own, see below",
+  }),
+  steps: integer({ help: 'gradient steps of each restart', min: 1, max: 100_000 }),
+} as const;
+
+export const options = {
+  ...modelOptions,
+  ...attackOptionTable,
+  ...dataOptions,
+  ...splitOption,
+  list: flag('list the attacks with costs and sources, and end'),
+  preset: text({ help: 'options of a paper, see below; given ones win', placeholder: 'NAME' }),
+  attack: text({ help: 'attacks joined by commas, see --list', placeholder: 'A,B', byDefault: 'pgd' }),
+  version: choice(['standard', 'plus', 'rand'], { help: 'stages of autoattack', byDefault: 'standard' }),
+  gradient: choice(Object.keys(gradientSamplings) as (keyof typeof gradientSamplings)[], {
+    help: 'gradients at several points a step',
+  }),
+  transform: text({
+    help: `joined by commas: ${Object.keys(inputTransforms).join(', ')}, ti`,
+    placeholder: 'LIST',
+  }),
+  momentum: choice(['mi', 'none'], { help: "normalized, or none [the attack's own]" }),
+  eps: numbers({
+    help: 'radii in pixels of [0, 1], such as 4/255,8/255',
+    min: 0,
+    shownDefault: '0.1',
+  }),
+  restarts: integer({ help: 'begin anew so often, keep the best', byDefault: 1, min: 1, max: 1000 }),
+  randomStart: openFlag('begin at a random point of the ball'),
+  targeted: flag('towards the class --target-shift after its own'),
+  targetShift: integer({ help: 'classes from label to target [1; 500 of 1,000]', min: 1 }),
+  ila: text({
+    help: 'second stage that pushes the output of this layer',
+    placeholder: 'LAYER',
+  }),
+  ilaSteps: integer({ help: 'steps of that second stage [those of the first]', min: 1, max: 100_000 }),
+  loss: choice(Object.keys(lossKinds) as AttackLoss[], {
+    help: "what is maximized [the attack's own, mostly ce]",
+  }),
+  decay: number({ help: 'factor of the old momentum of mifgsm', min: 0, byDefault: 1 }),
+  keep: choice(['best', 'last'], {
+    help: "which iterate is the result [the attack's own]",
+  }),
+  victims: text({ help: 'also try the saved images on these models', placeholder: 'M=W,..' }),
+  batch: integer({ help: 'images a program; no result depends on it', byDefault: 64, min: 1, max: 65536 }),
+  images: integer({ help: 'how many images to write as PNG', byDefault: 100, min: 0 }),
+  csv: text({ help: 'also write one line an image there', placeholder: 'FILE' }),
+  out: text({
+    help: 'folder for results [linbp-out/attack-TIME]',
+    placeholder: 'DIR',
+  }),
+  resume: flag('go on with the interrupted run in --out'),
+  ...precisionOption,
+  ...machineOptions,
+} as const;
+
+export type AttackValues = OptionValues<typeof options>;
+
+/** The values with those of `--preset` in the place of what was not given. Throws `unknown-option`. */
+export function withPreset(values: AttackValues): AttackValues {
+  if (values.preset === undefined) return values;
+  const given = givenOptions(values);
+  const more = Object.entries(presetNamed(values.preset).options).filter(([name]) => !given.has(name));
+  return { ...values, ...Object.fromEntries(more) };
+}

@@ -1,0 +1,180 @@
+import { join } from 'node:path';
+import type { AttackFlag } from '../../attacks/alarms.js';
+import { wilson } from '../../experiments/statistics.js';
+import type { Dataset } from '../../data/dataset.js';
+import { writePng } from '../../io/png.js';
+import { writeSafetensors } from '../../io/safetensors.js';
+import { page, htmlTable, paragraph, facts } from '../../report/page.js';
+import { batteryFields } from '../battery.js';
+import { percent, pixelRange } from '../common.js';
+import type { VictimResult } from '../victims.js';
+import { shownEps } from './curves.js';
+import type { RecordedRun, SecurityCurve } from './curves.js';
+
+/** A run with what its images do to other models. */
+export interface TriedRun extends RecordedRun {
+  readonly victims: readonly VictimResult[];
+}
+
+/** A name for a cell's folder. */
+export function slugOf(index: number, { settings }: TriedRun): string {
+  const eps = Number.isFinite(settings.eps) ? shownEps(settings.eps) : 'minimal';
+  const text = `${settings.attack}-${settings.rule}-${eps}`.replace(/[^A-Za-z0-9.=]+/g, '-').slice(0, 80);
+  return `${String(index + 1).padStart(2, '0')}-${text}`;
+}
+
+function writePngs(folder: string, dataset: Dataset, count: number, levels: (n: number) => Uint8Array): void {
+  const { channels, height, width } = dataset;
+  if (channels !== 1 && channels !== 3) return;
+  for (let n = 0; n < count; n++) {
+    const name = `${String(n).padStart(5, '0')}_${dataset.labels[n]}.png`;
+    writePng(join(folder, name), { channels, height, width, data: levels(n) });
+  }
+}
+
+/**
+ * PNG files `00000_3.png` (number, label), which `--dataset folder:PATH` reads again, and all tensors. Several runs have
+ * a folder each for their adversarial images; the clean ones are written once.
+ */
+export function writeImages(
+  folder: string,
+  pngs: number,
+  dataset: Dataset,
+  runs: readonly TriedRun[],
+  targets: Int32Array | undefined,
+): void {
+  const { channels, height, width } = dataset;
+  const size = channels * height * width;
+  const most = Math.max(...runs.map(({ result }) => result.count));
+  const clean = pixelRange(dataset, 0, most);
+  writePngs(join(folder, 'clean'), dataset, Math.min(pngs, most), (n) =>
+    Uint8Array.from(clean.subarray(n * size, (n + 1) * size), (pixel) => Math.round(255 * pixel)),
+  );
+  for (const [index, run] of runs.entries()) {
+    const own = runs.length === 1 ? folder : join(folder, slugOf(index, run));
+    const { count, images, images8 } = run.result;
+    writePngs(join(own, 'adversarial'), dataset, Math.min(pngs, count), (n) => images8.slice(n * size, (n + 1) * size));
+    const shape = [count, channels, height, width];
+    writeSafetensors(join(own, 'adversarial.safetensors'), {
+      adversarial: { shape, data: images },
+      adversarial8: { shape, data: images8 },
+      clean: { shape, data: clean.subarray(0, count * size) },
+      labels: { shape: [count], data: Int32Array.from(dataset.labels.subarray(0, count)) },
+      ...(targets && { targets: { shape: [count], data: targets.subarray(0, count) } }),
+    });
+  }
+}
+
+/** The fields of one run in `--json` and `report.json`. */
+export function runFields({ result, victims, images }: TriedRun): Record<string, unknown> {
+  const { count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved } = result;
+  const { linf, l2, curve, gradients, forwards, overflows, dispatches, submits, readbacks } = result;
+  return {
+    ...{ count, cleanCorrect, robustCorrect, cleanAccuracy, robustAccuracy, successRate, saved, victims },
+    ...{ linf, l2, curve, gradients, forwards, overflows, dispatches, submits, readbacks },
+    imageGradientsPerSecond: result.imageGradientsPerSecond,
+    ...batteryFields(result),
+    images,
+  };
+}
+
+const interval = (right: number, count: number): string => {
+  const { low, high } = wilson(right, count);
+  return `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} %`;
+};
+
+const columns: readonly {
+  readonly title: string;
+  readonly value: (run: TriedRun) => string;
+  readonly number?: true;
+}[] = [
+  { title: 'attack', value: ({ settings }) => settings.attack },
+  { title: 'rule', value: ({ settings }) => settings.rule },
+  { title: 'eps', value: ({ settings: { eps } }) => (Number.isFinite(eps) ? shownEps(eps) : 'none') },
+  { title: 'clean', value: ({ result }) => percent(result.cleanAccuracy), number: true },
+  { title: 'robust', value: ({ result }) => percent(result.robustAccuracy), number: true },
+  { title: '95 %', value: ({ result }) => interval(result.robustCorrect, result.count), number: true },
+  { title: 'in 8 bits', value: ({ result }) => percent(result.saved.robustAccuracy), number: true },
+  { title: 'gradients', value: ({ result }) => String(Math.round(result.gradients / result.count)), number: true },
+  { title: 'forwards', value: ({ result }) => String(Math.round(result.forwards / result.count)), number: true },
+];
+
+/** A table of several runs for the terminal; gradients and forwards are those of one image. */
+export function tableLines(runs: readonly TriedRun[]): string[] {
+  const cells = [columns.map(({ title }) => title), ...runs.map((run) => columns.map(({ value }) => value(run)))];
+  const widths = columns.map((_, c) => Math.max(...cells.map((row) => row[c]!.length)));
+  return cells.map((row) =>
+    row
+      .map((cell, c) => (columns[c]!.number === true ? cell.padStart(widths[c]!) : cell.padEnd(widths[c]!)))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** The lines about one run. */
+export function runLines({ result, victims, minimal, images, settings }: TriedRun): string[] {
+  const lines = [
+    `clean accuracy   ${percent(result.cleanAccuracy)}`,
+    `robust accuracy  ${percent(result.robustAccuracy)} (as saved in 8 bits ${percent(result.saved.robustAccuracy)})`,
+    `success rate     ${percent(result.successRate)} of the images right before`,
+    `largest change   linf ${result.linf.largest.toFixed(5)} (${(255 * result.linf.largest).toFixed(1)}/255), l2 ${result.l2.largest.toFixed(4)}`,
+    `gradients        ${result.gradients} in ${result.seconds.toFixed(1)} s, ${result.imageGradientsPerSecond.toFixed(0)} a second`,
+  ];
+  const lengths = images.filter(({ success }) => success).map((image) => image[settings.norm as 'linf' | 'l2' | 'l1']);
+  if (minimal && lengths.length > 0) {
+    const middle = lengths.sort((a, b) => a - b)[Math.floor(lengths.length / 2)]!;
+    lines.push(`median ${settings.norm}      ${middle.toPrecision(4)} of the images that were fooled`);
+  }
+  if (result.overflows > 0)
+    lines.push(`overflows        ${result.overflows} of these in f16; their images kept their place for a step`);
+  for (const { model, cleanAccuracy, robustAccuracy, successRate } of victims)
+    lines.push(
+      `victim ${model}: clean ${percent(cleanAccuracy)}, robust ${percent(robustAccuracy)}, success ${percent(successRate)}`,
+    );
+  return lines;
+}
+
+/** `report.html`: the runs, alarms and security curves. The charts are loaded only where there is one to draw. */
+export async function reportPage(
+  title: string,
+  runs: readonly TriedRun[],
+  flags: readonly AttackFlag[],
+  curves: readonly SecurityCurve[],
+  settings: readonly (readonly [string, string])[],
+): Promise<string> {
+  const sections = [
+    {
+      title: 'Runs',
+      body: htmlTable(
+        columns.map(({ title: name, value, number }) => ({ title: name, value, ...(number && { number }) })),
+        runs,
+      ),
+    },
+    {
+      title: 'Alarms',
+      body:
+        flags.length === 0
+          ? paragraph('None. Alarms look for masked and zero gradients; that there is none proves nothing.')
+          : flags.map(({ name, message }) => paragraph(`${name}: ${message}`)).join('\n'),
+    },
+  ];
+  const drawn = curves.filter(({ points }) => points.length > 2);
+  if (drawn.length > 0) {
+    const { figures, lineChart, percentAxis, palette } = await import('../../report/index.js');
+    const { bp, linbp, third, fourth, fifth, sixth } = palette;
+    const colors = [bp, linbp, third, fourth, fifth, sixth];
+    const lines = drawn.map(({ attack, rule, points }, n) => ({
+      name: `${attack}, ${rule}`,
+      color: colors[n % colors.length]!,
+      points: points.map(({ eps, robustAccuracy }) => [eps, robustAccuracy] as const),
+      band: points.map(({ low, high }) => [low, high] as const),
+    }));
+    const x = { title: `eps (${drawn[0]!.norm}), in pixels of [0, 1]` };
+    const chart = lineChart({ title: 'Robust accuracy against eps', x, y: percentAxis('robust accuracy'), lines });
+    const caption = 'Security curves with 95 % intervals; each begins with the clean accuracy.';
+    sections.push({ title: 'Security curves', body: figures([{ figure: chart, caption }]) });
+  }
+  sections.push({ title: 'Settings', body: facts(settings) });
+  const subtitle = 'Robust accuracy counts the images that are right both clean and attacked, of all images.';
+  return page({ title, subtitle, sections, footer: 'linbp attack' });
+}

@@ -1,0 +1,216 @@
+import { Attack } from '../../attacks/attack.js';
+import { intermediateLevel } from '../../attacks/intermediate.js';
+import type { AttackSettings } from '../../attacks/options.js';
+import type { AttackResult } from '../../attacks/result.js';
+import type { Dataset } from '../../data/dataset.js';
+import { LinbpError } from '../../errors.js';
+import type { HostModel, Model } from '../../nn/model.js';
+import { runBattery } from '../battery.js';
+import type { AutoAttackResult } from '../../attacks/autoattack.js';
+import { compileProgress, pixelRange } from '../common.js';
+import type { VerbContext } from '../verb.js';
+import { attackOptions, isBattery } from './cells.js';
+import type { Cell } from './cells.js';
+import { mergeResults } from './merge.js';
+import type { AttackValues } from './options.js';
+import type { AttackState } from './state.js';
+
+/** What a cell's run settled, for the report. */
+export type CellSettings = Readonly<Record<string, unknown>> & {
+  readonly attack: string;
+  readonly rule: string;
+  readonly norm: string;
+  readonly eps: number;
+};
+
+/** A cell that was run: to its end, or to the batch in which it was interrupted. */
+export interface CellRun {
+  readonly cell: Cell;
+  readonly result: AttackResult | AutoAttackResult;
+  readonly settings: CellSettings;
+  readonly minimal: boolean;
+  readonly interrupted: boolean;
+}
+
+/** What all cells share. */
+export interface CellInput {
+  readonly values: AttackValues;
+  readonly model: Model | HostModel;
+  readonly dataset: Dataset;
+  readonly labels: Int32Array;
+  readonly targets: Int32Array | undefined;
+  readonly state: AttackState;
+  readonly context: VerbContext;
+}
+
+/** The attack, and with `--ila` the second stage, compiled before either runs. */
+async function compileStages({ values, model, context }: CellInput, cell: Cell, several: boolean): Promise<Attack[]> {
+  const { progress } = context;
+  const given = { ...attackOptions(values, cell, model, several), onCompile: compileProgress(progress) };
+  const first = await Attack.compile(given);
+  const stages = [first];
+  try {
+    if (values.ila !== undefined) {
+      const steps = values.ilaSteps ?? first.settings.steps;
+      const second = { attack: intermediateLevel(values.ila), rules: 'bp', randomStart: false, restarts: 1, steps };
+      stages.push(await Attack.compile({ ...given, ...second, parameters: {} }));
+    }
+    return stages;
+  } catch (error) {
+    first.destroy();
+    throw error;
+  } finally {
+    progress.clear();
+  }
+}
+
+/** Runs the stages on a batch one after another, each from the images of the one before; their costs are added up. */
+async function runStages(
+  stages: readonly Attack[],
+  { dataset, labels, targets, context }: CellInput,
+  { eps }: Cell,
+  { first, size }: { readonly first: number; readonly size: number },
+  onShare: (share: number, stage: Attack) => void,
+): Promise<AttackResult> {
+  const results: AttackResult[] = [];
+  const images = pixelRange(dataset, first, first + size);
+  const sampleIds = Uint32Array.from({ length: size }, (_, n) => first + n);
+  for (const [index, stage] of stages.entries()) {
+    const start = results.at(-1)?.images;
+    const result = await stage.run({
+      ...{ images, labels: labels.subarray(first, first + size), sampleIds, signal: context.signal },
+      ...(eps !== undefined && { eps }),
+      ...(targets && { targets: targets.subarray(first, first + size) }),
+      ...(start && { start }),
+      onProgress: (share) => onShare((index + share) / stages.length, stage),
+    });
+    results.push(result);
+  }
+  const sum = (of: (result: AttackResult) => number): number =>
+    results.reduce((total, result) => total + of(result), 0);
+  const [gradients, seconds] = [sum((result) => result.gradients), sum((result) => result.seconds)];
+  return {
+    ...results.at(-1)!,
+    gradients,
+    forwards: sum((result) => result.forwards),
+    seconds,
+    imageGradientsPerSecond: gradients / seconds,
+    dispatches: sum((result) => result.dispatches),
+    submits: sum((result) => result.submits),
+    readbacks: sum((result) => result.readbacks),
+  };
+}
+
+/** All batches of a cell that are not finished yet. */
+async function runBatches(
+  stages: readonly Attack[],
+  input: CellInput,
+  cell: Cell,
+  index: number,
+): Promise<{ parts: AttackResult[]; interrupted: boolean }> {
+  const { dataset, values, state, context } = input;
+  const { signal, progress } = context;
+  const parts = state.finished(index);
+  let done = parts.reduce((sum, { count }) => sum + count, 0);
+  const began = performance.now();
+  while (done < dataset.count) {
+    const size = Math.min(values.batch, dataset.count - done);
+    try {
+      if (signal.aborted) throw new LinbpError('aborted', 'the attack was interrupted');
+      const result = await runStages(stages, input, cell, { first: done, size }, (share, { settings }) => {
+        const seconds = ((performance.now() - began) / 1000).toFixed(0);
+        const images = done + (share === 1 ? size : 0);
+        const all = (done + share * size) / dataset.count;
+        progress.update(settings.definition.name, all, `${images} images done  ${seconds} s`);
+      });
+      state.keep(index, done, result);
+      parts.push(result);
+      done += size;
+    } catch (error) {
+      if (error instanceof LinbpError && error.code === 'aborted') return { parts, interrupted: true };
+      throw error;
+    } finally {
+      progress.clear();
+    }
+  }
+  return { parts, interrupted: false };
+}
+
+function settingsOf(cell: Cell, settings: AttackSettings, ila: Attack | undefined): CellSettings {
+  const { definition, norm, alpha, steps, restarts, randomStart, keep, loss, decay, targeted, parameters } = settings;
+  const eps = cell.eps ?? settings.eps;
+  return {
+    ...{ attack: cell.attack.written, definition: definition.name, rule: cell.rule.written, norm, eps },
+    ...{ alpha, steps, restarts, randomStart, keep, loss, decay, targeted, parameters },
+    ilaSteps: ila?.settings.steps ?? null,
+  };
+}
+
+/** Runs the cells that share an attack and a rule: one compiled program for all their radii. */
+async function runGroup(
+  cells: readonly (readonly [index: number, cell: Cell])[],
+  input: CellInput,
+  several: boolean,
+): Promise<CellRun[]> {
+  const stages = await compileStages(input, cells[0]![1], several);
+  const runs: CellRun[] = [];
+  try {
+    for (const [index, cell] of cells) {
+      const { parts, interrupted } = await runBatches(stages, input, cell, index);
+      const settings = stages[0]!.settingsFor(cell.eps);
+      const minimal = settings.definition.minimal === true;
+      if (parts.length > 0)
+        runs.push({
+          ...{ cell, result: mergeResults(parts), minimal, interrupted },
+          settings: settingsOf(cell, settings, stages[1]),
+        });
+      if (interrupted) break;
+    }
+    return runs;
+  } finally {
+    for (const stage of stages) stage.destroy();
+  }
+}
+
+async function runBatteryCell(index: number, cell: Cell, input: CellInput): Promise<CellRun> {
+  const { values, model, dataset, state, context } = input;
+  const { attack, rule, eps } = cell;
+  const [kept] = state.finished(index);
+  const battery = {
+    ...values,
+    eps: eps!,
+    steps: attack.steps ?? values.steps,
+    loss: attack.loss ?? values.loss ?? 'ce',
+  };
+  const result =
+    (kept as AutoAttackResult | undefined) ??
+    ((await runBattery(battery, model, rule.written, { dataset }, context)).result as AutoAttackResult);
+  if (kept === undefined && !result.interrupted) state.keep(index, 0, result);
+  const { norm, version } = values;
+  const settings = { attack: attack.written, definition: 'autoattack', rule: rule.written, norm, eps: eps!, version };
+  const more = { keep: 'best', loss: battery.loss, targeted: false, ilaSteps: null };
+  return { cell, result, minimal: false, interrupted: result.interrupted, settings: { ...settings, ...more } };
+}
+
+/**
+ * Runs all cells in order, or those until the interruption, which comes last where it finished a batch.
+ *
+ * @throws LinbpError `aborted` where nothing was finished
+ */
+export async function runCells(cells: readonly Cell[], input: CellInput): Promise<CellRun[]> {
+  const several = new Set(cells.map(({ attack }) => attack.written)).size > 1;
+  const runs: CellRun[] = [];
+  for (let from = 0; from < cells.length;) {
+    const { attack, rule } = cells[from]!;
+    const indexed = cells.map((cell, index) => [index, cell] as const).slice(from);
+    const end = indexed.findIndex(([, cell]) => cell.attack !== attack || cell.rule !== rule);
+    const group = indexed.slice(0, end < 0 ? undefined : end);
+    const before = runs.length;
+    if (isBattery(attack)) for (const [index, cell] of group) runs.push(await runBatteryCell(index, cell, input));
+    else runs.push(...(await runGroup(group, input, several)));
+    if (runs.length - before < group.length || runs.at(-1)!.interrupted) break;
+    from += group.length;
+  }
+  if (runs.length === 0) throw new LinbpError('aborted', 'the attack was interrupted');
+  return runs;
+}

@@ -1,0 +1,160 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AttackResult } from '../../attacks/result.js';
+import { check, LinbpError } from '../../errors.js';
+import { writeFileAtomic } from '../../io/atomic.js';
+import type { OutputFolder } from '../../io/outputFolder.js';
+import { readJson } from '../../io/read.js';
+import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../../io/safetensors.js';
+import type { SafetensorsFile } from '../../io/safetensors.js';
+import type { StateDict } from '../../nn/model.js';
+
+/*
+ * What an attack has finished, batch by batch, in the folder `state` of its output. A kill between two batches loses
+ * nothing, one inside a batch that batch: each file appears whole or not at all, and names the run that it belongs to.
+ */
+
+/** The folder inside `--out`. */
+export const stateFolder = 'state';
+const format = 'linbp-attack-1';
+const indexName = 'attack.json';
+
+/** What decides the bits of a run, as text by name. */
+export type RunIdentity = Readonly<Record<string, string>>;
+
+/** A short name for contents. */
+export function digest(...parts: readonly (string | ArrayBufferView)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts)
+    hash.update(typeof part === 'string' ? part : new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+  return hash.digest('hex').slice(0, 32);
+}
+
+/** The weights of a network, whatever file they come from. */
+export const weightsIdentity = (weights: StateDict): string =>
+  digest(...[...weights].flatMap(([name, { shape, data }]) => [`${name} ${shape.join()}`, data]));
+
+/** Finished batches on disk. */
+export class AttackState {
+  private begun: boolean;
+
+  private constructor(
+    private readonly out: OutputFolder,
+    private readonly identity: RunIdentity,
+    private readonly adapter: string,
+    resumed: boolean,
+  ) {
+    this.begun = resumed;
+  }
+
+  /**
+   * @param resume go on from what is there; without it, what an earlier run left is removed as soon as there is
+   * something new
+   * @param adapter what computes; another one than before gives a note, since its rounding may differ
+   * @throws LinbpError `bad-file` naming every setting that differs, and for a damaged file
+   */
+  static open(
+    out: OutputFolder,
+    identity: RunIdentity,
+    { resume, adapter, note }: { readonly resume: boolean; readonly adapter: string; note: (line: string) => void },
+  ): AttackState {
+    const path = join(out.path, stateFolder, indexName);
+    if (!resume) return new AttackState(out, identity, adapter, false);
+    if (!existsSync(path)) {
+      note(`note: ${out.path} holds no unfinished attack; this one begins at the first image`);
+      return new AttackState(out, identity, adapter, false);
+    }
+    const found = readJson(path, 1024 * 1024) as { format?: unknown; identity?: unknown; adapter?: unknown } | null;
+    const before = found?.identity as RunIdentity | undefined;
+    const valid = found?.format === format && typeof before === 'object' && before !== null;
+    check(valid, 'bad-file', `${path} is not the state of an attack`, 'resume');
+    const differences = Object.keys({ ...identity, ...before })
+      .filter((key) => identity[key] !== before[key])
+      .map((key) => `${key} is "${before[key] ?? 'nothing'}" there and "${identity[key] ?? 'nothing'}" here`);
+    check(differences.length === 0, 'bad-file', `${path} belongs to another run: ${differences.join('; ')}`, 'resume');
+    if (found?.adapter !== adapter)
+      note(`note: the earlier part was computed by ${String(found?.adapter)}; bits may differ on ${adapter}`);
+    return new AttackState(out, identity, adapter, true);
+  }
+
+  private get run(): string {
+    return digest(JSON.stringify(this.identity));
+  }
+
+  private fileOf(cell: number, first: number): string {
+    return `${stateFolder}/${cell}-${String(first).padStart(8, '0')}.safetensors`;
+  }
+
+  /** Batches of a cell that are finished, from the first image on without a gap. */
+  finished(cell: number): AttackResult[] {
+    const results: AttackResult[] = [];
+    if (!this.begun) return results;
+    for (let first = 0; ; first += results.at(-1)!.count) {
+      const path = join(this.out.path, this.fileOf(cell, first));
+      if (!existsSync(path)) return results;
+      results.push(readPart(path, this.run));
+    }
+  }
+
+  /** Keeps a batch that begins with image `first`. */
+  keep(cell: number, first: number, result: AttackResult): void {
+    if (!this.begun) {
+      this.clear();
+      this.out.claim([`${stateFolder}/${indexName}`]);
+      const index = { program: 'linbp', format, identity: this.identity, adapter: this.adapter };
+      writeFileAtomic(join(this.out.path, stateFolder, indexName), `${JSON.stringify(index, null, 2)}\n`);
+      this.begun = true;
+    }
+    const file = this.fileOf(cell, first);
+    this.out.claim([file]);
+    writePart(join(this.out.path, file), result, this.run);
+  }
+
+  /** Removes what an earlier run left. */
+  private clear(): void {
+    const folder = join(this.out.path, stateFolder);
+    if (!existsSync(folder)) return;
+    for (const name of readdirSync(folder))
+      if (name === indexName || /^\d+-\d+\.safetensors$/.test(name)) rmSync(join(folder, name), { force: true });
+  }
+}
+
+function writePart(path: string, result: AttackResult, run: string): void {
+  const { images, images8, losses, ...rest } = result;
+  const tensors = {
+    images: { shape: [images.length], data: images },
+    images8: { shape: [images8.length], data: images8 },
+    losses: { shape: [losses.length], data: losses },
+  };
+  writeSafetensors(path, tensors, { format, run, result: JSON.stringify(rest) });
+}
+
+function readPart(path: string, run: string): AttackResult {
+  const file = readSafetensors(path);
+  const { metadata } = file;
+  check(
+    metadata['format'] === format && metadata['run'] === run,
+    'bad-file',
+    `${path} is no batch of this attack; remove it, or begin anew without --resume`,
+    'resume',
+  );
+  let rest: Omit<AttackResult, 'images' | 'images8' | 'losses'>;
+  try {
+    rest = JSON.parse(metadata['result'] ?? '') as typeof rest;
+  } catch (cause) {
+    throw new LinbpError('bad-file', `${path}: the metadata entry "result" is not JSON`, { field: 'resume', cause });
+  }
+  const whole = Number.isSafeInteger(rest.count) && rest.count > 0 && Array.isArray(rest.samples);
+  check(whole && rest.samples.length === rest.count, 'bad-file', `${path} does not hold a batch`, 'resume');
+  return { ...rest, images: floats(file, 'images'), images8: bytes(file, 'images8'), losses: floats(file, 'losses') };
+}
+
+function tensor(file: SafetensorsFile, name: string) {
+  const found = file.tensors.get(name);
+  check(found !== undefined, 'bad-file', `${file.source} lacks the tensor ${name}`, 'resume');
+  return found;
+}
+
+const floats = (file: SafetensorsFile, name: string): Float32Array => tensorAsFloat32(tensor(file, name)).slice();
+const bytes = (file: SafetensorsFile, name: string): Uint8Array => Uint8Array.from(tensor(file, name).data);

@@ -1,0 +1,283 @@
+import { join } from 'node:path';
+import type { Dataset } from '../data/dataset.js';
+import { selectSamples, subset } from '../data/dataset.js';
+import { expectSameClasses } from '../data/classes.js';
+import { check } from '../errors.js';
+import { wilson } from '../experiments/statistics.js';
+import { automatic, budgeted, cleanRight, craftRow, sweepStart } from '../experiments/transferMatrix.js';
+import type { MatrixAttack, MatrixRow, MatrixSettings, StartSweep } from '../experiments/transferMatrix.js';
+import type { Victim } from '../experiments/crafting.js';
+import { writeFileAtomic } from '../io/atomic.js';
+import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
+import type { ModelDefinition } from '../nn/definition.js';
+import type { StateDict } from '../nn/model.js';
+import { resized } from '../nn/resized.js';
+import { settle } from '../attacks/options.js';
+import { loadDataset, datasetNames } from '../data/load.js';
+import { splitRules } from './ruleList.js';
+import { readAttacks } from './attack/spec.js';
+import type { AttackSpec } from './attack/spec.js';
+import { composed } from './composedAttack.js';
+import {
+  chosenRules,
+  dataOptions,
+  machineOptions,
+  namedWeights,
+  openDevice,
+  shownAdapter,
+  splitOption,
+} from './common.js';
+import { modelWith } from './inference.js';
+import { openModel } from './modelSource.js';
+import { choice, integer, number, text, texts } from './options.js';
+import type { OptionValues } from './options.js';
+import { withHint } from './suggest.js';
+import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
+import { defineVerb } from './verb.js';
+import type { VerbContext } from './verb.js';
+
+const { limit } = dataOptions;
+
+const options = {
+  sources: text({ help: 'networks that the images are made on', placeholder: 'M=W,..' }),
+  victims: text({ help: 'networks they are shown to [the sources]', placeholder: 'M=W,..' }),
+  attacks: text({ help: 'attacks, as for "linbp attack"', placeholder: 'A,B', byDefault: 'ifgsm,mifgsm' }),
+  rule: texts({ help: 'backward rule; repeat it for several [bp]', placeholder: 'RULE' }),
+  norm: choice(['linf', 'l2', 'l1'], { help: 'norm of the ball', byDefault: 'linf' }),
+  eps: number({ help: 'radius in pixels of [0, 1]', min: 0, byDefault: 8 / 255, shownDefault: '8/255' }),
+  alpha: number({ help: 'step size [eps/steps, linf at least 1/255]', min: 0 }),
+  gradients: integer({ help: 'gradients an image for each attack', byDefault: 20, min: 1, max: 100_000 }),
+  seeds: integer({ help: 'number of seeds, from --seed on', byDefault: 1, min: 1, max: 100 }),
+  heldOut: number({ help: 'share of images for from=auto', byDefault: 0.25, min: 0, max: 0.9, above: true }),
+  ...{
+    dataset: text({ help: 'images, as for "linbp attack"', placeholder: 'NAME', byDefault: 'cifar10' }),
+    limit,
+    data: text({ help: 'the folder of data sets [LINBP_DATA]', placeholder: 'DIR' }),
+  },
+  ...splitOption,
+  batch: integer({ help: 'images a program; no result depends on it', byDefault: 32, min: 1, max: 4096 }),
+  out: text({ help: 'folder for results [linbp-out/transfer-TIME]', placeholder: 'DIR' }),
+  seed: machineOptions.seed,
+  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+  adapter: machineOptions.adapter,
+} as const;
+
+type Values = OptionValues<typeof options>;
+
+/** A network of the matrix, before it is on a device. */
+interface Named {
+  readonly name: string;
+  readonly definition: ModelDefinition;
+  readonly path: string;
+  /** The size it was made for, where images are resized in front of it. */
+  readonly ownSize: readonly number[];
+}
+
+/** Reads `M=W,M=W`; a network named twice gets a number. Throws `bad-argument`, `unknown-model`. */
+async function readNetworks(notation: string, option: string, known: Named[]): Promise<Named[]> {
+  const found: Named[] = [];
+  // A comma inside a path is not followed by MODEL=.
+  for (const part of notation.split(/,(?=[^,=]+=)/)) {
+    const [, model, path] = /^\s*([^=]+)=(.+?)\s*$/.exec(part) ?? [];
+    const fits = model !== undefined && path !== undefined;
+    check(fits, 'bad-argument', `--${option} must be MODEL=WEIGHTS,MODEL=WEIGHTS; got "${part}"`, option);
+    const definition = await openModel(model);
+    const same = known.find((each) => each.definition.name === definition.name && each.path === path);
+    const alike = [...known, ...found].filter((each) => each.definition.name === definition.name).length;
+    const name = alike === 0 ? definition.name : `${definition.name}#${alike + 1}`;
+    found.push(same ?? { name, definition, path, ownSize: definition.input.slice(1) });
+  }
+  return found;
+}
+
+/** The attacks of the matrix. Throws for what has no gradient steps to count. */
+function readMatrixAttacks({ attacks, alpha }: Values): MatrixAttack[] {
+  return readAttacks(attacks).map((spec: AttackSpec): MatrixAttack => {
+    check(spec.name !== 'autoattack', 'bad-argument', 'autoattack is no attack for transfer', 'attacks');
+    check(
+      spec.steps === undefined && spec.restarts === undefined,
+      'bad-argument',
+      `${spec.written}: steps follow from --gradients, so that all attacks spend the same`,
+      'attacks',
+    );
+    const { gradient, transform, momentum, loss, decay, keep = 'last', parameters } = spec;
+    const attack = composed({ attack: spec.name, gradient, transform, momentum });
+    const size = spec.alpha ?? alpha;
+    const given = {
+      ...(loss && { loss }),
+      ...(decay !== undefined && { decay }),
+      ...(size !== undefined && { alpha: size }),
+    };
+    return { name: spec.written, options: { attack, keep, parameters, ...given } };
+  });
+}
+
+async function images(values: Values, networks: readonly Named[], { signal }: VerbContext): Promise<Dataset> {
+  let found: Dataset;
+  try {
+    found = await loadDataset({
+      dataset: values.dataset,
+      split: values.split,
+      classes: networks[0]!.definition.classes,
+      ...(values.data !== undefined && { dataFolder: values.data }),
+      ...(values.limit !== undefined && { limit: values.limit }),
+      signal,
+    });
+  } catch (error) {
+    throw withHint(error, values.dataset, datasetNames);
+  }
+  for (const { name, definition } of networks) {
+    check(
+      definition.input[0] === found.channels,
+      'bad-shape',
+      `${name} takes ${definition.input[0]} channels, ${found.name} has ${found.channels}`,
+      'dataset',
+    );
+    expectSameClasses(definition, found, 'dataset');
+  }
+  return found;
+}
+
+/** The rules of a source, `from=auto` among them as it is written. */
+function checkRules(rules: readonly string[], sources: readonly Named[]): void {
+  for (const { definition } of sources)
+    for (const rule of rules) chosenRules(rule.replace(automatic, 'from=all'), definition);
+}
+
+/** Everything computed: the sweeps first, each on its source, then the matrix. */
+async function compute(
+  settings: MatrixSettings,
+  rules: readonly string[],
+  { heldOut, rest }: { readonly heldOut: Dataset | undefined; readonly rest: Dataset },
+  { progress }: VerbContext,
+): Promise<{ readonly rows: MatrixRow[]; readonly sweeps: StartSweep[] }> {
+  const rows: MatrixRow[] = [];
+  const sweeps: StartSweep[] = [];
+  for (const source of settings.sources) {
+    const [first] = settings.attacks;
+    let sweep: StartSweep | undefined;
+    for (const rule of rules) {
+      let written = rule;
+      if (automatic.test(rule)) {
+        sweep ??= await sweepStart(settings, source, first!, rule, heldOut!);
+        if (!sweeps.includes(sweep)) sweeps.push(sweep);
+        written = rule.replace(automatic, `from=${sweep.start}`);
+      }
+      for (const attack of settings.attacks) {
+        rows.push(await craftRow(settings, source, attack, written, rest));
+        progress.clear();
+      }
+    }
+  }
+  return { rows, sweeps };
+}
+
+function halves(all: Dataset, share: number, auto: boolean): { heldOut: Dataset | undefined; rest: Dataset } {
+  if (!auto) return { heldOut: undefined, rest: all };
+  const held = Math.max(1, Math.round(share * all.count));
+  check(held < all.count, 'bad-range', `${share} of ${all.count} images cannot be held out`, 'heldOut');
+  const rest = Array.from({ length: all.count - held }, (_, n) => held + n);
+  return { heldOut: subset(all, held), rest: selectSamples(all, rest) };
+}
+
+/** Refuses what the engine would refuse later, and networks of other classes. */
+function checkMatrix(
+  values: Values,
+  networks: readonly Named[],
+  sources: readonly Named[],
+  attacks: readonly MatrixAttack[],
+): void {
+  for (const { name, definition } of networks)
+    check(
+      definition.classes === sources[0]!.definition.classes,
+      'bad-shape',
+      `${name} has ${definition.classes} classes, ${sources[0]!.name} has ${sources[0]!.definition.classes}`,
+      'victims',
+    );
+  const { norm, eps, gradients, batch } = values;
+  for (const { definition } of sources)
+    for (const attack of attacks) {
+      const model = { definition, weights: new Map() } as unknown as Victim['model'];
+      settle(budgeted({ norm, eps, gradients, batch }, attack, model, 'bp'));
+    }
+}
+
+/** `linbp transfer`: what images made on some networks do to others, at equal numbers of gradients. */
+export const transferVerb = defineVerb({
+  name: 'transfer',
+  summary: 'a matrix of sources and victims at equal numbers of gradients',
+  options,
+  notes: [
+    '',
+    'Each attack takes as many steps as fit into --gradients. Figures are of the',
+    'images as saved in 8 bits: the share of those that a victim gets right clean and',
+    'wrong attacked, with 95 % intervals over images and seeds; errors on clean',
+    'images stand apart. Networks of other input sizes get the images resized (bilinear) as',
+    'their first layer, gradients included. --rule linbp:from=auto tries every start',
+    'on held-out images, with the first attack, and shows the curve.',
+    'Writes report.json, report.html and matrix.csv.',
+  ],
+  async run(values, context) {
+    check(values.sources !== undefined, 'bad-argument', '--sources needs MODEL=WEIGHTS', 'sources');
+    const sources = await readNetworks(values.sources, 'sources', []);
+    const victims = values.victims === undefined ? sources : await readNetworks(values.victims, 'victims', sources);
+    const networks = [...sources, ...victims.filter((victim) => !sources.includes(victim))];
+    const attacks = readMatrixAttacks(values);
+    const rules = [...new Set((values.rule ?? ['bp']).flatMap(splitRules))];
+    checkRules(rules, sources);
+    checkMatrix(values, networks, sources, attacks);
+    const out = OutputFolder.open(values.out ?? defaultOutput('transfer'), 'transfer');
+    context.lock(out.path);
+    const weights = new Map<Named, StateDict>();
+    for (const each of networks) weights.set(each, await namedWeights(each.definition, each.path));
+    const all = await images(values, networks, context);
+    const parts = halves(
+      all,
+      values.heldOut,
+      rules.some((rule) => automatic.test(rule)),
+    );
+    out.create();
+    const device = await openDevice(values);
+    try {
+      const open = networks.map((each): Victim => {
+        const definition = resized(each.definition, [all.height, all.width]);
+        return { name: each.name, model: modelWith(device, definition, weights.get(each)!) };
+      });
+      const victimOf = (each: Named): Victim => open[networks.indexOf(each)]!;
+      const { norm, eps, gradients, batch, seed, seeds } = values;
+      const settings: MatrixSettings = {
+        ...{ sources: sources.map(victimOf), victims: victims.map(victimOf), attacks, norm, eps, gradients },
+        seeds: Array.from({ length: seeds }, (_, n) => seed + n),
+        ...{ batch, signal: context.signal, onProgress: (what, share) => context.progress.update(what, share) },
+      };
+      const clean = await cleanRight(settings.victims, parts.rest, batch);
+      const { rows, sweeps } = await compute(settings, rules, parts, context);
+      const size = [all.height, all.width];
+      const sizes = networks.filter(({ ownSize }) => ownSize.join() !== size.join());
+      const matrix = {
+        ...{ rows, sweeps, clean, seed, count: parts.rest.count, heldOut: parts.heldOut?.count ?? 0 },
+        resized: sizes.map(({ name, ownSize }) => ({ model: name, from: size, to: ownSize })),
+        cleanErrors: [...clean].map(([model, right]) => {
+          const wrong = right.filter((each) => each === 0).length;
+          const { mean: error, low, high } = wilson(wrong, right.length);
+          return { model, error, low, high };
+        }),
+      };
+      const fields = { ...matrixFields(matrix), out: out.path };
+      const settled = { rule: rules, victims: victims.map(({ name }) => name), note: all.note ?? null };
+      const report = { dataset: all.name, settings: { ...values, ...settled }, ...fields };
+      const html = await matrixPage(matrix, fields);
+      out.replace((folder) => {
+        writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+        writeFileAtomic(join(folder, 'report.html'), html);
+        writeFileAtomic(join(folder, 'matrix.csv'), fields.csv);
+      });
+      for (const line of matrixLines(matrix, fields)) context.print(line);
+      context.print(`wrote ${out.path}`);
+      const { csv: _csv, ...shown } = fields;
+      return { adapter: shownAdapter(device), settings: settled, fields: shown };
+    } finally {
+      device.destroy();
+    }
+  },
+});

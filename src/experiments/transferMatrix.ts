@@ -1,0 +1,201 @@
+import { Attack } from '../attacks/attack.js';
+import type { AttackOptions } from '../attacks/options.js';
+import { settle } from '../attacks/options.js';
+import { layOut } from '../attacks/schedule.js';
+import type { Dataset } from '../data/dataset.js';
+import { batchPixels } from '../data/dataset.js';
+import { LinbpError } from '../errors.js';
+import { rightness } from './attackRuns.js';
+import { startsOf } from './crafting.js';
+import type { Victim } from './crafting.js';
+import { groupedBootstrap, mean } from './statistics.js';
+import type { Interval } from './statistics.js';
+
+/** An attack of a transfer matrix; the number of its steps follows from the budget. */
+export interface MatrixAttack {
+  readonly name: string;
+  readonly options: Pick<AttackOptions, 'attack' | 'loss' | 'decay' | 'parameters' | 'keep' | 'alpha'>;
+}
+
+/** What a matrix is made of. All networks take the images as they are, see `resized`. */
+export interface MatrixSettings {
+  readonly sources: readonly Victim[];
+  readonly victims: readonly Victim[];
+  readonly attacks: readonly MatrixAttack[];
+  readonly norm: 'linf' | 'l2' | 'l1';
+  readonly eps: number;
+  /** Gradients an image that each attack may spend; it takes as many steps as fit, at least one. */
+  readonly gradients: number;
+  readonly seeds: readonly number[];
+  readonly batch: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (what: string, share: number) => void;
+}
+
+/** The images of one attack under one rule on one source, shown to all victims. */
+export interface MatrixRow {
+  readonly source: string;
+  readonly attack: string;
+  readonly rule: string;
+  readonly steps: number;
+  readonly alpha: number;
+  /** Gradients an image that were spent. */
+  readonly gradients: number;
+  /** False where no seed changes anything; then one was run. */
+  readonly random: boolean;
+  /** By victim, by seed: 1 for each image that the victim gets wrong as saved in 8 bits. */
+  readonly wrong: ReadonlyMap<string, readonly (readonly number[])[]>;
+}
+
+/** Right (1) or wrong (0) on the clean images, by victim. */
+export type CleanRight = ReadonlyMap<string, readonly number[]>;
+
+/** Evaluates victims on the clean images. */
+export async function cleanRight(
+  victims: readonly Victim[],
+  images: Dataset,
+  batch: number,
+): Promise<Map<string, number[]>> {
+  const pixels = batchPixels(
+    images,
+    Array.from({ length: images.count }, (_, n) => n),
+  );
+  const found = new Map<string, number[]>();
+  for (const { name, model } of victims)
+    found.set(name, await rightness(model, pixels, Array.from(images.labels), Math.min(batch, images.count)));
+  return found;
+}
+
+/** Gradients of one step of an attack. */
+function stepCost(options: AttackOptions): number {
+  return layOut(settle({ ...options, steps: 1 })).gradients;
+}
+
+/** Options of an attack that spends at most the budget. Steps of 1/255 where eps/steps would be smaller (L-infinity). */
+export function budgeted(
+  settings: Pick<MatrixSettings, 'norm' | 'eps' | 'gradients' | 'batch'>,
+  { options }: MatrixAttack,
+  model: Victim['model'],
+  rules: string,
+): AttackOptions & { readonly steps: number; readonly alpha: number } {
+  const { norm, eps, gradients, batch } = settings;
+  const common = { model, norm, eps, batch, rules, ...options };
+  const fixed = settle(common).definition.steps;
+  const steps = fixed ?? Math.max(1, Math.floor(gradients / stepCost(common)));
+  const own = settle({ ...common, steps }).alpha;
+  const alpha = options.alpha ?? (norm === 'linf' && fixed === undefined ? Math.max(own, Math.min(eps, 1 / 255)) : own);
+  return { ...common, steps, alpha };
+}
+
+/** One row: crafts with each seed and shows the images to the victims. */
+export async function craftRow(
+  settings: MatrixSettings,
+  source: Victim,
+  attack: MatrixAttack,
+  rule: string,
+  images: Dataset,
+): Promise<MatrixRow> {
+  const { victims, seeds, signal, onProgress } = settings;
+  const options = budgeted(settings, attack, source.model, rule);
+  const batch = Math.min(settings.batch, images.count);
+  using compiled = await Attack.compile({ ...options, batch });
+  const { graph } = (await compiled.executor()).attack;
+  const random = graph.nodes.some(({ attrs }) => 'seed' in attrs);
+  const wrong = new Map<string, number[][]>(victims.map(({ name }) => [name, []]));
+  let gradients = 0;
+  for (const seed of random ? seeds : seeds.slice(0, 1)) {
+    const what = `${source.name} ${attack.name} ${rule}`;
+    const result = await compiled.run({ images, seed, signal, onProgress: (share) => onProgress(what, share) });
+    gradients = result.gradients / result.count;
+    const saved = Float32Array.from(result.images8, (level) => level / 255);
+    for (const { name, model } of victims) {
+      if (signal.aborted) throw new LinbpError('aborted', 'the transfer matrix was interrupted');
+      const right = await rightness(model, saved, Array.from(images.labels), batch);
+      wrong.get(name)!.push(right.map((each) => 1 - each));
+    }
+  }
+  const { steps, alpha } = options;
+  return { source: source.name, attack: attack.name, rule, steps, alpha, gradients, random, wrong };
+}
+
+/** By seed, for each image that the victim gets right clean, whether it gets it wrong attacked. */
+const fooledRight = (row: MatrixRow, clean: CleanRight, victim: string): number[][] =>
+  row.wrong.get(victim)!.map((each) => each.filter((_, n) => clean.get(victim)![n] === 1));
+
+/**
+ * Share of the images that a victim gets right clean and wrong attacked, with its 95 % interval over seeds and images;
+ * undefined where it gets none right.
+ */
+export function fooledShare(row: MatrixRow, clean: CleanRight, victim: string, seed = 0): Interval | undefined {
+  const groups = fooledRight(row, clean, victim);
+  if (groups[0]!.length === 0) return undefined;
+  const zeros = groups.map((group) => group.map(() => 0));
+  return groupedBootstrap(zeros, groups, seed);
+}
+
+/** By seed, for each image that some victim besides the source gets right clean, the share of these that it fools. */
+function overOthers(row: MatrixRow, clean: CleanRight): number[][] {
+  const others = [...row.wrong.keys()].filter((name) => name !== row.source);
+  const count = row.wrong.get(others[0] ?? row.source)?.[0]?.length ?? 0;
+  const seeds = row.wrong.values().next().value!.length;
+  return Array.from({ length: seeds }, (_, s) =>
+    Array.from({ length: count }, (_value, n) => n).flatMap((n) => {
+      const counted = others.filter((name) => clean.get(name)![n] === 1);
+      return counted.length === 0 ? [] : [mean(counted.map((name) => row.wrong.get(name)![s]![n]!))];
+    }),
+  );
+}
+
+/** The mean over the other victims; undefined where there are none. */
+export function transferred(row: MatrixRow, clean: CleanRight): number | undefined {
+  const groups = overOthers(row, clean);
+  return groups.length === 0 || groups[0]!.length === 0 ? undefined : mean(groups.map((group) => mean(group)));
+}
+
+/** What one row transfers more than another, of the same source: mean difference over the other victims, with interval. */
+export function transferGap(base: MatrixRow, row: MatrixRow, clean: CleanRight, seed = 0): Interval | undefined {
+  const [a, b] = [overOthers(base, clean), overOthers(row, clean)];
+  const groups = Math.max(a.length, b.length);
+  if (a[0]!.length === 0) return undefined;
+  const spread = (side: number[][]): number[][] => Array.from({ length: groups }, (_, s) => side[s] ?? side[0]!);
+  return groupedBootstrap(spread(a), spread(b), seed);
+}
+
+/** What a sweep of LinBP's start found on the held-out images. */
+export interface StartSweep {
+  readonly source: string;
+  readonly attack: string;
+  readonly start: string;
+  readonly tried: readonly { readonly start: string; readonly success: number; readonly steps: number }[];
+}
+
+export const automatic = /\bfrom=auto\b/;
+
+/**
+ * Replaces `from=auto` by the start that transfers best from the held-out images to the victims besides the source; of
+ * equals the last, which changes the gradient least.
+ *
+ * @throws LinbpError `bad-argument` where there is no victim besides the source
+ */
+export async function sweepStart(
+  settings: MatrixSettings,
+  source: Victim,
+  attack: MatrixAttack,
+  rule: string,
+  heldOut: Dataset,
+): Promise<StartSweep> {
+  const clean = await cleanRight(settings.victims, heldOut, settings.batch);
+  const tried: StartSweep['tried'][number][] = [];
+  for (const start of startsOf(source.model.definition)) {
+    const once = { ...settings, seeds: settings.seeds.slice(0, 1) };
+    const row = await craftRow(once, source, attack, rule.replace(automatic, `from=${start}`), heldOut);
+    const success = transferred(row, clean);
+    if (success === undefined)
+      throw new LinbpError('bad-argument', `from=auto needs a victim besides ${source.name} that is right somewhere`, {
+        field: 'rule',
+      });
+    tried.push({ start, success, steps: row.steps });
+  }
+  const best = tried.reduce((most, each) => (each.success >= most.success ? each : most));
+  return { source: source.name, attack: attack.name, start: best.start, tried };
+}

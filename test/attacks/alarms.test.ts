@@ -1,0 +1,61 @@
+import { expect } from 'chai';
+import { attackFlags, outputFlags } from '../../src/attacks/index.js';
+import type { JudgedRun } from '../../src/attacks/index.js';
+
+type Sample = JudgedRun['result']['samples'][number];
+
+/** A run on 100 images that are right clean, of which `robust` stay right. */
+function run(robust: number, more: Partial<JudgedRun> = {}, change: Partial<Sample> = {}, gradients = 1000): JudgedRun {
+  const samples = Array.from({ length: 100 }, (_, n) => ({
+    ...{ id: n, label: n % 10, cleanCorrect: true, robustCorrect: n < robust, success: n >= robust },
+    ...{ cleanLoss: 0.1, loss: 0.2, savedRobustCorrect: true, savedSuccess: false, cleanClass: 0, finalClass: 0 },
+    ...{ firstStep: null, linf: 0, l2: 0, ...change },
+  }));
+  const result = { samples, count: 100, robustAccuracy: robust / 100, cleanAccuracy: 1, cleanCorrect: 100, gradients };
+  const common = { attack: 'apgd-ce', rule: 'bp', norm: 'l2', eps: 1.5, minimal: false, targeted: false, alpha: 0.1 };
+  return { ...(common as Omit<JudgedRun, 'result'>), result, ...more };
+}
+
+const names = (...runs: JudgedRun[]): string[] => attackFlags(runs).map(({ name }) => name);
+
+describe('alarms of attacks', () => {
+  it('are silent where nothing is wrong', () => {
+    expect(names(run(50, { noise: 0.9 }), run(50.1, { attack: 'square' }, {}, 0), run(30, { eps: 2 }))).to.deep.equal(
+      [],
+    );
+    expect(names(run(0, { norm: 'linf', eps: 1 }))).to.deep.equal([]);
+    expect(attackFlags([])).to.deep.equal([]);
+  });
+
+  it('searches, minimal-norm attacks, other rules and smaller balls that do more harm', () => {
+    const square = (robust: number): JudgedRun => run(robust, { attack: 'square' }, {}, 0);
+    expect(names(run(90), square(89))).to.deep.equal(['gradient-masking']);
+    expect(names(run(90), square(91))).to.deep.equal([]);
+    expect(names(run(90), run(18, { attack: 'fab-t', minimal: true }))).to.deep.equal(['gradient-masking']);
+    expect(names(run(90), run(89, { attack: 'fab-t', minimal: true }))).to.deep.equal([]);
+    expect(names(run(90), run(80, { rule: 'linbp' }))).to.deep.equal(['gradient-masking']);
+    expect(names(run(80), run(90, { rule: 'linbp' }))).to.deep.equal([]);
+    expect(names(run(90, { eps: 3 }), run(80))).to.deep.equal(['gradient-masking']);
+    expect(names(run(70, { eps: 3 }), run(80))).to.deep.equal([]);
+    // Other balls and other aims say nothing about each other.
+    expect(names(run(90, { norm: 'linf', eps: 0.1 }), square(20))).to.deep.equal([]);
+    expect(names(run(90, { targeted: true }), square(20))).to.deep.equal([]);
+  });
+
+  it('gradients that are zero, losses that fall, noise that does more, balls in which nothing can stay right', () => {
+    expect(names(run(90, {}, { loss: 0.1 }))).to.deep.equal(['zero-gradient']);
+    expect(names(run(90, { alpha: 0 }, { loss: 0.1 }))).to.deep.equal([]);
+    expect(names(run(90, { eps: 0 }, { loss: 0.1 }))).to.deep.equal([]);
+    expect(names(run(90, {}, { loss: 0.05 }))).to.deep.equal(['gradient-masking']);
+    expect(names(run(90, { rule: 'linbp' }, { loss: 0.05 }))).to.deep.equal([]);
+    expect(names(run(90, { noise: 0.85 }))).to.deep.equal(['gradient-masking']);
+    expect(names(run(11, { norm: 'linf', eps: 0.5 }))).to.deep.equal(['gradient-masking']);
+    expect(names(run(10, { norm: 'linf', eps: 0.5 }))).to.deep.equal([]);
+  });
+
+  it('outputs that are probabilities', () => {
+    expect(outputFlags([0.2, 0.8, 1, 0], 2).map(({ name }) => name)).to.deep.equal(['probabilities']);
+    expect(outputFlags([0.2, 0.8, 1.2, -0.2], 2)).to.deep.equal([]);
+    expect(outputFlags([0.2, 0.7], 2)).to.deep.equal([]);
+  });
+});

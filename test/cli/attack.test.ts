@@ -1,0 +1,230 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { settle } from '../../src/attacks/options.js';
+import { readAttacks } from '../../src/cli/attack/spec.js';
+import { presets } from '../../src/cli/attack/presets.js';
+import { composed } from '../../src/cli/composedAttack.js';
+import { classifierOn } from '../../src/cli/inference.js';
+import { writeSafetensors } from '../../src/io/safetensors.js';
+import { initialState } from '../../src/nn/model.js';
+import { modelDefinition } from '../../src/nn/zoo/index.js';
+import { eightBitImages } from '../attacks/support.js';
+import { expectError, linbp, linbpEach, readJson, root, scratchFolder } from './support.js';
+
+type Json = Record<string, unknown>;
+
+describe('linbp attack', () => {
+  const folder = scratchFolder();
+  const at = (name: string): string => join(folder, name);
+  const [count, size] = [6, 784];
+  let common: string[];
+  before(async () => {
+    // A network with random weights and images labeled as it sees them, so that every clean image is right.
+    const definition = modelDefinition('mlp');
+    const images = eightBitImages(5, count * size);
+    const logits = await classifierOn(undefined, definition, initialState(definition, 0)).logits(images);
+    const labels = Int32Array.from({ length: count }, (_, n) => {
+      const own = Array.from({ length: 10 }, (_value, k) => logits[10 * n + k]!);
+      return own.indexOf(Math.max(...own));
+    });
+    const file = at('images.safetensors');
+    writeSafetensors(file, {
+      images: { shape: [count, 1, 28, 28], data: Uint8Array.from(images, (pixel) => Math.round(255 * pixel)) },
+      labels: { shape: [count], data: labels },
+    });
+    common = ['attack', '--model', 'mlp', '--dataset', file, '--device', 'reference', '--batch', '4'];
+  });
+
+  it('several attacks, rules and radii: one run each, as alone; records, CSV, curves and entries agree', async () => {
+    const lists = ['--attack', 'ifgsm:steps=3,pgd:steps=2,alpha=0.01', '--rule', 'bp', '--rule', 'linbp:from=all'];
+    const files = ['--json', at('many.json'), '--csv', at('many.csv'), '--out', at('many'), '--images', '2'];
+    const alone = ['--attack', 'pgd', '--steps', '2', '--alpha', '0.01', '--rule', 'linbp:from=all', '--eps', '0.02'];
+    const [many, one] = await linbpEach([
+      [...common, ...lists, '--eps', '0.01,0.02', ...files],
+      [...common, ...alone, '--json', at('one.json'), '--csv', at('one.csv'), '--out', at('one')],
+    ]);
+    for (const each of [many!, one!]) expect(each.code, each.stderr).to.equal(0);
+    const result = readJson(at('many.json'));
+    const runs = result['runs'] as Json[];
+    expect(runs.map(({ attack, rule, eps }) => [attack, rule, eps])).to.deep.equal(
+      ['ifgsm:steps=3', 'pgd:steps=2,alpha=0.01'].flatMap((attack) =>
+        ['bp', 'linbp:from=all'].flatMap((rule) => [0.01, 0.02].map((eps) => [attack, rule, eps])),
+      ),
+    );
+    const single = readJson(at('one.json'));
+    const last = runs.at(-1)!;
+    for (const name of ['images', 'curve', 'robustAccuracy', 'gradients', 'forwards', 'linf', 'saved'])
+      expect(last[name], name).to.deep.equal(single[name]);
+    expect(runs.map((run) => (run['settings'] as Json)['keep'])).to.deep.equal([
+      ...Array.from({ length: 4 }, () => 'last'),
+      ...Array.from({ length: 4 }, () => 'best'),
+    ]);
+    for (const run of runs) {
+      const images = run['images'] as Record<string, number | boolean | null>[];
+      expect(images).to.have.length(count);
+      expect(run['cleanCorrect']).to.equal(images.filter(({ clean, label }) => clean === label).length);
+      const standing = images.filter(({ clean, final, label }) => clean === label && final === label).length;
+      expect(run['robustCorrect']).to.equal(standing);
+      for (const image of images) {
+        expect(image['linf']).to.be.at.most((run['eps'] as number) + 2 ** -24);
+        expect(image['success']).to.equal(image['clean'] === image['label'] && image['final'] !== image['label']);
+        const [l1, l2, linf, l0] = ['l1', 'l2', 'linf', 'l0'].map((name) => image[name] as number);
+        expect(l1).to.be.within(l2! - 1e-9, Math.sqrt(l0!) * l2! + 1e-9);
+        expect(l2).to.be.within(linf! - 1e-9, Math.sqrt(l0!) * linf! + 1e-9);
+      }
+      expect(run['gradients']).to.equal(images.reduce((sum, { gradients }) => sum + (gradients as number), 0));
+      expect(run['forwards']).to.equal(images.reduce((sum, { forwards }) => sum + (forwards as number), 0));
+    }
+    const lines = readFileSync(at('many.csv'), 'utf8').trimEnd().split('\n');
+    expect(lines).to.have.length(1 + runs.length * count);
+    expect(lines[0]!.split(',').slice(0, 14).join()).to.equal(
+      'index,label,target,clean,final,success,linf,l2,l1,l0,firstStep,gradients,forwards,queries',
+    );
+    const firstImage = (runs[0]!['images'] as Json[])[0]!;
+    const cells = lines[1]!.split(',');
+    expect(cells.slice(0, 2).map(Number)).to.deep.equal([firstImage['index'], firstImage['label']]);
+    expect(Number(cells[7])).to.equal(firstImage['l2']);
+    expect(lines.at(-1)!.endsWith(',"pgd:steps=2,alpha=0.01",linbp:from=all,linf,0.02')).to.equal(true);
+    const curves = result['securityCurve'] as { attack: string; rule: string; points: Json[] }[];
+    expect(curves.map(({ points }) => points.map(({ eps }) => eps))).to.deep.equal(
+      Array.from({ length: 4 }, () => [0, 0.01, 0.02]),
+    );
+    for (const { attack, rule, points } of curves)
+      for (const { eps, robustAccuracy, low, high } of points) {
+        const run = runs.find((each) => each['attack'] === attack && each['rule'] === rule && each['eps'] === eps);
+        expect(robustAccuracy).to.equal(run === undefined ? 1 : run['robustAccuracy']);
+        expect(robustAccuracy).to.be.within(low as number, high as number);
+      }
+    const entries = readJson(join(at('many'), 'robustbench.json')) as unknown as Json[];
+    expect(entries[7]).to.include({ clean_acc: '100.00', eps: '0.02', autoattack_acc: null, threat_model: 'Linf' });
+    expect(entries[7]!['reported']).to.equal((100 * (last['robustAccuracy'] as number)).toFixed(2));
+    const folders = readdirSync(at('many')).filter((name) => /^\d/.test(name));
+    expect(folders).to.have.length(8);
+    for (const name of folders) expect(readdirSync(join(at('many'), name, 'adversarial'))).to.have.length(2);
+    expect(readFileSync(join(at('many'), 'report.html'), 'utf8')).to.contain('Security curves');
+    expect(many!.stdout.split('\n').filter((line) => /^(ifgsm|pgd):/.test(line))).to.have.length(8);
+  });
+
+  it('an attack that looks for the smallest perturbation needs no eps, and its curve comes from the distances', async () => {
+    const fab = ['--attack', 'fab', '--steps', '4', '--norm', 'l2', '--json', at('fab.json'), '--out', at('fab')];
+    const [ended] = await linbpEach([[...common, ...fab]]);
+    expect(ended!.code, ended!.stderr).to.equal(0);
+    const result = readJson(at('fab.json'));
+    const lengths = (result['images'] as { success: boolean; l2: number }[]).map(({ l2 }) => l2).sort((a, b) => a - b);
+    const [curve] = result['securityCurve'] as { points: { eps: number; robustAccuracy: number }[] }[];
+    expect(curve!.points.map(({ eps }) => eps)).to.deep.equal([0, ...lengths]);
+    expect(curve!.points.map(({ robustAccuracy }) => robustAccuracy)).to.deep.equal(
+      [0, 1, 2, 3, 4, 5, 6].map((fooled) => (count - fooled) / count),
+    );
+    expect((result['settings'] as Json)['eps']).to.equal(null);
+  });
+
+  /** Runs the command until `ready`, then sends a signal. */
+  const cut = (args: readonly string[], ready: () => boolean, signal: NodeJS.Signals): Promise<number | null> =>
+    new Promise((resolve) => {
+      const child = spawn(process.execPath, ['bin/linbp.js', ...args], { cwd: root, stdio: 'ignore' });
+      const timer = setInterval(() => {
+        if (ready()) child.kill(signal);
+      }, 5);
+      child.on('close', (code) => {
+        clearInterval(timer);
+        resolve(code);
+      });
+    });
+
+  it('killed, resumed, interrupted, resumed: the same bits as without, and at most one batch lost', async () => {
+    const kept = (): string[] =>
+      existsSync(join(at('cut'), 'state'))
+        ? readdirSync(join(at('cut'), 'state')).filter((name) => /^\d.*\.safetensors$/.test(name))
+        : [];
+    const args = [...common.slice(0, -1), '1', '--attack', 'pgd,ifgsm', '--rule', 'linbp:from=all', '--steps', '150'];
+    const own = [...args, '--eps', '0.02', '--out', at('cut')];
+    await cut(own, () => kept().length >= 2, 'SIGKILL');
+    const afterKill = kept();
+    expect(afterKill.length).to.be.within(2, 11);
+    expect(existsSync(join(at('cut'), 'report.json'))).to.equal(false);
+    const other = [...own.slice(0, -4), '--eps', '0.03', '--out', at('cut'), '--resume'];
+    expectError(await linbp(other), 'belongs to another run', 'attacks');
+    expect(await cut([...own, '--resume'], () => kept().length >= 4, 'SIGINT')).to.equal(130);
+    expect(kept()).to.include.members(afterKill);
+    expect(kept().length).to.be.at.least(4);
+    expect(readJson(join(at('cut'), 'report.json'))['interrupted']).to.equal(true);
+    const [resumed, whole] = await linbpEach([
+      [...own, '--resume', '--csv', at('cut.csv')],
+      [...args, '--eps', '0.02', '--out', at('whole'), '--csv', at('whole.csv')],
+    ]);
+    for (const each of [resumed!, whole!]) expect(each.code, each.stderr).to.equal(0);
+    expect(existsSync(join(at('cut'), 'state'))).to.equal(false);
+    expect(readFileSync(at('cut.csv'), 'utf8')).to.equal(readFileSync(at('whole.csv'), 'utf8'));
+    const cells = readdirSync(at('whole')).filter((name) => /^\d/.test(name));
+    expect(cells).to.have.length(2);
+    for (const cell of cells) {
+      const tensors = (place: string): Buffer => readFileSync(join(at(place), cell, 'adversarial.safetensors'));
+      expect(tensors('cut').equals(tensors('whole')), cell).to.equal(true);
+    }
+  });
+
+  it('refuses bad lists, presets and states with one error before any work', async () => {
+    const cases: [string[], ...string[]][] = [
+      [['--attack', 'pgd,fsgm'], 'no attack "fsgm"', 'did you mean fgsm?'],
+      [['--attack', 'pgd:stepz=3'], 'pgd has no option "stepz"'],
+      [['--attack', 'pgd:steps=0'], 'steps must be a whole number of at least 1'],
+      [['--attack', 'pgd:steps'], 'name:option=value'],
+      [['--attack', 'pgd,steps=3'], 'follow a colon'],
+      [['--attack', 'pgd:steps=3,steps=4'], 'given twice'],
+      [['--attack', 'pgd:loss=cee'], 'loss must be', 'did you mean ce?'],
+      [['--attack', 'square:share=7'], 'share must be'],
+      [['--attack', 'autoattack:restarts=3'], 'autoattack takes steps and loss'],
+      [['--eps', '0.1,-1'], '--eps', 'at least 0', '-1'],
+      [['--eps', '0.1,8'], 'eps', 'from 0 to 1'],
+      [['--rule', 'bp', '--rule', 'lnbp'], 'lnbp'],
+      [['--preset', 'mi-fgms'], 'no preset "mi-fgms"', 'did you mean mi-fgsm?'],
+      [['--resume'], '--resume needs the --out'],
+      [['--csv', '/proc/nowhere/x.csv'], 'cannot write'],
+    ];
+    const out = at('never');
+    const ended = await linbpEach(
+      cases.map(([args]) => [...common, ...args, ...(args[0] === '--resume' ? [] : ['--out', out])]),
+    );
+    for (const [index, [args, ...parts]] of cases.entries()) {
+      expectError(ended[index]!, ...parts);
+      expect(existsSync(out), args.join(' ')).to.equal(false);
+    }
+  });
+
+  it('a state that is damaged or belongs to other images is refused, and a fresh run ignores it', async () => {
+    const args = [...common, '--steps', '2', '--out', at('state')];
+    await linbpEach([args]);
+    const state = join(at('state'), 'state');
+    const [fresh] = await linbpEach([[...args, '--resume']]);
+    expect(fresh!.stderr).to.contain('holds no unfinished attack');
+    expect(fresh!.code, fresh!.stderr).to.equal(0);
+    writeSafetensors(join(state, '0-00000000.safetensors'), { images: { shape: [1], data: new Float32Array(1) } });
+    writeFileSync(join(state, 'attack.json'), '{"format": "linbp-attack-1"}');
+    const [damaged, anew] = await linbpEach([[...args, '--resume'], args]);
+    expectError(damaged!, 'is not the state of an attack');
+    expect(anew!.code, anew!.stderr).to.equal(0);
+  });
+
+  it('every preset and every notation settles', () => {
+    const model = { definition: modelDefinition('vgg19_bn_nips'), weights: new Map() };
+    for (const [name, { options }] of Object.entries(presets)) {
+      for (const spec of readAttacks(options.attack)) {
+        if (spec.name === 'autoattack') continue;
+        const { gradient, transform, momentum } = spec;
+        const attack = composed({ attack: spec.name, gradient, transform, momentum });
+        const [eps] = options.eps;
+        const { alpha = 0, steps = 1 } = options;
+        const settings = settle({ model, attack, eps: eps!, alpha, steps, rules: options.rule?.join('+') ?? 'bp' });
+        expect(settings.eps, name).to.equal(eps);
+      }
+    }
+    expect(readAttacks('pgd,square:share=0.3,rescaled=1,fab').map(({ name }) => name)).to.deep.equal([
+      'pgd',
+      'square',
+      'fab',
+    ]);
+  });
+});
