@@ -15,6 +15,7 @@ import {
 import type { Crafted, Victim } from './crafting.js';
 import { claim, percent, shownPoints } from './format.js';
 import { groupedBootstrap, mean, pairedBootstrap } from './statistics.js';
+import { reportTwelve, runTwelve } from './twelveAttacks.js';
 import { imagesText, loadHalves } from './trainingRuns.js';
 import { seedsOf, sized } from './types.js';
 import type { Experiment, ExperimentContext, ExperimentResult, ResultTable, Statement } from './types.js';
@@ -98,6 +99,14 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
         `${source.name}: transfer to the ResNets ${one} with BP, ${other} with LinBP from ${start}`,
       );
     }
+    const twelve = await runTwelve(
+      context,
+      resnets.slice(0, 2),
+      all,
+      new Map(rows.map(({ bp, start }) => [bp.source, start])),
+      images.rest,
+    );
+    const twelveReport = reportTwelve(twelve, context.seed);
     const names = resnets.map(({ name }) => name);
     const toSmall = (crafted: Crafted): string => percent(mean(overVictims(crafted, isSmall)));
     const matrix: ResultTable = {
@@ -126,10 +135,12 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
           ours: `the best on the held-out images of ${[...triedStarts].map(([network, starts]) => `${starts.join(', ')} (${network})`).join('; ')}`,
           official: 'features.23 of VGG-19',
         },
+        ...twelveReport.settings,
       ],
       curves: [],
       tables: [
         matrix,
+        twelveReport.table,
         {
           title: 'Held-out images: mean error rate of the other ResNets by start of LinBP',
           columns: ['source', 'start', 'error rate'],
@@ -138,9 +149,12 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
           ),
         },
       ],
-      statements: transferStatements(context, rows, steps),
+      statements: [...transferStatements(context, rows, steps), ...twelveReport.statements],
       figures: {
         starts: rows.map(({ bp, start, tried }) => ({ source: bp.source, start, tried })),
+        attacks: twelve.pairs.flatMap(({ bp, linbp }) =>
+          [bp, linbp].map((each) => ({ ...each, wrong: Object.fromEntries(each.wrong) })),
+        ),
         results: rows.flatMap(({ bp, linbp }) =>
           [bp, linbp].map((each) => ({ ...each, fooled: Object.fromEntries(each.fooled) })),
         ),
@@ -190,7 +204,7 @@ function transferStatements(context: ExperimentContext, rows: readonly SourceRow
 /** Source by victims over the pretrained ResNets, at equal numbers of gradients. */
 export const transferCifar10: Experiment = {
   name: 'transfer-cifar10',
-  summary: 'transfer between pretrained CIFAR-10 ResNets, with the start of LinBP chosen on held-out images',
+  summary: 'transfer of twelve attacks at equal budgets between CIFAR-10 ResNets, with and without LinBP',
   networks: 'resnet20, resnet32, resnet56',
   run: runTransfer,
 };

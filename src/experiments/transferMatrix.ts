@@ -161,6 +161,27 @@ export function transferGap(base: MatrixRow, row: MatrixRow, clean: CleanRight, 
   return groupedBootstrap(spread(a), spread(b), seed);
 }
 
+/**
+ * The mean of {@link transferGap} over pairs of rows, such as one an attack: images and seeds are drawn again, attacks are
+ * not, since these are the ones asked about.
+ */
+export function pooledGap(
+  base: readonly MatrixRow[],
+  rows: readonly MatrixRow[],
+  clean: CleanRight,
+  seed = 0,
+): Interval {
+  const sides = [base, rows].map((side) => side.map((row) => overOthers(row, clean)));
+  const seeds = Math.max(...sides.flat().map((groups) => groups.length));
+  const [a, b] = sides.map((side) =>
+    Array.from({ length: seeds }, (_, s) => {
+      const lists = side.map((groups) => groups[s] ?? groups[0]!);
+      return lists[0]!.map((_value, n) => mean(lists.map((list) => list[n]!)));
+    }),
+  ) as [number[][], number[][]];
+  return groupedBootstrap(a, b, seed);
+}
+
 /** What a sweep of LinBP's start found on the held-out images. */
 export interface StartSweep {
   readonly source: string;

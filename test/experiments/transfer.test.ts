@@ -81,7 +81,7 @@ describe('transfer experiments', () => {
     expect(rowsOf(scaled)[0]!.perImage).to.deep.equal(rowsOf(positions)[0]!.perImage);
   });
 
-  it('fills the matrix of sources and victims with networks trained from five seeds @slow', async () => {
+  it('fills the matrix of sources and victims with networks trained from five seeds, and twelve attacks @slow', async () => {
     const result = await transferCifar10.run(await smallest({ dataFolder: await agreeing(folder()), networks }));
     const results = result.figures['results'] as { rule: string; source: string; fooled: Record<string, number[]> }[];
     const sources = [...networks, ...[5, 6, 7, 8, 9].map((seed) => `convnetjs-cnn seed ${seed}`)];
@@ -98,7 +98,10 @@ describe('transfer experiments', () => {
       const best = Math.max(...tried.map(({ success }) => success));
       expect(tried.find((each) => each.start === start)!.success, source).to.equal(best);
     }
-    expect(result.statements).to.have.length(2 * networks.length + 1);
+    expect(result.statements).to.have.length(2 * networks.length + 1 + 3 * networks.length);
+    const attacks = result.figures['attacks'] as { attack: string; gradients: number; wrong: object }[];
+    expect(attacks).to.have.length(2 * 12 * networks.length);
+    for (const { attack, gradients } of attacks) expect(gradients, attack).to.equal(20);
   });
 
   it('needs weights of every network that is named', async () => {
