@@ -156,7 +156,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   const robustbench = runs
     .filter((run) => !run.interrupted)
     .map((run) => robustBenchEntry(run, definition, dataset, flags));
-  const fields = fieldsOf(runs, cells, { flags, securityCurves: curves, robustbench, out: out.path });
+  const fields = fieldsOf(runs, cells, { flags, securityCurve: curves, robustbench, out: out.path });
   const one = cells.length === 1 ? runs[0]!.settings : undefined;
   const settled = {
     ...(one ?? { attack: values.attack, rule: [...new Set(cells.map(({ rule }) => rule.written))], eps: values.eps }),
