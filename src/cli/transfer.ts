@@ -42,7 +42,7 @@ const options = {
   sources: text({ help: 'networks that the images are made on', placeholder: 'M=W,..' }),
   victims: text({ help: 'networks they are shown to [the sources]', placeholder: 'M=W,..' }),
   attacks: text({ help: 'attacks, as for "linbp attack"', placeholder: 'A,B', byDefault: 'ifgsm,mifgsm' }),
-  rule: texts({ help: 'backward rule; repeat it for several [bp]', placeholder: 'RULE' }),
+  rule: texts({ help: 'backward rule; repeat it for several', placeholder: 'RULE', byDefault: ['bp'] }),
   norm: choice(['linf', 'l2', 'l1'], { help: 'norm of the ball', byDefault: 'linf' }),
   eps: number({ help: 'radius in pixels of [0, 1]', min: 0, byDefault: 8 / 255, shownDefault: '8/255' }),
   alpha: number({ help: 'step size [eps/steps, linf at least 1/255]', min: 0 }),
@@ -206,6 +206,10 @@ function checkMatrix(
 export const transferVerb = defineVerb({
   name: 'transfer',
   summary: 'a matrix of sources and victims at equal numbers of gradients',
+  examples: [
+    'linbp transfer --sources resnet20=A.safetensors,resnet56=B.safetensors --limit 100',
+    'linbp transfer --sources resnet20=A.safetensors --victims resnet56=B.safetensors --rule bp --rule linbp:from=auto',
+  ],
   options,
   notes: [
     '',
@@ -223,7 +227,7 @@ export const transferVerb = defineVerb({
     const victims = values.victims === undefined ? sources : await readNetworks(values.victims, 'victims', sources);
     const networks = [...sources, ...victims.filter((victim) => !sources.includes(victim))];
     const attacks = readMatrixAttacks(values);
-    const rules = [...new Set((values.rule ?? ['bp']).flatMap(splitRules))];
+    const rules = [...new Set(values.rule.flatMap(splitRules))];
     checkRules(rules, sources);
     checkMatrix(values, networks, sources, attacks);
     const out = OutputFolder.open(values.out ?? defaultOutput('transfer'), 'transfer');

@@ -26,8 +26,8 @@ const isMinimal = ({ name }: AttackSpec): boolean =>
   !isBattery({ name } as AttackSpec) && attackDefinition(knownAttack(name)).minimal === true;
 
 /** The rules that repeated and listed `--rule` state, each once. Throws as `chosenRules`. */
-export function listedRules(given: readonly string[] | undefined, definition: ModelDefinition): ChosenRules[] {
-  const rules = (given ?? ['bp']).flatMap(splitRules).map((rule) => chosenRules(rule, definition));
+export function listedRules(given: readonly string[], definition: ModelDefinition): ChosenRules[] {
+  const rules = given.flatMap(splitRules).map((rule) => chosenRules(rule, definition));
   return rules.filter((rule, index) => rules.findIndex(({ written }) => written === rule.written) === index);
 }
 

@@ -9,7 +9,8 @@ import { presetNamed } from './presets.js';
 /** Options that say which attacks run, for every verb that attacks. */
 export const attackOptionTable = {
   rule: texts({
-    help: 'backward rule; repeat it for several [bp]',
+    help: 'backward rule; repeat it for several',
+    byDefault: ['bp'],
     placeholder: 'RULE',
   }),
   norm: choice(['linf', 'l2', 'l1'], { help: 'norm of the ball', byDefault: 'linf' }),
