@@ -1,4 +1,3 @@
-import { attackNames } from '../../attacks/builtin.js';
 import { gradientSamplings } from '../../attacks/transfer.js';
 import type { AttackLoss } from '../../attacks/stages.js';
 import { lossKinds } from '../../attacks/stages.js';
@@ -93,5 +92,3 @@ export function readAttacks(notation: string): AttackSpec[] {
   return pieces.map(readSpec);
 }
 
-/** Names that may stand in `--attack`. */
-export const knownNames = (): readonly string[] => ['autoattack', ...attackNames];
