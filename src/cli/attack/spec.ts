@@ -91,4 +91,3 @@ export function readAttacks(notation: string): AttackSpec[] {
     }
   return pieces.map(readSpec);
 }
-
