@@ -1,5 +1,6 @@
 import { check } from './errors.js';
 import { firstNonFinite } from './finite.js';
+import { quotedValue } from './quote.js';
 
 /*
  * Checks of arrays as callers give them. Types are known to TypeScript only, so every public entry asks here.
@@ -67,4 +68,114 @@ export function expectWords(values: unknown, count: number, bound: number, field
     );
     return value;
   });
+}
+
+/** Throws `bad-argument` unless `value` is an object, as options, data sets and models are. */
+export function expectObject(value: unknown, field: string): asserts value is object {
+  check(
+    typeof value === 'object' && value !== null,
+    'bad-argument',
+    `${field} must be an object, got ${value === null ? 'null' : typeof value}`,
+    field,
+  );
+}
+
+/** Throws `unknown-option` unless `value` is one of `known`. */
+export function expectOneOf<T extends string>(value: unknown, known: readonly T[], field: string): asserts value is T {
+  check(
+    (known as readonly unknown[]).includes(value),
+    'unknown-option',
+    `${field} must be one of ${known.join(', ')}, got ${quotedValue(value)}`,
+    field,
+  );
+}
+
+/**
+ * What a tensor of a program can be written from: floats for `f32` and `f16`, 32-bit integers for `u32`.
+ *
+ * @throws LinbpError `bad-dtype`, `bad-shape`
+ */
+export function expectElements(
+  values: unknown,
+  dtype: 'f32' | 'f16' | 'u32',
+  count: number,
+  field: string,
+): asserts values is Float32Array | Uint32Array | Int32Array {
+  const fits =
+    dtype === 'u32' ? values instanceof Uint32Array || values instanceof Int32Array : values instanceof Float32Array;
+  const wanted = dtype === 'u32' ? 'Uint32Array or an Int32Array' : 'Float32Array';
+  check(fits, 'bad-dtype', `${field} holds ${dtype} and takes a ${wanted}, got ${kind(values)}`, field);
+  const { length } = values as Float32Array;
+  check(length === count, 'bad-shape', `${field} takes ${count} elements, got ${length}`, field);
+}
+
+/**
+ * Numbers for a tensor of the float64 reference: an array or a typed array, whole numbers from 0 for `u32`.
+ *
+ * @throws LinbpError `bad-dtype`, `bad-shape`
+ */
+export function expectNumbers(
+  values: unknown,
+  dtype: 'f32' | 'f16' | 'u32',
+  count: number,
+  field: string,
+): asserts values is ArrayLike<number> {
+  const typed = ArrayBuffer.isView(values) && !(values instanceof DataView);
+  const list =
+    Array.isArray(values) || (typed && !(values instanceof BigInt64Array || values instanceof BigUint64Array));
+  check(list, 'bad-dtype', `${field} takes an array of numbers, got ${kind(values)}`, field);
+  const given = values as ArrayLike<unknown>;
+  check(given.length === count, 'bad-shape', `${field} has ${count} elements, got ${given.length}`, field);
+  if (typed && (dtype !== 'u32' || values instanceof Uint32Array || values instanceof Uint8Array)) return;
+  for (let i = 0; i < count; i++) {
+    const value = given[i];
+    const fits =
+      typeof value === 'number' && (dtype !== 'u32' || (Number.isInteger(value) && value >= 0 && value < 2 ** 32));
+    check(
+      fits,
+      'bad-dtype',
+      `${field}[${i}] is ${quotedValue(value)}, expected ${dtype === 'u32' ? 'u32' : 'a number'}`,
+      field,
+    );
+  }
+}
+
+/**
+ * A state dict: a map from names to a shape and as many floats. Values that are not finite are not looked for.
+ *
+ * @throws LinbpError `bad-argument`, `bad-dtype`, `bad-shape` naming the weight
+ */
+export function expectStateDict(
+  state: unknown,
+): asserts state is ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }> {
+  check(state instanceof Map, 'bad-argument', `weights must be a Map by name, got ${kind(state)}`, 'weights');
+  for (const [name, entry] of state as Map<unknown, unknown>) {
+    check(
+      typeof name === 'string',
+      'bad-argument',
+      `names of weights must be texts, got ${quotedValue(name)}`,
+      'weights',
+    );
+    expectObject(entry, name);
+    const { shape, data } = entry as { readonly shape?: unknown; readonly data?: unknown };
+    const shaped = Array.isArray(shape) && shape.every((size) => Number.isInteger(size) && size >= 0);
+    check(shaped, 'bad-shape', `weight ${name}: its shape must be a list of whole numbers`, name);
+    const floats = data instanceof Float32Array || data instanceof Float64Array;
+    check(floats, 'bad-dtype', `weight ${name} must be a Float32Array, got ${kind(data)}`, name);
+    const count = (shape as number[]).reduce((product, size) => product * size, 1);
+    const { length } = data as Float32Array;
+    check(
+      length === count,
+      'bad-shape',
+      `weight ${name} [${(shape as number[]).join(', ')}] takes ${count} values, got ${length}`,
+      name,
+    );
+  }
+}
+
+/** Throws `bad-argument` unless `value` is a tensor of a graph. */
+export function expectTensor(value: unknown): void {
+  const { shape, dtype } = (value ?? {}) as { readonly shape?: unknown; readonly dtype?: unknown };
+  const fits = Array.isArray(shape) && typeof dtype === 'string';
+  check(fits, 'bad-argument', `expected a tensor of the graph, got ${quotedValue(value)}`, 'tensor');
 }

@@ -1,4 +1,5 @@
 import { check, LinbpError } from '../errors.js';
+import { expectObject, expectStateDict } from '../arguments.js';
 import { divergence, firstNonFinite } from '../finite.js';
 import { elementCount } from '../graph/types.js';
 import { Model } from '../nn/model.js';
@@ -80,6 +81,9 @@ export class Attack {
       'weights on the host run on the reference only',
       'model',
     );
+    const { model } = options;
+    if (model instanceof Model) model.expectUsable(settings.precision);
+    else expectStateDict(model.weights);
     const attack = new Attack(options, settings);
     await attack.executor(settings.batch);
     return attack;
@@ -134,6 +138,7 @@ export class Attack {
    */
   async run(run: AttackRun): Promise<AttackResult> {
     this.expectAlive();
+    expectObject(run, 'run');
     const settings = this.overridden(run);
     const arrays = checkInput(run, this.options.model.definition, settings);
     return this.turns.run(() => this.runAll(run, settings, arrays));
@@ -153,7 +158,7 @@ export class Attack {
   private expectAlive(): void {
     check(!this.destroyed, 'disposed', 'the attack was destroyed');
     const { model } = this.options;
-    if (model instanceof Model) model.expectUsable();
+    if (model instanceof Model) model.expectUsable(this.settings.precision);
     else expectFiniteWeights(model.weights, model.definition.name);
   }
 

@@ -1,8 +1,9 @@
+import { expectObject } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Precision } from '../graph/types.js';
 import type { HostModel, Model } from '../nn/model.js';
 import type { ModelDefinition } from '../nn/definition.js';
-import { positionTable } from '../nn/definition.js';
+import { describeModel, positionTable } from '../nn/definition.js';
 import { parseRules } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/resolve.js';
@@ -132,7 +133,7 @@ function expectOneOf<T extends string>(value: string, known: readonly T[], field
 export function expectEps(eps: number, norm: AttackNorm): void {
   const hint = norm === 'linf' && eps > 1 ? ' (pixels are in [0, 1]: eight levels are 8/255)' : '';
   check(
-    Number.isFinite(Math.fround(eps)) && eps >= 0 && (norm !== 'linf' || eps <= 1),
+    typeof eps === 'number' && Number.isFinite(Math.fround(eps)) && eps >= 0 && (norm !== 'linf' || eps <= 1),
     'bad-range',
     `eps must be a number from 0${norm === 'linf' ? ' to 1' : ''}, got ${eps}${hint}`,
     'eps',
@@ -141,7 +142,7 @@ export function expectEps(eps: number, norm: AttackNorm): void {
 
 export function expectAlpha(alpha: number): void {
   check(
-    Number.isFinite(Math.fround(alpha)) && alpha >= 0,
+    typeof alpha === 'number' && Number.isFinite(Math.fround(alpha)) && alpha >= 0,
     'bad-range',
     `alpha must be a number from 0, got ${alpha}`,
     'alpha',
@@ -163,6 +164,9 @@ export function selectRules(rules: AttackOptions['rules'], model: ModelDefinitio
  * @throws LinbpError `bad-range`, `unknown-option`, `bad-argument`, `unknown-rule`, `unknown-layer`, naming the field
  */
 export function settle(options: AttackOptions): AttackSettings {
+  expectObject(options, 'options');
+  expectObject(options.model, 'model');
+  describeModel(options.model.definition);
   const definition = typeof options.attack === 'object' ? options.attack : attackDefinition(options.attack ?? 'pgd');
   const {
     norm = definition.norms?.[0] ?? 'linf',
@@ -210,7 +214,7 @@ export function settle(options: AttackOptions): AttackSettings {
   expectWhole(batch, 1, 65_536, 'batch');
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
   check(
-    Number.isFinite(Math.fround(decay)) && decay >= 0,
+    typeof decay === 'number' && Number.isFinite(Math.fround(decay)) && decay >= 0,
     'bad-range',
     `decay must be a number from 0, got ${decay}`,
     'decay',

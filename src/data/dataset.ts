@@ -1,4 +1,6 @@
+import { expectObject } from '../arguments.js';
 import { LinbpError, check } from '../errors.js';
+import { quotedValue } from '../quote.js';
 import type { ClassSource } from './classes.js';
 import { permutation } from '../random/permutation.js';
 import { randomStreams } from '../random/philox.js';
@@ -53,6 +55,7 @@ export interface DatasetArrays {
  *   `bad-range` for labels outside 0..classes-1 and pixels outside [0, 1] or NaN
  */
 export function fromArrays(arrays: DatasetArrays): Dataset {
+  expectObject(arrays, 'arrays');
   const { shape, classes, classNames, images, labels } = arrays;
   const name = arrays.name ?? 'arrays';
   check(
@@ -68,9 +71,9 @@ export function fromArrays(arrays: DatasetArrays): Dataset {
     'labels',
   );
   check(
-    shape.length === 4 && shape.every((size) => Number.isSafeInteger(size) && size > 0),
+    Array.isArray(shape) && shape.length === 4 && shape.every((size) => Number.isSafeInteger(size) && size > 0),
     'bad-shape',
-    `${name}: expected a shape [count, channels, height, width] of positive whole numbers, got [${shape.join(', ')}]`,
+    `${name}: expected a shape [count, channels, height, width] of positive whole numbers, got ${quotedValue(shape)}`,
     'shape',
   );
   const [count, channels, height, width] = shape;

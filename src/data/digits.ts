@@ -1,3 +1,4 @@
+import { expectOneOf } from '../arguments.js';
 import { check } from '../errors.js';
 import { permutation } from '../random/permutation.js';
 import { randomBits, randomStreams, uniform01 } from '../random/philox.js';
@@ -55,6 +56,7 @@ export interface DigitsOptions {
  */
 export function drawDigits({ split = 'train', count, seed = 0 }: DigitsOptions = {}): Dataset {
   checkLimit(count);
+  expectOneOf(split, ['train', 'test'], 'split');
   const total = count ?? (split === 'train' ? 12000 : 2000);
   check(total <= FIRST_TEST_SAMPLE / 1024, 'bad-range', `count ${total} is too large`, 'count');
   const first = split === 'train' ? 0 : FIRST_TEST_SAMPLE;

@@ -1,4 +1,6 @@
+import { expectOneOf } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
+import { quotedValue } from '../quote.js';
 import { opTable } from '../ops/table.js';
 import { opTraits } from '../ops/traits.js';
 import type { GraphBuilder, NodeScope } from './builder.js';
@@ -174,10 +176,11 @@ export class Graph implements GraphBuilder {
   }
 
   private tensor(name: string, shape: readonly number[], dtype: DType, kind: TensorKind): Tensor {
+    expectOneOf(dtype, ['f32', 'f16', 'u32'], 'dtype');
     check(
-      shape.every((size) => Number.isInteger(size) && size > 0),
+      Array.isArray(shape) && shape.every((size) => Number.isInteger(size) && size > 0),
       'bad-shape',
-      `${name}: every size of a shape must be a positive integer, got [${shape.join(', ')}]`,
+      `${name}: every size of a shape must be a positive integer, got ${quotedValue(shape)}`,
       name,
     );
     const tensor: Tensor = {

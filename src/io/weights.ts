@@ -34,17 +34,32 @@ export async function readWeights(path: string): Promise<Map<string, StoredWeigh
   // The header of a safetensors file: its length in eight bytes, then JSON.
   if (/^.{8}\s*\{/s.test(head) || path.endsWith('.safetensors')) return safetensors(path);
   const tensors = await readTorch(path);
-  return new Map([...tensors].map(([name, { shape, data }]) => [name, { shape, values: () => data }]));
+  return new Map(
+    [...tensors].map(([name, { shape, dtype, data }]) => [
+      name,
+      {
+        shape,
+        values: () => {
+          expectFloats(name, dtype, ['float32', 'float16', 'bfloat16', 'float64']);
+          return data;
+        },
+      },
+    ]),
+  );
 }
 
 /** Integers are no weights: they belong to quantized networks, whose scales lie elsewhere. */
-function floats(tensor: SafetensorsTensor): Float32Array {
+function expectFloats(name: string, dtype: string, floats: readonly string[]): void {
   check(
-    ['F16', 'BF16', 'F32', 'F64'].includes(tensor.dtype),
+    floats.includes(dtype),
     'bad-dtype',
-    `tensor ${quoted(tensor.name)} holds ${tensor.dtype}, expected F32, F16, BF16 or F64`,
-    tensor.name,
+    `tensor ${quoted(name)} holds ${dtype}, expected ${floats.join(', ')}`,
+    name,
   );
+}
+
+function floats(tensor: SafetensorsTensor): Float32Array {
+  expectFloats(tensor.name, tensor.dtype, ['F32', 'F16', 'BF16', 'F64']);
   return tensorAsFloat32(tensor);
 }
 

@@ -1,3 +1,4 @@
+import { check } from '../errors.js';
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
@@ -48,12 +49,49 @@ export interface ModelDescription {
   readonly parameterCount: number;
 }
 
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
+
+/**
+ * Checks the fields of a {@link ModelDefinition}.
+ *
+ * @param source what it is called in messages
+ * @throws LinbpError `bad-argument` naming the field
+ */
+export function expectDefinition(value: unknown, source = 'the model'): asserts value is ModelDefinition {
+  check(typeof value === 'object' && value !== null, 'bad-argument', `${source} is no model definition`, 'model');
+  const { name, input, classes, build } = value as Partial<Record<keyof ModelDefinition, unknown>>;
+  const expect = (fits: boolean, what: string): void => check(fits, 'bad-argument', `${source}: ${what}`, 'model');
+  expect(typeof name === 'string' && name !== '', '"name" must be a non-empty string');
+  const shaped = Array.isArray(input) && input.length === 3 && input.every(isCount);
+  expect(shaped, '"input" must be [channels, height, width], positive whole numbers');
+  expect(isCount(classes), '"classes" must be a positive whole number');
+  expect(typeof build === 'function', '"build" must be a function (net, images) => logits');
+}
+
+/** Throws `bad-argument` or `bad-shape` unless what a definition built from one image is a tensor [1, classes]. */
+function expectLogits({ name, classes }: ModelDefinition, logits: unknown): void {
+  const shape = (logits as { readonly shape?: unknown } | undefined | null)?.shape;
+  check(Array.isArray(shape), 'bad-argument', `${name}: "build" must return a tensor`, 'model');
+  const sizes = shape as number[];
+  check(
+    sizes.length === 2 && sizes[0] === 1 && sizes[1] === classes,
+    'bad-shape',
+    `${name}: "build" must return logits [N, ${classes}], got [${['N', ...sizes.slice(1)].join(', ')}]`,
+    'model',
+  );
+}
+
 const described = new WeakMap<ModelDefinition, ModelDescription>();
 
-/** Builds the definition once on paper and lists what it found. */
+/**
+ * Builds the definition once on paper and lists what it found.
+ *
+ * @throws LinbpError `bad-argument` for what is no definition; `bad-shape` unless it builds logits [N, classes]
+ */
 export function describeModel(definition: ModelDefinition): ModelDescription {
   let description = described.get(definition);
   if (description !== undefined) return description;
+  expectDefinition(definition);
   const graph = new Graph();
   const specs: ParameterSpec[] = [];
   const net = new NetBuilder(
@@ -64,7 +102,7 @@ export function describeModel(definition: ModelDefinition): ModelDescription {
     },
     { training: false },
   );
-  definition.build(net, graph.input('input', [1, ...definition.input]));
+  expectLogits(definition, definition.build(net, graph.input('input', [1, ...definition.input])));
   const offsets = new Map<string, number>();
   let parameterElements = 0;
   let bufferElements = 0;

@@ -10,7 +10,7 @@ import { randomStreams, uniforms } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { Turns } from '../runtime/turns.js';
-import { expectPixels } from '../arguments.js';
+import { expectObject, expectOneOf, expectPixels, expectStateDict } from '../arguments.js';
 import type { ParameterSpec } from './builder.js';
 import { addModel, describeModel, isBuffer } from './definition.js';
 import { headOf } from './head.js';
@@ -96,8 +96,8 @@ export function initialState(definition: ModelDefinition, seed = 0): StateDict {
     `seed must be an integer in 0..2^32-1, got ${seed}`,
     'seed',
   );
-  if (definition.weights !== undefined) return definition.weights;
   const { specs } = describeModel(definition).layout;
+  if (definition.weights !== undefined) return definition.weights;
   return new Map(
     specs.map((spec, index) => [spec.name, { shape: spec.shape, data: initialValues(spec, index, seed) }]),
   );
@@ -174,6 +174,8 @@ export class Model {
   private readonly inference = new Map<string, { program: Program; images: Tensor }>();
   /** The first of the weights as they were set that is not finite, in words. */
   private fault: string | undefined;
+  /** The same for weights that are multiplied in 16 bits. */
+  private halfFault: string | undefined;
   private gone = false;
 
   private constructor(definition: ModelDefinition, device: Device) {
@@ -190,6 +192,7 @@ export class Model {
 
   /** A model with the weights that came with it, or PyTorch's default initial ones, drawn from `seed`. */
   static create(definition: ModelDefinition, options: { readonly device: Device; readonly seed?: number }): Model {
+    expectObject(options, 'options');
     const state = initialState(definition, options.seed);
     const model = new Model(definition, options.device);
     model.setStateDict(state);
@@ -206,9 +209,15 @@ export class Model {
     return model;
   }
 
-  /** Replaces all weights. Throws `bad-shape` listing every difference between the names and shapes. */
+  /**
+   * Replaces all weights.
+   *
+   * @throws LinbpError `bad-shape` listing every difference between the names and shapes; `bad-argument`, `bad-dtype`,
+   * `bad-shape` for what is no map of names to shapes and as many floats
+   */
   setStateDict(state: StateDict): void {
     this.alive();
+    expectStateDict(state);
     const entries = plainKeys(state);
     const differences = stateDictDifferences(this.description, entries);
     check(
@@ -222,7 +231,12 @@ export class Model {
     const buffers = new Float32Array(layout.bufferElements);
     for (const spec of layout.specs)
       (isBuffer(spec) ? buffers : parameters).set(entries.get(spec.name)!.data, layout.offsets.get(spec.name)!);
+    const { specs } = layout;
+    const factors = new Map(
+      specs.filter((spec) => spec.kind === 'weight').map(({ name }) => [name, entries.get(name)!]),
+    );
     this.fault = nonFiniteWeight(entries);
+    this.halfFault = nonFiniteWeight(factors, 'f16');
     this.turns.runSync(() => {
       this.alive();
       this.device.write(this.parameters, 0, parameters);
@@ -230,16 +244,22 @@ export class Model {
     });
   }
 
-  /** Throws `diverged` where weights were set that are infinite or NaN, `disposed` once the model is destroyed. */
-  expectUsable(): void {
+  /**
+   * Throws `diverged` where weights were set that are infinite or NaN, or become so in `precision`; `disposed` once the
+   * model is destroyed.
+   */
+  expectUsable(precision: Precision = 'f32'): void {
     this.alive();
-    if (this.fault !== undefined)
-      throw divergence(`the weights of ${this.definition.name} are not finite`, this.fault, 'weights');
+    const { name } = this.definition;
+    if (this.fault !== undefined) throw divergence(`the weights of ${name} are not finite`, this.fault, 'weights');
+    if (precision === 'f16' && this.halfFault !== undefined)
+      throw divergence(`the weights of ${name} overflow f16; use f32`, this.halfFault, 'weights');
   }
 
   /** For those who write the weights' buffers themselves: what was known about their values holds no longer. */
   weightsReplaced(): void {
     this.fault = undefined;
+    this.halfFault = undefined;
   }
 
   /** All weights and running statistics, read back from the device. */
@@ -287,10 +307,11 @@ export class Model {
     images: Float32Array,
     options: { readonly batch?: number; readonly precision?: Precision } = {},
   ): Promise<Float32Array> {
-    this.expectUsable();
+    const { batch = 128, precision = 'f32' } = options;
+    expectOneOf(precision, ['f32', 'f16'], 'precision');
+    this.expectUsable(precision);
     const size = elementCount(this.definition.input);
     const count = expectPixels(images, size, 'images') / size;
-    const { batch = 128, precision = 'f32' } = options;
     check(
       Number.isInteger(batch) && batch >= 1,
       'bad-range',
@@ -298,7 +319,7 @@ export class Model {
       'batch',
     );
     return this.turns.run(async () => {
-      this.expectUsable();
+      this.expectUsable(precision);
       const logits = await this.logitsNow(images, count, Math.min(batch, count), precision);
       const bad = firstNonFinite(logits);
       if (bad < 0) return logits;

@@ -1,4 +1,4 @@
-import { divergence, firstNonFinite } from '../finite.js';
+import { divergence } from '../finite.js';
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Precision } from '../graph/types.js';
@@ -14,14 +14,16 @@ const cheapFlops = 1e8;
 /** Largest magnitude of each way of storing numbers. */
 const largest: Readonly<Record<Precision, number>> = { f32: (2 - 2 ** -23) * 2 ** 127, f16: 65504 };
 
-/** The first weight that is infinite or NaN, in words; undefined where all are finite. */
+/** The first weight that is NaN, or that storing it makes infinite, in words; undefined where all are finite. */
 export function nonFiniteWeight(
   weights: ReadonlyMap<string, { readonly data: ArrayLike<number> }>,
+  precision: Precision = 'f32',
 ): string | undefined {
-  for (const [name, { data }] of weights) {
-    const bad = firstNonFinite(data);
-    if (bad >= 0) return `weight ${name}[${bad}] is ${data[bad]}`;
-  }
+  // Half of the last place above the largest number still rounds to it.
+  const limit = precision === 'f16' ? 65520 : 2 ** 128 - 2 ** 103;
+  for (const [name, { data }] of weights)
+    for (let i = 0; i < data.length; i++)
+      if (!(Math.abs(data[i]!) < limit)) return `weight ${name}[${i}] is ${data[i]}`;
   return undefined;
 }
 

@@ -1,3 +1,4 @@
+import { expectElements, expectTensor } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
@@ -260,16 +261,14 @@ export class Program {
     };
   }
 
-  /** Writes a tensor from the host, before the next run. Throws `bad-shape` when the length differs. */
+  /**
+   * Writes a tensor from the host, before the next run: a Float32Array to `f32` and `f16` tensors, integers to `u32`.
+   * Throws `bad-dtype`, and `bad-shape` when the length differs.
+   */
   write(tensor: Tensor, data: Float32Array | Uint32Array | Int32Array): void {
     this.alive();
-    const count = elementCount(tensor.shape);
-    check(
-      data.length === count,
-      'bad-shape',
-      `${tensor.name} [${tensor.shape.join(', ')}] takes ${count} elements, got ${data.length}`,
-      tensor.name,
-    );
+    expectTensor(tensor);
+    expectElements(data, tensor.dtype, elementCount(tensor.shape), `${tensor.name} [${tensor.shape.join(', ')}]`);
     const location = this.location(tensor);
     // What waits for a run must not change with the caller's array.
     const given = tensor.dtype === 'f16' ? encodeHalf(data) : this.turns.busy ? data.slice() : data;
@@ -373,6 +372,7 @@ export class Program {
    * running when the promise resolves (reads wait for it). Throws `aborted` between chunks when the signal fires.
    */
   async run(runs: readonly SegmentRun[], options: RunOptions = {}): Promise<void> {
+    check(Array.isArray(runs), 'bad-argument', 'runs must be a list of segments', 'runs');
     return this.turns.run(() => this.runNow(runs, options));
   }
 

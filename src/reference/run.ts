@@ -1,3 +1,4 @@
+import { expectNumbers, expectTensor } from '../arguments.js';
 import { check } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
@@ -25,13 +26,8 @@ export class ReferenceRun {
 
   /** Copies `data` into a tensor. Throws `bad-shape` when the number of elements differs. */
   set(tensor: Tensor, data: ArrayLike<number>): void {
-    const count = elementCount(tensor.shape);
-    check(
-      data.length === count,
-      'bad-shape',
-      `${tensor.name} [${tensor.shape.join(', ')}] has ${count} elements, got ${data.length}`,
-      tensor.name,
-    );
+    expectTensor(tensor);
+    expectNumbers(data, tensor.dtype, elementCount(tensor.shape), `${tensor.name} [${tensor.shape.join(', ')}]`);
     this.get(tensor).set(data);
   }
 

@@ -1,8 +1,9 @@
+import { expectObject, expectStateDict } from '../arguments.js';
 import { expectSameClasses } from '../data/classes.js';
 import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
 import type { LossKind, Precision } from '../graph/types.js';
-import { positionTable } from '../nn/definition.js';
+import { describeModel, positionTable } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
 import type { HostModel } from '../nn/model.js';
@@ -92,6 +93,7 @@ export function checkWhole(field: string, value: number, least: number, most: nu
 
 /** Throws `bad-shape` unless a data set has the model's image size and number of classes. */
 export function checkDataset(definition: ModelDefinition, dataset: Dataset, field: string): void {
+  expectObject(dataset, field);
   check(dataset.count > 0, 'bad-shape', `${field}: the data set ${dataset.name} is empty`, field);
   const shape = [dataset.channels, dataset.height, dataset.width];
   check(
@@ -135,7 +137,11 @@ function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmo
  * throws.
  */
 export function resolveSettings(options: TrainerOptions): ResolvedSettings {
+  expectObject(options, 'options');
+  for (const field of ['model', 'optimizer'] as const) expectObject(options[field], field);
   const { model, dataset, testDataset, optimizer, objective, inputs } = options;
+  describeModel(model.definition);
+  if (!(model instanceof Model)) expectStateDict(model.weights);
   const { definition } = model;
   const {
     schedule = constant(),

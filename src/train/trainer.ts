@@ -1,3 +1,4 @@
+import { expectObject } from '../arguments.js';
 import { batchPixels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
@@ -100,6 +101,7 @@ export class Trainer {
    */
   async fit(options: FitOptions): Promise<FitResult> {
     this.alive();
+    expectObject(options, 'options');
     const { epochs, checkpoint } = options;
     checkWhole('epochs', epochs, 1, 1_000_000);
     if (options.steps !== undefined) checkWhole('steps', options.steps, 1, 2 ** 31);
@@ -319,7 +321,7 @@ export class Trainer {
 
   /** Throws `diverged` where the weights were not finite to begin with, `disposed` where their model is gone. */
   private expectUsable(): void {
-    if (this.model instanceof Model) this.model.expectUsable();
+    if (this.model instanceof Model) this.model.expectUsable(this.settings.step.precision);
     else if (this.step === 0) expectFiniteWeights(this.model.weights, this.definition.name);
   }
 
