@@ -82,8 +82,7 @@ export class Attack {
       'model',
     );
     const { model } = options;
-    if (model instanceof Model) model.expectUsable(settings.precision);
-    else expectStateDict(model.weights);
+    if (!(model instanceof Model)) expectStateDict(model.weights);
     const attack = new Attack(options, settings);
     await attack.executor(settings.batch);
     return attack;

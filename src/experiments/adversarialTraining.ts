@@ -7,6 +7,7 @@ import type { InputStage } from '../train/step.js';
 import { Trainer } from '../train/trainer.js';
 import { pgdInputs } from './adversarialInputs.js';
 import { attackWith } from './attackRuns.js';
+import { Cells } from './cells.js';
 import { claim, percent, short, shownPoints } from './format.js';
 import { groupedBootstrap, interval } from './statistics.js';
 import { imagesText, loadHalves } from './trainingRuns.js';
@@ -108,8 +109,10 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const data = await loadHalves(context, recipe.byDefault, sizes);
   const judged = subset(data.test, Math.min(data.test.count, sizes.judged));
   const runs: AdversarialRun[] = [];
+  const cells = new Cells(context);
   for (const seed of seedsOf(context)) {
-    for (const [attackRule, weightRule] of combinations) {
+    const ofSeed: AdversarialRun[] = [];
+    const train = async ([attackRule, weightRule]: (typeof combinations)[number]): Promise<void> => {
       using model = Model.create(definition, { device });
       model.setStateDict(initialState(definition, seed));
       const attacked = pgdInputs({ rules: attackRule, eps, alpha, steps: innerSteps });
@@ -141,11 +144,17 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
         robust: await judge('pgd'),
         robustApgd: await judge('apgd'),
       };
-      runs.push(found);
+      ofSeed.push(found);
       const figures = `clean ${percent(found.testAccuracy.at(-1)!)}, under PGD ${percent(rate(found.robust))}, under APGD-CE ${percent(rate(found.robustApgd))}`;
       progress.line(`${nameOf(found)}  seed ${seed}  ${figures}`);
-    }
+    };
+    const named = ([attackRule, weightRule]: (typeof combinations)[number]): string =>
+      `${nameOf({ attackRule, weightRule })}, seed ${seed}`;
+    const finished = await cells.finite(combinations, named, train);
+    // Combinations are compared over the same seeds.
+    if (finished.length === combinations.length) runs.push(...ofSeed);
   }
+  cells.expectSome(runs.length, 'seed');
   const of = (attackRule: string, weightRule: string): AdversarialRun[] =>
     runs.filter((each) => each.attackRule === attackRule && each.weightRule === weightRule);
   const line = (
@@ -251,7 +260,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       },
     ],
     statements,
-    figures: { runs },
+    figures: { runs, diverged: cells.diverged },
   };
 }
 

@@ -1,8 +1,10 @@
 import { subset, selectSamples } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
+import { elementCount } from '../graph/types.js';
 import { positionTable } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { Model } from '../nn/model.js';
+import type { Cells } from './cells.js';
 import { attackWith, cifarImages, pretrained, rightForAll, rightness } from './attackRuns.js';
 import { mean } from './statistics.js';
 import { sized } from './types.js';
@@ -99,6 +101,14 @@ export async function craft(
 export function overVictims({ source, fooled }: Crafted, counted: (name: string) => boolean = () => true): number[] {
   const victims = [...fooled].filter(([name]) => name !== source && counted(name)).map(([, each]) => each);
   return victims[0]!.map((_, n) => mean(victims.map((each) => each[n]!)));
+}
+
+/** The networks whose logits are finite, at least two of them. Throws `diverged` where there are fewer. */
+export async function finiteModels(cells: Cells, models: readonly Model[]): Promise<Model[]> {
+  const look = (model: Model): Promise<unknown> => model.logits(new Float32Array(elementCount(model.definition.input)));
+  const sound = await cells.finite(models, ({ definition }) => definition.name, look);
+  cells.expectSome(Math.max(0, sound.length - 1), 'pair of networks');
+  return sound;
 }
 
 export interface Images {

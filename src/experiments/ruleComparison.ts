@@ -1,7 +1,17 @@
+import { Cells } from './cells.js';
 import { check } from '../errors.js';
 import { positionTable } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
-import { commonSettings, craft, named, overVictims, splitImages, stagesOf, transferNetworks } from './crafting.js';
+import {
+  commonSettings,
+  finiteModels,
+  craft,
+  named,
+  overVictims,
+  splitImages,
+  stagesOf,
+  transferNetworks,
+} from './crafting.js';
 import type { Crafted } from './crafting.js';
 import { claim, percent, shownPoints } from './format.js';
 import { mean, pairedBootstrap } from './statistics.js';
@@ -99,20 +109,28 @@ async function compareRules(
 ): Promise<ExperimentResult> {
   const models = await transferNetworks(context);
   const steps = sized(100, context.scale, 8);
+  const cells = new Cells(context);
   try {
-    const victims = named(models);
+    const sound = await finiteModels(cells, models);
+    const victims = named(sound);
     const source = victims[0]!;
     const { rules, what, starts } = compared(source.model.definition);
-    const images = await splitImages(context, models);
+    const images = await splitImages(context, sound);
     const rows: ComparedRow[] = [];
-    for (const [name, rule] of rules) {
+    const compare = async ([name, rule]: NamedRule): Promise<void> => {
       const crafted = await craft(context, source, victims, rule, images.rest, steps);
       const transfer = overVictims(crafted);
       rows.push({ name, crafted, white: mean(crafted.fooled.get(source.name)!), transfer });
       context.progress.line(`${name}: white box ${percent(rows.at(-1)!.white)}, transfer ${percent(mean(transfer))}`);
-    }
+    };
+    const [bp, ...others] = rules;
+    await compare(bp!);
+    const kept = await cells.finite(others, ([name]) => name, compare);
+    const keptStarts = starts?.filter((_, index) => kept.includes(others[index]!));
+    const result = comparisonOf(context, source.name, rows as [ComparedRow, ...ComparedRow[]], keptStarts);
     return {
-      ...comparisonOf(context, source.name, rows as [ComparedRow, ...ComparedRow[]], starts),
+      ...result,
+      figures: { ...result.figures, diverged: cells.diverged },
       settings: [{ name: 'source', ours: source.name, official: '—' }, what, ...commonSettings(images, steps)],
     };
   } finally {

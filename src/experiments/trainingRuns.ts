@@ -12,6 +12,7 @@ import type { EpochResult } from '../train/progress.js';
 import type { Schedule } from '../train/schedules.js';
 import type { InputStage } from '../train/step.js';
 import { Trainer } from '../train/trainer.js';
+import { Cells } from './cells.js';
 import type { ExperimentContext } from './types.js';
 
 /** Both halves of a data set. */
@@ -93,8 +94,9 @@ export interface TrainingRun {
   readonly epochs: readonly EpochResult[];
   /** Loss of every step, before its update. */
   readonly losses: readonly number[];
-  /** The message of the divergence, where the loss stopped being finite. */
-  readonly diverged?: string;
+  /** Set where the loss stopped being finite, with what the trainer said. */
+  readonly diverged?: true;
+  readonly cause?: string;
 }
 
 /**
@@ -117,9 +119,9 @@ export async function trainOnce(context: ExperimentContext, plan: RunPlan, label
     seed,
   });
   const losses: number[] = [];
-  let diverged: string | undefined;
-  try {
-    await trainer.fit({
+  const cells = new Cells(context);
+  await cells.run(`${label} ${rule} seed ${seed}`, () =>
+    trainer.fit({
       epochs,
       signal: context.signal,
       onProgress({ step, stepsPerEpoch, loss, steps }) {
@@ -130,17 +132,15 @@ export async function trainOnce(context: ExperimentContext, plan: RunPlan, label
           `loss ${loss.toFixed(4)}`,
         );
       },
-    });
-  } catch (error) {
-    if (!(error instanceof LinbpError) || error.code !== 'diverged') throw error;
-    diverged = error.message;
-  }
+    }),
+  );
+  const [diverged] = cells.diverged;
   return {
     rule,
     seed,
     lr: optimizer.lr,
     epochs: [...trainer.history],
     losses,
-    ...(diverged !== undefined && { diverged }),
+    ...(diverged && { diverged: true as const, cause: diverged.cause }),
   };
 }

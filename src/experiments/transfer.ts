@@ -2,10 +2,12 @@ import { initialState, Model } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { adam } from '../train/optimizers.js';
 import { Trainer } from '../train/trainer.js';
+import { Cells } from './cells.js';
 import {
   chooseStart,
   commonSettings,
   craft,
+  finiteModels,
   named,
   overVictims,
   splitImages,
@@ -31,7 +33,10 @@ const small = 'convnetjs-cnn';
 const isSmall = (name: string): boolean => name.startsWith(`${small} seed `);
 
 /** Small networks of at least five seeds, trained on CIFAR-10 with BP. The caller destroys them. */
-async function trainSmall(context: ExperimentContext): Promise<{ readonly victims: Victim[]; readonly text: string }> {
+async function trainSmall(
+  context: ExperimentContext,
+  cells: Cells,
+): Promise<{ readonly victims: Victim[]; readonly text: string }> {
   const definition = modelDefinition(small);
   const data = await loadHalves(context, 'cifar10', {
     train: sized(50_000, context.scale, 128),
@@ -54,17 +59,25 @@ async function trainSmall(context: ExperimentContext): Promise<{ readonly victim
         batch: 32,
         seed,
       });
-      await trainer.fit({
-        epochs,
-        signal: context.signal,
-        onProgress: ({ step, stepsPerEpoch }) => context.progress.update(name, step / (stepsPerEpoch * epochs)),
-      });
+      const trained = await cells.run(`training ${name}`, () =>
+        trainer.fit({
+          epochs,
+          signal: context.signal,
+          onProgress: ({ step, stepsPerEpoch }) => context.progress.update(name, step / (stepsPerEpoch * epochs)),
+        }),
+      );
+      if (trained === undefined) {
+        victims.pop();
+        model.destroy();
+        continue;
+      }
       accuracies.push(trainer.history.at(-1)!.testAccuracy!);
     }
   } catch (error) {
     for (const { model } of victims) model.destroy();
     throw error;
   }
+  cells.expectSome(Math.max(0, victims.length - 1), `pair of ${small}`);
   const text = `${small} from ${victims.length} seeds: ${epochs} epochs of ${imagesText(data)}; Adam 0.002, batch 32; test accuracy ${percent(mean(accuracies))}`;
   context.progress.line(text);
   return { victims, text };
@@ -72,17 +85,19 @@ async function trainSmall(context: ExperimentContext): Promise<{ readonly victim
 
 async function runTransfer(context: ExperimentContext): Promise<ExperimentResult> {
   const models = await transferNetworks(context);
+  const cells = new Cells(context);
   const steps = sized(100, context.scale, 8);
   const own: Victim[] = [];
   try {
-    const { victims: trained, text: trainedText } = await trainSmall(context);
+    const { victims: trained, text: trainedText } = await trainSmall(context, cells);
     own.push(...trained);
-    const resnets = named(models);
+    const sound = await finiteModels(cells, models);
+    const resnets = named(sound);
     const all = [...resnets, ...trained];
-    const images = await splitImages(context, models);
+    const images = await splitImages(context, sound);
     const triedStarts = new Map(all.map(({ model: { definition } }) => [definition.name, startsOf(definition)]));
     const rows: SourceRow[] = [];
-    for (const source of all) {
+    const attackFrom = async (source: Victim): Promise<void> => {
       const { start, tried } = await chooseStart(
         context,
         source,
@@ -98,10 +113,12 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
       context.progress.line(
         `${source.name}: transfer to the ResNets ${one} with BP, ${other} with LinBP from ${start}`,
       );
-    }
+    };
+    const kept = await cells.finite(all, ({ name }) => `source ${name}`, attackFrom);
+    cells.expectSome(rows.length, 'source');
     const twelve = await runTwelve(
       context,
-      resnets.slice(0, 2),
+      resnets.slice(0, 2).filter((source) => kept.includes(source)),
       all,
       new Map(rows.map(({ bp, start }) => [bp.source, start])),
       images.rest,
@@ -151,6 +168,7 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
       ],
       statements: [...transferStatements(context, rows, steps), ...twelveReport.statements],
       figures: {
+        diverged: cells.diverged,
         starts: rows.map(({ bp, start, tried }) => ({ source: bp.source, start, tried })),
         attacks: twelve.pairs.flatMap(({ bp, linbp }) =>
           [bp, linbp].map((each) => ({ ...each, wrong: Object.fromEntries(each.wrong) })),

@@ -2,6 +2,7 @@ import { batchPixels, subset } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import type { Model } from '../nn/model.js';
 import { attackWith, cifarImages, pretrained, rightness } from './attackRuns.js';
+import { Cells } from './cells.js';
 import { claim, percent, shownPoints } from './format.js';
 import { mean, pairedBootstrap } from './statistics.js';
 import { sized } from './types.js';
@@ -170,12 +171,19 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       ten: await filled(ten, 'BP with a rounded loss gradient', 'bp', 'ce-rounded'),
     };
     const bp = { fgsm: await filled(fgsm, 'BP', 'bp'), ten: await filled(ten, 'BP', 'bp') };
-    const tens: Cell[] = [];
-    for (const [name, rule] of variants) tens.push(await filled(ten, name, rule));
+    const cells = new Cells(context);
+    const tens: (Cell | undefined)[] = [];
+    for (const [name, rule] of variants)
+      tens.push(await cells.run(`${ten.title}, ${name}`, () => filled(ten, name, rule)));
     const bpMany = await filled(many, 'BP', 'bp');
     const rows: { readonly name: string; readonly rule: string; readonly ten: Cell; readonly many: Cell }[] = [];
-    for (const [index, [name, rule]] of variants.entries())
-      rows.push({ name, rule, ten: tens[index]!, many: await filled(many, name, rule) });
+    for (const [index, [name, rule]] of variants.entries()) {
+      const first = tens[index];
+      if (first === undefined) continue;
+      const last = await cells.run(`${many.title}, ${name}`, () => filled(many, name, rule));
+      if (last !== undefined) rows.push({ name, rule, ten: first, many: last });
+    }
+    cells.expectSome(rows.filter(({ name }) => /^LinBP from/.test(name)).length, 'start of LinBP');
     const table: ResultTable = {
       title: 'Accuracy on images made on ResNet-20 at 8/255 (cross entropy, no random start, last iterate)',
       columns: ['rule', ...columns.flatMap(({ title }) => [`ResNet-20: ${title}`, `ResNet-56: ${title}`])],
@@ -215,7 +223,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
           context.seed,
         ),
       ],
-      figures: { clean, rounded, bp: { ...bp, many: bpMany }, rows },
+      figures: { clean, rounded, bp: { ...bp, many: bpMany }, rows, diverged: cells.diverged },
     };
   } finally {
     for (const model of models) model.destroy();

@@ -1,8 +1,11 @@
+import { expectObject } from '../arguments.js';
 import { check } from '../errors.js';
+import { expectFinite } from '../finite.js';
 import type { Direction } from '../graph/types.js';
 import type { Program } from '../program/program.js';
 import type { ScheduledDispatch } from '../plan/schedule.js';
 import type { Ceilings } from './ceilings.js';
+import { inTurns, measurements } from '../runtime/turns.js';
 import { TimestampRun, wallClockTimeline } from './timestamps.js';
 import type { TimedDispatch, Timeline } from './timestamps.js';
 import { unprofiled } from './unprofiled.js';
@@ -144,11 +147,19 @@ export async function profileProgram(program: Program, options: ProfileOptions =
 
 /**
  * The same for several programs, whose runs take turns, so that a machine whose speed drifts slows all alike and
- * their times can be compared.
+ * their times can be compared. Calls on one device wait for each other, and for what else runs the programs.
  */
 export async function profileInTurns(
   takers: readonly { readonly program: Program; readonly options?: ProfileOptions }[],
 ): Promise<Profile[]> {
+  const [first] = takers;
+  if (first === undefined) return [];
+  for (const { program } of takers) expectObject(program, 'program');
+  const turns = takers.map(({ program }) => program.turns);
+  return inTurns([measurements(first.program.device), ...turns], () => takeTurns(takers));
+}
+
+async function takeTurns(takers: Parameters<typeof profileInTurns>[0]): Promise<Profile[]> {
   const runs: ProfileRun[] = [];
   try {
     for (const { program, options } of takers) runs.push(new ProfileRun(program, options ?? {}));
@@ -259,6 +270,12 @@ class ProfileRun {
     const last = work.length - 1;
     const shown = [...timelines].sort((left, right) => left.end[last]! - right.end[last]!)[(repeats - 1) >> 1]!;
     const dispatches = work.map((_, index) => this.dispatchProfile(index, shown));
+    const where = (index: number): string => dispatches[index]!.layer || dispatches[index]!.kernel;
+    for (const field of ['microseconds', 'gflops', 'gbps'] as const)
+      expectFinite(
+        dispatches.map((dispatch) => dispatch[field]),
+        (index) => `${field} of ${where(index)}`,
+      );
     const passNanoseconds = work.reduce((sum, _, index) => sum + shown.end[index]! - shown.begin[index]!, 0);
     const gapNanoseconds = work.reduce((sum, _, index) => sum + gapAt(shown, index), 0);
     const [encode, submit, wait] = [0, 1, 2].map((part) => median(host.map((times) => times[part]!))) as [

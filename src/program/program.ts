@@ -64,7 +64,8 @@ export class Program {
   private readonly bound: ReadonlySet<GPUBuffer>;
   private readonly failures: Failures;
   private readonly timings = new Map<string, SegmentTiming>();
-  private readonly turns = new Turns();
+  /** Whatever runs the program or touches its tensors takes its turn here. */
+  readonly turns = new Turns();
   private destroyed = false;
 
   private constructor(parts: {

@@ -35,3 +35,17 @@ export class Turns {
 async function begin<T>(work: () => Promise<T>): Promise<T> {
   return work();
 }
+
+const measured = new WeakMap<object, Turns>();
+
+/** The turns of a device's measurements: no two of them run at once, and neither slows the other down. */
+export function measurements(device: object): Turns {
+  let turns = measured.get(device);
+  if (turns === undefined) measured.set(device, (turns = new Turns()));
+  return turns;
+}
+
+/** Runs `work` when it has the turns of all these objects. For callers that take them one after another only. */
+export function inTurns<T>(all: readonly Turns[], work: () => Promise<T>): Promise<T> {
+  return [...new Set(all)].reduceRight((inner, turns) => () => turns.run(inner), work)();
+}

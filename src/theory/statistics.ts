@@ -1,3 +1,4 @@
+import { expectFinite } from '../finite.js';
 import { studentQuantile95 } from './gaussian.js';
 
 /** Mean over the repeats at every step 0..steps, and the half-width of its 95 % confidence interval (Student's). */
@@ -27,8 +28,12 @@ export const STATISTICS = 7;
  * into bands.
  *
  * @param rows [STATISTICS][steps + 1]
+ * @throws LinbpError `diverged` where one is not finite, naming its first step
  */
 export function statisticsFromRows(rows: ArrayLike<number>, length: number, repeats: number): CurveStatistics {
+  const names = ['mean of BP', 'deviation of BP', 'mean of LinBP', 'deviation of LinBP'];
+  const named = (index: number): string => names[Math.floor(index / length)] ?? 'difference of BP and LinBP';
+  expectFinite(rows, (index) => `the ${named(index)} at step ${index % length}`);
   const row = (k: number): Float64Array => Float64Array.from({ length }, (_, t) => rows[k * length + t]!);
   const scale = studentQuantile95(repeats - 1) / Math.sqrt(repeats);
   const band = (k: number): Band => ({ mean: row(k), halfWidth: row(k + 1).map((deviation) => scale * deviation) });

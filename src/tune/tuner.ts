@@ -5,6 +5,8 @@ import { kernelDevice } from '../program/kernelDevice.js';
 import { Program } from '../program/program.js';
 import type { CompiledDispatch } from '../program/program.js';
 import type { Device } from '../runtime/device.js';
+import { measurements } from '../runtime/turns.js';
+import { expectObject } from '../arguments.js';
 import { LinbpError } from '../errors.js';
 import { candidates, candidatesAmong, refinements } from './candidates.js';
 import { checkable, standalone } from './standalone.js';
@@ -86,11 +88,17 @@ export function problemsOf(program: Program): Map<string, CompiledDispatch> {
  * Finds the fastest kernels for the products of a program. Every candidate is checked against the float64 reference
  * on the device before it is timed, on as much of the problem's data as plain loops can check; the best few and the
  * usual choice then take turns. A candidate with a wrong result is refused, one that gains less than 4 % is left out.
- * The program itself stays as it is.
+ * The program itself stays as it is. Calls on one device, of this and of `profileProgram`, wait for each other.
  *
  * Throws `aborted` when the signal fires; the table then holds what was finished. Throws what compiling throws.
  */
 export async function tuneProgram(program: Program, options: TuneOptions): Promise<TunedProblem[]> {
+  expectObject(program, 'program');
+  expectObject(options, 'options');
+  return measurements(program.device).run(() => tuneNow(program, options));
+}
+
+async function tuneNow(program: Program, options: TuneOptions): Promise<TunedProblem[]> {
   const { table, signal, onProgress } = options;
   const all = [...problemsOf(program)].filter(([key]) => options.only?.has(key) !== false);
   if (options.keepOrder === true) keepOrders(table, all);

@@ -14,7 +14,7 @@ const run = (rule: string, lr: number, trainLoss: number): TrainingRun => ({
 
 describe('training experiments', () => {
   it('finds the rates at which only LinBP fails', () => {
-    const diverged: TrainingRun = { ...run('linbp', 0.4, NaN), epochs: [], diverged: 'loss is NaN' };
+    const diverged: TrainingRun = { ...run('linbp', 0.4, NaN), epochs: [], diverged: true, cause: 'loss is NaN' };
     const runs = [
       run('bp', 0.1, 1),
       run('linbp', 0.1, 0.5),

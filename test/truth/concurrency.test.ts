@@ -5,10 +5,13 @@ import { drawDigits } from '../../src/data/digits.js';
 import { Graph } from '../../src/graph/graph.js';
 import { Model } from '../../src/nn/model.js';
 import { lenet5 } from '../../src/nn/zoo/mnist.js';
+import { profileProgram } from '../../src/profile/profile.js';
 import { Program } from '../../src/program/program.js';
+import { TuningTable } from '../../src/choices/table.js';
 import { Turns } from '../../src/runtime/turns.js';
 import { adam } from '../../src/train/optimizers.js';
 import { Trainer } from '../../src/train/trainer.js';
+import { tuneProgram } from '../../src/tune/tuner.js';
 import { modelWith, numbers } from '../attacks/support.js';
 import { sharedDevice } from '../support/device.js';
 
@@ -147,6 +150,32 @@ describe('one object, several calls at once', () => {
       ),
     );
     expect(results.map(([values]) => values![0])).to.deep.equal([1, 2, 3]);
+  });
+
+  it('profileProgram and tuneProgram wait for each other, and a program does nothing while it is profiled', async () => {
+    const device = await sharedDevice();
+    const graph = new Graph();
+    const [x, w] = [graph.input('x', [2, 3]), graph.input('w', [4, 3])];
+    graph.output('y', graph.one('linear', [x, w], {}));
+    const program = await Program.compile(graph, { device });
+    program.write(x, new Float32Array(6).fill(2));
+    program.write(w, new Float32Array(12).fill(1));
+    const order: string[] = [];
+    const named = async <T>(name: string, work: Promise<T>): Promise<T> => {
+      const result = await work;
+      order.push(name);
+      return result;
+    };
+    const first = named('profile', profileProgram(program, { repeats: 3 }));
+    expect(program.turns.busy).to.equal(true);
+    const run = named('run', program.run([{ segment: 'main' }]));
+    const second = named('again', profileProgram(program, { repeats: 1 }));
+    const tuned = named('tune', tuneProgram(program, { table: new TuningTable(), only: new Set() }));
+    const [one, , two] = await Promise.all([first, run, second, tuned]);
+    expect(order).to.deep.equal(['profile', 'run', 'again', 'tune']);
+    expect([one.repeats, two.repeats]).to.deep.equal([3, 1]);
+    expect([...(await program.read('y'))]).to.deep.equal(new Array(8).fill(6));
+    program.destroy();
   });
 
   it('turns are taken in order, also after a failure', async () => {

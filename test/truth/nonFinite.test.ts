@@ -10,6 +10,10 @@ import { eightBitImages, randomLabels } from '../attacks/support.js';
 import { sharedDevice } from '../support/device.js';
 import { runGraph } from '../support/dispatch.js';
 import { ReferenceRun } from '../../src/reference/run.js';
+import { simulateTraining } from '../../src/theory/simulate.js';
+import { simulateTrainingReference } from '../../src/theory/simulateReference.js';
+import { trainingDefaults } from '../../src/theory/simulationSettings.js';
+import { STATISTICS, statisticsFromRows } from '../../src/theory/statistics.js';
 import { refusal, smallNetwork, spoiled } from './support.js';
 
 const count = 5;
@@ -151,5 +155,17 @@ describe('figures of networks that are not finite', () => {
       expect(run.get(y!)[0], 'reference').to.be.NaN;
       expect(results(y!)[0], 'device').to.be.NaN;
     }
+  });
+});
+
+describe('figures that are not of networks', () => {
+  it('curves of simulations that leave what float32 holds, on the device and in float64', async () => {
+    const settings = { ...trainingDefaults, d: 4, rows: 4, repeats: 3, steps: 400, rate: 1e3, seed: 1 };
+    await refusal(async () => simulateTraining(await sharedDevice(), settings), 'diverged');
+    await refusal(() => simulateTrainingReference({ ...settings, steps: 4000, rate: 1e30 }), 'diverged');
+    const rows = new Float64Array(STATISTICS * 3);
+    rows[7] = NaN;
+    const error = await refusal(() => statisticsFromRows(rows, 3, 2), 'diverged');
+    expect(error.message).to.equal('the mean of LinBP at step 1 is NaN');
   });
 });

@@ -4,6 +4,8 @@ import type { Dataset } from '../../data/dataset.js';
 import { batchPixels, subset } from '../../data/dataset.js';
 import { dataFolderOrEnvironment } from '../../data/files.js';
 import { attackWith, cifarImages, pretrained } from '../../experiments/attackRuns.js';
+import { Cells } from '../../experiments/cells.js';
+import type { DivergedCell } from '../../experiments/cells.js';
 import { pairedBootstrap, wilson } from '../../experiments/statistics.js';
 import type { Interval } from '../../experiments/statistics.js';
 import type { DataHalves } from '../../experiments/trainingRuns.js';
@@ -76,6 +78,8 @@ export interface Leaderboard {
   readonly clean: readonly VictimAccuracy[];
   /** The true gradient first, then in order of strength. */
   readonly rows: readonly LeaderboardRow[];
+  /** Rules without figures. */
+  readonly diverged: readonly DivergedCell[];
 }
 
 const steps = 10;
@@ -241,14 +245,27 @@ async function compete(context: ExperimentContext, arena: Arena, budget: Budget,
     ),
   );
   const rows: LeaderboardRow[] = [];
-  for (const contender of arena.rules) {
+  const cells = new Cells(context);
+  const enter = async (contender: Contender): Promise<void> => {
     const images8 = await attackUnder(contender, images);
     const seen = await show(Float32Array.from(images8, (level) => level / 255));
     const difference = pairedBootstrap(meanPerImage(rows[0]?.victims ?? seen), meanPerImage(seen), context.seed);
     rows.push({ ...contender, victims: seen, difference, images8 });
-  }
+  };
+  // All others are compared with the true gradient.
+  await enter(arena.rules[0]!);
+  await cells.finite(arena.rules.slice(1), ({ rule }) => rule, enter);
   const [truth, ...others] = rows;
   others.sort((a, b) => a.difference.mean - b.difference.mean);
   const { networks } = arena;
-  return { images, source: source.definition.name, networks, eps, steps, clean, rows: [truth!, ...others] };
+  return {
+    images,
+    source: source.definition.name,
+    networks,
+    eps,
+    steps,
+    clean,
+    rows: [truth!, ...others],
+    diverged: cells.diverged,
+  };
 }

@@ -185,8 +185,8 @@ function trainingSection({ data, runs }: Race): Section {
 }
 
 function ownRuleSection({ rows, clean }: Leaderboard): Section {
-  const own = rows.find(({ name }) => name === 'your own rule')!;
-  const words = `A backward rule is one WGSL function: g is dL/dy, d the activation's derivative, the result dL/dz. This one lets half of what a ReLU blocks through. It is linked into the kernels, and it leaves ${percent(own.victims[0]!.accuracy)} on ${clean[0]!.model} (row "${own.name}" of the leaderboard). Change the line and run the attack again; examples/rule-wgsl.ts is a whole program.`;
+  const own = rows.find(({ name }) => name === 'your own rule');
+  const words = `A backward rule is one WGSL function: g is dL/dy, d the activation's derivative, the result dL/dz. This one lets half of what a ReLU blocks through. It is linked into the kernels${own === undefined ? ', and its gradients were not finite' : `, and it leaves ${percent(own.victims[0]!.accuracy)} on ${clean[0]!.model} (row "${own.name}" of the leaderboard)`}. Change the line and run the attack again; examples/rule-wgsl.ts is a whole program.`;
   return {
     title: 'Change it yourself',
     body: `<div class="wide">${preformatted(ownRule.code)}</div>\n${paragraph(words)}`,

@@ -57,13 +57,15 @@ async function imagesOf(context: ExperimentContext): ReturnType<typeof loadHalve
   return loadHalves(known ? context : { ...context, dataset: 'digits' }, 'mnist', sizes);
 }
 
-const leaderboardFields = ({ rows }: Leaderboard): object[] =>
-  rows.map(({ rule, name, victims, difference }) => ({
+const leaderboardFields = ({ rows, diverged }: Leaderboard): object[] => [
+  ...rows.map(({ rule, name, victims, difference }) => ({
     rule,
     name,
     victims: victims.map(({ model, accuracy, low, high }) => ({ model, accuracy, low, high })),
     difference,
-  }));
+  })),
+  ...diverged.map(({ cell, cause }) => ({ rule: cell, diverged: true, cause })),
+];
 
 const trainingFields = ({ runs }: Race): object[] =>
   runs.map(({ rule, lr, seed, epochs, outcome, diverged }) => ({
