@@ -145,7 +145,14 @@ export function mergeSweep(
   const judged = new Map(
     results.map((result) => {
       const { rule, lr, seed, epochs, message } = result;
-      const run = { rule, lr, seed, epochs, losses: [], ...(result.diverged && { diverged: message ?? 'diverged' }) };
+      const run = {
+        rule,
+        lr,
+        seed,
+        epochs,
+        losses: [],
+        ...(result.diverged && { diverged: true as const, cause: message ?? '' }),
+      };
       return [run, result] as const;
     }),
   );
