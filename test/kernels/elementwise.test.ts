@@ -8,6 +8,7 @@ import { elementCount } from '../../src/graph/types.js';
 import type { Tensor } from '../../src/graph/types.js';
 import { hasTwoSlopes } from '../../src/ops/activation.js';
 import { compareGraph } from '../support/compare.js';
+import { random } from '../support/dispatch.js';
 
 /** Functions of numbers above 0 only. */
 const ofPositive: ReadonlySet<string> = new Set(['log', 'sqrt', 'norm', 'reciprocal', 'power']);
@@ -29,7 +30,7 @@ async function check(build: Build, chained = false): Promise<void> {
 }
 
 function numbers(shape: readonly number[], positive: boolean): Float32Array {
-  const next = (): number => (positive ? 0.1 + 3 * Math.random() : 10 * Math.random() - 5);
+  const next = (): number => (positive ? 0.1 + 3 * random() : 10 * random() - 5);
   return Float32Array.from({ length: elementCount(shape) }, next);
 }
 
@@ -46,6 +47,13 @@ describe('elementwise kernels', () => {
         }
       }));
   }
+
+  it('the slope of tanh keeps its digits where tanh is next to 1', () =>
+    check((graph, feeds, keep) => {
+      const x = graph.input('x', [8]);
+      feeds.set(x, Float32Array.from([3, 3.5, 4, 5, -3.2, -4.1, -6, 7]));
+      keep(graph.one('unaryBackward', [graph.input('g', [8]), x], { kind: 'tanh' }));
+    }));
 
   it('whole powers of negative numbers', () =>
     check((graph, feeds, keep) => {
