@@ -1,7 +1,6 @@
 import { convGeneral } from './conv.js';
 import type { ConvProblem } from './convProblem.js';
 import { convRows } from './convRows.js';
-import { convSample } from './convSample.js';
 import { convSplit } from './convSplit.js';
 import { convTiled } from './convTiled.js';
 import type { KernelDevice } from './device.js';
@@ -29,7 +28,7 @@ interface Registry<P> {
 export const convProducts: Registry<ConvProblem> = {
   software: [convRows, convImages, convPacked],
   // Lanes of gemm/convRows load as far apart as an invocation has outputs, which a GPU does not coalesce.
-  all: [convTiled, convGeneral, convSample, convRows, convSplit, convMatrix, convHalfMatrix, winogradF4, winogradF2],
+  all: [convTiled, convGeneral, convRows, convSplit, convMatrix, convHalfMatrix, winogradF4, winogradF2],
 };
 
 /** Weight gradients of convolutions and linear layers. */
