@@ -62,7 +62,16 @@ function sources() {
   const benchmarks = existsSync(join(root, 'benchmarks'))
     ? readdirSync(join(root, 'benchmarks')).filter((name) => name.endsWith('.ts'))
     : [];
-  const whole = ['src', 'test', 'examples', 'tsconfig.json', 'package-lock.json', 'scripts/bundle-gpujs.mjs'];
+  const whole = [
+    'src',
+    'test',
+    'examples',
+    'tsconfig.json',
+    'package-lock.json',
+    'scripts/bundle-gpujs.mjs',
+    'scripts/bundle-report.mjs',
+    'scripts/report-page',
+  ];
   for (const name of [...whole, ...benchmarks.map((file) => join('benchmarks', file))]) {
     if (existsSync(join(root, name))) walk(join(root, name));
   }
@@ -80,7 +89,11 @@ function build() {
   if (gone) rmSync(dist, { recursive: true, force: true });
   log('building');
   rmSync(stampPath, { force: true });
-  for (const args of [['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'], ['scripts/bundle-gpujs.mjs']]) {
+  for (const args of [
+    ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'],
+    ['scripts/bundle-gpujs.mjs'],
+    ['scripts/bundle-report.mjs'],
+  ]) {
     const result = spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 2, 2] });
     if (result.status !== 0) fail('the build failed (messages above)', 'npm run build');
   }

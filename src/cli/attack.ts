@@ -15,7 +15,7 @@ import { judgeRuns } from './attack/judge.js';
 import { listAttacks } from './attack/list.js';
 import { options, withPreset } from './attack/options.js';
 import type { AttackValues } from './attack/options.js';
-import { reportPage, runFields, runLines, tableLines, writeImages } from './attack/output.js';
+import { runFields, runLines, tableLines, writeImages } from './attack/output.js';
 import type { TriedRun } from './attack/output.js';
 import { presets } from './attack/presets.js';
 import { csvOf, imageRecords } from './attack/records.js';
@@ -25,6 +25,7 @@ import { AttackState, stateFolder, weightsIdentity } from './attack/state.js';
 import { chosenDataset, chosenModel, chosenWeights, openDevice, pixelRange } from './common.js';
 import { referenceAdapter, shownAdapter } from './common.js';
 import { classifierOn, modelWith } from './inference.js';
+import { fileLink } from './terminal/screen.js';
 import { evaluateVictims, readVictims } from './victims.js';
 import type { Victim } from './victims.js';
 import { defineVerb } from './verb.js';
@@ -172,8 +173,10 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
     ...fields,
     ...(cells.length === 1 && { samples: runs[0]!.result.samples }),
   };
-  const shown = Object.entries(settled).map(([name, value]) => [name, JSON.stringify(value ?? null)] as const);
-  const html = await reportPage(`${definition.name} on ${dataset.name}`, runs, flags, curves, shown);
+  // The charting library is loaded only where something is drawn.
+  const { attackReport, attackSentences } = await import('./attack/report.js');
+  const found = { model: definition.name, dataset, runs, flags, curves, adapter: device?.adapterInfo };
+  const html = attackReport({ ...found, settings: report.settings });
   out.replace(
     (folder) => {
       writeImages(folder, values.images, dataset, runs, targets);
@@ -186,8 +189,10 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   if (values.csv !== undefined) writeFileAtomic(values.csv, csvOf(runs));
   print(`${definition.name} on ${Math.max(...runs.map(({ result }) => result.count))} images`);
   for (const line of cells.length === 1 ? runLines(runs[0]!) : tableLines(runs)) print(line);
+  for (const sentence of attackSentences(definition.name, runs)) print(sentence);
   for (const { message } of flags) print(`warning: ${message}`);
   print(`wrote ${out.path}`);
+  print(`report ${fileLink(join(out.path, 'report.html'))}`);
   if (interrupted) context.progress.line(`note: --resume --out ${out.path} goes on from here`);
   const adapter = device === undefined ? referenceAdapter : shownAdapter(device);
   return { adapter, settings: settled, fields, interrupted };
@@ -198,8 +203,8 @@ export const attackVerb = defineVerb({
   name: 'attack',
   summary: 'crafts adversarial images and tries them on other models',
   examples: [
-    'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --rule linbp --limit 100',
-    'linbp attack --model lenet5 --weights W.safetensors --attack pgd,apgd --rule bp --rule linbp --eps 4/255,8/255',
+    'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --rule linbp --limit 100 --out runs/attack',
+    'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --attack pgd,apgd --rule bp --rule linbp --eps 4/255,8/255 --limit 100',
     'linbp attack --model resnet20 --weights W.safetensors --dataset cifar10 --preset robustbench-linf --limit 200',
   ],
   options,

@@ -1,8 +1,9 @@
 import { basename, join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
-import { ensureWritableFile } from '../io/atomic.js';
+import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
+import type { AdapterInfo } from '../runtime/adapter.js';
 import { bestEpoch, bestPath } from '../train/best.js';
 import { checkpointPaths } from '../train/checkpoint.js';
 import type { FitOptions } from '../train/fitOptions.js';
@@ -13,6 +14,7 @@ import { runSweep } from './sweep.js';
 import { createTrainer, epochLine, openPlace, showProgress } from './trainRun.js';
 import { chosenHalves, chosenOptimizer, startWeights, trainerSettings, trainOptions } from './trainOptions.js';
 import type { TrainValues } from './trainOptions.js';
+import { fileLink } from './terminal/screen.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext, VerbResult } from './verb.js';
 
@@ -57,20 +59,37 @@ function resumeFrom(trainer: Trainer, values: TrainValues, checkpoint: string, {
   progress.line(`going on after step ${trainer.steps} (${trainer.history.length} epochs)`);
 }
 
-/** Trains until the epochs are complete or the signal fires; images a second, and whether it was cut short. */
+/** How training went. */
+interface Pace {
+  /** Images a second. */
+  readonly rate: number;
+  readonly interrupted: boolean;
+  /** Loss of each step of this call, before its update. */
+  readonly losses: readonly (readonly [step: number, loss: number])[];
+}
+
+/** The report beside the weights; a run whose `--out` is a file has none. */
+const reportPath = ({ folder }: TrainOutput): string | undefined =>
+  folder === undefined ? undefined : join(folder.path, 'report.html');
+
+/** Trains until the epochs are complete or the signal fires. */
 async function fit(
   trainer: Trainer,
   values: TrainValues,
-  { checkpoint, folder }: TrainOutput,
+  output: TrainOutput,
   { progress, signal }: VerbContext,
-): Promise<{ readonly rate: number; readonly interrupted: boolean }> {
+): Promise<Pace> {
+  const { checkpoint, folder } = output;
   const files = checkpointPaths(checkpoint);
   // Only when there is something to write: a run that diverges at once leaves nothing.
   const claim = (): void =>
     folder?.claim(
-      [files.weights, files.state, ...(values.keepBest ? [bestPath(checkpoint)] : [])].map((file) => basename(file)),
+      [files.weights, files.state, 'report.html', ...(values.keepBest ? [bestPath(checkpoint)] : [])].map((file) =>
+        basename(file),
+      ),
     );
   let rate = 0;
+  const losses: [number, number][] = [];
   const options: FitOptions = {
     epochs: values.epochs,
     signal,
@@ -79,6 +98,7 @@ async function fit(
     ...(values.patience !== undefined && { patience: values.patience }),
     onProgress(state) {
       rate = state.imagesPerSecond;
+      for (const { step, loss } of state.steps) losses.push([step, loss]);
       showProgress(progress, state);
     },
     onEpoch(result) {
@@ -87,11 +107,12 @@ async function fit(
     },
   };
   try {
-    return { rate: (await trainer.fit(options)).imagesPerSecond, interrupted: false };
+    const { imagesPerSecond } = await trainer.fit(options);
+    return { rate: imagesPerSecond, interrupted: false, losses };
   } catch (error) {
     if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
     claim();
-    return { rate, interrupted: true };
+    return { rate, interrupted: true, losses };
   }
 }
 
@@ -102,16 +123,19 @@ interface TrainSetting {
   readonly optimizer: Optimizer;
   readonly logEvery: number;
   readonly dataset: string;
+  /** Absent for the float64 reference. */
+  readonly adapter: AdapterInfo | undefined;
 }
 
 async function finished(
   trainer: Trainer,
   values: TrainValues,
-  { checkpoint }: TrainOutput,
-  { definition, rule, optimizer, logEvery, dataset }: TrainSetting,
-  { rate, interrupted }: { readonly rate: number; readonly interrupted: boolean },
+  output: TrainOutput,
+  { definition, rule, optimizer, logEvery, dataset, adapter }: TrainSetting,
+  { rate, interrupted, losses }: Pace,
   { print }: VerbContext,
 ): Promise<Omit<VerbResult, 'adapter'>> {
+  const { checkpoint } = output;
   const files = checkpointPaths(checkpoint);
   const { history, steps } = trainer;
   const last = history.at(-1);
@@ -127,6 +151,14 @@ async function finished(
   const kept = values.keepBest && best > 0;
   if (kept) print(`best       ${bestPath(checkpoint)} (epoch ${best})`);
   print(`checkpoint ${files.state}`);
+  const report = reportPath(output);
+  if (report !== undefined && history.length > 0) {
+    // The charting library is loaded only where something is drawn.
+    const { trainReport } = await import('./trainReport.js');
+    const found = { model: definition.name, dataset, rule, history, losses, adapter };
+    writeFileAtomic(report, trainReport({ ...found, settings: { ...values, ...trainer.description } }));
+    print(`report     ${fileLink(report)}`);
+  }
   return {
     interrupted,
     settings: {
@@ -146,6 +178,7 @@ async function finished(
       checkpoint: files.state,
       bestEpoch: best,
       ...(kept && { best: bestPath(checkpoint) }),
+      ...(report !== undefined && { report }),
     },
   };
 }
@@ -190,7 +223,14 @@ export const trainVerb = defineVerb({
         resumeFrom(trainer, values, output.checkpoint, context);
         const pace = await fit(trainer, values, output, context);
         const { logEvery } = settings;
-        const settled = { definition, rule, optimizer, logEvery, dataset: halves.dataset.name };
+        const settled = {
+          definition,
+          rule,
+          optimizer,
+          logEvery,
+          dataset: halves.dataset.name,
+          adapter: place.device?.adapterInfo,
+        };
         return { adapter: place.adapter, ...(await finished(trainer, values, output, settled, pace, context)) };
       } finally {
         close();

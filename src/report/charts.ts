@@ -1,4 +1,4 @@
-import { css, escapeHtml, renderSvg } from './svg.js';
+import { css, escapeHtml, liveChart, renderSvg, travelling } from './svg.js';
 import type { ChartSize } from './svg.js';
 import { palette } from './theme.js';
 import type { Color } from './theme.js';
@@ -38,11 +38,15 @@ export interface Figure {
   readonly svg: string;
   /** HTML that names the colors; empty where none is needed. */
   readonly legend: string;
+  /** The chart for the page's script, where it can be made to answer to the pointer; see {@link liveChart}. */
+  readonly live?: string;
 }
 
 export const defaultSize: ChartSize = { width: 560, height: 320 };
 
 export const text = (size = 12): object => ({ color: css(palette.muted), fontSize: size });
+
+const percentFormat = travelling((value: number): string => `${Math.round(100 * value)} %`, { $format: 'percent' });
 
 /** Shares of 0..1 as percentages. */
 export const percentAxis = (title: string): Axis => ({
@@ -50,11 +54,11 @@ export const percentAxis = (title: string): Axis => ({
   min: 0,
   max: 1,
   interval: 0.2,
-  format: (value) => `${Math.round(100 * value)} %`,
+  format: percentFormat,
 });
 
 /** Powers of ten without what the library's arithmetic adds to them. */
-const shortNumber = (value: number): string => String(Number(value.toPrecision(6)));
+const shortNumber = travelling((value: number): string => String(Number(value.toPrecision(6))), { $format: 'short' });
 
 /** The settings of an axis of names: a place for each, with room on both sides, and slanted labels. */
 function namedAxis(names: readonly string[]): { readonly place: object; readonly label: object } {
@@ -62,7 +66,10 @@ function namedAxis(names: readonly string[]): { readonly place: object; readonly
   const label = {
     rotate: 35,
     hideOverlap: false,
-    formatter: (value: number): string => (Number.isInteger(value) ? (names[value - 1] ?? '') : ''),
+    formatter: travelling((value: number): string => (Number.isInteger(value) ? (names[value - 1] ?? '') : ''), {
+      $format: 'names',
+      names,
+    }),
   };
   return { place, label };
 }
@@ -74,6 +81,9 @@ export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): obj
   const named = given.names === undefined ? undefined : namedAxis(given.names);
   return {
     type: scale,
+    // Not the library's: for the tooltips of the page's script.
+    ...(given.names !== undefined && { axisNames: given.names }),
+    ...(given.format === percentFormat && { share: true }),
     name: given.title,
     nameLocation: direction === 'x' ? 'middle' : 'end',
     nameGap: direction === 'y' ? 14 : named === undefined ? 28 : 66,
@@ -106,7 +116,7 @@ export function legend(
 ): string {
   const items = entries.map(({ name, color, dashed, square }) => {
     const kind = square === true ? 'square' : dashed === true ? 'line dashed' : 'line';
-    return `<span class="key"><i class="${kind}" style="--c:var(--${color.name})"></i>${escapeHtml(name)}</span>`;
+    return `<span class="key" data-series="${escapeHtml(name)}"><i class="${kind}" style="--c:var(--${color.name})"></i>${escapeHtml(name)}</span>`;
   });
   return `<div class="legend">${items.join('')}</div>`;
 }
@@ -124,6 +134,7 @@ export function lineChart(options: {
     // A stacked pair: an invisible lower edge and the filled difference to the upper one.
     const common = {
       type: 'line',
+      name: line.name,
       stack: `band ${index}`,
       symbol: 'none',
       silent: true,
@@ -132,9 +143,10 @@ export function lineChart(options: {
       z: 1,
     };
     return [
-      { ...common, data: line.points.map(([x], at) => [x, line.band![at]![0]]) },
+      { ...common, id: `band ${index} low`, data: line.points.map(([x], at) => [x, line.band![at]![0]]) },
       {
         ...common,
+        id: `band ${index} high`,
         data: line.points.map(([x], at) => [x, line.band![at]![1] - line.band![at]![0]]),
         areaStyle: { color: css(line.color), opacity: 0.16 },
       },
@@ -154,18 +166,16 @@ export function lineChart(options: {
     itemStyle: { color: css(line.color), borderWidth: 0 },
     z: 3 + index,
   }));
-  const svg = renderSvg(
-    {
-      grid: options.x.names === undefined ? frame : { ...frame, bottom: 84 },
-      xAxis: axis(options.x, 'x'),
-      yAxis: axis(options.y, 'y'),
-      series: [...bands, ...lines],
-    },
-    options.size ?? defaultSize,
-    options.title,
-  );
+  const option = {
+    grid: options.x.names === undefined ? frame : { ...frame, bottom: 84 },
+    xAxis: axis(options.x, 'x'),
+    yAxis: axis(options.y, 'y'),
+    series: [...bands, ...lines],
+  };
+  const size = options.size ?? defaultSize;
   return {
-    svg,
+    svg: renderSvg(option, size, options.title),
+    live: liveChart(option, size, true),
     legend:
       options.lines.length > 1
         ? legend(options.lines.map(({ name, color, dashed }) => ({ name, color, dashed: dashed ?? false })))
@@ -204,39 +214,36 @@ export function barChart(options: {
     ...(stacked && { stack: 'all' }),
     barMaxWidth: 14,
     barGap: '15%',
-    data: each.values.map((value) => ({ value, itemStyle: { color: css(each.color), borderRadius: stacked ? 0 : 2 } })),
-    ...((!stacked || index === series.length - 1) && {
-      label: {
-        show: true,
-        position: 'right',
-        ...text(11),
-        formatter: ({ dataIndex, value }: { dataIndex: number; value: number }) =>
-          options.label(stacked ? sums[dataIndex]! : value),
-      },
-    }),
+    itemStyle: { color: css(each.color) },
+    data: each.values.map((value, at) => ({
+      value,
+      itemStyle: { color: css(each.color), borderRadius: stacked ? 0 : 2 },
+      ...((!stacked || index === series.length - 1) && {
+        label: { formatter: options.label(stacked ? sums[at]! : value) },
+      }),
+    })),
+    ...((!stacked || index === series.length - 1) && { label: { show: true, position: 'right', ...text(11) } }),
   }));
-  const svg = renderSvg(
-    {
-      grid: { left: Math.min(190, 14 + 6.6 * longest), right: 70, top: 8, bottom: 44 },
-      xAxis: {
-        ...axis({ min: 0, ...options.x }, 'x'),
-        splitLine: { show: true, lineStyle: { color: css(palette.grid) } },
-      },
-      yAxis: {
-        type: 'category',
-        inverse: true,
-        data: [...categories],
-        axisTick: { show: false },
-        axisLine: { lineStyle: { color: css(palette.axis) } },
-        axisLabel: { color: css(palette.ink), fontSize: 11, interval: 0 },
-      },
-      series: bars,
+  const option = {
+    grid: { left: Math.min(190, 14 + 6.6 * longest), right: 70, top: 8, bottom: 44 },
+    xAxis: {
+      ...axis({ min: 0, ...options.x }, 'x'),
+      splitLine: { show: true, lineStyle: { color: css(palette.grid) } },
     },
-    { width: options.width ?? defaultSize.width, height },
-    options.title,
-  );
+    yAxis: {
+      type: 'category',
+      inverse: true,
+      data: [...categories],
+      axisTick: { show: false },
+      axisLine: { lineStyle: { color: css(palette.axis) } },
+      axisLabel: { color: css(palette.ink), fontSize: 11, interval: 0 },
+    },
+    series: bars,
+  };
+  const size = { width: options.width ?? defaultSize.width, height };
   return {
-    svg,
+    svg: renderSvg(option, size, options.title),
+    live: liveChart(option, size, false),
     legend: series.length > 1 ? legend(series.map(({ name, color }) => ({ name, color, square: true }))) : '',
   };
 }
@@ -262,7 +269,7 @@ export function heatMap(options: {
   const data = values.flatMap((line, row) =>
     line.map((value, column) => ({
       value: [column, row, value],
-      label: { color: dark(value) ? '#f8fafd' : '#17212e' },
+      label: { color: dark(value) ? '#f8fafd' : '#17212e', formatter: options.label(value) },
     })),
   );
   const category = {
@@ -271,33 +278,30 @@ export function heatMap(options: {
     axisLine: { show: false },
     splitArea: { show: false },
   };
-  const svg = renderSvg(
-    {
-      grid: { left: Math.min(190, 14 + 6.6 * longest), right: 14, top: 8, bottom: 46 },
-      xAxis: {
-        ...category,
-        data: [...columns],
-        name: options.columnTitle,
-        nameLocation: 'middle',
-        nameGap: 28,
-        nameTextStyle: text(),
-        axisLabel: text(11),
-      },
-      yAxis: { ...category, inverse: true, data: [...rows], axisLabel: { color: css(palette.ink), fontSize: 11 } },
-      visualMap: { show: false, min, max, inRange: { color: heatColors } },
-      series: [
-        {
-          type: 'heatmap',
-          silent: true,
-          emphasis: { disabled: true },
-          data,
-          itemStyle: { borderWidth: 2, borderColor: css(palette.surface) },
-          label: { show: true, fontSize: 11, formatter: ({ value }: { value: number[] }) => options.label(value[2]!) },
-        },
-      ],
+  const option = {
+    grid: { left: Math.min(190, 14 + 6.6 * longest), right: 14, top: 8, bottom: 46 },
+    xAxis: {
+      ...category,
+      data: [...columns],
+      name: options.columnTitle,
+      nameLocation: 'middle',
+      nameGap: 28,
+      nameTextStyle: text(),
+      axisLabel: text(11),
     },
-    { width: options.width ?? defaultSize.width, height: 60 + 30 * rows.length },
-    options.title,
-  );
-  return { svg, legend: '' };
+    yAxis: { ...category, inverse: true, data: [...rows], axisLabel: { color: css(palette.ink), fontSize: 11 } },
+    visualMap: { show: false, min, max, inRange: { color: heatColors } },
+    series: [
+      {
+        type: 'heatmap',
+        silent: true,
+        emphasis: { disabled: true },
+        data,
+        itemStyle: { borderWidth: 2, borderColor: css(palette.surface) },
+        label: { show: true, fontSize: 11 },
+      },
+    ],
+  };
+  const size = { width: options.width ?? defaultSize.width, height: 60 + 30 * rows.length };
+  return { svg: renderSvg(option, size, options.title), live: liveChart(option, size, false), legend: '' };
 }

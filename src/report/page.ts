@@ -1,3 +1,5 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Figure } from './charts.js';
 import { style } from './style.js';
 import { escapeHtml } from './svg.js';
@@ -31,7 +33,13 @@ export interface Page {
 
 const anchor = (title: string): string => title.toLowerCase().replace(/[^a-z0-9]+/g, '-');
 
-/** A whole HTML document: nothing outside it is needed, and no script. */
+const bundle = fileURLToPath(new URL('./page.bundle.js', import.meta.url));
+
+/** The script that makes charts and tables answer; without it, in a copy that is not built, they stand still. */
+const script = (): string =>
+  existsSync(bundle) ? `<script>${readFileSync(bundle, 'utf8').replace(/<\/script/gi, '<\\/script')}</script>\n` : '';
+
+/** A whole HTML document: nothing outside it is needed. Without scripts it shows the same charts and tables. */
 export function page({ title, subtitle, keyFigures = [], sections, footer }: Page): string {
   const tile = ({ label, value, note, color }: KeyFigure): string =>
     `<div class="tile"${color === undefined ? '' : ` style="--c:var(--${color})"`}><span>${escapeHtml(label)}</span><b>${escapeHtml(value)}</b>` +
@@ -62,7 +70,7 @@ export function page({ title, subtitle, keyFigures = [], sections, footer }: Pag
 ${keyFigures.length === 0 ? '' : `<div class="tiles">${keyFigures.map(tile).join('')}</div>\n`}${body.join('\n')}
 <footer>${escapeHtml(footer)}</footer>
 </main>
-</body>
+${script()}</body>
 </html>
 `;
 }
@@ -89,7 +97,8 @@ export interface CaptionedFigure {
 /** Charts side by side where there is room, each with its caption. */
 export function figures(list: readonly CaptionedFigure[]): string {
   const one = ({ figure, caption }: CaptionedFigure): string =>
-    `<figure><figcaption>${escapeHtml(caption)}</figcaption>${figure.legend}${figure.svg}</figure>`;
+    `<figure><figcaption>${escapeHtml(caption)}</figcaption>${figure.legend}<div class="chart">${figure.svg}</div>` +
+    `${figure.live === undefined ? '' : `<script type="application/json" class="live">${figure.live}</script>`}</figure>`;
   return `<div class="figures${list.length === 3 ? ' three' : ''}">${list.map(one).join('\n')}</div>`;
 }
 

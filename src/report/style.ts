@@ -28,7 +28,23 @@ section{background:var(--surface);border:1px solid var(--line);border-radius:10p
 .figures.three{grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr))}
 figure{margin:0;min-width:0}
 figcaption{font-weight:600;font-size:14px}
-svg{display:block;width:100%;height:auto;font-family:inherit}
+[data-series][role=button]{cursor:pointer}
+[aria-pressed=false]{opacity:.4;text-decoration:line-through}
+thead th[aria-sort]{cursor:pointer}
+th[aria-sort=ascending]::after{content:" \\2191"}
+th[aria-sort=descending]::after{content:" \\2193"}
+.filter{display:flex;gap:12px;align-items:center;margin:12px 0 -4px;font-size:13px;color:var(--muted)}
+.filter input{font:inherit;color:var(--ink);background:var(--page);border:1px solid var(--line);border-radius:6px;padding:5px 9px;min-width:0}
+ul.verdict{font-size:17px;line-height:1.5;padding-left:20px;margin:6px 0}
+ul.verdict li{margin:6px 0;max-width:95ch}
+.sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(148px,1fr));gap:14px 12px;margin:12px 0}
+.sheet figure{font-size:12px;color:var(--muted)}
+.sheet div{display:flex;gap:2px}
+.sheet img{width:50%;image-rendering:pixelated;border:1px solid var(--line);border-radius:3px}
+.sheet .wrong{color:var(--wrong);font-weight:600}
+.sheet .right{color:var(--right)}
+@media (max-width:600px){main{padding:18px 12px 32px}section{padding:14px 12px}h1{font-size:24px}ul.verdict{font-size:16px}.sheet{grid-template-columns:repeat(auto-fill,minmax(124px,1fr))}}
+.chart>svg,.plain svg{display:block;width:100%;height:auto;font-family:inherit}
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px;color:var(--muted);margin:2px 0}
 .key{display:inline-flex;align-items:center;gap:6px}
 i.line{width:20px;border-top:3px solid var(--c)}

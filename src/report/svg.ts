@@ -1,22 +1,7 @@
-import { BarChart, CustomChart, HeatmapChart, LineChart, ScatterChart } from 'echarts/charts';
-import { GridComponent, MarkLineComponent, VisualMapComponent } from 'echarts/components';
-import { init, use } from 'echarts/core';
 import type { EChartsCoreOption } from 'echarts/core';
-import { SVGRenderer } from 'echarts/renderers';
+import { init } from './echarts.js';
 import { palette } from './theme.js';
 import type { Color } from './theme.js';
-
-use([
-  BarChart,
-  CustomChart,
-  HeatmapChart,
-  LineChart,
-  ScatterChart,
-  GridComponent,
-  MarkLineComponent,
-  VisualMapComponent,
-  SVGRenderer,
-]);
 
 /**
  * What a chart option says where it means a color of the theme: its light form, which {@link renderSvg} turns into a
@@ -57,6 +42,33 @@ export function renderSvg(option: EChartsCoreOption, { width, height }: ChartSiz
     // An undisposed chart keeps a timer, and with it the process, alive.
     chart.dispose();
   }
+}
+
+/** What a function of a chart option is called where it must travel as text; the page's script knows these names. */
+export interface NamedFormat {
+  readonly $format: 'percent' | 'short' | 'names';
+  readonly names?: readonly string[];
+}
+
+/** A function of a chart option that the page's script can make again. */
+export const travelling = <F extends (...args: never[]) => string>(format: F, named: NamedFormat): F =>
+  Object.assign(format, { travels: named });
+
+const colorNames = Object.fromEntries(Object.values(palette).map((each) => [each.light, each.name]));
+
+/**
+ * The same chart for the script of the page, as JSON that may stand in a script element: functions by name, colors by
+ * their light form with the names of the theme beside them.
+ *
+ * @param zoom the chart has an axis of numbers along which readers may zoom
+ */
+export function liveChart(option: EChartsCoreOption, { width, height }: ChartSize, zoom: boolean): string {
+  const named = (_: string, value: unknown): unknown =>
+    typeof value === 'function' ? (value as { travels?: NamedFormat }).travels : value;
+  return JSON.stringify({ option, width, height, zoom, colors: colorNames }, named).replace(
+    /[<>&\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** Text as it may stand in HTML, between tags and in attributes. */

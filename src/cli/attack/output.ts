@@ -1,15 +1,13 @@
 import { join } from 'node:path';
-import type { AttackFlag } from '../../attacks/alarms.js';
 import { wilson } from '../../experiments/statistics.js';
 import type { Dataset } from '../../data/dataset.js';
 import { writePng } from '../../io/png.js';
 import { writeSafetensors } from '../../io/safetensors.js';
-import { page, htmlTable, paragraph, facts } from '../../report/page.js';
 import { batteryFields } from '../battery.js';
 import { percent, pixelRange } from '../common.js';
 import type { VictimResult } from '../victims.js';
 import { shownEps } from './curves.js';
-import type { RecordedRun, SecurityCurve } from './curves.js';
+import type { RecordedRun } from './curves.js';
 
 /** A run with what its images do to other models. */
 export interface TriedRun extends RecordedRun {
@@ -83,7 +81,8 @@ const interval = (right: number, count: number): string => {
   return `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} %`;
 };
 
-const columns: readonly {
+/** Columns of a table of runs, for the terminal and the page. */
+export const runColumns: readonly {
   readonly title: string;
   readonly value: (run: TriedRun) => string;
   readonly number?: true;
@@ -101,11 +100,11 @@ const columns: readonly {
 
 /** A table of several runs for the terminal; gradients and forwards are those of one image. */
 export function tableLines(runs: readonly TriedRun[]): string[] {
-  const cells = [columns.map(({ title }) => title), ...runs.map((run) => columns.map(({ value }) => value(run)))];
-  const widths = columns.map((_, c) => Math.max(...cells.map((row) => row[c]!.length)));
+  const cells = [runColumns.map(({ title }) => title), ...runs.map((run) => runColumns.map(({ value }) => value(run)))];
+  const widths = runColumns.map((_, c) => Math.max(...cells.map((row) => row[c]!.length)));
   return cells.map((row) =>
     row
-      .map((cell, c) => (columns[c]!.number === true ? cell.padStart(widths[c]!) : cell.padEnd(widths[c]!)))
+      .map((cell, c) => (runColumns[c]!.number === true ? cell.padStart(widths[c]!) : cell.padEnd(widths[c]!)))
       .join('  ')
       .trimEnd(),
   );
@@ -132,49 +131,4 @@ export function runLines({ result, victims, minimal, images, settings }: TriedRu
       `victim ${model}: clean ${percent(cleanAccuracy)}, robust ${percent(robustAccuracy)}, success ${percent(successRate)}`,
     );
   return lines;
-}
-
-/** `report.html`: the runs, alarms and security curves. The charts are loaded only where there is one to draw. */
-export async function reportPage(
-  title: string,
-  runs: readonly TriedRun[],
-  flags: readonly AttackFlag[],
-  curves: readonly SecurityCurve[],
-  settings: readonly (readonly [string, string])[],
-): Promise<string> {
-  const sections = [
-    {
-      title: 'Runs',
-      body: htmlTable(
-        columns.map(({ title: name, value, number }) => ({ title: name, value, ...(number && { number }) })),
-        runs,
-      ),
-    },
-    {
-      title: 'Alarms',
-      body:
-        flags.length === 0
-          ? paragraph('None. Alarms look for masked and zero gradients; that there is none proves nothing.')
-          : flags.map(({ name, message }) => paragraph(`${name}: ${message}`)).join('\n'),
-    },
-  ];
-  const drawn = curves.filter(({ points }) => points.length > 2);
-  if (drawn.length > 0) {
-    const { figures, lineChart, percentAxis, palette } = await import('../../report/index.js');
-    const { bp, linbp, third, fourth, fifth, sixth } = palette;
-    const colors = [bp, linbp, third, fourth, fifth, sixth];
-    const lines = drawn.map(({ attack, rule, points }, n) => ({
-      name: `${attack}, ${rule}`,
-      color: colors[n % colors.length]!,
-      points: points.map(({ eps, robustAccuracy }) => [eps, robustAccuracy] as const),
-      band: points.map(({ low, high }) => [low, high] as const),
-    }));
-    const x = { title: `eps (${drawn[0]!.norm}), in pixels of [0, 1]` };
-    const chart = lineChart({ title: 'Robust accuracy against eps', x, y: percentAxis('robust accuracy'), lines });
-    const caption = 'Security curves with 95 % intervals; each begins with the clean accuracy.';
-    sections.push({ title: 'Security curves', body: figures([{ figure: chart, caption }]) });
-  }
-  sections.push({ title: 'Settings', body: facts(settings) });
-  const subtitle = 'Robust accuracy counts the images that are right both clean and attacked, of all images.';
-  return page({ title, subtitle, sections, footer: 'linbp attack' });
 }

@@ -1,3 +1,5 @@
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import pc from 'picocolors';
 import stringWidth from 'string-width';
 import wrapAnsi from 'wrap-ansi';
@@ -69,3 +71,6 @@ export function cutText(text: string, width: number): string {
   }
   return `${cut}…`;
 }
+
+/** A file as terminals make links of it. */
+export const fileLink = (path: string): string => pathToFileURL(resolve(path)).href;

@@ -1,0 +1,205 @@
+/**
+ * Opens reports in a real browser and uses them as readers do: hover, zoom, toggled lines, sorted and filtered tables,
+ * dark pages, narrow pages, and names that try to be HTML. Needs a Chromium: CHROMIUM=PATH, or one on the PATH; without
+ * one it says so and passes. --shots DIR keeps screenshots.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const hostile = '<img src=x onerror=window.hit=1>';
+
+function findBrowser() {
+  const named = process.env.CHROMIUM;
+  if (named) return named;
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'];
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
+}
+
+const browserPath = findBrowser();
+if (browserPath === undefined) {
+  process.stdout.write('skipped: there is no chromium on the PATH (apt-get install chromium; or CHROMIUM=PATH)\n');
+  process.exit(0);
+}
+if (!existsSync(join(root, 'dist/src/report/page.bundle.js'))) {
+  process.stdout.write('the script of the reports is not built; run "npm run build"\n');
+  process.exit(1);
+}
+
+const shots = process.argv.includes('--shots') ? process.argv[process.argv.indexOf('--shots') + 1] : undefined;
+const scratch = mkdtempSync(join(tmpdir(), 'linbp-pages-'));
+
+function linbp(...args) {
+  const options = { cwd: scratch, encoding: 'utf8', timeout: 120_000 };
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'bin/linbp.js'), ...args], options);
+  assert.equal(status, 0, `linbp ${args.join(' ')}\n${stderr}`);
+}
+
+/** Reports of a run whose folders, classes and files have names that try to be HTML. */
+async function makePages() {
+  const { writePng } = await import(pathToFileURL(join(root, 'dist/src/io/png.js')).href);
+  const data = join(scratch, `${hostile} data`);
+  for (const [k, name] of [`${hostile} cat`, '"><script>window.hit=1</script>'.replace('/', '∕')].entries())
+    for (let n = 0; n < 16; n++) {
+      const pixels = Uint8Array.from({ length: 28 * 28 }, (_, i) => (i * (n + 3) + 90 * k) % 256);
+      for (const half of ['train', 'test'])
+        writePng(join(data, half, name, `${n}.png`), { channels: 1, height: 28, width: 28, data: pixels });
+    }
+  const images = ['--model', 'mlp', '--classes', '2', '--dataset', `folder:${data}`];
+  const run = join(scratch, `${hostile} run`);
+  const [one, sweep, attack] = ['one', 'sweep', 'attack'].map((name) => join(run, name));
+  linbp('train', ...images, '--epochs', '3', '--batch', '16', '--out', one);
+  const rules = ['--rule', 'bp', '--rule', 'linbp', '--sweep', 'lr=0.001,0.01'];
+  linbp('train', ...images, '--epochs', '3', '--batch', '16', ...rules, '--seeds', '2', '--out', sweep);
+  linbp('attack', ...images, '--weights', join(one, 'mlp.safetensors'), '--steps', '5', '--out', attack);
+  return { train: join(one, 'report.html'), sweep: join(sweep, 'report.html'), attack: join(attack, 'report.html') };
+}
+
+let done = 0;
+async function step(name, check) {
+  await check();
+  done++;
+  process.stdout.write(`ok  ${name}\n`);
+}
+
+const url = (path) => pathToFileURL(path).href;
+const browser = await chromium.launch({ executablePath: browserPath, args: ['--no-sandbox'] });
+try {
+  const pages = await makePages();
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+  const page = await context.newPage();
+  const problems = [];
+  page.on('pageerror', (error) => problems.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+  page.on('request', (request) => request.url().startsWith('http') && problems.push(`asks for ${request.url()}`));
+
+  for (const [name, path] of Object.entries(pages)) {
+    await page.goto(url(path));
+    await step(`${name}: names that try to be HTML stay text, and nothing is asked for`, async () => {
+      assert.equal(await page.evaluate(() => window.hit), undefined);
+      assert.equal(await page.locator('img[src="x"]').count(), 0);
+      assert.deepEqual(problems, []);
+      assert.match(await page.locator('main').innerText(), /<img src=x/);
+    });
+    await step(`${name}: says first what was found`, async () => {
+      const first = page.locator('section').first();
+      assert.equal(await first.locator('h2').innerText(), 'What was found');
+      assert.ok((await first.locator('li').count()) > 0);
+    });
+  }
+
+  await page.goto(url(pages.sweep));
+  const figure = page.locator('figure:has(.legend [data-series])').first();
+  await step('sweep: hovering a chart shows values', async () => {
+    await figure.scrollIntoViewIfNeeded();
+    const box = await figure.locator('.chart svg').boundingBox();
+    let text = '';
+    for (const share of [0.2, 0.4, 0.6, 0.8]) {
+      await page.mouse.move(box.x + share * box.width, box.y + 0.5 * box.height, { steps: 4 });
+      await page.waitForTimeout(120);
+      text += await figure.locator('.chart').evaluate((chart) => chart.innerText);
+    }
+    assert.match(text, /learning rate [\d.]+[\s\S]*BP [\d.]+/);
+    assert.equal(await page.evaluate(() => window.hit), undefined);
+  });
+  await step('sweep: a click on a name hides its line, another shows it', async () => {
+    const paths = () => figure.locator('.chart svg path').count();
+    await page.mouse.move(2, 2);
+    await page.waitForTimeout(300);
+    const before = await paths();
+    const key = figure.locator('.legend [data-series]').first();
+    await key.click();
+    assert.equal(await key.getAttribute('aria-pressed'), 'false');
+    await page.waitForTimeout(100);
+    assert.ok((await paths()) < before, 'fewer lines are drawn');
+    await key.click();
+    await page.waitForTimeout(300);
+    assert.equal(await paths(), before);
+  });
+  await step('sweep: ctrl and the wheel zoom into a chart', async () => {
+    const chart = figure.locator('.chart svg').first();
+    const before = await chart.evaluate((svg) => svg.outerHTML);
+    const box = await chart.boundingBox();
+    await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+    await page.keyboard.down('Control');
+    for (let i = 0; i < 5; i++) await page.mouse.wheel(0, -240);
+    await page.keyboard.up('Control');
+    await page.waitForTimeout(300);
+    assert.notEqual(await chart.evaluate((svg) => svg.outerHTML), before);
+  });
+
+  await page.goto(url(pages.attack));
+  const table = page.locator('section:has(h2:text-is("Every image"))');
+  await step('attack: a click on a title sorts the images, another turns the order', async () => {
+    const column = async () =>
+      (await table.locator('tbody tr td:last-child').allInnerTexts()).map((text) => Number.parseFloat(text));
+    const title = table.locator('th', { hasText: /^L2/ });
+    await title.click();
+    const up = await column();
+    assert.deepEqual(
+      up,
+      [...up].sort((a, b) => a - b),
+    );
+    await title.click();
+    const down = await column();
+    assert.deepEqual(
+      down,
+      [...up].sort((a, b) => b - a),
+    );
+    assert.equal(await title.getAttribute('aria-sort'), 'descending');
+  });
+  await step('attack: the filter keeps rows with its words', async () => {
+    await table.locator('input[type=search]').fill('<img cat');
+    const rows = table.locator('tbody tr:visible');
+    const kept = await rows.allInnerTexts();
+    assert.ok(kept.length > 0 && kept.length < 32, `${kept.length} rows`);
+    assert.ok(kept.every((text) => text.includes('<img')));
+    assert.equal(await page.evaluate(() => window.hit), undefined);
+  });
+  await step('attack: pairs of images with labels before and after', async () => {
+    assert.ok((await page.locator('.sheet figure').count()) >= 16);
+    assert.match(await page.locator('.sheet figure').first().innerText(), /→/);
+  });
+
+  for (const [name, path] of Object.entries(pages))
+    for (const scheme of ['light', 'dark'])
+      for (const width of [1280, 390]) {
+        await page.setViewportSize({ width, height: 900 });
+        await page.emulateMedia({ colorScheme: scheme });
+        await page.goto(url(path));
+        await step(`${name}: ${scheme}, ${width} pixels: nothing is wider than the page`, async () => {
+          const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+          assert.ok(wide <= width, `${wide} pixels`);
+          const [ink, back] = await page.evaluate(() => {
+            const { color, backgroundColor } = getComputedStyle(document.body);
+            return [color, backgroundColor].map((each) => each.match(/\d+/g).slice(0, 3).map(Number));
+          });
+          const light = (rgb) => rgb.reduce((sum, each) => sum + each, 0) / 3;
+          assert.ok(Math.abs(light(ink) - light(back)) > 120, 'text stands out');
+          assert.equal(light(back) > 128, scheme === 'light');
+        });
+        if (shots !== undefined) {
+          mkdirSync(shots, { recursive: true });
+          await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });
+        }
+      }
+
+  const still = await browser.newContext({ javaScriptEnabled: false });
+  const quiet = await still.newPage();
+  await quiet.goto(url(pages.sweep));
+  await step('without scripts the charts and tables are there', async () => {
+    assert.ok((await quiet.locator('figure svg').count()) >= 3);
+    assert.ok((await quiet.locator('table tbody tr').count()) >= 4);
+  });
+  assert.match(readFileSync(pages.train, 'utf8'), /^<!DOCTYPE html>/);
+} finally {
+  await browser.close();
+  rmSync(scratch, { recursive: true, force: true });
+}
+process.stdout.write(`${done} checks of reports in a browser passed\n`);

@@ -1,0 +1,210 @@
+/* global document, matchMedia, getComputedStyle */
+/**
+ * The script inside every report: charts that answer to the pointer, tables that sort and filter. It reads what the
+ * page holds and nothing else. Names reach the page as text only.
+ */
+import { BarChart, HeatmapChart, LineChart, ScatterChart } from 'echarts/charts';
+import {
+  DataZoomComponent,
+  GridComponent,
+  LegendComponent,
+  ToolboxComponent,
+  TooltipComponent,
+  VisualMapComponent,
+} from 'echarts/components';
+import { init, use } from 'echarts/core';
+import { SVGRenderer } from 'echarts/renderers';
+
+use([BarChart, HeatmapChart, LineChart, ScatterChart, SVGRenderer]);
+use([DataZoomComponent, GridComponent, LegendComponent, ToolboxComponent, TooltipComponent, VisualMapComponent]);
+
+const shortNumber = (value) => String(Number(Number(value).toPrecision(4)));
+
+/** What stands for a function in a chart's data. */
+const formats = {
+  percent: () => (value) => `${Math.round(100 * value)} %`,
+  short: () => shortNumber,
+  names:
+    ({ names }) =>
+    (value) =>
+      Number.isInteger(value) ? (names[value - 1] ?? '') : '',
+};
+
+/** A chart's option with functions for their names, and the colors of the present theme. */
+function revive(value, colors) {
+  if (typeof value === 'string') return colors.get(value) ?? value;
+  if (Array.isArray(value)) return value.map((each) => revive(each, colors));
+  if (value === null || typeof value !== 'object') return value;
+  if (Object.hasOwn(value, '$format')) return formats[value.$format](value);
+  const entries = Object.entries(value).filter(([key]) => key !== 'silent');
+  return Object.fromEntries(entries.map(([key, each]) => [key, revive(each, colors)]));
+}
+
+const escaped = (text) => {
+  const span = document.createElement('span');
+  span.textContent = text;
+  return span.innerHTML;
+};
+
+const shownValue = (value) => (typeof value === 'number' ? shortNumber(value) : String(value));
+
+/** The words of the tooltip; bands have no name of their own. */
+function tooltip(option) {
+  const title = (axis) => (Array.isArray(axis) ? axis[0] : axis)?.name ?? '';
+  return (given) => {
+    const list = (Array.isArray(given) ? given : [given]).filter(
+      ({ seriesId }) => !String(seriesId).startsWith('band'),
+    );
+    if (list.length === 0) return '';
+    const [first] = list;
+    const { value } = first;
+    const isPoint = Array.isArray(value);
+    const x = isPoint ? value[0] : first.name;
+    const names = option.xAxis.axisNames ?? [];
+    const head = isPoint ? `${title(option.xAxis)} ${names[x - 1] ?? shownValue(x)}` : String(first.name);
+    const lines = list.map(({ seriesName, value: each }) => {
+      const y = Array.isArray(each) ? each.at(-1) : each;
+      const share = option.yAxis.share === true || option.xAxis.share === true;
+      const shown = share ? `${(100 * y).toFixed(1)} %` : shownValue(y);
+      return `${/^series\0/.test(seriesName) ? '' : `${seriesName} `}${shown}`;
+    });
+    return [head, ...lines].map(escaped).join('<br>');
+  };
+}
+
+function live(figure) {
+  const data = figure.querySelector('script.live');
+  const place = figure.querySelector('.chart');
+  if (data === null || place === null) return;
+  const { option, width, height, colors, zoom } = JSON.parse(data.textContent);
+  const style = () => getComputedStyle(document.documentElement);
+  const present = () =>
+    new Map(Object.entries(colors).map(([hex, name]) => [hex, style().getPropertyValue(`--${name}`).trim() || hex]));
+  const box = document.createElement('div');
+  box.className = 'drawn';
+  const size = () => ({ width: place.clientWidth, height: Math.max(220, (place.clientWidth * height) / width) });
+  const chart = init(box, null, { renderer: 'svg', ...size() });
+  const names = option.series.filter(({ id, name }) => name && !String(id).startsWith('band')).map(({ name }) => name);
+  const draw = () => {
+    const theme = present();
+    const text = { color: style().getPropertyValue('--ink').trim(), fontSize: 12 };
+    chart.setOption(
+      {
+        ...revive(option, theme),
+        animation: false,
+        legend: { show: false, data: names },
+        tooltip: {
+          trigger: zoom || option.series.every(({ type }) => type === 'bar') ? 'axis' : 'item',
+          confine: true,
+          formatter: tooltip(option),
+          backgroundColor: style().getPropertyValue('--surface').trim(),
+          borderColor: style().getPropertyValue('--line').trim(),
+          textStyle: text,
+        },
+        ...(zoom && {
+          toolbox: {
+            right: 0,
+            top: 0,
+            itemSize: 13,
+            iconStyle: { borderColor: style().getPropertyValue('--muted').trim() },
+            feature: {
+              dataZoom: { yAxisIndex: false, title: { zoom: 'zoom', back: 'back' } },
+              restore: { title: 'reset' },
+            },
+          },
+          dataZoom: [{ type: 'inside', xAxisIndex: 0, zoomOnMouseWheel: 'ctrl', moveOnMouseWheel: false }],
+        }),
+      },
+      true,
+    );
+  };
+  draw();
+  place.replaceChildren(box);
+  for (const key of figure.querySelectorAll('.legend [data-series]')) {
+    const { series } = key.dataset;
+    if (!names.includes(series)) continue;
+    key.tabIndex = 0;
+    key.setAttribute('role', 'button');
+    key.setAttribute('aria-pressed', 'true');
+    const toggle = () => {
+      const on = key.getAttribute('aria-pressed') !== 'true';
+      key.setAttribute('aria-pressed', String(on));
+      chart.dispatchAction({ type: on ? 'legendSelect' : 'legendUnSelect', name: series });
+    };
+    key.addEventListener('click', toggle);
+    key.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter' || event.key === ' ') {
+        event.preventDefault();
+        toggle();
+      }
+    });
+  }
+  new globalThis.ResizeObserver(() => chart.resize(size())).observe(place);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+}
+
+/** Numbers before words; a cell's number is what it begins with. */
+function compare(a, b) {
+  const [x, y] = [a, b].map((text) => Number.parseFloat(text.replace(/^[^\d+-.]*/, '').replace(/,/g, '')));
+  if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
+  return Number.isNaN(x) ? a.localeCompare(b) : x - y || a.localeCompare(b);
+}
+
+function sortable(table) {
+  const body = table.tBodies[0];
+  const heads = [...table.querySelectorAll('thead th')];
+  heads.forEach((head, column) => {
+    head.tabIndex = 0;
+    head.setAttribute('aria-sort', 'none');
+    const sort = () => {
+      const up = head.getAttribute('aria-sort') !== 'ascending';
+      for (const other of heads) other.setAttribute('aria-sort', 'none');
+      head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
+      const rows = [...body.rows].map((row, index) => ({ row, index, text: row.cells[column]?.textContent ?? '' }));
+      rows.sort((a, b) => (up ? 1 : -1) * compare(a.text, b.text) || a.index - b.index);
+      body.append(...rows.map(({ row }) => row));
+    };
+    head.addEventListener('click', sort);
+    head.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter') sort();
+    });
+  });
+}
+
+function filterable(table, wide) {
+  const rows = [...table.tBodies[0].rows];
+  const input = document.createElement('input');
+  input.type = 'search';
+  input.placeholder = `filter ${rows.length} rows`;
+  input.setAttribute('aria-label', 'filter rows');
+  const count = document.createElement('span');
+  count.className = 'count';
+  input.addEventListener('input', () => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+      if (!row.hidden) shown++;
+    }
+    count.textContent = words.length === 0 ? '' : `${shown} of ${rows.length}`;
+  });
+  const bar = document.createElement('div');
+  bar.className = 'filter';
+  bar.append(input, count);
+  wide.before(bar);
+}
+
+for (const wide of document.querySelectorAll('.wide')) {
+  const table = wide.querySelector('table:not(.images)');
+  if (table === null || table.tBodies[0].rows.length < 3) continue;
+  sortable(table);
+  if (table.tBodies[0].rows.length > 10) filterable(table, wide);
+}
+
+// What is folded has no width yet, so its charts begin when it is opened.
+for (const figure of document.querySelectorAll('figure')) {
+  const folds = figure.closest('details:not([open])');
+  if (folds === null) live(figure);
+  else folds.addEventListener('toggle', () => live(figure), { once: true });
+}
