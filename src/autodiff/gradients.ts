@@ -4,7 +4,7 @@ import type { Node, OpName, Region, Tensor } from '../graph/types.js';
 import type { BackwardContext, OpDefinition } from '../ops/definition.js';
 import { opTable } from '../ops/table.js';
 import type { RegionContext, RegionBackward, BackwardSelection } from '../graph/backward.js';
-import { dependents, interiorOf } from './region.js';
+import { attentionMaps, dependents, interiorOf } from './region.js';
 import type { Interior } from './region.js';
 
 /** What {@link gradients} differentiates, and with respect to what. */
@@ -56,7 +56,7 @@ class Differentiation {
   run(): Map<Tensor, Tensor> {
     const { targets, rules } = this.options;
     const found = new Map<Tensor, Tensor>();
-    const reached = dependents(this.forward, targets);
+    const reached = dependents(this.forward, targets, this.constants(rules));
     this.checkTargets(reached);
     const pass: Pass = {
       rules,
@@ -73,6 +73,14 @@ class Differentiation {
         return [target, gradient];
       }),
     );
+  }
+
+  /** Nodes that pass no gradient. */
+  private constants(rules: BackwardSelection): ReadonlySet<Node> {
+    if (rules.fixedAttention !== true) return new Set();
+    const maps = attentionMaps(this.forward);
+    check(maps.size > 0, 'unknown-layer', 'pna acts on attention maps; the network has none', 'rule');
+    return maps;
   }
 
   /** A region's rule defines what leaves by the region's input and nothing else. */
@@ -214,7 +222,7 @@ class Differentiation {
       .flatMap((node) => node.inputs)
       .find((input) => input !== region.input && !inside.tensors.has(input) && pass.reached.has(input));
     check(side === undefined, 'bad-argument', `${region.name} has more than one input: ${side?.name}`, region.name);
-    const reached = dependents(inside.nodes, [region.input]);
+    const reached = dependents(inside.nodes, [region.input], this.constants(pass.rules));
     const known: NonNullable<Pass['known']> = new Map();
     const context: RegionContext = {
       graph,

@@ -1,12 +1,27 @@
 import type { Node, Region, Tensor } from '../graph/types.js';
 
 /** Tensors that depend on one of `sources`: gradients flow through these only. Nodes come in running order. */
-export function dependents(nodes: readonly Node[], sources: readonly Tensor[]): Set<Tensor> {
+export function dependents(
+  nodes: readonly Node[],
+  sources: readonly Tensor[],
+  without: ReadonlySet<Node> = new Set(),
+): Set<Tensor> {
   const reached = new Set<Tensor>(sources);
   for (const node of nodes) {
+    if (without.has(node)) continue;
     if (node.inputs.some((input) => reached.has(input))) for (const output of node.outputs) reached.add(output);
   }
   return reached;
+}
+
+/** Softmaxes whose results some product reads: the maps of attention. */
+export function attentionMaps(nodes: readonly Node[]): Set<Node> {
+  const read = new Set(nodes.filter(({ op }) => op === 'matmul').flatMap((node) => node.inputs));
+  // A product may take the map in another shape.
+  for (const node of [...nodes].reverse())
+    if ((node.op === 'reshape' || node.op === 'transpose' || node.op === 'expand') && read.has(node.outputs[0]!))
+      read.add(node.inputs[0]!);
+  return new Set(nodes.filter((node) => node.op === 'softmax' && read.has(node.outputs[0]!)));
 }
 
 /** The nodes on the ways from a region's input to its output, in running order, and what they compute. */

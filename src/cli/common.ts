@@ -155,7 +155,7 @@ export async function chosenWeights(
   progress: Progress,
 ): Promise<StateDict> {
   if (options.weights !== undefined) return namedWeights(definition, options.weights);
-  if (definition.weights !== undefined) return definition.weights;
+  if (definition.weights !== undefined) return initialState(definition, options.seed);
   progress.line(`note: no --weights given; ${definition.name} has random weights (seed ${options.seed})`);
   return initialState(definition, options.seed);
 }

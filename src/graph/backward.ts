@@ -68,6 +68,8 @@ export interface BackwardSelection {
   readonly maxPool?: (node: Node<'maxPool2d'>) => MaxPoolBackward | undefined;
   /** The backward of a region; undefined keeps that of its nodes. */
   readonly region?: (region: Region) => RegionBackward | undefined;
+  /** Whether no gradient passes through attention maps: what a softmax gives to a product counts as a constant. */
+  readonly fixedAttention?: boolean;
   /** What changes the gradient leaving a region; undefined for nothing. */
   readonly edge?: (region: Region) => EdgeBackward | undefined;
 }

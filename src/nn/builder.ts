@@ -336,7 +336,9 @@ export class NetBuilder {
 
   /** The state-dict entry `name`, for layers this builder does not have. */
   parameter(name: string, shape: readonly number[], kind: ParameterKind, fanIn: number): Tensor {
-    return this.source({ name, shape, kind, fanIn });
+    const { widened } = this;
+    const head = widened !== undefined && (name === `${widened.name}.weight` || name === `${widened.name}.bias`);
+    return this.source({ name, shape: head ? [widened.outputs, ...shape.slice(1)] : shape, kind, fanIn });
   }
 
   /** Adds nodes in the scope of a layer. */

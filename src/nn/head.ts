@@ -41,10 +41,13 @@ export function withClasses(definition: ModelDefinition, classes: number): Model
     'classes',
   );
   if (classes === definition.classes) return definition;
-  const { name } = headOf(definition);
+  const { name, keys } = headOf(definition);
+  const weights = definition.weights && new Map([...definition.weights].filter(([key]) => !keys.includes(key)));
   return {
     ...definition,
     classes,
+    // A head of another width begins anew.
+    ...(weights !== undefined && { weights }),
     build: (net, images) => net.withOutputs(name, classes, () => definition.build(net, images)),
   };
 }

@@ -85,8 +85,8 @@ function plainKeys<T>(entries: ReadonlyMap<string, T>): Map<string, T> {
 }
 
 /**
- * The weights that came with a network, or PyTorch's default initial weights, drawn from `seed` (0..2^32-1; 0 by
- * default), by state-dict key.
+ * The weights that came with a network, and PyTorch's default initial weights for all others, drawn from `seed`
+ * (0..2^32-1; 0 by default), by state-dict key.
  * Throws `bad-range` for another seed.
  */
 export function initialState(definition: ModelDefinition, seed = 0): StateDict {
@@ -99,7 +99,10 @@ export function initialState(definition: ModelDefinition, seed = 0): StateDict {
   const { specs } = describeModel(definition).layout;
   if (definition.weights !== undefined) return definition.weights;
   return new Map(
-    specs.map((spec, index) => [spec.name, { shape: spec.shape, data: initialValues(spec, index, seed) }]),
+    specs.map((spec, index) => [
+      spec.name,
+      definition.weights?.get(spec.name) ?? { shape: spec.shape, data: initialValues(spec, index, seed) },
+    ]),
   );
 }
 

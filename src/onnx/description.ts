@@ -1,6 +1,6 @@
 import { activationKinds } from '../graph/functions.js';
 import type { ActivationKind } from '../graph/functions.js';
-import type { ActivationPosition, PositionKind, PositionTable } from '../rules/positions.js';
+import type { ActivationPosition, BranchPlace, PositionKind, PositionTable } from '../rules/positions.js';
 
 /*
  * What a graph of operators does not say about a network: the names, stages and kinds of its activations, and its
@@ -13,6 +13,8 @@ export const metadataKey = 'linbp';
 /** What an exported file says about its network. */
 export interface StoredDescription {
   readonly positions: readonly ActivationPosition[];
+  /** Names of residual branches, which are found by the activations inside. */
+  readonly branches: readonly BranchPlace[];
   readonly presets: Readonly<Record<string, readonly string[]>>;
   readonly presetNote?: string;
   readonly normalization?: string;
@@ -20,8 +22,8 @@ export interface StoredDescription {
 
 /** The entry's text. */
 export function storedDescription(table: PositionTable, normalization: string | undefined): string {
-  const { positions, presets, presetNote } = table;
-  return JSON.stringify({ positions, presets, presetNote, normalization });
+  const { positions, branches = [], presets, presetNote } = table;
+  return JSON.stringify({ positions, branches, presets, presetNote, normalization });
 }
 
 const kinds: ReadonlySet<string> = new Set<PositionKind>(['stem', 'branch', 'post-addition', 'classifier', 'conv']);
@@ -70,9 +72,16 @@ export function readDescription(text: string | undefined): StoredDescription | u
     ([key, list]) => isName(key) && Array.isArray(list) && list.every((name) => names.has(name as string)),
   );
   if (!valid) return undefined;
-  const { presetNote, normalization } = value;
+  const { branches = [], presetNote, normalization } = value;
+  const isBranch = (branch: unknown): branch is BranchPlace =>
+    isRecord(branch) &&
+    isName(branch['name']) &&
+    Array.isArray(branch['activations']) &&
+    branch['activations'].every((name) => names.has(name as string));
+  if (!Array.isArray(branches) || !branches.every(isBranch)) return undefined;
   return {
     positions,
+    branches,
     presets: Object.fromEntries(presets) as Record<string, string[]>,
     ...(isName(presetNote) && { presetNote }),
     ...(isName(normalization) && { normalization }),

@@ -15,6 +15,7 @@ import { isStep } from './lower/steps.js';
 import { findBranches } from './recognize/branches.js';
 import { recognizeFunctions } from './recognize/functions.js';
 import { recognizeLayerNorms } from './recognize/normalization.js';
+import { publishedPreset } from './recognize/presets.js';
 import { recognizePreprocessing } from './recognize/preprocessing.js';
 import type { FoundPreprocessing } from './recognize/preprocessing.js';
 import { producersOf } from './recognize/rewrite.js';
@@ -244,7 +245,7 @@ export function importOnnx(model: string | Uint8Array, options: ImportOptions = 
     batch: analyzed.batch,
     branches,
     classes,
-    ...(description !== undefined && { described: description.positions }),
+    ...(description !== undefined && { described: description }),
   });
   const definition: ImportedModel = {
     name: options.name ?? (typeof model === 'string' ? basename(model).replace(/\.onnx$/i, '') : 'onnx'),
@@ -272,6 +273,8 @@ export function importOnnx(model: string | Uint8Array, options: ImportOptions = 
   };
   // Whatever the engine itself refuses shows here and not in the middle of an attack.
   try {
+    const preset = description === undefined ? publishedPreset(describeModel(definition).activations) : undefined;
+    if (preset !== undefined) return { ...definition, presets: { default: preset } };
     describeModel(definition);
   } catch (error) {
     if (!(error instanceof LinbpError)) throw error;

@@ -3,7 +3,7 @@ import type { Tensor } from '../graph/types.js';
 import type { Branch, NetBuilder } from '../nn/builder.js';
 import type { StateDict } from '../nn/model.js';
 import type { ActivationKind } from '../graph/functions.js';
-import type { ActivationPosition, PositionKind } from '../rules/positions.js';
+import type { ActivationPosition, BranchPlace, PositionKind } from '../rules/positions.js';
 import { emitStep } from './lower/emit.js';
 import type { EmitTarget } from './lower/emitContext.js';
 import type { DataValue, Step } from './lower/steps.js';
@@ -25,7 +25,7 @@ export interface ImportedSteps {
   readonly branches: readonly FoundBranch[];
   readonly classes: number;
   /** What the file says about its activations, where it does. */
-  readonly described?: readonly ActivationPosition[];
+  readonly described?: { readonly positions: readonly ActivationPosition[]; readonly branches: readonly BranchPlace[] };
 }
 
 /** An activation's place. */
@@ -67,7 +67,7 @@ function places(
   const { steps, branches } = source;
   const producers = producersOf(steps);
   const inside = new Set(branches.flatMap((branch) => branch.steps));
-  const additions = new Set(branches.map((branch) => branch.addition));
+  const additions = new Set(branches.map((branch) => branch.addition).filter(({ op }) => op === 'binary'));
   const firstBranch = steps.findIndex((step) => inside.has(step));
   return new Map(
     steps.flatMap((step, i): [Step, Place][] => {
@@ -118,14 +118,19 @@ export function buildFrom(source: ImportedSteps): {
   found: ReadonlySet<string>;
 } {
   const activations = findActivations(source.steps);
-  const described = descriptions(activations, source.described);
+  const described = descriptions(activations, source.described?.positions);
+  // Branches are told apart by what is inside.
+  const known = new Map(
+    described.size === 0 ? [] : source.described?.branches.map((each) => [each.activations.join(), each.name]),
+  );
   const names = layerNames(source.steps, activations, described);
   const weights = assignWeights(source.steps, (step) => names.get(step)!);
   const positions = places(source, names, activations, described);
   const unique = new UniqueNames();
   const branches = source.branches.map((branch) => {
     const named = branchName(branch, names);
-    return { ...branch, ...named, name: unique.unique(named.name) };
+    const inside = branch.steps.filter((step) => activations.has(step)).map((step) => names.get(step)!);
+    return { ...branch, ...named, name: unique.unique(known.get(inside.join()) ?? named.name) };
   });
   const build = (net: NetBuilder, x: Tensor): Tensor => {
     const target = modelTarget(net, weights, names, positions, x.shape[0]! / source.batch);
@@ -135,9 +140,7 @@ export function buildFrom(source: ImportedSteps): {
       for (const branch of branches) if (branch.output === step.output) mark(net, branch, values, names, activations);
     }
     const logits = values.get(source.logits)!;
-    return logits.shape.length === 2
-      ? logits
-      : net.graph.one('reshape', [logits], { shape: [x.shape[0]!, source.classes] });
+    return logits.shape.length === 2 ? logits : net.flatten(logits);
   };
   const state = new Map([...weights.values()].map(({ key, shape, data }) => [key, { shape, data }]));
   return { build, weights: state, found: new Set([...activations.keys()].map((step) => names.get(step)!)) };

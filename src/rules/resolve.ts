@@ -63,7 +63,19 @@ export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): 
   const regions = new Map<string, RegionBackward>();
   const edges = new Map<string, EdgeBackward>();
   let pool: MaxPoolBackward | undefined;
+  let fixedAttention = false;
   for (const spec of specs) {
+    if (typeof spec.rule === 'string' && ruleRow(spec.rule).fixedAttention === true) {
+      const place = (['from', 'only', 'preset', 'match', 'on', 'post'] as const).find((key) => spec[key] !== undefined);
+      check(
+        place === undefined,
+        'unknown-option',
+        `${spec.rule} acts on all attention maps; it takes no ${place}=`,
+        place,
+      );
+      fixedAttention = true;
+      continue;
+    }
     const selected = selectPositions(spec, table);
     const row = typeof spec.rule === 'string' ? ruleRow(spec.rule) : undefined;
     if (row?.edge !== undefined) {
@@ -93,6 +105,7 @@ export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): 
   // Only the kinds that some rule changes, so that a selection of activations alone costs the walk nothing.
   return Object.assign(activations, {
     ...(pool !== undefined && { maxPool: () => pool }),
+    ...(fixedAttention && { fixedAttention }),
     ...(regions.size > 0 && { region: ({ name }: Region) => regions.get(name) }),
     ...(edges.size > 0 && { edge: ({ name }: Region) => edges.get(name) }),
   });

@@ -147,7 +147,8 @@ export function selectPositions(spec: RuleSpec, table: PositionTable): readonly 
         : [...table.positions];
   // Rules of edges ask for activations only to find the branches around them, whatever they are.
   const ranged = spec.from !== undefined || (preset === undefined && spec.only === undefined);
-  if (ranged && spec.rule !== 'bp' && row?.edge === undefined) chosen = ofKinds(chosen, spec, table);
+  if (ranged && spec.rule !== 'bp' && row?.edge === undefined && row?.fixedAttention !== true)
+    chosen = ofKinds(chosen, spec, table);
   if (spec.post === false) chosen = chosen.filter((position) => position.kind !== 'post-addition');
   for (const glob of spec.only ?? []) {
     check(

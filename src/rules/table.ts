@@ -31,6 +31,8 @@ export interface RuleRow {
   /** What it does at max-pools and at the edges into residual branches. */
   readonly maxPool?: (values: ParameterValues) => MaxPoolBackward;
   readonly edge?: (values: ParameterValues) => EdgeBackward;
+  /** Whether it stops gradients at attention maps. */
+  readonly fixedAttention?: boolean;
   /** The preset it stands at where no place is written; a preset that is not required is all ReLUs if there is none. */
   readonly preset?: { readonly name: string; readonly required: boolean };
   /** Whether `from=j_k` also takes the ReLUs after additions. */
@@ -51,7 +53,7 @@ const positive = { valid: (value: number) => value > 0, expected: 'above 0' };
 const share = { valid: (value: number) => value >= 0 && value <= 1, expected: 'from 0 to 1' };
 
 /**
- * The built-in rules, one row each; docs/adding-a-rule.md tells how to add one. What the pointwise ones mean for
+ * The built-in rules, one row each (`pna` is Pay No Attention, Z. Wei et al., 2022); docs/adding-a-rule.md tells how to add one. What the pointwise ones mean for
  * ReLU6(z) = ReLU(z) - ReLU(z - 6):
  *
  * - `bp`: g [0 < z < 6]
@@ -97,6 +99,7 @@ export const ruleTable = {
     parameters: { gamma: { byDefault: 0.2, ...share } },
     edge: ({ gamma = 0.2 }) => scaledEdge(gamma),
   },
+  pna: { parameters: {}, fixedAttention: true },
   bpa: {
     parameters: { tau: { byDefault: 'open', ...positive }, scale: { byDefault: 1, ...positive } },
     activation: 'silu',

@@ -1,8 +1,10 @@
 import { expect } from 'chai';
 import * as ort from 'onnxruntime-web';
+import type { Tensor } from '../../src/graph/types.js';
 import type { LinbpError } from '../../src/errors.js';
 import { describeModel, positionTable } from '../../src/nn/definition.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
+import { withClasses } from '../../src/nn/head.js';
 import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { readDescription } from '../../src/onnx/description.js';
@@ -135,6 +137,7 @@ describe('exportOnnx', function () {
     const position = { name: 'a', index: 0, kind: 'conv', activation: 'relu' };
     const read = (value: unknown): unknown => readDescription(JSON.stringify(value));
     expect(read({ positions: [position], presets: { default: ['a'] } })).to.deep.equal({
+      branches: [],
       positions: [position],
       presets: { default: ['a'] },
     });
@@ -145,9 +148,34 @@ describe('exportOnnx', function () {
       { positions: [{ ...position, activation: 'exec' }], presets: {} },
       { positions: [{ ...position, stage: 3 }], presets: {} },
       { positions: [position], presets: { default: ['b'] } },
+      { positions: [position], presets: {}, branches: [{ name: 'c', activations: ['b'] }] },
     ])
       expect(read(bad), JSON.stringify(bad)).to.equal(undefined);
     expect(readDescription('{')).to.equal(undefined);
+  });
+
+  it('an imported network takes another head; residual and dense branches keep their names', () => {
+    const small: ModelDefinition = {
+      name: 'small',
+      input: [2, 6, 6],
+      classes: 5,
+      build(net, images) {
+        const body = (name: string, x: Tensor): Tensor =>
+          net.branch(name, x, (inner) =>
+            net.conv(`${name}.conv`, net.relu(`${name}.relu`, inner), 2, 3, { padding: 1 }),
+          );
+        const added = net.add('join', images, body('residual', images));
+        const dense = net.concat('dense.concat', [added, body('dense', added)]);
+        return net.linear('fc', net.globalAvgPool('pool', dense), 5);
+      },
+    };
+    const imported = importOnnx(exportOnnx(small, { weights: initialState(small, 2) }), { name: 'small' });
+    expect(positionTable(imported)).to.deep.equal(positionTable(small));
+    const wider = withClasses(imported, 7);
+    const state = initialState(wider, 4);
+    expect(state.get('fc.weight')!.shape).to.deep.equal([7, 4]);
+    expect(state.get('residual.conv.weight')!.data).to.deep.equal(imported.weights.get('residual.conv.weight')!.data);
+    expect(exportOnnx(wider, { weights: state }).length).to.be.greaterThan(0);
   });
 
   it('layers are named in the order of the state dict', () => {

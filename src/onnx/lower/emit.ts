@@ -110,7 +110,9 @@ function emitLinear(step: Step<'linear'>, { graph, tensor, shape }: EmitContext)
   const inner = x.shape.at(-1)!;
   const operands = step.inputs.slice(1).map((_, i) => tensor(i + 1));
   const flat = reshape(graph, x, [x.shape.reduce((product, size) => product * size, 1) / inner, inner]);
-  return reshape(graph, graph.one('linear', [flat, ...operands], {}), shape(step.output));
+  const y = graph.one('linear', [flat, ...operands], {});
+  // A head of another width is wider than the file says.
+  return reshape(graph, y, [...shape(step.output).slice(0, -1), y.shape[1]!]);
 }
 
 function emitPad(step: Step<'pad'>, { graph, tensor }: EmitContext): Tensor {

@@ -2,7 +2,7 @@ import type { DataValue, Step } from '../lower/steps.js';
 import { isStep } from '../lower/steps.js';
 import { consumersOf, producersOf } from './rewrite.js';
 
-/** A residual branch: what is computed from `input` to `output`, which `addition` adds to a shortcut. */
+/** A residual branch: what is computed from `input` to `output`, which `addition` adds or appends to a shortcut. */
 export interface FoundBranch {
   readonly input: DataValue;
   readonly output: DataValue;
@@ -68,11 +68,14 @@ export function findBranches(steps: readonly Step[], x: DataValue): FoundBranch[
   const immediate = dominators(steps, x);
   const order = new Map(steps.map((step, i) => [step, i]));
   return steps.flatMap((step): FoundBranch[] => {
-    if (!isStep(step, 'binary') || step.attributes.kind !== 'add') return [];
+    const adds = isStep(step, 'binary') && step.attributes.kind === 'add';
+    // Dense blocks append what the branch computes to its input.
+    const appends = isStep(step, 'concat') && step.inputs.length === 2 && step.attributes.axis === 1;
+    if (!adds && !appends) return [];
     const [a, b] = step.inputs;
     if (a?.kind !== 'data' || b?.kind !== 'data' || a === b) return [];
     const from = immediate.get(step.output);
-    if (from === undefined || a.shape.join() !== b.shape.join()) return [];
+    if (from === undefined || (adds ? a.shape.join() !== b.shape.join() : from !== a)) return [];
     const sides = [a, b].map((end) => ({ end, steps: between(from, end, producers, consumers, step) }));
     const [first, second] = sides as [(typeof sides)[0], (typeof sides)[0]];
     const length = ({ steps: found }: (typeof sides)[0]): number =>

@@ -34,7 +34,10 @@ export class UniqueNames {
   }
 }
 
-/** Stage and block of a path such as `layer3.0.relu` or `features.denseblock2.denselayer3.relu1`. */
+/**
+ * Stage and block of a path such as `layer3.0.relu`, `features.denseblock2.denselayer3.relu1`, `features.3.0.block.1`
+ * (stage `features.3`) or `stages.3.blocks.0.mlp`.
+ */
 export function stageAndBlock(path: string): { stage?: string; block?: number } {
   const parts = path.split('.');
   for (let i = 0; i + 1 < parts.length; i++) {
@@ -42,6 +45,11 @@ export function stageAndBlock(path: string): { stage?: string; block?: number } 
     const stage = /^[A-Za-z_-]+\d+$/.test(parts[i]!);
     if (stage && block !== null && i + 2 < parts.length) return { stage: parts[i]!, block: Number(block[1]) };
     if (stage) return { stage: parts[i]! };
+    const number = /^\d+$/;
+    if (!/^[A-Za-z_-]+$/.test(parts[i]!) || !number.test(parts[i + 1]!)) continue;
+    const at = parts[i + 2] === 'blocks' ? i + 3 : i + 2;
+    if (number.test(parts[at] ?? '') && at + 1 < parts.length)
+      return { stage: `${parts[i]}.${parts[i + 1]}`, block: Number(parts[at]) };
   }
   return {};
 }
