@@ -19,6 +19,7 @@ import { publishedPreset } from './recognize/presets.js';
 import { recognizePreprocessing } from './recognize/preprocessing.js';
 import type { FoundPreprocessing } from './recognize/preprocessing.js';
 import { producersOf } from './recognize/rewrite.js';
+import { recognizeShortcuts } from './recognize/shortcuts.js';
 import { isFloat } from './types.js';
 import type { OnnxDimension, OnnxFile } from './types.js';
 
@@ -229,7 +230,8 @@ export function importOnnx(model: string | Uint8Array, options: ImportOptions = 
   const logits = logitsOf(file, analyzed, analyzed.output, description !== undefined);
   const pre = recognizePreprocessing(liveSteps(analyzed.steps, [logits.value]), analyzed.x, [logits.value]);
   const norms = recognizeLayerNorms(pre.steps, pre.results);
-  const functions = recognizeFunctions(norms.steps, norms.results);
+  const shortcuts = recognizeShortcuts(norms.steps, norms.results);
+  const functions = recognizeFunctions(shortcuts.steps, shortcuts.results);
   const result = functions.results[0]!;
   const classes = result.shape.slice(1).reduce((product, size) => product * size, 1);
   const branches = findBranches(functions.steps, analyzed.x);

@@ -116,9 +116,10 @@ function emitLinear(step: Step<'linear'>, { graph, tensor, shape }: EmitContext)
 }
 
 function emitPad(step: Step<'pad'>, { graph, tensor }: EmitContext): Tensor {
-  const { pads, mode, value } = step.attributes;
+  const { pads, mode, value, stride } = step.attributes;
   const x = tensor(0);
   const rank = x.shape.length;
+  if (stride !== undefined) return graph.one('channelPad', [x], { before: pads[1]!, after: pads[5]!, stride });
   if (mode === 'constant')
     return graph.one('pad', [x], {
       before: pads.slice(0, rank),

@@ -1,3 +1,4 @@
+import type { Pair } from '../../graph/types.js';
 import type { AxisSlice } from '../geometry.js';
 import type { ElementType, HostTensor, OnnxNode } from '../types.js';
 import type { ResizeGeometry, WindowGeometry } from '../windows.js';
@@ -60,7 +61,8 @@ export interface StepAttributes {
   transpose: { readonly perm: readonly number[] };
   reshape: { readonly shape: readonly number[] };
   slice: { readonly cut: readonly AxisSlice[] };
-  pad: { readonly pads: readonly number[]; readonly mode: string; readonly value: number };
+  /** `stride`: zeros around the channels of every stride-th pixel */
+  pad: { readonly pads: readonly number[]; readonly mode: string; readonly value: number; readonly stride?: Pair };
   concat: { readonly axis: number };
   /** elements of one axis by constant indices; the axis keeps its place */
   gather: { readonly axis: number; readonly indices: readonly number[] };
