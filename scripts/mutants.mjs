@@ -208,7 +208,9 @@ export const mutants = [
     file: 'dist/src/autodiff/gradients.js',
     find: 'kind: attrs.kind, scale,',
     put: 'kind: attrs.kind, scale: 1,',
-    tests: ['train/golden', 'train/behavior'],
+    tests: ['autodiff/gradients'],
+    grep: 'scale of the loss',
+    fast: true,
   },
   {
     name: 'autodiff: contributions to inputs change places',

@@ -15,6 +15,9 @@ export interface FitOptions {
   readonly channels?: 1 | 3;
 }
 
+/** An image of one row and 60,000 columns has 4 billion pixels where its short side becomes 256. */
+const MOST_PIXELS = 2 ** 26;
+
 /** Checks the sizes before any file is read. @throws LinbpError `bad-range`, `unknown-option` */
 export function checkFit({ resize, crop, channelOrder, channels }: FitOptions): void {
   for (const [field, value] of Object.entries({ resize, crop })) {
@@ -51,7 +54,7 @@ export function checkFit({ resize, crop, channelOrder, channels }: FitOptions): 
  * The other side becomes floor(resize * long / short), the crop begins at the rounded half of what is left, as
  * torchvision's `Resize` and `CenterCrop` do.
  *
- * @throws LinbpError `bad-shape` naming the image when it is smaller than the crop
+ * @throws LinbpError `bad-shape` naming the image when it is smaller than the crop, or too long to be resized
  */
 export function fitImage(image: DecodedImage, options: FitOptions, source: string): DecodedImage {
   const { channelOrder = 'rgb', channels = 3, asTheyAre } = options;
@@ -61,7 +64,14 @@ export function fitImage(image: DecodedImage, options: FitOptions, source: strin
   if (resize !== undefined) {
     const short = Math.min(result.height, result.width);
     const side = (length: number) => (length === short ? resize : Math.floor((resize * length) / short));
-    result = resizeBilinear(result, side(result.height), side(result.width));
+    const [height, width] = [side(result.height), side(result.width)];
+    check(
+      height * width <= MOST_PIXELS,
+      'bad-shape',
+      `${source}: ${result.height} x ${result.width} pixels would become ${height} x ${width}, more than ${MOST_PIXELS}`,
+      source,
+    );
+    result = resizeBilinear(result, height, width);
   }
   if (crop !== undefined) {
     check(

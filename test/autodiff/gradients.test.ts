@@ -140,6 +140,20 @@ describe('gradients', () => {
     expect(Array.from(run.get(dx))).to.deep.equal(Array.from(run.get(g), (value) => 2 * value));
   });
 
+  it('are multiplied by the scale of the loss', () => {
+    const found = [1, 0.25].map((scale) => {
+      const { graph, x, w, labels, loss } = threeLayers(2, [3, 4, 4, 3]);
+      const dx = gradients(graph, { loss, scale, targets: [x], rules: everywhere(bp) }).get(x)!;
+      const inputs = [x, ...w].map((tensor, index): [Tensor, ArrayLike<number>] => [
+        tensor,
+        Float64Array.from({ length: count(tensor) }, (_, i) => Math.sin(1 + i + 7 * index)),
+      ]);
+      return Array.from(evaluate(graph, [...inputs, fill(labels)]).get(dx));
+    });
+    expect(found[0]!.some((value) => value !== 0)).to.equal(true);
+    expect(found[1]).to.deep.equal(found[0]!.map((value) => 0.25 * value));
+  });
+
   it('refuse what cannot be differentiated', () => {
     const network = lenet5(2);
     const options = { loss: network.loss, scale: 1, rules: everywhere(bp) };

@@ -104,6 +104,22 @@ describe('command line under attack', () => {
     expectOneLine(json.stderr, /disk is full/);
   });
 
+  it('too few descriptors and a read-only folder are one line, or enough', () => {
+    // Node opens the modules of a program side by side.
+    for (const limit of [256, 64, 32]) {
+      const { status, stderr } = shell(`ulimit -n ${limit}; ${linbp} eval --model mlp --device reference --limit 8`);
+      if (limit === 256) expect(status, stderr).to.equal(0);
+      if (status !== 0) expectOneLine(stderr, /too many open files in this process \(ulimit -n\)/);
+    }
+    const sealed = join(folder(), 'sealed');
+    const make = `mkdir -p ${sealed} && mount -t tmpfs -o ro tmpfs ${sealed}`;
+    if (process.getuid!() !== 0 || shell(`unshare -m sh -c '${make}'`).status !== 0) return;
+    const run = `${linbp} train --model mlp --device reference --epochs 1 --out ${sealed}/run`;
+    const { status, stderr } = shell(`unshare -m sh -c '${make} && ${run}'`);
+    expect(status, stderr).to.equal(1);
+    expectOneLine(stderr, /read-only/);
+  }).timeout(120_000);
+
   it('what cannot be written is refused before any work', () => {
     mkdirSync(join(folder(), 'taken.safetensors'));
     const taken = join(folder(), 'taken.safetensors');

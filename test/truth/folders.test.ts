@@ -114,6 +114,18 @@ describe("images of the input's size", () => {
     }
   });
 
+  it('an image of one row or column is refused by name before it takes memory', async () => {
+    for (const [height, width] of [
+      [1, 60_000],
+      [60_000, 1],
+    ] as const) {
+      const image = { height, width, data: new Uint8Array(3 * height * width) };
+      const error = await refusal(() => fitImage(image, { resize: 256, crop: 224 }, 'long.png'), 'bad-shape');
+      expect(error.message).to.include('long.png');
+      expect(fitImage(image, { resize: 1 }, 'long.png').data).to.have.length(3 * height * width);
+    }
+  });
+
   it('a validation split holds out other images than it keeps', () => {
     const dataset = fromArrays({
       shape: [10, 1, 1, 1],

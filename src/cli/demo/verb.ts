@@ -2,7 +2,8 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { loadHalves } from '../../experiments/trainingRuns.js';
 import type { ExperimentContext } from '../../experiments/types.js';
-import { ensureWritableFolder, writeFileAtomic } from '../../io/atomic.js';
+import { writeFileAtomic } from '../../io/atomic.js';
+import { OutputFolder } from '../../io/outputFolder.js';
 import { modelDefinition } from '../../nn/zoo/index.js';
 import type { Device } from '../../runtime/device.js';
 import { machineOptions, openDevice, shownAdapter } from '../common.js';
@@ -94,7 +95,8 @@ export const demoVerb = defineVerb({
   ],
   async run(values, verb) {
     const { progress, print } = verb;
-    ensureWritableFolder(values.out);
+    const folder = OutputFolder.open(values.out, 'demo');
+    folder.create();
     verb.lock(values.out);
     const device = await openDevice(values);
     try {
@@ -130,6 +132,7 @@ export const demoVerb = defineVerb({
       const path = join(values.out, 'report.html');
       const shared = { verdicts, leaderboard, race, profiles, settings };
       const machine = { adapter: adapterInfo, version: packageVersion(), seconds: budget.elapsed() };
+      folder.claim(['report.html']);
       writeFileAtomic(path, demoReport({ ...shared, ...machine }));
       for (const sentence of verdicts) print(sentence);
       print(`report ${pathToFileURL(resolve(path)).href}`);
