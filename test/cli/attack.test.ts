@@ -209,6 +209,38 @@ describe('linbp attack', () => {
     expect(anew!.code, anew!.stderr).to.equal(0);
   });
 
+  it('restarts fold into the batch: as many programs run as without, and the best row of each image is kept', async () => {
+    const args = [...common.slice(0, -2), '--attack', 'pgd', '--steps', '3', '--eps', '0.004', '--alpha', '0.001'];
+    const own = (name: string): string[] => [
+      '--out',
+      at(name),
+      '--csv',
+      at(`${name}.csv`),
+      '--json',
+      at(`${name}.json`),
+    ];
+    const ended = await linbpEach([
+      [...args, '--restarts', '1', '--batch', '64', ...own('once')],
+      [...args, '--restarts', '5', '--batch', '64', ...own('five')],
+      [...args, '--restarts', '5', '--batch', '7', ...own('parts')],
+    ]);
+    for (const each of ended) expect(each.code, each.stderr).to.equal(0);
+    expect(readFileSync(at('parts.csv'), 'utf8')).to.equal(readFileSync(at('five.csv'), 'utf8'));
+    const [once, five] = [readJson(at('once.json')), readJson(at('five.json'))];
+    expect(five['gradients']).to.equal(5 * (once['gradients'] as number));
+    expect(five['robustCorrect']).to.be.at.most(once['robustCorrect'] as number);
+    const curve = five['curve'] as { step: number; restart: number; loss: number }[];
+    expect(curve.slice(0, 4)).to.deep.equal(once['curve']);
+    expect(curve.map(({ restart }) => restart)).to.deep.equal([0, 1, 2, 3, 4].flatMap((r) => [r, r, r, r]));
+    expect(curve.at(-1)!.step).to.equal(15);
+    const samples = (name: string): Json[] => readJson(join(at(name), 'report.json'))['samples'] as Json[];
+    const [single, best] = [samples('once'), samples('five')];
+    expect(best.map(({ id }) => id)).to.deep.equal([0, 1, 2, 3, 4, 5]);
+    for (const [n, sample] of best.entries())
+      if (sample['robustCorrect'] === single[n]!['robustCorrect'])
+        expect(sample['loss']).to.be.at.least(single[n]!['loss'] as number);
+  });
+
   it('every preset and every notation settles', () => {
     const model = { definition: modelDefinition('resnet18'), weights: new Map() };
     for (const [name, { options }] of Object.entries(presets)) {

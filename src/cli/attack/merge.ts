@@ -61,6 +61,19 @@ function joinedCurve(parts: readonly AttackResult[], losses: Float32Array, count
   });
 }
 
+/** Everything of a result that follows from what is said about each image. */
+export function mergeFigures(samples: readonly AttackedSample[]) {
+  const count = samples.length;
+  const cleanCorrect = samples.filter((sample) => sample.cleanCorrect).length;
+  return {
+    ...{ count, samples, cleanCorrect, cleanAccuracy: share(cleanCorrect, count) },
+    ...figures(samples, 'robustCorrect', 'success'),
+    saved: figures(samples, 'savedRobustCorrect', 'savedSuccess'),
+    linf: extremes(samples.map(({ linf }) => linf)),
+    l2: extremes(samples.map(({ l2 }) => l2)),
+  };
+}
+
 /** Batches of one attack, in order, as one result. */
 export function mergeResults(parts: readonly AttackResult[]): AttackResult {
   if (parts.length === 1) return parts[0]!;
@@ -68,15 +81,11 @@ export function mergeResults(parts: readonly AttackResult[]): AttackResult {
   const count = sum((part) => part.count);
   const samples = parts.flatMap((part) => part.samples);
   const losses = joinedLosses(parts, count);
-  const [cleanCorrect, gradients] = [sum((part) => part.cleanCorrect), sum((part) => part.gradients)];
+  const gradients = sum((part) => part.gradients);
   const seconds = sum((part) => part.seconds);
   return {
-    count,
+    ...mergeFigures(samples),
     interrupted: false,
-    cleanCorrect,
-    cleanAccuracy: share(cleanCorrect, count),
-    ...figures(samples, 'robustCorrect', 'success'),
-    saved: figures(samples, 'savedRobustCorrect', 'savedSuccess'),
     images: joined(
       parts.map(({ images }) => images),
       new Float32Array(sum(({ images }) => images.length)),
@@ -85,9 +94,6 @@ export function mergeResults(parts: readonly AttackResult[]): AttackResult {
       parts.map(({ images8 }) => images8),
       new Uint8Array(sum(({ images8 }) => images8.length)),
     ),
-    samples,
-    linf: extremes(samples.map(({ linf }) => linf)),
-    l2: extremes(samples.map(({ l2 }) => l2)),
     curve: joinedCurve(parts, losses, count),
     losses,
     gradients,

@@ -21,7 +21,7 @@ export interface ImageRecord {
   readonly firstStep: number | null;
   readonly gradients: number;
   readonly forwards: number;
-  /** Forward passes until the image was fooled, as attacks without gradients count them; else all. */
+  /** What the attack counts as its queries of the image; all forwards where it counts none. */
   readonly queries: number;
   /** AutoAttack: the stage that broke the image. */
   readonly brokenBy?: string | null;

@@ -1,5 +1,6 @@
 import { Attack } from '../../attacks/attack.js';
 import { intermediateLevel } from '../../attacks/intermediate.js';
+import { settle } from '../../attacks/options.js';
 import type { AttackSettings } from '../../attacks/options.js';
 import type { AttackResult } from '../../attacks/result.js';
 import type { Dataset } from '../../data/dataset.js';
@@ -13,6 +14,7 @@ import { attackOptions, isBattery } from './cells.js';
 import type { Cell } from './cells.js';
 import { mergeResults } from './merge.js';
 import type { AttackValues } from './options.js';
+import { foldRestarts, folds, repeatImages } from './restarts.js';
 import type { AttackState } from './state.js';
 
 /** What a cell's run settled, for the report. */
@@ -43,10 +45,18 @@ export interface CellInput {
   readonly context: VerbContext;
 }
 
+/** Compiled programs, and how many restarts are rows of their batch. */
+interface Stages {
+  readonly stages: readonly Attack[];
+  readonly restarts: number;
+}
+
 /** The attack, and with `--ila` the second stage, compiled before either runs. */
-async function compileStages({ values, model, context }: CellInput, cell: Cell, several: boolean): Promise<Attack[]> {
+async function compileStages({ values, model, context }: CellInput, cell: Cell, several: boolean): Promise<Stages> {
   const { progress } = context;
-  const given = { ...attackOptions(values, cell, model, several), onCompile: compileProgress(progress) };
+  const wanted = { ...attackOptions(values, cell, model, several), onCompile: compileProgress(progress) };
+  const restarts = values.ila === undefined && folds(settle(wanted)) ? wanted.restarts! : 1;
+  const given = restarts > 1 ? { ...wanted, restarts: 1 } : wanted;
   const first = await Attack.compile(given);
   const stages = [first];
   try {
@@ -55,7 +65,7 @@ async function compileStages({ values, model, context }: CellInput, cell: Cell, 
       const second = { attack: intermediateLevel(values.ila), rules: 'bp', randomStart: false, restarts: 1, steps };
       stages.push(await Attack.compile({ ...given, ...second, parameters: {} }));
     }
-    return stages;
+    return { stages, restarts };
   } catch (error) {
     first.destroy();
     throw error;
@@ -66,7 +76,7 @@ async function compileStages({ values, model, context }: CellInput, cell: Cell, 
 
 /** Runs the stages on a batch one after another, each from the images of the one before; their costs are added up. */
 async function runStages(
-  stages: readonly Attack[],
+  { stages, restarts }: Stages,
   { dataset, labels, targets, context }: CellInput,
   { eps }: Cell,
   { first, size }: { readonly first: number; readonly size: number },
@@ -75,16 +85,19 @@ async function runStages(
   const results: AttackResult[] = [];
   const images = pixelRange(dataset, first, first + size);
   const sampleIds = Uint32Array.from({ length: size }, (_, n) => first + n);
+  const own = { images, labels: labels.subarray(first, first + size), sampleIds };
+  const rows = restarts === 1 ? own : repeatImages(own.images, own.labels, sampleIds, restarts);
   for (const [index, stage] of stages.entries()) {
     const start = results.at(-1)?.images;
     const result = await stage.run({
-      ...{ images, labels: labels.subarray(first, first + size), sampleIds, signal: context.signal },
+      ...rows,
+      signal: context.signal,
       ...(eps !== undefined && { eps }),
       ...(targets && { targets: targets.subarray(first, first + size) }),
       ...(start && { start }),
       onProgress: (share) => onShare((index + share) / stages.length, stage),
     });
-    results.push(result);
+    results.push(restarts === 1 ? result : foldRestarts(result, restarts, first));
   }
   const sum = (of: (result: AttackResult) => number): number =>
     results.reduce((total, result) => total + of(result), 0);
@@ -103,7 +116,7 @@ async function runStages(
 
 /** All batches of a cell that are not finished yet. */
 async function runBatches(
-  stages: readonly Attack[],
+  stages: Stages,
   input: CellInput,
   cell: Cell,
   index: number,
@@ -114,7 +127,7 @@ async function runBatches(
   let done = parts.reduce((sum, { count }) => sum + count, 0);
   const began = performance.now();
   while (done < dataset.count) {
-    const size = Math.min(values.batch, dataset.count - done);
+    const size = Math.min(Math.max(1, Math.floor(values.batch / stages.restarts)), dataset.count - done);
     try {
       if (signal.aborted) throw new LinbpError('aborted', 'the attack was interrupted');
       const result = await runStages(stages, input, cell, { first: done, size }, (share, { settings }) => {
@@ -152,12 +165,14 @@ async function runGroup(
   input: CellInput,
   several: boolean,
 ): Promise<CellRun[]> {
-  const stages = await compileStages(input, cells[0]![1], several);
+  const compiled = await compileStages(input, cells[0]![1], several);
+  const { stages, restarts } = compiled;
   const runs: CellRun[] = [];
   try {
     for (const [index, cell] of cells) {
-      const { parts, interrupted } = await runBatches(stages, input, cell, index);
-      const settings = stages[0]!.settingsFor(cell.eps);
+      const { parts, interrupted } = await runBatches(compiled, input, cell, index);
+      const own = stages[0]!.settingsFor(cell.eps);
+      const settings = restarts === 1 ? own : { ...own, restarts };
       const minimal = settings.definition.minimal === true;
       if (parts.length > 0)
         runs.push({
