@@ -280,6 +280,10 @@ export class Attack {
     if (attack.hit !== undefined) raw.savedHit.set(await executor.readU32(attack.hit), first);
     raw.losses.set(await executor.read(attack.lossLog), first * columns);
     raw.margins.set(await executor.read(attack.marginLog), first * columns);
+    if (attack.queries !== undefined) {
+      if (raw.queries.length === 0) raw.queries = new Float32Array(arrays.count);
+      raw.queries.set(await executor.read(attack.queries), first);
+    }
     if (attack.aimLog !== undefined) raw.aims.set(await executor.read(attack.aimLog), first * columns);
     if (attack.scales !== undefined)
       for (const steps of await executor.read(attack.scales.overflows)) raw.overflows += steps;
@@ -361,6 +365,7 @@ function emptyOutcome({ count, images, targets }: AttackArrays, rows: number): R
     aims: new Float32Array(targets === undefined ? 0 : count * rows),
     cleanClasses: new Int32Array(count),
     finalClasses: new Int32Array(count),
+    queries: new Float32Array(0),
     overflows: 0,
   };
 }

@@ -51,6 +51,8 @@ export interface AttackGraph {
   readonly aimLog: Tensor | undefined;
   /** Where gradients are stored as f16. */
   readonly scales: GradientScales | undefined;
+  /** f32 [N]: queries of an image until it fools, of attacks that count them. */
+  readonly queries: Tensor | undefined;
   /** Where images of other classes are mixed in. */
   readonly pool: ImagePool | undefined;
 }
@@ -262,6 +264,7 @@ export function buildAttackGraph(
   return {
     ...{ graph, stores, network: evaluated, clean, origin, labels, targets, sampleIds, iterate, cleanCorrect },
     ...{ cleanLogits, correct, hit, lossLog, marginLog, aimLog: aimLogs[0], scales, bestFooled, pool },
+    queries: states.get('queries')?.tensor,
   };
 }
 

@@ -15,7 +15,9 @@ import { cwPlan } from './carliniWagner.js';
 import { constantOptions } from './constants.js';
 import { deepfoolPlan } from './deepfool.js';
 import { eadPlan } from './elasticNet.js';
+import { estimatePlan } from './estimates.js';
 import { fabPlan } from './fab.js';
+import { simbaPlan } from './simba.js';
 import { ddnPlan, fmnPlan } from './shrinkingBall.js';
 import { squarePlan } from './square.js';
 import type { AttackDefinition } from './stages.js';
@@ -161,6 +163,46 @@ const fabT: AttackDefinition = {
   },
 };
 
+const estimates = (width: number): NonNullable<AttackDefinition['parameters']> => ({
+  directions: { byDefault: 32, least: 1, most: 10_000, whole: true, help: 'pairs of opposite directions a step' },
+  width: { byDefault: width, least: 1e-6, most: 1, help: 'how far along them, in pixels' },
+});
+
+/** Gradients estimated by pairs of forward passes. */
+const spsa: AttackDefinition = {
+  ...ifgsm,
+  name: 'spsa',
+  source: 'J. Uesato et al., "Adversarial risk and the dangers of evaluating against weak attacks", ICML 2018',
+  norms: ['linf'],
+  keep: 'best',
+  defaultAlpha: () => 0,
+  defaultSteps: 100,
+  plan: estimatePlan(true),
+  parameters: { ...estimates(0.01), rate: { byDefault: 0.01, least: 0, most: 10, help: 'learning rate of Adam' } },
+};
+const nes: AttackDefinition = {
+  ...spsa,
+  name: 'nes',
+  source: 'A. Ilyas et al., "Black-box adversarial attacks with limited queries and information", ICML 2018',
+  norms: ['linf', 'l2'],
+  defaultAlpha: (eps, steps) => (2.5 * eps) / steps,
+  plan: estimatePlan(false),
+  parameters: estimates(0.001),
+};
+
+/** One pixel after another; steps are pixels. */
+const simba: AttackDefinition = {
+  ...ifgsm,
+  name: 'simba',
+  source: 'C. Guo et al., "Simple black-box adversarial attacks", ICML 2019',
+  norms: ['l2', 'linf'],
+  keep: 'best',
+  defaultAlpha: () => 0,
+  defaultSteps: 1000,
+  plan: simbaPlan,
+  parameters: { amount: { byDefault: 0.2, least: 0, most: 1, help: 'how far a pixel moves' } },
+};
+
 /** What attacks that look for the smallest perturbation have in common. */
 const minimal: AttackDefinition = {
   ...ifgsm,
@@ -275,6 +317,9 @@ export const attacks = {
   ddn,
   fmn,
   ead,
+  spsa,
+  nes,
+  simba,
   noisy,
   difgsm,
   mdi2fgsm,

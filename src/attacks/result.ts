@@ -24,6 +24,8 @@ export interface AttackedSample {
   /** Class that the network sees in the clean and in the adversarial image, as float32. */
   readonly cleanClass: number;
   readonly finalClass: number;
+  /** Forward passes asked of the image until it fools, of attacks by queries alone. */
+  readonly queries?: number;
   /**
    * Gradients spent on the image before the first logged iterate that fools the network (targeted: that it takes for
    * the target); 0 for the start, null where none does or the attack logs no iterates.
@@ -106,6 +108,8 @@ export interface RawOutcome {
   readonly aims: Float32Array;
   readonly cleanClasses: Int32Array;
   readonly finalClasses: Int32Array;
+  /** Queries until an image fools, of attacks that count them; else empty. */
+  queries: Float32Array;
   overflows: number;
 }
 
@@ -215,6 +219,7 @@ export function summarize(
       loss: raw.losses[n * rows + last]!,
       cleanClass: raw.cleanClasses[n]!,
       finalClass: raw.finalClasses[n]!,
+      ...(raw.queries.length > 0 && { queries: raw.queries[n]! }),
       firstStep: firstStep(raw, logged, n * rows),
       ...distance(images8, arrays.images, n * size, size),
     };

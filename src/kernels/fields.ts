@@ -1,5 +1,5 @@
 import { numbersOfField } from '../graph/fields.js';
-import type { FieldKind } from '../graph/types.js';
+import type { FieldKind } from '../graph/fields.js';
 import { elementCount } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { link } from '../wgsl/link.js';

@@ -1,4 +1,4 @@
-import type { FieldKind } from '../graph/types.js';
+import type { FieldKind } from '../graph/fields.js';
 import { numbersOfField } from '../graph/fields.js';
 import type { Reference } from './types.js';
 
