@@ -13,6 +13,48 @@ const laws = 'attacks/laws';
  */
 export const mutants = [
   {
+    name: 'strips turn the other way in float64',
+    file: 'dist/src/reference/fields.js',
+    find: 'Math.cos(turn) * c - s * a',
+    put: 'Math.cos(turn) * c + s * a',
+    tests: ['kernels/imageMaps'],
+  },
+  {
+    name: 'the mask of SSA is not centered at 1',
+    file: 'dist/src/attacks/imageTransforms.js',
+    find: "'1.0 - rho + 2.0 * rho * u'",
+    put: "'1.0 + 2.0 * rho * u'",
+    tests: ['attacks/imageTransforms'],
+  },
+  {
+    name: 'the farthest image that fools is kept',
+    file: 'dist/src/attacks/nearest.js',
+    find: 'let closer = lead < most && distance < nearest;',
+    put: 'let closer = lead < most;',
+    tests: ['attacks/linearDistance'],
+  },
+  {
+    name: 'DDN grows where an image fools',
+    file: 'dist/src/attacks/shrinkingBall.js',
+    find: 'select(1.0 + gamma, 1.0 - gamma, lead < 0.0)',
+    put: 'select(1.0 - gamma, 1.0 + gamma, lead < 0.0)',
+    tests: ['attacks/linearDistance'],
+  },
+  {
+    name: 'SimBA counts queries that it does not make',
+    file: 'dist/src/attacks/simba.js',
+    find: 'countQueries(stage, 1, moved)',
+    put: 'countQueries(stage, 1)',
+    tests: ['attacks/blackBox'],
+  },
+  {
+    name: 'a resumed battery forgets what it found',
+    file: 'dist/src/attacks/autoattack.js',
+    find: 'battery.restore(resume);',
+    put: '',
+    tests: ['attacks/autoattack'],
+  },
+  {
     name: 'flip the sign of the attack',
     file: stages,
     find: 'x + direction * alpha * sign(g)',
@@ -36,8 +78,8 @@ export const mutants = [
   {
     name: 'drop the projection',
     file: 'dist/src/attacks/steps.js',
-    find: 'definition.projection(stage, definition.step(stage, iterate, direction, loss))',
-    put: 'definition.step(stage, iterate, direction, loss)',
+    find: 'definition.projection(stage, step(stage, iterate, direction, loss))',
+    put: 'step(stage, iterate, direction, loss)',
     tests: [ball],
   },
   {

@@ -2,8 +2,10 @@ import { batchLabels, batchPixels } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
 import { elementCount } from '../graph/types.js';
 import type { AttackFlag } from './alarms.js';
-import { attack } from './attack.js';
+import { Attack } from './attack.js';
 import type { AttackRun } from './attack.js';
+import { digest, expectStateOf, pixelsFromText, pixelsToText } from './autoattackState.js';
+import type { AutoAttackStage, AutoAttackStageName, AutoAttackState } from './autoattackState.js';
 import type { AttackName } from './builtin.js';
 import type { AttackOptions } from './options.js';
 import type { AttackedSample, AttackFigures, AttackResult } from './result.js';
@@ -18,20 +20,7 @@ import type { AttackLoss, AttackNorm } from './stages.js';
 /** Which stages run: the standard ones, more of them, those for randomized networks, or a list. */
 export type AutoAttackVersion = 'standard' | 'plus' | 'rand' | 'custom';
 
-/** One attack of the battery. */
-export type AutoAttackStageName = 'apgd-ce' | 'apgd-dlr' | 'apgd-t' | 'fab' | 'fab-t' | 'square';
-
-/** How robust the network is after a stage. */
-export interface AutoAttackStage {
-  readonly name: AutoAttackStageName;
-  /** Images that were right when the stage began. */
-  readonly attacked: number;
-  readonly robustCorrect: number;
-  readonly robustAccuracy: number;
-  readonly gradients: number;
-  readonly forwards: number;
-  readonly seconds: number;
-}
+export type { AutoAttackStage, AutoAttackStageName };
 
 /** Something about the network or the result that a reader of the figures has to know. */
 export type AutoAttackFlag = AttackFlag;
@@ -59,6 +48,15 @@ export interface AutoAttackOptions
   /** Gradient steps of each run of APGD and FAB, default 100, and queries of Square, default 5000. */
   readonly steps?: number;
   readonly queries?: number;
+  /**
+   * Images that a stage broke leave the battery; default true. Otherwise every stage runs on all images, with the same
+   * result to the bit.
+   */
+  readonly compact?: boolean;
+  /** Goes on where this state was made; see {@link AutoAttackState}. */
+  readonly resume?: AutoAttackState;
+  /** Called after each batch of each stage with what to resume from. */
+  readonly onState?: (state: AutoAttackState) => void;
   /** Called after each stage with what it left right. */
   readonly onStage?: (stage: AutoAttackStage) => void;
   /** Called now and then with the share, 0 to 1, of a stage that is done. */
@@ -112,6 +110,9 @@ function stageOptions(name: AutoAttackStageName, options: AutoAttackOptions, cla
   }
 }
 
+/** Of the stage in progress. */
+type Progress = Pick<AutoAttackState, 'done' | 'gradients' | 'forwards'>;
+
 /** Images, labels and what came of them so far. */
 class Battery {
   readonly images: Float32Array;
@@ -139,14 +140,22 @@ class Battery {
     this.adversarial = this.images.slice();
   }
 
-  /** The images that are still right, as an attack takes them. */
-  rest(): { indices: number[]; images: Float32Array; labels: number[]; sampleIds: number[] } {
-    const indices = this.brokenBy.flatMap((stage, n) => (stage === null ? [n] : []));
+  /**
+   * The images that a stage runs on: those that were right when it began, or all. A stage in progress has broken some of
+   * them, the first one found those that are wrong when clean.
+   */
+  rest(name: AutoAttackStageName, compact: boolean, first: boolean): number[] {
+    const takesPart = (by: 'clean' | AutoAttackStageName | null): boolean =>
+      !compact || by === null || by === name || (first && by === 'clean');
+    return this.brokenBy.flatMap((by, n) => (takesPart(by) ? [n] : []));
+  }
+
+  /** Images as an attack takes them. */
+  inputs(indices: readonly number[]): { images: Float32Array; labels: number[]; sampleIds: number[] } {
     const images = new Float32Array(indices.length * this.size);
     for (const [k, n] of indices.entries())
       images.set(this.images.subarray(n * this.size, (n + 1) * this.size), k * this.size);
     return {
-      indices,
       images,
       labels: indices.map((n) => this.labels[n]!),
       sampleIds: indices.map((n) => this.ids[n]!),
@@ -156,6 +165,7 @@ class Battery {
   take(name: AutoAttackStageName, indices: readonly number[], result: AttackResult): void {
     const { size } = this;
     for (const [k, n] of indices.entries()) {
+      if (this.brokenBy[n] !== null) continue;
       const sample = result.samples[k]!;
       if (!sample.cleanCorrect) this.brokenBy[n] = 'clean';
       else if (!sample.robustCorrect) this.brokenBy[n] = name;
@@ -167,6 +177,27 @@ class Battery {
         this.brokenBy[n] === name ? sample : { ...sample, ...kept, loss: sample.cleanLoss, linf: 0, l2: 0 };
     }
     for (const key of Object.keys(this.totals) as (keyof Battery['totals'])[]) this.totals[key] += result[key];
+  }
+
+  /** Everything found so far. */
+  state(of: string, stages: readonly AutoAttackStage[], progress: Progress): AutoAttackState {
+    const images = this.samples.map((sample, n) => {
+      if (sample === undefined) return null;
+      const brokenBy = this.brokenBy[n]!;
+      const own = this.adversarial.subarray(n * this.size, (n + 1) * this.size);
+      const broken = brokenBy !== null && brokenBy !== 'clean';
+      return { brokenBy, sample, ...(broken && { pixels: pixelsToText(own) }) };
+    });
+    return { format: 1, of, stages: [...stages], ...progress, images };
+  }
+
+  restore(state: AutoAttackState): void {
+    for (const [n, image] of state.images.entries()) {
+      if (image === null) continue;
+      this.samples[n] = image.sample;
+      this.brokenBy[n] = image.brokenBy;
+      if (image.pixels !== undefined) this.adversarial.set(pixelsFromText(image.pixels, this.size), n * this.size);
+    }
   }
 
   get robust(): number {
@@ -194,29 +225,51 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
     ...(rules !== undefined && { rules }),
     ...(precision !== undefined && { precision }),
     ...(fuse !== undefined && { fuse }),
-    ...(signal !== undefined && { signal }),
   };
-  for (const name of names) {
-    const { indices, ...rest } = battery.rest();
+  const { compact = true, resume } = options;
+  const ids = Uint32Array.from(battery.ids);
+  const key = [norm, eps, names.join(), seed, options.loss, options.steps, options.queries, compact, classes];
+  const of = [...key, digest(battery.images), digest(Uint32Array.from(battery.labels)), digest(ids)].join(' ');
+  let progress: Progress = { done: 0, gradients: 0, forwards: 0 };
+  if (resume !== undefined) {
+    expectStateOf(resume, of, battery.count);
+    battery.restore(resume);
+    stages.push(...resume.stages);
+    progress = { done: resume.done, gradients: resume.gradients, forwards: resume.forwards };
+  }
+  for (const name of names.slice(stages.length)) {
     const began = performance.now();
-    let cost = { gradients: 0, forwards: 0 };
-    if (indices.length > 0) {
-      try {
-        const result = await attack({
+    const indices = battery.rest(name, compact, stages.length === 0);
+    try {
+      if (progress.done < indices.length) {
+        using compiled = await Attack.compile({
           ...common,
           ...stageOptions(name, options, classes),
           attack: name as AttackName,
           keep: 'best',
-          ...rest,
-          onProgress: (share) => options.onProgress?.(name, share),
+          batch: Math.min(batch, indices.length),
         });
-        battery.take(name, indices, result);
-        cost = result;
-      } catch (error) {
-        if (!(error instanceof LinbpError) || error.code !== 'aborted' || stages.length === 0) throw error;
-        interrupted = true;
-        break;
+        while (progress.done < indices.length) {
+          const { done } = progress;
+          const part = indices.slice(done, done + batch);
+          const result = await compiled.run({
+            ...battery.inputs(part),
+            ...(signal !== undefined && { signal }),
+            onProgress: (share) => options.onProgress?.(name, (done + share * part.length) / indices.length),
+          });
+          battery.take(name, part, result);
+          progress = {
+            done: done + part.length,
+            gradients: progress.gradients + result.gradients,
+            forwards: progress.forwards + result.forwards,
+          };
+          if (progress.done < indices.length) options.onState?.(battery.state(of, stages, progress));
+        }
       }
+    } catch (error) {
+      if (!(error instanceof LinbpError) || error.code !== 'aborted' || stages.length === 0) throw error;
+      interrupted = true;
+      break;
     }
     const robustCorrect = battery.robust;
     const stage = {
@@ -224,11 +277,13 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
       attacked: indices.length,
       robustCorrect,
       robustAccuracy: robustCorrect / battery.count,
-      ...{ gradients: cost.gradients, forwards: cost.forwards },
+      ...{ gradients: progress.gradients, forwards: progress.forwards },
       seconds: (performance.now() - began) / 1000,
     };
+    progress = { done: 0, gradients: 0, forwards: 0 };
     stages.push(stage);
     options.onStage?.(stage);
+    options.onState?.(battery.state(of, stages, progress));
   }
   const seconds = (performance.now() - started) / 1000;
   return {

@@ -23,3 +23,4 @@ export type {
 export { gradientSamplings, inputTransforms } from './transfer.js';
 export { attackCatalog, describeAttack } from './catalog.js';
 export type { DescribedAttack, DescribedOption } from './catalog.js';
+export type { AutoAttackImage, AutoAttackState } from './autoattackState.js';

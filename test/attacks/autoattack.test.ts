@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { autoAttack } from '../../src/attacks/index.js';
-import type { AutoAttackOptions } from '../../src/attacks/index.js';
+import type { AutoAttackOptions, AutoAttackState } from '../../src/attacks/index.js';
 import type { LinbpError } from '../../src/errors.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
@@ -59,6 +59,31 @@ describe('AutoAttack', () => {
     const parts = await run({ batch: 4 });
     expect(parts.brokenBy).to.deep.equal(result.brokenBy);
     expect([...parts.images]).to.deep.equal([...result.images]);
+  });
+
+  it('goes on behind any batch to the same bits, from plain JSON, and refuses the state of another battery', async () => {
+    const states: string[] = [];
+    const whole = await run({ batch: 4, onState: (state) => states.push(JSON.stringify(state)) });
+    expect(states.length).to.be.above(whole.stages.length);
+    for (const at of [0, Math.floor(states.length / 2), states.length - 1]) {
+      const resume = JSON.parse(states[at]!) as AutoAttackState;
+      const rest = await run({ batch: 4, resume });
+      expect(rest.brokenBy, `state ${at}`).to.deep.equal(whole.brokenBy);
+      expect([...rest.images], `state ${at}`).to.deep.equal([...whole.images]);
+      expect(rest.stages.map((stage) => ({ ...stage, seconds: 0 }))).to.deep.equal(
+        whole.stages.map((stage) => ({ ...stage, seconds: 0 })),
+      );
+      const refused = await run({ batch: 4, resume, eps: 0.05 }).catch((error: unknown) => error);
+      expect((refused as LinbpError).code).to.equal('bad-argument');
+    }
+  });
+
+  it('without compaction every stage runs on all images, with the same result to the bit', async () => {
+    const [compacted, all] = [await run(), await run({ compact: false })];
+    expect(all.brokenBy).to.deep.equal(compacted.brokenBy);
+    expect([...all.images]).to.deep.equal([...compacted.images]);
+    expect(all.stages.map(({ attacked }) => attacked)).to.deep.equal([count, count, count, count]);
+    expect(all.gradients).to.be.above(compacted.gradients);
   });
 
   it('L1 has no Square and says so; other stages only as version custom', async () => {

@@ -1,0 +1,74 @@
+import { check } from '../errors.js';
+import type { AttackedSample } from './result.js';
+
+/** One attack of the battery. */
+export type AutoAttackStageName = 'apgd-ce' | 'apgd-dlr' | 'apgd-t' | 'fab' | 'fab-t' | 'square';
+
+/** How robust the network is after a stage. */
+export interface AutoAttackStage {
+  readonly name: AutoAttackStageName;
+  /** Images that were right when the stage began. */
+  readonly attacked: number;
+  readonly robustCorrect: number;
+  readonly robustAccuracy: number;
+  readonly gradients: number;
+  readonly forwards: number;
+  readonly seconds: number;
+}
+
+/** One image of a battery so far. */
+export interface AutoAttackImage {
+  /** `clean` where it is wrong from the start, the stage that broke it, or null where it is right so far. */
+  readonly brokenBy: 'clean' | AutoAttackStageName | null;
+  readonly sample: AttackedSample;
+  /** Pixels of the adversarial image as base64 of float32, little-endian, where a stage broke it. */
+  readonly pixels?: string;
+}
+
+/**
+ * What a battery has found after a batch: plain JSON. `autoAttack({ ..., resume: state })` with the same options goes on
+ * behind that batch to the same bits.
+ */
+export interface AutoAttackState {
+  readonly format: 1;
+  /** What the state belongs to: norm, eps, stages, seed, images and labels, in short. */
+  readonly of: string;
+  /** Stages that are done. */
+  readonly stages: readonly AutoAttackStage[];
+  /** Of the stage in progress: images done, of those that were right when it began, and its costs. */
+  readonly done: number;
+  readonly gradients: number;
+  readonly forwards: number;
+  /** By image; null where nothing is known yet. */
+  readonly images: readonly (AutoAttackImage | null)[];
+}
+
+/** Pixels as text. */
+export const pixelsToText = (pixels: Float32Array): string =>
+  Buffer.from(pixels.buffer, pixels.byteOffset, pixels.byteLength).toString('base64');
+
+/** Pixels of one image. Throws `bad-shape` where their number differs. */
+export function pixelsFromText(text: string, size: number): Float32Array {
+  const bytes = Uint8Array.from(Buffer.from(text, 'base64'));
+  check(bytes.length === 4 * size, 'bad-shape', `an image of the state has ${bytes.length / 4} pixels, not ${size}`);
+  return new Float32Array(bytes.buffer);
+}
+
+/** A short text that differs where numbers do (FNV-1a over their bytes). */
+export function digest(values: Float32Array | Uint32Array): string {
+  let hash = 0x811c9dc5;
+  for (const byte of new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 0).toString(16);
+}
+
+/** Throws `bad-argument` unless a state belongs to this battery. */
+export function expectStateOf(state: AutoAttackState, of: string, count: number): void {
+  const fits = state.format === 1 && state.of === of && state.images.length === count;
+  check(
+    fits,
+    'bad-argument',
+    'the state belongs to another battery: its images, norm, eps, stages or seed differ',
+    'resume',
+  );
+}

@@ -1,0 +1,58 @@
+import { expect } from 'chai';
+import { attack } from '../../src/attacks/index.js';
+import type { AttackName, AttackNorm } from '../../src/attacks/index.js';
+import { describeModel } from '../../src/nn/definition.js';
+import type { StateDict } from '../../src/nn/model.js';
+import { linearModel, modelWith, numbers } from './support.js';
+
+const [count, size] = [6, 36] as const;
+const linear = linearModel([1, 6, 6], 2);
+const weights: StateDict = new Map(
+  describeModel(linear).layout.specs.map(({ name, shape }, index) => {
+    const values = shape.reduce((product, each) => product * each, 1);
+    return [name, { shape, data: numbers(30 + index, values, -0.5, 0.5) }];
+  }),
+);
+// far enough from 0 and 1 that the box plays no part
+const images = numbers(4, count * size, 0.45, 0.55);
+const w = Array.from({ length: size }, (_, i) => {
+  const { data } = weights.get('fc.weight')!;
+  return data[i]! - data[size + i]!;
+});
+const bias = weights.get('fc.bias')!.data[0]! - weights.get('fc.bias')!.data[1]!;
+const leads = Array.from({ length: count }, (_, n) =>
+  w.reduce((sum, each, i) => sum + each * images[n * size + i]!, bias),
+);
+const labels = leads.map((lead) => (lead > 0 ? 0 : 1));
+const dual = { linf: w.reduce((a, b) => a + Math.abs(b), 0), l2: Math.hypot(...w), l1: Math.max(...w.map(Math.abs)) };
+
+/** How much longer than the closest point's the perturbation may be: attacks overshoot, or come in steps. */
+const cases: readonly (readonly [AttackName, AttackNorm, number, object])[] = [
+  ['deepfool', 'l2', 2e-2, { steps: 5, parameters: { overshoot: 1e-4 } }],
+  ['deepfool', 'linf', 2e-2, { steps: 5, parameters: { overshoot: 1e-4 } }],
+  ['ddn', 'l2', 2e-2, { steps: 300, parameters: { gamma: 0.02 } }],
+  ['cw', 'l2', 2e-2, { steps: 150, parameters: { rounds: 9, initialConstant: 0.01, rate: 0.005 } }],
+  ['fab', 'l2', 1e-2, { steps: 20 }],
+];
+
+describe('attacks for the smallest perturbation on a linear model', () => {
+  it('distances are the lead over the dual norm of the weights, on the device', async () => {
+    const model = await modelWith(linear, weights);
+    try {
+      for (const [name, norm, most, options] of cases) {
+        const result = await attack({ model, attack: name, norm, images, labels, ...options });
+        for (let n = 0; n < count; n++) {
+          const moved = Array.from({ length: size }, (_, i) => result.images[n * size + i]! - images[n * size + i]!);
+          const found = norm === 'l2' ? Math.hypot(...moved) : Math.max(...moved.map(Math.abs));
+          const shortest = Math.abs(leads[n]!) / dual[norm];
+          const message = `${name} ${norm}, image ${n}`;
+          expect(result.samples[n]!.robustCorrect, message).to.equal(false);
+          // deepfool adds 1e-4 to each step
+          expect(found, message).to.be.within(shortest * (1 - 1e-4), shortest * (1 + most) + 3e-4);
+        }
+      }
+    } finally {
+      model.destroy();
+    }
+  });
+});
