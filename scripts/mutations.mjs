@@ -75,7 +75,15 @@ export async function fuzz(usage, read, prepare = (bytes) => bytes) {
   const slowest = { milliseconds: 0, file: '' };
   let done = 0;
   const started = performance.now();
-  for (; done < Number(options.count) && performance.now() - started < 1000 * Number(options.seconds); done++) {
+  let stopped = false;
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => (stopped = true));
+  for (
+    ;
+    !stopped && done < Number(options.count) && performance.now() - started < 1000 * Number(options.seconds);
+    done++
+  ) {
+    // Signals arrive between turns of the loop only.
+    if (done % 256 === 0) await new Promise(setImmediate);
     const { state } = random;
     const source = files[done % files.length];
     const bytes = prepare(mutate(source, random), random);

@@ -2,7 +2,8 @@ import { elementCount } from '../graph/types.js';
 import type { ParameterSpec } from '../nn/builder.js';
 import { describeModel } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
-import { initialState, initialValues } from '../nn/model.js';
+import { initialValues } from '../nn/initialValues.js';
+import { initialState } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
 import { normals, randomStreams } from '../random/philox.js';
 

@@ -6,14 +6,13 @@ import type { Precision, Tensor } from '../graph/types.js';
 import { writeSafetensors } from '../io/safetensors.js';
 import { readWeights } from '../io/weights.js';
 import { Program } from '../program/program.js';
-import { randomStreams, uniforms } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { Turns } from '../runtime/turns.js';
 import { expectObject, expectOneOf, expectPixels, expectStateDict } from '../arguments.js';
-import type { ParameterSpec } from './builder.js';
 import { addModel, describeModel, isBuffer } from './definition.js';
 import { headOf } from './head.js';
+import { initialValues } from './initialValues.js';
 import type { GraphStores, ModelDefinition, ModelDescription, StateDict } from './definition.js';
 import { nonFiniteWeight, whereNonFinite } from './nonFinite.js';
 
@@ -24,28 +23,6 @@ export interface HostModel {
   readonly definition: ModelDefinition;
   /** By state-dict key, for instance of {@link initialState} or {@link readStateDict}. */
   readonly weights: StateDict;
-}
-
-/**
- * PyTorch's default initial values: weights and biases of convolutions and linear layers uniform in +-1/sqrt(fan_in)
- * (Kaiming uniform with a = sqrt(5)); batch norm 1 and 0, running mean 0 and variance 1.
- */
-export function initialValues(spec: ParameterSpec, index: number, seed: number): Float32Array {
-  const count = elementCount(spec.shape);
-  switch (spec.kind) {
-    case 'bn.weight':
-    case 'bn.running_var':
-      return new Float32Array(count).fill(1);
-    case 'bn.bias':
-    case 'bn.running_mean':
-      return new Float32Array(count);
-    default: {
-      const bound = 1 / Math.sqrt(spec.fanIn);
-      const values = uniforms(seed, randomStreams.initialization, index, 0, count);
-      for (let i = 0; i < count; i++) values[i] = (2 * values[i]! - 1) * bound;
-      return values;
-    }
-  }
 }
 
 /** Every way in which a state dict differs from what a model needs, one line each. */
