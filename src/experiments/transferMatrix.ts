@@ -8,7 +8,7 @@ import { LinbpError } from '../errors.js';
 import { rightness } from './attackRuns.js';
 import { startsOf } from './crafting.js';
 import type { Victim } from './crafting.js';
-import { groupedBootstrap, mean } from './statistics.js';
+import { groupedBootstrap, mean, wilson } from './statistics.js';
 import type { Interval } from './statistics.js';
 
 /** An attack of a transfer matrix; the number of its steps follows from the budget. */
@@ -129,6 +129,12 @@ const fooledRight = (row: MatrixRow, clean: CleanRight, victim: string): number[
 export function fooledShare(row: MatrixRow, clean: CleanRight, victim: string, seed = 0): Interval | undefined {
   const groups = fooledRight(row, clean, victim);
   if (groups[0]!.length === 0) return undefined;
+  // Of one seed the images alone vary, and Wilson's interval has width also where all or none are fooled.
+  if (groups.length === 1)
+    return wilson(
+      groups[0]!.reduce((sum, each) => sum + each, 0),
+      groups[0]!.length,
+    );
   const zeros = groups.map((group) => group.map(() => 0));
   return groupedBootstrap(zeros, groups, seed);
 }
