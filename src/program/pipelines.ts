@@ -1,5 +1,6 @@
 import type { Schedule } from '../plan/schedule.js';
 import type { Device } from '../runtime/device.js';
+import { ShaderStage } from '../runtime/flags.js';
 
 /** The uniform words of all dispatches, each at its own 256-byte slot. */
 export function parameterTable(scheduled: Schedule, offsets: readonly number[], bytes: number): Uint8Array {
@@ -26,11 +27,13 @@ export async function compilePipelines(
   const finished = new Set<string>();
   return Promise.all(
     scheduled.dispatches.map(async (dispatch) => {
-      const entries: GPUBindGroupLayoutEntry[] = [{ binding: 0, visibility: 4, buffer: { type: 'uniform' } }];
+      const entries: GPUBindGroupLayoutEntry[] = [
+        { binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type: 'uniform' } },
+      ];
       for (const [slot, operand] of dispatch.operands.entries()) {
         entries.push({
           binding: slot + 1,
-          visibility: 4,
+          visibility: ShaderStage.COMPUTE,
           buffer: { type: operand.access === 'read' ? 'read-only-storage' : 'storage' },
         });
       }

@@ -15,7 +15,7 @@ import { derivedSegment, rootOf, schedule } from '../plan/schedule.js';
 import type { Schedule } from '../plan/schedule.js';
 import type { Device, DeviceCounters } from '../runtime/device.js';
 import { Failures } from '../runtime/failures.js';
-import { BufferUsage } from '../runtime/flags.js';
+import { BufferUsage, ShaderStage } from '../runtime/flags.js';
 import { Turns } from '../runtime/turns.js';
 import { deviceTuning } from '../choices/stored.js';
 import { admitHalf } from './admitHalf.js';
@@ -34,7 +34,7 @@ export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun
 
 const stepLayoutEntry: GPUBindGroupLayoutEntry = {
   binding: 0,
-  visibility: 4,
+  visibility: ShaderStage.COMPUTE,
   buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: rowBytes },
 };
 
