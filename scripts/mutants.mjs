@@ -223,6 +223,22 @@ export const mutants = [
     grep: 'mifgsm.*device',
   },
   {
+    name: 'parts of a grid all begin at its first workgroup',
+    file: 'dist/src/wgsl/fold.js',
+    find: '`p.firstWorkgroup${size}`',
+    put: "'0u'",
+    tests: ['kernels/cut'],
+    grep: 'strided windows',
+  },
+  {
+    name: 'parts are never cut',
+    file: 'dist/src/plan/schedule.js',
+    find: 'wanted >= 2',
+    put: 'wanted >= Infinity',
+    tests: ['kernels/cut'],
+    grep: 'add up to theirs',
+  },
+  {
     name: 'registers that move in the loop that stores them',
     file: 'shaders/gemm/tile.wgsl',
     find: '[i][j];\n    } else {\n      line[i] = (*sums)[i][0];\n      for (var t = 0u; t + 1u < RN; t++) { (*sums)[i][t] = (*sums)[i][t + 1u]; }\n    }\n  }\n',
