@@ -381,14 +381,16 @@ export const mutants = [
     file: 'shaders/gemm/convRows.wgsl',
     find: 'if (WHOLE || row0 + i + r < rows) {',
     put: 'if (WHOLE || row0 + i + r + 1u < rows) {',
-    tests: ['kernels/gemm', 'program/debug'],
+    tests: ['kernels/gemm'],
+    grep: 'convolution, ',
   },
   {
     name: 'convolution stores: strips run over the end of a row',
     file: 'shaders/gemm/convRows.wgsl',
     find: 'if (x0 + j < p.colsW) {',
     put: 'if (x0 + j <= p.colsW) {',
-    tests: ['kernels/gemm', 'program/debug'],
+    tests: ['kernels/gemm'],
+    grep: 'convolution, ',
   },
   {
     name: 'convolution stores: a part of a split sum is left out',

@@ -67,13 +67,37 @@ const l1Start: ElementwiseFunction = {
   reference: (x, e, length, u, radius) => [x! + (e! / (length! - Math.log(1 - u! + 1e-7))) * radius!],
 };
 
+/** Where random numbers come from: a stream and the step that keys them. */
+interface Draw {
+  readonly stream: number;
+  readonly step: StepValue;
+}
+
 /**
  * Uniform in the ball around the clean image: each pixel uniform in [-eps, eps], or a Gaussian direction at the radius
  * eps U^(1/n) with n pixels (the radius law of a uniform point of an n-ball), or signed exponentials over their sum.
  */
-export const randomStart: StartStage = ({ graph, norm, clean, sampleIds, radius, seed, draws }) => {
+export const randomStart: StartStage = (stage) => {
   const stream = randomStreams.randomStart;
-  const draw = (distribution: 'uniform' | 'normal', shape: readonly number[], step: StepValue): Tensor =>
+  return pointInBall(stage, stage.clean, [
+    { stream, step: stage.draws[0] },
+    { stream, step: stage.draws[1] },
+  ]);
+};
+
+/** A uniform point of the ball around `clean`, as {@link randomStart} draws it: pixels first, then the length. */
+export function pointInBall(
+  {
+    graph,
+    norm,
+    sampleIds,
+    radius,
+    seed,
+  }: Pick<Parameters<StartStage>[0], 'graph' | 'norm' | 'sampleIds' | 'radius' | 'seed'>,
+  clean: Tensor,
+  draws: readonly [Draw, Draw],
+): Tensor {
+  const draw = (distribution: 'uniform' | 'normal', shape: readonly number[], { stream, step }: Draw): Tensor =>
     graph.one('random', [sampleIds], { shape, distribution, stream, seed, step });
   if (norm === 'linf')
     return elementwiseMap(graph, uniformInBall, [clean, draw('uniform', clean.shape, draws[0])], [radius]);
@@ -88,7 +112,7 @@ export const randomStart: StartStage = ({ graph, norm, clean, sampleIds, radius,
   const length = graph.one('sampleNorm', [normal], { norm: 'l2' });
   const share = draw('uniform', [clean.shape[0]!], draws[1]);
   return elementwiseMap(graph, directionInBall, [clean, normal, length, share], [radius, 1 / pixels]);
-};
+}
 
 /** The clean images, or those the caller gave. */
 export const fixedStart: StartStage = ({ origin }) => origin;

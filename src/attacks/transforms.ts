@@ -1,6 +1,6 @@
 import type { ElementwiseFunction } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
-import { elementwiseMap } from './stages.js';
+import { elementwiseMap, pointInBall } from './stages.js';
 import type { GradientStage, TransformStage } from './stages.js';
 
 /*
@@ -16,9 +16,18 @@ const uniformNoise: ElementwiseFunction = {
   reference: (u, radius) => [(2 * u! - 1) * radius!],
 };
 
-/** The gradient is taken at x + U(-eps, eps), not clipped and not kept: what the NeurIPS paper's code calls PGD. */
-export const noisyQuery: TransformStage = ({ graph, sampleIds, seed, query, radius }, iterate) => {
+/**
+ * The gradient is taken at x + U(-eps, eps), not clipped and not kept: what the NeurIPS paper's code calls PGD. With an
+ * L2 or L1 ball it is taken at a uniform point of the ball of that radius around x.
+ */
+export const noisyQuery: TransformStage = (stage, iterate) => {
+  const { graph, sampleIds, seed, query, radius, norm } = stage;
   const stream = randomStreams.inputTransform;
+  if (norm !== 'linf')
+    return pointInBall(stage, iterate, [
+      { stream, step: query },
+      { stream: randomStreams.queryLength, step: query },
+    ]);
   const uniform = graph.one('random', [sampleIds], {
     shape: iterate.shape,
     distribution: 'uniform',

@@ -24,6 +24,7 @@ export const randomStreams = {
   bootstrap: 9,
   augmentation: 10,
   attack: 11,
+  queryLength: 12,
   /** First of eight for each transform of an attack. */
   transforms: 64,
   /** First of the numbers free for a user's own purposes. */

@@ -1,4 +1,7 @@
 import { expect } from 'chai';
+import { noisyQuery } from '../../src/attacks/transforms.js';
+import { ReferenceRun } from '../../src/reference/run.js';
+import { Graph } from '../../src/graph/graph.js';
 import { Attack, attacks, gaussianKernel, intermediateLevel, paddedSide } from '../../src/attacks/index.js';
 import type { AttackOptions, AttackResult } from '../../src/attacks/index.js';
 import type { LinbpError } from '../../src/errors.js';
@@ -172,6 +175,30 @@ describe('attacks that transfer: closed forms', () => {
         return sum;
       }),
     );
+  });
+
+  it('noisy gradients: in L2 and L1 the point is uniform in the ball', () => {
+    const [samples, pixels, radius] = [400, 9, 0.5];
+    for (const norm of ['l2', 'l1'] as const) {
+      const graph = new Graph();
+      const [x, sampleIds] = [graph.input('x', [samples, 1, 3, 3]), graph.input('ids', [samples], 'u32')];
+      const query = noisyQuery({ graph, norm, sampleIds, seed: 1, query: 0, radius } as never, x);
+      const run = new ReferenceRun(graph);
+      run.set(x, new Float64Array(samples * pixels).fill(0.5));
+      run.set(
+        sampleIds,
+        Uint32Array.from({ length: samples }, (_, n) => n),
+      );
+      run.run();
+      const moved = Array.from(run.get(query), (value) => value - 0.5);
+      const shares = Array.from({ length: samples }, (_, n) => {
+        const own = moved.slice(n * pixels, (n + 1) * pixels);
+        return (norm === 'l2' ? Math.hypot(...own) : own.reduce((sum, value) => sum + Math.abs(value), 0)) / radius;
+      });
+      expect(Math.max(...shares)).to.be.at.most(1 + 1e-9);
+      // With n pixels the n-th power of the length over the radius is uniform: mean 1/2, deviation 0.29 / sqrt(400).
+      expect(shares.reduce((sum, share) => sum + share ** pixels, 0) / samples, norm).to.be.closeTo(0.5, 0.07);
+    }
   });
 
   it('noisy gradients: the noise moves where the gradient is taken and nothing else', async () => {
