@@ -264,10 +264,7 @@ export interface OpAttrs {
    * [N, C, size].
    */
   gridSample: { readonly mode: 'nearest' | 'bilinear'; readonly transposed: boolean; readonly size: Pair };
-  /**
-   * numbers [N, K] -> [N, planes, size]: what each place of a sample has, by a formula of shaders/source/field*.wgsl and
-   * src/reference/fields.ts; `values` are its constants. Of the kind `index` the result is u32 [N].
-   */
+  /** numbers [N, K] -> [N, planes, size] by a formula, see {@link FieldKind}; of the kind `index` u32 [N] */
   sampleField: {
     readonly kind: FieldKind;
     readonly planes: number;
