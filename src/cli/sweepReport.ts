@@ -21,10 +21,15 @@ export interface SweepFindings {
   readonly seconds: number;
 }
 
+const shownSetting = (value: unknown): string => {
+  if (Array.isArray(value)) return value.map(shownSetting).join(', ');
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+};
+
 /** Settings as names and values; what was not given is left out. */
 export const settingFacts = (settings: Readonly<Record<string, unknown>>): [string, string][] =>
   Object.entries(settings).flatMap(([name, value]): [string, string][] =>
-    value === undefined || value === null ? [] : [[name, Array.isArray(value) ? value.join(', ') : String(value)]],
+    value === undefined || value === null ? [] : [[name, shownSetting(value)]],
   );
 
 function runTable(runs: readonly SweepRun[]): string {

@@ -165,6 +165,12 @@ export function mergeSweep(
   return { runs, rows, verdicts: sweepVerdicts(runs, rows, named) };
 }
 
+/** Student's interval of few seeds can leave the range of a share. */
+function shareInterval(shares: readonly number[]): Interval {
+  const { mean, low, high } = interval(shares);
+  return { mean, low: Math.max(0, low), high: Math.min(1, high) };
+}
+
 function rowOf(all: readonly SweepRun[], rule: string, lr: number): SweepRow {
   const runs = all.filter((run) => run.rule === rule && run.lr === lr);
   const last = runs.filter(({ outcome }) => outcome === 'trains').map(({ epochs }) => epochs.at(-1)!);
@@ -175,7 +181,7 @@ function rowOf(all: readonly SweepRun[], rule: string, lr: number): SweepRow {
     runs: runs.length,
     failed: runs.length - last.length,
     trainLoss: last.length === 0 ? null : interval(last.map(({ trainLoss }) => trainLoss)),
-    testAccuracy: accuracies.length === 0 ? null : interval(accuracies),
+    testAccuracy: accuracies.length === 0 ? null : shareInterval(accuracies),
   };
 }
 

@@ -38,7 +38,7 @@ th[aria-sort=descending]::after{content:" \\2193"}
 ul.verdict{font-size:17px;line-height:1.5;padding-left:20px;margin:6px 0}
 ul.verdict li{margin:6px 0;max-width:95ch}
 .sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(148px,1fr));gap:14px 12px;margin:12px 0}
-.sheet figure{font-size:12px;color:var(--muted)}
+.sheet figure{font-size:12px;color:var(--muted);overflow-wrap:anywhere}
 .sheet div{display:flex;gap:2px}
 .sheet img{width:50%;image-rendering:pixelated;border:1px solid var(--line);border-radius:3px}
 .sheet .wrong{color:var(--wrong);font-weight:600}
