@@ -82,7 +82,9 @@ function live(figure) {
     new Map(Object.entries(colors).map(([hex, name]) => [hex, style().getPropertyValue(`--${name}`).trim() || hex]));
   const box = document.createElement('div');
   box.className = 'drawn';
-  const size = () => ({ width: place.clientWidth, height: Math.max(220, (place.clientWidth * height) / width) });
+  // Rows of bars and cells keep their height; curves keep their shape.
+  const tall = () => (zoom ? Math.max(220, (place.clientWidth * height) / width) : height);
+  const size = () => ({ width: place.clientWidth, height: tall() });
   const chart = init(box, null, { renderer: 'svg', ...size() });
   const names = option.series.filter(({ id, name }) => name && !String(id).startsWith('band')).map(({ name }) => name);
   const draw = () => {
