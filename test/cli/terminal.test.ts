@@ -127,7 +127,7 @@ describe('terminal', () => {
       expect(status, stderr).to.equal(0);
       return stdout.split('\n').filter(Boolean);
     };
-    expect(complete('tr')).to.deep.equal(['train']);
+    expect(complete('trai')).to.deep.equal(['train']);
     expect(complete('train', '--opt')).to.deep.equal(['--optimizer']);
     expect(complete('train', '--optimizer', 'ad')).to.deep.equal(['adam', 'adamw']);
     expect(complete('attack', '--no')).to.deep.equal(['--normalize', '--norm']);
