@@ -22,6 +22,7 @@ export const layers = [
   ['profile', 'profile'],
   ['tune', 'tune'],
   ['reports', 'report', 'experiments', 'bench'],
+  ['jobs', 'jobs'],
   ['command line', 'cli'],
   ['public interface', 'index', 'public'],
 ];

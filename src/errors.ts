@@ -23,6 +23,7 @@ export type LinbpErrorCode =
   | 'limit-exceeded'
   | 'diverged'
   | 'aborted'
+  | 'unreachable'
   | 'internal';
 
 /**

@@ -295,7 +295,8 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   };
 }
 
-function flagsOf(
+/** What a reader of the stages' figures has to know. */
+export function flagsOf(
   stages: readonly AutoAttackStage[],
   norm: AttackNorm,
   classes: number,

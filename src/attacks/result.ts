@@ -137,7 +137,8 @@ const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 const share = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
 
-function figures(
+/** Counts and shares of samples. */
+export function figures(
   samples: readonly AttackedSample[],
   robust: 'robustCorrect' | 'savedRobustCorrect',
   success: 'success' | 'savedSuccess',

@@ -22,6 +22,9 @@ import { csvOf, imageRecords } from './attack/records.js';
 import { runCells } from './attack/run.js';
 import type { CellRun } from './attack/run.js';
 import { AttackState, stateFolder, weightsIdentity } from './attack/state.js';
+import { cellsInJobs } from './jobs/attackJob.js';
+import type { WorkersReport } from './jobs/distribute.js';
+import { isCut, publicValues } from './jobs/options.js';
 import { chosenDataset, chosenModel, chosenWeights, openDevice, pixelRange } from './common.js';
 import { referenceAdapter, shownAdapter } from './common.js';
 import { classifierOn, modelWith } from './inference.js';
@@ -97,15 +100,23 @@ async function runAll(
   { values, cells, victims, out, definition, shift }: Plan,
   { dataset, weights, device, identity }: Loaded,
   context: VerbContext,
-): Promise<{ readonly runs: TriedRun[]; readonly targets: Int32Array | undefined }> {
+): Promise<{
+  readonly runs: TriedRun[];
+  readonly targets: Int32Array | undefined;
+  readonly workers: readonly WorkersReport[];
+}> {
   const all = Array.from({ length: dataset.count }, (_, n) => n);
   const labels = batchLabels(dataset, all);
   const targets = values.targeted ? labels.map((label) => (label + shift) % definition.classes) : undefined;
   const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
   const adapter = (device === undefined ? referenceAdapter : shownAdapter(device)).description;
   const note = (line: string): void => context.progress.line(line);
+  const cut = isCut(values);
+  check(!cut || !values.resume, 'bad-argument', '--resume is for runs without jobs: those find what is done', 'resume');
   const state = AttackState.open(out, identity, { resume: values.resume, adapter, note });
-  const found = await runCells(cells, { values, model, dataset, labels, targets, state, context });
+  const { runs: found, workers } = cut
+    ? await cellsInJobs(cells, { values, definition, weights, dataset }, context)
+    : { runs: await runCells(cells, { values, model, dataset, labels, targets, state, context }), workers: [] };
   const runs: TriedRun[] = [];
   for (const run of found) {
     const images = imageRecords(run.result, pixelRange(dataset, 0, run.result.count));
@@ -115,7 +126,7 @@ async function runAll(
       : await evaluateVictims(victims, device, { dataset, labels, targets, images8 }, context);
     runs.push({ ...run, images, victims: tried });
   }
-  return { runs, targets };
+  return { runs, targets, workers };
 }
 
 interface Loaded {
@@ -148,7 +159,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   const { values, definition, cells, out } = plan;
   const { dataset, device, weights } = loaded;
   const { signal, print } = context;
-  const { runs, targets } = await runAll(plan, loaded, context);
+  const { runs, targets, workers } = await runAll(plan, loaded, context);
   const interrupted = runs.length < cells.length || runs.some((run) => run.interrupted);
   const classify = classifierOn(device, definition, weights, device === undefined ? 'f32' : values.precision);
   const { seed, batch } = values;
@@ -157,7 +168,8 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   const robustbench = runs
     .filter((run) => !run.interrupted)
     .map((run) => robustBenchEntry(run, definition, dataset, flags));
-  const fields = fieldsOf(runs, cells, { flags, securityCurve: curves, robustbench, out: out.path });
+  const where = workers.length > 0 && { workers: workers.length === 1 ? workers[0] : workers };
+  const fields = fieldsOf(runs, cells, { flags, securityCurve: curves, robustbench, ...where, out: out.path });
   const one = cells.length === 1 ? runs[0]!.settings : undefined;
   const settled = {
     ...(one ?? { attack: values.attack, rule: [...new Set(cells.map(({ rule }) => rule.written))], eps: values.eps }),
@@ -169,7 +181,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
     ...(interrupted && { interrupted }),
     model: definition.name,
     dataset: dataset.name,
-    settings: { ...values, out: out.path, ...settled },
+    settings: { ...publicValues(values), out: out.path, ...settled },
     ...fields,
     ...(cells.length === 1 && { samples: runs[0]!.result.samples }),
   };

@@ -101,7 +101,14 @@ export async function chosenModel(
   options: { readonly model: string; readonly normalize: string | undefined; readonly classes?: number | undefined },
   size?: readonly [number, number],
 ): Promise<ModelDefinition> {
-  const named = await openModel(options.model, size);
+  return adaptedModel(await openModel(options.model, size), options);
+}
+
+/** A network with the number of classes and the normalization that options ask for. Throws as {@link chosenModel}. */
+export function adaptedModel(
+  named: ModelDefinition,
+  options: { readonly normalize?: string | undefined; readonly classes?: number | undefined },
+): ModelDefinition {
   const plain = options.classes === undefined ? named : withClasses(named, options.classes);
   if (options.normalize === undefined) return plain;
   const [means, deviations, ...rest] = options.normalize.split('/').map((list) => list.split(',').map(readNumber));

@@ -11,6 +11,8 @@ import {
 import { confusionLines, confusionOf } from './confusion.js';
 import { precisionOption, splitOption } from './common.js';
 import { classifierOn, score } from './inference.js';
+import { evaluateInJobs } from './jobs/evaluateJob.js';
+import { isCut, jobOptions } from './jobs/options.js';
 import { flag, integer } from './options.js';
 import { defineVerb } from './verb.js';
 
@@ -30,33 +32,42 @@ export const evalVerb = defineVerb({
     batch: integer({ help: 'images at a time', byDefault: 128, min: 1 }),
     ...precisionOption,
     ...machineOptions,
+    ...jobOptions,
   },
   async run(options, context) {
     const definition = await chosenModel(options);
     const weights = await chosenWeights(definition, options, context.progress);
     const dataset = await chosenDataset(options, options.split, definition, context);
+    const cut = isCut(options);
     const device =
-      options.device === 'reference' ? undefined : await openDevice({ ...options, device: options.device });
-    const classify = classifierOn(device, definition, weights, options.precision);
+      cut || options.device === 'reference' ? undefined : await openDevice({ ...options, device: options.device });
+    const runHere = async () => {
+      const classify = classifierOn(device, definition, weights, options.precision);
+      const scored = await score(classify, dataset, options.batch, context).finally(() => classify.destroy());
+      return { scored, adapter: classify.adapter, workers: undefined };
+    };
     try {
-      const { predictions, ...result } = await score(classify, dataset, options.batch, context);
+      const { scored, adapter, workers } = cut
+        ? await evaluateInJobs(options, weights, dataset, context)
+        : await runHere();
+      const { predictions, losses: _, ...result } = scored;
       context.print(`${definition.name} on ${result.count} images of ${dataset.name} (${dataset.split})`);
       context.print(`accuracy  ${percent(result.accuracy)} (${result.correct} right)`);
       context.print(`loss      ${result.loss.toFixed(6)}`);
       const confusion = confusionOf(dataset, predictions);
       if (options.confusion) for (const line of confusionLines(confusion)) context.print(line);
       return {
-        adapter: classify.adapter,
+        adapter,
         settings: { note: dataset.note ?? null },
         fields: {
           ...result,
+          ...(workers && { workers }),
           perClass: confusion.classes,
           // A million numbers would serve nobody.
           ...(confusion.matrix.length <= 100 && { confusion: confusion.matrix }),
         },
       };
     } finally {
-      classify.destroy();
       device?.destroy();
     }
   },

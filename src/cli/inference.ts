@@ -27,6 +27,8 @@ export interface Score {
 export interface ScoredImages extends Score {
   /** Class of the first largest logit, [count]. */
   readonly predictions: Int32Array;
+  /** Cross entropy, [count]. */
+  readonly losses: Float64Array;
 }
 
 /** Something that turns images [N, C, H, W] in [0, 1] into logits [N, classes]. */
@@ -118,8 +120,8 @@ export async function score(
   { signal, progress }: VerbContext,
 ): Promise<ScoredImages> {
   const predictions = new Int32Array(dataset.count);
+  const losses = new Float64Array(dataset.count);
   let correct = 0;
-  let loss = 0;
   for (let from = 0; from < dataset.count; from += batch) {
     if (signal.aborted) throw new LinbpError('aborted', 'the evaluation was interrupted');
     const to = Math.min(dataset.count, from + batch);
@@ -131,7 +133,7 @@ export async function score(
       const label = dataset.labels[i]!;
       predictions[i] = row.indexOf(highest);
       if (predictions[i] === label) correct += 1;
-      loss += highest + Math.log(row.reduce((sum, value) => sum + Math.exp(value - highest), 0)) - row[label]!;
+      losses[i] = highest + Math.log(row.reduce((sum, value) => sum + Math.exp(value - highest), 0)) - row[label]!;
     }
     progress.update('eval', to / dataset.count, `accuracy ${((100 * correct) / to).toFixed(2)} %`, {
       total: dataset.count,
@@ -139,7 +141,17 @@ export async function score(
     });
   }
   progress.clear();
-  if (!Number.isFinite(loss)) throw divergence(`the loss over ${dataset.name} is ${loss}`);
-  const { count } = dataset;
-  return { count, correct, accuracy: correct / count, loss: loss / count, predictions };
+  return scoreOf(dataset, predictions, losses);
+}
+
+/**
+ * Accuracy and mean loss from what is known of each image, summed in their order. Throws `diverged` where the loss is not
+ * finite.
+ */
+export function scoreOf(dataset: Dataset, predictions: Int32Array, losses: Float64Array): ScoredImages {
+  const { count, labels, name } = dataset;
+  const correct = predictions.reduce((sum, guess, i) => sum + (guess === labels[i] ? 1 : 0), 0);
+  const loss = losses.reduce((sum, each) => sum + each, 0);
+  if (!Number.isFinite(loss)) throw divergence(`the loss over ${name} is ${loss}`);
+  return { count, correct, accuracy: correct / count, loss: loss / count, predictions, losses };
 }

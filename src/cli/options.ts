@@ -196,6 +196,22 @@ export function choice<const T extends string>(
   };
 }
 
+/**
+ * Values of options that came as JSON, each checked as if it had been typed; what is missing or null has its default.
+ *
+ * @throws LinbpError as {@link parseOptions}; `bad-argument` for anything but texts, numbers and booleans
+ */
+export function readValues<O extends OptionTable>(given: Readonly<Record<string, unknown>>, table: O): OptionValues<O> {
+  const values = Object.entries(table).map(([name, option]) => {
+    const value = Object.hasOwn(given, name) ? given[name] : undefined;
+    if (value === undefined || value === null) return [name, option.byDefault];
+    const plain = ['string', 'number', 'boolean'].includes(typeof value);
+    check(plain, 'bad-argument', `--${kebab(name)} must be a text, a number or a boolean`, name);
+    return [name, option.parse(String(value), kebab(name))];
+  });
+  return Object.fromEntries(values) as OptionValues<O>;
+}
+
 /** Writes `--resume --epochs 3` as `--resume= --epochs 3`, where the option may stand alone. */
 function closeLoneOptions(args: readonly string[], alone: (name: string) => boolean): string[] {
   return args.map((arg, i) => {

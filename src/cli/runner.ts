@@ -4,6 +4,7 @@ import { takeLock } from '../io/lock.js';
 import { terminalText } from '../quote.js';
 import { systemReason } from '../io/read.js';
 import { packageVersion } from '../version.js';
+import { publicValues } from './jobs/options.js';
 import { writeResult } from './result.js';
 import { kebab, parseOptions, text } from './options.js';
 import type { OptionTable } from './options.js';
@@ -36,7 +37,7 @@ async function helpOfAll(): Promise<void> {
 /** Options as `settings` shows them: what was not given and has no default is null. */
 function shownSettings(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(values)
+    Object.entries(publicValues(values))
       .filter(([name]) => name !== 'json')
       .map(([name, value]) => [name, value ?? null]),
   );

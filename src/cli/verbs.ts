@@ -9,6 +9,8 @@ const loaders: Readonly<Record<string, () => Promise<Verb>>> = {
   attack: async () => (await import('./attack.js')).attackVerb,
   transfer: async () => (await import('./transfer.js')).transferVerb,
   eval: async () => (await import('./eval.js')).evalVerb,
+  worker: async () => (await import('./worker.js')).workerVerb,
+  jobs: async () => (await import('./jobsVerb.js')).jobsVerb,
   predict: async () => (await import('./predict.js')).predictVerb,
   grad: async () => (await import('./grad.js')).gradVerb,
   profile: async () => (await import('./profile.js')).profileVerb,

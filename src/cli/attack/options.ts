@@ -4,6 +4,7 @@ import { gradientSamplings, inputTransforms } from '../../attacks/transfer.js';
 import { dataOptions, machineOptions, modelOptions, precisionOption, splitOption } from '../common.js';
 import { choice, flag, givenOptions, integer, number, numbers, openFlag, text, texts } from '../options.js';
 import type { OptionValues } from '../options.js';
+import { jobOptions } from '../jobs/options.js';
 import { presetNamed } from './presets.js';
 
 /** Options that say which attacks run, for every verb that attacks. */
@@ -71,6 +72,7 @@ export const options = {
   resume: flag('go on with the interrupted run in --out'),
   ...precisionOption,
   ...machineOptions,
+  ...jobOptions,
 } as const;
 
 export type AttackValues = OptionValues<typeof options>;

@@ -41,8 +41,10 @@ export interface CellInput {
   readonly dataset: Dataset;
   readonly labels: Int32Array;
   readonly targets: Int32Array | undefined;
-  readonly state: AttackState;
+  readonly state: Pick<AttackState, 'finished' | 'keep'>;
   readonly context: VerbContext;
+  /** Index of the first image in the whole data set, where this is a part of it; its random numbers follow from it. */
+  readonly offset?: number;
 }
 
 /** Compiled programs, and how many restarts are rows of their batch. */
@@ -52,7 +54,11 @@ interface Stages {
 }
 
 /** The attack, and with `--ila` the second stage, compiled before either runs. */
-async function compileStages({ values, model, context }: CellInput, cell: Cell, several: boolean): Promise<Stages> {
+async function compileStages(
+  { values, model, context }: Pick<CellInput, 'values' | 'model' | 'context'>,
+  cell: Cell,
+  several: boolean,
+): Promise<Stages> {
   const { progress } = context;
   const wanted = { ...attackOptions(values, cell, model, several), onCompile: compileProgress(progress) };
   const restarts = values.ila === undefined && folds(settle(wanted)) ? wanted.restarts! : 1;
@@ -77,14 +83,14 @@ async function compileStages({ values, model, context }: CellInput, cell: Cell, 
 /** Runs the stages on a batch one after another, each from the images of the one before; their costs are added up. */
 async function runStages(
   { stages, restarts }: Stages,
-  { dataset, labels, targets, context }: CellInput,
+  { dataset, labels, targets, context, offset = 0 }: CellInput,
   { eps }: Cell,
   { first, size }: { readonly first: number; readonly size: number },
   onShare: (share: number, stage: Attack) => void,
 ): Promise<AttackResult> {
   const results: AttackResult[] = [];
   const images = pixelRange(dataset, first, first + size);
-  const sampleIds = Uint32Array.from({ length: size }, (_, n) => first + n);
+  const sampleIds = Uint32Array.from({ length: size }, (_, n) => offset + first + n);
   const own = { images, labels: labels.subarray(first, first + size), sampleIds };
   const rows = restarts === 1 ? own : repeatImages(own.images, own.labels, sampleIds, restarts);
   for (const [index, stage] of stages.entries()) {
@@ -159,6 +165,48 @@ function settingsOf(cell: Cell, settings: AttackSettings, ila: Attack | undefine
   };
 }
 
+/** A cell with its compiled stages; without a result where not one batch was finished. */
+async function runWith(
+  compiled: Stages,
+  input: CellInput,
+  cell: Cell,
+  index: number,
+): Promise<Omit<CellRun, 'result'> & { readonly result: AttackResult | undefined }> {
+  const { parts, interrupted } = await runBatches(compiled, input, cell, index);
+  const { stages, restarts } = compiled;
+  const own = stages[0]!.settingsFor(cell.eps);
+  const settings = restarts === 1 ? own : { ...own, restarts };
+  const minimal = settings.definition.minimal === true;
+  const result = parts.length === 0 ? undefined : mergeResults(parts);
+  return { cell, result, minimal, interrupted, settings: settingsOf(cell, settings, stages[1]) };
+}
+
+/** A cell made ready, for as many sets of images as there are. */
+export interface ReadyCell {
+  /** Throws `aborted` where the signal fired before the end. */
+  run(input: CellInput): Promise<CellRun>;
+  close(): void;
+}
+
+/** Compiles a cell. Throws what compiling it throws. */
+export async function openCell(
+  cell: Cell,
+  input: Pick<CellInput, 'values' | 'model' | 'context'>,
+  several: boolean,
+): Promise<ReadyCell> {
+  const whole = (run: Omit<CellRun, 'result'> & { readonly result: AttackResult | undefined }): CellRun => {
+    if (run.result === undefined || run.interrupted) throw new LinbpError('aborted', 'the attack was interrupted');
+    return { ...run, result: run.result };
+  };
+  if (isBattery(cell.attack))
+    return { run: async (given) => whole(await runBatteryCell(0, cell, given)), close: () => undefined };
+  const compiled = await compileStages(input, cell, several);
+  return {
+    run: async (given) => whole(await runWith(compiled, given, cell, 0)),
+    close: () => compiled.stages.forEach((stage) => stage.destroy()),
+  };
+}
+
 /** Runs the cells that share an attack and a rule: one compiled program for all their radii. */
 async function runGroup(
   cells: readonly (readonly [index: number, cell: Cell])[],
@@ -166,20 +214,13 @@ async function runGroup(
   several: boolean,
 ): Promise<CellRun[]> {
   const compiled = await compileStages(input, cells[0]![1], several);
-  const { stages, restarts } = compiled;
+  const { stages } = compiled;
   const runs: CellRun[] = [];
   try {
     for (const [index, cell] of cells) {
-      const { parts, interrupted } = await runBatches(compiled, input, cell, index);
-      const own = stages[0]!.settingsFor(cell.eps);
-      const settings = restarts === 1 ? own : { ...own, restarts };
-      const minimal = settings.definition.minimal === true;
-      if (parts.length > 0)
-        runs.push({
-          ...{ cell, result: mergeResults(parts), minimal, interrupted },
-          settings: settingsOf(cell, settings, stages[1]),
-        });
-      if (interrupted) break;
+      const run = await runWith(compiled, input, cell, index);
+      if (run.result !== undefined) runs.push({ ...run, result: run.result });
+      if (run.interrupted) break;
     }
     return runs;
   } finally {
@@ -188,8 +229,9 @@ async function runGroup(
 }
 
 async function runBatteryCell(index: number, cell: Cell, input: CellInput): Promise<CellRun> {
-  const { values, model, dataset, state, context } = input;
+  const { values, model, dataset, state, context, offset = 0 } = input;
   const { attack, rule, eps } = cell;
+  const sampleIds = Uint32Array.from({ length: dataset.count }, (_, n) => offset + n);
   const [kept] = state.finished(index);
   const battery = {
     ...values,
@@ -199,7 +241,7 @@ async function runBatteryCell(index: number, cell: Cell, input: CellInput): Prom
   };
   const result =
     (kept as AutoAttackResult | undefined) ??
-    ((await runBattery(battery, model, rule.written, { dataset }, context)).result as AutoAttackResult);
+    ((await runBattery(battery, model, rule.written, { dataset, sampleIds }, context)).result as AutoAttackResult);
   if (kept === undefined && !result.interrupted) state.keep(index, 0, result);
   const { norm, version } = values;
   const settings = { attack: attack.written, definition: 'autoattack', rule: rule.written, norm, eps: eps!, version };

@@ -1,0 +1,128 @@
+import { batchLabels } from '../../data/dataset.js';
+import type { Dataset } from '../../data/dataset.js';
+import { check } from '../../errors.js';
+import { encodeSafetensors, readSafetensors, tensorAsFloat32 } from '../../io/safetensors.js';
+import type { Task } from '../../jobs/description.js';
+import { checkStoredImages, getImages } from '../../jobs/images.js';
+import type { Session } from '../../jobs/runner.js';
+import type { JobStore } from '../../jobs/store.js';
+import { listCells } from '../attack/cells.js';
+import { options } from '../attack/options.js';
+import type { AttackValues } from '../attack/options.js';
+import { openCell } from '../attack/run.js';
+import type { CellRun, ReadyCell } from '../attack/run.js';
+import { referenceAdapter, shownAdapter } from '../common.js';
+import { modelWith } from '../inference.js';
+import { readValues } from '../options.js';
+import type { VerbContext } from '../verb.js';
+import { silentContext } from './machine.js';
+import type { Machine } from './machine.js';
+import { getNetwork } from './network.js';
+
+/** What a targeted attack aims at: the class `shift` after the label, in a circle. */
+export function targetsOf(dataset: Dataset, shift: number, classes: number): Int32Array {
+  const all = Array.from({ length: dataset.count }, (_, n) => n);
+  return batchLabels(dataset, all).map((label) => (label + shift) % classes);
+}
+
+const textBytes = (value: unknown): Uint8Array => new Uint8Array(Buffer.from(JSON.stringify(value)));
+
+/** What a job of an attack finds. */
+export type PartRun = Omit<CellRun, 'cell'>;
+
+/** A result as bytes: arrays as they are, the rest as JSON, whose numbers keep all their bits. */
+function encodeRun({ result, settings, minimal }: CellRun): Uint8Array {
+  const { images, images8, losses, ...rest } = result;
+  // How long it took is in the record; the result is a function of the job alone.
+  const record = textBytes({ rest: { ...rest, seconds: 0, imageGradientsPerSecond: 0 }, settings, minimal });
+  return Buffer.concat(
+    encodeSafetensors({
+      images: { shape: [images.length], data: images },
+      losses: { shape: [losses.length], data: losses },
+      images8: { shape: [images8.length], data: images8 },
+      record: { shape: [record.length], data: record },
+    }),
+  );
+}
+
+/** Reads what a job found. Throws `bad-file`. */
+export function decodeRun(bytes: Uint8Array): PartRun {
+  const { tensors } = readSafetensors(bytes);
+  const record = tensors.get('record');
+  check(record !== undefined && tensors.size === 4, 'bad-file', 'this is no result of an attack', 'store');
+  const read = JSON.parse(Buffer.from(record.data).toString('utf8')) as {
+    rest: Omit<CellRun['result'], 'images' | 'images8' | 'losses'>;
+    settings: CellRun['settings'];
+    minimal: boolean;
+  };
+  const result = {
+    ...read.rest,
+    images: tensorAsFloat32(tensors.get('images')!),
+    losses: tensorAsFloat32(tensors.get('losses')!),
+    images8: Uint8Array.from(tensors.get('images8')!.data),
+  };
+  // JSON has no infinity, the radius of attacks that have none.
+  const settings = { ...read.settings, eps: (read.settings.eps as number | null) ?? Infinity };
+  return { result, settings, minimal: read.minimal, interrupted: false };
+}
+
+/** Options of the verb that decide what an attack finds, beside its name, rule and radius. */
+export const attackValueNames = [
+  ...['version', 'gradient', 'transform', 'momentum', 'norm', 'alpha', 'steps', 'restarts', 'randomStart'],
+  ...['targeted', 'ila', 'ilaSteps', 'loss', 'decay', 'keep', 'batch', 'precision', 'seed'],
+] as const as readonly (keyof AttackValues)[];
+
+/** The values of the verb as if they had been typed. */
+function attackValues(given: Readonly<Record<string, unknown>>): AttackValues {
+  const { attack, rule, eps, device, ...rest } = given;
+  const unknown = Object.keys(rest).find((name) => !(attackValueNames as readonly string[]).includes(name));
+  check(unknown === undefined, 'bad-argument', `a job of an attack has no option ${unknown}`, 'values');
+  const named = typeof attack === 'string' && typeof rule === 'string';
+  check(named, 'bad-argument', 'a job of an attack needs an attack and a rule', 'values');
+  check(device === 'gpu' || device === 'reference', 'bad-argument', 'device must be gpu or reference', 'device');
+  const where = device === 'reference' ? 'reference' : 'auto';
+  return readValues({ ...rest, attack, rule, eps, device: where }, options);
+}
+
+/** Makes an attack of a job's description ready. */
+export async function openAttackSession(task: Task, store: JobStore, machine: Machine): Promise<Session> {
+  const { network, images, values: given, shift, several } = task.settings;
+  const stored = checkStoredImages(images);
+  check(stored.count === task.count, 'bad-argument', 'the images are not as many as the task says', 'count');
+  check(Number.isSafeInteger(shift) && (shift as number) > 0, 'bad-argument', 'shift must be a whole number', 'shift');
+  const { definition, weights } = await getNetwork(store, network);
+  const values = attackValues((given ?? {}) as Record<string, unknown>);
+  const [cell, ...others] = listCells(values, definition);
+  check(cell !== undefined && others.length === 0, 'bad-argument', 'a job is one attack, rule and radius', 'attack');
+  const device = values.device === 'reference' ? undefined : await machine.device();
+  const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
+  // A program for each size of batch; jobs have at most three.
+  const ready = new Map<number, ReadyCell>();
+  const cellFor = async (batch: number, context: VerbContext): Promise<ReadyCell> => {
+    const there =
+      ready.get(batch) ?? (await openCell(cell, { values: { ...values, batch }, model, context }, several === true));
+    ready.set(batch, there);
+    return there;
+  };
+  return {
+    adapter: device === undefined ? referenceAdapter : shownAdapter(device),
+    async run(from, to, signal) {
+      const dataset = await getImages(store, stored, from, to);
+      const context = silentContext(signal);
+      const batch = Math.min(values.batch, to - from);
+      const run = await (
+        await cellFor(batch, context)
+      ).run({
+        ...{ values: { ...values, batch }, model, dataset, context, offset: from },
+        labels: targetsOf(dataset, 0, definition.classes),
+        targets: values.targeted ? targetsOf(dataset, shift as number, definition.classes) : undefined,
+        state: { finished: () => [], keep: () => undefined },
+      });
+      return encodeRun(run);
+    },
+    close() {
+      for (const each of ready.values()) each.close();
+      if ('destroy' in model) model.destroy();
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import { check } from '../../errors.js';
+import { shownUrl } from '../../jobs/redis.js';
+import { flag, integer, text } from '../options.js';
+import type { Option, OptionValues } from '../options.js';
+
+/** Text from the environment where the option is not given, so that passwords need not be typed. */
+const orEnvironment = (option: Option<string | undefined>, name: string): Option<string | undefined> => ({
+  ...option,
+  byDefault: process.env[name] || undefined,
+});
+
+/** The queue and the store, of every verb that has to do with jobs. */
+export const queueOptions = {
+  queue: orEnvironment(
+    text({ help: 'hand jobs to workers through this Redis or Valkey [LINBP_QUEUE]', placeholder: 'redis://HOST' }),
+    'LINBP_QUEUE',
+  ),
+  store: orEnvironment(
+    text({ help: 'folder or s3://BUCKET/PREFIX for inputs and results of jobs [LINBP_STORE]', placeholder: 'DIR|URL' }),
+    'LINBP_STORE',
+  ),
+} as const;
+
+/** Options of verbs that can be cut into jobs. */
+export const jobOptions = {
+  queue: text({ help: 'hand jobs to "linbp worker"s through this Redis or Valkey', placeholder: 'redis://HOST' }),
+  store: text({
+    help: 'folder or s3://BUCKET/PREFIX for inputs and results of jobs; what is done there is found again',
+    placeholder: 'DIR|URL',
+  }),
+  workers: integer({ help: 'compute in N processes of this machine', min: 1, max: 1024 }),
+  shard: integer({ help: 'images a job [what takes about 25 s]', min: 1 }),
+  sameAdapter: flag('refuse results that came from different adapters'),
+} as const;
+
+export type JobValues = OptionValues<typeof jobOptions>;
+
+/** Options that say how work was cut and not what is computed; results have them under `workers`. */
+const cuttingOptions: readonly string[] = ['shard', 'sameAdapter'];
+
+/** Values as results show them: without passwords, and without how the work was cut. */
+export const publicValues = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(values)
+      .filter(([name]) => !cuttingOptions.includes(name))
+      .map(([name, value]) => [name, name === 'queue' && typeof value === 'string' ? shownUrl(value) : value]),
+  );
+
+/** Whether the work is to be cut into jobs. Throws `bad-argument` for options that exclude each other. */
+export function isCut({ queue, store, workers, shard, sameAdapter }: JobValues): boolean {
+  check(
+    queue === undefined || workers === undefined,
+    'bad-argument',
+    '--workers are of this machine; with --queue start "linbp worker"s',
+    'workers',
+  );
+  check(
+    queue === undefined || store !== undefined,
+    'bad-argument',
+    '--queue needs --store, where workers find inputs and leave results',
+    'store',
+  );
+  const cut = queue !== undefined || store !== undefined || workers !== undefined;
+  check(cut || shard === undefined, 'bad-argument', '--shard goes with --queue, --store or --workers', 'shard');
+  check(cut || !sameAdapter, 'bad-argument', '--same-adapter goes with --queue, --store or --workers', 'sameAdapter');
+  return cut;
+}

@@ -1,0 +1,134 @@
+import { check } from '../errors.js';
+import { openBullQueue } from '../jobs/bullQueue.js';
+import type { BullQueue } from '../jobs/bullQueue.js';
+import { openStore } from '../jobs/openStore.js';
+import { removeTask } from '../jobs/store.js';
+import { noAdapter } from './common.js';
+import { serveBoard } from './jobs/board.js';
+import { queueOptions } from './jobs/options.js';
+import { overviewOf } from './jobs/overview.js';
+import type { TaskOverview } from './jobs/overview.js';
+import { choice, integer, text } from './options.js';
+import type { OptionValues } from './options.js';
+import { defineVerb } from './verb.js';
+import type { VerbContext } from './verb.js';
+
+const options = {
+  what: choice(['list', 'watch', 'cancel', 'retry', 'clean', 'ui'], {
+    help: 'what to do; also as a plain word after the verb',
+    byDefault: 'list',
+  }),
+  ...queueOptions,
+  task: text({ help: 'the task, by the beginning of its name [all]', placeholder: 'HASH' }),
+  port: integer({ help: 'of ui, on 127.0.0.1; 0 takes a free one', byDefault: 0, min: 0, max: 65535 }),
+} as const;
+
+type Values = OptionValues<typeof options>;
+
+const line = ({ task, kind, waiting, active, failed, completed, left, error }: TaskOverview): string =>
+  `${task.slice(0, 12)}  ${kind.padEnd(9)}  ${waiting} waiting, ${active} at work, ${failed} failed, ${completed} done lately, ${left} left${error === undefined ? '' : `  ${error}`}`;
+
+/** Tasks of the queue whose name begins as told. Throws `bad-argument` where there is none. */
+async function chosenTasks(queue: BullQueue, { task }: Values): Promise<TaskOverview[]> {
+  const all = await overviewOf(queue);
+  const found = all.filter((each) => task === undefined || each.task.startsWith(task));
+  check(task === undefined || found.length > 0, 'bad-argument', `the queue has no task ${task}`, 'task');
+  return found;
+}
+
+const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+
+async function list(queue: BullQueue, values: Values, { print }: VerbContext): Promise<object> {
+  const tasks = await chosenTasks(queue, values);
+  const { workers } = await queue.state();
+  for (const each of tasks) print(line(each));
+  print(`${tasks.length} task${tasks.length === 1 ? '' : 's'}, ${workers} worker${workers === 1 ? '' : 's'} alive`);
+  return { tasks, workers };
+}
+
+/** Prints the states whenever they change, until nothing waits any more. */
+async function watch(queue: BullQueue, values: Values, { print, signal }: VerbContext): Promise<object> {
+  let last = '';
+  for (;;) {
+    const tasks = await chosenTasks(queue, values);
+    const { workers } = await queue.state();
+    const shown = [...tasks.map(line), `${workers} workers alive`].join('\n');
+    if (shown !== last) for (const each of shown.split('\n')) print(each);
+    last = shown;
+    if (signal.aborted || tasks.every(({ waiting, active }) => waiting + active === 0)) return { tasks, workers };
+    await pause(2000, signal);
+  }
+}
+
+async function cancel(queue: BullQueue, values: Values, { print }: VerbContext): Promise<object> {
+  let cancelled = 0;
+  for (const { task } of await chosenTasks(queue, values)) cancelled += await queue.cancel(task);
+  print(`${cancelled} jobs taken back; those at work go on`);
+  return { cancelled };
+}
+
+async function retry(queue: BullQueue, values: Values, { print }: VerbContext): Promise<object> {
+  let retried = 0;
+  for (const { task } of await chosenTasks(queue, values)) retried += await queue.retry(task);
+  print(`${retried} failed jobs wait again`);
+  return { retried };
+}
+
+/** Forgets tasks: their jobs in the queue, and with `--store` their results. */
+async function clean(queue: BullQueue, values: Values, { print }: VerbContext): Promise<object> {
+  const store = values.store === undefined ? undefined : await openStore(values.store);
+  let [jobs, results] = [0, 0];
+  for (const { task } of await chosenTasks(queue, values)) {
+    jobs += await queue.forget(task);
+    if (store !== undefined) results += await removeTask(store, task);
+  }
+  store?.close();
+  print(`${jobs} jobs and ${results} results removed`);
+  return { jobs, results };
+}
+
+async function ui(queue: BullQueue, { port }: Values, { print, signal }: VerbContext): Promise<object> {
+  const board = await serveBoard(queue, port);
+  print(`${board.url}  (Ctrl-C ends it)`);
+  await pause(2 ** 31 - 1, signal);
+  await board.close();
+  return { url: board.url };
+}
+
+const actions = { list, watch, cancel, retry, clean, ui };
+
+/** `linbp jobs`: what a queue holds, and what to do about it. */
+export const jobsVerb = defineVerb({
+  name: 'jobs',
+  summary: 'shows what a queue holds, takes jobs back, or lets failed ones be tried again',
+  examples: [
+    'linbp jobs list --queue redis://HOST',
+    'linbp jobs cancel --queue redis://HOST --task 2b82519b',
+    'linbp jobs ui --queue redis://HOST --port 8080',
+  ],
+  options,
+  subject: 'what',
+  notes: [
+    '',
+    'cancel takes back jobs that wait; retry lets failed ones wait again; clean removes jobs and, with --store, results.',
+    'ui serves bull-board on 127.0.0.1.',
+  ],
+  async run(values, context) {
+    const { queue: url, what } = values;
+    check(url !== undefined, 'bad-argument', 'jobs needs --queue redis://HOST', 'queue');
+    const queue = await openBullQueue(url);
+    try {
+      return { adapter: noAdapter, fields: { ...(await actions[what](queue, values, context)) } };
+    } finally {
+      await queue.close();
+    }
+  },
+});

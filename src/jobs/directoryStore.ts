@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto';
+import { linkSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { check, LinbpError } from '../errors.js';
+import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { makeFolders } from '../io/folders.js';
+import { readRange, systemReason, withRegularFile } from '../io/read.js';
+import { quotedPath } from '../quote.js';
+import type { JobStore } from './store.js';
+
+/** System errors that say that nothing is there. */
+const absent = (error: unknown): boolean => {
+  const cause = error instanceof LinbpError ? error.cause : error;
+  return ['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException | undefined)?.code ?? '');
+};
+
+/**
+ * A store in a folder, which all machines see at the same time, such as one on NFS.
+ *
+ * @throws LinbpError `not-writable` where files cannot be written there
+ */
+export function directoryStore(folder: string): JobStore {
+  const root = resolve(folder);
+  const shown = quotedPath(folder);
+  ensureWritableFolder(root);
+  const unreachable = (cause: unknown): LinbpError =>
+    new LinbpError('unreachable', `the store ${shown} cannot be read: ${systemReason(cause)}`, {
+      field: 'store',
+      cause,
+    });
+  return {
+    shown,
+    async read(name, maxBytes) {
+      try {
+        return withRegularFile(join(root, name), ({ descriptor, size }) => {
+          const message = `${name} of the store ${shown} has ${size} bytes, expected at most ${maxBytes}`;
+          check(size <= maxBytes, 'limit-exceeded', message, 'store');
+          return readRange(descriptor, 0, size, name);
+        });
+      } catch (error) {
+        if (absent(error)) return undefined;
+        if (error instanceof LinbpError && error.code !== 'missing-file') throw error;
+        throw unreachable(error instanceof LinbpError ? error.cause : error);
+      }
+    },
+    async write(name, bytes) {
+      writeFileAtomic(join(root, name), bytes);
+    },
+    async create(name, bytes) {
+      const path = join(root, name);
+      const fresh = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+      try {
+        makeFolders(dirname(path));
+        writeFileSync(fresh, bytes, { flag: 'wx' });
+        linkSync(fresh, path);
+        return true;
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
+        throw new LinbpError('not-writable', `cannot write in the store ${shown}: ${systemReason(cause)}`, {
+          field: 'store',
+          cause,
+        });
+      } finally {
+        rmSync(fresh, { force: true });
+      }
+    },
+    async list(below) {
+      try {
+        return readdirSync(join(root, below)).filter((name) => !name.startsWith('.'));
+      } catch (error) {
+        if (absent(error)) return [];
+        throw unreachable(error);
+      }
+    },
+    async remove(name) {
+      try {
+        rmSync(join(root, name), { force: true });
+      } catch (cause) {
+        if (absent(cause)) return;
+        throw new LinbpError('not-writable', `cannot remove from the store ${shown}: ${systemReason(cause)}`, {
+          field: 'store',
+          cause,
+        });
+      }
+    },
+    close: () => undefined,
+  };
+}
