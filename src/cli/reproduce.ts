@@ -5,6 +5,9 @@ import type { Experiment, ExperimentContext } from '../experiments/types.js';
 import { writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import { machineOptions, openDevice, shownAdapter } from './common.js';
+import type { WorkersReport } from './jobs/distribute.js';
+import { isCut, jobOptions } from './jobs/options.js';
+import { runsInJobs } from './jobs/reproduceJob.js';
 import { choice, flag, integer, readNumber, text } from './options.js';
 import { duration } from './progress.js';
 import type { Reproduced } from './reproduceReport.js';
@@ -38,6 +41,7 @@ const options = {
   seed: machineOptions.seed,
   device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
   adapter: machineOptions.adapter,
+  ...jobOptions,
 } as const;
 
 /** The share that `--scale` means. Throws `bad-range`. */
@@ -88,7 +92,8 @@ export const reproduceVerb = defineVerb({
   options,
   subject: 'name',
   notes: ['', 'Experiments:', ...experiments.map(described)],
-  async run(values, { progress, print, signal, lock }) {
+  async run(values, verbContext) {
+    const { progress, print, signal, lock } = verbContext;
     check(
       (values.name === undefined) === values.all,
       'bad-argument',
@@ -106,6 +111,10 @@ export const reproduceVerb = defineVerb({
       checkDataset(chosen[0]!, values.dataset);
       checkNetworks(chosen[0]!, values.networks);
     }
+    const cut = isCut(values);
+    const whole = chosen.find(({ inCells }) => inCells !== true);
+    check(!cut || whole === undefined, 'unsupported', `${whole?.name} cannot be cut into jobs`, 'queue');
+    const workers: WorkersReport[] = [];
     const scale = readScale(values.scale);
     const seedsFor = ({ fewestSeeds = 2 }: Experiment): number => values.seeds ?? (scale <= ciScale ? fewestSeeds : 5);
     const folder = OutputFolder.open(values.out ?? defaultOutput('reproduce'), 'reproduce');
@@ -129,6 +138,7 @@ export const reproduceVerb = defineVerb({
           progress,
           signal,
         },
+        ...(cut && { runCells: runsInJobs(values, verbContext, (report) => void workers.push(report)) }),
         ...(values.networks !== undefined && { networks: values.networks.split(',') }),
       };
       // The charting library takes a while to load; nothing needs it before the first result.
@@ -182,6 +192,7 @@ export const reproduceVerb = defineVerb({
             },
           })),
           skipped,
+          ...(cut && { workers: workers.length === 1 ? workers[0] : workers }),
           index: join(out, 'index.html'),
         },
       };

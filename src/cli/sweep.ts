@@ -7,12 +7,15 @@ import { writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { chosenRules, percent } from './common.js';
+import type { WorkersReport } from './jobs/distribute.js';
+import { isCut, publicValues } from './jobs/options.js';
+import { sweepInJobs } from './jobs/trainJob.js';
 import { readNumber } from './options.js';
 import { createTrainer, openPlace, showProgress } from './trainRun.js';
 import type { TrainingPlace } from './trainRun.js';
 import { chosenHalves, chosenOptimizer, startWeights, trainerSettings } from './trainOptions.js';
 import type { TrainValues } from './trainOptions.js';
-import type { VerbContext, VerbResult } from './verb.js';
+import type { ShownAdapter, VerbContext, VerbResult } from './verb.js';
 
 /** The learning rates of `lr=0.01,0.05,0.1`. Throws `bad-argument` or `bad-range`. */
 export function readSweep(notation: string): number[] {
@@ -49,9 +52,15 @@ async function runCells(
   definition: ModelDefinition,
   place: TrainingPlace,
   context: VerbContext,
-): Promise<{ readonly results: SweepCellResult[]; readonly interrupted: boolean }> {
+): Promise<{
+  readonly results: SweepCellResult[];
+  readonly interrupted: boolean;
+  readonly workers?: WorkersReport;
+  readonly adapter?: ShownAdapter;
+}> {
   const { progress, signal } = context;
   const halves = await chosenHalves(values, definition, context);
+  if (isCut(values)) return { ...(await sweepInJobs(cells, values, definition, halves, context)), interrupted: false };
   const settings = trainerSettings(values, definition, halves, context);
   const results: SweepCellResult[] = [];
   for (const [index, cell] of cells.entries()) {
@@ -104,13 +113,13 @@ export async function runSweep(
   const place = await openPlace(values);
   try {
     const began = performance.now();
-    const { results, interrupted } = await runCells(cells, values, definition, place, context);
+    const { results, interrupted, workers, adapter } = await runCells(cells, values, definition, place, context);
     context.progress.clear();
     const { sweepReport, sweepRuleName } = await import('./sweepReport.js');
     const merged = mergeSweep(plan, results, definition.classes, sweepRuleName);
     const report = join(folder.path, 'report.html');
-    const fields = { training: merged.runs, ...merged, report };
-    const settings = { ...values, model: definition.name, rules: plan.rules, rates: plan.rates };
+    const fields = { training: merged.runs, ...merged, ...(workers && { workers }), report };
+    const settings = { ...publicValues(values), model: definition.name, rules: plan.rules, rates: plan.rates };
     folder.create();
     folder.replace((path) => {
       const seconds = (performance.now() - began) / 1000;
@@ -121,7 +130,12 @@ export async function runSweep(
     });
     printSweep(merged, context.print);
     context.print(`report ${pathToFileURL(resolve(report)).href}`);
-    return { adapter: place.adapter, settings: { rule: plan.rules, rates: plan.rates }, interrupted, fields };
+    return {
+      adapter: adapter ?? place.adapter,
+      settings: { rule: plan.rules, rates: plan.rates },
+      interrupted,
+      fields,
+    };
   } finally {
     place.close();
   }

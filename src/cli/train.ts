@@ -12,6 +12,7 @@ import type { Trainer } from '../train/trainer.js';
 import { chosenModel, chosenRules, percent } from './common.js';
 import { runSweep } from './sweep.js';
 import { createTrainer, epochLine, openPlace, showProgress } from './trainRun.js';
+import { isCut } from './jobs/options.js';
 import { chosenHalves, chosenOptimizer, startWeights, trainerSettings, trainOptions } from './trainOptions.js';
 import type { TrainValues } from './trainOptions.js';
 import { fileLink } from './terminal/screen.js';
@@ -200,6 +201,7 @@ export const trainVerb = defineVerb({
   async run(values, context) {
     const definition = await chosenModel(values);
     if (values.sweep !== undefined) return runSweep(values, definition, context);
+    check(!isCut(values), 'bad-argument', '--queue, --store and --workers go with --sweep', 'sweep');
     const rule = chosenRules(singleRule(values), definition).written;
     const optimizer = chosenOptimizer(values);
     const output = outputOf(values, definition);

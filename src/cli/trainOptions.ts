@@ -22,6 +22,7 @@ import {
   namedWeights,
   precisionOption,
 } from './common.js';
+import { jobOptions } from './jobs/options.js';
 import { choice, flag, integer, number, optionalText, text, texts } from './options.js';
 import type { OptionValues } from './options.js';
 import type { VerbContext } from './verb.js';
@@ -77,6 +78,7 @@ export const trainOptions = {
   }),
   resume: optionalText({ help: 'go on from a checkpoint, by default that of --out', placeholder: 'FILE' }),
   ...machineOptions,
+  ...jobOptions,
 } as const;
 
 /** Their values. */

@@ -86,6 +86,9 @@ export interface RunPlan {
   readonly tested?: boolean;
 }
 
+/** What a training run gets of an experiment's context. */
+export type RunContext = Pick<ExperimentContext, 'device' | 'progress' | 'signal'>;
+
 /** What became of it. */
 export interface TrainingRun {
   readonly rule: string;
@@ -103,7 +106,7 @@ export interface TrainingRun {
  * Trains from the initial weights of the seed; under the same seed every rule sees the same images in the same order.
  * A loss that is no longer finite ends the run and is part of the result.
  */
-export async function trainOnce(context: ExperimentContext, plan: RunPlan, label: string): Promise<TrainingRun> {
+export async function trainOnce(context: RunContext, plan: RunPlan, label: string): Promise<TrainingRun> {
   const { definition, data, rule, optimizer, schedule, batch, epochs, seed } = plan;
   using model = Model.create(definition, { device: context.device });
   model.setStateDict(plan.initial ?? initialState(definition, seed));

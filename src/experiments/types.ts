@@ -1,3 +1,4 @@
+import type { Dataset } from '../data/dataset.js';
 import type { Device } from '../runtime/device.js';
 
 /** What the official code does and what is done here, side by side. */
@@ -69,6 +70,17 @@ export interface ExperimentResult {
   readonly figures: Readonly<Record<string, unknown>>;
 }
 
+/** Training runs that can be done anywhere. */
+export interface CellWork {
+  readonly recipe: string;
+  readonly data: { readonly train: Dataset; readonly test: Dataset };
+  /** Plain data each. */
+  readonly cells: readonly object[];
+}
+
+/** Has cells done, and resolves with their results in the order of the cells. */
+export type CellRunner = (work: CellWork) => Promise<readonly unknown[]>;
+
 /** What an experiment gets. */
 export interface ExperimentContext {
   /** Share of the full size, above 0 and at most 1. It changes sizes only, never what is done. */
@@ -88,6 +100,8 @@ export interface ExperimentContext {
   /** `official` follows the conventions of the theory paper's attack code; `none` attacks in pixels. */
   readonly compat: 'none' | 'official';
   readonly device: Device;
+  /** Has training runs done elsewhere, where an experiment can be cut into them. */
+  readonly runCells?: CellRunner;
   readonly progress: { line(text: string): void; update(what: string, share: number, details?: string): void };
   readonly signal: AbortSignal;
 }
@@ -102,6 +116,8 @@ export interface Experiment {
   readonly datasets?: readonly string[];
   /** Which networks it uses unless told, where others may be named. */
   readonly networks?: string;
+  /** Its training runs can be done as jobs. */
+  readonly inCells?: boolean;
   run(context: ExperimentContext): Promise<ExperimentResult>;
 }
 

@@ -6,6 +6,8 @@ import type { Device } from '../../runtime/device.js';
 import { openDevice } from '../common.js';
 import { openAttackSession } from './attackSession.js';
 import { openEvaluateSession } from './evaluateSession.js';
+import { openReproduceSession } from './reproduceSession.js';
+import { openTrainSession } from './trainSession.js';
 import type { Machine } from './machine.js';
 
 /** Jobs that stubs of this process have done. */
@@ -46,10 +48,12 @@ async function openSession(task: Task, store: JobStore, machine: Machine): Promi
       return openAttackSession(task, store, machine);
     case 'evaluate':
       return openEvaluateSession(task, store, machine);
+    case 'train':
+      return openTrainSession(task, store, machine);
+    case 'reproduce':
+      return openReproduceSession(task, store, machine);
     case 'stub':
       return stubSession(task);
-    default:
-      throw new LinbpError('unsupported', `this worker knows no jobs of kind ${task.kind}`, { field: 'kind' });
   }
 }
 
