@@ -103,7 +103,7 @@ async function runStages(
       ...(start && { start }),
       onProgress: (share) => onShare((index + share) / stages.length, stage),
     });
-    results.push(restarts === 1 ? result : foldRestarts(result, restarts, first));
+    results.push(restarts === 1 ? result : foldRestarts(result, restarts, offset + first));
   }
   const sum = (of: (result: AttackResult) => number): number =>
     results.reduce((total, result) => total + of(result), 0);
