@@ -42,10 +42,21 @@ const uniformInBall: ElementwiseFunction = {
   reference: (x, u, radius) => [x! + (2 * u! - 1) * radius!],
 };
 
+/** The derivative by x of a function that adds something to x. */
+const sameGradient = (name: string, inputs: readonly string[], scalars: readonly string[]): ElementwiseFunction => ({
+  name: `${name}ByX`,
+  inputs: ['g', ...inputs],
+  scalars,
+  results: ['g'],
+  reference: (g) => [g!],
+});
+
 const directionInBall: ElementwiseFunction = {
   name: 'directionStart',
   inputs: ['x', 'n', 'length', 'u'],
   scalars: ['radius', 'exponent'],
+  // The point moves with x; nothing asks for derivatives by random numbers.
+  derivatives: [sameGradient('directionStart', ['x', 'n', 'length', 'u'], ['radius', 'exponent'])],
   results: ['x + select(0.0, n / length, length > 0.0) * radius * pow(u, exponent)'],
   reference: (x, n, length, u, radius, exponent) => [x! + unit(n!, length!) * radius! * u! ** exponent!],
 };
@@ -63,6 +74,7 @@ const l1Start: ElementwiseFunction = {
   name: 'l1Start',
   inputs: ['x', 'e', 'length', 'u'],
   scalars: ['radius'],
+  derivatives: [sameGradient('l1Start', ['x', 'e', 'length', 'u'], ['radius'])],
   results: ['x + e / (length - log(1.0 - u + 1e-7)) * radius'],
   reference: (x, e, length, u, radius) => [x! + (e! / (length! - Math.log(1 - u! + 1e-7))) * radius!],
 };

@@ -74,7 +74,6 @@ export function initialState(definition: ModelDefinition, seed = 0): StateDict {
     'seed',
   );
   const { specs } = describeModel(definition).layout;
-  if (definition.weights !== undefined) return definition.weights;
   return new Map(
     specs.map((spec, index) => [
       spec.name,

@@ -326,7 +326,7 @@ describe('bad input at the command line', () => {
     expect(first!.code, first!.stderr).to.equal(0);
     const state = join(out, 'mlp.state.safetensors');
     const before = readdirSync(out).sort();
-    expect(before).to.deep.equal(['linbp-manifest.json', 'mlp.safetensors', 'mlp.state.safetensors']);
+    expect(before).to.deep.equal(['linbp-manifest.json', 'mlp.safetensors', 'mlp.state.safetensors', 'report.html']);
     const cut = join(folder, 'cut.state.safetensors');
     const alien = join(folder, 'alien.state.safetensors');
     const metadata = { format: 'linbp-training-1', settings: '{"model":7}' };

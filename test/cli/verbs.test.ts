@@ -195,6 +195,7 @@ describe('verbs of the command line', () => {
       'linbp-manifest.json',
       'mlp.safetensors',
       'mlp.state.safetensors',
+      'report.html',
     ]);
     const [resumed] = await linbpEach([[...train, String(epochs + 1), '--resume', '--json', json('resumed')]]);
     expect(resumed!.code, resumed!.stderr).to.equal(0);

@@ -10,6 +10,9 @@ import { rootOf, schedule } from '../../src/plan/schedule.js';
 import { networkGraph } from '../nn/support.js';
 import { plainDevice } from '../support/plainDevice.js';
 
+/** No dispatch runs in parts: how many parts there are depends on the size of an element. */
+const uncut = { ...plainDevice, partLimits: { operations: Infinity } };
+
 /**
  * Plans a network's gradients; without those of the parameters, which are outputs here but belong to the optimizer in
  * training.
@@ -24,7 +27,7 @@ function planned(name: string, batch: number, inputOnly: boolean, precision: Pre
     inputOnly,
   });
   if (precision === 'f16') storeAsHalf(graph);
-  const work = schedule(graph, groupNodes(graph, true), plainDevice, () => 1);
+  const work = schedule(graph, groupNodes(graph, true), uncut, () => 1);
   const made = plan(work);
   checkPlan(work, made);
   const gradients = [...graph.outputs].filter(
