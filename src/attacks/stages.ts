@@ -80,8 +80,10 @@ const l1Start: ElementwiseFunction = {
 };
 
 /** Where random numbers come from: a stream and the step that keys them. */
-interface Draw {
+export interface RandomDraw {
+  /** One of the attack's random streams, so that two draws of a step differ. */
   readonly stream: number;
+  /** The counter of the draw: constant, or a column of the step table. */
   readonly step: StepValue;
 }
 
@@ -107,9 +109,9 @@ export function pointInBall(
     seed,
   }: Pick<Parameters<StartStage>[0], 'graph' | 'norm' | 'sampleIds' | 'radius' | 'seed'>,
   clean: Tensor,
-  draws: readonly [Draw, Draw],
+  draws: readonly [RandomDraw, RandomDraw],
 ): Tensor {
-  const draw = (distribution: 'uniform' | 'normal', shape: readonly number[], { stream, step }: Draw): Tensor =>
+  const draw = (distribution: 'uniform' | 'normal', shape: readonly number[], { stream, step }: RandomDraw): Tensor =>
     graph.one('random', [sampleIds], { shape, distribution, stream, seed, step });
   if (norm === 'linf')
     return elementwiseMap(graph, uniformInBall, [clean, draw('uniform', clean.shape, draws[0])], [radius]);
