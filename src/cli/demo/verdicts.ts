@@ -53,7 +53,7 @@ export function attackVerdicts({ rows, steps, images }: Leaderboard): string[] {
 
 function linbpSentence(linbp: LeaderboardRow): string {
   const { mean, low, high } = linbp.difference;
-  const range = `95 % interval ${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)} points`;
+  const range = `95 % interval ${Math.round(100 * low)} to ${Math.round(100 * high)} points`;
   switch (verdictOf(linbp.difference)) {
     case 'below':
       return `LinBP's gradient is stronger than the true one as well, by ${points(mean)} on average over the networks (${range}).`;
