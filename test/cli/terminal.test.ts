@@ -63,6 +63,7 @@ describe('terminal', () => {
     expect(screenOf(terminal, { NO_COLOR: '1' }).colors.isColorSupported).to.equal(false);
     expect(screenOf({ isTTY: false, columns: 0 }, {}).colors.isColorSupported).to.equal(false);
     expect(screenOf({ isTTY: false, columns: 0 }, {}).width).to.equal(Infinity);
+    expect(screenOf({}, {}).colors.isColorSupported, 'a pipe, with CI=true as without').to.equal(false);
     expect(screenOf({ isTTY: false, columns: 0 }, { FORCE_COLOR: '1' }).colors.isColorSupported).to.equal(true);
   });
 

@@ -14,13 +14,14 @@ export interface Screen {
 /** Functions that color text, or leave it as it is. */
 export type Colors = ReturnType<typeof pc.createColors>;
 
-type Output = Pick<NodeJS.WriteStream, 'isTTY' | 'columns'>;
+/** Streams of pipes and files have neither field. */
+type Output = Partial<Pick<NodeJS.WriteStream, 'isTTY' | 'columns'>>;
 
 /** Narrower windows are treated as this wide: below it nothing can be laid out. */
 const narrowest = 40;
 
 /** Whether a stream is a terminal that can move its cursor. */
-export const isTerminal = (stream: Output): boolean => stream.isTTY && process.env['TERM'] !== 'dumb';
+export const isTerminal = (stream: Output): boolean => stream.isTTY === true && process.env['TERM'] !== 'dumb';
 
 /**
  * What a stream can show. Colors need a terminal and no `NO_COLOR` (https://no-color.org); `FORCE_COLOR` turns them on
@@ -30,7 +31,7 @@ export function screenOf(stream: Output, environment = process.env): Screen {
   const forced = !['', '0', undefined].includes(environment['FORCE_COLOR']);
   const colored = (environment['NO_COLOR'] ?? '') === '' && (forced || isTerminal(stream));
   return {
-    width: stream.isTTY ? Math.max(narrowest, stream.columns || 80) : Infinity,
+    width: stream.isTTY === true ? Math.max(narrowest, stream.columns || 80) : Infinity,
     colors: pc.createColors(colored),
   };
 }
