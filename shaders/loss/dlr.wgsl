@@ -1,11 +1,9 @@
-// Difference of logits ratio (Croce and Hein): -(z[label] - largest other logit) / (z_(1) - z_(3) + 1e-12).
+// Difference of logits ratio (Croce and Hein): -(z[label] - largest other logit) / (z_(1) - z_(3)).
 //#import "loss/ranks.wgsl"
 const NEEDS_SUM = false;
 const NEEDS_FOURTH = false;
 
-// The maximum instead of the sum, which a compiler may reassociate to (z_(1) + 1e-12) - z_(3), and that is 0 for
-// equal logits.
-fn range(s: Sample) -> f32 { return max(s.top.value.x - s.top.value.z, 1e-12); }
+fn range(s: Sample) -> f32 { return apart(s.top.value.x - s.top.value.z, s.top); }
 
 fn lossOf(s: Sample) -> f32 { return (rival(s) - s.labelLogit) / range(s); }
 

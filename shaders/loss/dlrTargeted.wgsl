@@ -1,12 +1,12 @@
 // Targeted difference of logits ratio (Croce and Hein), to be made small: (z[label] - z[target]) / (z_(1) - (z_(3) +
-// z_(4)) / 2 + 1e-12).
+// z_(4)) / 2).
 //#import "loss/ranks.wgsl"
 const NEEDS_SUM = false;
 const NEEDS_FOURTH = true;
 
 // by differences of ranks, which are exact where they are small
 fn range(s: Sample) -> f32 {
-  return max(0.5 * ((s.top.value.x - s.top.value.z) + (s.top.value.x - s.rank4.value)), 1e-12);
+  return apart(0.5 * ((s.top.value.x - s.top.value.z) + (s.top.value.x - s.rank4.value)), s.top);
 }
 
 fn lossOf(s: Sample) -> f32 { return (s.labelLogit - s.goalLogit) / range(s); }

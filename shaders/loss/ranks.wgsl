@@ -35,8 +35,15 @@ fn merge(top: Top, other: Top) -> Top {
 struct Sample { top: Top, label: u32, labelLogit: f32, sum: f32, goal: u32, goalLogit: f32, rank4: Ranked }
 struct Ranked { value: f32, index: u32 }
 
+// A difference of ranks to divide by. Differing numbers are at least 2^-25 of the larger apart, so that only ties are
+// raised, by the scale of the logits; logits that are all 0 have none, and 1 is as good as any.
+fn apart(gap: f32, top: Top) -> f32 {
+  let kept = max(gap, 0x1p-26 * abs(top.value.x));
+  return select(kept, 1.0, kept == 0.0);
+}
+
 // Lead of the largest logit over the second, kept away from zero.
-fn leadOf(top: Top) -> f32 { return max(top.value.x - top.value.y, 1e-6); }
+fn leadOf(top: Top) -> f32 { return apart(top.value.x - top.value.y, top); }
 
 // A figure of a sample, or NaN where a logit of it is not finite.
 fn orBroken(value: f32, top: Top) -> f32 {

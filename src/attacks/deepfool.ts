@@ -14,11 +14,11 @@ const nearer: ElementwiseFunction = {
   name: 'nearerBoundary',
   inputs: ['nearest', 'difference', 'length'],
   scalars: [],
-  prelude: `  let distance = abs(difference) / (length + 1e-8);
+  prelude: `  let distance = select(${nowhere}.0, abs(difference) / length, length > 0.0);
   let closer = distance < nearest;`,
   results: ['select(nearest, distance, closer)', 'select(0.0, 1.0, closer)'],
   reference: (nearest, difference, length) => {
-    const distance = Math.abs(difference!) / (length! + 1e-8);
+    const distance = length! > 0 ? Math.abs(difference!) / length! : nowhere;
     return distance < nearest! ? [distance, 1] : [nearest!, 0];
   },
 };
@@ -36,9 +36,9 @@ const onTheWay: ElementwiseFunction = {
   name: 'boundaryStep',
   inputs: ['total', 'w', 'length', 'distance'],
   scalars: ['even'],
-  results: ['total + (distance + 1e-4) * select(w / (length + 1e-8), sign(w), even > 0.5)'],
+  results: ['total + (distance + 1e-4) * select(select(0.0, w / length, length > 0.0), sign(w), even > 0.5)'],
   reference: (total, w, length, distance, even) => [
-    total! + (distance! + 1e-4) * (even! > 0.5 ? Math.sign(w!) : w! / (length! + 1e-8)),
+    total! + (distance! + 1e-4) * (even! > 0.5 ? Math.sign(w!) : length! > 0 ? w! / length! : 0),
   ],
 };
 

@@ -182,11 +182,11 @@ const nearer: ElementwiseFunction = {
   name: 'nearer',
   inputs: ['nearest', 'offset', 'difference', 'length'],
   scalars: [],
-  prelude: `  let distance = abs(difference) / (1e-12 + length);
+  prelude: `  let distance = select(${nowhere}.0, abs(difference) / length, length > 0.0);
   let closer = distance < nearest;`,
   results: ['select(nearest, distance, closer)', 'select(offset, difference, closer)', 'select(0.0, 1.0, closer)'],
   reference: (nearest, offset, difference, length) => {
-    const distance = Math.abs(difference!) / (1e-12 + length!);
+    const distance = length! > 0 ? Math.abs(difference!) / length! : nowhere;
     return distance < nearest! ? [distance, difference!, 1] : [nearest!, offset!, 0];
   },
 };

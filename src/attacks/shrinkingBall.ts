@@ -86,11 +86,12 @@ const fmnRadius: ElementwiseFunction = {
   name: 'fmnRadius',
   inputs: ['eps', 'length', 'lead', 'slope', 'nearest', 'worst'],
   scalars: ['gamma'],
-  prelude: `  let outside = select(length + abs(lead) / max(slope, 1e-12), eps * (1.0 + gamma), nearest < ${nowhere}.0);
+  prelude: `  let linear = select(${nowhere}.0, length + abs(lead) / slope, slope > 0.0);
+  let outside = select(linear, eps * (1.0 + gamma), nearest < ${nowhere}.0);
   let inside = min(eps * (1.0 - gamma), nearest);`,
   results: ['min(select(outside, inside, lead < 0.0), worst)'],
   reference: (eps, length, lead, slope, nearest, worst, gamma) => {
-    const linear = length! + Math.abs(lead!) / Math.max(slope!, 1e-12);
+    const linear = slope! > 0 ? length! + Math.abs(lead!) / slope! : nowhere;
     const outside = nearest! < nowhere ? eps! * (1 + gamma!) : linear;
     return [Math.min(lead! < 0 ? Math.min(eps! * (1 - gamma!), nearest!) : outside, worst!)];
   },

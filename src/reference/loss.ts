@@ -20,8 +20,11 @@ function logSumExp(z: Float64Array): number {
   return largest + Math.log(z.reduce((sum, value) => sum + Math.exp(value - largest), 0));
 }
 
-/** Keeps the DLR's denominator away from zero. */
-const dlrGuard = 1e-12;
+/** A difference of ranks to divide by: the shaders raise ties by the scale of the logits (`apart` in `loss/ranks.wgsl`). */
+function apart(gap: number, largest: number): number {
+  const kept = Math.max(gap, 2 ** -26 * Math.abs(largest));
+  return kept === 0 ? 1 : kept;
+}
 
 interface Loss {
   value(z: Float64Array, y: number, target: number): number;
@@ -67,12 +70,12 @@ const losses: Record<LossKind, Loss> = {
   dlr: {
     value(z, y) {
       const [first, , third] = ranking(z) as [number, number, number];
-      return (z[firstLargest(z, y)]! - z[y]!) / (z[first]! - z[third]! + dlrGuard);
+      return (z[firstLargest(z, y)]! - z[y]!) / apart(z[first]! - z[third]!, z[first]!);
     },
     gradient(z, y) {
       const [first, , third] = ranking(z) as [number, number, number];
       const other = firstLargest(z, y);
-      const denominator = z[first]! - z[third]! + dlrGuard;
+      const denominator = apart(z[first]! - z[third]!, z[first]!);
       const ratio = (z[other]! - z[y]!) / denominator;
       const gradient = new Float64Array(z.length);
       gradient[other]! += 1 / denominator;
@@ -103,11 +106,11 @@ const losses: Record<LossKind, Loss> = {
   dlrTargeted: {
     value(z, y, target) {
       const [first, , third, fourth] = ranking(z) as [number, number, number, number];
-      return (z[y]! - z[target]!) / (z[first]! - 0.5 * (z[third]! + z[fourth]!) + dlrGuard);
+      return (z[y]! - z[target]!) / apart(z[first]! - 0.5 * (z[third]! + z[fourth]!), z[first]!);
     },
     gradient(z, y, target) {
       const [first, , third, fourth] = ranking(z) as [number, number, number, number];
-      const denominator = z[first]! - 0.5 * (z[third]! + z[fourth]!) + dlrGuard;
+      const denominator = apart(z[first]! - 0.5 * (z[third]! + z[fourth]!), z[first]!);
       const ratio = (z[y]! - z[target]!) / denominator;
       const gradient = new Float64Array(z.length);
       gradient[y]! += 1 / denominator;
@@ -133,7 +136,7 @@ const losses: Record<LossKind, Loss> = {
 /** Lead of the first logit over the second, kept away from zero as the shader keeps it. */
 function leadOf(z: Float64Array): number {
   const [first, second] = ranking(z) as [number, number];
-  return Math.max(z[first]! - z[second]!, 1e-6);
+  return apart(z[first]! - z[second]!, z[first]!);
 }
 
 function overLead(z: Float64Array): Float64Array {
