@@ -208,7 +208,7 @@ export const transferVerb = defineVerb({
   summary: 'a matrix of sources and victims at equal numbers of gradients',
   examples: [
     'linbp transfer --sources resnet20=A.safetensors,resnet56=B.safetensors --limit 100',
-    'linbp transfer --sources resnet20=A.safetensors --victims resnet56=B.safetensors --rule bp --rule linbp:from=auto',
+    'linbp transfer --sources resnet20=A.safetensors --victims resnet56=B.safetensors --rule bp --rule linbp:from=auto --limit 100',
   ],
   options,
   notes: [

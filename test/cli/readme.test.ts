@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join, normalize } from 'node:path';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { transform } from 'esbuild';
 import { parseOptions } from '../../src/cli/options.js';
@@ -9,7 +9,6 @@ import { root, scratchFolder } from './support.js';
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-  readonly files: readonly string[];
   readonly scripts: Readonly<Record<string, string>>;
 };
 
@@ -27,12 +26,6 @@ const linbpCommands = commands.filter((line) => /^(npx )?linbp /.test(line)).map
 
 /** These take minutes, and tests of their own run them. */
 const long = /^linbp (tune|reproduce) /;
-
-/** Paths that relative links of a page lead to. */
-const links = (text: string): string[] =>
-  [...text.replace(/```[\s\S]*?```/g, '').matchAll(/\]\(([^)\s]+)\)/g)]
-    .map(([, target]) => target!.split('#')[0]!)
-    .filter((target) => target !== '' && !/^[a-z]+:/.test(target));
 
 describe('README', () => {
   const folder = scratchFolder();
@@ -55,31 +48,32 @@ describe('README', () => {
     for (const script of scripts) expect(manifest.scripts).to.have.property(script);
   });
 
-  it('links only to what the packed tarball holds', () => {
-    const packed = (path: string): boolean =>
-      manifest.files.some((entry) => {
-        const pattern = entry.replace(/\./g, '\\.').replace(/\*/g, '[^/]*');
-        return new RegExp(`^${pattern}(/|$)`).test(path);
-      });
-    for (const target of links(readme)) {
-      const path = normalize(target);
-      expect(existsSync(join(root, path)), target).to.equal(true);
-      expect(packed(path), `${target} is in the package`).to.equal(true);
-    }
-  });
-
   it('has shell commands that work in an empty folder, one after another @slow', function () {
-    this.timeout(280_000);
+    if (process.env['LINBP_SLOW'] === undefined) return this.skip();
+    this.timeout(900_000);
+    const printed: string[] = [];
     for (const command of linbpCommands.filter((line) => !long.test(line))) {
       const args = command.split(' ').slice(1);
       const options = { cwd: folder, encoding: 'utf8' } as const;
-      const { status, stderr } = spawnSync(process.execPath, [join(root, 'bin/linbp.js'), ...args], options);
+      const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'bin/linbp.js'), ...args], options);
       expect(status, `${command}\n${stderr}`).to.equal(0);
+      printed.push(...stdout.split('\n'));
     }
+    // What the page says they print: the same lines, with the figures of this adapter.
+    const withoutFigures = (line: string): string => line.replace(/\d+(\.\d+)?/g, '0');
+    const lines = printed.map(withoutFigures);
+    const shown = blocks('text').flatMap((block) => block.trimEnd().split('\n'));
+    expect(shown.length).to.be.above(4);
+    for (const line of shown)
+      expect(
+        lines.some((each) => each.startsWith(withoutFigures(line))),
+        line,
+      ).to.equal(true);
   });
 
   it('has programs that run @slow', async function () {
-    this.timeout(120_000);
+    if (process.env['LINBP_SLOW'] === undefined) return this.skip();
+    this.timeout(300_000);
     mkdirSync(join(folder, 'node_modules'), { recursive: true });
     symlinkSync(root, join(folder, 'node_modules/linbp'));
     const [program] = blocks('ts');

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { completionScript } from '../../src/cli/completion.js';
@@ -10,9 +10,18 @@ import { cutText, screenOf, textWidth, wrapLines } from '../../src/cli/terminal/
 import type { Verb } from '../../src/cli/verb.js';
 import { loadVerb, verbNames } from '../../src/cli/verbs.js';
 import { textTable } from '../../src/profile/textTable.js';
-import { linbp, linbpEach, readJson, scratchFolder } from './support.js';
+import { linbp, linbpEach, readJson, root, scratchFolder } from './support.js';
 
 const terminal = { isTTY: true, columns: 80 };
+
+/** Verbs whose examples run one after another in an empty folder, in this order. */
+const alone = [
+  ...['train', 'attack', 'eval', 'predict', 'grad', 'positions', 'completion', 'export', 'info', 'profile'],
+  ...['doctor', 'simulate', 'transfer'],
+];
+
+/** Verbs that take minutes or need a server; test/report, test/experiments, test/jobs, test/tune run them. */
+const elsewhere = ['demo', 'reproduce', 'tune', 'bench', 'worker', 'jobs'];
 
 /** The arguments of an example, as a shell would split it. */
 const argumentsOf = (example: string): string[] => example.split(' ').slice(1);
@@ -140,19 +149,43 @@ describe('terminal', () => {
     }
   });
 
-  it('examples of the help work, one after another in one folder @slow', async function () {
-    this.timeout(280_000);
-    const bin = join(process.cwd(), 'bin/linbp.js');
-    const run = (args: readonly string[]): ReturnType<typeof spawnSync> =>
-      spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: 'utf8' });
-    for (const name of ['train', 'attack', 'eval', 'predict', 'grad', 'positions', 'completion'])
-      for (const example of verbs.find((verb) => verb.name === name)!.examples) {
-        const [args] = [argumentsOf(example)];
-        const end = args.indexOf('>');
-        const { status, stderr } = run(end < 0 ? args : args.slice(0, end));
-        expect(status, `${example}\n${String(stderr)}`).to.equal(0);
-      }
+  /** Runs an example where files that it names lie, with few images: what is shown is that it works, not how fast. */
+  const runExample = (example: string, images: number): void => {
+    const args = argumentsOf(example.replace(/--limit \d+/, `--limit ${images}`));
+    const end = args.indexOf('>');
+    const given = end < 0 ? args : args.slice(0, end);
+    const { status, stderr } = spawnSync(process.execPath, [join(root, 'bin/linbp.js'), ...given], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
+    expect(status, `${example}\n${stderr}`).to.equal(0);
+  };
+  const examplesOf = (name: string): readonly string[] => verbs.find((verb) => verb.name === name)!.examples;
+  /** Weights that a reader has and a test has only with data. */
+  const needsWeights = (example: string): boolean => /[ =][A-Z]\.safetensors/.test(example);
+
+  it('every verb is among those whose examples are run, here or by tests of their own', () => {
+    expect([...alone, ...elsewhere].sort()).to.deep.equal([...verbNames].sort());
+  });
+
+  it('examples of the help work, one after another in one folder @slow', function () {
+    if (process.env['LINBP_SLOW'] === undefined) return this.skip();
+    this.timeout(1_200_000);
+    for (const name of alone)
+      for (const example of examplesOf(name).filter((each) => !needsWeights(each))) runExample(example, 100);
     expect(readJson(join(folder, 'runs/sweep/report.json'))['runs']).to.have.length(8);
     expect(readFileSync(join(folder, 'gradients.safetensors')).length).to.be.above(1000);
+  });
+
+  it('examples of the help that name weights work with those of LINBP_DATA @slow', function () {
+    const data = process.env['LINBP_DATA'];
+    if (process.env['LINBP_SLOW'] === undefined || data === undefined) return this.skip();
+    this.timeout(1_200_000);
+    const models = join(data, 'models/cifar10');
+    for (const [name, model] of Object.entries({ W: 'resnet20', A: 'resnet20', B: 'resnet56' }))
+      copyFileSync(join(models, `${model}.safetensors`), join(folder, `${name}.safetensors`));
+    const examples = verbs.flatMap((verb) => verb.examples).filter(needsWeights);
+    expect(examples.length).to.be.at.least(3);
+    for (const example of examples) runExample(example, 4);
   });
 });
