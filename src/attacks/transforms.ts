@@ -50,15 +50,15 @@ export const paddedSide = (side: number): number => ({ 32: 40, 224: 256 })[side]
  * zeros, and scaled back, each pixel the nearest. The gradient goes back through that.
  */
 export const diverseInputs: TransformStage = ({ graph, sampleIds, seed, query }, iterate) => {
-  const largest = paddedSide(iterate.shape[2]!);
+  const [, , height, width] = iterate.shape as [number, number, number, number];
   const attrs = {
-    largest,
+    largest: [paddedSide(height), paddedSide(width)],
     probability: 0.5,
     transposed: false,
     stream: randomStreams.inputTransform,
     seed,
     step: query,
-  };
+  } as const;
   return graph.one('randomResizePad', [iterate, sampleIds], attrs);
 };
 

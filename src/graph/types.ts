@@ -310,11 +310,12 @@ export interface OpAttrs {
     readonly seed: StepValue;
     readonly step: StepValue;
   };
-  /** x [N, C, S, S], sampleIds u32 [N] -> a share `probability` of the samples scaled to a random side of S to `largest`, put at a random place of
-   *  a frame of zeros of side `largest`, and scaled back, each pixel the nearest; the others as they are. Philox
-   *  words 0 to 3 of a sample choose whether, side, row and column. `transposed`: the transpose of this linear map. */
+  /** x [N, C, H, W], sampleIds u32 [N] -> a share `probability` of the samples scaled to a random size between theirs and
+   *  `largest` (height, width), put at a random place of a frame of zeros of size `largest`, and scaled back, each pixel
+   *  the nearest; the others as they are. Philox words 0 to 3 of a sample choose whether, how far between the sizes (both
+   *  axes alike), row and column. `transposed`: the transpose of this linear map. */
   randomResizePad: {
-    readonly largest: number;
+    readonly largest: readonly [number, number];
     readonly probability: number;
     readonly transposed: boolean;
     readonly stream: number;

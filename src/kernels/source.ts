@@ -177,7 +177,8 @@ export const lowerRandomCropFlip: Lowering<'randomCropFlip'> = (node, _group, co
 export const lowerRandomResizePad: Lowering<'randomResizePad'> = (node, _group, context) => {
   const { largest, probability, transposed, stream } = node.attrs;
   const [x, ids] = node.inputs as [Tensor, Tensor];
-  const [, channels, size] = x.shape as [number, number, number, number];
+  const [, channels, height, width] = x.shape as [number, number, number, number];
+  const [frameHeight, frameWidth] = largest;
   const elements = elementCount(x.shape);
   const seed = stepParameter(node.attrs.seed, context, 'seed');
   const step = stepParameter(node.attrs.step, context, 'step');
@@ -191,7 +192,8 @@ export const lowerRandomResizePad: Lowering<'randomResizePad'> = (node, _group, 
       }),
       operands,
       parameters: [
-        ...words({ elements, channels, size, largest, stream, seed: seed.value, step: step.value }),
+        ...words({ elements, channels, height, width, frameHeight, frameWidth }),
+        ...words({ stream, seed: seed.value, step: step.value }),
         ...bases(operands),
         ...words({ probability }, 'f32'),
       ],

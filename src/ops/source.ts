@@ -46,10 +46,11 @@ export const randomResizePad: OpDefinition<'randomResizePad'> = {
   infer(inputs, { largest, probability }) {
     const x = expectInput(inputs, 0, 'input', 'f32', 4);
     expectInput(inputs, 1, 'sampleIds', 'u32', [x.shape[0]!]);
-    const [, , side, width] = x.shape as [number, number, number, number];
-    check(side === width, 'bad-shape', `images must be square, got ${side} x ${width}`, 'input');
-    const valid = Number.isInteger(largest) && largest >= side && largest <= side + 254;
-    check(valid, 'bad-range', `the largest side must be ${side} to ${side + 254}, got ${largest}`, 'largest');
+    for (const [axis, most] of largest.entries()) {
+      const side = x.shape[2 + axis]!;
+      const valid = Number.isInteger(most) && most >= side && most <= side + 254;
+      check(valid, 'bad-range', `the largest side must be ${side} to ${side + 254}, got ${most}`, 'largest');
+    }
     check(
       probability >= 0 && probability <= 1,
       'bad-range',

@@ -1,21 +1,22 @@
 import { randomBits, uniform01 } from './philox.js';
 
-/** How one square image is scaled, padded and scaled back. */
+/** How an image is scaled, padded and scaled back along an axis. */
 export interface ResizePad {
   readonly applied: boolean;
-  /** Side that the image is scaled to. */
+  /** Pixels that the axis is scaled to. */
   readonly side: number;
-  /** Row and column of the frame where the scaled image begins. */
+  /** Where the scaled image begins in the frame: the row, where the axis is that of rows, the column otherwise. */
   readonly down: number;
   readonly right: number;
 }
 
 /**
- * The random scaling of a sample, each choice uniform (to 2^-24). `shaders/source/resizePad.wgsl` computes the same.
+ * The random scaling of a sample along an axis, each choice uniform (to 2^-24); the share of the way from `size` to
+ * `largest` is the same along both. `shaders/source/resizePad.wgsl` computes the same.
  *
  * @param seed, stream, sampleId, step whole numbers 0..2^32-1, as `randomBits`
- * @param size side of the image
- * @param largest side of the frame, size..size+254
+ * @param size pixels of the image along the axis
+ * @param largest pixels of the frame, size..size+254
  */
 export function resizePadOf(
   seed: number,

@@ -60,18 +60,21 @@ export const randomCropFlip: Reference<'randomCropFlip'> = (node, [x, sampleIds]
 export const randomResizePad: Reference<'randomResizePad'> = (node, [x, sampleIds], context) => {
   const { largest, probability, transposed, stream } = node.attrs;
   const [seed, step] = [stepValue(node.attrs.seed, context), stepValue(node.attrs.step, context)];
-  const [, channels, size] = node.inputs[0]!.shape as [number, number, number, number];
+  const [, channels, height, width] = node.inputs[0]!.shape as [number, number, number, number];
   const y = new Float64Array(x!.length);
   sampleIds!.forEach((sampleId: number, n: number) => {
-    const { applied, side, down, right } = resizePadOf(seed, stream, sampleId, step, { size, largest, probability });
-    const shown = (place: number, offset: number): number =>
-      applied ? shownPlace(place, offset, side, size, largest) : place;
+    const [rows, columns] = ([height, width] as const).map((size, axis) => {
+      const most = largest[axis]!;
+      const drawn = resizePadOf(seed, stream, sampleId, step, { size, largest: most, probability });
+      const offset = axis === 0 ? drawn.down : drawn.right;
+      return (place: number) => (drawn.applied ? shownPlace(place, offset, drawn.side, size, most) : place);
+    }) as [(place: number) => number, (place: number) => number];
     for (let plane = n * channels; plane < (n + 1) * channels; plane++) {
-      for (let row = 0; row < size; row++) {
-        for (let column = 0; column < size; column++) {
-          const [h, w] = [shown(row, down), shown(column, right)];
+      for (let row = 0; row < height; row++) {
+        for (let column = 0; column < width; column++) {
+          const [h, w] = [rows(row), columns(column)];
           if (h < 0 || w < 0) continue;
-          const [result, source] = [(plane * size + row) * size + column, (plane * size + h) * size + w];
+          const [result, source] = [(plane * height + row) * width + column, (plane * height + h) * width + w];
           if (transposed) y[source]! += x![result]!;
           else y[result] = x![source]!;
         }

@@ -31,10 +31,30 @@ describe('source kernels', () => {
   for (const transposed of [false, true]) {
     it(`random scaling and padding${transposed ? ', transposed,' : ''} is that of the reference`, async () => {
       for (const [shape, largest] of [
-        [[9, 3, 32, 32], 40],
-        [[4, 1, 7, 7], 9],
-        [[3, 2, 5, 5], 5],
-        [[2, 1, 1, 1], 255],
+        [
+          [9, 3, 32, 32],
+          [40, 40],
+        ],
+        [
+          [4, 1, 7, 7],
+          [9, 9],
+        ],
+        [
+          [3, 2, 5, 5],
+          [5, 5],
+        ],
+        [
+          [2, 1, 1, 1],
+          [255, 255],
+        ],
+        [
+          [5, 2, 11, 6],
+          [13, 9],
+        ],
+        [
+          [4, 1, 3, 20],
+          [3, 31],
+        ],
       ] as const) {
         for (const fromStep of [false, true]) {
           const graph = new Graph();
