@@ -1,12 +1,14 @@
 import { batchLabels, batchPixels } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
 import { elementCount } from '../graph/types.js';
+import { philox4x32, randomStreams } from '../random/philox.js';
 import type { AttackFlag } from './alarms.js';
 import { Attack } from './attack.js';
 import type { AttackRun } from './attack.js';
 import { digest, expectStateOf, pixelsFromText, pixelsToText } from './autoattackState.js';
 import type { AutoAttackStage, AutoAttackStageName, AutoAttackState } from './autoattackState.js';
 import type { AttackName } from './builtin.js';
+import { expectWhole } from './options.js';
 import type { AttackOptions } from './options.js';
 import type { AttackedSample, AttackFigures, AttackResult } from './result.js';
 import { saveImages } from './result.js';
@@ -87,6 +89,18 @@ function stagesOf({ version = 'standard', stages, norm }: AutoAttackOptions): re
   check(all.length > 0, 'bad-argument', 'there must be a stage', 'stages');
   return norm === 'l1' ? all.filter((name) => name !== 'square') : all;
 }
+
+/** A stage's place in the counter of its seed. Part of the reproducibility contract: add, never renumber. */
+const stageNumbers: Readonly<Record<AutoAttackStageName, number>> = {
+  ...{ 'apgd-ce': 0, 'apgd-dlr': 1, 'apgd-t': 2, fab: 3, 'fab-t': 4, square: 5 },
+};
+
+/**
+ * The seed of a stage's random numbers, whatever stages come before it. With the same numbers in all, an image that
+ * survives a stage by the luck of its random start would meet the very same start in the next one.
+ */
+export const stageSeed = (seed: number, name: AutoAttackStageName): number =>
+  philox4x32([stageNumbers[name], 0, 0, 0], [seed, randomStreams.stages])[0];
 
 function stageOptions(name: AutoAttackStageName, options: AutoAttackOptions, classes: number): Partial<AttackOptions> {
   const { norm = 'linf', version, loss = 'ce', steps = 100, queries = 5000 } = options;
@@ -215,12 +229,13 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   const { model, device, rules, batch = 64, seed = 0, precision, fuse, norm = 'linf', eps, signal } = options;
   const { classes } = model.definition;
   const names = stagesOf(options);
+  expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
   const battery = new Battery(options);
   const stages: AutoAttackStage[] = [];
   const started = performance.now();
   let interrupted = false;
   const common = {
-    ...{ model, norm, eps, batch, seed, stopAtSuccess: true },
+    ...{ model, norm, eps, batch, stopAtSuccess: true },
     ...(device !== undefined && { device }),
     ...(rules !== undefined && { rules }),
     ...(precision !== undefined && { precision }),
@@ -245,6 +260,7 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
         using compiled = await Attack.compile({
           ...common,
           ...stageOptions(name, options, classes),
+          seed: stageSeed(seed, name),
           attack: name as AttackName,
           keep: 'best',
           batch: Math.min(batch, indices.length),

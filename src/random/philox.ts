@@ -25,6 +25,8 @@ export const randomStreams = {
   augmentation: 10,
   attack: 11,
   queryLength: 12,
+  /** Seeds of AutoAttack's stages. */
+  stages: 13,
   /** First of eight for each transform of an attack. */
   transforms: 64,
   /** First of the numbers free for a user's own purposes. */

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { stageSeed } from '../../src/attacks/autoattack.js';
 import { autoAttack } from '../../src/attacks/index.js';
 import type { AutoAttackOptions, AutoAttackState } from '../../src/attacks/index.js';
 import type { LinbpError } from '../../src/errors.js';
@@ -84,6 +85,22 @@ describe('AutoAttack', () => {
     expect([...all.images]).to.deep.equal([...compacted.images]);
     expect(all.stages.map(({ attacked }) => attacked)).to.deep.equal([count, count, count, count]);
     expect(all.gradients).to.be.above(compacted.gradients);
+  });
+
+  it('stages draw numbers of their own, the same whatever stages come before', async () => {
+    const names = ['apgd-ce', 'apgd-dlr', 'apgd-t', 'fab', 'fab-t', 'square'] as const;
+    for (const seed of [0, 1, 2 ** 32 - 1])
+      expect(new Set([seed, ...names.map((name) => stageSeed(seed, name))]).size).to.equal(names.length + 1);
+    const after = await run({ queries: 1, version: 'custom', stages: ['square', 'apgd-t'] });
+    const alone = await run({ version: 'custom', stages: ['apgd-t'] });
+    expect(after.brokenBy).to.include('apgd-t');
+    for (const [n, by] of after.brokenBy.entries()) {
+      if (by !== 'apgd-t') continue;
+      const own = (pixels: Float32Array): number[] => [...pixels.subarray(n * size, (n + 1) * size)];
+      expect(own(after.images), `image ${n}`).to.deep.equal(own(alone.images));
+    }
+    const refused = await run({ seed: -1 }).catch((error: unknown) => error);
+    expect((refused as LinbpError).code).to.equal('bad-range');
   });
 
   it('L1 has no Square and says so; other stages only as version custom', async () => {
