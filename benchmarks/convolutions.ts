@@ -101,7 +101,9 @@ function convolution(
     weightGradient: () => graph.add('conv2dWeightGradient', [g(), x()], { ...attrs, weightShape, bias: false }),
   }[direction]();
   graph.output('result', output!);
-  const name = `${network} ${channels}->${outputs} ${size}x${size} k${kernel}${stride === 1 ? '' : ` stride ${stride}`} ${direction}`;
+  const name =
+    `${network} ${channels}->${outputs} ${size}x${size} ` +
+    `k${kernel}${stride === 1 ? '' : ` stride ${stride}`} ${direction}`;
   return { name, graph, flops: 2 * elementCount(outputShape) * channels * kernel * kernel };
 }
 

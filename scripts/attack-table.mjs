@@ -11,7 +11,8 @@ const own = ({ options }) =>
     .join(' ');
 const rows = attackCatalog().map(
   (attack) =>
-    `| \`${attack.name}\` | ${attack.norms.join(' ')} | ${own(attack)} | ${attack.keep} | ${attack.gradients} | ${attack.forwards} | ${attack.source} |`,
+    `| \`${attack.name}\` | ${attack.norms.join(' ')} | ${own(attack)} | ${attack.keep} | ` +
+    `${attack.gradients} | ${attack.forwards} | ${attack.source} |`,
 );
 const table = [
   '| attack | norms | own options | keeps | gradients | forwards | source |',
@@ -19,7 +20,7 @@ const table = [
   ...rows,
 ];
 const [begin, end] = ['<!-- table: node scripts/attack-table.mjs -->', '<!-- end of table -->'];
-const made = `${text.slice(0, text.indexOf(begin) + begin.length)}\n${table.join('\n')}\n${text.slice(text.indexOf(end))}`;
+const made = [text.slice(0, text.indexOf(begin) + begin.length), ...table, text.slice(text.indexOf(end))].join('\n');
 if (process.argv.includes('--check')) {
   if (made !== text) {
     process.stderr.write('docs/attacks.md is not current; run node scripts/attack-table.mjs\n');

@@ -34,10 +34,9 @@ const result = await build({
   target: 'node20',
   outfile: join(root, 'dist/src/vendor/gpujs.mjs'),
   banner: {
-    js: `/*!\nGenerated from the following packages; do not edit.\n\n${notice(gpujs)}\n\n${notice(acorn)}\n*/`.replaceAll(
-      root,
-      '.',
-    ),
+    js: (
+      `/*!\nGenerated from the following packages; do ` + `not edit.\n\n${notice(gpujs)}\n\n${notice(acorn)}\n*/`
+    ).replaceAll(root, '.'),
   },
   metafile: true,
   logLevel: 'warning',

@@ -16,7 +16,9 @@ function notice(name) {
   return `${called} ${version}, ${license}`;
 }
 
-const banner = `/*! Contains ${notice('echarts')} (https://echarts.apache.org), ${notice('zrender')}, ${notice('zrender/node_modules/tslib')}. */`;
+const banner =
+  `/*! Contains ${notice('echarts')} (https://echarts.apache.org), ${notice('zrender')}, ` +
+  `${notice('zrender/node_modules/tslib')}. */`;
 const common = { bundle: true, minify: true, legalComments: 'none', banner: { js: banner }, logLevel: 'warning' };
 
 await build({

@@ -9,7 +9,8 @@
  *
  * `--short` compiles LeNet-5 and ResNet-20 for two families. `--update` writes the table of throughputs anew,
  * `--figures` prints the largest kernels of ResNet-50 as a table, `--root` checks another build of linbp. Needs gcc,
- * libvulkan-dev and mesa-vulkan-drivers 25; without them it is skipped and says why. Exit code 1 where a pipeline is bad.
+ * libvulkan-dev and mesa-vulkan-drivers 25; without them it is skipped and says why. Exit code 1 where a pipeline is
+ * bad.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

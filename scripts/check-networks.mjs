@@ -156,7 +156,8 @@ for (const model of options.models.split(',')) {
         const figures = [errors.logits, errors.input, errors.median, errors.worst, errors.after].map(shown).join(' ');
         const seconds = `${device.seconds.toFixed(1)} (${reference.seconds.toFixed(1)})`.padStart(14);
         console.log(
-          `${model.padEnd(24)} ${mode.padEnd(5)} ${rule.padEnd(34)} ${figures} ${seconds}  ${faults.length === 0 ? 'ok' : `ABOVE: ${faults.join(', ')}`}`,
+          `${model.padEnd(24)} ${mode.padEnd(5)} ${rule.padEnd(34)} ${figures} ${seconds}  ` +
+            `${faults.length === 0 ? 'ok' : `ABOVE: ${faults.join(', ')}`}`,
         );
         failures += faults.length;
       }

@@ -1,6 +1,6 @@
 /*
- * npm run check:queue: everything that can go wrong between queue, workers and store, with real processes and a Redis of
- * its own: nothing is lost, nothing counts twice, nothing hangs.
+ * npm run check:queue: everything that can go wrong between queue, workers and store, with real processes and a Redis
+ * of its own: nothing is lost, nothing counts twice, nothing hangs.
  *
  *   --only TEXT    checks whose name contains it
  *   --repeat N     the kill check N times, with kills at random moments [1]

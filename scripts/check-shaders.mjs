@@ -488,6 +488,7 @@ for (const [code, name] of texts) {
 nullDevice.destroy();
 device.destroy();
 console.log(
-  `${files.length} shader files, ${texts.size} texts compiled, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped (no subgroups here)`}`,
+  `${files.length} shader files, ${texts.size} texts compiled, ${failed} ` +
+    `failed${skipped === 0 ? '' : `, ${skipped} skipped (no subgroups here)`}`,
 );
 process.exitCode = failed === 0 ? 0 : 1;

@@ -1,6 +1,6 @@
 /**
- * AutoAttack `standard` on the settings of the golden files `aa.*.json`, compared with the reference code image by image
- * after every stage. Needs a build, the golden files and the trained networks.
+ * AutoAttack `standard` on the settings of the golden files `aa.*.json`, compared with the reference code image by
+ * image after every stage. Needs a build, the golden files and the trained networks.
  *
  *   node scripts/golden-autoattack.mjs [--settings mlp.linf,...] [--data DIR] [--golden DIR] [--limit N] [--batch N]
  *   [--seed N] [--json FILE]
@@ -150,7 +150,8 @@ try {
     results.push(result);
     for (const { stage, robust, reference, differ, most, seconds } of result.rows)
       console.log(
-        `${name.padEnd(17)} ${stage.padEnd(8)} ${percent(robust).padStart(7)}, reference ${percent(reference).padStart(7)}, ` +
+        `${name.padEnd(17)} ${stage.padEnd(8)} ` +
+          `${percent(robust).padStart(7)}, reference ${percent(reference).padStart(7)}, ` +
           `${differ} of ${result.images} differ (at most ${most}), ${seconds.toFixed(1)} s`,
       );
     console.log(`${name.padEnd(17)} ${result.met ? 'met' : 'NOT MET'}; alarms: ${result.alarms.join(', ') || 'none'}`);

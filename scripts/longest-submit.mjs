@@ -58,7 +58,9 @@ async function step({ program, segments, row }) {
   return { submits, milliseconds, processorMilliseconds: (user + system) / 1e3 };
 }
 
-/** The dispatches that take most of the processors' time, each submitted alone, which other load does not change much. */
+/**
+ * The dispatches that take most of the processors' time, each submitted alone, which other load does not change much.
+ */
 async function longestDispatches({ program, segments, row }) {
   const times = [];
   for (const dispatch of segments.flatMap((segment) => program.segmentDispatches(segment))) {
@@ -118,7 +120,8 @@ for (const kind of options.what.split(',')) {
   );
   for (const each of result.longestDispatches ?? [])
     console.log(
-      `  ${each.processorMs} ms of processors  ${each.gigaflops} GFLOP/s  ${each.operations / 1e6} M  ${each.workgroups}  ${each.kernel}  ${each.layer}`,
+      `  ${each.processorMs} ms of processors  ${each.gigaflops} GFLOP/s  ${each.operations / 1e6} M  ` +
+        `${each.workgroups}  ${each.kernel}  ${each.layer}`,
     );
 }
 device.destroy();

@@ -241,8 +241,12 @@ export const mutants = [
   {
     name: 'registers that move in the loop that stores them',
     file: 'shaders/gemm/tile.wgsl',
-    find: '[i][j];\n    } else {\n      line[i] = (*sums)[i][0];\n      for (var t = 0u; t + 1u < RN; t++) { (*sums)[i][t] = (*sums)[i][t + 1u]; }\n    }\n  }\n',
-    put: '[i][0];\n    }\n  }\n  for (var i = 0u; i < RM; i++) {\n    for (var t = 0u; t + 1u < RN; t++) { (*sums)[i][t] = (*sums)[i][t + 1u]; }\n  }\n',
+    find:
+      '[i][j];\n    } else {\n      line[i] = (*sums)[i][0];\n      for (var t = 0u; t + 1u < RN; t++) { ' +
+      '(*sums)[i][t] = (*sums)[i][t + 1u]; }\n    }\n  }\n',
+    put:
+      '[i][0];\n    }\n  }\n  for (var i = 0u; i < RM; i++) {\n    for (var t = 0u; t + 1u < RN; t++) { ' +
+      '(*sums)[i][t] = (*sums)[i][t + 1u]; }\n  }\n',
     gate: ['--short', '--families', 'navi31', '--only', 'resnet20 attack'],
   },
   {

@@ -101,7 +101,9 @@ for (const { name, file, find, put, tests, grep, gate } of chosen) {
     detail = sound.output.trim();
   } else if (!sound.passed) {
     verdict = 'unsound';
-    detail = `${tests?.join(', ') ?? 'the compile gate'} fail without any fault: ${sound.failure ?? sound.output.slice(-500)}`;
+    detail =
+      `${tests?.join(', ') ?? 'the compile gate'} fail without ` +
+      `any fault: ${sound.failure ?? sound.output.slice(-500)}`;
   } else if (original.split(find).length !== 2) {
     verdict = 'stale';
     detail = `${file} does not hold "${find}" exactly once`;

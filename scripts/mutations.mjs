@@ -51,9 +51,10 @@ function mutate(source, random) {
 }
 
 /**
- * Reads the command line `[--count 200000] [--seed 1] [--seconds N] FILE ...` and runs `read` on mutations of the files.
- * Prints how many were read and refused, by code, the slowest one by CPU time, and the peak of memory; whatever is no LinbpError is
- * a fault, printed with the state of the generator, and makes the exit code 1. `prepare` may change a mutated file.
+ * Reads the command line `[--count 200000] [--seed 1] [--seconds N] FILE ...` and runs `read` on mutations of the
+ * files. Prints how many were read and refused, by code, the slowest one by CPU time, and the peak of memory; whatever
+ * is no LinbpError is a fault, printed with the state of the generator, and makes the exit code 1. `prepare` may change
+ * a mutated file.
  */
 export async function fuzz(usage, read, prepare = (bytes) => bytes) {
   const { values: options, positionals: paths } = parseArgs({

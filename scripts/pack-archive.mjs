@@ -200,7 +200,8 @@ writeFileSync(join(runtime, 'needs.json'), `${JSON.stringify(needs, null, 2)}\n`
 const mebibytes = (bytes) => (bytes / 2 ** 20).toFixed(1);
 process.stdout.write(`${target}: ${mebibytes(bytesOf(target))} MiB\n`);
 process.stdout.write(
-  `needs glibc ${needs.glibc} and a C++ library with GLIBCXX_${needs.glibcxx}; the packed one, for systems without, needs glibc ${needs.glibcOfPackedCpp}\n`,
+  `needs glibc ${needs.glibc} and a C++ library with GLIBCXX_${needs.glibcxx}; the packed one, for ` +
+    `systems without, needs glibc ${needs.glibcOfPackedCpp}\n`,
 );
 if (values.compress) {
   const archive = `${target}.tar.xz`;

@@ -113,7 +113,8 @@ try {
   // The assignment to a number must fail: a type that does not resolve would be any, which hides everything.
   const source = "import { Device } from 'linbp';\nexport const open: Promise<Device> = Device.open();\n";
   const wrong =
-    '// @ts-expect-error a buffer is no number\nexport const size = async (): Promise<number> => (await open).createBuffer({ size: 4, usage: 1 });\n';
+    '// @ts-expect-error a buffer is no number\nexport const size = async (): Promise<number> => (await ' +
+    'open).createBuffer({ size: 4, usage: 1 });\n';
   writeFileSync(join(project, 'types.ts'), source + wrong);
   const compilerOptions = {
     noEmit: true,

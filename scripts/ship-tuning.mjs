@@ -37,5 +37,6 @@ for (const [key, entry] of changed) if (!table.entries.has(key)) process.stdout.
 const path = join(root, 'tuning', shippedName(identity));
 writeTuning(path, identity, table);
 process.stdout.write(
-  `${table.entries.size} of ${new Set(tables.flatMap(({ entries }) => [...entries.keys()])).size} problems in ${path}\n`,
+  `${table.entries.size} of ` +
+    `${new Set(tables.flatMap(({ entries }) => [...entries.keys()])).size} problems in ${path}\n`,
 );

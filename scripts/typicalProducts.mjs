@@ -1,4 +1,7 @@
-/** Products of typical layers with what usually follows them, as graphs: for scripts that go through the tuner's candidates. */
+/**
+ * Products of typical layers with what usually follows them, as graphs: for scripts that go through the tuner's
+ * candidates.
+ */
 
 function linear(graph, batch, inner, outputs) {
   const x = graph.input('x', [batch, inner]);

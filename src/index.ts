@@ -1,6 +1,6 @@
 /*
- * Everything that is public, under one roof, for programs within a checkout. What users of the package import as `linbp`
- * is public/root.ts; the other files of public/ are its subpaths.
+ * Everything that is public, under one roof, for programs within a checkout. What users of the package import as
+ * `linbp` is public/root.ts; the other files of public/ are its subpaths.
  */
 
 export * from './public/root.js';

@@ -47,7 +47,8 @@ const brief = (value: object | null): string => (value === null ? 'null' : Array
 export function terminalText(text: string, longest = LONGEST_MESSAGE): string {
   const cut =
     text.length > longest
-      ? `${text.slice(0, longest - 600)} ... (${text.length - longest + 100} characters left out) ... ${text.slice(-500)}`
+      ? `${text.slice(0, longest - 600)} ... ` +
+        `(${text.length - longest + 100} characters left out) ... ${text.slice(-500)}`
       : text;
   return cut.replace(CONTROL_BUT_LAYOUT, escaped);
 }

@@ -70,7 +70,9 @@ function checkProducts(kernel, pipeline, constants) {
     : [`${pipeline.multiplyAdds} multiply-adds in the inner loop, not ${[...new Set(wanted)].join(' or ')}`];
 }
 
-/** Most registers of a kernel that stages through workgroup memory: with more, older cards run one subgroup at a time. */
+/**
+ * Most registers of a kernel that stages through workgroup memory: with more, older cards run one subgroup at a time.
+ */
 const mostStagedRegisters = 128;
 
 function checkStaging(kernel, pipeline, { RM, RN, LEFT, RIGHT }) {

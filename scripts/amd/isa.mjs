@@ -15,8 +15,9 @@ function bitsOf(name) {
 }
 
 /**
- * Blocks of straight-line code, in the disassembler's notation, or in that of the compiler's own listing, which it falls
- * back to for GPUs that the disassembler does not know yet: each with the loops around it, the innermost first. */
+ * Blocks of straight-line code, in the disassembler's notation, or in that of the compiler's own listing, which it
+ * falls back to for GPUs that the disassembler does not know yet: each with the loops around it, the innermost first.
+ */
 function blocksOf(text) {
   const blocks = [];
   for (const line of text.split('\n')) {

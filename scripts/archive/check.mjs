@@ -55,7 +55,8 @@ async function checkOptions() {
     const valid = /^\d+$/.test(text.trim()) && Number(text) >= least && Number(text) <= most;
     if (!valid)
       refuse(
-        `--${name} must be ${name === 'batches' ? 'whole numbers' : 'a whole number'} from ${least} to ${most}, got "${values[name]}"`,
+        `--${name} must be ${name === 'batches' ? 'whole numbers' : 'a whole number'} from ${least} to ` +
+          `${most}, got "${values[name]}"`,
       );
   };
   // A finalizt of the tuner takes part in three rounds at least.

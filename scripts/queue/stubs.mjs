@@ -1,7 +1,7 @@
 /*
- * node scripts/queue/stubs.mjs QUEUE STORE '{"count": N, "shard": N, ...}': hands out stub jobs, waits for their results,
- * and prints as JSON what came of them. Memory is that of this process, measured while jobs were added and while results
- * came.
+ * node scripts/queue/stubs.mjs QUEUE STORE '{"count": N, "shard": N, ...}': hands out stub jobs, waits for their
+ * results, and prints as JSON what came of them. Memory is that of this process, measured while jobs were added and
+ * while results came.
  */
 import { collect } from '../../dist/src/jobs/collect.js';
 import { openBullQueue } from '../../dist/src/jobs/bullQueue.js';

@@ -1,6 +1,6 @@
 /**
- * Mutated files: whatever bytes a reader is given, it answers with a value or with one typed error of one readable line,
- * soon.
+ * Mutated files: whatever bytes a reader is given, it answers with a value or with one typed error of one readable
+ * line, soon.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

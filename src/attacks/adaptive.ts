@@ -18,7 +18,8 @@ const enoughIncreases = 0.75;
 /**
  * Lengths of APGD's windows, at each end of which step sizes may be halved: the first takes 0.22 of the steps, each
  * next one 0.03 of the steps less, but never under 0.06 of them; all rounded down, and at least 1 (Croce and Hein,
- * section 3.1, in steps as their code counts them); with an L1 ball all take 0.04. They cover at least `steps` steps; the last may end after them.
+ * section 3.1, in steps as their code counts them); with an L1 ball all take 0.04. They cover at least `steps` steps;
+ * the last may end after them.
  */
 export function adaptiveWindows(steps: number, norm: AttackNorm = 'linf'): number[] {
   const share = (part: number): number => Math.max(Math.floor(part * steps), 1);

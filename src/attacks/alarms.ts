@@ -49,7 +49,9 @@ function ownFlags(run: JudgedRun): AttackFlag[] {
   const standing = right.filter(({ success, robustCorrect }) => robustCorrect && !success);
   const unmoved = standing.filter(({ loss, cleanLoss }) => loss === cleanLoss);
   if (alpha > 0 && !run.minimal && unmoved.length > 0.01 * right.length) {
-    const message = `${named(run)}: no step changed the loss of ${unmoved.length} of ${right.length} images; their gradients are zero or masked`;
+    const message =
+      `${named(run)}: no step changed the loss of ${unmoved.length} ` +
+      `of ${right.length} images; their gradients are zero or masked`;
     flags.push({ name: 'zero-gradient', message });
   }
   const fallen = standing.filter(({ loss, cleanLoss }) => loss < cleanLoss);
@@ -60,7 +62,8 @@ function ownFlags(run: JudgedRun): AttackFlag[] {
   if (noise !== undefined && !targeted && noise < result.robustAccuracy - slack.search)
     flags.push(
       masking(
-        `random noise leaves ${percent(noise)} right, ${named(run)} ${percent(result.robustAccuracy)}: its gradients are masked or its steps too small`,
+        `random noise leaves ${percent(noise)} right, ${named(run)} ${percent(result.robustAccuracy)}: ` +
+          'its gradients are masked or its steps too small',
       ),
     );
   // A ball that reaches uniform gray from every image leaves at most one class right.
@@ -68,7 +71,8 @@ function ownFlags(run: JudgedRun): AttackFlag[] {
   if (!targeted && norm === 'linf' && eps >= 0.5 && result.robustAccuracy > most + slack.search)
     flags.push(
       masking(
-        `at eps ${eps} one image can look like any other, but ${percent(result.robustAccuracy)} stay right under ${named(run)}`,
+        `at eps ${eps} one image can look like any other, but ` +
+          `${percent(result.robustAccuracy)} stay right under ${named(run)}`,
       ),
     );
   return flags;

@@ -307,7 +307,8 @@ export class Attack {
       const weights = await this.hostWeights();
       const clean = images.subarray(image * pixels, (image + 1) * pixels);
       throw divergence(
-        `the ${log === raw.losses ? 'loss' : 'margin'} of image ${image} is ${log[first * columns + found]} ${columnName(column, schedule)}`,
+        `the ${log === raw.losses ? 'loss' : 'margin'} of image ${image} is ` +
+          `${log[first * columns + found]} ${columnName(column, schedule)}`,
         whereNonFinite(model.definition, weights, clean, this.settings.precision),
       );
     }

@@ -155,8 +155,8 @@ class Battery {
   }
 
   /**
-   * The images that a stage runs on: those that were right when it began, or all. A stage in progress has broken some of
-   * them, the first one found those that are wrong when clean.
+   * The images that a stage runs on: those that were right when it began, or all. A stage in progress has broken some
+   * of them, the first one found those that are wrong when clean.
    */
   rest(name: AutoAttackStageName, compact: boolean, first: boolean): number[] {
     const takesPart = (by: 'clean' | AutoAttackStageName | null): boolean =>
@@ -220,8 +220,8 @@ class Battery {
 }
 
 /**
- * Runs the battery. Without restarts, seeds or images that change, the result has the same bits for any batch size: each
- * image's random numbers are keyed by its sample id.
+ * Runs the battery. Without restarts, seeds or images that change, the result has the same bits for any batch size:
+ * each image's random numbers are keyed by its sample id.
  *
  * @throws LinbpError as {@link attack}; `bad-argument` for stages without version `custom`
  */
@@ -328,7 +328,9 @@ export function flagsOf(
     const broke = (attacked - robustCorrect) / count;
     if (index === 0 || most === undefined || broke <= most) continue;
     const points = (100 * broke).toFixed(1);
-    const message = `${name} took ${points} points of robust accuracy that the gradient steps before it left: gradients are probably masked`;
+    const message =
+      `${name} took ${points} points of robust accuracy that the ` +
+      'gradient steps before it left: gradients are probably masked';
     flags.push({ name: 'gradient-masking', message });
   }
   return flags;

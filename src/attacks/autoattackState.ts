@@ -26,8 +26,8 @@ export interface AutoAttackImage {
 }
 
 /**
- * What a battery has found after a batch: plain JSON. `autoAttack({ ..., resume: state })` with the same options goes on
- * behind that batch to the same bits.
+ * What a battery has found after a batch: plain JSON. `autoAttack({ ..., resume: state })` with the same options goes
+ * on behind that batch to the same bits.
  */
 export interface AutoAttackState {
   readonly format: 1;

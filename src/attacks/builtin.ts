@@ -140,8 +140,8 @@ const square: AttackDefinition = {
 };
 
 /**
- * The smallest perturbation, by steps towards linearized boundaries (F. Croce, M. Hein, 2020): `fab` towards the nearest
- * one of each step, `fab-t` towards one class after another.
+ * The smallest perturbation, by steps towards linearized boundaries (F. Croce, M. Hein, 2020): `fab` towards the
+ * nearest one of each step, `fab-t` towards one class after another.
  */
 const fab: AttackDefinition = {
   ...ifgsm,

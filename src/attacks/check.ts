@@ -22,9 +22,9 @@ export interface Ball {
 const slack = 1e-6;
 
 /**
- * The last test of every attack: the images lie in [0, 1] and in the ball around the clean ones, as floats and as saved.
- * In float64 no pixel is further away than fround(eps) + 2^-24 (L-infinity), no norm above eps (1 + 1e-6) (L1, L2).
- * As saved, where the clean pixels are k/255 themselves: L-infinity by at most floor(255 eps) levels, L1 and L2 as
+ * The last test of every attack: the images lie in [0, 1] and in the ball around the clean ones, as floats and as
+ * saved. In float64 no pixel is further away than fround(eps) + 2^-24 (L-infinity), no norm above eps (1 + 1e-6) (L1,
+ * L2). As saved, where the clean pixels are k/255 themselves: L-infinity by at most floor(255 eps) levels, L1 and L2 as
  * before. The other saved pixels have no 8-bit value inside a small ball; see `quantize`.
  *
  * @param ownBall the attack follows another convention: only finiteness is tested

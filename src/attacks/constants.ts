@@ -4,8 +4,8 @@ import { map } from './transformParts.js';
 import type { Parameter, PlanSettings, Phase, StageContext } from './stages.js';
 
 /*
- * What attacks share that weigh a perturbation against success by a constant c of each image: times ten until it suffices,
- * then bisection. They minimize distance + c max(lead + confidence, 0).
+ * What attacks share that weigh a perturbation against success by a constant c of each image: times ten until it
+ * suffices, then bisection. They minimize distance + c max(lead + confidence, 0).
  */
 
 const nextConstant: ElementwiseFunction = {

@@ -3,8 +3,8 @@ import { copiesOf, map, sampled } from './transformParts.js';
 import type { StageContext, Transform } from './stages.js';
 
 /**
- * Weights of the thin-plate spline that is 1 at the middle of 3 x 3 points on [-1, 1]^2 and 0 at the others: what a warp
- * with fixed edges is linear in.
+ * Weights of the thin-plate spline that is 1 at the middle of 3 x 3 points on [-1, 1]^2 and 0 at the others: what a
+ * warp with fixed edges is linear in.
  */
 export function splineValues(): number[] {
   const points = Array.from({ length: 9 }, (_, k) => [Math.floor(k / 3) - 1, (k % 3) - 1] as const);
@@ -74,8 +74,8 @@ function warped(stage: StageContext, numbers: Tensor, x: Tensor): Tensor {
 }
 
 /**
- * How the objective changes with the two numbers of a warp, [N, 2]: a bilinear read's slope along an axis is the difference
- * of the reads at the pixels above and below, and places are linear in the numbers.
+ * How the objective changes with the two numbers of a warp, [N, 2]: a bilinear read's slope along an axis is the
+ * difference of the reads at the pixels above and below, and places are linear in the numbers.
  */
 function warpSlopes(stage: StageContext, x: Tensor, places: Tensor, g: Tensor): Tensor {
   const { graph } = stage;
@@ -113,9 +113,9 @@ function warpSlopes(stage: StageContext, x: Tensor, places: Tensor, g: Tensor): 
 }
 
 /**
- * DeCoWA: warps whose middle moves at random and then against the gradient, so that the warped image is still like itself
- * (Q. Lin et al., "Boosting adversarial transferability across model genus by deformation-constrained warping", 2024). A
- * warp by 0 is the identity here; its code also shrinks the image by half a pixel.
+ * DeCoWA: warps whose middle moves at random and then against the gradient, so that the warped image is still like
+ * itself (Q. Lin et al., "Boosting adversarial transferability across model genus by deformation-constrained warping",
+ * 2024). A warp by 0 is the identity here; its code also shrinks the image by half a pixel.
  */
 export const decowa: Transform = {
   name: 'decowa',

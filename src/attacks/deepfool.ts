@@ -4,8 +4,8 @@ import { map } from './transformParts.js';
 import type { AttackPlan, Phase, PlanSettings, StageContext } from './stages.js';
 
 /*
- * DeepFool: S. Moosavi-Dezfooli et al., "DeepFool: a simple and accurate method to fool deep neural networks", CVPR 2016,
- * in the form of foolbox: steps to the nearest linearized boundary add up, and the sum is overshot.
+ * DeepFool: S. Moosavi-Dezfooli et al., "DeepFool: a simple and accurate method to fool deep neural networks", CVPR
+ * 2016, in the form of foolbox: steps to the nearest linearized boundary add up, and the sum is overshot.
  */
 
 const dual = { linf: 'l1', l2: 'l2', l1: 'linf' } as const;

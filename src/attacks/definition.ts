@@ -98,8 +98,8 @@ export interface StageContext {
    */
   gradientAt(point: Tensor, target?: Tensor, objective?: ObjectiveStage): Gradient;
   /**
-   * Random numbers of `shape`, whose first axis is the batch, uniform in [0, 1) or standard normal. They depend on the seed, the image's
-   * sample id, `draw` and `stream` only.
+   * Random numbers of `shape`, whose first axis is the batch, uniform in [0, 1) or standard normal. They depend on the
+   * seed, the image's sample id, `draw` and `stream` only.
    */
   random(shape: readonly number[], distribution: 'uniform' | 'normal', draw: StepValue, stream?: number): Tensor;
   /**

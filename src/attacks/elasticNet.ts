@@ -5,8 +5,8 @@ import { map } from './transformParts.js';
 import type { AttackPlan, StageContext } from './stages.js';
 
 /*
- * EAD: P.-Y. Chen et al., "EAD: elastic-net attacks to deep neural networks via adversarial examples", AAAI 2018, in the
- * form of foolbox: FISTA with shrinkage towards the clean image, the constant by bisection.
+ * EAD: P.-Y. Chen et al., "EAD: elastic-net attacks to deep neural networks via adversarial examples", AAAI 2018, in
+ * the form of foolbox: FISTA with shrinkage towards the clean image, the constant by bisection.
  */
 
 const shrunk: ElementwiseFunction = {

@@ -5,9 +5,9 @@ import { projectOnBall, steepestStep } from './stages.js';
 import type { AttackPlan, StageContext } from './stages.js';
 
 /*
- * Attacks that estimate gradients by forward passes alone, from pairs of opposite random directions: SPSA with signs and
- * Adam (J. Uesato et al., "Adversarial risk and the dangers of evaluating against weak attacks", ICML 2018) and NES with
- * Gaussian directions and steepest steps (A. Ilyas et al., "Black-box adversarial attacks with limited queries and
+ * Attacks that estimate gradients by forward passes alone, from pairs of opposite random directions: SPSA with signs
+ * and Adam (J. Uesato et al., "Adversarial risk and the dangers of evaluating against weak attacks", ICML 2018) and NES
+ * with Gaussian directions and steepest steps (A. Ilyas et al., "Black-box adversarial attacks with limited queries and
  * information", ICML 2018). An image that fools asks no more; its queries are counted.
  */
 

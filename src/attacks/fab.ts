@@ -3,9 +3,9 @@ import { elementwiseMap } from './stages.js';
 import type { AttackPlan, Phase, PlanSettings, StageContext } from './stages.js';
 
 /*
- * FAB: F. Croce, M. Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack", ICML 2020, in
- * the form of AutoAttack's code. Each step goes towards the point of a class's linearized boundary, mixed with the point
- * of it that is nearest to the clean image.
+ * FAB: F. Croce, M. Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack", ICML 2020,
+ * in the form of AutoAttack's code. Each step goes towards the point of a class's linearized boundary, mixed with the
+ * point of it that is nearest to the clean image.
  */
 
 /** Steps overshoot the boundary by this factor. The paper's eta. */
@@ -68,8 +68,8 @@ const evenMove: ElementwiseFunction = {
 };
 
 /**
- * L2: pixels move by t |w|, as far as they can. With u the unconstrained move |c| |w| / ||w||^2 it is s / (1 - s) u for s
- * from 0 to 1, because t has no bound.
+ * L2: pixels move by t |w|, as far as they can. With u the unconstrained move |c| |w| / ||w||^2 it is s / (1 - s) u for
+ * s from 0 to 1, because t has no bound.
  */
 const lengthTerm: ElementwiseFunction = {
   name: 'lengthRooms',
@@ -136,8 +136,8 @@ const steepMove: ElementwiseFunction = {
 };
 
 /**
- * The shortest d in the norm with <w, x + d> = b and 0 <= x + d <= 1; where the box does not allow it, all the way that it
- * does. `c` is <w, x> - b. With room_i the way that pixel i has in the right direction, d_i is min(t, room_i) for
+ * The shortest d in the norm with <w, x + d> = b and 0 <= x + d <= 1; where the box does not allow it, all the way that
+ * it does. `c` is <w, x> - b. With room_i the way that pixel i has in the right direction, d_i is min(t, room_i) for
  * L-infinity and min(t |w_i|, room_i) for L2, and for L1 pixels go all their way in the order of |w_i|; t is found by
  * bisection.
  */

@@ -5,8 +5,8 @@ import { diverseInputs, paddedSide } from './transforms.js';
 import type { Parameter, StageContext, Transform } from './stages.js';
 
 /*
- * What the network sees in attacks that transfer: linear maps of the images with random numbers of each image, so results
- * do not depend on the batch. They combine with every gradient, momentum, rule and objective.
+ * What the network sees in attacks that transfer: linear maps of the images with random numbers of each image, so
+ * results do not depend on the batch. They combine with every gradient, momentum, rule and objective.
  */
 
 const shareOf = (byDefault: number, help: string): Parameter => ({ byDefault, least: 0, most: 1, help });
@@ -122,8 +122,8 @@ function onBothAxes({ graph }: StageContext, x: Tensor, rows: Tensor, columns: T
 }
 
 /**
- * DI, bilinear: in a share of the cases the network sees the image scaled to a random larger side, put at a random place of
- * a frame of zeros, and scaled back (C. Xie et al., 2019).
+ * DI, bilinear: in a share of the cases the network sees the image scaled to a random larger side, put at a random
+ * place of a frame of zeros, and scaled back (C. Xie et al., 2019).
  */
 const di: Transform = {
   name: 'di',
@@ -190,8 +190,8 @@ const ssa: Transform = {
 };
 
 /**
- * BSR: strips along one axis are shuffled, each is rotated, cut along the other axis and shuffled again (K. Wang et al.,
- * "Boosting adversarial transferability by block shuffle and rotation", 2024).
+ * BSR: strips along one axis are shuffled, each is rotated, cut along the other axis and shuffled again (K. Wang et
+ * al., "Boosting adversarial transferability by block shuffle and rotation", 2024).
  */
 const bsr: Transform = {
   name: 'bsr',

@@ -46,9 +46,9 @@ function rowOf(stage: StageContext, sample: StepValue, shape: readonly number[])
 }
 
 /**
- * MEF: flat maxima by the worst of the neighbors, each of which goes on along its own last gradients, turned round (Z. Qiu
- * et al., "Boosting adversarial transferability with low-cost optimization via maximin expected flatness", 2024). Its
- * authors use 20 steps and decay 0.5.
+ * MEF: flat maxima by the worst of the neighbors, each of which goes on along its own last gradients, turned round (Z.
+ * Qiu et al., "Boosting adversarial transferability with low-cost optimization via maximin expected flatness", 2024).
+ * Its authors use 20 steps and decay 0.5.
  */
 export const mef: Sampling = {
   base: false,

@@ -3,8 +3,8 @@ import { map } from './transformParts.js';
 import type { ObjectiveStage, StageContext } from './stages.js';
 
 /*
- * What attacks that look for the smallest perturbation share: the nearest image that fools, how far it is, and the lead of
- * the label over the other classes (of another class over the target), by which success is judged.
+ * What attacks that look for the smallest perturbation share: the nearest image that fools, how far it is, and the lead
+ * of the label over the other classes (of another class over the target), by which success is judged.
  */
 
 /** Farther than any image. */
@@ -72,7 +72,9 @@ export function keepNearest(stage: StageContext, x: Tensor, distance: Tensor, le
   graph.add('map', [found, x, closer!], { fn: takeIf, scalars: [], targets: [0] });
 }
 
-/** The last segment: the nearest image found becomes the result where it lies inside the radius, else the clean image. */
+/**
+ * The last segment: the nearest image found becomes the result where it lies inside the radius, else the clean image.
+ */
 export function endAtNearest(stage: StageContext, iterate: Tensor): void {
   stage.segment('end', () => {
     const { graph, norm, clean, radius } = stage;

@@ -234,7 +234,8 @@ export function settle(options: AttackOptions): AttackSettings {
   check(
     model.classes >= least,
     'bad-range',
-    `the ${targeted || ranked ? 'targeted ' : ''}${loss} loss needs at least ${least} classes, ${model.name} has ${model.classes}`,
+    `the ${targeted || ranked ? 'targeted ' : ''}${loss} loss ` +
+      `needs at least ${least} classes, ${model.name} has ${model.classes}`,
     'loss',
   );
   const rankedTargets = options.rankedTargets ?? Math.min(definition.rankedTargets ?? 1, model.classes - 1);

@@ -4,8 +4,8 @@ import type { AttackArrays } from './input.js';
 import type { Draw } from './definition.js';
 
 /*
- * Images of other classes, for attacks that mix them in (Admix). They are the first images of a run, sorted by class, so a
- * class is one stretch of them, and which one an image gets depends on its own draw only, never on the batch.
+ * Images of other classes, for attacks that mix them in (Admix). They are the first images of a run, sorted by class,
+ * so a class is one stretch of them, and which one an image gets depends on its own draw only, never on the batch.
  */
 
 /** Images of the run that may be mixed in. */

@@ -62,9 +62,9 @@ export interface Schedule {
 }
 
 /**
- * Keeps images inside the ball in exact arithmetic, not only up to rounding: a pixel of [0, 1] is rounded to float32, by
- * at most 2^-25, and so is the radius. Of an L2 or L1 ball the norm is rounded too, and the roundings of the pixels add
- * up. The reference computes in float64, and its images are rounded towards the clean ones.
+ * Keeps images inside the ball in exact arithmetic, not only up to rounding: a pixel of [0, 1] is rounded to float32,
+ * by at most 2^-25, and so is the radius. Of an L2 or L1 ball the norm is rounded too, and the roundings of the pixels
+ * add up. The reference computes in float64, and its images are rounded towards the clean ones.
  */
 export function innerRadius({ norm, eps, reference, model }: AttackSettings): number {
   if (reference || !Number.isFinite(eps)) return Math.min(eps, 1e6);

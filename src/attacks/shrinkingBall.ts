@@ -5,9 +5,10 @@ import { map } from './transformParts.js';
 import type { AttackPlan, PlanSettings, StageContext } from './stages.js';
 
 /*
- * Attacks whose ball shrinks where an image fools and grows where it does not: DDN (J. Rony et al., "Decoupling direction
- * and norm for efficient gradient-based L2 adversarial attacks and defenses", CVPR 2019, in the form of foolbox) and FMN
- * (M. Pintor et al., "Fast minimum-norm adversarial attacks through adaptive norm constraints", NeurIPS 2021, algorithm 1).
+ * Attacks whose ball shrinks where an image fools and grows where it does not: DDN (J. Rony et al., "Decoupling
+ * direction and norm for efficient gradient-based L2 adversarial attacks and defenses", CVPR 2019, in the form of
+ * foolbox) and FMN (M. Pintor et al., "Fast minimum-norm adversarial attacks through adaptive norm constraints",
+ * NeurIPS 2021, algorithm 1).
  */
 
 const roomOf: ElementwiseFunction = {

@@ -7,9 +7,9 @@ import { projectOnBall } from './stages.js';
 import type { AttackPlan, StageContext } from './stages.js';
 
 /*
- * SimBA: C. Guo et al., "Simple black-box adversarial attacks", ICML 2019, in the pixel basis: one pixel after another is
- * moved up, or else down, where that lowers the lead of the label. No pixel comes twice before all have come; each image
- * begins at a place of its own.
+ * SimBA: C. Guo et al., "Simple black-box adversarial attacks", ICML 2019, in the pixel basis: one pixel after another
+ * is moved up, or else down, where that lowers the lead of the label. No pixel comes twice before all have come; each
+ * image begins at a place of its own.
  */
 
 const pixelAt: ElementwiseFunction = {

@@ -7,8 +7,8 @@ import { map, product, radiusOf, samplesOf, sum } from './transformParts.js';
 import type { Sampling, StageContext, StepStage } from './stages.js';
 
 /*
- * Gradients of attacks that transfer: where a step's gradients are taken, and what they make together. They combine with
- * every transform, momentum, rule and objective. Radii are in units of the ball's radius, as in the papers.
+ * Gradients of attacks that transfer: where a step's gradients are taken, and what they make together. They combine
+ * with every transform, momentum, rule and objective. Radii are in units of the ball's radius, as in the papers.
  */
 
 const around: ElementwiseFunction = {
@@ -94,7 +94,10 @@ const overMean: ElementwiseFunction = {
   reference: (_kept, g, total, pixels) => [total! > 0 ? g! / (total! / pixels!) : 0],
 };
 
-/** EMI: the mean over points along the last gradient (X. Wang et al., "Boosting adversarial transferability through enhanced momentum", 2021). */
+/**
+ * EMI: the mean over points along the last gradient (X. Wang et al., "Boosting adversarial transferability through
+ * enhanced momentum", 2021).
+ */
 const emi: Sampling = {
   base: false,
   count: ({ samples }) => samples!,
@@ -161,7 +164,10 @@ const shrinkingStep: StepStage = (stage, iterate, m, loss) => {
   return map(stage, sizedStep, [iterate, m, size], [stage.alpha, stage.direction]);
 };
 
-/** GRA: gradient and mean of the neighbors' by their cosine (H. Zhu et al., "Boosting adversarial transferability via gradient relevance attack", 2023). */
+/**
+ * GRA: gradient and mean of the neighbors' by their cosine (H. Zhu et al., "Boosting adversarial transferability via
+ * gradient relevance attack", 2023).
+ */
 const gra: Sampling = {
   base: true,
   count: ({ samples }) => samples!,
@@ -194,7 +200,10 @@ const blend: ElementwiseFunction = {
   reference: (a, b, share) => [(1 - share!) * a! + share! * b!],
 };
 
-/** PGN: flat maxima, by gradients at neighbors and one step down from each (Z. Ge et al., "Boosting adversarial transferability by achieving flat local maxima", 2023). */
+/**
+ * PGN: flat maxima, by gradients at neighbors and one step down from each (Z. Ge et al., "Boosting adversarial
+ * transferability by achieving flat local maxima", 2023).
+ */
 const pgn: Sampling = {
   base: false,
   count: ({ samples }) => samples!,

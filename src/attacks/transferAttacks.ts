@@ -12,8 +12,8 @@ import { gradientSamplings, inputTransforms } from './transfer.js';
 import { smoothedGradient } from './transforms.js';
 
 /*
- * Attacks that transfer, by the names of their papers: MI-FGSM with one gradient or transform in place of the plain one.
- * Any other combination is made by --gradient, --transform and --momentum.
+ * Attacks that transfer, by the names of their papers: MI-FGSM with one gradient or transform in place of the plain
+ * one. Any other combination is made by --gradient, --transform and --momentum.
  */
 
 const mi: AttackDefinition = {

@@ -93,7 +93,9 @@ class Differentiation {
       const inside = this.interior(region);
       const target = targets.find((tensor) => tensor.kind === 'parameter' || inside.tensors.has(tensor));
       if (target === undefined) continue;
-      const message = `the ${rule.name} rule at ${region.name} defines a gradient of the input only, none of ${target.name}; ask for no parameters`;
+      const message =
+        `the ${rule.name} rule at ${region.name} defines a gradient of the input only, none of ` +
+        `${target.name}; ask for no parameters`;
       throw new LinbpError('bad-argument', message, { field: target.name });
     }
   }
@@ -103,7 +105,9 @@ class Differentiation {
     const { loss, scale, seed } = this.options;
     if (seed !== undefined) {
       const fits = seed.gradient.dtype === 'f32' && seed.gradient.shape.join() === seed.at.shape.join();
-      const shapes = `the gradient at ${seed.at.name} must be f32 [${seed.at.shape.join(', ')}], got [${seed.gradient.shape.join(', ')}]`;
+      const shapes =
+        `the gradient at ${seed.at.name} must be f32 ` +
+        `[${seed.at.shape.join(', ')}], got [${seed.gradient.shape.join(', ')}]`;
       check(fits, 'bad-shape', shapes, 'gradient');
       if (pass.reached.has(seed.at)) pass.accumulate(seed.at, seed.gradient);
       return;

@@ -62,9 +62,10 @@ export async function measureStart(cold: number, warm: number): Promise<BenchRow
   } finally {
     for (const folder of folders) rmSync(folder, { recursive: true, force: true });
   }
+  const start = 'process start to first LeNet-5 step';
   const rowsOf = (name: string, runs: readonly Seconds[]): BenchRow[] => [
-    row(`process start to first LeNet-5 step, ${name}`, 'linbp', 's', runs.map((run) => run.clock)), // prettier-ignore
-    row(`process start to first LeNet-5 step, ${name}, processor time`, 'linbp', 'cpu s', runs.map((run) => run.processor)), // prettier-ignore
+    row(`${start}, ${name}`, 'linbp', 's', runs.map((run) => run.clock)), // prettier-ignore
+    row(`${start}, ${name}, processor time`, 'linbp', 'cpu s', runs.map((run) => run.processor)), // prettier-ignore
   ];
   return [...rowsOf('empty driver cache', cached.cold), ...rowsOf('warm driver cache', cached.warm)];
 }

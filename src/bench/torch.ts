@@ -12,7 +12,8 @@ export interface Torch {
 const question = `
 import json, torch
 cuda = torch.cuda.is_available()
-print(json.dumps({"version": torch.__version__, "device": "cuda" if cuda else "cpu", **({"card": torch.cuda.get_device_name()} if cuda else {})}))
+card = {"card": torch.cuda.get_device_name()} if cuda else {}
+print(json.dumps({"version": torch.__version__, "device": "cuda" if cuda else "cpu", **card}))
 `;
 
 /**

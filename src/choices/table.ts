@@ -76,7 +76,8 @@ export function choiceName(choice: KernelChoice): string {
   const { kernel, rows, columns, lanes, share, splits, stage } = choice;
   const staging =
     stage === undefined ? ` share ${share}` : `x${stage.ranks} stage ${stage.depth}${stage.vectors ? ' vectors' : ''}`;
-  return `${kernel} ${rows}x${columns}x${lanes}${staging}${splits === undefined ? '' : ` splits ${splits}`}${unrollName(choice)}`;
+  const split = splits === undefined ? '' : ` splits ${splits}`;
+  return `${kernel} ${rows}x${columns}x${lanes}${staging}${split}${unrollName(choice)}`;
 }
 
 /** Whether two choices are the same. */

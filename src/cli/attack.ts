@@ -216,7 +216,8 @@ export const attackVerb = defineVerb({
   summary: 'crafts adversarial images and tries them on other models',
   examples: [
     'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --rule linbp --limit 100 --out runs/attack',
-    'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --attack pgd,apgd --rule bp --rule linbp --eps 4/255,8/255 --limit 100',
+    'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --attack pgd,apgd --rule bp --rule ' +
+      'linbp --eps 4/255,8/255 --limit 100',
     'linbp attack --model resnet20 --weights W.safetensors --dataset cifar10 --preset robustbench-linf --limit 200',
   ],
   options,

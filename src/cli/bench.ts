@@ -140,7 +140,9 @@ export const benchVerb = defineVerb({
       placeholder: 'DIR',
     }),
     rounds: integer({
-      help: `turns of each party, whatever the budget [${usualRounds}, and ${leastRounds} at least where the budget cuts]`,
+      help:
+        'turns of each party, whatever the budget ' +
+        `[${usualRounds}, and ${leastRounds} at least where the budget cuts]`,
       min: 1,
     }),
     budget: integer({

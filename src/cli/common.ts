@@ -116,7 +116,8 @@ export function adaptedModel(
   check(
     rest.length === 0 && means?.length === channels && deviations?.length === channels,
     'bad-shape',
-    `--normalize must hold ${channels} mean(s), "/" and ${channels} deviation(s), such as 0.1307/0.3081; got "${options.normalize}"`,
+    `--normalize must hold ${channels} mean(s), "/" and ${channels} deviation(s), such as 0.1307/0.3081; ` +
+      `got "${options.normalize}"`,
     'normalize',
   );
   const valid =

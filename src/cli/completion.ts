@@ -107,7 +107,10 @@ function fish(verbs: readonly Completed[]): string {
           : option.words.length === 0
             ? ' -r -F'
             : ` -x -a ${quote(option.words.join(' '))}`;
-      return `complete -c linbp -n '__fish_seen_subcommand_from ${name}' -l ${option.name.slice(2)}${words} -d ${quote(option.help)}`;
+      return (
+        `complete -c linbp -n '__fish_seen_subcommand_from ${name}' ` +
+        `-l ${option.name.slice(2)}${words} -d ${quote(option.help)}`
+      );
     }),
   ]);
   return `# fish completion of linbp: linbp completion fish | source\n${lines.join('\n')}\n`;

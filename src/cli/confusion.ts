@@ -43,7 +43,9 @@ export function confusionLines({ matrix, classes }: Confusion): string[] {
     const names = classes.map(({ name }) => name.slice(0, 10));
     const width = Math.max(4, ...matrix.flat().map((count) => String(count).length + 1));
     const left = Math.max(...names.map((name) => name.length));
-    const head = `${'label'.padEnd(left)} ${names.map((name) => name.slice(0, width - 1).padStart(width)).join('')}  accuracy`;
+    const head =
+      `${'label'.padEnd(left)} ` +
+      `${names.map((name) => name.slice(0, width - 1).padStart(width)).join('')}  accuracy`;
     return [
       head,
       ...matrix.map((row, label) => {

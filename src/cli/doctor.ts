@@ -59,7 +59,8 @@ const SOURCES = {
  * @param options.json - file for the machine-readable result; `-` is standard output
  * @param options.print - takes the lines for people
  * @returns the exit code: 0 where this machine can compute, 1 otherwise
- * @throws LinbpError `not-writable` where the result file cannot be written, `no-adapter` where there is no such adapter
+ * @throws LinbpError `not-writable` where the result file cannot be written, `no-adapter` where there is no such
+ * adapter
  */
 export async function doctor(options: {
   fix: boolean;

@@ -145,8 +145,8 @@ export async function score(
 }
 
 /**
- * Accuracy and mean loss from what is known of each image, summed in their order. Throws `diverged` where the loss is not
- * finite.
+ * Accuracy and mean loss from what is known of each image, summed in their order. Throws `diverged` where the loss is
+ * not finite.
  */
 export function scoreOf(dataset: Dataset, predictions: Int32Array, losses: Float64Array): ScoredImages {
   const { count, labels, name } = dataset;

@@ -45,7 +45,9 @@ export const infoVerb = defineVerb({
     if (found === undefined) print('preprocessing: none in the file');
     else
       print(
-        `preprocessing: channels ${found.order.join(', ')} times ${found.scale.map((x) => x.toPrecision(5)).join(', ')} plus ${found.shift.map((x) => x.toPrecision(5)).join(', ')}`,
+        `preprocessing: channels ${found.order.join(', ')} times ` +
+          `${found.scale.map((x) => x.toPrecision(5)).join(', ')} ` +
+          `plus ${found.shift.map((x) => x.toPrecision(5)).join(', ')}`,
       );
     print(
       `parameters: ${parameterCount}; ${(flops / 1e6).toFixed(1)} Mflop an image; activations: ${positions.length}`,

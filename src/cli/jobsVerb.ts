@@ -26,7 +26,8 @@ const options = {
 type Values = OptionValues<typeof options>;
 
 const line = ({ task, kind, waiting, active, failed, completed, left, error }: TaskOverview): string =>
-  `${task.slice(0, 12)}  ${kind.padEnd(9)}  ${waiting} waiting, ${active} at work, ${failed} failed, ${completed} done lately, ${left} left${error === undefined ? '' : `  ${error}`}`;
+  `${task.slice(0, 12)}  ${kind.padEnd(9)}  ${waiting} waiting, ${active} at work, ${failed} failed, ` +
+  `${completed} done lately, ${left} left${error === undefined ? '' : `  ${error}`}`;
 
 /** Tasks of the queue whose name begins as told. Throws `bad-argument` where there is none. */
 async function chosenTasks(queue: BullQueue, { task }: Values): Promise<TaskOverview[]> {
@@ -118,7 +119,8 @@ export const jobsVerb = defineVerb({
   subject: 'what',
   notes: [
     '',
-    'cancel takes back jobs that wait; retry lets failed ones wait again; clean removes jobs and, with --store, results.',
+    'cancel takes back jobs that wait; retry lets failed ones ' +
+      'wait again; clean removes jobs and, with --store, results.',
     'ui serves bull-board on 127.0.0.1.',
   ],
   async run(values, context) {

@@ -46,7 +46,8 @@ async function importedModel(path: string): Promise<ModelDefinition> {
   if (found === undefined)
     throw new LinbpError(
       'bad-argument',
-      `${path} exports no model definition; it needs "export default { name, input, classes, build(net, images) { ... } }"`,
+      `${path} exports no model definition; it needs "export ` +
+        'default { name, input, classes, build(net, images) { ... } }"',
       { field: 'model' },
     );
   return checkDefinition(found, path);

@@ -63,7 +63,9 @@ export function texts(options: Text & { readonly byDefault: readonly string[] })
   return { ...one, byDefault: options.byDefault, repeatable: true, parse: (value, name) => [parse(value, name)] };
 }
 
-/** Numbers joined by commas, each as {@link number}, also given several times; undefined where the option is not given. */
+/**
+ * Numbers joined by commas, each as {@link number}, also given several times; undefined where the option is not given.
+ */
 export function numbers(
   options: Text & Range & { readonly shownDefault?: string },
 ): Option<readonly number[] | undefined> {

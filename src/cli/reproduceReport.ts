@@ -91,8 +91,11 @@ const tableHtml = ({ title, columns, rows }: ResultTable): string =>
     rows,
   );
 
+const statementHtml = ({ verdict, text }: Statement): string =>
+  `<li><b>${escapeHtml(verdictWords[verdict])}</b>: ${escapeHtml(text)}</li>`;
+
 const statementsHtml = (statements: readonly Statement[]): string =>
-  `<ul>${statements.map(({ verdict, text }) => `<li><b>${escapeHtml(verdictWords[verdict])}</b>: ${escapeHtml(text)}</li>`).join('\n')}</ul>`;
+  `<ul>${statements.map(statementHtml).join('\n')}</ul>`;
 
 /** The page of one experiment. */
 export function experimentReport(

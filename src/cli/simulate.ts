@@ -106,9 +106,11 @@ export const simulateVerb = defineVerb({
   subject: 'what',
   notes: [
     '',
-    'linbp simulate attack       the input of a two-layer network moves towards a teacher input, BP against LinBP, three gradient modes',
+    'linbp simulate attack       the input of a two-layer network moves towards a teacher input, BP ' +
+      'against LinBP, three gradient modes',
     'linbp simulate training     the weights of one layer move towards teacher weights, BP against LinBP',
-    'linbp simulate theorems     both sides of the two convergence theorems, their margin, and a map of where they hold',
+    'linbp simulate theorems     both sides of the two ' +
+      'convergence theorems, their margin, and a map of where they hold',
     'linbp simulate montecarlo   sampled expected gradients against their closed forms',
   ],
   async run(values, context) {
@@ -189,7 +191,8 @@ async function runAttack(values: Values, { print, progress, signal }: VerbContex
     const seconds = run?.seconds ?? (performance.now() - started) / 1000;
     progress.clear();
     print(
-      `attack: d1 = ${settings.d1}, d2 = ${settings.d2}, d3 = ${settings.d3}, ${settings.repeats} repeats, ${settings.steps} steps, box ${settings.eps}`,
+      `attack: d1 = ${settings.d1}, d2 = ${settings.d2}, d3 = ${settings.d3}, ${settings.repeats} ` +
+        `repeats, ${settings.steps} steps, box ${settings.eps}`,
     );
     for (const [name, result] of modes) {
       print(`mode ${name}, step size ${settings.rates[name]}`);
@@ -220,7 +223,8 @@ async function runTraining(values: Values, { print, progress, signal }: VerbCont
     const seconds = run?.seconds ?? (performance.now() - started) / 1000;
     progress.clear();
     print(
-      `training: d = ${settings.d}, ${settings.rows} rows a step, ${settings.repeats} repeats, ${settings.steps} steps of ${settings.rate}`,
+      `training: d = ${settings.d}, ${settings.rows} rows a step, ${settings.repeats} repeats, ` +
+        `${settings.steps} steps of ${settings.rate}`,
     );
     for (const line of describeSimulation(result)) print(line);
     print(`${seconds.toFixed(2)} s after compilation`);
@@ -330,7 +334,8 @@ async function runMonteCarlo(values: Values, { print, progress, signal }: VerbCo
       progress.clear();
       results.push(result);
       print(
-        `${settings.layers === 'one' ? 'one layer, rows' : 'two layers, networks'}: ${draws} draws in ${result.seconds.toFixed(2)} s`,
+        `${settings.layers === 'one' ? 'one layer, rows' : 'two layers, networks'}: ${draws} draws in ` +
+          `${result.seconds.toFixed(2)} s`,
       );
       for (const estimate of result.estimates) for (const line of describeEstimate(estimate)) print(line);
     }

@@ -120,8 +120,15 @@ export function describeTheorem(result: TheoremResult): string[] {
   const times = [...new Set([0, 0.1, 0.25, 0.5, 1].map((share) => Math.round(share * steps)))];
   const bound = `LinBP's error is multiplied by ${figure(stepSize.contraction)} a step`;
   return [
-    `theorem ${theorem} (${theorem === 1 ? 'attack' : 'training'}): d = ${dimension}, a* ~ N(${targetMean}, ${targetDeviation}^2), a_0 ~ N(${startMean}, ${startDeviation}^2), eta' = ${eta}, ${clip}, ${draws} draws`,
-    `step size: ${bound}; ${stepSize.monotone ? 'monotone' : stepSize.converges ? 'overshoots (eta above 2)' : 'diverges (eta of 4 or more)'}`,
+    `theorem ${theorem} (${theorem === 1 ? 'attack' : 'training'}): d = ` +
+      `${dimension}, a* ~ N(${targetMean}, ${targetDeviation}^2), a_0 ~ N(${startMean}, ` +
+      `${startDeviation}^2), eta' = ${eta}, ${clip}, ${draws} draws`,
+    `step size: ${bound}; ` +
+      (stepSize.monotone
+        ? 'monotone'
+        : stepSize.converges
+          ? 'overshoots (eta above 2)'
+          : 'diverges (eta of 4 or more)'),
     ...table([
       ['step', 'E|a*-a| BP', 'LinBP', 'LinBP exact', 'margin', 'smallest', 'violating'],
       ...times.map((t) => [
@@ -211,6 +218,8 @@ export function describeEstimate(estimate: MonteCarloEstimate): string[] {
         (value - expected[j]!).toExponential(2),
       ]),
     ]),
-    `${name}: largest difference ${percent(relativeError)} of the largest entry, ${largestDeviation.toFixed(2)} standard errors; ${covered} of ${mean.length} intervals of 95 % contain the closed form`,
+    `${name}: largest difference ${percent(relativeError)} of the largest entry, ` +
+      `${largestDeviation.toFixed(2)} standard errors; ${covered} ` +
+      `of ${mean.length} intervals of 95 % contain the closed form`,
   ];
 }

@@ -64,7 +64,9 @@ export function sweepReport({ merged, plan, settings, adapter, model, dataset, s
   ];
   return page({
     title: `Training ${model} on ${dataset}: ${plan.rules.map(ruleName).join(' against ')}`,
-    subtitle: `${plan.rates.length} learning rates, ${plan.rules.length} backward rules, ${plan.seeds} seeds: ${runs.length} runs`,
+    subtitle:
+      `${plan.rates.length} learning rates, ` +
+      `${plan.rules.length} backward rules, ${plan.seeds} seeds: ${runs.length} runs`,
     sections: [
       { title: 'What was found', body: verdictList(verdicts) },
       { title: 'Curves', body: figures(charts) + paragraph('Bands are 95 % intervals over seeds.') },

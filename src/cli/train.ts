@@ -195,7 +195,8 @@ export const trainVerb = defineVerb({
   options: trainOptions,
   notes: [
     '',
-    'Writes NAME.safetensors, the weights as PyTorch loads them, and NAME.state.safetensors, from which --resume goes on bit for bit.',
+    'Writes NAME.safetensors, the weights as PyTorch loads them, and NAME.state.safetensors, from which ' +
+      '--resume goes on bit for bit.',
     'Ctrl-C, SIGTERM and SIGHUP write both and end with exit code 130; a second one ends at once.',
   ],
   async run(values, context) {

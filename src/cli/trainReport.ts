@@ -38,7 +38,8 @@ export function trainSentences({ model, dataset, rule, history }: TrainFindings)
   const last = history.at(-1);
   if (last === undefined) return [`${model} was not trained for a whole epoch.`];
   const epochs = `${history.length} epoch${history.length === 1 ? '' : 's'}`;
-  const trained = `${model} trained ${epochs} on ${dataset} with ${ruleName(rule)}: training loss ${last.trainLoss.toFixed(4)}`;
+  const trained =
+    `${model} trained ${epochs} on ${dataset} with ` + `${ruleName(rule)}: training loss ${last.trainLoss.toFixed(4)}`;
   if (last.testAccuracy === undefined) return [`${trained}; there were no test images.`];
   const best = bestEpoch(history);
   const sentence = `${trained}, test accuracy ${percent(last.testAccuracy)}.`;
@@ -46,7 +47,8 @@ export function trainSentences({ model, dataset, rule, history }: TrainFindings)
     return [sentence, 'The last epoch has the lowest test loss: more epochs may still help.'];
   return [
     sentence,
-    `Epoch ${best} has the lowest test loss (${history[best - 1]!.testLoss!.toFixed(4)}); the test loss has risen since.`,
+    `Epoch ${best} has the lowest test loss ` +
+      `(${history[best - 1]!.testLoss!.toFixed(4)}); the test loss has risen since.`,
   ];
 }
 

@@ -61,7 +61,9 @@ export async function createTrainer(
 /** Draws the progress of training. */
 export function showProgress(progress: Progress, state: TrainingProgress, what = ''): void {
   const { epoch, epochs, step, stepsPerEpoch, loss, accuracy, imagesPerSecond, secondsLeft } = state;
-  const figures = `loss ${loss.toFixed(4)}  accuracy ${percent(accuracy)}  ${imagesPerSecond.toFixed(0)} images/s  ${duration(secondsLeft)} left`;
+  const figures =
+    `loss ${loss.toFixed(4)}  accuracy ${percent(accuracy)}  ` +
+    `${imagesPerSecond.toFixed(0)} images/s  ${duration(secondsLeft)} left`;
   progress.update(`${what}epoch ${epoch}/${epochs}`, step / (stepsPerEpoch * epochs), figures);
 }
 
@@ -71,5 +73,8 @@ export function epochLine(result: EpochResult): string {
     result.testAccuracy === undefined
       ? ''
       : `  test loss ${result.testLoss!.toFixed(4)} accuracy ${percent(result.testAccuracy)}`;
-  return `epoch ${result.epoch}  train loss ${result.trainLoss.toFixed(4)} accuracy ${percent(result.trainAccuracy)}${test}  ${duration(result.seconds)}`;
+  return (
+    `epoch ${result.epoch}  train loss ${result.trainLoss.toFixed(4)} accuracy ` +
+    `${percent(result.trainAccuracy)}${test}  ${duration(result.seconds)}`
+  );
 }

@@ -89,7 +89,10 @@ function matrixFlags(cells: readonly MatrixCell[]): AttackFlag[] {
     );
     const [worst] = better.sort((a, b) => b.success! - a.success!);
     if (worst === undefined) return [];
-    const message = `images made on ${worst.source} (${worst.attack}, ${worst.rule}) fool ${percent(worst.success!)} on ${cell.victim}, those made on itself with ${cell.attack} ${percent(cell.success)}: its gradients are probably masked`;
+    const message =
+      `images made on ${worst.source} (${worst.attack}, ${worst.rule}) fool ` +
+      `${percent(worst.success!)} on ${cell.victim}, those made on itself with ${cell.attack} ` +
+      `${percent(cell.success)}: its gradients are probably masked`;
     return [{ name: 'gradient-masking', message }];
   });
 }
@@ -170,7 +173,10 @@ function sweepLines({ source, attack, start, tried }: StartSweep): string[] {
     `start of LinBP on ${source}, by ${attack} on the held-out images: ${start}`,
     ...tried.map((each) => {
       const bar = '#'.repeat(Math.round(30 * each.success));
-      return `  ${each.start.padEnd(width)}  ${percent(each.success).padStart(7)}  ${bar}${each.start === start ? ' <' : ''}`;
+      return (
+        `  ${each.start.padEnd(width)}  ` +
+        `${percent(each.success).padStart(7)}  ${bar}${each.start === start ? ' <' : ''}`
+      );
     }),
   ];
 }
@@ -193,7 +199,9 @@ export async function matrixPage(matrix: Matrix, fields: Fields): Promise<string
   const sections = [
     {
       title: 'Matrix',
-      body: `${paragraph('Wrong after the attack, of the images right before, in % with 95 % interval; * is the white box.')}${table(head, body)}`,
+      body:
+        paragraph('Wrong after the attack, of the images right before, in % with 95 % interval; * is the white box.') +
+        table(head, body),
     },
     {
       title: 'Clean errors',

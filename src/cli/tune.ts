@@ -192,7 +192,8 @@ export const tuneVerb = defineVerb({
   subject: 'model',
   notes: [
     '',
-    'Every candidate is checked against a float64 reference on the device before it is timed. Nothing needs to be tuned to run.',
+    'Every candidate is checked against a float64 reference on ' +
+      'the device before it is timed. Nothing needs to be tuned to run.',
     'LINBP_TUNING=off runs without measured choices, LINBP_TUNING=shipped with those of the package only.',
   ],
   async run(values, context) {

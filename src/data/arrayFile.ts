@@ -53,7 +53,8 @@ export async function loadArrayFile(path: string, split: Split, classes = 0): Pr
   if (pair === undefined)
     throw new LinbpError(
       'bad-file',
-      `${path} has no images and labels for ${split}; looked for ${choices.map((names) => names.join(' and ')).join('; ')}`,
+      `${path} has no images and labels for ${split}; looked for ` +
+        `${choices.map((names) => names.join(' and ')).join('; ')}`,
       { field: path },
     );
   const [images, labels] = [found.get(pair[0])!, found.get(pair[1])!];

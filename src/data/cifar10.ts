@@ -81,7 +81,9 @@ export function loadCifar10(split: Split, dataFolder: string | undefined, limit 
     }
   }
   const whole = batches.length * BATCH;
-  const note = `${available} of the ${whole} ${split} images are in the data folder: ${parts.map((part) => part.path).join(', ')}`;
+  const note =
+    `${available} of the ${whole} ${split} images are in the ` +
+    `data folder: ${parts.map((part) => part.path).join(', ')}`;
   return {
     name: 'cifar10',
     split,

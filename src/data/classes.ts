@@ -84,15 +84,16 @@ export function labelsOfFolders(
   check(
     unknown.length === 0,
     'bad-file',
-    `${folder}: the folders ${shownNames(unknown)} are no classes of ${classes.where}; it has ${shownNames(classes.names)}, the folder has ${shownNames(found)}`,
+    `${folder}: the folders ${shownNames(unknown)} are no classes of ${classes.where}; it has ` +
+      `${shownNames(classes.names)}, the folder has ${shownNames(found)}`,
     folder,
   );
   return labels;
 }
 
 /**
- * Throws `bad-shape` unless a data set's classes are those of a network: as many, or, where nothing but labels is known,
- * at most as many.
+ * Throws `bad-shape` unless a data set's classes are those of a network: as many, or, where nothing but labels is
+ * known, at most as many.
  */
 export function expectSameClasses(
   model: { readonly name: string; readonly classes: number },
@@ -113,7 +114,8 @@ export function expectSameClasses(
       : '';
   throw new LinbpError(
     'bad-shape',
-    `${field}: ${model.name} tells ${model.classes} classes apart, ${dataset.name} has ${dataset.classes}${names}${hint}`,
+    `${field}: ${model.name} tells ${model.classes} classes ` +
+      `apart, ${dataset.name} has ${dataset.classes}${names}${hint}`,
     { field },
   );
 }

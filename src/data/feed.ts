@@ -122,7 +122,8 @@ export class DeviceDataset {
     check(
       images.byteLength <= most,
       'limit-exceeded',
-      `${dataset.name}: ${images.byteLength} bytes of pixels exceed the device's largest buffer (${most} bytes); train on a subset${this.feed.packed ? '' : ', or give bytes instead of floats'}`,
+      `${dataset.name}: ${images.byteLength} bytes of pixels exceed the device's largest buffer (${most} ` +
+        `bytes); train on a subset${this.feed.packed ? '' : ', or give bytes instead of floats'}`,
       'dataset',
     );
     this.data = this.upload(images, `${dataset.name} pixels`);

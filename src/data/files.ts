@@ -40,7 +40,9 @@ export function missingData(
   const [first, ...others] = candidates;
   const also = others.length > 0 ? ` (or ${others.join(', ')})` : '';
   const where = dataFolder === undefined ? 'no data folder is set' : `not in ${dataFolder}`;
-  const message = `data set ${dataset}: missing ${first}, plain or .gz${also}: ${where}; set --data DIR or LINBP_DATA to the folder that holds it`;
+  const message =
+    `data set ${dataset}: missing ${first}, plain or .gz${also}: ` +
+    `${where}; set --data DIR or LINBP_DATA to the folder that holds it`;
   return new LinbpError('missing-data', message, {
     field: dataFolder === undefined ? 'data' : relative('.', join(dataFolder, first ?? '')),
   });

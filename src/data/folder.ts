@@ -71,8 +71,9 @@ export function imageFolderHalves(path: string): Partial<Record<Split, string>> 
  * 2. one sub-folder per class;
  * 3. flat: `..._<label>.jpg`, or `n<8 digits>_...` where `imagenet-classes.txt` lists those ids.
  *
- * The classes are those of `classes.txt` (a name a line) or `imagenet-classes.txt` (lines of id, tab, name), in the half
- * or above it; else the sorted class folders of the training half, for both halves; else only the labels are known.
+ * The classes are those of `classes.txt` (a name a line) or `imagenet-classes.txt` (lines of id, tab, name), in the
+ * half or above it; else the sorted class folders of the training half, for both halves; else only the labels are
+ * known.
  *
  * @throws LinbpError `missing-data` for a folder that is missing, lacks the half or holds no images; `bad-file` naming
  * what has no valid label, and showing both lists where folders are no classes
@@ -273,7 +274,10 @@ function differing(
   expected: { height: number; width: number },
   got: { height: number; width: number },
 ): string {
-  return `${source}: ${got.height} x ${got.width} pixels, others have ${expected.height} x ${expected.width}; give resize and crop`;
+  return (
+    `${source}: ${got.height} x ${got.width} pixels, others have ` +
+    `${expected.height} x ${expected.width}; give resize and crop`
+  );
 }
 
 function finish(
@@ -355,7 +359,8 @@ function labelOfName(path: string, ids: readonly string[] | undefined): number {
   check(
     label >= 0,
     'bad-file',
-    `${path}: no label: expected labels.json, class folders, a name ending in _<label>, or imagenet-classes.txt with its id`,
+    `${path}: no label: expected labels.json, class folders, a ` +
+      'name ending in _<label>, or imagenet-classes.txt with its id',
     path,
   );
   return label;

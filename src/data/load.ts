@@ -12,7 +12,10 @@ import type { FitOptions } from './resize.js';
 
 /** What {@link loadDataset} loads. `resize`, `crop`, `channelOrder` and `channels` are for `folder:PATH` only. */
 export interface LoadOptions extends FitOptions, DecodeProgress {
-  /** `mnist`, `fashion-mnist`, `cifar10`, `cifar10-jpeg`, `cifar100`, `digits`, `folder:PATH`, or a `.npz` or `.safetensors` file. */
+  /**
+   * `mnist`, `fashion-mnist`, `cifar10`, `cifar10-jpeg`, `cifar100`, `digits`, `folder:PATH`, or a `.npz` or
+   * `.safetensors` file.
+   */
   readonly dataset: string;
   readonly split: Split;
   /** The folder that holds `mnist/`, `cifar10/` and so on; the environment's `LINBP_DATA` unless given. */
@@ -69,7 +72,8 @@ export async function loadDataset(options: LoadOptions): Promise<Dataset> {
     default:
       throw new LinbpError(
         'unknown-option',
-        `unknown data set ${dataset}; known are ${datasetNames.join(', ')}, folder:PATH, and .npz and .safetensors files`,
+        `unknown data set ${dataset}; known are ` +
+          `${datasetNames.join(', ')}, folder:PATH, and .npz and .safetensors files`,
         {
           field: 'dataset',
         },

@@ -68,7 +68,8 @@ export function fitImage(image: DecodedImage, options: FitOptions, source: strin
     check(
       height * width <= MOST_PIXELS,
       'bad-shape',
-      `${source}: ${result.height} x ${result.width} pixels would become ${height} x ${width}, more than ${MOST_PIXELS}`,
+      `${source}: ${result.height} x ${result.width} pixels ` +
+        `would become ${height} x ${width}, more than ${MOST_PIXELS}`,
       source,
     );
     result = resizeBilinear(result, height, width);

@@ -145,7 +145,9 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
         robustApgd: await judge('apgd'),
       };
       ofSeed.push(found);
-      const figures = `clean ${percent(found.testAccuracy.at(-1)!)}, under PGD ${percent(rate(found.robust))}, under APGD-CE ${percent(rate(found.robustApgd))}`;
+      const figures =
+        `clean ${percent(found.testAccuracy.at(-1)!)}, under PGD ${percent(rate(found.robust))}, under ` +
+        `APGD-CE ${percent(rate(found.robustApgd))}`;
       progress.line(`${nameOf(found)}  seed ${seed}  ${figures}`);
     };
     const named = ([attackRule, weightRule]: (typeof combinations)[number]): string =>
@@ -211,7 +213,9 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       },
       {
         name: 'inner attack',
-        ours: `PGD, ${innerSteps} steps of ${short(alpha)}, eps ${eps}, random start, one program with the weight update`,
+        ours:
+          `PGD, ${innerSteps} steps of ${short(alpha)}, eps ` +
+          `${eps}, random start, one program with the weight update`,
         official: '5 steps; eps and step size not known (base code: 0.0314 and 0.00784)',
       },
       { name: 'network during the inner attack', ours: 'train mode', official: 'train mode in the base code' },
@@ -268,7 +272,8 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
 export const adversarialTraining: Experiment = {
   name: 'adversarial-training',
   summary:
-    'PGD training with BP or LinBP in the inner attack and in the weight update, all four combinations; LeNet-5, or MobileNetV2 on CIFAR-10',
+    'PGD training with BP or LinBP in the inner attack and in the weight update, all four combinations; ' +
+    'LeNet-5, or MobileNetV2 on CIFAR-10',
   datasets: ['mnist', 'fashion-mnist', 'digits', 'cifar10', 'cifar10-jpeg'],
   run,
 };

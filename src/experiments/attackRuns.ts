@@ -32,7 +32,8 @@ export async function pretrained(
   if (found.length < least) {
     throw new LinbpError(
       'missing-data',
-      `${found.length} of at least ${least} networks have weights in ${folder}; looked for ${names.join(', ')} (.safetensors)`,
+      `${found.length} of at least ${least} networks have weights ` +
+        `in ${folder}; looked for ${names.join(', ')} (.safetensors)`,
       { field: 'data' },
     );
   }

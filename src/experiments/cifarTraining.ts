@@ -85,7 +85,9 @@ function statementOf(runs: readonly NetworkRun[], network: string): Statement {
   const end = diverged.length === 0 ? '' : ` Diverged: ${diverged.join(', ')}.`;
   if (bp.length === 0) return { verdict: 'open', text: `${network}: no seed at which both rules train.${end}` };
   const gap = pairedInterval(bp, linbp);
-  const text = `${network}: LinBP's training loss of the last epoch is below BP's, difference over ${bp.length} seeds ${shownInterval(gap)}.${end}`;
+  const text =
+    `${network}: LinBP's training loss of the last epoch is below BP's, difference over ${bp.length} seeds ` +
+    `${shownInterval(gap)}.${end}`;
   return claim(text, gap, 'below');
 }
 

@@ -128,7 +128,9 @@ export async function splitImages(context: ExperimentContext, models: readonly M
 export const commonSettings = (images: Images, steps: number): Setting[] => [
   {
     name: 'images',
-    ours: `${images.rest.count} of CIFAR-10's test set that all networks get right, ${images.heldOut.count} more held out`,
+    ours:
+      `${images.rest.count} of CIFAR-10's test set that all ` +
+      `networks get right, ${images.heldOut.count} more held out`,
     official: 'test images of a list of its own',
   },
   {

@@ -39,7 +39,8 @@ function rateStatements(sweep: readonly TrainingRun[]): Statement[] {
     const gap = pairedInterval(bp, linbp);
     out.push(
       claim(
-        `At learning rate ${lr}, LinBP's training loss of epoch ${last + 1} is below BP's: difference ${shownInterval(gap)}.`,
+        `At learning rate ${lr}, LinBP's training loss of epoch ` +
+          `${last + 1} is below BP's: difference ${shownInterval(gap)}.`,
         gap,
         'below',
       ),
@@ -66,8 +67,10 @@ function statementsOf(
     {
       verdict: clearlyBelow === perEpoch.length ? 'holds' : clearlyAbove > 0 ? 'fails' : 'open',
       text:
-        `At learning rate ${recipe.lr}, LinBP's training loss is below BP's after every epoch: in the mean over ${context.seeds} seeds it is in ${count(({ mean }) => mean < 0)} of ` +
-        `${perEpoch.length} epochs, with the whole 95 % interval in ${clearlyBelow}; the interval lies above in ${clearlyAbove} ` +
+        `At learning rate ${recipe.lr}, LinBP's training loss is below BP's after every epoch: in the ` +
+        `mean over ${context.seeds} seeds it is in ${count(({ mean }) => mean < 0)} of ` +
+        `${perEpoch.length} epochs, with the whole 95 % interval in ` +
+        `${clearlyBelow}; the interval lies above in ${clearlyAbove} ` +
         `(epoch 1: LinBP - BP = ${shownInterval(perEpoch[0]!)}; last: ${shownInterval(perEpoch.at(-1)!)}).`,
     },
   ];
@@ -76,7 +79,9 @@ function statementsOf(
     const narrower = onlyLinbpFails(sweep).length > 0;
     out.push({
       verdict: narrower ? 'holds' : 'open',
-      text: `LinBP's range of learning rates is narrower, with a rate at which all its runs fail and none of BP's: ${failureText(sweep)}. A run fails if ${failureRule}.`,
+      text:
+        `LinBP's range of learning rates is narrower, with a rate at which all its runs fail and none of ` +
+        `BP's: ${failureText(sweep)}. A run fails if ${failureRule}.`,
     });
   }
   return out;

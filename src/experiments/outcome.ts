@@ -10,7 +10,8 @@ const near = 0.98;
 
 /** The rule of {@link outcomes} in words, for reports. */
 export const failureRule =
-  `its loss is not finite; or that of its last epoch is above ${above} ln(classes); or it is still above ${near} ln(classes), ` +
+  'its loss is not finite; or that of its last epoch is above ' +
+  `${above} ln(classes); or it is still above ${near} ln(classes), ` +
   'where guessing is, although a smaller rate got the same rule from the same weights further, or made it fail already';
 
 /**

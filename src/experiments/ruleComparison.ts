@@ -80,7 +80,9 @@ function comparisonOf(
     statements: [
       {
         verdict: 'note',
-        text: `The best of ${others.length} variants by transfer is ${best.name} with ${percent(mean(best.transfer))}; BP has ${percent(mean(bp.transfer))}. It was chosen on the same images.`,
+        text:
+          `The best of ${others.length} variants by transfer is ${best.name} with ` +
+          `${percent(mean(best.transfer))}; BP has ${percent(mean(bp.transfer))}. It was chosen on the same images.`,
       },
       ...others.map((row) =>
         claim(`${row.name} transfers better than BP: ${shownPoints(against(row))}.`, against(row), 'above'),

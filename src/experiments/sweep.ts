@@ -192,14 +192,20 @@ function sweepVerdicts(runs: readonly SweepRun[], rows: readonly SweepRow[], rul
   const best = rules.map(({ rule, name }) => {
     const own = rows.filter((row) => row.rule === rule && row.failed === 0 && row.trainLoss !== null);
     if (own.length === 0)
-      return `${name} has no learning rate here at which every run trains (failures at ${ratesOf(runs, rule).fail.join(', ') || 'none'}).`;
+      return (
+        `${name} has no learning rate here at which every run trains (failures at ` +
+        `${ratesOf(runs, rule).fail.join(', ') || 'none'}).`
+      );
     const tested = own.every(({ testAccuracy }) => testAccuracy !== null);
     const value = (row: SweepRow): number => (tested ? -row.testAccuracy!.mean : row.trainLoss!.mean);
     const top = own.reduce((least, row) => (value(row) < value(least) ? row : least));
     const figure = tested ? top.testAccuracy! : top.trainLoss!;
     const shown = tested ? percent : (loss: number): string => loss.toFixed(4);
     const range = top.runs > 1 ? ` (95 % interval ${shown(figure.low)} to ${shown(figure.high)})` : '';
-    return `${name} is best at learning rate ${top.lr}: ${tested ? 'test accuracy' : 'training loss'} ${shown(figure.mean)}${range}.`;
+    return (
+      `${name} is best at learning rate ${top.lr}: ` +
+      `${tested ? 'test accuracy' : 'training loss'} ${shown(figure.mean)}${range}.`
+    );
   });
   const [first, ...others] = rules;
   return [...best, ...others.flatMap((other) => trainingVerdicts(runs, [first!, other]))];

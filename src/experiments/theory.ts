@@ -62,7 +62,9 @@ function outcome(
   const gap = intervalAt(distance.margin, last);
   const ratio = distance.linbp.mean[last]! / distance.bp.mean[last]!;
   const won = percent(distance.won[last]!, 0);
-  const text = `${what}: after ${last} steps LinBP is closer to the teacher than BP, BP - LinBP = ${shownInterval(gap)}, and is in ${won} of the repeats.`;
+  const text =
+    `${what}: after ${last} steps LinBP is closer to the teacher than BP, BP - LinBP = ` +
+    `${shownInterval(gap)}, and is in ${won} of the repeats.`;
   const row = [
     what,
     short(distance.bp.mean[0]!),
@@ -81,11 +83,17 @@ function theoremStatements(result: TheoremResult, map: TheoremMap): Statement[] 
   return [
     {
       verdict: result.verdict === 'every draw' ? 'holds' : result.verdict === 'fails' ? 'fails' : 'open',
-      text: `Theorem ${theorem} with expected gradients (${at}): E|a* - a| of LinBP is at most BP's at every step, for ${percent(1 - result.drawsViolating, 0)} of the draws; the smallest mean margin is ${short(margin)}.`,
+      text:
+        `Theorem ${theorem} with expected gradients (${at}): E|a* - a| of ` +
+        `LinBP is at most BP's at every step, for ${percent(1 - result.drawsViolating, 0)} of the draws; ` +
+        `the smallest mean margin is ${short(margin)}.`,
     },
     {
       verdict: 'note',
-      text: `Theorem ${theorem} over ${mapSteps} steps without a clip: it holds for every draw at eta' ${of('every draw')}; on average only at ${of('on average')}; it fails at ${of('fails')}. LinBP is monotone up to 2.`,
+      text:
+        `Theorem ${theorem} over ${mapSteps} steps without a clip: it holds ` +
+        `for every draw at eta' ${of('every draw')}; on average only at ${of('on average')}; it fails at ` +
+        `${of('fails')}. LinBP is monotone up to 2.`,
     },
   ];
 }

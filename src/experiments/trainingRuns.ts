@@ -65,7 +65,10 @@ export async function loadHalves(
 
 /** What the settings table says about a data set. */
 export function imagesText({ train, test }: DataHalves): string {
-  return `${train.name}, ${train.count} to train, ${test.count} to test${train.note === undefined ? '' : ` (${train.note})`}`;
+  return (
+    `${train.name}, ${train.count} to train, ${test.count} to ` +
+    `test${train.note === undefined ? '' : ` (${train.note})`}`
+  );
 }
 
 /** One training run to do. */

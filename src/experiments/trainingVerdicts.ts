@@ -70,7 +70,8 @@ function smallRates(
   if (lower === pairs) return [`${at}, ${second.name} has the lower training loss after every epoch (${count}).`];
   if (lower === 0)
     return [
-      `${at}, ${first.name} has the lower training loss after every epoch (${pairs} of ${pairs} pairs of epoch and seed).`,
+      `${at}, ${first.name} has the lower training loss after ` +
+        `every epoch (${pairs} of ${pairs} pairs of epoch and seed).`,
     ];
   return [`${at}, ${second.name} has the lower training loss in ${count}: neither is always ahead.`];
 }
@@ -79,13 +80,24 @@ function largeRates(runs: readonly JudgedRun[], first: NamedRule, second: NamedR
   const [one, other] = [ratesOf(runs, first.rule), ratesOf(runs, second.rule)];
   const failing = (rule: string, rates: readonly number[]): string => {
     const own = runs.filter((run) => run.rule === rule && rates.includes(run.lr));
-    return `${own.filter(({ outcome }) => outcome !== 'trains').length} of ${own.length} runs at ${rates.join(' and ')}`;
+    return (
+      `${own.filter(({ outcome }) => outcome !== 'trains').length} ` + `of ${own.length} runs at ${rates.join(' and ')}`
+    );
   };
   if (one.fail.length === 0 && other.fail.length === 0)
     return `Both rules train at every learning rate tried, up to ${Math.max(...one.train)}.`;
   if (one.fail.length === 0)
-    return `${first.name} tolerates larger learning rates: it trains at all of them up to ${Math.max(...one.train)}, ${second.name} fails in ${failing(second.rule, other.fail)}.`;
+    return (
+      `${first.name} tolerates larger learning rates: it trains at all of them up to ` +
+      `${Math.max(...one.train)}, ${second.name} fails in ${failing(second.rule, other.fail)}.`
+    );
   if (other.fail.length === 0)
-    return `${second.name} tolerates larger learning rates here: ${first.name} fails in ${failing(first.rule, one.fail)}, ${second.name} in none.`;
-  return `At large learning rates both fail: ${first.name} in ${failing(first.rule, one.fail)}, ${second.name} in ${failing(second.rule, other.fail)}.`;
+    return (
+      `${second.name} tolerates larger learning rates here: ${first.name} fails in ` +
+      `${failing(first.rule, one.fail)}, ${second.name} in none.`
+    );
+  return (
+    `At large learning rates both fail: ${first.name} in ${failing(first.rule, one.fail)}, ${second.name} ` +
+    `in ${failing(second.rule, other.fail)}.`
+  );
 }

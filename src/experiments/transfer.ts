@@ -78,7 +78,9 @@ async function trainSmall(
     throw error;
   }
   cells.expectSome(Math.max(0, victims.length - 1), `pair of ${small}`);
-  const text = `${small} from ${victims.length} seeds: ${epochs} epochs of ${imagesText(data)}; Adam 0.002, batch 32; test accuracy ${percent(mean(accuracies))}`;
+  const text =
+    `${small} from ${victims.length} seeds: ${epochs} epochs of ${imagesText(data)}; Adam 0.002, batch 32; ` +
+    `test accuracy ${percent(mean(accuracies))}`;
   context.progress.line(text);
   return { victims, text };
 }
@@ -149,7 +151,9 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
         ...commonSettings(images, steps),
         {
           name: 'linearized from',
-          ours: `the best on the held-out images of ${[...triedStarts].map(([network, starts]) => `${starts.join(', ')} (${network})`).join('; ')}`,
+          ours:
+            'the best on the held-out images of ' +
+            `${[...triedStarts].map(([network, starts]) => `${starts.join(', ')} (${network})`).join('; ')}`,
           official: 'features.23 of VGG-19',
         },
         ...twelveReport.settings,
@@ -195,7 +199,8 @@ function transferStatements(context: ExperimentContext, rows: readonly SourceRow
     const to = (crafted: Crafted): number[] => overVictims(crafted, (name) => !isSmall(name));
     const gap = pairedBootstrap(to(bp), to(linbp), context.seed);
     return claim(
-      `From ${bp.source} to the other ResNets, LinBP (from ${start}) transfers better than BP ${budget}: ${shownPoints(gap)}.`,
+      `From ${bp.source} to the other ResNets, LinBP (from ` +
+        `${start}) transfers better than BP ${budget}: ${shownPoints(gap)}.`,
       gap,
       'above',
     );
@@ -205,7 +210,9 @@ function transferStatements(context: ExperimentContext, rows: readonly SourceRow
     const groups = (crafted: Crafted): (readonly number[])[] =>
       [...crafted.fooled].filter(([name]) => isSmall(name)).map(([, each]) => each);
     const gap = groupedBootstrap(groups(bp), groups(linbp), context.seed);
-    const what = `From ${bp.source} to ${small} of ${trained.length} seeds, LinBP (from ${start}) transfers better than BP ${budget}`;
+    const what =
+      `From ${bp.source} to ${small} of ${trained.length} ` +
+      `seeds, LinBP (from ${start}) transfers better than BP ${budget}`;
     return claim(`${what}: ${shownPoints(gap)}, over seeds and images.`, gap, 'above');
   });
   const to = (pick: (row: SourceRow) => Crafted): number[][] =>

@@ -71,7 +71,9 @@ function stepCost(options: AttackOptions): number {
   return layOut(settle({ ...options, steps: 1 })).gradients;
 }
 
-/** Options of an attack that spends at most the budget. Steps of 1/255 where eps/steps would be smaller (L-infinity). */
+/**
+ * Options of an attack that spends at most the budget. Steps of 1/255 where eps/steps would be smaller (L-infinity).
+ */
 export function budgeted(
   settings: Pick<MatrixSettings, 'norm' | 'eps' | 'gradients' | 'batch'>,
   { options }: MatrixAttack,
@@ -158,7 +160,9 @@ export function transferred(row: MatrixRow, clean: CleanRight): number | undefin
   return groups.length === 0 || groups[0]!.length === 0 ? undefined : mean(groups.map((group) => mean(group)));
 }
 
-/** What one row transfers more than another, of the same source: mean difference over the other victims, with interval. */
+/**
+ * What one row transfers more than another, of the same source: mean difference over the other victims, with interval.
+ */
 export function transferGap(base: MatrixRow, row: MatrixRow, clean: CleanRight, seed = 0): Interval | undefined {
   const [a, b] = [overOthers(base, clean), overOthers(row, clean)];
   const groups = Math.max(a.length, b.length);
@@ -168,8 +172,8 @@ export function transferGap(base: MatrixRow, row: MatrixRow, clean: CleanRight, 
 }
 
 /**
- * The mean of {@link transferGap} over pairs of rows, such as one an attack: images and seeds are drawn again, attacks are
- * not, since these are the ones asked about.
+ * The mean of {@link transferGap} over pairs of rows, such as one an attack: images and seeds are drawn again, attacks
+ * are not, since these are the ones asked about.
  */
 export function pooledGap(
   base: readonly MatrixRow[],

@@ -124,11 +124,16 @@ function statementsOf(
     claim(`${what}: ${shownPoints(pooled)}, over images, seeds and victims.`, pooled, 'above'),
     {
       verdict: 'note',
-      text: `From ${source}, LinBP helps ${helps.length} of ${own.length} attacks (${names(helps)}), harms ${harms.length} (${names(harms)}), and leaves ${open.length} open (${names(open)}).`,
+      text:
+        `From ${source}, LinBP helps ${helps.length} of ${own.length} attacks (${names(helps)}), harms ` +
+        `${harms.length} (${names(harms)}), and leaves ${open.length} open (${names(open)}).`,
     },
     {
       verdict: 'note',
-      text: `From ${source}, ${top.attack} under ${top.rule} transfers best with ${percent(share(top))}; the best attack under BP is ${plain.attack} with ${percent(share(plain))}. They were chosen on the same images.`,
+      text:
+        `From ${source}, ${top.attack} under ${top.rule} transfers best with ` +
+        `${percent(share(top))}; the best attack under BP is ${plain.attack} with ` +
+        `${percent(share(plain))}. They were chosen on the same images.`,
     },
   ];
 }
@@ -142,7 +147,9 @@ export function reportTwelve(
   const sources = [...new Set(pairs.map(({ bp }) => bp.source))];
   return {
     table: {
-      title: `Twelve attacks at ${gradients} gradients: error of the other networks on images that they get right clean`,
+      title:
+        `Twelve attacks at ${gradients} gradients: error of ` +
+        'the other networks on images that they get right clean',
       columns: ['source', 'attack', 'steps', 'BP', 'LinBP', 'difference [95 %]'],
       rows: pairs.map(({ bp, linbp }) => [
         ...[bp.source, bp.attack, String(bp.steps)],
@@ -161,7 +168,10 @@ export function reportTwelve(
     settings: [
       {
         name: 'twelve attacks',
-        ours: `${twelve.map(({ name }) => name).join(', ')}; ${gradients} gradients an image each, so fewer steps where a step takes several; ${count} images; random ones with every seed; step size eps/steps, at least 1/255`,
+        ours:
+          `${twelve.map(({ name }) => name).join(', ')}; ${gradients} gradients ` +
+          `an image each, so fewer steps where a step takes several; ${count} images; random ones with ` +
+          'every seed; step size eps/steps, at least 1/255',
         official: 'attacks at their own numbers of steps',
       },
     ],

@@ -143,7 +143,9 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       own.flatMap(({ linbp }) => successes(linbp.result)),
       context.seed,
     );
-    const words = `At eps ${short(255 * shownRadius)}/255, LinBP's ${method} succeeds more often than BP's over all networks: difference ${shownPoints(gap)}.`;
+    const words =
+      `At eps ${short(255 * shownRadius)}/255, LinBP's ${method} succeeds more often than BP's over all ` +
+      `networks: difference ${shownPoints(gap)}.`;
     return claim(words, gap, 'above');
   });
   return {
@@ -167,14 +169,17 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       { name: 'steps', ours: `${steps}; APGD ${apgdSteps}`, official: '5 in the example; APGD 100' },
       {
         name: 'step size',
-        ours: `${official ? '2/255 of normalized values' : 'eps/steps; PGD 2.5 eps/steps'}; APGD 2 eps, halved per image`,
+        ours:
+          `${official ? '2/255 of normalized values' : 'eps/steps; PGD 2.5 eps/steps'}; ` +
+          'APGD 2 eps, halved per image',
         official: '2/255 of normalized values; APGD 2 eps, halved per image',
       },
       {
         name: 'APGD',
         ours: 'cross entropy, eps in pixels, inside [0, 1], under either conventions',
         official:
-          'its start is clamped in another space than its steps, so only figures of networks without normalization can be compared',
+          'its start is clamped in another space than its steps, so only figures of networks without ' +
+          'normalization can be compared',
       },
       {
         name: 'box',

@@ -99,7 +99,9 @@ function beside(
   const [source, victim] = shown(found);
   return {
     verdict: !comparable ? 'note' : gap <= 0.01 + 1e-9 ? 'holds' : 'fails',
-    text: `${what}: ResNet-20 ${source}, ResNet-56 ${victim}; PyTorch's figures on 500 images are ${percent(expected.source)} and ${percent(expected.victim)}.`,
+    text:
+      `${what}: ResNet-20 ${source}, ResNet-56 ${victim}; PyTorch's figures on 500 images are ` +
+      `${percent(expected.source)} and ${percent(expected.victim)}.`,
   };
 }
 
@@ -118,17 +120,22 @@ function conclusions(title: string, bp: Cell, rows: readonly (readonly [string, 
   const names = (some: typeof rows): string => some.map(([name]) => name).join(', ') || 'none';
   return [
     claim(
-      `${title}: the start that transfers best is that of "${plain[0]}"; against BP ${shownPoints(gap(plain[1]))} of ResNet-56's error.`,
+      `${title}: the start that transfers best is that of "${plain[0]}"; against BP ` +
+        `${shownPoints(gap(plain[1]))} of ResNet-56's error.`,
       gap(plain[1]),
       'above',
     ),
     {
       verdict: 'note',
-      text: `${title}: of all rules ${best(rows)[0]} transfers best, ResNet-56 keeps ${percent(mean(best(rows)[1].victim))} (BP ${percent(mean(bp.victim))}).`,
+      text:
+        `${title}: of all rules ${best(rows)[0]} transfers best, ResNet-56 keeps ` +
+        `${percent(mean(best(rows)[1].victim))} (BP ${percent(mean(bp.victim))}).`,
     },
     {
       verdict: 'note',
-      text: `${title}: no gain over BP that these images could show: ${names(useless)}. Certainly worse than BP: ${names(harmful)}.`,
+      text:
+        `${title}: no gain over BP that these images could show: ` +
+        `${names(useless)}. Certainly worse than BP: ${names(harmful)}.`,
     },
   ];
 }
@@ -162,7 +169,8 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     ): Promise<Cell> => {
       const found = await cell(context, column, rule, source, victim, loss);
       context.progress.line(
-        `${column.title}, ${name}: ResNet-20 keeps ${percent(mean(found.source))}, ResNet-56 ${percent(mean(found.victim))}`,
+        `${column.title}, ${name}: ResNet-20 keeps ` +
+          `${percent(mean(found.source))}, ResNet-56 ${percent(mean(found.victim))}`,
       );
       return found;
     };
@@ -208,7 +216,10 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
         beside('10 steps with the loss gradient rounded', rounded.ten, measured.tenSteps, comparable),
         {
           verdict: 'note',
-          text: `With the accurate gradient, which is not 0 at the label of confident images, the same attacks are stronger: FGSM leaves ${shown(bp.fgsm).join(' and ')}, 10 steps ${shown(bp.ten).join(' and ')}.`,
+          text:
+            'With the accurate gradient, which is not 0 at the label of ' +
+            'confident images, the same attacks are stronger: FGSM leaves ' +
+            `${shown(bp.fgsm).join(' and ')}, 10 steps ${shown(bp.ten).join(' and ')}.`,
         },
         ...conclusions(
           ten.title,
@@ -241,6 +252,7 @@ const pixels = (dataset: Dataset): Float32Array =>
 export const yardstick: Experiment = {
   name: 'yardstick',
   summary:
-    'FGSM and I-FGSM on ResNet-20 and on to ResNet-56 beside figures measured with PyTorch, and the same table for LinBP and BPA',
+    'FGSM and I-FGSM on ResNet-20 and on to ResNet-56 beside ' +
+    'figures measured with PyTorch, and the same table for LinBP and BPA',
   run,
 };

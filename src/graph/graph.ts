@@ -65,7 +65,8 @@ export class Graph implements GraphBuilder {
     check(
       offset >= 0 && offset + elementCount(shape) <= elementCount(base.shape),
       'bad-shape',
-      `window ${name}: ${elementCount(shape)} elements at ${offset} do not fit into ${base.name} [${base.shape.join(', ')}]`,
+      `window ${name}: ${elementCount(shape)} elements at ` +
+        `${offset} do not fit into ${base.name} [${base.shape.join(', ')}]`,
       name,
     );
     const tensor = this.tensor(name, shape, base.dtype, base.kind);

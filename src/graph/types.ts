@@ -170,8 +170,8 @@ export interface OpAttrs {
   channelPad: { readonly before: number; readonly after: number; readonly stride: Pair };
   /** The transpose of `channelPad`: channels from `first` on as [N, C, H, W] = `shape`, pixels between strides zero */
   channelSlice: { readonly first: number; readonly stride: Pair; readonly shape: readonly number[] };
-  /** x [N, ...], sampleIds u32 [N] -> x / (1 - p) where a Philox uniform is at least p, else 0; the gradient is the same function of g.
-   *  Element i of a sample has the counter `firstElement` + i. */
+  /** x [N, ...], sampleIds u32 [N] -> x / (1 - p) where a Philox uniform is at least p, else 0; the gradient is the
+   *  same function of g. Element i of a sample has the counter `firstElement` + i. */
   dropout: {
     readonly p: number;
     readonly stream: number;
@@ -188,8 +188,8 @@ export interface OpAttrs {
   /** g, y = log-softmax -> g - exp(y) (sum of g) */
   logSoftmaxBackward: { readonly axis?: number };
   /**
-   * x -> (x - mean) scale over all axes from `first` on, and mean and scale = 1 / sqrt(biased variance + epsilon), whose
-   * axes are those before; without `center` the mean counts as 0
+   * x -> (x - mean) scale over all axes from `first` on, and mean and scale = 1 / sqrt(biased variance + epsilon),
+   * whose axes are those before; without `center` the mean counts as 0
    */
   normalize: { readonly first: number; readonly epsilon: number; readonly center: boolean };
   /** g, x, mean, scale of its `normalize` -> dx */
@@ -227,13 +227,14 @@ export interface OpAttrs {
   /** x -> the same elements in another shape; no dispatch */
   reshape: { readonly shape: readonly number[] };
   /**
-   * logits [N, K], labels u32 [N], for some kinds targets u32 [N] -> loss [N]; NaN where a logit of the sample is infinite
-   * or NaN, its gradient too
+   * logits [N, K], labels u32 [N], for some kinds targets u32 [N] -> loss [N]; NaN where a logit of the sample is
+   * infinite or NaN, its gradient too
    */
   loss: { readonly kind: LossKind };
   /**
-   * the inputs of its `loss` -> scale * dloss/dlogits. With `raised`, cross entropy's gradient of an image that the network is
-   * certain of keeps its direction but is no smaller than where the label's logit leads by `mostLead` of src/ops/loss.ts.
+   * the inputs of its `loss` -> scale * dloss/dlogits. With `raised`, cross entropy's gradient of an image that the
+   * network is certain of keeps its direction but is no smaller than where the label's logit leads by `mostLead` of
+   * src/ops/loss.ts.
    */
   lossBackward: { readonly kind: LossKind; readonly scale: number; readonly raised?: boolean };
   /** logits [N, K], labels u32 [N] -> u32 [N], 1 where all are finite and the first largest is the label's */
@@ -246,22 +247,22 @@ export interface OpAttrs {
   /** per-sample norm, or sum, over all other axes: x [N, ...] -> [N] */
   sampleNorm: { readonly norm: 'l1' | 'l2' | 'linf' | 'sum' };
   /**
-   * Per sample a root t in [0, most] of S(t) = sum over pixels of `fn`(pixels of the inputs..., t): inputs [N, ...], then
-   * most [N] and goal [N] -> the last t on the near side and the first on the far side of the goal that halving the
-   * interval reaches, and S at both, each [N]. S rises with t (near: S < goal) or falls (near: S > goal). Where S(most)
-   * is near, too, the far side is `most`.
+   * Per sample a root t in [0, most] of S(t) = sum over pixels of `fn`(pixels of the inputs..., t): inputs [N, ...],
+   * then most [N] and goal [N] -> the last t on the near side and the first on the far side of the goal that halving
+   * the interval reaches, and S at both, each [N]. S rises with t (near: S < goal) or falls (near: S > goal). Where
+   * S(most) is near, too, the far side is `most`.
    */
   sampleRoot: { readonly fn: ElementwiseFunction; readonly rising: boolean };
   /**
-   * One axis of images by a matrix: x [N, C, H, W], m [N or 1, A, B] -> the rows (columns) of each channel times m, with B
-   * = H (W) and A in its place; `transposed`: times its transpose, with A = H (W) and B in its place.
+   * One axis of images by a matrix: x [N, C, H, W], m [N or 1, A, B] -> the rows (columns) of each channel times m,
+   * with B = H (W) and A in its place; `transposed`: times its transpose, with A = H (W) and B in its place.
    */
   axisMap: { readonly axis: 'rows' | 'columns'; readonly transposed: boolean };
   /**
-   * x [N, C, H, W], grid [N, 2 or 6, A, B] -> [N, C, A, B]: each pixel is read at a place of its sample, row then column
-   * in pixels of x, the nearest or bilinear, with zeros around. Four more channels bound the pixels that may be read:
-   * from row, below row, from column, below column. `transposed`: the transpose of this linear map, x [N, C, A, B] ->
-   * [N, C, size].
+   * x [N, C, H, W], grid [N, 2 or 6, A, B] -> [N, C, A, B]: each pixel is read at a place of its sample, row then
+   * column in pixels of x, the nearest or bilinear, with zeros around. Four more channels bound the pixels that may be
+   * read: from row, below row, from column, below column. `transposed`: the transpose of this linear map, x [N, C, A,
+   * B] -> [N, C, size].
    */
   gridSample: { readonly mode: 'nearest' | 'bilinear'; readonly transposed: boolean; readonly size: Pair };
   /** numbers [N, K] -> [N, planes, size] by a formula, see {@link FieldKind}; of the kind `index` u32 [N] */
@@ -301,8 +302,9 @@ export interface OpAttrs {
     readonly packed: boolean;
     readonly start: StepValue;
   };
-  /** x [N, C, H, W], sampleIds u32 [N] -> each sample inside a frame of `padding` zeros, cut to its size again at a random place, and mirrored
-   *  left to right in half of the cases where `flip`. Philox words 0 to 2 of a sample choose row, column and mirror. */
+  /** x [N, C, H, W], sampleIds u32 [N] -> each sample inside a frame of `padding` zeros, cut to its size again at a
+   *  random place, and flipped left to right in half of the cases where `flip`. Philox words 0 to 2 of a sample choose
+   *  row, column and flip. */
   randomCropFlip: {
     readonly padding: number;
     readonly flip: boolean;

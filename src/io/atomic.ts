@@ -182,7 +182,9 @@ function temporaryName(target: string): string {
 
 const swept = new Set<string>();
 
-/** Removes temporary files of processes of this machine that are gone. Once per folder: it has to be listed for that. */
+/**
+ * Removes temporary files of processes of this machine that are gone. Once per folder: it has to be listed for that.
+ */
 function removeLeftovers(folder: string): void {
   if (swept.has(folder)) return;
   swept.add(folder);

@@ -13,7 +13,9 @@ export const lockName = '.linbp.lock';
 interface Owner {
   readonly pid: number;
   readonly host: string;
-  /** When the process began, as the system counts it, so that a later process of the same number is not taken for it. */
+  /**
+   * When the process began, as the system counts it, so that a later process of the same number is not taken for it.
+   */
   readonly began: string;
 }
 

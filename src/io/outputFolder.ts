@@ -92,7 +92,8 @@ export class OutputFolder {
     check(
       known || goOn || present.length === 0,
       'not-writable',
-      `${path} is not empty and has no ${manifestName}, so its files are not linbp's; choose another --out, or empty it`,
+      `${path} is not empty and has no ${manifestName}, so its ` +
+        `files are not linbp's; choose another --out, or empty it`,
       'out',
     );
     expectWritable(path);

@@ -89,8 +89,8 @@ export function decodePng(bytes: Uint8Array, source = '(bytes)'): EightBitImage 
 const samplesByType: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
 /**
- * The chunks that hold the picture, without those that only describe it (some are compressed too), once it is known that
- * the pixels unpack to no more than the size in the header promises.
+ * The chunks that hold the picture, without those that only describe it (some are compressed too), once it is known
+ * that the pixels unpack to no more than the size in the header promises.
  */
 function boundedPng(bytes: Uint8Array, width: number, height: number): Uint8Array {
   const [depth, type] = [bytes[24]!, bytes[25]!];

@@ -8,7 +8,9 @@ export function eightBitValue(pixel: number): number | undefined {
   return Math.fround(k / 255) === Math.fround(pixel) ? k : undefined;
 }
 
-/** Levels that a pixel may move by inside an L-infinity ball: floor(255 eps), where an eps given as n/255 counts as n. */
+/**
+ * Levels that a pixel may move by inside an L-infinity ball: floor(255 eps), where an eps given as n/255 counts as n.
+ */
 export function eightBitLevels(eps: number): number {
   // 255 * (8/255) need not be 8 in floating point.
   return eps <= 1 ? (eightBitValue(eps) ?? Math.floor(255 * eps)) : 255;

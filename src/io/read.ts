@@ -94,8 +94,8 @@ export function readJson(path: string, maxBytes: number): unknown {
 /**
  * The sorted entries of a folder.
  *
- * @throws LinbpError `missing-data` where it cannot be read; `bad-file` for a name that is not UTF-8: Node would replace
- * its bytes, and the entry could not be opened
+ * @throws LinbpError `missing-data` where it cannot be read; `bad-file` for a name that is not UTF-8: Node would
+ * replace its bytes, and the entry could not be opened
  */
 export function listFolder(path: string): Dirent[] {
   let entries: Dirent<Buffer>[];

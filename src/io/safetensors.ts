@@ -88,8 +88,8 @@ export function readSafetensors(pathOrBytes: string | Uint8Array): SafetensorsFi
 /**
  * Float32 values of a tensor, as a fresh array in row-major order. F16 and BF16 are exact, F64 and wide integers round.
  *
- * @throws LinbpError `bad-dtype` for dtypes without a conversion (F8 and unsigned 64-bit); `bad-range` for finite values
- * that float32 would make infinite
+ * @throws LinbpError `bad-dtype` for dtypes without a conversion (F8 and unsigned 64-bit); `bad-range` for finite
+ * values that float32 would make infinite
  */
 export function tensorAsFloat32(tensor: SafetensorsTensor): Float32Array {
   if (tensor.dtype === 'F16') return decodeHalf(tensor.data);
@@ -169,7 +169,8 @@ export function encodeSafetensors(
     check(
       tensor.shape.every((size) => Number.isSafeInteger(size) && size >= 0) && expected === bytes.length,
       'bad-shape',
-      `tensor ${name}: shape [${tensor.shape.join(', ')}] of ${dtype} needs ${expected} bytes, the data have ${bytes.length}`,
+      `tensor ${name}: shape [${tensor.shape.join(', ')}] of ` +
+        `${dtype} needs ${expected} bytes, the data have ${bytes.length}`,
       name,
     );
     return { name, dtype, shape: tensor.shape, bytes };

@@ -81,7 +81,8 @@ export function parseSafetensorsHeader(header: Uint8Array, dataBytes: number, so
   for (const entry of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (entry.begin !== position) {
       fail(
-        `tensor ${quotedName(entry.name)}: data begin at ${entry.begin}, expected ${position} (${entry.begin < position ? 'overlap' : 'gap'})`,
+        `tensor ${quotedName(entry.name)}: data begin at ${entry.begin}, expected ${position} ` +
+          `(${entry.begin < position ? 'overlap' : 'gap'})`,
       );
     }
     position = entry.end;

@@ -34,7 +34,8 @@ export async function s3Store(url: string): Promise<JobStore> {
   const base = prefix.replace(/\/+$/, '');
   const keyOf = (name: string): string => (base === '' ? name : `${base}/${name}`);
   const failed = (error: unknown): LinbpError => {
-    const message = `the store ${url} does not answer: ${error instanceof Error ? error.message || error.name : String(error)}`;
+    const message =
+      `the store ${url} does not answer: ` + `${error instanceof Error ? error.message || error.name : String(error)}`;
     return new LinbpError('unreachable', message, { field: 'store', cause: error });
   };
   const store: JobStore = {
@@ -67,7 +68,8 @@ export async function s3Store(url: string): Promise<JobStore> {
         });
     },
     async create(name, bytes) {
-      // Two submitters at once may both write where a server ignores the condition; the last one counts, and both read it.
+      // Two submitters at once may both write where a server ignores the condition; the last one counts, and both read
+      // it.
       if ((await store.read(name, 2 ** 20)) !== undefined) return false;
       try {
         await client.send(

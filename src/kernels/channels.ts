@@ -15,7 +15,9 @@ const padRun = 4;
 
 /** How channelPad.wgsl stores a run of {@link padRun} at once. */
 const storeFour = `@group(1) @binding(2) var<storage, read_write> y: array<vec4f>;
-fn store(first: u32, values: array<f32, RUN>) { y[(p.yBase + first) / 4u] = vec4f(values[0], values[1], values[2], values[3]); }
+fn store(first: u32, values: array<f32, RUN>) {
+  y[(p.yBase + first) / 4u] = vec4f(values[0], values[1], values[2], values[3]);
+}
 `;
 
 /** Copies runs of `run` elements, which begin `xBatch` and `yBatch` elements apart. */

@@ -21,7 +21,10 @@ export const layerKey = (problem: TuningProblem): string => `${problem.layer}${p
 /** Kernel and tile of a choice, whatever its splits: what may be right or wrong on a device. */
 export function tileKey({ kernel, rows, columns, lanes, share, stage, unroll }: KernelChoice): string {
   const staged = stage === undefined ? '' : ` stage ${stage.ranks}x${stage.depth}${stage.vectors ? ' vectors' : ''}`;
-  return `${kernel} ${rows}x${columns}x${lanes} share ${share}${staged}${unroll === undefined ? '' : ` unroll ${unroll}`}`;
+  return (
+    `${kernel} ${rows}x${columns}x${lanes} share ` +
+    `${share}${staged}${unroll === undefined ? '' : ` unroll ${unroll}`}`
+  );
 }
 
 /**
@@ -84,9 +87,9 @@ function plainChoices(problem: TuningProblem, device: KernelDevice): KernelChoic
 }
 
 /**
- * {@link chooseAmong} where some choices gave wrong results: the table's, then the usual ones in their order, then others,
- * whatever the order of their sums; kernels with another tile that was wrong come last. Throws `unsupported` where none
- * is left.
+ * {@link chooseAmong} where some choices gave wrong results: the table's, then the usual ones in their order, then
+ * others, whatever the order of their sums; kernels with another tile that was wrong come last. Throws `unsupported`
+ * where none is left.
  */
 function chooseRight(
   problem: TuningProblem,
@@ -106,7 +109,8 @@ function chooseRight(
   if (found !== undefined) return found;
   throw new LinbpError(
     'unsupported',
-    `no kernel is left for ${problem.layer}: all gave wrong results on this device; use another (--adapter), or --device reference`,
+    `no kernel is left for ${problem.layer}: all gave wrong results on this device; use another ` +
+      '(--adapter), or --device reference',
     { field: problem.layer },
   );
 }

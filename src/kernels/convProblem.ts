@@ -59,8 +59,8 @@ export const columnsPerPhase = ({ batch, columns, phases }: ConvProblem): number
 const signedFields = ['tapOriginH', 'tapOriginW', 'tapStepH', 'tapStepW'];
 
 /**
- * The parameters of shaders/gemm/convProblem.wgsl, without those of an epilogue. `innerPart` is the number of products a
- * tap of each part, where the contraction is split.
+ * The parameters of shaders/gemm/convProblem.wgsl, without those of an epilogue. `innerPart` is the number of products
+ * a tap of each part, where the contraction is split.
  */
 export function convParameters(
   problem: ConvProblem,

@@ -163,7 +163,8 @@ function lowerRows(problem: RowsProblem, tile: Tile, group: Group, context: Lowe
   return {
     kernel: 'gemm/convRows',
     variant: [
-      `${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${inVectors ? ' vec4' : ''}${straight ? ' straight' : ''}`,
+      `${tileName(tile)} ` +
+        `taps${tapsW}${step === 1 ? '' : ` step${step}`}${inVectors ? ' vec4' : ''}${straight ? ' straight' : ''}`,
       tail.variant,
     ]
       .filter((part) => part !== '')

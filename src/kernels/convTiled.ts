@@ -35,8 +35,8 @@ export function rightMode(problem: ConvProblem): LoadMode {
 }
 
 /**
- * The dispatch of a product through workgroup memory whose results run through `tail`. With `innerPart`, products a tap,
- * the contraction is split into parts of that length.
+ * The dispatch of a product through workgroup memory whose results run through `tail`. With `innerPart`, products a
+ * tap, the contraction is split into parts of that length.
  */
 export function stagedProduct(
   problem: ConvProblem,

@@ -96,7 +96,8 @@ export function halfOperands(text: string, names: readonly string[]): string {
       throw new LinbpError('internal', `no array "${name}" that can hold f16`, { field: name });
     const [whole, before, , after] = found as unknown as [string, string, string, string];
     const rest = out.slice(found.index + whole.length);
-    out = `${convertAccesses(out.slice(0, found.index), name, storage)}${before}${storage.stored}${after}${convertAccesses(rest, name, storage)}`;
+    const first = convertAccesses(out.slice(0, found.index), name, storage);
+    out = `${first}${before}${storage.stored}${after}${convertAccesses(rest, name, storage)}`;
   }
   return /^enable f16;/m.test(out) ? out : `enable f16;\n${out}`;
 }

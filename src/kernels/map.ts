@@ -87,7 +87,10 @@ function mapRegions(
       operands.map(({ name, access }, index) => {
         const scalar = operands[index]!.tensor.dtype === 'u32' ? 'u32' : 'f32';
         const element = isVector(index) ? (scalar === 'f32' ? 'vec4f' : 'vec4u') : scalar;
-        return `@group(1) @binding(${index + 1}) var<storage, ${access === 'read' ? 'read' : 'read_write'}> ${name}: array<${element}>;`;
+        return (
+          `@group(1) @binding(${index + 1}) var<storage, ` +
+          `${access === 'read' ? 'read' : 'read_write'}> ${name}: array<${element}>;`
+        );
       }),
     ),
     step: perStep.includes(true) ? shaderSource('step') : '',

@@ -117,7 +117,9 @@ function lowerConvMatrix(
   const shape = shapeOf(kernel, device)!;
   const { subgroupSize } = device.matrices!;
   const { rows, columns, lanes, stage } = tile;
-  const name = `${shape.component} ${shape.m}x${shape.n}x${shape.k} ${rows}x${columns}x${lanes / subgroupSize}x${stage.ranks} stage ${stage.depth}`;
+  const name =
+    `${shape.component} ${shape.m}x${shape.n}x${shape.k} ` +
+    `${rows}x${columns}x${lanes / subgroupSize}x${stage.ranks} stage ${stage.depth}`;
   return [
     {
       kernel: 'gemm/convMatrix',

@@ -70,7 +70,8 @@ function writeNode(writer: EpilogueWriter, node: Node, incoming: Tensor): void {
       const scale = writer.operand('scale', node.inputs[1]!, 'read', false);
       const shift = node.inputs[2] === undefined ? undefined : writer.operand('shift', node.inputs[2], 'read', false);
       writer.body.push(
-        `v = v * ${scale.name}[${scale.at} + at.channel]${shift === undefined ? '' : ` + ${shift.name}[${shift.at} + at.channel]`};`,
+        `v = v * ${scale.name}[${scale.at} + ` +
+          `at.channel]${shift === undefined ? '' : ` + ${shift.name}[${shift.at} + at.channel]`};`,
       );
       return;
     }

@@ -45,7 +45,8 @@ export const lowerSampleRoot: Lowering<'sampleRoot'> = (node, _group, { device }
       ...(fn.prelude === undefined ? [] : [renameNames(fn.prelude, own)]),
       `  return ${renameNames(fn.results[0]!, own)};`,
       '}',
-      `fn termAt(i: u32, t: f32) -> f32 { return term(${names.map((_, k) => `in${k}[p.in${k}Base + i]`).join(', ')}, t); }`,
+      'fn termAt(i: u32, t: f32) -> f32 { return ' +
+        `term(${names.map((_, k) => `in${k}[p.in${k}Base + i]`).join(', ')}, t); }`,
       '',
     ].join('\n'),
   };

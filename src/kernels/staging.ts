@@ -121,7 +121,10 @@ export const stageRegions = (left: LoadMode, right: LoadMode): Record<string, st
  */
 export const stagedName = (tile: StagedTile, left: LoadMode, right: LoadMode): string => {
   const { rows, columns, lanes, stage } = tile;
-  return `${rows}x${columns}x${lanes}x${stage.ranks} stage ${stage.depth}${left + right === 0 ? '' : ` vec4 ${left}${right}`}${unrollName(tile)}`;
+  return (
+    `${rows}x${columns}x${lanes}x${stage.ranks} stage ` +
+    `${stage.depth}${left + right === 0 ? '' : ` vec4 ${left}${right}`}${unrollName(tile)}`
+  );
 };
 
 /** Whether all numbers are multiples of four, as places that are read four at a time must be. */

@@ -21,7 +21,10 @@ export interface KernelTraits {
   candidates(start: KernelChoice, problem: TuningProblem, device: KernelDevice): KernelChoice[];
 }
 
-/** One way to compute products of a kind, which `P` describes. A strategy is one file, its shader, and a line of products.ts. */
+/**
+ * One way to compute products of a kind, which `P` describes. A strategy is one file, its shader, and a line of
+ * products.ts.
+ */
 export interface ProductStrategy<P> extends KernelTraits {
   /** Whether it computes a product correctly on a device, whatever its tile. */
   suits(problem: P, device: KernelDevice): boolean;

@@ -58,7 +58,9 @@ export function laneRegions(tile: Tile, device: KernelDevice): Record<string, st
   // A constant source lane compiles to a register broadcast; it is known when the subgroup is no larger than the share.
   if (device.subgroupSize === tile.share) return {};
   return {
-    broadcast: `fn broadcast(value: f32, lane: u32, source: u32) -> f32 { return subgroupShuffle(value, lane - lane % SG + source); }\n`,
+    broadcast:
+      'fn broadcast(value: f32, lane: u32, source: u32) -> f32 { ' +
+      `return subgroupShuffle(value, lane - lane % SG + source); }\n`,
   };
 }
 

@@ -146,8 +146,8 @@ export class Model {
   /** Running statistics, for models with batch norm. */
   readonly buffers: GPUBuffer | undefined;
   /**
-   * Whatever reads or changes the weights takes its turn here: a forward pass, a batch of an attack, a block of training
-   * steps. So none sees weights that another is about to change.
+   * Whatever reads or changes the weights takes its turn here: a forward pass, a batch of an attack, a block of
+   * training steps. So none sees weights that another is about to change.
    */
   readonly turns = new Turns();
   private readonly inference = new Map<string, { program: Program; images: Tensor }>();
@@ -276,8 +276,8 @@ export class Model {
   }
 
   /**
-   * Logits [N, classes] of images [N, C, H, W], float32 in [0, 1], in eval mode. Calls may overlap: each waits for those
-   * before it. Programs are compiled once per batch size and precision (default `f32`); the last few are kept.
+   * Logits [N, classes] of images [N, C, H, W], float32 in [0, 1], in eval mode. Calls may overlap: each waits for
+   * those before it. Programs are compiled once per batch size and precision (default `f32`); the last few are kept.
    *
    * @throws LinbpError `bad-dtype`, `bad-shape`, `bad-range` for other images; `diverged` where a logit is infinite or
    * NaN, naming the first layer where that is cheap to find

@@ -63,7 +63,9 @@ export function whereNonFinite(
       const values = run.get(output);
       for (let i = 0; i < values.length; i++)
         if (!(Math.abs(values[i]!) <= largest[precision]))
-          return `layer ${node.layer || node.op} is the first whose output is not finite in ${precision} (${values[i]})`;
+          return (
+            `layer ${node.layer || node.op} is the first whose ` + `output is not finite in ${precision} (${values[i]})`
+          );
     }
   }
   return undefined;

@@ -30,8 +30,8 @@ export function bilinearRows(from: number, to: number): SparseRows {
 }
 
 /**
- * The same network for images of another size: they are resized (bilinear) in front of it, as part of every program made
- * of it, and gradients go back through that. Pixels stay [0, 1].
+ * The same network for images of another size: they are resized (bilinear) in front of it, as part of every program
+ * made of it, and gradients go back through that. Pixels stay [0, 1].
  *
  * @param size height and width of the images
  * @throws LinbpError `bad-range`

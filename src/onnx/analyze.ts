@@ -223,7 +223,8 @@ function unknownOperator(node: OnnxNode): LinbpError {
   const why =
     node.domain === ''
       ? (explained[node.op] ?? 'an operator that linbp does not know')
-      : `an operator of the domain ${node.domain}; only ONNX's own are known (export without runtime-specific optimization)`;
+      : `an operator of the domain ${node.domain}; only ONNX's ` +
+        'own are known (export without runtime-specific optimization)';
   return new LinbpError('unsupported', why);
 }
 

@@ -60,7 +60,8 @@ function exportDefinition(definition: ModelDefinition, weights: StateDict): Uint
     check(
       weight?.shape.join() === tensor.shape.join(),
       'bad-shape',
-      `${definition.name} needs ${key} [${tensor.shape.join(', ')}], the weights have ${weight === undefined ? 'none' : `[${weight.shape.join(', ')}]`}`,
+      `${definition.name} needs ${key} [${tensor.shape.join(', ')}], the weights have ` +
+        `${weight === undefined ? 'none' : `[${weight.shape.join(', ')}]`}`,
       'weights',
     );
     values.set(tensor, weight.data);

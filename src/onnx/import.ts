@@ -171,7 +171,8 @@ function logitsOf(
   if (!vector || k < 2)
     refuse(
       file,
-      `its output ${file.graph.outputs[0]!.name} [${['N', ...classes].join(', ')}] is not one vector of logits an image` +
+      `its output ${file.graph.outputs[0]!.name} ` +
+        `[${['N', ...classes].join(', ')}] is not one vector of logits an image` +
         (classes.length > 1 && k > 1 ? ' but a map; models of classes alone can be attacked and trained' : ''),
     );
   return { value, removed };
@@ -220,7 +221,8 @@ export function importOnnx(model: string | Uint8Array, options: ImportOptions = 
   if (file.opset < oldestOpset)
     refuse(
       file,
-      `it uses opset ${file.opset}; models of opset ${oldestOpset} on are imported (convert it with onnx's version converter)`,
+      `it uses opset ${file.opset}; models of opset ` +
+        `${oldestOpset} on are imported (convert it with onnx's version converter)`,
     );
   const input = imageInput(file, options.size);
   const analyzed = bestAnalysis(file, input);

@@ -188,7 +188,8 @@ function boundInputs(file: OnnxFile, given: Readonly<Record<string, OnnxTensor>>
     check(
       fits && (type === undefined || type === tensor.type),
       'bad-shape',
-      `input ${name} must be ${type ?? 'a tensor'} [${wanted}], got ${tensor.type} [${tensor.shape.join(', ')}] with ${tensor.data.length} values`,
+      `input ${name} must be ${type ?? 'a tensor'} [${wanted}], got ${tensor.type} ` +
+        `[${tensor.shape.join(', ')}] with ${tensor.data.length} values`,
       name,
     );
     bound.set(name, { type: tensor.type, shape: tensor.shape, data: Float64Array.from(tensor.data) });

@@ -12,7 +12,9 @@ export const axisMap: OpDefinition<'axisMap'> = {
     const [to, from] = transposed ? [b, a] : [a, b];
     const at = axis === 'rows' ? 2 : 3;
     const fits = (samples === 1 || samples === x.shape[0]) && from === x.shape[at];
-    const shapes = `a matrix [${matrix.shape.join(', ')}]${transposed ? ', transposed,' : ''} does not fit the ${axis} of [${x.shape.join(', ')}]`;
+    const shapes =
+      `a matrix [${matrix.shape.join(', ')}]${transposed ? ', transposed,' : ''} does not fit the ${axis} ` +
+      `of [${x.shape.join(', ')}]`;
     check(fits, 'bad-shape', shapes, 'matrix');
     return [f32(x.shape.map((size, index) => (index === at ? to : size)))];
   },

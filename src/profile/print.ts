@@ -48,6 +48,9 @@ function viewsOf(graph: Graph, places: Schedule['places']): { readonly tensor: T
   );
 }
 
+const overwritten = ({ inputs, mutates }: Node): string =>
+  mutates.length === 0 ? '' : ` overwrites ${mutates.map((slot) => `%${inputs[slot]!.id}`).join(', ')}`;
+
 /**
  * What is stored between runs and what lies inside other tensors, and the graph's nodes in running order, one line
  * each: results, op, operands, layer, direction, segment, rule and attributes. `places` has what a compiled program
@@ -56,7 +59,7 @@ function viewsOf(graph: Graph, places: Schedule['places']): { readonly tensor: T
 export function printGraph(graph: Graph, places: Schedule['places'] = new Map(), width = Infinity): string {
   const lines = graph.nodes.map((node) => ({
     results: node.outputs.map((tensor) => `${label(tensor)} ${shapeText(tensor)}`).join(', '),
-    call: `${node.op}(${node.inputs.map((tensor) => `%${tensor.id}`).join(', ')})${node.mutates.length > 0 ? ` overwrites ${node.mutates.map((slot) => `%${node.inputs[slot]!.id}`).join(', ')}` : ''}`,
+    call: `${node.op}(${node.inputs.map((tensor) => `%${tensor.id}`).join(', ')})${overwritten(node)}`,
     attributes: attributes(node),
     layer: node.layer || '-',
     direction: directionNames[node.direction] ?? node.direction,
@@ -213,7 +216,9 @@ export function printPlan(program: Program, width = Infinity): string {
     );
   return [
     ...plan.arenas.map((bytes, index) => `arena ${index}: ${bytesText(bytes)}`),
-    `${bytesText(plan.bytes)} planned; without sharing ${bytesText(rows.reduce((sum, { place }) => sum + place.bytes, 0))}; saved for the backward pass ${bytesText(plan.savedForBackwardBytes)}`,
+    `${bytesText(plan.bytes)} planned; without sharing ` +
+      `${bytesText(rows.reduce((sum, { place }) => sum + place.bytes, 0))}; saved for the backward pass ` +
+      `${bytesText(plan.savedForBackwardBytes)}`,
     '',
     textTable(
       [
@@ -294,7 +299,8 @@ export function dotOf(graph: Graph): string {
     lines.push(`  subgraph cluster_${index} {`, `    label=${quote(segment)};`);
     for (const node of graph.nodes.filter((each) => each.segment === segment)) {
       lines.push(
-        `    n${node.id} [label=${quote(`${node.op}\n${node.layer}`)}, fillcolor=${quote(directionColors[node.direction] ?? '#ffffff')}];`,
+        `    n${node.id} [label=${quote(`${node.op}\n${node.layer}`)}, ` +
+          `fillcolor=${quote(directionColors[node.direction] ?? '#ffffff')}];`,
       );
     }
     lines.push('  }');

@@ -59,17 +59,23 @@ export function describeShader(program: Program, name: string): string {
     const invocations = workgroup[0] * workgroup[1] * workgroup[2];
     const places = dispatches.map((dispatch) => {
       const { anchor } = dispatch.source.group;
-      return `  ${anchor.layer || '(no layer)'}, ${anchor.direction}: ${dispatch.source.workgroups.join(' x ')} workgroups`;
+      return (
+        `  ${anchor.layer || '(no layer)'}, ` +
+        `${anchor.direction}: ${dispatch.source.workgroups.join(' x ')} workgroups`
+      );
     });
     const lines = source.code.trimEnd().split('\n');
     return [
       kernel,
       ...places,
-      `constants       ${[...constants].map(([constant, value]) => `${constant} = ${constantText(value, constants)}`).join(', ') || 'none'}`,
+      'constants       ' +
+        ([...constants].map(([name, value]) => `${name} = ${constantText(value, constants)}`).join(', ') || 'none'),
       `registers       ${sizesText(arrays, 'words of arrays an invocation', 4)}`,
-      `workgroup size  ${workgroup.join(' x ')}, ${invocations} of at most ${limits.maxComputeInvocationsPerWorkgroup} invocations`,
+      `workgroup size  ${workgroup.join(' x ')}, ${invocations} of at most ` +
+        `${limits.maxComputeInvocationsPerWorkgroup} invocations`,
       `shared memory   ${sizesText(shared, `of at most ${limits.maxComputeWorkgroupStorageSize} bytes`)}`,
-      `storage buffers ${source.operands.length} of at most ${limits.maxStorageBuffersPerShaderStage}: ${source.operands.map(({ name: operand, access }) => `${operand} (${access})`).join(', ')}`,
+      `storage buffers ${source.operands.length} of at most ${limits.maxStorageBuffersPerShaderStage}: ` +
+        `${source.operands.map(({ name: operand, access }) => `${operand} (${access})`).join(', ')}`,
       ...(source.tuning === undefined
         ? ['candidates      none: this kernel has one form']
         : [`chosen          ${choiceName(source.tuning.choice)} for "${problemKey(source.tuning.problem)}"`]),

@@ -75,20 +75,28 @@ export function profileSummary(profile: Profile): string[] {
   const lines =
     profile.method === 'timestamps'
       ? [
-          `Times are GPU timestamps, medians of ${profile.repeats} runs, a pass per dispatch; the first run is not counted.`,
-          `Run of median length: dispatches ${pass.toFixed(3)} us + gaps ${gap.toFixed(3)} us = ${(pass + gap).toFixed(3)} us; last end - first begin = ${span.toFixed(3)} us.`,
+          `Times are GPU timestamps, medians of ${profile.repeats} ` +
+            'runs, a pass per dispatch; the first run is not counted.',
+          `Run of median length: dispatches ${pass.toFixed(3)} us + gaps ${gap.toFixed(3)} us = ` +
+            `${(pass + gap).toFixed(3)} us; last end - first begin = ${span.toFixed(3)} us.`,
         ]
       : [
-          'The device has no timestamp-query: times are differences of wall clock, each dispatch submitted and waited for alone. They are coarse and show no gaps.',
+          'The device has no timestamp-query: times are differences of wall clock, each dispatch ' +
+            'submitted and waited for alone. They are coarse and show no gaps.',
           `Sum of the dispatches of the run of median length: ${pass.toFixed(3)} us.`,
         ];
   lines.push(
-    `Profiled ${durationText(span)} beside ${durationText(wall)} of wall clock unprofiled: encode ${durationText(profile.encodeMicroseconds)}, submit ${durationText(profile.submitMicroseconds)}, wait ${durationText(profile.waitMicroseconds)}.`,
-    `Pipelines compiled in ${durationText(profile.compileMicroseconds)}. Planned memory ${bytesText(profile.planBytes)}, of which saved for the backward pass ${bytesText(profile.savedForBackwardBytes)}.`,
+    `Profiled ${durationText(span)} beside ${durationText(wall)} of wall clock unprofiled: encode ` +
+      `${durationText(profile.encodeMicroseconds)}, submit ${durationText(profile.submitMicroseconds)}, ` +
+      `wait ${durationText(profile.waitMicroseconds)}.`,
+    `Pipelines compiled in ${durationText(profile.compileMicroseconds)}. Planned memory ` +
+      `${bytesText(profile.planBytes)}, of which saved for the ` +
+      `backward pass ${bytesText(profile.savedForBackwardBytes)}.`,
   );
   if (ceilings !== undefined) {
     lines.push(
-      `Measured peaks: matmul ${ceilings.matmulGflops.toFixed(1)} GFLOP/s (${ceilings.matmul}), copies ${ceilings.copyGbps.toFixed(1)} GB/s (${bytesText(ceilings.copyBytes)}, read + written).`,
+      `Measured peaks: matmul ${ceilings.matmulGflops.toFixed(1)} GFLOP/s (${ceilings.matmul}), copies ` +
+        `${ceilings.copyGbps.toFixed(1)} GB/s (${bytesText(ceilings.copyBytes)}, read + written).`,
     );
   }
   return lines;
@@ -98,7 +106,9 @@ export function profileSummary(profile: Profile): string[] {
  * @param width columns of the terminal; tables leave out columns to fit. No limit unless given
  */
 export function formatProfile(profile: Profile, width: number = Infinity): string {
-  const title = `${profile.label === '' ? 'profile' : profile.label}: ${profile.dispatches.length} dispatches of ${profile.segments.join(', ')}`;
+  const title =
+    `${profile.label === '' ? 'profile' : profile.label}: ` +
+    `${profile.dispatches.length} dispatches of ${profile.segments.join(', ')}`;
   return [
     title,
     textTable(dispatchColumns(profile), profile.dispatches, width),

@@ -54,7 +54,10 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Called when a chunk of work has been submitted, with the share of all iterations encoded so far (0..1). */
   readonly onChunk?: (share: number) => void;
-  /** Longest submit in milliseconds to aim for; default 100. Work is cut between dispatches; those of much work are in parts. */
+  /**
+   * Longest submit in milliseconds to aim for; default 100. Work is cut between dispatches; those of much work are in
+   * parts.
+   */
   readonly chunkMilliseconds?: number;
   /** Called when a submit has finished, with the milliseconds that it took; the run then waits for its last, too. */
   readonly onSubmitted?: (milliseconds: number) => void;

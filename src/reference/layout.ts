@@ -2,7 +2,9 @@ import { elementCount } from '../graph/types.js';
 import { coordinates, placeOf, places } from './places.js';
 import type { Reference, ReferenceArray } from './types.js';
 
-/** An array of `shape` whose elements are those of x at the places that `from` gives; `otherwise` where it gives none. */
+/**
+ * An array of `shape` whose elements are those of x at the places that `from` gives; `otherwise` where it gives none.
+ */
 function gather(
   x: ReferenceArray,
   shape: readonly number[],

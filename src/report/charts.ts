@@ -116,7 +116,10 @@ export function legend(
 ): string {
   const items = entries.map(({ name, color, dashed, square }) => {
     const kind = square === true ? 'square' : dashed === true ? 'line dashed' : 'line';
-    return `<span class="key" data-series="${escapeHtml(name)}"><i class="${kind}" style="--c:var(--${color.name})"></i>${escapeHtml(name)}</span>`;
+    return (
+      `<span class="key" data-series="${escapeHtml(name)}"><i class="${kind}" ` +
+      `style="--c:var(--${color.name})"></i>${escapeHtml(name)}</span>`
+    );
   });
   return `<div class="legend">${items.join('')}</div>`;
 }

@@ -24,7 +24,8 @@ export function dataUri(image: EightBitImage): string {
 /** Rows of images, pixels enlarged unblurred. Columns belong together: the same sample in different forms. */
 export function imageGrid(rows: readonly GridRow[], pixelsWide = 72): string {
   const cell = ({ image, caption, verdict }: GridImage): string =>
-    `<td><img src="${dataUri(image)}" width="${pixelsWide}" height="${Math.round((pixelsWide * image.height) / image.width)}" alt="${escapeHtml(caption)}">` +
+    `<td><img src="${dataUri(image)}" width="${pixelsWide}" ` +
+    `height="${Math.round((pixelsWide * image.height) / image.width)}" alt="${escapeHtml(caption)}">` +
     `<span class="${verdict ?? ''}">${escapeHtml(caption)}</span></td>`;
   const lines = rows.map(
     ({ title, images }) => `<tr><th scope="row">${escapeHtml(title)}</th>${images.map(cell).join('')}</tr>`,

@@ -42,7 +42,8 @@ const script = (): string =>
 /** A whole HTML document: nothing outside it is needed. Without scripts it shows the same charts and tables. */
 export function page({ title, subtitle, keyFigures = [], sections, footer }: Page): string {
   const tile = ({ label, value, note, color }: KeyFigure): string =>
-    `<div class="tile"${color === undefined ? '' : ` style="--c:var(--${color})"`}><span>${escapeHtml(label)}</span><b>${escapeHtml(value)}</b>` +
+    `<div class="tile"${color === undefined ? '' : ` style="--c:var(--${color})"`}>` +
+    `<span>${escapeHtml(label)}</span><b>${escapeHtml(value)}</b>` +
     `${note === undefined ? '' : `<small>${escapeHtml(note)}</small>`}</div>`;
   const contents = sections
     .map((section) => `<a href="#${anchor(section.title)}">${escapeHtml(section.title)}</a>`)
@@ -98,7 +99,8 @@ export interface CaptionedFigure {
 export function figures(list: readonly CaptionedFigure[]): string {
   const one = ({ figure, caption }: CaptionedFigure): string =>
     `<figure><figcaption>${escapeHtml(caption)}</figcaption>${figure.legend}<div class="chart">${figure.svg}</div>` +
-    `${figure.live === undefined ? '' : `<script type="application/json" class="live">${figure.live}</script>`}</figure>`;
+    (figure.live === undefined ? '' : `<script type="application/json" class="live">${figure.live}</script>`) +
+    '</figure>';
   return `<div class="figures${list.length === 3 ? ' three' : ''}">${list.map(one).join('\n')}</div>`;
 }
 
@@ -136,7 +138,9 @@ export function htmlTable<Row>(columns: readonly HtmlColumn<Row>[], rows: readon
 
 /** Names and values, such as settings. */
 export function facts(entries: readonly (readonly [name: string, value: string])[]): string {
-  return `<dl>${entries.map(([name, value]) => `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd></div>`).join('')}</dl>`;
+  const row = ([name, value]: readonly [string, string]): string =>
+    `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd></div>`;
+  return `<dl>${entries.map(row).join('')}</dl>`;
 }
 
 /** A part that is folded until asked for. */

@@ -35,13 +35,19 @@ export function picture(charts: readonly PictureChart[], title: string): string 
       return text;
     });
     const chart = svg.replace(/^<svg /, `<svg x="0" y="${head}" width="${width}" height="${height}" `);
-    const text = `<text x="8" y="18" font-size="14" font-weight="600" fill="${ink(palette.ink)}">${escapeHtml(caption)}</text>`;
+    const text =
+      '<text x="8" y="18" font-size="14" font-weight="600" ' +
+      `fill="${ink(palette.ink)}">${escapeHtml(caption)}</text>`;
     return `<g transform="translate(${index * width} 0)">${text}${keys.length > 1 ? drawn.join('') : ''}${chart}</g>`;
   };
-  const rules = `svg{font-family:system-ui,sans-serif;${colorVariables('light')}}@media(prefers-color-scheme:dark){svg{${colorVariables('dark')}}}`;
+  const rules =
+    `svg{font-family:system-ui,sans-serif;${colorVariables('light')}}` +
+    `@media(prefers-color-scheme:dark){svg{${colorVariables('dark')}}}`;
   const all = charts.length * width;
   return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${all} ${height + head}" width="${all}" height="${height + head}" role="img" ` +
-    `aria-label="${escapeHtml(title)}"><style>${rules}</style><rect width="100%" height="100%" fill="${ink(palette.surface)}"/>${charts.map(one).join('')}</svg>\n`
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${all} ${height + head}" width="${all}" ` +
+    `height="${height + head}" role="img" ` +
+    `aria-label="${escapeHtml(title)}"><style>${rules}</style><rect width="100%" height="100%" ` +
+    `fill="${ink(palette.surface)}"/>${charts.map(one).join('')}</svg>\n`
   );
 }

@@ -18,6 +18,7 @@ export function contactSheet(entries: readonly SheetEntry[]): string {
   const one = ({ before, after, title, labelBefore, labelAfter, verdict }: SheetEntry): string =>
     `<figure><div><img src="${dataUri(before)}" alt="before: ${escapeHtml(labelBefore)}">` +
     `<img src="${dataUri(after)}" alt="after: ${escapeHtml(labelAfter)}"></div>` +
-    `${escapeHtml(title)}<br>${escapeHtml(labelBefore)} → <span class="${verdict}">${escapeHtml(labelAfter)}</span></figure>`;
+    `${escapeHtml(title)}<br>${escapeHtml(labelBefore)} → <span ` +
+    `class="${verdict}">${escapeHtml(labelAfter)}</span></figure>`;
   return `<div class="sheet">${entries.map(one).join('\n')}</div>`;
 }

@@ -1,14 +1,17 @@
 import { colorVariables } from './theme.js';
 
-const light = `${colorVariables('light')}--page:#f5f7fa;--line:#dfe4ea;--wrong:#b3261e;--right:#2f6f3a;--barfill:#2563c91f;`;
-const dark = `${colorVariables('dark')}--page:#0e1217;--line:#2a323d;--wrong:#ff8a80;--right:#86cf93;--barfill:#6ea6ff2b;`;
+const light =
+  colorVariables('light') + '--page:#f5f7fa;--line:#dfe4ea;--wrong:#b3261e;--right:#2f6f3a;--barfill:#2563c91f;';
+const dark =
+  colorVariables('dark') + '--page:#0e1217;--line:#2a323d;--wrong:#ff8a80;--right:#86cf93;--barfill:#6ea6ff2b;';
 
 /** The style sheet of all reports. */
 export const style = `
 :root{color-scheme:light dark;${light}}
 @media (prefers-color-scheme:dark){:root{${dark}}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+body{margin:0;background:var(--page);color:var(--ink);
+  font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 main{max-width:1240px;margin:0 auto;padding:32px 24px 48px}
 h1{font-size:30px;line-height:1.2;margin:0;letter-spacing:-.01em}
 h2{font-size:20px;margin:0 0 8px}
@@ -20,11 +23,13 @@ a{color:var(--bp);text-decoration:none}
 a:hover{text-decoration:underline}
 section{background:var(--surface);border:1px solid var(--line);border-radius:10px;padding:20px 22px;margin-top:18px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:12px;margin-top:20px}
-.tile{background:var(--surface);border:1px solid var(--line);border-left:4px solid var(--c,var(--axis));border-radius:8px;padding:12px 14px;display:flex;flex-direction:column}
+.tile{background:var(--surface);border:1px solid var(--line);border-left:4px solid var(--c,var(--axis));
+  border-radius:8px;padding:12px 14px;display:flex;flex-direction:column}
 .tile span{color:var(--muted);font-size:13px}
 .tile b{font-size:24px;line-height:1.3;font-variant-numeric:tabular-nums}
 .tile small{color:var(--muted);font-size:12px}
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,460px),1fr));gap:22px 28px;margin:14px 0;align-items:start}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,460px),1fr));
+  gap:22px 28px;margin:14px 0;align-items:start}
 .figures.three{grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr))}
 figure{margin:0;min-width:0}
 figcaption{font-weight:600;font-size:14px}
@@ -34,7 +39,8 @@ thead th[aria-sort]{cursor:pointer}
 th[aria-sort=ascending]::after{content:" \\2191"}
 th[aria-sort=descending]::after{content:" \\2193"}
 .filter{display:flex;gap:12px;align-items:center;margin:12px 0 -4px;font-size:13px;color:var(--muted)}
-.filter input{font:inherit;color:var(--ink);background:var(--page);border:1px solid var(--line);border-radius:6px;padding:5px 9px;min-width:0}
+.filter input{font:inherit;color:var(--ink);background:var(--page);border:1px solid var(--line);border-radius:6px;
+  padding:5px 9px;min-width:0}
 ul.verdict{font-size:17px;line-height:1.5;padding-left:20px;margin:6px 0}
 ul.verdict li{margin:6px 0;max-width:95ch}
 .sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(148px,1fr));gap:14px 12px;margin:12px 0}
@@ -43,7 +49,8 @@ ul.verdict li{margin:6px 0;max-width:95ch}
 .sheet img{width:50%;image-rendering:pixelated;border:1px solid var(--line);border-radius:3px}
 .sheet .wrong{color:var(--wrong);font-weight:600}
 .sheet .right{color:var(--right)}
-@media (max-width:600px){main{padding:18px 12px 32px}section{padding:14px 12px}h1{font-size:24px}ul.verdict{font-size:16px}.sheet{grid-template-columns:repeat(auto-fill,minmax(124px,1fr))}}
+@media (max-width:600px){main{padding:18px 12px 32px}section{padding:14px 12px}h1{font-size:24px}
+  ul.verdict{font-size:16px}.sheet{grid-template-columns:repeat(auto-fill,minmax(124px,1fr))}}
 .chart>svg,.plain svg{display:block;width:100%;height:auto;font-family:inherit}
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px;color:var(--muted);margin:2px 0}
 .key{display:inline-flex;align-items:center;gap:6px}
@@ -61,8 +68,10 @@ i.bar{position:absolute;inset:2px auto 2px 0;background:var(--barfill);border-ra
 td.prose{white-space:normal;min-width:200px;max-width:460px;vertical-align:top}
 tbody tr:last-child td{border-bottom:0}
 table.images td,table.images th{border:0;padding:4px 8px 6px 0;text-align:center;vertical-align:top}
-table.images th{text-align:left;vertical-align:middle;padding-right:16px;white-space:normal;min-width:92px;max-width:130px}
-table.images img{display:block;margin:0 auto 3px;image-rendering:pixelated;border:1px solid var(--line);border-radius:3px}
+table.images th{text-align:left;vertical-align:middle;padding-right:16px;white-space:normal;
+  min-width:92px;max-width:130px}
+table.images img{display:block;margin:0 auto 3px;image-rendering:pixelated;
+  border:1px solid var(--line);border-radius:3px}
 table.images span{font-size:12px;color:var(--muted);font-variant-numeric:tabular-nums}
 table.images .wrong{color:var(--wrong);font-weight:600}
 table.images .right{color:var(--right)}

@@ -36,7 +36,8 @@ export function renderSvg(option: EChartsCoreOption, { width, height }: ChartSiz
       .replace(/font-family:[^;"]*/g, 'font-family:inherit');
     return svg.replace(
       /^<svg [^>]*>/,
-      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeHtml(title)}">`,
+      '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ' +
+        `${width} ${height}" role="img" aria-label="${escapeHtml(title)}">`,
     );
   } finally {
     // An undisposed chart keeps a timer, and with it the process, alive.

@@ -120,7 +120,8 @@ function ofKinds(chosen: readonly ActivationPosition[], { on = [] }: RuleSpec, t
   check(
     chosen.length === 0 || found.length > 0,
     'unknown-layer',
-    `no ReLU or ReLU6 is selected, but ${others}; on=${others.split(', ')[0]} or on=all selects them: ${listPositions(table)}`,
+    `no ReLU or ReLU6 is selected, but ${others}; ` +
+      `on=${others.split(', ')[0]} or on=all selects them: ${listPositions(table)}`,
     'on',
   );
   return found;
@@ -154,7 +155,8 @@ export function selectPositions(spec: RuleSpec, table: PositionTable): readonly 
     check(
       chosen.some((position) => matchesGlob(glob, position.name)),
       'unknown-layer',
-      `only=${quotedName(glob)} fits no ReLU${spec.from === undefined ? '' : ` at or after ${spec.from}`}; ${listPositions(table)}`,
+      `only=${quotedName(glob)} fits no ` +
+        `ReLU${spec.from === undefined ? '' : ` at or after ${spec.from}`}; ${listPositions(table)}`,
       'only',
     );
   }

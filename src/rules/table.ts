@@ -53,8 +53,8 @@ const positive = { valid: (value: number) => value > 0, expected: 'above 0' };
 const share = { valid: (value: number) => value >= 0 && value <= 1, expected: 'from 0 to 1' };
 
 /**
- * The built-in rules, one row each (`pna` is Pay No Attention, Z. Wei et al., 2022); docs/adding-a-rule.md tells how to add one. What the pointwise ones mean for
- * ReLU6(z) = ReLU(z) - ReLU(z - 6):
+ * The built-in rules, one row each (`pna` is Pay No Attention, Z. Wei et al., 2022); docs/adding-a-rule.md tells how to
+ * add one. What the pointwise ones mean for ReLU6(z) = ReLU(z) - ReLU(z - 6):
  *
  * - `bp`: g [0 < z < 6]
  * - `linbp`: g, on both flat sides

@@ -156,7 +156,8 @@ export async function jsRule(options: JavaScriptRule): Promise<PointwiseRule> {
     return fail((error instanceof Error ? error.message : String(error)).split('\n')[0]!, error);
   }
   const passed = ['g', 'd', 'z', 'p.x', 'p.y', 'p.z', 'p.w'].slice(0, argumentNames.length);
-  const wrapper = `fn rule(g: f32, d: f32, z: f32, p: vec4<f32>) -> f32 {\n  return fn_rule(${passed.join(', ')});\n}\n`;
+  const wrapper =
+    'fn rule(g: f32, d: f32, z: f32, p: vec4<f32>) -> ' + `f32 {\n  return fn_rule(${passed.join(', ')});\n}\n`;
   return {
     name,
     saves,

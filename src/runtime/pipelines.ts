@@ -70,7 +70,8 @@ export class PipelineCache {
 
   pipeline(request: PipelineRequest): Promise<GPUComputePipeline> {
     const source = createHash('sha1').update(request.code).digest('base64');
-    const key = `${source}|${this.#id(request.layout)}|${request.entryPoint}|${JSON.stringify(Object.entries(request.constants ?? {}).sort())}`;
+    const constants = JSON.stringify(Object.entries(request.constants ?? {}).sort());
+    const key = `${source}|${this.#id(request.layout)}|${request.entryPoint}|${constants}`;
     return this.#pipelines.get(key, () => this.#compile(request, this.#module(source, request)));
   }
 

@@ -1,8 +1,8 @@
 /**
  * While a promise of Dawn is pending, dawn.node polls through `globalThis.setImmediate` at every turn of the event
  * loop: a whole core, which a software driver on a small machine needs for the kernel itself (measured: 1.5 to 1.9
- * times slower). Real GPUs do not need it, so there nothing is replaced. After a short burst of immediate polls (small round trips stay fast) the remaining polls go through
- * 1 ms timers.
+ * times slower). Real GPUs do not need it, so there nothing is replaced. After a short burst of immediate polls (small
+ * round trips stay fast) the remaining polls go through 1 ms timers.
  */
 
 const INSTALLED = Symbol.for('linbp.polling');

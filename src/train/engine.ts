@@ -17,7 +17,9 @@ export interface EngineLog {
   readonly log: ArrayLike<number>;
 }
 
-/** Learnable weights and running statistics in their flat layouts: float32 from a device, float64 from the reference. */
+/**
+ * Learnable weights and running statistics in their flat layouts: float32 from a device, float64 from the reference.
+ */
 export interface EngineWeights {
   readonly parameters: Float32Array | Float64Array;
   readonly buffers: Float32Array | Float64Array;

@@ -5,8 +5,8 @@ import { addModel } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 
 /*
- * What decides a training run, as text by name: contents are hashed, and where files lie or what a folder is called does
- * not count.
+ * What decides a training run, as text by name: contents are hashed, and where files lie or what a folder is called
+ * does not count.
  */
 
 const known = new WeakMap<Dataset, Readonly<Record<string, string>>>();

@@ -96,7 +96,9 @@ export function updateScaled(
   for (let index = first; index < graph.nodes.length; index++) {
     const node = graph.nodes[index]!;
     if (node.mutates.length === 0 && !node.inputs.includes(tensors.gradients)) continue;
-    const elementwise = `${optimizer.name} changes its tensors by ${node.op}; with f16 gradients only elementwise maps can be left out of a step`;
+    const elementwise =
+      `${optimizer.name} changes its tensors by ${node.op}; with ` +
+      'f16 gradients only elementwise maps can be left out of a step';
     check(node.op === 'map', 'bad-argument', elementwise, 'optimizer');
     graph.nodes[index] = guarded(node as unknown as Node<'map'>, tensors.gradients, inverse) as unknown as Node;
     for (const output of node.outputs) output.producer = graph.nodes[index];

@@ -50,8 +50,8 @@ export function cosine(maxEpochs: number): Schedule {
 
 /**
  * Another schedule after a linear warm-up: each of the first epochs has a share of the
- * schedule's rate, 1 / (epochs + 1) in the first and growing by as much in each (P. Goyal et al., "Accurate, large minibatch SGD", 2017). A
- * cosine of `maxEpochs` still ends with epoch `maxEpochs`.
+ * schedule's rate, 1 / (epochs + 1) in the first and growing by as much in each (P. Goyal et al., "Accurate, large
+ * minibatch SGD", 2017). A cosine of `maxEpochs` still ends with epoch `maxEpochs`.
  *
  * @param epochs length of the warm-up, a whole number from 1
  * @throws LinbpError `bad-range`

@@ -99,7 +99,8 @@ export function checkDataset(definition: ModelDefinition, dataset: Dataset, fiel
   check(
     shape.join() === definition.input.join(),
     'bad-shape',
-    `${field}: ${definition.name} takes images [${definition.input.join(', ')}], ${dataset.name} has [${shape.join(', ')}]`,
+    `${field}: ${definition.name} takes images ` +
+      `[${definition.input.join(', ')}], ${dataset.name} has [${shape.join(', ')}]`,
     field,
   );
   expectSameClasses(definition, dataset, field);

@@ -26,7 +26,8 @@ import type { ResolvedSettings, TrainerOptions } from './settings.js';
 
 /**
  * Trains a model: whole steps run on the device, and only losses come back, every `logEvery` steps. The same options
- * and seed give the same bits on the same device. Calls may overlap: those of `fit` run one after another, and `evaluate`,
+ * and seed give the same bits on the same device. Calls may overlap: those of `fit` run one after another, and
+ * `evaluate`,
  * `save` and `stateDict` see the weights between two blocks of its steps. Dispose it with {@link Trainer.destroy} or
  * `using`; the model stays.
  */
@@ -165,8 +166,8 @@ export class Trainer {
   /**
    * Loss and accuracy over a data set, in eval mode, without changing anything.
    *
-   * @throws LinbpError `bad-shape`, `bad-range` for a data set that does not fit; `aborted`; `diverged` where a logit or a
-   * loss is not finite
+   * @throws LinbpError `bad-shape`, `bad-range` for a data set that does not fit; `aborted`; `diverged` where a logit
+   * or a loss is not finite
    */
   async evaluate(dataset: Dataset, options: { readonly signal?: AbortSignal } = {}): Promise<Evaluation> {
     this.alive();
@@ -227,8 +228,8 @@ export class Trainer {
    *
    * @returns whether the same kernels are in use as then (with others the results agree only up to rounding), and the
    * same schedule
-   * @throws LinbpError `missing-file`; `bad-file` for a damaged file, or one of other settings; `bad-argument` while `fit`
-   * runs
+   * @throws LinbpError `missing-file`; `bad-file` for a damaged file, or one of other settings; `bad-argument` while
+   * `fit` runs
    */
   resume(path: string): { readonly sameKernels: boolean; readonly sameSchedule: boolean } {
     this.alive();
@@ -336,7 +337,10 @@ export class Trainer {
   private divergence(what: string, step: number): string {
     const { ruleText, schedule, step: settings } = this.settings;
     const lr = schedule.rate(settings.optimizer.lr, this.epoch);
-    return `training diverged: ${what} at step ${step} (epoch ${this.epoch + 1}) with rule ${ruleText} and learning rate ${Number(lr.toPrecision(6))}; try a smaller one`;
+    return (
+      `training diverged: ${what} at step ${step} (epoch ${this.epoch + 1}) with rule ${ruleText} and ` +
+      `learning rate ${Number(lr.toPrecision(6))}; try a smaller one`
+    );
   }
 
   private progress(

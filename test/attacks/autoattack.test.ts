@@ -37,7 +37,7 @@ describe('AutoAttack', () => {
   const run = (options: Partial<AutoAttackOptions> = {}) =>
     autoAttack({ model, images, labels, eps: 0.04, steps: 6, queries: 15, seed: 1, ...options });
 
-  it('stages in order, each on what the ones before left right; which broke each image; one verdict for any batch', async () => {
+  it('stages in order, each on what was left; which broke each image; one verdict for any batch', async () => {
     const result = await run();
     expect(result.stages.map(({ name }) => name)).to.deep.equal(['apgd-ce', 'apgd-t', 'fab-t', 'square']);
     expect(result.stages[0]!.attacked).to.equal(count);
@@ -62,7 +62,7 @@ describe('AutoAttack', () => {
     expect([...parts.images]).to.deep.equal([...result.images]);
   });
 
-  it('goes on behind any batch to the same bits, from plain JSON, and refuses the state of another battery', async () => {
+  it('resumes behind any batch to the same bits, from plain JSON; refuses the state of another battery', async () => {
     const states: string[] = [];
     const whole = await run({ batch: 4, onState: (state) => states.push(JSON.stringify(state)) });
     expect(states.length).to.be.above(whole.stages.length);

@@ -31,7 +31,7 @@ describe('attacks: projections of the official code', () => {
   const w = formula('w').map((u, i) => (zero[i]! < 0.1 ? 0 : 2 * u - 1));
 
   for (const norm of ['Linf', 'L2', 'L1'] as const) {
-    it(`on a hyperplane inside the box, ${norm}, also where the box does not reach it; on the device, too`, async () => {
+    it(`on a hyperplane inside the box, ${norm}, also where the box does not reach it; on the device`, async () => {
       const graph = new Graph();
       const [point, normal, c] = [
         graph.input('x', [rows, columns]),

@@ -63,7 +63,7 @@ describe('Gradients of images that the network is certain of', () => {
     expect(Array.from(runFlushing(scaled.graph, scaled.data).get(scaled.gradient), Math.sign)).to.deep.equal(signs);
   });
 
-  it('have the same bits with and without where the lead is smaller, and stay as large where it is larger', async () => {
+  it('have the same bits with and without where the lead is smaller, and stay as large beyond', async () => {
     for (const classes of [2, 10, 100]) {
       const leads = [0, 1, 20, 26.5, 28, 60, 200, 1000];
       const graph = new Graph();

@@ -35,7 +35,7 @@ describe('attacks: laws', () => {
 
   for (const norm of ['linf', 'l2'] as const) {
     const unit = norm === 'linf' ? 1 : 10;
-    it(`${norm}: more eps, steps or restarts never leave more images right; noise leaves most${norm === 'l2' ? ' @slow' : ''}`, async () => {
+    it(`${norm}: eps, steps, restarts never leave more right; noise most${norm === 'l2' ? ' @slow' : ''}`, async () => {
       const falls = async (settings: Partial<AttackOptions>[]): Promise<number[]> => {
         const robust: number[] = [];
         for (const each of settings) robust.push((await attacked({ norm, ...each })).robustCorrect);
@@ -94,7 +94,7 @@ describe('attacks: laws', () => {
     }
   });
 
-  it('counts: dispatches = begin + restarts (start + T step + evaluate) + finish; nothing is read or written inside', async () => {
+  it('counts: dispatches = begin + restarts (start + T step + evaluate) + finish; no transfer inside', async () => {
     const device = model.device;
     const measured = [];
     for (const [steps, restarts] of [

@@ -54,7 +54,7 @@ describe('attacks under any rule', () => {
   const plainQuery = gradientAttacks.filter((name) => !['difgsm', 'mdi2fgsm', 'noisy', 'tifgsm', 'ti'].includes(name));
 
   for (const rule of rules) {
-    it(`${rule}: the first step of ${plainQuery.join(', ')} goes along the gradient under that rule, also towards targets`, async () => {
+    it(`${rule}: the first step of ${plainQuery.join(', ')} goes along its gradient, targeted too`, async () => {
       for (const attack of plainQuery) {
         for (const targeted of [false, true]) {
           const gradient = gradientUnder(rule, targeted ? targets : labels);
@@ -81,7 +81,7 @@ describe('attacks under any rule', () => {
     });
   }
 
-  it('every attack, norm, loss and aim runs under a combination of all kinds of rules and stays inside @slow', async () => {
+  it('every attack, norm, loss and aim runs under a mix of all kinds of rules and stays inside @slow', async () => {
     for (const attack of gradientAttacks) {
       for (const norm of ['linf', 'l2'] as const) {
         for (const loss of ['ce', 'margin', 'dlr'] as const) {

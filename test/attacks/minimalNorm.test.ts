@@ -77,7 +77,8 @@ describe('attacks for the smallest perturbation equal the reference codes in flo
           for (let n = 0; n < count; n++) {
             const message = `image ${chosen[n]}`;
             const wanted = expected[n] ?? undefined;
-            // started from the clean image FMN may come to the boundary from inside: then only whether it crosses counts
+            // started from the clean image FMN may come to the boundary from inside: then only whether it crosses
+            // counts
             if (wanted === undefined) expect(found[n], message).to.be.at.least(1e9);
             else if (firm === undefined || firm[n]! < 1e-7) {
               expect(found[n]! / wanted, message).to.be.closeTo(1, 1e-6);

@@ -72,7 +72,7 @@ describe('attacks: random start', () => {
     [3, 4, 4],
   ] as const) {
     const n = input[0] * input[1] * input[2];
-    it(`L2, ${n} pixels: (radius / eps)^n is uniform, the mean radius is eps n / (n + 1), all directions alike`, async () => {
+    it(`L2, ${n} pixels: (radius / eps)^n is uniform, mean radius eps n / (n + 1), directions alike`, async () => {
       const eps = 0.4;
       const deltas = await draws('l2', eps, input, count);
       const radii = Array.from({ length: count }, (_, i) => Math.hypot(...deltas.subarray(i * n, (i + 1) * n)) / eps);

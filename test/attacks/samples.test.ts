@@ -27,7 +27,7 @@ describe('attacks: what is said about each image', () => {
   };
 
   for (const targeted of [false, true])
-    it(`firstStep is the number of steps after which the attack first succeeds${targeted ? ', targeted' : ''}`, async () => {
+    it(`firstStep is the number of steps to the first success${targeted ? ', targeted' : ''}`, async () => {
       const full = await samples({ steps: 8, targeted });
       const byLength: (readonly AttackedSample[])[] = [];
       for (let steps = 1; steps <= 8; steps++) byLength.push(await samples({ steps, targeted }));

@@ -90,7 +90,7 @@ function scaledBack(n: number, query: number): Float64Array {
 }
 
 describe('attacks that transfer: closed forms', () => {
-  it('random scaling: sides, places and share are uniform; a side that fills the frame without scaling shows every pixel once', () => {
+  it('random scaling: sides, places and share are uniform; an unscaled side shows every pixel once', () => {
     const all = Array.from({ length: 4000 }, (_, id) =>
       resizePadOf(seed, 5, id, 3, { size: 32, largest: 40, probability: 0.5 }),
     );

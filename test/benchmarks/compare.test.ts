@@ -15,7 +15,8 @@ function fake(folder: string, name: string, milliseconds: number, body: string, 
   writeFileSync(
     path,
     `export default { async open(work) {
-      return { run: (units) => new Promise((done) => setTimeout(done, ${milliseconds} * units, ${elsewhere})), close() {}, async result() { ${body} } };
+      const run = (units) => new Promise((done) => setTimeout(done, ${milliseconds} * units, ${elsewhere}));
+      return { run, close() {}, async result() { ${body} } };
     } };`,
   );
   return { name, module: pathToFileURL(path).href, browser: false };
@@ -34,7 +35,11 @@ function faulty(
     `let runs = 0;
     export default { async open() {
       const milliseconds = (count) => new Promise((done) => setTimeout(done, count));
-      return { async run(units) { runs++; ${run} await milliseconds(units); }, close() { ${close} }, async result() { ${result} } };
+      return {
+        async run(units) { runs++; ${run} await milliseconds(units); },
+        close() { ${close} },
+        async result() { ${result} },
+      };
     } };`,
   );
   return { name, module: pathToFileURL(path).href, browser: false };
@@ -75,7 +80,7 @@ describe('comparison of parties', () => {
     expect(rows.map((row) => row.rounds)).to.deep.equal([3, 3]);
   });
 
-  it('gives a slow workload fewer rounds, and counts processor time that a party spends in other processes @slow', async () => {
+  it('gives a slow workload fewer rounds; counts processor time of processes that a party starts @slow', async () => {
     parties = [fake(folder, 'own', 60, 'return [1];')].map((entry) => new PartyProcess(entry));
     const turns = async (budgetSeconds: number, leastRounds = 1): Promise<number> => {
       const seen = new Set<string>();
@@ -196,7 +201,8 @@ describe('comparison of parties', () => {
 
   it('finds the line of an error output that says what happened', () => {
     const node =
-      "file:///peer.mjs:3\n  throw new RangeError('x');\n  ^\n\nRangeError: no room\n    at run (file:///peer.mjs:3)\n\nNode.js v20\n";
+      "file:///peer.mjs:3\n  throw new RangeError('x');\n  ^\n\nRangeError: no room\n    at run " +
+      '(file:///peer.mjs:3)\n\nNode.js v20\n';
     expect(reasonIn(node)).to.equal('RangeError: no room');
     const python = 'Traceback (most recent call last):\n  File "x.py", line 1\nRuntimeError: CUDA\n';
     expect(reasonIn(python)).to.equal('RuntimeError: CUDA');

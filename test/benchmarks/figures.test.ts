@@ -45,7 +45,8 @@ describe('figures of the device', () => {
       const buffer = device.createBuffer({ size: 4 << 20, usage: 128 });
       const layout = device.bindGroupLayout([{ binding: 0, visibility: 4, buffer: { type: 'storage' } }]);
       const code = `@group(0) @binding(0) var<storage, read_write> values: array<f32>;
-        @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) { values[id.x] = sin(values[id.x]); }`;
+        @compute @workgroup_size(64)
+        fn main(@builtin(global_invocation_id) id: vec3u) { values[id.x] = sin(values[id.x]); }`;
       const pipeline = await device.pipeline({ code, layout: device.pipelineLayout([layout]), entryPoint: 'main' });
       const group = device.gpu.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer } }] });
       const times = async (dispatches: number): Promise<number> => {

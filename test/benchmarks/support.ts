@@ -20,7 +20,8 @@ export function fakeParty(folder: string, name: string, milliseconds: number, re
     path,
     `export default { async open(work) {
       ${open};
-      return { run: (units) => new Promise((done) => setTimeout(done, ${milliseconds} * units)), close() {}, async result() { ${result} } };
+      const run = (units) => new Promise((done) => setTimeout(done, ${milliseconds} * units));
+      return { run, close() {}, async result() { ${result} } };
     } };`,
   );
   return { name, module: pathToFileURL(path).href, browser: false };

@@ -17,7 +17,8 @@ __version__ = "0.0.stub"
 float16, float32, uint8 = "float16", "float32", "uint8"
 class device:
     def __init__(self, type): self.type = type
-backends = types.SimpleNamespace(cuda=types.SimpleNamespace(matmul=types.SimpleNamespace()), cudnn=types.SimpleNamespace())
+cuda_flags = types.SimpleNamespace(matmul=types.SimpleNamespace())
+backends = types.SimpleNamespace(cuda=cuda_flags, cudnn=types.SimpleNamespace())
 cuda = types.SimpleNamespace(is_available=lambda: False)
 no_grad = contextlib.nullcontext
 class Tensor:
@@ -29,7 +30,8 @@ class Tensor:
     def __getitem__(self, part): return Tensor(self.values[part], self.shape)
     def __matmul__(self, other):
         n = self.shape[0]
-        return Tensor([sum(self.values[i * n + k] * other.values[k * n + j] for k in range(n)) for i in range(n) for j in range(n)], [n, n])
+        entry = lambda i, j: sum(self.values[i * n + k] * other.values[k * n + j] for k in range(n))
+        return Tensor([entry(i, j) for i in range(n) for j in range(n)], [n, n])
 def zeros(*shape): return Tensor([], shape)
 def randn(shape, device, dtype): return Tensor([1.0] * (shape[0] * shape[1]), shape)
 def frombuffer(raw, dtype): return Tensor(memoryview(raw).cast("f"), [len(raw) // 4])
@@ -100,7 +102,8 @@ describe('PyTorch as a peer', () => {
             'own',
             0,
             'return product;',
-            'globalThis.product = [0,1,2,3].map((i) => work.a[i & 2] * work.b[i & 1] + work.a[(i & 2) + 1] * work.b[(i & 1) + 2])',
+            'globalThis.product = [0,1,2,3].map((i) => work.a[i & 2] * ' +
+              'work.b[i & 1] + work.a[(i & 2) + 1] * work.b[(i & 1) + 2])',
           ),
         );
         try {

@@ -107,7 +107,7 @@ describe('linbp attack', () => {
     expect(many!.stdout.split('\n').filter((line) => /^(ifgsm|pgd):/.test(line))).to.have.length(8);
   });
 
-  it('an attack that looks for the smallest perturbation needs no eps, and its curve comes from the distances', async () => {
+  it('an attack for the smallest perturbation needs no eps; its curve comes from the distances', async () => {
     const fab = ['--attack', 'fab', '--steps', '4', '--norm', 'l2', '--json', at('fab.json'), '--out', at('fab')];
     const [ended] = await linbpEach([[...common, ...fab]]);
     expect(ended!.code, ended!.stderr).to.equal(0);
@@ -209,7 +209,7 @@ describe('linbp attack', () => {
     expect(anew!.code, anew!.stderr).to.equal(0);
   });
 
-  it('restarts fold into the batch: as many programs run as without, and the best row of each image is kept', async () => {
+  it('restarts fold into the batch: as many programs run as without; the best row of each image is kept', async () => {
     const args = [...common.slice(0, -2), '--attack', 'pgd', '--steps', '3', '--eps', '0.004', '--alpha', '0.001'];
     const own = (name: string): string[] => [
       '--out',

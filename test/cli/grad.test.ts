@@ -23,7 +23,7 @@ describe('linbp grad', () => {
   for (const device of ['auto', 'reference']) {
     // The reference writes float32, so it cannot come closer than its rounding.
     const limits = device === 'auto' ? { logits: 1e-5, gradient: 1e-3 } : { logits: 1e-6, gradient: 1e-6 };
-    it(`gives the golden values of mlp and lenet5 under bp and linbp (--device ${device})${device === 'auto' ? ' @slow' : ''}`, async () => {
+    it(`golden values of mlp and lenet5 (--device ${device})${device === 'auto' ? ' @slow' : ''}`, async () => {
       const cases: { model: string; rule: string; out: string; args: string[] }[] = [];
       for (const model of ['mlp', 'lenet5']) {
         const weights = writeFormulaWeights(folder, model);

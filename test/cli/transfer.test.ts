@@ -46,7 +46,7 @@ describe('linbp transfer', () => {
     expect(weight).to.deep.equal([1, 0.75, 0.25, 0.25, 0.75, 1]);
   });
 
-  it('the matrix at equal budgets: white box as linbp attack, a resized victim, the swept start, errors apart @slow', async () => {
+  it('the matrix at equal budgets: white box as linbp attack, resized victim, swept start, errors @slow', async () => {
     const definition = modelDefinition('mlp');
     const state = initialState(definition, 0);
     const images = eightBitImages(5, count * 784);

@@ -230,7 +230,7 @@ describe('verbs of the command line', () => {
     expect(existsSync(json('stopped'))).to.equal(false);
   });
 
-  it('Ctrl-C after some batches of an attack: exit code 130, the finished images and their report are kept @slow', async () => {
+  it('Ctrl-C after some batches of an attack: exit code 130; finished images and report are kept @slow', async () => {
     const place = join(folder, 'partial');
     let sent = false;
     const args = [

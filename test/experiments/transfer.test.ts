@@ -81,7 +81,7 @@ describe('transfer experiments', () => {
     expect(rowsOf(scaled)[0]!.perImage).to.deep.equal(rowsOf(positions)[0]!.perImage);
   });
 
-  it('fills the matrix of sources and victims with networks trained from five seeds, and twelve attacks @slow', async () => {
+  it('fills the matrix of sources and victims with networks of five seeds, and twelve attacks @slow', async () => {
     const result = await transferCifar10.run(await smallest({ dataFolder: await agreeing(folder()), networks }));
     const results = result.figures['results'] as { rule: string; source: string; fooled: Record<string, number[]> }[];
     const sources = [...networks, ...[5, 6, 7, 8, 9].map((seed) => `convnetjs-cnn seed ${seed}`)];

@@ -159,7 +159,8 @@ describe('safetensors', () => {
       [
         'duplicate tensors',
         file(
-          '{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"\\u0077":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+          '{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},' +
+            '"\\u0077":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
           4,
         ),
         /"w" occurs twice/,

@@ -86,7 +86,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('short sums are stored by straight-line code where every lane has a strip, with the bits of the general kernel', async function () {
+  it('short sums are stored by straight-line code where each lane has a strip, same bits', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU stores as fast by loops
     for (const { groups, bias, relu, straight } of [
@@ -120,7 +120,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('what is fused behind a convolution gives the same bits pixel by pixel and in fours, fused and unfused @slow', async function () {
+  it('what is fused behind a convolution: same bits by scalars and vec4, fused or not @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU goes pixel by pixel
     for (const [kind, rule] of [
@@ -180,7 +180,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('weight gradients by rows give the bits of the general kernel, whose order of sums they share @slow', async function () {
+  it('weight gradients by rows give the bits of the general kernel, same accumulation order @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU has the general kernel only
     const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>, number, number, 'fetch'?])[] = [
@@ -248,7 +248,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('small images as a whole: all directions, with the bits of the general kernel in weight gradients @slow', async function () {
+  it('small images as a whole: all directions; weight gradients keep the general bits @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU stages them through workgroup memory
     const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>])[] = [
@@ -299,7 +299,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('small images as a whole: what is fused behind gives the bits of separate kernels, in fours and pixel by pixel', async function () {
+  it('small images as a whole: what is fused behind has the bits of kernels apart, vec4 or scalar', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip();
     for (const size of [
@@ -390,7 +390,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     });
   }
 
-  it('weight gradients of linear layers, columns one by one, in fours and by whole tiles, give the same bits', async function () {
+  it('weight gradients of linear layers by scalars, by vec4 and by whole tiles give the same bits', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU has them one by one only
     for (const [n, i, o, bias] of [
@@ -460,7 +460,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('products by many rows and with a packed operand give the bits of the general kernel, with what is fused behind @slow', async function () {
+  it('products by many rows and packed ones: the bits of the general kernel, with epilogues @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU stages operands through workgroup memory
     for (const [n, i, o] of [

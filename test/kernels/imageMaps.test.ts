@@ -132,7 +132,7 @@ describe(`fields of random numbers, seed ${testSeed}`, () => {
     ['warp', 0, 2, splineValues()],
   ] as const;
   for (const [kind, blocks, planes, values] of kinds) {
-    it(`${kind}${blocks > 0 ? ` of ${blocks}` : ` ${values.slice(0, 2).join(', ')}`}: the kernel computes what the reference does`, async () => {
+    it(`${kind} ${blocks > 0 ? `of ${blocks}` : values.slice(0, 2).join(', ')}: equals the reference`, async () => {
       const graph = new Graph();
       const numbers = graph.input('numbers', [batch, numbersOfField(kind, values)]);
       const size = kind === 'resize' ? ([9, height] as const) : ([height, width] as const);

@@ -94,7 +94,7 @@ describe('loss kernels', () => {
     });
   }
 
-  it('at a confident label the gradient is minus the sum of the others, and 0 where it is rounded as in frameworks', async () => {
+  it('at a confident label the gradient is minus the sum of the others, 0 where rounded as in frameworks', async () => {
     const found: number[] = [];
     for (const kind of ['crossEntropy', 'crossEntropyRounded'] as const) {
       const { graph, logits, labels, gradient } = lossGraph(kind, 1, 10);

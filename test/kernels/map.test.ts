@@ -28,7 +28,7 @@ describe('elementwise kernels', () => {
     [64, 10],
     [3, 1, 16, 17],
   ]) {
-    it(`map over [${shape.join(', ')}] with per-sample and single inputs, per-step scalars, in place and new results`, async () => {
+    it(`map over [${shape.join(', ')}]: inputs per sample and single, scalars per step, in place and new`, async () => {
       for (const targets of [['new', 'new'] as const, [0, 'new'] as const, ['new', 1] as const, [1, 0] as const]) {
         const graph = new Graph();
         const x = graph.state('x', shape);

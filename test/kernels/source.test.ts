@@ -79,7 +79,7 @@ describe('source kernels', () => {
 
   for (const fromStep of [false, true]) {
     for (const flip of [true, false]) {
-      it(`random crops${flip ? ' and mirrors' : ''} are those of the reference, seed and step ${fromStep ? 'per step' : 'fixed'}`, async () => {
+      it(`random crops${flip ? ' and flips' : ''} of reference, seed ${fromStep ? 'per step' : 'fixed'}`, async () => {
         for (const [shape, padding] of [
           [[5, 3, 32, 32], 4],
           [[3, 1, 7, 5], 2],
@@ -192,7 +192,7 @@ describe('source kernels', () => {
 
   for (const packed of [true, false]) {
     for (const start of [3, { step: 'start' }]) {
-      it(`gathers ${packed ? 'packed' : 'float'} images and labels from a ${typeof start === 'number' ? 'fixed' : 'per-step'} start`, async () => {
+      it(`gathers ${packed ? 'packed' : 'float'}, ${typeof start === 'number' ? 'fixed' : 'step'} start`, async () => {
         for (const sampleShape of [
           [1, 2, 2],
           [3, 4, 5],

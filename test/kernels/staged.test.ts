@@ -57,7 +57,7 @@ describe('products staged through workgroup memory, against the float64 referenc
     ['1x1, all in fours', [2, 8, 4, 6], [20, 8, 1, 1], {}, true, 2],
   ];
   for (const [name, x, w, attrs, bias, splits] of cases) {
-    it(`convolution, ${name}: forward, input gradient, weight gradient${name.startsWith('3x3') ? ' @swiftshader' : ''}`, async () => {
+    it(`convolution, ${name}, in all three directions${name.startsWith('3x3') ? ' @swiftshader' : ''}`, async () => {
       await expectClose(convGraph(x, w, { ...plain, ...attrs }, bias), staged(small, splits));
     });
   }

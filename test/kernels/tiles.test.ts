@@ -27,7 +27,7 @@ describe('usual tiles', () => {
     expect([64, 257, 4096].map((count) => columns(count, gpu))).to.deep.equal([4, 4, 8]);
   });
 
-  it('of weight gradients are cut into parts until there are four workgroups on the CPU, and more of them on a GPU', () => {
+  it('of weight gradients are cut until there are four workgroups on the CPU, and more on a GPU', () => {
     const parts = (inputs: number, outputs: number, kernel: number, device = plainDevice): number => {
       const graph = new Graph();
       const [g, x] = [graph.input('g', [32, outputs, 16, 16]), graph.input('x', [32, inputs, 16, 16])];
@@ -94,7 +94,7 @@ describe('usual tiles with AVX-512', () => {
     );
   const name = ({ kernel, rows, columns }: KernelChoice): string => `${kernel} ${rows}x${columns}`;
 
-  it('of products that load number by number have 48 rows, others where that saves a tenth in a layer that is not small', () => {
+  it('of products with scalar loads have 48 rows, others where that saves a tenth in a large layer', () => {
     const tile = (rows: number, columns: number, writesMask = false): string => {
       const chosen = gatherTile({ rows, columns, maxRows: 16 }, writesMask, wide);
       return `${chosen.rows}x${chosen.columns}`;
@@ -136,7 +136,7 @@ describe('usual tiles with AVX-512', () => {
     expect(kernels(1000, plainDevice)).to.include('software/convPacked');
   });
 
-  it('of convolutions have 8 outputs of a row, and weight gradients two channels of 16 rows where that leaves enough workgroups', () => {
+  it('of convolutions have 8 outputs of a row; weight gradients two channels of 16 rows if workgroups suffice', () => {
     const found = (
       channels: number,
       size: number,

@@ -37,7 +37,9 @@ describe('written-out loops', () => {
   });
 
   it('writes out lanes that share a load and nothing else, and names each by a constant', () => {
-    const loops = `for (var g = 0u; g < A; g++) { for (var i = 0u; i < B; i++) {for (var j = 0u; j < B; j++) { f(broadcast(left[g][j], lane, i), j); }} }`;
+    const loops =
+      'for (var g = 0u; g < A; g++) { for (var i = 0u; i < B; i++) {for (var j = 0u; j < B; j++) { ' +
+      'f(broadcast(left[g][j], lane, i), j); }} }';
     const written = unrollLanes(constants + loops).slice(constants.length);
     const inner = (lane: string): string =>
       `for (var j = 0u; j < B; j++) { f(broadcast(left[g][j], lane, ${lane}), j); }`;

@@ -36,7 +36,7 @@ describe('initial weights', () => {
     });
   }
 
-  it("MobileNetV2 as the theory paper's code has it: Kaiming over the outputs, a head of deviation 0.01, no biases", () => {
+  it("MobileNetV2 as the theory paper's code has it: Kaiming over outputs, head of deviation 0.01, no bias", () => {
     const definition = modelDefinition('mobilenet_v2');
     const state = officialWeights(definition, 3);
     for (const { name, shape, kind } of describeModel(definition).layout.specs) {

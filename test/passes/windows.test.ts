@@ -95,7 +95,7 @@ function expectSameBits(actual: Outcome, expected: Outcome): void {
 const training: NetworkProblem = { definition: joining, batch: 6, rule: 'bp', loss: 'mean', training: true };
 
 describe('windows of channels', () => {
-  it('give the same bits as copies with one dispatch less for each part and slice, fused, unfused and poisoned, in no more memory @slow', async () => {
+  it('give the bits of copies with one dispatch less per part, fused, unfused and poisoned @slow', async () => {
     const attack: NetworkProblem = {
       definition: joining,
       batch: 6,
@@ -166,7 +166,7 @@ describe('what lives in a window', () => {
   const copies = ({ dispatches }: Schedule): number =>
     dispatches.filter(({ kernel }) => kernel === 'elementwise/copyRuns').length;
 
-  it('no output, no input, no tensor that is joined twice, and nothing that a kernel reads beside its own window', () => {
+  it('no output, no input, no tensor that is joined twice, nothing that a kernel reads beside its own window', () => {
     const joins: ((graph: Graph) => { parts: Tensor[]; copied: number })[] = [
       (graph) => ({ parts: [conv(graph, image(graph), 3), conv(graph, image(graph), 4)], copied: 0 }),
       (graph) => ({ parts: [image(graph), conv(graph, image(graph), 4)], copied: 1 }),
@@ -255,7 +255,8 @@ describe('what lives in a window', () => {
         const [copied, placed] = [made(false), made(true)];
         const name = `${model} ${inputOnly ? 'attack' : 'training'}`;
         console.log(
-          `      ${name}: ${copied.dispatches} -> ${placed.dispatches} dispatches, ${copied.bytes} -> ${placed.bytes} bytes`,
+          `      ${name}: ${copied.dispatches} -> ` +
+            `${placed.dispatches} dispatches, ${copied.bytes} -> ${placed.bytes} bytes`,
         );
         expect(copied.dispatches - placed.dispatches).to.equal(4 * joined);
         // SqueezeNet's training has its peak elsewhere: how near the packing comes to that is chance, 0.1 % here
@@ -264,7 +265,7 @@ describe('what lives in a window', () => {
     }
   });
 
-  it('is the same under BP and LinBP: unfused there is exactly one dispatch less for each linearized ReLU @slow', () => {
+  it('is the same under BP and LinBP: unfused, each linearized ReLU is exactly one dispatch less @slow', () => {
     for (const model of ['densenet121', 'squeezenet']) {
       for (const inputOnly of [true, false]) {
         const [bp, linear] = ['bp', 'linbp:from=all'].map((rule) => {

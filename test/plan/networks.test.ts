@@ -47,7 +47,7 @@ const large = new Set(['densenet121', 'densenet161', 'wrn28_10', 'resnet56']);
 describe('memory plans of every network', () => {
   // The official MobileNetV2 has no BP to compare with; its plan is that of mobilenet_v2.
   for (const model of modelNames.filter((name) => name !== 'mobilenet_v2_official')) {
-    it(`${model}: attack and training pass the checker; LinBP needs no more dispatches and no more memory${large.has(model) ? ' @slow' : ''}`, function () {
+    it(`${model} passes the checker; LinBP needs no more of anything${large.has(model) ? ' @slow' : ''}`, function () {
       this.timeout(120_000);
       const definition = modelDefinition(model);
       const { presets } = positionTable(definition);
@@ -64,7 +64,7 @@ describe('memory plans of every network', () => {
     });
   }
 
-  it('ResNet-18 at batch 128: the arenas of a training step hold at most 1.3 times what crosses to the backward pass', function () {
+  it('ResNet-18 at batch 128: arenas of a training step are at most 1.3 times what crosses to backward', function () {
     this.timeout(120_000);
     const { graph } = networkGraph({
       definition: modelDefinition('resnet18'),
@@ -103,7 +103,8 @@ describe('memory plans of every network', () => {
     }) as [Planned & { masks: number; maskBytes: number }, Planned & { masks: number; maskBytes: number }];
     for (const [name, each] of Object.entries({ BP: bp, LinBP: linear })) {
       console.log(
-        `      ${name.padEnd(5)} plan ${mebibytes(each.bytes)}, saved for backward ${each.savedForBackwardBytes} bytes, ${each.dispatches} dispatches`,
+        `      ${name.padEnd(5)} plan ${mebibytes(each.bytes)}, saved for backward ` +
+          `${each.savedForBackwardBytes} bytes, ${each.dispatches} dispatches`,
       );
     }
     expect(bp.masks - linear.masks).to.equal(9);

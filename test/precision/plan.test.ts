@@ -50,7 +50,7 @@ describe('half precision: memory plans', () => {
     'resnet20',
     'mlp',
   ]) {
-    it(`${name}: attack and training pass the checker; what is added copies the weights${name.startsWith('densenet') ? ' @slow' : ''}`, function () {
+    it(`${name} passes the checker; additions copy weights${name.startsWith('densenet') ? ' @slow' : ''}`, function () {
       this.timeout(60_000);
       for (const inputOnly of [true, false]) {
         const [full, half] = [planned(name, 8, inputOnly, 'f32'), planned(name, 8, inputOnly, 'f16')];

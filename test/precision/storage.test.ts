@@ -88,7 +88,8 @@ describe('half precision: storage', () => {
   );
 
   itInHalf(
-    'activations, their gradients and copies of weights are f16; parameters, logits, losses and gradients of weights are not',
+    'activations, their gradients and copies of weights are f16; ' +
+      'parameters, logits, losses and gradients of weights are not',
     async () => {
       const device = await sharedDevice();
       const { graph, network, feeds } = gradientGraph(lenet5, { batch: 2, rule: 'bp', what: 'train' });

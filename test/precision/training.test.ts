@@ -36,7 +36,8 @@ const flat = (state: ReadonlyMap<string, { readonly data: ArrayLike<number> }>):
 describe('half precision: training', () => {
   for (const optimizer of [adam({ lr: 0.01, weightDecay: 0.1 }), sgd({ lr: 0.1, momentum: 0.9, nesterov: true })]) {
     itInHalf(
-      `${optimizer.name}: a scale that overflows leaves weights and states as they are and halves, step by step, until gradients fit`,
+      `${optimizer.name}: a scale that overflows leaves weights and states as they are and halves, step ` +
+        'by step, until gradients fit',
       async () => {
         await withTrainer({ optimizer, lossScale: { initial: 2 ** 40 } }, async (trainer) => {
           const before = flat(await trainer.stateDict());

@@ -23,7 +23,8 @@ import { sharedDevice } from '../support/device.js';
 /** Work that no compiler can take out, in front of a kernel's own; uniform, so that barriers stay legal. */
 function slowed(code: string): string {
   const waste =
-    '{ var waste = 1u; for (var i = 0u; i < 1500000u; i++) { waste ^= waste << 13u; waste ^= waste >> 17u; waste ^= waste << 5u; } if (waste == 0u) { return; } }';
+    '{ var waste = 1u; for (var i = 0u; i < 1500000u; i++) { waste ^= waste << 13u; waste ^= waste >> ' +
+    '17u; waste ^= waste << 5u; } if (waste == 0u) { return; } }';
   const slow = code.replace(/(fn main\([\s\S]*?\)\s*\{)/, `$1\n  ${waste}\n`);
   expect(slow).to.not.equal(code);
   return slow;

@@ -19,7 +19,7 @@ function chain(layers: number): Graph {
 
 describe('Submits', () => {
   for (const chunkMilliseconds of [1e-6, 1e6]) {
-    it(`of ${chunkMilliseconds} ms give the same bits, with work cut inside an iteration where it is long`, async () => {
+    it(`of ${chunkMilliseconds} ms give the same bits, with work cut inside long iterations`, async () => {
       const device = await sharedDevice();
       const graph = chain(6);
       using program = await Program.compile(graph, { device, steps: { fields: {}, rows: 3 } });

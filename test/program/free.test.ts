@@ -10,7 +10,7 @@ const linearized = { mlp: ['layer1.3', 'layer1.5'], lenet5: ['fc.1', 'fc.3'] };
 describe('a linear rule is free', () => {
   for (const definition of [mlp, lenet5]) {
     for (const what of ['train', 'attack'] as const) {
-      it(`${definition.name}, ${what}: no more dispatches, no larger plan, fewer saved bytes by exactly the masks`, async () => {
+      it(`${definition.name}, ${what}: no more dispatches, no larger plan, just masks' bytes saved`, async () => {
         const device = await sharedDevice();
         const compile = async (rule: string, fuse: boolean) => {
           const { graph } = gradientGraph(definition, { batch: 9, rule, what });

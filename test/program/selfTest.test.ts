@@ -241,10 +241,12 @@ describe('Self-test of the device', () => {
   });
 
   it('several processes add verdicts at once and leave a sound file', () => {
+    const store = new URL('../../src/program/selfTest/store.js', import.meta.url).href;
     const source = `
-      import { VerdictStore } from ${JSON.stringify(new URL('../../src/program/selfTest/store.js', import.meta.url).href)};
+      import { VerdictStore } from ${JSON.stringify(store)};
       import { Worker, isMainThread } from 'node:worker_threads';
-      const adapterInfo = { vendor: 'v', architecture: 'a', device: 'd', description: 'driver 1', software: true, subgroupMinSize: 8 };
+      const adapterInfo = { vendor: 'v', architecture: 'a', device: 'd', description: 'driver 1' };
+      Object.assign(adapterInfo, { software: true, subgroupMinSize: 8 });
       const store = await VerdictStore.of({ adapterInfo, features: new Set() });
       for (let n = 0; n < 40; n++)
         store.add({ right: new Set(['test ' + process.argv[1] + ' ' + n]), wrong: new Map(), complete: false });
@@ -252,7 +254,8 @@ describe('Self-test of the device', () => {
     const script = `
       import { spawn } from 'node:child_process';
       const run = (name) => new Promise((resolve) => {
-        const child = spawn(process.execPath, ['--input-type=module', '-e', ${JSON.stringify(source)}, name], { stdio: ['ignore', 'pipe', 'inherit'] });
+        const words = ['--input-type=module', '-e', ${JSON.stringify(source)}, name];
+        const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
         let text = '';
         child.stdout.on('data', (part) => (text += part));
         child.on('close', (code) => resolve(code === 0 ? Number(text) : -1));
@@ -279,7 +282,8 @@ describe('Self-test of the device', () => {
       import { Worker, isMainThread } from 'node:worker_threads';
       import { fileURLToPath } from 'node:url';
       const other = isMainThread
-        ? new Promise((resolve, reject) => new Worker(fileURLToPath(import.meta.url)).on('exit', resolve).on('error', reject))
+        ? new Promise((resolve, reject) =>
+            new Worker(fileURLToPath(import.meta.url)).on('exit', resolve).on('error', reject))
         : 0;
       const device = await Device.open();
       const { wrong, right } = await SelfTest.of(device).report(Program.compiler);
@@ -290,7 +294,9 @@ describe('Self-test of the device', () => {
     writeFileSync(path, source);
     const script = `
       import { spawn } from 'node:child_process';
-      const run = () => new Promise((resolve) => spawn(process.execPath, [${JSON.stringify(path)}], { stdio: ['ignore', 'ignore', 'inherit'] }).on('close', resolve));
+      const stdio = ['ignore', 'ignore', 'inherit'];
+      const run = () => new Promise((resolve) =>
+        spawn(process.execPath, [${JSON.stringify(path)}], { stdio }).on('close', resolve));
       console.log(JSON.stringify(await Promise.all([run(), run()])));`;
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
     expect(stdout.trim(), stderr).to.equal('[0,0]');

@@ -164,7 +164,9 @@ const cases: Record<string, () => void> = {
     ),
 };
 
-/** Ranges in which no kink lies, by function, for those that have kinks elsewhere than at 0 or are not defined below. */
+/**
+ * Ranges in which no kink lies, by function, for those that have kinks elsewhere than at 0 or are not defined below.
+ */
 const ranges: Readonly<Record<string, readonly [number, number]>> = {
   log: [0.1, 3],
   sqrt: [0.1, 3],

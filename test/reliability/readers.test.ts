@@ -127,7 +127,7 @@ describe('readers bound what they allocate', () => {
     expect(grew).to.be.below(50);
   });
 
-  it('safetensors: shapes beyond the data, nested and endless headers are a typed error of one short line', async () => {
+  it('safetensors: shapes beyond the data, nested and endless headers are typed errors of a short line', async () => {
     const deep = (open: string, close: string, n: number): string => open.repeat(n) + close.repeat(n);
     const entry = (dtype: string, shape: string, offsets = '[0,4]'): string =>
       `{"a":{"dtype":${dtype},"shape":${shape},"data_offsets":${offsets}}}`;

@@ -134,7 +134,12 @@ describe('lock of a run', () => {
     const release = takeLock(folder());
     const program = `
       const { takeLock } = await import(${JSON.stringify(lockModule)});
-      try { takeLock(${JSON.stringify(folder())}); console.log('taken'); } catch (error) { console.log(error.message); }`;
+      try {
+        takeLock(${JSON.stringify(folder())});
+        console.log('taken');
+      } catch (error) {
+        console.log(error.message);
+      }`;
     expect(run(program).stdout).to.match(new RegExp(`in use by process ${process.pid}`));
     await expectLinbpError(() => takeLock(folder()), 'not-writable', /in use/);
     release();

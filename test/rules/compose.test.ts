@@ -47,7 +47,7 @@ describe('rules on residual branches', () => {
     }
   });
 
-  it('lambda 0 and gamma 0 leave the skip connections; gamma 1 is the true gradient, gamma in between is in between', () => {
+  it('lambda 0 and gamma 0 leave the skip connections; gamma 1 is the true gradient, others in between', () => {
     const at = (rule: string): number[] => gradientOf(rule);
     expect(relativeError(at('linbp:from=1_0,match=block,lambda=0'), at('sgm:gamma=0'))).to.be.below(1e-12);
     expect(at('sgm:gamma=1')).to.deep.equal(at('bp'));

@@ -82,11 +82,24 @@ describe('rules in JavaScript', () => {
     expect(await refusal((g) => [g] as unknown as number)).to.contain('cannot be translated');
     expect(await refusal((g, d) => [g, d] as unknown as number)).to.contain('array');
     expect(await refusal((g) => ({ a: g }) as unknown as number)).to.contain('cannot be translated');
-    expect(await refusal((g, d) => { if (d > 0) { return g; } return undefined as unknown as number; })).to.contain('cannot be translated'); // prettier-ignore
+    expect(
+      await refusal((g, d) => {
+        if (d > 0) {
+          return g;
+        }
+        return undefined as unknown as number;
+      }),
+    ).to.contain('cannot be translated');
     expect(await refusal(((g: number, d: number) => { if (d > 0) { return g; } }) as () => number)).
       to.contain('return'); // prettier-ignore
-    expect(await refusal((g, d) => { g = g * d; return g; })).to.contain('assigns to its argument g'); // prettier-ignore
-    expect(await refusal((g) => { const twice = (x: number): number => 2 * x; return twice(g); })).to.contain('cannot be translated'); // prettier-ignore
+    // prettier-ignore
+    expect(await refusal((g, d) => { g = g * d; return g; })).to.contain('assigns to its argument g');
+    expect(
+      await refusal((g) => {
+        const twice = (x: number): number => 2 * x;
+        return twice(g);
+      }),
+    ).to.contain('cannot be translated');
     expect(await refusal((g, d, z) => Math.max(g, d, z))).to.contain('2 arguments');
     expect(await refusal((...all) => all[0]!)).to.contain('plain names');
     expect(await refusal((g, d = 1) => g * d)).to.contain('plain names');

@@ -125,7 +125,8 @@ describe('Polling', () => {
   it('leaves setImmediate alone on other adapters, even where it is asked for', () => {
     // A software adapter that says it is none.
     const source = `${look}
-      const gpu = await adapters.instance(process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES ? 'environment' : 'system');
+      const named = process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES;
+      const gpu = await adapters.instance(named ? 'environment' : 'system');
       const before = setImmediate;
       const request = gpu.requestAdapter.bind(gpu);
       gpu.requestAdapter = async (options) => {

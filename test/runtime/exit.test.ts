@@ -76,7 +76,8 @@ describe('process exit with a live device', () => {
       device.gpu.createBuffer({ size: 16, usage: 0x8000 });
       await device.idle().catch((error) => console.error(error.code));
       const layout = device.pipelineLayout([]);
-      await device.pipeline({ code: 'nonsense', layout, entryPoint: 'main' }).catch((error) => console.error(error.code));`;
+      const made = device.pipeline({ code: 'nonsense', layout, entryPoint: 'main' });
+      await made.catch((error) => console.error(error.code));`;
     const ended = await run(script(ending));
     expect(ended).to.include({ code: 0, stdout: '' });
     expect(ended.stderr.match(/gpu-error/g)).to.have.length(2);

@@ -42,7 +42,8 @@ describe('set-up', () => {
   it('reads apt sources in both formats', async () => {
     const { parseSources } = await load<AptModule>('apt');
     const lines =
-      '# comment\ndeb [arch=amd64 signed-by=/k.gpg] https://mirror.example/debian bookworm main contrib\ndeb-src https://mirror.example/debian bookworm main\n';
+      '# comment\ndeb [arch=amd64 signed-by=/k.gpg] https://mirror.example/debian bookworm main ' +
+      'contrib\ndeb-src https://mirror.example/debian bookworm main\n';
     expect(parseSources(lines, false)).to.deep.equal([
       { uri: 'https://mirror.example/debian', suite: 'bookworm', components: ['main', 'contrib'], signedBy: '/k.gpg' },
     ]);
@@ -68,7 +69,8 @@ Enabled: no
   it('a child of a process that uses the stored driver is not taken to have been given one by the user', async () => {
     const cache = new URL('../../../bin/driver/cache.mjs', import.meta.url).href;
     const script = `const { readRecord, userChoseDriver } = await import(${JSON.stringify(cache)});
-      process.stdout.write(JSON.stringify([userChoseDriver(), process.env.VK_DRIVER_FILES ?? null, readRecord() ?? null]));`;
+      const found = [userChoseDriver(), process.env.VK_DRIVER_FILES ?? null, readRecord() ?? null];
+      process.stdout.write(JSON.stringify(found));`;
     const ask = async (env: Record<string, string>): Promise<unknown> => {
       const none = {
         VK_DRIVER_FILES: '',
@@ -90,7 +92,7 @@ Enabled: no
     ).to.deep.equal([true, '/mine.json', null]);
   });
 
-  it('builds anew when a source has changed, those of the benchmarks included, but not when a package of theirs has @slow', async () => {
+  it('builds anew when a source of linbp or benchmarks has changed, not one of a package @slow', async () => {
     const clone = mkdtempSync(join(tmpdir(), 'linbp-test-'));
     try {
       const write = (name: string, content: string): void => {

@@ -49,7 +49,7 @@ describe('checkpoints', () => {
       ['at the end of an epoch', 3, 4],
       ['inside the second epoch', 5, 3],
     ] as const) {
-      it(`${reference ? 'reference' : 'device'}: ${more} steps after a resume ${name} give the bytes of ${steps + more} steps`, async () => {
+      it(`${reference ? 'reference' : 'device'}: ${more} steps ${name} give the bytes of ${steps + more}`, async () => {
         const whole = await trainer({}, reference);
         await whole.trainer.fit({ epochs: 4, steps: steps + more, checkpoint: join(folder, 'whole') });
         whole.close();

@@ -184,7 +184,7 @@ describe('trainer', () => {
     expect(seen).to.deep.equal([1]);
   });
 
-  it('says how far compiling is: of the step in front of training, of the evaluation when it is first asked for', async () => {
+  it('says how far compiling is: of the step before training, of evaluation when first asked for', async () => {
     using model = await tinyModel();
     const calls: [number, number][] = [];
     const onCompile = (done: number, total: number): void => void calls.push([done, total]);

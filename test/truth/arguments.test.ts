@@ -51,7 +51,7 @@ describe('public entries check what JavaScript gives them', () => {
     ['logits that are images', 'bad-shape', { ...tiny, build: (_net: unknown, x: unknown) => x }],
   ];
   for (const [what, code, definition] of definitions)
-    it(`a definition with ${what} is refused by describeModel, initialState, models, attacks and trainers`, async () => {
+    it(`a definition with ${what} is refused by describeModel, initialState, models, attacks, trainers`, async () => {
       const definitionOf = wrong<ModelDefinition>(definition);
       const device = await sharedDevice();
       const model = { definition: definitionOf, weights: initialState(tiny) };

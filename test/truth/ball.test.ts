@@ -44,7 +44,7 @@ describe('the final images of attacks', () => {
     });
   }
 
-  it("an attack of one's own whose projection does nothing is refused, in L-infinity and L2, on device and reference", async () => {
+  it('a custom attack whose projection does nothing is refused, in both norms, on device and reference', async () => {
     const free: AttackDefinition = { ...attacks.ifgsm, name: 'free', projection: (_stage, point) => point };
     const definition = linearModel([1, 4, 4], 3);
     using model = await modelWith(definition);

@@ -152,7 +152,7 @@ describe('one object, several calls at once', () => {
     expect(results.map(([values]) => values![0])).to.deep.equal([1, 2, 3]);
   });
 
-  it('profileProgram and tuneProgram wait for each other, and a program does nothing while it is profiled', async () => {
+  it('profileProgram and tuneProgram wait for each other; a program does nothing while profiled', async () => {
     const device = await sharedDevice();
     const graph = new Graph();
     const [x, w] = [graph.input('x', [2, 3]), graph.input('w', [4, 3])];

@@ -35,7 +35,7 @@ describe('resuming asks for the same run', () => {
       ...more,
     });
 
-  it('other pixels, labels, split, normalization, forward pass or test images are named; another folder is not', async () => {
+  it('other pixels, labels, split, normalization, network, test images are named; another folder is not', async () => {
     const path = join(folder, 'run.safetensors');
     using first = await create(dataset({ name: 'folder:here' }), smallNetwork, { testDataset: dataset() });
     await first.fit({ epochs: 1, checkpoint: path });

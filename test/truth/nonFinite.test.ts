@@ -101,7 +101,7 @@ describe('figures of networks that are not finite', () => {
 
   for (const kind of ['crossEntropy', 'crossEntropyRounded', 'margin', 'dlr', 'logit'] as readonly LossKind[]) {
     for (const classes of [4, 100]) {
-      it(`${kind} of ${classes} classes: a sample with a logit that is not finite has loss NaN and is not right`, async () => {
+      it(`${kind} of ${classes} classes: a sample with a non-finite logit has loss NaN and is not right`, async () => {
         for (const bad of [NaN, Infinity, -Infinity]) {
           const graph = new Graph();
           const logits = graph.input('logits', [3, classes]);

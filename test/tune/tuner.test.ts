@@ -163,7 +163,8 @@ describe('tuner', () => {
     using plain = await Program.compile(matmul(), { device });
     const usual = plain.dispatches[0]!.source;
     const waste =
-      'var waste = 1u; for (var i = 0u; i < 60000u; i++) { waste ^= waste << 13u; waste ^= waste >> 17u; waste ^= waste << 5u; }';
+      'var waste = 1u; for (var i = 0u; i < 60000u; i++) { waste ^= ' +
+      'waste << 13u; waste ^= waste >> 17u; waste ^= waste << 5u; }';
     const slow = (request: PipelineRequest): PipelineRequest => {
       if (request.label?.trim() !== `${usual.kernel} ${usual.variant}`.trim()) return request;
       return {

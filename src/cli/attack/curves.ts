@@ -26,7 +26,9 @@ export interface RecordedRun extends CellRun {
 
 const mostPoints = 100;
 
-/** One curve for each attack and rule. That of an attack that looks for the smallest perturbation needs one run only. */
+/**
+ * One curve for each attack and rule. That of an attack that looks for the smallest perturbation needs one run only.
+ */
 export function securityCurves(runs: readonly RecordedRun[]): SecurityCurve[] {
   const curves = new Map<string, { run: RecordedRun; points: Map<number, number> }>();
   for (const run of runs) {

@@ -9,7 +9,8 @@ export function listAttacks({ print }: VerbContext): VerbResult {
   const width = Math.max(...attacks.map(({ name }) => name.length));
   for (const { name, norms, keep, gradients, forwards, source } of attacks)
     print(
-      `${name.padEnd(width)}  ${norms.join(' ')}; keeps the ${keep}; ${gradients} gradients, ${forwards} forwards; ${source}`,
+      `${name.padEnd(width)}  ${norms.join(' ')}; keeps the ` +
+        `${keep}; ${gradients} gradients, ${forwards} forwards; ${source}`,
     );
   print('--json FILE also writes the options of each with defaults and ranges.');
   return {

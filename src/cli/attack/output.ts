@@ -31,8 +31,8 @@ function writePngs(folder: string, dataset: Dataset, count: number, levels: (n: 
 }
 
 /**
- * PNG files `00000_3.png` (number, label), which `--dataset folder:PATH` reads again, and all tensors. Several runs have
- * a folder each for their adversarial images; the clean ones are written once.
+ * PNG files `00000_3.png` (number, label), which `--dataset folder:PATH` reads again, and all tensors. Several runs
+ * have a folder each for their adversarial images; the clean ones are written once.
  */
 export function writeImages(
   folder: string,
@@ -116,8 +116,10 @@ export function runLines({ result, victims, minimal, images, settings }: TriedRu
     `clean accuracy   ${percent(result.cleanAccuracy)}`,
     `robust accuracy  ${percent(result.robustAccuracy)} (as saved in 8 bits ${percent(result.saved.robustAccuracy)})`,
     `success rate     ${percent(result.successRate)} of the images right before`,
-    `largest change   linf ${result.linf.largest.toFixed(5)} (${(255 * result.linf.largest).toFixed(1)}/255), l2 ${result.l2.largest.toFixed(4)}`,
-    `gradients        ${result.gradients} in ${result.seconds.toFixed(1)} s, ${result.imageGradientsPerSecond.toFixed(0)} a second`,
+    `largest change   linf ${result.linf.largest.toFixed(5)} ` +
+      `(${(255 * result.linf.largest).toFixed(1)}/255), l2 ${result.l2.largest.toFixed(4)}`,
+    `gradients        ${result.gradients} in ${result.seconds.toFixed(1)} s, ` +
+      `${result.imageGradientsPerSecond.toFixed(0)} a second`,
   ];
   const lengths = images.filter(({ success }) => success).map((image) => image[settings.norm as 'linf' | 'l2' | 'l1']);
   if (minimal && lengths.length > 0) {
@@ -128,7 +130,8 @@ export function runLines({ result, victims, minimal, images, settings }: TriedRu
     lines.push(`overflows        ${result.overflows} of these in f16; their images kept their place for a step`);
   for (const { model, cleanAccuracy, robustAccuracy, successRate } of victims)
     lines.push(
-      `victim ${model}: clean ${percent(cleanAccuracy)}, robust ${percent(robustAccuracy)}, success ${percent(successRate)}`,
+      `victim ${model}: clean ${percent(cleanAccuracy)}, robust ` +
+        `${percent(robustAccuracy)}, success ${percent(successRate)}`,
     );
   return lines;
 }

@@ -19,7 +19,9 @@ export interface Preset {
 
 const transfer = { eps: [16 / 255], alpha: 1.6 / 255, steps: 10, decay: 1 } as const;
 
-/** Presets by name. Networks of other papers are another matter: `--model` and `--weights` say which one is attacked. */
+/**
+ * Presets by name. Networks of other papers are another matter: `--model` and `--weights` say which one is attacked.
+ */
 export const presets: Readonly<Record<string, Preset>> = {
   'madry-mnist': {
     source: 'A. Madry et al., 2018: MNIST',

@@ -56,10 +56,14 @@ export function attackSentences(model: string, runs: readonly TriedRun[]): strin
   const run = strongest(runs);
   const { result, victims, settings } = run;
   const who = runs.length === 1 ? 'The attack' : `The strongest of ${runs.length} attacks, ${settings.attack}`;
-  const own = `${who} under ${ruleName(settings.rule)} leaves ${percent(accuracyLeft(run))} of ${result.count} images right on ${model}, which has ${percent(result.cleanAccuracy)} right without it (${ball(run)}, as saved in 8 bits).`;
+  const own =
+    `${who} under ${ruleName(settings.rule)} leaves ` +
+    `${percent(accuracyLeft(run))} of ${result.count} images right on ${model}, which has ` +
+    `${percent(result.cleanAccuracy)} right without it (${ball(run)}, as saved in 8 bits).`;
   const others = victims.map(
     (victim) =>
-      `On ${victim.model}, which the attack never touched, ${percent(victim.robustAccuracy)} stay right of ${percent(victim.cleanAccuracy)} before.`,
+      `On ${victim.model}, which the attack never touched, ${percent(victim.robustAccuracy)} stay right ` +
+      `of ${percent(victim.cleanAccuracy)} before.`,
   );
   return [own, ...others];
 }
@@ -180,7 +184,9 @@ function alarms(flags: readonly AttackFlag[]): string {
 function runBody(model: string, dataset: Dataset, run: TriedRun): Section[] {
   const curves = curveFigures(run.result);
   const pairs = sheet(dataset, run);
-  const shown = `${pairs.length} of ${run.result.count} images, before and after; the words are what ${model} sees, red where it is wrong.`;
+  const shown =
+    `${pairs.length} of ${run.result.count} images, before and ` +
+    `after; the words are what ${model} sees, red where it is wrong.`;
   return [
     ...(pairs.length === 0 ? [] : [{ title: 'Images', body: paragraph(shown) + contactSheet(pairs) }]),
     ...(curves.length === 0 ? [] : [{ title: 'Curves', body: figures(curves) }]),
@@ -197,11 +203,14 @@ export function attackReport({ model, dataset, runs, flags, curves, settings, ad
     runColumns.map(({ title, value, number }) => ({ title, value, ...(number && { number }) })),
     runs,
   );
+  const hardest = `${run.settings.attack}, ${ruleName(run.settings.rule)}, ${ball(run)}`;
   const counted = 'Robust accuracy counts the images that are right both clean and attacked, of all images.';
   const machine = adapter === undefined ? '' : facts(machineFacts(adapter, packageVersion()));
   return page({
     title: `Attack on ${model}`,
-    subtitle: `${run.result.count} images of ${dataset.name}; ${runs.length === 1 ? 'one run' : `${runs.length} runs, details of the strongest: ${run.settings.attack}, ${ruleName(run.settings.rule)}, ${ball(run)}`}`,
+    subtitle:
+      `${run.result.count} images of ${dataset.name}; ` +
+      (runs.length === 1 ? 'one run' : `${runs.length} runs, details of the strongest: ${hardest}`),
     sections: [
       { title: 'What was found', body: verdictList(attackSentences(model, runs)) },
       ...(security === '' ? [] : [{ title: 'Security curves', body: security }]),
@@ -210,6 +219,7 @@ export function attackReport({ model, dataset, runs, flags, curves, settings, ad
       { title: 'Alarms', body: alarms(flags) },
       { title: 'Machine and settings', body: machine + facts(settingFacts(settings)) },
     ],
-    footer: `linbp ${packageVersion()} attack · ${run.result.gradients} gradients in ${run.result.seconds.toFixed(1)} s`,
+    footer:
+      `linbp ${packageVersion()} attack · ` + `${run.result.gradients} gradients in ${run.result.seconds.toFixed(1)} s`,
   });
 }

@@ -71,7 +71,8 @@ function readSpec(written: string): AttackSpec {
 }
 
 /**
- * Reads `pgd,square:share=0.3,steps=500`: attacks joined by commas, each with options behind a colon. A piece that holds
+ * Reads `pgd,square:share=0.3,steps=500`: attacks joined by commas, each with options behind a colon. A piece that
+ * holds
  * `=` and no name before a colon belongs to the attack before it.
  *
  * @throws LinbpError `unknown-option` with the nearest name, `bad-argument`, `bad-range`

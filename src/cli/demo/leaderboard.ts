@@ -20,7 +20,9 @@ import type { Budget } from './budget.js';
 
 /** The rule that shows how to write one: what a ReLU blocks passes by half. */
 export const ownRule = {
-  code: "wgslRule({ name: 'half', saves: 'mask', wgsl: 'fn rule(g: f32, d: f32, z: f32, p: RuleParams) -> f32 { return select(0.5 * g, g, d > 0.0); }' })",
+  code:
+    "wgslRule({ name: 'half', saves: 'mask', wgsl: 'fn rule(g: f32, d: f32, z: f32, p: RuleParams) -> f32 { " +
+    "return select(0.5 * g, g, d > 0.0); }' })",
   rule: wgslRule({
     name: 'half',
     saves: 'mask',

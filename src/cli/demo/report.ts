@@ -76,7 +76,8 @@ function leaderboardSection(found: Leaderboard): Section {
   const difference = (row: LeaderboardRow): string =>
     row === rows[0]
       ? ''
-      : `${(100 * row.difference.mean).toFixed(1)} (${(100 * row.difference.low).toFixed(1)} to ${(100 * row.difference.high).toFixed(1)})`;
+      : `${(100 * row.difference.mean).toFixed(1)} (${(100 * row.difference.low).toFixed(1)} to ` +
+        `${(100 * row.difference.high).toFixed(1)})`;
   const lines: Row[] = [
     { name: 'no attack', rule: '', victims: clean, difference: '' },
     ...rows.map((row) => ({ ...row, difference: difference(row) })),
@@ -94,7 +95,12 @@ function leaderboardSection(found: Leaderboard): Section {
     ],
     lines,
   );
-  const words = `${source} is attacked with I-FGSM (${steps} steps, L-infinity, eps ${shownEps(eps)}, last iterate, saved in 8 bits). The forward pass is always the ordinary network; only the backward rule of its ReLUs is switched. The images are then shown to networks that the attack never touched. Lower is stronger. ${networks} In parentheses 95 % intervals: over images (Wilson), and for differences over pairs of images (bootstrap).`;
+  const words =
+    `${source} is attacked with I-FGSM (${steps} steps, L-infinity, eps ` +
+    `${shownEps(eps)}, last iterate, saved in 8 bits). The forward pass is always the ordinary network; ` +
+    'only the backward rule of its ReLUs is switched. The images are then shown to networks that the ' +
+    `attack never touched. Lower is stronger. ${networks} In parentheses 95 % intervals: over images ` +
+    '(Wilson), and for differences over pairs of images (bootstrap).';
   return {
     title: 'Leaderboard of backward rules',
     body: [
@@ -158,13 +164,20 @@ function imageSection(found: Leaderboard): Section {
       })),
     ),
   ];
-  const words = `Below each image what ${clean[0]!.model} sees; a wrong answer is red. No pixel moves by more than ${Math.floor(255 * eps + 1e-9)} of 255 levels.`;
+  const words =
+    `Below each image what ${clean[0]!.model} sees; a wrong answer is red. No pixel moves by more than ` +
+    `${Math.floor(255 * eps + 1e-9)} of 255 levels.`;
   return { title: 'Pictures', body: `${paragraph(words)}\n${imageGrid(grid, 84)}` };
 }
 
 function trainingSection({ data, runs }: Race): Section {
   const seeds = new Set(runs.filter(({ lr }) => lr === raceSettings.main).map(({ seed }) => seed)).size;
-  const words = `${raceSettings.model.toUpperCase()} on ${data.train.count} images of ${data.train.name}: plain SGD, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs, the same weights and order of images for both rules; ${seeds} seeds at ${raceSettings.main}, the band is their 95 % interval. A run fails if its loss is not finite or stays where guessing is; rates at which a run fails are marked at the upper edge of the right picture.`;
+  const words =
+    `${raceSettings.model.toUpperCase()} on ${data.train.count} images of ` +
+    `${data.train.name}: plain SGD, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs, the same ` +
+    `weights and order of images for both rules; ${seeds} seeds at ${raceSettings.main}, the band is ` +
+    'their 95 % interval. A run fails if its loss is not finite or stays where guessing is; rates at ' +
+    'which a run fails are marked at the upper edge of the right picture.';
   return {
     title: 'Training',
     body: [
@@ -186,7 +199,16 @@ function trainingSection({ data, runs }: Race): Section {
 
 function ownRuleSection({ rows, clean }: Leaderboard): Section {
   const own = rows.find(({ name }) => name === 'your own rule');
-  const words = `A backward rule is one WGSL function: g is dL/dy, d the activation's derivative, the result dL/dz. This one lets half of what a ReLU blocks through. It is linked into the kernels${own === undefined ? ', and its gradients were not finite' : `, and it leaves ${percent(own.victims[0]!.accuracy)} on ${clean[0]!.model} (row "${own.name}" of the leaderboard)`}. Change the line and run the attack again; examples/rule-wgsl.ts is a whole program.`;
+  const found =
+    own === undefined
+      ? 'its gradients were not finite'
+      : `it leaves ${percent(own.victims[0]!.accuracy)} on ${clean[0]!.model} ` +
+        `(row "${own.name}" of the leaderboard)`;
+  const words =
+    `A backward rule is one WGSL function: g is dL/dy, d the activation's derivative, the result dL/dz. ` +
+    'This one lets half of what a ReLU blocks through. It is linked into the ' +
+    `kernels, and ${found}. ` +
+    'Change the line and run the attack again; examples/rule-wgsl.ts is a whole program.';
   return {
     title: 'Change it yourself',
     body: `<div class="wide">${preformatted(ownRule.code)}</div>\n${paragraph(words)}`,
@@ -210,7 +232,8 @@ function shaderSection(profiles: DemoProfiles): Section {
         'Training step',
         part(
           'Training step',
-          `One step at batch ${profileBatch}: gather, forward, backward under the rule, record and update, in one submit.`,
+          `One step at batch ${profileBatch}: gather, forward, ` +
+            'backward under the rule, record and update, in one submit.',
           profiles.train,
         ),
       ),
@@ -218,7 +241,8 @@ function shaderSection(profiles: DemoProfiles): Section {
         'Attack step',
         part(
           'Attack step',
-          `One PGD step at batch ${profileBatch}: forward, gradient with respect to the images only, step and projection.`,
+          `One PGD step at batch ${profileBatch}: forward, ` +
+            'gradient with respect to the images only, step and projection.',
           profiles.attack,
         ),
       ),
@@ -231,7 +255,9 @@ export function demoReport(findings: DemoFindings): string {
   const { verdicts, leaderboard, race, profiles, adapter, version, settings, seconds } = findings;
   return page({
     title: 'One network, one switch: which gradient?',
-    subtitle: `The forward pass stays the same; only the backward rule of the ReLUs changes. ${adapter.description || adapter.device}`,
+    subtitle:
+      'The forward pass stays the same; only the backward rule of ' +
+      `the ReLUs changes. ${adapter.description || adapter.device}`,
     sections: [
       { title: 'What was found', body: verdictList(verdicts) },
       leaderboardSection(leaderboard),
@@ -249,6 +275,8 @@ export function demoReport(findings: DemoFindings): string {
         ].join('\n'),
       },
     ],
-    footer: `linbp ${version} · ${new Date().toISOString().slice(0, 19).replace('T', ' ')} UTC · ${seconds.toFixed(0)} s in all`,
+    footer:
+      `linbp ${version} · ` +
+      `${new Date().toISOString().slice(0, 19).replace('T', ' ')} UTC · ${seconds.toFixed(0)} s in all`,
   });
 }

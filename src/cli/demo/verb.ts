@@ -123,7 +123,9 @@ export const demoVerb = defineVerb({
         'images of the attack': `${leaderboard.images.count} of ${leaderboard.images.name}`,
         'images of the training': `${race.data.train.count} of ${race.data.train.name}`,
         attack: `I-FGSM, ${leaderboard.steps} steps, L-infinity, eps ${leaderboard.eps.toFixed(4)}`,
-        training: `${raceSettings.model}, SGD without momentum, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs`,
+        training:
+          `${raceSettings.model}, SGD without momentum, batch ` +
+          `${raceSettings.batch}, ${raceSettings.epochs} epochs`,
         seed: String(values.seed),
         'time allowed': `${(budget.total / 60).toFixed(1)} min`,
       };

@@ -41,11 +41,13 @@ export function attackVerdicts({ rows, steps, images }: Leaderboard): string[] {
   const found: string[] = [];
   if (verdictOf(best.difference) === 'below')
     found.push(
-      `Attacking other networks (${budget}): the true gradient leaves ${left(truth!, victim)}, the gradient of ${best.name} ${percent(best.victims[victim]!.accuracy, 0)}.`,
+      `Attacking other networks (${budget}): the true gradient leaves ${left(truth!, victim)}, the ` +
+        `gradient of ${best.name} ${percent(best.victims[victim]!.accuracy, 0)}.`,
     );
   else
     found.push(
-      `Attacking other networks (${budget}): the true gradient leaves ${left(truth!, victim)}; no other gradient here is clearly stronger.`,
+      `Attacking other networks (${budget}): the true gradient leaves ${left(truth!, victim)}; no other ` +
+        'gradient here is clearly stronger.',
     );
   if (linbp !== undefined && linbp !== best) found.push(linbpSentence(linbp));
   return found;
@@ -56,9 +58,15 @@ function linbpSentence(linbp: LeaderboardRow): string {
   const range = `95 % interval ${Math.round(100 * low)} to ${Math.round(100 * high)} points`;
   switch (verdictOf(linbp.difference)) {
     case 'below':
-      return `LinBP's gradient is stronger than the true one as well, by ${points(mean)} on average over the networks (${range}).`;
+      return (
+        `LinBP's gradient is stronger than the true one as well, ` +
+        `by ${points(mean)} on average over the networks (${range}).`
+      );
     case 'above':
-      return `LinBP's gradient is weaker than the true one here, by ${points(mean)} on average over the networks (${range}).`;
+      return (
+        `LinBP's gradient is weaker than the true one here, by ` +
+        `${points(mean)} on average over the networks (${range}).`
+      );
     case 'open':
       return `LinBP makes no clear difference to the attack here (${range} against the true gradient).`;
   }

@@ -100,7 +100,8 @@ function showState(name: string, began: number, { progress }: VerbContext) {
     const seconds = (performance.now() - began) / 1000;
     const rate = (done - found) / seconds;
     const left = rate > 0 ? `  ${duration((total - done) / rate)} left` : '';
-    const counts = `${waiting} waiting, ${active} at work, ${failed} failed, ${workers} worker${workers === 1 ? '' : 's'}`;
+    const counts =
+      `${waiting} waiting, ${active} at work, ${failed} ` + `failed, ${workers} worker${workers === 1 ? '' : 's'}`;
     progress.update(name, total === 0 ? 0 : done / total, `${rate.toPrecision(3)}/s${left}  ${counts}`);
   };
 }

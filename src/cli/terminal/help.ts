@@ -4,7 +4,9 @@ import type { Verb } from '../verb.js';
 import { wrapLines } from './screen.js';
 import type { Screen } from './screen.js';
 
-/** Help is never wider, since lines of more letters are hard to read, and in pipes never wider than a usual terminal. */
+/**
+ * Help is never wider, since lines of more letters are hard to read, and in pipes never wider than a usual terminal.
+ */
 const usualWidth = 80;
 
 const widthOf = ({ width }: Screen): number => Math.min(width, usualWidth);

@@ -44,7 +44,8 @@ function rootOf(archive: Archive): string {
   if (scripted)
     throw new LinbpError(
       'bad-file',
-      `${source} is a TorchScript archive; save the weights with torch.save(model.state_dict(), FILE), or export the network with torch.onnx.export(...)`,
+      `${source} is a TorchScript archive; save the weights with torch.save(model.state_dict(), FILE), or ` +
+        'export the network with torch.onnx.export(...)',
       { field: source },
     );
   const pickles = names.filter((name) => /^([^/]+\/)?data\.pkl$/.test(name));

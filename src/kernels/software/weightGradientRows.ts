@@ -121,7 +121,10 @@ function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean, devic
   const fetch = fetchOf(problem);
   const leftVectors = whole && inFours(bindingBase(g) + aStart, aStrides.batch, aStrides.row, aStrides.line);
   return {
-    name: `${tileName(tile)} taps${tapsW}${step === 1 ? '' : ` step${step}`}${leftVectors || inVectors ? ' vec4' : ''}${together ? ' together' : ''}${fetch.right ? ' fetch' : ''}`,
+    name:
+      `${tileName(tile)} ` +
+      `taps${tapsW}${step === 1 ? '' : ` step${step}`}${leftVectors || inVectors ? ' vec4' : ''}` +
+      `${together ? ' together' : ''}${fetch.right ? ' fetch' : ''}`,
     constants: {
       ...tileConstants(tile, device),
       TAPS: tapsW,

@@ -1,7 +1,8 @@
 import type { OnnxNode } from '../types.js';
 
 /*
- * Exporters name nodes by modules: PyTorch writes `/layer1/layer1.0/relu_1/Relu` for the second call of `layer1.0.relu`.
+ * Exporters name nodes by modules: PyTorch writes `/layer1/layer1.0/relu_1/Relu` for the second call of
+ * `layer1.0.relu`.
  */
 
 /** The module path of a node, such as `layer1.0.relu_1`; undefined where the node has no name of its own. */

@@ -111,7 +111,8 @@ export class SelfTest {
       if (found !== undefined)
         throw new LinbpError(
           'unsupported',
-          `${describe(found, this.device)}, and no other computes ${found.test}; use another device (--adapter), or --device reference`,
+          `${describe(found, this.device)}, and no other computes ${found.test}; use another device ` +
+            '(--adapter), or --device reference',
           { field: dispatch.kernel },
         );
     }
@@ -385,4 +386,5 @@ async function outcome(difference: ReturnType<typeof firstDifference>): Promise<
 }
 
 const describe = ({ kernel, tile, test, error }: WrongKernel, { adapterInfo }: Device): string =>
-  `kernel ${tile ?? kernel} is wrong on "${adapterInfo.description || adapterInfo.device}" (${error} in the self-test, ${test})`;
+  `kernel ${tile ?? kernel} is wrong on ` +
+  `"${adapterInfo.description || adapterInfo.device}" (${error} in the self-test, ${test})`;
