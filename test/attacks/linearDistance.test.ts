@@ -55,4 +55,27 @@ describe('attacks for the smallest perturbation on a linear model', () => {
       model.destroy();
     }
   });
+
+  it('the nearest of all images that fool is kept: more steps are never farther', async () => {
+    const model = await modelWith(linear, weights);
+    try {
+      // DDN goes straight along w here, to radii that jump below and above the boundary.
+      const parameters = { gamma: 0.6, initialRadius: 0.3 };
+      let before = Array.from({ length: count }, () => Infinity);
+      const fell = new Set<number>();
+      for (let steps = 2; steps <= 9; steps++) {
+        const result = await attack({ model, attack: 'ddn', norm: 'l2', images, labels, steps, parameters });
+        const found = result.samples.map(({ robustCorrect, l2 }) => (robustCorrect ? Infinity : l2));
+        for (const [n, distance] of found.entries()) {
+          expect(distance, `image ${n}, ${steps} steps`).to.be.at.most(before[n]! * (1 + 1e-6));
+          if (distance < before[n]! * 0.999 && before[n]! < Infinity) fell.add(n);
+        }
+        before = found;
+      }
+      expect(before.every((distance) => distance < Infinity)).to.equal(true);
+      expect(fell.size).to.be.above(0);
+    } finally {
+      model.destroy();
+    }
+  });
 });
