@@ -9,13 +9,16 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureDriver } from '../bin/driver/mend.mjs';
 import { installSwiftShader, runNpm } from '../bin/driver/swiftshader.mjs';
+import { say, whileWaiting } from './setup/progress.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const log = (line) => process.stderr.write(`setup: ${line}\n`);
+
+const storeSwiftShader = (log) => whileWaiting('storing SwiftShader', () => installSwiftShader(log));
 
 function fail(cause, command) {
-  log(cause);
-  if (command) log(`what helps: ${command}`);
+  say(cause);
+  // In one piece, so that it can be copied.
+  if (command) process.stderr.write(`setup: what helps: ${command}\n`);
   process.exit(1);
 }
 
@@ -44,9 +47,14 @@ function packagesCurrent() {
 
 function installPackages() {
   if (packagesCurrent()) return;
-  log('installing npm packages');
   const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
-  const failure = runNpm(args, { cwd: root }) && runNpm(args, { cwd: root }); // once more, for a flaky network
+  const wanted = Object.entries(readJson(join(root, 'package-lock.json'))?.packages ?? {});
+  const paths = wanted
+    .filter(([path, entry]) => path !== '' && !entry.optional && !entry.peer)
+    .map(([path]) => join(root, path, 'package.json'));
+  // Once more, for a flaky network.
+  const install = () => runNpm(args, { cwd: root }) && runNpm(args, { cwd: root });
+  const failure = whileWaiting('installing npm packages', install, { unit: 'packages', paths });
   if (failure) fail(`the npm packages could not be installed: ${failure}`, 'npm ci');
 }
 
@@ -87,15 +95,17 @@ function build() {
   if (!gone && Object.entries(files).every(([name, time]) => stamp[name] === time)) return;
   // Outputs of sources that no longer exist would still be run as tests.
   if (gone) rmSync(dist, { recursive: true, force: true });
-  log('building');
   rmSync(stampPath, { force: true });
-  for (const args of [
-    ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'],
-    ['scripts/bundle-gpujs.mjs'],
-    ['scripts/bundle-report.mjs'],
+  for (const [what, ...args] of [
+    ['building (1 of 3: TypeScript)', 'node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'],
+    ['building (2 of 3: gpu.js)', 'scripts/bundle-gpujs.mjs'],
+    ['building (3 of 3: script of the reports)', 'scripts/bundle-report.mjs'],
   ]) {
-    const result = spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 2, 2] });
-    if (result.status !== 0) fail('the build failed (messages above)', 'npm run build');
+    const run = () =>
+      spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+    const { status, stdout, stderr } = whileWaiting(what, run);
+    process.stderr.write(`${stdout}${stderr}`);
+    if (status !== 0) fail('the build failed (messages above)', 'npm run build');
   }
   mkdirSync(dist, { recursive: true });
   writeFileSync(stampPath, JSON.stringify({ files }));
@@ -108,14 +118,14 @@ if (major < 20 || (major === 20 && minor < 15))
 installPackages();
 build();
 if (!process.argv.includes('--no-driver')) {
-  const result = ensureDriver({ fix: true, log });
-  for (const step of result.mended) log(step);
+  const result = ensureDriver({ fix: true, log: say }, { installSwiftShader: storeSwiftShader });
+  for (const step of result.mended) say(step);
   if (!result.ok) fail(`no working driver: ${result.cause}`, result.command);
-  log(`ready: ${result.adapter.description || result.adapter.device}${result.adapter.software ? ' (software)' : ''}`);
+  say(`ready: ${result.adapter.description || result.adapter.device}${result.adapter.software ? ' (software)' : ''}`);
 }
 if (process.argv.includes('--swiftshader')) {
   try {
-    installSwiftShader(log);
+    storeSwiftShader(say);
   } catch (error) {
     fail(`SwiftShader could not be stored: ${error.message}`);
   }

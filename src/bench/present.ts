@@ -17,6 +17,23 @@ export const spread = ({ min, max, rounds }: BenchRow): string =>
       ? ` (${shown(min)} to ${shown(max)}, ${rounds} rounds)`
       : ` (${rounds} round${rounds === 1 ? '' : 's'})`;
 
+/** Below this many columns a row of the terminal takes two lines. */
+const wideEnough = 132;
+
+/** Rows of the result in a terminal so wide: what was measured, by whom, the figure, and how it compares. */
+export function shownRows(rows: readonly BenchRow[], width: number): string[] {
+  let last: string | undefined;
+  return rows.flatMap((row) => {
+    const ratio = row.ratio === null || row.agrees === false ? '' : `  x${shown(row.ratio)}`;
+    const figures = `${shown(row.median).padStart(8)} ${row.unit}${spread(row)}${ratio}`;
+    const party = `${row.subject.padEnd(14)} ${figures}${row.note ? `  ${row.note}` : ''}`;
+    if (width >= wideEnough) return [`${row.name.padEnd(58)} ${party}`];
+    const heading = row.name === last ? [] : [row.name];
+    last = row.name;
+    return [...heading, `  ${party}`];
+  });
+}
+
 const wrong = 'wrong results';
 
 /** A row's ratio; a time without the right results has none. */

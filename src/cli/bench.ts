@@ -9,14 +9,13 @@ import { measureParts, parts } from '../bench/parts.js';
 import type { Part } from '../bench/parts.js';
 import { installedPeers, ownParty, throttledParties } from '../bench/peers.js';
 import type { Peers } from '../bench/peers.js';
-import { comparisonChart, markdownTable, shown, spread } from '../bench/present.js';
+import { comparisonChart, markdownTable, shownRows } from '../bench/present.js';
 import { row } from '../bench/rows.js';
 import type { BenchRow } from '../bench/rows.js';
 import { check } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
-import { readStateDict } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
-import { openDevice, shownAdapter } from './common.js';
+import { namedWeights, openDevice, shownAdapter } from './common.js';
 import { choice, integer, text } from './options.js';
 import { didYouMean } from './suggest.js';
 import { defineVerb } from './verb.js';
@@ -58,7 +57,7 @@ async function checkFiles({
     `--peers: ${peers} is no folder with the peers, which has a folder "peers" like benchmarks/`,
     'peers',
   );
-  if (weights !== undefined) await readStateDict(modelDefinition('resnet20'), weights);
+  if (weights !== undefined) await namedWeights(modelDefinition('resnet20'), weights);
   if (out !== undefined) ensureWritableFolder(out);
 }
 
@@ -68,13 +67,6 @@ const packageRoot = fileURLToPath(new URL('../../../', import.meta.url));
 function dawnVersion(): string {
   const file = fileURLToPath(new URL('./package.json', import.meta.resolve('webgpu')));
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
-}
-
-/** One row of the result in the terminal. */
-function shownRow(row: BenchRow): string {
-  const figures = `${shown(row.median).padStart(8)} ${row.unit}${spread(row)}`;
-  const ratio = row.ratio === null || row.agrees === false ? '' : `  x${shown(row.ratio)}`;
-  return `${row.name.padEnd(58)} ${row.subject.padEnd(14)} ${figures}${ratio}${row.note ? `  ${row.note}` : ''}`;
 }
 
 /** The rows so far, and beside each part how fast the host was. */
@@ -88,7 +80,7 @@ class Record {
 
   constructor(
     private readonly parts: number,
-    private readonly context: Pick<VerbContext, 'signal' | 'progress' | 'print'>,
+    private readonly context: Pick<VerbContext, 'signal' | 'progress' | 'print' | 'width'>,
   ) {}
 
   /** Says what is at work. Throws `aborted` after an interruption. */
@@ -116,7 +108,7 @@ class Record {
   }
 
   private print(found: readonly BenchRow[]): void {
-    for (const each of found) this.context.print(shownRow(each));
+    for (const line of shownRows(found, this.context.width)) this.context.print(line);
     this.rows.push(...found);
   }
 }

@@ -51,7 +51,7 @@ const options = {
     min: 0,
     max: 1,
   }),
-  rounds: integer({ help: 'timed runs of each finalizt', byDefault: 9, min: 3, max: 1000 }),
+  rounds: integer({ help: 'timed runs of each finalist', byDefault: 9, min: 3, max: 1000 }),
   'half-products': flag('also try kernels that round their operands to f16, on GPUs with matrices of it'),
   among: text({ help: 'try only what these files of earlier runs hold', placeholder: 'FILE,..' }),
   'keep-order': flag('only kernels that add up in the usual order, so that outputs keep their bits'),

@@ -5,11 +5,34 @@ import type { ActivationPosition, BranchPlace, PositionTable } from './positions
 import { ruleRow } from './table.js';
 import type { RuleRow } from './table.js';
 
-/** The ReLUs of a model, for errors. */
-export const listPositions = (table: PositionTable): string =>
-  `${table.model} has ${table.positions.map((position) => position.name).join(', ')}`;
+/** More activations than this are listed by stage. */
+const listed = 20;
 
-function fromPreset(name: string, table: PositionTable): ActivationPosition[] {
+const stagesOf = ({ positions }: PositionTable): string[] => [
+  ...new Set(positions.flatMap(({ stage }) => (stage === undefined ? [] : [stage]))),
+];
+
+/** The ReLUs of a model, for errors; of a large one its stages and where the rest is listed. */
+export function listPositions(table: PositionTable): string {
+  const { model, positions } = table;
+  const stages = stagesOf(table);
+  const names = positions.map(({ name }) => name);
+  if (names.length <= listed) return `${model} has ${names.join(', ')}`;
+  const shown =
+    stages.length > 1 && stages.length <= listed
+      ? `in ${stages.join(', ')}`
+      : `from ${names.slice(0, 3).join(', ')} to ${names.at(-1)}`;
+  return `${model} has ${names.length} activations ${shown} ("linbp positions" lists them)`;
+}
+
+/** A place to begin at, past the middle, as the papers do: a stage where there are some. */
+function exampleStart(table: PositionTable): string {
+  const stages = stagesOf(table);
+  const places = stages.length > 1 ? stages : table.positions.map(({ name }) => name);
+  return places[Math.min(places.length - 1, Math.ceil(places.length / 2))] ?? 'all';
+}
+
+function fromPreset(name: string, rule: string, table: PositionTable): ActivationPosition[] {
   const preset = Object.hasOwn(table.presets, name) ? table.presets[name] : undefined;
   if (preset === undefined || preset.length === 0) {
     const reason =
@@ -20,7 +43,7 @@ function fromPreset(name: string, table: PositionTable): ActivationPosition[] {
     const what = name === 'default' ? 'no preset' : `no preset "${name}"`;
     throw new LinbpError(
       'unknown-layer',
-      `${table.model} has ${what} (${reason}); give from= or only=: ${listPositions(table)}`,
+      `${table.model} has ${what} (${reason}); give from= or only=, such as ${rule}:from=${exampleStart(table)}; ${listPositions(table)}`,
       { field: 'preset' },
     );
   }
@@ -144,7 +167,7 @@ export function selectPositions(spec: RuleSpec, table: PositionTable): readonly 
     spec.from !== undefined
       ? fromPlace(spec.from, spec.post ?? row?.afterAdditions, table)
       : preset !== undefined
-        ? fromPreset(preset, table)
+        ? fromPreset(preset, typeof spec.rule === 'string' ? spec.rule : spec.rule.name, table)
         : [...table.positions];
   // Rules of edges ask for activations only to find the branches around them, whatever they are.
   const ranged = spec.from !== undefined || (preset === undefined && spec.only === undefined);

@@ -57,7 +57,7 @@ export interface TuneOptions {
    * split otherwise.
    */
   readonly keepOrder?: boolean;
-  /** Timed runs of each finalizt, in turns; default 9. */
+  /** Timed runs of each finalist, in turns; default 9. */
   readonly rounds?: number;
   readonly signal?: AbortSignal;
   /** Called before each candidate: problems done and all, and what is at work. */
@@ -69,7 +69,7 @@ export interface TuneOptions {
 /** A candidate replaces the usual choice only where it takes less than this part of its time. */
 const threshold = 0.96;
 /** Candidates that go into the final, and how much slower than the best so far they may be. */
-const finalizts = 4;
+const finalists = 4;
 const finalMargin = 1.4;
 /** Memory for candidates that are alive at the same time. */
 const mostBytes = 512 * 2 ** 20;
@@ -233,7 +233,7 @@ class Arena {
     const room = Math.max(2, Math.floor(mostBytes / Math.max(1, this.alive[0]!.program.plan.bytes)));
     const [usual, ...others] = this.alive as [Trial, ...Trial[]];
     const kept = others.filter((trial) => trial.shortest <= finalMargin * best).sort((a, b) => a.shortest - b.shortest);
-    const staying = kept.slice(0, Math.min(finalizts, room - 1));
+    const staying = kept.slice(0, Math.min(finalists, room - 1));
     for (const trial of others) if (!staying.includes(trial)) trial.destroy();
     this.alive.splice(0, this.alive.length, usual, ...staying);
   }
@@ -242,7 +242,7 @@ class Arena {
     return [...this.alive].sort((a, b) => a.shortest - b.shortest)[0];
   }
 
-  /** Lets the finalizts take turns. The median over rounds of the ratio to the usual choice decides. */
+  /** Lets the finalists take turns. The median over rounds of the ratio to the usual choice decides. */
   async final(
     usual: KernelChoice,
     rounds: number,

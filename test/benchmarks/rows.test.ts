@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { comparisonChart, markdownTable, shown, spread } from '../../src/bench/present.js';
+import { comparisonChart, markdownTable, shown, shownRows, spread } from '../../src/bench/present.js';
 import { fittedExponent, median, row } from '../../src/bench/rows.js';
 import { agreement, difference } from '../../src/bench/compare.js';
 
@@ -50,6 +50,15 @@ describe('benchmark rows', () => {
     expect(agreement('attack', own!, other!, 1e-3).agrees).to.equal(false);
     expect(agreement('attack', own!, other!, 1e-3).note).to.match(/^results DIFFER \(half/);
     expect(agreement('attack', own!, [1, 2], 1e-3).agrees).to.equal(false);
+  });
+
+  it('takes two lines where a terminal is narrow, one elsewhere', () => {
+    const rows = ['linbp', 'onnxruntime'].map((who) => row('a training step of ResNet-20', who, 'ms', [1234, 1100]));
+    const narrow = shownRows(rows, 80);
+    expect(narrow).to.have.length(3);
+    expect(narrow[0]).to.equal('a training step of ResNet-20');
+    for (const line of narrow) expect(line.length).to.be.at.most(80);
+    expect(shownRows(rows, Infinity)).to.have.length(2);
   });
 
   it('shows three digits', () => {

@@ -105,6 +105,7 @@ Enabled: no
       write('scripts/bundle-gpujs.mjs', '');
       write('node_modules/typescript/bin/tsc', `require('node:fs').appendFileSync('builds', 'x');`);
       copyFileSync(join(root, 'scripts/setup.mjs'), join(clone, 'scripts/setup.mjs'));
+      symlinkSync(join(root, 'scripts/setup'), join(clone, 'scripts/setup'));
       symlinkSync(join(root, 'bin'), join(clone, 'bin'));
       const builds = async (changed?: string): Promise<number> => {
         if (changed !== undefined) utimesSync(join(clone, changed), new Date(), new Date(Date.now() + 5000));

@@ -1,0 +1,53 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+
+const module = new URL('../../../scripts/setup/progress.mjs', import.meta.url).href;
+
+/** Runs a program on standard error that says it is a terminal of so many columns, and returns what it wrote. */
+function onTerminal(columns: number, program: string): string {
+  const text = `import { say, whileWaiting } from ${JSON.stringify(module)};
+    Object.defineProperties(process.stderr, { isTTY: { value: true }, columns: { value: ${columns} } });
+    ${program}`;
+  const { stderr, status } = spawnSync(process.execPath, ['--input-type=module', '-e', text], { encoding: 'utf8' });
+  expect(status, stderr).to.equal(0);
+  return stderr;
+}
+
+describe('progress of set-up', () => {
+  it('says how long, how much and what is left while this thread waits, never wraps, and clears its line', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'linbp-progress-'));
+    try {
+      mkdirSync(join(folder, 'a'));
+      const paths = ['a', 'b'].map((name) => join(folder, name));
+      for (const columns of [40, 80]) {
+        const program = `
+          const wait = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700);
+          whileWaiting('installing npm packages', wait, { unit: 'packages', paths: ${JSON.stringify(paths)} });
+          say('done');`;
+        const written = onTerminal(columns, program);
+        const drawn = written.split('\r\x1b[2K').slice(1);
+        expect(drawn.length, written).to.be.above(2);
+        for (const line of drawn.slice(0, -1)) {
+          expect(line.length).to.be.below(columns);
+          expect(line).to.match(/^setup: installing npm packages {2}\d+ s/);
+          if (columns === 80) expect(line).to.contain('1/2 packages');
+        }
+        expect(drawn.at(-1)).to.match(/^setup: installing npm packages: \d+ s\nsetup: done\n$/);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('breaks lines between words', () => {
+    const words = 'will store the software driver SwiftShader in a folder of the user (68 MB from the npm registry)';
+    const lines = onTerminal(48, `say(${JSON.stringify(words)})`)
+      .trimEnd()
+      .split('\n');
+    for (const line of lines) expect(line.length).to.be.at.most(48);
+    expect(lines.join(' ').split(/\s+/).slice(1).join(' ')).to.equal(words);
+  });
+});
