@@ -25,6 +25,12 @@ export interface ModelDefinition {
   readonly presetNote?: string;
   /** Weights that came with it, as those of an ONNX file; used where no others are given. */
   readonly weights?: StateDict;
+  /**
+   * Entries that files of its weights may have besides them, by key, or by prefix where the key ends in a dot: `null`
+   * for what is left aside, or the values that the forward pass has built in, which a file must then hold, too. The
+   * keys of such files may begin with `module.` and `model.`, each by itself.
+   */
+  readonly besides?: Readonly<Record<string, readonly number[] | null>>;
 }
 
 /** Places of a model's tensors inside its two flat stores, in elements; each begins at a multiple of 64. */

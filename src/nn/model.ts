@@ -12,6 +12,7 @@ import { Turns } from '../runtime/turns.js';
 import { expectObject, expectOneOf, expectPixels, expectStateDict } from '../arguments.js';
 import { addModel, describeModel, isBuffer } from './definition.js';
 import { headOf } from './head.js';
+import { plainKeys, withoutBesides } from './stateDictKeys.js';
 import { initialValues } from './initialValues.js';
 import type { GraphStores, ModelDefinition, ModelDescription, StateDict } from './definition.js';
 import { nonFiniteWeight, whereNonFinite } from './nonFinite.js';
@@ -45,20 +46,9 @@ export function stateDictDifferences(
 
 /** Whether tensors of these names and shapes are exactly the weights of a network. */
 export function fitsStateDict(definition: ModelDefinition, shapes: ReadonlyMap<string, readonly number[]>): boolean {
-  const found = plainKeys(new Map([...shapes].map(([name, shape]) => [name, { shape }])));
+  const entries = new Map([...shapes].map(([name, shape]) => [name, { shape }]));
+  const found = withoutBesides(definition, plainKeys(entries), definition.name);
   return stateDictDifferences(describeModel(definition), found).length === 0;
-}
-
-/** Drops what PyTorch adds around a state dict: a `module.` prefix on every key, and `num_batches_tracked`. */
-function plainKeys<T>(entries: ReadonlyMap<string, T>): Map<string, T> {
-  const names = [...entries.keys()];
-  const prefixed = names.length > 0 && names.every((name) => name.startsWith('module.'));
-  const plain = new Map<string, T>();
-  for (const [name, value] of entries) {
-    const key = prefixed ? name.slice('module.'.length) : name;
-    if (!key.endsWith('num_batches_tracked')) plain.set(key, value);
-  }
-  return plain;
 }
 
 /**
@@ -100,7 +90,7 @@ export async function readStateDict(
   path: string,
   options: ReadWeightsOptions = {},
 ): Promise<StateDict> {
-  const file = plainKeys(await readWeights(path));
+  const file = withoutBesides(definition, plainKeys(await readWeights(path)), path);
   if (options.newHead === true) {
     const initial = initialState(definition, options.seed);
     for (const key of headOf(definition).keys) {

@@ -6,7 +6,7 @@ import { getBlob, putBlob } from '../../jobs/store.js';
 import type { JobStore } from '../../jobs/store.js';
 import type { ModelDefinition } from '../../nn/definition.js';
 import type { StateDict } from '../../nn/model.js';
-import { modelDefinition, modelNames } from '../../nn/zoo/index.js';
+import { isModelName, modelDefinition } from '../../nn/zoo/index.js';
 import { importOnnx } from '../../onnx/index.js';
 import { quotedValue } from '../../quote.js';
 import { adaptedModel } from '../common.js';
@@ -35,7 +35,7 @@ export async function putNetwork(
   const { model, classes, normalize } = options;
   const blob = await putBlob(store, Buffer.concat(encodeSafetensors(weights)));
   const rest = { classes, normalize, weights: blob };
-  if (modelNames.includes(model)) return { model, ...rest };
+  if (isModelName(model)) return { model, ...rest };
   check(
     /\.onnx$/i.test(model),
     'unsupported',
@@ -59,7 +59,7 @@ export async function getNetwork(
     (normalize === undefined || (typeof normalize === 'string' && normalize.length <= 1000));
   check(valid, 'bad-argument', 'classes and normalize of the network are not valid', 'network');
   // Only names of the list are ever looked up: a job names no file.
-  const named = typeof model === 'string' && modelNames.includes(model) ? modelDefinition(model) : undefined;
+  const named = typeof model === 'string' && isModelName(model) ? modelDefinition(model) : undefined;
   let plain = named;
   if (plain === undefined) {
     check(isHash(onnx), 'unknown-model', `a job names the unknown model ${quotedValue(model)}`, 'model');

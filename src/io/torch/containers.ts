@@ -21,6 +21,8 @@ const containers = [
   'module',
   'classifier',
   'backbone',
+  'last',
+  'best',
 ] as const;
 
 /** What wrappers put before every key: DataParallel, `torch.compile`, Lightning. */

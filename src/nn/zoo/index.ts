@@ -5,6 +5,7 @@ import * as mnist from './mnist.js';
 import * as mobilenet from './mobilenet.js';
 import * as resnet from './resnet.js';
 import * as resnet8 from './resnet8.js';
+import { robustbenchDefinition, robustbenchNames } from './robustbench.js';
 import * as smallnets from './smallnets.js';
 import * as squeezenet from './squeezenet.js';
 import * as vgg from './vgg.js';
@@ -19,13 +20,18 @@ const definitions = new Map<string, ModelDefinition>(
 /** Names of all networks that come with linbp. */
 export const modelNames: readonly string[] = [...definitions.keys()];
 
-/** A network by name. Throws `unknown-model` listing the names there are. */
+export { robustbenchNames };
+
+/** Whether {@link modelDefinition} knows a name. */
+export const isModelName = (name: string): boolean => definitions.has(name) || robustbenchNames.includes(name);
+
+/** A network by name, one of {@link modelNames} or {@link robustbenchNames}. Throws `unknown-model` listing the names there are. */
 export function modelDefinition(name: string): ModelDefinition {
-  const definition = definitions.get(name);
+  const definition = definitions.get(name) ?? robustbenchDefinition(name);
   check(
     definition !== undefined,
     'unknown-model',
-    `there is no model "${name}"; known are ${modelNames.join(', ')}`,
+    `there is no model "${name}"; known are ${modelNames.join(', ')}, and RobustBench's such as ${robustbenchNames[1]}`,
     'model',
   );
   return definition;
