@@ -23,7 +23,7 @@ function generator(seed) {
 
 /** Bytes flipped, cut out, repeated, overwritten by other parts or by large numbers, and files that end early. */
 function mutate(source, random) {
-  let bytes = Uint8Array.from(source);
+  let bytes = new Uint8Array(source);
   for (let edits = 1 + random.below(4); edits > 0 && bytes.length > 0; edits--) {
     const at = random.below(bytes.length);
     const length = 1 + random.below(Math.min(32, bytes.length - at));

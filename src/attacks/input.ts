@@ -12,7 +12,10 @@ export interface AttackInput {
   readonly images: Float32Array | Dataset;
   /** The true classes, [N]. */
   readonly labels?: ArrayLike<number>;
-  /** The classes to reach, [N], each another than the label; for targeted attacks only, and necessary there. */
+  /**
+   * The classes to reach, [N], each another than the label; for targeted attacks only, and necessary there unless the
+   * data set names them.
+   */
   readonly targets?: ArrayLike<number>;
   /** What the random numbers of an image are keyed by, [N], 0 to 2^32 - 1; default the index of the image. */
   readonly sampleIds?: ArrayLike<number>;
@@ -53,8 +56,10 @@ export function checkInput(
     'targets are for targeted attacks; set targeted',
     'targets',
   );
-  check(!options.targeted || input.targets !== undefined, 'bad-argument', 'a targeted attack needs targets', 'targets');
-  const targets = input.targets === undefined ? undefined : expectWords(input.targets, count, model.classes, 'targets');
+  const named = images === input.images || !options.targeted ? undefined : (input.images as Dataset).targets;
+  const aims = input.targets ?? named;
+  check(!options.targeted || aims !== undefined, 'bad-argument', 'a targeted attack needs targets', 'targets');
+  const targets = aims === undefined ? undefined : expectWords(aims, count, model.classes, 'targets');
   const equal = targets?.findIndex((target, i) => target === truth[i]) ?? -1;
   check(equal < 0, 'bad-argument', `targets[${equal}] is the label of the image, ${truth[equal]}`, 'targets');
   const sampleIds =

@@ -47,6 +47,10 @@ function targetShift({ targetShift: given, targeted }: AttackValues, { classes, 
   return shift;
 }
 
+/** Whether a targeted attack aims at the classes that the data set names. */
+const fileTargets = (values: AttackValues, dataset: Dataset): boolean =>
+  values.targeted && values.targetShift === undefined && dataset.targets !== undefined;
+
 /** Everything that is settled before any work. */
 interface Plan {
   readonly values: AttackValues;
@@ -87,7 +91,7 @@ function identityOf({ values, definition, cells, shift }: Plan, dataset: Dataset
     ...networkIdentity(definition),
     weights: weightsIdentity(weights),
     attacks: JSON.stringify(names),
-    targets: targeted ? String(shift) : 'none',
+    targets: targeted ? (fileTargets(values, dataset) ? 'file' : String(shift)) : 'none',
     arithmetic: device === 'reference' ? 'float64' : precision,
     ...Object.fromEntries(
       Object.entries({ ...numbers, gradient, transform, momentum }).map(([name, value]) => [name, text(value)]),
@@ -107,11 +111,18 @@ async function runAll(
 }> {
   const all = Array.from({ length: dataset.count }, (_, n) => n);
   const labels = batchLabels(dataset, all);
-  const targets = values.targeted ? labels.map((label) => (label + shift) % definition.classes) : undefined;
+  const shifted = (): Int32Array => labels.map((label) => (label + shift) % definition.classes);
+  const targets = !values.targeted ? undefined : fileTargets(values, dataset) ? dataset.targets! : shifted();
   const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
   const adapter = (device === undefined ? referenceAdapter : shownAdapter(device)).description;
   const note = (line: string): void => context.progress.line(line);
   const cut = isCut(values);
+  check(
+    !cut || !fileTargets(values, dataset),
+    'bad-argument',
+    "jobs do not carry the data set's targets; give --target-shift, or leave --queue and --workers out",
+    'targetShift',
+  );
   check(!cut || !values.resume, 'bad-argument', '--resume is for runs without jobs: those find what is done', 'resume');
   const state = AttackState.open(out, identity, { resume: values.resume, adapter, note });
   const { runs: found, workers } = cut
@@ -174,7 +185,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   const settled = {
     ...(one ?? { attack: values.attack, rule: [...new Set(cells.map(({ rule }) => rule.written))], eps: values.eps }),
     ...(one !== undefined && !Number.isFinite(one.eps) && { eps: null }),
-    targetShift: values.targeted ? plan.shift : null,
+    targetShift: values.targeted && !fileTargets(values, dataset) ? plan.shift : null,
     note: dataset.note ?? null,
   };
   const report = {

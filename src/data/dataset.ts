@@ -27,6 +27,8 @@ export interface Dataset {
   readonly images: Uint8Array | Float32Array;
   /** Labels [count]. */
   readonly labels: Uint8Array | Int32Array;
+  /** The classes that targeted attacks aim at [count], where the data set names them. */
+  readonly targets?: Int32Array;
   /** What a reader of results must know, for instance that only a part of the data set was there. */
   readonly note?: string;
 }
@@ -164,6 +166,7 @@ export function subset(dataset: Dataset, limit: number, seed?: number): Dataset 
     count,
     images: dataset.images.subarray(0, count * pixels),
     labels: dataset.labels.subarray(0, count),
+    ...(dataset.targets && { targets: dataset.targets.subarray(0, count) }),
   };
 }
 
@@ -185,7 +188,8 @@ export function selectSamples(dataset: Dataset, indices: ArrayLike<number>): Dat
     images.set(dataset.images.subarray(index * pixels, (index + 1) * pixels), i * pixels);
     labels[i] = dataset.labels[index]!;
   }
-  return { ...dataset, count: indices.length, images, labels };
+  const targets = dataset.targets && Int32Array.from(indices, (index) => dataset.targets![index]!);
+  return { ...dataset, count: indices.length, images, labels, ...(targets && { targets }) };
 }
 
 /**

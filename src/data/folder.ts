@@ -3,6 +3,7 @@ import { join, normalize, isAbsolute, basename, resolve } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { explicitClasses, labelsOfFolders, shownNames } from './classes.js';
 import type { ClassList, ClassSource } from './classes.js';
+import { hasLabelTable, readLabelTable } from './labelTable.js';
 import { listFolder, readJson } from '../io/read.js';
 import { checkLimit, type Dataset, type Split } from './dataset.js';
 import { ImagePool } from './imagePool.js';
@@ -13,6 +14,8 @@ import { checkFit, type FitOptions } from './resize.js';
 export interface ImageList {
   readonly paths: readonly string[];
   readonly labels: Int32Array;
+  /** The classes that targeted attacks aim at, where a table has them. */
+  readonly targets?: Int32Array;
   readonly classes: number;
   readonly classNames?: readonly string[];
   readonly classSource: ClassSource;
@@ -65,11 +68,12 @@ export function imageFolderHalves(path: string): Partial<Record<Split, string>> 
 
 /**
  * Finds the images of a folder and their labels, without reading the images. The folder, or its half where it has
- * folders `train` and `test` (`val`), has one of three layouts:
+ * folders `train` and `test` (`val`), has one of four layouts:
  *
  * 1. `labels.json`: a list of `{file, index}` or an object file -> index;
- * 2. one sub-folder per class;
- * 3. flat: `..._<label>.jpg`, or `n<8 digits>_...` where `imagenet-classes.txt` lists those ids.
+ * 2. a table of labels and targets (see {@link readLabelTable});
+ * 3. one sub-folder per class;
+ * 4. flat: `..._<label>.jpg`, or `n<8 digits>_...` where `imagenet-classes.txt` lists those ids.
  *
  * The classes are those of `classes.txt` (a name a line) or `imagenet-classes.txt` (lines of id, tab, name), in the
  * half or above it; else the sorted class folders of the training half, for both halves; else only the labels are
@@ -94,6 +98,12 @@ export function listImageFolder(path: string, split: Split = 'test'): ImageList 
   const names = list(root);
   const explicit = explicitClasses(root, names) ?? (half === undefined ? undefined : explicitClasses(path, list(path)));
   if (names.includes('labels.json')) return finish(root, readLabelsJson(root), explicit, []);
+  const table = readLabelTable(root, names, names.includes('images') ? list(join(root, 'images')) : []);
+  if (table !== undefined) {
+    const found = table.rows.map(({ file, label }): [string, number] => [file, label]);
+    const targets = table.rows.flatMap(({ target }) => target ?? []);
+    return finish(root, found, explicit, counted(table.absent, 'listed images that are not there'), targets);
+  }
   const flat = names.filter((name) => imageName.test(name) && !isHidden(name) && !isFolder(join(root, name)));
   const folders = classFolders(root);
   if (flat.length > 0) {
@@ -174,14 +184,16 @@ export async function loadImageFolder(path: string, options: ImageFolderOptions 
   const size = first.images.length / first.count;
   const images = new Uint8Array(done * size);
   const labels = new Int32Array(done);
+  const targets = new Int32Array(first.targets === undefined ? 0 : done);
   let at = 0;
   for (const part of parts) {
     check(part.height === first.height && part.width === first.width, 'bad-shape', differing(path, first, part), path);
     images.set(part.images, at * size);
     labels.set(part.labels, at);
+    if (part.targets !== undefined) targets.set(part.targets, at);
     at += part.count;
   }
-  return { ...first, count: done, images, labels };
+  return { ...first, count: done, images, labels, ...(first.targets && { targets }) };
 }
 
 /**
@@ -266,6 +278,7 @@ function assemble(
     ...(list.note !== undefined && { note: list.note }),
     images,
     labels: list.labels.slice(begin, begin + decoded.length),
+    ...(list.targets && { targets: list.targets.slice(begin, begin + decoded.length) }),
   };
 }
 
@@ -285,13 +298,22 @@ function finish(
   rows: readonly (readonly [string, number])[],
   known: ClassList | undefined,
   leftOutNotes: readonly string[],
+  targets: readonly number[] = [],
 ): ImageList {
   const without = leftOutNotes.length === 0 ? '' : `; left out: ${leftOutNotes.join(', ')}`;
   if (rows.length === 0)
     throw new LinbpError('missing-data', `${path} holds no PNG or JPEG images${without}`, { field: path });
   const wide = rows.find(([, label]) => label > MAX_LABEL);
   check(wide === undefined, 'bad-file', `${path}: label ${wide?.[1]} of ${wide?.[0]} is above ${MAX_LABEL}`, path);
-  const classes = known?.names.length ?? rows.reduce((largest, [, label]) => Math.max(largest, label), 0) + 1;
+  const largest = [...rows.map(([, label]) => label), ...targets].reduce((most, label) => Math.max(most, label), 0);
+  const classes = known?.names.length ?? largest + 1;
+  const beyond = targets.findIndex((target) => target >= classes);
+  check(
+    beyond < 0,
+    'bad-file',
+    `${path}: target ${targets[beyond]} of ${rows[beyond]?.[0]} is not below the ${classes} classes`,
+    path,
+  );
   for (const [name, label] of rows) {
     check(
       Number.isSafeInteger(label) && label >= 0 && label < classes,
@@ -305,6 +327,7 @@ function finish(
   return {
     paths: rows.map(([name]) => join(path, name)),
     labels: Int32Array.from(rows, ([, label]) => label),
+    ...(targets.length > 0 && { targets: Int32Array.from(targets) }),
     classes,
     classSource: known?.source ?? 'labels',
     ...(known && { classNames: known.names }),
@@ -372,7 +395,9 @@ function list(path: string): string[] {
 
 // What a half has and a class has not: folders, or labels of its own.
 function holdsLabels(path: string): boolean {
-  return list(path).some((name) => name === 'labels.json' || (!isHidden(name) && isFolder(join(path, name))));
+  const names = list(path);
+  if (hasLabelTable(names)) return true;
+  return names.some((name) => name === 'labels.json' || (!isHidden(name) && isFolder(join(path, name))));
 }
 
 function isFolder(path: string): boolean {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import sharp from 'sharp';
 import { imageFolderBatches, listImageFolder, loadImageFolder } from '../../src/data/folder.js';
+import { selectSamples, subset } from '../../src/data/dataset.js';
 import { loadDataset } from '../../src/data/load.js';
 import { fitImage, resizeBilinear } from '../../src/data/resize.js';
 import { encodePng } from '../../src/io/png.js';
@@ -108,6 +109,37 @@ describe('image folders', () => {
     );
     const names = listImageFolder(join(folder(), 'names'));
     expect([[...names.labels], names.classes, names.classNames![2]]).to.deep.equal([[7, 2], 9, 'class 2']);
+  });
+
+  it('reads classes and targets from the tables of NIPS 2017 and of TransferAttack', async () => {
+    // The competition counts classes from 1, has no endings, and quotes what holds commas.
+    const lines = [
+      'ImageId,URL,TrueLabel,TargetClass,Author',
+      'b,"https://x/y,z",3,1,"A ""B"", C"',
+      'a,u,1,10,',
+      'gone,u,1,2,D',
+    ];
+    put(folder(), 'nips/labels.csv', `\uFEFF${lines.join('\r\n')}\r\n`);
+    put(folder(), 'nips/images/a.png', png(2, 2, 10));
+    put(folder(), 'nips/images/b.png', png(2, 2, 20));
+    const nips = await loadDataset({ dataset: `folder:${join(folder(), 'nips')}`, split: 'test' });
+    expect([[...nips.labels], [...nips.targets!], nips.classes]).to.deep.equal([[2, 0], [0, 9], 10]);
+    expect([0, 1].map((i) => nips.images[i * 12])).to.deep.equal([20, 10]);
+    expect(nips.note).to.contain('1 listed images that are not there');
+    expect([...selectSamples(nips, [1]).targets!, ...subset(nips, 1).targets!]).to.deep.equal([9, 0]);
+    put(folder(), 'zero/labels.csv', 'filename,label,targeted_label\nc.png,0,4\n');
+    put(folder(), 'zero/c.png', png(2, 2));
+    const zero = listImageFolder(join(folder(), 'zero'));
+    expect([[...zero.labels], [...zero.targets!], zero.classes]).to.deep.equal([[0], [4], 5]);
+    for (const [table, message] of [
+      ['file,width\nc.png,3\n', /must name the columns/],
+      ['ImageId,TrueLabel\nc,0\n', /line 2: "?0"? is no class; classes of the column truelabel count from 1/],
+      ['filename,label\nc.png,x\n', /line 2/],
+    ] as const) {
+      put(folder(), 'bad/labels.csv', table);
+      put(folder(), 'bad/c.png', png(2, 2));
+      await expectLinbpError(() => listImageFolder(join(folder(), 'bad')), 'bad-file', message);
+    }
   });
 
   it('does not take a class called train for the training half', () => {

@@ -47,7 +47,7 @@ export const options = {
   }),
   restarts: integer({ help: 'begin anew so often, keep the best', byDefault: 1, min: 1, max: 1000 }),
   randomStart: openFlag('begin at a random point of the ball'),
-  targeted: flag('towards the class --target-shift after its own'),
+  targeted: flag('towards the target that the data set names, else the class --target-shift after its own'),
   targetShift: integer({ help: 'classes from label to target [1; 500 of 1,000]', min: 1 }),
   ila: text({
     help: 'second stage that pushes the output of this layer',

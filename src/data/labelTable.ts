@@ -1,0 +1,106 @@
+import { join } from 'node:path';
+import { LinbpError, check } from '../errors.js';
+import { readText } from '../io/read.js';
+import { quotedName } from '../quote.js';
+
+/** Labels of images by file, from a table beside them. */
+export interface LabelTable {
+  /** Paths inside the folder, their classes, and, where the table has them, the classes that attacks aim at. */
+  readonly rows: readonly { readonly file: string; readonly label: number; readonly target?: number }[];
+  /** Images that the table lists and the folder does not have. */
+  readonly absent: number;
+}
+
+/** A million images. */
+const MAX_TABLE = 256 * 1024 * 1024;
+
+/** Names of tables, the more usual first. */
+const tableNames = ['labels.csv', 'images.csv', 'dev_dataset.csv'] as const;
+
+/**
+ * What columns are called, in lower case, and the number of the first class: the tables of the NIPS 2017 competition
+ * (`ImageId`, `TrueLabel`, `TargetClass`) count classes from 1, since their networks had a class 0 for the background;
+ * TransferAttack's (`filename`, `label`, `targeted_label`) from 0.
+ */
+const columns = {
+  file: { imageid: 0, filename: 0, file: 0, image: 0 },
+  label: { truelabel: 1, label: 0, index: 0 },
+  target: { targetclass: 1, targeted_label: 0, target_label: 0, target: 0 },
+} as const satisfies Record<string, Readonly<Record<string, number>>>;
+
+/** The fields of a line of comma-separated values; quotes as in RFC 4180. */
+function fields(line: string): string[] {
+  const found: string[] = [];
+  for (const match of line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g))
+    found.push(match[1] === undefined ? match[2]!.trim() : match[1].replaceAll('""', '"'));
+  return found;
+}
+
+/** Where a column stands in the header, and its first class; undefined where the table does not have it. */
+function columnOf(header: readonly string[], known: Readonly<Record<string, number>>) {
+  const name = Object.keys(known).find((each) => header.includes(each));
+  return name === undefined ? undefined : { at: header.indexOf(name), first: known[name]! };
+}
+
+/** Whether a folder has a table of labels. */
+export const hasLabelTable = (present: readonly string[]): boolean => tableNames.some((name) => present.includes(name));
+
+/**
+ * The table of labels of a folder: `labels.csv`, `images.csv` or `dev_dataset.csv`, with a header. The images lie beside
+ * it or in the folder `images`; names may lack the ending. Undefined where there is none.
+ *
+ * @param present names of the folder's entries
+ * @param inside names of the entries of its folder `images`
+ * @throws LinbpError `bad-file` naming the line
+ */
+export function readLabelTable(
+  folder: string,
+  present: readonly string[],
+  inside: readonly string[],
+): LabelTable | undefined {
+  const name = tableNames.find((each) => present.includes(each));
+  if (name === undefined) return undefined;
+  const path = join(folder, name);
+  const fail = (what: string): never => {
+    throw new LinbpError('bad-file', `${path}: ${what}`, { field: path });
+  };
+  const [first = '', ...lines] = readText(path, MAX_TABLE)
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/);
+  const header = fields(first).map((each) => each.toLowerCase());
+  const [file, label, target] = [columns.file, columns.label, columns.target].map((known) => columnOf(header, known));
+  if (file === undefined || label === undefined)
+    return fail('its first line must name the columns, ImageId and TrueLabel, or filename and label');
+  const files = new Map<string, string>();
+  for (const [where, names] of [
+    ['', present],
+    ['images/', inside],
+  ] as const)
+    for (const each of names)
+      for (const key of [each, each.replace(/\.(png|jpe?g)$/i, '')])
+        if (!files.has(key) && /\.(png|jpe?g)$/i.test(each)) files.set(key, `${where}${each}`);
+  let absent = 0;
+  const rows = lines.flatMap((line, index) => {
+    if (line.trim() === '') return [];
+    const row = fields(line);
+    const number = (column: { at: number; first: number }): number => {
+      const text = row[column.at] ?? '';
+      const value = /^\d{1,7}$/.test(text) ? Number(text) - column.first : -1;
+      check(
+        value >= 0,
+        'bad-file',
+        `${path}: line ${index + 2}: ${quotedName(text)} is no class; classes of the column ${header[column.at]} count from ${column.first}`,
+        path,
+      );
+      return value;
+    };
+    const found = files.get((row[file.at] ?? '').replace(/^(\.\/)?images\//, ''));
+    const values = { label: number(label), ...(target && { target: number(target) }) };
+    if (found === undefined) {
+      absent++;
+      return [];
+    }
+    return [{ file: found, ...values }];
+  });
+  return { rows, absent };
+}
