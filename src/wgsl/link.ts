@@ -6,6 +6,12 @@ import { constantLanes, unrollLanes, unrollLoops } from './unroll.js';
 const shaderFolder = new URL('../../../shaders/', import.meta.url);
 const files = new Map<string, string>();
 
+// The files above and the native driver are not in a bundle. So bundlers are to fail when they build, not their users
+// when they run: this is never executed, but bundlers look for what it names and show it.
+if (shaderFolder.protocol === 'bundled:')
+  // @ts-expect-error there is no such module
+  void import('linbp cannot be bundled - mark it as external');
+
 /** The text of a shader file, by its path inside `shaders/` without the extension. */
 export function shaderSource(name: string): string {
   let text = files.get(name);
