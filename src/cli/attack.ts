@@ -169,7 +169,7 @@ function fieldsOf(runs: readonly TriedRun[], cells: readonly Cell[], more: objec
 async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Promise<VerbResult> {
   const { values, definition, cells, out } = plan;
   const { dataset, device, weights } = loaded;
-  const { signal, print } = context;
+  const { signal, print, width } = context;
   const { runs, targets, workers } = await runAll(plan, loaded, context);
   const interrupted = runs.length < cells.length || runs.some((run) => run.interrupted);
   const classify = classifierOn(device, definition, weights, device === undefined ? 'f32' : values.precision);
@@ -211,7 +211,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   );
   if (values.csv !== undefined) writeFileAtomic(values.csv, csvOf(runs));
   print(`${definition.name} on ${Math.max(...runs.map(({ result }) => result.count))} images`);
-  for (const line of cells.length === 1 ? runLines(runs[0]!) : tableLines(runs)) print(line);
+  for (const line of cells.length === 1 ? runLines(runs[0]!) : tableLines(runs, width)) print(line);
   for (const sentence of attackSentences(definition.name, runs)) print(sentence);
   for (const { message } of flags) print(`warning: ${message}`);
   print(`wrote ${out.path}`);

@@ -42,7 +42,7 @@ export function confusionLines({ matrix, classes }: Confusion): string[] {
   if (matrix.length <= 20) {
     const names = classes.map(({ name }) => name.slice(0, 10));
     const width = Math.max(4, ...matrix.flat().map((count) => String(count).length + 1));
-    const left = Math.max(...names.map((name) => name.length));
+    const left = Math.max('label'.length, ...names.map((name) => name.length));
     const head =
       `${'label'.padEnd(left)} ` +
       `${names.map((name) => name.slice(0, width - 1).padStart(width)).join('')}  accuracy`;

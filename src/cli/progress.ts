@@ -24,6 +24,9 @@ const terminalMilliseconds = 100;
 const plainMilliseconds = 10_000;
 /** Before so much has passed, a rate and a time left would only jump about. */
 const settledMilliseconds = 400;
+/** From less, done in less, no time left is worked out. */
+const trustedShare = 0.05;
+const trustedSeconds = 10;
 
 /**
  * A progress line that fits into `width`: what, bar, share, and as many of the figures as there is room for. The bar
@@ -96,7 +99,9 @@ export class Progress {
       const rate = (done * amount.total) / seconds;
       figures.push(`${rate.toFixed(rate < 10 ? 1 : 0)} ${amount.unit}/s`);
     }
-    if (!/ left$/.test(details)) figures.push(`${duration((seconds * (1 - share)) / done)} left`);
+    // First of all figures, since the last ones go first in a narrow terminal; from one early step nothing follows.
+    if (!/ left$/.test(details) && (done >= trustedShare || seconds >= trustedSeconds))
+      figures.unshift(`${duration((seconds * (1 - share)) / done)} left`);
     return figures;
   }
 

@@ -151,7 +151,7 @@ async function onDevice<T>(values: Values, work: (device: Device | undefined) =>
 const adapterOf = (device: Device | undefined): VerbResult['adapter'] =>
   device === undefined ? referenceAdapter : shownAdapter(device);
 
-async function runAttack(values: Values, { print, progress, signal }: VerbContext): Promise<VerbResult> {
+async function runAttack(values: Values, { print, progress, signal, width }: VerbContext): Promise<VerbResult> {
   const file = values.input === undefined ? undefined : readAttackArrays(values.input);
   const sizes = given({ d1: values.d1, d2: values.d2, d3: values.d3, repeats: values.repeats });
   if (file !== undefined) {
@@ -196,7 +196,7 @@ async function runAttack(values: Values, { print, progress, signal }: VerbContex
     );
     for (const [name, result] of modes) {
       print(`mode ${name}, step size ${settings.rates[name]}`);
-      for (const line of describeSimulation(result)) print(line);
+      for (const line of describeSimulation(result, width)) print(line);
     }
     print(`${seconds.toFixed(2)} s after compilation`);
     const fields = {
@@ -208,7 +208,7 @@ async function runAttack(values: Values, { print, progress, signal }: VerbContex
   });
 }
 
-async function runTraining(values: Values, { print, progress, signal }: VerbContext): Promise<VerbResult> {
+async function runTraining(values: Values, { print, progress, signal, width }: VerbContext): Promise<VerbResult> {
   const { d, rows, steps, repeats, rate, targetMean, targetDeviation, seed } = values;
   const settings = {
     ...trainingDefaults,
@@ -226,7 +226,7 @@ async function runTraining(values: Values, { print, progress, signal }: VerbCont
       `training: d = ${settings.d}, ${settings.rows} rows a step, ${settings.repeats} repeats, ` +
         `${settings.steps} steps of ${settings.rate}`,
     );
-    for (const line of describeSimulation(result)) print(line);
+    for (const line of describeSimulation(result, width)) print(line);
     print(`${seconds.toFixed(2)} s after compilation`);
     return {
       adapter: adapterOf(device),
@@ -261,7 +261,7 @@ function readValues(axis: TheoremAxis, list: string | undefined): readonly numbe
   return numbers;
 }
 
-async function runTheorems(values: Values, { print, progress }: VerbContext): Promise<VerbResult> {
+async function runTheorems(values: Values, { print, progress, width }: VerbContext): Promise<VerbResult> {
   const { eta, eps, steps, draws, targetMean, targetDeviation, seed, map: axis } = values;
   const chosen = values.theorem === 'both' ? ([1, 2] as const) : ([values.theorem === '1' ? 1 : 2] as const);
   check(
@@ -286,13 +286,13 @@ async function runTheorems(values: Values, { print, progress }: VerbContext): Pr
       ...(theorem === 1 && { eps: values.noClip ? undefined : (eps ?? theoremDefaults[1].eps) }),
     };
     const result = evaluateTheorem(base);
-    for (const line of describeTheorem(result)) print(line);
+    for (const line of describeTheorem(result, width)) print(line);
     let map;
     if (axis !== 'none' && (axis !== 'eps' || theorem === 1)) {
       progress.update(`theorem ${theorem}`, 0.5);
       map = mapTheorem(base, axis, readValues(axis, values.values));
       progress.clear();
-      for (const line of describeMap(map)) print(line);
+      for (const line of describeMap(map, width)) print(line);
     }
     print('');
     fields[`theorem${theorem}`] = theoremFields(result, map);
@@ -303,7 +303,7 @@ async function runTheorems(values: Values, { print, progress }: VerbContext): Pr
 /** Draws of `montecarlo` where none are stated; plain loops are too slow for the device's number. */
 const DRAWS = { device: 10_000_000, reference: 20_000 };
 
-async function runMonteCarlo(values: Values, { print, progress, signal }: VerbContext): Promise<VerbResult> {
+async function runMonteCarlo(values: Values, { print, progress, signal, width }: VerbContext): Promise<VerbResult> {
   const draws = values.draws ?? (values.device === 'reference' ? DRAWS.reference : DRAWS.device);
   const problems: MonteCarloSettings[] = [];
   const points = (d: number): { point: Float32Array; target: Float32Array } => {
@@ -337,7 +337,7 @@ async function runMonteCarlo(values: Values, { print, progress, signal }: VerbCo
         `${settings.layers === 'one' ? 'one layer, rows' : 'two layers, networks'}: ${draws} draws in ` +
           `${result.seconds.toFixed(2)} s`,
       );
-      for (const estimate of result.estimates) for (const line of describeEstimate(estimate)) print(line);
+      for (const estimate of result.estimates) for (const line of describeEstimate(estimate, width)) print(line);
     }
     const worst = Math.max(
       ...results.flatMap(({ estimates }) => estimates.map(({ largestDeviation }) => largestDeviation)),

@@ -2,6 +2,7 @@ import type { MonteCarloEstimate, MonteCarloResult } from '../theory/monteCarlo.
 import type { SimulationResult } from '../theory/simulationSettings.js';
 import type { Band, CurveStatistics } from '../theory/statistics.js';
 import type { TheoremMap, TheoremResult } from '../theory/theorems.js';
+import { plainTable } from '../profile/textTable.js';
 import { percent } from './common.js';
 
 /** Rows of a curve in a `--json` result: more would only make the file long. */
@@ -47,29 +48,26 @@ function figure(value: number): string {
   return Math.abs(value) >= 0.01 || value === 0 ? value.toFixed(4) : value.toExponential(3);
 }
 
-/** A table with right-aligned columns. */
-export function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) => row.map((cell, column) => cell.padStart(widths[column]!)).join('  '));
-}
-
 /** Lines about a simulation: both rules with 95 % bands at some steps, and what follows. */
-export function describeSimulation({ distance, loss }: SimulationResult): string[] {
+export function describeSimulation({ distance, loss }: SimulationResult, width: number): string[] {
   const last = distance.won.length - 1;
   const steps = [...new Set([0, 1, 2, 5, 10, 20, 50, 100].map((share) => Math.round((share / 100) * last)))];
   const shown = ({ mean, halfWidth }: Band, t: number): string => `${figure(mean[t]!)} ± ${figure(halfWidth[t]!)}`;
-  const lines = table([
-    ['step', 'distance BP', 'distance LinBP', 'BP - LinBP', 'LinBP wins', 'loss BP', 'loss LinBP'],
-    ...steps.map((t) => [
-      String(t),
-      shown(distance.bp, t),
-      shown(distance.linbp, t),
-      shown(distance.margin, t),
-      percent(distance.won[t]!),
-      figure(loss.bp.mean[t]!),
-      figure(loss.linbp.mean[t]!),
-    ]),
-  ]);
+  const lines = plainTable(
+    [
+      ['step', 'distance BP', 'distance LinBP', 'BP - LinBP', 'LinBP wins', 'loss BP', 'loss LinBP'],
+      ...steps.map((t) => [
+        String(t),
+        shown(distance.bp, t),
+        shown(distance.linbp, t),
+        shown(distance.margin, t),
+        percent(distance.won[t]!),
+        figure(loss.bp.mean[t]!),
+        figure(loss.linbp.mean[t]!),
+      ]),
+    ],
+    { width, drop: [6, 5] },
+  );
   const ratio = `ratio ${figure(distance.linbp.mean[last]! / distance.bp.mean[last]!)}`;
   return [
     ...lines,
@@ -112,7 +110,7 @@ export function theoremFields(result: TheoremResult, map: TheoremMap | undefined
 }
 
 /** Lines about a theorem at its settings. */
-export function describeTheorem(result: TheoremResult): string[] {
+export function describeTheorem(result: TheoremResult, width: number): string[] {
   const { settings, stepSize } = result;
   const { theorem, dimension, targetMean, targetDeviation, startMean, startDeviation, eta, eps, draws, steps } =
     settings;
@@ -129,18 +127,21 @@ export function describeTheorem(result: TheoremResult): string[] {
         : stepSize.converges
           ? 'overshoots (eta above 2)'
           : 'diverges (eta of 4 or more)'),
-    ...table([
-      ['step', 'E|a*-a| BP', 'LinBP', 'LinBP exact', 'margin', 'smallest', 'violating'],
-      ...times.map((t) => [
-        String(t),
-        figure(result.bp[t]!),
-        figure(result.linbp[t]!),
-        figure(result.linbpExpected[t]!),
-        `${figure(result.margin[t]!)} ± ${figure(result.marginHalfWidth[t]!)}`,
-        figure(result.smallestMargin[t]!),
-        percent(result.violating[t]!),
-      ]),
-    ]),
+    ...plainTable(
+      [
+        ['step', 'E|a*-a| BP', 'LinBP', 'LinBP exact', 'margin', 'smallest', 'violating'],
+        ...times.map((t) => [
+          String(t),
+          figure(result.bp[t]!),
+          figure(result.linbp[t]!),
+          figure(result.linbpExpected[t]!),
+          `${figure(result.margin[t]!)} ± ${figure(result.marginHalfWidth[t]!)}`,
+          figure(result.smallestMargin[t]!),
+          percent(result.violating[t]!),
+        ]),
+      ],
+      { width },
+    ),
     verdictLine(result),
   ];
 }
@@ -160,21 +161,24 @@ function verdictLine({ verdict, drawsViolating, stepsViolating, settings }: Theo
 /**
  * A map as a grid: the margin as a percentage of BP's distance; `*` where a draw violates, `!` where the average does.
  */
-export function describeMap(map: TheoremMap): string[] {
+export function describeMap(map: TheoremMap, width: number): string[] {
   const cell = (margin: number, violating: number): string => {
     const text = Math.abs(margin) < 10 ? `${(100 * margin).toFixed(1)}` : margin < 0 ? '<-999' : '>999';
     return `${text}${margin < -1e-12 || Number.isNaN(margin) ? '!' : violating > 0 ? '*' : ' '}`;
   };
   return [
     `map over ${map.axis} and step: (BP - LinBP) / BP in percent; "*" some draws violate, "!" the average does`,
-    ...table([
-      [map.axis, ...map.times.map((t) => `t=${t} `), 'holds for'],
-      ...map.values.map((value, i) => [
-        String(value),
-        ...map.times.map((_, k) => cell(map.margin[i]![k]!, map.violating[i]![k]!)),
-        map.rows[i]!.verdict === 'fails' ? 'FAILS' : map.rows[i]!.verdict,
-      ]),
-    ]),
+    ...plainTable(
+      [
+        [map.axis, ...map.times.map((t) => `t=${t} `), 'holds for'],
+        ...map.values.map((value, i) => [
+          String(value),
+          ...map.times.map((_, k) => cell(map.margin[i]![k]!, map.violating[i]![k]!)),
+          map.rows[i]!.verdict === 'fails' ? 'FAILS' : map.rows[i]!.verdict,
+        ]),
+      ],
+      { width, drop: map.times.map((_, k) => map.times.length - k) },
+    ),
   ];
 }
 
@@ -205,19 +209,22 @@ export function monteCarloFields({ settings, estimates, seconds }: MonteCarloRes
 }
 
 /** Lines about one rule's estimate. */
-export function describeEstimate(estimate: MonteCarloEstimate): string[] {
+export function describeEstimate(estimate: MonteCarloEstimate, width: number): string[] {
   const { rule, mean, halfWidth, expected, covered, relativeError, largestDeviation } = estimate;
   const name = rule === 'bp' ? 'BP' : 'LinBP';
   return [
-    ...table([
-      ['entry', `${name} sampled`, 'closed form', 'difference'],
-      ...Array.from(mean, (value, j) => [
-        String(j),
-        `${figure(value)} ± ${figure(halfWidth[j]!)}`,
-        figure(expected[j]!),
-        (value - expected[j]!).toExponential(2),
-      ]),
-    ]),
+    ...plainTable(
+      [
+        ['entry', `${name} sampled`, 'closed form', 'difference'],
+        ...Array.from(mean, (value, j) => [
+          String(j),
+          `${figure(value)} ± ${figure(halfWidth[j]!)}`,
+          figure(expected[j]!),
+          (value - expected[j]!).toExponential(2),
+        ]),
+      ],
+      { width },
+    ),
     `${name}: largest difference ${percent(relativeError)} of the largest entry, ` +
       `${largestDeviation.toFixed(2)} standard errors; ${covered} ` +
       `of ${mean.length} intervals of 95 % contain the closed form`,

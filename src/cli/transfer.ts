@@ -276,7 +276,7 @@ export const transferVerb = defineVerb({
         writeFileAtomic(join(folder, 'report.html'), html);
         writeFileAtomic(join(folder, 'matrix.csv'), fields.csv);
       });
-      for (const line of matrixLines(matrix, fields)) context.print(line);
+      for (const line of matrixLines(matrix, fields, context.width)) context.print(line);
       context.print(`wrote ${out.path}`);
       const { csv: _csv, ...shown } = fields;
       return { adapter: shownAdapter(device), settings: settled, fields: shown };

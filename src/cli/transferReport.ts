@@ -3,6 +3,7 @@ import { claim, percent, shownPoints } from '../experiments/format.js';
 import { fooledShare, transferGap, transferred } from '../experiments/transferMatrix.js';
 import type { CleanRight, MatrixRow, StartSweep } from '../experiments/transferMatrix.js';
 import type { Statement } from '../experiments/types.js';
+import { plainTable } from '../profile/textTable.js';
 import { htmlTable, page, paragraph } from '../report/page.js';
 
 /** Everything that a matrix found. */
@@ -143,17 +144,11 @@ function textRows({ rows, clean }: Matrix, { cells }: Fields): { readonly head: 
 const sizeText = (size: readonly number[]): string => size.join(' x ');
 
 /** What the terminal shows. */
-export function matrixLines(matrix: Matrix, fields: Fields): string[] {
+export function matrixLines(matrix: Matrix, fields: Fields, width: number): string[] {
   const { head, body } = textRows(matrix, fields);
-  const widths = head.map((_, c) => Math.max(...[head, ...body].map((row) => row[c]!.length)));
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, c) => cell.padEnd(widths[c]!))
-      .join('  ')
-      .trimEnd();
   return [
     `${matrix.count} images; wrong after the attack, of those right before, in % with 95 % interval; * white box`,
-    ...[head, ...body].map(line),
+    ...plainTable([head, ...body], { width, left: head.map((_, at) => at), drop: [3] }),
     ...matrix.cleanErrors.map(
       ({ model, error, low, high }) => `clean error of ${model} ${percent(error)} [${percent(low)}, ${percent(high)}]`,
     ),

@@ -14,6 +14,57 @@ export interface TextColumn<Row> {
 /** Blanks between two columns. */
 const between = 2;
 
+/** The columns that fit side by side: those with the largest `drop` go first, without one from the right. */
+function fitting<C extends { readonly wide: number; readonly drop?: number }>(all: readonly C[], width: number): C[] {
+  const kept = [...all];
+  const total = (): number => kept.reduce((sum, { wide }) => sum + wide + between, -between);
+  while (total() > width && kept.length > 1) {
+    const [, ...others] = kept;
+    const most = Math.max(...others.map(({ drop = 0 }) => drop));
+    kept.splice(1 + others.findLastIndex(({ drop = 0 }) => drop === most), 1);
+  }
+  return kept;
+}
+
+const leftOut = (titles: readonly string[]): string[] =>
+  titles.length === 0 ? [] : [`left out for lack of room: ${titles.join(', ')} (--json FILE has everything)`];
+
+/** How {@link plainTable} lays out. */
+export interface PlainTableOptions {
+  readonly width?: number;
+  /** Columns that are aligned left; the others, figures, right. */
+  readonly left?: readonly number[];
+  /** Columns in the order in which they go where there is no room, before others from the right. */
+  readonly drop?: readonly number[];
+}
+
+/** Lines of an aligned table without a rule; the first row holds the titles. */
+export function plainTable(
+  rows: readonly (readonly string[])[],
+  { width = Infinity, left = [], drop = [] }: PlainTableOptions = {},
+): string[] {
+  const all = rows[0]!.map((title, at) => ({
+    at,
+    title: title.trim(),
+    wide: Math.max(...rows.map((row) => stringWidth(row[at]!))),
+    drop: drop.includes(at) ? drop.length - drop.indexOf(at) : 0,
+  }));
+  const kept = fitting(all, width);
+  const cell = (text: string, { at, wide }: (typeof all)[number]): string => {
+    const blanks = ' '.repeat(wide - stringWidth(text));
+    return left.includes(at) ? `${text}${blanks}` : `${blanks}${text}`;
+  };
+  return [
+    ...rows.map((row) =>
+      kept
+        .map((column) => cell(row[column.at]!, column))
+        .join(' '.repeat(between))
+        .trimEnd(),
+    ),
+    ...leftOut(all.filter((column) => !kept.includes(column)).map(({ title }) => title)),
+  ];
+}
+
 /**
  * An aligned table for terminals: a line of titles, a rule, and a line per row. Trailing blanks are cut.
  *
@@ -29,13 +80,7 @@ export function textTable<Row>(
     const cells = rows.map((row) => column.value(row));
     return { ...column, cells, wide: Math.max(stringWidth(column.title), ...cells.map((cell) => stringWidth(cell))) };
   });
-  const kept = [...all];
-  const total = (): number => kept.reduce((sum, { wide }) => sum + wide + between, -between);
-  while (total() > width && kept.length > 1) {
-    const [, ...others] = kept;
-    const most = Math.max(...others.map(({ drop = 0 }) => drop));
-    kept.splice(1 + others.findLastIndex(({ drop = 0 }) => drop === most), 1);
-  }
+  const kept = fitting(all, width);
   const pad = (text: string, { wide, align }: (typeof kept)[number]): string => {
     const blanks = ' '.repeat(wide - stringWidth(text));
     return align === 'right' ? `${blanks}${text}` : `${text}${blanks}`;
@@ -45,12 +90,12 @@ export function textTable<Row>(
       .map((column) => pad(cell(column), column))
       .join(' '.repeat(between))
       .trimEnd();
-  const left = all.filter((column) => !kept.includes(column)).map(({ title }) => title);
+  const missing = all.filter((column) => !kept.includes(column)).map(({ title }) => title);
   return [
     line(({ title }) => title),
     kept.map(({ wide }) => '-'.repeat(wide)).join(' '.repeat(between)),
     ...rows.map((_, row) => line(({ cells }) => cells[row]!)),
-    ...(left.length === 0 ? [] : [`left out for lack of room: ${left.join(', ')} (--json FILE has everything)`]),
+    ...leftOut(missing),
   ].join('\n');
 }
 

@@ -9,7 +9,7 @@ import { helpOf, overview } from '../../src/cli/terminal/help.js';
 import { cutText, screenOf, textWidth, wrapLines } from '../../src/cli/terminal/screen.js';
 import type { Verb } from '../../src/cli/verb.js';
 import { loadVerb, verbNames } from '../../src/cli/verbs.js';
-import { textTable } from '../../src/profile/textTable.js';
+import { plainTable, textTable } from '../../src/profile/textTable.js';
 import { linbp, linbpEach, readJson, root, scratchFolder } from './support.js';
 
 const terminal = { isTTY: true, columns: 80 };
@@ -102,6 +102,19 @@ describe('terminal', () => {
       const lines = textTable(columns, rows, width).split('\n');
       for (const line of lines.slice(0, 4)) expect(textWidth(line), `${width}`).to.be.at.most(width);
     }
+    const plain = [
+      ['attack', 'rule', 'clean', 'robust', 'forwards'],
+      ['apgd', 'linbp', '45.00 %', '35.00 %', '104'],
+    ];
+    for (let width = 8; width < 60; width++) {
+      const lines = plainTable(plain, { width, left: [0, 1], drop: [2] });
+      for (const line of lines.slice(0, 2)) expect(textWidth(line), `${width}`).to.be.at.most(width);
+    }
+    expect(plainTable(plain, { width: 33, left: [0, 1], drop: [2] })).to.deep.equal([
+      'attack  rule    robust  forwards',
+      'apgd    linbp  35.00 %       104',
+      'left out for lack of room: clean (--json FILE has everything)',
+    ]);
     const narrow = textTable(columns, rows, 32).split('\n');
     expect(narrow[0]).to.match(/^name +time +bytes/);
     expect(narrow[4]).to.contain('left out for lack of room: variant');

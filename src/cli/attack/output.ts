@@ -3,6 +3,7 @@ import { wilson } from '../../experiments/statistics.js';
 import type { Dataset } from '../../data/dataset.js';
 import { writePng } from '../../io/png.js';
 import { writeSafetensors } from '../../io/safetensors.js';
+import { plainTable } from '../../profile/textTable.js';
 import { batteryFields } from '../battery.js';
 import { percent, pixelRange } from '../common.js';
 import type { VictimResult } from '../victims.js';
@@ -99,15 +100,10 @@ export const runColumns: readonly {
 ];
 
 /** A table of several runs for the terminal; gradients and forwards are those of one image. */
-export function tableLines(runs: readonly TriedRun[]): string[] {
+export function tableLines(runs: readonly TriedRun[], width: number): string[] {
   const cells = [runColumns.map(({ title }) => title), ...runs.map((run) => runColumns.map(({ value }) => value(run)))];
-  const widths = runColumns.map((_, c) => Math.max(...cells.map((row) => row[c]!.length)));
-  return cells.map((row) =>
-    row
-      .map((cell, c) => (runColumns[c]!.number === true ? cell.padStart(widths[c]!) : cell.padEnd(widths[c]!)))
-      .join('  ')
-      .trimEnd(),
-  );
+  const left = runColumns.flatMap(({ number }, at) => (number === true ? [] : [at]));
+  return plainTable(cells, { width, left });
 }
 
 /** The lines about one run. */
