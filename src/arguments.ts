@@ -1,4 +1,4 @@
-import { check } from './errors.js';
+import { check, LinbpError } from './errors.js';
 import { firstNonFinite } from './finite.js';
 import { quotedValue } from './quote.js';
 
@@ -79,6 +79,27 @@ export function expectObject(value: unknown, field: string): asserts value is ob
     field,
   );
 }
+
+/** All fields of an interface of options, kept complete by the compiler. */
+export type FieldNames<T> = Readonly<Record<keyof Required<T>, true>>;
+
+/**
+ * Throws `bad-argument` unless options are an object, and `unknown-option` where they have a field that none of the
+ * interfaces knows: a misspelled option would keep its default in silence. Fields that are `undefined` are as good as
+ * left out.
+ */
+export function expectFields(options: unknown, ...known: readonly Readonly<Record<string, true>>[]): void {
+  expectObject(options, 'options');
+  for (const [name, value] of Object.entries(options)) {
+    const message = () => `there is no option ${quotedValue(name)}; there are ${known.flatMap(Object.keys).join(', ')}`;
+    if (value !== undefined && !known.some((names) => Object.hasOwn(names, name)))
+      throw new LinbpError('unknown-option', message(), { field: name });
+  }
+}
+
+/** The fields of an object that an interface knows. */
+export const onlyFields = <T extends object>(options: T, known: FieldNames<T>): T =>
+  Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(known, name))) as T;
 
 /** Throws `unknown-option` unless `value` is one of `known`. */
 export function expectOneOf<T extends string>(value: unknown, known: readonly T[], field: string): asserts value is T {

@@ -1,5 +1,6 @@
 import { check, LinbpError } from '../errors.js';
-import { expectObject, expectStateDict } from '../arguments.js';
+import { expectFields, expectObject, expectStateDict, onlyFields } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { divergence, firstNonFinite } from '../finite.js';
 import { elementCount } from '../graph/types.js';
 import { Model } from '../nn/model.js';
@@ -15,11 +16,12 @@ import { DeviceExecutor, ReferenceExecutor } from './executor.js';
 import type { Executor } from './executor.js';
 import { checkInput } from './input.js';
 import type { AttackArrays, AttackInput } from './input.js';
-import { expectAlpha, expectEps, expectWhole, settle } from './options.js';
+import { attackFields, expectAlpha, expectEps, expectWhole, settle } from './options.js';
 import type { AttackOptions, AttackSettings } from './options.js';
 import { poolOf } from './pool.js';
 import { saveImages, summarize } from './result.js';
 import type { AttackResult, RawOutcome } from './result.js';
+import { expectChunkMilliseconds } from '../program/chunks.js';
 import { layOut, stepFields } from './schedule.js';
 import type { Schedule } from './schedule.js';
 
@@ -44,6 +46,22 @@ export interface AttackRun extends AttackInput {
   /** Longest submit in milliseconds to aim for; default 100. */
   readonly chunkMilliseconds?: number;
 }
+
+/** The fields of {@link AttackRun}. */
+const runFields: FieldNames<AttackRun> = {
+  images: true,
+  labels: true,
+  targets: true,
+  sampleIds: true,
+  start: true,
+  eps: true,
+  alpha: true,
+  seed: true,
+  signal: true,
+  keepFinished: true,
+  onProgress: true,
+  chunkMilliseconds: true,
+};
 
 interface Compiled {
   readonly attack: AttackGraph;
@@ -138,6 +156,8 @@ export class Attack {
   async run(run: AttackRun): Promise<AttackResult> {
     this.expectAlive();
     expectObject(run, 'run');
+    expectFields(run, runFields);
+    expectChunkMilliseconds(run.chunkMilliseconds);
     const settings = this.overridden(run);
     const arrays = checkInput(run, this.options.model.definition, settings);
     return this.turns.run(() => this.runAll(run, settings, arrays));
@@ -373,11 +393,12 @@ function emptyOutcome({ count, images, targets }: AttackArrays, rows: number): R
 
 /** One attack on one set of images: {@link Attack.compile}, {@link Attack.run} and clean-up in one call. */
 export async function attack(options: AttackOptions & AttackRun): Promise<AttackResult> {
+  expectFields(options, attackFields, runFields);
   const count =
     options.images instanceof Float32Array
       ? options.images.length / elementCount(options.model.definition.input)
       : options.images.count;
   const batch = Math.max(1, Math.min(options.batch ?? 64, Math.ceil(count) || 1));
-  using compiled = await Attack.compile({ ...options, batch });
-  return await compiled.run(options);
+  using compiled = await Attack.compile({ ...onlyFields<AttackOptions>(options, attackFields), batch });
+  return await compiled.run(onlyFields<AttackRun>(options, runFields));
 }

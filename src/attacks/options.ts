@@ -1,4 +1,5 @@
-import { expectObject } from '../arguments.js';
+import { expectFields, expectObject } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Precision } from '../graph/types.js';
 import type { HostModel, Model } from '../nn/model.js';
@@ -158,13 +159,40 @@ export function selectRules(rules: AttackOptions['rules'], model: ModelDefinitio
   );
 }
 
+/** The fields of {@link AttackOptions}. */
+export const attackFields: FieldNames<AttackOptions> = {
+  model: true,
+  device: true,
+  attack: true,
+  norm: true,
+  eps: true,
+  alpha: true,
+  steps: true,
+  restarts: true,
+  randomStart: true,
+  targeted: true,
+  loss: true,
+  decay: true,
+  rules: true,
+  batch: true,
+  seed: true,
+  keep: true,
+  stopAtSuccess: true,
+  shrinkRadius: true,
+  rankedTargets: true,
+  parameters: true,
+  precision: true,
+  fuse: true,
+  onCompile: true,
+};
+
 /**
  * Fills in defaults and refuses what cannot be meant.
  *
  * @throws LinbpError `bad-range`, `unknown-option`, `bad-argument`, `unknown-rule`, `unknown-layer`, naming the field
  */
 export function settle(options: AttackOptions): AttackSettings {
-  expectObject(options, 'options');
+  expectFields(options, attackFields);
   expectObject(options.model, 'model');
   describeModel(options.model.definition);
   const definition = typeof options.attack === 'object' ? options.attack : attackDefinition(options.attack ?? 'pgd');

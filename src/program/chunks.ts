@@ -1,8 +1,9 @@
-import { LinbpError } from '../errors.js';
+import { check, LinbpError } from '../errors.js';
 import { operationsOf } from '../plan/schedule.js';
 import type { Device, DeviceCounters } from '../runtime/device.js';
 import { stored } from '../runtime/failures.js';
 import type { Failures } from '../runtime/failures.js';
+import { quotedValue } from '../quote.js';
 import type { CompiledDispatch, RunOptions } from './types.js';
 
 /**
@@ -10,6 +11,13 @@ import type { CompiledDispatch, RunOptions } from './types.js';
  * drivers end work of about 2 s.
  */
 const assumedFlopsPerMillisecond = 4e7;
+
+/** Throws `bad-range` unless a length of submits is a number above 0; left out is fine. */
+export function expectChunkMilliseconds(value: number | undefined): void {
+  const valid = value === undefined || (typeof value === 'number' && value > 0 && value < Infinity);
+  const field = 'chunkMilliseconds';
+  check(valid, 'bad-range', `${field} must be a number above 0, got ${quotedValue(value)}`, field);
+}
 
 /**
  * How long the dispatches of one segment take: estimated by their operations at first, then learned from the chunks
@@ -103,6 +111,7 @@ export class Chunks {
    * @param counters - running totals to add to
    */
   constructor(device: Device, total: number, options: RunOptions, failures: Failures, counters: DeviceCounters) {
+    expectChunkMilliseconds(options.chunkMilliseconds);
     this.counters = counters;
     this.device = device;
     this.options = options;

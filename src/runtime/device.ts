@@ -13,7 +13,8 @@ import { PipelineCache } from './pipelines.js';
 import type { PipelineRequest } from './pipelines.js';
 import { resetSpin, setThrottle, throttlingWanted } from './polling.js';
 import { stopHiding } from './quiet.js';
-import { WANTED_FEATURES, WANTED_LIMITS } from './request.js';
+import { deviceFields, WANTED_FEATURES, WANTED_LIMITS } from './request.js';
+import { expectFields } from '../arguments.js';
 import type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './request.js';
 
 export type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './request.js';
@@ -78,6 +79,7 @@ export class Device {
    * adapter (the message lists them), `bad-argument` for an unknown option value
    */
   static async open(options: DeviceOptions = {}): Promise<Device> {
+    expectFields(options, deviceFields);
     const {
       device: wanted = 'auto',
       throttlePolling = throttlingWanted(),

@@ -1,4 +1,5 @@
 /// <reference types="@webgpu/types" preserve="true" />
+import type { FieldNames } from '../arguments.js';
 import type { Failures } from './failures.js';
 import type { BufferKind } from './memory.js';
 
@@ -47,6 +48,15 @@ export interface DeviceOptions {
    */
   readonly limits?: 'adapter' | 'baseline';
 }
+
+/** The fields of {@link DeviceOptions}. */
+export const deviceFields: FieldNames<DeviceOptions> = {
+  device: true,
+  adapter: true,
+  throttlePolling: true,
+  features: true,
+  limits: true,
+};
 
 /** A buffer to create. */
 export interface BufferRequest {

@@ -1,3 +1,4 @@
+import type { FieldNames } from '../arguments.js';
 import type { EpochResult, TrainingProgress } from './progress.js';
 
 /** How long to train and whom to tell. */
@@ -30,3 +31,15 @@ export interface FitOptions {
    */
   readonly checkpoint?: string;
 }
+
+/** The fields of {@link FitOptions}. */
+export const fitFields: FieldNames<FitOptions> = {
+  epochs: true,
+  steps: true,
+  signal: true,
+  patience: true,
+  keepBest: true,
+  onProgress: true,
+  onEpoch: true,
+  checkpoint: true,
+};

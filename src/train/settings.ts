@@ -1,4 +1,5 @@
-import { expectObject, expectStateDict } from '../arguments.js';
+import { expectFields, expectObject, expectStateDict } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { expectSameClasses } from '../data/classes.js';
 import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
@@ -72,6 +73,29 @@ export interface TrainerOptions {
   readonly onCompile?: (done: number, total: number) => void;
 }
 
+/** The fields of {@link TrainerOptions}. */
+export const trainerFields: FieldNames<TrainerOptions> = {
+  model: true,
+  dataset: true,
+  testDataset: true,
+  rules: true,
+  userRules: true,
+  optimizer: true,
+  schedule: true,
+  batch: true,
+  seed: true,
+  shuffle: true,
+  logEvery: true,
+  loss: true,
+  objective: true,
+  labelSmoothing: true,
+  clipNorm: true,
+  inputs: true,
+  precision: true,
+  lossScale: true,
+  onCompile: true,
+};
+
 /** Options with their defaults filled in and checked. */
 export interface ResolvedSettings {
   readonly step: StepSettings;
@@ -138,7 +162,7 @@ function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmo
  * throws.
  */
 export function resolveSettings(options: TrainerOptions): ResolvedSettings {
-  expectObject(options, 'options');
+  expectFields(options, trainerFields);
   for (const field of ['model', 'optimizer'] as const) expectObject(options[field], field);
   const { model, dataset, testDataset, optimizer, objective, inputs } = options;
   describeModel(model.definition);

@@ -1,4 +1,4 @@
-import { expectObject } from '../arguments.js';
+import { expectFields } from '../arguments.js';
 import { batchPixels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
@@ -16,6 +16,7 @@ import { checkpointPaths, parseHistory, readCheckpoint, stateDictEntries, writeC
 import type { TrainingPosition } from './checkpoint.js';
 import { DeviceEngine } from './deviceEngine.js';
 import type { Engine, EngineLog, EngineStep, EngineWeights } from './engine.js';
+import { fitFields } from './fitOptions.js';
 import type { FitOptions } from './fitOptions.js';
 import type { LossScaleState } from './lossScale.js';
 import { EpochTally, Pace } from './progress.js';
@@ -102,7 +103,7 @@ export class Trainer {
    */
   async fit(options: FitOptions): Promise<FitResult> {
     this.alive();
-    expectObject(options, 'options');
+    expectFields(options, fitFields);
     const { epochs, checkpoint } = options;
     checkWhole('epochs', epochs, 1, 1_000_000);
     if (options.steps !== undefined) checkWhole('steps', options.steps, 1, 2 ** 31);

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Attack } from '../../src/attacks/attack.js';
+import { Attack, attack } from '../../src/attacks/attack.js';
 import { fromArrays } from '../../src/data/dataset.js';
 import type { LinbpErrorCode } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
@@ -13,6 +13,7 @@ import type { ModelDefinition } from '../../src/nn/definition.js';
 import { initialState, Model, readStateDict } from '../../src/nn/model.js';
 import { Program } from '../../src/program/program.js';
 import { ReferenceRun } from '../../src/reference/run.js';
+import { Device } from '../../src/runtime/device.js';
 import { adam } from '../../src/train/optimizers.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { temporaryFolder } from '../io/support.js';
@@ -148,8 +149,8 @@ describe('public entries check what JavaScript gives them', () => {
     await refusal(() => Attack.compile(wrong(undefined)), 'bad-argument');
     await refusal(() => Attack.compile(wrong({ eps: 0.1 })), 'bad-argument');
     await refusal(() => Attack.compile({ model, eps: wrong('0.1') }), 'bad-range');
-    using attack = await Attack.compile({ model, eps: 0.1, steps: 1 });
-    await refusal(() => attack.run(wrong(undefined)), 'bad-argument');
+    using compiled = await Attack.compile({ model, eps: 0.1, steps: 1 });
+    await refusal(() => compiled.run(wrong(undefined)), 'bad-argument');
     await refusal(() => Trainer.create(wrong({ model, optimizer: adam() })), 'bad-argument');
     await refusal(() => Trainer.create(wrong({ model, dataset })), 'bad-argument');
     using trainer = await Trainer.create({ model, dataset, optimizer: adam() });
@@ -158,6 +159,24 @@ describe('public entries check what JavaScript gives them', () => {
     await refusal(() => model.logits(new Float32Array(4), { precision: wrong('f8') }), 'unknown-option');
     await refusal(() => model.logits(wrong(new Uint8Array(4))), 'bad-dtype');
     await refusal(() => model.logits(new Float32Array(4).fill(255)), 'bad-range');
+  });
+
+  it('options that nobody reads: attacks, their runs, trainers, fits and devices', async () => {
+    using model = Model.create(tiny, { device: await sharedDevice() });
+    const dataset = fromArrays(arrays);
+    await refusal(() => Attack.compile(wrong({ model, eps: 0.1, step: 3 })), 'unknown-option');
+    using compiled = await Attack.compile({ model, eps: 0.1, steps: 1 });
+    await refusal(() => compiled.run(wrong({ images: dataset, epsilon: 0.2 })), 'unknown-option');
+    await refusal(() => attack(wrong({ model, eps: 0.1, images: dataset, batchSize: 4 })), 'unknown-option');
+    const sizes = [NaN, 0, -1, Infinity, '5'];
+    for (const chunkMilliseconds of sizes)
+      await refusal(() => compiled.run(wrong({ images: dataset, chunkMilliseconds })), 'bad-range');
+    await refusal(() => Trainer.create(wrong({ model, dataset, optimizer: adam(), batchSize: 2 })), 'unknown-option');
+    using trainer = await Trainer.create({ model, dataset, optimizer: adam() });
+    await refusal(() => trainer.fit(wrong({ epochs: 1, epoch: 3 })), 'unknown-option');
+    await refusal(() => Device.open(wrong({ adaptor: 'llvmpipe' })), 'unknown-option');
+    const { samples } = await attack({ model, eps: 0.1, steps: 1, images: dataset, chunkMilliseconds: 20 });
+    expect(samples.length).to.equal(dataset.count);
   });
 });
 
