@@ -10,6 +10,8 @@ import { isCut, jobOptions } from './jobs/options.js';
 import { runsInJobs } from './jobs/reproduceJob.js';
 import { choice, flag, integer, readNumber, text } from './options.js';
 import { duration } from './progress.js';
+import { earlierEntries, indexFile, mergedEntries } from './reproduceIndex.js';
+import type { IndexEntry } from './reproduceIndex.js';
 import type { Reproduced } from './reproduceReport.js';
 import { packageVersion } from '../version.js';
 import { defineVerb } from './verb.js';
@@ -29,7 +31,7 @@ const options = {
     placeholder: 'NAME',
   }),
   networks: text({
-    help: 'which networks, joined by commas, where an experiment lets choose; see below',
+    help: 'which networks, joined by commas, where an experiment offers a choice; see below',
     placeholder: 'LIST',
   }),
   compat: choice(['none', 'official'], {
@@ -84,6 +86,13 @@ function checkNetworks({ name, networks }: Experiment, named: string | undefined
   );
 }
 
+/** What the index keeps of an experiment that was run. */
+const entryOf =
+  (options: IndexEntry['options']) =>
+  ({ experiment: { name, summary }, result, seconds }: Reproduced): IndexEntry => ({
+    ...{ name, summary, seconds, options, statements: result.statements },
+  });
+
 /** `linbp reproduce`: an experiment of the papers, with a report that says what holds. */
 export const reproduceVerb = defineVerb({
   name: 'reproduce',
@@ -120,7 +129,8 @@ export const reproduceVerb = defineVerb({
     const folder = OutputFolder.open(values.out ?? defaultOutput('reproduce'), 'reproduce');
     const out = folder.path;
     lock(out);
-    folder.claim(['index.html', ...chosen.flatMap(({ name }) => [`${name}.html`, `${name}.svg`])]);
+    const earlier = earlierEntries(out);
+    folder.claim(['index.html', indexFile, ...chosen.flatMap(({ name }) => [`${name}.html`, `${name}.svg`])]);
     const device = await openDevice(values);
     const found: Reproduced[] = [];
     try {
@@ -173,7 +183,9 @@ export const reproduceVerb = defineVerb({
         if (picture !== undefined) writeFileAtomic(join(out, `${experiment.name}.svg`), picture);
         print(`${experiment.name}  ${duration(one.seconds)}  ${resolve(path)}`);
         for (const { verdict, text: words } of result.statements) print(`  ${verdict.padEnd(5)}  ${words}`);
-        writeFileAtomic(join(out, 'index.html'), (await reports).indexReport(found, frame));
+        const entries = mergedEntries(earlier, found.map(entryOf(shown)));
+        writeFileAtomic(join(out, indexFile), `${JSON.stringify(entries, null, 2)}\n`);
+        writeFileAtomic(join(out, 'index.html'), (await reports).indexReport(entries, frame));
       }
       print(`index ${resolve(join(out, 'index.html'))}`);
       return {

@@ -18,6 +18,7 @@ import { heading } from '../report/index.js';
 import type { Figure, Line } from '../report/index.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import { duration } from './progress.js';
+import type { IndexEntry } from './reproduceIndex.js';
 
 /** One experiment that was run. */
 export interface Reproduced {
@@ -141,19 +142,19 @@ export function experimentReport(
   });
 }
 
-/** The page that links the reports. */
-export function indexReport(found: readonly Reproduced[], { adapter, version, options }: ReportFrame): string {
-  const sections = found.map(({ experiment, result, seconds }) => ({
-    title: experiment.name,
+/** The page that links the reports, those of earlier runs into the same folder among them. */
+export function indexReport(entries: readonly IndexEntry[], { adapter, version }: ReportFrame): string {
+  const sections = entries.map(({ name, summary, seconds, options, statements }) => ({
+    title: name,
     body:
-      paragraph(`${experiment.summary} (${duration(seconds)})`) +
-      `<p><a href="${escapeHtml(experiment.name)}.html">Report</a></p>` +
-      statementsHtml(result.statements),
+      paragraph(`${summary} (${[...options.map((words) => words.join(' ')), duration(seconds)].join(', ')})`) +
+      `<p><a href="${escapeHtml(name)}.html">Report</a></p>` +
+      statementsHtml(statements),
   }));
   return page({
     title: 'Experiments of the LinBP papers',
     subtitle: 'BP against LinBP: what holds, what does not, and what the data leave open',
-    sections: [...sections, { title: 'Machine', body: facts([...options, ...machineFacts(adapter, version)]) }],
+    sections: [...sections, { title: 'Machine of the last run', body: facts(machineFacts(adapter, version)) }],
     footer: 'linbp reproduce',
   });
 }

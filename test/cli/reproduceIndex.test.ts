@@ -1,0 +1,39 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { earlierEntries, indexFile, mergedEntries } from '../../src/cli/reproduceIndex.js';
+import type { IndexEntry } from '../../src/cli/reproduceIndex.js';
+import { indexReport } from '../../src/cli/reproduceReport.js';
+import type { AdapterInfo } from '../../src/runtime/adapter.js';
+import { scratchFolder } from './support.js';
+
+const entry = (name: string, text: string): IndexEntry => ({
+  ...{ name, summary: `about ${name}`, seconds: 61, options: [['scale', 'ci']] },
+  statements: [{ verdict: 'holds', text }],
+});
+
+describe('index of reproduced experiments', () => {
+  const folder = scratchFolder();
+
+  it('keeps those of earlier runs, and shows the newest of each', () => {
+    expect(earlierEntries(folder)).to.deep.equal([]);
+    const first = mergedEntries([], [entry('mnist-mlp', 'one'), entry('theory', 'two')]);
+    writeFileSync(join(folder, indexFile), JSON.stringify(first));
+    const second = mergedEntries(earlierEntries(folder), [entry('mnist-mlp', 'three <img src=x onerror=hit()>')]);
+    expect(second.map(({ name }) => name)).to.deep.equal(['mnist-mlp', 'theory']);
+    const adapter = { vendor: 'a', architecture: 'b', description: 'c', software: true } as AdapterInfo;
+    const html = indexReport(second, { adapter, version: '0', options: [] });
+    expect(html).to.contain('href="theory.html"').and.to.contain('two').and.to.contain('three &lt;img');
+    expect(html).not.to.contain('<img src=x').and.not.to.contain('>one<');
+  });
+
+  it('refuses a list that is none', () => {
+    const broken = [{ ...entry('../x', 'a') }, { ...entry('a', 'a'), statements: [{ verdict: 'sure', text: 'a' }] }, 7];
+    for (const each of broken) {
+      writeFileSync(join(folder, indexFile), JSON.stringify([each]));
+      expect(() => earlierEntries(folder))
+        .to.throw()
+        .with.property('code', 'bad-file');
+    }
+  });
+});
