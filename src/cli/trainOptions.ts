@@ -6,7 +6,9 @@ import type { ModelDefinition } from '../nn/definition.js';
 import { initialState } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
 import { ruleNames } from '../rules/parse.js';
+import { quotedValue } from '../quote.js';
 import { cropAndFlip } from '../train/augmentation.js';
+import { balancedClassWeights } from '../train/classWeights.js';
 import { adam, adamw, sgd } from '../train/optimizers.js';
 import type { Optimizer } from '../train/optimizers.js';
 import { constant, cosine, exponential, warmup } from '../train/schedules.js';
@@ -62,6 +64,11 @@ export const trainOptions = {
   gamma: number({ help: 'factor per epoch of the exponential schedule', byDefault: 0.98, min: 0, max: 1, above: true }),
   warmup: integer({ help: 'epochs of linear warm-up before the schedule', min: 1 }),
   labelSmoothing: number({ help: 'probability spread over all classes', min: 0, max: 1, above: true }),
+  classWeights: text({
+    help: 'weights of the classes in the loss, or "balanced" for equal shares',
+    placeholder: 'W,W,..',
+  }),
+  dropLast: flag('leave out the last, smaller batch of each epoch'),
   clipNorm: number({ help: 'largest length of all gradients together', min: 0, above: true }),
   augment: text({ help: 'random changes of the training images: crop, flip', placeholder: 'LIST' }),
   patience: integer({ help: 'stop after N epochs without a lower test loss', min: 1 }),
@@ -143,6 +150,20 @@ export async function chosenHalves(
   };
 }
 
+/** Weights of `--class-weights`. Throws `bad-argument` for what is no list of numbers. */
+function chosenClassWeights({ classWeights }: TrainValues, dataset: Dataset): readonly number[] | undefined {
+  if (classWeights === undefined) return undefined;
+  if (classWeights === 'balanced') return balancedClassWeights(dataset);
+  const weights = classWeights.split(',').map((each) => (each.trim() === '' ? NaN : Number(each)));
+  check(
+    weights.every(Number.isFinite),
+    'bad-argument',
+    `--class-weights takes numbers with commas between, or balanced, got ${quotedValue(classWeights)}`,
+    'classWeights',
+  );
+  return weights;
+}
+
 /** The weights to begin with: of `--weights`, or drawn from a seed. Throws `missing-file` or `bad-file`. */
 export async function startWeights(values: TrainValues, definition: ModelDefinition, seed: number): Promise<StateDict> {
   return values.weights === undefined
@@ -158,6 +179,7 @@ export function trainerSettings(
   { progress }: VerbContext,
 ): Omit<TrainerOptions, 'model' | 'rules' | 'optimizer' | 'seed'> & { readonly logEvery: number } {
   const inputs = chosenAugmentation(values);
+  const classWeights = chosenClassWeights(values, halves.dataset);
   return {
     ...halves,
     schedule: chosenSchedule(values),
@@ -168,6 +190,8 @@ export function trainerSettings(
     onCompile: compileProgress(progress),
     ...(inputs && { inputs }),
     ...(values.labelSmoothing !== undefined && { labelSmoothing: values.labelSmoothing }),
+    ...(classWeights && { classWeights }),
+    ...(values.dropLast && { dropLast: true }),
     ...(values.clipNorm !== undefined && { clipNorm: values.clipNorm }),
   };
 }

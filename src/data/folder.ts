@@ -1,10 +1,10 @@
 import { statSync } from 'node:fs';
-import { join, normalize, isAbsolute, basename, resolve } from 'node:path';
+import { join, basename, resolve } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { explicitClasses, labelsOfFolders, shownNames } from './classes.js';
 import type { ClassList, ClassSource } from './classes.js';
-import { hasLabelTable, readLabelTable } from './labelTable.js';
-import { listFolder, readJson } from '../io/read.js';
+import { hasLabelTable, readLabelsJson, readLabelTable } from './labelTable.js';
+import { listFolder } from '../io/read.js';
 import { checkLimit, type Dataset, type Split } from './dataset.js';
 import { ImagePool } from './imagePool.js';
 import type { DecodedImage, DecodeProgress } from './images.js';
@@ -37,8 +37,6 @@ export interface ImageBatchOptions extends ImageFolderOptions {
   readonly batch: number;
 }
 
-/** Bytes that `labels.json` may have: a million images. */
-const MAX_LABEL_FILE = 128 * 1024 * 1024;
 /** Labels are kept in 32 bits; far below that, a network's last layer would not fit anywhere. */
 const MAX_LABEL = 2 ** 24;
 
@@ -338,41 +336,6 @@ function finish(
 function duplicates(names: readonly string[]): string[] {
   const seen = new Set<string>();
   return names.filter((name) => seen.has(name) || !seen.add(name));
-}
-
-function readLabelsJson(path: string): [string, number][] {
-  const source = join(path, 'labels.json');
-  const parsed = readJson(source, MAX_LABEL_FILE);
-  check(
-    typeof parsed === 'object' && parsed !== null,
-    'bad-file',
-    `${source}: expected a list of {file, index} or an object file -> index`,
-    source,
-  );
-  const rows: [unknown, unknown][] = Array.isArray(parsed)
-    ? parsed.map((row: unknown) =>
-        typeof row === 'object' && row !== null
-          ? [(row as { file?: unknown }).file, (row as { index?: unknown }).index]
-          : [row, undefined],
-      )
-    : Object.entries(parsed);
-  return rows.map(([file, label], i) => {
-    check(
-      typeof file === 'string' && typeof label === 'number',
-      'bad-file',
-      `${source}: entry ${i} has no file name and index`,
-      source,
-    );
-    // A label file must not make us read files elsewhere.
-    const inside = normalize(file);
-    check(
-      !isAbsolute(inside) && inside.split(/[\\/]/)[0] !== '..',
-      'bad-file',
-      `${source}: ${file} is outside the folder`,
-      source,
-    );
-    return [inside, label];
-  });
 }
 
 function labelOfName(path: string, ids: readonly string[] | undefined): number {

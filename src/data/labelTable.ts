@@ -1,6 +1,6 @@
-import { join } from 'node:path';
+import { isAbsolute, join, normalize } from 'node:path';
 import { LinbpError, check } from '../errors.js';
-import { readText } from '../io/read.js';
+import { readJson, readText } from '../io/read.js';
 import { quotedName } from '../quote.js';
 
 /** Labels of images by file, from a table beside them. */
@@ -103,4 +103,43 @@ export function readLabelTable(
     return [{ file: found, ...values }];
   });
   return { rows, absent };
+}
+
+/** Bytes that `labels.json` may have: a million images. */
+const MAX_LABEL_FILE = 128 * 1024 * 1024;
+
+/** Files and labels of `labels.json`. Throws `bad-file`. */
+export function readLabelsJson(path: string): [string, number][] {
+  const source = join(path, 'labels.json');
+  const parsed = readJson(source, MAX_LABEL_FILE);
+  check(
+    typeof parsed === 'object' && parsed !== null,
+    'bad-file',
+    `${source}: expected a list of {file, index} or an object file -> index`,
+    source,
+  );
+  const rows: [unknown, unknown][] = Array.isArray(parsed)
+    ? parsed.map((row: unknown) =>
+        typeof row === 'object' && row !== null
+          ? [(row as { file?: unknown }).file, (row as { index?: unknown }).index]
+          : [row, undefined],
+      )
+    : Object.entries(parsed);
+  return rows.map(([file, label], i) => {
+    check(
+      typeof file === 'string' && typeof label === 'number',
+      'bad-file',
+      `${source}: entry ${i} has no file name and index`,
+      source,
+    );
+    // A label file must not make us read files elsewhere.
+    const inside = normalize(file);
+    check(
+      !isAbsolute(inside) && inside.split(/[\\/]/)[0] !== '..',
+      'bad-file',
+      `${source}: ${file} is outside the folder`,
+      source,
+    );
+    return [inside, label];
+  });
 }

@@ -20,6 +20,8 @@ export interface EngineCompileOptions {
   readonly fuse?: boolean;
   /** Called after each compiled pipeline of a program. */
   readonly onCompile?: ((done: number, total: number) => void) | undefined;
+  /** Samples of an epoch, where it does not take all of the data set. */
+  readonly samples?: number;
 }
 
 /**
@@ -78,7 +80,7 @@ export class DeviceEngine implements Engine {
   ): Promise<DeviceEngine> {
     const engine = new DeviceEngine(model, settings, dataset, options);
     try {
-      for (const size of new Set(batches(dataset.count, batch).map((each) => each.size))) await engine.compile(size);
+      for (const size of new Set(batches(options.samples ?? dataset.count, batch).map((each) => each.size))) await engine.compile(size);
       return engine;
     } catch (error) {
       engine.destroy();

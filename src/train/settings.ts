@@ -1,5 +1,6 @@
 import { expectFields, expectObject, expectStateDict } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
+import { checkClassWeights } from './classWeights.js';
 import { expectSameClasses } from '../data/classes.js';
 import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
@@ -55,6 +56,13 @@ export interface TrainerOptions {
    * plain loss.
    */
   readonly labelSmoothing?: number;
+  /**
+   * A weight for each class of the cross entropy in training, as PyTorch's `CrossEntropyLoss(weight)` has them; see
+   * `balancedClassWeights`. Evaluation reports the plain loss.
+   */
+  readonly classWeights?: readonly number[];
+  /** Leave out the last, smaller batch of each epoch; other samples in each one where they are shuffled. */
+  readonly dropLast?: boolean;
   /** Shorten the gradients of all parameters together to this length, above 0; as they are unless given. */
   readonly clipNorm?: number;
   /**
@@ -89,6 +97,8 @@ export const trainerFields: FieldNames<TrainerOptions> = {
   loss: true,
   objective: true,
   labelSmoothing: true,
+  classWeights: true,
+  dropLast: true,
   clipNorm: true,
   inputs: true,
   precision: true,
@@ -103,6 +113,8 @@ export interface ResolvedSettings {
   readonly batch: number;
   readonly seed: number;
   readonly shuffle: boolean;
+  /** Samples of an epoch: all, or those of whole batches. */
+  readonly samples: number;
   /** The rules in their notation, for messages and checkpoints. */
   readonly ruleText: string;
   /** What a resumed run must agree with, as text by name. */
@@ -140,8 +152,8 @@ function ruleSettings(options: TrainerOptions): { rules: BackwardSelection; rule
   };
 }
 
-function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmoothing' | 'clipNorm'> {
-  const { labelSmoothing, clipNorm, objective, loss = 'crossEntropy' } = options;
+function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmoothing' | 'clipNorm' | 'classWeights'> {
+  const { labelSmoothing, clipNorm, classWeights, objective, loss = 'crossEntropy' } = options;
   if (labelSmoothing !== undefined) {
     check(
       labelSmoothing > 0 && labelSmoothing < 1,
@@ -154,7 +166,21 @@ function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmo
   }
   const finite = clipNorm === undefined || (clipNorm > 0 && Number.isFinite(clipNorm));
   check(finite, 'bad-range', `clipNorm must be a finite number above 0, got ${clipNorm}`, 'clipNorm');
-  return { ...(labelSmoothing !== undefined && { labelSmoothing }), ...(clipNorm !== undefined && { clipNorm }) };
+  if (classWeights !== undefined) {
+    checkClassWeights(classWeights, options.model.definition.classes);
+    const fits = objective === undefined && loss === 'crossEntropy' && labelSmoothing === undefined;
+    check(
+      fits,
+      'bad-argument',
+      'class weights go with the loss crossEntropy only, without label smoothing',
+      'classWeights',
+    );
+  }
+  return {
+    ...(labelSmoothing !== undefined && { labelSmoothing }),
+    ...(classWeights !== undefined && { classWeights }),
+    ...(clipNorm !== undefined && { clipNorm }),
+  };
 }
 
 /**
@@ -174,12 +200,19 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
     seed = 0,
     shuffle = true,
     logEvery = 50,
+    dropLast = false,
     loss = 'crossEntropy',
     precision = 'f32',
   } = options;
   checkDataset(definition, dataset, 'dataset');
   if (testDataset !== undefined) checkDataset(definition, testDataset, 'testDataset');
   checkWhole('batch', batch, 1, 65536);
+  check(
+    !dropLast || batch <= dataset.count,
+    'bad-range',
+    `dropLast leaves nothing: ${dataset.name} has ${dataset.count} samples, fewer than the batch of ${batch}`,
+    'dropLast',
+  );
   checkWhole('seed', seed, 0, 2 ** 32 - 1);
   checkWhole('logEvery', logEvery, 1, 4096);
   check(
@@ -223,6 +256,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
     batch,
     seed,
     shuffle,
+    samples: dropLast ? batch * Math.floor(dataset.count / batch) : dataset.count,
     ruleText,
     get fingerprint() {
       return (fingerprint ??= {
@@ -235,6 +269,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
         batch: String(batch),
         seed: String(seed),
         shuffle: String(shuffle),
+        ...(dropLast && { dropLast: 'true' }),
         loss: objective === undefined ? loss : 'custom',
         ...(inputs && { inputs: inputs.name }),
         ...Object.fromEntries(Object.entries(regularization).map(([name, value]) => [name, String(value)])),

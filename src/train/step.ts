@@ -11,6 +11,7 @@ import { lossScaleStates, scaled, updateScaled } from './lossScale.js';
 import type { LossScaleSettings } from './lossScale.js';
 import type { Optimizer } from './optimizers.js';
 import type { ObjectiveTensors } from './objective.js';
+import { weightedCrossEntropy } from './classWeights.js';
 import { clipGradients, smoothedCrossEntropy } from './regularize.js';
 
 export type { ObjectiveTensors };
@@ -59,6 +60,8 @@ export interface StepSettings {
   readonly objective: Objective | undefined;
   /** Probability mass spread over all classes by cross entropy; none unless given. */
   readonly labelSmoothing?: number;
+  /** Of the cross entropy, one a class; all 1 unless given. */
+  readonly classWeights?: readonly number[];
   /** Largest length of the gradients of all parameters together; any unless given. */
   readonly clipNorm?: number;
   readonly inputs?: InputStage;
@@ -91,7 +94,7 @@ export interface TrainingGraph extends SharedTensors {
 
 function objectiveOf(
   graph: Graph,
-  settings: Pick<StepSettings, 'loss' | 'objective' | 'labelSmoothing'>,
+  settings: Pick<StepSettings, 'loss' | 'objective' | 'labelSmoothing' | 'classWeights'>,
   logits: Tensor,
   labels: Tensor,
   scale: number,
@@ -99,6 +102,8 @@ function objectiveOf(
   return graph.scope({ layer: 'loss', direction: 'forward' }, () => {
     if (settings.labelSmoothing !== undefined)
       return smoothedCrossEntropy(graph, logits, labels, settings.labelSmoothing, scale);
+    if (settings.classWeights !== undefined)
+      return weightedCrossEntropy(graph, logits, labels, settings.classWeights, scale);
     if (settings.objective === undefined) return { loss: graph.one('loss', [logits, labels], { kind: settings.loss }) };
     const found = settings.objective(graph, logits, labels, scale);
     const tensors = 'producer' in found ? { loss: found } : found;

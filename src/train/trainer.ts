@@ -71,9 +71,10 @@ export class Trainer {
   static async create(options: TrainerOptions): Promise<Trainer> {
     const settings = resolveSettings(options);
     const { model, dataset, onCompile } = options;
+    const { samples } = settings;
     const engine =
       model instanceof Model
-        ? await DeviceEngine.create(model, settings.step, dataset, settings.batch, { onCompile })
+        ? await DeviceEngine.create(model, settings.step, dataset, settings.batch, { onCompile, samples })
         : new ReferenceEngine(settings.step, dataset, model.weights);
     return new Trainer(options, settings, engine);
   }
@@ -118,7 +119,7 @@ export class Trainer {
     this.expectUsable();
     const { epochs, signal, checkpoint } = options;
     const before = { epochs: this.history.length, step: this.step };
-    const perEpoch = Math.ceil(this.dataset.count / this.settings.batch);
+    const perEpoch = Math.ceil(this.settings.samples / this.settings.batch);
     const planned = Math.min(Math.max(0, epochs * perEpoch - this.step), options.steps ?? Infinity);
     const pace = new Pace();
     const left = (): number => planned - (this.step - before.step);
@@ -275,10 +276,9 @@ export class Trainer {
 
   /** The next steps of the present epoch: as many as the log holds, the epoch has and `left` allows. */
   private nextBlock(left: number): EngineStep[] {
-    const { batch, seed, shuffle, schedule, step } = this.settings;
-    const { count } = this.dataset;
+    const { batch, seed, shuffle, schedule, step, samples: count } = this.settings;
     if (this.ordered !== this.epoch) {
-      if (shuffle) this.engine.setOrder(permutation(count, seed, this.epoch));
+      if (shuffle) this.engine.setOrder(permutation(this.dataset.count, seed, this.epoch));
       this.ordered = this.epoch;
     }
     const lr = schedule.rate(step.optimizer.lr, this.epoch);
@@ -295,7 +295,7 @@ export class Trainer {
   }
 
   private get epochDone(): boolean {
-    return this.tally.samples >= this.dataset.count;
+    return this.tally.samples >= this.settings.samples;
   }
 
   /** Adds finished steps to the epoch; throws `diverged` at the first loss that is not finite. */
@@ -393,10 +393,10 @@ export class Trainer {
   }
 
   private reachable({ epoch, samples, step }: TrainingPosition): boolean {
-    const { batch } = this.settings;
-    const perEpoch = Math.ceil(this.dataset.count / batch);
-    const whole = samples % batch === 0 || samples === this.dataset.count;
-    return whole && samples <= this.dataset.count && step === epoch * perEpoch + Math.ceil(samples / batch);
+    const { batch, samples: all } = this.settings;
+    const perEpoch = Math.ceil(all / batch);
+    const whole = samples % batch === 0 || samples === all;
+    return whole && samples <= all && step === epoch * perEpoch + Math.ceil(samples / batch);
   }
 
   private alive(): void {

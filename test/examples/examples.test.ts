@@ -8,6 +8,8 @@ const expected: Readonly<Record<string, RegExp>> = {
   'train.ts': /bp epoch 3: loss [\d.]+, test accuracy [\d.]+\nlinbp epoch 1[^]*linbp epoch 3/,
   'attack.ts': /bp: accuracy [\d.]+ clean, [\d.]+ under attack[^]*linbp: accuracy/,
   'own-network.ts': /9098 parameters, test accuracy [\d.]+\naccuracy under attack [\d.]+/,
+  'multi-label.ts': /binary cross entropy [5-7]\.\d+, [3-6]\.\d+, [0-5]\.\d+/,
+  'regression.ts': /squared error of a tenth of the digit [\d.]+, [\d.]+, 0\.0\d+/,
   'rule-javascript.ts': /bp: accuracy[^]*hopeful:share=0\.5: accuracy[^]*share=1: accuracy/,
   'rule-wgsl.ts':
     /gpu: accuracy [\d.]+ clean, ([\d.]+) under attack\nreference: accuracy [\d.]+ clean, ([\d.]+) under attack/,

@@ -2,13 +2,15 @@ import { expect } from 'chai';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fromArrays } from '../../src/data/dataset.js';
+import { fromArrays, subset } from '../../src/data/dataset.js';
+import type { Dataset } from '../../src/data/dataset.js';
 import { LinbpError } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
 import { readSafetensors, tensorAsFloat32 } from '../../src/io/safetensors.js';
 import { initialState, Model } from '../../src/nn/model.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { bestEpoch, bestPath, outOfPatience } from '../../src/train/best.js';
+import { balancedClassWeights, weightedCrossEntropy } from '../../src/train/classWeights.js';
 import { sgd } from '../../src/train/optimizers.js';
 import type { EpochResult } from '../../src/train/progress.js';
 import { clipGradients, smoothedCrossEntropy } from '../../src/train/regularize.js';
@@ -60,6 +62,93 @@ describe('label smoothing', () => {
   it('is the same on the device', async () => {
     for (const { name, error } of await compareGraph(graph, new Map([[labels, given]])))
       expect(error, name).to.be.below(1e-5);
+  });
+});
+
+describe('class weights', () => {
+  const [count, classes] = [6, 4];
+  const weights = [0.5, 2, 0, 1.25];
+  const graph = new Graph();
+  const logits = graph.input('logits', [count, classes]);
+  const labels = graph.input('labels', [count], 'u32');
+  const { loss, gradient } = weightedCrossEntropy(graph, logits, labels, weights, 1 / count);
+  graph.output('loss', loss);
+  graph.output('gradient', gradient!);
+  const given = Uint32Array.of(0, 1, 2, 3, 1, 3);
+
+  /** PyTorch's mean: sum w[y] loss / sum w[y]. */
+  const mean = (z: ArrayLike<number>): number => {
+    let [sum, total] = [0, 0];
+    given.forEach((label, n) => {
+      const row = Array.from({ length: classes }, (_, k) => z[n * classes + k]!);
+      const top = Math.log(row.reduce((each, value) => each + Math.exp(value), 0));
+      sum += weights[label]! * (top - row[label]!);
+      total += weights[label]!;
+    });
+    return sum / total;
+  };
+
+  it("have PyTorch's mean as the batch mean, and its gradient", () => {
+    const z = Float64Array.from(randomArray(count * classes), (value) => 3 * value);
+    const run = new ReferenceRun(graph);
+    run.set(logits, z);
+    run.set(labels, given);
+    run.run();
+    const found = Array.from(run.get(loss)).reduce((a, b) => a + b) / count;
+    expect(Math.abs(found / mean(z) - 1)).to.be.below(1e-12);
+    const numeric = z.map((_, i) => {
+      const at = (step: number): number => mean(z.map((value, j) => (i === j ? value + step : value)));
+      return (at(1e-5) - at(-1e-5)) / 2e-5;
+    });
+    expect(relativeError(run.get(gradient!), numeric)).to.be.below(1e-8);
+  });
+
+  it('are the same on the device', async () => {
+    for (const { name, error } of await compareGraph(graph, new Map([[labels, given]])))
+      expect(error, name).to.be.below(1e-5);
+  });
+
+  it('balance the shares of the classes', () => {
+    const dataset = squares(7);
+    const balanced = balancedClassWeights(dataset);
+    const shares = [0, 0, 0];
+    for (const label of dataset.labels) shares[label]! += balanced[label]!;
+    for (const share of shares) expect(share).to.be.closeTo(7 / 3, 1e-12);
+  });
+
+  it('of another number, negative, or beside another loss are refused', async () => {
+    const options = {
+      model: { definition: tiny, weights: initialState(tiny) },
+      dataset: squares(7),
+      optimizer: sgd({ lr: 0.1 }),
+    };
+    for (const [more, code] of [
+      [{ classWeights: [1, 2] }, 'bad-shape'],
+      [{ classWeights: [1, -2, 1] }, 'bad-range'],
+      [{ classWeights: [0, 0, 0] }, 'bad-range'],
+      [{ classWeights: [1, 1, 1], labelSmoothing: 0.1 }, 'bad-argument'],
+      [{ dropLast: true, batch: 8 }, 'bad-range'],
+    ] as const) {
+      const error = await Trainer.create({ ...options, ...more }).catch((thrown: unknown) => thrown as LinbpError);
+      expect((error as LinbpError).code).to.equal(code);
+    }
+  });
+});
+
+describe('dropping the last batch', () => {
+  it('takes whole batches only, and equals training without the samples that are left', async () => {
+    const all = squares(10);
+    const model = (): TrainerOptions['model'] => ({ definition: tiny, weights: initialState(tiny, 2) });
+    const common = { optimizer: sgd({ lr: 0.1 }), batch: 4, shuffle: false };
+    const trained = async (dataset: Dataset, dropLast: boolean) => {
+      using trainer = await Trainer.create({ ...common, model: model(), dataset, dropLast });
+      const { steps } = await trainer.fit({ epochs: 2 });
+      return { steps, weights: await trainer.stateDict() };
+    };
+    const dropped = await trained(all, true);
+    const whole = await trained(subset(all, 8), false);
+    expect([dropped.steps, (await trained(all, false)).steps]).to.deep.equal([4, 6]);
+    for (const [key, { data }] of whole.weights) expect(dropped.weights.get(key)!.data, key).to.deep.equal(data);
   });
 });
 

@@ -19,7 +19,7 @@ import { getNetwork } from './network.js';
 /** Options of the verb that decide how a cell trains, beside its rule, learning rate and seed. */
 export const trainValueNames = [
   ...['epochs', 'batch', 'optimizer', 'momentum', 'nesterov', 'weightDecay', 'schedule', 'gamma', 'warmup'],
-  ...['labelSmoothing', 'clipNorm', 'augment', 'precision'],
+  ...['labelSmoothing', 'classWeights', 'dropLast', 'clipNorm', 'augment', 'precision'],
 ] as const as readonly (keyof TrainValues)[];
 
 /** A half of a data set in the store, whole. */
