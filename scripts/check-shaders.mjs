@@ -237,6 +237,14 @@ function sampleGraph() {
     use(graph.one('classAtRank', [f32(name('logits'), 4, 10), labels], { rank }));
   for (const norm of ['l1', 'l2', 'linf', 'sum'])
     use(graph.one('sampleNorm', [x], { norm }), graph.one('sampleNorm', [f32(name('large'), 2, 20000)], { norm }));
+  const doubled = {
+    name: 'doubled',
+    inputs: ['x'],
+    shape: (shape) => shape,
+    wgsl: 'fn element(i: u32) -> f32 { return x_at(i) * f32(x_shape[0]); }',
+    reference: ([values], [[count]]) => Float64Array.from(values, (value) => value * count),
+  };
+  use(graph.one('custom', [x], { kernel: doubled }));
   const capped = {
     name: 'capped',
     inputs: ['x', 't'],

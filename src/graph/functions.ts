@@ -1,3 +1,5 @@
+import { check } from '../errors.js';
+
 /**
  * Functions of one number: the activations, and the arithmetic of networks that are not written by hand. Each has a
  * twin in WGSL, `shaders/functions/<name>.wgsl`, that defines `value` and `slope`.
@@ -205,11 +207,43 @@ export const scalarFunctions = {
   ),
 } as const satisfies Readonly<Record<string, ScalarFunction>>;
 
+/** Names of the functions that linbp has. */
+export type BuiltinFunctionName = keyof typeof scalarFunctions;
+/** The name of a function that was registered at run time; see `registerFunction`. */
+export type RegisteredFunctionName = string & { readonly registered: true };
+
 /** Names of the functions of one number that networks may use, such as `gelu`. */
-export type ScalarFunctionName = keyof typeof scalarFunctions;
+export type ScalarFunctionName = BuiltinFunctionName | RegisteredFunctionName;
+
+const registered = new Map<string, ScalarFunction & { readonly differentiable: boolean }>();
 
 /** A function by name, with the type that all of them share. */
-export const scalarFunction = (name: ScalarFunctionName): ScalarFunction => scalarFunctions[name];
+export const scalarFunction = (name: ScalarFunctionName): ScalarFunction =>
+  registered.get(name) ?? scalarFunctions[name as BuiltinFunctionName];
+
+/** Whether a function may be differentiated; one that was registered without a slope may not. */
+export const isDifferentiable = (name: string): boolean => registered.get(name)?.differentiable ?? true;
+
+/**
+ * Adds a function to those that networks and rules (`on=name`) may name.
+ *
+ * @param slope undefined where it is not to be differentiated
+ * @throws LinbpError `bad-argument` for a name that is taken
+ */
+export function addScalarFunction(
+  name: string,
+  {
+    value,
+    slope,
+    parameters,
+  }: Omit<ScalarFunction, 'slope' | 'pieces'> & { slope: ScalarFunction['slope'] | undefined },
+): RegisteredFunctionName {
+  const taken = Object.hasOwn(scalarFunctions, name) || kinds.includes(name) || registered.has(name);
+  check(!taken, 'bad-argument', `there is a function ${name} already`, 'name');
+  registered.set(name, { parameters, value, slope: slope ?? (() => NaN), differentiable: slope !== undefined });
+  kinds.push(name);
+  return name as RegisteredFunctionName;
+}
 
 /**
  * Activations: functions that take backward rules. `prelu` is `leakyRelu` with one slope per channel, the node's second
@@ -237,11 +271,9 @@ const arithmetic: ReadonlySet<string> = new Set<ScalarFunctionName>([
   'cos',
 ]);
 
-/** Kinds of activation that networks have, by name. */
-export const activationKinds: readonly string[] = [
-  ...Object.keys(scalarFunctions).filter((name) => !arithmetic.has(name)),
-  'prelu',
-];
+const kinds: string[] = [...Object.keys(scalarFunctions).filter((name) => !arithmetic.has(name)), 'prelu'];
+/** Kinds of activation that networks have, by name; registered ones join them. */
+export const activationKinds: readonly string[] = kinds;
 
 /** The function that an activation computes; `prelu` with its slope as parameter. */
 export const activationFunction = (kind: Exclude<ActivationKind, 'relu6Official'>): ScalarFunction =>

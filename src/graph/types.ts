@@ -1,3 +1,5 @@
+import type { CustomKernel } from './customKernel.js';
+import type { ElementwiseFunction } from './elementwiseFunction.js';
 import type { FieldKind } from './fields.js';
 import type { BoundRule } from './rule.js';
 import type { BinaryName } from './binary.js';
@@ -84,26 +86,7 @@ export type ReduceKind = 'sum' | 'mean' | 'max';
 /** A number known at compile time, or the name of a field of the program's step table, read anew each step. */
 export type StepValue = number | { readonly step: string };
 
-/**
- * One elementwise computation: WGSL expressions and the same thing in JavaScript.
- * Inputs are named in order; scalars follow. Both forms see numbers only.
- */
-export interface ElementwiseFunction {
-  readonly name: string;
-  readonly inputs: readonly string[];
-  readonly scalars: readonly string[];
-  /** One WGSL expression per result, in terms of the input and scalar names (all `f32`). */
-  readonly results: readonly string[];
-  /** Optional WGSL statements in front of the expressions (`let` bindings). */
-  readonly prelude?: string;
-  /** The reference: takes inputs then scalars, returns the results. */
-  readonly reference: (...values: number[]) => number[];
-  /**
-   * For each input that the only result may be differentiated by, what the gradient by it is: a function of the
-   * result's gradient, the inputs and the scalars.
-   */
-  readonly derivatives?: readonly (ElementwiseFunction | undefined)[];
-}
+export type { ElementwiseFunction };
 
 /** Attributes of every op, keyed by op name; tables over ops are typed exhaustively by these keys. */
 export interface OpAttrs {
@@ -128,6 +111,8 @@ export interface OpAttrs {
    * the pre-activation; for `prelu` behind it the slopes -> dz
    */
   activationBackward: { readonly kind: ActivationKind; readonly values?: readonly number[]; readonly rule: BoundRule };
+  /** any tensors -> what a kernel of the user's own makes of them */
+  custom: { readonly kernel: CustomKernel };
   /** x -> f(x), a function of one number with its true derivative under every rule */
   unary: { readonly kind: ScalarFunctionName; readonly values?: readonly number[] };
   /** g, x -> g f'(x) */

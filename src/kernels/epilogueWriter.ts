@@ -1,7 +1,8 @@
 import { elementCount, imagePitch, maskRows, pixelCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { shaderFragment } from './fragment.js';
-import { shaderSource } from '../wgsl/link.js';
+import { shaderSource, isProvidedShader } from '../wgsl/link.js';
+import { isolate } from '../wgsl/isolate.js';
 import { inFours } from './staging.js';
 import { bindingBase } from './types.js';
 import type { Operand, Parameter } from './types.js';
@@ -127,6 +128,12 @@ export class EpilogueWriter {
 
   /** Defines the functions of a shader file under names that end in `suffix`, and once what the file imports. */
   define(file: string, names: readonly string[], suffix: string): void {
+    if (isProvidedShader(file)) {
+      // Its helpers may be called as those of another text, or as its own in another place.
+      const renames = Object.fromEntries(names.map((name) => [name, `${name}${suffix}`]));
+      this.functions.push(isolate(shaderSource(file), `_of_function${suffix}`, renames));
+      return;
+    }
     const renamed = names.reduce(
       (text, name) => text.replace(new RegExp(`\\bfn ${name}\\b`), `fn ${name}${suffix}`),
       shaderFragment(file),

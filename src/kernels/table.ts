@@ -8,6 +8,7 @@ import { lowerSampleField } from './fields.js';
 import { lowerAxisMap, lowerGridSample } from './imageMaps.js';
 import { lowerClassAtRank, lowerCorrect, lowerLoss, lowerLossBackward } from './loss.js';
 import { lowerAssign, lowerMap } from './map.js';
+import { lowerCustom } from './custom.js';
 import { lowerNormalize, lowerNormalizeBackward } from './normalize.js';
 import { lowerLogColumn, lowerOverflow, lowerRecord, lowerSampleNorm } from './norm.js';
 import { lowerSampleRoot } from './sampleRoot.js';
@@ -101,6 +102,7 @@ export const loweringTable: { readonly [K in OpName]: Lowering<K> } = {
   sampleField: lowerSampleField,
   overflow: lowerOverflow,
   map: lowerMap,
+  custom: lowerCustom,
   random: lowerRandom,
   randomCropFlip: lowerRandomCropFlip,
   randomResizePad: lowerRandomResizePad,

@@ -6,6 +6,7 @@ import type { Node, Tensor } from '../graph/types.js';
 import type { BoundRule } from '../graph/rule.js';
 import { expectInput, f32, u32 } from './definition.js';
 import type { BackwardContext, OpDefinition } from './definition.js';
+import { expectDifferentiable } from './elementwise.js';
 
 /** Whether an activation has one of two slopes everywhere, so that a bit tells its derivative. */
 export const hasTwoSlopes = (kind: ActivationKind): boolean =>
@@ -27,6 +28,7 @@ export const activation: OpDefinition<'activation'> = {
   flops: (node) => elementCount(node.outputs[0]!.shape),
   backward(ctx, node, gradient) {
     const chosen = ctx.rule(node);
+    expectDifferentiable(node.attrs.kind);
     const { graph } = ctx;
     const { name } = chosen.kind === 'emit' ? chosen.rule : chosen.use.rule;
     const slope = node.attrs.kind === 'prelu' && ctx.needs(1) ? slopeGradient(ctx, node, gradient) : undefined;

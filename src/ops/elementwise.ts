@@ -1,9 +1,20 @@
 import { check } from '../errors.js';
 import type { GraphBuilder } from '../graph/builder.js';
+import { isDifferentiable } from '../graph/functions.js';
 import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { expectInput, f32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
+
+/** Throws `bad-argument` where a function was registered without its slope. */
+export function expectDifferentiable(kind: string): void {
+  check(
+    isDifferentiable(kind),
+    'bad-argument',
+    `${kind} has no derivative, which training and attacks need; register it with a slope`,
+    kind,
+  );
+}
 
 export const unary: OpDefinition<'unary'> = {
   infer: (inputs) => [f32(expectInput(inputs, 0, 'input', 'f32').shape)],
@@ -11,6 +22,7 @@ export const unary: OpDefinition<'unary'> = {
   backward(ctx, node, gradient) {
     const { graph } = ctx;
     const { kind, values } = node.attrs;
+    expectDifferentiable(kind);
     return graph.scope({ direction: 'inputGradient' }, () => [
       kind === 'affine'
         ? graph.one('unary', [gradient], { kind, values: [values?.[0] ?? 1] })

@@ -4,6 +4,7 @@ import * as batchNorm from './batchNorm.js';
 import * as channels from './channels.js';
 import * as convolution from './convolution.js';
 import type { OpDefinition } from './definition.js';
+import * as custom from './custom.js';
 import * as dropout from './dropout.js';
 import * as imageMaps from './imageMaps.js';
 import * as elementwise from './elementwise.js';
@@ -23,6 +24,7 @@ export const opTable: { readonly [K in OpName]: OpDefinition<K> } = {
   ...batchNorm,
   ...channels,
   ...convolution,
+  ...custom,
   ...dropout,
   ...imageMaps,
   ...elementwise,

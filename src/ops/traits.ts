@@ -164,6 +164,7 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
   gridSample: plain,
   sampleField: plain,
   map: plain,
+  custom: plain,
   random: plain,
   gatherImages: source,
   randomCropFlip: source,

@@ -23,6 +23,7 @@ export type {
   ReduceKind,
   Region,
 } from '../graph/types.js';
+export type { CustomKernel } from '../graph/customKernel.js';
 export type { FieldKind } from '../graph/fields.js';
 export type { StepValue, Tensor, TensorKind, TensorView } from '../graph/types.js';
 export { gradients } from '../autodiff/gradients.js';

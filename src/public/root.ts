@@ -89,6 +89,9 @@ export type { ScalarFunctionName } from '../graph/functions.js';
 export type { FoundPreprocessing } from '../onnx/recognize/preprocessing.js';
 export type { ElementType, HostTensor } from '../onnx/types.js';
 export type { ActivationKind, PointwiseRule, RuleSaves, BoundRule } from '../graph/rule.js';
+export { registerFunction } from '../rules/userFunction.js';
+export type { UserFunction } from '../rules/userFunction.js';
+export type { BuiltinFunctionName, RegisteredFunctionName } from '../graph/functions.js';
 export { jsRule, useRule, wgslRule } from '../rules/user.js';
 export type { JavaScriptRule, UserRule, WgslRule } from '../rules/user.js';
 

@@ -3,6 +3,7 @@ import * as activation from './activation.js';
 import * as batchNorm from './batchNorm.js';
 import * as channels from './channels.js';
 import * as convolution from './convolution.js';
+import * as custom from './custom.js';
 import * as dropout from './dropout.js';
 import * as fields from './fields.js';
 import * as imageMaps from './imageMaps.js';
@@ -24,6 +25,7 @@ export const referenceTable: { readonly [K in OpName]: Reference<K> } = {
   ...batchNorm,
   ...channels,
   ...convolution,
+  ...custom,
   ...dropout,
   ...fields,
   ...imageMaps,

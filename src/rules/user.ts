@@ -1,9 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import { link } from '../wgsl/link.js';
-import { checkExact, repaired, withoutUpdates } from './exact.js';
-import { loadFunctionNode } from './gpujs-loader.js';
-import type { FunctionNode } from './gpujs-loader.js';
-import { checkJavaScriptRule, functionSource } from './javascript.js';
+import { translated } from './translate.js';
 import type { PointwiseRule, RuleSaves, BoundRule } from '../graph/rule.js';
 
 /** Names a rule and what it needs. */
@@ -100,19 +97,6 @@ export function wgslRule(options: WgslRule): PointwiseRule {
   };
 }
 
-/** The syntax tree, which a node has once it has begun to translate, even where it cannot. */
-function parsedBy(node: FunctionNode): unknown {
-  let problem: unknown;
-  try {
-    node.toString();
-  } catch (error) {
-    problem = error;
-  }
-  const { ast } = node as unknown as { ast: unknown };
-  if (typeof ast !== 'object' || ast === null) throw problem;
-  return ast;
-}
-
 /**
  * A rule given as a plain JavaScript function, translated to WGSL by gpu.js and run unchanged by the CPU reference.
  * The function may use numbers, its arguments, local variables, `if`, loops, `?:`, comparisons and Math; it may not
@@ -128,34 +112,8 @@ export async function jsRule(options: JavaScriptRule): Promise<PointwiseRule> {
       cause,
     });
   };
-  const { WGSLFunctionNode } = await loadFunctionNode();
-  const { source, argumentNames } = functionSource(rule, fail);
-  const known = ['g', 'd', 'z', ...parameters];
-  if (argumentNames.length > known.length)
-    fail(`it takes ${argumentNames.length} arguments, but only ${known.join(', ')} are passed`);
-  let text: string;
-  try {
-    const translator = (given: string) =>
-      new WGSLFunctionNode(given, {
-        name: 'rule',
-        argumentTypes: argumentNames.map(() => 'Number'),
-        returnType: 'Number',
-        output: [1],
-        needsArgumentType: () => false,
-        lookupReturnType: (callee) => fail(`it calls ${callee}, which is not a function of Math that WGSL has`),
-        lookupFunctionArgumentTypes: (callee) =>
-          fail(`it calls ${callee}, which is not a function of Math that WGSL has`),
-        onNestedFunction: () => fail('it contains another function'),
-      });
-    const tree = parsedBy(translator(source));
-    checkExact(tree, argumentNames, fail);
-    checkJavaScriptRule(tree, argumentNames, fail);
-    text = repaired(translator(withoutUpdates(source, tree)).toString(), tree, fail);
-  } catch (error) {
-    if (error instanceof LinbpError) throw error;
-    return fail((error instanceof Error ? error.message : String(error)).split('\n')[0]!, error);
-  }
-  const passed = ['g', 'd', 'z', 'p.x', 'p.y', 'p.z', 'p.w'].slice(0, argumentNames.length);
+  const { text, count } = await translated(rule, ['g', 'd', 'z', ...parameters], fail);
+  const passed = ['g', 'd', 'z', 'p.x', 'p.y', 'p.z', 'p.w'].slice(0, count);
   const wrapper =
     'fn rule(g: f32, d: f32, z: f32, p: vec4<f32>) -> ' + `f32 {\n  return fn_rule(${passed.join(', ')});\n}\n`;
   return {

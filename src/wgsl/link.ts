@@ -26,6 +26,18 @@ export function shaderSource(name: string): string {
   return text;
 }
 
+const provided = new Set<string>();
+
+/** Adds a shader text that is no file of the package, under a path as files have. Throws `internal` for one that is. */
+export function provideShader(name: string, text: string): void {
+  if (files.has(name)) throw new LinbpError('internal', `there is a shader ${name} already`, { field: name });
+  files.set(name, text);
+  provided.add(name);
+}
+
+/** Whether a shader text came from {@link provideShader}. */
+export const isProvidedShader = (name: string): boolean => provided.has(name);
+
 /** Names of all shader files in a folder of `shaders/`, in the order of the alphabet. */
 export const shaderNames = (folder: string): string[] =>
   readdirSync(new URL(`${folder}/`, shaderFolder))

@@ -1,5 +1,6 @@
+import { check } from '../../errors.js';
 import { parameterValues, scalarFunction } from '../../graph/functions.js';
-import type { ActivationKind } from '../../graph/functions.js';
+import type { ActivationKind, BuiltinFunctionName } from '../../graph/functions.js';
 import type { ExportAttribute } from './writer.js';
 
 /** Adds nodes over one tensor. */
@@ -35,7 +36,7 @@ const clip: Write = (w, x, low, high) => {
 };
 
 /** How opset 17 writes each function; those that it has no operator for as the chains that exporters write. */
-const writers: Readonly<Record<Exclude<ActivationKind, 'prelu'>, Write>> = {
+const writers: Readonly<Record<BuiltinFunctionName | 'relu6Official', Write>> = {
   exp: plain('Exp'),
   log: plain('Log'),
   sqrt: plain('Sqrt'),
@@ -88,5 +89,7 @@ export function writeFunction(
   values: readonly number[] | undefined,
 ): string {
   const [a, b] = kind === 'relu6Official' ? [0, 0] : parameterValues(scalarFunction(kind), values);
-  return writers[kind](writer, x, a, b);
+  const write = writers[kind as BuiltinFunctionName];
+  check(Object.hasOwn(writers, kind), 'unsupported', `ONNX has no operator for the registered function ${kind}`, kind);
+  return write(writer, x, a, b);
 }

@@ -1,5 +1,6 @@
 import { Graph } from '../../graph/graph.js';
 import { elementCount } from '../../graph/types.js';
+import type { CustomKernel } from '../../graph/customKernel.js';
 import type { ConvAttrs, ElementwiseFunction, OpName, Tensor } from '../../graph/types.js';
 import { uniforms } from '../../random/philox.js';
 import { bp } from '../../rules/builtin.js';
@@ -59,6 +60,14 @@ const update: ElementwiseFunction = {
   scalars: ['rate'],
   results: ['state - rate * g * each', 'max(g, 0.5 * state)'],
   reference: (state, g, each, rate) => [state! - rate! * g! * each!, Math.max(g!, 0.5 * state!)],
+};
+
+const tested: CustomKernel = {
+  name: 'tested',
+  inputs: ['x', 'each'],
+  shape: (x) => x,
+  wgsl: 'fn element(i: u32) -> f32 { return x_at(x_shape[0] * 0u + i) + each_at(i % each_shape[0]); }',
+  reference: ([x, each]) => Float64Array.from(x!, (value, i) => value + each![i % each!.length]!),
 };
 
 const positive = (value: number): number => value * value + 0.5;
@@ -206,6 +215,7 @@ const opTests: { readonly [K in OpName]: ((b: Builder) => void) | 'products' | '
   gridSample: 'rare',
   sampleField: 'rare',
   overflow: (b) => b.graph.add('overflow', [b.numbers('x', images)], {}),
+  custom: (b) => b.graph.add('custom', [b.numbers('x', images), b.numbers('each', [3])], { kernel: tested }),
   map: (b) =>
     b.graph.add('map', [b.state('state', images), b.numbers('g', images), b.numbers('each', [3])], {
       ...{ fn: update, scalars: [0.1], targets: [0, 'new'] },
