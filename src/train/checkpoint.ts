@@ -24,6 +24,16 @@ export interface TrainingPosition {
   readonly seconds: number;
 }
 
+/** Whether a run of so many samples an epoch, in batches, comes by a position. */
+export function isReachable(
+  { epoch, samples, step }: TrainingPosition,
+  run: { readonly samples: number; readonly batch: number },
+): boolean {
+  const whole = samples % run.batch === 0 || samples === run.samples;
+  const perEpoch = Math.ceil(run.samples / run.batch);
+  return whole && samples <= run.samples && step === epoch * perEpoch + Math.ceil(samples / run.batch);
+}
+
 /** Everything that a run needs to go on as if it had never stopped. */
 export interface Checkpoint {
   readonly snapshot: EngineSnapshot;

@@ -80,7 +80,8 @@ export class DeviceEngine implements Engine {
   ): Promise<DeviceEngine> {
     const engine = new DeviceEngine(model, settings, dataset, options);
     try {
-      for (const size of new Set(batches(options.samples ?? dataset.count, batch).map((each) => each.size))) await engine.compile(size);
+      for (const size of new Set(batches(options.samples ?? dataset.count, batch).map((each) => each.size)))
+        await engine.compile(size);
       return engine;
     } catch (error) {
       engine.destroy();

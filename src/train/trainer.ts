@@ -12,8 +12,14 @@ import '../runtime/dispose.js';
 import { Turns } from '../runtime/turns.js';
 import { bestEpoch, outOfPatience, writeBest } from './best.js';
 import type { BestWeights } from './best.js';
-import { checkpointPaths, parseHistory, readCheckpoint, stateDictEntries, writeCheckpoint } from './checkpoint.js';
-import type { TrainingPosition } from './checkpoint.js';
+import {
+  checkpointPaths,
+  isReachable,
+  parseHistory,
+  readCheckpoint,
+  stateDictEntries,
+  writeCheckpoint,
+} from './checkpoint.js';
 import { DeviceEngine } from './deviceEngine.js';
 import type { Engine, EngineLog, EngineStep, EngineWeights } from './engine.js';
 import { fitFields } from './fitOptions.js';
@@ -71,10 +77,12 @@ export class Trainer {
   static async create(options: TrainerOptions): Promise<Trainer> {
     const settings = resolveSettings(options);
     const { model, dataset, onCompile } = options;
-    const { samples } = settings;
     const engine =
       model instanceof Model
-        ? await DeviceEngine.create(model, settings.step, dataset, settings.batch, { onCompile, samples })
+        ? await DeviceEngine.create(model, settings.step, dataset, settings.batch, {
+            onCompile,
+            samples: settings.samples,
+          })
         : new ReferenceEngine(settings.step, dataset, model.weights);
     return new Trainer(options, settings, engine);
   }
@@ -246,7 +254,7 @@ export class Trainer {
     const { position } = found;
     const history = parseHistory(found.history, position.epoch, path);
     check(
-      this.reachable(position),
+      isReachable(position, this.settings),
       'bad-file',
       `${path}: the position ${JSON.stringify(position)} does not occur in this run`,
       'resume',
@@ -390,13 +398,6 @@ export class Trainer {
       if (options.checkpoint !== undefined) writeBest(options.checkpoint, this.definition, this.best);
     }
     options.onEpoch?.(result);
-  }
-
-  private reachable({ epoch, samples, step }: TrainingPosition): boolean {
-    const { batch, samples: all } = this.settings;
-    const perEpoch = Math.ceil(all / batch);
-    const whole = samples % batch === 0 || samples === all;
-    return whole && samples <= all && step === epoch * perEpoch + Math.ceil(samples / batch);
   }
 
   private alive(): void {
