@@ -106,8 +106,8 @@ export const mutants = [
   {
     name: 'mask the ReLU under LinBP',
     file: 'dist/src/rules/builtin.js',
-    find: 'rule: builtinRules.linbp,',
-    put: 'rule: builtinRules.bp,',
+    find: "typeof activation === 'string' ? activation : name",
+    put: "typeof activation === 'string' ? activation : name === 'linbp' ? 'bp' : name",
     tests: [laws],
     grep: 'LinBP equals BP',
   },
@@ -425,7 +425,7 @@ export const mutants = [
     find: 'results.find(({ loss }) => !Number.isFinite(loss))',
     put: 'undefined',
     tests: ['truth/nonFinite'],
-    grep: 'say diverged',
+    grep: 'first loss that is not finite',
   },
   {
     name: 'finiteness: logits are not looked at',

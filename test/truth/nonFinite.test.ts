@@ -71,6 +71,14 @@ describe('figures of networks that are not finite', () => {
     await refusal(() => trainer.fit({ epochs: 9, steps: 1 }), 'diverged');
   });
 
+  it('a fit ends at the first loss that is not finite, and names its step', async () => {
+    using model = Model.create(smallNetwork, { device: await sharedDevice() });
+    using trainer = await Trainer.create({ model, dataset, optimizer: sgd({ lr: 1e30 }), batch: count, logEvery: 2 });
+    const error = await refusal(() => trainer.fit({ epochs: 1000 }), 'diverged');
+    // the first step has a loss, and leaves weights that overflow
+    expect(error.message).to.match(/the loss is (NaN|Infinity) at step 2 /);
+  });
+
   it("an objective of one's own that is finite where the logits are not does not hide it", async () => {
     using model = Model.create(smallNetwork, { device: await sharedDevice() });
     const weights = spoiled(smallNetwork, 'fc1.weight', 0);
