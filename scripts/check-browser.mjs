@@ -36,12 +36,12 @@ const shots = process.argv.includes('--shots') ? process.argv[process.argv.index
 const scratch = mkdtempSync(join(tmpdir(), 'linbp-pages-'));
 
 function linbp(...args) {
-  const options = { cwd: scratch, encoding: 'utf8', timeout: 120_000 };
+  const options = { cwd: scratch, encoding: 'utf8', timeout: 400_000, env: { ...process.env, LINBP_DATA: '' } };
   const { status, stderr } = spawnSync(process.execPath, [join(root, 'bin/linbp.js'), ...args], options);
   assert.equal(status, 0, `linbp ${args.join(' ')}\n${stderr}`);
 }
 
-/** Reports of a run whose folders, classes and files have names that try to be HTML. */
+/** Reports of runs whose folders, classes and files have names that try to be HTML. */
 async function makePages() {
   const { writePng } = await import(pathToFileURL(join(root, 'dist/src/io/png.js')).href);
   const data = join(scratch, `${hostile} data`);
@@ -61,6 +61,28 @@ async function makePages() {
   return { train: join(one, 'report.html'), sweep: join(sweep, 'report.html'), attack: join(attack, 'report.html') };
 }
 
+/** Reports of the other verbs, on the generated digits; of two experiments, one after another in one folder. */
+function makeOtherPages() {
+  const out = (name) => join(scratch, name);
+  linbp('train', '--model', 'mlp', '--limit', '400', '--epochs', '2', '--out', out('mlp'));
+  linbp('train', '--model', 'lenet5', '--limit', '400', '--epochs', '2', '--out', out('lenet5'));
+  const networks = ['mlp', 'lenet5'].map((name) => `${name}=${join(out(name), `${name}.safetensors`)}`).join(',');
+  const rules = ['--rule', 'bp', '--rule', 'linbp'];
+  linbp('transfer', '--sources', networks, '--dataset', 'digits', '--limit', '24', ...rules, '--out', out('transfer'));
+  linbp('profile', '--model', 'mlp', '--batch', '8', '--rule', 'bp,linbp', '--html', out('profile.html'));
+  linbp('demo', '--minutes', '0.05', '--no-open', '--out', out('demo'));
+  const options = ['--dataset', 'digits', '--seeds', '1', '--scale', '0.002', '--out', out('reproduce')];
+  linbp('reproduce', 'mnist-mlp', ...options);
+  linbp('reproduce', 'mnist-lenet5', ...options);
+  return {
+    transfer: join(out('transfer'), 'report.html'),
+    profile: out('profile.html'),
+    demo: join(out('demo'), 'report.html'),
+    reproduce: join(out('reproduce'), 'mnist-mlp.html'),
+    index: join(out('reproduce'), 'index.html'),
+  };
+}
+
 let done = 0;
 async function step(name, check) {
   await check();
@@ -72,6 +94,7 @@ const url = (path) => pathToFileURL(path).href;
 const browser = await chromium.launch({ executablePath: browserPath, args: ['--no-sandbox'] });
 try {
   const pages = await makePages();
+  const others = makeOtherPages();
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
   const page = await context.newPage();
   const problems = [];
@@ -167,7 +190,50 @@ try {
     assert.match(await page.locator('.sheet figure').first().innerText(), /→/);
   });
 
-  for (const [name, path] of Object.entries(pages))
+  for (const [name, path] of Object.entries(others)) {
+    await page.goto(url(path));
+    if (name !== 'index')
+      await step(`${name}: says first what was found`, async () => {
+        const first = page.locator('section').first();
+        assert.equal(await first.locator('h2').innerText(), 'What was found');
+        assert.ok((await first.locator('li').count()) > 0);
+      });
+    if (name !== 'index')
+      await step(`${name}: hovering a chart shows values`, async () => {
+        const chart = page.locator('figure .drawn').first();
+        await chart.scrollIntoViewIfNeeded();
+        const box = await chart.boundingBox();
+        const before = await chart.innerText();
+        let shown = '';
+        for (const [x, y] of [0.3, 0.5, 0.7, 0.9].flatMap((x) => [0.2, 0.5, 0.8].map((y) => [x, y]))) {
+          await page.mouse.move(box.x + x * box.width, box.y + y * box.height, { steps: 3 });
+          await page.waitForTimeout(120);
+          const now = await chart.innerText();
+          if (now.length > before.length) shown = now;
+        }
+        assert.match(shown.slice(0, 4000), /\d/);
+        assert.notEqual(shown, before);
+      });
+    if (name !== 'index')
+      await step(`${name}: a click on a title sorts its table`, async () => {
+        const title = page.locator('th[aria-sort]').first();
+        await title.click();
+        assert.equal(await title.getAttribute('aria-sort'), 'ascending');
+        await title.click();
+        assert.equal(await title.getAttribute('aria-sort'), 'descending');
+      });
+  }
+  await step('other pages: no errors, and nothing is asked for', () => assert.deepEqual(problems, []));
+  await step('index: a second experiment keeps the first', async () => {
+    const links = await page.locator('main a[href$=".html"]').evaluateAll((list) => list.map((each) => each.href));
+    assert.deepEqual(links.map((link) => link.split('/').at(-1)).sort(), ['mnist-lenet5.html', 'mnist-mlp.html']);
+    for (const link of links) {
+      await page.goto(link);
+      assert.ok((await page.locator('h1').innerText()).startsWith('mnist-'));
+    }
+  });
+
+  for (const [name, path] of Object.entries({ ...pages, ...others }))
     for (const scheme of ['light', 'dark'])
       for (const width of [1280, 390]) {
         await page.setViewportSize({ width, height: 900 });

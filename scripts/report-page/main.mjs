@@ -58,6 +58,11 @@ function tooltip(option) {
     if (list.length === 0) return '';
     const [first] = list;
     const { value } = first;
+    if (first.seriesType === 'heatmap') {
+      const [column, row] = value;
+      const text = first.data?.label?.formatter ?? shownValue(value[2]);
+      return [option.yAxis.data[row], `${option.xAxis.data[column]}: ${text}`].map(escaped).join('<br>');
+    }
     const isPoint = Array.isArray(value);
     const x = isPoint ? value[0] : first.name;
     const names = option.xAxis.axisNames ?? [];

@@ -157,8 +157,9 @@ async function writeReport(
   { profiled, turns }: ProfiledRules,
 ): Promise<void> {
   // The charting library is loaded only where something is drawn.
-  const { comparisonTable, turnsTable, facts, figures, machineFacts, page, profileBody, ruleLayerChart, ruleName } =
-    await import('../report/index.js');
+  const report = await import('../report/index.js');
+  const { comparisonTable, turnsTable, facts, figures, machineFacts, page, profileBody } = report;
+  const { profileSentences, ruleLayerChart, ruleName, verdictList } = report;
   const profiles = profiled.map(({ profile }) => profile);
   const work = { train: 'a training step', attack: 'a PGD step', forward: 'a forward pass' }[values.what];
   const comparison = [
@@ -172,6 +173,7 @@ async function writeReport(
       title: `Profile of ${values.model}`,
       subtitle: `${work} at batch ${values.batch} on ${device.adapterInfo.description}`,
       sections: [
+        { title: 'What was found', body: verdictList(profileSentences(profiles, turns, work)) },
         ...(profiles.length > 1 ? [{ title: 'Comparison', body: comparison.join('\n') }] : []),
         ...profiled.map(({ profile, program }) => ({
           title: ruleName(profile.label),

@@ -120,7 +120,7 @@ export function experimentReport(
     subtitle: experiment.summary,
     keyFigures: [],
     sections: [
-      { title: 'What holds', body: statementsHtml(result.statements) },
+      { title: 'What was found', body: statementsHtml(result.statements) },
       ...(drawn.length + maps.length === 0
         ? []
         : [

@@ -4,7 +4,7 @@ import { fooledShare, transferGap, transferred } from '../experiments/transferMa
 import type { CleanRight, MatrixRow, StartSweep } from '../experiments/transferMatrix.js';
 import type { Statement } from '../experiments/types.js';
 import { plainTable } from '../profile/textTable.js';
-import { htmlTable, page, paragraph } from '../report/page.js';
+import { htmlTable, page, paragraph, verdictList } from '../report/page.js';
 
 /** Everything that a matrix found. */
 export interface Matrix {
@@ -156,7 +156,7 @@ export function matrixLines(matrix: Matrix, fields: Fields, width: number): stri
       ({ model, from, to }) => `${model} sees images resized from ${sizeText(from)} to ${sizeText(to)}`,
     ),
     ...matrix.sweeps.flatMap(sweepLines),
-    ...fields.comparisons.map(({ verdict, text }) => `${verdict.padEnd(5)}  ${text}`),
+    ...matrixSentences(matrix, fields),
     ...fields.flags.map(({ message }) => `warning: ${message}`),
   ];
 }
@@ -183,6 +183,56 @@ const verdictWords: Readonly<Record<Statement['verdict'], string>> = {
   note: 'note',
 };
 
+/** What was found, in sentences: the best row of each source, then how the rules compare. */
+export function matrixSentences({ rows, clean }: Matrix, { comparisons }: Fields): string[] {
+  const best = [...new Set(rows.map(({ source }) => source))].flatMap((source) => {
+    const tried = rows
+      .filter((row) => row.source === source)
+      .map((row) => ({ row, share: transferred(row, clean) }))
+      .filter((each): each is typeof each & { share: number } => each.share !== undefined)
+      .sort((a, b) => b.share - a.share);
+    const [first] = tried;
+    if (first === undefined) return [];
+    const { attack, rule, gradients } = first.row;
+    const others = [...clean.keys()].filter((name) => name !== source).length;
+    const most = tried.length > 1 ? ', the most here' : '';
+    return [
+      `Images made on ${source} by ${attack} under ${rule} (${gradients} gradients each) turn ` +
+        `${percent(first.share)} of right answers of ${others === 1 ? 'the other network' : `${others} other networks`} wrong${most}.`,
+    ];
+  });
+  const compared = comparisons.map(({ verdict, text }) => `${verdictWords[verdict]}: ${text}`);
+  return best.length + compared.length > 0
+    ? [...best, ...compared]
+    : ['No network but the sources themselves was attacked.'];
+}
+
+/** The matrix as colored cells; undefined where a victim has no image right. */
+async function matrixPicture({ rows, clean }: Matrix, { cells }: Fields): Promise<string | undefined> {
+  const victims = [...clean.keys()];
+  const values = rows.map((row) =>
+    victims.map((victim) => {
+      const own = cells.find(
+        (cell) =>
+          cell.source === row.source && cell.attack === row.attack && cell.rule === row.rule && cell.victim === victim,
+      );
+      return own?.success ?? NaN;
+    }),
+  );
+  if (values.flat().some(Number.isNaN)) return undefined;
+  const { figures, heatMap } = await import('../report/index.js');
+  const figure = heatMap({
+    title: 'transfer',
+    columns: victims,
+    rows: rows.map(({ source, attack, rule }) => `${source}, ${attack}, ${rule}`),
+    columnTitle: 'attacked network',
+    ...{ values, min: 0, max: 1, label: (share: number) => `${Math.round(100 * share)} %` },
+  });
+  return figures([
+    { figure, caption: 'Right answers that the attack turns wrong: made on, by, under; columns are attacked.' },
+  ]);
+}
+
 /** `report.html`. */
 export async function matrixPage(matrix: Matrix, fields: Fields): Promise<string> {
   const { head, body } = textRows(matrix, fields);
@@ -191,7 +241,10 @@ export async function matrixPage(matrix: Matrix, fields: Fields): Promise<string
       titles.map((title, c) => ({ title, value: (row: readonly string[]) => row[c]! })),
       rows,
     );
+  const picture = await matrixPicture(matrix, fields);
   const sections = [
+    { title: 'What was found', body: verdictList(matrixSentences(matrix, fields)) },
+    ...(picture === undefined ? [] : [{ title: 'Picture', body: picture }]),
     {
       title: 'Matrix',
       body:
@@ -208,12 +261,6 @@ export async function matrixPage(matrix: Matrix, fields: Fields): Promise<string
           `${percent(low)} to ${percent(high)}`,
         ]),
       ),
-    },
-    {
-      title: 'What holds',
-      body:
-        fields.comparisons.map(({ verdict, text }) => paragraph(`${verdictWords[verdict]}: ${text}`)).join('\n') ||
-        paragraph('One rule only; there is nothing to compare.'),
     },
     {
       title: 'Notes',

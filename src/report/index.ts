@@ -8,7 +8,7 @@ export type { CaptionedFigure, Section } from './page.js';
 export { picture } from './picture.js';
 export { memoryChart, rooflineChart, ruleLayerChart, segmentRanges } from './profileCharts.js';
 export type { PlannedProgram } from './profileCharts.js';
-export { comparisonTable, profileBody, turnsTable } from './profileSection.js';
+export { comparisonTable, profileBody, profileSentences, turnsTable } from './profileSection.js';
 export { contactSheet } from './sheet.js';
 export type { SheetEntry } from './sheet.js';
 export { escapeHtml } from './svg.js';

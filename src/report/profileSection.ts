@@ -117,3 +117,24 @@ export function turnsTable(times: readonly StepTimes[]): string {
     times,
   );
 }
+
+/** What profiles say, in sentences: how long the work takes, where most of it goes, and how rules compare. */
+export function profileSentences(profiles: readonly Profile[], turns: readonly StepTimes[], work: string): string[] {
+  const [first] = profiles;
+  if (first === undefined) return [];
+  const [most] = [...first.byLayer].sort((a, b) => b.microseconds - a.microseconds);
+  const where =
+    most === undefined ? '' : `; ${most.name} takes ${Math.round(100 * most.share)} % of the time in its dispatches`;
+  const words = `${work[0]!.toUpperCase()}${work.slice(1)}`;
+  const compared = turns.slice(1).flatMap(({ label, ratio, minRatio, maxRatio }) => {
+    if (label === turns[0]!.label) return [];
+    const range = `${minRatio.toFixed(2)} to ${maxRatio.toFixed(2)}`;
+    const against = `${ruleName(label)} takes ${ratio.toFixed(2)} times as long as ${ruleName(turns[0]!.label)}`;
+    const unclear = minRatio <= 1 && maxRatio >= 1 ? ', so no clear difference' : '';
+    return [`In turns, a step under ${against} (${range} over rounds${unclear}).`];
+  });
+  return [
+    `${words} under ${ruleName(first.label)} takes ${shownDuration(first.wallMicroseconds)}${where}.`,
+    ...compared,
+  ];
+}
