@@ -13,6 +13,20 @@ const laws = 'attacks/laws';
  */
 export const mutants = [
   {
+    name: 'a smaller batch forgets what is remembered of its images',
+    file: 'dist/src/attacks/compaction.js',
+    find: 'memory.write(now, rows);',
+    put: '',
+    tests: ['attacks/compaction'],
+  },
+  {
+    name: "AutoAttack's stages share one seed",
+    file: 'dist/src/attacks/autoattack.js',
+    find: 'seed: stageSeed(seed, name)',
+    put: 'seed',
+    tests: ['attacks/autoattack'],
+  },
+  {
     name: 'strips turn the other way in float64',
     file: 'dist/src/reference/fields.js',
     find: 'Math.cos(turn) * c - s * a',

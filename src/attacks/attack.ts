@@ -9,9 +9,10 @@ import { expectFiniteWeights, whereNonFinite } from '../nn/nonFinite.js';
 import type { DeviceCounters } from '../runtime/device.js';
 import { Turns } from '../runtime/turns.js';
 import { buildAttackGraph } from './attackGraph.js';
-import type { AttackGraph } from './attackGraph.js';
 import { checkFinishedImages } from './check.js';
 import type { FinishedImages } from './check.js';
+import { allRows, holdLogs, inputWriter, runBatchOf } from './compaction.js';
+import type { Compiled } from './compaction.js';
 import { DeviceExecutor, ReferenceExecutor } from './executor.js';
 import type { Executor } from './executor.js';
 import { checkInput } from './input.js';
@@ -19,7 +20,7 @@ import type { AttackArrays, AttackInput } from './input.js';
 import { attackFields, expectAlpha, expectEps, expectWhole, settle } from './options.js';
 import type { AttackOptions, AttackSettings } from './options.js';
 import { poolOf } from './pool.js';
-import { saveImages, summarize } from './result.js';
+import { emptyOutcome, finiteOrZero, firstLargest, saveImages, summarize } from './result.js';
 import type { AttackResult, RawOutcome } from './result.js';
 import { expectChunkMilliseconds } from '../program/chunks.js';
 import { layOut, stepFields } from './schedule.js';
@@ -43,6 +44,11 @@ export interface AttackRun extends AttackInput {
    * Called after each chunk of work with the share of all work handed to the device, 0 to 1, and the images finished.
    */
   readonly onProgress?: (share: number, images: number) => void;
+  /**
+   * Images that are fooled leave the batch, in steps of halves of it: looked for after every so many steps, at the price
+   * of one number an image read back. Results keep their bits. Attacks that go on after a success ignore it.
+   */
+  readonly compactEvery?: number;
   /** Longest submit in milliseconds to aim for; default 100. */
   readonly chunkMilliseconds?: number;
 }
@@ -60,13 +66,9 @@ const runFields: FieldNames<AttackRun> = {
   signal: true,
   keepFinished: true,
   onProgress: true,
+  compactEvery: true,
   chunkMilliseconds: true,
 };
-
-interface Compiled {
-  readonly attack: AttackGraph;
-  readonly executor: Executor;
-}
 
 /**
  * An attack compiled for a model: all steps and restarts of a batch run as one program without a read-back in between.
@@ -77,6 +79,8 @@ export class Attack {
   private readonly options: AttackOptions;
   /** By batch size: the full one and that of a partial last batch. */
   private readonly compiled = new Map<number, Promise<Compiled>>();
+  /** What they run on, as far as they are compiled. */
+  private readonly executors: Executor[] = [];
   private readonly turns = new Turns();
   private destroyed = false;
 
@@ -141,7 +145,16 @@ export class Attack {
         ...(onCompile === undefined ? {} : { onProgress: onCompile }),
       },
     );
+    this.executors.push(executor);
     return { attack, executor };
+  }
+
+  /** Of all batch sizes together. */
+  private counters(): DeviceCounters {
+    const sum = { submits: 0, readbacks: 0, dispatches: 0 };
+    for (const { counters } of this.executors)
+      for (const name of Object.keys(sum) as (keyof DeviceCounters)[]) sum[name] += counters[name];
+    return sum;
   }
 
   /**
@@ -159,6 +172,7 @@ export class Attack {
     expectFields(run, runFields);
     expectChunkMilliseconds(run.chunkMilliseconds);
     const settings = this.overridden(run);
+    if (run.compactEvery !== undefined) expectWhole(run.compactEvery, 1, 2 ** 31, 'compactEvery');
     const arrays = checkInput(run, this.options.model.definition, settings);
     return this.turns.run(() => this.runAll(run, settings, arrays));
   }
@@ -189,22 +203,25 @@ export class Attack {
     const images8 = new Uint8Array(arrays.images.length);
     const counted: DeviceCounters = { submits: 0, readbacks: 0, dispatches: 0 };
     const started = performance.now();
+    const spent = { gradients: 0, forwards: 0 };
     let done = 0;
     try {
       while (done < arrays.count) {
         const size = Math.min(batch, arrays.count - done);
         const compiled = await this.executor(size);
         if (compiled.executor instanceof ReferenceExecutor) compiled.executor.setWeights(await this.hostWeights());
-        const { counters } = compiled.executor;
-        const before = { ...counters };
+        const before = this.counters();
         const part = { first: done, size };
-        const images = await this.weightsTurn(() =>
+        const { cost, ...images } = await this.weightsTurn(() =>
           this.runBatch(compiled, { settings, schedule }, arrays, part, raw, images8, run),
         );
+        spent.gradients += cost.gradients;
+        spent.forwards += cost.forwards;
         await this.expectFinite(schedule, raw, arrays, part);
         checkFinishedImages(images, settings, settings.definition.ownBall);
+        const after = this.counters();
         for (const name of Object.keys(counted) as (keyof DeviceCounters)[])
-          counted[name] += counters[name] - before[name];
+          counted[name] += after[name] - before[name];
         done += size;
       }
     } catch (error) {
@@ -212,12 +229,12 @@ export class Attack {
       if (!stopped || run.keepFinished !== true || done === 0) throw error;
     }
     const seconds = (performance.now() - started) / 1000;
-    const gradients = done * schedule.gradients;
+    const { gradients, forwards } = spent;
     return {
       ...summarize(raw, arrays, images8, settings, schedule.logged, done),
       interrupted: done < arrays.count,
       gradients,
-      forwards: done * schedule.forwards,
+      forwards,
       overflows: raw.overflows,
       ...counted,
       seconds,
@@ -242,26 +259,23 @@ export class Attack {
   }
 
   private async runBatch(
-    { attack, executor }: Compiled,
+    compiled: Compiled,
     { settings, schedule }: { readonly settings: AttackSettings; readonly schedule: Schedule },
     arrays: AttackArrays,
     part: { readonly first: number; readonly size: number },
     raw: RawOutcome,
     images8: Uint8Array,
     run: AttackRun,
-  ): Promise<FinishedImages> {
+  ): Promise<FinishedImages & { readonly cost: Readonly<Record<'gradients' | 'forwards', number>> }> {
+    const { attack, executor } = compiled;
     const { first, size } = part;
     const { eps, norm } = settings;
     const { columns, savedRow } = schedule;
     const pixels = arrays.images.length / arrays.count;
     const of = (values: Float32Array): Float32Array => values.subarray(first * pixels, (first + size) * pixels);
     const clean = of(arrays.images);
-    executor.setSteps(schedule.rows);
-    executor.write(attack.clean, clean);
-    if (attack.origin !== attack.clean) executor.write(attack.origin, of(arrays.start ?? arrays.images));
-    executor.write(attack.labels, arrays.labels.subarray(first, first + size));
-    executor.write(attack.sampleIds, arrays.sampleIds.subarray(first, first + size));
-    if (settings.targeted) executor.write(attack.targets!, arrays.targets!.subarray(first, first + size));
+    const write = inputWriter(settings, schedule, arrays, first);
+    write(compiled, allRows(size));
 
     if (attack.pool !== undefined) {
       const pool = poolOf(arrays, part);
@@ -277,7 +291,10 @@ export class Attack {
       onChunk: (share: number): void =>
         run.onProgress?.((first + share * size) / arrays.count, first + (share === 1 ? size : 0)),
     };
-    await executor.run(schedule.runs, options);
+    const smaller = (images: number): Promise<Compiled> => this.executor(images);
+    const cost = await runBatchOf(compiled, size, { settings, schedule }, options, {
+      ...{ every: run.compactEvery, smaller, write },
+    });
 
     const adversarial = await executor.read(attack.iterate, clean);
     of(raw.images).set(adversarial);
@@ -300,6 +317,7 @@ export class Attack {
     if (attack.hit !== undefined) raw.savedHit.set(await executor.readU32(attack.hit), first);
     raw.losses.set(await executor.read(attack.lossLog), first * columns);
     raw.margins.set(await executor.read(attack.marginLog), first * columns);
+    if (settings.stopAtSuccess && settings.definition.plan === undefined) holdLogs(raw, columns, part);
     if (attack.queries !== undefined) {
       if (raw.queries.length === 0) raw.queries = new Float32Array(arrays.count);
       raw.queries.set(await executor.read(attack.queries), first);
@@ -307,7 +325,7 @@ export class Attack {
     if (attack.aimLog !== undefined) raw.aims.set(await executor.read(attack.aimLog), first * columns);
     if (attack.scales !== undefined)
       for (const steps of await executor.read(attack.scales.overflows)) raw.overflows += steps;
-    return { adversarial, clean, saved, size: pixels, first };
+    return { adversarial, clean, saved, size: pixels, first, cost };
   }
 
   /** Throws `diverged` unless the losses and margins of a batch are finite at every iterate. */
@@ -357,38 +375,6 @@ function columnName(column: number, { columns, logged }: Schedule): string {
   const found = logged.find((each) => each.column === column);
   if (found !== undefined) return `after ${found.step} gradients, in restart ${found.restart}`;
   return column >= columns - 2 ? 'at the result' : '';
-}
-
-/** So that images with NaN can be rounded, until the logs have said where it comes from. */
-const finiteOrZero = (pixels: Float32Array): Float32Array =>
-  firstNonFinite(pixels) < 0 ? pixels : pixels.map((pixel) => (Number.isFinite(pixel) ? pixel : 0));
-
-/** The class of each image's first largest logit; -1, which no label is, where a logit is not finite. */
-function firstLargest(logits: Float32Array, count: number): number[] {
-  const classes = logits.length / count;
-  return Array.from({ length: count }, (_, n) => {
-    const own = logits.subarray(n * classes, (n + 1) * classes);
-    return own.every(Number.isFinite) ? own.reduce((best, value, k) => (value > own[best]! ? k : best), 0) : -1;
-  });
-}
-
-function emptyOutcome({ count, images, targets }: AttackArrays, rows: number): RawOutcome {
-  const flags = (): Uint8Array => new Uint8Array(count);
-  return {
-    images: new Float32Array(images.length),
-    cleanCorrect: flags(),
-    correct: flags(),
-    hit: flags(),
-    savedCorrect: flags(),
-    savedHit: flags(),
-    losses: new Float32Array(count * rows),
-    margins: new Float32Array(count * rows),
-    aims: new Float32Array(targets === undefined ? 0 : count * rows),
-    cleanClasses: new Int32Array(count),
-    finalClasses: new Int32Array(count),
-    queries: new Float32Array(0),
-    overflows: 0,
-  };
 }
 
 /** One attack on one set of images: {@link Attack.compile}, {@link Attack.run} and clean-up in one call. */

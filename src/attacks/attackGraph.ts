@@ -44,6 +44,10 @@ export interface AttackGraph {
   /** u32 [N]: whether the iterate of the last `evaluate` has the label, or reaches its target. */
   readonly correct: Tensor;
   readonly hit: Tensor | undefined;
+  /** f32 [N]: 1 where an image is fooled; the state that says so in attacks by a plan that have one. */
+  readonly fooled: Tensor;
+  /** All that is remembered of the images from segment to segment, [N, ...] each. */
+  readonly perImage: readonly Tensor[];
   /** Losses and margins of the true label [N, rows], one column per row of the step table. */
   readonly lossLog: Tensor;
   readonly marginLog: Tensor;
@@ -247,6 +251,8 @@ export function buildAttackGraph(
   segment('begin', () => {
     graph.add('assign', [clean, iterate], {});
     graph.add('assign', [clean, best], {});
+    // The clean image's objective has no target yet: it is 0, not that of a target of an earlier run.
+    if (definition.rankedTargets !== undefined) graph.add('assign', [labels, targets!], {});
     setTo(bestFooled, 0);
     setTo(bestLoss, nothing);
     for (const { tensor, initial } of states.values()) setTo(tensor, initial);
@@ -260,11 +266,22 @@ export function buildAttackGraph(
     const result =
       settings.keep === 'best' && definition.plan === undefined ? best : elementwiseMap(graph, same, [iterate]);
     graph.add('assign', [result, iterate], {});
+    // Towards the nearest class, whichever was the last one.
+    if (definition.rankedTargets !== undefined)
+      graph.add('assign', [graph.one('classAtRank', [cleanLogits, labels], { rank: 1 }), targets!], {});
   });
   return {
     ...{ graph, stores, network: evaluated, clean, origin, labels, targets, sampleIds, iterate, cleanCorrect },
     ...{ cleanLogits, correct, hit, lossLog, marginLog, aimLog: aimLogs[0], scales, bestFooled, pool },
     queries: states.get('queries')?.tensor,
+    fooled: states.get(definition.plan?.fooled ?? '')?.tensor ?? bestFooled,
+    perImage: [
+      ...[iterate, best, bestFooled, bestLoss, lossLog, marginLog, ...aimLogs, cleanCorrect, cleanLogits],
+      ...(targeted || targets === undefined ? [] : [targets]),
+      ...(scales === undefined ? [] : [scales.scale, scales.overflows]),
+      ...memories.values(),
+      ...[...states.values()].map(({ tensor }) => tensor),
+    ],
   };
 }
 

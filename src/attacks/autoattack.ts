@@ -51,7 +51,7 @@ export interface AutoAttackOptions
   readonly steps?: number;
   readonly queries?: number;
   /**
-   * Images that a stage broke leave the battery; default true. Otherwise every stage runs on all images, with the same
+   * Images that a stage broke leave the battery, and its batch while it runs; default true. Otherwise every stage runs on all images, with the same
    * result to the bit.
    */
   readonly compact?: boolean;
@@ -271,6 +271,7 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
           const result = await compiled.run({
             ...battery.inputs(part),
             ...(signal !== undefined && { signal }),
+            ...(compact && { compactEvery: Math.max(10, Math.ceil(compiled.settings.steps / 50)) }),
             onProgress: (share) => options.onProgress?.(name, (done + share * part.length) / indices.length),
           });
           battery.take(name, part, result);

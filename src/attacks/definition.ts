@@ -221,6 +221,8 @@ export interface AttackPlan {
   readonly build: (stage: StageContext, iterate: Tensor) => void;
   /** Whether it can drive images towards given targets; default true. */
   readonly targeted?: boolean;
+  /** The state that is 1 where an image is fooled, where nothing of an image changes after that. */
+  readonly fooled?: string;
   /** The segments in running order, for one batch. */
   readonly phases: (settings: PlanSettings) => readonly Phase[];
   /** Gradients and forward passes of one image. */

@@ -1,3 +1,4 @@
+import { firstNonFinite } from '../finite.js';
 import { quantize } from '../io/quantize.js';
 import type { AttackArrays } from './input.js';
 import type { AttackSettings } from './options.js';
@@ -246,5 +247,38 @@ export function summarize(
     l2: extremes(samples.map(({ l2 }) => l2)),
     curve: curveOf(raw, settings, logged, count, rows),
     losses,
+  };
+}
+
+/** So that images with NaN can be rounded, until the logs have said where it comes from. */
+export const finiteOrZero = (pixels: Float32Array): Float32Array =>
+  firstNonFinite(pixels) < 0 ? pixels : pixels.map((pixel) => (Number.isFinite(pixel) ? pixel : 0));
+
+/** The class of each image's first largest logit; -1, which no label is, where a logit is not finite. */
+export function firstLargest(logits: Float32Array, count: number): number[] {
+  const classes = logits.length / count;
+  return Array.from({ length: count }, (_, n) => {
+    const own = logits.subarray(n * classes, (n + 1) * classes);
+    return own.every(Number.isFinite) ? own.reduce((best, value, k) => (value > own[best]! ? k : best), 0) : -1;
+  });
+}
+
+/** Room for the raw values of all images; `rows` is the number of columns of a log. */
+export function emptyOutcome({ count, images, targets }: AttackArrays, rows: number): RawOutcome {
+  const flags = (): Uint8Array => new Uint8Array(count);
+  return {
+    images: new Float32Array(images.length),
+    cleanCorrect: flags(),
+    correct: flags(),
+    hit: flags(),
+    savedCorrect: flags(),
+    savedHit: flags(),
+    losses: new Float32Array(count * rows),
+    margins: new Float32Array(count * rows),
+    aims: new Float32Array(targets === undefined ? 0 : count * rows),
+    cleanClasses: new Int32Array(count),
+    finalClasses: new Int32Array(count),
+    queries: new Float32Array(0),
+    overflows: 0,
   };
 }

@@ -113,6 +113,7 @@ export const squarePlan: AttackPlan = {
     ...Object.fromEntries(Array.from({ length: draws - 2 }, (_, k) => [`draw${k + 2}`, 'u32' as const])),
   },
   build,
+  fooled: 'fooled',
   phases,
   cost: ({ steps }) => ({ gradients: 0, forwards: steps + 1 }),
 };

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { stageSeed } from '../../src/attacks/autoattack.js';
-import { autoAttack } from '../../src/attacks/index.js';
+import { attack, autoAttack } from '../../src/attacks/index.js';
 import type { AutoAttackOptions, AutoAttackState } from '../../src/attacks/index.js';
 import type { LinbpError } from '../../src/errors.js';
 import { describeModel } from '../../src/nn/definition.js';
@@ -91,13 +91,24 @@ describe('AutoAttack', () => {
     const names = ['apgd-ce', 'apgd-dlr', 'apgd-t', 'fab', 'fab-t', 'square'] as const;
     for (const seed of [0, 1, 2 ** 32 - 1])
       expect(new Set([seed, ...names.map((name) => stageSeed(seed, name))]).size).to.equal(names.length + 1);
-    const after = await run({ queries: 1, version: 'custom', stages: ['square', 'apgd-t'] });
-    const alone = await run({ version: 'custom', stages: ['apgd-t'] });
+    // In L2, whose points are not corners that different starts lead to.
+    const ball = { norm: 'l2', eps: 0.2 } as const;
+    const after = await run({ ...ball, queries: 1, version: 'custom', stages: ['square', 'apgd-t'] });
+    const alone = await run({ ...ball, version: 'custom', stages: ['apgd-t'] });
     expect(after.brokenBy).to.include('apgd-t');
     for (const [n, by] of after.brokenBy.entries()) {
       if (by !== 'apgd-t') continue;
       const own = (pixels: Float32Array): number[] => [...pixels.subarray(n * size, (n + 1) * size)];
       expect(own(after.images), `image ${n}`).to.deep.equal(own(alone.images));
+    }
+    const direct = await attack({
+      ...{ ...ball, model, images, labels, steps: 6, attack: 'apgd-t', rankedTargets: 4, keep: 'best' },
+      ...{ stopAtSuccess: true, seed: stageSeed(1, 'apgd-t') },
+    });
+    expect(direct.samples.some(({ robustCorrect }, n) => !robustCorrect && n !== 2)).to.equal(true);
+    for (const [n, by] of alone.brokenBy.entries()) {
+      const own = (pixels: Float32Array): number[] => [...pixels.subarray(n * size, (n + 1) * size)];
+      if (by === 'apgd-t') expect(own(alone.images), `image ${n}`).to.deep.equal(own(direct.images));
     }
     const refused = await run({ seed: -1 }).catch((error: unknown) => error);
     expect((refused as LinbpError).code).to.equal('bad-range');

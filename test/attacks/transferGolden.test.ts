@@ -257,8 +257,8 @@ describe('attacks that transfer equal the reference code in float64', () => {
           for (let n = 0; n < count; n++) {
             const own = gradient.subarray(n * size, (n + 1) * size);
             const length = golden.results[name]!.grad_norm[k]![n]!;
-            // printed with 9 digits
-            expect(Math.hypot(...own) / length, `step ${k}, image ${n}`).to.be.closeTo(1, 1e-7);
+            // The code's p_y - 1 has 1e-7 and more of rounding in images as certain as the last one.
+            expect(Math.hypot(...own) / length, `step ${k}, image ${n}`).to.be.closeTo(1, 1e-6);
             if (n < 2) expectTensor(`${name}.grad`, (2 * k + n) * size, own, `step ${k}, image ${n}`);
           }
         }

@@ -1,0 +1,212 @@
+import { elementCount } from '../graph/types.js';
+import type { Tensor } from '../graph/types.js';
+import type { RunOptions, SegmentRun } from '../program/program.js';
+import type { AttackGraph } from './attackGraph.js';
+import type { Executor } from './executor.js';
+import type { AttackArrays } from './input.js';
+import type { AttackSettings } from './options.js';
+import type { RawOutcome } from './result.js';
+import { isSingle, queriesIterate } from './schedule.js';
+import type { Schedule } from './schedule.js';
+
+/** An attack's graph for one batch size, and what runs it. */
+export interface Compiled {
+  readonly attack: AttackGraph;
+  readonly executor: Executor;
+}
+
+/** Gives an executor its steps and the inputs of some images of a batch. */
+type WriteInputs = (compiled: Compiled, rows: readonly number[]) => void;
+
+/** How a batch gets smaller while it runs. */
+export interface Compaction {
+  /** Steps between two looks at which images are fooled; without, or where images may not leave, none does. */
+  readonly every: number | undefined;
+  /** The same attack for fewer images. */
+  readonly smaller: (size: number) => Promise<Compiled>;
+  readonly write: WriteInputs;
+}
+
+type Values = Float32Array | Uint32Array;
+
+/** Numbers of the chosen rows of [N, ...]. */
+function rowsOf<T extends Values>(values: T, rows: readonly number[], stride: number): T {
+  const picked = new (values.constructor as new (length: number) => T)(rows.length * stride);
+  for (const [k, row] of rows.entries()) picked.set(values.subarray(row * stride, (row + 1) * stride), k * stride);
+  return picked;
+}
+
+export const allRows = (size: number): number[] => Array.from({ length: size }, (_, row) => row);
+
+/** For the batch that begins at image `first`. */
+export function inputWriter(
+  settings: AttackSettings,
+  schedule: Schedule,
+  { images, start = images, labels, targets, sampleIds, count }: AttackArrays,
+  first: number,
+): WriteInputs {
+  const pixels = images.length / count;
+  return ({ attack, executor }, rows) => {
+    const own = rows.map((row) => first + row);
+    executor.setSteps(schedule.rows);
+    executor.write(attack.clean, rowsOf(images, own, pixels));
+    if (attack.origin !== attack.clean) executor.write(attack.origin, rowsOf(start, own, pixels));
+    executor.write(attack.labels, rowsOf(labels, own, 1));
+    executor.write(attack.sampleIds, rowsOf(sampleIds, own, 1));
+    if (settings.targeted) executor.write(attack.targets!, rowsOf(targets!, own, 1));
+  };
+}
+
+/** Whether nothing of an image changes once it is fooled, so that it may leave the batch. */
+function canCompact(settings: AttackSettings): boolean {
+  const { definition, keep, stopAtSuccess, reference } = settings;
+  if (reference) return false;
+  if (definition.plan !== undefined) return definition.plan.fooled !== undefined;
+  return stopAtSuccess && keep === 'best' && isSingle(settings) && queriesIterate(settings);
+}
+
+/** Everything a batch remembers of its images, by row of the whole batch. */
+class Memory {
+  private readonly values: Values[] = [];
+
+  async read({ attack, executor }: Compiled, rows: readonly number[]): Promise<void> {
+    for (const [k, tensor] of attack.perImage.entries()) {
+      const own = tensor.dtype === 'u32' ? await executor.readU32(tensor) : await executor.read(tensor);
+      const stride = strideOf(tensor);
+      // The first ones read are those of the whole batch.
+      const whole = (this.values[k] ??= own);
+      for (const [place, row] of rows.entries())
+        whole.set(own.subarray(place * stride, (place + 1) * stride), row * stride);
+    }
+  }
+
+  write({ attack, executor }: Compiled, rows: readonly number[]): void {
+    for (const [k, tensor] of attack.perImage.entries())
+      executor.write(tensor, rowsOf(this.values[k]!, rows, strideOf(tensor)));
+  }
+}
+
+const strideOf = (tensor: Tensor): number => elementCount(tensor.shape.slice(1));
+
+/** Runs cut so that each piece but the last has `every` iterations. */
+function pieces(runs: readonly SegmentRun[], every: number): SegmentRun[][] {
+  const found: SegmentRun[][] = [[]];
+  let room = every;
+  for (const { segment, row = 0, repeat = 1 } of runs) {
+    for (let done = 0; done < repeat;) {
+      const count = Math.min(room, repeat - done);
+      found.at(-1)!.push({ segment, row: row + done, repeat: count });
+      done += count;
+      room -= count;
+      if (room > 0) continue;
+      found.push([]);
+      room = every;
+    }
+  }
+  return found.filter((piece) => piece.length > 0);
+}
+
+/** The smallest of size, size / 2, size / 4, ... that holds so many images: few sizes, so few programs. */
+function sizeFor(images: number, size: number): number {
+  let found = size;
+  while (Math.ceil(found / 2) >= images && found > 1) found = Math.ceil(found / 2);
+  return found;
+}
+
+/**
+ * Runs a batch of which fooled images leave: after every so many steps the flags of success are read, and once half of
+ * the places are free, what is remembered of the others moves into the same program for fewer images. At the end all is
+ * put together again in the first one. An image's numbers do not depend on its batch, so its results keep their bits.
+ *
+ * @returns gradients and forward passes of one image, over all images
+ */
+export async function runBatchOf(
+  full: Compiled,
+  size: number,
+  { settings, schedule }: { readonly settings: AttackSettings; readonly schedule: Schedule },
+  { signal, onChunk, ...options }: RunOptions,
+  { every, smaller, write }: Compaction,
+): Promise<{ readonly gradients: number; readonly forwards: number }> {
+  const { runs } = schedule;
+  const begun = runs.findIndex(({ segment }) => segment === 'remember') + 1;
+  const ends = runs.findIndex(({ segment }) => segment === 'finish');
+  const iterations = (part: readonly SegmentRun[]): number => part.reduce((sum, { repeat = 1 }) => sum + repeat, 0);
+  const total = iterations(runs);
+  let done = 0;
+  const go = async ({ executor }: Compiled, part: readonly SegmentRun[], skipped = 0): Promise<void> => {
+    const own = iterations(part);
+    await executor.run(part, {
+      ...options,
+      ...(signal !== undefined && { signal }),
+      onChunk: (share) => onChunk?.((done + skipped + share * own) / total),
+    });
+    done += own + skipped;
+  };
+  if (every === undefined || !canCompact(settings)) {
+    await go(full, runs);
+    return { gradients: size * schedule.gradients, forwards: size * schedule.forwards };
+  }
+  await go(full, runs.slice(0, begun));
+
+  const memory = new Memory();
+  const middle = pieces(runs.slice(begun, ends), every);
+  let now = full;
+  let rows = allRows(size);
+  const spent = { gradients: 0, forwards: 3 * size };
+  let left = iterations(runs.slice(begun, ends));
+  for (const piece of middle) {
+    const fooled = await now.executor.read(now.attack.fooled);
+    const live = rows.filter((_, place) => fooled[place]! < 0.5);
+    if (live.length === 0) break;
+    const next = sizeFor(live.length, rows.length);
+    if (next < rows.length) {
+      await memory.read(now, rows);
+      // places that are left over are filled up with images that are done
+      const fill = rows.filter((_, place) => fooled[place]! >= 0.5).slice(0, next - live.length);
+      rows = [...live, ...fill].sort((a, b) => a - b);
+      now = await smaller(next);
+      write(now, rows);
+      memory.write(now, rows);
+    }
+    await go(now, piece);
+    const cost = costOf(piece, rows.length, settings.definition.plan !== undefined);
+    spent.gradients += cost.gradients;
+    spent.forwards += cost.forwards;
+    left -= iterations(piece);
+  }
+  if (now !== full) {
+    await memory.read(now, rows);
+    memory.write(full, allRows(size));
+  }
+  await go(full, runs.slice(ends), left);
+  return spent;
+}
+
+/** Each step of gradients is a forward pass, too; so is each evaluation, and each proposal of a search. */
+function costOf(
+  piece: readonly SegmentRun[],
+  images: number,
+  searches: boolean,
+): { readonly gradients: number; readonly forwards: number } {
+  const of = (names: readonly string[]): number =>
+    images * piece.reduce((sum, { segment, repeat = 1 }) => sum + (names.includes(segment) ? repeat : 0), 0);
+  return { gradients: of(['step']), forwards: of(searches ? ['start', 'query'] : ['step', 'evaluate']) };
+}
+
+/**
+ * Where images stop at success, what their logs hold after it is what they held at it: the images may have left the
+ * batch. The two last columns, of the result and the saved result, stay.
+ */
+export function holdLogs(
+  { losses, margins }: Pick<RawOutcome, 'losses' | 'margins'>,
+  columns: number,
+  { first, size }: { readonly first: number; readonly size: number },
+): void {
+  for (let begin = first * columns; begin < (first + size) * columns; begin += columns) {
+    const own = margins.subarray(begin, begin + columns - 2);
+    const at = own.findIndex((margin) => margin > 0);
+    if (at < 0) continue;
+    own.fill(own[at]!, at);
+    losses.fill(losses[begin + at]!, begin + at, begin + columns - 2);
+  }
+}

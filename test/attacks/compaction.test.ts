@@ -1,0 +1,85 @@
+import { expect } from 'chai';
+import { Attack } from '../../src/attacks/index.js';
+import type { AttackName, AttackOptions, AttackResult } from '../../src/attacks/index.js';
+import type { LinbpError } from '../../src/errors.js';
+import { describeModel } from '../../src/nn/definition.js';
+import type { ModelDefinition } from '../../src/nn/definition.js';
+import type { Model, StateDict } from '../../src/nn/model.js';
+import { eightBitImages, modelWith, numbers, predicted } from './support.js';
+
+const [count, size, steps] = [16, 36, 8] as const;
+const bent: ModelDefinition = {
+  name: 'bent',
+  input: [1, 6, 6],
+  classes: 5,
+  build: (net, x) => net.linear('fc2', net.relu('act', net.linear('fc1', net.flatten(x), 24)), 5),
+};
+const weights: StateDict = new Map(
+  describeModel(bent).layout.specs.map(({ name, shape }, index) => {
+    const values = shape.reduce((product, each) => product * each, 1);
+    return [name, { shape, data: numbers(70 + index, values, -0.5, 0.5) }];
+  }),
+);
+const images = eightBitImages(8, count * size);
+
+describe('attacks: fooled images leave the batch inside a run', () => {
+  let model: Model;
+  let labels: number[];
+  before(async () => {
+    model = await modelWith(bent, weights);
+    labels = await predicted(model, images);
+    labels[2] = (labels[2]! + 1) % 5;
+  });
+  after(() => model.destroy());
+
+  const run = async (options: Partial<AttackOptions>, compactEvery?: number): Promise<AttackResult> => {
+    using attack = await Attack.compile({
+      ...{ model, eps: 0.054, steps, batch: count, seed: 3, keep: 'best', stopAtSuccess: true },
+      ...options,
+    });
+    // What an earlier run left behind must not show.
+    const turned = images.map((pixel) => 1 - pixel);
+    if (compactEvery !== undefined) await attack.run({ images: turned, labels, compactEvery });
+    return await attack.run({ images, labels, ...(compactEvery !== undefined && { compactEvery }) });
+  };
+
+  const cases: readonly (readonly [string, Partial<AttackOptions>])[] = [
+    ['apgd-ce', { attack: 'apgd-ce' as AttackName }],
+    ['apgd-ce in L2, two restarts', { attack: 'apgd-ce' as AttackName, norm: 'l2', eps: 0.27, restarts: 2 }],
+    [
+      'apgd-ce in L1, with larger radii first',
+      { attack: 'apgd-ce' as AttackName, norm: 'l1', eps: 0.84, shrinkRadius: true },
+    ],
+    ['apgd-t', { attack: 'apgd-t' as AttackName, rankedTargets: 4 }],
+    ['square', { attack: 'square' as AttackName, eps: 0.25, steps: 60 }],
+    ['square in L2', { attack: 'square' as AttackName, norm: 'l2', eps: 0.9, steps: 60 }],
+  ];
+  for (const [title, options] of cases)
+    it(`${title}: the same bits for less work, however often it is looked`, async () => {
+      const whole = await run(options);
+      const fooled = whole.samples.filter(({ robustCorrect }) => !robustCorrect).length;
+      // so many that there is something to leave out, and not all
+      expect(fooled).to.be.within(count / 2, count - 1);
+      for (const every of [1, 3, 1000]) {
+        const compact = await run(options, every);
+        expect([...compact.images], `images, ${every}`).to.deep.equal([...whole.images]);
+        expect(compact.samples, `samples, ${every}`).to.deep.equal(whole.samples);
+        expect([...compact.losses], `losses, ${every}`).to.deep.equal([...whole.losses]);
+        expect(compact.curve, `curve, ${every}`).to.deep.equal(whole.curve);
+        if (every < 1000) expect(compact.forwards).to.be.below(whole.forwards);
+        else expect(compact.forwards).to.equal(whole.forwards);
+      }
+    });
+
+  it('ends as soon as all are fooled; attacks that go on after a success run on all; no step of 0', async () => {
+    const options = { attack: 'apgd-ce' as AttackName, eps: 0.2 };
+    const [whole, compact] = [await run(options), await run(options, 2)];
+    expect(whole.robustCorrect).to.equal(0);
+    expect([...compact.images]).to.deep.equal([...whole.images]);
+    expect(compact.gradients).to.be.at.most(count * 4);
+    expect(whole.gradients).to.equal(count * steps);
+    expect((await run({ ...options, stopAtSuccess: false }, 2)).gradients).to.equal(count * steps);
+    const refused = await run(options, 0).catch((error: unknown) => error);
+    expect((refused as LinbpError).code).to.equal('bad-range');
+  });
+});
