@@ -195,7 +195,8 @@ export function matrixSentences({ rows, clean }: Matrix, { comparisons }: Fields
     if (first === undefined) return [];
     const { attack, rule, gradients } = first.row;
     const others = [...clean.keys()].filter((name) => name !== source).length;
-    const most = tried.length > 1 ? ', the most here' : '';
+    const second = tried[1]?.share;
+    const most = second === undefined ? '' : second < first.share ? ', the most here' : ', and no other row does more';
     return [
       `Images made on ${source} by ${attack} under ${rule} (${gradients} gradients each) turn ` +
         `${percent(first.share)} of right answers of ${others === 1 ? 'the other network' : `${others} other networks`} wrong${most}.`,
