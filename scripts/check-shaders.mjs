@@ -289,7 +289,7 @@ function sampleGraph() {
     [false, 7],
     [true, { step: 'word' }],
   ]) {
-    const attrs = { largest: 17, probability: 0.5, transposed, stream: 5, seed: value, step: value };
+    const attrs = { largest: [17, 17], probability: 0.5, transposed, stream: 5, seed: value, step: value };
     use(graph.one('randomResizePad', [x, u32(name('ids'), 4)], attrs));
   }
   for (const start of [3, { step: 'word' }]) {

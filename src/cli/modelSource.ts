@@ -5,7 +5,7 @@ import { LinbpError } from '../errors.js';
 import { checkDefinition } from '../nn/checkDefinition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { importOnnx } from '../onnx/index.js';
-import { modelDefinition, modelNames, robustbenchNames } from '../nn/zoo/index.js';
+import { modelDefinition, modelNames, robustbenchNames, torchvisionNames } from '../nn/zoo/index.js';
 import { withHint } from './suggest.js';
 
 /**
@@ -24,7 +24,7 @@ export async function openModel(name: string, size?: readonly [number, number]):
   try {
     return modelDefinition(name);
   } catch (error) {
-    throw withHint(error, name, [...modelNames, ...robustbenchNames]);
+    throw withHint(error, name, [...modelNames, ...torchvisionNames, ...robustbenchNames]);
   }
 }
 

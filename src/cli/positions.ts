@@ -1,6 +1,6 @@
 import { textTable } from '../profile/textTable.js';
 import { positionTable, describeModel } from '../nn/definition.js';
-import { modelNames, robustbenchNames } from '../nn/zoo/index.js';
+import { modelNames, robustbenchNames, torchvisionNames } from '../nn/zoo/index.js';
 import { noAdapter } from './common.js';
 import { openModel } from './modelSource.js';
 import { text } from './options.js';
@@ -12,7 +12,14 @@ export const positionsVerb = defineVerb({
   summary: 'lists the activations of a model, for rules such as linbp:from=layer3, and its presets',
   examples: ['linbp positions --model resnet50', 'linbp positions --model lenet5 --json -'],
   options: { model: text({ help: 'the network', placeholder: 'NAME', byDefault: 'lenet5' }) },
-  notes: ['', 'Models', `  ${modelNames.join(' ')}`, '', 'RobustBench (CIFAR-10)', `  ${robustbenchNames.join(' ')}`],
+  notes: [
+    '',
+    'Models',
+    `  ${[...modelNames, ...torchvisionNames].join(' ')}`,
+    '',
+    'RobustBench (CIFAR-10)',
+    `  ${robustbenchNames.join(' ')}`,
+  ],
   async run({ model }, { print, width }) {
     const definition = await openModel(model);
     const { positions, presets, presetNote } = positionTable(definition);

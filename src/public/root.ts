@@ -47,7 +47,7 @@ export type {
 } from '../nn/builder.js';
 export { cifar10Statistics, normalized } from '../nn/normalize.js';
 export type { PixelStatistics } from '../nn/normalize.js';
-export { modelDefinition, modelNames, robustbenchNames } from '../nn/zoo/index.js';
+export { modelDefinition, modelNames, robustbenchNames, torchvisionNames } from '../nn/zoo/index.js';
 
 // ONNX
 export { exportOnnx, importOnnx, onnxInputNames, readOnnxTensor, runOnnx } from '../onnx/index.js';

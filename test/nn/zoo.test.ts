@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { readSafetensors } from '../../src/io/safetensors.js';
 import { addModel, describeModel, positionTable } from '../../src/nn/definition.js';
 import { stateDictDifferences } from '../../src/nn/model.js';
-import { modelDefinition, modelNames } from '../../src/nn/zoo/index.js';
+import { modelDefinition, modelNames, torchvisionNames } from '../../src/nn/zoo/index.js';
 import { Graph } from '../../src/graph/graph.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { selectPositions } from '../../src/rules/select.js';
@@ -106,6 +106,45 @@ describe('networks', () => {
       expect(selected(name, 'linbp')).to.equal(count);
     });
   }
+
+  it("further networks of torchvision have its parameter counts, and its maps' sides", () => {
+    const expected = {
+      alexnet: 61_100_840,
+      vgg11_imagenet: 132_863_336,
+      vgg11_bn_imagenet: 132_868_840,
+      vgg13_imagenet: 133_047_848,
+      vgg13_bn_imagenet: 133_053_736,
+      vgg16_imagenet: 138_357_544,
+      vgg16_bn_imagenet: 138_365_992,
+      vgg19_imagenet: 143_667_240,
+      vgg19_bn_imagenet: 143_678_248,
+      densenet121_imagenet: 7_978_856,
+      densenet161_imagenet: 28_681_000,
+      densenet169_imagenet: 14_149_480,
+      densenet201_imagenet: 20_013_928,
+    };
+    const count = (name: string): number => describeModel(modelDefinition(name)).parameterCount;
+    expect(Object.fromEntries(torchvisionNames.map((name) => [name, count(name)]))).to.deep.equal(expected);
+    const keys = (name: string): string[] =>
+      describeModel(modelDefinition(name))
+        .layout.specs.map((spec) => spec.name)
+        .filter((key) => key.endsWith('.weight'));
+    expect(keys('alexnet')).to.deep.equal(
+      [
+        'features.0',
+        'features.3',
+        'features.6',
+        'features.8',
+        'features.10',
+        'classifier.1',
+        'classifier.4',
+        'classifier.6',
+      ].map((path) => `${path}.weight`),
+    );
+    expect(keys('vgg16_bn_imagenet').slice(-5)).to.deep.equal(
+      ['features.40', 'features.41', 'classifier.0', 'classifier.3', 'classifier.6'].map((path) => `${path}.weight`),
+    );
+  });
 
   it('positions follow the papers', () => {
     expect(selected('densenet161', 'linbp:preset=training')).to.equal(49);
