@@ -96,3 +96,15 @@ export class Pace {
     };
   }
 }
+
+/** Means of finished steps from the sums of losses and of correct answers that a log holds in pairs. */
+export const stepResults = (
+  steps: readonly { readonly size: number }[],
+  log: ArrayLike<number>,
+  before: number,
+): StepResult[] =>
+  steps.map(({ size }, index) => ({
+    step: before + index + 1,
+    loss: log[2 * index]! / size,
+    accuracy: log[2 * index + 1]! / size,
+  }));

@@ -25,7 +25,7 @@ import type { Engine, EngineLog, EngineStep, EngineWeights } from './engine.js';
 import { fitFields } from './fitOptions.js';
 import type { FitOptions } from './fitOptions.js';
 import type { LossScaleState } from './lossScale.js';
-import { EpochTally, Pace } from './progress.js';
+import { EpochTally, Pace, stepResults } from './progress.js';
 import type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './progress.js';
 import { ReferenceEngine } from './referenceEngine.js';
 import { checkDataset, checkWhole, resolveSettings } from './settings.js';
@@ -77,12 +77,10 @@ export class Trainer {
   static async create(options: TrainerOptions): Promise<Trainer> {
     const settings = resolveSettings(options);
     const { model, dataset, onCompile } = options;
+    const compiling = { onCompile, samples: settings.samples };
     const engine =
       model instanceof Model
-        ? await DeviceEngine.create(model, settings.step, dataset, settings.batch, {
-            onCompile,
-            samples: settings.samples,
-          })
+        ? await DeviceEngine.create(model, settings.step, dataset, settings.batch, compiling)
         : new ReferenceEngine(settings.step, dataset, model.weights);
     return new Trainer(options, settings, engine);
   }
@@ -308,11 +306,7 @@ export class Trainer {
 
   /** Adds finished steps to the epoch; throws `diverged` at the first loss that is not finite. */
   private account(steps: readonly EngineStep[], log: EngineLog['log'], seconds: number): StepResult[] {
-    const results = steps.map(({ size }, index): StepResult => ({
-      step: this.step + index + 1,
-      loss: log[2 * index]! / size,
-      accuracy: log[2 * index + 1]! / size,
-    }));
+    const results = stepResults(steps, log, this.step);
     const bad = results.find(({ loss }) => !Number.isFinite(loss));
     if (bad !== undefined)
       throw new LinbpError('diverged', this.divergence(`the loss is ${bad.loss}`, bad.step), { field: 'lr' });
