@@ -258,6 +258,7 @@ export class Attack {
     return { ...settings, eps, alpha, seed };
   }
 
+  // eslint-disable-next-line max-lines-per-function -- writes, runs and reads in the order of effect
   private async runBatch(
     compiled: Compiled,
     { settings, schedule }: { readonly settings: AttackSettings; readonly schedule: Schedule },

@@ -109,6 +109,7 @@ function layerOutput(nodes: readonly Node[], layer: string, model: ModelDefiniti
 }
 
 /** Builds the graph of an attack on `batch` images; `columns` is the number of evaluations that the log holds. */
+// eslint-disable-next-line max-lines-per-function -- stages' closures share the graph's tensors
 export function buildAttackGraph(
   model: ModelDefinition,
   settings: AttackSettings,

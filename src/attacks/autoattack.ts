@@ -225,6 +225,7 @@ class Battery {
  *
  * @throws LinbpError as {@link attack}; `bad-argument` for stages without version `custom`
  */
+// eslint-disable-next-line max-lines-per-function -- the battery's stages in their order, on shared state
 export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttackResult> {
   const { model, device, rules, batch = 64, seed = 0, precision, fuse, norm = 'linf', eps, signal } = options;
   const { classes } = model.definition;

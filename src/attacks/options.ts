@@ -185,6 +185,62 @@ export const attackFields: FieldNames<AttackOptions> = {
   fuse: true,
   onCompile: true,
 };
+type Choices = Required<Pick<AttackOptions, 'norm' | 'loss' | 'keep' | 'targeted' | 'precision' | 'device'>>;
+type Counts = Required<Pick<AttackOptions, 'steps' | 'restarts' | 'batch' | 'seed' | 'decay'>>;
+
+/** Norm, loss and the like, each by itself and with the attack. */
+function checkChoices(definition: AttackDefinition, { norm, loss, keep, targeted, precision, device }: Choices): void {
+  expectOneOf(norm, ['linf', 'l2', 'l1'], 'norm');
+  checkAttack(definition, norm, targeted);
+  expectOneOf(loss, Object.keys(lossKinds) as AttackLoss[], 'loss');
+  expectOneOf(keep, ['best', 'last'], 'keep');
+  expectOneOf(device, ['gpu', 'reference'], 'device');
+  expectOneOf(precision, ['f32', 'f16'], 'precision');
+  check(
+    precision === 'f32' || device !== 'reference',
+    'bad-argument',
+    'the reference computes in float64, not in f16',
+    'precision',
+  );
+}
+
+function checkCounts(definition: AttackDefinition, { steps, restarts, batch, seed, decay }: Counts): void {
+  expectWhole(steps, 1, 100_000, 'steps');
+  check(
+    definition.steps === undefined || steps === definition.steps,
+    'bad-range',
+    `${definition.name} takes ${definition.steps} steps, got ${steps}`,
+    'steps',
+  );
+  expectWhole(restarts, 1, 1000, 'restarts');
+  check(
+    restarts * steps <= 1_000_000,
+    'bad-range',
+    `steps times restarts must be at most 1000000, got ${steps * restarts}`,
+    'restarts',
+  );
+  expectWhole(batch, 1, 65_536, 'batch');
+  expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
+  check(
+    typeof decay === 'number' && Number.isFinite(Math.fround(decay)) && decay >= 0,
+    'bad-range',
+    `decay must be a number from 0, got ${decay}`,
+    'decay',
+  );
+}
+
+/** The losses that compare a class with the best of the others need that many. */
+function checkClasses(definition: AttackDefinition, model: ModelDefinition, loss: AttackLoss, targeted: boolean): void {
+  const ranked = definition.rankedTargets !== undefined;
+  const least = loss === 'dlr' ? (targeted || ranked ? 4 : 3) : 2;
+  check(
+    model.classes >= least,
+    'bad-range',
+    `the ${targeted || ranked ? 'targeted ' : ''}${loss} loss ` +
+      `needs at least ${least} classes, ${model.name} has ${model.classes}`,
+    'loss',
+  );
+}
 
 /**
  * Fills in defaults and refuses what cannot be meant.
@@ -211,42 +267,10 @@ export function settle(options: AttackOptions): AttackSettings {
     shrinkRadius = false,
   } = options;
   const eps = options.eps ?? (definition.minimal === true ? Infinity : NaN);
-  expectOneOf(norm, ['linf', 'l2', 'l1'], 'norm');
-  checkAttack(definition, norm, targeted);
-  expectOneOf(loss, Object.keys(lossKinds) as AttackLoss[], 'loss');
-  expectOneOf(keep, ['best', 'last'], 'keep');
-  expectOneOf(options.device ?? 'gpu', ['gpu', 'reference'], 'device');
-  expectOneOf(precision, ['f32', 'f16'], 'precision');
-  check(
-    precision === 'f32' || options.device !== 'reference',
-    'bad-argument',
-    'the reference computes in float64, not in f16',
-    'precision',
-  );
-  if (eps !== Infinity || definition.minimal !== true) expectEps(eps, norm);
   const steps = options.steps ?? definition.steps ?? definition.defaultSteps ?? 10;
-  expectWhole(steps, 1, 100_000, 'steps');
-  check(
-    definition.steps === undefined || steps === definition.steps,
-    'bad-range',
-    `${definition.name} takes ${definition.steps} steps, got ${steps}`,
-    'steps',
-  );
-  expectWhole(restarts, 1, 1000, 'restarts');
-  check(
-    restarts * steps <= 1_000_000,
-    'bad-range',
-    `steps times restarts must be at most 1000000, got ${steps * restarts}`,
-    'restarts',
-  );
-  expectWhole(batch, 1, 65_536, 'batch');
-  expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
-  check(
-    typeof decay === 'number' && Number.isFinite(Math.fround(decay)) && decay >= 0,
-    'bad-range',
-    `decay must be a number from 0, got ${decay}`,
-    'decay',
-  );
+  checkChoices(definition, { norm, loss, keep, targeted, precision, device: options.device ?? 'gpu' });
+  if (eps !== Infinity || definition.minimal !== true) expectEps(eps, norm);
+  checkCounts(definition, { steps, restarts, batch, seed, decay });
   const alpha = options.alpha ?? definition.defaultAlpha(eps, steps, norm);
   expectAlpha(alpha);
   const randomStart = options.randomStart ?? definition.randomStart;
@@ -257,42 +281,18 @@ export function settle(options: AttackOptions): AttackSettings {
     'restarts',
   );
   const model = options.model.definition;
-  const ranked = definition.rankedTargets !== undefined;
-  const least = loss === 'dlr' ? (targeted || ranked ? 4 : 3) : 2;
-  check(
-    model.classes >= least,
-    'bad-range',
-    `the ${targeted || ranked ? 'targeted ' : ''}${loss} loss ` +
-      `needs at least ${least} classes, ${model.name} has ${model.classes}`,
-    'loss',
-  );
+  checkClasses(definition, model, loss, targeted);
   const rankedTargets = options.rankedTargets ?? Math.min(definition.rankedTargets ?? 1, model.classes - 1);
   expectWhole(rankedTargets, 1, model.classes - 1, 'rankedTargets');
   const rules = selectRules(options.rules, model);
   const reference = options.device === 'reference';
   return {
-    definition,
-    reference,
-    norm,
-    eps,
-    alpha,
-    steps,
-    restarts,
-    randomStart,
-    targeted,
-    loss,
-    decay,
-    rules,
-    batch,
-    seed,
-    keep,
+    ...{ definition, model, reference, norm, loss, targeted, rules, precision, fuse, keep },
+    ...{ eps, alpha, steps, restarts, randomStart, decay, batch, seed },
     stopAtSuccess: stopAtSuccess && keep === 'best',
     shrinkRadius: shrinkRadius && norm === 'l1',
     rankedTargets,
     parameters: settleParameters(definition, options.parameters ?? {}),
-    model,
-    precision,
-    fuse,
   };
 }
 

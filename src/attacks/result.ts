@@ -181,6 +181,39 @@ function firstStep({ margins, aims }: RawOutcome, logged: readonly Logged[], row
   return logged.find(fools)?.step ?? null;
 }
 
+/** What became of image `n`. */
+function sampleOf(
+  raw: RawOutcome,
+  arrays: AttackArrays,
+  images8: Uint8Array,
+  logged: readonly Logged[],
+  n: number,
+): AttackedSample {
+  const size = arrays.images.length / arrays.count;
+  const rows = raw.losses.length / arrays.count;
+  const last = rows - 2;
+  const clean = raw.cleanCorrect[n] === 1;
+  const [right, savedRight] = [raw.correct[n] === 1, raw.savedCorrect[n] === 1];
+  const target = arrays.targets?.[n];
+  return {
+    id: arrays.sampleIds[n]!,
+    label: arrays.labels[n]!,
+    ...(target === undefined ? {} : { target }),
+    cleanCorrect: clean,
+    robustCorrect: clean && right,
+    success: clean && (target === undefined ? !right : raw.hit[n] === 1),
+    savedRobustCorrect: clean && savedRight,
+    savedSuccess: clean && (target === undefined ? !savedRight : raw.savedHit[n] === 1),
+    cleanLoss: raw.losses[n * rows]!,
+    loss: raw.losses[n * rows + last]!,
+    cleanClass: raw.cleanClasses[n]!,
+    finalClass: raw.finalClasses[n]!,
+    ...(raw.queries.length > 0 && { queries: raw.queries[n]! }),
+    firstStep: firstStep(raw, logged, n * rows),
+    ...distance(images8, arrays.images, n * size, size),
+  };
+}
+
 /** Everything of an {@link AttackResult} that follows from the raw values of the first `count` images. */
 export function summarize(
   raw: RawOutcome,
@@ -203,29 +236,7 @@ export function summarize(
 > {
   const size = arrays.images.length / arrays.count;
   const rows = raw.losses.length / arrays.count;
-  const last = rows - 2;
-  const samples = Array.from({ length: count }, (_, n): AttackedSample => {
-    const clean = raw.cleanCorrect[n] === 1;
-    const [right, savedRight] = [raw.correct[n] === 1, raw.savedCorrect[n] === 1];
-    const target = arrays.targets?.[n];
-    return {
-      id: arrays.sampleIds[n]!,
-      label: arrays.labels[n]!,
-      ...(target === undefined ? {} : { target }),
-      cleanCorrect: clean,
-      robustCorrect: clean && right,
-      success: clean && (target === undefined ? !right : raw.hit[n] === 1),
-      savedRobustCorrect: clean && savedRight,
-      savedSuccess: clean && (target === undefined ? !savedRight : raw.savedHit[n] === 1),
-      cleanLoss: raw.losses[n * rows]!,
-      loss: raw.losses[n * rows + last]!,
-      cleanClass: raw.cleanClasses[n]!,
-      finalClass: raw.finalClasses[n]!,
-      ...(raw.queries.length > 0 && { queries: raw.queries[n]! }),
-      firstStep: firstStep(raw, logged, n * rows),
-      ...distance(images8, arrays.images, n * size, size),
-    };
-  });
+  const samples = Array.from({ length: count }, (_, n) => sampleOf(raw, arrays, images8, logged, n));
   const losses = new Float32Array(logged.length * count);
   for (let n = 0; n < count; n++)
     for (const [k, { column }] of logged.entries()) losses[k * count + n] = raw.losses[n * rows + column]!;

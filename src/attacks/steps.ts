@@ -117,11 +117,8 @@ function buildSampled(stage: StageContext, settings: AttackSettings, iterate: Te
   const { sampling } = definition;
   const shape = iterate.shape;
   const copies = copiesOf(settings).reduce((product, count) => product * count, 1);
-  const [point, mean, loss] = [
-    stage.memory('point', shape),
-    stage.memory('mean', shape),
-    stage.memory('loss', [shape[0]!]),
-  ];
+  const [point, mean] = [stage.memory('point', shape), stage.memory('mean', shape)];
+  const loss = stage.memory('loss', [shape[0]!]);
   const assign = (value: Tensor, state: Tensor): void => void graph.add('assign', [value, state], {});
   const accumulate = (sum: Tensor, x: Tensor, factor: number): void =>
     void graph.add('map', [sum, x], { fn: addScaled, scalars: [factor], targets: [0] });

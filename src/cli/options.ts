@@ -233,8 +233,7 @@ export const givenOptions = (values: object): ReadonlySet<string> => givenNames.
  * Reads the arguments after the verb.
  *
  * @throws LinbpError `unknown-option` with the nearest known one; `bad-argument` for a missing value, an option given
- * twice or a stray word;
- *   `bad-range` for values outside their range
+ *   twice or a stray word; `bad-range` for values outside their range
  */
 export function parseOptions<O extends OptionTable>(args: readonly string[], table: O): OptionValues<O> {
   const byKebab = new Map(Object.entries(table).map(([name, option]) => [kebab(name), { name, option }]));

@@ -101,6 +101,7 @@ export const reproduceVerb = defineVerb({
   options,
   subject: 'name',
   notes: ['', 'Experiments:', ...experiments.map(described)],
+  // eslint-disable-next-line max-lines-per-function -- the steps of the verb in their order
   async run(values, verbContext) {
     const { progress, print, signal, lock } = verbContext;
     check(

@@ -202,13 +202,19 @@ function checkMatrix(
     }
 }
 
+const cleanError = ([model, right]: readonly [string, readonly number[]]) => {
+  const { mean: error, low, high } = wilson(right.filter((each) => each === 0).length, right.length);
+  return { model, error, low, high };
+};
+
 /** `linbp transfer`: what images made on some networks do to others, at equal numbers of gradients. */
 export const transferVerb = defineVerb({
   name: 'transfer',
   summary: 'a matrix of sources and victims at equal numbers of gradients',
   examples: [
     'linbp transfer --sources resnet20=A.safetensors,resnet56=B.safetensors --limit 100',
-    'linbp transfer --sources resnet20=A.safetensors --victims resnet56=B.safetensors --rule bp --rule linbp:from=auto --limit 100',
+    'linbp transfer --sources resnet20=A.safetensors --victims resnet56=B.safetensors ' +
+      '--rule bp --rule linbp:from=auto --limit 100',
   ],
   options,
   notes: [
@@ -235,11 +241,8 @@ export const transferVerb = defineVerb({
     const weights = new Map<Named, StateDict>();
     for (const each of networks) weights.set(each, await namedWeights(each.definition, each.path));
     const all = await images(values, networks, context);
-    const parts = halves(
-      all,
-      values.heldOut,
-      rules.some((rule) => automatic.test(rule)),
-    );
+    const swept = rules.some((rule) => automatic.test(rule));
+    const parts = halves(all, values.heldOut, swept);
     out.create();
     const device = await openDevice(values);
     try {
@@ -261,11 +264,7 @@ export const transferVerb = defineVerb({
       const matrix = {
         ...{ rows, sweeps, clean, seed, count: parts.rest.count, heldOut: parts.heldOut?.count ?? 0 },
         resized: sizes.map(({ name, ownSize }) => ({ model: name, from: size, to: ownSize })),
-        cleanErrors: [...clean].map(([model, right]) => {
-          const wrong = right.filter((each) => each === 0).length;
-          const { mean: error, low, high } = wilson(wrong, right.length);
-          return { model, error, low, high };
-        }),
+        cleanErrors: [...clean].map(cleanError),
       };
       const fields = { ...matrixFields(matrix), out: out.path };
       const settled = { rule: rules, victims: victims.map(({ name }) => name), note: all.note ?? null };

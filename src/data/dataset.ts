@@ -49,17 +49,8 @@ export interface DatasetArrays {
   readonly note?: string;
 }
 
-/**
- * A data set from arrays in memory, checked.
- *
- * @throws LinbpError `bad-dtype` for other array types; `bad-shape` when lengths and shape disagree or there are no
- * images;
- *   `bad-range` for labels outside 0..classes-1 and pixels outside [0, 1] or NaN
- */
-export function fromArrays(arrays: DatasetArrays): Dataset {
-  expectObject(arrays, 'arrays');
-  const { shape, classes, classNames, images, labels } = arrays;
-  const name = arrays.name ?? 'arrays';
+/** What {@link fromArrays} refuses. */
+function checkArrays({ shape, classes, classNames, images, labels }: DatasetArrays, name: string): void {
   check(
     images instanceof Uint8Array || images instanceof Float32Array,
     'bad-dtype',
@@ -78,8 +69,8 @@ export function fromArrays(arrays: DatasetArrays): Dataset {
     `${name}: expected a shape [count, channels, height, width] of positive whole numbers, got ${quotedValue(shape)}`,
     'shape',
   );
-  const [count, channels, height, width] = shape;
-  const pixels = count * channels * height * width;
+  const [count] = shape;
+  const pixels = shape.reduce((product, size) => product * size, 1);
   check(
     images.length === pixels,
     'bad-shape',
@@ -109,6 +100,20 @@ export function fromArrays(arrays: DatasetArrays): Dataset {
     const bad = images.findIndex((pixel) => !(pixel >= 0 && pixel <= 1));
     check(bad < 0, 'bad-range', `${name}: pixel ${bad} is ${images[bad]}, expected 0 to 1`, 'images');
   }
+}
+
+/**
+ * A data set from arrays in memory, checked.
+ *
+ * @throws LinbpError `bad-dtype` for other array types; `bad-shape` when lengths and shape disagree or there are no
+ *   images; `bad-range` for labels outside 0..classes-1 and pixels outside [0, 1] or NaN
+ */
+export function fromArrays(arrays: DatasetArrays): Dataset {
+  expectObject(arrays, 'arrays');
+  const name = arrays.name ?? 'arrays';
+  checkArrays(arrays, name);
+  const { shape, classes, classNames, images, labels } = arrays;
+  const [count, channels, height, width] = shape;
   return {
     name,
     split: arrays.split ?? 'train',

@@ -41,9 +41,8 @@ export const datasetNames: readonly string[] = [
 /**
  * Loads a data set by name.
  *
- * @throws LinbpError `unknown-option` for an unknown name or split; `missing-data` naming the file that was looked
- * for; `bad-file`
- *   naming the file for malformed content; `bad-range` for limit and sizes; `aborted`
+ * @throws LinbpError `unknown-option` for an unknown name or split; `missing-data` naming the file that was looked for;
+ *   `bad-file` naming the file for malformed content; `bad-range` for limit and sizes; `aborted`
  */
 export async function loadDataset(options: LoadOptions): Promise<Dataset> {
   const { dataset, split, limit, seed } = options;

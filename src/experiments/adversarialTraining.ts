@@ -1,4 +1,5 @@
 import { batchLabels, subset } from '../data/dataset.js';
+import type { Dataset } from '../data/dataset.js';
 import { initialState, Model } from '../nn/model.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { cropAndFlip, inOrder } from '../train/augmentation.js';
@@ -11,8 +12,18 @@ import { Cells } from './cells.js';
 import { claim, percent, short, shownPoints } from './format.js';
 import { groupedBootstrap, interval } from './statistics.js';
 import { imagesText, loadHalves } from './trainingRuns.js';
+import type { DataHalves } from './trainingRuns.js';
 import { seedsOf, sized } from './types.js';
-import type { CurveLine, Experiment, ExperimentContext, ExperimentResult, Statement } from './types.js';
+import type {
+  CurveLine,
+  Curves,
+  Experiment,
+  ExperimentContext,
+  ExperimentResult,
+  ResultTable,
+  Setting,
+  Statement,
+} from './types.js';
 
 const innerSteps = 5;
 /** Steps of the attacks that judge; always with BP's gradient. */
@@ -80,6 +91,8 @@ const combinations = [
   ['linbp', 'linbp'],
 ] as const;
 
+type Combination = (typeof combinations)[number];
+
 interface AdversarialRun {
   readonly attackRule: string;
   readonly weightRule: string;
@@ -100,170 +113,199 @@ const nameOf = ({ attackRule, weightRule }: Pick<AdversarialRun, 'attackRule' | 
 
 const rate = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-async function run(context: ExperimentContext): Promise<ExperimentResult> {
-  const { scale, device, signal, progress } = context;
-  const recipe = context.dataset?.startsWith('cifar10') === true ? cifarRecipe : mnistRecipe;
+/** Those of one combination. */
+const ofRules = (runs: readonly AdversarialRun[], [attackRule, weightRule]: Combination): AdversarialRun[] =>
+  runs.filter((each) => each.attackRule === attackRule && each.weightRule === weightRule);
+
+/** The mean of `pick` over seeds, epoch by epoch, with its interval. */
+function lineOf(
+  runs: readonly AdversarialRun[],
+  combination: Combination,
+  pick: (each: AdversarialRun) => readonly number[],
+): CurveLine {
+  const [attackRule, weightRule] = combination;
+  const own = ofRules(runs, combination);
+  const bands = own[0]!.losses.map((_, e) => interval(own.map((each) => pick(each)[e]!)));
+  const rule = attackRule === weightRule ? attackRule : `${attackRule} and ${weightRule}`;
+  return {
+    name: nameOf({ attackRule, weightRule }),
+    rule,
+    points: bands.map(({ mean }, e) => [e + 1, mean] as const),
+    band: bands.map(({ low, high }) => [low, high]),
+    dashed: attackRule !== 'bp',
+  };
+}
+
+function statementsOf(runs: readonly AdversarialRun[], seed: number): Statement[] {
+  return combinations.slice(1).flatMap(([attackRule, weightRule]): Statement[] =>
+    (['PGD', 'APGD-CE'] as const).map((judge): Statement => {
+      const pick = (each: AdversarialRun): readonly number[] => (judge === 'PGD' ? each.robust : each.robustApgd);
+      const gap = groupedBootstrap(
+        ofRules(runs, ['bp', 'bp']).map(pick),
+        ofRules(runs, [attackRule, weightRule]).map(pick),
+        seed,
+      );
+      const what = `${nameOf({ attackRule, weightRule })}: more robust than BP in both, accuracy under ${judge} by`;
+      return claim(`${what} ${shownPoints(gap)}, over seeds and images.`, gap, 'above');
+    }),
+  );
+}
+
+/** What was run beside what the paper ran. */
+function settingsOf(
+  { network, eps, alpha, lr, augmentation }: Recipe,
+  { batch, epochs }: { readonly batch: number; readonly epochs: number },
+  images: string,
+): Setting[] {
+  return [
+    { name: 'network', ours: network, official: 'MobileNetV2 on CIFAR-10 (--dataset cifar10)' },
+    {
+      name: 'images',
+      ours: images,
+      official: 'CIFAR-10',
+    },
+    {
+      name: 'augmentation',
+      ours: augmentation?.name ?? 'none',
+      official: 'crop with padding 4 and flip in the base code',
+    },
+    {
+      name: 'inner attack',
+      ours:
+        `PGD, ${innerSteps} steps of ${short(alpha)}, eps ` +
+        `${eps}, random start, one program with the weight update`,
+      official: '5 steps; eps and step size not known (base code: 0.0314 and 0.00784)',
+    },
+    { name: 'network during the inner attack', ours: 'train mode', official: 'train mode in the base code' },
+    { name: 'batch', ours: String(batch), official: '128 in the base code' },
+    {
+      name: 'optimizer',
+      ours: `SGD, learning rate ${lr}, momentum 0.9, weight decay 2e-4`,
+      official: 'SGD, learning rate 0.01, momentum 0.9, weight decay 2e-4 in the base code',
+    },
+    { name: 'epochs', ours: String(epochs), official: '100' },
+    { name: 'judged by', ours: `PGD and APGD-CE with BP, ${judgeSteps} steps each`, official: 'PGD and APGD-CE' },
+  ];
+}
+
+const curvesOf = (runs: readonly AdversarialRun[]): Curves[] => [
+  {
+    title: "Loss on the inner attack's images",
+    x: { title: 'epoch', whole: true },
+    y: { title: 'mean loss per image' },
+    lines: combinations.map((each) => lineOf(runs, each, ({ losses }) => losses)),
+  },
+  {
+    title: 'Accuracy on clean test images',
+    x: { title: 'epoch', whole: true },
+    y: { title: 'accuracy', share: true },
+    lines: combinations.map((each) => lineOf(runs, each, ({ testAccuracy }) => testAccuracy)),
+  },
+];
+
+const tablesOf = (runs: readonly AdversarialRun[]): ResultTable[] => [
+  {
+    title: 'After the last epoch',
+    columns: ['rules', 'seed', 'loss under the inner attack', 'clean accuracy', 'accuracy under PGD', 'under APGD-CE'],
+    rows: runs.map((each) => [
+      nameOf(each),
+      String(each.seed),
+      short(each.losses.at(-1)!),
+      percent(each.testAccuracy.at(-1)!),
+      percent(rate(each.robust)),
+      percent(rate(each.robustApgd)),
+    ]),
+  },
+];
+
+interface Halves {
+  readonly data: DataHalves;
+  /** Test images that are attacked. */
+  readonly judged: Dataset;
+  readonly batch: number;
+  readonly epochs: number;
+}
+
+/** Trains with one combination from one seed, and attacks the result with BP's gradient. */
+async function trainOne(
+  context: ExperimentContext,
+  recipe: Recipe,
+  { data, judged, batch, epochs }: Halves,
+  seed: number,
+  [attackRule, weightRule]: Combination,
+): Promise<AdversarialRun> {
+  const { device, signal, progress } = context;
   const { eps, alpha, lr, augmentation } = recipe;
   const definition = modelDefinition(recipe.network);
-  const { epochs, batch, ...sizes } = recipe.sizes(scale);
+  using model = Model.create(definition, { device });
+  model.setStateDict(initialState(definition, seed));
+  const attacked = pgdInputs({ rules: attackRule, eps, alpha, steps: innerSteps });
+  using trainer = await Trainer.create({
+    ...{ model, dataset: data.train, testDataset: data.test, rules: weightRule, batch, seed },
+    inputs: augmentation === undefined ? attacked : inOrder(augmentation, attacked),
+    optimizer: sgd({ lr, momentum: 0.9, weightDecay: 2e-4 }),
+  });
+  await trainer.fit({
+    epochs,
+    signal,
+    onProgress: ({ step, stepsPerEpoch, loss }) =>
+      progress.update(
+        `${nameOf({ attackRule, weightRule })} seed ${seed}`,
+        step / (stepsPerEpoch * epochs),
+        `loss ${loss.toFixed(4)}`,
+      ),
+  });
+  const judge = async (attack: 'pgd' | 'apgd'): Promise<number[]> => {
+    const settings = { model, attack, steps: judgeSteps, batch: Math.min(batch, judged.count), seed: context.seed };
+    const [result] = await attackWith(context, settings, judged, [eps], `evaluation by ${attack}`);
+    return result!.samples.map((sample) => (sample.robustCorrect ? 1 : 0));
+  };
+  const history = trainer.history;
+  const found: AdversarialRun = {
+    ...{ attackRule, weightRule, seed },
+    losses: history.map((epoch) => epoch.trainLoss),
+    testAccuracy: history.map((epoch) => epoch.testAccuracy!),
+    robust: await judge('pgd'),
+    robustApgd: await judge('apgd'),
+  };
+  const figures =
+    `clean ${percent(found.testAccuracy.at(-1)!)}, under PGD ${percent(rate(found.robust))}, under ` +
+    `APGD-CE ${percent(rate(found.robustApgd))}`;
+  progress.line(`${nameOf(found)}  seed ${seed}  ${figures}`);
+  return found;
+}
+
+async function run(context: ExperimentContext): Promise<ExperimentResult> {
+  const recipe = context.dataset?.startsWith('cifar10') === true ? cifarRecipe : mnistRecipe;
+  const { epochs, batch, ...sizes } = recipe.sizes(context.scale);
   const data = await loadHalves(context, recipe.byDefault, sizes);
   const judged = subset(data.test, Math.min(data.test.count, sizes.judged));
   const runs: AdversarialRun[] = [];
   const cells = new Cells(context);
   for (const seed of seedsOf(context)) {
     const ofSeed: AdversarialRun[] = [];
-    const train = async ([attackRule, weightRule]: (typeof combinations)[number]): Promise<void> => {
-      using model = Model.create(definition, { device });
-      model.setStateDict(initialState(definition, seed));
-      const attacked = pgdInputs({ rules: attackRule, eps, alpha, steps: innerSteps });
-      using trainer = await Trainer.create({
-        ...{ model, dataset: data.train, testDataset: data.test, rules: weightRule, batch, seed },
-        inputs: augmentation === undefined ? attacked : inOrder(augmentation, attacked),
-        optimizer: sgd({ lr, momentum: 0.9, weightDecay: 2e-4 }),
-      });
-      await trainer.fit({
-        epochs,
-        signal,
-        onProgress: ({ step, stepsPerEpoch, loss }) =>
-          progress.update(
-            `${nameOf({ attackRule, weightRule })} seed ${seed}`,
-            step / (stepsPerEpoch * epochs),
-            `loss ${loss.toFixed(4)}`,
-          ),
-      });
-      const judge = async (attack: 'pgd' | 'apgd'): Promise<number[]> => {
-        const settings = { model, attack, steps: judgeSteps, batch: Math.min(batch, judged.count), seed: context.seed };
-        const [result] = await attackWith(context, settings, judged, [eps], `evaluation by ${attack}`);
-        return result!.samples.map((sample) => (sample.robustCorrect ? 1 : 0));
-      };
-      const history = trainer.history;
-      const found: AdversarialRun = {
-        ...{ attackRule, weightRule, seed },
-        losses: history.map((epoch) => epoch.trainLoss),
-        testAccuracy: history.map((epoch) => epoch.testAccuracy!),
-        robust: await judge('pgd'),
-        robustApgd: await judge('apgd'),
-      };
-      ofSeed.push(found);
-      const figures =
-        `clean ${percent(found.testAccuracy.at(-1)!)}, under PGD ${percent(rate(found.robust))}, under ` +
-        `APGD-CE ${percent(rate(found.robustApgd))}`;
-      progress.line(`${nameOf(found)}  seed ${seed}  ${figures}`);
+    const train = async (combination: Combination): Promise<void> => {
+      ofSeed.push(await trainOne(context, recipe, { data, judged, batch, epochs }, seed, combination));
     };
-    const named = ([attackRule, weightRule]: (typeof combinations)[number]): string =>
+    const named = ([attackRule, weightRule]: Combination): string =>
       `${nameOf({ attackRule, weightRule })}, seed ${seed}`;
     const finished = await cells.finite(combinations, named, train);
     // Combinations are compared over the same seeds.
     if (finished.length === combinations.length) runs.push(...ofSeed);
   }
   cells.expectSome(runs.length, 'seed');
-  const of = (attackRule: string, weightRule: string): AdversarialRun[] =>
-    runs.filter((each) => each.attackRule === attackRule && each.weightRule === weightRule);
-  const line = (
-    [attackRule, weightRule]: (typeof combinations)[number],
-    pick: (each: AdversarialRun) => readonly number[],
-  ): CurveLine => {
-    const bands = Array.from({ length: epochs }, (_, e) =>
-      interval(of(attackRule, weightRule).map((each) => pick(each)[e]!)),
-    );
-    const rule = attackRule === weightRule ? attackRule : `${attackRule} and ${weightRule}`;
-    const points = bands.map(({ mean }, e) => [e + 1, mean] as const);
-    return {
-      name: nameOf({ attackRule, weightRule }),
-      rule,
-      points,
-      band: bands.map(({ low, high }) => [low, high]),
-      dashed: attackRule !== 'bp',
-    };
-  };
-  const grouped = (
-    some: readonly AdversarialRun[],
-    pick: (each: AdversarialRun) => readonly number[],
-  ): (readonly number[])[] => some.map(pick);
-  const statements = combinations.slice(1).flatMap(([attackRule, weightRule]): Statement[] =>
-    (['PGD', 'APGD-CE'] as const).map((judge): Statement => {
-      const pick = (each: AdversarialRun): readonly number[] => (judge === 'PGD' ? each.robust : each.robustApgd);
-      const gap = groupedBootstrap(
-        grouped(of('bp', 'bp'), pick),
-        grouped(of(attackRule, weightRule), pick),
-        context.seed,
-      );
-      const what = `${nameOf({ attackRule, weightRule })}: more robust than BP in both, accuracy under ${judge} by`;
-      return claim(`${what} ${shownPoints(gap)}, over seeds and images.`, gap, 'above');
-    }),
-  );
   const classes = new Set(
     batchLabels(
       judged,
       Array.from({ length: judged.count }, (_, i) => i),
     ),
   ).size;
+  const images = `${imagesText(data)}, ${judged.count} of ${classes} classes attacked`;
   return {
-    settings: [
-      { name: 'network', ours: definition.name, official: 'MobileNetV2 on CIFAR-10 (--dataset cifar10)' },
-      {
-        name: 'images',
-        ours: `${imagesText(data)}, ${judged.count} of ${classes} classes attacked`,
-        official: 'CIFAR-10',
-      },
-      {
-        name: 'augmentation',
-        ours: augmentation?.name ?? 'none',
-        official: 'crop with padding 4 and flip in the base code',
-      },
-      {
-        name: 'inner attack',
-        ours:
-          `PGD, ${innerSteps} steps of ${short(alpha)}, eps ` +
-          `${eps}, random start, one program with the weight update`,
-        official: '5 steps; eps and step size not known (base code: 0.0314 and 0.00784)',
-      },
-      { name: 'network during the inner attack', ours: 'train mode', official: 'train mode in the base code' },
-      { name: 'batch', ours: String(batch), official: '128 in the base code' },
-      {
-        name: 'optimizer',
-        ours: `SGD, learning rate ${lr}, momentum 0.9, weight decay 2e-4`,
-        official: 'SGD, learning rate 0.01, momentum 0.9, weight decay 2e-4 in the base code',
-      },
-      { name: 'epochs', ours: String(epochs), official: '100' },
-      { name: 'judged by', ours: `PGD and APGD-CE with BP, ${judgeSteps} steps each`, official: 'PGD and APGD-CE' },
-    ],
-    curves: [
-      {
-        title: "Loss on the inner attack's images",
-        x: { title: 'epoch', whole: true },
-        y: { title: 'mean loss per image' },
-        lines: combinations.map((each) => line(each, ({ losses }) => losses)),
-      },
-      {
-        title: 'Accuracy on clean test images',
-        x: { title: 'epoch', whole: true },
-        y: { title: 'accuracy', share: true },
-        lines: combinations.map((each) => line(each, ({ testAccuracy }) => testAccuracy)),
-      },
-    ],
-    tables: [
-      {
-        title: 'After the last epoch',
-        columns: [
-          'rules',
-          'seed',
-          'loss under the inner attack',
-          'clean accuracy',
-          'accuracy under PGD',
-          'under APGD-CE',
-        ],
-        rows: runs.map((each) => [
-          nameOf(each),
-          String(each.seed),
-          short(each.losses.at(-1)!),
-          percent(each.testAccuracy.at(-1)!),
-          percent(rate(each.robust)),
-          percent(rate(each.robustApgd)),
-        ]),
-      },
-    ],
-    statements,
+    settings: settingsOf(recipe, { batch, epochs }, images),
+    curves: curvesOf(runs),
+    tables: tablesOf(runs),
+    statements: statementsOf(runs, context.seed),
     figures: { runs, diverged: cells.diverged },
   };
 }

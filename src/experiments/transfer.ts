@@ -85,6 +85,7 @@ async function trainSmall(
   return { victims, text };
 }
 
+// eslint-disable-next-line max-lines-per-function -- the experiment in its order, then its report as one literal
 async function runTransfer(context: ExperimentContext): Promise<ExperimentResult> {
   const models = await transferNetworks(context);
   const cells = new Cells(context);

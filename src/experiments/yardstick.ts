@@ -153,6 +153,7 @@ async function columnsOf(context: ExperimentContext): Promise<Column[]> {
   ];
 }
 
+// eslint-disable-next-line max-lines-per-function -- the experiment in its order, then its report as one literal
 async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const models = await pretrained(context, ['resnet20', 'resnet56'], 2);
   const [source, victim] = models as [Model, Model];

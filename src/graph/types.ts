@@ -155,8 +155,8 @@ export interface OpAttrs {
   channelPad: { readonly before: number; readonly after: number; readonly stride: Pair };
   /** The transpose of `channelPad`: channels from `first` on as [N, C, H, W] = `shape`, pixels between strides zero */
   channelSlice: { readonly first: number; readonly stride: Pair; readonly shape: readonly number[] };
-  /** x [N, ...], sampleIds u32 [N] -> x / (1 - p) where a Philox uniform is at least p, else 0; the gradient is the
-   *  same function of g. Element i of a sample has the counter `firstElement` + i. */
+  /** x [N, ...], sampleIds u32 [N] -> x / (1 - p) where a Philox uniform is at least p, else 0; likewise the gradient.
+   *  Element i of a sample has the counter `firstElement` + i. */
   dropout: {
     readonly p: number;
     readonly stream: number;
@@ -297,10 +297,9 @@ export interface OpAttrs {
     readonly seed: StepValue;
     readonly step: StepValue;
   };
-  /** x [N, C, H, W], sampleIds u32 [N] -> a share `probability` of the samples scaled to a random size between theirs and
-   *  `largest` (height, width), put at a random place of a frame of zeros of size `largest`, and scaled back, each pixel
-   *  the nearest; the others as they are. Philox words 0 to 3 of a sample choose whether, how far between the sizes (both
-   *  axes alike), row and column. `transposed`: the transpose of this linear map. */
+  /** x [N, C, H, W], sampleIds u32 [N] -> a share `probability` of the samples scaled to a random size up to `largest`
+   *  (height, width) at a random place of a frame of zeros of that size, and scaled back (nearest). Philox words 0 to 3
+   *  choose whether, how far between the sizes, row and column. `transposed`: the transpose of this linear map. */
   randomResizePad: {
     readonly largest: readonly [number, number];
     readonly probability: number;

@@ -51,6 +51,7 @@ function parsedJob(job: BullJob): Job | JobFailure {
  *
  * @throws LinbpError `unreachable` where the queue does not answer at the beginning; `missing-package`
  */
+// eslint-disable-next-line max-lines-per-function -- closures over the state of one worker
 export async function serveQueue(url: string, options: ServeOptions): Promise<void> {
   const { computers, stalledAfter, grace, signal, onJob, onNote, jobs = Infinity } = options;
   const { Worker, UnrecoverableError, WaitingError } = await optionalPackage('bullmq', () => import('bullmq'));

@@ -19,6 +19,7 @@ const absent = (error: unknown): boolean => {
  *
  * @throws LinbpError `not-writable` where files cannot be written there
  */
+// eslint-disable-next-line max-lines-per-function -- a closure that returns the store's methods, each short
 export function directoryStore(folder: string): JobStore {
   const root = resolve(folder);
   const shown = quotedPath(folder);

@@ -14,6 +14,7 @@ const statusOf = (error: unknown): number | undefined =>
  * @param url `s3://BUCKET/PREFIX`
  * @throws LinbpError `bad-argument`, `missing-package`, `unreachable`
  */
+// eslint-disable-next-line max-lines-per-function -- a closure that returns the store's methods, each short
 export async function s3Store(url: string): Promise<JobStore> {
   const [, bucket, prefix = ''] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,62})(?:\/([\w./-]*))?$/.exec(url) ?? [];
   check(

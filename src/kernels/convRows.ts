@@ -129,6 +129,7 @@ const storesStraight = ({ taps, columns, inner, batch }: ConvProblem, tile: Tile
   ((batch * columns[0] * columns[1]) / tile.columns) % tile.lanes === 0;
 
 /** One dispatch of gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
+// eslint-disable-next-line max-lines-per-function -- mostly the table of what the kernel is told
 function lowerRows(problem: RowsProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch {
   const single = epilogue(group, context, 4, problem.bias);
   const fit = single.fits && storesRows(problem, tile, single.output, context.device);

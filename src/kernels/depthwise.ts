@@ -32,6 +32,7 @@ function stripSource({ attrs, transposed }: DepthwiseProblem, tapsW: number): { 
   return { origin, loads: Math.floor((stripLength - 1 + padding) / stride) - origin + 1 };
 }
 
+// eslint-disable-next-line max-lines-per-function -- mostly the table of what the kernel is told
 export function lowerDepthwise(problem: DepthwiseProblem, group: Group, context: LoweringContext): Dispatch[] {
   const { weight, source, bias, target, attrs, transposed } = problem;
   const tail = epilogue(group, context, 4, bias);
@@ -102,6 +103,7 @@ export function lowerDepthwise(problem: DepthwiseProblem, group: Group, context:
 const lanes = 64;
 
 /** Weight gradient of a depthwise convolution; slices of the batch and ranges of strips are added in order. */
+// eslint-disable-next-line max-lines-per-function -- mostly the table of what the kernel is told
 export function lowerDepthwiseWeightGradient(
   g: Tensor,
   x: Tensor,

@@ -75,7 +75,8 @@ function moveElements(
   const count = elementCount(y.shape);
   const operands = [reads('x', x), writes('y', y)];
   const padded = joined.some((axis) => axis.padded !== undefined);
-  const of = (pick: (axis: Axis) => number): number[] => joined.map(pick);
+  const of = (name: string, pick: (axis: Axis) => number, usual: number): Record<string, number> =>
+    axisWords(name, joined.map(pick), usual);
   return [
     {
       kernel: 'elementwise/strided',
@@ -88,43 +89,21 @@ function moveElements(
         ...words({ count, start }),
         { name: 'value', type: 'f32', value },
         ...bases(operands),
+        ...words(of('size', ({ size }) => size, 1)),
         ...words(
-          axisWords(
-            'size',
-            of(({ size }) => size),
-            1,
-          ),
-        ),
-        ...words(
-          axisWords(
-            'stride',
-            of(({ stride }) => stride),
-            0,
-          ),
+          of('stride', ({ stride }) => stride, 0),
           'i32',
         ),
         ...words(
-          axisWords(
-            'before',
-            of(({ padded: by }) => by?.before ?? 0),
-            0,
-          ),
+          of('before', ({ padded: by }) => by?.before ?? 0, 0),
           'i32',
         ),
         ...words(
-          axisWords(
-            'period',
-            of(({ padded: by }) => by?.period ?? 1),
-            1,
-          ),
+          of('period', ({ padded: by }) => by?.period ?? 1, 1),
           'i32',
         ),
         ...words(
-          axisWords(
-            'whole',
-            of(({ size, padded: by }) => by?.whole ?? size),
-            1,
-          ),
+          of('whole', ({ size, padded: by }) => by?.whole ?? size, 1),
           'i32',
         ),
       ],

@@ -53,6 +53,7 @@ const isScalar = (inputs: readonly MapInput[], operand: number): boolean =>
 /** Components of the four elements that an invocation of the vector form computes at once. */
 const components = ['x', 'y', 'z', 'w'] as const;
 
+// eslint-disable-next-line max-lines-per-function -- the regions of one shader as one literal
 function mapRegions(
   node: Node<'map'>,
   operands: readonly Operand[],

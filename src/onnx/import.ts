@@ -216,6 +216,7 @@ function storedPresets(
  * @throws LinbpError `missing-file`, `bad-file`, `limit-exceeded`, or `unsupported` with every reason at once: node,
  *   operator, opset, and what stands in the way
  */
+// eslint-disable-next-line max-lines-per-function -- the importer's passes in their order
 export function importOnnx(model: string | Uint8Array, options: ImportOptions = {}): ImportedModel {
   const file = decodeModel(model);
   if (file.opset < oldestOpset)

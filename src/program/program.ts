@@ -11,18 +11,18 @@ import { placeWindows } from '../passes/windows.js';
 import { checkPlan } from '../plan/check.js';
 import { plan } from '../plan/plan.js';
 import type { Plan } from '../plan/plan.js';
-import { derivedSegment, rootOf, schedule } from '../plan/schedule.js';
+import { derivedSegment, schedule } from '../plan/schedule.js';
 import type { Schedule } from '../plan/schedule.js';
 import type { Device, DeviceCounters } from '../runtime/device.js';
-import { Failures } from '../runtime/failures.js';
-import { BufferUsage, ShaderStage } from '../runtime/flags.js';
+import type { Failures } from '../runtime/failures.js';
 import { Turns } from '../runtime/turns.js';
 import { deviceTuning } from '../choices/stored.js';
 import { admitHalf } from './admitHalf.js';
-import { bindingsOf } from './bind.js';
+import { buildParts, stepLayout } from './build.js';
+import type { ProgramParts } from './build.js';
 import { kernelDevice } from './kernelDevice.js';
 import { Chunks, SegmentTiming } from './chunks.js';
-import { compilePipelines, parameterTable } from './pipelines.js';
+import { compilePipelines } from './pipelines.js';
 import type { Compiler } from './selfTest/probe.js';
 import { SelfTest } from './selfTest/selfTest.js';
 import { rowBytes, StepTable } from './steps.js';
@@ -31,12 +31,6 @@ import type { ImageLocation } from './transfer.js';
 import type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
 
 export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
-
-const stepLayoutEntry: GPUBindGroupLayoutEntry = {
-  binding: 0,
-  visibility: ShaderStage.COMPUTE,
-  buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: rowBytes },
-};
 
 /**
  * A compiled graph: pipelines, bind groups and memory, fixed at compile time. Running it only encodes: no buffer is
@@ -68,19 +62,7 @@ export class Program {
   readonly turns = new Turns();
   private destroyed = false;
 
-  private constructor(parts: {
-    device: Device;
-    schedule: Schedule;
-    plan: Plan;
-    steps: StepTable;
-    dispatches: readonly CompiledDispatch[];
-    compileSeconds: number;
-    owned: GPUBuffer[];
-    places: ReadonlyMap<Tensor, Location>;
-    stepBuffer: GPUBuffer;
-    stepGroup: GPUBindGroup;
-    failures: Failures;
-  }) {
+  private constructor(parts: ProgramParts) {
     this.device = parts.device;
     this.schedule = parts.schedule;
     this.plan = parts.plan;
@@ -108,7 +90,11 @@ export class Program {
     checkPlan(scheduled, planned);
     const owned: GPUBuffer[] = [];
     try {
-      return await Program.build(scheduled, planned, steps, options, owned);
+      const program = new Program(await buildParts(scheduled, planned, steps, options, owned));
+      program.uploadSteps();
+      for (const [tensor, values] of scheduled.graph.initial) program.write(tensor, values);
+      device.expectAlive();
+      return program;
     } catch (error) {
       for (const buffer of owned) buffer.destroy();
       throw error;
@@ -151,100 +137,7 @@ export class Program {
   /** Compiles a graph's pipelines and nothing else, so that a later {@link compile} finds them ready. */
   static async warm(graph: Graph, options: CompileOptions): Promise<void> {
     const { scheduled } = await Program.schedule(graph, options);
-    await compilePipelines(
-      scheduled,
-      options.device,
-      options.device.bindGroupLayout([stepLayoutEntry], 'step'),
-      options.onProgress,
-    );
-  }
-
-  private static async build(
-    scheduled: Schedule,
-    planned: Plan,
-    steps: StepTable,
-    options: CompileOptions,
-    owned: GPUBuffer[],
-  ): Promise<Program> {
-    const { device } = options;
-    const create = (size: number, usage: number, kind: 'arena' | 'state' | 'uniform', label: string): GPUBuffer => {
-      const buffer = device.createBuffer({ size, usage, kind: kind as never, label });
-      owned.push(buffer);
-      return buffer;
-    };
-    const storage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
-    const arenas = planned.arenas.map((bytes, index) => create(bytes, storage, 'arena', `arena ${index}`));
-    const places = new Map<Tensor, Location>();
-    for (const [tensor, place] of planned.placements) {
-      places.set(tensor, { buffer: arenas[place.arena]!, offset: place.offset, bytes: byteLength(tensor) });
-    }
-    const persistent = new Set(scheduled.graph.tensors.map(rootOf).filter((root) => root.kind !== 'value'));
-    for (const tensor of persistent) {
-      const given = options.bindings?.get(tensor);
-      const bytes = byteLength(tensor);
-      if (given !== undefined)
-        check(
-          given.size >= bytes,
-          'bad-shape',
-          `the buffer bound to ${tensor.name} has ${given.size} bytes, ${bytes} are needed`,
-          tensor.name,
-        );
-      places.set(tensor, { buffer: given ?? create(bytes, storage, 'state', tensor.name), offset: 0, bytes });
-    }
-
-    const parameterOffsets: number[] = [];
-    let parameterBytes = 0;
-    for (const dispatch of scheduled.dispatches) {
-      parameterOffsets.push(parameterBytes);
-      parameterBytes += Math.ceil((dispatch.parameters.length * 4) / 256) * 256 || 256;
-    }
-    const uniform = BufferUsage.UNIFORM | BufferUsage.COPY_DST;
-    const parameterBuffer = create(Math.max(256, parameterBytes), uniform, 'uniform', 'parameters');
-    device.write(parameterBuffer, 0, parameterTable(scheduled, parameterOffsets, parameterBytes));
-    const stepBuffer = create(steps.bytes.byteLength, uniform, 'uniform', 'steps');
-    const stepLayout = device.bindGroupLayout([stepLayoutEntry], 'step');
-    const failures = new Failures();
-    const bindGroup = (descriptor: GPUBindGroupDescriptor): GPUBindGroup =>
-      device.scoped(failures, () => device.gpu.createBindGroup(descriptor));
-    const stepGroup = bindGroup({
-      layout: stepLayout,
-      entries: [{ binding: 0, resource: { buffer: stepBuffer, size: rowBytes } }],
-    });
-
-    const started = performance.now();
-    const pipelines = await compilePipelines(scheduled, device, stepLayout, options.onProgress);
-    const compileSeconds = (performance.now() - started) / 1000;
-    const dispatches = scheduled.dispatches.map((source, index): CompiledDispatch => {
-      const { pipeline, layout } = pipelines[index]!;
-      const parameters = { buffer: parameterBuffer, offset: parameterOffsets[index]! };
-      const entries = bindingsOf(source, parameters, places, device.limits.maxStorageBufferBindingSize);
-      const [x, y, z] = source.workgroups;
-      return {
-        source,
-        pipeline,
-        bindGroup: bindGroup({ label: source.group.anchor.layer, layout, entries }),
-        x,
-        y,
-        z,
-      };
-    });
-    const program = new Program({
-      device,
-      schedule: scheduled,
-      plan: planned,
-      steps,
-      dispatches,
-      compileSeconds,
-      owned,
-      places,
-      stepBuffer,
-      stepGroup,
-      failures,
-    });
-    program.uploadSteps();
-    for (const [tensor, values] of scheduled.graph.initial) program.write(tensor, values);
-    device.expectAlive();
-    return program;
+    await compilePipelines(scheduled, options.device, stepLayout(options.device), options.onProgress);
   }
 
   /** Where a tensor's elements lie, from the first to the last. */

@@ -20,7 +20,7 @@ function logSumExp(z: Float64Array): number {
   return largest + Math.log(z.reduce((sum, value) => sum + Math.exp(value - largest), 0));
 }
 
-/** A difference of ranks to divide by: the shaders raise ties by the scale of the logits (`apart` in `loss/ranks.wgsl`). */
+/** A difference of ranks to divide by; ties are raised by the scale of the logits (as `apart` in `loss/ranks.wgsl`). */
 function apart(gap: number, largest: number): number {
   const kept = Math.max(gap, 2 ** -26 * Math.abs(largest));
   return kept === 0 ? 1 : kept;

@@ -15,7 +15,7 @@ import { resolveRules } from '../rules/resolve.js';
 import type { BackwardSelection } from '../graph/backward.js';
 import type { PointwiseRule } from '../graph/rule.js';
 import { resolveLossScale } from './lossScale.js';
-import type { LossScaleOptions } from './lossScale.js';
+import type { LossScaleOptions, LossScaleSettings } from './lossScale.js';
 import type { Optimizer } from './optimizers.js';
 import { constant } from './schedules.js';
 import type { Schedule } from './schedules.js';
@@ -183,6 +183,53 @@ function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmo
   };
 }
 
+function checkPrecision(precision: Precision, model: TrainerOptions['model']): void {
+  check(
+    precision === 'f32' || precision === 'f16',
+    'unknown-option',
+    `precision must be f32 or f16, got ${String(precision)}`,
+    'precision',
+  );
+  check(
+    precision === 'f32' || model instanceof Model,
+    'bad-argument',
+    'the reference computes in float64, not in f16',
+    'precision',
+  );
+}
+
+function expectLearningRate(lr: number): void {
+  check(Number.isFinite(lr) && lr > 0, 'bad-range', `lr must be a finite number above 0, got ${lr}`, 'lr');
+}
+
+/** What a resumed run must agree with. */
+function fingerprintOf(
+  { model, dataset, testDataset, dropLast, optimizer, objective, loss = 'crossEntropy', inputs }: TrainerOptions,
+  { schedule, batch, seed, shuffle, ruleText, step: { precision = 'f32' } }: Omit<ResolvedSettings, 'fingerprint'>,
+  regularization: object,
+  lossScale: LossScaleSettings | undefined,
+): Readonly<Record<string, string>> {
+  return {
+    ...networkIdentity(model.definition),
+    ...datasetIdentity(dataset),
+    ...(testDataset && { testImages: testIdentity(testDataset) }),
+    rules: ruleText,
+    optimizer: describe(optimizer.name, { lr: optimizer.lr, ...optimizer.settings }),
+    ...scheduleText(schedule),
+    batch: String(batch),
+    seed: String(seed),
+    shuffle: String(shuffle),
+    ...(dropLast && { dropLast: 'true' }),
+    loss: objective === undefined ? loss : 'custom',
+    ...(inputs && { inputs: inputs.name }),
+    ...Object.fromEntries(Object.entries(regularization).map(([name, value]) => [name, String(value)])),
+    precision,
+    ...(lossScale && {
+      precision: describe(precision, { scale: lossScale.initial, growthInterval: lossScale.growthInterval }),
+    }),
+  };
+}
+
 /**
  * Checks all options before any work. Throws `bad-range`, `bad-shape`, `unknown-rule` and what {@link resolveRules}
  * throws.
@@ -215,30 +262,12 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
   );
   checkWhole('seed', seed, 0, 2 ** 32 - 1);
   checkWhole('logEvery', logEvery, 1, 4096);
-  check(
-    precision === 'f32' || precision === 'f16',
-    'unknown-option',
-    `precision must be f32 or f16, got ${String(precision)}`,
-    'precision',
-  );
-  check(
-    precision === 'f32' || model instanceof Model,
-    'bad-argument',
-    'the reference computes in float64, not in f16',
-    'precision',
-  );
+  checkPrecision(precision, model);
   const lossScale = precision === 'f16' ? resolveLossScale(options.lossScale ?? {}) : undefined;
-  check(
-    Number.isFinite(optimizer.lr) && optimizer.lr > 0,
-    'bad-range',
-    `lr must be a finite number above 0, got ${optimizer.lr}`,
-    'lr',
-  );
+  expectLearningRate(optimizer.lr);
   const regularization = regularizationOf(options);
   const { rules, ruleText } = ruleSettings(options);
-  // Hashing the images takes a while, and only checkpoints ask for it.
-  let fingerprint: Readonly<Record<string, string>> | undefined;
-  return {
+  const resolved = {
     step: {
       definition,
       rules,
@@ -258,26 +287,14 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
     shuffle,
     samples: dropLast ? batch * Math.floor(dataset.count / batch) : dataset.count,
     ruleText,
+  };
+  // Hashing the images takes a while, and only checkpoints ask for it.
+  const given = { ...options };
+  let fingerprint: Readonly<Record<string, string>> | undefined;
+  return {
+    ...resolved,
     get fingerprint() {
-      return (fingerprint ??= {
-        ...networkIdentity(definition),
-        ...datasetIdentity(dataset),
-        ...(testDataset && { testImages: testIdentity(testDataset) }),
-        rules: ruleText,
-        optimizer: describe(optimizer.name, { lr: optimizer.lr, ...optimizer.settings }),
-        ...scheduleText(schedule),
-        batch: String(batch),
-        seed: String(seed),
-        shuffle: String(shuffle),
-        ...(dropLast && { dropLast: 'true' }),
-        loss: objective === undefined ? loss : 'custom',
-        ...(inputs && { inputs: inputs.name }),
-        ...Object.fromEntries(Object.entries(regularization).map(([name, value]) => [name, String(value)])),
-        precision,
-        ...(lossScale && {
-          precision: describe(precision, { scale: lossScale.initial, growthInterval: lossScale.growthInterval }),
-        }),
-      });
+      return (fingerprint ??= fingerprintOf(given, resolved, regularization, lossScale));
     },
   };
 }

@@ -34,9 +34,8 @@ import type { ResolvedSettings, TrainerOptions } from './settings.js';
 /**
  * Trains a model: whole steps run on the device, and only losses come back, every `logEvery` steps. The same options
  * and seed give the same bits on the same device. Calls may overlap: those of `fit` run one after another, and
- * `evaluate`,
- * `save` and `stateDict` see the weights between two blocks of its steps. Dispose it with {@link Trainer.destroy} or
- * `using`; the model stays.
+ * `evaluate`, `save` and `stateDict` see the weights between two blocks of its steps. Dispose it with
+ * {@link Trainer.destroy} or `using`; the model stays.
  */
 export class Trainer {
   readonly definition: ModelDefinition;
@@ -70,9 +69,8 @@ export class Trainer {
   /**
    * Checks the options, uploads the data set and compiles the step.
    *
-   * @throws LinbpError `bad-range`, `bad-shape`, `unknown-rule`, `unknown-layer` before any work; `limit-exceeded`
-   * when the data set or a layer
-   *   does not fit the device
+   * @throws LinbpError `bad-range`, `bad-shape`, `unknown-rule`, `unknown-layer` before any work; `limit-exceeded` when
+   *   the data set or a layer does not fit the device
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
     const settings = resolveSettings(options);
@@ -101,12 +99,10 @@ export class Trainer {
   }
 
   /**
-   * Trains until `epochs` are complete. Finished epochs also stand in {@link Trainer.history}, so nothing is lost
-   * when it rejects.
+   * Trains until `epochs` are complete. Finished epochs stand in {@link Trainer.history}, also when it rejects.
    *
-   * @throws LinbpError `bad-range` for options; `not-writable` for the checkpoint's files, before any work;
-   * `diverged`, naming rule and learning
-   *   rate, when a loss or a weight is no longer finite (the last checkpoint stays); `aborted`
+   * @throws LinbpError `bad-range` for options; `not-writable` for the checkpoint's files, before any work; `diverged`,
+   *   naming rule and learning rate, when a loss or a weight is no longer finite (the last checkpoint stays); `aborted`
    */
   async fit(options: FitOptions): Promise<FitResult> {
     this.alive();

@@ -35,7 +35,7 @@ describe('attacks: the scale of the logits does not matter', () => {
   ] as never;
   const images = eightBitImages(7, count * 36);
   for (const options of cases) {
-    it(`${String(options.attack)} ${options.norm ?? 'linf'}: the same images for logits of 1 and of 2^-40`, async () => {
+    it(`${String(options.attack)} ${options.norm ?? 'linf'}: same images for logits of 1 and of 2^-40`, async () => {
       const found: Buffer[] = [];
       for (const factor of [1, 2 ** -40]) {
         const model = await modelWith(small, scaledWeights(factor));

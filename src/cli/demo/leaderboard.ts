@@ -261,12 +261,8 @@ async function compete(context: ExperimentContext, arena: Arena, budget: Budget,
   others.sort((a, b) => a.difference.mean - b.difference.mean);
   const { networks } = arena;
   return {
-    images,
+    ...{ images, networks, eps, steps, clean },
     source: source.definition.name,
-    networks,
-    eps,
-    steps,
-    clean,
     rows: [truth!, ...others],
     diverged: cells.diverged,
   };

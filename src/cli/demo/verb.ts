@@ -109,15 +109,11 @@ export const demoVerb = defineVerb({
       const race = await runRace(context, data, budget, pretrained ? 0.45 : 0.35);
       const leaderboard = await runLeaderboard(context, data, budget, { networks: 0.6, attacks: 0.85 });
       progress.line('timing every shader');
-      const profiles = await profileRules(
-        device,
-        {
-          train: { definition: modelDefinition(raceSettings.model), rules: raceRules },
-          attack: { definition: modelDefinition(leaderboard.source), rules: profiledRules(leaderboard) },
-        },
-        values.seed,
-        budget,
-      );
+      const profiled = {
+        train: { definition: modelDefinition(raceSettings.model), rules: raceRules },
+        attack: { definition: modelDefinition(leaderboard.source), rules: profiledRules(leaderboard) },
+      };
+      const profiles = await profileRules(device, profiled, values.seed, budget);
       const verdicts = verdictsOf(leaderboard, race);
       const settings = {
         'images of the attack': `${leaderboard.images.count} of ${leaderboard.images.name}`,

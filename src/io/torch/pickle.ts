@@ -13,9 +13,7 @@ export class PickleGlobal {
   }
 }
 
-/**
- * What `REDUCE`, `NEWOBJ` and the like would have made of a name and its arguments, before anyone decides what it is.
- */
+/** What `REDUCE`, `NEWOBJ` and the like would have made of a name and its arguments. */
 export interface PickleCall {
   readonly global: PickleGlobal;
   readonly args: readonly unknown[];

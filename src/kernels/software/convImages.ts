@@ -44,6 +44,7 @@ function suitsImages(problem: ConvProblem, device: KernelDevice): boolean {
 }
 
 /** One dispatch of software/convImages. */
+// eslint-disable-next-line max-lines-per-function -- mostly the table of what the kernel is told
 function lowerConvImages(problem: ConvProblem, choice: Tile, group: Group, context: LoweringContext): Dispatch[] {
   const { aStrides, bStrides, cStrides, taps, columns, source, rows, batch } = problem;
   const found = convMeetings(problem);
