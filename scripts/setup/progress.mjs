@@ -24,7 +24,8 @@ export function say(text) {
 }
 
 /**
- * Runs `work`, which blocks, and meanwhile shows on a terminal how long it has taken, how much is done, and what is left.
+ * Runs `work`, which blocks, and meanwhile shows on a terminal how long it has taken, how much is done, and what is
+ * left.
  *
  * @param {string} what such as `installing npm packages`
  * @param {() => T} work

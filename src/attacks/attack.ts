@@ -4,6 +4,7 @@ import type { FieldNames } from '../arguments.js';
 import { divergence, firstNonFinite } from '../finite.js';
 import { elementCount } from '../graph/types.js';
 import { Model } from '../nn/model.js';
+import { argmax } from '../nn/predict.js';
 import type { StateDict } from '../nn/model.js';
 import { expectFiniteWeights, whereNonFinite } from '../nn/nonFinite.js';
 import type { DeviceCounters } from '../runtime/device.js';
@@ -20,7 +21,7 @@ import type { AttackArrays, AttackInput } from './input.js';
 import { attackFields, expectAlpha, expectEps, expectWhole, settle } from './options.js';
 import type { AttackOptions, AttackSettings } from './options.js';
 import { poolOf } from './pool.js';
-import { emptyOutcome, finiteOrZero, firstLargest, saveImages, summarize } from './result.js';
+import { emptyOutcome, finiteOrZero, saveImages, summarize } from './result.js';
 import type { AttackResult, RawOutcome } from './result.js';
 import { expectChunkMilliseconds } from '../program/chunks.js';
 import { layOut, stepFields } from './schedule.js';
@@ -272,6 +273,7 @@ export class Attack {
     const { first, size } = part;
     const { eps, norm } = settings;
     const { columns, savedRow } = schedule;
+    const { classes } = settings.model;
     const pixels = arrays.images.length / arrays.count;
     const of = (values: Float32Array): Float32Array => values.subarray(first * pixels, (first + size) * pixels);
     const clean = of(arrays.images);
@@ -299,8 +301,8 @@ export class Attack {
 
     const adversarial = await executor.read(attack.iterate, clean);
     of(raw.images).set(adversarial);
-    raw.cleanClasses.set(firstLargest(await executor.read(attack.cleanLogits), size), first);
-    raw.finalClasses.set(firstLargest(await executor.read(attack.network.logits), size), first);
+    raw.cleanClasses.set(argmax(await executor.read(attack.cleanLogits), classes), first);
+    raw.finalClasses.set(argmax(await executor.read(attack.network.logits), classes), first);
     for (let n = first; n < first + size; n++) {
       raw.cleanCorrect[n] = raw.cleanClasses[n] === arrays.labels[n] ? 1 : 0;
       raw.correct[n] = raw.finalClasses[n] === arrays.labels[n] ? 1 : 0;

@@ -1,5 +1,6 @@
 import { LinbpError } from '../errors.js';
 import type { Tensor } from '../graph/types.js';
+import { setReferenceWeights } from '../nn/predict.js';
 import type { StateDict } from '../nn/model.js';
 import type { DeviceCounters } from '../runtime/device.js';
 import { Program } from '../program/program.js';
@@ -83,7 +84,7 @@ export class ReferenceExecutor implements Executor {
 
   /** The weights to run with, by state-dict key. */
   setWeights(weights: StateDict): void {
-    for (const [name, tensor] of this.attack.network.tensors) this.reference.set(tensor, weights.get(name)!.data);
+    setReferenceWeights(this.reference, this.attack.network, weights);
   }
 
   setSteps(rows: readonly StepRow[]): void {

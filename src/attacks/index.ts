@@ -6,6 +6,8 @@ export type { AttackFlag, JudgedRun } from './alarms.js';
 export { attackDefinition, attackNames, attacks } from './builtin.js';
 export type { AttackName } from './builtin.js';
 export type { AttackInput } from './input.js';
+export { pgdInputs } from './pgdInputs.js';
+export type { InnerAttack } from './pgdInputs.js';
 export { intermediateLevel } from './intermediate.js';
 export type { AttackOptions, AttackSettings } from './options.js';
 export type { AttackedSample, AttackFigures, AttackResult, CurvePoint } from './result.js';

@@ -6,6 +6,7 @@ import type { HostModel, Model } from '../nn/model.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { describeModel, positionTable } from '../nn/definition.js';
 import { parseRules } from '../rules/parse.js';
+import type { PointwiseRule } from '../graph/rule.js';
 import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/resolve.js';
 import type { BackwardSelection } from '../graph/backward.js';
@@ -54,6 +55,8 @@ export interface AttackOptions {
    * on it but through the images.
    */
   readonly rules?: string | readonly RuleSpec[] | BackwardSelection;
+  /** Rules that the notation may name beside the built-in ones. */
+  readonly userRules?: readonly PointwiseRule[];
   /** Images per program; default 64. Results do not depend on it. */
   readonly batch?: number;
   /** 0 to 2^32 - 1; default 0. */
@@ -151,12 +154,12 @@ export function expectAlpha(alpha: number): void {
 }
 
 /** Settles the rule of every activation of a model. Throws `unknown-rule`, `unknown-layer`, `unknown-option`. */
-export function selectRules(rules: AttackOptions['rules'], model: ModelDefinition): BackwardSelection {
+export function selectRules(
+  { rules = 'bp', userRules }: Pick<AttackOptions, 'rules' | 'userRules'>,
+  model: ModelDefinition,
+): BackwardSelection {
   if (typeof rules === 'function') return rules;
-  return resolveRules(
-    typeof rules === 'string' || rules === undefined ? parseRules(rules ?? 'bp') : rules,
-    positionTable(model),
-  );
+  return resolveRules(typeof rules === 'string' ? parseRules(rules, userRules) : rules, positionTable(model));
 }
 
 /** The fields of {@link AttackOptions}. */
@@ -174,6 +177,7 @@ export const attackFields: FieldNames<AttackOptions> = {
   loss: true,
   decay: true,
   rules: true,
+  userRules: true,
   batch: true,
   seed: true,
   keep: true,
@@ -284,7 +288,7 @@ export function settle(options: AttackOptions): AttackSettings {
   checkClasses(definition, model, loss, targeted);
   const rankedTargets = options.rankedTargets ?? Math.min(definition.rankedTargets ?? 1, model.classes - 1);
   expectWhole(rankedTargets, 1, model.classes - 1, 'rankedTargets');
-  const rules = selectRules(options.rules, model);
+  const rules = selectRules(options, model);
   const reference = options.device === 'reference';
   return {
     ...{ definition, model, reference, norm, loss, targeted, rules, precision, fuse, keep },

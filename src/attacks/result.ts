@@ -265,15 +265,6 @@ export function summarize(
 export const finiteOrZero = (pixels: Float32Array): Float32Array =>
   firstNonFinite(pixels) < 0 ? pixels : pixels.map((pixel) => (Number.isFinite(pixel) ? pixel : 0));
 
-/** The class of each image's first largest logit; -1, which no label is, where a logit is not finite. */
-export function firstLargest(logits: Float32Array, count: number): number[] {
-  const classes = logits.length / count;
-  return Array.from({ length: count }, (_, n) => {
-    const own = logits.subarray(n * classes, (n + 1) * classes);
-    return own.every(Number.isFinite) ? own.reduce((best, value, k) => (value > own[best]! ? k : best), 0) : -1;
-  });
-}
-
 /** Room for the raw values of all images; `rows` is the number of columns of a log. */
 export function emptyOutcome({ count, images, targets }: AttackArrays, rows: number): RawOutcome {
   const flags = (): Uint8Array => new Uint8Array(count);

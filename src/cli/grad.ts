@@ -30,7 +30,8 @@ import {
   shownAdapter,
   splitOption,
 } from './common.js';
-import { modelWith, setReferenceWeights } from './inference.js';
+import { modelWith } from './inference.js';
+import { setReferenceWeights } from '../nn/predict.js';
 import { choice, flag, integer, text } from './options.js';
 import { defineVerb } from './verb.js';
 import type { ShownAdapter } from './verb.js';

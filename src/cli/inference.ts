@@ -1,14 +1,11 @@
 import type { Dataset } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
-import { divergence, expectFinite, firstNonFinite } from '../finite.js';
-import { Graph } from '../graph/graph.js';
+import { divergence } from '../finite.js';
 import type { Precision } from '../graph/types.js';
-import { addModel } from '../nn/definition.js';
-import type { ModelDefinition, ModelInGraph } from '../nn/definition.js';
+import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
-import { whereNonFinite } from '../nn/nonFinite.js';
-import { ReferenceRun } from '../reference/run.js';
+import { referenceLogits } from '../nn/predict.js';
 import type { Device } from '../runtime/device.js';
 import { pixelRange, referenceAdapter, shownAdapter } from './common.js';
 import type { ShownAdapter, VerbContext } from './verb.js';
@@ -38,51 +35,6 @@ export interface Classifier {
   destroy(): void;
 }
 
-/** Copies the weights of a state dict into a graph that runs on the CPU. */
-export function setReferenceWeights(run: ReferenceRun, network: ModelInGraph, weights: StateDict): void {
-  for (const [name, tensor] of network.tensors) run.set(tensor, weights.get(name)!.data);
-}
-
-function referenceClassifier(definition: ModelDefinition, weights: StateDict): Classifier {
-  const size = definition.input.reduce((product, extent) => product * extent, 1);
-  const runs = new Map<number, { run: ReferenceRun; logits: (images: Float32Array) => ArrayLike<number> }>();
-  return {
-    adapter: referenceAdapter,
-    async logits(images) {
-      const batch = images.length / size;
-      let entry = runs.get(batch);
-      if (entry === undefined) {
-        const graph = new Graph();
-        const input = graph.input('images', [batch, ...definition.input]);
-        const network = addModel(graph, definition, input);
-        const run = new ReferenceRun(graph);
-        setReferenceWeights(run, network, weights);
-        entry = {
-          run,
-          logits(pixels) {
-            run.set(input, pixels);
-            run.run();
-            return run.get(network.logits).slice();
-          },
-        };
-        runs.set(batch, entry);
-      }
-      const logits = entry.logits(images);
-      const { classes } = definition;
-      expectFinite(
-        logits,
-        (i) => `logit ${i % classes} of image ${Math.floor(i / classes)}`,
-        () => {
-          const image = Math.floor(firstNonFinite(logits) / classes);
-          return whereNonFinite(definition, weights, images.subarray(image * size, (image + 1) * size));
-        },
-      );
-      return Promise.resolve(logits);
-    },
-    destroy: () => runs.clear(),
-  };
-}
-
 /** A network's forward pass on a device, or without one on the reference. Destroying it leaves the device. */
 export function classifierOn(
   device: Device | undefined,
@@ -92,7 +44,12 @@ export function classifierOn(
 ): Classifier {
   if (device === undefined) {
     check(precision === 'f32', 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
-    return referenceClassifier(definition, weights);
+    const logits = referenceLogits(definition, weights);
+    return {
+      adapter: referenceAdapter,
+      logits: (images) => Promise.resolve(logits(images)),
+      destroy: () => undefined,
+    };
   }
   const model = modelWith(device, definition, weights);
   return {

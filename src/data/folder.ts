@@ -84,14 +84,8 @@ export function listImageFolder(path: string, split: Split = 'test'): ImageList 
   const halves = imageFolderHalves(path);
   const half = halves[split];
   const divided = Object.keys(halves).length > 0;
-  check(
-    half !== undefined || !divided,
-    'missing-data',
-    `${path} has no ${split} half, only ${Object.values(halves)
-      .map((each) => basename(each))
-      .join(', ')}`,
-    path,
-  );
+  const only = Object.values(halves).map((each) => basename(each));
+  check(half !== undefined || !divided, 'missing-data', `${path} has no ${split} half, only ${only.join(', ')}`, path);
   const root = half ?? path;
   const names = list(root);
   const explicit = explicitClasses(root, names) ?? (half === undefined ? undefined : explicitClasses(path, list(path)));
@@ -102,7 +96,7 @@ export function listImageFolder(path: string, split: Split = 'test'): ImageList 
     const targets = table.rows.flatMap(({ target }) => target ?? []);
     return finish(root, found, explicit, counted(table.absent, 'listed images that are not there'), targets);
   }
-  const flat = names.filter((name) => imageName.test(name) && !isHidden(name) && !isFolder(join(root, name)));
+  const flat = names.filter((name) => isImage(root, name));
   const folders = classFolders(root);
   if (flat.length > 0) {
     const rows = flat.map((name): [string, number] => [name, labelOfName(join(root, name), explicit?.ids)]);
@@ -118,9 +112,7 @@ export function listImageFolder(path: string, split: Split = 'test'): ImageList 
   let deeper = 0;
   const rows = folders.flatMap((name) => {
     const inside = list(join(root, name));
-    const images = inside.filter(
-      (file) => imageName.test(file) && !isHidden(file) && !isFolder(join(root, name, file)),
-    );
+    const images = inside.filter((file) => isImage(join(root, name), file));
     deeper += inside
       .filter((file) => isFolder(join(root, name, file)))
       .reduce((sum, file) => sum + countImages(join(root, name, file)), 0);
@@ -136,6 +128,9 @@ function folderClasses(root: string): ClassList {
 }
 
 const isHidden = (name: string): boolean => name.startsWith('.') || name === '__MACOSX';
+
+const isImage = (root: string, name: string): boolean =>
+  imageName.test(name) && !isHidden(name) && !isFolder(join(root, name));
 
 const classFolders = (root: string): string[] =>
   list(root).filter((name) => !isHidden(name) && isFolder(join(root, name)));

@@ -46,8 +46,8 @@ function columnOf(header: readonly string[], known: Readonly<Record<string, numb
 export const hasLabelTable = (present: readonly string[]): boolean => tableNames.some((name) => present.includes(name));
 
 /**
- * The table of labels of a folder: `labels.csv`, `images.csv` or `dev_dataset.csv`, with a header. The images lie beside
- * it or in the folder `images`; names may lack the ending. Undefined where there is none.
+ * The table of labels of a folder: `labels.csv`, `images.csv` or `dev_dataset.csv`, with a header. The images lie
+ * beside it or in the folder `images`; names may lack the ending. Undefined where there is none.
  *
  * @param present names of the folder's entries
  * @param inside names of the entries of its folder `images`
@@ -89,7 +89,8 @@ export function readLabelTable(
       check(
         value >= 0,
         'bad-file',
-        `${path}: line ${index + 2}: ${quotedName(text)} is no class; classes of the column ${header[column.at]} count from ${column.first}`,
+        `${path}: line ${index + 2}: ${quotedName(text)} is no class; classes of the column ` +
+          `${header[column.at]} count from ${column.first}`,
         path,
       );
       return value;

@@ -1,3 +1,4 @@
+import { pgdInputs } from '../attacks/pgdInputs.js';
 import { batchLabels, subset } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { initialState, Model } from '../nn/model.js';
@@ -6,7 +7,6 @@ import { cropAndFlip, inOrder } from '../train/augmentation.js';
 import { sgd } from '../train/optimizers.js';
 import type { InputStage } from '../train/step.js';
 import { Trainer } from '../train/trainer.js';
-import { pgdInputs } from './adversarialInputs.js';
 import { attackWith } from './attackRuns.js';
 import { Cells } from './cells.js';
 import { claim, percent, short, shownPoints } from './format.js';

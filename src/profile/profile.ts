@@ -1,5 +1,5 @@
 import { expectObject } from '../arguments.js';
-import { check } from '../errors.js';
+import { check, LinbpError } from '../errors.js';
 import { expectFinite } from '../finite.js';
 import type { Direction } from '../graph/types.js';
 import type { Program } from '../program/program.js';
@@ -22,6 +22,10 @@ export interface ProfileOptions {
   readonly label?: string;
   /** Measured peaks of the device, to state shares of them. */
   readonly ceilings?: Ceilings;
+  /** Stops between runs with an `aborted` error. */
+  readonly signal?: AbortSignal;
+  /** Called after each run of the program with the runs done and all, the one that is not counted included. */
+  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /** Times and rates of one dispatch. */
@@ -139,7 +143,7 @@ const bySize = (list: ProfileTotal[]): ProfileTotal[] =>
  *
  * The segments really run, 2 (`repeats` + 1) times: a training step profiled moves the weights it is bound to.
  *
- * Throws `bad-argument` for an unknown segment, `bad-range` for `repeats` or `row`.
+ * Throws `bad-argument` for an unknown segment, `bad-range` for `repeats` or `row`, `aborted`.
  */
 export async function profileProgram(program: Program, options: ProfileOptions = {}): Promise<Profile> {
   return (await profileInTurns([{ program, options }]))[0]!;
@@ -166,7 +170,13 @@ async function takeTurns(takers: Parameters<typeof profileInTurns>[0]): Promise<
     for (const { program } of takers) program.derive();
     const rounds = Math.max(...runs.map(({ repeats }) => repeats));
     for (let round = 0; round <= rounds; round++)
-      for (const run of runs) if (round <= run.repeats) await run.once(round > 0);
+      for (const [index, run] of runs.entries()) {
+        const { signal, onProgress } = takers[index]?.options ?? {};
+        if (signal?.aborted === true) throw new LinbpError('aborted', 'profiling was aborted');
+        if (round > run.repeats) continue;
+        await run.once(round > 0);
+        onProgress?.(round + 1, run.repeats + 1);
+      }
     return runs.map((run) => run.result());
   } finally {
     for (const run of runs) run.destroy();

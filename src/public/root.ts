@@ -47,6 +47,8 @@ export type {
 } from '../nn/builder.js';
 export { cifar10Statistics, normalized } from '../nn/normalize.js';
 export type { PixelStatistics } from '../nn/normalize.js';
+export { accuracy, argmax, predict } from '../nn/predict.js';
+export type { PredictOptions } from '../nn/predict.js';
 export { modelDefinition, modelNames, robustbenchNames, torchvisionNames } from '../nn/zoo/index.js';
 
 // ONNX
@@ -99,6 +101,7 @@ export type { JavaScriptRule, UserRule, WgslRule } from '../rules/user.js';
 export { Trainer } from '../train/trainer.js';
 export { balancedClassWeights } from '../train/classWeights.js';
 export type { FitOptions } from '../train/fitOptions.js';
+export type { EvaluateOptions, FitOptions } from '../train/fitOptions.js';
 export type { TrainerOptions } from '../train/settings.js';
 export type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from '../train/progress.js';
 export type { LossScaleOptions, LossScaleState } from '../train/lossScale.js';

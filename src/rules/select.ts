@@ -43,7 +43,8 @@ function fromPreset(name: string, rule: string, table: PositionTable): Activatio
     const what = name === 'default' ? 'no preset' : `no preset "${name}"`;
     throw new LinbpError(
       'unknown-layer',
-      `${table.model} has ${what} (${reason}); give from= or only=, such as ${rule}:from=${exampleStart(table)}; ${listPositions(table)}`,
+      `${table.model} has ${what} (${reason}); give from= or only=, such as ` +
+        `${rule}:from=${exampleStart(table)}; ${listPositions(table)}`,
       { field: 'preset' },
     );
   }

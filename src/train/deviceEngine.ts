@@ -1,3 +1,4 @@
+import type { EvaluateOptions } from './fitOptions.js';
 import type { Dataset } from '../data/dataset.js';
 import { DeviceDataset } from '../data/feed.js';
 import { LinbpError } from '../errors.js';
@@ -149,7 +150,7 @@ export class DeviceEngine implements Engine {
     return { done, log: done === 0 ? [] : new Float32Array(await this.model.device.read(this.log, 0, 8 * done)) };
   }
 
-  async evaluate(dataset: Dataset, signal?: AbortSignal): Promise<EvaluationSums> {
+  async evaluate(dataset: Dataset, options: EvaluateOptions = {}): Promise<EvaluationSums> {
     let evaluator = this.evaluators.get(dataset);
     if (evaluator === undefined) {
       evaluator = DeviceEvaluator.create(this.model, dataset, this.settings, this.compileOptions.onProgress);
@@ -157,7 +158,7 @@ export class DeviceEngine implements Engine {
       evaluator.catch(() => this.evaluators.delete(dataset));
     }
     const ready = await evaluator;
-    return this.model.turns.run(() => ready.run(signal));
+    return this.model.turns.run(() => ready.run(options));
   }
 
   weights(): Promise<EngineWeights> {

@@ -1,3 +1,4 @@
+import type { EvaluateOptions } from './fitOptions.js';
 import type { Dataset } from '../data/dataset.js';
 import type { LossScaleState } from './lossScale.js';
 
@@ -48,7 +49,7 @@ export interface Engine {
   /** Runs steps one after another, at most as many as the log has rows; only the last may have a size of its own. */
   run(steps: readonly EngineStep[], signal?: AbortSignal): Promise<EngineLog>;
   /** Sums over a data set, with the model in eval mode. Throws `aborted`. */
-  evaluate(dataset: Dataset, signal?: AbortSignal): Promise<EvaluationSums>;
+  evaluate(dataset: Dataset, options?: EvaluateOptions): Promise<EvaluationSums>;
   weights(): Promise<EngineWeights>;
   /** Undefined where nothing is scaled. */
   lossScaleState(): Promise<LossScaleState | undefined>;

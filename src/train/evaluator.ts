@@ -1,3 +1,4 @@
+import type { EvaluateOptions } from './fitOptions.js';
 import { DeviceDataset } from '../data/feed.js';
 import type { Dataset } from '../data/dataset.js';
 import { LinbpError } from '../errors.js';
@@ -78,9 +79,13 @@ export class DeviceEvaluator {
   }
 
   /** Sums over the data set with the model's present weights. Throws `aborted`. */
-  async run(signal?: AbortSignal): Promise<EvaluationSums> {
-    for (const { program, count } of this.programs)
-      await program.run([{ segment: 'main', repeat: count }], signal === undefined ? {} : { signal });
+  async run({ signal, onProgress }: EvaluateOptions = {}): Promise<EvaluationSums> {
+    let before = 0;
+    for (const { program, count } of this.programs) {
+      const onChunk = (share: number): void => onProgress?.((before + share * count) / this.rows);
+      await program.run([{ segment: 'main', repeat: count }], { ...(signal && { signal }), onChunk });
+      before += count;
+    }
     if (signal?.aborted === true) throw new LinbpError('aborted', 'the evaluation was aborted');
     const log = new Float32Array(await this.model.device.read(this.log, 0, 8 * this.rows));
     let loss = 0;

@@ -1,6 +1,14 @@
 import type { FieldNames } from '../arguments.js';
 import type { EpochResult, TrainingProgress } from './progress.js';
 
+/** Options of `Trainer.evaluate`. */
+export interface EvaluateOptions {
+  /** Stops between batches, or chunks of work, with an `aborted` error. */
+  readonly signal?: AbortSignal;
+  /** Called from time to time with the share of the images that are done, 0 to 1. */
+  readonly onProgress?: (share: number) => void;
+}
+
 /** How long to train and whom to tell. */
 export interface FitOptions {
   /** Epochs since the very beginning: a resumed run goes on until it has as many. 1..1,000,000. */

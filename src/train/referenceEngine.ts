@@ -1,3 +1,4 @@
+import type { EvaluateOptions } from './fitOptions.js';
 import type { Dataset } from '../data/dataset.js';
 import { packDataset } from '../data/feed.js';
 import type { PackedDataset } from '../data/feed.js';
@@ -78,7 +79,7 @@ export class ReferenceEngine implements Engine {
     return { done: log.length / 2, log };
   }
 
-  async evaluate(dataset: Dataset, signal?: AbortSignal): Promise<EvaluationSums> {
+  async evaluate(dataset: Dataset, { signal, onProgress }: EvaluateOptions = {}): Promise<EvaluationSums> {
     const feed = packDataset(dataset);
     const order = Uint32Array.from({ length: dataset.count }, (_, index) => index);
     const sums = { loss: 0, correct: 0 };
@@ -93,6 +94,7 @@ export class ReferenceEngine implements Engine {
       const [loss, correct] = run.get(built.log);
       sums.loss += loss!;
       sums.correct += correct!;
+      onProgress?.((start + size) / dataset.count);
     }
     return sums;
   }

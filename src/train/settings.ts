@@ -269,11 +269,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
   const { rules, ruleText } = ruleSettings(options);
   const resolved = {
     step: {
-      definition,
-      rules,
-      optimizer,
-      loss,
-      objective,
+      ...{ definition, rules, optimizer, loss, objective },
       logRows: logEvery,
       seed,
       precision,
@@ -281,10 +277,7 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
       ...regularization,
       ...(lossScale && { lossScale }),
     },
-    schedule,
-    batch,
-    seed,
-    shuffle,
+    ...{ schedule, batch, seed, shuffle },
     samples: dropLast ? batch * Math.floor(dataset.count / batch) : dataset.count,
     ruleText,
   };

@@ -23,7 +23,7 @@ import {
 import { DeviceEngine } from './deviceEngine.js';
 import type { Engine, EngineLog, EngineStep, EngineWeights } from './engine.js';
 import { fitFields } from './fitOptions.js';
-import type { FitOptions } from './fitOptions.js';
+import type { EvaluateOptions, FitOptions } from './fitOptions.js';
 import type { LossScaleState } from './lossScale.js';
 import { EpochTally, Pace, stepResults } from './progress.js';
 import type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './progress.js';
@@ -69,8 +69,7 @@ export class Trainer {
   /**
    * Checks the options, uploads the data set and compiles the step.
    *
-   * @throws LinbpError `bad-range`, `bad-shape`, `unknown-rule`, `unknown-layer` before any work; `limit-exceeded` when
-   *   the data set or a layer does not fit the device
+   * @throws LinbpError `bad-range`, `bad-shape`, `unknown-rule`, `unknown-layer` before any work; `limit-exceeded`
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
     const settings = resolveSettings(options);
@@ -173,11 +172,11 @@ export class Trainer {
    * @throws LinbpError `bad-shape`, `bad-range` for a data set that does not fit; `aborted`; `diverged` where a logit
    * or a loss is not finite
    */
-  async evaluate(dataset: Dataset, options: { readonly signal?: AbortSignal } = {}): Promise<Evaluation> {
+  async evaluate(dataset: Dataset, options: EvaluateOptions = {}): Promise<Evaluation> {
     this.alive();
     this.expectUsable();
     checkDataset(this.definition, dataset, 'dataset');
-    const { loss, correct } = await this.turns.run(() => this.engine.evaluate(dataset, options.signal));
+    const { loss, correct } = await this.turns.run(() => this.engine.evaluate(dataset, options));
     if (!Number.isFinite(loss))
       throw divergence(`the loss over ${dataset.name} is ${loss}`, await this.whereNonFinite(dataset));
     return { count: dataset.count, correct, accuracy: correct / dataset.count, loss: loss / dataset.count };

@@ -214,7 +214,7 @@ describe("RobustBench's checkpoints", () => {
       new Map(specs.map(({ name, shape, kind }) => [name, { shape, data: formulaTensor(name, shape, kind) }]));
     const constant = (...values: number[]): TensorToWrite => ({ shape: [3, 1, 1], data: Float32Array.from(values) });
 
-    it('may hold what the forward pass has built in, and unused blocks; keys may begin with module. one by one', async () => {
+    it('may hold what the forward pass has built in, and unused blocks; keys may begin with module.', async () => {
       const file = new Map([...weights()].map(([key, tensor]) => [`module.${key}`, tensor]));
       file.set('mean', constant(0.4914, 0.4822, 0.4465));
       file.set('std', constant(0.2471, 0.2435, 0.2616));

@@ -58,6 +58,28 @@ describe('profiler', () => {
   });
   after(() => workload?.destroy());
 
+  it('tells how far it is, and stops where the signal fires', async () => {
+    const graph = new Graph();
+    const x = graph.input('x', [4]);
+    graph.output('y', graph.one('unary', [x], { kind: 'relu' }));
+    const program = await Program.compile(graph, { device: await sharedDevice() });
+    const stop = new AbortController();
+    const told: (readonly [number, number])[] = [];
+    const onProgress = (done: number, total: number): void => {
+      told.push([done, total]);
+      if (told.length === 5) stop.abort();
+    };
+    await profileProgram(program, { repeats: 2, onProgress, signal: stop.signal });
+    expect(told).to.deep.equal([1, 2, 3].map((done) => [done, 3]));
+    const failed = await profileProgram(program, { repeats: 9, onProgress, signal: stop.signal }).then(
+      () => 'nothing',
+      (error: LinbpError) => error.code,
+    );
+    expect(failed).to.equal('aborted');
+    expect(told).to.have.length(5);
+    program.destroy();
+  });
+
   it('sums dispatches and gaps to last end minus first begin', () => {
     expect(profile.dispatches).to.have.length(workload.program.dispatches.length);
     expect(profile.passMicroseconds + profile.gapMicroseconds).to.be.closeTo(profile.spanMicroseconds, 1e-6);

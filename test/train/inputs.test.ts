@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { pgdInputs } from '../../src/experiments/adversarialInputs.js';
+import { pgdInputs } from '../../src/attacks/pgdInputs.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import { Model } from '../../src/nn/model.js';
 import { sgd } from '../../src/train/optimizers.js';

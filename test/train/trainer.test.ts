@@ -129,6 +129,12 @@ describe('trainer', () => {
     for (const [key, { data }] of await trainer.stateDict())
       expect(relativeError(data, expected.get(key)!.data), key).to.be.below(1e-3);
     expect(expected.get('bn.running_var')!.data.every((value) => value !== 1)).to.equal(true);
+    for (const each of [trainer, reference]) {
+      const shares: number[] = [];
+      await each.evaluate(dataset, { onProgress: (share) => shares.push(share) });
+      expect(shares.at(-1)).to.equal(1);
+      expect(shares).to.deep.equal([...shares].sort((one, other) => one - other));
+    }
     expect((await trainer.evaluate(dataset)).loss).to.be.closeTo((await reference.evaluate(dataset)).loss, 1e-4);
   });
 

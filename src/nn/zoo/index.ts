@@ -27,7 +27,10 @@ export { robustbenchNames, torchvisionNames };
 export const isModelName = (name: string): boolean =>
   definitions.has(name) || robustbenchNames.includes(name) || torchvisionNames.includes(name);
 
-/** A network by name, one of {@link modelNames}, {@link torchvisionNames} or {@link robustbenchNames}. Throws `unknown-model` listing the names there are. */
+/**
+ * A network by name, one of {@link modelNames}, {@link torchvisionNames} or {@link robustbenchNames}. Throws
+ * `unknown-model` listing the names there are.
+ */
 export function modelDefinition(name: string): ModelDefinition {
   const definition = definitions.get(name) ?? torchvisionDefinition(name) ?? robustbenchDefinition(name);
   check(

@@ -92,7 +92,9 @@ interface PreActivation {
   /** The batch norm and activation in front of the classifier, where there is one. */
   readonly lastNorm: string | undefined;
   readonly kind: ActivationKind;
-  /** The shortcut's convolution: its path in the block, and whether it reads the first activation or the block's input. */
+  /**
+   * The shortcut's convolution: its path in the block, and whether it reads the first activation or the block's input.
+   */
   readonly shortcut: { readonly path: string; readonly kernel: 1 | 3; readonly activated: boolean };
   /** Stride-2 convolutions pad below and right only. */
   readonly same: boolean;

@@ -1,6 +1,7 @@
-import { elementwiseMap } from '../attacks/stages.js';
+import { elementwiseMap } from './stages.js';
 import { gradients } from '../autodiff/gradients.js';
 import { check } from '../errors.js';
+import type { PointwiseRule } from '../graph/rule.js';
 import type { ElementwiseFunction } from '../graph/types.js';
 import { addModel, positionTable } from '../nn/definition.js';
 import { randomStreams } from '../random/philox.js';
@@ -36,6 +37,8 @@ const projectedStep: ElementwiseFunction = {
 export interface InnerAttack {
   /** Backward rule of the attack's gradient; the rule of the weight update is the trainer's own. */
   readonly rules: string;
+  /** Rules that `rules` may name beside the built-in ones. */
+  readonly userRules?: readonly PointwiseRule[];
   /** Radius in pixels. */
   readonly eps: number;
   /** Step size in pixels. */
@@ -54,21 +57,22 @@ export interface InnerAttack {
  * entropy, each followed by the projection onto the ball and [0, 1]. All of it is part of the step's own program,
  * with no read-back.
  *
- * @throws LinbpError `bad-range`
+ * @throws LinbpError `bad-range`, `unknown-rule`, `unknown-option`; of layers, when the trainer compiles
  */
-export function pgdInputs({ rules, eps, alpha, steps, mode = 'train' }: InnerAttack): InputStage {
+export function pgdInputs({ rules, userRules, eps, alpha, steps, mode = 'train' }: InnerAttack): InputStage {
   check(
     Number.isInteger(steps) && steps >= 1 && steps <= 100,
     'bad-range',
     `steps must be a whole number from 1 to 100, got ${steps}`,
     'steps',
   );
+  const specs = parseRules(rules, userRules);
   check(eps >= 0 && eps <= 1, 'bad-range', `eps must be a number from 0 to 1, got ${eps}`, 'eps');
   check(Number.isFinite(alpha) && alpha >= 0, 'bad-range', `alpha must be a number from 0, got ${alpha}`, 'alpha');
   return {
     name: `pgd rules=${rules} eps=${eps} alpha=${alpha} steps=${steps} mode=${mode}`,
     emit({ graph, definition, stores, images, labels, sampleIds, step, seed }) {
-      const selection = resolveRules(parseRules(rules), positionTable(definition));
+      const selection = resolveRules(specs, positionTable(definition));
       const stream = randomStreams.randomStart;
       const uniform = graph.one('random', [sampleIds], {
         shape: images.shape,
