@@ -55,7 +55,8 @@ export const lowerCustom: Lowering<'custom'> = (node, _group, { device }) => {
           bindings: lines(
             operands.map(
               ({ name, access: how }, index) =>
-                `@group(1) @binding(${index + 1}) var<storage, ${how === 'read' ? 'read' : 'read_write'}> ${name}: array<f32>;`,
+                `@group(1) @binding(${index + 1}) var<storage, ` +
+                `${how === 'read' ? 'read' : 'read_write'}> ${name}: array<f32>;`,
             ),
           ),
           element: lines([...access, ...shapes, shapeConstant('shape_of_out', result!.shape), text]),

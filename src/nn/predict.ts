@@ -125,8 +125,8 @@ export function referenceLogits(
 /**
  * The first largest of each row of [N, classes]; -1, which is no class, where a value of the row is not finite.
  *
- * @throws LinbpError `bad-range` for a number of classes that is not a whole number from 1; `bad-shape` where the values
- *   are no whole rows
+ * @throws LinbpError `bad-range` for a number of classes that is not a whole number from 1; `bad-shape` where the
+ * values are no whole rows
  */
 export function argmax(values: ArrayLike<number>, classes: number): Int32Array {
   check(

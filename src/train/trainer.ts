@@ -169,8 +169,7 @@ export class Trainer {
   /**
    * Loss and accuracy over a data set, in eval mode, without changing anything.
    *
-   * @throws LinbpError `bad-shape`, `bad-range` for a data set that does not fit; `aborted`; `diverged` where a logit
-   * or a loss is not finite
+   * @throws LinbpError `bad-shape`, `bad-range`; `aborted`; `diverged` where a logit or a loss is not finite
    */
   async evaluate(dataset: Dataset, options: EvaluateOptions = {}): Promise<Evaluation> {
     this.alive();
