@@ -46,8 +46,8 @@ export interface AttackRun extends AttackInput {
    */
   readonly onProgress?: (share: number, images: number) => void;
   /**
-   * Images that are fooled leave the batch, in steps of halves of it: looked for after every so many steps, at the price
-   * of one number an image read back. Results keep their bits. Attacks that go on after a success ignore it.
+   * Images that are fooled leave the batch, in steps of halves of it: looked for after every so many steps, at the
+   * price of one number an image read back. Results keep their bits. Attacks that go on after a success ignore it.
    */
   readonly compactEvery?: number;
   /** Longest submit in milliseconds to aim for; default 100. */

@@ -51,8 +51,8 @@ export interface AutoAttackOptions
   readonly steps?: number;
   readonly queries?: number;
   /**
-   * Images that a stage broke leave the battery, and its batch while it runs; default true. Otherwise every stage runs on all images, with the same
-   * result to the bit.
+   * Images that a stage broke leave the battery, and its batch while it runs; default true. Otherwise every stage runs
+   * on all images, with the same result to the bit.
    */
   readonly compact?: boolean;
   /** Goes on where this state was made; see {@link AutoAttackState}. */
