@@ -36,7 +36,8 @@ export function modelDefinition(name: string): ModelDefinition {
   check(
     definition !== undefined,
     'unknown-model',
-    `there is no model "${name}"; known are ${[...modelNames, ...torchvisionNames].join(', ')}, and RobustBench's such as ${robustbenchNames[1]}`,
+    `there is no model "${name}"; known are ${[...modelNames, ...torchvisionNames].join(', ')}, ` +
+      `and RobustBench's such as ${robustbenchNames[1]}`,
     'model',
   );
   return definition;
