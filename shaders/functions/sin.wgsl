@@ -1,4 +1,5 @@
 // The sine.
+//#import "functions/circular.wgsl"
 
-fn value(x: f32, p: vec4f) -> f32 { return sin(x); }
-fn slope(x: f32, p: vec4f) -> f32 { return cos(x); }
+fn value(x: f32, p: vec4f) -> f32 { return circular(x).y; }
+fn slope(x: f32, p: vec4f) -> f32 { return circular(x).x; }

@@ -1,5 +1,6 @@
 // Places that images cut into strips, shuffled, rotated, cut the other way and shuffled are read at (BSR); the numbers are
 // those of src/graph/types.ts. Planes: row, column, then the bounds of the strip that is read.
+//#import "functions/circular.wgsl"
 //#import "source/field.wgsl"
 const BLOCKS = 2u;
 const ANGLE = 0.4; // largest, in radians
@@ -54,8 +55,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let offset = vec2f(along.x - strip.to, along.y - piece.to + piece.origin) - middle;
   let angle = (2.0 * number(at.sample, 1u + 2u * BLOCKS + strip.place) - 1.0) * ANGLE;
   // The axis cut first turns the other way where it is that of the columns.
-  let s = select(-sin(angle), sin(angle), byRows);
-  let turned = middle + vec2f(cos(angle) * offset.x + s * offset.y, cos(angle) * offset.y - s * offset.x);
+  let turn = circular(angle);
+  let s = select(-turn.y, turn.y, byRows);
+  let turned = middle + vec2f(turn.x * offset.x + s * offset.y, turn.x * offset.y - s * offset.x);
   let read = vec2f(strip.origin + turned.x, turned.y);
   let place = select(read.yx, read, byRows);
   let low = select(vec2f(0.0, strip.origin), vec2f(strip.origin, 0.0), byRows);
