@@ -1,7 +1,8 @@
 /**
  * Times networks that were exported and imported again, random weights.
  *
- *     node scripts/onnx-speed.mjs [--models resnet18_imagenet,mobilenet_v2_imagenet] [--transformers vit_b_16,convnext_tiny]
+ *     node scripts/onnx-speed.mjs [--models resnet18_imagenet,mobilenet_v2_imagenet]
+ *         [--transformers vit_b_16,convnext_tiny]
  *         [--batch 8] [--rounds 9] [--steps 3] [--seconds 300] [--small] [--json FILE]
  *
  * (a) A PGD step of each of --models, imported, against linbp's own definition, in turns: median of the quotients.
@@ -147,7 +148,8 @@ try {
     const other =
       milliseconds === undefined
         ? `ONNX Runtime's WebGPU does not run: ${reasons.join('; ')}`
-        : `ONNX Runtime's forward ${milliseconds.toFixed(2)} ms (${module}), quotient ${(result.step / milliseconds).toFixed(2)}`;
+        : `ONNX Runtime's forward ${milliseconds.toFixed(2)} ms (${module}), ` +
+          `quotient ${(result.step / milliseconds).toFixed(2)}`;
     console.log(`${name}: forward and backward ${result.step.toFixed(2)} ms; ${other}`);
   }
 } finally {

@@ -127,7 +127,7 @@ export async function runBatchOf(
   { signal, onChunk, ...options }: RunOptions,
   { every, smaller, write }: Compaction,
 ): Promise<{ readonly gradients: number; readonly forwards: number }> {
-  const { runs } = schedule;
+  const { runs, gradients, forwards } = schedule;
   const begun = runs.findIndex(({ segment }) => segment === 'remember') + 1;
   const ends = runs.findIndex(({ segment }) => segment === 'finish');
   const iterations = (part: readonly SegmentRun[]): number => part.reduce((sum, { repeat = 1 }) => sum + repeat, 0);
@@ -144,14 +144,13 @@ export async function runBatchOf(
   };
   if (every === undefined || !canCompact(settings)) {
     await go(full, runs);
-    return { gradients: size * schedule.gradients, forwards: size * schedule.forwards };
+    return { gradients: size * gradients, forwards: size * forwards };
   }
   await go(full, runs.slice(0, begun));
 
   const memory = new Memory();
   const middle = pieces(runs.slice(begun, ends), every);
-  let now = full;
-  let rows = allRows(size);
+  let [now, rows] = [full, allRows(size)];
   const spent = { gradients: 0, forwards: 3 * size };
   let left = iterations(runs.slice(begun, ends));
   for (const piece of middle) {

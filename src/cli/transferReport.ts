@@ -199,7 +199,8 @@ export function matrixSentences({ rows, clean }: Matrix, { comparisons }: Fields
     const most = second === undefined ? '' : second < first.share ? ', the most here' : ', and no other row does more';
     return [
       `Images made on ${source} by ${attack} under ${rule} (${gradients} gradients each) turn ` +
-        `${percent(first.share)} of right answers of ${others === 1 ? 'the other network' : `${others} other networks`} wrong${most}.`,
+        `${percent(first.share)} of right answers of ` +
+        `${others === 1 ? 'the other network' : `${others} other networks`} wrong${most}.`,
     ];
   });
   const compared = comparisons.map(({ verdict, text }) => `${verdictWords[verdict]}: ${text}`);

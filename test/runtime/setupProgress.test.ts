@@ -34,7 +34,8 @@ describe('progress of set-up', () => {
         const seen = join(folder, `seen${columns}`);
         const program = `
           const wait = () => {
-            while (!existsSync(${JSON.stringify(seen)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+            const cell = new Int32Array(new SharedArrayBuffer(4));
+            while (!existsSync(${JSON.stringify(seen)})) Atomics.wait(cell, 0, 0, 50);
           };
           whileWaiting('installing npm packages', wait, { unit: 'packages', paths: ${JSON.stringify(paths)} });
           say('done');`;

@@ -5,7 +5,7 @@ import { densenet } from './denseNetwork.js';
 
 const image = { input: [3, 224, 224], classes: 1000 } as const;
 
-/** Two hidden layers of 4096 units and the last one, with dropout in front as in torchvision; `places` are their indices. */
+/** Two hidden layers of 4096 units and the last one, with dropout in front as in torchvision; `places` are indices. */
 function classifier(
   net: NetBuilder,
   x: Tensor,
