@@ -52,3 +52,6 @@ export function terminalText(text: string, longest = LONGEST_MESSAGE): string {
       : text;
   return cut.replace(CONTROL_BUT_LAYOUT, escaped);
 }
+
+/** A number of things, such as `1 image` or `64 images`. */
+export const counted = (count: number, thing: string): string => `${count} ${thing}${count === 1 ? '' : 's'}`;

@@ -26,6 +26,7 @@ import { cellsInJobs } from './jobs/attackJob.js';
 import type { WorkersReport } from './jobs/distribute.js';
 import { isCut, publicValues } from './jobs/options.js';
 import { chosenDataset, chosenModel, chosenWeights, openDevice, pixelRange } from './common.js';
+import { counted } from '../quote.js';
 import { referenceAdapter, shownAdapter } from './common.js';
 import { classifierOn, modelWith } from './inference.js';
 import { fileLink } from './terminal/screen.js';
@@ -210,7 +211,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
     interrupted ? [stateFolder] : [],
   );
   if (values.csv !== undefined) writeFileAtomic(values.csv, csvOf(runs));
-  print(`${definition.name} on ${Math.max(...runs.map(({ result }) => result.count))} images`);
+  print(`${definition.name} on ${counted(Math.max(...runs.map(({ result }) => result.count)), 'image')}`);
   for (const line of cells.length === 1 ? runLines(runs[0]!) : tableLines(runs, width)) print(line);
   for (const sentence of attackSentences(definition.name, runs)) print(sentence);
   for (const { message } of flags) print(`warning: ${message}`);
@@ -234,22 +235,20 @@ export const attackVerb = defineVerb({
   options,
   notes: [
     '',
-    'Lists: --attack pgd,apgd:steps=50 --rule bp --rule linbp:from=3_1,match=block',
-    '--eps 2/255,4/255 runs every combination. Options behind a colon hold for that',
-    'attack alone; --list names them. All radii share one compiled program.',
-    'Writes clean/ and adversarial/ (PNG), adversarial.safetensors (adversarial,',
-    'adversarial8, clean, labels), report.json, report.html and robustbench.json;',
-    'several runs have a folder each. Figures are of the float images, "saved" and',
-    'the victims of the images rounded to 8 bits inside the ball. In the records of',
-    'images, clean and final are the classes that the network sees.',
-    'Ctrl-C keeps the batches finished until then and ends with exit code 130;',
-    '--resume goes on from them, also after a kill.',
+    'Lists: --attack pgd,apgd:steps=50 --rule bp --rule linbp:from=3_1,match=block --eps 2/255,4/255 runs ' +
+      'every combination. Options behind a colon hold for that attack alone; --list names them. All radii ' +
+      'share one compiled program.',
+    'Writes clean/ and adversarial/ (PNG), adversarial.safetensors (adversarial, adversarial8, clean, ' +
+      'labels), report.json, report.html and robustbench.json; several runs have a folder each. Figures are ' +
+      'of the float images, "saved" and the victims of the images rounded to 8 bits inside the ball. In the ' +
+      'records of images, clean and final are the classes that the network sees.',
+    'Ctrl-C keeps the batches finished until then and ends with exit code 130; --resume goes on from them, ' +
+      'also after a kill.',
     '',
-    'alpha is eps/steps, 2.5 eps/steps for pgd and 2 eps for apgd. keep is best for',
-    'pgd, apgd and searches, last for the rest. ce-rounded is ce as float32',
-    'frameworks round it. Attacks that look for the smallest perturbation need no',
-    '--eps. --gradient, --transform and --momentum change attacks by steps; ti',
-    'smooths gradients. --ila starts again from the result of the first stage.',
+    'alpha is eps/steps, 2.5 eps/steps for pgd and 2 eps for apgd. keep is best for pgd, apgd and searches, ' +
+      'last for the rest. ce-rounded is ce as float32 frameworks round it. Attacks that look for the ' +
+      'smallest perturbation need no --eps. --gradient, --transform and --momentum change attacks by steps; ' +
+      'ti smooths gradients. --ila starts again from the result of the first stage.',
     '',
     'Presets:',
     ...Object.entries(presets).map(([name, { source }]) => `  ${name.padEnd(20)} ${source}`),

@@ -132,8 +132,8 @@ export const completionVerb = defineVerb({
   options: { shell: text({ help: 'bash, zsh or fish', placeholder: 'SHELL' }) },
   notes: [
     '',
-    'To use it: source <(linbp completion bash) in ~/.bashrc, source <(linbp completion zsh) in ~/.zshrc,',
-    'or linbp completion fish | source in ~/.config/fish/config.fish.',
+    'To use it: source <(linbp completion bash) in ~/.bashrc, source <(linbp completion zsh) in ~/.zshrc, ' +
+      'or linbp completion fish | source in ~/.config/fish/config.fish.',
   ],
   async run({ shell }, { print, verbs }) {
     const names = Object.keys(scripts);

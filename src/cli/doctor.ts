@@ -104,26 +104,26 @@ export async function doctor(options: {
 }
 
 function describe(report: DriverReport, computing: ComputingReport | undefined): string[] {
-  const lines = [`node      ${process.version} on ${process.platform} ${process.arch}`];
-  for (const step of report.mended) lines.push(`step      ${step}`);
+  const lines = [`node       ${process.version} on ${process.platform} ${process.arch}`];
+  for (const step of report.mended) lines.push(`step       ${step}`);
   const { adapter, limits = {}, features = [] } = report;
   if (adapter) {
     lines.push(
-      `adapter   ${adapter.description || adapter.device}${adapter.software ? ' (software, on the CPU)' : ''}`,
+      `adapter    ${adapter.description || adapter.device}${adapter.software ? ' (software, on the CPU)' : ''}`,
     );
-    lines.push(`vendor    ${adapter.vendor} ${adapter.architecture}`);
-    lines.push(`driver    ${SOURCES[report.driver]}`);
-    lines.push(`subgroups ${adapter.subgroupMinSize ?? 0} to ${adapter.subgroupMaxSize ?? 0}`);
-    for (const name of SHOWN_LIMITS) lines.push(`limit     ${name} ${limits[name] ?? 'unknown'}`);
+    lines.push(`vendor     ${adapter.vendor} ${adapter.architecture}`);
+    lines.push(`driver     ${SOURCES[report.driver]}`);
+    lines.push(`subgroups  ${adapter.subgroupMinSize ?? 0} to ${adapter.subgroupMaxSize ?? 0}`);
+    for (const name of SHOWN_LIMITS) lines.push(`limit      ${name} ${limits[name] ?? 'unknown'}`);
     for (const [name, without] of USEFUL_FEATURES)
-      lines.push(`feature   ${name}: ${features.includes(name) ? 'yes' : `no (${without})`}`);
+      lines.push(`feature    ${name}: ${features.includes(name) ? 'yes' : `no (${without})`}`);
   }
   if (report.ok) {
-    lines.push('kernel    right answer', ...(computing === undefined ? [] : describeDevice(computing)));
-    if (computing?.failure === undefined) lines.push('result    this machine can run linbp');
+    lines.push('kernel     right answer', ...(computing === undefined ? [] : describeDevice(computing)));
+    if (computing?.failure === undefined) lines.push('result     this machine can run linbp');
   } else {
-    lines.push(`missing   ${report.cause ?? 'unknown'}`);
-    if (report.command) lines.push(`mend with ${report.command}`);
+    lines.push(`missing    ${report.cause ?? 'unknown'}`);
+    if (report.command) lines.push(`mend with  ${report.command}`);
   }
   return lines;
 }

@@ -30,15 +30,15 @@ export async function examineDevice(adapter: string | undefined): Promise<Comput
 
 /** The report for people. */
 export function describeDevice({ adapters, selfTest, failure }: ComputingReport): string[] {
-  const lines = adapters.map(({ index, name, backend }) => `--adapter ${index} "${name}" (${backend})`);
-  if (failure !== undefined) lines.push(`self-test failed: ${failure}`);
+  const lines = adapters.map(({ index, name, backend }) => `--adapter ${index}  "${name}" (${backend})`);
+  if (failure !== undefined) lines.push(`self-test  failed: ${failure}`);
   if (selfTest === undefined) return lines;
   const { mode, device, right, wrong, ran, seconds, complete, kept } = selfTest;
-  if (mode === 'off') return [...lines, 'self-test off (LINBP_SELFTEST)'];
+  if (mode === 'off') return [...lines, 'self-test  off (LINBP_SELFTEST)'];
   const when = ran === 0 ? 'stored' : `${ran} run now in ${seconds.toFixed(1)} s${kept ? ', stored' : ''}`;
-  lines.push(`self-test ${right} right, ${wrong.length} wrong on ${device} (${when})`);
-  if (!complete) lines.push('self-test not through in the time allowed; the rest follows at the next start');
+  lines.push(`self-test  ${right} right, ${wrong.length} wrong on ${device} (${when})`);
+  if (!complete) lines.push('self-test  not through in the time allowed; the rest follows at the next start');
   for (const { kernel, tile, test, error } of wrong)
-    lines.push(`wrong     ${tile ?? kernel}, ${test}: ${error}${tile === undefined ? '' : '; others take its place'}`);
+    lines.push(`wrong      ${tile ?? kernel}, ${test}: ${error}${tile === undefined ? '' : '; others take its place'}`);
   return lines;
 }

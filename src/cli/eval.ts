@@ -9,6 +9,7 @@ import {
   percent,
 } from './common.js';
 import { confusionLines, confusionOf } from './confusion.js';
+import { counted } from '../quote.js';
 import { precisionOption, splitOption } from './common.js';
 import { classifierOn, score } from './inference.js';
 import { evaluateInJobs } from './jobs/evaluateJob.js';
@@ -51,7 +52,7 @@ export const evalVerb = defineVerb({
         ? await evaluateInJobs(options, weights, dataset, context)
         : await runHere();
       const { predictions, losses: _, ...result } = scored;
-      context.print(`${definition.name} on ${result.count} images of ${dataset.name} (${dataset.split})`);
+      context.print(`${definition.name} on ${counted(result.count, 'image')} of ${dataset.name} (${dataset.split})`);
       context.print(`accuracy  ${percent(result.accuracy)} (${result.correct} right)`);
       context.print(`loss      ${result.loss.toFixed(6)}`);
       const confusion = confusionOf(dataset, predictions);

@@ -1,6 +1,7 @@
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { experimentNamed, experiments } from '../experiments/index.js';
+import { summaryOf } from '../experiments/types.js';
 import type { Experiment, ExperimentContext } from '../experiments/types.js';
 import { writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
@@ -13,7 +14,9 @@ import { duration } from './progress.js';
 import { earlierEntries, indexFile, mergedEntries } from './reproduceIndex.js';
 import type { IndexEntry } from './reproduceIndex.js';
 import type { Reproduced } from './reproduceReport.js';
+import { fileLink } from './terminal/screen.js';
 import { packageVersion } from '../version.js';
+import { withHint } from './suggest.js';
 import { defineVerb } from './verb.js';
 
 /** Small enough that all experiments together end in minutes on two processor cores. */
@@ -69,6 +72,16 @@ function described({ name, summary, datasets, networks }: Experiment): string {
   return `  ${name.padEnd(22)} ${summary}${choices.length === 0 ? '' : ` (${choices.join('; ')})`}`;
 }
 
+/** An experiment by name. Throws `unknown-option` with the nearest name. */
+function chosenExperiment(name: string): Experiment {
+  try {
+    return experimentNamed(name);
+  } catch (error) {
+    const known = experiments.map((each) => each.name);
+    throw withHint(error, name, known);
+  }
+}
+
 /** Throws `unknown-option` where a data set is named that the experiment cannot use. */
 function checkDataset({ name, datasets = [] }: Experiment, dataset: string | undefined): void {
   if (dataset === undefined || datasets.includes(dataset)) return;
@@ -89,8 +102,9 @@ function checkNetworks({ name, networks }: Experiment, named: string | undefined
 /** What the index keeps of an experiment that was run. */
 const entryOf =
   (options: IndexEntry['options']) =>
-  ({ experiment: { name, summary }, result, seconds }: Reproduced): IndexEntry => ({
-    ...{ name, summary, seconds, options, statements: result.statements },
+  ({ experiment, result, seconds }: Reproduced): IndexEntry => ({
+    ...{ name: experiment.name, summary: summaryOf(experiment, result) },
+    ...{ seconds, options, statements: result.statements },
   });
 
 /** `linbp reproduce`: an experiment of the papers, with a report that says what holds. */
@@ -110,7 +124,7 @@ export const reproduceVerb = defineVerb({
       'give the name of an experiment, or --all',
       'name',
     );
-    const chosen = values.name === undefined ? experiments : [experimentNamed(values.name)];
+    const chosen = values.name === undefined ? experiments : [chosenExperiment(values.name)];
     check(
       !values.all || values.networks === undefined,
       'bad-argument',
@@ -182,13 +196,14 @@ export const reproduceVerb = defineVerb({
         writeFileAtomic(path, (await reports).experimentReport(one, frame));
         const picture = (await reports).experimentPicture(one);
         if (picture !== undefined) writeFileAtomic(join(out, `${experiment.name}.svg`), picture);
-        print(`${experiment.name}  ${duration(one.seconds)}  ${resolve(path)}`);
+        print(`${experiment.name}  ${duration(one.seconds)}  ${fileLink(path)}`);
+        if (result.images !== undefined) print(`  images: ${result.images}`);
         for (const { verdict, text: words } of result.statements) print(`  ${verdict.padEnd(5)}  ${words}`);
         const entries = mergedEntries(earlier, found.map(entryOf(shown)));
         writeFileAtomic(join(out, indexFile), `${JSON.stringify(entries, null, 2)}\n`);
         writeFileAtomic(join(out, 'index.html'), (await reports).indexReport(entries, frame));
       }
-      print(`index ${resolve(join(out, 'index.html'))}`);
+      print(`index ${fileLink(join(out, 'index.html'))}`);
       return {
         adapter: shownAdapter(device),
         settings: { scaleShare: scale },

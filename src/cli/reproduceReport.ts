@@ -1,3 +1,4 @@
+import { summaryOf } from '../experiments/types.js';
 import type { Experiment, ExperimentResult, ResultTable, Statement } from '../experiments/types.js';
 import type { Curves, HeatTable } from '../experiments/types.js';
 import {
@@ -78,7 +79,7 @@ export function experimentPicture({ experiment, result }: Reproduced): string | 
   const charts = result.curves
     .filter((curves) => curves.pictured === true && curves.lines.some((line) => line.points.length > 0))
     .map((curves) => ({ caption: curves.title, svg: chart(curves).svg, keys: colored(curves) }));
-  return charts.length === 0 ? undefined : picture(charts, experiment.summary);
+  return charts.length === 0 ? undefined : picture(charts, summaryOf(experiment, result));
 }
 
 const tableHtml = ({ title, columns, rows }: ResultTable): string =>
@@ -117,7 +118,7 @@ export function experimentReport(
   const drawn = result.curves.filter((curves) => curves.lines.some((line) => line.points.length > 0));
   return page({
     title: experiment.name,
-    subtitle: experiment.summary,
+    subtitle: summaryOf(experiment, result),
     keyFigures: [],
     sections: [
       { title: 'What was found', body: statementsHtml(result.statements) },

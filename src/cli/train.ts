@@ -9,6 +9,7 @@ import { checkpointPaths } from '../train/checkpoint.js';
 import type { FitOptions } from '../train/fitOptions.js';
 import type { Optimizer } from '../train/optimizers.js';
 import type { Trainer } from '../train/trainer.js';
+import { counted } from '../quote.js';
 import { chosenModel, chosenRules, percent } from './common.js';
 import { runSweep } from './sweep.js';
 import { createTrainer, epochLine, openPlace, showProgress } from './trainRun.js';
@@ -141,7 +142,9 @@ async function finished(
   const { history, steps } = trainer;
   const last = history.at(-1);
   const lossScale = await trainer.lossScale();
-  print(`${definition.name} on ${dataset} under ${rule}: ${history.length} epochs, ${steps} steps`);
+  print(
+    `${definition.name} on ${dataset} under ${rule}: ${counted(history.length, 'epoch')}, ${counted(steps, 'step')}`,
+  );
   const evaluated = values.validationSplit === undefined ? 'test' : 'validation';
   if (last?.testAccuracy !== undefined)
     print(`${evaluated} accuracy ${percent(last.testAccuracy)}, loss ${last.testLoss!.toFixed(4)}`);

@@ -15,6 +15,7 @@ import type { AdapterInfo } from '../runtime/adapter.js';
 import { bestEpoch } from '../train/best.js';
 import type { EpochResult } from '../train/progress.js';
 import { packageVersion } from '../version.js';
+import { counted } from '../quote.js';
 import { percent } from './common.js';
 import { settingFacts } from './sweepReport.js';
 
@@ -37,7 +38,7 @@ const mostPoints = 600;
 export function trainSentences({ model, dataset, rule, history }: TrainFindings): string[] {
   const last = history.at(-1);
   if (last === undefined) return [`${model} was not trained for a whole epoch.`];
-  const epochs = `${history.length} epoch${history.length === 1 ? '' : 's'}`;
+  const epochs = counted(history.length, 'epoch');
   const trained =
     `${model} trained ${epochs} on ${dataset} with ` + `${ruleName(rule)}: training loss ${last.trainLoss.toFixed(4)}`;
   if (last.testAccuracy === undefined) return [`${trained}; there were no test images.`];

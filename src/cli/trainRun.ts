@@ -67,14 +67,13 @@ export function showProgress(progress: Progress, state: TrainingProgress, what =
   progress.update(`${what}epoch ${epoch}/${epochs}`, step / (stepsPerEpoch * epochs), figures);
 }
 
-/** The line that stays after an epoch. */
+/** A loss in six letters, unless it is out of all bounds. */
+const lossText = (loss: number): string => (loss < 9.99995 ? loss.toFixed(4) : loss.toPrecision(5));
+
+/** The line that stays after an epoch: within 80 columns, for hundreds of epochs of hours as well. */
 export function epochLine(result: EpochResult): string {
-  const test =
-    result.testAccuracy === undefined
-      ? ''
-      : `  test loss ${result.testLoss!.toFixed(4)} accuracy ${percent(result.testAccuracy)}`;
-  return (
-    `epoch ${result.epoch}  train loss ${result.trainLoss.toFixed(4)} accuracy ` +
-    `${percent(result.trainAccuracy)}${test}  ${duration(result.seconds)}`
-  );
+  const figures = (loss: number, accuracy: number): string => `loss ${lossText(loss)} acc ${percent(accuracy)}`;
+  const { epoch, trainLoss, trainAccuracy, testLoss, testAccuracy, seconds } = result;
+  const test = testAccuracy === undefined ? '' : `  test ${figures(testLoss!, testAccuracy)}`;
+  return `epoch ${epoch}  ${figures(trainLoss, trainAccuracy)}${test}  ${duration(seconds)}`;
 }

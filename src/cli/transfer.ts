@@ -33,6 +33,7 @@ import { choice, integer, number, text, texts } from './options.js';
 import type { OptionValues } from './options.js';
 import { withHint } from './suggest.js';
 import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
+import { fileLink } from './terminal/screen.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext } from './verb.js';
 
@@ -210,7 +211,7 @@ const cleanError = ([model, right]: readonly [string, readonly number[]]) => {
 /** `linbp transfer`: what images made on some networks do to others, at equal numbers of gradients. */
 export const transferVerb = defineVerb({
   name: 'transfer',
-  summary: 'a matrix of sources and victims at equal numbers of gradients',
+  summary: 'fills a matrix of sources and victims at equal numbers of gradients',
   examples: [
     'linbp transfer --sources resnet20=A.safetensors,resnet56=B.safetensors --limit 100',
     'linbp transfer --sources resnet20=A.safetensors --victims resnet56=B.safetensors ' +
@@ -219,12 +220,11 @@ export const transferVerb = defineVerb({
   options,
   notes: [
     '',
-    'Each attack takes as many steps as fit into --gradients. Figures are of the',
-    'images as saved in 8 bits: the share of those that a victim gets right clean and',
-    'wrong attacked, with 95 % intervals over images and seeds; errors on clean',
-    'images stand apart. Networks of other input sizes get the images resized (bilinear) as',
-    'their first layer, gradients included. --rule linbp:from=auto tries every start',
-    'on held-out images, with the first attack, and shows the curve.',
+    'Each attack takes as many steps as fit into --gradients. Figures are of the images as saved in 8 bits: ' +
+      'the share of those that a victim gets right clean and wrong attacked, with 95 % intervals over images ' +
+      'and seeds; errors on clean images stand apart. Networks of other input sizes get the images resized ' +
+      '(bilinear) as their first layer, gradients included. --rule linbp:from=auto tries every start on ' +
+      'held-out images, with the first attack, and shows the curve.',
     'Writes report.json, report.html and matrix.csv.',
   ],
   async run(values, context) {
@@ -277,6 +277,7 @@ export const transferVerb = defineVerb({
       });
       for (const line of matrixLines(matrix, fields, context.width)) context.print(line);
       context.print(`wrote ${out.path}`);
+      context.print(`report ${fileLink(join(out.path, 'report.html'))}`);
       const { csv: _csv, ...shown } = fields;
       return { adapter: shownAdapter(device), settings: settled, fields: shown };
     } finally {

@@ -302,6 +302,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   ).size;
   const images = `${imagesText(data)}, ${judged.count} of ${classes} classes attacked`;
   return {
+    images,
     settings: settingsOf(recipe, { batch, epochs }, images),
     curves: curvesOf(runs),
     tables: tablesOf(runs),
@@ -315,7 +316,7 @@ export const adversarialTraining: Experiment = {
   name: 'adversarial-training',
   summary:
     'PGD training with BP or LinBP in the inner attack and in the weight update, all four combinations; ' +
-    'LeNet-5, or MobileNetV2 on CIFAR-10',
+    'LeNet-5, or MobileNetV2 for images of CIFAR-10',
   datasets: ['mnist', 'fashion-mnist', 'digits', 'cifar10', 'cifar10-jpeg'],
   run,
 };

@@ -13,6 +13,7 @@ import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
 import { cifar10Statistics, normalized } from '../nn/normalize.js';
 import { modelDefinition } from '../nn/zoo/index.js';
+import { counted } from '../quote.js';
 import type { ExperimentContext } from './types.js';
 
 /**
@@ -32,8 +33,8 @@ export async function pretrained(
   if (found.length < least) {
     throw new LinbpError(
       'missing-data',
-      `${found.length} of at least ${least} networks have weights ` +
-        `in ${folder}; looked for ${names.join(', ')} (.safetensors)`,
+      `this needs the weights of ${counted(least, 'network')} or more in ${folder}, and ${found.length} ` +
+        `are there; looked for ${names.join(', ')} (.safetensors); --data or LINBP_DATA names the folder of the data`,
       { field: 'data' },
     );
   }

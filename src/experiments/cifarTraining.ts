@@ -208,6 +208,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   }
   const table = Object.keys(rulesOf).filter((name) => chosen.includes(name));
   return {
+    images: imagesText(data),
     settings: settingsOf(context, { table, epochs, batch, images: imagesText(data) }),
     curves: table.flatMap((network) => [
       curvesOf(runs, network, 'training loss', 'trainLoss'),
@@ -223,8 +224,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
 /** Training of the official networks on CIFAR-10 with the official recipe. */
 export const cifar10Training: Experiment = {
   name: 'cifar10-training',
-  summary:
-    'trains MobileNetV2, ResNet-50, VGG-16 and DenseNet-161 on CIFAR-10 with BP and LinBP by the official recipe',
+  summary: 'trains MobileNetV2, ResNet-50, VGG-16 and DenseNet-161 with BP and LinBP by the official recipe',
   fewestSeeds: 1,
   networks: networks.join(', '),
   datasets: ['cifar10', 'cifar10-jpeg'],

@@ -100,7 +100,7 @@ export const mnistRecipes: Readonly<Record<MnistRecipe['model'], MnistRecipe>> =
 /** The theory paper's MLP on MNIST. */
 export const mnistMlp: Experiment = {
   name: 'mnist-mlp',
-  summary: 'trains the MLP on MNIST with BP and LinBP, and sweeps the learning rate',
+  summary: 'trains the MLP with BP and LinBP, and sweeps the learning rate',
   datasets: ['mnist', 'fashion-mnist', 'digits'],
   inCells: true,
   run: (context) => runMnist(context, mnistRecipes.mlp),
@@ -109,7 +109,7 @@ export const mnistMlp: Experiment = {
 /** The theory paper's LeNet-5 on MNIST. */
 export const mnistLenet5: Experiment = {
   name: 'mnist-lenet5',
-  summary: 'trains LeNet-5 on MNIST with BP and LinBP, and sweeps the learning rate',
+  summary: 'trains LeNet-5 with BP and LinBP, and sweeps the learning rate',
   datasets: ['mnist', 'fashion-mnist', 'digits'],
   inCells: true,
   run: (context) => runMnist(context, mnistRecipes.lenet5),

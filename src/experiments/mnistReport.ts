@@ -1,4 +1,5 @@
 import { modelDefinition } from '../nn/zoo/index.js';
+import { counted } from '../quote.js';
 import type { EpochResult } from '../train/progress.js';
 import { claim, percent, short, shownInterval } from './format.js';
 import {
@@ -68,7 +69,7 @@ function statementsOf(
       verdict: clearlyBelow === perEpoch.length ? 'holds' : clearlyAbove > 0 ? 'fails' : 'open',
       text:
         `At learning rate ${recipe.lr}, LinBP's training loss is below BP's after every epoch: in the ` +
-        `mean over ${context.seeds} seeds it is in ${count(({ mean }) => mean < 0)} of ` +
+        `mean over ${counted(context.seeds, 'seed')} it is in ${count(({ mean }) => mean < 0)} of ` +
         `${perEpoch.length} epochs, with the whole 95 % interval in ` +
         `${clearlyBelow}; the interval lies above in ${clearlyAbove} ` +
         `(epoch 1: LinBP - BP = ${shownInterval(perEpoch[0]!)}; last: ${shownInterval(perEpoch.at(-1)!)}).`,
@@ -187,6 +188,7 @@ export function mnistResult(
   sweep: readonly TrainingRun[],
 ): ExperimentResult {
   return {
+    images: sizes.images,
     settings: settingsOf(context, recipe, sizes),
     curves: [
       epochCurves(base, 'Training loss', 'trainLoss', false),

@@ -61,6 +61,8 @@ export interface Statement {
 
 /** What an experiment found. */
 export interface ExperimentResult {
+  /** The images that it used, where its summary does not name them: the data set can be chosen, or be a stand-in. */
+  readonly images?: string;
   readonly settings: readonly Setting[];
   readonly curves: readonly Curves[];
   readonly maps?: readonly HeatTable[];
@@ -109,6 +111,7 @@ export interface ExperimentContext {
 /** An experiment of the papers. */
 export interface Experiment {
   readonly name: string;
+  /** What it does; names a data set only where it takes no other one. */
   readonly summary: string;
   /** Seeds at `--scale ci` unless told; 2 unless given. */
   readonly fewestSeeds?: number;
@@ -120,6 +123,10 @@ export interface Experiment {
   readonly inCells?: boolean;
   run(context: ExperimentContext): Promise<ExperimentResult>;
 }
+
+/** What an experiment did, with the images that it used. */
+export const summaryOf = ({ summary }: Experiment, { images }: ExperimentResult): string =>
+  images === undefined ? summary : `${summary}; images: ${images}`;
 
 /** A size at a scale: the full one times the scale, but at least `least`. */
 export function sized(full: number, scale: number, least: number): number {

@@ -122,6 +122,7 @@ function unreadable(path: string, cause: unknown): LinbpError {
 }
 
 const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or folder',
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   EROFS: 'the file system is read-only',

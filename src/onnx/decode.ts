@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LinbpError, check } from '../errors.js';
+import { systemReason } from '../io/read.js';
 import { inlineFunctions } from './functions.js';
 import { decodeMessage } from './schema.js';
 import type { Int64, RawAttribute, RawGraph, RawModel, RawNode, RawOpset, RawValueInfo } from './schema.js';
@@ -45,7 +46,10 @@ export function readModelBytes(path: string): Uint8Array {
     size = status.size;
   } catch (error) {
     if (error instanceof LinbpError) throw error;
-    throw new LinbpError('missing-file', `cannot read ${path}`, { field: 'model', cause: error });
+    throw new LinbpError('missing-file', `cannot read ${path}: ${systemReason(error)}`, {
+      field: 'model',
+      cause: error,
+    });
   }
   check(size <= largestFile, 'limit-exceeded', `${path} has ${size} bytes; ONNX files end at 2 GiB`, 'model');
   return readFileSync(path);

@@ -4,12 +4,26 @@ import { expect } from 'chai';
 import { earlierEntries, indexFile, mergedEntries } from '../../src/cli/reproduceIndex.js';
 import type { IndexEntry } from '../../src/cli/reproduceIndex.js';
 import { indexReport } from '../../src/cli/reproduceReport.js';
+import { experiments } from '../../src/experiments/index.js';
+import { summaryOf } from '../../src/experiments/types.js';
 import type { AdapterInfo } from '../../src/runtime/adapter.js';
 import { scratchFolder } from './support.js';
 
 const entry = (name: string, text: string): IndexEntry => ({
   ...{ name, summary: `about ${name}`, seconds: 61, options: [['scale', 'ci']] },
   statements: [{ verdict: 'holds', text }],
+});
+
+describe('what an experiment says about its data', () => {
+  it('a data set stands in a summary only where no other one can take its place', () => {
+    for (const { name, summary, datasets } of experiments)
+      if (datasets !== undefined) expect(summary, name).not.to.match(/\bon (MNIST|CIFAR)/);
+    const [experiment] = experiments;
+    const result = { settings: [], curves: [], tables: [], statements: [], figures: {} };
+    expect(summaryOf(experiment!, result)).to.equal(experiment!.summary);
+    const images = 'digits, 1280 to train';
+    expect(summaryOf(experiment!, { ...result, images })).to.equal(`${experiment!.summary}; images: ${images}`);
+  });
 });
 
 describe('index of reproduced experiments', () => {

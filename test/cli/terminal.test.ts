@@ -6,6 +6,7 @@ import { completionScript } from '../../src/cli/completion.js';
 import { parseOptions } from '../../src/cli/options.js';
 import { progressLine } from '../../src/cli/progress.js';
 import { helpOf, overview } from '../../src/cli/terminal/help.js';
+import { epochLine } from '../../src/cli/trainRun.js';
 import { cutText, screenOf, textWidth, wrapLines } from '../../src/cli/terminal/screen.js';
 import type { Verb } from '../../src/cli/verb.js';
 import { loadVerb, verbNames } from '../../src/cli/verbs.js';
@@ -74,6 +75,32 @@ describe('terminal', () => {
     expect(screenOf({ isTTY: false, columns: 0 }, {}).width).to.equal(Infinity);
     expect(screenOf({}, {}).colors.isColorSupported, 'a pipe, with CI=true as without').to.equal(false);
     expect(screenOf({ isTTY: false, columns: 0 }, { FORCE_COLOR: '1' }).colors.isColorSupported).to.equal(true);
+  });
+
+  it('a path wider than the terminal stays whole, so that it can be copied and clicked', () => {
+    const path = `file:///${'folder/'.repeat(12)}report.html`;
+    for (const text of [`report ${path}`, `  open   see ${path} for everything`])
+      expect(wrapLines(text, 60).split(/\s+/)).to.include(path);
+    expect(wrapLines(path, 60)).to.equal(path);
+  });
+
+  it('notes of the help are paragraphs, which a terminal of any width breaks itself', () => {
+    for (const { name, notes = [] } of verbs)
+      for (const [i, line] of notes.entries()) {
+        const next = notes[i + 1] ?? '';
+        if (line === '' || line.startsWith(' ') || next === '' || next.startsWith(' ')) continue;
+        if (!/^linbp \w+( \w+)? {2,}/.test(line)) expect(line, name).to.match(/[.:]$/);
+      }
+  });
+
+  it('the line of an epoch fits into 80 columns, after hundreds of epochs and far from the start as well', () => {
+    const one = { epoch: 300, trainLoss: 2.30259, trainAccuracy: 1, seconds: 3599 };
+    expect(epochLine(one)).to.equal('epoch 300  loss 2.3026 acc 100.00 %  59 min 59 s');
+    for (const loss of [0, 0.1, 9.99999, 12.34567, 98765.4321, NaN])
+      for (const seconds of [0, 3599, 35_999]) {
+        const line = epochLine({ ...one, trainLoss: loss, testLoss: loss, testAccuracy: 1, seconds });
+        expect(line.length, line).to.be.at.most(80);
+      }
   });
 
   it('the progress line never wraps, and loses the bar before the figures', () => {

@@ -90,8 +90,8 @@ export const demoVerb = defineVerb({
   options,
   notes: [
     '',
-    'Attacks one network under several backward rules and shows the images to others,',
-    'trains one with BP and LinBP, and says what came out. Takes two to three minutes.',
+    'Attacks one network under several backward rules and shows the images to others, trains one with BP and ' +
+      'LinBP, and says what came out. Takes two to three minutes.',
   ],
   async run(values, verb) {
     const { progress, print } = verb;
