@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: sets linbp up, installs the peers of this folder, and runs `linbp bench` with the options given,
- * writing benchmarks/results/ unless `--out` and `--json` say otherwise.
+ * `npm run bench`: sets linbp up, installs the peers of this folder (not with `--peers none`), and runs `linbp bench`
+ * with the options given, writing benchmarks/results/ unless `--out` and `--json` say otherwise.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -30,16 +30,18 @@ function installed() {
 // Ctrl-C reaches the child as well, which writes what it has before it ends.
 process.on('SIGINT', () => undefined);
 
+const given = process.argv.slice(2);
+const has = (name) => given.some((word) => word === name || word.startsWith(`${name}=`));
+const alone = given.some((word, i) => word === '--peers=none' || (word === 'none' && given[i - 1] === '--peers'));
+
 run(process.execPath, [here('../scripts/setup.mjs')]);
-if (!installed())
+if (!alone && !installed())
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: here('.'),
     shell: process.platform === 'win32',
   });
-if (!existsSync(here('node_modules/.linbp/tfjsGradients.mjs'))) run(process.execPath, [here('build.mjs')]);
+if (!alone && !existsSync(here('node_modules/.linbp/tfjsGradients.mjs'))) run(process.execPath, [here('build.mjs')]);
 
-const given = process.argv.slice(2);
-const has = (name) => given.some((word) => word === name || word.startsWith(`${name}=`));
 const defaults = [
   ...(has('--out') ? [] : ['--out', here('results')]),
   ...(has('--json') ? [] : ['--json', here('results/benchmarks.json')]),

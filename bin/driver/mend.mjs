@@ -164,7 +164,7 @@ function intentions({ plan, prefix, withApt, withCache }) {
   return [
     ...(withApt ? aptChanges(plan, prefix).map((line) => `will ${line}`) : []),
     ...(withCache ? [withApt ? `or, if that does not help, ${store}` : `will ${store}`] : []),
-    'LINBP_DRIVER=none leaves everything as it is, =cache or =apt allows only that; README.md says how to undo it',
+    'LINBP_DRIVER=none leaves everything as it is, =cache or =apt allows only that; docs/setup.md says how to undo it',
   ];
 }
 

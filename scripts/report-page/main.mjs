@@ -190,7 +190,8 @@ function filterable(table, wide) {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of rows) {
-      const text = row.textContent.toLowerCase();
+      // Cells apart, so that no word is found across two of them.
+      const text = [...row.cells].map((cell) => cell.textContent.toLowerCase()).join('\t');
       row.hidden = !words.every((word) => text.includes(word));
       if (!row.hidden) shown++;
     }

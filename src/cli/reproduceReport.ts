@@ -84,14 +84,16 @@ export function experimentPicture({ experiment, result }: Reproduced): string | 
 
 const tableHtml = ({ title, columns, rows }: ResultTable): string =>
   heading(title) +
-  htmlTable(
-    columns.map((column, index) => ({
-      title: column,
-      value: (row: readonly string[]) => row[index] ?? '',
-      number: index > 0 && rows.every((row) => /^$|^[-+\d]|^(not|NaN|-?Infinity)/.test(row[index] ?? '')),
-    })),
-    rows,
-  );
+  (rows.length === 0
+    ? paragraph('None in this run.')
+    : htmlTable(
+        columns.map((column, index) => ({
+          title: column,
+          value: (row: readonly string[]) => row[index] ?? '',
+          number: index > 0 && rows.every((row) => /^$|^[-+\d]|^(not|NaN|-?Infinity)/.test(row[index] ?? '')),
+        })),
+        rows,
+      ));
 
 const statementHtml = ({ verdict, text }: Statement): string =>
   `<li><b>${escapeHtml(verdictWords[verdict])}</b>: ${escapeHtml(text)}</li>`;

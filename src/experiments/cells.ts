@@ -30,7 +30,7 @@ export class Cells {
       if (!(error instanceof LinbpError) || error.code !== 'diverged') throw error;
       const name = typeof cell === 'string' ? cell : cell();
       this.diverged.push({ cell: name, diverged: true, cause: error.message });
-      this.say(`${name}: diverged, ${error.message}`);
+      this.say(`${name}: diverged, ${error.message.replace(/^training diverged: /, '')}`);
       return undefined;
     }
   }

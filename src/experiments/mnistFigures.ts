@@ -1,4 +1,5 @@
 import type { EpochResult } from '../train/progress.js';
+import { counted } from '../quote.js';
 import type { Schedule } from '../train/schedules.js';
 import { short, shownInterval } from './format.js';
 import { outcomes } from './outcome.js';
@@ -237,7 +238,7 @@ export function failureText(runs: readonly TrainingRun[]): string {
     const some = all.filter((tally) => tally.rule === rule && tally.failed > 0);
     return some.length === 0
       ? 'none'
-      : some.map(({ lr, failed, runs: count }) => `${lr} (${failed} of ${count} seeds)`).join(', ');
+      : some.map(({ lr, failed, runs: count }) => `${lr} (${failed} of ${counted(count, 'seed')})`).join(', ');
   };
   return `LinBP fails at ${of('linbp')}; BP fails at ${of('bp')}; tried were ${ratesOf(runs).join(', ')}`;
 }

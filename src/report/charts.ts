@@ -228,7 +228,7 @@ export function barChart(options: {
     ...((!stacked || index === series.length - 1) && { label: { show: true, position: 'right', ...text(11) } }),
   }));
   const option = {
-    grid: { left: Math.min(190, 14 + 6.6 * longest), right: 70, top: 8, bottom: 44 },
+    grid: { left: Math.min(190, 12 + 5.8 * longest), right: stacked ? 70 : 52, top: 8, bottom: 44 },
     xAxis: {
       ...axis({ min: 0, ...options.x }, 'x'),
       splitLine: { show: true, lineStyle: { color: css(palette.grid) } },

@@ -177,7 +177,7 @@ function trainingSection({ data, runs }: Race): Section {
     `${data.train.name}: plain SGD, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs, the same ` +
     `weights and order of images for both rules; ${seeds} seeds at ${raceSettings.main}, the band is ` +
     'their 95 % interval. A run fails if its loss is not finite or stays where guessing is; rates at ' +
-    'which a run fails are marked at the upper edge of the right picture.';
+    'which a run fails are marked at the upper edge of the second picture.';
   return {
     title: 'Training',
     body: [

@@ -38,11 +38,12 @@ export function attackVerdicts({ rows, steps, images }: Leaderboard): string[] {
   const best = others.filter(({ name }) => name !== 'your own rule')[0]!;
   const budget = `${images.count} images, ${steps} gradients each`;
   const victim = tellingVictim(truth!, best);
+  const widest = best.victims.length > 1 ? ` (the widest gap of ${best.victims.length} networks)` : '';
   const found: string[] = [];
   if (verdictOf(best.difference) === 'below')
     found.push(
       `Attacking other networks (${budget}): the true gradient leaves ${left(truth!, victim)}, the ` +
-        `gradient of ${best.name} ${percent(best.victims[victim]!.accuracy, 0)}.`,
+        `gradient of ${best.name} ${percent(best.victims[victim]!.accuracy, 0)}${widest}.`,
     );
   else
     found.push(
