@@ -305,7 +305,12 @@ function checkAttack(definition: AttackDefinition, norm: AttackNorm, targeted: b
   const { name, rankedTargets, plan, sampling, transforms = [] } = definition;
   const norms = definition.norms ?? sampling?.norms;
   const known = norms?.includes(norm) ?? true;
-  check(known, 'bad-argument', `${name} has the norms ${norms?.join(', ')}, not ${norm}`, 'norm');
+  check(
+    known,
+    'bad-argument',
+    `${name} has ${norms?.length === 1 ? 'the norm' : 'the norms'} ${norms?.join(', ')} only, not ${norm}`,
+    'norm',
+  );
   check(transforms.length <= 4, 'bad-range', `at most 4 transforms combine, got ${transforms.length}`, 'transforms');
   const untargeted = rankedTargets !== undefined || plan?.targeted === false;
   check(!targeted || !untargeted, 'bad-argument', `${name} chooses its targets itself`, 'targeted');

@@ -179,7 +179,7 @@ export const benchVerb = defineVerb({
         ? { entries: [], versions: {}, torch: 'left out by --peers none' }
         : installedPeers(folder);
     if (typeof peers.torch === 'string' && options.peers !== 'none') progress.line(`note: ${peers.torch}`);
-    if (peers.entries.length === 0)
+    if (peers.entries.length === 0 && options.peers !== 'none')
       progress.line('note: no peers are installed; "npm run bench" in a clone installs them');
     const record = new Record(chosen.size, context);
     const device = await openDevice({ device: 'auto', adapter: undefined });

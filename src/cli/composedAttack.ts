@@ -14,11 +14,20 @@ interface ComposedValues {
   readonly momentum: 'mi' | 'none' | undefined;
 }
 
+/** What torchattacks, foolbox and TransferAttack call attacks that are here under another name. */
+export const namesElsewhere: Readonly<Record<string, AttackName>> = {
+  ...{ bim: 'ifgsm', basiciterative: 'ifgsm', 'i-fgsm': 'ifgsm', 'mi-fgsm': 'mifgsm' },
+  ...{ nifgsm: 'ni', pifgsm: 'pi', emifgsm: 'emi', sinifgsm: 'si-ni', vmifgsm: 'vmi', vnifgsm: 'vni' },
+  ...{ apgdt: 'apgd-t', fabt: 'fab-t', carliniwagner: 'cw', eadl1: 'ead' },
+};
+
 /** Throws `unknown-option` with the nearest name. */
 export function knownAttack(name: string): AttackName {
   if (attackNames.includes(name)) return name as AttackName;
   const names = ['autoattack', ...attackNames];
-  const message = `there is no attack "${name}"; known are ${names.join(', ')}${didYouMean(name, names)}`;
+  const here = namesElsewhere[name.toLowerCase().replace(/_/g, '')];
+  const hint = here === undefined ? didYouMean(name, names) : ` (it is called ${here} here)`;
+  const message = `there is no attack "${name}"; known are ${names.join(', ')}${hint}`;
   throw new LinbpError('unknown-option', message, { field: 'attack' });
 }
 

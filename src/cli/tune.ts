@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { ensureWritableFile } from '../io/atomic.js';
+import { counted } from '../quote.js';
 import { durationText, textTable } from '../profile/textTable.js';
 import { createWorkload } from '../profile/workloads.js';
 import type { Workload, WorkloadOptions } from '../profile/workloads.js';
@@ -72,12 +73,12 @@ function problemTable(results: readonly TunedProblem[], width: number): string {
       { title: 'layer', value: ({ layer }) => layer || '-' },
       { title: 'op', value: ({ op }) => op },
       { title: 'usual', value: ({ usual }) => choiceName(usual), drop: 2 },
-      { title: 'us', value: ({ usualMicroseconds }) => usualMicroseconds.toFixed(1), align: 'right' },
+      { title: 'usual us', value: ({ usualMicroseconds }) => usualMicroseconds.toFixed(1), align: 'right' },
       {
         title: 'chosen',
         value: (result) => (result.chosen === result.usual ? 'the usual' : choiceName(result.chosen)),
       },
-      { title: 'us', value: ({ microseconds }) => microseconds.toFixed(1), align: 'right' },
+      { title: 'chosen us', value: ({ microseconds }) => microseconds.toFixed(1), align: 'right' },
       { title: 'tried', value: ({ candidates }) => String(candidates.length), align: 'right', drop: 3 },
       { title: 'refused', value: (result) => String(refused(result)), align: 'right', drop: 3 },
     ],
@@ -240,7 +241,7 @@ export const tuneVerb = defineVerb({
       }
       sayReordered(found, table, print);
       writeTuning(path, identity, table);
-      print(`${table.entries.size} choices in ${path}`);
+      print(`${counted(table.entries.size, 'choice')} in ${path}`);
       return {
         adapter: shownAdapter(device),
         settings: { rules, path },

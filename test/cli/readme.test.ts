@@ -86,7 +86,7 @@ describe('README', () => {
   };
 
   for (const [i, block] of blocks('sh').entries())
-    it(`has a shell block that runs: ${i + 1}, ${block.split('\n')[0]!.slice(0, 40).trim()} @slow`, function () {
+    it(`has a shell block that runs: ${i + 1}, ${block.split(/\s+#|\n/)[0]!} @slow`, function () {
       if (!ready) return this.skip();
       this.timeout(1_200_000);
       const own = /npm install/.test(block);

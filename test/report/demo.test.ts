@@ -32,7 +32,7 @@ describe('linbp demo', () => {
     const [out, file] = [join(folder, 'report'), join(folder, 'demo.json')];
     const run = await linbp(['demo', '--minutes', '0.05', '--out', out, '--json', file], { LINBP_DATA: '' });
     expect(run.code, run.stderr).to.equal(0);
-    expect(readdirSync(out)).to.deep.equal(['report.html']);
+    expect(readdirSync(out).sort()).to.deep.equal(['linbp-manifest.json', 'report.html']);
     const html = readFileSync(join(out, 'report.html'), 'utf8');
     const json = JSON.parse(readFileSync(file, 'utf8')) as DemoJson;
     const printed = run.stdout.trim().split('\n');
