@@ -106,8 +106,15 @@ export function tableLines(runs: readonly TriedRun[], width: number): string[] {
   return plainTable(cells, { width, left });
 }
 
+/** Median length of the changes that fooled, in the norm of the attack; undefined where none did. */
+export function medianChange({ images, settings }: Pick<TriedRun, 'images' | 'settings'>): number | undefined {
+  const lengths = images.filter(({ success }) => success).map((image) => image[settings.norm as 'linf' | 'l2' | 'l1']);
+  return lengths.sort((a, b) => a - b)[Math.floor(lengths.length / 2)];
+}
+
 /** The lines about one run. */
-export function runLines({ result, victims, minimal, images, settings }: TriedRun): string[] {
+export function runLines(run: TriedRun): string[] {
+  const { result, victims, minimal, settings } = run;
   const lines = [
     `clean accuracy   ${percent(result.cleanAccuracy)}`,
     `robust accuracy  ${percent(result.robustAccuracy)} (as saved in 8 bits ${percent(result.saved.robustAccuracy)})`,
@@ -117,11 +124,9 @@ export function runLines({ result, victims, minimal, images, settings }: TriedRu
     `gradients        ${result.gradients} in ${result.seconds.toFixed(1)} s, ` +
       `${result.imageGradientsPerSecond.toFixed(0)} a second`,
   ];
-  const lengths = images.filter(({ success }) => success).map((image) => image[settings.norm as 'linf' | 'l2' | 'l1']);
-  if (minimal && lengths.length > 0) {
-    const middle = lengths.sort((a, b) => a - b)[Math.floor(lengths.length / 2)]!;
+  const middle = minimal ? medianChange(run) : undefined;
+  if (middle !== undefined)
     lines.push(`median ${settings.norm}      ${middle.toPrecision(4)} of the images that were fooled`);
-  }
   if (result.overflows > 0)
     lines.push(`overflows        ${result.overflows} of these in f16; their images kept their place for a step`);
   for (const { model, cleanAccuracy, robustAccuracy, successRate } of victims)

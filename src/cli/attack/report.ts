@@ -19,12 +19,13 @@ import {
 import type { CaptionedFigure, Section, SheetEntry } from '../../report/index.js';
 import type { AdapterInfo } from '../../runtime/adapter.js';
 import { packageVersion } from '../../version.js';
+import { counted } from '../../quote.js';
 import { percent, pixelRange } from '../common.js';
 import { settingFacts } from '../sweepReport.js';
 import type { VictimResult } from '../victims.js';
 import { shownEps } from './curves.js';
 import type { SecurityCurve } from './curves.js';
-import { runColumns } from './output.js';
+import { medianChange, runColumns } from './output.js';
 import type { TriedRun } from './output.js';
 
 /** What attacks found, for {@link attackReport}. */
@@ -54,18 +55,33 @@ const ball = ({ settings: { norm, eps } }: TriedRun): string =>
 /** What attacks did, in sentences: the same in the terminal and on the page. */
 export function attackSentences(model: string, runs: readonly TriedRun[]): string[] {
   const run = strongest(runs);
-  const { result, victims, settings } = run;
-  const who = runs.length === 1 ? 'The attack' : `The strongest of ${runs.length} attacks, ${settings.attack}`;
+  const { result, victims, settings, minimal } = run;
+  const who =
+    runs.length === 1
+      ? `The attack under ${ruleName(settings.rule)}`
+      : `The strongest of ${runs.length} attacks, ${settings.attack} under ${ruleName(settings.rule)},`;
+  const middle = minimal && !Number.isFinite(settings.eps) ? medianChange(run) : undefined;
+  // Images on the decision boundary say little about accuracy: how far away it is does.
   const own =
-    `${who} under ${ruleName(settings.rule)} leaves ` +
-    `${percent(accuracyLeft(run))} of ${result.count} images right on ${model}, which has ` +
-    `${percent(result.cleanAccuracy)} right without it (${ball(run)}, as saved in 8 bits).`;
+    middle === undefined
+      ? [
+          `${who} leaves ` +
+            `${percent(accuracyLeft(run))} of ${result.count} images right on ${model}, which has ` +
+            `${percent(result.cleanAccuracy)} right without it (${ball(run)}, as saved in 8 bits).`,
+        ]
+      : [
+          `The smallest changes that fool ${model} have a median ${settings.norm} of ${middle.toPrecision(4)}, on ` +
+            `${counted(result.cleanCorrect - result.robustCorrect, 'image')} of the ${result.cleanCorrect} that it ` +
+            `has right (${settings.attack} under ${ruleName(settings.rule)}).`,
+          `Rounded to 8 bits, images so near to the boundary may be right again: ${percent(accuracyLeft(run))} of ` +
+            `${result.count} are.`,
+        ];
   const others = victims.map(
     (victim) =>
       `On ${victim.model}, which the attack never touched, ${percent(victim.robustAccuracy)} stay right ` +
       `of ${percent(victim.cleanAccuracy)} before.`,
   );
-  return [own, ...others];
+  return [...own, ...others];
 }
 
 function curveFigures({ curve }: AttackResult): CaptionedFigure[] {
