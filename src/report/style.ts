@@ -59,7 +59,7 @@ i.dashed{border-top-style:dashed}
 i.square{display:inline-block;width:10px;height:10px;border-radius:2px;background:var(--c);margin-right:6px}
 .key i.square{margin:0}
 .wide{overflow-x:auto;margin:12px 0}
-table{border-collapse:collapse;font-size:13px;white-space:nowrap;overflow-wrap:normal}
+table{border-collapse:separate;border-spacing:0;font-size:13px;white-space:nowrap;overflow-wrap:normal}
 th,td{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid var(--line);position:relative}
 th{color:var(--muted);font-weight:600;vertical-align:bottom;white-space:normal;max-width:130px;line-height:1.3}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;padding-left:6px}
