@@ -66,6 +66,9 @@ describe('verdicts of the demo', () => {
       )[1]!;
     expect(others(-0.2, -0.1)).to.match(/stronger than the true one as well, by 15 points/);
     expect(others(0.1, 0.2)).to.match(/weaker than the true one here, by 15 points/);
+    expect(others(0.004, 0.038), 'an interval beside zero does not read as if it held zero').to.match(
+      /0\.4 to 3\.8 points/,
+    );
   });
 
   it('name no strongest gradient where the interval holds zero', () => {

@@ -56,7 +56,7 @@ export function attackVerdicts({ rows, steps, images }: Leaderboard): string[] {
 
 function linbpSentence(linbp: LeaderboardRow): string {
   const { mean, low, high } = linbp.difference;
-  const range = `95 % interval ${Math.round(100 * low)} to ${Math.round(100 * high)} points`;
+  const range = `95 % interval ${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} points`;
   switch (verdictOf(linbp.difference)) {
     case 'below':
       return (
