@@ -1,3 +1,4 @@
+import { counted } from '../../quote.js';
 import { attackCatalog } from '../../attacks/catalog.js';
 import { noAdapter } from '../common.js';
 import type { VerbContext, VerbResult } from '../verb.js';
@@ -10,7 +11,7 @@ export function listAttacks({ print }: VerbContext): VerbResult {
   for (const { name, norms, keep, gradients, forwards, source } of attacks)
     print(
       `${name.padEnd(width)}  ${norms.join(' ')}; keeps the ` +
-        `${keep}; ${gradients} gradients, ${forwards} forwards; ${source}`,
+        `${keep}; ${counted(gradients, 'gradient')}, ${counted(forwards, 'forward')}; ${source}`,
     );
   print('--json FILE also writes the options of each with defaults and ranges.');
   return {

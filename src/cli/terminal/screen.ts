@@ -47,19 +47,20 @@ function hangingIndent(line: string, width: number): number {
 }
 
 /**
- * Breaks the lines of a text between words, so that none is wider. What is one word and wider, such as a path, stays
- * whole: a terminal goes on with it in its next row, and copies it as one.
+ * Breaks the lines of a text between words, so that none is wider. Words that are wider themselves are broken, but a
+ * path stays whole: a terminal goes on with it in its next row, and copies it as one.
  */
 export function wrapLines(text: string, width: number): string {
   if (width === Infinity) return text;
   const one = (line: string): string => {
     if (textWidth(line) <= width) return line;
     const indent = hangingIndent(line, width);
+    const hard = !line.split(/\s+/).some((word) => /[/\\]/.test(word) && textWidth(word) > width - indent);
     // The first line keeps its own blanks, which a wrapper of words would squeeze.
-    const [first = '', ...rest] = wrapAnsi(line, width, { trim: false }).split('\n');
+    const [first = '', ...rest] = wrapAnsi(line, width, { trim: false, hard }).split('\n');
     const after = rest.map((each) => each.trim()).join(' ');
     if (after === '') return first.trimEnd();
-    const others = wrapAnsi(after, width - indent).split('\n');
+    const others = wrapAnsi(after, width - indent, { hard }).split('\n');
     return [first.trimEnd(), ...others.map((each) => `${' '.repeat(indent)}${each}`)].join('\n');
   };
   return text.split('\n').map(one).join('\n');
