@@ -3,7 +3,8 @@
  * of its own: nothing is lost, nothing counts twice, nothing hangs.
  *
  *   --only TEXT    checks whose name contains it
- *   --repeat N     the kill check N times, with kills at random moments [1]
+ *   --repeat N     the two kill checks N times, with kills at random moments [1]
+ *   --jobs N       jobs of the check of many jobs, by two workers [3000]
  *   --long         a queue that is away for a minute instead of seconds
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -15,7 +16,12 @@ import { Crew, compareKilled, root, start } from './queue/kills.mjs';
 import { missingRedis, RedisServer } from './queue/redis.mjs';
 
 const { values } = parseArgs({
-  options: { only: { type: 'string' }, repeat: { type: 'string' }, long: { type: 'boolean' } },
+  options: {
+    only: { type: 'string' },
+    repeat: { type: 'string' },
+    jobs: { type: 'string', default: '3000' },
+    long: { type: 'boolean' },
+  },
 });
 const reason = missingRedis();
 if (reason !== undefined) {
@@ -29,13 +35,13 @@ const store = join(folder, 'store');
 let seed = 0;
 
 /** Hands out stub jobs and resolves with what came of them. */
-function stubs(redis, settings, where = store) {
+function stubs(redis, settings, where = store, patience = 240_000) {
   const given = JSON.stringify({ seed: (seed += 1), ...settings });
   const child = spawn(process.execPath, ['scripts/queue/stubs.mjs', redis.url, where, given], { cwd: root });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (text) => (stdout += text));
   child.stderr.on('data', (text) => (stderr += text));
-  const late = setTimeout(() => child.kill('SIGKILL'), 240_000);
+  const late = setTimeout(() => child.kill('SIGKILL'), patience);
   return new Promise((resolve, reject) => {
     child.on('close', () => {
       clearTimeout(late);
@@ -102,18 +108,56 @@ const checks = {
   },
 
   async 'a compute process killed at any moment'(redis) {
-    await withCrew(redis, 1, async ({ workers }) => {
-      let over = false;
-      const killing = (async () => {
-        for (let kill = 0; kill < 5 && !over; kill++) {
-          await pause(1 + 4 * Math.random());
-          for (const pid of childrenOf(workers[0].child.pid)) process.kill(pid, 'SIGKILL');
-        }
-      })();
-      const result = await stubs(redis, { count: 6, milliseconds: 200 }).finally(() => (over = true));
-      await killing;
-      expectAll(result, 6);
-    });
+    for (let round = 0; round < Number(values.repeat ?? 1); round++)
+      await withCrew(redis, 1, async ({ workers }) => {
+        let over = false;
+        let kills = 0;
+        const killing = (async () => {
+          for (let kill = 0; kill < 5 && !over; kill++) {
+            await pause(0.5 + 2 * Math.random());
+            for (const pid of childrenOf(workers[0].child.pid)) {
+              process.kill(pid, 'SIGKILL');
+              kills += 1;
+            }
+          }
+        })();
+        const result = await stubs(redis, { count: 8, milliseconds: 300 }).finally(() => (over = true));
+        await killing;
+        expectAll(result, 8);
+        if (values.repeat !== undefined)
+          console.log(`  round ${round + 1}: ${kills} kills, ${result.seconds.toFixed(1)} s`);
+      });
+  },
+
+  async 'many jobs: little memory for each, and all come back'() {
+    const jobs = Number(values.jobs);
+    const own = await RedisServer.start(['--appendfsync', 'everysec']);
+    const ask = (...words) =>
+      spawnSync('redis-cli', ['-p', own.port, ...words.map(String)], { encoding: 'utf8' }).stdout;
+    const memory = () => Number(/used_memory:(\d+)/.exec(ask('info', 'memory'))[1]);
+    const waiting = () => Number(ask('llen', 'bull:linbp:wait'));
+    const place = join(folder, 'many');
+    try {
+      const before = memory();
+      const began = performance.now();
+      const running = stubs(own, { count: jobs }, place, 40 * 60_000);
+      while (waiting() < jobs) await pause(0.1);
+      const added = (performance.now() - began) / 1000;
+      const each = (memory() - before) / jobs;
+      const result = await withCrew(own, 2, () => running, { where: place });
+      const worked = result.seconds - added;
+      expectAll(result, jobs);
+      const { first, last, most } = result.megabytes;
+      const rate = (seconds) => `${(jobs / seconds).toFixed(0)} a second`;
+      console.log(
+        `  ${jobs} jobs added at ${rate(added)}, done at ${rate(worked)}; Redis ${each.toFixed(0)} bytes a job; ` +
+          `memory of the submitter ${first} MiB at first, at most ${most}, at last ${last}`,
+      );
+      expect(each < 2000, 'expected less than 2 kB a job in Redis', { each });
+      expect(most - first < 250, 'expected a submitter that does not grow', result.megabytes);
+    } finally {
+      await own.close();
+    }
   },
 
   async 'Redis killed and started again, with persistence'(redis) {
