@@ -20,6 +20,10 @@ export interface DecodeProgress {
   readonly signal?: AbortSignal;
 }
 
+/** Place of the color type in a PNG file, whose header always comes first, and one of its values. */
+const PNG_COLOR_TYPE = 25;
+const GRAY_AND_ALPHA = 4;
+
 /** Larger images are refused before they are unpacked. */
 const MAX_PIXELS = 1 << 26;
 
@@ -51,7 +55,7 @@ async function loadSharp(): Promise<typeof import('sharp').default> {
 /**
  * Decodes a JPEG or PNG to RGB bytes, off the main thread. Gray becomes RGB, alpha is dropped, embedded color
  * profiles and orientation tags are ignored, CMYK becomes (255 - C)(255 - K) / 255 and so on, as Pillow's
- * `convert("RGB")` does. Gray of 16 bits is refused: Pillow clips it instead of scaling.
+ * `convert("RGB")` does. Gray of 16 bits without alpha is refused: Pillow clips it instead of scaling.
  *
  * @throws LinbpError `bad-file` naming the source for damaged, oversized or foreign content; `missing-package`
  */
@@ -63,7 +67,9 @@ export async function decodeImage({ bytes, source }: EncodedImage): Promise<Deco
   try {
     const open = () => sharp(bytes, { failOn: 'error', limitInputPixels: MAX_PIXELS, ignoreIcc: true });
     const { space, depth } = await open().metadata();
-    if (depth === 'ushort' && space !== 'rgb16')
+    // Not metadata's `hasAlpha`: it also counts a transparent shade (tRNS), with which Pillow clips as well.
+    const scales = space === 'rgb16' || bytes[PNG_COLOR_TYPE] === GRAY_AND_ALPHA;
+    if (depth === 'ushort' && !scales)
       throw new LinbpError('bad-file', `${source}: gray with 16 bits is not read; save it with 8`, { field: source });
     if (space === 'cmyk') {
       const { data, info } = await open()

@@ -171,8 +171,13 @@ describe('image folders', () => {
       .toColorspace('grey16')
       .png()
       .toBuffer();
-    put(folder(), 'wide/x_0.png', wide);
-    await expectLinbpError(() => loadImageFolder(join(folder(), 'wide')), 'bad-file', /16 bits/);
+    // A shade that counts as transparent is no alpha channel.
+    const transparent = Buffer.from('0000000274524e5300010194fdae', 'hex');
+    const files = { wide, shade: Buffer.concat([wide.subarray(0, 33), transparent, wide.subarray(33)]) };
+    for (const [name, bytes] of Object.entries(files)) {
+      put(folder(), `${name}/x_0.png`, bytes);
+      await expectLinbpError(() => loadImageFolder(join(folder(), name)), 'bad-file', /16 bits/);
+    }
   });
 
   it('refuses what has no images, labels or common size', async () => {
