@@ -141,7 +141,12 @@ const checks = {
       const before = memory();
       const began = performance.now();
       const running = stubs(own, { count: jobs }, place, 40 * 60_000);
-      while (waiting() < jobs) await pause(0.1);
+      let ended = false;
+      void running.then(
+        () => (ended = true),
+        () => (ended = true),
+      );
+      while (waiting() < jobs && !ended) await pause(0.1);
       const added = (performance.now() - began) / 1000;
       const each = (memory() - before) / jobs;
       const result = await withCrew(own, 2, () => running, { where: place });
