@@ -20,7 +20,10 @@ const tableNames = ['labels.csv', 'images.csv', 'dev_dataset.csv'] as const;
 /**
  * What columns are called, in lower case, and the number of the first class: the tables of the NIPS 2017 competition
  * (`ImageId`, `TrueLabel`, `TargetClass`) count classes from 1, since their networks had a class 0 for the background;
- * TransferAttack's (`filename`, `label`, `targeted_label`) from 0.
+ * TransferAttack's (`filename`, `label`, `targeted_label`) from 0. Sources: `dataset/README.md` of the competition in
+ * cleverhans (cleverhans-lab/cleverhans, examples/nips17_adversarial_competition), whose labels are those of TF-Slim's
+ * Inception networks; `AdvDataset` in transferattack/utils.py of Trustworthy-AI-Group/TransferAttack, whose main.py
+ * compares `label` and `targeted_label` with the position of the largest logit of torchvision's networks.
  */
 const columns = {
   file: { imageid: 0, filename: 0, file: 0, image: 0 },
