@@ -8,6 +8,7 @@ import type { ScalarFunctionName } from '../../src/graph/functions.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import { positionTable } from '../../src/nn/definition.js';
 import { initialState } from '../../src/nn/model.js';
+import { debugGraph } from '../../src/program/debug.js';
 import { Program } from '../../src/program/program.js';
 import { checkGradient } from '../../src/reference/gradcheck.js';
 import { parseRules } from '../../src/rules/parse.js';
@@ -17,8 +18,10 @@ import { selectPositions } from '../../src/rules/select.js';
 import { registerFunction } from '../../src/rules/userFunction.js';
 import { sgd } from '../../src/train/optimizers.js';
 import { Trainer } from '../../src/train/trainer.js';
+import { itInHalf } from '../precision/support.js';
 import { compareGraph, randomArray } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';
+import { gradientGraph } from '../support/networks.js';
 import { squares } from '../train/support.js';
 
 const refusal = async (run: () => unknown): Promise<LinbpError> => {
@@ -89,6 +92,35 @@ describe("functions of the user's own", () => {
     };
     expect(await dispatches(squareplus)).to.equal(await dispatches('silu'));
   });
+
+  for (const name of ['squareplus', 'squareplusWgsl'])
+    itInHalf(`${name}, stored in 16 bits, is within 1e-3 of the reference, as silu is`, async () => {
+      const device = await sharedDevice();
+      const worst = async (kind: ScalarFunctionName): Promise<number> => {
+        const own: ModelDefinition = {
+          name: 'own',
+          input: [3, 6, 6],
+          classes: 10,
+          build(net, images) {
+            const x = net.activation('act1', net.conv('conv1', images, 8, 3, { padding: 1 }), kind);
+            const y = net.graph.one('unary', [net.conv('conv2', x, 8, 1)], { kind });
+            return net.linear('fc', net.flatten(y), 10);
+          },
+        };
+        const { graph, feeds } = gradientGraph(own, { batch: 2, rule: 'bp', what: 'train', scale: 64 });
+        const entries = await debugGraph(graph, feeds, { device, precision: 'f16' });
+        // Results of the function, and what its gradient reads, are among what is stored so.
+        const halves = graph.nodes.filter(({ inputs, outputs }) =>
+          [...inputs, ...outputs].some(({ dtype }) => dtype === 'f16'),
+        );
+        for (const op of ['activation', 'activationBackward', 'unary', 'unaryBackward'])
+          expect(halves.map((node) => node.op)).to.include(op);
+        for (const { nonFinite } of entries) expect(nonFinite).to.equal(0);
+        return Math.max(...entries.map(({ error }) => error));
+      };
+      expect(await worst(name === 'squareplus' ? squareplus : helped)).to.be.below(1e-3);
+      expect(await worst('silu')).to.be.below(1e-3);
+    });
 
   const definition = (kind: ScalarFunctionName): ModelDefinition => ({
     name: 'own',
