@@ -249,6 +249,25 @@ const checks = {
     });
   },
 
+  async 'a task taken back ends its submitter, and the next one goes on with it'(redis) {
+    const jobs = (...args) => start(['jobs', ...args, '--queue', redis.url]).ended;
+    await withCrew(redis, 1, async () => {
+      const settings = { count: 60, milliseconds: 300, seed: 'taken back' };
+      const running = stubs(redis, settings);
+      await pause(4);
+      const listed = JSON.parse((await jobs('list', '--json', '-')).stdout);
+      const { task } = listed.tasks.find(({ left }) => left > 0);
+      const { code, stdout } = await jobs('cancel', '--task', task.slice(0, 12));
+      expect(code === 0 && /^\d+ jobs? taken back/.test(stdout), 'expected jobs taken back', { code, stdout });
+      const result = await running;
+      expect(result.error?.code === 'aborted', 'expected a submitter that ends', result);
+      expect(result.seen < 60, 'expected work left', result);
+      const waiting = JSON.parse((await jobs('list', '--json', '-')).stdout).tasks.find((each) => each.task === task);
+      expect((waiting?.waiting ?? 0) === 0, 'expected no job that waits', waiting);
+      expectAll(await stubs(redis, settings), 60);
+    });
+  },
+
   async 'a lost GPU restarts its process'(redis) {
     await withCrew(redis, 1, async ({ workers }) => {
       expectAll(await stubs(redis, { count: 4, lostAfter: 1 }), 4);

@@ -15,6 +15,7 @@ const { count, shard = 1, seed = 0, ...settings } = JSON.parse(text);
 const store = await openStore(folder);
 const queue = await openBullQueue(url);
 const task = await putTask(store, taskOf('stub', count, { seed, ...settings }));
+await queue.begin(task);
 const parts = partsOf(count, fixedPlan(shard));
 const seen = new Map();
 const wrong = [];

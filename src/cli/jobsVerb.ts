@@ -3,6 +3,7 @@ import { openBullQueue } from '../jobs/bullQueue.js';
 import type { BullQueue } from '../jobs/bullQueue.js';
 import { openStore } from '../jobs/openStore.js';
 import { removeTask } from '../jobs/store.js';
+import { counted } from '../quote.js';
 import { noAdapter } from './common.js';
 import { serveBoard } from './jobs/board.js';
 import { queueOptions } from './jobs/options.js';
@@ -51,7 +52,7 @@ async function list(queue: BullQueue, values: Values, { print }: VerbContext): P
   const tasks = await chosenTasks(queue, values);
   const { workers } = await queue.state();
   for (const each of tasks) print(line(each));
-  print(`${tasks.length} task${tasks.length === 1 ? '' : 's'}, ${workers} worker${workers === 1 ? '' : 's'} alive`);
+  print(`${counted(tasks.length, 'task')}, ${counted(workers, 'worker')} alive`);
   return { tasks, workers };
 }
 
@@ -61,7 +62,7 @@ async function watch(queue: BullQueue, values: Values, { print, signal }: VerbCo
   for (;;) {
     const tasks = await chosenTasks(queue, values);
     const { workers } = await queue.state();
-    const shown = [...tasks.map(line), `${workers} workers alive`].join('\n');
+    const shown = [...tasks.map(line), `${counted(workers, 'worker')} alive`].join('\n');
     if (shown !== last) for (const each of shown.split('\n')) print(each);
     last = shown;
     if (signal.aborted || tasks.every(({ waiting, active }) => waiting + active === 0)) return { tasks, workers };
@@ -71,15 +72,15 @@ async function watch(queue: BullQueue, values: Values, { print, signal }: VerbCo
 
 async function cancel(queue: BullQueue, values: Values, { print }: VerbContext): Promise<object> {
   let cancelled = 0;
-  for (const { task } of await chosenTasks(queue, values)) cancelled += await queue.cancel(task);
-  print(`${cancelled} jobs taken back; those at work go on`);
+  for (const { task } of await chosenTasks(queue, values)) cancelled += await queue.takeBack(task);
+  print(`${counted(cancelled, 'job')} taken back; those at work go on, and whoever waits for the task ends`);
   return { cancelled };
 }
 
 async function retry(queue: BullQueue, values: Values, { print }: VerbContext): Promise<object> {
   let retried = 0;
   for (const { task } of await chosenTasks(queue, values)) retried += await queue.retry(task);
-  print(`${retried} failed jobs wait again`);
+  print(`${counted(retried, 'failed job')} tried again`);
   return { retried };
 }
 
@@ -92,7 +93,7 @@ async function clean(queue: BullQueue, values: Values, { print }: VerbContext): 
     if (store !== undefined) results += await removeTask(store, task);
   }
   store?.close();
-  print(`${jobs} jobs and ${results} results removed`);
+  print(`${counted(jobs, 'job')} and ${counted(results, 'result')} removed`);
   return { jobs, results };
 }
 
@@ -119,7 +120,7 @@ export const jobsVerb = defineVerb({
   subject: 'what',
   notes: [
     '',
-    'cancel takes back jobs that wait; retry lets failed ones ' +
+    'cancel takes back jobs that wait, and ends the commands that wait for them; retry lets failed ones ' +
       'wait again; clean removes jobs and, with --store, results.',
     'ui serves bull-board on 127.0.0.1.',
   ],

@@ -100,7 +100,7 @@ export class Progress {
       figures.push(`${rate.toFixed(rate < 10 ? 1 : 0)} ${amount.unit}/s`);
     }
     // First of all figures, since the last ones go first in a narrow terminal; from one early step nothing follows.
-    if (!/ left$/.test(details) && (done >= trustedShare || seconds >= trustedSeconds))
+    if (!/ left( {2}|$)/.test(details) && (done >= trustedShare || seconds >= trustedSeconds))
       figures.unshift(`${duration((seconds * (1 - share)) / done)} left`);
     return figures;
   }

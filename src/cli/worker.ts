@@ -60,7 +60,13 @@ export const workerVerb = defineVerb({
     let adapters = [adapter];
     if (gpus === 'all') {
       const found = (await listAdapters()).filter(({ name }) => !software.test(name));
-      check(found.length > 0, 'no-adapter', '--gpus all: this machine has no GPU; "linbp doctor" says more', 'gpus');
+      check(
+        found.length > 0,
+        'no-adapter',
+        '--gpus all: this machine has no GPU ("linbp doctor" says more); without --gpus the worker computes on what ' +
+          'there is',
+        'gpus',
+      );
       adapters = found.map(({ index }) => String(index));
     }
     const module = new URL('./jobs/process.js', import.meta.url);

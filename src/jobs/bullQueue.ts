@@ -1,9 +1,14 @@
 import type { Job as BullJob, Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
 import { LinbpError } from '../errors.js';
 import { jobData, jobId, readJob } from './description.js';
 import type { Job } from './description.js';
 import type { FailedJob, JobFailure, JobQueue, QueueState } from './queue.js';
 import { answered, openRedis, optionalPackage, queueName, shownUrl } from './redis.js';
+
+/** The key that says that a task was taken back; submitters that are away for longer than the seconds go on. */
+const takenBackKey = (task: string): string => `${queueName}:taken-back:${task}`;
+const takenBackSeconds = 86_400;
 
 /** Jobs of a queue that are looked at together. */
 const page = 1000;
@@ -45,7 +50,7 @@ export class BullQueue implements JobQueue {
   constructor(
     readonly bull: Queue,
     readonly shown: string,
-    private readonly disconnect: () => void,
+    private readonly client: Redis,
   ) {}
 
   private ask<T>(answer: Promise<T>): Promise<T> {
@@ -79,6 +84,20 @@ export class BullQueue implements JobQueue {
     return { waiting: counts['waiting'] ?? 0, active: counts['active'] ?? 0, failed: counts['failed'] ?? 0, workers };
   }
 
+  async begin(task: string): Promise<void> {
+    await this.ask(this.client.del(takenBackKey(task)));
+  }
+
+  async takenBack(task: string): Promise<boolean> {
+    return (await this.ask(this.client.exists(takenBackKey(task)))) > 0;
+  }
+
+  /** Takes a task back: its submitters end, and no job of it waits any more. Returns the number of jobs removed. */
+  async takeBack(task: string): Promise<number> {
+    await this.ask(this.client.set(takenBackKey(task), '1', 'EX', takenBackSeconds));
+    return this.cancel(task);
+  }
+
   async cancel(task: string): Promise<number> {
     const jobs = await this.ask(jobsOf(this.bull, task, ['waiting']));
     const removed = await this.ask(Promise.all(jobs.map((job) => this.bull.remove(job.id!))));
@@ -94,7 +113,8 @@ export class BullQueue implements JobQueue {
 
   /** Removes all jobs of a task that nobody works on, whatever became of them. Returns their number. */
   async forget(task: string): Promise<number> {
-    const jobs = await this.ask(jobsOf(this.bull, task, ['waiting', 'failed', 'completed']));
+    await this.takeBack(task);
+    const jobs = await this.ask(jobsOf(this.bull, task, ['failed', 'completed']));
     await this.ask(Promise.all(jobs.map((job) => this.bull.remove(job.id!))));
     return jobs.length;
   }
@@ -106,7 +126,7 @@ export class BullQueue implements JobQueue {
   async close(): Promise<void> {
     // Where the server is away, its farewell is not waited for.
     await Promise.race([this.bull.close().catch(() => undefined), this.changed(2000)]);
-    this.disconnect();
+    this.client.disconnect();
   }
 }
 
@@ -116,5 +136,5 @@ export async function openBullQueue(url: string): Promise<BullQueue> {
   const client = await openRedis(url);
   const bull = new Queue(queueName, { connection: client });
   bull.on('error', () => undefined);
-  return new BullQueue(bull, shownUrl(url), () => client.disconnect());
+  return new BullQueue(bull, shownUrl(url), client);
 }

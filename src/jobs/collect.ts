@@ -136,6 +136,15 @@ class Collection {
     if (lost.length > 0) await queue.add(lost);
   }
 
+  /** Throws `aborted` where somebody took the task back. */
+  private async expectWanted(): Promise<void> {
+    const { queue, task } = this.options;
+    if (!(await queue.takenBack(task))) return;
+    // What this submitter added again meanwhile goes too.
+    await queue.cancel(task);
+    throw new LinbpError('aborted', 'the task was taken back by "linbp jobs"; the same command goes on with it');
+  }
+
   /** Throws the error of a job that failed for good; the task's other jobs that wait are taken back. */
   private async expectNoFailure(): Promise<void> {
     const { queue, task, parts } = this.options;
@@ -163,6 +172,7 @@ class Collection {
       const began = performance.now();
       await this.takeIn();
       if (this.left === 0) break;
+      await this.expectWanted();
       state = await queue.state();
       if (state.failed > 0) await this.expectNoFailure();
       if (round % checkEvery === 0) await this.recover();

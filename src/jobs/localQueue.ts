@@ -94,6 +94,13 @@ export class LocalQueue implements JobQueue {
     };
   }
 
+  async begin(): Promise<void> {}
+
+  /** Nobody but its submitter reaches this queue. */
+  async takenBack(): Promise<boolean> {
+    return false;
+  }
+
   async cancel(task: string): Promise<number> {
     const own = [...this.waiting].filter(([, job]) => job.task === task);
     for (const [id] of own) this.waiting.delete(id);

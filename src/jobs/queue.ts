@@ -39,7 +39,11 @@ export interface JobQueue {
   /** Jobs among these that it does not hold, or holds as done: they have to be added again if they have no result. */
   forgotten(jobs: readonly Job[]): Promise<Job[]>;
   state(): Promise<QueueState>;
-  /** Takes back the jobs of a task that nobody works on yet, and returns their number. */
+  /** Tells that a task is wanted, whoever took it back before. */
+  begin(task: string): Promise<void>;
+  /** Whether somebody took the task back since it was begun. */
+  takenBack(task: string): Promise<boolean>;
+  /** Removes the jobs of a task that nobody works on yet, and returns their number. */
   cancel(task: string): Promise<number>;
   /** Resolves when something may have changed, or after `milliseconds`. */
   changed(milliseconds: number): Promise<void>;

@@ -12,6 +12,7 @@ import { openStore } from '../../jobs/openStore.js';
 import { fixedPlan, partsOf, probeSize, shardSize } from '../../jobs/plan.js';
 import type { Parts } from '../../jobs/plan.js';
 import type { Computer, JobQueue } from '../../jobs/queue.js';
+import { shownUrl } from '../../jobs/redis.js';
 import { JobRunner, outcomeOf } from '../../jobs/runner.js';
 import { getPlan, putTask, settlePlan } from '../../jobs/store.js';
 import type { JobStore, ResultAdapter, StoredPlan } from '../../jobs/store.js';
@@ -94,21 +95,31 @@ async function openQueue(work: Work, store: JobStore, storeUrl: string, context:
   return new LocalQueue(computers);
 }
 
-/** Shows one line over all workers. */
-function showState(name: string, began: number, { progress }: VerbContext) {
+/** Shows one line over all workers, and says once where a queue has none. */
+function showState({ kind: name, queue }: Work, began: number, { progress }: VerbContext) {
+  let said = false;
+  let before: number | undefined;
   return ({ done, total, found, waiting, active, failed, workers }: CollectState): void => {
+    // What timed the first jobs is found when the others are collected, and counts.
+    before ??= found;
+    if (workers === 0 && queue !== undefined && done < total && !said) {
+      said = true;
+      progress.line(
+        `no worker serves this queue yet; one starts with: linbp worker --queue ${shownUrl(queue)} --store DIR`,
+      );
+    }
     const seconds = (performance.now() - began) / 1000;
-    const rate = (done - found) / seconds;
-    const left = rate > 0 ? `  ${duration((total - done) / rate)} left` : '';
+    const rate = (done - before) / seconds;
+    const speed = rate > 0 ? `${rate.toPrecision(3)}/s  ${duration((total - done) / rate)} left  ` : '';
     const counts =
       `${waiting} waiting, ${active} at work, ${failed} ` + `failed, ${workers} worker${workers === 1 ? '' : 's'}`;
-    progress.update(name, total === 0 ? 0 : done / total, `${rate.toPrecision(3)}/s${left}  ${counts}`);
+    progress.update(name, total === 0 ? 0 : done / total, `${speed}${counts}`);
   };
 }
 
 class Distribution {
   private readonly found = new Map<number, PartResult>();
-  private readonly began = performance.now();
+  private readonly onState: (state: CollectState) => void;
 
   constructor(
     private readonly work: Work,
@@ -116,7 +127,9 @@ class Distribution {
     private readonly queue: JobQueue,
     private readonly task: string,
     private readonly context: VerbContext,
-  ) {}
+  ) {
+    this.onState = showState(work, performance.now(), context);
+  }
 
   private async collectParts(parts: Parts, upTo = parts.count): Promise<void> {
     const { kind } = this.work;
@@ -126,7 +139,7 @@ class Distribution {
         this.found.set(result.index, result);
         if (this.work.sameAdapter) this.expectSameAdapter();
       },
-      onState: showState(kind, this.began, this.context),
+      onState: this.onState,
     });
   }
 
@@ -162,6 +175,7 @@ class Distribution {
   }
 
   async run(): Promise<Distributed> {
+    await this.queue.begin(this.task);
     const plan = await this.plan();
     this.found.clear();
     const parts = partsOf(this.work.count, plan);
