@@ -1,6 +1,6 @@
 import { resolveView } from '../graph/graph.js';
 import { elementBytes } from '../graph/types.js';
-import type { Node, OpName, Tensor } from '../graph/types.js';
+import type { DType, Node, OpName, Tensor } from '../graph/types.js';
 import type { Group } from '../passes/group.js';
 import type { KernelDevice } from './device.js';
 import type { KernelChoice, TuningProblem } from './problem.js';
@@ -62,7 +62,7 @@ export interface DerivedTensor {
 export interface LoweringContext {
   readonly device: KernelDevice;
   /** A tensor the graph does not have, such as partial sums of a split contraction; alive for this group only. */
-  scratch(name: string, shape: readonly number[], dtype?: 'f32' | 'u32'): Tensor;
+  scratch(name: string, shape: readonly number[], dtype?: DType): Tensor;
   /**
    * A tensor made from weights alone, such as their transform. Where nothing in the program changes `source`, it is
    * made once at the beginning of each run and shared by all who ask for the same `key`; otherwise `dispatches` make

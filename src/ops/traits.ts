@@ -71,8 +71,13 @@ const pointwise: OpTraits = { ...pooling, epilogue: 'joins' };
 const source: OpTraits = { ...plain, halfOutput: true };
 
 /** Inputs of a node that have all axes of its result, the batch among them. */
-const wholeInputs = ({ inputs, outputs: [y] }: Node): Slots =>
+const wholeInputs = ({ inputs, outputs: [y] }: Node): readonly number[] =>
   inputs.flatMap(({ shape }, slot) => (shape.length === y!.shape.length && shape[0] === y!.shape[0] ? [slot] : []));
+/** Operands of products of matrices that have the batch among the axes in front, of which the first must be one. */
+function stackedInputs(node: Node): readonly number[] | undefined {
+  const slots = node.outputs[0]!.shape.length > 2 ? wholeInputs(node) : [];
+  return slots.includes(0) ? slots : undefined;
+}
 /** All inputs of an op along an axis, unless that is the batch. */
 const unlessBatch = ({ attrs }: Node): Slots | undefined =>
   (attrs as { readonly axis?: number }).axis === 0 ? undefined : 'all';
@@ -87,7 +92,7 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
   linear: product,
   linearInputGradient: product,
   linearWeightGradient: { ...plain, halfInputs: [0, 1] },
-  matmul: plain,
+  matmul: { ...plain, batchInputs: stackedInputs },
   activation: pointwise,
   activationBackward: {
     ...pointwise,

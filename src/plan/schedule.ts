@@ -6,7 +6,9 @@ import { halfOperands } from '../kernels/half.js';
 import { loweringTable } from '../kernels/table.js';
 import { lowerInSlices, moveGroup } from '../kernels/slice.js';
 import type { Dispatch, Group, KernelDevice, Lowering, LoweringContext } from '../kernels/types.js';
+import type { AttentionRegion } from '../passes/attention.js';
 import { cutWorkgroups, foldWorkgroups } from '../wgsl/fold.js';
+import { lowerAttention } from './attention.js';
 
 /** A dispatch with the group it came from. */
 export interface ScheduledDispatch extends Dispatch {
@@ -19,6 +21,7 @@ export interface ScheduledDispatch extends Dispatch {
 /** All dispatches of a program in running order, before memory is planned. */
 export interface Schedule {
   readonly graph: Graph;
+  /** In running order, those that run again among them. */
   readonly groups: readonly Group[];
   /** Tensors that live inside wider ones, in their places there. */
   readonly places: ReadonlyMap<Tensor, Tensor>;
@@ -33,7 +36,8 @@ export const derivedSegment = 'derived';
 
 /**
  * Chooses kernels for every group. `stepWord` gives the word of the step row that holds a field; `places` has tensors
- * to be put inside wider ones, see {@link placeWindows}.
+ * to be put inside wider ones, see {@link placeWindows}, `regions` what runs slice by slice, see
+ * {@link attentionRegions}.
  */
 export function schedule(
   graph: Graph,
@@ -41,6 +45,7 @@ export function schedule(
   device: KernelDevice,
   stepWord: (field: string) => number,
   places: ReadonlyMap<Tensor, Tensor> = new Map(),
+  regions: readonly AttentionRegion[] = [],
 ): Schedule {
   const dispatches: ScheduledDispatch[] = [];
   const derivations: ScheduledDispatch[] = [];
@@ -70,9 +75,17 @@ export function schedule(
       return { tensor, dispatches: [] };
     },
   };
+  const regionOf = new Map(regions.flatMap((region) => region.groups.map((group) => [group, region])));
+  const running: Group[] = [];
   for (const group of groups) {
+    const region = regionOf.get(group);
+    if (region !== undefined && region.last !== group) continue;
     current = group;
     const { op, inputs, outputs, segment } = group.anchor;
+    running.push(...(region?.groups ?? [group]));
+    for (const part of region === undefined ? [] : lowerAttention(region, context, places))
+      dispatches.push(...stored(part.dispatch, device).map((each) => ({ ...each, group: part.group, segment })));
+    if (region !== undefined) continue;
     const early = op === 'batchNormScaleShift' && group.followers.length === 0 && !inputs.some(changes);
     const lower = loweringTable[group.anchor.op] as unknown as Lowering<Node['op']>;
     for (const dispatch of lowerInSlices(lower, moveGroup(group, places), context)) {
@@ -82,7 +95,7 @@ export function schedule(
       else dispatches.push(...parts.map((part) => ({ ...part, group, segment })));
     }
   }
-  return { graph, groups, places, dispatches: [...derivations, ...dispatches] };
+  return { graph, groups: running, places, dispatches: [...derivations, ...dispatches] };
 }
 
 /** The only segment that reads any of some tensors, where there is but one. */

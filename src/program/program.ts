@@ -5,6 +5,7 @@ import type { Graph } from '../graph/graph.js';
 import { byteLength, elementBytes, elementCount, imagePitch, spanBytes } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { decodeHalf, encodeHalf } from '../io/half.js';
+import { attentionRegions } from '../passes/attention.js';
 import { groupNodes } from '../passes/fuse.js';
 import { settlePrecision } from '../passes/half.js';
 import { placeWindows } from '../passes/windows.js';
@@ -114,6 +115,8 @@ export class Program {
     const steps = new StepTable(options.steps?.fields ?? {}, options.steps?.rows ?? 1);
     const groups = groupNodes(graph, fuse);
     const places = windows ? placeWindows(graph, groups) : undefined;
+    // Where every result is to be kept, so are maps of attention.
+    const regions = fuse && options.aliasing !== false ? attentionRegions(graph, groups) : [];
     const selfTest = options.untested === true ? undefined : SelfTest.of(device);
     for (;;) {
       const capability = {
@@ -122,7 +125,7 @@ export class Program {
         ...(selfTest !== undefined && { refused: selfTest.refused }),
         ...(maxBindingBytes === undefined ? {} : { maxBindingBytes }),
       };
-      const scheduled = schedule(graph, groups, capability, (field) => steps.word(field), places);
+      const scheduled = schedule(graph, groups, capability, (field) => steps.word(field), places, regions);
       // Kernels that turn out to be wrong are refused from then on, and others chosen.
       if (selfTest === undefined || !(await selfTest.admit(scheduled, Program.compiler))) return { scheduled, steps };
     }

@@ -75,6 +75,17 @@ describe('tensors larger than a binding', () => {
     await expectSame(graph, 6000, (name) => name !== 'dw' && name !== 'db');
   });
 
+  it('products of stacks of matrices, with one or as many, are cut along the batch, with the same bits', async () => {
+    const graph = new Graph();
+    const attrs = { transposeA: false, transposeB: true };
+    const x = graph.input('x', [9, 7, 20]);
+    const wide = graph.one('matmul', [x, graph.parameter('w', [60, 20])], attrs);
+    graph.output('wide', graph.one('unary', [wide], { kind: 'tanh' }));
+    graph.output('many', graph.one('matmul', [x, graph.input('y', [9, 60, 20])], attrs));
+    // 9 x 7 x 60 floats are 15,120 bytes
+    await expectSame(graph, 6000, () => true);
+  });
+
   it('a linear weight is cut by output rows, in all three directions, with the same bits @slow', async () => {
     const graph = new Graph();
     const x = graph.input('x', [3, 70]);
