@@ -8,7 +8,7 @@
  *   --long         a queue that is away for a minute instead of seconds
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -247,6 +247,41 @@ const checks = {
       const tries = workers.map((worker) => worker.stderr().split('poisoned').length - 1);
       expect(tries[0] + tries[1] === 1, 'expected one attempt', tries);
     });
+  },
+
+  async 'a job that crashes its process five times in a row fails'(redis) {
+    await withCrew(redis, 1, async ({ workers }) => {
+      const result = await stubs(redis, { count: 4, crash: 2, milliseconds: 50 });
+      expect(result.error?.code === 'gpu-error', 'expected a typed error', result);
+      const crashes = workers[0].stderr().split('\nagain').length - 1;
+      expect(crashes === 4, 'expected four attempts before the last one', workers[0].stderr());
+    });
+  },
+
+  async '--same-adapter refuses results of two adapters; without it the result says which shard ran where'(redis) {
+    const where = join(folder, 'adapters');
+    const attack = (...more) =>
+      start([
+        ...['attack', '--model', 'mlp', '--limit', 6, '--steps', 2, '--shard', 2, '--out', join(folder, 'mixed')],
+        ...['--queue', redis.url, '--store', where, '--json', '-', ...more],
+      ]).ended;
+    await withCrew(
+      redis,
+      1,
+      async () => {
+        expect((await attack('--same-adapter')).code === 0, 'expected one adapter to be no fault', {});
+        const [task] = readdirSync(join(where, 'results'));
+        const record = join(where, 'results', task, '2-4');
+        const result = JSON.parse(readFileSync(record, 'utf8'));
+        writeFileSync(record, JSON.stringify({ ...result, adapter: { ...result.adapter, description: 'another' } }));
+        const refused = await attack('--same-adapter');
+        expect(refused.code === 1 && refused.stderr.includes('and another'), 'expected both adapters named', refused);
+        const { workers } = JSON.parse((await attack()).stdout);
+        const ran = workers.shards.map(({ adapter }) => workers.adapters[adapter].description === 'another');
+        expect(String(ran) === 'false,true,false', 'expected the shard of the other adapter', workers);
+      },
+      { where },
+    );
   },
 
   async 'a task taken back ends its submitter, and the next one goes on with it'(redis) {

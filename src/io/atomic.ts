@@ -91,8 +91,11 @@ export function ensureWritableFile(path: string): void {
   }
 }
 
-/** Pipes, devices and sockets; and what a shell passes as `/dev/stdout` or `/dev/fd/3`, even where that is a file. */
-const isStream = (path: string, stat: Stats): boolean => !stat.isFile() || /^\/(dev|proc)\//.test(resolve(path));
+/** What a shell passes as `/dev/stdout` or `/dev/fd/3`. Other files below `/dev`, as in `/dev/shm`, are files. */
+const opened = /^\/dev\/(std(in|out|err)|fd\/\d+)$|^\/proc\/(self|thread-self|\d+)(\/task\/\d+)?\/fd\/\d+$/;
+
+/** Pipes, devices and sockets; and descriptors that are open, even of files. */
+const isStream = (path: string, stat: Stats): boolean => !stat.isFile() || opened.test(resolve(path));
 
 function writeStream(path: string, pieces: readonly Uint8Array[]): void {
   // One's own descriptors are open already, and a socket among them could not be opened again.

@@ -5,9 +5,11 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   readdirSync,
   readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -64,6 +66,26 @@ describe('what lies at the path of a result keeps its nature', () => {
     expect(statSync('/dev/null').isCharacterDevice()).to.equal(true);
     if (existsSync('/dev/full'))
       await expectLinbpError(() => writeFileAtomic('/dev/full', 'x'), 'not-writable', /the disk is full/);
+  });
+
+  it('replaces files in a memory file system below /dev, as anywhere else', function () {
+    if (!existsSync('/dev/shm')) return this.skip();
+    const shared = mkdtempSync('/dev/shm/linbp-writer-');
+    try {
+      const path = join(shared, 'result.json');
+      for (const text of ['a longer text', 'short']) writeFileAtomic(path, text);
+      expect(readFileSync(path, 'utf8')).to.equal('short');
+    } finally {
+      rmSync(shared, { recursive: true });
+    }
+  });
+
+  it('adds to what the shell has opened as standard output, even where that is a file', () => {
+    const path = join(folder(), 'log.txt');
+    const program = `import { writeFileAtomic } from ${JSON.stringify(atomic)};
+      for (const path of ['/dev/stdout', '/dev/fd/1', '/proc/self/fd/1']) writeFileAtomic(path, path + ';');`;
+    execFileSync('sh', ['-c', 'exec "$0" --input-type=module -e "$1" > "$2"', process.execPath, program, path]);
+    expect(readFileSync(path, 'utf8')).to.equal('/dev/stdout;/dev/fd/1;/proc/self/fd/1;');
   });
 
   it('follows symbolic links, also to a file that is not there yet', () => {

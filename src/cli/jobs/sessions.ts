@@ -14,11 +14,11 @@ import type { Machine } from './machine.js';
 let stubsDone = 0;
 
 /**
- * Computes nothing, for tests and measurements of queues and stores: takes `milliseconds`, fails at image `poison`, and
- * loses its GPU after `lostAfter` jobs of a process.
+ * Computes nothing, for tests and measurements of queues and stores: takes `milliseconds`, fails at image `poison`,
+ * ends its process at image `crash` as a crash does, and loses its GPU after `lostAfter` jobs of a process.
  */
 function stubSession({ settings }: Task): Session {
-  const [milliseconds, poison, lostAfter] = ['milliseconds', 'poison', 'lostAfter'].map((name) => {
+  const [milliseconds, poison, lostAfter, crash] = ['milliseconds', 'poison', 'lostAfter', 'crash'].map((name) => {
     const value = settings[name] ?? (name === 'milliseconds' ? 0 : -1);
     check(
       Number.isSafeInteger(value) && (value as number) <= 2 ** 31 - 1,
@@ -27,13 +27,14 @@ function stubSession({ settings }: Task): Session {
       name,
     );
     return value as number;
-  }) as [number, number, number];
+  }) as [number, number, number, number];
   return {
     adapter: { vendor: 'linbp', architecture: 'none', description: 'stub', software: true },
     async run(from, to) {
       if (milliseconds > 0) await new Promise((resolve) => setTimeout(resolve, milliseconds));
       if (from <= poison && poison < to)
         throw new LinbpError('bad-range', `stub ${poison} is poisoned`, { field: 'poison' });
+      if (from <= crash && crash < to) process.abort();
       if (lostAfter >= 0 && stubsDone >= lostAfter) throw new LinbpError('device-lost', 'the stub has lost its GPU');
       stubsDone += 1;
       return Buffer.from(`${from}-${to}`);
