@@ -37,6 +37,10 @@ export interface RuleSpec {
   readonly post?: boolean;
   /** A preset other than the default one. */
   readonly preset?: string;
+  /**
+   * Of `sgm`: `hooked` leaves out the branches that its authors' code does not reach, and those without activations.
+   */
+  readonly blocks?: 'all' | 'hooked';
   readonly match?: RuleMatch;
 }
 
@@ -60,7 +64,7 @@ function parseRule(text: string, userRules: readonly PointwiseRule[]): RuleSpec 
     throw new LinbpError('unknown-rule', `there is no rule "${name}"; known are ${known}`, { field: 'rule' });
   }
   const rule = user ?? (name as RuleName);
-  const { from, only, on, post, preset, match, scope, lambda, ...numbers } = splitOptions(
+  const { from, only, on, post, preset, blocks, match, scope, lambda, ...numbers } = splitOptions(
     colon < 0 ? '' : text.slice(colon + 1),
     name,
   );
@@ -73,6 +77,7 @@ function parseRule(text: string, userRules: readonly PointwiseRule[]): RuleSpec 
     ...(on && { on: parseKinds(on) }),
     ...(post && { post: parseChoice('post', first(post), { true: true, false: false }) }),
     ...(preset && { preset: first(preset) }),
+    ...(blocks && { blocks: parseBlocks(name, user === undefined, first(blocks)) }),
   };
   if (match === undefined) {
     const stray = scope === undefined ? (lambda === undefined ? undefined : 'lambda') : 'scope';
@@ -127,9 +132,8 @@ function parseParameters(
       ? ruleRow(rule).parameters
       : Object.fromEntries(rule.parameters.map((parameter) => [parameter, undefined]));
   for (const option of Object.keys(given)) {
-    const known = [...Object.keys(ranges), 'from', 'only', 'on', 'post', 'preset', 'match', 'scope', 'lambda'].join(
-      ', ',
-    );
+    const places = ['from', 'only', 'on', 'post', 'preset', 'blocks', 'match', 'scope', 'lambda'];
+    const known = [...Object.keys(ranges), ...places].join(', ');
     check(
       Object.hasOwn(ranges, option),
       'unknown-option',
@@ -165,6 +169,12 @@ function parseChoice<T>(option: string, text: string, choices: Readonly<Record<s
   return choices[text]!;
 }
 
+function parseBlocks(rule: string, builtIn: boolean, text: string): 'all' | 'hooked' {
+  const scales = builtIn && ruleRow(rule as RuleName).edge !== undefined;
+  check(scales, 'unknown-option', `${rule}: blocks goes with sgm`, 'blocks');
+  return parseChoice('blocks', text, { all: 'all', hooked: 'hooked' } as const);
+}
+
 function parseMatch(rule: string, text: string, scope: string | undefined, lambda: string | undefined): RuleMatch {
   const kind = parseChoice('match', text, { activation: 'activation', block: 'block' } as const);
   if (kind === 'activation') {
@@ -181,7 +191,7 @@ export function formatRules(specs: readonly RuleSpec[]): string {
   return specs
     .map((spec) => {
       const options = Object.entries(spec.parameters ?? {}).map(([name, value]) => `${name}=${value}`);
-      for (const name of ['from', 'post', 'preset'] as const)
+      for (const name of ['from', 'post', 'preset', 'blocks'] as const)
         if (spec[name] !== undefined) options.push(`${name}=${spec[name]}`);
       if (spec.match?.kind === 'activation') options.push('match=activation', `scope=${spec.match.scope}`);
       if (spec.match?.kind === 'block') options.push('match=block', `lambda=${spec.match.lambda}`);

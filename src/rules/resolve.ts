@@ -27,6 +27,17 @@ function backwardOf(spec: RuleSpec, activation: ActivationKind): ActivationBackw
     : { kind: 'pointwise', use };
 }
 
+/**
+ * Whether the hooks of SGM's authors reach a branch: they stand at ReLUs whose name does not hold "0.relu", so the
+ * first block of a stage is left out, and its blocks 10, 20, ... Their roots of gamma at the ReLUs of a branch make
+ * gamma of the whole branch. What they scale behind additions, and divide by standard deviations there, all of the
+ * gradient passes through, so it changes no direction.
+ */
+function isHooked({ activations }: BranchPlace, { positions }: PositionTable): boolean {
+  const inside = positions.filter(({ name }) => activations.includes(name));
+  return inside.some(({ block }) => block !== undefined && block % 10 !== 0);
+}
+
 /** The branches whose edges a rule changes. Throws `unknown-layer` where the model has none of them. */
 function scaledBranches(
   spec: RuleSpec,
@@ -37,7 +48,8 @@ function scaledBranches(
   check(spec.match === undefined, 'unknown-option', `${name} scales exactly; it takes no match=`, 'match');
   const everywhere = spec.from === undefined && spec.only === undefined && spec.preset === undefined;
   // also branches without activations, such as those of attention
-  const branches = everywhere && spec.post !== false ? (table.branches ?? []) : branchesOf(selected, table);
+  const placed = everywhere && spec.post !== false ? (table.branches ?? []) : branchesOf(selected, table);
+  const branches = spec.blocks === 'hooked' ? placed.filter((branch) => isHooked(branch, table)) : placed;
   const place =
     (table.branches ?? []).length === 0
       ? `${table.model} has none`
