@@ -9,7 +9,8 @@ import type { AttackNorm } from './stages.js';
 
 /** Something that a reader of the figures has to know. */
 export interface AttackFlag {
-  readonly name: 'gradient-masking' | 'zero-gradient' | 'probabilities' | 'few-classes' | 'no-l1-square';
+  readonly name:
+    'gradient-masking' | 'zero-gradient' | 'probabilities' | 'few-classes' | 'no-l1-square' | 'not-randomized';
   readonly message: string;
 }
 

@@ -102,12 +102,15 @@ const stageNumbers: Readonly<Record<AutoAttackStageName, number>> = {
 export const stageSeed = (seed: number, name: AutoAttackStageName): number =>
   philox4x32([stageNumbers[name], 0, 0, 0], [seed, randomStreams.stages])[0];
 
+/** Gradients that each gradient of version `rand` is the mean of, as in the official code. */
+const draws = 20;
+
 function stageOptions(name: AutoAttackStageName, options: AutoAttackOptions, classes: number): Partial<AttackOptions> {
   const { norm = 'linf', version, loss = 'ce', steps = 100, queries = 5000 } = options;
   const l1 = norm === 'l1';
   const restarts = l1 || version === 'plus' ? 5 : 1;
   const targets = Math.min(l1 ? 5 : 9, classes - 1);
-  const shrink = { steps, shrinkRadius: l1 };
+  const shrink = { steps, shrinkRadius: l1, eot: version === 'rand' ? draws : 1 };
   switch (name) {
     case 'apgd-ce':
       return { ...shrink, restarts, loss };
@@ -309,9 +312,15 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
     interrupted,
     stages,
     brokenBy: battery.brokenBy,
-    flags: flagsOf(stages, norm, classes, battery.count),
+    flags: [...flagsOf(stages, norm, classes, battery.count), ...(options.version === 'rand' ? [notRandom] : [])],
   };
 }
+
+/** Networks here draw no random numbers, and nothing stands in front of them. */
+const notRandom: AutoAttackFlag = {
+  name: 'not-randomized',
+  message: 'version rand is for randomized networks; this one is not, so use version standard',
+};
 
 /** What a reader of the stages' figures has to know. */
 export function flagsOf(

@@ -57,6 +57,7 @@ function optionsOf(definition: AttackDefinition, settings: AttackSettings): Desc
           { name: 'randomStart', default: settings.randomStart, range: 'true, false' },
           { name: 'loss', default: settings.loss, range: Object.keys(lossKinds).join(', ') },
           { name: 'decay', default: settings.decay, range: 'at least 0' },
+          { name: 'eot', default: 1, range: rangeOf(1, 1000, true) },
         ]
       : []),
     ...[...own, ...transforms].map(([name, { byDefault, least, most, whole }]) => ({

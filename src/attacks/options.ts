@@ -12,7 +12,7 @@ import { resolveRules } from '../rules/resolve.js';
 import type { BackwardSelection } from '../graph/backward.js';
 import { attackDefinition } from './builtin.js';
 import type { AttackName } from './builtin.js';
-import { lossKinds } from './stages.js';
+import { lossKinds, queriesPoint } from './stages.js';
 import type { AttackDefinition, AttackLoss, AttackNorm, Parameter } from './stages.js';
 
 /** What to attack, and how. */
@@ -50,6 +50,12 @@ export interface AttackOptions {
   readonly loss?: AttackLoss;
   /** Factor of the old momentum in attacks that have one, 0 or more; default 1. */
   readonly decay?: number;
+  /**
+   * Expectation over transforms: every gradient is the mean of so many, each through random numbers of its own, 1 to
+   * 1000; default 1. Attacks by steps only. Where nothing lies between point and network the gradients would be equal,
+   * and one is taken.
+   */
+  readonly eot?: number;
   /**
    * Backward rule of the gradient, such as `linbp:from=fc.1`, parsed or resolved; default `bp`. Success never depends
    * on it but through the images.
@@ -102,6 +108,7 @@ export interface AttackSettings {
   readonly targeted: boolean;
   readonly loss: AttackLoss;
   readonly decay: number;
+  readonly eot: number;
   readonly rules: BackwardSelection;
   readonly batch: number;
   readonly seed: number;
@@ -176,6 +183,7 @@ export const attackFields: FieldNames<AttackOptions> = {
   targeted: true,
   loss: true,
   decay: true,
+  eot: true,
   rules: true,
   userRules: true,
   batch: true,
@@ -190,7 +198,7 @@ export const attackFields: FieldNames<AttackOptions> = {
   onCompile: true,
 };
 type Choices = Required<Pick<AttackOptions, 'norm' | 'loss' | 'keep' | 'targeted' | 'precision' | 'device'>>;
-type Counts = Required<Pick<AttackOptions, 'steps' | 'restarts' | 'batch' | 'seed' | 'decay'>>;
+type Counts = Required<Pick<AttackOptions, 'steps' | 'restarts' | 'batch' | 'seed' | 'decay' | 'eot'>>;
 
 /** Norm, loss and the like, each by itself and with the attack. */
 function checkChoices(definition: AttackDefinition, { norm, loss, keep, targeted, precision, device }: Choices): void {
@@ -208,7 +216,7 @@ function checkChoices(definition: AttackDefinition, { norm, loss, keep, targeted
   );
 }
 
-function checkCounts(definition: AttackDefinition, { steps, restarts, batch, seed, decay }: Counts): void {
+function checkCounts(definition: AttackDefinition, { steps, restarts, batch, seed, decay, eot }: Counts): void {
   expectWhole(steps, 1, 100_000, 'steps');
   check(
     definition.steps === undefined || steps === definition.steps,
@@ -224,6 +232,9 @@ function checkCounts(definition: AttackDefinition, { steps, restarts, batch, see
     'restarts',
   );
   expectWhole(batch, 1, 65_536, 'batch');
+  expectWhole(eot, 1, 1000, 'eot');
+  const own = `${definition.name} takes no gradients step by step that could be averaged`;
+  check(eot === 1 || definition.plan === undefined, 'bad-argument', own, 'eot');
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
   check(
     typeof decay === 'number' && Number.isFinite(Math.fround(decay)) && decay >= 0,
@@ -264,6 +275,7 @@ export function settle(options: AttackOptions): AttackSettings {
     restarts = 1,
     keep = definition.keep ?? 'last',
     decay = 1,
+    eot = 1,
     targeted = false,
     fuse = true,
     precision = 'f32',
@@ -274,7 +286,7 @@ export function settle(options: AttackOptions): AttackSettings {
   const steps = options.steps ?? definition.steps ?? definition.defaultSteps ?? 10;
   checkChoices(definition, { norm, loss, keep, targeted, precision, device: options.device ?? 'gpu' });
   if (eps !== Infinity || definition.minimal !== true) expectEps(eps, norm);
-  checkCounts(definition, { steps, restarts, batch, seed, decay });
+  checkCounts(definition, { steps, restarts, batch, seed, decay, eot });
   const alpha = options.alpha ?? definition.defaultAlpha(eps, steps, norm);
   expectAlpha(alpha);
   const randomStart = options.randomStart ?? definition.randomStart;
@@ -293,6 +305,7 @@ export function settle(options: AttackOptions): AttackSettings {
   return {
     ...{ definition, model, reference, norm, loss, targeted, rules, precision, fuse, keep },
     ...{ eps, alpha, steps, restarts, randomStart, decay, batch, seed },
+    eot: queriesPoint(definition) ? 1 : eot,
     stopAtSuccess: stopAtSuccess && keep === 'best',
     shrinkRadius: shrinkRadius && norm === 'l1',
     rankedTargets,

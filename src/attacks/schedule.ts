@@ -2,7 +2,7 @@ import { elementCount } from '../graph/types.js';
 import type { SegmentRun } from '../program/program.js';
 import type { StepRow } from '../reference/run.js';
 import type { AttackSettings } from './options.js';
-import { identityTransform } from './stages.js';
+import { queriesPoint } from './stages.js';
 import type { PlanSettings } from './stages.js';
 
 /** Fields of the step table that every attack has. */
@@ -113,9 +113,14 @@ class Writer {
   }
 }
 
-/** The number of gradients that one gradient of a step is the mean of, by transform. */
-export const copiesOf = ({ definition, parameters }: AttackSettings): number[] =>
-  (definition.transforms ?? []).map(({ copies }) => copies?.(parameters) ?? 1);
+/**
+ * The number of gradients that one gradient of a step is the mean of: by transform, and last the draws of an
+ * expectation.
+ */
+export const copiesOf = ({ definition, parameters, eot }: AttackSettings): number[] => [
+  ...(definition.transforms ?? []).map(({ copies }) => copies?.(parameters) ?? 1),
+  eot,
+];
 
 /** Whether a transform has something done before each copy. */
 export const isPrepared = ({ definition }: AttackSettings): boolean =>
@@ -132,9 +137,7 @@ const picks = (count: number): StepRow => ({ pick0: count, pick1: count, pick2: 
 
 /** Whether iterates are evaluated as the network is run anyway: only then do they cost nothing. */
 export const queriesIterate = ({ definition }: AttackSettings): boolean =>
-  definition.sampling === undefined &&
-  (definition.transforms ?? []).length === 0 &&
-  definition.transform === identityTransform;
+  definition.sampling === undefined && queriesPoint(definition);
 
 /** Gradients of one step. */
 function gradientsPerStep(settings: AttackSettings): number {
@@ -158,12 +161,16 @@ function writeStep(writer: Writer, settings: AttackSettings, values: StepRow): v
       let rest = copy;
       const query = base + copy;
       const row: Record<string, number> = { ...values, ...picks(query), column: noColumn, sample, query };
-      for (const [index, count] of counts.entries()) {
-        const number = rest % count;
-        rest = Math.floor(rest / count);
+      // what is left at the end is the number of the draw of an expectation
+      const numbers = draws.map((_, index) => {
+        const number = rest % counts[index]!;
+        rest = Math.floor(rest / counts[index]!);
+        return number;
+      });
+      for (const [index, number] of numbers.entries()) {
         row[`copy${index}`] = number;
-        const shared = draws[index];
-        if (shared !== undefined) row[`pick${index}`] = base + Math.floor((number * shared) / count);
+        const [shared, count] = [draws[index], counts[index]!];
+        if (shared !== undefined) row[`pick${index}`] = base + rest * count + Math.floor((number * shared) / count);
       }
       if (prepared) writer.row('prepare', row);
       writer.row('copy', row);

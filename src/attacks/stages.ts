@@ -4,6 +4,7 @@ import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
 import { lossKinds } from './definition.js';
 import type {
+  AttackDefinition,
   GradientStage,
   MomentumStage,
   ObjectiveStage,
@@ -133,6 +134,10 @@ export const fixedStart: StartStage = ({ origin }) => origin;
 
 /** The network sees the iterate itself. */
 export const identityTransform: TransformStage = (_stage, iterate) => iterate;
+
+/** Whether nothing lies between a point and the network. */
+export const queriesPoint = ({ transform, transforms = [] }: AttackDefinition): boolean =>
+  transforms.length === 0 && transform === identityTransform;
 
 /**
  * The attack's loss per sample: cross entropy logsumexp(z) - z_y, margin max z_(i != y) - z_y, or DLR. Summed over

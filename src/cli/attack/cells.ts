@@ -83,6 +83,7 @@ export function attackOptions(
       momentum: attack.momentum ?? values.momentum,
     }),
     decay: attack.decay ?? values.decay,
+    eot: attack.eot ?? values.eot,
     restarts: attack.restarts ?? values.restarts,
     parameters: attack.parameters,
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),

@@ -58,6 +58,7 @@ export const options = {
     help: "what is maximized [the attack's own, mostly ce]",
   }),
   decay: number({ help: 'factor of the old momentum of mifgsm', min: 0, byDefault: 1 }),
+  eot: integer({ help: 'gradients through random transforms, averaged', byDefault: 1, min: 1, max: 1000 }),
   keep: choice(['best', 'last'], {
     help: "which iterate is the result [the attack's own]",
   }),

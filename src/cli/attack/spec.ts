@@ -15,6 +15,7 @@ export interface AttackSpec {
   readonly restarts?: number;
   readonly alpha?: number;
   readonly decay?: number;
+  readonly eot?: number;
   readonly loss?: AttackLoss;
   readonly keep?: 'best' | 'last';
   readonly gradient?: keyof typeof gradientSamplings;
@@ -25,7 +26,7 @@ export interface AttackSpec {
   readonly parameters: Readonly<Record<string, number>>;
 }
 
-const wholes = ['steps', 'restarts'];
+const wholes = ['steps', 'restarts', 'eot'];
 const fractions = ['alpha', 'decay'];
 const words: Readonly<Record<string, readonly string[]>> = {
   loss: Object.keys(lossKinds),

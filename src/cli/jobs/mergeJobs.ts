@@ -62,5 +62,8 @@ function withStages(
     };
   });
   const brokenBy = parts.flatMap((part) => part.brokenBy);
-  return { ...merged, stages, brokenBy, flags: flagsOf(stages, norm, classes, merged.count) };
+  // what the whole battery's figures say, and what is so of every part
+  const flags = flagsOf(stages, norm, classes, merged.count);
+  flags.push(...parts[0]!.flags.filter(({ name }) => name === 'not-randomized'));
+  return { ...merged, stages, brokenBy, flags };
 }
