@@ -61,6 +61,7 @@ const runFields: FieldNames<AttackRun> = {
   targets: true,
   sampleIds: true,
   start: true,
+  partners: true,
   eps: true,
   alpha: true,
   seed: true,

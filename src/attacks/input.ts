@@ -24,6 +24,11 @@ export interface AttackInput {
    * ball first.
    */
   readonly start?: Float32Array;
+  /**
+   * Where attacks that mix in images of other classes (Admix) take them from: the first 64 of these, by default of
+   * `images`. For runs on parts of a larger set, whose results are then those of one run.
+   */
+  readonly partners?: { readonly images: Float32Array; readonly labels: ArrayLike<number> };
 }
 
 /** Checked arrays of all images. */
@@ -34,6 +39,14 @@ export interface AttackArrays {
   readonly targets: Uint32Array | undefined;
   readonly sampleIds: Uint32Array;
   readonly start: Float32Array | undefined;
+  readonly partners: Partners;
+}
+
+/** Images that others may be mixed with. */
+export interface Partners {
+  readonly images: Float32Array;
+  readonly labels: ArrayLike<number>;
+  readonly count: number;
 }
 
 /**
@@ -71,7 +84,14 @@ export function checkInput(
     check(!options.randomStart, 'bad-argument', 'start excludes a random start', 'start');
     expectFiniteFloats(start, images.length, 'start');
   }
-  return { count, images, labels: truth, targets, sampleIds, start };
+  const partners = input.partners === undefined ? { images, labels: truth, count } : checkPartners(input, model);
+  return { count, images, labels: truth, targets, sampleIds, start, partners };
+}
+
+function checkPartners({ partners }: AttackInput, model: ModelDefinition): Partners {
+  const { images, labels } = partners!;
+  const count = expectPixels(images, elementCount(model.input), 'partners') / elementCount(model.input);
+  return { images, labels: expectWords(labels, count, model.classes, 'partners'), count };
 }
 
 function pixelsOf(input: AttackInput, model: ModelDefinition): { images: Float32Array; labels: ArrayLike<number> } {

@@ -1,6 +1,8 @@
 import type { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
-import type { AttackArrays } from './input.js';
+import { batchLabels, batchPixels } from '../data/dataset.js';
+import type { Dataset } from '../data/dataset.js';
+import type { AttackArrays, AttackInput } from './input.js';
 import type { Draw } from './definition.js';
 
 /*
@@ -18,6 +20,12 @@ export interface ImagePool {
   readonly own: Tensor;
   /** How many there are, [1]. */
   readonly count: Tensor;
+}
+
+/** The images of a data set that may be mixed into others, for runs on parts of it. */
+export function partnersIn(dataset: Dataset): NonNullable<AttackInput['partners']> {
+  const first = Uint32Array.from({ length: Math.min(poolSize, dataset.count) }, (_, n) => n);
+  return { images: batchPixels(dataset, first), labels: batchLabels(dataset, first) };
 }
 
 export function addPool(graph: Graph, [batch, ...image]: readonly number[]): ImagePool {
@@ -56,19 +64,21 @@ export function partnerOf(graph: Graph, { images, first, own, count }: ImagePool
 
 /** What the pool's inputs hold for the images `first` to `first + size` of a run. */
 export function poolOf(
-  { images, labels, count }: AttackArrays,
+  { labels, partners }: Pick<AttackArrays, 'labels' | 'partners'>,
   { first, size }: { readonly first: number; readonly size: number },
 ): { readonly images: Float32Array; readonly first: Float32Array; readonly own: Float32Array; readonly count: number } {
+  const { images, count } = partners;
+  const classes = Array.from({ length: Math.min(poolSize, count) }, (_, n) => partners.labels[n]!);
   const pixels = images.length / count;
-  const chosen = Array.from({ length: Math.min(poolSize, count) }, (_, n) => n);
-  chosen.sort((a, b) => labels[a]! - labels[b]! || a - b);
+  const chosen = classes.map((_, n) => n);
+  chosen.sort((a, b) => classes[a]! - classes[b]! || a - b);
   const pool = new Float32Array((poolSize + 1) * pixels);
   for (const [k, n] of chosen.entries()) pool.set(images.subarray(n * pixels, (n + 1) * pixels), k * pixels);
   const labelsOf = Array.from({ length: size }, (_, k) => labels[first + k]!);
   return {
     images: pool,
-    first: Float32Array.from(labelsOf, (label) => chosen.filter((n) => labels[n]! < label).length),
-    own: Float32Array.from(labelsOf, (label) => chosen.filter((n) => labels[n] === label).length),
+    first: Float32Array.from(labelsOf, (label) => classes.filter((each) => each < label).length),
+    own: Float32Array.from(labelsOf, (label) => classes.filter((each) => each === label).length),
     count: chosen.length,
   };
 }

@@ -21,7 +21,7 @@ import { presets } from './attack/presets.js';
 import { csvOf, imageRecords } from './attack/records.js';
 import { runCells } from './attack/run.js';
 import type { CellRun } from './attack/run.js';
-import { AttackState, stateFolder, weightsIdentity } from './attack/state.js';
+import { AttackState, noteResume, stateFolder, weightsIdentity } from './attack/state.js';
 import { cellsInJobs } from './jobs/attackJob.js';
 import type { WorkersReport } from './jobs/distribute.js';
 import { isCut, publicValues } from './jobs/options.js';
@@ -83,9 +83,9 @@ async function planOf(values: AttackValues): Promise<Plan> {
 /** What decides the bits of this run. */
 function identityOf({ values, definition, cells, shift }: Plan, dataset: Dataset, weights: StateDict) {
   const { norm, alpha, steps, restarts, randomStart, targeted, ila, ilaSteps, loss, decay, keep, seed } = values;
-  const { version, gradient, transform, momentum, precision, device } = values;
+  const { version, gradient, transform, momentum, eot, precision, device } = values;
   const names = cells.map(({ attack, rule, eps }) => [attack.written, rule.written, eps ?? null]);
-  const numbers = { norm, alpha, steps, restarts, randomStart, ila, ilaSteps, loss, decay, keep, seed, version };
+  const numbers = { norm, alpha, steps, restarts, randomStart, ila, ilaSteps, loss, decay, eot, keep, seed, version };
   const text = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value ?? null));
   return {
     ...datasetIdentity(dataset),
@@ -126,9 +126,10 @@ async function runAll(
   );
   check(!cut || !values.resume, 'bad-argument', '--resume is for runs without jobs: those find what is done', 'resume');
   const state = AttackState.open(out, identity, { resume: values.resume, adapter, note });
+  const input = { values, model, dataset, labels, targets, state, context };
   const { runs: found, workers } = cut
     ? await cellsInJobs(cells, { values, definition, weights, dataset }, context)
-    : { runs: await runCells(cells, { values, model, dataset, labels, targets, state, context }), workers: [] };
+    : { runs: await noteResume(runCells(cells, input), out, context.progress), workers: [] };
   const runs: TriedRun[] = [];
   for (const run of found) {
     const images = imageRecords(run.result, pixelRange(dataset, 0, run.result.count));

@@ -3,6 +3,7 @@ import type { AutoAttackOptions, AutoAttackResult } from '../attacks/autoattack.
 import type { AttackSettings } from '../attacks/options.js';
 import type { AttackResult } from '../attacks/result.js';
 import { check } from '../errors.js';
+import type { BatteryJournal } from './attack/state.js';
 import type { HostModel, Model } from '../nn/model.js';
 import { percent } from './common.js';
 import type { Dataset } from '../data/dataset.js';
@@ -21,6 +22,8 @@ export interface CraftingInput {
   readonly targets?: Int32Array | undefined;
   /** What the random numbers of each image are keyed by; its index unless given. */
   readonly sampleIds?: Uint32Array;
+  /** Where an interrupted battery goes on, and what keeps it. */
+  readonly journal?: BatteryJournal | undefined;
 }
 
 /** What a run settled, for the report. */
@@ -37,7 +40,7 @@ export async function runBattery(
   values: BatteryValues,
   model: Model | HostModel,
   rules: string,
-  { dataset, sampleIds }: CraftingInput,
+  { dataset, sampleIds, journal }: CraftingInput,
   { signal, progress, print }: VerbContext,
 ): Promise<Ran> {
   const { norm, eps, version, batch, seed, precision, loss, steps } = values;
@@ -47,6 +50,8 @@ export async function runBattery(
     ...(sampleIds && { sampleIds }),
     device: values.device === 'reference' ? 'reference' : 'gpu',
     ...(steps !== undefined && { steps }),
+    ...(journal?.resume && { resume: journal.resume }),
+    ...(journal && { onState: journal.keep }),
     onProgress: (stage, share) => progress.update(stage, share, ''),
     onStage({ name, robustAccuracy, seconds }) {
       progress.clear();

@@ -5,7 +5,14 @@ import { expectSameClasses } from '../data/classes.js';
 import { check } from '../errors.js';
 import { wilson } from '../experiments/statistics.js';
 import { automatic, budgeted, cleanRight, craftRow, sweepStart } from '../experiments/transferMatrix.js';
-import type { MatrixAttack, MatrixRow, MatrixSettings, StartSweep } from '../experiments/transferMatrix.js';
+import type {
+  MatrixAttack,
+  MatrixPart,
+  MatrixRow,
+  MatrixSettings,
+  MatrixStore,
+  StartSweep,
+} from '../experiments/transferMatrix.js';
 import type { Victim } from '../experiments/crafting.js';
 import { writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
@@ -17,6 +24,9 @@ import { loadDataset, datasetNames } from '../data/load.js';
 import { splitRules } from './ruleList.js';
 import { readAttacks } from './attack/spec.js';
 import type { AttackSpec } from './attack/spec.js';
+import { AttackState, noteResume, weightsIdentity } from './attack/state.js';
+import { datasetIdentity } from '../train/identity.js';
+import type { Device } from '../runtime/device.js';
 import { composed } from './composedAttack.js';
 import {
   chosenRules,
@@ -29,7 +39,7 @@ import {
 } from './common.js';
 import { modelWith } from './inference.js';
 import { openModel } from './modelSource.js';
-import { choice, integer, number, text, texts } from './options.js';
+import { choice, flag, integer, number, text, texts } from './options.js';
 import type { OptionValues } from './options.js';
 import { withHint } from './suggest.js';
 import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
@@ -58,6 +68,7 @@ const options = {
   ...splitOption,
   batch: integer({ help: 'images a program; no result depends on it', byDefault: 32, min: 1, max: 4096 }),
   out: text({ help: 'folder for results [linbp-out/transfer-TIME]', placeholder: 'DIR' }),
+  resume: flag('go on with the interrupted run in --out'),
   seed: machineOptions.seed,
   device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
   adapter: machineOptions.adapter,
@@ -101,12 +112,13 @@ function readMatrixAttacks({ attacks, alpha }: Values): MatrixAttack[] {
       `${spec.written}: steps follow from --gradients, so that all attacks spend the same`,
       'attacks',
     );
-    const { gradient, transform, momentum, loss, decay, keep = 'last', parameters } = spec;
+    const { gradient, transform, momentum, loss, decay, eot, keep = 'last', parameters } = spec;
     const attack = composed({ attack: spec.name, gradient, transform, momentum });
     const size = spec.alpha ?? alpha;
     const given = {
       ...(loss && { loss }),
       ...(decay !== undefined && { decay }),
+      ...(eot !== undefined && { eot }),
       ...(size !== undefined && { alpha: size }),
     };
     return { name: spec.written, options: { attack, keep, parameters, ...given } };
@@ -195,7 +207,8 @@ function checkMatrix(
       `${name} has ${definition.classes} classes, ${sources[0]!.name} has ${sources[0]!.definition.classes}`,
       'victims',
     );
-  const { norm, eps, gradients, batch } = values;
+  const { norm, eps, gradients, batch, resume, out } = values;
+  check(!resume || out !== undefined, 'bad-argument', '--resume needs the --out of that run', 'resume');
   for (const { definition } of sources)
     for (const attack of attacks) {
       const model = { definition, weights: new Map() } as unknown as Victim['model'];
@@ -207,6 +220,38 @@ const cleanError = ([model, right]: readonly [string, readonly number[]]) => {
   const { mean: error, low, high } = wilson(right.filter((each) => each === 0).length, right.length);
   return { model, error, low, high };
 };
+
+/** What is finished of this run, batch by batch; with `--resume` that of an earlier one, too. */
+function openStore(
+  out: OutputFolder,
+  { attacks, norm, eps, alpha, gradients, seeds, seed, heldOut, resume }: Values,
+  made: {
+    readonly rules: readonly string[];
+    readonly sources: readonly Named[];
+    readonly victims: readonly Named[];
+    readonly weights: ReadonlyMap<Named, StateDict>;
+    readonly images: Dataset;
+    readonly device: Device;
+  },
+  { progress }: VerbContext,
+): MatrixStore {
+  const text = (value: unknown): string => JSON.stringify(value ?? null);
+  const of = (networks: readonly Named[]) =>
+    networks.map((each) => [each.name, weightsIdentity(made.weights.get(each)!)]);
+  const numbers = { attacks, norm, eps, alpha, gradients, seeds, seed, heldOut, rules: made.rules };
+  const identity = {
+    ...datasetIdentity(made.images),
+    sources: text(of(made.sources)),
+    victims: text(of(made.victims)),
+    ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, text(value)])),
+  };
+  const adapter = shownAdapter(made.device).description;
+  const state = AttackState.open(out, identity, { resume, adapter, note: (line) => progress.line(line) });
+  return {
+    find: (name) => state.piece(name) as MatrixPart | undefined,
+    keep: (name, part) => state.keepPiece(name, part),
+  };
+}
 
 /** `linbp transfer`: what images made on some networks do to others, at equal numbers of gradients. */
 export const transferVerb = defineVerb({
@@ -225,7 +270,8 @@ export const transferVerb = defineVerb({
       'and seeds; errors on clean images stand apart. Networks of other input sizes get the images resized ' +
       '(bilinear) as their first layer, gradients included. --rule linbp:from=auto tries every start on ' +
       'held-out images, with the first attack, and shows the curve.',
-    'Writes report.json, report.html and matrix.csv.',
+    'Writes report.json, report.html and matrix.csv. After Ctrl-C or a kill, --resume goes on: at most one batch ' +
+      'of images is lost.',
   ],
   async run(values, context) {
     check(values.sources !== undefined, 'bad-argument', '--sources needs MODEL=WEIGHTS', 'sources');
@@ -252,13 +298,14 @@ export const transferVerb = defineVerb({
       });
       const victimOf = (each: Named): Victim => open[networks.indexOf(each)]!;
       const { norm, eps, gradients, batch, seed, seeds } = values;
+      const store = openStore(out, values, { rules, sources, victims, weights, images: all, device }, context);
       const settings: MatrixSettings = {
         ...{ sources: sources.map(victimOf), victims: victims.map(victimOf), attacks, norm, eps, gradients },
         seeds: Array.from({ length: seeds }, (_, n) => seed + n),
-        ...{ batch, signal: context.signal, onProgress: (what, share) => context.progress.update(what, share) },
+        ...{ store, batch, signal: context.signal, onProgress: (what, share) => context.progress.update(what, share) },
       };
       const clean = await cleanRight(settings.victims, parts.rest, batch);
-      const { rows, sweeps } = await compute(settings, rules, parts, context);
+      const { rows, sweeps } = await noteResume(compute(settings, rules, parts, context), out, context.progress);
       const size = [all.height, all.width];
       const sizes = networks.filter(({ ownSize }) => ownSize.join() !== size.join());
       const matrix = {

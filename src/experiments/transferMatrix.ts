@@ -1,9 +1,11 @@
 import { Attack } from '../attacks/attack.js';
+import type { AttackRun } from '../attacks/attack.js';
 import type { AttackOptions } from '../attacks/options.js';
 import { settle } from '../attacks/options.js';
+import { partnersIn } from '../attacks/pool.js';
 import { layOut } from '../attacks/schedule.js';
 import type { Dataset } from '../data/dataset.js';
-import { batchPixels } from '../data/dataset.js';
+import { batchLabels, batchPixels } from '../data/dataset.js';
 import { LinbpError } from '../errors.js';
 import { rightness } from './attackRuns.js';
 import { startsOf } from './crafting.js';
@@ -14,7 +16,7 @@ import type { Interval } from './statistics.js';
 /** An attack of a transfer matrix; the number of its steps follows from the budget. */
 export interface MatrixAttack {
   readonly name: string;
-  readonly options: Pick<AttackOptions, 'attack' | 'loss' | 'decay' | 'parameters' | 'keep' | 'alpha'>;
+  readonly options: Pick<AttackOptions, 'attack' | 'loss' | 'decay' | 'eot' | 'parameters' | 'keep' | 'alpha'>;
 }
 
 /** What a matrix is made of. All networks take the images as they are, see `resized`. */
@@ -30,6 +32,20 @@ export interface MatrixSettings {
   readonly batch: number;
   readonly signal: AbortSignal;
   readonly onProgress: (what: string, share: number) => void;
+  /** Keeps what is finished, batch by batch, and knows it again. */
+  readonly store?: MatrixStore;
+}
+
+/** What one batch of images gave: gradients an image, and by victim 1 for each image that it gets wrong. */
+export interface MatrixPart {
+  readonly gradients: number;
+  readonly wrong: Readonly<Record<string, readonly number[]>>;
+}
+
+/** Finished batches by a name that says which they are. */
+export interface MatrixStore {
+  find(name: string): MatrixPart | undefined;
+  keep(name: string, part: MatrixPart): void;
 }
 
 /** The images of one attack under one rule on one source, shown to all victims. */
@@ -89,6 +105,23 @@ export function budgeted(
   return { ...common, steps, alpha };
 }
 
+/** Crafts a batch and shows it, as saved in 8 bits, to the victims. */
+async function craftPart(
+  compiled: Attack,
+  run: AttackRun & { readonly labels: Int32Array; readonly signal: AbortSignal },
+  victims: readonly Victim[],
+): Promise<MatrixPart> {
+  const result = await compiled.run(run);
+  const saved = Float32Array.from(result.images8, (level) => level / 255);
+  const wrong: Record<string, number[]> = {};
+  for (const { name, model } of victims) {
+    if (run.signal.aborted) throw new LinbpError('aborted', 'the transfer matrix was interrupted');
+    const right = await rightness(model, saved, run.labels, result.count);
+    wrong[name] = right.map((each) => 1 - each);
+  }
+  return { gradients: result.gradients / result.count, wrong };
+}
+
 /** One row: crafts with each seed and shows the images to the victims. */
 export async function craftRow(
   settings: MatrixSettings,
@@ -97,23 +130,35 @@ export async function craftRow(
   rule: string,
   images: Dataset,
 ): Promise<MatrixRow> {
-  const { victims, seeds, signal, onProgress } = settings;
+  const { victims, seeds, signal, onProgress, store } = settings;
   const options = budgeted(settings, attack, source.model, rule);
   const batch = Math.min(settings.batch, images.count);
   using compiled = await Attack.compile({ ...options, batch });
   const { graph } = (await compiled.executor()).attack;
   const random = graph.nodes.some(({ attrs }) => 'seed' in attrs);
   const wrong = new Map<string, number[][]>(victims.map(({ name }) => [name, []]));
+  const partners = partnersIn(images);
+  const what = `${source.name} ${attack.name} ${rule}`;
   let gradients = 0;
   for (const seed of random ? seeds : seeds.slice(0, 1)) {
-    const what = `${source.name} ${attack.name} ${rule}`;
-    const result = await compiled.run({ images, seed, signal, onProgress: (share) => onProgress(what, share) });
-    gradients = result.gradients / result.count;
-    const saved = Float32Array.from(result.images8, (level) => level / 255);
-    for (const { name, model } of victims) {
-      if (signal.aborted) throw new LinbpError('aborted', 'the transfer matrix was interrupted');
-      const right = await rightness(model, saved, Array.from(images.labels), batch);
-      wrong.get(name)!.push(right.map((each) => 1 - each));
+    for (const { name } of victims) wrong.get(name)!.push([]);
+    for (let first = 0; first < images.count; first += batch) {
+      const ids = Uint32Array.from({ length: Math.min(batch, images.count - first) }, (_, n) => first + n);
+      const piece = `${what} seed ${seed} images ${first} to ${first + ids.length}`;
+      const inputs = { images: batchPixels(images, ids), labels: batchLabels(images, ids), sampleIds: ids, partners };
+      const share = (own: number): void => onProgress(what, (first + own * ids.length) / images.count);
+      const run = { ...inputs, seed, signal, onProgress: share };
+      let part = store?.find(piece);
+      if (part === undefined) {
+        part = await craftPart(compiled, run, victims);
+        store?.keep(piece, part);
+      }
+      gradients = part.gradients;
+      for (const { name } of victims)
+        wrong
+          .get(name)!
+          .at(-1)!
+          .push(...part.wrong[name]!);
     }
   }
   const { steps, alpha } = options;
@@ -217,8 +262,13 @@ export async function sweepStart(
 ): Promise<StartSweep> {
   const clean = await cleanRight(settings.victims, heldOut, settings.batch);
   const tried: StartSweep['tried'][number][] = [];
+  const { store: whole } = settings;
+  const store = whole && {
+    find: (name: string) => whole.find(`held out: ${name}`),
+    keep: (name: string, part: MatrixPart) => whole.keep(`held out: ${name}`, part),
+  };
   for (const start of startsOf(source.model.definition)) {
-    const once = { ...settings, seeds: settings.seeds.slice(0, 1) };
+    const once = { ...settings, seeds: settings.seeds.slice(0, 1), ...(store && { store }) };
     const row = await craftRow(once, source, attack, rule.replace(automatic, `from=${start}`), heldOut);
     const success = transferred(row, clean);
     if (success === undefined)

@@ -77,6 +77,21 @@ describe('transforms of attacks that transfer', () => {
     }
   });
 
+  it('Admix on a part of the images is that on all of them, with the partners of all', async () => {
+    const model = { definition: bent, weights };
+    const own = { model, device: 'reference', attack: with_('admix'), parameters: few.admix!, eps: 0.1 } as const;
+    const whole = await attack({ ...options, ...own });
+    const part = (first: number, size: number) => ({
+      images: images.subarray(first * size, images.length),
+      labels: labels.slice(first),
+      sampleIds: Uint32Array.from({ length: count - first }, (_, n) => first + n),
+    });
+    const rest = { ...options, ...own, ...part(2, size) };
+    const alike = await attack({ ...rest, partners: { images, labels } });
+    expect([...alike.images]).to.deep.equal([...whole.images.subarray(2 * size)]);
+    expect([...(await attack(rest)).images]).to.not.deep.equal([...alike.images]);
+  });
+
   it('without any strength they are MI: the same images', async () => {
     const model = { definition: bent, weights };
     const plain = await attack({ ...options, model, device: 'reference', attack: 'mifgsm' });

@@ -2,6 +2,7 @@ import { Attack } from '../../attacks/attack.js';
 import { intermediateLevel } from '../../attacks/intermediate.js';
 import { settle } from '../../attacks/options.js';
 import type { AttackSettings } from '../../attacks/options.js';
+import { partnersIn } from '../../attacks/pool.js';
 import type { AttackResult } from '../../attacks/result.js';
 import type { Dataset } from '../../data/dataset.js';
 import { LinbpError } from '../../errors.js';
@@ -41,10 +42,12 @@ export interface CellInput {
   readonly dataset: Dataset;
   readonly labels: Int32Array;
   readonly targets: Int32Array | undefined;
-  readonly state: Pick<AttackState, 'finished' | 'keep'>;
+  readonly state: Pick<AttackState, 'finished' | 'keep'> & Partial<Pick<AttackState, 'battery'>>;
   readonly context: VerbContext;
   /** Index of the first image in the whole data set, where this is a part of it; its random numbers follow from it. */
   readonly offset?: number;
+  /** The first images of the whole data set, where this is a part of it. */
+  readonly partners?: Dataset;
 }
 
 /** Compiled programs, and how many restarts are rows of their batch. */
@@ -83,7 +86,7 @@ async function compileStages(
 /** Runs the stages on a batch one after another, each from the images of the one before; their costs are added up. */
 async function runStages(
   { stages, restarts }: Stages,
-  { dataset, labels, targets, context, offset = 0 }: CellInput,
+  { dataset, labels, targets, context, offset = 0, partners = dataset }: CellInput,
   { eps }: Cell,
   { first, size }: { readonly first: number; readonly size: number },
   onShare: (share: number, stage: Attack) => void,
@@ -101,6 +104,7 @@ async function runStages(
       ...(eps !== undefined && { eps }),
       ...(targets && { targets: targets.subarray(first, first + size) }),
       ...(start && { start }),
+      partners: partnersIn(partners),
       onProgress: (share) => onShare((index + share) / stages.length, stage),
     });
     results.push(restarts === 1 ? result : foldRestarts(result, restarts, offset + first));
@@ -239,9 +243,10 @@ async function runBatteryCell(index: number, cell: Cell, input: CellInput): Prom
     steps: attack.steps ?? values.steps,
     loss: attack.loss ?? values.loss ?? 'ce',
   };
+  const given = { dataset, sampleIds, journal: kept === undefined ? state.battery?.(index) : undefined };
   const result =
     (kept as AutoAttackResult | undefined) ??
-    ((await runBattery(battery, model, rule.written, { dataset, sampleIds }, context)).result as AutoAttackResult);
+    ((await runBattery(battery, model, rule.written, given, context)).result as AutoAttackResult);
   if (kept === undefined && !result.interrupted) state.keep(index, 0, result);
   const { norm, version } = values;
   const settings = { attack: attack.written, definition: 'autoattack', rule: rule.written, norm, eps: eps!, version };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { AutoAttackImage, AutoAttackState } from '../../attacks/autoattackState.js';
 import type { AttackResult } from '../../attacks/result.js';
 import { check, LinbpError } from '../../errors.js';
 import { writeFileAtomic } from '../../io/atomic.js';
@@ -9,6 +10,7 @@ import { readJson } from '../../io/read.js';
 import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../../io/safetensors.js';
 import type { SafetensorsFile } from '../../io/safetensors.js';
 import type { StateDict } from '../../nn/model.js';
+import type { Progress } from '../progress.js';
 
 /*
  * What an attack has finished, batch by batch, in the folder `state` of its output. A kill between two batches loses
@@ -34,6 +36,14 @@ export function digest(...parts: readonly (string | ArrayBufferView)[]): string 
 /** The weights of a network, whatever file they come from. */
 export const weightsIdentity = (weights: StateDict): string =>
   digest(...[...weights].flatMap(([name, { shape, data }]) => [`${name} ${shape.join()}`, data]));
+
+/** Says how to go on where work is interrupted and something of it was kept. */
+export const noteResume = <T>(work: Promise<T>, { path }: OutputFolder, progress: Pick<Progress, 'line'>): Promise<T> =>
+  work.catch((error: unknown) => {
+    const cut = error instanceof LinbpError && error.code === 'aborted';
+    if (cut && existsSync(join(path, stateFolder))) progress.line(`note: --resume --out ${path} goes on from here`);
+    throw error;
+  });
 
 /** Finished batches on disk. */
 export class AttackState {
@@ -99,16 +109,59 @@ export class AttackState {
 
   /** Keeps a batch that begins with image `first`. */
   keep(cell: number, first: number, result: AttackResult): void {
-    if (!this.begun) {
-      this.clear();
-      this.out.claim([`${stateFolder}/${indexName}`]);
-      const index = { program: 'linbp', format, identity: this.identity, adapter: this.adapter };
-      writeFileAtomic(join(this.out.path, stateFolder, indexName), `${JSON.stringify(index, null, 2)}\n`);
-      this.begun = true;
-    }
+    this.begin();
     const file = this.fileOf(cell, first);
     this.out.claim([file]);
     writePart(join(this.out.path, file), result, this.run);
+  }
+
+  /** What a battery is kept by: where it was, and what to call behind each of its batches. */
+  battery(cell: number): BatteryJournal {
+    const files = this.begun ? journalFiles(join(this.out.path, stateFolder), cell) : [];
+    const steps = files.map((file) => readStep(join(this.out.path, stateFolder, file), this.run));
+    let number = files.length;
+    let known: AutoAttackState['images'] = [];
+    return {
+      resume: joined(steps),
+      keep: (state) => {
+        this.begin();
+        const changed = state.images.flatMap((image, n) =>
+          image === null || image.sample === known[n]?.sample ? [] : [[n, image] as const],
+        );
+        known = state.images;
+        const file = `${stateFolder}/${cell}-battery-${String(number++).padStart(8, '0')}.json`;
+        const step: JournalStep = { ...state, count: state.images.length, images: changed };
+        this.out.claim([file]);
+        writeFileAtomic(join(this.out.path, file), JSON.stringify({ journal: format, run: this.run, step }));
+      },
+    };
+  }
+
+  /** A piece of plain JSON that was kept under this name. */
+  piece(name: string): unknown {
+    const path = join(this.out.path, pieceFile(name));
+    if (!this.begun || !existsSync(path)) return undefined;
+    const found = readJson(path, 64 * 1024 * 1024) as { run?: unknown; name?: unknown; piece?: unknown } | null;
+    const valid = found?.run === this.run && found.name === name && found.piece !== undefined;
+    check(valid, 'bad-file', `${path} is no part of this run; remove it, or begin anew without --resume`, 'resume');
+    return found.piece;
+  }
+
+  /** Keeps a piece of plain JSON under a name. */
+  keepPiece(name: string, piece: unknown): void {
+    this.begin();
+    const file = pieceFile(name);
+    this.out.claim([file]);
+    writeFileAtomic(join(this.out.path, file), JSON.stringify({ run: this.run, name, piece }));
+  }
+
+  private begin(): void {
+    if (this.begun) return;
+    this.clear();
+    this.out.claim([`${stateFolder}/${indexName}`]);
+    const index = { program: 'linbp', format, identity: this.identity, adapter: this.adapter };
+    writeFileAtomic(join(this.out.path, stateFolder, indexName), `${JSON.stringify(index, null, 2)}\n`);
+    this.begun = true;
   }
 
   /** Removes what an earlier run left. */
@@ -116,8 +169,53 @@ export class AttackState {
     const folder = join(this.out.path, stateFolder);
     if (!existsSync(folder)) return;
     for (const name of readdirSync(folder))
-      if (name === indexName || /^\d+-\d+\.safetensors$/.test(name)) rmSync(join(folder, name), { force: true });
+      if (name === indexName || /^\d+-(\d+\.safetensors|battery-\d+\.json)$|^piece-[0-9a-f]+\.json$/.test(name))
+        rmSync(join(folder, name), { force: true });
   }
+}
+
+const pieceFile = (name: string): string => `${stateFolder}/piece-${digest(name)}.json`;
+
+/** How a battery goes on from disk, see {@link AttackState.battery}. */
+export interface BatteryJournal {
+  readonly resume: AutoAttackState | undefined;
+  readonly keep: (state: AutoAttackState) => void;
+}
+
+/** A state of a battery with only those images that changed since the one before. */
+type JournalStep = Omit<AutoAttackState, 'images'> & {
+  readonly count: number;
+  readonly images: readonly (readonly [number, AutoAttackImage])[];
+};
+
+/** Steps of a battery in order, without those behind a gap. */
+function journalFiles(folder: string, cell: number): string[] {
+  if (!existsSync(folder)) return [];
+  const own = readdirSync(folder).filter((name) => name.startsWith(`${cell}-battery-`) && name.endsWith('.json'));
+  return own.sort().filter((name, k) => Number(/-(\d+)\.json$/.exec(name)?.[1]) === k);
+}
+
+function readStep(path: string, run: string): JournalStep {
+  const found = readJson(path, 1024 * 1024 * 1024) as { journal?: unknown; run?: unknown; step?: unknown } | null;
+  const step = found?.step as Partial<JournalStep> | null | undefined;
+  const whole =
+    Array.isArray(step?.images) && Array.isArray(step.stages) && Number.isSafeInteger(step.count) && step.count! > 0;
+  check(
+    whole && found?.journal === format && found.run === run,
+    'bad-file',
+    `${path} is no step of this battery; remove it, or begin anew without --resume`,
+    'resume',
+  );
+  return step as JournalStep;
+}
+
+function joined(steps: readonly JournalStep[]): AutoAttackState | undefined {
+  const last = steps.at(-1);
+  if (last === undefined) return undefined;
+  const images: (AutoAttackImage | null)[] = Array.from({ length: last.count }, () => null);
+  for (const step of steps) for (const [n, image] of step.images) images[n] = image;
+  const { count: _count, ...state } = last;
+  return { ...state, images };
 }
 
 function writePart(path: string, result: AttackResult, run: string): void {

@@ -1,6 +1,7 @@
 import { batchLabels } from '../../data/dataset.js';
 import type { Dataset } from '../../data/dataset.js';
 import { check } from '../../errors.js';
+import { poolSize } from '../../attacks/pool.js';
 import { encodeSafetensors, readSafetensors, tensorAsFloat32 } from '../../io/safetensors.js';
 import type { Task } from '../../jobs/description.js';
 import { checkStoredImages, getImages } from '../../jobs/images.js';
@@ -69,7 +70,7 @@ export function decodeRun(bytes: Uint8Array): PartRun {
 /** Options of the verb that decide what an attack finds, beside its name, rule and radius. */
 export const attackValueNames = [
   ...['version', 'gradient', 'transform', 'momentum', 'norm', 'alpha', 'steps', 'restarts', 'randomStart'],
-  ...['targeted', 'ila', 'ilaSteps', 'loss', 'decay', 'keep', 'batch', 'precision', 'seed'],
+  ...['targeted', 'ila', 'ilaSteps', 'loss', 'decay', 'eot', 'keep', 'batch', 'precision', 'seed'],
 ] as const as readonly (keyof AttackValues)[];
 
 /** The values of the verb as if they had been typed. */
@@ -104,16 +105,18 @@ export async function openAttackSession(task: Task, store: JobStore, machine: Ma
     ready.set(batch, there);
     return there;
   };
+  let partners: Dataset | undefined;
   return {
     adapter: device === undefined ? referenceAdapter : shownAdapter(device),
     async run(from, to, signal) {
       const dataset = await getImages(store, stored, from, to);
+      partners ??= await getImages(store, stored, 0, Math.min(poolSize, stored.count));
       const context = silentContext(signal);
       const batch = Math.min(values.batch, to - from);
       const run = await (
         await cellFor(batch, context)
       ).run({
-        ...{ values: { ...values, batch }, model, dataset, context, offset: from },
+        ...{ values: { ...values, batch }, model, dataset, context, offset: from, partners },
         labels: targetsOf(dataset, 0, definition.classes),
         targets: values.targeted ? targetsOf(dataset, shift as number, definition.classes) : undefined,
         state: { finished: () => [], keep: () => undefined },

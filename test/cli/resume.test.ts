@@ -1,0 +1,156 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { classifierOn } from '../../src/cli/inference.js';
+import { writeSafetensors } from '../../src/io/safetensors.js';
+import { initialState } from '../../src/nn/model.js';
+import { modelDefinition } from '../../src/nn/zoo/index.js';
+import { eightBitImages, numbers } from '../attacks/support.js';
+import { expectError, linbpEach, readJson, root, scratchFolder } from './support.js';
+
+type Json = Record<string, unknown>;
+
+describe('what is interrupted goes on', () => {
+  const folder = scratchFolder();
+  const at = (name: string): string => join(folder, name);
+  const [count, size] = [6, 784];
+  before(async () => {
+    // Random weights, and images labeled as the network sees them.
+    const definition = modelDefinition('mlp');
+    const state = initialState(definition, 0);
+    const images = eightBitImages(5, count * size);
+    const logits = await classifierOn(undefined, definition, state).logits(images);
+    const labels = Int32Array.from({ length: count }, (_, n) => {
+      const own = Array.from({ length: 10 }, (_value, k) => logits[10 * n + k]!);
+      return own.indexOf(Math.max(...own));
+    });
+    writeSafetensors(at('images.safetensors'), {
+      images: { shape: [count, 1, 28, 28], data: Uint8Array.from(images, (pixel) => Math.round(255 * pixel)) },
+      labels: { shape: [count], data: labels },
+    });
+    writeSafetensors(at('mlp.safetensors'), state);
+    // near enough to be right where the first one is
+    const other = [...state].map(([name, { shape, data }], k) => {
+      const noise = numbers(7 + k, data.length, 0.95, 1.05);
+      return [name, { shape, data: data.map((value, i) => value * noise[i]!) }] as const;
+    });
+    writeSafetensors(at('other.safetensors'), new Map(other));
+  });
+
+  /** Finished pieces in the state of a run. */
+  const kept = (out: string): string[] => {
+    const state = join(at(out), 'state');
+    return existsSync(state)
+      ? readdirSync(state).filter((name) => /^(\d+-.*|piece-.*)\.(json|safetensors)$/.test(name))
+      : [];
+  };
+
+  /** Runs the command until it has kept `more` pieces and then some random time, and kills it. */
+  const killed = (args: readonly string[], out: string, more: number): Promise<{ before: string[]; after: string[] }> =>
+    new Promise((resolve) => {
+      const child = spawn(process.execPath, ['bin/linbp.js', ...args], { cwd: root, stdio: 'ignore' });
+      const first = kept(out).length;
+      let seen: string[] = [];
+      let due = Infinity;
+      const timer = setInterval(() => {
+        if (due === Infinity && kept(out).length >= first + more) due = performance.now() + 60 * Math.random();
+        if (performance.now() < due || child.killed) return;
+        seen = kept(out);
+        child.kill('SIGKILL');
+      }, 2);
+      child.on('close', () => {
+        clearInterval(timer);
+        resolve({ before: seen, after: kept(out) });
+      });
+    });
+
+  it('AutoAttack, killed at random moments: the same bits, and all finished batches are there', async () => {
+    const args = [
+      ...['attack', '--model', 'mlp', '--weights', at('mlp.safetensors'), '--dataset', at('images.safetensors')],
+      ...['--device', 'reference', '--batch', '1', '--attack', 'autoattack', '--version', 'rand', '--steps', '60'],
+      ...['--eps', '0.006,0.007'],
+    ];
+    const own = (name: string): string[] => ['--out', at(name), '--csv', at(`${name}.csv`)];
+    let resume: string[] = [];
+    for (const more of [2, 3]) {
+      const { before, after } = await killed([...args, ...own('cut'), ...resume], 'cut', more);
+      expect(before.length, 'it ended before it was killed').to.be.above(0);
+      expect(after).to.include.members(before);
+      resume = ['--resume'];
+    }
+    const lost = kept('cut').sort();
+    const [resumed, whole] = await linbpEach([
+      [...args, ...own('cut'), '--resume'],
+      [...args, ...own('whole')],
+    ]);
+    for (const each of [resumed!, whole!]) expect(each.code, each.stderr).to.equal(0);
+    expect(lost.some((name) => /^0-battery-/.test(name) || /^0-0/.test(name))).to.equal(true);
+    expect(kept('cut')).to.deep.equal([]);
+    expect(readFileSync(at('cut.csv'), 'utf8')).to.equal(readFileSync(at('whole.csv'), 'utf8'));
+    const runs = (name: string): Json[] => readJson(join(at(name), 'report.json'))['runs'] as Json[];
+    const stages = (run: Json) => (run['stages'] as Json[]).map((stage) => ({ ...stage, seconds: 0 }));
+    for (const [index, run] of runs('whole').entries()) {
+      expect(stages(runs('cut')[index]!)).to.deep.equal(stages(run));
+      expect(runs('cut')[index]!['brokenBy']).to.deep.equal(run['brokenBy']);
+    }
+    const cells = readdirSync(at('whole')).filter((name) => /^\d/.test(name));
+    expect(cells).to.have.length(2);
+    for (const cell of cells) {
+      const tensors = (place: string): Buffer => readFileSync(join(at(place), cell, 'adversarial.safetensors'));
+      expect(tensors('cut').equals(tensors('whole')), cell).to.equal(true);
+    }
+    const damaged = [...args, ...own('damaged')];
+    await killed(damaged, 'damaged', 1);
+    writeFileSync(join(at('damaged'), 'state', '0-battery-00000000.json'), '{"journal": "linbp-attack-1"}');
+    const [refused] = await linbpEach([[...damaged, '--resume']]);
+    expectError(refused!, 'is no step of this battery');
+  });
+
+  it('a transfer matrix, killed at random moments: the same bits, no finished batch lost @slow', async function () {
+    this.timeout(600_000);
+    const networks = `mlp=${at('mlp.safetensors')},mlp=${at('other.safetensors')}`;
+    const args = [
+      ...['transfer', '--dataset', at('images.safetensors'), '--sources', networks, '--seeds', '2'],
+      ...['--attacks', 'ifgsm,mifgsm:gradient=vmi,samples=2', '--rule', 'bp', '--rule', 'linbp:from=auto'],
+      ...['--gradients', '12', '--eps', '0.02'],
+    ];
+    const out = (name: string): string[] => ['--out', at(name)];
+    let resume: string[] = [];
+    for (const more of [3, 4, 5]) {
+      const { before, after } = await killed([...args, '--batch', '1', ...out('cut'), ...resume], 'cut', more);
+      expect(before.length, 'it ended before it was killed').to.be.above(0);
+      expect(after).to.include.members(before);
+      resume = ['--resume'];
+    }
+    const pieces = kept('cut').length;
+    expect(pieces).to.be.at.least(12);
+    const [alien, resumed, whole] = await linbpEach([
+      [...args.slice(0, -1), '0.03', '--batch', '1', ...out('cut'), '--resume'],
+      [...args, '--batch', '1', ...out('cut'), '--resume'],
+      [...args, '--batch', '4', ...out('whole')],
+    ]);
+    expectError(alien!, 'belongs to another run', 'eps');
+    for (const each of [resumed!, whole!]) expect(each.code, each.stderr).to.equal(0);
+    expect(kept('cut')).to.deep.equal([]);
+    for (const file of ['matrix.csv'])
+      expect(readFileSync(join(at('cut'), file), 'utf8')).to.equal(readFileSync(join(at('whole'), file), 'utf8'));
+    const fields = (name: string): unknown[] =>
+      ['cells', 'starts', 'cleanErrors'].map((key) => readJson(join(at(name), 'report.json'))[key]);
+    expect(fields('cut')).to.deep.equal(fields('whole'));
+    expect(JSON.stringify(fields('whole'))).to.contain('linbp:from=');
+  });
+
+  it('Admix mixes in the same images whatever the batch', async () => {
+    const args = [
+      ...['attack', '--model', 'mlp', '--weights', at('mlp.safetensors'), '--dataset', at('images.safetensors')],
+      ...['--device', 'reference', '--attack', 'admix:admixed=1,admixScales=1', '--steps', '2', '--eps', '0.02'],
+    ];
+    const ended = await linbpEach(
+      ['1', '4', '64'].map((batch) => [...args, '--batch', batch, '--out', at(batch), '--csv', at(`${batch}.csv`)]),
+    );
+    for (const each of ended) expect(each.code, each.stderr).to.equal(0);
+    for (const batch of ['1', '4'])
+      expect(readFileSync(at(`${batch}.csv`), 'utf8')).to.equal(readFileSync(at('64.csv'), 'utf8'));
+  });
+});
