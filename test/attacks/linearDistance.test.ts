@@ -33,6 +33,7 @@ const cases: readonly (readonly [AttackName, AttackNorm, number, object])[] = [
   ['ddn', 'l2', 2e-2, { steps: 300, parameters: { gamma: 0.02 } }],
   ['cw', 'l2', 2e-2, { steps: 150, parameters: { rounds: 9, initialConstant: 0.01, rate: 0.005 } }],
   ['fab', 'l2', 1e-2, { steps: 20 }],
+  ['ead', 'l1', 1e-1, { steps: 300, parameters: { initialConstant: 0.01, byL1: 1 } }],
 ];
 
 describe('attacks for the smallest perturbation on a linear model', () => {
@@ -43,7 +44,10 @@ describe('attacks for the smallest perturbation on a linear model', () => {
         const result = await attack({ model, attack: name, norm, images, labels, ...options });
         for (let n = 0; n < count; n++) {
           const moved = Array.from({ length: size }, (_, i) => result.images[n * size + i]! - images[n * size + i]!);
-          const found = norm === 'l2' ? Math.hypot(...moved) : Math.max(...moved.map(Math.abs));
+          const sizes = moved.map(Math.abs);
+          const found = { linf: Math.max(...sizes), l2: Math.hypot(...moved), l1: sizes.reduce((a, b) => a + b, 0) }[
+            norm
+          ];
           const shortest = Math.abs(leads[n]!) / dual[norm];
           const message = `${name} ${norm}, image ${n}`;
           expect(result.samples[n]!.robustCorrect, message).to.equal(false);
