@@ -1,7 +1,7 @@
 /**
  * Feeds mutated PyTorch files to `readTorch` in this process: whatever comes of it must be tensors or a LinbpError.
  *
- *     node scripts/fuzz-torch.mjs [--count 200000] [--seed 1] [--seconds N] FILE.pth ...
+ *     node scripts/fuzz-torch.mjs [--count 200000] [--seed 1] [--seconds N] [--most 20] FILE.pth ...
  *
  * In half of the zip archives the checksums are made right again, so that what is inside is read, too.
  */
@@ -30,7 +30,7 @@ function withChecksums(bytes) {
 }
 
 await fuzz(
-  'node scripts/fuzz-torch.mjs [--count N] [--seed N] [--seconds N] FILE.pth ...',
+  'node scripts/fuzz-torch.mjs [--count N] [--seed N] [--seconds N] [--most N] FILE.pth ...',
   (bytes) => readTorch(bytes),
   (bytes, random) => (random.below(2) === 0 ? withChecksums(bytes) : bytes),
 );

@@ -1,5 +1,7 @@
 /** Feeds mutated files to a reader in this process; for scripts/fuzz-onnx.mjs and scripts/fuzz-torch.mjs. */
 import { readFileSync } from 'node:fs';
+import { Session } from 'node:inspector/promises';
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { LinbpError } from '../dist/src/index.js';
 
@@ -19,6 +21,39 @@ function generator(seed) {
       return (state >>> 0) % count;
     },
   };
+}
+
+/** What `reading` gives, and the milliseconds of processor time that it took. */
+async function timed(reading) {
+  const begin = process.cpuUsage();
+  const error = await reading().then(
+    () => undefined,
+    (thrown) => thrown,
+  );
+  const { user, system } = process.cpuUsage(begin);
+  return { error, milliseconds: (user + system) / 1000 };
+}
+
+/** The functions in which `reading` spends its time, with their shares. */
+async function timeConsumers(reading) {
+  const session = new Session();
+  session.connect();
+  await session.post('Profiler.enable');
+  await session.post('Profiler.setSamplingInterval', { interval: 200 });
+  await session.post('Profiler.start');
+  await timed(reading);
+  const { profile } = await session.post('Profiler.stop');
+  session.disconnect();
+  const counts = new Map();
+  for (const { callFrame, hitCount } of profile.nodes) {
+    const { functionName, url, lineNumber } = callFrame;
+    const place = url === '' ? '' : ` (${url.replace(/^.*\/(dist|node_modules)\//, '')}:${lineNumber + 1})`;
+    const name = `${functionName || 'anonymous'}${place}`;
+    if (hitCount > 0 && name !== '(idle)') counts.set(name, (counts.get(name) ?? 0) + hitCount);
+  }
+  const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  const largest = [...counts].sort(([, a], [, b]) => b - a).slice(0, 4);
+  return largest.map(([name, count]) => `${((100 * count) / total).toFixed(0)} % ${name}`).join(', ');
 }
 
 /** Bytes flipped, cut out, repeated, overwritten by other parts or by large numbers, and files that end early. */
@@ -51,10 +86,11 @@ function mutate(source, random) {
 }
 
 /**
- * Reads the command line `[--count 200000] [--seed 1] [--seconds N] FILE ...` and runs `read` on mutations of the
- * files. Prints how many were read and refused, by code, the slowest one by CPU time, and the peak of memory; whatever
- * is no LinbpError is a fault, printed with the state of the generator, and makes the exit code 1. `prepare` may change
- * a mutated file.
+ * Reads the command line `[--count 200000] [--seed 1] [--seconds N] [--most 20] FILE ...` and runs `read` on mutations
+ * of the files. Prints how many were read and refused, by code, the peak of memory, and of the slowest file by
+ * processor time what it takes when read again, and where. Faults are what is no LinbpError, printed with the state of
+ * the generator, and files that take more than `--most` seconds of processor time; they make the exit code 1.
+ * `prepare` may change a mutated file.
  */
 export async function fuzz(usage, read, prepare = (bytes) => bytes) {
   const { values: options, positionals: paths } = parseArgs({
@@ -63,6 +99,7 @@ export async function fuzz(usage, read, prepare = (bytes) => bytes) {
       count: { type: 'string', default: '200000' },
       seed: { type: 'string', default: '1' },
       seconds: { type: 'string', default: '1e9' },
+      most: { type: 'string', default: '20' },
     },
   });
   const files = paths.map((path) => readFileSync(path));
@@ -71,43 +108,43 @@ export async function fuzz(usage, read, prepare = (bytes) => bytes) {
     process.exitCode = 1;
     return;
   }
+  const [count, seconds, most] = [options.count, options.seconds, options.most].map(Number);
   const random = generator(Number(options.seed));
   const counts = new Map();
-  const slowest = { milliseconds: 0, file: '' };
+  const slow = [];
   let done = 0;
   const started = performance.now();
   let stopped = false;
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => (stopped = true));
-  for (
-    ;
-    !stopped && done < Number(options.count) && performance.now() - started < 1000 * Number(options.seconds);
-    done++
-  ) {
+  for (; !stopped && done < count && performance.now() - started < 1000 * seconds; done++) {
     // Signals arrive between turns of the loop only.
     if (done % 256 === 0) await new Promise(setImmediate);
     const { state } = random;
-    const source = files[done % files.length];
-    const bytes = prepare(mutate(source, random), random);
-    const begin = process.cpuUsage();
-    let outcome = 'read';
-    try {
-      await read(bytes);
-    } catch (error) {
-      if (!(error instanceof LinbpError) || error.code === 'internal') {
-        console.error(`file ${done} (${paths[done % files.length]}), state ${state}: ${error.stack}`);
-        process.exitCode = 1;
-      }
-      outcome = error.code ?? error.name;
+    const bytes = prepare(mutate(files[done % files.length], random), random);
+    const { error, milliseconds } = await timed(async () => read(bytes));
+    const name = `file ${done} (${basename(paths[done % files.length])}), state ${state}`;
+    if (error !== undefined && (!(error instanceof LinbpError) || error.code === 'internal')) {
+      console.error(`${name}: ${error.stack ?? error}`);
+      process.exitCode = 1;
     }
+    const outcome = error === undefined ? 'read' : (error.code ?? error.name);
     counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
-    const { user, system } = process.cpuUsage(begin);
-    const milliseconds = (user + system) / 1000;
-    if (milliseconds > slowest.milliseconds)
-      Object.assign(slowest, { milliseconds, file: `file ${done}, state ${state}, ${outcome}` });
+    // The first files are slow because the reader is compiled meanwhile.
+    slow.push({ milliseconds, bytes, name: `${name}, ${error === undefined ? 'read' : error.message}` });
+    slow.sort((left, right) => right.milliseconds - left.milliseconds).splice(8);
   }
   const peak = process.resourceUsage().maxRSS / 1024;
-  const seconds = (performance.now() - started) / 1000;
-  console.log([...counts].map(([outcome, count]) => `${outcome} ${count}`).join(', '));
-  console.log(`${done} files in ${seconds.toFixed(0)} s; peak ${peak.toFixed(0)} MiB`);
-  console.log(`slowest ${slowest.milliseconds.toFixed(0)} ms of CPU time (${slowest.file})`);
+  console.log([...counts].map(([outcome, number]) => `${outcome} ${number}`).join(', '));
+  const elapsed = ((performance.now() - started) / 1000).toFixed(0);
+  console.log(`${done} files in ${elapsed} s; peak ${peak.toFixed(0)} MiB`);
+  if (slow[0].milliseconds > 1000 * most) {
+    console.error(`${slow[0].name}: ${(slow[0].milliseconds / 1000).toFixed(1)} s of processor time`);
+    process.exitCode = 1;
+  }
+  for (const each of slow) each.again = (await timed(async () => read(each.bytes))).milliseconds;
+  const [slowest] = slow.sort((left, right) => right.again - left.again);
+  console.log(
+    `slowest: ${slowest.milliseconds.toFixed(0)} ms of processor time, ${slowest.again.toFixed(0)} ms again ` +
+      `(${slowest.name.slice(0, 300)})\n  ${await timeConsumers(async () => read(slowest.bytes))}`,
+  );
 }
