@@ -73,7 +73,9 @@ function clip(context: NodeContext): readonly Value[] {
   fixed(context, [1, 2]);
   const bound = (index: number, name: string, open: number): number =>
     node.opset < 11 ? attributes.float(name, open) : constants[index] === undefined ? open : scalarOf(constants[index]);
-  const [low, high] = [bound(1, 'min', -Infinity), bound(2, 'max', Infinity)];
+  const high = bound(2, 'max', Infinity);
+  // A minimum above the maximum gives way to it.
+  const low = Math.min(bound(1, 'min', -Infinity), high);
   if (low === 0 && high === 6) return [build.unary(x, 'relu6')];
   if (low === 0 && high > 3e38) return [build.unary(x, 'clip', 0, 3.4028234663852886e38)];
   return [build.unary(x, 'clip', Math.max(low, -3.4028234663852886e38), Math.min(high, 3.4028234663852886e38))];

@@ -88,8 +88,11 @@ function emitLayerNorm(step: Step<'layerNorm'>, { graph, tensor }: EmitContext):
   const { axes, epsilon, rms } = step.attributes;
   const x = tensor(0);
   const last = axes.every((axis, i) => axis === x.shape.length - axes.length + i);
+  // The op has an axis in front of those that it normalizes.
+  const rows = axes[0] === 0 ? reshape(graph, x, [1, ...x.shape]) : x;
+  const first = Math.max(axes[0]!, 1);
   let y = last
-    ? graph.add('normalize', [x], { first: axes[0]!, epsilon, center: !rms })[0]!
+    ? reshape(graph, graph.add('normalize', [rows], { first, epsilon, center: !rms })[0]!, x.shape)
     : normalizeAxes(graph, x, axes, epsilon, rms);
   if (step.inputs.length > 1) y = binary(graph, 'mul', y, tensor(1));
   if (step.inputs.length > 2) y = binary(graph, 'add', y, tensor(2));
