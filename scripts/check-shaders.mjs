@@ -4,7 +4,8 @@
  * Dawn. What uses subgroup matrices or f16 compiles on Dawn's null backend, which has every feature. A warning counts
  * as a failure. Needs a build: `npm run check:shaders` after `npm run build`.
  */
-import { readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const dist = (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url));
@@ -480,7 +481,15 @@ const deviceFor = (code) =>
 const missing = Object.keys(loweringTable).filter((op) => !graph.nodes.some((node) => node.op === op));
 if (missing.length > 0) console.error(`sampleGraph in scripts/check-shaders.mjs has no node of: ${missing.join(', ')}`);
 
-let failed = missing.length;
+// The same bound as for TypeScript; Prettier does not format WGSL.
+const longLines = files.flatMap((file) =>
+  readFileSync(join(shaderFolder, `${file}.wgsl`), 'utf8')
+    .split('\n')
+    .flatMap((line, n) => (line.length > 120 ? [`${file}:${n + 1} has ${line.length} columns, at most 120`] : [])),
+);
+for (const each of longLines) console.error(each);
+
+let failed = missing.length + longLines.length;
 for (const [code, name] of texts) {
   const compiler = deviceFor(code);
   compiler.pushErrorScope('validation');

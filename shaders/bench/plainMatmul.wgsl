@@ -11,7 +11,11 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> c: array<vec4f>;
 
 @compute @workgroup_size(8, 8)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(workgroup_id) group: vec3u) {
+fn main(
+  @builtin(global_invocation_id) id: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+  @builtin(workgroup_id) group: vec3u,
+) {
   let size = params.size;
   let width = size / 4;
   let row = id.y * 8;

@@ -41,7 +41,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   for (var channel = firstChannel; channel < end; channel++) {
     let place = channel * p.pixels + pixel;
     let index = image * p.cBatch + place;
-    c[(p.cBase + index) / ABREAST] = finish(a[(p.aBase + image * p.aBatch + place) / ABREAST], Place(channel, image, pixel, index));
+    let value = a[(p.aBase + image * p.aBatch + place) / ABREAST];
+    c[(p.cBase + index) / ABREAST] = finish(value, Place(channel, image, pixel, index));
   }
 //#region end column
 //#endregion

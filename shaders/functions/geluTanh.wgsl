@@ -1,4 +1,5 @@
-// GELU with tanh(sqrt(2 / pi) (x + 0.044715 x^3)) in place of the error function. 0.5 (1 + tanh u) is the logistic function of 2u.
+// GELU with tanh(sqrt(2 / pi) (x + 0.044715 x^3)) in place of the error function. 0.5 (1 + tanh u) is the logistic
+// function of 2u.
 //#import "functions/logistic.wgsl"
 
 fn value(x: f32, p: vec4f) -> f32 { return x * logistic(x * (1.59576912161 + 0.0713548162726 * x * x)); }

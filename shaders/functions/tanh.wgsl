@@ -1,5 +1,5 @@
-// The hyperbolic tangent. Its slope is 4 s(2 x) s(-2 x) with the logistic function s: 1 - y y has no digits left where y
-// is next to 1.
+// The hyperbolic tangent. Its slope is 4 s(2 x) s(-2 x) with the logistic function s: 1 - y y has no digits left where
+// y is next to 1.
 //#import "functions/logistic.wgsl"
 //#import "functions/tangent.wgsl"
 

@@ -22,7 +22,8 @@ const PADDED = true; // false: no tap of any column falls outside the source
 // true: more rows than a word of a mask has channels, stored word by word and addressed by a variable, which keeps
 // the sums in memory, where so many would be anyway
 const TALL = false;
-const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+// true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+const UNROLLED = false;
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,

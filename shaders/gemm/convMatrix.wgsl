@@ -48,7 +48,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let h = i32(place.y) * i32(p.stepH) + th / i32(p.phasesH);
       let w = i32(place.z) * i32(p.stepW) + tw / i32(p.phasesW);
       let inside = !PADDED || (h >= 0 && h < i32(p.sourceH) && w >= 0 && w < i32(p.sourceW));
-      let offset = select(0u, place.x * p.bBatch + u32(h) * p.bH + u32(w) * p.bW, inside) + p.bBase + channelGroup * p.bGroup;
+      let offset = select(0u, place.x * p.bBatch + u32(h) * p.bH + u32(w) * p.bW, inside)
+        + p.bBase + channelGroup * p.bGroup;
       let aStart = p.aBase + channelGroup * p.aGroup + kh * p.aTapH + kw * p.aTapW;
       // Products past the end are 0 * 0; rows past the end repeat the last and are never stored.
       for (var first = 0u; first < p.inner; first += BK) {
@@ -80,7 +81,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let stretch = subgroup * RM * RESULT_LINE;
   for (var band = 0u; band < MI * M / RM; band++) {
     for (var i = 0u; i < RM / M; i++) {
-      for (var j = 0u; j < NJ; j++) { storeResult(stretch + i * M * RESULT_LINE + j * N, sums[band * (RM / M) + i][j], lane); }
+      for (var j = 0u; j < NJ; j++) {
+        storeResult(stretch + i * M * RESULT_LINE + j * N, sums[band * (RM / M) + i][j], lane);
+      }
     }
     workgroupBarrier();
     let rowOfMine = row0 + subgroup / SX * MI * M + band * RM;
@@ -90,7 +93,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         var line: array<f32, RM>;
         for (var i = 0u; i < RM; i++) { line[i] = results[stretch + i * RESULT_LINE + j]; }
         let at = placeOf(phase, resultColumn);
-        storeColumn(line, at.x, pixelAt(phase, at.y, at.z), channelGroup * p.rows + p.rowStart + rowOfMine, p.rows - rowOfMine);
+        let pixel = pixelAt(phase, at.y, at.z);
+        storeColumn(line, at.x, pixel, channelGroup * p.rows + p.rowStart + rowOfMine, p.rows - rowOfMine);
       }
     }
     workgroupBarrier();

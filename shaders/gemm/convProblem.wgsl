@@ -35,4 +35,6 @@ fn placeOf(phase: Phase, column: u32) -> vec3u {
 }
 
 // Pixel of the whole result at a phase's row and column.
-fn pixelAt(phase: Phase, h: u32, w: u32) -> u32 { return (h * p.phasesH + phase.h) * p.colsW + w * p.phasesW + phase.w; }
+fn pixelAt(phase: Phase, h: u32, w: u32) -> u32 {
+  return (h * p.phasesH + phase.h) * p.colsW + w * p.phasesW + phase.w;
+}

@@ -27,7 +27,8 @@ const WHOLE = false; // true: there are TM rows in every tile
 const RUN = 4u; // rows stored one after the other before the next ones come to the front
 const BY_ROWS = false; // true: results are stored row by row, ABREAST at a time; strips and tiles are all full
 const STRAIGHT = false; // true: and by straight-line code, because every lane has a strip
-const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+// true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+const UNROLLED = false;
 
 struct Params {
   rows: u32, batch: u32, inner: u32, groups: u32,
@@ -142,7 +143,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         for (var i = 0u; i < tileRows; i += RUN) {
           for (var r = 0u; r < RUN; r++) {
             if (WHOLE || row0 + i + r < rows) {
-              c[p.cBase + index] = finish(valuesOf(vec4f(line[select(0u, i, UNROLLED) + r])), Place(firstChannel + i + r, image, pixel, index, 0u));
+              let place = Place(firstChannel + i + r, image, pixel, index, 0u);
+              c[p.cBase + index] = finish(valuesOf(vec4f(line[select(0u, i, UNROLLED) + r])), place);
             }
             index += rowPitch;
           }
@@ -171,8 +173,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       for (var r = 0u; r < RUN; r++) {
         for (var slot = 0u; slot < TN / ABREAST; slot++) {
           let j = slot * ABREAST;
-          let numbers = vec4f(acc[r][j], acc[r][min(j + 1u, TN - 1u)], acc[r][min(j + 2u, TN - 1u)], acc[r][min(j + 3u, TN - 1u)]);
-          c[(p.cBase + index + j) / ABREAST] = finish(valuesOf(numbers), Place(firstChannel + i + r, image, corner + j, index + j, slot));
+          let numbers = vec4f(acc[r][j], acc[r][min(j + 1u, TN - 1u)], acc[r][min(j + 2u, TN - 1u)],
+            acc[r][min(j + 3u, TN - 1u)]);
+          let place = Place(firstChannel + i + r, image, corner + j, index + j, slot);
+          c[(p.cBase + index + j) / ABREAST] = finish(valuesOf(numbers), place);
         }
         index += rowPitch;
       }

@@ -11,7 +11,9 @@
 //#endregion
 
 const ACCUMULATE = false; // true: go on from the sums that C holds already
-const SPLIT = false; // true: z also enumerates parts of the contraction, innerPart products a tap each, whose results lie one behind the other
+// true: z also enumerates parts of the contraction, innerPart products a tap each, whose results lie one behind the
+// other
+const SPLIT = false;
 const PADDED = true; // false: no tap of any column falls outside the source
 // How operands are loaded: 0 = number by number, 1 = four rows (columns) at once, 2 = four products of a row (column)
 // at once
@@ -96,7 +98,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
               if (LEFT == 1u) {
                 rows = leftFour(start + min(row0 + 4u * quad, p.rows - 4u));
               } else {
-                for (var i = 0u; i < 4u; i++) { rows[i] = leftOne(start + min(row0 + 4u * quad + i, p.rows - 1u) * p.aRow); }
+                for (var i = 0u; i < 4u; i++) {
+                  rows[i] = leftOne(start + min(row0 + 4u * quad + i, p.rows - 1u) * p.aRow);
+                }
               }
             }
             leftTile[k * LEFT_LINE + quad] = rows;
@@ -122,7 +126,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
                 if (RIGHT == 1u) {
                   four = rightFour(offset[4u * quad] + start);
                 } else {
-                  for (var i = 0u; i < 4u; i++) { four[i] = select(0.0, rightOne(offset[4u * quad + i] + start), inside[4u * quad + i]); }
+                  for (var i = 0u; i < 4u; i++) {
+                    four[i] = select(0.0, rightOne(offset[4u * quad + i] + start), inside[4u * quad + i]);
+                  }
                 }
               }
               rightTile[k * RIGHT_LINE + slotOf(local.x, quad)] = four;
@@ -158,7 +164,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     let column = firstColumn + columnOf(local.x, j);
     if (column < phase.columns) {
       let place = placeOf(phase, column);
-      storeColumn(line, part * p.batch + place.x, pixelAt(phase, place.y, place.z), channelGroup * p.rows + p.rowStart + rowOfMine, p.rows - rowOfMine);
+      let pixel = pixelAt(phase, place.y, place.z);
+      let channel = channelGroup * p.rows + p.rowStart + rowOfMine;
+      storeColumn(line, part * p.batch + place.x, pixel, channel, p.rows - rowOfMine);
     }
   }
 }

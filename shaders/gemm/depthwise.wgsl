@@ -102,7 +102,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           if (TRANSPOSED) {
             // a multiple of the stride is added, so that the quotient is of positive numbers
             let shifted = u32(i32(j) + PADDING + i32(TAPS * DILATION * STRIDE)) - t * DILATION;
-            if (shifted % STRIDE == 0u) { sums[j] += weight * right[u32(i32(shifted / STRIDE) - i32(TAPS * DILATION) - ORIGIN)]; }
+            if (shifted % STRIDE == 0u) {
+              sums[j] += weight * right[u32(i32(shifted / STRIDE) - i32(TAPS * DILATION) - ORIGIN)];
+            }
           } else {
             sums[j] += weight * right[j * STRIDE + t * DILATION];
           }

@@ -16,7 +16,9 @@ fn multiplyAdd(left: Left, right: Right, sum: Result, lane: u32) -> Result {
   for (var e = 0u; e < SHARE; e++) {
     let i = (e * SUBGROUP + lane) / N;
     let j = (e * SUBGROUP + lane) % N;
-    for (var k = 0u; k < K; k++) { result[e] += f32(leftTile[left + i * LEFT_LINE + k]) * f32(rightTile[right + k * RIGHT_LINE + j]); }
+    for (var k = 0u; k < K; k++) {
+      result[e] += f32(leftTile[left + i * LEFT_LINE + k]) * f32(rightTile[right + k * RIGHT_LINE + j]);
+    }
   }
   return result;
 }

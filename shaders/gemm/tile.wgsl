@@ -15,7 +15,8 @@ const TX = 16u; // lanes of a workgroup: along the columns
 const TY = 8u; // ranks of a workgroup: along the rows
 const RN = 4u; // columns of an invocation
 const BK = 16u; // products a stage
-const ADJACENT = false; // true: an invocation's columns are neighbors four by four, so that they load as vectors; false: TX apart
+// true: an invocation's columns are neighbors four by four, so that they load as vectors; false: TX apart
+const ADJACENT = false;
 
 const ROWS = TY * RM;
 const COLUMNS = TX * RN;
@@ -35,8 +36,8 @@ fn columnOf(tx: u32, j: u32) -> u32 { return select(j * TX + tx, (j / 4u * TX + 
 fn slotOf(tx: u32, quad: u32) -> u32 { return quad * TX + tx; }
 
 // Column j of the sums. Where the loop over them stays a loop, registers must not be addressed by a variable, so the
-// first column is taken and the others move up. Not in straight-line code: Mesa compiles registers that move in the loop
-// that reads them wrong for AMD's GPUs.
+// first column is taken and the others move up. Not in straight-line code: Mesa compiles registers that move in the
+// loop that reads them wrong for AMD's GPUs.
 fn takeColumn(sums: ptr<function, Sums>, j: u32) -> array<f32, RM> {
   var line: array<f32, RM>;
   for (var i = 0u; i < RM; i++) {

@@ -65,7 +65,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         var rows = mat4x4f();
         if (first + k < end) {
           let start = leftOffset(pixelOf(first + k));
-          for (var i = 0u; i < 4u; i++) { rows[i] = leftFour(start + (rowOffset + min(row0 + 4u * quad + i, p.rows - 1u)) * p.aRow); }
+          for (var i = 0u; i < 4u; i++) {
+            rows[i] = leftFour(start + (rowOffset + min(row0 + 4u * quad + i, p.rows - 1u)) * p.aRow);
+          }
         }
         let pixels = transpose(rows);
         for (var i = 0u; i < 4u; i++) { leftTile[(k + i) * LEFT_LINE + quad] = pixels[i]; }
@@ -82,7 +84,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           if (LEFT == 1u) {
             rows = leftFour(start + rowOffset + min(row0 + 4u * quad, p.rows - 4u));
           } else {
-            for (var i = 0u; i < 4u; i++) { rows[i] = leftOne(start + (rowOffset + min(row0 + 4u * quad + i, p.rows - 1u)) * p.aRow); }
+            for (var i = 0u; i < 4u; i++) {
+              rows[i] = leftOne(start + (rowOffset + min(row0 + 4u * quad + i, p.rows - 1u)) * p.aRow);
+            }
           }
         }
         leftTile[k * LEFT_LINE + quad] = rows;
@@ -98,7 +102,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           let start = at.image * p.bBatch + at.y * p.bH + at.x * p.bW;
           for (var i = 0u; i < 4u; i++) {
             let column = columnTable[columnOf(slot % TX, slot / TX * 4u + i)];
-            if (column.w == 0) { four[i] = rightFour(u32(column.x) + start); } else { four[i] = vec4f(select(0.0, 1.0, column.w == 1)); }
+            if (column.w == 0) {
+              four[i] = rightFour(u32(column.x) + start);
+            } else {
+              four[i] = vec4f(select(0.0, 1.0, column.w == 1));
+            }
           }
         }
         let pixels = transpose(four);
@@ -114,7 +122,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
           if (!ALONG) { pixel = pixelOf(first + k); }
           let start = pixel.image * p.bBatch;
           if (RIGHT == 1u && columnTable[columnOf(slot % TX, slot / TX * 4u)].w == 0) {
-            four = rightFour(u32(columnTable[columnOf(slot % TX, slot / TX * 4u)].x) + start + pixel.y * p.bH + pixel.x * p.bW);
+            four = rightFour(u32(columnTable[columnOf(slot % TX, slot / TX * 4u)].x) + start + pixel.y * p.bH
+              + pixel.x * p.bW);
           } else {
             for (var i = 0u; i < 4u; i++) {
               let column = columnTable[columnOf(slot % TX, slot / TX * 4u + i)];

@@ -5,7 +5,8 @@
 //#endregion
 
 const WX = 64u; // lanes of a workgroup, one tile each
-const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+// true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+const UNROLLED = false;
 
 struct Params {
   inner: u32, columns: u32, pitch: u32, tilesH: u32,

@@ -6,7 +6,8 @@ const TM = 16u; // rows of an invocation
 const TN = 2u; // vectors of four columns of an invocation
 const WX = 8u; // lanes of a workgroup
 const SG = 8u; // lanes that share their loads of U
-const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+// true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+const UNROLLED = false;
 
 struct Params { rows: u32, inner: u32, vectors: u32, tileColumns: u32, tileRows: u32 }
 
@@ -26,9 +27,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let firstVector = group.x * (WX * TN);
   let row0 = group.y * TM;
   var offset: array<u32, TN>;
-  for (var j = 0u; j < TN; j++) { offset[j] = group.z * p.inner * p.vectors + min(firstVector + j * WX + local.x, p.vectors - 1u); }
+  for (var j = 0u; j < TN; j++) {
+    offset[j] = group.z * p.inner * p.vectors + min(firstVector + j * WX + local.x, p.vectors - 1u);
+  }
   var rows: array<u32, TM>;
-  for (var g = 0u; g < TM / SG; g++) { rows[g] = group.z * p.inner * p.rows + min(row0 + g * SG + (lane % SG), p.rows - 1u); }
+  for (var g = 0u; g < TM / SG; g++) {
+    rows[g] = group.z * p.inner * p.rows + min(row0 + g * SG + (lane % SG), p.rows - 1u);
+  }
 
   var acc: array<array<vec4f, TN>, TM>;
   for (var k = 0u; k < p.inner; k++) {

@@ -5,7 +5,8 @@
 //#endregion
 
 const WX = 64u; // lanes of a workgroup, one kernel each
-const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+// true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+const UNROLLED = false;
 
 struct Params {
   rows: u32, inner: u32, aBase: u32, aRow: u32,

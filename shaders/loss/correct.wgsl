@@ -8,6 +8,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let seat = seatOf(group, local);
   let top = rankSample(seat);
   if (seat.stored && seat.lane == 0u) {
-    result[p.resultBase + seat.sample] = select(0u, 1u, top.broken == 0u && top.index.x == labels[p.labelsBase + seat.sample]);
+    let right = top.broken == 0u && top.index.x == labels[p.labelsBase + seat.sample];
+    result[p.resultBase + seat.sample] = select(0u, 1u, right);
   }
 }

@@ -11,7 +11,8 @@ fn gradientOf(s: Sample, k: u32, logit: f32) -> f32 {
   let numerator = 1.0 / range(s);
   let denominator = (s.labelLogit - rival(s)) / range(s) / range(s);
   if (k == s.label) {
-    let others = numerator + select(denominator, 0.0, s.top.index.x == k) - select(denominator, 0.0, s.top.index.z == k);
+    let others = numerator
+      + select(denominator, 0.0, s.top.index.x == k) - select(denominator, 0.0, s.top.index.z == k);
     return -others;
   }
   return select(0.0, numerator, k == rivalIndex(s)) + select(0.0, denominator, k == s.top.index.x)

@@ -8,7 +8,9 @@
 //#endregion
 const WX = 64u;
 
-struct Params { batch: u32, classes: u32, scale: f32, logitsBase: u32, labelsBase: u32, resultBase: u32, targetsBase: u32 }
+struct Params {
+  batch: u32, classes: u32, scale: f32, logitsBase: u32, labelsBase: u32, resultBase: u32, targetsBase: u32,
+}
 
 @group(1) @binding(0) var<uniform> p: Params;
 @group(1) @binding(1) var<storage, read> logits: array<f32>;

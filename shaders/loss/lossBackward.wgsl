@@ -33,7 +33,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let sample = Sample(top, label, labelLogit, sum, goal, logitOf(seat, goal), rank4);
   if (seat.stored) {
     for (var k = seat.lane; k < p.classes; k += LANES) {
-      result[p.resultBase + seat.sample * p.classes + k] = orBroken(p.scale * gradientOf(sample, k, logitOf(seat, k)), top);
+      let gradient = p.scale * gradientOf(sample, k, logitOf(seat, k));
+      result[p.resultBase + seat.sample * p.classes + k] = orBroken(gradient, top);
     }
   }
 }

@@ -1,5 +1,5 @@
-// The three largest logits of a sample, largest first; among equals the lower class comes first. `broken` is 1 where some
-// logit is infinite or NaN: comparisons pass over NaN, so the ranks alone would not show it.
+// The three largest logits of a sample, largest first; among equals the lower class comes first. `broken` is 1 where
+// some logit is infinite or NaN: comparisons pass over NaN, so the ranks alone would not show it.
 //#import "elementwise/finite.wgsl"
 struct Top { value: vec3f, index: vec3u, broken: u32 }
 const NO_INDEX = 0xffffffffu;

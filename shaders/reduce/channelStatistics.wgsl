@@ -12,7 +12,8 @@ const LANES = 256u; // a power of two
 const PARTIAL = false; // true: write rows [splits, channels] of means, of sums of squared deviations and of counts
 
 struct Params {
-  batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, xBatch: u32, epsilon: f32, xBase: u32,
+  batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, xBatch: u32, epsilon: f32,
+  xBase: u32,
   gammaBase: u32, meanBase: u32, varianceBase: u32, scaleBase: u32,
 }
 

@@ -8,7 +8,8 @@
 //#endregion
 
 struct Params {
-  batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, gBatch: u32, xBatch: u32, gBase: u32, xBase: u32,
+  batch: u32, channels: u32, pixels: u32, splits: u32, perSplit: u32, firstSplit: u32, gBatch: u32, xBatch: u32,
+  gBase: u32, xBase: u32,
   productsBase: u32, sumsBase: u32, centerBase: u32,
 }
 

@@ -1,5 +1,5 @@
-// Writes a batch's losses and margins into one column of their logs [N, rows]: an invocation per sample, however long the
-// logs are. A column outside is dropped.
+// Writes a batch's losses and margins into one column of their logs [N, rows]: an invocation per sample, however long
+// the logs are. A column outside is dropped.
 //#import "elementwise/grid.wgsl"
 //#import "step.wgsl"
 const WX = 64u;

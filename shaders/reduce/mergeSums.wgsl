@@ -2,7 +2,9 @@
 // channel.
 const WX = 64u;
 
-struct Params { channels: u32, splits: u32, partialProductsBase: u32, partialSumsBase: u32, productsBase: u32, sumsBase: u32 }
+struct Params {
+  channels: u32, splits: u32, partialProductsBase: u32, partialSumsBase: u32, productsBase: u32, sumsBase: u32,
+}
 
 @group(1) @binding(0) var<uniform> p: Params;
 @group(1) @binding(1) var<storage, read> partialProducts: array<f32>;

@@ -1,5 +1,5 @@
-// Input gradient of normalize.wgsl: with n = (x - mean) scale each row is scale (g - average of g - n (average of g n)),
-// without CENTER scale (g - n (average of g n)). One invocation per row.
+// Input gradient of normalize.wgsl: with n = (x - mean) scale each row is scale (g - average of g - n (average of g
+// n)), without CENTER scale (g - n (average of g n)). One invocation per row.
 //#import "elementwise/grid.wgsl"
 const WX = 64u;
 const CENTER = true;

@@ -21,5 +21,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     if ((x[p.xBase + i] & 0x7f800000u) == 0x7f800000u) { atomicOr(&found, 1u); }
   }
   workgroupBarrier();
-  if (lane == 0u && start < p.count) { result[p.resultBase + p.first + block] = select(0u, p.mark, atomicLoad(&found) != 0u); }
+  if (lane == 0u && start < p.count) {
+    result[p.resultBase + p.first + block] = select(0u, p.mark, atomicLoad(&found) != 0u);
+  }
 }

@@ -1,6 +1,6 @@
 // Per sample, where a sum over its pixels that is monotone in t reaches a goal: halves the interval from 0 to `most`
-// up to ROUNDS times. One workgroup per sample, so a root does not depend on the batch around it. The regions are generated
-// from an ElementwiseFunction.
+// up to ROUNDS times. One workgroup per sample, so a root does not depend on the batch around it. The regions are
+// generated from an ElementwiseFunction.
 //#import "elementwise/grid.wgsl"
 //#import "reduce/tree.wgsl"
 const RISING = true;

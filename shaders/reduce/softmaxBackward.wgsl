@@ -25,6 +25,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var k = lane; k < p.size; k += LANES) {
     let gradient = g[p.gBase + first + k];
     let value = y[p.yBase + first + k];
-    if (LOG) { result[p.resultBase + first + k] = gradient - exp(value) * sum; } else { result[p.resultBase + first + k] = value * (gradient - sum); }
+    if (LOG) {
+      result[p.resultBase + first + k] = gradient - exp(value) * sum;
+    } else {
+      result[p.resultBase + first + k] = value * (gradient - sum);
+    }
   }
 }

@@ -23,6 +23,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let shift = log(sum);
   let scale = 1.0 / sum;
   for (var k = 0u; k < p.size; k++) {
-    if (LOG) { result[into + k * p.inner] = (x[base + k * p.inner] - largest) - shift; } else { result[into + k * p.inner] = exp(x[base + k * p.inner] - largest) * scale; }
+    if (LOG) {
+      result[into + k * p.inner] = (x[base + k * p.inner] - largest) - shift;
+    } else {
+      result[into + k * p.inner] = exp(x[base + k * p.inner] - largest) * scale;
+    }
   }
 }

@@ -24,6 +24,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   for (var k = 0u; k < p.size; k++) {
     let gradient = g[p.gBase + first + k * p.inner];
     let value = y[p.yBase + first + k * p.inner];
-    if (LOG) { result[p.resultBase + first + k * p.inner] = gradient - exp(value) * sum; } else { result[p.resultBase + first + k * p.inner] = value * (gradient - sum); }
+    if (LOG) {
+      result[p.resultBase + first + k * p.inner] = gradient - exp(value) * sum;
+    } else {
+      result[p.resultBase + first + k * p.inner] = value * (gradient - sum);
+    }
   }
 }

@@ -12,7 +12,8 @@ const TAPS = 1u; // taps that meet an input somewhere
 const INPUTS = 4u; // inputs of an image and channel
 const WHOLE = false; // true: there are TM rows in every tile
 const RUN = 2u; // rows stored one after the other before the next ones come to the front
-const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+// true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+const UNROLLED = false;
 
 struct Params {
   rows: u32, batch: u32, inner: u32,
@@ -84,8 +85,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         if (WHOLE || row0 + i + r < p.rows) {
           for (var slot = 0u; slot < TN / ABREAST; slot++) {
             let j = slot * ABREAST;
-            let numbers = vec4f(acc[r][j], acc[r][min(j + 1u, TN - 1u)], acc[r][min(j + 2u, TN - 1u)], acc[r][min(j + 3u, TN - 1u)]);
-            c[(p.cBase + index + j) / ABREAST] = finish(valuesOf(numbers), Place(firstChannel + i + r, image, j, index + j, slot));
+            let numbers = vec4f(acc[r][j], acc[r][min(j + 1u, TN - 1u)], acc[r][min(j + 2u, TN - 1u)],
+              acc[r][min(j + 3u, TN - 1u)]);
+            let place = Place(firstChannel + i + r, image, j, index + j, slot);
+            c[(p.cBase + index + j) / ABREAST] = finish(valuesOf(numbers), place);
           }
         }
         index += TN;

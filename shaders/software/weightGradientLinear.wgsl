@@ -56,7 +56,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let first = p.cBase + row0 * p.columns + column;
   for (var i = 0u; i < p.tileRows; i++) {
     for (var v = 0u; v < TN / 4u; v++) {
-      c[(first + i * p.columns) / 4u + v] = vec4f(acc[i][4u * v], acc[i][4u * v + 1u], acc[i][4u * v + 2u], acc[i][4u * v + 3u]);
+      c[(first + i * p.columns) / 4u + v] = vec4f(acc[i][4u * v], acc[i][4u * v + 1u], acc[i][4u * v + 2u],
+        acc[i][4u * v + 3u]);
     }
   }
 //#region bias

@@ -27,18 +27,21 @@ const SOLE = false; // true: a strip is a whole line, so the others never lie in
 // A strip's inputs: HEAD numbers, FOURS vectors of four where rows begin at multiples of four, TAIL numbers; its
 // gradients: LEFT_FOURS vectors.
 const HEAD = 0u;
-const CARRIED = false; // true: the head lies before the row in its first strip, and is the end of the strip before in every other
+// true: the head lies before the row in its first strip, and is the end of the strip before in every other
+const CARRIED = false;
 const FOURS = 0u;
 const TAIL = 10u;
 const LEFT_FOURS = 0u;
-const TOGETHER = false; // true: all lanes of a workgroup have the same row of the window, and pass over lines for which it lies outside
+// true: all lanes of a workgroup have the same row of the window, and pass over lines for which it lies outside
+const TOGETHER = false;
 const RAGGED = false; // true: the last strip of a line is longer than what is left of it
 // true: one in CACHE_LINE of a line's inputs, or gradients, is loaded ahead of its strips, so that a processor waits
 // for many lines of its cache at once and not for one after the other
 const FETCH = false;
 const FETCH_LEFT = false;
 const CACHE_LINE = 16u;
-const UNROLLED = false; // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+// true: results are stored by straight-line code, false: by loops whose length the compiler does not know
+const UNROLLED = false;
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,
@@ -88,10 +91,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     let inLine = i32(y * p.strideH + group.x % tapsH * p.dilationH) - p.paddingH;
     let pixels = select(p.pixels, 0u, TOGETHER && (inLine < 0 || inLine >= i32(p.sourceH)));
     for (var k = 0u; k < CHANNELS; k++) {
-      for (var t = 0u; t < select(0u, p.sourceW, FETCH); t += CACHE_LINE) { fetched += rightOne(base[k] + bOffset + t); }
+      for (var t = 0u; t < select(0u, p.sourceW, FETCH); t += CACHE_LINE) {
+        fetched += rightOne(base[k] + bOffset + t);
+      }
     }
     for (var g = 0u; g < TM / SG; g++) {
-      for (var t = 0u; t < select(0u, p.pixels, FETCH_LEFT); t += CACHE_LINE) { fetched += leftOne(aRows[g] + aOffset + t); }
+      for (var t = 0u; t < select(0u, p.pixels, FETCH_LEFT); t += CACHE_LINE) {
+        fetched += leftOne(aRows[g] + aOffset + t);
+      }
     }
     for (var x = 0u; x < pixels; x += PIXELS) {
       let w0 = i32(x * STEP) - p.paddingW;
@@ -109,7 +116,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         for (var t = 0u; t < TAIL; t++) { right[k][HEAD + 4u * FOURS + t] = rightOne(first + HEAD + 4u * FOURS + t); }
         for (var t = 0u; t < INPUTS; t++) {
           let w = w0 + i32(t);
-          right[k][t] = select(fill, right[k][t], rowInside && ((t >= FIRST && t < LAST) || (!SOLE && w >= 0 && w < i32(p.sourceW))));
+          right[k][t] = select(fill, right[k][t], rowInside && ((t >= FIRST && t < LAST)
+            || (!SOLE && w >= 0 && w < i32(p.sourceW))));
         }
         if (CARRIED) {
           for (var t = 0u; t < HEAD; t++) {

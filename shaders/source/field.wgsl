@@ -1,4 +1,5 @@
-// What the kernels of fields share: an invocation makes one element [sample, plane, row, column] from its sample's numbers.
+// What the kernels of fields share: an invocation makes one element [sample, plane, row, column] from its sample's
+// numbers.
 //#import "elementwise/grid.wgsl"
 const WX = 64u;
 const NUMBERS = 1u; // of each sample

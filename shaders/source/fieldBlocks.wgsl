@@ -1,5 +1,5 @@
-// Images cut into blocks, each of which gets one of seven changes (SIA): places to read, two planes; or with FACTORS what a
-// block is multiplied by, -1 where it gets noise. The numbers are those of src/graph/types.ts.
+// Images cut into blocks, each of which gets one of seven changes (SIA): places to read, two planes; or with FACTORS
+// what a block is multiplied by, -1 where it gets noise. The numbers are those of src/graph/types.ts.
 //#import "source/field.wgsl"
 const BLOCKS = 3u;
 const FACTORS = false;

@@ -1,5 +1,5 @@
-// The matrix [FRAME, side] that scales an axis of `width` pixels to a random length, bilinear with pixel centers at halves,
-// and puts it at a random place of the frame of `height` pixels, zeros around.
+// The matrix [FRAME, side] that scales an axis of `width` pixels to a random length, bilinear with pixel centers at
+// halves, and puts it at a random place of the frame of `height` pixels, zeros around.
 //#import "source/field.wgsl"
 const AXIS = 0u; // 0 places rows, 1 columns
 

@@ -1,5 +1,5 @@
-// Places that images cut into strips, shuffled, rotated, cut the other way and shuffled are read at (BSR); the numbers are
-// those of src/graph/types.ts. Planes: row, column, then the bounds of the strip that is read.
+// Places that images cut into strips, shuffled, rotated, cut the other way and shuffled are read at (BSR); the numbers
+// are those of src/graph/types.ts. Planes: row, column, then the bounds of the strip that is read.
 //#import "functions/circular.wgsl"
 //#import "source/field.wgsl"
 const BLOCKS = 2u;

@@ -1,5 +1,5 @@
-// Places of images whose middle moves by the sample's numbers, in half images, and whose edges' eight control points stay:
-// a thin-plate spline with the kernel d^2 log d^2, linear in what moves.
+// Places of images whose middle moves by the sample's numbers, in half images, and whose edges' eight control points
+// stay: a thin-plate spline with the kernel d^2 log d^2, linear in what moves.
 //#import "source/field.wgsl"
 //#region spline
 const weights = array<f32, 9>(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0);

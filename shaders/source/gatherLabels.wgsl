@@ -3,7 +3,9 @@
 const WX = 64u;
 const START_PER_STEP = false; // p.start is a word of the step row, not the start itself
 
-struct Params { batch: u32, lastIndex: u32, lastRow: u32, start: u32, labelsBase: u32, indicesBase: u32, resultBase: u32 }
+struct Params {
+  batch: u32, lastIndex: u32, lastRow: u32, start: u32, labelsBase: u32, indicesBase: u32, resultBase: u32,
+}
 
 @group(1) @binding(0) var<uniform> p: Params;
 @group(1) @binding(1) var<storage, read> labels: array<u32>;

@@ -7,7 +7,9 @@ const NORMAL = false; // standard normal instead of uniform in [0, 1)
 const SEED_PER_STEP = false; // p.seed is a word of the step row, not the seed itself
 const STEP_PER_STEP = false; // p.step is a word of the step row, not the step itself
 
-struct Params { batch: u32, sampleSize: u32, blocks: u32, stream: u32, seed: u32, step: u32, idsBase: u32, resultBase: u32 }
+struct Params {
+  batch: u32, sampleSize: u32, blocks: u32, stream: u32, seed: u32, step: u32, idsBase: u32, resultBase: u32,
+}
 
 @group(1) @binding(0) var<uniform> p: Params;
 @group(1) @binding(1) var<storage, read> ids: array<u32>;

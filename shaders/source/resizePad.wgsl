@@ -10,7 +10,8 @@ const SEED_PER_STEP = false; // p.seed is a word of the step row, not the seed i
 const STEP_PER_STEP = false; // p.step is a word of the step row, not the step itself
 
 struct Params {
-  elements: u32, channels: u32, height: u32, width: u32, frameHeight: u32, frameWidth: u32, stream: u32, seed: u32, step: u32,
+  elements: u32, channels: u32, height: u32, width: u32, frameHeight: u32, frameWidth: u32, stream: u32, seed: u32,
+  step: u32,
   xBase: u32, idsBase: u32, resultBase: u32,
   probability: f32,
 }

@@ -13,7 +13,8 @@ const TILE_ROWS = 256u;
 
 struct Params {
   repeats: u32, d: u32, rows: u32, tileRows: u32, // tileRows * d is a multiple of 4 and at most TILE
-  first: u32, count: u32, steps: u32, seed: u32, stream: u32, // rows first .. first + count - 1 of the curves; row 0 starts from wStart
+  // rows first .. first + count - 1 of the curves; row 0 starts from wStart
+  first: u32, count: u32, steps: u32, seed: u32, stream: u32,
   rate: f32,
 }
 
