@@ -42,8 +42,8 @@ export interface CollectOptions {
 
 /** Jobs handed over at once, and looked at in one round. */
 const bulk = 1000;
-/** Milliseconds between looks at the store while nothing is heard. */
-const shortest = 300;
+/** Milliseconds between looks at the store: the least, and the most, also after a store or queue that was away. */
+const [shortest, longest] = [300, 10_000];
 /** Rounds between checks that the queue has forgotten nothing. */
 const checkEvery = 10;
 
@@ -171,13 +171,14 @@ class Collection {
       onState?.({ ...state, done: this.done, total: this.total, found: this.found });
       const began = performance.now();
       await this.takeIn();
+      const listing = performance.now() - began;
       if (this.left === 0) break;
       await this.expectWanted();
       state = await queue.state();
       if (state.failed > 0) await this.expectNoFailure();
       if (round % checkEvery === 0) await this.recover();
       // A large folder takes a while to list; most of the time belongs to the workers.
-      await queue.changed(Math.max(shortest, 10 * (performance.now() - began)));
+      await queue.changed(Math.min(Math.max(shortest, 10 * listing), longest));
     }
     onState?.({ ...state, done: this.done, total: this.total, found: this.found });
   }

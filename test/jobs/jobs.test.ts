@@ -260,6 +260,34 @@ describe('collecting results', () => {
     expect(tried).to.deep.equal([0]);
   });
 
+  it('goes on right after a queue that was away', async () => {
+    const store = memoryStore();
+    const task = await putTask(store, taskOf('stub', 2, {}));
+    const pauses: number[] = [];
+    let calls = 0;
+    const queue = {
+      shown: 'away for a while',
+      add: async () => undefined,
+      failures: async () => [],
+      forgotten: async () => [],
+      begin: async () => undefined,
+      takenBack: async () => false,
+      cancel: async () => 0,
+      close: async () => undefined,
+      async state() {
+        if ((calls += 1) === 2) await new Promise((resolve) => setTimeout(resolve, 500));
+        return { waiting: 0, active: 1, failed: 0, workers: 1 };
+      },
+      async changed(milliseconds: number) {
+        pauses.push(milliseconds);
+        const record = { adapter: noAdapter, worker: 'test', seconds: 1 };
+        await putResult(store, { kind: 'stub', task, from: 0, to: 2 }, freshBytes(), record);
+      },
+    };
+    await collect({ store, queue, kind: 'stub', task, parts: partsOf(2, fixedPlan(2)), onResult: () => undefined });
+    expect(Math.max(...pauses)).to.be.at.most(1000);
+  });
+
   it('errors of the machine are no fault of the job', () => {
     for (const code of ['device-lost', 'unreachable', 'not-writable', 'aborted', 'no-adapter'] as const)
       expect(outcomeOf(new LinbpError(code, 'x')).state).to.equal('again');
