@@ -63,9 +63,11 @@ async function runSetting(name, device) {
     },
   });
   const indices = Uint32Array.from({ length: count }, (_, n) => first + n);
-  const definition = nn.modelDefinition(golden.model);
+  // The golden files call it by its short name.
+  const network = golden.model === 'resnet8' ? 'resnet8-mlperf-tiny' : golden.model;
+  const definition = nn.modelDefinition(network);
   const folder = set === 'mnist' ? 'mnist' : 'cifar10';
-  const weights = await readStateDict(definition, join(options.data, 'models', folder, `${golden.model}.safetensors`));
+  const weights = await readStateDict(definition, join(options.data, 'models', folder, `${network}.safetensors`));
   const model = Model.create(definition, { device });
   model.setStateDict(weights);
   const runs = golden.official_runs ?? [golden.standard];
