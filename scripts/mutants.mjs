@@ -443,7 +443,7 @@ export const mutants = [
   },
   {
     name: 'finiteness: logits are not looked at',
-    file: 'dist/src/nn/model.js',
+    file: 'dist/src/nn/forward.js',
     find: 'const bad = firstNonFinite(logits);',
     put: 'const bad = -1;',
     tests: ['truth/nonFinite'],

@@ -57,6 +57,7 @@ const definition = {
 };
 const trainer = await Trainer.create({
   model: { definition, weights: initialState(definition, 1) },
+  device: 'reference',
   dataset: drawDigits({ split: 'train', count: 12 }),
   optimizer: adam(),
   batch: 4,

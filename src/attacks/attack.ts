@@ -1,12 +1,14 @@
 import { check, LinbpError } from '../errors.js';
-import { expectFields, expectObject, expectStateDict, onlyFields } from '../arguments.js';
+import { expectFields, expectObject, onlyFields } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { divergence, firstNonFinite } from '../finite.js';
 import { elementCount } from '../graph/types.js';
 import { Model } from '../nn/model.js';
 import { argmax } from '../nn/predict.js';
-import type { StateDict } from '../nn/model.js';
-import { expectFiniteWeights, whereNonFinite } from '../nn/nonFinite.js';
+import { whereNonFinite } from '../nn/nonFinite.js';
+import { expectUsable, hostWeights, ModelPlace } from '../nn/place.js';
+import { openExecutor } from '../program/executor.js';
+import type { Executor } from '../program/executor.js';
 import type { DeviceCounters } from '../runtime/device.js';
 import { Turns } from '../runtime/turns.js';
 import { buildAttackGraph } from './attackGraph.js';
@@ -14,14 +16,12 @@ import { checkFinishedImages } from './check.js';
 import type { FinishedImages } from './check.js';
 import { allRows, holdLogs, inputWriter, runBatchOf } from './compaction.js';
 import type { Compiled } from './compaction.js';
-import { DeviceExecutor, ReferenceExecutor } from './executor.js';
-import type { Executor } from './executor.js';
 import { checkInput } from './input.js';
 import type { AttackArrays, AttackInput } from './input.js';
 import { attackFields, expectAlpha, expectEps, expectWhole, settle } from './options.js';
 import type { AttackOptions, AttackSettings } from './options.js';
 import { poolOf } from './pool.js';
-import { emptyOutcome, finiteOrZero, saveImages, summarize } from './result.js';
+import { emptyOutcome, finiteOrZero, roundedTowards, saveImages, summarize } from './result.js';
 import type { AttackResult, RawOutcome } from './result.js';
 import { expectChunkMilliseconds } from '../program/chunks.js';
 import { layOut, stepFields } from './schedule.js';
@@ -79,6 +79,7 @@ const runFields: FieldNames<AttackRun> = {
 export class Attack {
   readonly settings: AttackSettings;
   private readonly options: AttackOptions;
+  private readonly place: ModelPlace;
   /** By batch size: the full one and that of a partial last batch. */
   private readonly compiled = new Map<number, Promise<Compiled>>();
   /** What they run on, as far as they are compiled. */
@@ -86,9 +87,10 @@ export class Attack {
   private readonly turns = new Turns();
   private destroyed = false;
 
-  private constructor(options: AttackOptions, settings: AttackSettings) {
+  private constructor(options: AttackOptions, settings: AttackSettings, place: ModelPlace) {
     this.options = options;
     this.settings = settings;
+    this.place = place;
   }
 
   /**
@@ -99,15 +101,7 @@ export class Attack {
    */
   static async compile(options: AttackOptions): Promise<Attack> {
     const settings = settle(options);
-    check(
-      settings.reference || options.model instanceof Model,
-      'bad-argument',
-      'weights on the host run on the reference only',
-      'model',
-    );
-    const { model } = options;
-    if (!(model instanceof Model)) expectStateDict(model.weights);
-    const attack = new Attack(options, settings);
+    const attack = new Attack(options, settings, new ModelPlace(options.model, options.device ?? 'gpu'));
     await attack.executor(settings.batch);
     return attack;
   }
@@ -124,29 +118,19 @@ export class Attack {
   }
 
   private async build(batch: number): Promise<Compiled> {
-    const { model, onCompile } = this.options;
-    const { rows, columns } = layOut(this.settings);
-    const attack = buildAttackGraph(model.definition, this.settings, batch, columns);
-    if (this.settings.reference) {
-      return {
-        attack,
-        executor: new ReferenceExecutor(attack),
-      };
-    }
-    check(model instanceof Model, 'internal', 'a device program needs a model on a device', 'model');
-    const fields = { ...stepFields, ...this.settings.definition.plan?.fields };
-    const executor = await DeviceExecutor.compile(
-      attack,
-      { fields, rows: rows.length },
-      {
-        device: model.device,
-        fuse: this.settings.fuse,
-        precision: this.settings.precision,
-        weightsSegment: 'begin',
-        bindings: model.bindings(attack.stores),
-        ...(onCompile === undefined ? {} : { onProgress: onCompile }),
-      },
-    );
+    const { place, settings } = this;
+    const { onCompile } = this.options;
+    const { rows, columns } = layOut(settings);
+    const attack = buildAttackGraph(place.definition, settings, batch, columns);
+    const executor: Executor = await openExecutor(attack.graph, {
+      device: place.device,
+      stores: place.stores(attack.stores),
+      steps: { fields: { ...stepFields, ...settings.definition.plan?.fields }, rows: rows.length },
+      fuse: settings.fuse,
+      precision: settings.precision,
+      weightsSegment: 'begin',
+      ...(onCompile === undefined ? {} : { onProgress: onCompile }),
+    });
     this.executors.push(executor);
     return { attack, executor };
   }
@@ -185,16 +169,9 @@ export class Attack {
     return model instanceof Model ? model.turns.run(work) : work();
   }
 
-  private async hostWeights(): Promise<StateDict> {
-    const { model } = this.options;
-    return model instanceof Model ? model.stateDict() : model.weights;
-  }
-
   private expectAlive(): void {
     check(!this.destroyed, 'disposed', 'the attack was destroyed');
-    const { model } = this.options;
-    if (model instanceof Model) model.expectUsable(this.settings.precision);
-    else expectFiniteWeights(model.weights, model.definition.name);
+    expectUsable(this.options.model, this.settings.precision);
   }
 
   private async runAll(run: AttackRun, settings: AttackSettings, arrays: AttackArrays): Promise<AttackResult> {
@@ -211,7 +188,7 @@ export class Attack {
       while (done < arrays.count) {
         const size = Math.min(batch, arrays.count - done);
         const compiled = await this.executor(size);
-        if (compiled.executor instanceof ReferenceExecutor) compiled.executor.setWeights(await this.hostWeights());
+        if (settings.reference) await this.place.refresh();
         const before = this.counters();
         const part = { first: done, size };
         const { cost, ...images } = await this.weightsTurn(() =>
@@ -300,7 +277,7 @@ export class Attack {
       ...{ every: run.compactEvery, smaller, write },
     });
 
-    const adversarial = await executor.read(attack.iterate, clean);
+    const adversarial = roundedTowards(clean, await executor.exact(attack.iterate));
     of(raw.images).set(adversarial);
     raw.cleanClasses.set(argmax(await executor.read(attack.cleanLogits), classes), first);
     raw.finalClasses.set(argmax(await executor.read(attack.network.logits), classes), first);
@@ -346,7 +323,7 @@ export class Attack {
       const [image, column] = [first + Math.floor(found / columns), found % columns];
       const { model } = this.options;
       const pixels = images.length / count;
-      const weights = await this.hostWeights();
+      const weights = await hostWeights(model);
       const clean = images.subarray(image * pixels, (image + 1) * pixels);
       throw divergence(
         `the ${log === raw.losses ? 'loss' : 'margin'} of image ${image} is ` +

@@ -1,8 +1,8 @@
 import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
+import type { Executor } from '../program/executor.js';
 import type { RunOptions, SegmentRun } from '../program/program.js';
 import type { AttackGraph } from './attackGraph.js';
-import type { Executor } from './executor.js';
 import type { AttackArrays } from './input.js';
 import type { AttackSettings } from './options.js';
 import type { RawOutcome } from './result.js';

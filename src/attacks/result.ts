@@ -114,6 +114,26 @@ export interface RawOutcome {
   overflows: number;
 }
 
+/** Iterates as float32, those in float64 rounded towards the clean images: further away they might leave the ball. */
+export function roundedTowards(clean: Float32Array, iterates: Float32Array | Float64Array): Float32Array {
+  return iterates instanceof Float32Array
+    ? iterates
+    : Float32Array.from(iterates, (pixel, i) => roundTowards(pixel, clean[i]!));
+}
+
+const bits = new DataView(new ArrayBuffer(4));
+
+/** The float32 nearest to a pixel in [0, 1] that is not further from `origin`, a float32, than the pixel itself. */
+function roundTowards(pixel: number, origin: number): number {
+  const nearest = Math.fround(pixel);
+  const away = pixel > origin ? nearest > pixel : nearest < pixel;
+  if (!away || nearest === origin) return nearest;
+  bits.setFloat32(0, nearest);
+  // Neighbors of positive floats are neighbors as integers.
+  bits.setInt32(0, bits.getInt32(0) + (pixel > origin ? -1 : 1));
+  return bits.getFloat32(0);
+}
+
 /** Rounds to 8 bits inside the ball. */
 export function saveImages(adversarial: Float32Array, clean: Float32Array, eps: number, norm: AttackNorm): Uint8Array {
   // Rounding towards the clean pixel shortens every norm.

@@ -1,5 +1,5 @@
 import { Attack } from '../attacks/attack.js';
-import { DeviceExecutor } from '../attacks/executor.js';
+import { DeviceExecutor } from '../program/executor.js';
 import { check } from '../errors.js';
 import { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction } from '../graph/types.js';

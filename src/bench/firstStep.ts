@@ -4,12 +4,13 @@
  */
 import { drawDigits } from '../data/digits.js';
 import { Model } from '../nn/model.js';
+import { ModelPlace } from '../nn/place.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { positionTable } from '../nn/definition.js';
 import { parseRules } from '../rules/parse.js';
 import { resolveRules } from '../rules/resolve.js';
 import { Device } from '../runtime/device.js';
-import { DeviceEngine } from '../train/deviceEngine.js';
+import { Engine } from '../train/engine.js';
 import { sgd } from '../train/optimizers.js';
 
 const definition = modelDefinition('lenet5');
@@ -26,7 +27,7 @@ const settings = {
   seed: 1,
   logRows: 1,
 } as const;
-const engine = await DeviceEngine.create(model, settings, drawDigits({ count: 64, seed: 1 }), 64);
+const engine = await Engine.create(new ModelPlace(model, 'gpu'), settings, drawDigits({ count: 64, seed: 1 }), 64);
 engine.setOrder(Uint32Array.from({ length: 64 }, (_, i) => i));
 await engine.run([{ start: 0, size: 64, fields: { step: 1, ...optimizer.fields(1, 0.05) } }]);
 const { user, system } = process.cpuUsage();

@@ -3,13 +3,14 @@ import { fromArrays } from '../data/dataset.js';
 import { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { Model } from '../nn/model.js';
+import { ModelPlace } from '../nn/place.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { Program } from '../program/program.js';
 import { parseRules } from '../rules/parse.js';
 import { resolveRules } from '../rules/resolve.js';
 import { addModel, positionTable } from '../nn/definition.js';
 import { Device } from '../runtime/device.js';
-import { DeviceEngine } from '../train/deviceEngine.js';
+import { Engine } from '../train/engine.js';
 import { resolveLossScale } from '../train/lossScale.js';
 import { sgd } from '../train/optimizers.js';
 import type { AttackWorkload, ForwardWorkload, Party, PartyTask, PlainWeights, TrainingWorkload } from './party.js';
@@ -48,7 +49,7 @@ async function openTraining(device: Device, work: TrainingWorkload): Promise<Par
     precision,
     ...half,
   } as const;
-  const engine = await DeviceEngine.create(model, settings, dataset, batch);
+  const engine = await Engine.create(new ModelPlace(model, 'gpu'), settings, dataset, batch);
   engine.setOrder(Uint32Array.from({ length: batch * batches }, (_, i) => i));
   const losses: number[] = [];
   return {

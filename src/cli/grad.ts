@@ -9,10 +9,11 @@ import { readSafetensors, tensorAsFloat32, tensorAsInt32, writeSafetensors } fro
 import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/safetensors.js';
 import { addModel, describeModel, isBuffer } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
-import type { StateDict } from '../nn/model.js';
+import type { HostModel, Model, StateDict } from '../nn/model.js';
 import { whereNonFinite } from '../nn/nonFinite.js';
-import { Program } from '../program/program.js';
-import { ReferenceRun } from '../reference/run.js';
+import { ModelPlace } from '../nn/place.js';
+import { openExecutor } from '../program/executor.js';
+import type { Executor } from '../program/executor.js';
 import type { BackwardSelection } from '../graph/backward.js';
 import {
   chosenDataset,
@@ -31,7 +32,6 @@ import {
   splitOption,
 } from './common.js';
 import { modelWith } from './inference.js';
-import { setReferenceWeights } from '../nn/predict.js';
 import { choice, flag, integer, text } from './options.js';
 import { defineVerb } from './verb.js';
 import type { ShownAdapter } from './verb.js';
@@ -171,50 +171,44 @@ function gradientGraph(settings: GradientSettings, count: number) {
 
 type Values = Map<string, { shape: readonly number[]; data: Float32Array }>;
 
+/** Computes everything with a model on a device, or in the reference. */
+async function compute(
+  model: Model | HostModel,
+  device: 'gpu' | 'reference',
+  settings: GradientSettings,
+  batch: Batch,
+): Promise<Values> {
+  const built = gradientGraph(settings, batch.count);
+  const place = await ModelPlace.open(model, device);
+  const { precision } = settings;
+  using executor: Executor = await openExecutor(built.graph, {
+    device: place.device,
+    stores: place.stores(built.network),
+    precision,
+  });
+  executor.write(built.images, batch.images);
+  executor.write(built.labels, batch.labels);
+  await executor.run([{ segment: 'main' }]);
+  const values: Values = new Map();
+  for (const [name, tensor] of built.results) {
+    const data = await executor.read(tensor);
+    values.set(name, {
+      shape: tensor.shape,
+      data: name.startsWith('grad.') ? withoutLift(data, name, precision) : data,
+    });
+  }
+  return values;
+}
+
 async function onDevice(
   wanted: Parameters<typeof openDevice>[0],
   settings: GradientSettings,
   weights: StateDict,
   batch: Batch,
 ): Promise<{ adapter: ShownAdapter; values: Values }> {
-  const device = await openDevice(wanted);
-  try {
-    const built = gradientGraph(settings, batch.count);
-    const model = modelWith(device, settings.definition, weights);
-    const { precision } = settings;
-    const program = await Program.compile(built.graph, { device, bindings: model.bindings(built.network), precision });
-    program.write(built.images, batch.images);
-    program.write(built.labels, batch.labels);
-    await program.run([{ segment: 'main' }]);
-    const values: Values = new Map();
-    for (const [name, tensor] of built.results) {
-      const data = await program.read(tensor);
-      values.set(name, {
-        shape: tensor.shape,
-        data: name.startsWith('grad.') ? withoutLift(data, name, precision) : data,
-      });
-    }
-    return { adapter: shownAdapter(device), values };
-  } finally {
-    device.destroy();
-  }
-}
-
-function onReference(
-  settings: GradientSettings,
-  weights: StateDict,
-  batch: Batch,
-): { adapter: ShownAdapter; values: Values } {
-  const built = gradientGraph(settings, batch.count);
-  const run = new ReferenceRun(built.graph);
-  setReferenceWeights(run, built.network, weights);
-  run.set(built.images, batch.images);
-  run.set(built.labels, batch.labels);
-  run.run();
-  const values: Values = new Map();
-  for (const [name, tensor] of built.results)
-    values.set(name, { shape: tensor.shape, data: Float32Array.from(run.get(tensor)) });
-  return { adapter: referenceAdapter, values };
+  using device = await openDevice(wanted);
+  const model = modelWith(device, settings.definition, weights);
+  return { adapter: shownAdapter(device), values: await compute(model, 'gpu', settings, batch) };
 }
 
 /** The tensors to write, once all are finite, and the loss of the batch. Throws `diverged`. */
@@ -305,7 +299,7 @@ export const gradVerb = defineVerb({
     );
     const { adapter, values } =
       device === 'reference'
-        ? onReference(settings, weights, batch)
+        ? { adapter: referenceAdapter, values: await compute({ definition, weights }, device, settings, batch) }
         : await onDevice({ device, adapter: options.adapter }, settings, weights, batch);
     const { loss, tensors } = finished(values, settings, weights, batch);
     writeSafetensors(out, tensors, {

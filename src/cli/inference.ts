@@ -44,12 +44,8 @@ export function classifierOn(
 ): Classifier {
   if (device === undefined) {
     check(precision === 'f32', 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
-    const logits = referenceLogits(definition, weights);
-    return {
-      adapter: referenceAdapter,
-      logits: (images) => Promise.resolve(logits(images)),
-      destroy: () => undefined,
-    };
+    const logits = referenceLogits({ definition, weights });
+    return { adapter: referenceAdapter, logits, destroy: () => undefined };
   }
   const model = modelWith(device, definition, weights);
   return {

@@ -34,12 +34,12 @@ export interface OpenTrainer {
 /** Compiles a trainer of a network from these weights. */
 export async function createTrainer(
   { device }: TrainingPlace,
-  settings: Omit<TrainerOptions, 'model'>,
+  settings: Omit<TrainerOptions, 'model' | 'device'>,
   weights: StateDict,
   definition: ModelDefinition,
 ): Promise<OpenTrainer> {
   if (device === undefined) {
-    const trainer = await Trainer.create({ ...settings, model: { definition, weights } });
+    const trainer = await Trainer.create({ ...settings, model: { definition, weights }, device: 'reference' });
     return { trainer, close: () => trainer.destroy() };
   }
   const model = modelWith(device, definition, weights);

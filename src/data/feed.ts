@@ -1,8 +1,9 @@
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { StepValue, Tensor } from '../graph/types.js';
+import { openStore } from '../program/store.js';
+import type { Store } from '../program/store.js';
 import type { Device } from '../runtime/device.js';
-import { BufferUsage } from '../runtime/flags.js';
 import { checkLabels, imageSize } from './dataset.js';
 import type { Dataset } from './dataset.js';
 
@@ -17,7 +18,7 @@ export interface PackedDataset {
   readonly labels: Uint32Array;
 }
 
-/** The tensors of a data set inside a graph, to be bound to its buffers. */
+/** The tensors of a data set inside a graph, to be kept in its stores. */
 export interface FeedTensors {
   /** Samples of the batch, f32 [count, C, H, W]. */
   readonly images: Tensor;
@@ -101,38 +102,33 @@ export function addSampleIds(graph: Graph, feed: FeedTensors, count: number): Te
 }
 
 /**
- * A data set resident on a device: pixels (as bytes where possible) and labels are uploaded once; batches are
- * gathered by kernels. Pixels that exceed one binding are read in slices, so the limit is the device's largest buffer.
+ * A data set where it is trained with: pixels (on a device as bytes where possible) and labels are copied there once;
+ * batches are gathered by kernels. Pixels that exceed one binding are read in slices, so the limit is the device's
+ * largest buffer.
  */
-export class DeviceDataset {
+export class PlacedDataset {
   readonly feed: PackedDataset;
-  private readonly data: GPUBuffer;
-  private readonly labels: GPUBuffer;
-  private readonly orders: GPUBuffer[] = [];
-  private readonly device: Device;
+  private readonly data: Store;
+  private readonly labels: Store;
+  private readonly orders: Store[] = [];
+  private readonly place: Device | 'reference';
 
   /**
+   * @param place a device, or `reference` for float64 on the CPU
    * @throws LinbpError `limit-exceeded` when the pixels do not fit the device's largest buffer; as {@link packDataset}
    */
-  constructor(dataset: Dataset, device: Device) {
+  constructor(dataset: Dataset, place: Device | 'reference') {
     this.feed = packDataset(dataset);
-    this.device = device;
+    this.place = place;
     const { images, labels } = this.feed;
-    const most = device.limits.maxBufferSize;
-    check(
-      images.byteLength <= most,
-      'limit-exceeded',
-      `${dataset.name}: ${images.byteLength} bytes of pixels exceed the device's largest buffer (${most} ` +
-        `bytes); train on a subset${this.feed.packed ? '' : ', or give bytes instead of floats'}`,
-      'dataset',
-    );
-    this.data = this.upload(images, `${dataset.name} pixels`);
-    this.labels = this.upload(labels, `${dataset.name} labels`);
+    if (place !== 'reference') expectToFit(this.feed, place);
+    this.data = this.stored(images, `${dataset.name} pixels`);
+    this.labels = this.stored(labels, `${dataset.name} labels`);
   }
 
-  /** A buffer that holds an order of the samples, 0 to count - 1 at first; freed with the data set. */
-  createOrder(): GPUBuffer {
-    const order = this.upload(
+  /** A store that holds an order of the samples, 0 to count - 1 at first; freed with the data set. */
+  createOrder(): Store {
+    const order = this.stored(
       Uint32Array.from({ length: this.feed.labels.length }, (_, index) => index),
       'order',
     );
@@ -140,8 +136,8 @@ export class DeviceDataset {
     return order;
   }
 
-  /** What to bind the tensors of {@link addFeed} to. */
-  bindings(tensors: FeedTensors, order: GPUBuffer): [Tensor, GPUBuffer][] {
+  /** Where the tensors of {@link addFeed} are stored. */
+  stores(tensors: FeedTensors, order: Store): [Tensor, Store][] {
     return [
       [tensors.data, this.data],
       [tensors.allLabels, this.labels],
@@ -149,15 +145,25 @@ export class DeviceDataset {
     ];
   }
 
-  /** Frees the buffers. */
   destroy(): void {
-    for (const buffer of [this.data, this.labels, ...this.orders]) buffer.destroy();
+    for (const store of [this.data, this.labels, ...this.orders]) store.destroy();
   }
 
-  private upload(values: Uint32Array | Float32Array, label: string): GPUBuffer {
-    const usage = BufferUsage.STORAGE | BufferUsage.COPY_DST | BufferUsage.COPY_SRC;
-    const buffer = this.device.createBuffer({ size: values.byteLength, usage, kind: 'input', label });
-    this.device.write(buffer, 0, values);
-    return buffer;
+  private stored(values: Uint32Array | Float32Array, label: string): Store {
+    const dtype = values instanceof Uint32Array ? 'u32' : 'f32';
+    const store = openStore(this.place, { elements: values.length, dtype, kind: 'input', label });
+    store.write(values);
+    return store;
   }
+}
+
+function expectToFit({ dataset, images, packed }: PackedDataset, device: Device): void {
+  const most = device.limits.maxBufferSize;
+  check(
+    images.byteLength <= most,
+    'limit-exceeded',
+    `${dataset.name}: ${images.byteLength} bytes of pixels exceed the device's largest buffer (${most} ` +
+      `bytes); train on a subset${packed ? '' : ', or give bytes instead of floats'}`,
+    'dataset',
+  );
 }

@@ -1,21 +1,21 @@
 import { check, LinbpError } from '../errors.js';
-import { divergence, firstNonFinite } from '../finite.js';
-import { Graph } from '../graph/graph.js';
+import { divergence } from '../finite.js';
 import { elementCount } from '../graph/types.js';
 import type { Precision, Tensor } from '../graph/types.js';
 import { writeSafetensors } from '../io/safetensors.js';
 import { readWeights } from '../io/weights.js';
-import { Program } from '../program/program.js';
+import { storesOf } from '../program/store.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { Turns } from '../runtime/turns.js';
 import { expectObject, expectOneOf, expectPixels, expectStateDict } from '../arguments.js';
-import { addModel, describeModel, isBuffer } from './definition.js';
+import { describeModel, isBuffer } from './definition.js';
+import { expectFiniteLogits, ForwardPass } from './forward.js';
 import { headOf } from './head.js';
 import { plainKeys, withoutBesides } from './stateDictKeys.js';
 import { initialValues } from './initialValues.js';
 import type { GraphStores, ModelDefinition, ModelDescription, StateDict } from './definition.js';
-import { nonFiniteWeight, whereNonFinite } from './nonFinite.js';
+import { nonFiniteWeight } from './nonFinite.js';
 
 export type { StateDict } from './definition.js';
 
@@ -120,8 +120,23 @@ function summarized(differences: readonly string[]): string {
   return `${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }
 
-/** Programs of {@link Model.logits} that a model keeps. */
-const keptPrograms = 4;
+/** Options of {@link Model.logits}. */
+export interface LogitsOptions {
+  /** Images at a time, from 1; default 128. Results do not depend on it. */
+  readonly batch?: number;
+  /** Default `f32`. */
+  readonly precision?: Precision;
+  /** Stops between batches with an `aborted` error. */
+  readonly signal?: AbortSignal;
+  /** Called after each batch with the share of the images that are done, 0 to 1. */
+  readonly onProgress?: (share: number) => void;
+}
+
+/** Throws `bad-range` unless a batch is a whole number of images from 1. */
+export function expectBatch(batch: number): void {
+  const fits = Number.isInteger(batch) && batch >= 1;
+  check(fits, 'bad-range', `batch must be a whole number of at least 1, got ${batch}`, 'batch');
+}
 
 /**
  * A network's weights on a device, shared by every program compiled for it. The definition says what is computed;
@@ -140,7 +155,7 @@ export class Model {
    * training steps. So none sees weights that another is about to change.
    */
   readonly turns = new Turns();
-  private readonly inference = new Map<string, { program: Program; images: Tensor }>();
+  private readonly forward: ForwardPass;
   /** The first of the weights as they were set that is not finite, in words. */
   private fault: string | undefined;
   /** The same for weights that are multiplied in 16 bits. */
@@ -151,6 +166,11 @@ export class Model {
     this.definition = definition;
     this.device = device;
     this.description = describeModel(definition);
+    this.forward = new ForwardPass({
+      definition,
+      device,
+      stores: (tensors) => storesOf(device, this.bindings(tensors)),
+    });
     const { layout } = this.description;
     const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
     const store = (elements: number, label: string): GPUBuffer =>
@@ -267,86 +287,23 @@ export class Model {
 
   /**
    * Logits [N, classes] of images [N, C, H, W], float32 in [0, 1], in eval mode. Calls may overlap: each waits for
-   * those before it. Programs are compiled once per batch size and precision (default `f32`); the last few are kept.
+   * those before it. Programs are compiled once per batch size and precision; the last few are kept.
    *
-   * @throws LinbpError `bad-dtype`, `bad-shape`, `bad-range` for other images; `diverged` where a logit is infinite or
-   * NaN, naming the first layer where that is cheap to find
+   * @throws LinbpError `bad-dtype`, `bad-shape`, `bad-range` for other images; `aborted`; `diverged` where a logit is
+   * infinite or NaN, naming the first layer where that is cheap to find
    */
-  async logits(
-    images: Float32Array,
-    options: { readonly batch?: number; readonly precision?: Precision } = {},
-  ): Promise<Float32Array> {
-    const { batch = 128, precision = 'f32' } = options;
+  async logits(images: Float32Array, options: LogitsOptions = {}): Promise<Float32Array> {
+    const { batch = 128, precision = 'f32', signal, onProgress } = options;
     expectOneOf(precision, ['f32', 'f16'], 'precision');
     this.expectUsable(precision);
-    const size = elementCount(this.definition.input);
-    const count = expectPixels(images, size, 'images') / size;
-    check(
-      Number.isInteger(batch) && batch >= 1,
-      'bad-range',
-      `batch must be a whole number of at least 1, got ${batch}`,
-      'batch',
-    );
+    expectPixels(images, elementCount(this.definition.input), 'images');
+    expectBatch(batch);
     return this.turns.run(async () => {
       this.expectUsable(precision);
-      const logits = await this.logitsNow(images, count, Math.min(batch, count), precision);
-      const bad = firstNonFinite(logits);
-      if (bad < 0) return logits;
-      const image = Math.floor(bad / this.definition.classes);
-      throw divergence(
-        `logit ${bad % this.definition.classes} of image ${image} is ${logits[bad]}`,
-        whereNonFinite(
-          this.definition,
-          await this.readWeights(),
-          images.subarray(image * size, (image + 1) * size),
-          precision,
-        ),
-      );
+      const logits = await this.forward.logits(images, { batch, precision, signal, onProgress });
+      await expectFiniteLogits(this.definition, logits, images, () => this.readWeights(), precision);
+      return logits as Float32Array;
     });
-  }
-
-  private async logitsNow(
-    images: Float32Array,
-    count: number,
-    batch: number,
-    precision: Precision,
-  ): Promise<Float32Array> {
-    const size = elementCount(this.definition.input);
-    const result = new Float32Array(count * this.definition.classes);
-    for (let first = 0; first < count; first += batch) {
-      const n = Math.min(batch, count - first);
-      const { program, images: input } = await this.inferenceProgram(n, precision);
-      program.write(input, images.subarray(first * size, (first + n) * size));
-      await program.run([{ segment: 'main' }]);
-      result.set(await program.read('logits'), first * this.definition.classes);
-    }
-    return result;
-  }
-
-  private async inferenceProgram(batch: number, precision: Precision): Promise<{ program: Program; images: Tensor }> {
-    const key = `${precision} ${batch}`;
-    let entry = this.inference.get(key);
-    if (entry === undefined) {
-      const graph = new Graph();
-      const images = graph.input('images', [batch, ...this.definition.input]);
-      const network = addModel(graph, this.definition, images);
-      graph.output('logits', network.logits);
-      const program = await Program.compile(graph, {
-        device: this.device,
-        bindings: this.bindings(network),
-        precision,
-      });
-      entry = { program, images };
-    }
-    // The most recently used come last, the others make room.
-    this.inference.delete(key);
-    this.inference.set(key, entry);
-    for (const [old, { program }] of this.inference) {
-      if (this.inference.size <= keptPrograms) break;
-      program.destroy();
-      this.inference.delete(old);
-    }
-    return entry;
   }
 
   /** True once {@link Model.destroy} was called. */
@@ -358,7 +315,7 @@ export class Model {
   destroy(): void {
     if (this.gone) return;
     this.gone = true;
-    for (const { program } of this.inference.values()) program.destroy();
+    this.forward.destroy();
     this.parameters.destroy();
     this.buffers?.destroy();
   }

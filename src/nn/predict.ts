@@ -1,28 +1,17 @@
 import { expectObject, expectOneOf, expectPixels } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
-import { expectFinite, firstNonFinite } from '../finite.js';
-import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
-import type { Precision } from '../graph/types.js';
-import { ReferenceRun } from '../reference/run.js';
-import { addModel, describeModel } from './definition.js';
-import type { ModelDefinition, ModelInGraph, StateDict } from './definition.js';
-import { Model } from './model.js';
-import type { HostModel } from './model.js';
-import { whereNonFinite } from './nonFinite.js';
+import { describeModel } from './definition.js';
+import type { StateDict } from './definition.js';
+import { expectFiniteLogits, ForwardPass } from './forward.js';
+import { expectBatch, Model } from './model.js';
+import type { HostModel, LogitsOptions } from './model.js';
+import { expectPlace, ModelPlace } from './place.js';
 
 /** Options of {@link predict}. */
-export interface PredictOptions {
-  /** Images at a time; default 128. Results do not depend on it. */
-  readonly batch?: number;
-  /** Default `f32`. */
-  readonly precision?: Precision;
+export interface PredictOptions extends LogitsOptions {
   /** `reference` computes in float64 on the CPU, and takes weights on the host too; default `gpu`. */
   readonly device?: 'gpu' | 'reference';
-  /** Stops between batches with an `aborted` error. */
-  readonly signal?: AbortSignal;
-  /** Called after each batch with the share of the images that are done, 0 to 1. */
-  readonly onProgress?: (share: number) => void;
 }
 
 /**
@@ -44,13 +33,8 @@ export async function predict(
   const size = elementCount(definition.input);
   const count = expectPixels(images, size, 'images') / size;
   const { batch = 128, signal, onProgress } = options;
-  check(
-    Number.isInteger(batch) && batch >= 1,
-    'bad-range',
-    `batch must be a whole number of at least 1, got ${batch}`,
-    'batch',
-  );
-  const logitsOf = await logitsBy(model, options);
+  expectBatch(batch);
+  const logitsOf = logitsBy(model, options);
   const classes = new Int32Array(count);
   for (let from = 0; from < count; from += batch) {
     if (signal?.aborted === true) throw new LinbpError('aborted', 'the prediction was aborted');
@@ -61,63 +45,32 @@ export async function predict(
   return classes;
 }
 
-async function logitsBy(
+function logitsBy(
   model: Model | HostModel,
   { batch = 128, precision = 'f32', device = 'gpu' }: PredictOptions,
-): Promise<(images: Float32Array) => Promise<ArrayLike<number>>> {
-  expectOneOf(device, ['gpu', 'reference'], 'device');
+): (images: Float32Array) => Promise<ArrayLike<number>> {
   expectOneOf(precision, ['f32', 'f16'], 'precision');
-  if (device === 'gpu') {
-    check(model instanceof Model, 'bad-argument', 'weights on the host run on the reference only', 'model');
-    return (images) => model.logits(images, { batch, precision });
-  }
-  check(precision === 'f32', 'bad-argument', 'the reference computes in float64, not in f16', 'precision');
-  const weights = model instanceof Model ? await model.stateDict() : model.weights;
-  const logits = referenceLogits(model.definition, weights);
-  return (images) => Promise.resolve(logits(images));
-}
-
-/** Copies the weights of a state dict into a graph that runs on the CPU. */
-export function setReferenceWeights(run: ReferenceRun, network: ModelInGraph, weights: StateDict): void {
-  for (const [name, tensor] of network.tensors) run.set(tensor, weights.get(name)!.data);
+  expectPlace(model, device, precision);
+  if (device === 'gpu' && model instanceof Model) return (images) => model.logits(images, { batch, precision });
+  return referenceLogits(model);
 }
 
 /**
- * The forward pass in eval mode in float64: images [N, C, H, W] to logits [N, classes], with a graph for each N. It
- * throws `diverged` where a logit is not finite.
+ * The forward pass in eval mode in float64: images [N, C, H, W] to logits [N, classes], with the weights that the model
+ * has at the first call. It throws `diverged` where a logit is not finite.
  */
 export function referenceLogits(
-  definition: ModelDefinition,
-  weights: StateDict,
-): (images: Float32Array) => ArrayLike<number> {
-  const size = elementCount(definition.input);
-  const { classes } = definition;
-  const runs = new Map<number, (images: Float32Array) => ArrayLike<number>>();
-  const compile = (batch: number): ((images: Float32Array) => ArrayLike<number>) => {
-    const graph = new Graph();
-    const input = graph.input('images', [batch, ...definition.input]);
-    const network = addModel(graph, definition, input);
-    const run = new ReferenceRun(graph);
-    setReferenceWeights(run, network, weights);
-    return (images) => {
-      run.set(input, images);
-      run.run();
-      return run.get(network.logits).slice();
-    };
-  };
-  return (images) => {
-    const batch = images.length / size;
-    const run = runs.get(batch) ?? compile(batch);
-    runs.set(batch, run);
-    const logits = run(images);
-    expectFinite(
-      logits,
-      (i) => `logit ${i % classes} of image ${Math.floor(i / classes)}`,
-      () => {
-        const image = Math.floor(firstNonFinite(logits) / classes);
-        return whereNonFinite(definition, weights, images.subarray(image * size, (image + 1) * size));
-      },
-    );
+  model: Model | HostModel,
+): (images: Float32Array) => Promise<Float32Array | Float64Array> {
+  const { definition } = model;
+  const place = new ModelPlace(model, 'reference');
+  const forward = new ForwardPass(place);
+  let weights: Promise<StateDict> | undefined;
+  return async (images) => {
+    const state = await (weights ??= place.refresh());
+    const batch = images.length / elementCount(definition.input);
+    const logits = await forward.logits(images, { batch });
+    await expectFiniteLogits(definition, logits, images, () => Promise.resolve(state));
     return logits;
   };
 }

@@ -1,8 +1,8 @@
 import { LinbpError, check } from '../errors.js';
 import { Graph, resolveView } from '../graph/graph.js';
 import type { Tensor } from '../graph/types.js';
-import { Program } from '../program/program.js';
-import { ReferenceRun } from '../reference/run.js';
+import { openExecutor } from '../program/executor.js';
+import type { Executor } from '../program/executor.js';
 import type { Device } from '../runtime/device.js';
 import { Analysis, throwReasons } from './analyze.js';
 import { decodeModel } from './decode.js';
@@ -119,33 +119,14 @@ async function runSteps(
     values.set(value, output);
     graph.output(value.name, output);
   }
-  const read = device === 'reference' ? onReference(graph, bound) : await onDevice(graph, bound, device);
+  using executor: Executor = await openExecutor(graph, { device });
+  for (const [tensor, { data }] of bound) executor.write(tensor, data);
+  await executor.run([{ segment: 'main' }]);
   for (const value of missing) {
-    const data = Float64Array.from(await read(values.get(value)!));
+    const data = Float64Array.from(await executor.exact(values.get(value)!));
     results.set(value, { type: value.type, shape: value.shape, data });
   }
-  if (device !== 'reference') await read(undefined);
   return results;
-}
-
-type Read = (tensor: Tensor | undefined) => ArrayLike<number> | Promise<ArrayLike<number>>;
-
-function onReference(graph: Graph, bound: readonly [Tensor, HostTensor][]): Read {
-  const run = new ReferenceRun(graph);
-  for (const [tensor, { data }] of bound) run.set(tensor, data);
-  run.run();
-  return (tensor) => (tensor === undefined ? [] : run.get(tensor).slice());
-}
-
-async function onDevice(graph: Graph, bound: readonly [Tensor, HostTensor][], device: Device): Promise<Read> {
-  const program = await Program.compile(graph, { device });
-  for (const [tensor, { data }] of bound) program.write(tensor, Float32Array.from(data));
-  await program.run([{ segment: 'main' }]);
-  return async (tensor) => {
-    if (tensor !== undefined) return program.read(tensor);
-    program.destroy();
-    return [];
-  };
 }
 
 /** Steps with all constants as they are: no parameters, no positions. */

@@ -1,5 +1,5 @@
 import { Attack } from '../attacks/attack.js';
-import { DeviceExecutor } from '../attacks/executor.js';
+import { DeviceExecutor } from '../program/executor.js';
 import { fromArrays } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
@@ -9,11 +9,12 @@ import type { Precision } from '../graph/types.js';
 import { addModel } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
+import { ModelPlace } from '../nn/place.js';
 import type { StateDict } from '../nn/model.js';
 import { Program } from '../program/program.js';
 import { uniforms } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
-import { DeviceEngine } from '../train/deviceEngine.js';
+import { Engine } from '../train/engine.js';
 import { sgd } from '../train/optimizers.js';
 import { resolveSettings } from '../train/settings.js';
 
@@ -74,7 +75,7 @@ async function training(model: Model, options: WorkloadOptions): Promise<Workloa
     batch,
     precision,
   });
-  const engine = await DeviceEngine.create(model, step, dataset, batch, { fuse, onCompile });
+  const engine = await Engine.create(new ModelPlace(model, 'gpu'), step, dataset, batch, { fuse, onCompile });
   const fields = step.optimizer.fields(1, step.optimizer.lr);
   try {
     await engine.run([{ start: 0, size: batch, fields: { step: 1, ...fields } }]);

@@ -5,6 +5,7 @@ import type { Tensor } from '../graph/types.js';
 import { rootOf } from '../plan/schedule.js';
 import { ReferenceRun } from '../reference/run.js';
 import type { StepRow } from '../reference/run.js';
+import { distance } from './compare.js';
 import { Program } from './program.js';
 import type { CompileOptions, SegmentRun } from './program.js';
 
@@ -17,21 +18,11 @@ export interface DebugEntry {
   readonly tensor: string;
   /**
    * ||device - reference|| / ||reference|| when the kernel gets the reference's own inputs; absolute where the
-   * reference is zero.
+   * reference is zero, and infinite where something is not a number.
    */
   readonly error: number;
   /** NaN or infinite results that the reference does not have. */
   readonly nonFinite: number;
-}
-
-function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += (actual[i]! - expected[i]!) ** 2;
-    norm += expected[i]! ** 2;
-  }
-  return Math.sqrt(norm === 0 ? difference : difference / norm);
 }
 
 /** A result beside the reference's. */

@@ -1,7 +1,9 @@
 import type { Precision, Tensor } from '../graph/types.js';
 import type { KernelChoices } from '../kernels/problem.js';
 import type { ScheduledDispatch } from '../plan/schedule.js';
-import type { Device } from '../runtime/device.js';
+import type { StepRow } from '../reference/run.js';
+import type { Device, DeviceCounters } from '../runtime/device.js';
+import type { StoredValues } from './store.js';
 import type { StepFields } from './steps.js';
 
 /** How a graph is compiled. */
@@ -79,4 +81,28 @@ export interface Location {
   readonly buffer: GPUBuffer;
   readonly offset: number;
   readonly bytes: number;
+}
+
+/**
+ * What runs a graph: a program on a device, or the float64 reference. Whoever has one need not know which. Dispose it
+ * with {@link Executor.destroy} or `using`.
+ */
+export interface Executor extends Disposable {
+  /** `kernel variant` of every dispatch in order; empty for the reference. */
+  readonly kernels: readonly string[];
+  /** Running totals of this executor alone; zero for the reference. */
+  readonly counters: DeviceCounters;
+  /** Sets rows 0, 1, ... of the step table. */
+  setSteps(rows: readonly StepRow[]): void;
+  /** Copies values into a tensor, before the next run. Throws `bad-dtype`, `bad-shape`. */
+  write(tensor: Tensor, data: StoredValues | Int32Array): void;
+  /** Runs segments in order. Throws `aborted` between iterations when the signal fires. */
+  run(runs: readonly SegmentRun[], options?: RunOptions): Promise<void>;
+  /** Values as float32. */
+  read(tensor: Tensor): Promise<Float32Array>;
+  /** Values of a `u32` tensor. */
+  readU32(tensor: Tensor): Promise<Uint32Array>;
+  /** Values of a float tensor as they were computed: float32 of a device, float64 of the reference. */
+  exact(tensor: Tensor): Promise<Float32Array | Float64Array>;
+  destroy(): void;
 }

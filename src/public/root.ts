@@ -23,7 +23,7 @@ export type { LinbpErrorCode } from '../errors.js';
 export { headOf, withClasses } from '../nn/head.js';
 export type { Head } from '../nn/head.js';
 export { initialState, Model, readStateDict } from '../nn/model.js';
-export type { ReadWeightsOptions } from '../nn/model.js';
+export type { LogitsOptions, ReadWeightsOptions } from '../nn/model.js';
 export type { HostModel, StateDict } from '../nn/model.js';
 export { addModel, addStores, describeModel, positionTable } from '../nn/definition.js';
 export type {

@@ -19,8 +19,25 @@ export class ReferenceRun {
   readonly graph: Graph;
   private readonly roots = new Map<Tensor, ReferenceArray>();
 
-  constructor(graph: Graph) {
+  /**
+   * @param memory arrays to keep some root tensors in, which other runs may share; each as long as its tensor
+   * @throws LinbpError `bad-shape`, `bad-dtype` for arrays that do not fit their tensor
+   */
+  constructor(graph: Graph, memory: ReadonlyMap<Tensor, ReferenceArray> = new Map()) {
     this.graph = graph;
+    for (const [tensor, values] of memory) {
+      const { root } = resolveView(tensor);
+      check(root === tensor, 'bad-argument', `${tensor.name} is a part of ${root.name}`, tensor.name);
+      const [count, whole] = [elementCount(tensor.shape), values instanceof Uint32Array];
+      check(
+        values.length === count,
+        'bad-shape',
+        `${tensor.name} has ${count} elements, got ${values.length}`,
+        tensor.name,
+      );
+      check(whole === (tensor.dtype === 'u32'), 'bad-dtype', `${tensor.name} holds ${tensor.dtype}`, tensor.name);
+      this.roots.set(tensor, values);
+    }
     for (const [tensor, values] of graph.initial) this.set(tensor, graph.exact.get(tensor) ?? values);
   }
 

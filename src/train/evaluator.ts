@@ -1,31 +1,46 @@
 import type { EvaluateOptions } from './fitOptions.js';
-import { DeviceDataset } from '../data/feed.js';
+import { PlacedDataset } from '../data/feed.js';
 import type { Dataset } from '../data/dataset.js';
 import { LinbpError } from '../errors.js';
 import type { Tensor } from '../graph/types.js';
-import type { Model } from '../nn/model.js';
-import { Program } from '../program/program.js';
-import { BufferUsage } from '../runtime/flags.js';
-import { batches } from './engine.js';
-import type { EvaluationSums } from './engine.js';
+import type { ModelPlace } from '../nn/place.js';
+import { openExecutor } from '../program/executor.js';
+import type { Executor } from '../program/executor.js';
+import { openStore } from '../program/store.js';
+import type { Store } from '../program/store.js';
 import { buildEvaluation } from './step.js';
 import type { StepSettings } from './step.js';
 
-/** Batch of evaluations; accuracies do not depend on it. */
+/** Batch of evaluations on a device; accuracies do not depend on it. */
 export const evaluationBatch = 256;
 
+/** The same of the reference, which needs no large ones. */
+const referenceBatch = 64;
+
+/** Sums over a data set. */
+export interface EvaluationSums {
+  readonly loss: number;
+  readonly correct: number;
+}
+
+/** Bounds of the batches of a data set: full ones and, where they do not divide it, a smaller last one. */
+export function batches(count: number, batch: number): { readonly start: number; readonly size: number }[] {
+  return Array.from({ length: Math.ceil(count / batch) }, (_, index) => ({
+    start: index * batch,
+    size: Math.min(batch, count - index * batch),
+  }));
+}
+
 /**
- * Programs that evaluate a model on one data set: full batches and a last smaller one. The results are read back once.
+ * What evaluates a model on one data set: full batches and a last smaller one. The results are read back once.
  */
-export class DeviceEvaluator {
-  private readonly model: Model;
-  private readonly data: DeviceDataset;
-  private readonly programs: { readonly program: Program; readonly size: number; readonly count: number }[] = [];
-  private readonly log: GPUBuffer;
+export class Evaluator {
+  private readonly data: PlacedDataset;
+  private readonly parts: { readonly executor: Executor; readonly count: number }[] = [];
+  private readonly log: Store;
   private readonly rows: number;
 
-  private constructor(model: Model, data: DeviceDataset, log: GPUBuffer, rows: number) {
-    this.model = model;
+  private constructor(data: PlacedDataset, log: Store, rows: number) {
     this.data = data;
     this.log = log;
     this.rows = rows;
@@ -33,43 +48,34 @@ export class DeviceEvaluator {
 
   /** Compiles the evaluation; `onCompile` is called after each compiled pipeline of a program. */
   static async create(
-    model: Model,
+    model: ModelPlace,
     dataset: Dataset,
     settings: Pick<StepSettings, 'loss' | 'objective' | 'precision'>,
     onCompile?: (done: number, total: number) => void,
-  ): Promise<DeviceEvaluator> {
+  ): Promise<Evaluator> {
     const { device, definition } = model;
-    const data = new DeviceDataset(dataset, device);
-    const all = batches(dataset.count, evaluationBatch);
-    const log = device.createBuffer({
-      size: 8 * all.length,
-      usage: BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST,
-      kind: 'state',
-      label: 'evaluation log',
-    });
-    const evaluator = new DeviceEvaluator(model, data, log, all.length);
+    const data = new PlacedDataset(dataset, device);
+    const all = batches(dataset.count, device === 'reference' ? referenceBatch : evaluationBatch);
+    const log = openStore(device, { elements: 2 * all.length, kind: 'state', label: 'evaluation log' });
+    const evaluator = new Evaluator(data, log, all.length);
     try {
       const order = data.createOrder();
       for (const size of new Set(all.map((batch) => batch.size))) {
         const mine = all.map((batch, row) => ({ ...batch, row })).filter((batch) => batch.size === size);
         const built = buildEvaluation({ ...settings, definition, logRows: all.length }, data.feed, size);
-        const bindings = new Map<Tensor, GPUBuffer>([
-          ...model.bindings(built.stores),
-          ...data.bindings(built.feed, order),
-          [built.log, log],
-        ]);
-        const steps = { fields: { start: 'u32', row: 'u32' }, rows: mine.length } as const;
-        const options = {
+        const executor: Executor = await openExecutor(built.graph, {
           device,
-          bindings,
-          steps,
+          stores: new Map<Tensor, Store>([
+            ...model.stores(built.stores),
+            ...data.stores(built.feed, order),
+            [built.log, log],
+          ]),
+          steps: { fields: { start: 'u32', row: 'u32' }, rows: mine.length },
           precision: settings.precision ?? 'f32',
           ...(onCompile && { onProgress: onCompile }),
-        };
-        const program = await Program.compile(built.graph, options);
-        evaluator.programs.push({ program, size, count: mine.length });
-        mine.forEach(({ start, row }, index) => program.steps.set(index, { start, row }));
-        program.uploadSteps();
+        });
+        evaluator.parts.push({ executor, count: mine.length });
+        executor.setSteps(mine.map(({ start, row }) => ({ start, row })));
       }
       return evaluator;
     } catch (error) {
@@ -81,13 +87,13 @@ export class DeviceEvaluator {
   /** Sums over the data set with the model's present weights. Throws `aborted`. */
   async run({ signal, onProgress }: EvaluateOptions = {}): Promise<EvaluationSums> {
     let before = 0;
-    for (const { program, count } of this.programs) {
+    for (const { executor, count } of this.parts) {
       const onChunk = (share: number): void => onProgress?.((before + share * count) / this.rows);
-      await program.run([{ segment: 'main', repeat: count }], { ...(signal && { signal }), onChunk });
+      await executor.run([{ segment: 'main', repeat: count }], { ...(signal && { signal }), onChunk });
       before += count;
     }
     if (signal?.aborted === true) throw new LinbpError('aborted', 'the evaluation was aborted');
-    const log = new Float32Array(await this.model.device.read(this.log, 0, 8 * this.rows));
+    const log = await this.log.read();
     let loss = 0;
     let correct = 0;
     for (let row = 0; row < this.rows; row++) {
@@ -98,7 +104,7 @@ export class DeviceEvaluator {
   }
 
   destroy(): void {
-    for (const { program } of this.programs) program.destroy();
+    for (const { executor } of this.parts) executor.destroy();
     this.log.destroy();
     this.data.destroy();
   }

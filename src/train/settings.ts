@@ -1,4 +1,4 @@
-import { expectFields, expectObject, expectStateDict } from '../arguments.js';
+import { expectFields, expectObject, expectOneOf, expectStateDict } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { checkClassWeights } from './classWeights.js';
 import { expectSameClasses } from '../data/classes.js';
@@ -9,6 +9,7 @@ import { describeModel, positionTable } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
 import type { HostModel } from '../nn/model.js';
+import { expectPlace } from '../nn/place.js';
 import { formatRules, parseRules } from '../rules/parse.js';
 import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/resolve.js';
@@ -24,11 +25,13 @@ import type { InputStage, Objective, StepSettings } from './step.js';
 
 /** What a trainer is made of. */
 export interface TrainerOptions {
-  /**
-   * The model to train, in place on its device; or weights on the CPU, which the float64 reference trains (`--device
-   * reference`).
-   */
+  /** The model to train; or weights on the host, for the reference. */
   readonly model: Model | HostModel;
+  /**
+   * `gpu` (default) trains the model in place on its device. `reference` trains a copy of its weights in float64 on the
+   * CPU, which `Trainer.stateDict` and `Trainer.save` give; the model's own stay as they are.
+   */
+  readonly device?: 'gpu' | 'reference';
   readonly dataset: Dataset;
   /** Evaluated after every epoch. */
   readonly testDataset?: Dataset;
@@ -84,6 +87,7 @@ export interface TrainerOptions {
 /** The fields of {@link TrainerOptions}. */
 export const trainerFields: FieldNames<TrainerOptions> = {
   model: true,
+  device: true,
   dataset: true,
   testDataset: true,
   rules: true,
@@ -183,21 +187,6 @@ function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmo
   };
 }
 
-function checkPrecision(precision: Precision, model: TrainerOptions['model']): void {
-  check(
-    precision === 'f32' || precision === 'f16',
-    'unknown-option',
-    `precision must be f32 or f16, got ${String(precision)}`,
-    'precision',
-  );
-  check(
-    precision === 'f32' || model instanceof Model,
-    'bad-argument',
-    'the reference computes in float64, not in f16',
-    'precision',
-  );
-}
-
 function expectLearningRate(lr: number): void {
   check(Number.isFinite(lr) && lr > 0, 'bad-range', `lr must be a finite number above 0, got ${lr}`, 'lr');
 }
@@ -262,7 +251,8 @@ export function resolveSettings(options: TrainerOptions): ResolvedSettings {
   );
   checkWhole('seed', seed, 0, 2 ** 32 - 1);
   checkWhole('logEvery', logEvery, 1, 4096);
-  checkPrecision(precision, model);
+  expectOneOf(precision, ['f32', 'f16'], 'precision');
+  expectPlace(model, options.device ?? 'gpu', precision);
   const lossScale = precision === 'f16' ? resolveLossScale(options.lossScale ?? {}) : undefined;
   expectLearningRate(optimizer.lr);
   const regularization = regularizationOf(options);

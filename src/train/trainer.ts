@@ -6,7 +6,8 @@ import { divergence, expectFinite, firstNonFinite } from '../finite.js';
 import { ensureWritableFile } from '../io/atomic.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
-import { expectFiniteWeights, nonFiniteWeight, whereNonFinite } from '../nn/nonFinite.js';
+import { nonFiniteWeight, whereNonFinite } from '../nn/nonFinite.js';
+import { expectUsable, ModelPlace } from '../nn/place.js';
 import { permutation } from '../random/permutation.js';
 import '../runtime/dispose.js';
 import { Turns } from '../runtime/turns.js';
@@ -20,14 +21,13 @@ import {
   stateDictEntries,
   writeCheckpoint,
 } from './checkpoint.js';
-import { DeviceEngine } from './deviceEngine.js';
-import type { Engine, EngineLog, EngineStep, EngineWeights } from './engine.js';
+import { Engine } from './engine.js';
+import type { EngineLog, EngineStep, EngineWeights } from './engine.js';
 import { fitFields } from './fitOptions.js';
 import type { EvaluateOptions, FitOptions } from './fitOptions.js';
 import type { LossScaleState } from './lossScale.js';
 import { EpochTally, Pace, stepResults } from './progress.js';
 import type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './progress.js';
-import { ReferenceEngine } from './referenceEngine.js';
 import { checkDataset, checkWhole, resolveSettings } from './settings.js';
 import type { ResolvedSettings, TrainerOptions } from './settings.js';
 
@@ -48,6 +48,7 @@ export class Trainer {
   private readonly testDataset: Dataset | undefined;
   private readonly engine: Engine;
   private readonly model: TrainerOptions['model'];
+  private readonly reference: boolean;
   /** Calls of `fit`, one after another; and between its blocks of steps, whatever else asks for the weights. */
   private readonly fits = new Turns();
   private readonly turns = new Turns();
@@ -59,6 +60,7 @@ export class Trainer {
 
   private constructor(options: TrainerOptions, settings: ResolvedSettings, engine: Engine) {
     this.model = options.model;
+    this.reference = options.device === 'reference';
     this.definition = options.model.definition;
     this.dataset = options.dataset;
     this.testDataset = options.testDataset;
@@ -73,12 +75,10 @@ export class Trainer {
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
     const settings = resolveSettings(options);
-    const { model, dataset, onCompile } = options;
+    const { model, device = 'gpu', dataset, onCompile } = options;
     const compiling = { onCompile, samples: settings.samples };
-    const engine =
-      model instanceof Model
-        ? await DeviceEngine.create(model, settings.step, dataset, settings.batch, compiling)
-        : new ReferenceEngine(settings.step, dataset, model.weights);
+    const place = await ModelPlace.open(model, device);
+    const engine = await Engine.create(place, settings.step, dataset, settings.batch, compiling);
     return new Trainer(options, settings, engine);
   }
 
@@ -319,8 +319,8 @@ export class Trainer {
 
   /** Throws `diverged` where the weights were not finite to begin with, `disposed` where their model is gone. */
   private expectUsable(): void {
-    if (this.model instanceof Model) this.model.expectUsable(this.settings.step.precision);
-    else if (this.step === 0) expectFiniteWeights(this.model.weights, this.definition.name);
+    if (!this.reference) expectUsable(this.model, this.settings.step.precision);
+    else if (this.step === 0 && !(this.model instanceof Model)) expectUsable(this.model);
   }
 
   private async whereNonFinite(dataset: Dataset): Promise<string | undefined> {

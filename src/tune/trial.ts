@@ -5,22 +5,20 @@ import { roundsOperands } from '../kernels/choice.js';
 import type { KernelChoice, ProductKernel } from '../kernels/problem.js';
 import { TimestampRun, wallClockTimeline } from '../profile/timestamps.js';
 import type { TimedDispatch } from '../profile/timestamps.js';
+import { differenceFrom, usualTolerance } from '../program/compare.js';
+import { openExecutor } from '../program/executor.js';
 import { Program } from '../program/program.js';
+import type { Executor } from '../program/types.js';
 import { uniforms } from '../random/philox.js';
-import { ReferenceRun } from '../reference/run.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { onlyChoice } from '../choices/table.js';
 
-/** Largest ||device - reference|| / ||reference|| that a candidate may have. */
-const tolerance = 1e-5;
-/** The same where a kernel rounds its operands to f16, which have 11 bits. */
+/** Largest ||device - reference|| / ||reference|| where a kernel rounds its operands to f16, which have 11 bits. */
 const halfTolerance = 1e-3;
-/** Largest part of the bits of a packed mask that may differ: a sum next to zero may round to either side. */
-const maskTolerance = 1e-3;
 
 /** Largest distance from the reference, relative, that results of a kernel may have. */
-export const toleranceOf = (kernel: ProductKernel): number => (roundsOperands(kernel) ? halfTolerance : tolerance);
+export const toleranceOf = (kernel: ProductKernel): number => (roundsOperands(kernel) ? halfTolerance : usualTolerance);
 
 /** Numbers that every run draws alike: uniform in [-1, 1), or random bits. */
 export function sampleValues(tensor: Tensor): Float32Array | Uint32Array {
@@ -35,65 +33,38 @@ export class CheckedProblem {
   readonly graph: Graph;
   private readonly device: Device;
   private readonly values = new Map<Tensor, Float32Array | Uint32Array>();
-  private reference: ReferenceRun | undefined;
+  private reference: Executor | undefined;
 
   constructor(graph: Graph, device: Device) {
     this.graph = graph;
     this.device = device;
   }
 
+  private async computed(executor: Executor): Promise<Executor> {
+    if (this.values.size === 0)
+      for (const tensor of this.graph.tensors.filter(({ kind }) => kind === 'input'))
+        this.values.set(tensor, sampleValues(tensor));
+    for (const [tensor, data] of this.values) executor.write(tensor, data);
+    await executor.run([{ segment: 'main' }]);
+    return executor;
+  }
+
   /**
    * Compiles the problem with a choice and compares every result; the dispatches' texts come back with the distance.
    */
   async check(choice: KernelChoice): Promise<{ readonly error: number; readonly code: readonly string[] }> {
-    if (this.reference === undefined) {
-      const reference = new ReferenceRun(this.graph);
-      for (const tensor of this.graph.tensors.filter(({ kind }) => kind === 'input')) {
-        const data = sampleValues(tensor);
-        this.values.set(tensor, data);
-        reference.set(tensor, data);
-      }
-      reference.run('main');
-      this.reference = reference;
-    }
-    using program = await Program.compile(this.graph, {
+    this.reference ??= await this.computed(await openExecutor(this.graph, { device: 'reference' }));
+    using candidate = await openExecutor(this.graph, {
       device: this.device,
       choices: onlyChoice(choice),
       untested: true,
     });
-    for (const [tensor, data] of this.values) program.write(tensor, data);
-    await program.run([{ segment: 'main' }]);
+    await this.computed(candidate);
     let error = 0;
-    for (const output of this.graph.outputs.values()) {
-      const expected = this.reference.get(output);
-      const found =
-        output.dtype === 'f32'
-          ? distance(await program.read(output), expected)
-          : differingBits(await program.readU32(output), expected);
-      error = Math.max(error, output.dtype === 'f32' ? found : (found / maskTolerance) * tolerance);
-    }
-    return { error, code: program.dispatches.map(({ source }) => source.code) };
+    for (const output of this.graph.outputs.values())
+      error = Math.max(error, await differenceFrom(this.reference, candidate, output));
+    return { error, code: candidate.program.dispatches.map(({ source }) => source.code) };
   }
-}
-
-/** ||actual - expected|| / ||expected||; infinite where something is not a number. */
-function distance(actual: Float32Array, expected: ArrayLike<number>): number {
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < actual.length; i++) {
-    difference += (actual[i]! - expected[i]!) ** 2;
-    norm += expected[i]! ** 2;
-  }
-  const error = Math.sqrt(norm === 0 ? difference : difference / norm);
-  return Number.isFinite(error) ? error : Infinity;
-}
-
-function differingBits(actual: Uint32Array, expected: ArrayLike<number>): number {
-  let bits = 0;
-  for (let i = 0; i < actual.length; i++) {
-    for (let rest = (actual[i]! ^ expected[i]!) >>> 0; rest !== 0; rest = (rest & (rest - 1)) >>> 0) bits += 1;
-  }
-  return bits / (32 * actual.length);
 }
 
 /** Data of a problem at its real size, which all candidates to be timed share. */

@@ -1,11 +1,12 @@
 import { expect } from 'chai';
 import { adaptiveWindows, Attack } from '../../src/attacks/index.js';
 import type { AttackLoss, AttackNorm, AttackOptions, AttackResult } from '../../src/attacks/index.js';
-import type { DeviceExecutor, ReferenceExecutor } from '../../src/attacks/executor.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import type { Model, StateDict } from '../../src/nn/model.js';
 import { lenet5 } from '../../src/nn/zoo/mnist.js';
+import type { DeviceExecutor } from '../../src/program/executor.js';
+import { ReferenceExecutor } from '../../src/program/referenceExecutor.js';
 import { apgdTrace } from './apgdTrace.js';
 import type { Trace } from './apgdTrace.js';
 import { eightBitImages, modelWith, numbers } from './support.js';
@@ -42,8 +43,8 @@ const radii = { linf: { ce: 0.15, dlr: 0.04 }, l2: { ce: 1.2, dlr: 0.15 } } as c
 async function watch(attack: Attack, seen: { points: Float64Array; shares: Float64Array }[]): Promise<void> {
   const { executor, attack: built } = await attack.executor();
   const share = built.graph.tensors.find(({ name }) => name === 'stepShare')!;
-  if ('reference' in executor) {
-    const { reference } = executor as ReferenceExecutor;
+  if (executor instanceof ReferenceExecutor) {
+    const { reference } = executor;
     const run = reference.run.bind(reference);
     reference.run = (segment, rows) => {
       run(segment, rows);

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ReferenceExecutor } from '../../src/attacks/executor.js';
 import { Attack } from '../../src/attacks/index.js';
 import type { AttackOptions } from '../../src/attacks/index.js';
 import { batchLabels, batchPixels } from '../../src/data/dataset.js';
@@ -10,6 +9,7 @@ import type { Node, Tensor } from '../../src/graph/types.js';
 import type { StateDict } from '../../src/nn/model.js';
 import { readStateDict } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
+import type { ReferenceExecutor } from '../../src/program/referenceExecutor.js';
 import type { ReferenceRun, StepRow } from '../../src/reference/run.js';
 import { goldenFolder } from '../support/golden.js';
 

@@ -59,6 +59,26 @@ describe('predict, argmax and accuracy', () => {
     expect(await refusal(() => predict(host, images, { device: 'reference', signal }))).to.equal('aborted');
   });
 
+  it('logits tell how far they are and stop between batches, and the model goes on working', async () => {
+    using model = Model.create(definition, { device: await sharedDevice() });
+    model.setStateDict(weights);
+    const whole = await model.logits(images);
+    const shares: number[] = [];
+    const parts = await model.logits(images, { batch: 2, onProgress: (share) => void shares.push(share) });
+    expect(parts).to.deep.equal(whole);
+    expect(shares).to.deep.equal([0.4, 0.8, 1]);
+    const abort = new AbortController();
+    const seen: number[] = [];
+    const onProgress = (share: number): void => {
+      seen.push(share);
+      abort.abort();
+    };
+    const { signal } = abort;
+    expect(await refusal(() => model.logits(images, { batch: 2, signal, onProgress }))).to.equal('aborted');
+    expect(seen).to.deep.equal([0.4]);
+    expect(await model.logits(images)).to.deep.equal(whole);
+  });
+
   it('an attack knows rules of its caller by name', async () => {
     const half = wgslRule({
       name: 'half',

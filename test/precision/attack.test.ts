@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { Attack } from '../../src/attacks/index.js';
 import type { AttackOptions, AttackResult } from '../../src/attacks/index.js';
-import { DeviceExecutor } from '../../src/attacks/executor.js';
+import { DeviceExecutor } from '../../src/program/executor.js';
 import type { Model, StateDict } from '../../src/nn/model.js';
 import { lenet5 } from '../../src/nn/zoo/mnist.js';
 import { eightBitImages, formulaWeights, linearModel, modelWith, numbers, randomLabels } from '../attacks/support.js';

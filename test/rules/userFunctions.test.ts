@@ -139,7 +139,7 @@ describe("functions of the user's own", () => {
 
   it('without a slope compute, and are refused in one line where a gradient is needed', async () => {
     const model = { definition: definition(flat), weights: initialState(definition(flat)) };
-    const options = { model, dataset: squares(6), optimizer: sgd({ lr: 0.1 }) };
+    const options = { model, device: 'reference', dataset: squares(6), optimizer: sgd({ lr: 0.1 }) } as const;
     const error = await refusal(async () => {
       using trainer = await Trainer.create(options);
       await trainer.fit({ epochs: 1 });

@@ -33,7 +33,8 @@ async function train(where: 'device' | 'reference', inputs: InputStage | undefin
     seed,
     optimizer: sgd({ lr: 0.05, momentum: 0.9, weightDecay: 5e-4 }),
   };
-  const trainer = await Trainer.create({ ...settings, ...(inputs && { inputs }) });
+  const device = where === 'device' ? 'gpu' : where;
+  const trainer = await Trainer.create({ ...settings, device, ...(inputs && { inputs }) });
   const losses: number[] = [];
   const { epochs } = await trainer.fit({
     epochs: 2,

@@ -33,7 +33,8 @@ describe('checkpoints', () => {
     const model = reference
       ? { definition: tiny, weights: initialState(tiny, 3) }
       : Model.create(tiny, { device: await sharedDevice(), seed: 3 });
-    const made = await Trainer.create({ model, dataset, optimizer, batch: 16, rules: 'linbp', ...options });
+    const device = reference ? 'reference' : 'gpu';
+    const made = await Trainer.create({ model, device, dataset, optimizer, batch: 16, rules: 'linbp', ...options });
     return {
       trainer: made,
       close: () => {

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { fromArrays } from '../../src/data/dataset.js';
-import { DeviceDataset, addFeed, packDataset } from '../../src/data/feed.js';
+import { PlacedDataset, addFeed, packDataset } from '../../src/data/feed.js';
 import { LinbpError } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
-import { Program } from '../../src/program/program.js';
+import { openExecutor } from '../../src/program/executor.js';
 import { permutation } from '../../src/random/permutation.js';
 import type { Device } from '../../src/runtime/device.js';
 import { sharedDevice } from '../support/device.js';
@@ -48,19 +48,20 @@ describe('device-side data', () => {
       const device = limited(await sharedDevice(), limits);
       const [count, batch] = [300, 7];
       const dataset = randomDataset(count, size, bytes);
-      const data = new DeviceDataset(dataset, device);
+      const data = new PlacedDataset(dataset, device);
       const graph = new Graph();
       const feed = addFeed(graph, data.feed, batch, { step: 'start' });
       graph.output('images', feed.images);
       graph.output('labels', feed.labels);
       const order = data.createOrder();
       const shuffled = permutation(count, 1, 0);
-      device.write(order, 0, shuffled);
-      using program = await Program.compile(graph, {
+      order.write(shuffled);
+      using executor = await openExecutor(graph, {
         device,
-        bindings: new Map(data.bindings(feed, order)),
+        stores: new Map(data.stores(feed, order)),
         steps: { fields: { start: 'u32' }, rows: 2 },
       });
+      const { program } = executor;
       expect(program.dispatches.length > 2).to.equal(Object.keys(limits).length > 0);
       for (const start of [0, 123]) {
         program.steps.set(0, { start });
@@ -82,7 +83,7 @@ describe('device-side data', () => {
 
   it('refuses what exceeds the largest buffer, with advice', async () => {
     const device = limited(await sharedDevice(), { maxBufferSize: 1024 });
-    expect(() => new DeviceDataset(randomDataset(100, 8, true), device))
+    expect(() => new PlacedDataset(randomDataset(100, 8, true), device))
       .to.throw(LinbpError, /subset/)
       .with.property('code', 'limit-exceeded');
   });

@@ -26,7 +26,9 @@ const dataset = goldenBatches();
 
 /** Losses of `steps` steps and the weights after them. */
 async function train(model: TrainerOptions['model'], rules: string, optimizer: Optimizer, steps: number) {
-  using trainer = await Trainer.create({ model, dataset, rules, optimizer, batch: 16, shuffle: false, logEvery: 10 });
+  const device = model instanceof Model ? 'gpu' : 'reference';
+  const settings = { dataset, rules, optimizer, batch: 16, shuffle: false, logEvery: 10 };
+  using trainer = await Trainer.create({ ...settings, model, device });
   const losses: number[] = [];
   await trainer.fit({
     epochs: 1,

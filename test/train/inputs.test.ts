@@ -23,7 +23,8 @@ async function losses(
     where === 'device' ? Model.create(definition, { device: await sharedDevice() }) : { definition, weights };
   if (model instanceof Model) model.setStateDict(weights);
   const settings = { model, dataset: data, rules, batch: 16, seed: 3, optimizer: sgd({ lr: 0.05 }) };
-  const trainer = await Trainer.create({ ...settings, ...(stage && { inputs: stage }) });
+  const device = where === 'device' ? 'gpu' : where;
+  const trainer = await Trainer.create({ ...settings, device, ...(stage && { inputs: stage }) });
   const found: number[] = [];
   await trainer.fit({ epochs: 1, onProgress: ({ steps }) => found.push(...steps.map(({ loss }) => loss)) });
   trainer.destroy();

@@ -119,6 +119,7 @@ describe('class weights', () => {
   it('of another number, negative, or beside another loss are refused', async () => {
     const options = {
       model: { definition: tiny, weights: initialState(tiny) },
+      device: 'reference' as const,
       dataset: squares(7),
       optimizer: sgd({ lr: 0.1 }),
     };
@@ -139,7 +140,7 @@ describe('dropping the last batch', () => {
   it('takes whole batches only, and equals training without the samples that are left', async () => {
     const all = squares(10);
     const model = (): TrainerOptions['model'] => ({ definition: tiny, weights: initialState(tiny, 2) });
-    const common = { optimizer: sgd({ lr: 0.1 }), batch: 4, shuffle: false };
+    const common = { device: 'reference', optimizer: sgd({ lr: 0.1 }), batch: 4, shuffle: false } as const;
     const trained = async (dataset: Dataset, dropLast: boolean) => {
       using trainer = await Trainer.create({ ...common, model: model(), dataset, dropLast });
       const { steps } = await trainer.fit({ epochs: 2 });
@@ -273,7 +274,8 @@ describe('regularized training', () => {
     };
     using model = Model.create(tiny, { device: await sharedDevice(), seed: 1 });
     using onDevice = await Trainer.create({ ...options, model });
-    using onHost = await Trainer.create({ ...options, model: { definition: tiny, weights: initialState(tiny, 1) } });
+    const host = { definition: tiny, weights: initialState(tiny, 1) };
+    using onHost = await Trainer.create({ ...options, model: host, device: 'reference' });
     await onDevice.fit({ epochs: 2 });
     await onHost.fit({ epochs: 2 });
     const expected = await onHost.stateDict();
@@ -287,9 +289,8 @@ describe('regularized training', () => {
   it('refuses values that cannot be meant', async () => {
     const model = { definition: tiny, weights: initialState(tiny, 1) };
     for (const bad of [{ labelSmoothing: 0 }, { labelSmoothing: 1 }, { clipNorm: 0 }, { clipNorm: NaN }]) {
-      const error = await Trainer.create({ model, dataset: squares(8), optimizer: sgd({ lr: 0.1 }), ...bad }).catch(
-        (e: unknown) => e,
-      );
+      const options = { model, device: 'reference', dataset: squares(8), optimizer: sgd({ lr: 0.1 }) } as const;
+      const error = await Trainer.create({ ...options, ...bad }).catch((e: unknown) => e);
       expect(error, JSON.stringify(bad)).to.be.instanceOf(LinbpError);
       expect((error as LinbpError).code).to.equal('bad-range');
     }

@@ -90,6 +90,7 @@ describe('trainer', () => {
     expect(result.images).to.equal(74);
     using reference = await Trainer.create({
       model: { definition: tiny, weights: initialState(tiny, seed) },
+      device: 'reference',
       dataset,
       optimizer,
       batch: 16,
@@ -122,6 +123,7 @@ describe('trainer', () => {
     using trainer = await Trainer.create({ model, ...options });
     using reference = await Trainer.create({
       model: { definition, weights: initialState(definition, seed) },
+      device: 'reference',
       ...options,
     });
     for (const each of [trainer, reference]) await each.fit({ epochs: 2 });
@@ -138,6 +140,35 @@ describe('trainer', () => {
     expect((await trainer.evaluate(dataset)).loss).to.be.closeTo((await reference.evaluate(dataset)).loss, 1e-4);
   });
 
+  it('on the reference a model lends its weights and keeps them; weights on the host give the same bits', async () => {
+    using model = await tinyModel();
+    const before = bytes(await model.stateDict());
+    const trained = async (from: TrainerOptions['model']): Promise<string> => {
+      using trainer = await Trainer.create({ model: from, device: 'reference', dataset: squares(37), optimizer });
+      await trainer.fit({ epochs: 2 });
+      const state = await trainer.stateDict();
+      expect([...state.values()].every(({ data }) => data instanceof Float64Array)).to.equal(true);
+      return bytes(state);
+    };
+    const lent = await trained(model);
+    expect(bytes(await model.stateDict())).to.equal(before);
+    expect(lent).to.equal(await trained({ definition: tiny, weights: initialState(tiny, seed) }));
+  });
+
+  it('weights on the host need the reference, and all of them', async () => {
+    const weights = new Map(initialState(tiny, seed));
+    const model = { definition: tiny, weights };
+    const options = { model, dataset: squares(20), optimizer };
+    const onHost = await fails(Trainer.create(options));
+    expect([onHost.code, onHost.field]).to.deep.equal(['bad-argument', 'model']);
+    const elsewhere = await fails(Trainer.create({ ...options, device: 'cpu' as 'gpu' }));
+    expect([elsewhere.code, elsewhere.field]).to.deep.equal(['unknown-option', 'device']);
+    weights.delete('fc.2.bias');
+    const missing = await fails(Trainer.create({ ...options, device: 'reference' }));
+    expect([missing.code, missing.field]).to.deep.equal(['bad-shape', 'weights']);
+    expect(missing.message).to.include('fc.2.bias [3], got nothing');
+  });
+
   it('takes a batch larger than the data set', async () => {
     const { losses } = await train(squares(10), { batch: 64 });
     expect(losses).to.have.length(2);
@@ -151,6 +182,7 @@ describe('trainer', () => {
     const found = await trainer.evaluate(dataset);
     using reference = await Trainer.create({
       model: { definition: tiny, weights: initialState(tiny, seed) },
+      device: 'reference',
       dataset,
       optimizer,
     });

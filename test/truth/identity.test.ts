@@ -29,6 +29,7 @@ describe('resuming asks for the same run', () => {
   const create = (data = dataset(), definition: ModelDefinition = smallNetwork, more: object = {}): Promise<Trainer> =>
     Trainer.create({
       model: { definition, weights: initialState(definition, 1) },
+      device: 'reference',
       dataset: data,
       optimizer: adam(),
       batch: 3,

@@ -49,7 +49,8 @@ describe('figures of networks that are not finite', () => {
         }
         using attack = await Attack.compile({ model: model ?? host, device: where, eps: 0.1, steps: 2, batch: count });
         await refusal(() => attack.run({ images, labels }), 'diverged');
-        using trainer = await Trainer.create({ model: model ?? host, dataset, optimizer: adam(), batch: 3 });
+        const settings = { dataset, optimizer: adam(), batch: 3 };
+        using trainer = await Trainer.create({ ...settings, model: model ?? host, device: where });
         await refusal(() => trainer.evaluate(dataset), 'diverged');
         // Batch statistics take the place of the running ones, and hide a wrong variance until the evaluation.
         if (name !== 'bn.running_var') await refusal(() => trainer.fit({ epochs: 1 }), 'diverged');
