@@ -80,6 +80,13 @@ export function expectObject(value: unknown, field: string): asserts value is ob
   );
 }
 
+/** Throws `bad-argument` unless `value` can be an open device; `instead` says what to do with the reference. */
+export function expectDevice(value: unknown, instead: string): void {
+  const other = `device must be an open device, got ${quotedValue(value)}`;
+  const fits = typeof value === 'object' && value !== null;
+  check(fits, 'bad-argument', value === 'reference' ? instead : other, 'device');
+}
+
 /** All fields of an interface of options, kept complete by the compiler. */
 export type FieldNames<T> = Readonly<Record<keyof Required<T>, true>>;
 

@@ -1,10 +1,9 @@
 import { LinbpError, check } from '../errors.js';
 import { normals, randomStreams } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
-import { monteCarlo, monteCarloReference } from '../theory/monteCarlo.js';
+import { monteCarlo } from '../theory/monteCarlo.js';
 import type { MonteCarloResult, MonteCarloSettings } from '../theory/monteCarlo.js';
 import { simulateAttack, simulateTraining } from '../theory/simulate.js';
-import { simulateAttackReference, simulateTrainingReference } from '../theory/simulateReference.js';
 import { attackDefaults, gradientModes, readAttackArrays, trainingDefaults } from '../theory/simulationSettings.js';
 import type { AttackSimulation } from '../theory/simulationSettings.js';
 import { evaluateTheorem, mapTheorem, theoremDefaults } from '../theory/theorems.js';
@@ -136,10 +135,10 @@ export const simulateVerb = defineVerb({
   },
 });
 
-/** Calls `work` with the chosen device, or undefined for the reference, and closes it. */
-async function onDevice<T>(values: Values, work: (device: Device | undefined) => Promise<T>): Promise<T> {
+/** Calls `work` with the chosen device, which it closes, or with `reference`. */
+async function onDevice<T>(values: Values, work: (device: Device | 'reference') => Promise<T>): Promise<T> {
   const { device: wanted, adapter } = values;
-  if (wanted === 'reference') return work(undefined);
+  if (wanted === 'reference') return work(wanted);
   const device = await openDevice({ device: wanted, adapter });
   try {
     return await work(device);
@@ -148,8 +147,8 @@ async function onDevice<T>(values: Values, work: (device: Device | undefined) =>
   }
 }
 
-const adapterOf = (device: Device | undefined): VerbResult['adapter'] =>
-  device === undefined ? referenceAdapter : shownAdapter(device);
+const adapterOf = (device: Device | 'reference'): VerbResult['adapter'] =>
+  device === 'reference' ? referenceAdapter : shownAdapter(device);
 
 async function runAttack(values: Values, { print, progress, signal, width }: VerbContext): Promise<VerbResult> {
   const file = values.input === undefined ? undefined : readAttackArrays(values.input);
@@ -184,11 +183,9 @@ async function runAttack(values: Values, { print, progress, signal, width }: Ver
         : { ...attackDefaults.rates, [mode]: values.rate },
   };
   return onDevice(values, async (device) => {
-    const started = performance.now();
     const onProgress = (share: number): void => progress.update('attack', share);
-    const run = device && (await simulateAttack(device, settings, file?.arrays, { signal, onProgress }));
-    const modes = run?.modes ?? simulateAttackReference(settings, file?.arrays);
-    const seconds = run?.seconds ?? (performance.now() - started) / 1000;
+    const options = { signal, onProgress };
+    const { modes, seconds, compileSeconds } = await simulateAttack(device, settings, file?.arrays, options);
     progress.clear();
     print(
       `attack: d1 = ${settings.d1}, d2 = ${settings.d2}, d3 = ${settings.d3}, ${settings.repeats} ` +
@@ -201,7 +198,7 @@ async function runAttack(values: Values, { print, progress, signal, width }: Ver
     print(`${seconds.toFixed(2)} s after compilation`);
     const fields = {
       simulationSeconds: seconds,
-      compileSeconds: run?.compileSeconds ?? 0,
+      compileSeconds,
       modes: Object.fromEntries([...modes].map(([name, result]) => [name, simulationFields(result)])),
     };
     return { adapter: adapterOf(device), settings: { ...settings }, fields };
@@ -216,11 +213,9 @@ async function runTraining(values: Values, { print, progress, signal, width }: V
     seed,
   };
   return onDevice(values, async (device) => {
-    const started = performance.now();
     const onProgress = (share: number): void => progress.update('training', share);
-    const run = device && (await simulateTraining(device, settings, { signal, onProgress }));
-    const result = run ?? simulateTrainingReference(settings);
-    const seconds = run?.seconds ?? (performance.now() - started) / 1000;
+    const result = await simulateTraining(device, settings, { signal, onProgress });
+    const { seconds, compileSeconds } = result;
     progress.clear();
     print(
       `training: d = ${settings.d}, ${settings.rows} rows a step, ${settings.repeats} repeats, ` +
@@ -231,7 +226,7 @@ async function runTraining(values: Values, { print, progress, signal, width }: V
     return {
       adapter: adapterOf(device),
       settings: { ...settings },
-      fields: { simulationSeconds: seconds, compileSeconds: run?.compileSeconds ?? 0, ...simulationFields(result) },
+      fields: { simulationSeconds: seconds, compileSeconds, ...simulationFields(result) },
     };
   });
 }
@@ -324,13 +319,9 @@ async function runMonteCarlo(values: Values, { print, progress, signal, width }:
   return onDevice(values, async (device) => {
     const results: MonteCarloResult[] = [];
     for (const settings of problems) {
-      const started = performance.now();
       const onProgress = (share: number): void =>
         progress.update(`${settings.layers} layer${settings.layers === 'one' ? '' : 's'}`, share);
-      const result: MonteCarloResult =
-        device === undefined
-          ? { settings, estimates: monteCarloReference(settings), seconds: (performance.now() - started) / 1000 }
-          : await monteCarlo(device, settings, { signal, onProgress });
+      const result = await monteCarlo(device, settings, { signal, onProgress });
       progress.clear();
       results.push(result);
       print(

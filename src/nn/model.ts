@@ -8,7 +8,7 @@ import { storesOf } from '../program/store.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { Turns } from '../runtime/turns.js';
-import { expectObject, expectOneOf, expectPixels, expectStateDict } from '../arguments.js';
+import { expectDevice, expectObject, expectOneOf, expectPixels, expectStateDict } from '../arguments.js';
 import { describeModel, isBuffer } from './definition.js';
 import { expectFiniteLogits, ForwardPass } from './forward.js';
 import { headOf } from './head.js';
@@ -132,6 +132,9 @@ export interface LogitsOptions {
   readonly onProgress?: (share: number) => void;
 }
 
+const hostInstead =
+  "a model lives on a device; with device: 'reference' the others take { definition, weights } in its place";
+
 /** Throws `bad-range` unless a batch is a whole number of images from 1. */
 export function expectBatch(batch: number): void {
   const fits = Number.isInteger(batch) && batch >= 1;
@@ -182,6 +185,7 @@ export class Model {
   /** A model with the weights that came with it, or PyTorch's default initial ones, drawn from `seed`. */
   static create(definition: ModelDefinition, options: { readonly device: Device; readonly seed?: number }): Model {
     expectObject(options, 'options');
+    expectDevice(options.device, hostInstead);
     const state = initialState(definition, options.seed);
     const model = new Model(definition, options.device);
     model.setStateDict(state);
@@ -192,6 +196,8 @@ export class Model {
    * A model with the weights of a file, as {@link readStateDict} reads it.
    */
   static async load(definition: ModelDefinition, path: string, options: { readonly device: Device }): Promise<Model> {
+    expectObject(options, 'options');
+    expectDevice(options.device, hostInstead);
     const state = await readStateDict(definition, path);
     const model = new Model(definition, options.device);
     model.setStateDict(state);

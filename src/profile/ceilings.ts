@@ -1,3 +1,4 @@
+import { expectDevice } from '../arguments.js';
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import { Program } from '../program/program.js';
@@ -19,8 +20,12 @@ export interface Ceilings {
 
 const measured = new WeakMap<Device, Promise<Ceilings>>();
 
-/** Measures the device's peaks, once per device: a few seconds on software adapters, less on GPUs. */
+/**
+ * Measures the device's peaks, once per device: a few seconds on software adapters, less on GPUs. Throws `bad-argument`
+ * where `device` is no device.
+ */
 export async function measureCeilings(device: Device): Promise<Ceilings> {
+  expectDevice(device, 'peaks are of devices; the reference has none');
   let ceilings = measured.get(device);
   if (ceilings === undefined) {
     ceilings = measure(device);

@@ -1,5 +1,6 @@
 import { Attack } from '../attacks/attack.js';
 import { DeviceExecutor } from '../program/executor.js';
+import { expectDevice } from '../arguments.js';
 import { fromArrays } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
@@ -122,9 +123,10 @@ async function forward(model: Model, options: WorkloadOptions): Promise<Workload
 /**
  * Compiles one step of `kind` for a model of its own with these weights, so that profiling moves nobody else's.
  *
- * @throws LinbpError what training, attacks and compiling throw for options that cannot be meant
+ * @throws LinbpError `bad-argument` where `device` is no device; what training, attacks and compiling throw for options that cannot be meant
  */
 export async function createWorkload(kind: WorkloadKind, options: WorkloadOptions): Promise<Workload> {
+  expectDevice(options.device, 'profiles are of devices; the reference has no kernels to time');
   const model = Model.create(options.definition, { device: options.device });
   try {
     model.setStateDict(options.weights);

@@ -1,3 +1,4 @@
+import { expectDevice } from '../arguments.js';
 import type { Device } from '../runtime/device.js';
 import { Program } from './program.js';
 import { SelfTest } from './selfTest/selfTest.js';
@@ -11,6 +12,9 @@ export type { WrongKernel } from './selfTest/store.js';
  * first program that is compiled on a device does the same by itself. The environment's `LINBP_SELFTEST` is `auto`,
  * `off`, or `force`, which tests again what is stored.
  *
- * @throws LinbpError `bad-argument` for another `LINBP_SELFTEST`, `device-lost`, `disposed`
+ * @throws LinbpError `bad-argument` for another `LINBP_SELFTEST` and for what is no device, `device-lost`, `disposed`
  */
-export const selfTest = (device: Device): Promise<SelfTestReport> => SelfTest.of(device).report(Program.compiler);
+export async function selfTest(device: Device): Promise<SelfTestReport> {
+  expectDevice(device, 'devices are tested; the reference is what they are compared with');
+  return SelfTest.of(device).report(Program.compiler);
+}

@@ -1,4 +1,4 @@
-import { expectElements, expectTensor } from '../arguments.js';
+import { expectDevice, expectElements, expectTensor } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
@@ -80,12 +80,13 @@ export class Program {
   }
 
   /**
-   * Compiles a graph. Throws `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is
+   * Compiles a graph. Throws `bad-argument` where `device` is no device, `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is
    * refused, `unsupported` when `f16` is asked for and the device has none, or none that agrees with f32, or where a
    * kernel is wrong on this device and no other can take its place.
    */
   static async compile(graph: Graph, options: CompileOptions): Promise<Program> {
     const { device } = options;
+    expectDevice(device, 'a program runs on a device; ReferenceRun runs its graph in float64 on the CPU');
     const { scheduled, steps } = await Program.schedule(graph, options);
     const planned = plan(scheduled, { maxArena: device.limits.maxBufferSize, aliasing: options.aliasing ?? true });
     checkPlan(scheduled, planned);

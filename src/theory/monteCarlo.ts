@@ -4,6 +4,7 @@ import type { Device } from '../runtime/device.js';
 import { expectedOneLayerGradient, expectedTwoLayerGradient, theoryRules } from './closedForm.js';
 import type { TheoryRule, TwoLayerSizes, Vector } from './closedForm.js';
 import { Batch, u32 } from './kernels.js';
+import { Turn } from './turn.js';
 
 /** A sampled expectation to compute. */
 export interface MonteCarloSettings {
@@ -98,16 +99,23 @@ function sizesOf(settings: MonteCarloSettings): TwoLayerSizes {
 /**
  * Samples the expected gradients of both rules on the GPU: Philox counters, Box and Muller's normals, sums and sums
  * of squares in a fixed order (per invocation, by a tree over the workgroup, by a tree over the workgroups), so that
- * the same seed gives the same bits.
+ * the same seed gives the same bits. With `reference` for the device, plain float64 loops take the same Philox numbers
+ * on the CPU, for small numbers of draws; estimates agree to the accuracy of float32 sums.
  *
  * @throws LinbpError `bad-argument`, `bad-shape`, `bad-range`, `aborted`, and as the closed forms
  */
 export async function monteCarlo(
-  device: Device,
+  device: Device | 'reference',
   settings: MonteCarloSettings,
   options: { readonly signal?: AbortSignal; readonly onProgress?: (share: number) => void } = {},
 ): Promise<MonteCarloResult> {
-  const { d1, d2, d3 } = sizesOf(settings);
+  const sizes = sizesOf(settings);
+  if (device === 'reference') {
+    const started = performance.now();
+    const estimates = summarize(settings, sizes, await referenceSums(settings, sizes, options));
+    return { settings, estimates, seconds: (performance.now() - started) / 1000 };
+  }
+  const { d1, d2, d3 } = sizes;
   const { point, target, draws, seed } = settings;
   using batch = new Batch(device);
   const constants = { D1: d1, D2: d2, D3: d3, ROW: 4 * Math.ceil((d1 * d2) / 4) };
@@ -146,22 +154,21 @@ export async function monteCarlo(
   const sums = await batch.read(totals);
   return {
     settings,
-    estimates: summarize(settings, { d1, d2, d3 }, sums),
+    estimates: summarize(settings, sizes, sums),
     seconds: (performance.now() - started) / 1000,
   };
 }
 
-/**
- * The same sums in float64 by plain loops, from the same Philox numbers; for small numbers of draws.
- *
- * @returns estimates that agree with {@link monteCarlo}'s to the accuracy of float32 sums
- * @throws LinbpError as {@link monteCarlo}
- */
-export function monteCarloReference(settings: MonteCarloSettings): readonly MonteCarloEstimate[] {
-  const { d1, d2, d3 } = sizesOf(settings);
+/** The sums in float64 by plain loops. Throws `aborted`. */
+async function referenceSums(
+  settings: MonteCarloSettings,
+  { d1, d2, d3 }: TwoLayerSizes,
+  options: { readonly signal?: AbortSignal; readonly onProgress?: (share: number) => void },
+): Promise<Float64Array> {
   const { point, target, draws, seed, layers } = settings;
   const vStart = 4 * Math.ceil((d1 * d2) / 4);
   const sums = new Float64Array(4 * d1);
+  const turn = new Turn(draws, options);
   for (let draw = 0; draw < draws; draw++) {
     const values = normals(seed, randomStreams.simulation, draw, 0, layers === 'one' ? d1 : vStart + d3 * d2);
     const w = (i: number, j: number): number => values[i * d1 + j]!;
@@ -184,8 +191,9 @@ export function monteCarloReference(settings: MonteCarloSettings): readonly Mont
         sums[(2 + r) * d1 + j]! += gradient * gradient;
       }
     }
+    await turn.next();
   }
-  return summarize(settings, { d1, d2, d3 }, sums);
+  return sums;
 }
 
 function dot(length: number, term: (i: number) => number): number {

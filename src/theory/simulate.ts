@@ -8,7 +8,8 @@ import { randomStreams } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
 import { Batch, f32, u32 } from './kernels.js';
 import { STATISTICS, statisticsFromRows } from './statistics.js';
-import { checkArrays, checkAttack, checkTraining } from './simulationSettings.js';
+import { attackDraws, checkArrays, checkAttack, checkTraining, trainingDraws } from './simulationSettings.js';
+import { simulateAttackReference, simulateTrainingReference } from './simulateReference.js';
 import type {
   AttackArrays,
   AttackSimulation,
@@ -34,14 +35,6 @@ export interface TrainingResult extends SimulationResult {
   readonly seconds: number;
   readonly compileSeconds: number;
 }
-
-/** Which Philox step each array of the attack is drawn at. Part of the reproducibility contract. */
-export const attackDraws = { w: 0, v: 1, xStar: 2, xStart: 3 } as const;
-/**
- * Training: at step 0 the elements 0..d-1 are the teacher's; X of step t is drawn at t + 1; the start has a step of
- * its own.
- */
-export const trainingDraws = { wStar: 0, wStart: 0xffff_ffff } as const;
 
 /** The shader's numbers of the modes. */
 const modeNumbers: Readonly<Record<GradientMode, number>> = { raw: 0, l2: 1, sign: 2 };
@@ -129,17 +122,23 @@ class Simulator {
 /**
  * Runs the attack simulation in all its modes on the same draws.
  *
- * @param arrays draws to take instead of Philox's; rounded to float32 here
+ * @param device a device, or `reference` for float64 loops on the CPU
+ * @param arrays draws to take instead of Philox's; rounded to float32 on a device
  * @throws LinbpError `bad-range`, `bad-argument`, `bad-shape`, `limit-exceeded`, `aborted`
  */
 export async function simulateAttack(
-  device: Device,
+  device: Device | 'reference',
   settings: AttackSimulation,
   arrays?: AttackArrays,
   options: SimulationOptions = {},
 ): Promise<AttackResult> {
   checkAttack(settings);
   if (arrays !== undefined) checkArrays(settings, arrays);
+  if (device === 'reference') {
+    const started = performance.now();
+    const results = await simulateAttackReference(settings, arrays, options);
+    return { settings, modes: results, seconds: (performance.now() - started) / 1000, compileSeconds: 0 };
+  }
   const { d1, d2, d3, repeats, steps, modes, rates, eps, targetMean, targetDeviation } = settings;
   using batch = new Batch(device);
   const compiling = performance.now();
@@ -179,16 +178,21 @@ export async function simulateAttack(
 }
 
 /**
- * Runs the training simulation. X of step t is the Philox sample `repeat` at step t + 1, the same for both rules.
+ * Runs the training simulation, on a device or with `reference` in float64 loops on the CPU. X of step t is the Philox sample `repeat` at step t + 1, the same for both rules.
  *
  * @throws LinbpError `bad-range`, `limit-exceeded`, `aborted`
  */
 export async function simulateTraining(
-  device: Device,
+  device: Device | 'reference',
   settings: TrainingSimulation,
   options: SimulationOptions = {},
 ): Promise<TrainingResult> {
   checkTraining(settings);
+  if (device === 'reference') {
+    const started = performance.now();
+    const result = await simulateTrainingReference(settings, options);
+    return { settings, ...result, seconds: (performance.now() - started) / 1000, compileSeconds: 0 };
+  }
   const { d, rows, repeats, steps, rate, seed, targetMean, targetDeviation } = settings;
   using batch = new Batch(device);
   const compiling = performance.now();

@@ -3,12 +3,13 @@ import { normals, randomStreams } from '../random/philox.js';
 import { clipToBox, l1Distance, theoryRules } from './closedForm.js';
 import type { TheoryRule } from './closedForm.js';
 import { statisticRows, statisticsFromRows } from './statistics.js';
-import { attackDraws, trainingDraws } from './simulate.js';
-import { checkArrays, checkAttack, checkTraining } from './simulationSettings.js';
+import { Turn } from './turn.js';
+import { attackDraws, trainingDraws } from './simulationSettings.js';
 import type {
   AttackArrays,
   AttackSimulation,
   GradientMode,
+  SimulationOptions,
   SimulationResult,
   TrainingSimulation,
 } from './simulationSettings.js';
@@ -34,38 +35,35 @@ export function drawAttackArrays(settings: AttackSimulation): AttackArrays {
   };
 }
 
-/**
- * {@link simulateAttack} in float64, curves included.
- *
- * @throws LinbpError `bad-range`, `bad-argument`, `bad-shape`
- */
-export function simulateAttackReference(
+/** The attack in float64, of settings that are checked. Throws `aborted`, `diverged`. */
+export async function simulateAttackReference(
   settings: AttackSimulation,
-  arrays?: AttackArrays,
-): ReadonlyMap<GradientMode, SimulationResult> {
-  checkAttack(settings);
+  arrays: AttackArrays | undefined,
+  options: SimulationOptions,
+): Promise<ReadonlyMap<GradientMode, SimulationResult>> {
   const given = arrays ?? drawAttackArrays(settings);
-  checkArrays(settings, given);
-  const { repeats, d1, d2, d3, steps } = settings;
-  return new Map(
-    settings.modes.map((mode) => {
-      const recorder = new Recorder(repeats, steps);
-      for (let repeat = 0; repeat < repeats; repeat++) {
-        const network = {
-          w: matrix(given.w, repeat, d2, d1),
-          v: matrix(given.v, repeat, d3, d2),
-          target: given.xStar.subarray(repeat * d1, (repeat + 1) * d1),
-          start: given.xStart.subarray(repeat * d1, (repeat + 1) * d1),
-        };
-        for (const [index, rule] of theoryRules.entries()) {
-          attackOnce(network, rule, mode, settings, (t, distance, loss) =>
-            recorder.record(index, repeat, t, distance, loss),
-          );
-        }
+  const { repeats, d1, d2, d3, steps, modes } = settings;
+  const turn = new Turn(modes.length * repeats, options);
+  const results = new Map<GradientMode, SimulationResult>();
+  for (const mode of modes) {
+    const recorder = new Recorder(repeats, steps);
+    for (let repeat = 0; repeat < repeats; repeat++) {
+      const network = {
+        w: matrix(given.w, repeat, d2, d1),
+        v: matrix(given.v, repeat, d3, d2),
+        target: given.xStar.subarray(repeat * d1, (repeat + 1) * d1),
+        start: given.xStart.subarray(repeat * d1, (repeat + 1) * d1),
+      };
+      for (const [index, rule] of theoryRules.entries()) {
+        attackOnce(network, rule, mode, settings, (t, distance, loss) =>
+          recorder.record(index, repeat, t, distance, loss),
+        );
       }
-      return [mode, recorder.result()];
-    }),
-  );
+      await turn.next();
+    }
+    results.set(mode, recorder.result(options));
+  }
+  return results;
 }
 
 interface Network {
@@ -107,15 +105,14 @@ function attackOnce(
   }
 }
 
-/**
- * {@link simulateTraining} in float64, curves included.
- *
- * @throws LinbpError `bad-range`
- */
-export function simulateTrainingReference(settings: TrainingSimulation): SimulationResult {
-  checkTraining(settings);
+/** The training in float64, of settings that are checked. Throws `aborted`, `diverged`. */
+export async function simulateTrainingReference(
+  settings: TrainingSimulation,
+  options: SimulationOptions,
+): Promise<SimulationResult> {
   const { d, rows, steps, repeats, rate, seed, targetMean, targetDeviation } = settings;
   const recorder = new Recorder(repeats, steps);
+  const turn = new Turn(repeats * (steps + 1), options);
   for (let repeat = 0; repeat < repeats; repeat++) {
     const draw = (step: number, count: number): Float32Array =>
       normals(seed, randomStreams.simulation, repeat, step, count);
@@ -141,9 +138,10 @@ export function simulateTrainingReference(settings: TrainingSimulation): Simulat
         const gradient = timesTransposed(x, back, d);
         for (let j = 0; j < d; j++) w[j] = w[j]! - (rate * gradient[j]!) / rows;
       }
+      await turn.next();
     }
   }
-  return recorder.result();
+  return recorder.result(options);
 }
 
 /** Curves [quantity][rule][repeat][step] and their statistics. */
@@ -165,12 +163,12 @@ class Recorder {
     );
   }
 
-  result(): SimulationResult {
+  result({ keepCurves = false }: SimulationOptions): SimulationResult {
     const part = (quantity: number): SimulationResult['loss'] => {
       const curves = this.curves.subarray(quantity * 2 * this.repeats * this.length);
       return statisticsFromRows(statisticRows(curves, this.length, this.repeats), this.length, this.repeats);
     };
-    return { distance: part(0), loss: part(1), curves: this.curves };
+    return { distance: part(0), loss: part(1), ...(keepCurves && { curves: this.curves }) };
   }
 }
 

@@ -84,6 +84,14 @@ export interface AttackArrays {
   readonly xStart: Float32Array | Float64Array;
 }
 
+/** Which Philox step each array of the attack is drawn at. Part of the reproducibility contract. */
+export const attackDraws = { w: 0, v: 1, xStar: 2, xStart: 3 } as const;
+/**
+ * Training: at step 0 the elements 0..d-1 are the teacher's; X of step t is drawn at t + 1; the start has a step of
+ * its own.
+ */
+export const trainingDraws = { wStar: 0, wStart: 0xffff_ffff } as const;
+
 /** What a simulation measured. `Setting` says which. */
 export interface SimulationResult {
   /** `|x_t - x*|_1` or `|w_t - w*|_1` for t = 0..steps. */

@@ -17,7 +17,7 @@ import type {
   SimulationResult,
   TrainingSimulation,
 } from '../../src/theory/simulate.js';
-import { simulateAttackReference, simulateTrainingReference } from '../../src/theory/simulateReference.js';
+import type { Device } from '../../src/runtime/device.js';
 import { sharedDevice } from '../support/device.js';
 import { LegacyRandom } from './legacyRandom.js';
 
@@ -108,7 +108,7 @@ describe('simulation of the attack', () => {
       const { arrays, sizes } = readAttackArrays(path);
       expect(sizes).to.deep.equal({ d1: 100, d2: 20, d3: 10, repeats: 10 });
       const settings = { ...attackDefaults, ...sizes };
-      expectOfficial(simulateAttackReference(settings, arrays), 5e-4);
+      expectOfficial((await simulateAttack('reference', settings, arrays)).modes, 5e-4);
       const { modes } = await simulateAttack(await sharedDevice(), settings, arrays);
       expectOfficial(modes, 0.1);
     } finally {
@@ -158,8 +158,9 @@ describe('simulation of the attack', () => {
         modes: ['raw'],
         rates: { ...attackDefaults.rates, raw: 1e-4 },
       };
-      const { modes } = await simulateAttack(await sharedDevice(), settings, undefined, { keepCurves: true });
-      expectSame(modes.get('raw')!, simulateAttackReference(settings).get('raw')!, 1e-3);
+      const run = (device: Device | 'reference') => simulateAttack(device, settings, undefined, { keepCurves: true });
+      const [{ modes }, reference] = [await run(await sharedDevice()), await run('reference')];
+      expectSame(modes.get('raw')!, reference.modes.get('raw')!, 1e-3);
     }
   });
 
@@ -250,7 +251,7 @@ describe('simulation of training', () => {
     ] as const) {
       const settings: TrainingSimulation = { ...trainingDefaults, d, rows, steps, repeats: 3, rate: 0.02, seed };
       const actual = await simulateTraining(await sharedDevice(), settings, { keepCurves: true });
-      expectSame(actual, simulateTrainingReference(settings), 1e-3);
+      expectSame(actual, await simulateTraining('reference', settings, { keepCurves: true }), 1e-3);
     }
   });
 
@@ -264,6 +265,25 @@ describe('simulation of training', () => {
     const more = await simulateTraining(device, { ...settings, repeats: 7 }, { keepCurves: true });
     expect(Array.from(more.curves!.subarray(0, 4 * 31))).to.deep.equal(Array.from(first.curves!.subarray(0, 4 * 31)));
     expect(new Set([0, 1, 2, 3].map((repeat) => first.curves![repeat * 31])).size).to.equal(4);
+  });
+
+  it('the reference tells how far it is, stops when told to and refuses bad input', async () => {
+    const shares: number[] = [];
+    const onProgress = (share: number): void => void shares.push(share);
+    const short = { ...trainingDefaults, steps: 5 };
+    expect((await simulateTraining('reference', short, { onProgress })).curves).to.equal(undefined);
+    expect(shares.at(-1)).to.equal(1);
+    const abort = new AbortController();
+    const stopped = { signal: abort.signal, onProgress: (): void => abort.abort() };
+    for (const run of [
+      () => simulateTraining('reference', { ...trainingDefaults, steps: 1_000_000 }, stopped),
+      () => simulateAttack('reference', attackDefaults, undefined, { signal: AbortSignal.abort() }),
+    ]) {
+      const error = await run().catch((cause: unknown) => cause);
+      expect(error).to.be.instanceOf(LinbpError).with.property('code', 'aborted');
+    }
+    const refused = await simulateTraining('reference', { ...short, d: 257 }).catch((cause: unknown) => cause);
+    expect(refused).to.be.instanceOf(LinbpError).with.property('code', 'bad-range');
   });
 
   it('frees its memory, stops when told to and refuses bad input', async () => {

@@ -11,6 +11,9 @@ import { readWeights } from '../../src/io/weights.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import { initialState, Model, readStateDict } from '../../src/nn/model.js';
+import { measureCeilings } from '../../src/profile/index.js';
+import { createWorkload } from '../../src/profile/workloads.js';
+import { selfTest } from '../../src/program/deviceSelfTest.js';
 import { Program } from '../../src/program/program.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { Device } from '../../src/runtime/device.js';
@@ -110,6 +113,25 @@ describe('public entries check what JavaScript gives them', () => {
       ['bad-range', { classes: 2.5 }],
     ];
     for (const [code, fault] of faults) await refusal(() => fromArrays(wrong(fault && { ...arrays, ...fault })), code);
+  });
+
+  it('the reference in place of a device where there must be one', async () => {
+    const graph = new Graph();
+    graph.output('o', graph.one('unary', [graph.input('x', [4])], { kind: 'affine', values: [2, 0] }));
+    const workload = { definition: tiny, weights: initialState(tiny), rule: 'bp', batch: 2 };
+    for (const device of ['reference', undefined, 'gpu'] as const)
+      for (const entry of [
+        () => Program.compile(graph, { device: wrong(device) }),
+        () => Model.create(tiny, { device: wrong(device) }),
+        () => Model.load(tiny, 'nowhere.safetensors', { device: wrong(device) }),
+        () => createWorkload('forward', { ...workload, device: wrong(device) }),
+        () => measureCeilings(wrong(device)),
+        () => selfTest(wrong(device)),
+      ]) {
+        const error = await refusal(entry, 'bad-argument');
+        expect(error.field).to.equal('device');
+        if (device !== 'reference') expect(error.message).to.include('an open device, got');
+      }
   });
 
   it('tensors of programs and of the reference take arrays of their own kind', async () => {

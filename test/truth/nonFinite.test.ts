@@ -11,7 +11,6 @@ import { sharedDevice } from '../support/device.js';
 import { runGraph } from '../support/dispatch.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { simulateTraining } from '../../src/theory/simulate.js';
-import { simulateTrainingReference } from '../../src/theory/simulateReference.js';
 import { trainingDefaults } from '../../src/theory/simulationSettings.js';
 import { STATISTICS, statisticsFromRows } from '../../src/theory/statistics.js';
 import { refusal, smallNetwork, spoiled } from './support.js';
@@ -171,7 +170,7 @@ describe('figures that are not of networks', () => {
   it('curves of simulations that leave what float32 holds, on the device and in float64', async () => {
     const settings = { ...trainingDefaults, d: 4, rows: 4, repeats: 3, steps: 400, rate: 1e3, seed: 1 };
     await refusal(async () => simulateTraining(await sharedDevice(), settings), 'diverged');
-    await refusal(() => simulateTrainingReference({ ...settings, steps: 4000, rate: 1e30 }), 'diverged');
+    await refusal(() => simulateTraining('reference', { ...settings, steps: 4000, rate: 1e30 }), 'diverged');
     const rows = new Float64Array(STATISTICS * 3);
     rows[7] = NaN;
     const error = await refusal(() => statisticsFromRows(rows, 3, 2), 'diverged');
