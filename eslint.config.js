@@ -48,6 +48,7 @@ export default tseslint.config(
     files: ['src/**/*.ts'],
     plugins: { house: { rules: { reasons } } },
     rules: {
+      'max-depth': ['error', 4],
       'max-lines': ['error', 400],
       'max-lines-per-function': ['error', { max: 60, IIFEs: true }],
       'house/reasons': 'error',

@@ -256,37 +256,40 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
     stages.push(...resume.stages);
     progress = { done: resume.done, gradients: resume.gradients, forwards: resume.forwards };
   }
+  /** One stage on the images that it has not had yet. */
+  const attackRest = async (name: AutoAttackStageName, indices: readonly number[]): Promise<void> => {
+    if (progress.done >= indices.length) return;
+    using compiled = await Attack.compile({
+      ...common,
+      ...stageOptions(name, options, classes),
+      seed: stageSeed(seed, name),
+      attack: name as AttackName,
+      keep: 'best',
+      batch: Math.min(batch, indices.length),
+    });
+    while (progress.done < indices.length) {
+      const { done } = progress;
+      const part = indices.slice(done, done + batch);
+      const result = await compiled.run({
+        ...battery.inputs(part),
+        ...(signal !== undefined && { signal }),
+        ...(compact && { compactEvery: Math.max(10, Math.ceil(compiled.settings.steps / 50)) }),
+        onProgress: (share) => options.onProgress?.(name, (done + share * part.length) / indices.length),
+      });
+      battery.take(name, part, result);
+      progress = {
+        done: done + part.length,
+        gradients: progress.gradients + result.gradients,
+        forwards: progress.forwards + result.forwards,
+      };
+      if (progress.done < indices.length) options.onState?.(battery.state(of, stages, progress));
+    }
+  };
   for (const name of names.slice(stages.length)) {
     const began = performance.now();
     const indices = battery.rest(name, compact, stages.length === 0);
     try {
-      if (progress.done < indices.length) {
-        using compiled = await Attack.compile({
-          ...common,
-          ...stageOptions(name, options, classes),
-          seed: stageSeed(seed, name),
-          attack: name as AttackName,
-          keep: 'best',
-          batch: Math.min(batch, indices.length),
-        });
-        while (progress.done < indices.length) {
-          const { done } = progress;
-          const part = indices.slice(done, done + batch);
-          const result = await compiled.run({
-            ...battery.inputs(part),
-            ...(signal !== undefined && { signal }),
-            ...(compact && { compactEvery: Math.max(10, Math.ceil(compiled.settings.steps / 50)) }),
-            onProgress: (share) => options.onProgress?.(name, (done + share * part.length) / indices.length),
-          });
-          battery.take(name, part, result);
-          progress = {
-            done: done + part.length,
-            gradients: progress.gradients + result.gradients,
-            forwards: progress.forwards + result.forwards,
-          };
-          if (progress.done < indices.length) options.onState?.(battery.state(of, stages, progress));
-        }
-      }
+      await attackRest(name, indices);
     } catch (error) {
       if (!(error instanceof LinbpError) || error.code !== 'aborted' || stages.length === 0) throw error;
       interrupted = true;

@@ -208,46 +208,44 @@ function writeRestarts(writer: Writer, settings: AttackSettings): void {
   const single = isSingle(settings);
   const logs = queriesIterate(settings) || settings.keep === 'best';
   const ranks = definition.rankedTargets === undefined ? 1 : settings.rankedTargets;
-  for (let rank = 1; rank <= ranks; rank++) {
-    for (let again = 0; again < restarts; again++) {
-      const restart = (rank - 1) * restarts + again;
-      const draws = { draw0: 2 * restart, draw1: 2 * restart + 1, rank };
-      if (definition.rankedTargets !== undefined) writer.row('aim', draws);
-      let spent = 0;
-      const log = (): number => {
-        writer.logged.push({
-          column: writer.columns,
-          restart,
-          step: (restart * steps + spent) * gradientsPerStep(settings),
-        });
-        return writer.columns++;
-      };
-      for (const [index, part] of radiusParts(settings).entries()) {
-        const windows = windowEnds(definition.windows?.(part.steps, norm) ?? []);
-        const values = { ...draws, radius: part.factor * radius, alpha: part.factor * alpha };
-        writer.row(index === 0 ? 'start' : 'again', values);
-        for (let step = 0; step < part.steps; step++) {
-          const counts = part.factor === 1;
-          const column = logs && counts ? log() : noColumn;
-          const numbers = {
-            first: step === 0 ? 1 : 0,
-            window: windows.get(step) ?? 0,
-            counts: counts ? 1 : 0,
-            again: index > 0 ? 1 : 0,
-          };
-          const row = { ...values, column, ...numbers };
-          if (single) {
-            const query = 1 + restart * (steps + 1) + spent;
-            writer.row('step', { ...row, ...picks(query), query });
-          } else writeStep(writer, settings, row);
-          spent++;
-        }
-        writer.row('evaluate', {
-          ...values,
-          column: part.factor === 1 ? log() : noColumn,
-          counts: part.factor === 1 ? 1 : 0,
-        });
+  for (let restart = 0; restart < ranks * restarts; restart++) {
+    const rank = 1 + Math.floor(restart / restarts);
+    const draws = { draw0: 2 * restart, draw1: 2 * restart + 1, rank };
+    if (definition.rankedTargets !== undefined) writer.row('aim', draws);
+    let spent = 0;
+    const log = (): number => {
+      writer.logged.push({
+        column: writer.columns,
+        restart,
+        step: (restart * steps + spent) * gradientsPerStep(settings),
+      });
+      return writer.columns++;
+    };
+    for (const [index, part] of radiusParts(settings).entries()) {
+      const windows = windowEnds(definition.windows?.(part.steps, norm) ?? []);
+      const values = { ...draws, radius: part.factor * radius, alpha: part.factor * alpha };
+      writer.row(index === 0 ? 'start' : 'again', values);
+      for (let step = 0; step < part.steps; step++) {
+        const counts = part.factor === 1;
+        const column = logs && counts ? log() : noColumn;
+        const numbers = {
+          first: step === 0 ? 1 : 0,
+          window: windows.get(step) ?? 0,
+          counts: counts ? 1 : 0,
+          again: index > 0 ? 1 : 0,
+        };
+        const row = { ...values, column, ...numbers };
+        if (single) {
+          const query = 1 + restart * (steps + 1) + spent;
+          writer.row('step', { ...row, ...picks(query), query });
+        } else writeStep(writer, settings, row);
+        spent++;
       }
+      writer.row('evaluate', {
+        ...values,
+        column: part.factor === 1 ? log() : noColumn,
+        counts: part.factor === 1 ? 1 : 0,
+      });
     }
   }
 }

@@ -36,13 +36,8 @@ export async function fastestOf(
       try {
         const { error } = await checked.check(choice);
         if (!(error <= toleranceOf(kernel))) continue;
-        const trial = await timed.trial(choice);
-        try {
-          await trial.sample();
-          if (best === undefined || trial.shortest < best.microseconds) best = { choice, microseconds: trial.shortest };
-        } finally {
-          trial.destroy();
-        }
+        const microseconds = await shortestOf(timed, choice);
+        if (best === undefined || microseconds < best.microseconds) best = { choice, microseconds };
       } catch (cause) {
         // A kernel that the driver refuses is none.
         if (!(cause instanceof LinbpError) || cause.code === 'device-lost' || cause.code === 'disposed') throw cause;
@@ -52,4 +47,14 @@ export async function fastestOf(
     timed.destroy();
   }
   return best?.choice;
+}
+
+async function shortestOf(timed: TimedProblem, choice: KernelChoice): Promise<number> {
+  const trial = await timed.trial(choice);
+  try {
+    await trial.sample();
+    return trial.shortest;
+  } finally {
+    trial.destroy();
+  }
 }

@@ -123,7 +123,8 @@ async function forward(model: Model, options: WorkloadOptions): Promise<Workload
 /**
  * Compiles one step of `kind` for a model of its own with these weights, so that profiling moves nobody else's.
  *
- * @throws LinbpError `bad-argument` where `device` is no device; what training, attacks and compiling throw for options that cannot be meant
+ * @throws LinbpError `bad-argument` where `device` is no device; what training, attacks and compiling throw for options
+ * that cannot be meant
  */
 export async function createWorkload(kind: WorkloadKind, options: WorkloadOptions): Promise<Workload> {
   expectDevice(options.device, 'profiles are of devices; the reference has no kernels to time');

@@ -117,19 +117,20 @@ export async function runPoisoned(program: Program, runs: readonly SegmentRun[])
   };
   for (const tensor of plan.placements.keys()) if (plan.lifetimes.get(tensor)!.first > 0) fill(tensor);
   program.derive();
-  for (const run of runs) {
-    for (let iteration = 0; iteration < (run.repeat ?? 1); iteration++) {
-      for (const [index, dispatch] of program.dispatches.entries()) {
-        if (dispatch.source.segment !== run.segment) continue;
-        const fresh = dispatch.source.operands
-          .filter((operand) => operand.access === 'write')
-          .map((operand) => rootOf(operand.tensor));
-        for (const tensor of fresh)
-          if (plan.lifetimes.get(tensor)?.first === index && elementCount(tensor.shape) > 0) fill(tensor);
-        program.submitOne(dispatch, (run.row ?? 0) + iteration);
-        for (const [tensor, life] of plan.lifetimes)
-          if (life.last === index && index < schedule.dispatches.length - 1) fill(tensor);
-      }
+  const iterations = runs.flatMap(({ segment, repeat = 1, row = 0 }) =>
+    Array.from({ length: repeat }, (_, iteration) => ({ segment, row: row + iteration })),
+  );
+  for (const { segment, row } of iterations) {
+    for (const [index, dispatch] of program.dispatches.entries()) {
+      if (dispatch.source.segment !== segment) continue;
+      const fresh = dispatch.source.operands
+        .filter((operand) => operand.access === 'write')
+        .map((operand) => rootOf(operand.tensor));
+      for (const tensor of fresh)
+        if (plan.lifetimes.get(tensor)?.first === index && elementCount(tensor.shape) > 0) fill(tensor);
+      program.submitOne(dispatch, row);
+      for (const [tensor, life] of plan.lifetimes)
+        if (life.last === index && index < schedule.dispatches.length - 1) fill(tensor);
     }
   }
   await program.device.idle();

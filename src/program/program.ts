@@ -80,9 +80,9 @@ export class Program {
   }
 
   /**
-   * Compiles a graph. Throws `bad-argument` where `device` is no device, `limit-exceeded` when a tensor does not fit the device, `gpu-error` when a shader is
-   * refused, `unsupported` when `f16` is asked for and the device has none, or none that agrees with f32, or where a
-   * kernel is wrong on this device and no other can take its place.
+   * Compiles a graph. Throws `bad-argument` where `device` is no device, `limit-exceeded` when a tensor does not fit
+   * the device, `gpu-error` when a shader is refused, `unsupported` when `f16` is asked for and the device has none, or
+   * none that agrees with f32, or where a kernel is wrong on this device and no other can take its place.
    */
   static async compile(graph: Graph, options: CompileOptions): Promise<Program> {
     const { device } = options;

@@ -31,26 +31,22 @@ function forEachRun(
   const [top, left] = attrs.padding;
   const [strideH, strideW] = attrs.stride;
   const outPerGroup = outChannels / attrs.groups;
+  const kernel = kernelHeight * kernelWidth;
   for (let n = 0; n < batch; n++) {
-    for (let o = 0; o < outChannels; o++) {
-      const firstChannel = Math.floor(o / outPerGroup) * groupChannels;
-      for (let c = 0; c < groupChannels; c++) {
-        const plane = (n * channels + firstChannel + c) * height;
-        for (let ky = 0; ky < kernelHeight; ky++) {
-          for (let kx = 0; kx < kernelWidth; kx++) {
-            const wi = ((o * groupChannels + c) * kernelHeight + ky) * kernelWidth + kx;
-            const shift = kx * attrs.dilation[1] - left;
-            const first = Math.max(0, Math.ceil(-shift / strideW));
-            const count = Math.min(outWidth, Math.floor((width - 1 - shift) / strideW) + 1) - first;
-            if (count <= 0) continue;
-            for (let oy = 0; oy < outHeight; oy++) {
-              const iy = oy * strideH - top + ky * attrs.dilation[0];
-              if (iy < 0 || iy >= height) continue;
-              const yi = ((n * outChannels + o) * outHeight + oy) * outWidth + first;
-              visit(yi, (plane + iy) * width + first * strideW + shift, wi, count, strideW);
-            }
-          }
-        }
+    for (let wi = 0; wi < outChannels * groupChannels * kernel; wi++) {
+      const o = Math.floor(wi / (groupChannels * kernel));
+      const c = Math.floor(o / outPerGroup) * groupChannels + (Math.floor(wi / kernel) % groupChannels);
+      const plane = (n * channels + c) * height;
+      const shift = (wi % kernelWidth) * attrs.dilation[1] - left;
+      const first = Math.max(0, Math.ceil(-shift / strideW));
+      const count = Math.min(outWidth, Math.floor((width - 1 - shift) / strideW) + 1) - first;
+      if (count <= 0) continue;
+      const above = (Math.floor(wi / kernelWidth) % kernelHeight) * attrs.dilation[0] - top;
+      for (let oy = 0; oy < outHeight; oy++) {
+        const iy = oy * strideH + above;
+        if (iy < 0 || iy >= height) continue;
+        const yi = ((n * outChannels + o) * outHeight + oy) * outWidth + first;
+        visit(yi, (plane + iy) * width + first * strideW + shift, wi, count, strideW);
       }
     }
   }

@@ -6,6 +6,8 @@ export const axisMap: Reference<'axisMap'> = (node, [x, matrix]) => {
   const { axis, transposed } = node.attrs;
   const [batch, channels, height, width] = node.outputs[0]!.shape as Four;
   const [, , inHeight, inWidth] = node.inputs[0]!.shape as Four;
+  const rows = axis === 'rows';
+  const step = rows ? inWidth : 1;
   const [samples, a, b] = node.inputs[1]!.shape as [number, number, number];
   const y = new Float64Array(batch * channels * height * width);
   const entry = (n: number, to: number, from: number): number =>
@@ -15,11 +17,9 @@ export const axisMap: Reference<'axisMap'> = (node, [x, matrix]) => {
     const n = Math.floor(plane / channels);
     for (let row = 0; row < height; row++) {
       for (let column = 0; column < width; column++, at++) {
-        if (axis === 'rows')
-          for (let k = 0; k < inHeight; k++)
-            y[at]! += entry(n, row, k) * x![(plane * inHeight + k) * inWidth + column]!;
-        else
-          for (let k = 0; k < inWidth; k++) y[at]! += entry(n, column, k) * x![(plane * inHeight + row) * inWidth + k]!;
+        const [to, length] = rows ? [row, inHeight] : [column, inWidth];
+        const first = rows ? plane * inHeight * inWidth + column : (plane * inHeight + row) * inWidth;
+        for (let k = 0; k < length; k++) y[at]! += entry(n, to, k) * x![first + k * step]!;
       }
     }
   }
@@ -46,6 +46,10 @@ export const gridSample: Reference<'gridSample'> = (node, [x, grid]) => {
   const [height, width] = transposed ? size : (node.inputs[0]!.shape.slice(2) as [number, number]);
   const places = gridHeight * gridWidth;
   const y: ReferenceArray = new Float64Array(batch * channels * (transposed ? height * width : places));
+  const add = (pixel: number, at: number, weight: number): void => {
+    if (transposed) y[pixel]! += weight * x![at]!;
+    else y[at]! += weight * x![pixel]!;
+  };
   for (let n = 0; n < batch; n++) {
     for (let place = 0; place < places; place++) {
       const field = (channel: number): number => grid![(n * planes + channel) * places + place]!;
@@ -62,15 +66,11 @@ export const gridSample: Reference<'gridSample'> = (node, [x, grid]) => {
         bounded ? Math.min(width, field(5)) : width,
         mode,
       );
-      for (let plane = n * channels; plane < (n + 1) * channels; plane++) {
-        for (const [row, rowWeight] of rows) {
-          for (const [column, weight] of columns) {
-            const [pixel, at] = [(plane * height + row) * width + column, plane * places + place];
-            if (transposed) y[pixel]! += rowWeight * weight * x![at]!;
-            else y[at]! += rowWeight * weight * x![pixel]!;
-          }
-        }
-      }
+      const all = rows.flatMap(([row, rowWeight]) =>
+        columns.map(([column, weight]) => [row * width + column, rowWeight * weight] as const),
+      );
+      for (let plane = n * channels; plane < (n + 1) * channels; plane++)
+        for (const [pixel, weight] of all) add(plane * height * width + pixel, plane * places + place, weight);
     }
   }
   return [y];

@@ -18,23 +18,20 @@ function* windows(x: readonly number[], y: readonly number[], attrs: AveragePool
   const [, , height = 0, width = 0] = x;
   const [batch = 0, channels = 0, outHeight = 0, outWidth = 0] = y;
   const [top, left, bottom, right] = attrs.padding;
-  let output = 0;
-  for (let plane = 0; plane < batch * channels; plane++) {
-    for (let oy = 0; oy < outHeight; oy++) {
-      for (let ox = 0; ox < outWidth; ox++) {
-        const elements = [];
-        let size = 0;
-        for (let ky = 0; ky < attrs.kernel[0]; ky++) {
-          for (let kx = 0; kx < attrs.kernel[1]; kx++) {
-            const [iy, ix] = [oy * attrs.stride[0] - top + ky, ox * attrs.stride[1] - left + kx];
-            if (iy < height + bottom && ix < width + right) size++;
-            if (iy < 0 || iy >= height || ix < 0 || ix >= width) continue;
-            elements.push({ input: (plane * height + iy) * width + ix, place: ky * attrs.kernel[1] + kx });
-          }
-        }
-        yield { output: output++, elements, size: attrs.excludePadding === true ? elements.length : size };
+  for (let output = 0; output < batch * channels * outHeight * outWidth; output++) {
+    const plane = Math.floor(output / (outHeight * outWidth));
+    const [oy, ox] = [Math.floor(output / outWidth) % outHeight, output % outWidth];
+    const elements = [];
+    let size = 0;
+    for (let ky = 0; ky < attrs.kernel[0]; ky++) {
+      for (let kx = 0; kx < attrs.kernel[1]; kx++) {
+        const [iy, ix] = [oy * attrs.stride[0] - top + ky, ox * attrs.stride[1] - left + kx];
+        if (iy < height + bottom && ix < width + right) size++;
+        if (iy < 0 || iy >= height || ix < 0 || ix >= width) continue;
+        elements.push({ input: (plane * height + iy) * width + ix, place: ky * attrs.kernel[1] + kx });
       }
     }
+    yield { output, elements, size: attrs.excludePadding === true ? elements.length : size };
   }
 }
 
@@ -121,22 +118,13 @@ function forEachAdaptive(
     Math.floor((i * ins) / outs),
     Math.ceil(((i + 1) * ins) / outs),
   ];
-  for (let plane = 0; plane < batch * channels; plane++) {
-    for (let oy = 0; oy < size[0]; oy++) {
-      const [top, bottom] = span(oy, size[0], height);
-      for (let ox = 0; ox < size[1]; ox++) {
-        const [left, right] = span(ox, size[1], width);
-        for (let iy = top; iy < bottom; iy++) {
-          for (let ix = left; ix < right; ix++) {
-            visit(
-              (plane * size[0] + oy) * size[1] + ox,
-              (plane * height + iy) * width + ix,
-              1 / ((bottom - top) * (right - left)),
-            );
-          }
-        }
-      }
-    }
+  for (let yi = 0; yi < batch * channels * size[0] * size[1]; yi++) {
+    const plane = Math.floor(yi / (size[0] * size[1]));
+    const [top, bottom] = span(Math.floor(yi / size[1]) % size[0], size[0], height);
+    const [left, right] = span(yi % size[1], size[1], width);
+    const weight = 1 / ((bottom - top) * (right - left));
+    for (let iy = top; iy < bottom; iy++)
+      for (let ix = left; ix < right; ix++) visit(yi, (plane * height + iy) * width + ix, weight);
   }
 }
 

@@ -178,7 +178,8 @@ export async function simulateAttack(
 }
 
 /**
- * Runs the training simulation, on a device or with `reference` in float64 loops on the CPU. X of step t is the Philox sample `repeat` at step t + 1, the same for both rules.
+ * Runs the training simulation, on a device or with `reference` in float64 loops on the CPU. X of step t is the Philox
+ * sample `repeat` at step t + 1, the same for both rules.
  *
  * @throws LinbpError `bad-range`, `limit-exceeded`, `aborted`
  */
