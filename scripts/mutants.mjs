@@ -1,4 +1,5 @@
 /** Deliberate faults, by what they are in, for scripts/mutation-check.mjs. */
+import { attackMutants } from './mutants/attacks.mjs';
 
 const stages = 'dist/src/attacks/stages.js';
 const attackGraph = 'dist/src/attacks/attackGraph.js';
@@ -475,4 +476,5 @@ export const mutants = [
     tests: ['truth/nonFinite'],
     grep: 'say diverged',
   },
+  ...attackMutants,
 ];

@@ -91,6 +91,20 @@ describe('expectation over transforms', () => {
       gradient.forEach((value, i) => expect(value, `pixel ${i}`).to.be.closeTo(mean[i]!, 1e-12));
     });
 
+  it('PGN is the mean at noisy points and one step down from them, by its share of either', async () => {
+    const drawn = (number: number, shape: readonly number[]): Float32Array => numbers(number, elementCount(shape));
+    const pgn = { ...attacks.ifgsm, sampling: gradientSamplings.pgn };
+    const under = async (share: number): Promise<Float64Array> =>
+      (await firstGradient(pgn, 1, drawn, { share, samples: 3, reach: 1 })).gradient;
+    const [first, half, second] = [await under(0), await under(0.5), await under(1)];
+    const { gradient: noisy } = await firstGradient(attacks.noisy, 3, drawn);
+    for (const [i, value] of noisy.entries()) {
+      expect(first[i], `pixel ${i}`).to.be.closeTo(value, 1e-12);
+      expect(half[i], `pixel ${i}`).to.be.closeTo((first[i]! + second[i]!) / 2, 1e-12);
+    }
+    expect(Array.from(second)).to.not.deep.equal(Array.from(first));
+  });
+
   it('draws that copies share are not shared by the draws of the expectation', async () => {
     const definition = { ...attacks.ifgsm, transforms: [inputTransforms.admix] };
     const parameters = { admixed: 2, admixScales: 3 };

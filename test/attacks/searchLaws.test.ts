@@ -59,6 +59,8 @@ describe('searches on linear networks', () => {
     const eps = [...distances].sort((a, b) => a - b)[Math.floor(count / 2)]! * 1.001;
     const result = await attack({ ...common, attack: 'apgd-t', eps, steps: 30 });
     const first = await attack({ ...common, attack: 'apgd-t', eps, steps: 30, rankedTargets: 1 });
+    // one run a target, the last one included
+    expect(new Set(result.curve.map(({ restart }) => restart)).size).to.equal(classes - 1);
     const broken = result.samples.map(({ robustCorrect }) => !robustCorrect);
     // within a hundredth of the radius the last step decides
     for (const [n, distance] of distances.entries())
