@@ -1,5 +1,6 @@
 import type { Graph } from '../graph/graph.js';
 import { resolveView } from '../graph/graph.js';
+import { elementCount } from '../graph/types.js';
 import type { Node, Tensor } from '../graph/types.js';
 import type { Group } from './group.js';
 
@@ -10,12 +11,17 @@ import type { Group } from './group.js';
 export interface AttentionRegion {
   /** In running order. Those of a backward begin with the forward's that make its maps again. */
   readonly groups: readonly Group[];
-  /** What only these groups write and read, [..., rows, columns] all alike. */
+  /** What only these groups write and read, equally many numbers each; all but constants is [N, ...]. */
   readonly maps: ReadonlySet<Tensor>;
   /** Where the region runs: the place of this group of the graph, the last of its own. */
   readonly last: Group;
 }
 
+/** What a node that is no product reads and writes of maps: all, but for constants such as position biases. */
+const mapsOf = ({ op, inputs, outputs }: Node): readonly Tensor[] =>
+  op === 'binary'
+    ? [...inputs.filter((input) => resolveView(input).root.kind === 'value'), ...outputs]
+    : [...inputs, ...outputs];
 const pointwise = new Set<Node['op']>(['unary', 'unaryBackward', 'add']);
 const membersOf = ({ anchor, followers }: Group): Node[] => [anchor, ...followers];
 
@@ -69,37 +75,37 @@ class Search {
       if (maps.has(map)) continue;
       maps.add(map);
       const { producer } = map;
-      if (producer === undefined || map.kind !== 'value' || map.view !== undefined || this.outputs.has(map)) return;
+      const elsewhere = map.view !== undefined && producer?.op !== 'reshape';
+      if (producer === undefined || map.kind !== 'value' || elsewhere || this.outputs.has(map)) return;
       for (const node of [producer, ...(this.readers.get(map) ?? [])]) {
         const group = this.groupOf.get(node);
         if (group === undefined || node.segment !== segment) return;
         groups.add(group);
-        if (node.op !== 'matmul') open.push(...node.inputs, ...node.outputs);
+        if (node.op !== 'matmul') open.push(...mapsOf(node));
       }
     }
-    const shape = softmax.anchor.outputs[0]!.shape;
-    const sound = [...groups].every((group) => membersOf(group).every((node) => this.canCut(node, group, maps, shape)));
-    return sound ? { maps, groups } : undefined;
+    const elements = elementCount(softmax.anchor.outputs[0]!.shape);
+    const fits = [...maps].every(({ shape }) => shape.length > 2 && elementCount(shape) === elements);
+    const canCut = (group: Group): boolean => membersOf(group).every((node) => this.canCut(node, group, maps));
+    return fits && [...groups].every(canCut) ? { maps, groups } : undefined;
   }
 
-  private canCut(node: Node, group: Group, maps: ReadonlySet<Tensor>, shape: readonly number[]): boolean {
-    const sameAxes = (tensor: Tensor, count: number): boolean =>
-      tensor.shape.length === shape.length && shape.slice(0, count).every((size, axis) => size === tensor.shape[axis]);
+  private canCut(node: Node, group: Group, maps: ReadonlySet<Tensor>): boolean {
     const { op, inputs, outputs } = node;
-    if (op === 'matmul') {
-      const of = [...inputs, ...outputs];
-      const others = of.filter((tensor) => !maps.has(tensor));
-      const settled = others.every((tensor) => !this.mutated.has(resolveView(tensor).root));
-      return (
-        group.followers.length === 0 &&
-        others.length === 2 &&
-        settled &&
-        of.every((tensor) => sameAxes(tensor, shape.length - 2))
-      );
-    }
+    const all = [...inputs, ...outputs];
+    const own = all.filter((tensor) => maps.has(tensor));
+    const others = all.filter((tensor) => !maps.has(tensor));
+    const { shape } = own[0]!;
+    const alike = (tensor: Tensor, axes: number): boolean =>
+      tensor.shape.length === shape.length && shape.slice(0, axes).every((size, axis) => size === tensor.shape[axis]);
+    if (!others.every((tensor) => !this.mutated.has(resolveView(tensor).root))) return false;
+    if (op === 'matmul')
+      return group.followers.length === 0 && own.length === 1 && all.every((tensor) => alike(tensor, shape.length - 2));
+    if (op === 'reshape') return own.length === 2;
+    if (op === 'binary') return others.length < 2 && own.every((tensor) => alike(tensor, shape.length));
     const line = op === 'softmax' || op === 'softmaxBackward';
     if (line && ((node as Node<'softmax'>).attrs.axis ?? 1) !== shape.length - 1) return false;
-    return (line || pointwise.has(op)) && [...inputs, ...outputs].every((tensor) => sameAxes(tensor, shape.length));
+    return (line || pointwise.has(op)) && all.every((tensor) => maps.has(tensor) && alike(tensor, shape.length));
   }
 
   /** Whether the groups of a part may all run where the last of them does: nothing in between reads their results. */

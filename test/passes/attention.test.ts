@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { gradients } from '../../src/autodiff/gradients.js';
 import { Graph } from '../../src/graph/graph.js';
-import { byteLength } from '../../src/graph/types.js';
+import { byteLength, elementCount } from '../../src/graph/types.js';
 import type { Tensor } from '../../src/graph/types.js';
 import { attentionRegions } from '../../src/passes/attention.js';
 import { groupNodes } from '../../src/passes/fuse.js';
@@ -32,17 +32,34 @@ interface Attention {
   readonly mixed: Tensor;
 }
 
+interface How {
+  readonly backward?: boolean;
+  /** No gradient passes through the map. */
+  readonly fixed?: boolean;
+  readonly axis?: number;
+  /** A position bias for each head, and a mask for each of so many windows of an image, as Swin has them. */
+  readonly windows?: number;
+}
+
 /** softmax(limit(q k^T)) v, with bounded scores (a tanh and a factor), in front of its gradient by q, k and v. */
-function attention(
-  { front, places, size }: Shape,
-  how: { readonly backward?: boolean; readonly fixed?: boolean; readonly axis?: number } = {},
-): Attention {
+function attention({ front, places, size }: Shape, how: How = {}): Attention {
   const graph = new Graph();
   const matrix = [...front, places, size];
   const [q, k, v] = ['q', 'k', 'v'].map((name) => graph.input(name, matrix)) as [Tensor, Tensor, Tensor];
   const product = graph.one('matmul', [q, k], { transposeA: false, transposeB: true });
   const bounded = graph.one('unary', [product], { kind: 'tanh' });
-  const scores = graph.one('unary', [bounded], { kind: 'affine', values: [3, 0] });
+  let scores = graph.one('unary', [bounded], { kind: 'affine', values: [3, 0] });
+  if (how.windows !== undefined) {
+    const [count = 1, heads = 1] = front;
+    const constant = (name: string, of: readonly number[]): Tensor =>
+      graph.constant(name, [...numbers[3]!.subarray(0, elementCount(of))], of);
+    const bias = constant('bias', [1, heads, places, places]);
+    scores = graph.one('binary', [scores, bias], { kind: 'add' });
+    const split = [count / how.windows, how.windows, heads, places, places];
+    const mask = constant('mask', [1, how.windows, 1, places, places]);
+    const masked = graph.one('binary', [graph.one('reshape', [scores], { shape: split }), mask], { kind: 'mul' });
+    scores = graph.one('reshape', [masked], { shape: scores.shape });
+  }
   const map = graph.one('softmax', [scores], { axis: how.axis ?? front.length + 1 });
   const mixed = graph.one('matmul', [map, v], { transposeA: false, transposeB: false });
   graph.output('mixed', mixed);
@@ -75,7 +92,8 @@ const largest = (graph: Graph, values: Iterable<Tensor>): number =>
 
 async function run({ graph, inputs }: Attention, options: Partial<CompileOptions>, poisoned = false) {
   using program = await Program.compile(graph, { device: await sharedDevice(), ...options });
-  for (const [index, input] of inputs.entries()) program.write(input, numbers[index]!);
+  for (const [index, input] of inputs.entries())
+    program.write(input, numbers[index]!.subarray(0, elementCount(input.shape)));
   await (poisoned ? runPoisoned(program, [{ segment: 'main' }]) : program.run([{ segment: 'main' }]));
   const results = new Map<string, Float32Array>();
   for (const name of graph.outputs.keys()) results.set(name, await program.read(name));
@@ -101,19 +119,26 @@ describe('attention', function () {
     }
   });
 
-  for (const [name, how] of [
+  for (const [name, how, front = shape.front, maps = 7.5] of [
     ['forward', {}],
     ['forward and backward', { backward: true }],
     ['a map that passes no gradient', { backward: true, fixed: true }],
-  ] as const)
+    // 5 images of 2 windows with 4 heads, in slices of 2 images
+    ['position biases and masks', { windows: 2 }, [10, 4], 17],
+    ['position biases and masks, backward', { windows: 2, backward: true }, [10, 4], 17],
+  ] as readonly (readonly [string, How, (readonly number[])?, number?])[])
     it(`${name}: the bits of whole maps and the reference's numbers, in slices of unequal size`, async () => {
-      const whole = await run(attention(shape, how), { aliasing: false });
-      const problem = attention(shape, how);
-      const sliced = await run(problem, { maxBindingBytes: 7.5 * matrix });
-      expect(sliced.dispatches).to.be.above(whole.dispatches * 5);
-      const poisoned = await run(attention(shape, how), { maxBindingBytes: 7.5 * matrix }, true);
+      const build = (): Attention => attention({ ...shape, front }, how);
+      const limit = { maxBindingBytes: maps * matrix };
+      const whole = await run(build(), { aliasing: false });
+      const problem = build();
+      const sliced = await run(problem, limit);
+      expect(sliced.dispatches).to.be.above(whole.dispatches * 2);
+      const poisoned = await run(build(), limit, true);
       const reference = new ReferenceRun(problem.graph);
-      problem.inputs.forEach((input, index) => reference.set(input, numbers[index]!));
+      problem.inputs.forEach((input, index) =>
+        reference.set(input, numbers[index]!.subarray(0, elementCount(input.shape))),
+      );
       reference.run('main');
       for (const [output, tensor] of problem.graph.outputs) {
         expect(relativeError(sliced.results.get(output)!, reference.get(tensor)), output).to.be.below(1e-6);
@@ -133,6 +158,8 @@ describe('attention', function () {
     read.graph.output('mean', read.graph.one('reduce', [read.map], { kind: 'mean', axes: [2] }));
     expect(regions(read)).to.equal(0);
     expect(regions(attention(shape, { axis: 2 }))).to.equal(0);
+    const biased = attention({ ...shape, front: [10, 4] }, { windows: 2, backward: true });
+    expect(regions(biased)).to.equal(2);
     // a second product whose operand is made of the first one's result
     const { graph, map, mixed } = attention(shape);
     const next = graph.one('unary', [graph.one('reduce', [mixed], { kind: 'sum', axes: [2] })], { kind: 'tanh' });
