@@ -298,6 +298,23 @@ try {
           assert.ok(Math.abs(light(ink) - light(back)) > 120, 'text stands out');
           assert.equal(light(back) > 128, scheme === 'light');
         });
+        await step(`${name}: ${scheme}, ${width} pixels: what is wider than its box says that it scrolls`, async () => {
+          const silent = await page.evaluate(() => {
+            const seen = (each) => each.getClientRects().length > 0;
+            const wide = (each) => each.scrollWidth > each.clientWidth + 1;
+            const said = (each) => {
+              const above = each.previousElementSibling;
+              const hint = above?.matches('.filter') ? above.previousElementSibling : above;
+              return hint?.matches('.hint') && seen(hint);
+            };
+            const boxes = [...document.querySelectorAll('.wide, pre.code, .chart')].filter(seen).filter(wide);
+            return boxes.filter((each) => !each.matches('.wide') || !said(each)).map((each) => each.className);
+          });
+          assert.deepEqual(silent, []);
+          const pictures = page.locator('.wide:has(table.images)');
+          for (const each of width < 600 ? await pictures.all() : [])
+            assert.ok(await each.evaluate((box) => box.scrollWidth <= box.clientWidth + 1), 'pictures fit');
+        });
         if (shots !== undefined) {
           mkdirSync(shots, { recursive: true });
           await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });

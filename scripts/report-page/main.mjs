@@ -53,7 +53,7 @@ function tooltip(option) {
   const title = (axis) => (Array.isArray(axis) ? axis[0] : axis)?.name ?? '';
   return (given) => {
     const list = (Array.isArray(given) ? given : [given]).filter(
-      ({ seriesId }) => !String(seriesId).startsWith('band'),
+      ({ seriesId, value }) => !String(seriesId).startsWith('band') && !(Array.isArray(value) && value.at(-1) === null),
     );
     if (list.length === 0) return '';
     const [first] = list;
@@ -88,10 +88,12 @@ function live(figure) {
   const box = document.createElement('div');
   box.className = 'drawn';
   // Rows of bars and cells keep their height; curves keep their shape.
-  const tall = () => (zoom ? Math.max(220, (place.clientWidth * height) / width) : height);
+  const tall = () => (zoom ? Math.max(Math.min(height, 280), (place.clientWidth * height) / width) : height);
   const size = () => ({ width: place.clientWidth, height: tall() });
   const chart = init(box, null, { renderer: 'svg', ...size() });
-  const names = option.series.filter(({ id, name }) => name && !String(id).startsWith('band')).map(({ name }) => name);
+  const named = option.series.filter(({ id, name }) => name && !String(id).startsWith('band'));
+  const names = [...new Set(named.map(({ name }) => name))];
+  const axes = [option.xAxis].flat().map((_, index) => index);
   const draw = () => {
     const theme = present();
     const text = { color: style().getPropertyValue('--ink').trim(), fontSize: 12 };
@@ -119,7 +121,7 @@ function live(figure) {
               restore: { title: 'reset' },
             },
           },
-          dataZoom: [{ type: 'inside', xAxisIndex: 0, zoomOnMouseWheel: 'ctrl', moveOnMouseWheel: false }],
+          dataZoom: [{ type: 'inside', xAxisIndex: axes, zoomOnMouseWheel: 'ctrl', moveOnMouseWheel: false }],
         }),
       },
       true,
@@ -203,7 +205,19 @@ function filterable(table, wide) {
   wide.before(bar);
 }
 
+/** Says so above what is wider than the page, and can be scrolled. */
+function hinted(wide) {
+  const hint = document.createElement('div');
+  hint.className = 'hint';
+  hint.textContent = 'more to the right \u2192 scroll sideways';
+  wide.before(hint);
+  const show = () => (hint.hidden = wide.scrollWidth <= wide.clientWidth + 1);
+  new globalThis.ResizeObserver(show).observe(wide);
+  show();
+}
+
 for (const wide of document.querySelectorAll('.wide')) {
+  hinted(wide);
   const table = wide.querySelector('table:not(.images)');
   if (table === null || table.tBodies[0].rows.length < 3) continue;
   sortable(table);

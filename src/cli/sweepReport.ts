@@ -1,10 +1,11 @@
 import { failureRule } from '../experiments/outcome.js';
+import { ratesIn } from '../experiments/trainingVerdicts.js';
 import type { SweepPlan, SweepResult, SweepRun } from '../experiments/sweep.js';
 import { facts, figures, htmlTable, machineFacts, page, paragraph, ruleName, verdictList } from '../report/index.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import { packageVersion } from '../version.js';
 import { duration } from './progress.js';
-import { lossChart, rateChart, ratesIn, rateTable } from './trainingCharts.js';
+import { lossChart, rateChart, rateTable, rateWords } from './trainingCharts.js';
 
 /** A rule as readers know it. */
 export const sweepRuleName = ruleName;
@@ -69,7 +70,10 @@ export function sweepReport({ merged, plan, settings, adapter, model, dataset, s
       `${plan.rules.length} backward rules, ${plan.seeds} seeds: ${runs.length} runs`,
     sections: [
       { title: 'What was found', body: verdictList(verdicts) },
-      { title: 'Curves', body: figures(charts) + paragraph('Bands are 95 % intervals over seeds.') },
+      {
+        title: 'Curves',
+        body: figures(charts) + paragraph(`Bands are 95 % intervals over seeds. ${rateWords(runs)}`.trim()),
+      },
       { title: 'Learning rates', body: rateTable(runs, plan.rules) + paragraph(`A run fails if ${failureRule}.`) },
       { title: 'Every run', body: runTable(runs) },
       {

@@ -1,13 +1,9 @@
 import { percent } from '../experiments/format.js';
 import { interval } from '../experiments/statistics.js';
-import { ratesOf } from '../experiments/trainingVerdicts.js';
+import { ratesIn, runsAt } from '../experiments/trainingVerdicts.js';
 import type { JudgedRun } from '../experiments/trainingVerdicts.js';
-import { htmlTable, lineChart, ruleColor, ruleName } from '../report/index.js';
+import { failureChart, htmlTable, lineChart, ruleColor, ruleName } from '../report/index.js';
 import type { Figure, Line } from '../report/index.js';
-
-/** Rates of runs in ascending order. */
-export const ratesIn = (runs: readonly JudgedRun[]): number[] =>
-  [...new Set(runs.map(({ lr }) => lr))].sort((a, b) => a - b);
 
 function lossLine(runs: readonly JudgedRun[], rule: string, index: number, rate: number): Line {
   const own = runs.filter((run) => run.rule === rule && run.lr === rate);
@@ -25,9 +21,8 @@ function lossLine(runs: readonly JudgedRun[], rule: string, index: number, rate:
   };
 }
 
-/** A logarithmic axis, ticks at powers of two, around all points. */
-function lossRange(lines: readonly Line[]): { scale: 'log'; base: number; min: number; max: number } {
-  const values = lines.flatMap(({ points, band }) => [...points.map(([, y]) => y), ...(band ?? []).flat()]);
+/** A logarithmic axis, ticks at powers of two, around all values. */
+function rangeOf(values: readonly number[]): { scale: 'log'; base: number; min: number; max: number } {
   const [low, high] = values.length === 0 ? [1, 2] : [Math.min(...values), Math.max(...values)];
   return { scale: 'log', base: 2, min: 2 ** Math.floor(Math.log2(low)), max: 2 ** Math.ceil(Math.log2(high) + 1e-9) };
 }
@@ -38,54 +33,66 @@ export function lossChart(runs: readonly JudgedRun[], rules: readonly string[], 
   return lineChart({
     title: `training loss by epoch at learning rate ${rate}`,
     x: { title: 'epoch', whole: true },
-    y: { title: 'training loss', ...lossRange(lines) },
+    y: {
+      title: 'training loss',
+      ...rangeOf(lines.flatMap(({ points, band }) => [...points.map(([, y]) => y), ...(band ?? []).flat()])),
+    },
     lines,
   });
 }
 
-/** Final losses against the learning rate, where every run trained; failures are marked. */
-function rateLine(runs: readonly JudgedRun[], rule: string, index: number): Line {
-  const points = ratesOf(runs, rule).train.map((rate): [number, number] => {
-    const own = runs.filter((run) => run.rule === rule && run.lr === rate);
-    return [rate, interval(own.map((run) => run.epochs.at(-1)!.trainLoss)).mean];
-  });
-  return { name: ruleName(rule), color: ruleColor(rule, index), points };
-}
-
-/** Where runs of a rule fail: at the upper edge of the picture. */
-function failureLine(runs: readonly JudgedRun[], rule: string, index: number, top: number): Line {
-  return {
-    name: `${ruleName(rule)}: runs fail`,
-    color: ruleColor(rule, index),
-    dashed: true,
-    points: ratesOf(runs, rule).fail.map((rate) => [rate, top]),
-  };
-}
-
-/** Loss of the last epoch against the learning rate, a line for each rule; rates with failures at the upper edge. */
+/**
+ * Loss of the last epoch against the learning rate: the mean of each rule's runs that train, hollow where others fail.
+ * Runs that fail have no loss; they are counted in a band above.
+ */
 export function rateChart(runs: readonly JudgedRun[], rules: readonly string[]): Figure {
-  const trained = rules.map((rule, index) => rateLine(runs, rule, index));
-  const range = lossRange(trained);
-  const failed = rules.map((rule, index) => failureLine(runs, rule, index, range.max));
-  return lineChart({
-    title: 'final training loss against learning rate',
-    x: { title: 'learning rate', scale: 'log', base: 2, format: (value) => String(Number(value.toPrecision(2))) },
-    y: { title: 'training loss after the last epoch', ...range },
-    lines: [...trained, ...failed.filter(({ points }) => points.length > 0)],
+  const series = rules.map((rule, index) => {
+    const results = ratesIn(runs)
+      .map((rate) => runsAt(runs, rule, rate))
+      .filter((result) => result.runs > 0);
+    return {
+      name: ruleName(rule),
+      color: ruleColor(rule, index),
+      points: results.flatMap(({ lr, loss, failed }) =>
+        loss === undefined ? [] : [{ x: lr, y: loss, partial: failed > 0 }],
+      ),
+      failures: results
+        .filter(({ failed }) => failed > 0)
+        .map(({ lr, failed, runs: all }) => ({ x: lr, text: `${failed} of ${all}` })),
+    };
   });
+  return failureChart({
+    title: 'final training loss against learning rate; runs that failed are counted above',
+    x: 'learning rate',
+    y: {
+      title: 'training loss after the last epoch',
+      ...rangeOf(series.flatMap(({ points }) => points.map(({ y }) => y))),
+    },
+    failed: 'runs that failed',
+    series,
+  });
+}
+
+/** What readers of {@link rateChart} must know, where runs failed. */
+export function rateWords(runs: readonly JudgedRun[]): string {
+  const failed = runs.filter(({ outcome }) => outcome !== 'trains').length;
+  if (failed === 0) return '';
+  return (
+    'A cross counts runs that failed, which have no loss; ' +
+    'a hollow point is the mean of the runs that trained there.'
+  );
 }
 
 /** A row for each rate: last training loss and test accuracy of each rule, or how many runs fail. */
 export function rateTable(runs: readonly JudgedRun[], rules: readonly string[]): string {
   const cell = (rule: string, lr: number): string => {
-    const own = runs.filter((run) => run.rule === rule && run.lr === lr);
-    if (own.length === 0) return '';
-    const failed = own.filter(({ outcome }) => outcome !== 'trains');
-    if (failed.length > 0) return `${failed.length} of ${own.length} fail`;
-    const last = own.map((run) => run.epochs.at(-1)!);
-    const accuracies = last.flatMap(({ testAccuracy }) => testAccuracy ?? []);
-    const accuracy = accuracies.length === 0 ? '' : `, ${percent(interval(accuracies).mean)}`;
-    return `${interval(last.map(({ trainLoss }) => trainLoss)).mean.toFixed(3)}${accuracy}`;
+    const { runs: all, failed, loss, accuracy } = runsAt(runs, rule, lr);
+    if (all === 0) return '';
+    const figures = loss === undefined ? [] : [loss.toFixed(3), ...(accuracy === undefined ? [] : [percent(accuracy)])];
+    if (failed === 0) return figures.join(', ');
+    return [`${failed} of ${all} failed`, ...(figures.length === 0 ? [] : [`trained: ${figures.join(', ')}`])].join(
+      '; ',
+    );
   };
   return htmlTable(
     [
@@ -94,6 +101,7 @@ export function rateTable(runs: readonly JudgedRun[], rules: readonly string[]):
         title: `${ruleName(rule)}: last training loss, test accuracy`,
         value: (lr: number) => cell(rule, lr),
         number: true,
+        narrow: 'wrapped' as const,
       })),
     ],
     ratesIn(runs),

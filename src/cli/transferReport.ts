@@ -195,12 +195,16 @@ export function matrixSentences({ rows, clean }: Matrix, { comparisons }: Fields
     if (first === undefined) return [];
     const { attack, rule, gradients } = first.row;
     const others = [...clean.keys()].filter((name) => name !== source).length;
+    const where = others === 1 ? 'the other network' : `${others} other networks`;
+    if (first.share === 0) {
+      const tries = tried.length === 1 ? `${attack} under ${rule}` : `any of the ${tried.length} rows`;
+      return [`No image made on ${source} by ${tries} turns a right answer of ${where} wrong: nothing transfers.`];
+    }
     const second = tried[1]?.share;
     const most = second === undefined ? '' : second < first.share ? ', the most here' : ', and no other row does more';
     return [
       `Images made on ${source} by ${attack} under ${rule} (${gradients} gradients each) turn ` +
-        `${percent(first.share)} of right answers of ` +
-        `${others === 1 ? 'the other network' : `${others} other networks`} wrong${most}.`,
+        `${percent(first.share)} of right answers of ${where} wrong${most}.`,
     ];
   });
   const compared = comparisons.map(({ verdict, text }) => `${verdictWords[verdict]}: ${text}`);

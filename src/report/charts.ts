@@ -193,7 +193,10 @@ export interface BarSeries {
   readonly values: readonly number[];
 }
 
-/** Horizontal bars, one row a category, stacked or side by side; the sum stands at the end of a stacked row. */
+/**
+ * Horizontal bars, one row a category, stacked or side by side; the sum stands at the end of a stacked row. A name may
+ * have several lines.
+ */
 export function barChart(options: {
   readonly title: string;
   readonly categories: readonly string[];
@@ -205,9 +208,10 @@ export function barChart(options: {
   readonly width?: number;
 }): Figure {
   const { categories, series, stacked = false } = options;
-  const perRow = stacked ? 22 : 13 * series.length + 9;
+  const lines = Math.max(...categories.map((category) => category.split('\n').length));
+  const longest = Math.max(...categories.flatMap((category) => category.split('\n')).map(({ length }) => length));
+  const perRow = Math.max(stacked ? 22 : 13 * series.length + 9, 14 * lines + 8);
   const height = 58 + perRow * categories.length;
-  const longest = Math.max(...categories.map((category) => category.length));
   const sums = categories.map((_, index) => series.reduce((sum, each) => sum + (each.values[index] ?? 0), 0));
   const bars = series.map((each, index) => ({
     type: 'bar',
@@ -239,7 +243,7 @@ export function barChart(options: {
       data: [...categories],
       axisTick: { show: false },
       axisLine: { lineStyle: { color: css(palette.axis) } },
-      axisLabel: { color: css(palette.ink), fontSize: 11, interval: 0 },
+      axisLabel: { color: css(palette.ink), fontSize: 11, lineHeight: 14, interval: 0 },
     },
     series: bars,
   };

@@ -30,7 +30,11 @@ export function imageGrid(rows: readonly GridRow[], pixelsWide = 72): string {
   const lines = rows.map(
     ({ title, images }) => `<tr><th scope="row">${escapeHtml(title)}</th>${images.map(cell).join('')}</tr>`,
   );
-  return `<div class="wide"><table class="images"><tbody>${lines.join('\n')}</tbody></table></div>`;
+  const columns = Math.max(1, ...rows.map(({ images }) => images.length));
+  return (
+    `<div class="wide"><table class="images" style="--columns:${columns}"><tbody>` +
+    `${lines.join('\n')}</tbody></table></div>`
+  );
 }
 
 /**

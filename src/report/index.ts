@@ -1,9 +1,10 @@
 export { barChart, heatMap, lineChart, percentAxis } from './charts.js';
 export type { Figure, Line } from './charts.js';
+export { failureChart } from './failureChart.js';
 export { amplifiedDifference, dataUri, imageGrid } from './images.js';
 export type { GridRow } from './images.js';
 export { machineFacts } from './machine.js';
-export { facts, figures, folded, heading, htmlTable, page, paragraph, preformatted, verdictList } from './page.js';
+export { codeLines, facts, figures, folded, heading, htmlTable, page, paragraph, verdictList } from './page.js';
 export type { CaptionedFigure, Section } from './page.js';
 export { picture } from './picture.js';
 export { memoryChart, rooflineChart, ruleLayerChart, segmentRanges } from './profileCharts.js';

@@ -86,8 +86,8 @@ export const verdictList = (sentences: readonly string[]): string =>
 /** A heading inside a section. */
 export const heading = (words: string): string => `<h3>${escapeHtml(words)}</h3>`;
 
-/** Text as it is, such as a table for terminals. */
-export const preformatted = (words: string): string => `<div class="wide"><pre>${escapeHtml(words)}</pre></div>`;
+/** Code, whose long lines break where there is no room. */
+export const codeLines = (code: string): string => `<pre class="code">${escapeHtml(code)}</pre>`;
 
 /** A chart and what stands above it. */
 export interface CaptionedFigure {
@@ -117,12 +117,16 @@ export interface HtmlColumn<Row> {
   readonly dot?: (row: Row) => string;
   /** Long texts, which are broken into lines. */
   readonly prose?: boolean;
+  /** On a narrow page: cells broken into lines, or no such column. A table that is still too wide scrolls. */
+  readonly narrow?: 'wrapped' | 'dropped';
 }
 
 /** A table of rows with titles above; scrolls sideways where it is too wide. */
 export function htmlTable<Row>(columns: readonly HtmlColumn<Row>[], rows: readonly Row[]): string {
-  const kind = ({ number, prose }: HtmlColumn<Row>): string =>
-    number === true ? ' class="n"' : prose === true ? ' class="prose"' : '';
+  const kind = ({ number, prose, narrow }: HtmlColumn<Row>): string => {
+    const names = [number === true ? 'n' : prose === true ? 'prose' : undefined, narrow].filter(Boolean);
+    return names.length === 0 ? '' : ` class="${names.join(' ')}"`;
+  };
   const head = columns.map((column) => `<th${kind(column)}>${escapeHtml(column.title)}</th>`).join('');
   const cell = (column: HtmlColumn<Row>, row: Row): string => {
     const dot = column.dot === undefined ? '' : `<i class="square" style="--c:var(--${column.dot(row)})"></i>`;

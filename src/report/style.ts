@@ -1,9 +1,11 @@
 import { colorVariables } from './theme.js';
 
 const light =
-  colorVariables('light') + '--page:#f5f7fa;--line:#dfe4ea;--wrong:#b3261e;--right:#2f6f3a;--barfill:#2563c91f;';
+  colorVariables('light') +
+  '--page:#f5f7fa;--line:#dfe4ea;--wrong:#b3261e;--right:#2f6f3a;--barfill:#2563c91f;--edge:#1c243038;';
 const dark =
-  colorVariables('dark') + '--page:#0e1217;--line:#2a323d;--wrong:#ff8a80;--right:#86cf93;--barfill:#6ea6ff2b;';
+  colorVariables('dark') +
+  '--page:#0e1217;--line:#2a323d;--wrong:#ff8a80;--right:#86cf93;--barfill:#6ea6ff2b;--edge:#e6eaf040;';
 
 /** The style sheet of all reports. */
 export const style = `
@@ -49,8 +51,6 @@ ul.verdict li{margin:6px 0;max-width:95ch}
 .sheet img{width:50%;image-rendering:pixelated;border:1px solid var(--line);border-radius:3px}
 .sheet .wrong{color:var(--wrong);font-weight:600}
 .sheet .right{color:var(--right)}
-@media (max-width:600px){main{padding:18px 12px 32px}section{padding:14px 12px}h1{font-size:24px}
-  ul.verdict{font-size:16px}.sheet{grid-template-columns:repeat(auto-fill,minmax(124px,1fr))}}
 .chart>svg,.plain svg{display:block;width:100%;height:auto;font-family:inherit}
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px;color:var(--muted);margin:2px 0}
 .key{display:inline-flex;align-items:center;gap:6px}
@@ -58,7 +58,13 @@ i.line{width:20px;border-top:3px solid var(--c)}
 i.dashed{border-top-style:dashed}
 i.square{display:inline-block;width:10px;height:10px;border-radius:2px;background:var(--c);margin-right:6px}
 .key i.square{margin:0}
-.wide{overflow-x:auto;margin:12px 0}
+.wide{overflow-x:auto;margin:12px 0;background:
+  linear-gradient(90deg,var(--surface) 50%,transparent) 0 0/32px 100% no-repeat local,
+  linear-gradient(270deg,var(--surface) 50%,transparent) 100% 0/32px 100% no-repeat local,
+  linear-gradient(90deg,var(--edge),transparent) 0 0/14px 100% no-repeat scroll,
+  linear-gradient(270deg,var(--edge),transparent) 100% 0/14px 100% no-repeat scroll}
+.hint{font-size:12px;color:var(--muted);margin:12px 0 -8px}
+.hint[hidden]{display:none}
 table{border-collapse:separate;border-spacing:0;font-size:13px;white-space:nowrap;overflow-wrap:normal}
 th,td{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid var(--line);position:relative}
 th{color:var(--muted);font-weight:600;vertical-align:bottom;white-space:normal;max-width:130px;line-height:1.3}
@@ -76,6 +82,8 @@ table.images span{font-size:12px;color:var(--muted);font-variant-numeric:tabular
 table.images .wrong{color:var(--wrong);font-weight:600}
 table.images .right{color:var(--right)}
 pre{font:12px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;margin:0}
+pre.code{white-space:pre-wrap;overflow-wrap:anywhere;margin:12px 0;padding:10px 12px;background:var(--page);
+  border:1px solid var(--line);border-radius:6px}
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:0 28px;margin:10px 0;font-size:14px}
 dl div{display:flex;justify-content:space-between;gap:14px;border-bottom:1px solid var(--line);padding:5px 0}
 dt{color:var(--muted)}
@@ -83,5 +91,18 @@ dd{margin:0;text-align:right;font-variant-numeric:tabular-nums;overflow-wrap:any
 details{margin:12px 0}
 summary{cursor:pointer;color:var(--bp);font-size:14px}
 footer{color:var(--muted);font-size:13px;margin-top:22px}
+@media (max-width:600px){main{padding:18px 12px 32px}section{padding:14px 12px}h1{font-size:24px}
+  ul.verdict{font-size:16px}.sheet{grid-template-columns:repeat(auto-fill,minmax(124px,1fr))}
+  .dropped{display:none}td.wrapped,th.wrapped{white-space:normal;overflow-wrap:break-word}
+  th,td{padding-right:6px}td.n,th.n{padding-left:2px}
+  table:not(.images){font-size:12px}
+  td.prose{min-width:88px}dl{grid-template-columns:minmax(0,1fr)}
+  table.images,table.images tbody{display:block}
+  table.images tr{display:grid;grid-template-columns:repeat(var(--columns),minmax(0,1fr));gap:2px 4px;margin-bottom:8px}
+  table.images th{position:static;grid-column:1/-1;max-width:none;padding:4px 0 0}
+  table.images td,table.images td:first-child{position:static;padding:0}
+  table.images img{width:100%;height:auto}
+  table.images span{display:block;font-size:10px;letter-spacing:-.03em;line-height:1.3;white-space:normal;
+  overflow-wrap:anywhere}}
 @media print{body{background:#fff}section,.tile{break-inside:avoid;border-color:#ccc}nav{display:none}}
 `;

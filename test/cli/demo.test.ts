@@ -1,104 +1,11 @@
 import { expect } from 'chai';
 import { opener } from '../../src/cli/demo/open.js';
+import type { Leaderboard } from '../../src/cli/demo/leaderboard.js';
 import { raceRules, raceSettings, raceSizes } from '../../src/cli/demo/race.js';
-import type { RaceRun } from '../../src/cli/demo/race.js';
 import { chooseSamples } from '../../src/cli/demo/report.js';
-import { attackVerdicts, namedRules } from '../../src/cli/demo/verdicts.js';
-import { lowerLosses, ratesOf, trainingVerdicts } from '../../src/experiments/trainingVerdicts.js';
 import { wilson } from '../../src/experiments/statistics.js';
 
-type Board = Parameters<typeof attackVerdicts>[0];
-
-/** A leaderboard of rules with the accuracy left and the interval of the difference to the true gradient. */
-function board(
-  rows: readonly (readonly [rule: string, name: string, left: number, low: number, high: number])[],
-): Board {
-  return {
-    steps: 10,
-    images: { count: 64 },
-    rows: rows.map(([rule, name, accuracy, low, high]) => ({
-      rule,
-      name,
-      victims: [{ model: 'resnet56', accuracy, low: 0, high: 1, right: [], predictions: [] }],
-      difference: { mean: (low + high) / 2, low, high },
-    })),
-  } as unknown as Board;
-}
-
-const run = (
-  rule: string,
-  lr: number,
-  seed: number,
-  losses: number[],
-  outcome: RaceRun['outcome'] = 'trains',
-): RaceRun =>
-  ({
-    rule,
-    lr,
-    seed,
-    outcome,
-    losses: [],
-    epochs: losses.map((trainLoss, i) => ({ epoch: i + 1, trainLoss })),
-  }) as unknown as RaceRun;
-
-describe('verdicts of the demo', () => {
-  it('name the strongest gradient with the figures, and say when LinBP makes no clear difference', () => {
-    const said = attackVerdicts(
-      board([
-        ['bp', 'BP', 0.203, 0, 0],
-        ['bpa', 'BPA', 0.047, -0.2, -0.1],
-        ['linbp:from=3_1', 'LinBP', 0.172, -0.06, 0.02],
-      ]),
-    );
-    expect(said).to.have.length(2);
-    expect(said[0]).to.match(/true gradient leaves 20 % of the images right on resnet56, the gradient of BPA 5 %/);
-    expect(said[1]).to.match(/LinBP makes no clear difference/);
-  });
-
-  it('say when LinBP is stronger, and when it is weaker', () => {
-    const others = (low: number, high: number): string =>
-      attackVerdicts(
-        board([
-          ['bp', 'BP', 0.5, 0, 0],
-          ['bpa', 'BPA', 0.1, -0.5, -0.3],
-          ['linbp', 'LinBP', 0.4, low, high],
-        ]),
-      )[1]!;
-    expect(others(-0.2, -0.1)).to.match(/stronger than the true one as well, by 15 points/);
-    expect(others(0.1, 0.2)).to.match(/weaker than the true one here, by 15 points/);
-    expect(others(0.004, 0.038), 'an interval beside zero does not read as if it held zero').to.match(
-      /0\.4 to 3\.8 points/,
-    );
-  });
-
-  it('name no strongest gradient where the interval holds zero', () => {
-    const [said] = attackVerdicts(
-      board([
-        ['bp', 'BP', 0.5, 0, 0],
-        ['bpa', 'BPA', 0.48, -0.1, 0.05],
-      ]),
-    );
-    expect(said).to.match(/no other gradient here is clearly stronger/);
-  });
-
-  it('count pairs of epoch and seed at rates where all runs train, and failures at large rates', () => {
-    const runs = [0, 1].flatMap((seed) => [
-      run('bp', 0.1, seed, [2, 1.5]),
-      run('linbp', 0.1, seed, [1.9, 1.2]),
-      run('bp', 0.4, seed, [1, 0.5]),
-      run('linbp', 0.4, seed, [], 'not finite'),
-    ]);
-    expect(lowerLosses(runs, [0.1])).to.deep.equal({ lower: 4, pairs: 4 });
-    expect(ratesOf(runs, 'linbp')).to.deep.equal({ train: [0.1], fail: [0.4] });
-    const [small, large] = trainingVerdicts(runs, namedRules, 0.1);
-    expect(small).to.match(/learning rate 0.1, LinBP has the lower training loss after every epoch \(4 of 4/);
-    expect(large).to.match(/BP tolerates larger learning rates: .* LinBP fails in 2 of 2 runs at 0.4/);
-    const mixed = [run('bp', 0.1, 0, [2, 1]), run('linbp', 0.1, 0, [1.9, 1.2])];
-    expect(trainingVerdicts(mixed, namedRules, 0.1)[0]).to.match(
-      /in 1 of 2 pairs of epoch and seed: neither is always ahead/,
-    );
-  });
-});
+type Board = Pick<Leaderboard, 'rows' | 'clean' | 'images'>;
 
 describe('demo', () => {
   it('sizes the training by the measured rate, images before seeds', () => {

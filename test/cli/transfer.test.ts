@@ -2,6 +2,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { classifierOn } from '../../src/cli/inference.js';
+import { matrixSentences } from '../../src/cli/transferReport.js';
+import type { Matrix } from '../../src/cli/transferReport.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
 import { initialState } from '../../src/nn/model.js';
 import { bilinearRows } from '../../src/nn/resized.js';
@@ -9,6 +11,8 @@ import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { eightBitImages } from '../attacks/support.js';
 import { numbers } from '../attacks/support.js';
 import { expectError, linbpEach, readJson, scratchFolder } from './support.js';
+
+type Fields = Parameters<typeof matrixSentences>[1];
 
 interface Cell {
   readonly source: string;
@@ -124,7 +128,7 @@ describe('linbp transfer', () => {
     expect(matrix!.stdout).to.contain('small sees images resized from 28 x 28 to 14 x 14');
     expect(matrix!.stdout).to.contain('start of LinBP on mlp');
     const [sentence] =
-      /Images made on mlp by .* turn [\d.]+ % of right answers of .* wrong, (?:the most here|and no other.*)\./.exec(
+      /(?:Images made on mlp by .* wrong, (?:the most here|and no other.*)|No image made on mlp .* transfers)\./.exec(
         matrix!.stdout,
       )!;
     const page = readFileSync(join(at('out'), 'report.html'), 'utf8');
@@ -134,6 +138,33 @@ describe('linbp transfer', () => {
         .trimEnd()
         .split('\n'),
     ).to.have.length(9);
+  });
+
+  it('says that nothing transfers where nothing does, and otherwise what transfers most', () => {
+    const row = (rule: string, wrong: readonly number[]) => ({
+      ...{ source: 'a', attack: 'pgd', rule, steps: 5, alpha: 0.01, gradients: 5, random: false },
+      wrong: new Map([
+        ['a', [[1, 1, 1, 1]]],
+        ['b', [[...wrong]]],
+      ]),
+    });
+    const clean = new Map([
+      ['a', [1, 1, 1, 1]],
+      ['b', [1, 1, 1, 1]],
+    ]);
+    const said = (...rows: ReturnType<typeof row>[]): string =>
+      matrixSentences({ rows, clean } as unknown as Matrix, { comparisons: [] } as unknown as Fields)[0]!;
+    const [none, half, all] = [
+      [0, 0, 0, 0],
+      [1, 1, 0, 0],
+      [1, 1, 1, 1],
+    ] as const;
+    expect(said(row('bp', none), row('linbp', none))).to.equal(
+      'No image made on a by any of the 2 rows turns a right answer of the other network wrong: nothing transfers.',
+    );
+    expect(said(row('bp', none))).to.match(/^No image made on a by pgd under bp turns .*: nothing transfers\.$/);
+    expect(said(row('bp', none), row('linbp', half))).to.match(/under linbp .* 50\.0 % .*, the most here\.$/);
+    expect(said(row('bp', all), row('linbp', all))).to.match(/ 100\.0 % .*, and no other row does more\.$/);
   });
 
   it('refuses what cannot be a matrix, with one error before any work', async () => {

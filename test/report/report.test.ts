@@ -202,6 +202,15 @@ describe('report pages', () => {
   it('writes tables with aligned numbers', () => {
     const html = htmlTable<number>([{ title: 'n', value: String, number: true, bar: (row) => row }], [0.5]);
     expect(html).to.include('<td class="n"><i class="bar" style="width:50.0%"></i>0.5</td>');
+    const narrow = htmlTable<number>(
+      [
+        { title: 'a', value: String, number: true, narrow: 'wrapped' },
+        { title: 'b', value: String, narrow: 'dropped' },
+      ],
+      [1],
+    );
+    expect(narrow).to.include('<th class="n wrapped">a</th><th class="dropped">b</th>');
+    expect(narrow).to.include('<td class="n wrapped">1</td><td class="dropped">1</td>');
   });
 
   it('embeds images that decode to the same bytes', () => {

@@ -13,29 +13,11 @@ import type { ExperimentContext } from '../../experiments/types.js';
 import { Model } from '../../nn/model.js';
 import { modelDefinition } from '../../nn/zoo/index.js';
 import { parseRules } from '../../rules/parse.js';
-import { wgslRule } from '../../rules/user.js';
 import { adam } from '../../train/optimizers.js';
 import { Trainer } from '../../train/trainer.js';
 import type { Budget } from './budget.js';
-
-/** The rule that shows how to write one: what a ReLU blocks passes by half. */
-export const ownRule = {
-  code:
-    "wgslRule({ name: 'half', saves: 'mask', wgsl: 'fn rule(g: f32, d: f32, z: f32, p: RuleParams) -> f32 { " +
-    "return select(0.5 * g, g, d > 0.0); }' })",
-  rule: wgslRule({
-    name: 'half',
-    saves: 'mask',
-    wgsl: 'fn rule(g: f32, d: f32, z: f32, p: RuleParams) -> f32 { return select(0.5 * g, g, d > 0.0); }',
-    reference: (g, d) => (d > 0 ? g : 0.5 * g),
-  }),
-} as const;
-
-/** A row of the leaderboard: a backward rule, as `--rule` takes it, and what readers call it. */
-export interface Contender {
-  readonly rule: string;
-  readonly name: string;
-}
+import { cifarRules, digitRules, ownRule } from './contenders.js';
+import type { Contender } from './contenders.js';
 
 /** A field on which rules compete. */
 interface Arena {
@@ -44,7 +26,7 @@ interface Arena {
   readonly victims: readonly Model[];
   readonly eps: number;
   readonly rules: readonly Contender[];
-  /** How the networks came about, in a sentence. */
+  /** What the networks are and how they came about, in sentences. */
   readonly networks: string;
 }
 
@@ -87,22 +69,6 @@ export interface Leaderboard {
 const steps = 10;
 const batch = 64;
 
-const cifarRules: readonly Contender[] = [
-  { rule: 'bp', name: 'BP (the true gradient)' },
-  { rule: 'linbp:from=3_1,match=block', name: 'LinBP' },
-  { rule: 'softplus:beta=5,from=layer3', name: 'softplus' },
-  { rule: 'bpa', name: 'BPA' },
-  { rule: 'half:from=layer3', name: 'your own rule' },
-];
-
-const digitRules: readonly Contender[] = [
-  { rule: 'bp', name: 'BP (the true gradient)' },
-  { rule: 'linbp:from=relu3', name: 'LinBP' },
-  { rule: 'softplus:beta=5', name: 'softplus' },
-  { rule: 'bpa', name: 'BPA' },
-  { rule: 'half', name: 'your own rule' },
-];
-
 const cifarNames = ['resnet20', 'resnet56', 'resnet32', 'resnet8-mlperf-tiny'] as const;
 const digitNames = ['lenet5-clntrained', 'lenet5', 'mlp', 'mlp-300-100'] as const;
 
@@ -116,7 +82,9 @@ export function hasCifar(dataFolder: string | undefined): boolean {
 async function cifarArena(context: ExperimentContext): Promise<Arena> {
   const images = await cifarImages(context, 1000);
   const [source, ...victims] = await pretrained(context, cifarNames, cifarNames.length);
-  const networks = 'All four are pretrained on CIFAR-10.';
+  const networks =
+    'resnet56 and resnet32 are deeper ResNets of the same family, resnet8-mlperf-tiny is a small one of another ' +
+    'design (MLPerf Tiny). All four networks, the attacked one and these three, are pretrained on CIFAR-10.';
   return { images, source: source!, victims, eps: 8 / 255, rules: cifarRules, networks };
 }
 
@@ -141,7 +109,10 @@ async function digitsArena(
     throw error;
   }
   const [source, ...victims] = models;
-  const networks = `All four were trained here on up to ${count} images of ${data.train.name}.`;
+  const networks =
+    'It is a LeNet with 32 and 64 filters of 3 x 3. lenet5 is a smaller one, with 6 and 16 filters of 5 x 5; mlp and ' +
+    'mlp-300-100 have no convolutions. All four networks, the attacked one and these three, were trained here from ' +
+    `weights of their own, on up to ${count} images of ${data.train.name} without attacks.`;
   return { images: data.test, source: source!, victims, eps: 0.15, rules: digitRules, networks };
 }
 

@@ -41,6 +41,7 @@ export interface RaceRun extends TrainingRun {
 export interface Race {
   readonly data: DataHalves;
   readonly runs: readonly RaceRun[];
+  readonly classes: number;
 }
 
 /** Images a second of training, on weights that are thrown away. The driver compiles the shaders meanwhile. */
@@ -120,6 +121,7 @@ export async function runRace(
     }
   }
   // The outcome of a rate depends on smaller ones, so all runs must be there; those of few seeds are compared alone.
-  const found = outcomes(runs, modelDefinition(model).classes);
-  return { data, runs: runs.map((run) => ({ ...run, outcome: found.get(run)! })) };
+  const { classes } = modelDefinition(model);
+  const found = outcomes(runs, classes);
+  return { data, classes, runs: runs.map((run) => ({ ...run, outcome: found.get(run)! })) };
 }

@@ -2,6 +2,7 @@ import { percent } from '../../experiments/format.js';
 import type { EightBitImage } from '../../io/png.js';
 import {
   barChart,
+  codeLines,
   comparisonTable,
   facts,
   figures,
@@ -14,7 +15,6 @@ import {
   palette,
   paragraph,
   percentAxis,
-  preformatted,
   profileBody,
   ruleLayerChart,
   ruleName,
@@ -23,8 +23,8 @@ import {
 import type { Figure, GridRow, Section } from '../../report/index.js';
 import type { AdapterInfo } from '../../runtime/adapter.js';
 import { pixelRange } from '../common.js';
-import { lossChart, rateChart, rateTable } from '../trainingCharts.js';
-import { ownRule } from './leaderboard.js';
+import { lossChart, rateChart, rateTable, rateWords } from '../trainingCharts.js';
+import { ownName, ownRule } from './contenders.js';
 import type { Leaderboard, LeaderboardRow, VictimAccuracy } from './leaderboard.js';
 import { raceRules, raceSettings } from './race.js';
 import type { Race } from './race.js';
@@ -53,8 +53,8 @@ function accuracyChart({ rows, clean }: Leaderboard): Figure {
   const colors = [palette.third, palette.fourth, palette.fifth];
   return barChart({
     title: 'accuracy left on networks that the attack never touched',
-    categories: rows.map(({ name }) => name),
-    x: percentAxis('accuracy left'),
+    categories: rows.map(({ name, mask }) => `${name}\n${mask}`),
+    x: percentAxis('accuracy left: lower is stronger'),
     series: clean.map(({ model }, index) => ({
       name: model,
       color: colors[index % colors.length]!,
@@ -65,48 +65,71 @@ function accuracyChart({ rows, clean }: Leaderboard): Figure {
   });
 }
 
-function leaderboardSection(found: Leaderboard): Section {
-  const { rows, clean, images, source, networks, eps, steps } = found;
-  type Row = {
-    readonly name: string;
-    readonly rule: string;
-    readonly victims: readonly VictimAccuracy[];
-    readonly difference: string;
-  };
+/** What each rule puts in the place of the mask. */
+const rulesTable = ({ rows }: Leaderboard): string =>
+  htmlTable<LeaderboardRow>(
+    [
+      { title: 'rule', value: ({ name }) => name, narrow: 'wrapped' },
+      { title: "in the place of the ReLU's mask", value: ({ means }) => means, prose: true },
+      { title: 'at which ReLUs', value: ({ where }) => where, prose: true },
+      { title: 'as --rule takes it', value: ({ rule }) => rule, narrow: 'dropped' },
+    ],
+    rows,
+  );
+
+function accuracyTable({ rows, clean }: Leaderboard): string {
+  type Row = { readonly name: string; readonly victims: readonly VictimAccuracy[]; readonly difference: string };
   const difference = (row: LeaderboardRow): string =>
     row === rows[0]
       ? ''
       : `${(100 * row.difference.mean).toFixed(1)} (${(100 * row.difference.low).toFixed(1)} to ` +
         `${(100 * row.difference.high).toFixed(1)})`;
   const lines: Row[] = [
-    { name: 'no attack', rule: '', victims: clean, difference: '' },
+    { name: 'no attack', victims: clean, difference: '' },
     ...rows.map((row) => ({ ...row, difference: difference(row) })),
   ];
-  const table = htmlTable<Row>(
+  return htmlTable<Row>(
     [
-      { title: 'gradient', value: ({ name }) => name },
+      { title: 'gradient', value: ({ name }) => name, narrow: 'wrapped' },
       ...clean.map(({ model }, index) => ({
         title: `${model}, % right`,
         value: ({ victims }: Row) => shown(victims[index]!),
         number: true,
+        narrow: 'wrapped' as const,
       })),
-      { title: 'mean against BP, points', value: (row) => row.difference, number: true },
-      { title: 'as --rule takes it', value: ({ rule }) => rule },
+      { title: 'mean change against BP, points', value: (row) => row.difference, number: true, narrow: 'wrapped' },
     ],
     lines,
   );
-  const words =
-    `${source} is attacked with I-FGSM (${steps} steps, L-infinity, eps ` +
-    `${shownEps(eps)}, last iterate, saved in 8 bits). The forward pass is always the ordinary network; ` +
-    'only the backward rule of its ReLUs is switched. The images are then shown to networks that the ' +
-    `attack never touched. Lower is stronger. ${networks} In parentheses 95 % intervals: over images ` +
-    '(Wilson), and for differences over pairs of images (bootstrap).';
+}
+
+/** What the leaderboard shows, before it is seen. */
+export function leaderboardWords({ source, steps }: Pick<Leaderboard, 'source' | 'steps'>): string[] {
+  return [
+    `Each image is changed a little, in ${steps} steps along a gradient of ${source}, the only network that the ` +
+      'attack sees. The images are then shown to networks that it never touched. Numbers are the share of images ' +
+      `that these still get right: lower is stronger. Every rule has the same budget of ${steps} steps.`,
+    'The true gradient (BP) is multiplied at each ReLU by its mask: 1 where the input was positive, 0 elsewhere. ' +
+      'Every other rule puts something else in the place of the mask, which stands below its name; the forward pass ' +
+      'is always that of the ordinary network.',
+  ];
+}
+
+function leaderboardSection(found: Leaderboard): Section {
+  const { images, source, networks, eps, steps } = found;
+  const details =
+    `The attack on ${source} is I-FGSM (${steps} steps, L-infinity, eps ${shownEps(eps)}, last iterate, saved in 8 ` +
+    `bits). ${networks} In parentheses 95 % intervals: over images (Wilson), and for differences over pairs of ` +
+    'images (bootstrap).';
+  const caption = `Accuracy left on ${images.count} images of ${images.name}`;
   return {
     title: 'Leaderboard of backward rules',
     body: [
-      figures([{ figure: accuracyChart(found), caption: `Accuracy left on ${images.count} images of ${images.name}` }]),
-      table,
-      paragraph(words),
+      ...leaderboardWords(found).map(paragraph),
+      figures([{ figure: accuracyChart(found), caption }]),
+      rulesTable(found),
+      accuracyTable(found),
+      paragraph(details),
     ].join('\n'),
   };
 }
@@ -172,15 +195,17 @@ function imageSection(found: Leaderboard): Section {
 
 function trainingSection({ data, runs }: Race): Section {
   const seeds = new Set(runs.filter(({ lr }) => lr === raceSettings.main).map(({ seed }) => seed)).size;
+  const model = raceSettings.model.toUpperCase();
   const words =
-    `${raceSettings.model.toUpperCase()} on ${data.train.count} images of ` +
-    `${data.train.name}: plain SGD, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs, the same ` +
-    `weights and order of images for both rules; ${seeds} seeds at ${raceSettings.main}, the band is ` +
-    'their 95 % interval. A run fails if its loss is not finite or stays where guessing is; rates at ' +
-    'which a run fails are marked at the upper edge of the second picture.';
+    `This is another network than the attacked one: an ${model}, trained on ${data.train.count} images of ` +
+    `${data.train.name} with plain SGD, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs, from the same ` +
+    `weights and in the same order of images for both rules; ${seeds} seeds at ${raceSettings.main}, the band is ` +
+    'their 95 % interval. LinBP puts 1 in the place of the mask at the last two of the three ReLUs. A run fails if ' +
+    `its loss is not finite or stays where guessing is. ${rateWords(runs)}`;
   return {
     title: 'Training',
     body: [
+      paragraph(words.trim()),
       figures([
         {
           figure: lossChart(runs, raceRules, raceSettings.main),
@@ -192,13 +217,12 @@ function trainingSection({ data, runs }: Race): Section {
         },
       ]),
       rateTable(runs, raceRules),
-      paragraph(words),
     ].join('\n'),
   };
 }
 
 function ownRuleSection({ rows, clean }: Leaderboard): Section {
-  const own = rows.find(({ name }) => name === 'your own rule');
+  const own = rows.find(({ name }) => name === ownName);
   const found =
     own === undefined
       ? 'its gradients were not finite'
@@ -211,7 +235,7 @@ function ownRuleSection({ rows, clean }: Leaderboard): Section {
     'Change the line and run the attack again; examples/rule-wgsl.ts is a whole program.';
   return {
     title: 'Change it yourself',
-    body: `<div class="wide">${preformatted(ownRule.code)}</div>\n${paragraph(words)}`,
+    body: `${codeLines(ownRule.code)}\n${paragraph(words)}`,
   };
 }
 
@@ -256,8 +280,8 @@ export function demoReport(findings: DemoFindings): string {
   return page({
     title: 'One network, one switch: which gradient?',
     subtitle:
-      'The forward pass stays the same; only the backward rule of ' +
-      `the ReLUs changes. ${adapter.description || adapter.device}`,
+      'The forward pass stays the same; only the backward rule of the ReLUs changes. Two experiments: an attack on ' +
+      `${leaderboard.source}, and the training of another network, an ${raceSettings.model.toUpperCase()}.`,
     sections: [
       { title: 'What was found', body: verdictList(verdicts) },
       leaderboardSection(leaderboard),

@@ -1,10 +1,11 @@
 import { percent } from '../../experiments/format.js';
 import { verdictOf } from '../../experiments/statistics.js';
-import { trainingVerdicts } from '../../experiments/trainingVerdicts.js';
+import { bestRatesVerdict, guessingVerdict, trainingVerdicts } from '../../experiments/trainingVerdicts.js';
 import type { NamedRule } from '../../experiments/trainingVerdicts.js';
+import { ownName } from './contenders.js';
 import type { Leaderboard, LeaderboardRow } from './leaderboard.js';
 import { raceSettings } from './race.js';
-import type { Race } from './race.js';
+import type { Race, RaceRun } from './race.js';
 
 /** The rules of the race, as sentences name them. */
 export const namedRules: readonly [NamedRule, NamedRule] = [
@@ -14,7 +15,7 @@ export const namedRules: readonly [NamedRule, NamedRule] = [
 
 /** What the numbers of a demo say, in sentences: the same in the terminal, in the report and in the JSON. */
 export function verdictsOf(leaderboard: Leaderboard, race: Race): string[] {
-  return [...attackVerdicts(leaderboard), ...trainingVerdicts(race.runs, namedRules, raceSettings.main)];
+  return [...attackVerdicts(leaderboard), ...raceVerdicts(race.runs, race.classes)];
 }
 
 const points = (value: number): string =>
@@ -30,45 +31,69 @@ function tellingVictim(truth: LeaderboardRow, other: LeaderboardRow): number {
   return gaps.indexOf(Math.max(...gaps));
 }
 
+/** A rule's name and what it does, for the first time that it is named. */
+const explained = ({ name, mask }: LeaderboardRow): string => `${name} (${mask} in place of the ReLU's mask)`;
+
 /** The sentences about attacks: the strongest rule against the true gradient, then LinBP. */
-export function attackVerdicts({ rows, steps, images }: Leaderboard): string[] {
+export function attackVerdicts({
+  rows,
+  steps,
+  images,
+  source,
+}: Pick<Leaderboard, 'rows' | 'steps' | 'images' | 'source'>): string[] {
   const [truth, ...others] = rows;
   const linbp = others.find(({ rule }) => rule.startsWith('linbp'));
   // Own rules show how to write one; the strongest published rule is what readers should know.
-  const best = others.filter(({ name }) => name !== 'your own rule')[0]!;
-  const budget = `${images.count} images, ${steps} gradients each`;
+  const best = others.filter(({ name }) => name !== ownName)[0];
+  const networks = truth!.victims.length;
+  const attacked =
+    `Attack on ${source}, tried on ${networks === 1 ? 'another network' : `${networks} other networks`} ` +
+    `(${images.count} images, the same ${steps} steps for every rule)`;
+  if (best === undefined || verdictOf(best.difference) !== 'below') {
+    const victim = best === undefined ? 0 : tellingVictim(truth!, best);
+    const found = `the true gradient leaves ${left(truth!, victim)}; no other gradient is clearly stronger`;
+    return [`${attacked}: ${found}.`, ...(linbp === undefined ? [] : [linbpSentence(linbp)])];
+  }
   const victim = tellingVictim(truth!, best);
-  const widest = best.victims.length > 1 ? ` (the widest gap of ${best.victims.length} networks)` : '';
-  const found: string[] = [];
-  if (verdictOf(best.difference) === 'below')
-    found.push(
-      `Attacking other networks (${budget}): the true gradient leaves ${left(truth!, victim)}, the ` +
-        `gradient of ${best.name} ${percent(best.victims[victim]!.accuracy, 0)}${widest}.`,
-    );
-  else
-    found.push(
-      `Attacking other networks (${budget}): the true gradient leaves ${left(truth!, victim)}; no other ` +
-        'gradient here is clearly stronger.',
-    );
-  if (linbp !== undefined && linbp !== best) found.push(linbpSentence(linbp));
-  return found;
+  const widest = best.victims.length > 1 ? ' (the widest gap)' : '';
+  return [
+    `${attacked}: ${explained(best)} is stronger than the true gradient. It leaves ` +
+      `${left(best, victim)}, the true gradient ${percent(truth!.victims[victim]!.accuracy, 0)}${widest}.`,
+    ...(linbp === undefined || linbp === best ? [] : [linbpSentence(linbp)]),
+  ];
 }
 
 function linbpSentence(linbp: LeaderboardRow): string {
   const { mean, low, high } = linbp.difference;
-  const range = `95 % interval ${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} points`;
+  const range = `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} points`;
   switch (verdictOf(linbp.difference)) {
     case 'below':
       return (
-        `LinBP's gradient is stronger than the true one as well, ` +
-        `by ${points(mean)} on average over the networks (${range}).`
+        `${explained(linbp)} is stronger than the true gradient as well: it leaves ` +
+        `${points(mean)} less right on average over the networks (95 % interval ${range}).`
       );
     case 'above':
       return (
-        `LinBP's gradient is weaker than the true one here, by ` +
-        `${points(mean)} on average over the networks (${range}).`
+        `${explained(linbp)} is weaker than the true gradient here: it leaves ` +
+        `${points(mean)} more right on average over the networks (95 % interval ${range}).`
       );
     case 'open':
-      return `LinBP makes no clear difference to the attack here (${range} against the true gradient).`;
+      return (
+        `${explained(linbp)} makes no clear difference to this attack: accuracy left changes by ${range}, on average ` +
+        'over the networks, against the true gradient (95 % interval).'
+      );
   }
+}
+
+/** The sentences about training. The first says that the network is another one. */
+export function raceVerdicts(runs: readonly RaceRun[], classes: number): string[] {
+  const [first, ...others] = trainingVerdicts(runs, namedRules, raceSettings.main);
+  const model = raceSettings.model.toUpperCase();
+  const what = `Training another network, an ${model}, with BP (the true gradient) and LinBP`;
+  return [
+    `${what}: ${first!.replace(/^At/, 'at')}`,
+    ...others,
+    ...bestRatesVerdict(runs, namedRules),
+    ...guessingVerdict(runs, namedRules, classes),
+  ];
 }
