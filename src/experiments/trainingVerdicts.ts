@@ -201,22 +201,28 @@ export function bestRatesVerdict(
     : [`With the best rate for each, ${ahead.name} gets further: its last training loss is ${figures}.`];
 }
 
-/** Below this many times the accuracy of guessing a network has hardly begun to learn. */
-const nearGuessing = 2;
+/** From this share of the loss of guessing on, or below so many times its accuracy, a network has hardly learned. */
+const nearGuessing = { loss: 0.95, accuracy: 2 };
 
-/** The rates at which a rule's test accuracy is hardly above that of guessing one of the classes. */
+/** The rates at which the last training loss or the test accuracy is hardly better than that of guessing a class. */
 export function guessingVerdict(
   runs: readonly JudgedRun[],
   rules: readonly [NamedRule, NamedRule],
   classes: number,
 ): string[] {
-  const near = (value: number | undefined): value is number => value !== undefined && value < nearGuessing / classes;
+  const guessed = { loss: Math.log(classes), accuracy: 1 / classes };
+  const near = ({ loss, accuracy }: RateResult): boolean =>
+    (loss !== undefined && loss >= nearGuessing.loss * guessed.loss) ||
+    (accuracy !== undefined && accuracy < nearGuessing.accuracy * guessed.accuracy);
+  const figures = ({ loss, accuracy }: Pick<RateResult, 'loss' | 'accuracy'>): string =>
+    `${lossText(loss!)}${accuracy === undefined ? '' : `, test accuracy ${percent(accuracy, 0)}`}`;
   return ratesIn(runs).flatMap((lr) => {
-    const low = rules.flatMap(({ rule, name }) => {
-      const { accuracy } = runsAt(runs, rule, lr);
-      return near(accuracy) ? [`${name} gets ${percent(accuracy, 0)}`] : [];
-    });
+    const low = rules
+      .map(({ rule, name }) => ({ name, result: runsAt(runs, rule, lr) }))
+      .filter(({ result }) => near(result));
     if (low.length === 0) return [];
-    return [`At ${lr} ${low.join(' and ')} of the test images right, near the ${percent(1 / classes, 0)} of guessing.`];
+    const who = low.length === 1 ? `${low[0]!.name} is` : 'both rules are';
+    const each = low.map(({ name, result }) => `${name} has ${figures(result)}`);
+    return [`At ${lr} ${who} still near guessing (loss ${figures(guessed)}): ${each.join('; ')}.`];
   });
 }

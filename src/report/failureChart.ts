@@ -23,7 +23,7 @@ const band = { row: 20, top: 40, gap: 40 };
 /** The settings of a logarithmic axis with a tick at each of the tried values, and room on both sides. */
 function triedAxis(title: string, tried: readonly number[], labels: boolean): object {
   const [low, high] = [Math.log(Math.min(...tried)), Math.log(Math.max(...tried))];
-  const room = high > low ? 0.15 * (high - low) : 1;
+  const room = high > low ? 0.18 * (high - low) : 1;
   const range = { min: Math.exp(low - room), max: Math.exp(high + room) };
   const settings = axis({ title: labels ? title : '', scale: 'log', ...range }, 'x', {
     show: labels,
@@ -62,7 +62,7 @@ const partialSeries = ({ name, color, points }: MeasuredSeries, place: object): 
   emphasis: { disabled: true },
   symbol: 'circle',
   symbolSize: 8,
-  itemStyle: { color: css(palette.surface), borderColor: css(color), borderWidth: 2 },
+  itemStyle: { color: css(palette.surface), borderColor: css(color), borderWidth: 2, opacity: 1 },
   z: 4,
 });
 
@@ -77,7 +77,7 @@ const failureSeries = ({ name, color, failures }: MeasuredSeries, row: number): 
   emphasis: { disabled: true },
   symbol: cross,
   symbolSize: 10,
-  itemStyle: { color: css(color) },
+  itemStyle: { color: css(color), opacity: 1 },
   label: { show: true, position: 'right', distance: 4, ...text(11) },
   z: 4,
 });

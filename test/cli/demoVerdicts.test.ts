@@ -197,21 +197,24 @@ describe('verdicts of the demo: training', () => {
     expect(bestRatesVerdict(none, namedRules)).to.deep.equal([]);
   });
 
-  it('say where test accuracy is near that of guessing, of one rule or both, and nothing where there is none', () => {
+  it('say where loss or test accuracy is near guessing, of one rule or both, and nothing where neither is', () => {
     expect(guessingVerdict(usual, namedRules, 10)).to.deep.equal([]);
     const low = [
-      run('bp', 0.05, 0, [2.3], { accuracy: 0.11 }),
-      run('linbp', 0.05, 0, [2.2], { accuracy: 0.15 }),
-      run('bp', 0.1, 0, [2.2], { accuracy: 0.19 }),
+      run('bp', 0.05, 0, [2.275], { accuracy: 0.276 }),
+      run('linbp', 0.05, 0, [2.26], { accuracy: 0.21 }),
+      run('bp', 0.1, 0, [2], { accuracy: 0.19 }),
       run('linbp', 0.1, 0, [1], { accuracy: 0.6 }),
       failed('bp', 0.2, 0),
+      run('linbp', 0.2, 0, [2.2]),
       run('linbp', 0.4, 0, [1]),
     ];
     expect(guessingVerdict(low, namedRules, 10)).to.deep.equal([
-      'At 0.05 BP gets 11 % and LinBP gets 15 % of the test images right, near the 10 % of guessing.',
-      'At 0.1 BP gets 19 % of the test images right, near the 10 % of guessing.',
+      'At 0.05 both rules are still near guessing (loss 2.30, test accuracy 10 %): ' +
+        'BP has 2.27, test accuracy 28 %; LinBP has 2.26, test accuracy 21 %.',
+      'At 0.1 BP is still near guessing (loss 2.30, test accuracy 10 %): BP has 2.00, test accuracy 19 %.',
+      'At 0.2 LinBP is still near guessing (loss 2.30, test accuracy 10 %): LinBP has 2.20.',
     ]);
-    expect(guessingVerdict(low, namedRules, 100), 'of more classes 11 % is much').to.deep.equal([]);
+    expect(guessingVerdict(low, namedRules, 100), 'of more classes it is much').to.deep.equal([]);
   });
 
   it('begin with the network, another one than the attacked, whatever comes first', () => {
