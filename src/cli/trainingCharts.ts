@@ -34,7 +34,7 @@ export function lossChart(runs: readonly JudgedRun[], rules: readonly string[], 
     title: `training loss by epoch at learning rate ${rate}`,
     x: { title: 'epoch', whole: true },
     y: {
-      title: 'training loss',
+      title: 'training loss (log scale)',
       ...rangeOf(lines.flatMap(({ points, band }) => [...points.map(([, y]) => y), ...(band ?? []).flat()])),
     },
     lines,
@@ -63,9 +63,9 @@ export function rateChart(runs: readonly JudgedRun[], rules: readonly string[]):
   });
   return failureChart({
     title: 'final training loss against learning rate; runs that failed are counted above',
-    x: 'learning rate',
+    x: 'learning rate (log scale)',
     y: {
-      title: 'training loss after the last epoch',
+      title: 'training loss after the last epoch (log scale)',
       ...rangeOf(series.flatMap(({ points }) => points.map(({ y }) => y))),
     },
     failed: 'runs that failed',

@@ -195,10 +195,11 @@ export function bestRatesVerdict(
   }
   const [ahead, front, behind, back] =
     other.loss < one.loss ? [second, other, first, one] : [first, one, second, other];
-  const figures = `${bestText(front)}; that of ${behind.name} is ${bestText(back)}`;
+  const figures = `${bestText(front)}; ${behind.name} has ${bestText(back)}`;
+  const each = 'With the best of the rates tried for each, ';
   return lossText(front.loss) === lossText(back.loss)
-    ? [`With the best rate for each, neither gets further: the last training loss of ${ahead.name} is ${figures}.`]
-    : [`With the best rate for each, ${ahead.name} gets further: its last training loss is ${figures}.`];
+    ? [`${each}the last training losses are equal: ${ahead.name} has ${figures}.`]
+    : [`${each}${ahead.name} has the lower last training loss, ${figures}.`];
 }
 
 /** From this share of the loss of guessing on, or below so many times its accuracy, a network has hardly learned. */
@@ -217,12 +218,13 @@ export function guessingVerdict(
   const figures = ({ loss, accuracy }: Pick<RateResult, 'loss' | 'accuracy'>): string =>
     `${lossText(loss!)}${accuracy === undefined ? '' : `, test accuracy ${percent(accuracy, 0)}`}`;
   return ratesIn(runs).flatMap((lr) => {
-    const low = rules
-      .map(({ rule, name }) => ({ name, result: runsAt(runs, rule, lr) }))
-      .filter(({ result }) => near(result));
+    const all = rules.map(({ rule, name }) => ({ name, result: runsAt(runs, rule, lr) }));
+    const low = all.filter(({ result }) => near(result));
     if (low.length === 0) return [];
-    const who = low.length === 1 ? `${low[0]!.name} is` : 'both rules are';
-    const each = low.map(({ name, result }) => `${name} has ${figures(result)}`);
-    return [`At ${lr} ${who} still near guessing (loss ${figures(guessed)}): ${each.join('; ')}.`];
+    const who = low.length === 1 ? `${low[0]!.name} has` : 'both rules have';
+    const each = all.flatMap(({ name, result }) =>
+      result.loss === undefined ? [] : [`${name} has loss ${figures(result)}`],
+    );
+    return [`At ${lr} ${who} hardly learned yet: ${each.join('; ')}. Guessing has loss ${figures(guessed)}.`];
   });
 }

@@ -74,8 +74,8 @@ describe('verdicts of the demo: attack', () => {
       ['linbp', 'LinBP', 0.4, -0.2, -0.1],
     ]);
     const said = attackVerdicts(rows);
-    expect(said[0]).to.contain("BPA (BPA's own in place of the ReLU's mask)");
-    expect(said[1]).to.contain("LinBP (LinBP's own in place of the ReLU's mask)");
+    expect(said[0]).to.contain("BPA (BPA's own in place of the ReLU's mask, at chosen layers)");
+    expect(said[1]).to.contain("LinBP (LinBP's own in place of the ReLU's mask, at chosen layers)");
     for (const { mask, means, where, name } of [...cifarRules, ...digitRules])
       for (const words of [mask, means, where]) expect(words, name).to.match(/\w/);
   });
@@ -180,16 +180,16 @@ describe('verdicts of the demo: training', () => {
   it('say which rule gets further when each has its best rate, and of which runs the figure is', () => {
     expect(bestRate(usual, 'linbp')).to.include({ lr: 0.2, runs: 2, failed: 1, loss: 0.9 });
     expect(bestRatesVerdict(usual, namedRules)).to.deep.equal([
-      'With the best rate for each, BP gets further: its last training loss is 0.500 at 0.4 (test accuracy 90 %); ' +
-        'that of LinBP is 0.900 at 0.2 (test accuracy 75 %, in the 1 of 2 runs that trained).',
+      'With the best of the rates tried for each, BP has the lower last training loss, 0.500 at 0.4 (test accuracy ' +
+        '90 %); LinBP has 0.900 at 0.2 (test accuracy 75 %, in the 1 of 2 runs that trained).',
     ]);
     const linbpBest = usual.filter(({ lr }) => lr === 0.1);
     expect(bestRatesVerdict(linbpBest, namedRules)[0]).to.match(
-      /LinBP gets further: its last training loss is 1\.20 at 0\.1 \(test accuracy 60 %\); that of BP is 1\.50 at 0\.1/,
+      /LinBP has the lower last training loss, 1\.20 at 0\.1 \(test accuracy 60 %\); BP has 1\.50 at 0\.1/,
     );
     const equal = [run('bp', 0.1, 0, [1]), run('linbp', 0.2, 0, [1])];
     expect(bestRatesVerdict(equal, namedRules)[0]).to.match(
-      /neither gets further: .* BP is 1\.00 at 0\.1; that of LinBP is 1/,
+      /the last training losses are equal: BP has 1\.00 at 0\.1; LinBP has 1/,
     );
     const one = usual.filter(({ rule, outcome }) => rule === 'bp' || outcome !== 'trains');
     expect(bestRatesVerdict(one, namedRules)[0]).to.match(/^Only BP trains: .* 0\.500 at 0\.4/);
@@ -209,10 +209,11 @@ describe('verdicts of the demo: training', () => {
       run('linbp', 0.4, 0, [1]),
     ];
     expect(guessingVerdict(low, namedRules, 10)).to.deep.equal([
-      'At 0.05 both rules are still near guessing (loss 2.30, test accuracy 10 %): ' +
-        'BP has 2.27, test accuracy 28 %; LinBP has 2.26, test accuracy 21 %.',
-      'At 0.1 BP is still near guessing (loss 2.30, test accuracy 10 %): BP has 2.00, test accuracy 19 %.',
-      'At 0.2 LinBP is still near guessing (loss 2.30, test accuracy 10 %): LinBP has 2.20.',
+      'At 0.05 both rules have hardly learned yet: BP has loss 2.27, test accuracy 28 %; ' +
+        'LinBP has loss 2.26, test accuracy 21 %. Guessing has loss 2.30, test accuracy 10 %.',
+      'At 0.1 BP has hardly learned yet: BP has loss 2.00, test accuracy 19 %; ' +
+        'LinBP has loss 1.00, test accuracy 60 %. Guessing has loss 2.30, test accuracy 10 %.',
+      'At 0.2 LinBP has hardly learned yet: LinBP has loss 2.20. Guessing has loss 2.30, test accuracy 10 %.',
     ]);
     expect(guessingVerdict(low, namedRules, 100), 'of more classes it is much').to.deep.equal([]);
   });

@@ -35,7 +35,7 @@ const truth = {
   means: 'the mask itself: 1 where the input was positive, 0 elsewhere',
   where: 'all',
 } as const;
-const linear = { name: 'LinBP', mask: '1 everywhere' } as const;
+const linear = { name: 'LinBP', mask: 'always 1' } as const;
 const smooth = {
   name: 'softplus',
   mask: 'a smooth step',
@@ -44,7 +44,7 @@ const smooth = {
 const silu = { name: 'BPA', mask: "SiLU's derivative" } as const;
 const siluMeans = 'the derivative of SiLU, a smooth step that runs a little below 0 and above 1';
 /** What readers call the rule that shows how to write one. */
-export const ownName = 'your own rule';
+export const ownName = 'half (own rule)';
 const own = { name: ownName, mask: '1 or 0.5', means: '1 where the input was positive, 0.5 elsewhere' } as const;
 
 /** The rules for ResNet-20: the last of its three stages is where the papers change the backward. */
@@ -53,7 +53,7 @@ export const cifarRules: readonly Contender[] = [
   {
     ...linear,
     rule: 'linbp:from=3_1,match=block',
-    means: "1 everywhere; each residual branch's gradient keeps its true length",
+    means: "always 1; each residual branch's gradient keeps its true length",
     where: 'in residual branches, from the second block of the last stage on',
   },
   { ...smooth, rule: 'softplus:beta=5,from=layer3', where: 'in the last stage' },
@@ -64,7 +64,7 @@ export const cifarRules: readonly Contender[] = [
 /** The rules for the digits' convolutional network. */
 export const digitRules: readonly Contender[] = [
   truth,
-  { ...linear, rule: 'linbp:from=relu3', means: '1 everywhere', where: 'the last one' },
+  { ...linear, rule: 'linbp:from=relu3', means: 'always 1', where: 'the last one' },
   { ...smooth, rule: 'softplus:beta=5', where: 'all' },
   {
     ...silu,

@@ -111,7 +111,8 @@ export function leaderboardWords({ source, steps }: Pick<Leaderboard, 'source' |
       `that these still get right: lower is stronger. Every rule has the same budget of ${steps} steps.`,
     'The true gradient (BP) is multiplied at each ReLU by its mask: 1 where the input was positive, 0 elsewhere. ' +
       'Every other rule puts something else in the place of the mask, which stands below its name; the forward pass ' +
-      'is always that of the ordinary network.',
+      'is always that of the ordinary network. LinBP is linear backpropagation (Guo, Li and Chen, 2020), BPA the ' +
+      'backward propagation attack (Wang and others, 2023); "half" shows how to write a rule of your own.',
   ];
 }
 
@@ -188,8 +189,9 @@ function imageSection(found: Leaderboard): Section {
     ),
   ];
   const words =
-    `Below each image what ${clean[0]!.model} sees; a wrong answer is red. No pixel moves by more than ` +
-    `${Math.floor(255 * eps + 1e-9)} of 255 levels.`;
+    `Below each image what ${clean[0]!.model}, which was not attacked, sees; a wrong answer is red. No pixel moves ` +
+    `by more than ${Math.floor(255 * eps + 1e-9)} of 255 levels. Shown are images on which the rules differ, so ` +
+    'the rows do not count how strong they are.';
   return { title: 'Pictures', body: `${paragraph(words)}\n${imageGrid(grid, 84)}` };
 }
 

@@ -118,12 +118,12 @@ export const demoVerb = defineVerb({
       const settings = {
         'images of the attack': `${leaderboard.images.count} of ${leaderboard.images.name}`,
         'images of the training': `${race.data.train.count} of ${race.data.train.name}`,
-        attack: `I-FGSM, ${leaderboard.steps} steps, L-infinity, eps ${leaderboard.eps.toFixed(4)}`,
+        attack: `I-FGSM, ${leaderboard.steps} steps, L-infinity, eps ${Number(leaderboard.eps.toFixed(4))}`,
         training:
           `${raceSettings.model}, SGD without momentum, batch ` +
           `${raceSettings.batch}, ${raceSettings.epochs} epochs`,
         seed: String(values.seed),
-        'time allowed': `${(budget.total / 60).toFixed(1)} min`,
+        'time planned for training and attacks': `${(budget.total / 60).toFixed(1)} min`,
       };
       // The charting library is loaded only here, when nothing is waiting for the device.
       const { demoReport } = await import('./report.js');

@@ -32,7 +32,8 @@ function tellingVictim(truth: LeaderboardRow, other: LeaderboardRow): number {
 }
 
 /** A rule's name and what it does, for the first time that it is named. */
-const explained = ({ name, mask }: LeaderboardRow): string => `${name} (${mask} in place of the ReLU's mask)`;
+const explained = ({ name, mask }: LeaderboardRow): string =>
+  `${name} (${mask} in place of the ReLU's mask, at chosen layers)`;
 
 /** The sentences about attacks: the strongest rule against the true gradient, then LinBP. */
 export function attackVerdicts({
