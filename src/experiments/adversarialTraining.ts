@@ -48,7 +48,7 @@ interface Recipe {
   };
 }
 
-const mnistRecipe: Recipe = {
+export const mnistRecipe: Recipe = {
   network: 'lenet5',
   byDefault: 'mnist',
   eps: 0.1,
@@ -93,7 +93,8 @@ const combinations = [
 
 type Combination = (typeof combinations)[number];
 
-interface AdversarialRun {
+/** What one combination from one seed gave. */
+export interface AdversarialRun {
   readonly attackRule: string;
   readonly weightRule: string;
   readonly seed: number;
@@ -275,8 +276,17 @@ async function trainOne(
   return found;
 }
 
-async function run(context: ExperimentContext): Promise<ExperimentResult> {
-  const recipe = context.dataset?.startsWith('cifar10') === true ? cifarRecipe : mnistRecipe;
+/**
+ * All combinations from every seed. A run that diverges is recorded, and its seed left out: combinations are compared
+ * over the same seeds.
+ *
+ * @param train what trains one; tests give another
+ */
+export async function runRecipe(
+  context: ExperimentContext,
+  recipe: Recipe = context.dataset?.startsWith('cifar10') === true ? cifarRecipe : mnistRecipe,
+  train = trainOne,
+): Promise<ExperimentResult> {
   const { epochs, batch, ...sizes } = recipe.sizes(context.scale);
   const data = await loadHalves(context, recipe.byDefault, sizes);
   const judged = subset(data.test, Math.min(data.test.count, sizes.judged));
@@ -284,13 +294,12 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const cells = new Cells(context);
   for (const seed of seedsOf(context)) {
     const ofSeed: AdversarialRun[] = [];
-    const train = async (combination: Combination): Promise<void> => {
-      ofSeed.push(await trainOne(context, recipe, { data, judged, batch, epochs }, seed, combination));
+    const add = async (combination: Combination): Promise<void> => {
+      ofSeed.push(await train(context, recipe, { data, judged, batch, epochs }, seed, combination));
     };
     const named = ([attackRule, weightRule]: Combination): string =>
       `${nameOf({ attackRule, weightRule })}, seed ${seed}`;
-    const finished = await cells.finite(combinations, named, train);
-    // Combinations are compared over the same seeds.
+    const finished = await cells.finite(combinations, named, add);
     if (finished.length === combinations.length) runs.push(...ofSeed);
   }
   cells.expectSome(runs.length, 'seed');
@@ -318,5 +327,5 @@ export const adversarialTraining: Experiment = {
     'PGD training with BP or LinBP in the inner attack and in the weight update, all four combinations; ' +
     'LeNet-5, or MobileNetV2 for images of CIFAR-10',
   datasets: ['mnist', 'fashion-mnist', 'digits', 'cifar10', 'cifar10-jpeg'],
-  run,
+  run: (context) => runRecipe(context),
 };

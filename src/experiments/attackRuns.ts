@@ -39,12 +39,17 @@ export async function pretrained(
     );
   }
   const models: Model[] = [];
-  for (const name of found) {
-    const plain = modelDefinition(name);
-    const definition = normalizedOnes.includes(name) ? normalized(plain, cifar10Statistics) : plain;
-    models.push(await Model.load(definition, join(folder, `${name}.safetensors`), { device: context.device }));
+  try {
+    for (const name of found) {
+      const plain = modelDefinition(name);
+      const definition = normalizedOnes.includes(name) ? normalized(plain, cifar10Statistics) : plain;
+      models.push(await Model.load(definition, join(folder, `${name}.safetensors`), { device: context.device }));
+    }
+    return models;
+  } catch (error) {
+    for (const model of models) model.destroy();
+    throw error;
   }
-  return models;
 }
 
 /** The first test images of CIFAR-10, or fewer where fewer are there. */

@@ -142,7 +142,7 @@ export const commonSettings = (images: Images, steps: number): Setting[] => [
   { name: 'step size and steps', ours: `1/255, ${steps} for each rule`, official: '1/255, 100' },
 ];
 
-/** The best start of LinBP on the held-out images, with the success of each. */
+/** The best start of LinBP on the held-out images, with the success of each. Throws `diverged` where none has any. */
 export async function chooseStart(
   context: ExperimentContext,
   source: Victim,
@@ -150,15 +150,21 @@ export async function chooseStart(
   starts: readonly string[],
   heldOut: Dataset,
   steps: number,
+  cells: Cells,
 ): Promise<{
   readonly start: string;
   readonly tried: readonly { readonly start: string; readonly success: number }[];
 }> {
   const tried: { readonly start: string; readonly success: number }[] = [];
-  for (const start of starts) {
-    const crafted = await craft(context, source, victims, `linbp:from=${start}`, heldOut, steps);
-    tried.push({ start, success: mean(overVictims(crafted)) });
-  }
+  await cells.finite(
+    starts,
+    (start) => `${source.name}, LinBP from ${start}`,
+    async (start) => {
+      const crafted = await craft(context, source, victims, `linbp:from=${start}`, heldOut, steps);
+      tried.push({ start, success: mean(overVictims(crafted)) });
+    },
+  );
+  cells.expectSome(tried.length, `start of LinBP on ${source.name}`);
   // Among equals the last one, which changes the gradient least.
   return { start: tried.reduce((best, each) => (each.success >= best.success ? each : best)).start, tried };
 }

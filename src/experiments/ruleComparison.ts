@@ -128,6 +128,7 @@ async function compareRules(
     const [bp, ...others] = rules;
     await compare(bp!);
     const kept = await cells.finite(others, ([name]) => name, compare);
+    cells.expectSome(kept.length, 'variant');
     const keptStarts = starts?.filter((_, index) => kept.includes(others[index]!));
     const result = comparisonOf(context, source.name, rows as [ComparedRow, ...ComparedRow[]], keptStarts);
     return {

@@ -108,6 +108,7 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
         startsOf(source.model.definition),
         images.heldOut,
         steps,
+        cells,
       );
       const bp = await craft(context, source, all, 'bp', images.rest, steps);
       const linbp = await craft(context, source, all, `linbp:from=${start}`, images.rest, steps);
@@ -125,6 +126,7 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
       all,
       new Map(rows.map(({ bp, start }) => [bp.source, start])),
       images.rest,
+      cells,
     );
     const twelveReport = reportTwelve(twelve, context.seed);
     const names = resnets.map(({ name }) => name);

@@ -4,6 +4,7 @@ import type { AttackDefinition } from '../attacks/stages.js';
 import { gradientSamplings, inputTransforms } from '../attacks/transfer.js';
 import { smoothedGradient } from '../attacks/transforms.js';
 import type { Dataset } from '../data/dataset.js';
+import type { Cells } from './cells.js';
 import type { Victim } from './crafting.js';
 import { claim, percent, shownPoints } from './format.js';
 import { cleanRight, craftRow, pooledGap, transferGap, transferred } from './transferMatrix.js';
@@ -67,13 +68,14 @@ export interface TwelveResult {
   readonly count: number;
 }
 
-/** Runs the twelve attacks on some sources. `starts` says where LinBP begins, by source. */
+/** Runs the twelve attacks on some sources; a pair that diverges is recorded. `starts` says where LinBP begins. */
 export async function runTwelve(
   context: ExperimentContext,
   sources: readonly Victim[],
   victims: readonly Victim[],
   starts: ReadonlyMap<string, string>,
   images: Dataset,
+  cells: Cells,
 ): Promise<TwelveResult> {
   const gradients = budgetAt(context.scale);
   const batch = Math.min(32, images.count);
@@ -86,13 +88,14 @@ export async function runTwelve(
   const clean = await cleanRight(victims, images, batch);
   const pairs: AttackPair[] = [];
   for (const source of sources)
-    for (const attack of twelve) {
-      const bp = await craftRow(settings, source, attack, 'bp', images);
-      const linbp = await craftRow(settings, source, attack, `linbp:from=${starts.get(source.name)!}`, images);
-      pairs.push({ bp, linbp });
-      const [one, other] = [bp, linbp].map((row) => percent(transferred(row, clean) ?? 0));
-      context.progress.line(`${source.name} ${attack.name}: transfer ${one} with BP, ${other} with LinBP`);
-    }
+    for (const attack of twelve)
+      await cells.run(`${source.name} ${attack.name}`, async () => {
+        const bp = await craftRow(settings, source, attack, 'bp', images);
+        const linbp = await craftRow(settings, source, attack, `linbp:from=${starts.get(source.name)!}`, images);
+        pairs.push({ bp, linbp });
+        const [one, other] = [bp, linbp].map((row) => percent(transferred(row, clean) ?? 0));
+        context.progress.line(`${source.name} ${attack.name}: transfer ${one} with BP, ${other} with LinBP`);
+      });
   return { pairs, clean, gradients, count: images.count };
 }
 

@@ -6,6 +6,7 @@ import { dataFolderOrEnvironment } from '../../data/files.js';
 import { attackWith, cifarImages, pretrained } from '../../experiments/attackRuns.js';
 import { Cells } from '../../experiments/cells.js';
 import type { DivergedCell } from '../../experiments/cells.js';
+import { elementCount } from '../../graph/types.js';
 import { pairedBootstrap, wilson } from '../../experiments/statistics.js';
 import type { Interval } from '../../experiments/statistics.js';
 import type { DataHalves } from '../../experiments/trainingRuns.js';
@@ -62,12 +63,15 @@ export interface Leaderboard {
   readonly clean: readonly VictimAccuracy[];
   /** The true gradient first, then in order of strength. */
   readonly rows: readonly LeaderboardRow[];
-  /** Rules without figures. */
+  /** Rules without figures, and networks without logits. */
   readonly diverged: readonly DivergedCell[];
 }
 
 const steps = 10;
 const batch = 64;
+
+/** What the cell of a network is called; that of a rule is called by its notation. */
+export const networkCell = (name: string): string => `network ${name}`;
 
 const cifarNames = ['resnet20', 'resnet56', 'resnet32', 'resnet8-mlperf-tiny'] as const;
 const digitNames = ['lenet5-clntrained', 'lenet5', 'mlp', 'mlp-300-100'] as const;
@@ -179,8 +183,18 @@ export async function runLeaderboard(
   }
 }
 
+/** The other networks whose logits are finite. Throws `diverged` where there are none. */
+async function finiteVictims(cells: Cells, victims: readonly Model[]): Promise<Model[]> {
+  const look = (model: Model): Promise<unknown> => model.logits(new Float32Array(elementCount(model.definition.input)));
+  const sound = await cells.finite(victims, ({ definition }) => networkCell(definition.name), look);
+  cells.expectSome(sound.length, 'other network');
+  return sound;
+}
+
 async function compete(context: ExperimentContext, arena: Arena, budget: Budget, share: number): Promise<Leaderboard> {
-  const { source, victims, eps } = arena;
+  const { source, eps } = arena;
+  const cells = new Cells(context);
+  const victims = await finiteVictims(cells, arena.victims);
   const trial = subset(arena.images, Math.min(batch, arena.images.count));
   const attackUnder = async ({ rule }: Contender, images: Dataset): Promise<Uint8Array> => {
     const settings = {
@@ -218,7 +232,6 @@ async function compete(context: ExperimentContext, arena: Arena, budget: Budget,
     ),
   );
   const rows: LeaderboardRow[] = [];
-  const cells = new Cells(context);
   const enter = async (contender: Contender): Promise<void> => {
     const images8 = await attackUnder(contender, images);
     const seen = await show(Float32Array.from(images8, (level) => level / 255));

@@ -12,7 +12,7 @@ import { packageVersion } from '../../version.js';
 import { defineVerb } from '../verb.js';
 import type { VerbContext } from '../verb.js';
 import { budgetOf } from './budget.js';
-import { hasCifar, runLeaderboard } from './leaderboard.js';
+import { hasCifar, networkCell, runLeaderboard } from './leaderboard.js';
 import type { Leaderboard } from './leaderboard.js';
 import { openReport } from './open.js';
 import { raceRules, raceSettings, runRace } from './race.js';
@@ -65,7 +65,11 @@ const leaderboardFields = ({ rows, diverged }: Leaderboard): object[] => [
     victims: victims.map(({ model, accuracy, low, high }) => ({ model, accuracy, low, high })),
     difference,
   })),
-  ...diverged.map(({ cell, cause }) => ({ rule: cell, diverged: true, cause })),
+  ...diverged.map(({ cell, cause }) =>
+    cell.startsWith(networkCell(''))
+      ? { network: cell.slice(networkCell('').length), diverged: true, cause }
+      : { rule: cell, diverged: true, cause },
+  ),
 ];
 
 const trainingFields = ({ runs }: Race): object[] =>

@@ -50,9 +50,10 @@ export function attackVerdicts({
   const attacked =
     `Attack on ${source}, tried on ${networks === 1 ? 'another network' : `${networks} other networks`} ` +
     `(${images.count} images, the same ${steps} steps for every rule)`;
-  if (best === undefined || verdictOf(best.difference) !== 'below') {
-    const victim = best === undefined ? 0 : tellingVictim(truth!, best);
-    const found = `the true gradient leaves ${left(truth!, victim)}; no other gradient is clearly stronger`;
+  if (best === undefined) return [`${attacked}: the gradients of all published rules diverged but the true one.`];
+  if (verdictOf(best.difference) !== 'below') {
+    const remaining = left(truth!, tellingVictim(truth!, best));
+    const found = `the true gradient leaves ${remaining}; no other gradient is clearly stronger`;
     return [`${attacked}: ${found}.`, ...(linbp === undefined ? [] : [linbpSentence(linbp)])];
   }
   const victim = tellingVictim(truth!, best);
