@@ -112,10 +112,18 @@ function parseFlag(value: string, name: string): boolean {
   return value === 'true';
 }
 
+/** What stands on both sides of the first `=`, without spaces around it; undefined where a side is empty. */
+export function assignment(text: string): [left: string | undefined, right: string | undefined] {
+  const at = text.indexOf('=');
+  const [left, right] = at < 0 ? ['', ''] : [text.slice(0, at).trim(), text.slice(at + 1).trim()];
+  return left === '' || right === '' ? [undefined, undefined] : [left, right];
+}
+
 /** The value of `0.03`, `1e-3` or `8/255`, or NaN. */
 export function readNumber(value: string): number {
   const parts = value.split('/');
-  if (parts.length > 2 || parts.some((part) => !/^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(part))) return NaN;
+  if (parts.length > 2 || parts.some((part) => !/^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(part.trim())))
+    return NaN;
   return parts.map(Number).reduce((numerator, denominator) => numerator / denominator);
 }
 

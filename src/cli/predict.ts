@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { decodeMany } from '../data/images.js';
 import { fitImage } from '../data/resize.js';
 import { check, LinbpError } from '../errors.js';
+import { listFolder, readText, readWhole } from '../io/read.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import {
   chosenModel,
@@ -26,26 +27,23 @@ interface Guess {
 }
 
 const endings = ['.png', '.jpg', '.jpeg'];
+/** Bytes of the largest list of names, and of the largest image. */
+const [mostNameBytes, mostImageBytes] = [8 * 1024 * 1024, 256 * 1024 * 1024];
 
 /** An image file, or all images directly inside a folder, in the order of their names. */
 export function imageFiles(path: string): string[] {
   const stat = statSync(path, { throwIfNoEntry: false });
   check(stat !== undefined, 'missing-file', `no such file: ${path}`, 'images');
   if (!stat.isDirectory()) return [path];
-  const names = readdirSync(path).filter((name) => endings.includes(extname(name).toLowerCase()));
+  const names = listFolder(path).flatMap(({ name }) => (endings.includes(extname(name).toLowerCase()) ? [name] : []));
   check(names.length > 0, 'missing-file', `${path} holds no PNG or JPEG images`, 'images');
   return names.sort().map((name) => join(path, name));
 }
 
 /** A name a line, in the order of labels. */
-function readNames(path: string | undefined, classes: number): string[] | undefined {
+export function readNames(path: string | undefined, classes: number): string[] | undefined {
   if (path === undefined) return undefined;
-  let lines: string[];
-  try {
-    lines = readFileSync(path, 'utf8').split(/\r?\n/);
-  } catch (cause) {
-    throw new LinbpError('missing-file', `cannot read ${path}: ${(cause as Error).message}`, { field: path, cause });
-  }
+  const lines = readText(path, mostNameBytes).split(/\r?\n/);
   while (lines.at(-1)?.trim() === '') lines.pop();
   check(
     lines.length === classes,
@@ -72,7 +70,8 @@ export function guesses(logits: readonly number[], names: readonly string[] | un
     }));
 }
 
-async function readPixels(
+/** Pixels in [0, 1] of image files, as the network takes them. */
+export async function readPixels(
   files: readonly string[],
   definition: ModelDefinition,
   fit: ReturnType<typeof folderFit>,
@@ -80,7 +79,7 @@ async function readPixels(
 ): Promise<Float32Array> {
   const size = definition.input.reduce((product, extent) => product * extent, 1);
   const pixels = new Float32Array(files.length * size);
-  const encoded = files.map((source) => ({ bytes: new Uint8Array(readFileSync(source)), source }));
+  const encoded = files.map((source) => ({ bytes: new Uint8Array(readWhole(source, mostImageBytes)), source }));
   await decodeMany(
     encoded,
     (image, index, source) => {

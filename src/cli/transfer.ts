@@ -39,7 +39,7 @@ import {
 } from './common.js';
 import { modelWith } from './inference.js';
 import { openModel } from './modelSource.js';
-import { choice, flag, integer, number, text, texts } from './options.js';
+import { assignment, choice, flag, integer, number, text, texts } from './options.js';
 import type { OptionValues } from './options.js';
 import { withHint } from './suggest.js';
 import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
@@ -90,7 +90,7 @@ async function readNetworks(notation: string, option: string, known: Named[]): P
   const found: Named[] = [];
   // A comma inside a path is not followed by MODEL=.
   for (const part of notation.split(/,(?=[^,=]+=)/)) {
-    const [, model, path] = /^\s*([^=]+)=(.+?)\s*$/.exec(part) ?? [];
+    const [model, path] = assignment(part);
     const fits = model !== undefined && path !== undefined;
     check(fits, 'bad-argument', `--${option} must be MODEL=WEIGHTS,MODEL=WEIGHTS; got "${part}"`, option);
     const definition = await openModel(model);

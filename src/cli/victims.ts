@@ -6,6 +6,7 @@ import type { Device } from '../runtime/device.js';
 import { namedWeights, pixelRange } from './common.js';
 import { openModel } from './modelSource.js';
 import { classifierOn } from './inference.js';
+import { assignment } from './options.js';
 import type { VerbContext } from './verb.js';
 
 /** A model that the images were not made for. */
@@ -37,7 +38,7 @@ export async function readVictims(notation: string | undefined, source: ModelDef
   const victims: Victim[] = [];
   // A comma inside a path is not followed by MODEL=.
   for (const part of notation?.split(/,(?=[^,=]+=)/) ?? []) {
-    const [, name, path] = /^\s*([^=]+)=(.+?)\s*$/.exec(part) ?? [];
+    const [name, path] = assignment(part);
     check(
       name !== undefined && path !== undefined,
       'bad-argument',

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { linkSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { LinbpError } from '../errors.js';
 import { quotedPath } from '../quote.js';
 import { makeFolders } from './folders.js';
-import { systemReason } from './read.js';
+import { readJson, systemReason } from './read.js';
 
 /** The file that marks a folder as in use. */
 export const lockName = '.linbp.lock';
@@ -122,17 +122,19 @@ function placed(fresh: string, lock: string): boolean {
 
 /** Who holds a lock: undefined where it is gone meanwhile, nobody where it says nothing that can be read. */
 function readOwner(lock: string): Owner | undefined {
+  const nobody = { pid: 2 ** 30, host: hostname(), began: '' };
   try {
-    const stat = statSync(lock);
-    const nobody = { pid: 2 ** 30, host: hostname(), began: '' };
-    if (!stat.isFile() || stat.size > 4096) return nobody;
-    const value = JSON.parse(readFileSync(lock, 'utf8')) as Partial<Owner> | null;
+    const value = readJson(lock, 4096) as Partial<Owner> | null;
     const valid = Number.isSafeInteger(value?.pid) && value!.pid! > 0 && typeof value!.host === 'string';
     return valid ? { pid: value!.pid!, host: value!.host!, began: String(value!.began) } : nobody;
-  } catch (cause) {
-    if (cause instanceof SyntaxError) return { pid: 2 ** 30, host: hostname(), began: '' };
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw cause;
+  } catch (error) {
+    if (!(error instanceof LinbpError)) throw error;
+    if (error.code === 'bad-file') return nobody;
+    const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    // A socket.
+    if (code === 'ENXIO') return nobody;
+    throw error;
   }
 }
 

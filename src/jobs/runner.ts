@@ -1,5 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import { quotedValue } from '../quote.js';
+import { Turns } from '../runtime/turns.js';
 import { packageVersion } from '../version.js';
 import type { Job, Task } from './description.js';
 import type { Outcome } from './queue.js';
@@ -34,6 +35,8 @@ export function outcomeOf(error: unknown): Outcome {
 
 /** Does jobs one after another in this process, and keeps what was made ready for the last task. */
 export class JobRunner {
+  /** A job of another task closes what the one before it made ready. */
+  private readonly turns = new Turns();
   private current: { readonly task: string; readonly description: Task; readonly session: Session } | undefined;
 
   /**
@@ -45,8 +48,15 @@ export class JobRunner {
     private readonly worker: string,
   ) {}
 
-  /** Does a job and stores its result, unless it is there already. Throws what stands in the way. */
-  async run(job: Job, signal: AbortSignal): Promise<void> {
+  /**
+   * Does a job and stores its result, unless it is there already. Calls may overlap: each waits for those before it.
+   * Throws what stands in the way.
+   */
+  run(job: Job, signal: AbortSignal): Promise<void> {
+    return this.turns.run(() => this.runNow(job, signal));
+  }
+
+  private async runNow(job: Job, signal: AbortSignal): Promise<void> {
     if ((await getResult(this.store, job)) !== undefined) return;
     const { session, description } = await this.ready(job);
     check(

@@ -32,7 +32,8 @@ export async function s3Store(url: string): Promise<JobStore> {
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: 5,
   });
-  const base = prefix.replace(/\/+$/, '');
+  let base = prefix;
+  while (base.endsWith('/')) base = base.slice(0, -1);
   const keyOf = (name: string): string => (base === '' ? name : `${base}/${name}`);
   const failed = (error: unknown): LinbpError => {
     const message =

@@ -1,7 +1,7 @@
-import { readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LinbpError, check } from '../errors.js';
-import { systemReason } from '../io/read.js';
+import { readWhole, withRegularFile } from '../io/read.js';
+import { quotedPath } from '../quote.js';
 import { inlineFunctions } from './functions.js';
 import { decodeMessage } from './schema.js';
 import type { Int64, RawAttribute, RawGraph, RawModel, RawNode, RawOpset, RawValueInfo } from './schema.js';
@@ -39,20 +39,14 @@ function checkForeign(bytes: Uint8Array, source: string): void {
 
 /** Reads a file into memory. Throws `missing-file`, `bad-file` or `limit-exceeded`. */
 export function readModelBytes(path: string): Uint8Array {
-  let size: number;
-  try {
-    const status = statSync(path);
-    check(status.isFile(), 'bad-file', `${path} is not a file`, 'model');
-    size = status.size;
-  } catch (error) {
-    if (error instanceof LinbpError) throw error;
-    throw new LinbpError('missing-file', `cannot read ${path}: ${systemReason(error)}`, {
-      field: 'model',
-      cause: error,
-    });
-  }
-  check(size <= largestFile, 'limit-exceeded', `${path} has ${size} bytes; ONNX files end at 2 GiB`, 'model');
-  return readFileSync(path);
+  const size = withRegularFile(path, (file) => file.size);
+  check(
+    size <= largestFile,
+    'limit-exceeded',
+    `${quotedPath(path)} has ${size} bytes; ONNX files end at 2 GiB`,
+    'model',
+  );
+  return readWhole(path, largestFile);
 }
 
 /** What nodes are read with. */

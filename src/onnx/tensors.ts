@@ -1,7 +1,8 @@
-import { closeSync, fstatSync, openSync, readSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { halfToFloat } from '../io/half.js';
+import { readRange, withRegularFile } from '../io/read.js';
 import type { Int64, RawTensor } from './schema.js';
 import { elementTypes } from './types.js';
 import type { ElementType, HostData, HostTensor } from './types.js';
@@ -137,26 +138,16 @@ function externalBytes(raw: RawTensor, place: TensorPlace, what: string, wanted:
   if (inner === '..' || inner.startsWith(`..${sep}`) || isAbsolute(inner)) outside();
   const offset = Number(entries.get('offset') ?? 0);
   const length = Number(entries.get('length') ?? wanted);
-  const handle = openSync(file, 'r');
-  try {
-    const status = fstatSync(handle);
-    const fits = Number.isSafeInteger(offset) && offset >= 0 && length === wanted && offset + length <= status.size;
+  return withRegularFile(file, ({ descriptor, size }) => {
+    const fits = Number.isSafeInteger(offset) && offset >= 0 && length === wanted && offset + length <= size;
     check(
-      status.isFile() && fits,
+      fits,
       'bad-file',
-      `${source}: ${what} needs ${wanted} bytes, ${location} has ${length} at ${offset} of ${status.size}`,
+      `${source}: ${what} needs ${wanted} bytes, ${location} has ${length} at ${offset} of ${size}`,
       what,
     );
-    const bytes = new Uint8Array(length);
-    for (let done = 0; done < length;) {
-      const read = readSync(handle, bytes, done, length - done, offset + done);
-      check(read > 0, 'bad-file', `${source}: ${location} ends early`, what);
-      done += read;
-    }
-    return bytes;
-  } finally {
-    closeSync(handle);
-  }
+    return readRange(descriptor, offset, length, file);
+  });
 }
 
 /**

@@ -1,19 +1,44 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  truncateSync,
+  closeSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { crc32, deflateSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { putNetwork } from '../../src/cli/jobs/network.js';
+import { readNames, readPixels } from '../../src/cli/predict.js';
 import { idxDataset } from '../../src/data/idx.js';
+import { loadDataset } from '../../src/data/load.js';
 import { listImageFolder, loadImageFolder } from '../../src/data/folder.js';
 import { LinbpError } from '../../src/errors.js';
 import { decodePng, readPng } from '../../src/io/png.js';
 import { quoted, quotedValue } from '../../src/quote.js';
 import { readSafetensors } from '../../src/io/safetensors.js';
 import { readWeights } from '../../src/io/weights.js';
+import { modelDefinition } from '../../src/nn/zoo/index.js';
+import { importOnnx } from '../../src/onnx/index.js';
 import { expectLinbpError, temporaryFolder } from '../io/support.js';
+import { memoryStore } from '../jobs/support.js';
 
-const NOT_REGULAR = ['bad-file', /not a regular file/] as const;
+const NOT_REGULAR = ['bad-file', /not a regular file|lies outside the model's folder/] as const;
 const NO_IMAGES = ['missing-data', /no PNG/] as const;
+
+/** A model whose weights are to lie in a file beside it. */
+function modelBeside(place: string): string {
+  const fixture = new URL('../../../test/fixtures/onnx/refused/external_missing.onnx', import.meta.url);
+  copyFileSync(fixture, join(place, 'model.onnx'));
+  return join(place, 'model.onnx');
+}
+
+const lenet5 = modelDefinition('lenet5');
+const { signal } = new AbortController();
 
 /** The most that resident memory grew while `body` ran, in MB: bombs are refused before they are unpacked. */
 async function growth(body: () => unknown): Promise<number> {
@@ -63,6 +88,16 @@ describe('readers open regular files only', () => {
     ['labels', 'labels.json', (place) => listImageFolder(place)],
     ['classes', 'imagenet-classes.txt', (place) => listImageFolder(place)],
     ['IDX', 'labels', (place, name) => idxDataset('x', 'test', join(place, name), join(place, name), ['0'])],
+    ['ONNX', 'm.onnx', (place, name) => importOnnx(join(place, name))],
+    ['data beside an ONNX model', 'external_missing.onnx.data', (place) => importOnnx(modelBeside(place))],
+    [
+      'the network of a job',
+      'm.onnx',
+      (place, name) => putNetwork(memoryStore(), { model: join(place, name) }, new Map()),
+    ],
+    ['arrays', 'a.npz', (place, name) => loadDataset({ dataset: join(place, name), split: 'test' })],
+    ['names of classes', 'names.txt', (place, name) => readNames(join(place, name), 2)],
+    ['an image to look at', 'one.png', (place, name) => readPixels([join(place, name)], lenet5, {}, signal)],
   ];
   for (const [what, name, read] of readers) {
     it(`${what}: a pipe, an endless device and a folder are refused`, async () => {
@@ -124,6 +159,29 @@ describe('readers bound what they allocate', () => {
         /100000 images.* 10 labels/,
       ),
     );
+    expect(grew).to.be.below(50);
+  });
+
+  it('files of more bytes than a reader takes, most of which the disk need not have', async () => {
+    const sparse = (name: string, head: Uint8Array, bytes: number): string => {
+      const path = join(folder(), name);
+      const descriptor = openSync(path, 'w');
+      writeSync(descriptor, head);
+      closeSync(descriptor);
+      truncateSync(path, bytes);
+      return path;
+    };
+    // The old format of PyTorch begins with a pickled number.
+    const magic = Buffer.from([0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e]);
+    const grew = await growth(async () => {
+      await expectLinbpError(() => readWeights(sparse('old.pt', magic, 5e9)), 'bad-file', /5000000000 bytes/);
+      const model = sparse('m.onnx', Buffer.from([8, 8]), 5e9);
+      await expectLinbpError(() => importOnnx(model), 'limit-exceeded', /2 GiB/);
+      const names = sparse('names.txt', Buffer.from('a\n'), 5e9);
+      await expectLinbpError(() => readNames(names, 2), 'bad-file', /5000000000 bytes/);
+      const image = sparse('one.png', Buffer.from([0x89, 0x50]), 5e9);
+      await expectLinbpError(() => readPixels([image], lenet5, {}, signal), 'bad-file', /5000000000 bytes/);
+    });
     expect(grew).to.be.below(50);
   });
 

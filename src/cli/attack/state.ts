@@ -11,6 +11,7 @@ import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../../io/saf
 import type { SafetensorsFile } from '../../io/safetensors.js';
 import type { StateDict } from '../../nn/model.js';
 import type { Progress } from '../progress.js';
+import { faultOfResult } from './storedResult.js';
 
 /*
  * What an attack has finished, batch by batch, in the folder `state` of its output. A kill between two batches loses
@@ -243,9 +244,10 @@ function readPart(path: string, run: string): AttackResult {
   } catch (cause) {
     throw new LinbpError('bad-file', `${path}: the metadata entry "result" is not JSON`, { field: 'resume', cause });
   }
-  const whole = Number.isSafeInteger(rest.count) && rest.count > 0 && Array.isArray(rest.samples);
-  check(whole && rest.samples.length === rest.count, 'bad-file', `${path} does not hold a batch`, 'resume');
-  return { ...rest, images: floats(file, 'images'), images8: bytes(file, 'images8'), losses: floats(file, 'losses') };
+  const arrays = { images: floats(file, 'images'), images8: bytes(file, 'images8'), losses: floats(file, 'losses') };
+  const fault = faultOfResult(rest, arrays);
+  check(fault === undefined, 'bad-file', `${path} does not hold a batch: ${fault}`, 'resume');
+  return { ...rest, ...arrays };
 }
 
 function tensor(file: SafetensorsFile, name: string) {

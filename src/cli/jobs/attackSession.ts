@@ -1,8 +1,9 @@
 import { batchLabels } from '../../data/dataset.js';
 import type { Dataset } from '../../data/dataset.js';
-import { check } from '../../errors.js';
+import { check, LinbpError } from '../../errors.js';
 import { poolSize } from '../../attacks/pool.js';
 import { encodeSafetensors, readSafetensors, tensorAsFloat32 } from '../../io/safetensors.js';
+import type { SafetensorsTensor } from '../../io/safetensors.js';
 import type { Task } from '../../jobs/description.js';
 import { checkStoredImages, getImages } from '../../jobs/images.js';
 import type { Session } from '../../jobs/runner.js';
@@ -11,7 +12,9 @@ import { listCells } from '../attack/cells.js';
 import { options } from '../attack/options.js';
 import type { AttackValues } from '../attack/options.js';
 import { openCell } from '../attack/run.js';
+import { faultOfResult } from '../attack/storedResult.js';
 import type { CellRun, ReadyCell } from '../attack/run.js';
+import { quotedValue } from '../../quote.js';
 import { referenceAdapter, shownAdapter } from '../common.js';
 import { modelWith } from '../inference.js';
 import { readValues } from '../options.js';
@@ -46,25 +49,40 @@ function encodeRun({ result, settings, minimal }: CellRun): Uint8Array {
   );
 }
 
+interface StoredRun {
+  readonly rest: Omit<CellRun['result'], 'images' | 'images8' | 'losses'>;
+  readonly settings: CellRun['settings'];
+  readonly minimal: boolean;
+}
+
 /** Reads what a job found. Throws `bad-file`. */
 export function decodeRun(bytes: Uint8Array): PartRun {
   const { tensors } = readSafetensors(bytes);
-  const record = tensors.get('record');
-  check(record !== undefined && tensors.size === 4, 'bad-file', 'this is no result of an attack', 'store');
-  const read = JSON.parse(Buffer.from(record.data).toString('utf8')) as {
-    rest: Omit<CellRun['result'], 'images' | 'images8' | 'losses'>;
-    settings: CellRun['settings'];
-    minimal: boolean;
+  const refuse = (why: string, cause?: unknown): never => {
+    throw new LinbpError('bad-file', `this is no result of an attack: ${why}`, { field: 'store', cause });
   };
-  const result = {
-    ...read.rest,
-    images: tensorAsFloat32(tensors.get('images')!),
-    losses: tensorAsFloat32(tensors.get('losses')!),
-    images8: Uint8Array.from(tensors.get('images8')!.data),
+  const tensor = (name: string, dtype: string): SafetensorsTensor => {
+    const found = tensors.get(name);
+    return found?.dtype === dtype ? found : refuse(`it lacks the tensor ${name}`);
   };
+  const arrays = {
+    images: tensorAsFloat32(tensor('images', 'F32')).slice(),
+    losses: tensorAsFloat32(tensor('losses', 'F32')).slice(),
+    images8: Uint8Array.from(tensor('images8', 'U8').data),
+  };
+  let read: StoredRun;
+  try {
+    read = JSON.parse(Buffer.from(tensor('record', 'U8').data).toString('utf8')) as StoredRun;
+  } catch (cause) {
+    return refuse('its record is not JSON', cause);
+  }
+  const fault = faultOfResult(read?.rest, arrays);
+  if (fault !== undefined) refuse(fault);
+  const settled = typeof read.settings === 'object' && read.settings !== null && typeof read.minimal === 'boolean';
+  if (!settled) refuse('its settings are missing');
   // JSON has no infinity, the radius of attacks that have none.
   const settings = { ...read.settings, eps: (read.settings.eps as number | null) ?? Infinity };
-  return { result, settings, minimal: read.minimal, interrupted: false };
+  return { result: { ...read.rest, ...arrays }, settings, minimal: read.minimal, interrupted: false };
 }
 
 /** Options of the verb that decide what an attack finds, beside its name, rule and radius. */
@@ -77,7 +95,7 @@ export const attackValueNames = [
 function attackValues(given: Readonly<Record<string, unknown>>): AttackValues {
   const { attack, rule, eps, device, ...rest } = given;
   const unknown = Object.keys(rest).find((name) => !(attackValueNames as readonly string[]).includes(name));
-  check(unknown === undefined, 'bad-argument', `a job of an attack has no option ${unknown}`, 'values');
+  check(unknown === undefined, 'bad-argument', `a job of an attack has no option ${quotedValue(unknown)}`, 'values');
   const named = typeof attack === 'string' && typeof rule === 'string';
   check(named, 'bad-argument', 'a job of an attack needs an attack and a rule', 'values');
   check(device === 'gpu' || device === 'reference', 'bad-argument', 'device must be gpu or reference', 'device');

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { check, LinbpError } from '../../errors.js';
 import { encodeSafetensors, readSafetensors, tensorAsFloat32 } from '../../io/safetensors.js';
 import { isHash } from '../../jobs/description.js';
@@ -7,6 +6,7 @@ import type { JobStore } from '../../jobs/store.js';
 import type { ModelDefinition } from '../../nn/definition.js';
 import type { StateDict } from '../../nn/model.js';
 import { isModelName, modelDefinition } from '../../nn/zoo/index.js';
+import { readModelBytes } from '../../onnx/decode.js';
 import { importOnnx } from '../../onnx/index.js';
 import { quotedValue } from '../../quote.js';
 import { adaptedModel } from '../common.js';
@@ -42,7 +42,7 @@ export async function putNetwork(
     `${model} is a module, and jobs carry no code; export the network as ONNX, or run without --queue and --workers`,
     'model',
   );
-  const bytes = readFileSync(model);
+  const bytes = readModelBytes(model);
   importOnnx(bytes);
   return { onnx: await putBlob(store, bytes), ...rest };
 }

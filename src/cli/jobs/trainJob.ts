@@ -1,5 +1,5 @@
 import type { Dataset } from '../../data/dataset.js';
-import { check } from '../../errors.js';
+import { LinbpError } from '../../errors.js';
 import type { SweepCell, SweepCellResult } from '../../experiments/sweep.js';
 import type { PartResult } from '../../jobs/collect.js';
 import { putImages } from '../../jobs/images.js';
@@ -12,12 +12,32 @@ import type { WorkersReport } from './distribute.js';
 import { putNetwork } from './network.js';
 import { trainValueNames } from './trainSession.js';
 
+/** A training run as JSON has it: its rule, rate and seed, figures of epochs that are finite, losses that are. */
+function isRun(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { rule, lr, seed, epochs, losses = [] } = value as Readonly<Record<string, unknown>>;
+  // JSON writes null for what is not finite, and null counts as 0 in sums.
+  const finite = (each: unknown): boolean =>
+    typeof each === 'object' && each !== null && Object.values(each).every((figure) => Number.isFinite(figure));
+  return (
+    [typeof rule === 'string', Number.isFinite(lr), Number.isSafeInteger(seed)].every(Boolean) &&
+    [Array.isArray(epochs) && epochs.every(finite), Array.isArray(losses) && finite(losses)].every(Boolean)
+  );
+}
+
 /** Results of cells as they came, in the order of the cells. Throws `bad-file`. */
 export function cellResults<T>(parts: readonly PartResult[]): T[] {
+  const refuse = (cause?: unknown): never => {
+    throw new LinbpError('bad-file', 'these are no results of cells', { field: 'store', cause });
+  };
   return parts.flatMap(({ bytes, from, to }) => {
-    const results = JSON.parse(Buffer.from(bytes).toString('utf8')) as T[];
-    check(Array.isArray(results) && results.length === to - from, 'bad-file', 'these are no results of cells', 'store');
-    return results;
+    let results: unknown;
+    try {
+      results = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    } catch (cause) {
+      return refuse(cause);
+    }
+    return Array.isArray(results) && results.length === to - from && results.every(isRun) ? (results as T[]) : refuse();
   });
 }
 

@@ -1,4 +1,5 @@
 import { check } from '../../errors.js';
+import { readWhole } from '../read.js';
 import { findState, withoutPrefixes } from './containers.js';
 import { toFloat32, torchItemBytes } from './dtypes.js';
 import type { TorchDtype } from './dtypes.js';
@@ -32,6 +33,9 @@ export interface ReadTorchOptions {
 
 /** Views may repeat elements (`expand`); all tensors together may have this many more bytes than their storages. */
 const MAX_REPEATED = 256 * 1024 * 1024;
+
+/** Bytes of the largest file of the old format, which is read whole. */
+const MAX_LEGACY = 2 * 1024 ** 3;
 
 /**
  * Reads the state dict of a PyTorch file (`torch.save`; `.pth`, `.pt`, `.ckpt`, `.pth.tar`; the zip and the legacy
@@ -75,7 +79,7 @@ async function openTorch(pathOrBytes: string | Uint8Array): Promise<TorchFile> {
     const { size } = await handle.stat();
     const format = refuseOtherFormats(await firstBytes(handle, 1024), size, pathOrBytes);
     // Legacy files are older than large networks; their storages lie behind each other, so all is read.
-    if (format === 'legacy') return readLegacy(new Uint8Array(await handle.readFile()), pathOrBytes);
+    if (format === 'legacy') return readLegacy(new Uint8Array(readWhole(pathOrBytes, MAX_LEGACY)), pathOrBytes);
   } finally {
     await handle.close();
   }
