@@ -1,5 +1,6 @@
 /** Deliberate faults, by what they are in, for scripts/mutation-check.mjs. */
 import { attackMutants } from './mutants/attacks.mjs';
+import { mutantsOfKinds } from './mutantsOfKinds.mjs';
 
 const stages = 'dist/src/attacks/stages.js';
 const attackGraph = 'dist/src/attacks/attackGraph.js';
@@ -477,4 +478,5 @@ export const mutants = [
     grep: 'say diverged',
   },
   ...attackMutants,
+  ...mutantsOfKinds,
 ];
