@@ -479,7 +479,7 @@ export const mutantsOfKinds = [
   fault(
     '2.3',
     'evaluations keep every data set',
-    src('train/deviceEngine'),
+    src('train/engine'),
     'evaluator, keptEvaluators, destroyed',
     'evaluator, Infinity, destroyed',
     'reliability/kept',

@@ -108,6 +108,21 @@ export function expectFields(options: unknown, ...known: readonly Readonly<Recor
 export const onlyFields = <T extends object>(options: T, known: FieldNames<T>): T =>
   Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(known, name))) as T;
 
+/**
+ * Throws `bad-range` unless `value` is a finite number in float32, which devices compute with, and `fits` there: 1e39
+ * would be infinite, 1e-50 zero.
+ */
+export function expectFloat32Number(
+  value: unknown,
+  field: string,
+  fits: (rounded: number) => boolean,
+  expected: string,
+): asserts value is number {
+  const rounded = typeof value === 'number' ? Math.fround(value) : NaN;
+  const valid = Number.isFinite(rounded) && fits(rounded);
+  check(valid, 'bad-range', `${field} must be ${expected} in float32, got ${quotedValue(value)}`, field);
+}
+
 /** Throws `unknown-option` unless `value` is one of `known`. */
 export function expectOneOf<T extends string>(value: unknown, known: readonly T[], field: string): asserts value is T {
   check(

@@ -1,5 +1,7 @@
-// The largest element along axes and its place among them; of several the first. One invocation a result.
+// The largest element along axes and its place among them; of several the first. NaN counts as larger than everything.
+// One invocation a result.
 //#import "elementwise/grid.wgsl"
+//#import "elementwise/finite.wgsl"
 //#import "reduce/axes.wgsl"
 const WX = 64u;
 
@@ -10,12 +12,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let result = blockOf(group) * WX + local.x;
   if (result >= p.results) { return; }
   let begin = beginOf(result);
-  // the first element stands until something is larger, so there is a maximum even where all are NaN
   var best = x[begin];
   var place = 0u;
   for (var i = 1u; i < p.elements; i++) {
     let value = x[begin + placeOf(i)];
-    if (value > best) {
+    if (value > best || isNaN(value)) {
       best = value;
       place = i;
     }

@@ -2,6 +2,7 @@
 // result's pixels that read it hold. Forward an invocation makes one element; transposed it makes one row of a channel
 // and goes through all places in order, so sums have a fixed order and need no atomics.
 //#import "elementwise/grid.wgsl"
+//#import "elementwise/finite.wgsl"
 const WX = 64u;
 const BILINEAR = false;
 const BOUNDED = false; // the grid has four more channels: from row, below row, from column, below column
@@ -27,6 +28,8 @@ fn field(sample: u32, channel: u32, place: u32) -> f32 {
 struct Taps { first: i32, weights: vec2f }
 
 fn tapsOf(at: f32, low: f32, high: f32) -> Taps {
+  // A place that is no number has no pixel, and is none beside the image either.
+  if (!isFinite(at)) { return Taps(0, vec2f(orNaN(0.0, at))); }
   let below = floor(select(at + 0.5, at, BILINEAR));
   let share = select(0.0, at - below, BILINEAR);
   return Taps(i32(clamp(below, -2.0, high)), vec2f(
@@ -57,7 +60,7 @@ fn sampled(plane: u32, rows: Taps, columns: Taps) -> f32 {
   for (var i = 0; i < 2; i++) {
     for (var j = 0; j < 2; j++) {
       let weight = rows.weights[i] * columns.weights[j];
-      if (weight != 0.0) { sum += weight * pixel(plane, rows.first + i, columns.first + j); }
+      if (weight != 0.0 || isNaN(weight)) { sum += weight * pixel(plane, rows.first + i, columns.first + j); }
     }
   }
   return sum;
@@ -90,11 +93,11 @@ fn spread(index: u32) {
     let which = row - rows.first;
     if (which < 0 || which > 1) { continue; }
     let weight = rows.weights[which];
-    if (weight == 0.0) { continue; }
+    if (weight == 0.0 && !isNaN(weight)) { continue; }
     let columns = columnTaps(sample, place);
     let value = weight * x[p.xBase + plane * places + place];
     for (var j = 0; j < 2; j++) {
-      if (columns.weights[j] != 0.0) { result[base + u32(columns.first + j)] += columns.weights[j] * value; }
+      if (columns.weights[j] != 0.0 || isNaN(columns.weights[j])) { result[base + u32(columns.first + j)] += columns.weights[j] * value; }
     }
   }
 }

@@ -1,7 +1,8 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
 import { sparseSigns } from './sparse.js';
-import { elementwiseMap, orNaN, projectOnBall, unit } from './stages.js';
+import { orNaN } from './numbers.js';
+import { elementwiseMap, projectOnBall, unit } from './stages.js';
 import type { AttackNorm, StageContext, StartStage, StepStage } from './stages.js';
 
 /*

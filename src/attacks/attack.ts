@@ -1,7 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import { expectFields, expectObject, onlyFields } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
-import { divergence, firstNonFinite } from '../finite.js';
 import { elementCount } from '../graph/types.js';
 import { Model } from '../nn/model.js';
 import { argmax } from '../nn/predict.js';
@@ -10,9 +9,10 @@ import { expectUsable, hostWeights, ModelPlace } from '../nn/place.js';
 import { openExecutor } from '../program/executor.js';
 import type { Executor } from '../program/executor.js';
 import type { DeviceCounters } from '../runtime/device.js';
+import { keepRecent } from '../runtime/recent.js';
 import { Turns } from '../runtime/turns.js';
 import { buildAttackGraph } from './attackGraph.js';
-import { checkFinishedImages } from './check.js';
+import { badEntry, checkFinishedImages, logDivergence } from './check.js';
 import type { FinishedImages } from './check.js';
 import { allRows, holdLogs, inputWriter, runBatchOf } from './compaction.js';
 import type { Compiled } from './compaction.js';
@@ -72,6 +72,9 @@ const runFields: FieldNames<AttackRun> = {
   chunkMilliseconds: true,
 };
 
+/** Programs that an attack keeps from run to run: those of a batch that gets smaller are eight at most. */
+const keptPrograms = 8;
+
 /**
  * An attack compiled for a model: all steps and restarts of a batch run as one program without a read-back in between.
  * Larger sets of images are looped over it. Dispose it with {@link Attack.destroy} or `using`.
@@ -83,7 +86,7 @@ export class Attack {
   /** By batch size: the full one and that of a partial last batch. */
   private readonly compiled = new Map<number, Promise<Compiled>>();
   /** What they run on, as far as they are compiled. */
-  private readonly executors: Executor[] = [];
+  private readonly executors = new Set<Executor>();
   private readonly turns = new Turns();
   private destroyed = false;
 
@@ -108,13 +111,27 @@ export class Attack {
 
   /** The compiled graph for a batch size, by default the full one. For inspection by tests and profilers. */
   async executor(batch = this.settings.batch): Promise<Compiled> {
-    let entry = this.compiled.get(batch);
-    if (entry === undefined) {
-      entry = this.build(batch);
-      this.compiled.set(batch, entry);
-      entry.catch(() => this.compiled.delete(batch));
-    }
+    const entry = this.compiled.get(batch) ?? this.build(batch);
+    // The most recently used come last.
+    this.compiled.delete(batch);
+    this.compiled.set(batch, entry);
+    entry.catch(() => this.compiled.get(batch) === entry && this.compiled.delete(batch));
     return entry;
+  }
+
+  /** Frees the programs of batches that were not used lately, between two runs; the full batch stays. */
+  private trim(): void {
+    const full = this.compiled.get(this.settings.batch);
+    if (full === undefined) return;
+    keepRecent(this.compiled, this.settings.batch, full, keptPrograms, (entry) => {
+      entry.then(
+        ({ executor }) => {
+          this.executors.delete(executor);
+          executor.destroy();
+        },
+        () => undefined,
+      );
+    });
   }
 
   private async build(batch: number): Promise<Compiled> {
@@ -131,7 +148,7 @@ export class Attack {
       weightsSegment: 'begin',
       ...(onCompile === undefined ? {} : { onProgress: onCompile }),
     });
-    this.executors.push(executor);
+    this.executors.add(executor);
     return { attack, executor };
   }
 
@@ -176,6 +193,7 @@ export class Attack {
 
   private async runAll(run: AttackRun, settings: AttackSettings, arrays: AttackArrays): Promise<AttackResult> {
     this.expectAlive();
+    this.trim();
     const { batch } = settings;
     const schedule = layOut(settings);
     const raw = emptyOutcome(arrays, schedule.columns);
@@ -314,23 +332,15 @@ export class Attack {
     schedule: Schedule,
     raw: RawOutcome,
     { images, count }: AttackArrays,
-    { first, size }: { readonly first: number; readonly size: number },
+    part: { readonly first: number; readonly size: number },
   ): Promise<void> {
-    const { columns } = schedule;
-    for (const log of [raw.losses, raw.margins]) {
-      const found = firstNonFinite(log.subarray(first * columns, (first + size) * columns));
-      if (found < 0) continue;
-      const [image, column] = [first + Math.floor(found / columns), found % columns];
-      const { model } = this.options;
-      const pixels = images.length / count;
-      const weights = await hostWeights(model);
-      const clean = images.subarray(image * pixels, (image + 1) * pixels);
-      throw divergence(
-        `the ${log === raw.losses ? 'loss' : 'margin'} of image ${image} is ` +
-          `${log[first * columns + found]} ${columnName(column, schedule)}`,
-        whereNonFinite(model.definition, weights, clean, this.settings.precision),
-      );
-    }
+    const found = badEntry(raw, schedule, part);
+    if (found === undefined) return;
+    const pixels = images.length / count;
+    const clean = images.subarray(found.image * pixels, (found.image + 1) * pixels);
+    const { definition } = this.options.model;
+    const where = whereNonFinite(definition, await hostWeights(this.options.model), clean, this.settings.precision);
+    throw logDivergence(found, schedule, where);
   }
 
   /** Frees the programs; the model stays. */
@@ -348,14 +358,6 @@ export class Attack {
   [Symbol.dispose](): void {
     this.destroy();
   }
-}
-
-/** What a column of the log stands for, in words. */
-function columnName(column: number, { columns, logged }: Schedule): string {
-  if (column === 0) return 'at the clean image';
-  const found = logged.find((each) => each.column === column);
-  if (found !== undefined) return `after ${found.step} gradients, in restart ${found.restart}`;
-  return column >= columns - 2 ? 'at the result' : '';
 }
 
 /** One attack on one set of images: {@link Attack.compile}, {@link Attack.run} and clean-up in one call. */

@@ -1,11 +1,14 @@
+import { expectFields, expectObject, expectOneOf } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { batchLabels, batchPixels } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
 import { elementCount } from '../graph/types.js';
+import { describeModel } from '../nn/definition.js';
 import { philox4x32, randomStreams } from '../random/philox.js';
 import type { AttackFlag } from './alarms.js';
 import { Attack } from './attack.js';
 import type { AttackRun } from './attack.js';
-import { digest, expectStateOf, pixelsFromText, pixelsToText } from './autoattackState.js';
+import { computedBy, digest, expectStateOf, pixelsFromText, pixelsToText } from './autoattackState.js';
 import type { AutoAttackStage, AutoAttackStageName, AutoAttackState } from './autoattackState.js';
 import type { AttackName } from './builtin.js';
 import { expectWhole } from './options.js';
@@ -65,6 +68,13 @@ export interface AutoAttackOptions
   readonly onProgress?: (stage: AutoAttackStageName, share: number) => void;
 }
 
+const batteryFields: FieldNames<AutoAttackOptions> = {
+  ...{ model: true, device: true, rules: true, batch: true, seed: true, precision: true, fuse: true },
+  ...{ images: true, labels: true, sampleIds: true, signal: true, norm: true, eps: true, version: true, stages: true },
+  ...{ loss: true, steps: true, queries: true, compact: true, resume: true },
+  ...{ onState: true, onStage: true, onProgress: true },
+};
+
 const versions: Readonly<Record<Exclude<AutoAttackVersion, 'custom'>, readonly AutoAttackStageName[]>> = {
   standard: ['apgd-ce', 'apgd-t', 'fab-t', 'square'],
   plus: ['apgd-ce', 'apgd-dlr', 'fab', 'square', 'apgd-t', 'fab-t'],
@@ -79,6 +89,7 @@ const suspicious: Readonly<Partial<Record<AutoAttackStageName, number>>> = { squ
  * fewer the margin takes its place. Throws `bad-argument` for version `custom` without stages.
  */
 function stagesOf({ version = 'standard', stages, norm }: AutoAttackOptions): readonly AutoAttackStageName[] {
+  expectOneOf(version, [...Object.keys(versions), 'custom'], 'version');
   check(
     (version === 'custom') === (stages !== undefined),
     'bad-argument',
@@ -86,7 +97,8 @@ function stagesOf({ version = 'standard', stages, norm }: AutoAttackOptions): re
     'stages',
   );
   const all = version === 'custom' ? stages! : versions[version];
-  check(all.length > 0, 'bad-argument', 'there must be a stage', 'stages');
+  check(Array.isArray(all) && all.length > 0, 'bad-argument', 'there must be a stage', 'stages');
+  for (const name of all) expectOneOf(name, Object.keys(stageNumbers), 'stages');
   return norm === 'l1' ? all.filter((name) => name !== 'square') : all;
 }
 
@@ -230,7 +242,10 @@ class Battery {
  */
 // eslint-disable-next-line max-lines-per-function -- the battery's stages in their order, on shared state
 export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttackResult> {
+  expectFields(options, batteryFields);
   const { model, device, rules, batch = 64, seed = 0, precision, fuse, norm = 'linf', eps, signal } = options;
+  expectObject(model, 'model');
+  describeModel(model.definition);
   const { classes } = model.definition;
   const names = stagesOf(options);
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
@@ -248,7 +263,8 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   const { compact = true, resume } = options;
   const ids = Uint32Array.from(battery.ids);
   const key = [norm, eps, names.join(), seed, options.loss, options.steps, options.queries, compact, classes];
-  const of = [...key, digest(battery.images), digest(Uint32Array.from(battery.labels)), digest(ids)].join(' ');
+  const arrays = [digest(battery.images), digest(Uint32Array.from(battery.labels)), digest(ids)];
+  const of = [...key, ...arrays, ...(await computedBy(options))].join(' ');
   let progress: Progress = { done: 0, gradients: 0, forwards: 0 };
   if (resume !== undefined) {
     expectStateOf(resume, of, battery.count);

@@ -1,4 +1,8 @@
 import { check } from '../errors.js';
+import { Model } from '../nn/model.js';
+import { formatRules } from '../rules/parse.js';
+import type { RuleSpec } from '../rules/parse.js';
+import type { AttackOptions } from './options.js';
 import type { AttackedSample } from './result.js';
 
 /** One attack of the battery. */
@@ -31,7 +35,7 @@ export interface AutoAttackImage {
  */
 export interface AutoAttackState {
   readonly format: 1;
-  /** What the state belongs to: norm, eps, stages, seed, images and labels, in short. */
+  /** What the state belongs to: norm, eps, stages, seed, images, labels, network, weights and rule, in short. */
   readonly of: string;
   /** Stages that are done. */
   readonly stages: readonly AutoAttackStage[];
@@ -55,11 +59,25 @@ export function pixelsFromText(text: string, size: number): Float32Array {
 }
 
 /** A short text that differs where numbers do (FNV-1a over their bytes). */
-export function digest(values: Float32Array | Uint32Array): string {
+export function digest(values: Float32Array | Uint32Array | Uint8Array): string {
   let hash = 0x811c9dc5;
   for (const byte of new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
     hash = Math.imul(hash ^ byte, 0x01000193);
   return (hash >>> 0).toString(16);
+}
+
+/** What decides an attack's numbers beside its settings: the network, its weights, and how it is computed. */
+export async function computedBy({
+  model,
+  rules = 'bp',
+  precision = 'f32',
+  device = 'gpu',
+}: Pick<AttackOptions, 'model' | 'rules' | 'precision' | 'device'>): Promise<string[]> {
+  const weights = model instanceof Model ? await model.stateDict() : model.weights;
+  const values = [...weights].map(([name, { data }]) => `${name} ${digest(Float32Array.from(data))}`);
+  const isSelection = typeof rules === 'object' && !Array.isArray(rules);
+  const rule = typeof rules === 'string' ? rules : isSelection ? 'selection' : formatRules(rules as RuleSpec[]);
+  return [model.definition.name, digest(new TextEncoder().encode(values.join())), rule, precision, device];
 }
 
 /** Throws `bad-argument` unless a state belongs to this battery. */
@@ -68,7 +86,7 @@ export function expectStateOf(state: AutoAttackState, of: string, count: number)
   check(
     fits,
     'bad-argument',
-    'the state belongs to another battery: its images, norm, eps, stages or seed differ',
+    'the state belongs to another battery: its images, network, weights, rule, norm, eps, stages or seed differ',
     'resume',
   );
 }

@@ -1,5 +1,6 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { constantsOf, nextConstants, noteSuccess, roundsOf, weighedGradient } from './constants.js';
+import { orNaN } from './numbers.js';
 import { endAtNearest, perturbation } from './nearest.js';
 import { map } from './transformParts.js';
 import type { AttackPlan, StageContext } from './stages.js';
@@ -25,8 +26,8 @@ const toPixels: ElementwiseFunction = {
   name: 'toPixels',
   inputs: ['w'],
   scalars: [],
-  results: ['0.5 * (tanh(clamp(w, -20.0, 20.0)) + 1.0)'],
-  reference: (w) => [(Math.tanh(w!) + 1) / 2],
+  results: ['orNaN(0.5 * (tanh(clamp(w, -20.0, 20.0)) + 1.0), w)'],
+  reference: (w) => [orNaN((Math.tanh(w!) + 1) / 2, w!)],
 };
 
 const minus: ElementwiseFunction = {
@@ -47,12 +48,13 @@ const adam: ElementwiseFunction = {
   prelude: `  let slope = g * 2.0 * x * (1.0 - x);
   let first = ${b1} * m + ${1 - b1} * slope;
   let second = ${b2} * v + ${1 - b2} * slope * slope;`,
-  results: [`w - rate * (first / bias1) / (sqrt(second / bias2) + ${small})`, 'first', 'second'],
+  // A second moment that overflows would stop the steps without a word.
+  results: [`orNaN(w - rate * (first / bias1) / (sqrt(second / bias2) + ${small}), second)`, 'first', 'second'],
   reference: (w, m, v, g, x, rate, bias1, bias2) => {
     const slope = g! * 2 * x! * (1 - x!);
     const first = b1 * m! + (1 - b1) * slope;
     const second = b2 * v! + (1 - b2) * slope * slope;
-    return [w! - (rate! * (first / bias1!)) / (Math.sqrt(second / bias2!) + small), first, second];
+    return [orNaN(w! - (rate! * (first / bias1!)) / (Math.sqrt(second / bias2!) + small), second), first, second];
   },
 };
 

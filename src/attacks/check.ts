@@ -1,6 +1,8 @@
 import { LinbpError } from '../errors.js';
-import { expectFinite } from '../finite.js';
+import { divergence, expectFinite, firstNonFinite } from '../finite.js';
 import { eightBitLevels, eightBitValue } from '../io/quantize.js';
+import type { RawOutcome } from './result.js';
+import type { Schedule } from './schedule.js';
 
 /** One batch of finished images, each of `size` pixels, the first of which has the number `first`. */
 export interface FinishedImages {
@@ -71,4 +73,51 @@ function checkImage({ adversarial, clean, saved, size, first }: FinishedImages, 
     if (found > eps * (1 + slack))
       outside(`has an ${norm} norm of ${found}${index === 1 ? ' as saved' : ''}, above eps ${eps}`);
   }
+}
+
+/** An entry of a log that is not finite. */
+interface BadEntry {
+  readonly what: 'loss' | 'margin';
+  readonly image: number;
+  readonly column: number;
+  readonly value: number;
+}
+
+/** The first loss or margin of a batch that is not finite; undefined where all are. */
+export function badEntry(
+  { losses, margins }: RawOutcome,
+  { columns }: Schedule,
+  { first, size }: { readonly first: number; readonly size: number },
+): BadEntry | undefined {
+  for (const [what, log] of [
+    ['loss', losses],
+    ['margin', margins],
+  ] as const) {
+    const own = log.subarray(first * columns, (first + size) * columns);
+    const found = firstNonFinite(own);
+    if (found >= 0)
+      return { what, image: first + Math.floor(found / columns), column: found % columns, value: own[found]! };
+  }
+  return undefined;
+}
+
+/** Where the trouble is when nothing is wrong about the clean image and the weights. */
+const onTheWay = 'the clean image has a finite loss, a gradient or an iterate of the attack is not finite';
+
+/** The error about such an entry. `where` is what is wrong about the weights or the clean image, if anything is. */
+export function logDivergence(
+  { what, image, column, value }: BadEntry,
+  schedule: Schedule,
+  where?: string,
+): LinbpError {
+  const how = `the ${what} of image ${image} is ${value} ${columnName(column, schedule)}`;
+  return divergence(how, where ?? (column > 0 ? onTheWay : undefined));
+}
+
+/** What a column of the log stands for, in words. */
+function columnName(column: number, { columns, logged }: Schedule): string {
+  if (column === 0) return 'at the clean image';
+  const found = logged.find((each) => each.column === column);
+  if (found !== undefined) return `after ${found.step} gradients, in restart ${found.restart}`;
+  return column >= columns - 2 ? 'at the result' : '';
 }

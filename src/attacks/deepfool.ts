@@ -1,4 +1,5 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
+import { orNaN } from './numbers.js';
 import { endAtNearest, keepNearest, leadOf, nowhere, perturbation } from './nearest.js';
 import { map } from './transformParts.js';
 import type { AttackPlan, Phase, PlanSettings, StageContext } from './stages.js';
@@ -16,10 +17,11 @@ const nearer: ElementwiseFunction = {
   scalars: [],
   prelude: `  let distance = select(${nowhere}.0, abs(difference) / length, length > 0.0);
   let closer = distance < nearest;`,
-  results: ['select(nearest, distance, closer)', 'select(0.0, 1.0, closer)'],
+  results: ['orNaN(select(nearest, distance, closer), length)', 'select(0.0, 1.0, closer)'],
   reference: (nearest, difference, length) => {
     const distance = length! > 0 ? Math.abs(difference!) / length! : nowhere;
-    return distance < nearest! ? [distance, 1] : [nearest!, 0];
+    const closer = distance < nearest!;
+    return [orNaN(closer ? distance : nearest!, length!), Number(closer)];
   },
 };
 
@@ -46,9 +48,9 @@ const overshot: ElementwiseFunction = {
   name: 'overshot',
   inputs: ['x', 'clean', 'total', 'lead'],
   scalars: ['overshoot'],
-  results: ['select(clamp(clean + (1.0 + overshoot) * total, 0.0, 1.0), x, lead < 0.0)'],
+  results: ['select(orNaN(clamp(clean + (1.0 + overshoot) * total, 0.0, 1.0), total), x, lead < 0.0)'],
   reference: (x, clean, total, lead, overshoot) => [
-    lead! < 0 ? x! : Math.min(Math.max(clean! + (1 + overshoot!) * total!, 0), 1),
+    lead! < 0 ? x! : orNaN(Math.min(Math.max(clean! + (1 + overshoot!) * total!, 0), 1), total!),
   ],
 };
 

@@ -1,5 +1,6 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { constantsOf, nextConstants, noteSuccess, roundsOf, weighedGradient } from './constants.js';
+import { orNaN } from './numbers.js';
 import { endAtNearest, leadOf, marginObjective, perturbation } from './nearest.js';
 import { map } from './transformParts.js';
 import type { AttackPlan, StageContext } from './stages.js';
@@ -14,11 +15,13 @@ const shrunk: ElementwiseFunction = {
   inputs: ['y', 'g', 'x'],
   scalars: ['size', 'threshold'],
   prelude: '  let z = y - size * g;\n  let d = z - x;',
-  results: ['select(select(x, max(z + threshold, 0.0), d < -threshold), min(z - threshold, 1.0), d > threshold)'],
+  results: [
+    'orNaN(select(select(x, max(z + threshold, 0.0), d < -threshold), min(z - threshold, 1.0), d > threshold), z)',
+  ],
   reference: (y, g, x, size, threshold) => {
     const z = y! - size! * g!;
-    if (z - x! > threshold!) return [Math.min(z - threshold!, 1)];
-    return [z - x! < -threshold! ? Math.max(z + threshold!, 0) : x!];
+    if (z - x! > threshold!) return [orNaN(Math.min(z - threshold!, 1), z)];
+    return [orNaN(z - x! < -threshold! ? Math.max(z + threshold!, 0) : x!, z)];
   },
 };
 

@@ -1,5 +1,6 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { marginObjective } from './nearest.js';
+import { orNaN } from './numbers.js';
 import { map } from './transformParts.js';
 import { projectOnBall, steepestStep } from './stages.js';
 import type { AttackPlan, StageContext } from './stages.js';
@@ -85,11 +86,17 @@ const adam: ElementwiseFunction = {
   scalars: ['rate', 'bias1', 'bias2', 'direction'],
   prelude: `  let first = ${b1} * m + ${1 - b1} * g;
   let second = ${b2} * v + ${1 - b2} * g * g;`,
-  results: [`x + direction * rate * (first / bias1) / (sqrt(second / bias2) + ${small})`, 'first', 'second'],
+  // A second moment that overflows would stop the steps without a word.
+  results: [
+    `orNaN(x + direction * rate * (first / bias1) / (sqrt(second / bias2) + ${small}), second)`,
+    'first',
+    'second',
+  ],
   reference: (x, m, v, g, rate, bias1, bias2, direction) => {
     const first = b1 * m! + (1 - b1) * g!;
     const second = b2 * v! + (1 - b2) * g! * g!;
-    return [x! + (direction! * rate! * (first / bias1!)) / (Math.sqrt(second / bias2!) + small), first, second];
+    const moved = x! + (direction! * rate! * (first / bias1!)) / (Math.sqrt(second / bias2!) + small);
+    return [orNaN(moved, second), first, second];
   },
 };
 

@@ -1,4 +1,5 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
+import { orNaN } from './numbers.js';
 import { elementwiseMap } from './stages.js';
 import type { AttackPlan, Phase, PlanSettings, StageContext } from './stages.js';
 
@@ -184,10 +185,15 @@ const nearer: ElementwiseFunction = {
   scalars: [],
   prelude: `  let distance = select(${nowhere}.0, abs(difference) / length, length > 0.0);
   let closer = distance < nearest;`,
-  results: ['select(nearest, distance, closer)', 'select(offset, difference, closer)', 'select(0.0, 1.0, closer)'],
+  results: [
+    'orNaN(select(nearest, distance, closer), length)',
+    'select(offset, difference, closer)',
+    'select(0.0, 1.0, closer)',
+  ],
   reference: (nearest, offset, difference, length) => {
     const distance = length! > 0 ? Math.abs(difference!) / length! : nowhere;
-    return distance < nearest! ? [distance, difference!, 1] : [nearest!, offset!, 0];
+    const closer = distance < nearest!;
+    return [orNaN(closer ? distance : nearest!, length!), closer ? difference! : offset!, Number(closer)];
   },
 };
 
@@ -217,14 +223,14 @@ const plus: ElementwiseFunction = {
 
 const mixShare: ElementwiseFunction = {
   name: 'mixShare',
-  inputs: ['own', 'clean'],
+  inputs: ['own', 'clean', 'nearest'],
   scalars: ['most'],
   prelude: `  let a = max(own, 1e-8);
   let b = max(clean, 1e-8);`,
-  results: ['min(a / (a + b), most)'],
-  reference: (own, clean, most) => {
+  results: ['orNaN(min(a / (a + b), most), nearest)'],
+  reference: (own, clean, nearest, most) => {
     const [a, b] = [Math.max(own!, 1e-8), Math.max(clean!, 1e-8)];
-    return [Math.min(a / (a + b), most!)];
+    return [orNaN(Math.min(a / (a + b), most!), nearest!)];
   },
 };
 
@@ -232,9 +238,9 @@ const mix: ElementwiseFunction = {
   name: 'mixPoints',
   inputs: ['x', 'd', 'clean', 'dClean', 'share'],
   scalars: ['eta'],
-  results: ['clamp((x + eta * d) * (1.0 - share) + (clean + eta * dClean) * share, 0.0, 1.0)'],
+  results: ['orNaN(clamp((x + eta * d) * (1.0 - share) + (clean + eta * dClean) * share, 0.0, 1.0), share)'],
   reference: (x, d, clean, dClean, share, eta) => [
-    capped((x! + eta! * d!) * (1 - share!) + (clean! + eta! * dClean!) * share!, 0, 1),
+    orNaN(capped((x! + eta! * d!) * (1 - share!) + (clean! + eta! * dClean!) * share!, 0, 1), share!),
   ],
 };
 
@@ -245,7 +251,7 @@ const keepNearest: ElementwiseFunction = {
   prelude: `  let fools = margin > 0.0;
   let closer = fools && length < distance;`,
   results: [
-    'select(distance, length, closer)',
+    'orNaN(select(distance, length, closer), margin + length)',
     'select(own, min(own, length), fools)',
     'select(0.0, 1.0, closer)',
     'select(0.0, 1.0, fools)',
@@ -253,7 +259,12 @@ const keepNearest: ElementwiseFunction = {
   reference: (distance, own, length, margin) => {
     const fools = margin! > 0;
     const closer = fools && length! < distance!;
-    return [closer ? length! : distance!, fools ? Math.min(own!, length!) : own!, Number(closer), Number(fools)];
+    return [
+      orNaN(closer ? length! : distance!, margin! + length!),
+      fools ? Math.min(own!, length!) : own!,
+      Number(closer),
+      Number(fools),
+    ];
   },
 };
 
@@ -295,8 +306,8 @@ const withinRadius: ElementwiseFunction = {
   name: 'withinRadius',
   inputs: ['clean', 'found', 'distance'],
   scalars: ['radius'],
-  results: ['select(clean, found, distance <= radius)'],
-  reference: (clean, found, distance, radius) => [distance! <= radius! ? found! : clean!],
+  results: ['orNaN(select(clean, found, distance <= radius), distance)'],
+  reference: (clean, found, distance, radius) => [orNaN(distance! <= radius! ? found! : clean!, distance!)],
 };
 
 function build(stage: StageContext, x: Tensor): void {
@@ -340,7 +351,7 @@ function build(stage: StageContext, x: Tensor): void {
     const cleanOffset = elementwiseMap(graph, plus, [toClean, offset]);
     const d = projectOnHyperplane(stage, x, w, offset);
     const dClean = projectOnHyperplane(stage, clean, w, cleanOffset);
-    const share = elementwiseMap(graph, mixShare, [length(d), length(dClean)], [mostClean]);
+    const share = elementwiseMap(graph, mixShare, [length(d), length(dClean), nearest], [mostClean]);
     const next = elementwiseMap(graph, mix, [x, d, clean, dClean, share], [overshoot]);
     const { logits } = stage.forward(next);
     const margin = graph.one('loss', [logits, labels], { kind: 'margin' });

@@ -1,10 +1,13 @@
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
+import { orNaN } from './numbers.js';
 import { map } from './transformParts.js';
 import type { ObjectiveStage, StageContext } from './stages.js';
 
 /*
  * What attacks that look for the smallest perturbation share: the nearest image that fools, how far it is, and the lead
- * of the label over the other classes (of another class over the target), by which success is judged.
+ * of the label over the other classes (of another class over the target), by which success is judged. A distance or a
+ * lead that is not finite makes the nearest distance NaN for good, and so the result: else an image that the network
+ * cannot judge would pass for one that nothing fools.
  */
 
 /** Farther than any image. */
@@ -15,9 +18,11 @@ const farther: ElementwiseFunction = {
   inputs: ['nearest', 'distance', 'lead'],
   scalars: ['most'],
   prelude: '  let closer = lead < most && distance < nearest;',
-  results: ['select(nearest, distance, closer)', 'select(0.0, 1.0, closer)'],
-  reference: (nearest, distance, lead, most) =>
-    lead! < most! && distance! < nearest! ? [distance!, 1] : [nearest!, 0],
+  results: ['orNaN(select(nearest, distance, closer), lead + distance)', 'select(0.0, 1.0, closer)'],
+  reference: (nearest, distance, lead, most) => {
+    const closer = lead! < most! && distance! < nearest!;
+    return [orNaN(closer ? distance! : nearest!, lead! + distance!), Number(closer)];
+  },
 };
 
 const takeIf: ElementwiseFunction = {
@@ -32,8 +37,10 @@ const within: ElementwiseFunction = {
   name: 'withinRadius',
   inputs: ['clean', 'found', 'nearest', 'length'],
   scalars: ['radius'],
-  results: [`select(clean, found, nearest < ${nowhere}.0 && length <= radius)`],
-  reference: (clean, found, nearest, length, radius) => [nearest! < nowhere && length! <= radius! ? found! : clean!],
+  results: [`orNaN(select(clean, found, nearest < ${nowhere}.0 && length <= radius), nearest)`],
+  reference: (clean, found, nearest, length, radius) => [
+    orNaN(nearest! < nowhere && length! <= radius! ? found! : clean!, nearest!),
+  ],
 };
 
 const minus: ElementwiseFunction = {

@@ -1,4 +1,5 @@
 import type { ElementwiseFunction } from '../graph/types.js';
+import { orNaN } from './numbers.js';
 import type { Sampling, StepStage } from './stages.js';
 
 const amplified: ElementwiseFunction = {
@@ -21,7 +22,7 @@ const patchStep: ElementwiseFunction = {
   results: ['a + ring', 'orNaN(x + direction * (alpha * beta * sign(g) + ring), g)'],
   reference: (a, x, g, spread, alpha, beta, gamma, direction) => {
     const patch = gamma! * Math.sign(spread!);
-    return [a! + patch, x! + direction! * (alpha! * beta! * Math.sign(g!) + patch)];
+    return [a! + patch, orNaN(x! + direction! * (alpha! * beta! * Math.sign(g!) + patch), g!)];
   },
 };
 

@@ -1,5 +1,8 @@
+import { orNaN } from './numbers.js';
 import { elementwiseMap } from './stages.js';
 import { gradients } from '../autodiff/gradients.js';
+import { expectFields, expectFloat32Number, expectOneOf } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import type { PointwiseRule } from '../graph/rule.js';
 import type { ElementwiseFunction } from '../graph/types.js';
@@ -29,8 +32,8 @@ const projectedStep: ElementwiseFunction = {
   inputs: ['y', 'g', 'x'],
   scalars: ['radius', 'alpha'],
   prelude: '  let v = y + alpha * sign(g);',
-  results: [ball],
-  reference: (y, g, x, radius, alpha) => [clamped(y! + alpha! * Math.sign(g!), x!, radius!)],
+  results: [`orNaN(${ball}, g)`],
+  reference: (y, g, x, radius, alpha) => [orNaN(clamped(y! + alpha! * Math.sign(g!), x!, radius!), g!)],
 };
 
 /** The inner attack of adversarial training. */
@@ -52,6 +55,10 @@ export interface InnerAttack {
   readonly mode?: 'train' | 'eval';
 }
 
+const innerFields: FieldNames<InnerAttack> = {
+  ...{ rules: true, userRules: true, eps: true, alpha: true, steps: true, mode: true },
+};
+
 /**
  * PGD inside the training step (A. Madry et al., 2018): a random start in the ball, `steps` sign steps up the cross
  * entropy, each followed by the projection onto the ball and [0, 1]. All of it is part of the step's own program,
@@ -59,7 +66,10 @@ export interface InnerAttack {
  *
  * @throws LinbpError `bad-range`, `unknown-rule`, `unknown-option`; of layers, when the trainer compiles
  */
-export function pgdInputs({ rules, userRules, eps, alpha, steps, mode = 'train' }: InnerAttack): InputStage {
+export function pgdInputs(options: InnerAttack): InputStage {
+  expectFields(options, innerFields);
+  const { rules, userRules, eps, alpha, steps, mode = 'train' } = options;
+  expectOneOf(mode, ['train', 'eval'], 'mode');
   check(
     Number.isInteger(steps) && steps >= 1 && steps <= 100,
     'bad-range',
@@ -67,8 +77,8 @@ export function pgdInputs({ rules, userRules, eps, alpha, steps, mode = 'train' 
     'steps',
   );
   const specs = parseRules(rules, userRules);
-  check(eps >= 0 && eps <= 1, 'bad-range', `eps must be a number from 0 to 1, got ${eps}`, 'eps');
-  check(Number.isFinite(alpha) && alpha >= 0, 'bad-range', `alpha must be a number from 0, got ${alpha}`, 'alpha');
+  expectFloat32Number(eps, 'eps', (value) => value >= 0 && value <= 1, 'a number from 0 to 1');
+  expectFloat32Number(alpha, 'alpha', (value) => value >= 0, 'a number of at least 0');
   return {
     name: `pgd rules=${rules} eps=${eps} alpha=${alpha} steps=${steps} mode=${mode}`,
     emit({ graph, definition, stores, images, labels, sampleIds, step, seed }) {

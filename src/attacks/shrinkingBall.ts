@@ -1,7 +1,9 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { endAtNearest, keepNearest, leadOf, marginObjective, nowhere, perturbation } from './nearest.js';
+import { orNaN } from './numbers.js';
 import { projectOnL1Ball } from './sparse.js';
 import { map } from './transformParts.js';
+import { unit } from './stages.js';
 import type { AttackPlan, PlanSettings, StageContext } from './stages.js';
 
 /*
@@ -23,8 +25,8 @@ const stepAlong: ElementwiseFunction = {
   name: 'unitStep',
   inputs: ['d', 'g', 'length'],
   scalars: ['size', 'direction'],
-  results: ['d + direction * size * select(0.0, g / length, length > 0.0)'],
-  reference: (d, g, length, size, direction) => [d! + direction! * size! * (length! > 0 ? g! / length! : 0)],
+  results: ['orNaN(d + direction * size * select(0.0, g / length, length > 0.0), length)'],
+  reference: (d, g, length, size, direction) => [orNaN(d! + direction! * size! * unit(g!, length!), length!)],
 };
 
 const ddnRadius: ElementwiseFunction = {
@@ -43,8 +45,10 @@ const onSphere: ElementwiseFunction = {
   name: 'onSphere',
   inputs: ['d', 'x', 'length', 'eps'],
   scalars: [],
-  results: ['clamp(x + d * select(0.0, eps / length, length > 0.0), 0.0, 1.0)'],
-  reference: (d, x, length, eps) => [Math.min(Math.max(x! + d! * (length! > 0 ? eps! / length! : 0), 0), 1)],
+  results: ['orNaN(clamp(x + d * select(0.0, eps / length, length > 0.0), 0.0, 1.0), length)'],
+  reference: (d, x, length, eps) => [
+    orNaN(Math.min(Math.max(x! + d! * (length! > 0 ? eps! / length! : 0), 0), 1), length!),
+  ],
 };
 
 function buildDdn(stage: StageContext, x: Tensor): void {
@@ -102,16 +106,16 @@ const inBox: ElementwiseFunction = {
   name: 'inBox',
   inputs: ['d', 'x'],
   scalars: [],
-  results: ['clamp(x + d, 0.0, 1.0)'],
-  reference: (d, x) => [Math.min(Math.max(x! + d!, 0), 1)],
+  results: ['orNaN(clamp(x + d, 0.0, 1.0), d)'],
+  reference: (d, x) => [orNaN(Math.min(Math.max(x! + d!, 0), 1), d!)],
 };
 
 const inCube: ElementwiseFunction = {
   name: 'inCube',
   inputs: ['d', 'eps'],
   scalars: [],
-  results: ['clamp(d, -eps, eps)'],
-  reference: (d, eps) => [Math.min(Math.max(d!, -eps!), eps!)],
+  results: ['orNaN(clamp(d, -eps, eps), d)'],
+  reference: (d, eps) => [orNaN(Math.min(Math.max(d!, -eps!), eps!), d!)],
 };
 
 const inSphere: ElementwiseFunction = {

@@ -2,6 +2,7 @@ import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { countQueries } from './estimates.js';
 import { leadOf, marginObjective } from './nearest.js';
+import { orNaN } from './numbers.js';
 import { map } from './transformParts.js';
 import { projectOnBall } from './stages.js';
 import type { AttackPlan, StageContext } from './stages.js';
@@ -31,10 +32,14 @@ const accepted: ElementwiseFunction = {
   inputs: ['best', 'fooled', 'lead', 'moved'],
   scalars: ['start'],
   prelude: '  let better = start > 0.5 || (fooled < 0.5 && moved < 0.5 && lead < best);',
-  results: ['select(best, lead, better)', 'select(fooled, 1.0, better && lead < 0.0)', 'select(0.0, 1.0, better)'],
+  results: [
+    'select(best, lead, better)',
+    'select(fooled, 1.0, better && lead < 0.0)',
+    'orNaN(select(0.0, 1.0, better), lead)',
+  ],
   reference: (best, fooled, lead, moved, start) => {
     const better = start! > 0.5 || (fooled! < 0.5 && moved! < 0.5 && lead! < best!);
-    return better ? [lead!, lead! < 0 ? 1 : fooled!, 1] : [best!, fooled!, 0];
+    return [better ? lead! : best!, better && lead! < 0 ? 1 : fooled!, orNaN(Number(better), lead!)];
   },
 };
 
@@ -42,8 +47,8 @@ const keep: ElementwiseFunction = {
   name: 'keepAccepted',
   inputs: ['x', 'proposal', 'better'],
   scalars: [],
-  results: ['select(x, proposal, better > 0.5)'],
-  reference: (x, proposal, better) => [better! > 0.5 ? proposal! : x!],
+  results: ['orNaN(select(x, proposal, better > 0.5), better)'],
+  reference: (x, proposal, better) => [orNaN(better! > 0.5 ? proposal! : x!, better!)],
 };
 
 function build(stage: StageContext, x: Tensor): void {

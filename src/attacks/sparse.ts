@@ -1,6 +1,7 @@
 import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
 import type { Graph } from '../graph/graph.js';
+import { orNaN } from './numbers.js';
 
 /** What is used of an attack's stage. */
 interface Stage {
@@ -44,8 +45,8 @@ const signsFrom: ElementwiseFunction = {
   name: 'signsFrom',
   inputs: ['g', 'least'],
   scalars: [],
-  results: ['select(0.0, sign(g), abs(g) >= least)'],
-  reference: (g, least) => [Math.abs(g!) >= least! ? Math.sign(g!) : 0],
+  results: ['orNaN(select(0.0, sign(g), abs(g) >= least), g)'],
+  reference: (g, least) => [orNaN(Math.abs(g!) >= least! ? Math.sign(g!) : 0, g!)],
 };
 
 const map = (stage: Stage, fn: ElementwiseFunction, inputs: readonly Tensor[], scalars: readonly StepValue[] = []) =>
@@ -82,10 +83,10 @@ const shrink: ElementwiseFunction = {
   inputs: ['d', 'x', 'far', 'nearSum'],
   scalars: ['radius'],
   prelude: '  let t = select(far, 0.0, nearSum <= radius);',
-  results: ['x + clamp(sign(d) * max(abs(d) - t, 0.0), -x, 1.0 - x)'],
+  results: ['orNaN(x + clamp(sign(d) * max(abs(d) - t, 0.0), -x, 1.0 - x), d)'],
   reference: (d, x, far, nearSum, radius) => {
     const t = nearSum! <= radius! ? 0 : far!;
-    return [x! + Math.min(Math.max(Math.sign(d!) * Math.max(Math.abs(d!) - t, 0), -x!), 1 - x!)];
+    return [orNaN(x! + Math.min(Math.max(Math.sign(d!) * Math.max(Math.abs(d!) - t, 0), -x!), 1 - x!), d!)];
   },
 };
 
@@ -123,8 +124,10 @@ const shrinkFreely: ElementwiseFunction = {
   name: 'shrinkFreely',
   inputs: ['d', 'far', 'length', 'radius'],
   scalars: [],
-  results: ['sign(d) * max(abs(d) - select(far, 0.0, length <= radius), 0.0)'],
-  reference: (d, far, length, radius) => [Math.sign(d!) * Math.max(Math.abs(d!) - (length! <= radius! ? 0 : far!), 0)],
+  results: ['orNaN(sign(d) * max(abs(d) - select(far, 0.0, length <= radius), 0.0), d)'],
+  reference: (d, far, length, radius) => [
+    orNaN(Math.sign(d!) * Math.max(Math.abs(d!) - (length! <= radius! ? 0 : far!), 0), d!),
+  ],
 };
 
 /** The nearest point of the L1 ball of each image's radius [N] to `d`, without a box. */

@@ -1,4 +1,5 @@
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
+import { orNaN } from './numbers.js';
 import type { StageContext } from './stages.js';
 
 /* What the two norms of Square share: windows, and what becomes of a proposal. */
@@ -42,7 +43,10 @@ export const inside = (
   return row >= top && row < top + side && column >= left && column < left + side;
 };
 
-/** What is accepted: a smaller lead of the label, or any image that fools. */
+/**
+ * What is accepted: a smaller lead of the label, or any image that fools. A lead that is not finite makes the image
+ * NaN: else what the network cannot judge would pass for what does not fool it.
+ */
 const accept: ElementwiseFunction = {
   name: 'accept',
   inputs: ['lead', 'queries', 'fooled', 'margin'],
@@ -51,16 +55,21 @@ const accept: ElementwiseFunction = {
   let live = fooled < 0.5;
   let better = live && (start > 0.5 || own < lead || own <= 0.0);`,
   results: [
-    'select(lead, own, better)',
+    'orNaN(select(lead, own, better), own)',
     'queries + select(0.0, 1.0, live)',
     'select(fooled, 1.0, live && own <= 0.0)',
-    'select(0.0, 1.0, better)',
+    'orNaN(select(0.0, 1.0, better), own + lead)',
   ],
   reference: (lead, queries, fooled, margin, direction, start) => {
     const own = -direction! * margin!;
     const live = fooled! < 0.5;
     const better = live && (start! > 0.5 || own < lead! || own <= 0);
-    return [better ? own : lead!, queries! + Number(live), live && own <= 0 ? 1 : fooled!, Number(better)];
+    return [
+      orNaN(better ? own : lead!, own),
+      queries! + Number(live),
+      live && own <= 0 ? 1 : fooled!,
+      orNaN(Number(better), own + lead!),
+    ];
   },
 };
 
@@ -68,8 +77,8 @@ const keepBetter: ElementwiseFunction = {
   name: 'keepProposal',
   inputs: ['best', 'x', 'better'],
   scalars: [],
-  results: ['select(best, x, better > 0.5)'],
-  reference: (best, x, better) => [better! > 0.5 ? x! : best!],
+  results: ['orNaN(select(best, x, better > 0.5), better)'],
+  reference: (best, x, better) => [orNaN(better! > 0.5 ? x! : best!, better!)],
 };
 
 export const draws = 8;

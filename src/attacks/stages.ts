@@ -3,6 +3,7 @@ import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
 import { lossKinds } from './definition.js';
+import { orNaN } from './numbers.js';
 import type {
   AttackDefinition,
   GradientStage,
@@ -29,9 +30,6 @@ export function elementwiseMap(
 
 /** A coordinate of a vector scaled to length 1; 0 where the vector is zero, however short it else is. */
 export const unit = (coordinate: number, length: number): number => (length > 0 ? coordinate / length : 0);
-
-/** `value`, or NaN where `source` is not finite: sign and clamp would hide that. The shaders' `orNaN`. */
-export const orNaN = (value: number, source: number): number => (Number.isFinite(source) ? value : NaN);
 
 const clampNumber = (value: number, low: number, high: number): number => Math.min(Math.max(value, low), high);
 

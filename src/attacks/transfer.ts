@@ -1,6 +1,7 @@
 import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { mef } from './mef.js';
+import { orNaN } from './numbers.js';
 import { pi } from './patchwise.js';
 import { steepestStep } from './stages.js';
 import { map, product, radiusOf, samplesOf, sum } from './transformParts.js';
@@ -153,7 +154,7 @@ const sizedStep: ElementwiseFunction = {
   inputs: ['x', 'm', 'size'],
   scalars: ['alpha', 'direction'],
   results: ['orNaN(x + direction * alpha * size * sign(m), m)'],
-  reference: (x, m, size, alpha, direction) => [x! + direction! * alpha! * size! * Math.sign(m!)],
+  reference: (x, m, size, alpha, direction) => [orNaN(x! + direction! * alpha! * size! * Math.sign(m!), m!)],
 };
 
 /** GRA's step: a factor of each pixel shrinks where the direction changes its sign. Other norms step as usual. */

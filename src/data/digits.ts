@@ -1,4 +1,5 @@
-import { expectOneOf } from '../arguments.js';
+import { expectFields, expectOneOf } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import { permutation } from '../random/permutation.js';
 import { randomBits, randomStreams, uniform01 } from '../random/philox.js';
@@ -44,6 +45,8 @@ export interface DigitsOptions {
   readonly seed?: number;
 }
 
+const digitsFields: FieldNames<DigitsOptions> = { split: true, count: true, seed: true };
+
 /**
  * The data set `digits`: handwriting-like digits drawn by code, 28 x 28 gray, ten classes in equal numbers. Image i
  * depends on (seed, split, i) only and needs no download.
@@ -54,7 +57,9 @@ export interface DigitsOptions {
  *
  * @throws LinbpError `bad-range`
  */
-export function drawDigits({ split = 'train', count, seed = 0 }: DigitsOptions = {}): Dataset {
+export function drawDigits(options: DigitsOptions = {}): Dataset {
+  expectFields(options, digitsFields);
+  const { split = 'train', count, seed = 0 } = options;
   checkLimit(count);
   expectOneOf(split, ['train', 'test'], 'split');
   const total = count ?? (split === 'train' ? 12000 : 2000);

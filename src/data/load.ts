@@ -1,3 +1,5 @@
+import { expectFields } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { LinbpError } from '../errors.js';
 import { loadCifar10, loadCifar10Jpeg } from './cifar10.js';
 import { isArrayFile, loadArrayFile } from './arrayFile.js';
@@ -28,6 +30,12 @@ export interface LoadOptions extends FitOptions, DecodeProgress {
   readonly seed?: number;
 }
 
+const loadFields: FieldNames<LoadOptions> = {
+  ...{ dataset: true, split: true, dataFolder: true, limit: true, classes: true, seed: true },
+  ...{ resize: true, crop: true, asTheyAre: true, channelOrder: true, channels: true },
+  ...{ onProgress: true, signal: true },
+};
+
 /** Names that {@link loadDataset} knows, besides `folder:PATH`. */
 export const datasetNames: readonly string[] = [
   'mnist',
@@ -45,7 +53,10 @@ export const datasetNames: readonly string[] = [
  *   `bad-file` naming the file for malformed content; `bad-range` for limit and sizes; `aborted`
  */
 export async function loadDataset(options: LoadOptions): Promise<Dataset> {
+  expectFields(options, loadFields);
   const { dataset, split, limit, seed } = options;
+  if (typeof dataset !== 'string')
+    throw new LinbpError('bad-argument', `dataset must be a name, got ${typeof dataset}`, { field: 'dataset' });
   if (split !== 'train' && split !== 'test')
     throw new LinbpError('unknown-option', `split must be train or test, got ${String(split)}`, { field: 'split' });
   checkLimit(limit);

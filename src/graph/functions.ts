@@ -136,7 +136,7 @@ export const scalarFunctions = {
     { slope: 0.01 },
   ),
   thresholdedRelu: twoSlopes(
-    (x, threshold) => (x > threshold ? x : 0),
+    (x, threshold) => (x <= threshold ? 0 : x),
     (from) => ({ from, to: Infinity, inside: 1, outside: 0 }),
     { threshold: 1 },
   ),

@@ -7,6 +7,7 @@ import { openExecutor } from '../program/executor.js';
 import type { Executor } from '../program/executor.js';
 import type { Store } from '../program/store.js';
 import type { Device } from '../runtime/device.js';
+import { keepRecent } from '../runtime/recent.js';
 import { addModel } from './definition.js';
 import type { GraphStores, ModelDefinition, StateDict } from './definition.js';
 import { whereNonFinite } from './nonFinite.js';
@@ -83,14 +84,7 @@ export class ForwardPass {
       const executor: Executor = await openExecutor(graph, { device, stores, precision });
       entry = { executor, images, logits: network.logits };
     }
-    // The most recently used come last, the others make room.
-    this.compiled.delete(key);
-    this.compiled.set(key, entry);
-    for (const [old, { executor }] of this.compiled) {
-      if (this.compiled.size <= keptExecutors) break;
-      executor.destroy();
-      this.compiled.delete(old);
-    }
+    keepRecent(this.compiled, key, entry, keptExecutors, (old) => old.executor.destroy());
     return entry;
   }
 

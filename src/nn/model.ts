@@ -8,7 +8,8 @@ import { storesOf } from '../program/store.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { Turns } from '../runtime/turns.js';
-import { expectDevice, expectObject, expectOneOf, expectPixels, expectStateDict } from '../arguments.js';
+import { expectDevice, expectFields, expectOneOf, expectPixels, expectStateDict } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { describeModel, isBuffer } from './definition.js';
 import { expectFiniteLogits, ForwardPass } from './forward.js';
 import { headOf } from './head.js';
@@ -120,6 +121,9 @@ function summarized(differences: readonly string[]): string {
   return `${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }
 
+const createFields = { device: true, seed: true } as const;
+const logitsFields: FieldNames<LogitsOptions> = { batch: true, precision: true, signal: true, onProgress: true };
+
 /** Options of {@link Model.logits}. */
 export interface LogitsOptions {
   /** Images at a time, from 1; default 128. Results do not depend on it. */
@@ -184,7 +188,7 @@ export class Model {
 
   /** A model with the weights that came with it, or PyTorch's default initial ones, drawn from `seed`. */
   static create(definition: ModelDefinition, options: { readonly device: Device; readonly seed?: number }): Model {
-    expectObject(options, 'options');
+    expectFields(options, createFields);
     expectDevice(options.device, hostInstead);
     const state = initialState(definition, options.seed);
     const model = new Model(definition, options.device);
@@ -196,7 +200,7 @@ export class Model {
    * A model with the weights of a file, as {@link readStateDict} reads it.
    */
   static async load(definition: ModelDefinition, path: string, options: { readonly device: Device }): Promise<Model> {
-    expectObject(options, 'options');
+    expectFields(options, { device: true });
     expectDevice(options.device, hostInstead);
     const state = await readStateDict(definition, path);
     const model = new Model(definition, options.device);
@@ -299,6 +303,7 @@ export class Model {
    * infinite or NaN, naming the first layer where that is cheap to find
    */
   async logits(images: Float32Array, options: LogitsOptions = {}): Promise<Float32Array> {
+    expectFields(options, logitsFields);
     const { batch = 128, precision = 'f32', signal, onProgress } = options;
     expectOneOf(precision, ['f32', 'f16'], 'precision');
     this.expectUsable(precision);

@@ -31,14 +31,16 @@ export function normalized(definition: ModelDefinition, { means, deviations }: P
     `normalize must hold ${channels} mean(s) and ${channels} deviation(s), got ${text}`,
     'normalize',
   );
+  // What devices compute with, in float32.
+  const scale = deviations.map((deviation) => 1 / deviation);
+  const shift = means.map((mean, channel) => -mean / deviations[channel]!);
   check(
-    means.every(Number.isFinite) && deviations.every((deviation) => Number.isFinite(deviation) && deviation > 0),
+    deviations.every((deviation) => deviation > 0) &&
+      [...scale, ...shift].every((value) => Number.isFinite(Math.fround(value))),
     'bad-range',
     `normalize must hold finite means and positive deviations, got ${text}`,
     'normalize',
   );
-  const scale = deviations.map((deviation) => 1 / deviation);
-  const shift = means.map((mean, channel) => -mean / deviations[channel]!);
   return {
     ...definition,
     normalization: definition.normalization === undefined ? text : `${text}, ${definition.normalization}`,

@@ -1,4 +1,5 @@
-import { expectObject, expectOneOf, expectPixels } from '../arguments.js';
+import { expectFields, expectObject, expectOneOf, expectPixels } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { elementCount } from '../graph/types.js';
 import { describeModel } from './definition.js';
@@ -14,6 +15,10 @@ export interface PredictOptions extends LogitsOptions {
   readonly device?: 'gpu' | 'reference';
 }
 
+const predictFields: FieldNames<PredictOptions> = {
+  ...{ batch: true, precision: true, device: true, signal: true, onProgress: true },
+};
+
 /**
  * The class that a network sees in each of N images: that of the first largest logit, in eval mode.
  *
@@ -28,6 +33,7 @@ export async function predict(
   options: PredictOptions = {},
 ): Promise<Int32Array> {
   expectObject(model, 'model');
+  expectFields(options, predictFields);
   const { definition } = model;
   describeModel(definition);
   const size = elementCount(definition.input);

@@ -1,3 +1,5 @@
+import { expectFields } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { LinbpError, check } from '../errors.js';
 import { Graph } from '../graph/graph.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
@@ -114,6 +116,7 @@ export function exportOnnx(
   source: ModelDefinition | Model,
   options: ExportOptions = {},
 ): Uint8Array | Promise<Uint8Array> {
+  expectFields(options, { weights: true } satisfies FieldNames<ExportOptions>);
   if (isModel(source)) {
     const { definition } = source;
     if (options.weights !== undefined) return Promise.resolve(exportDefinition(definition, options.weights));

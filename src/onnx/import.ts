@@ -1,3 +1,5 @@
+import { expectFields } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { basename } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import type { ModelDefinition } from '../nn/definition.js';
@@ -218,6 +220,7 @@ function storedPresets(
  */
 // eslint-disable-next-line max-lines-per-function -- the importer's passes in their order
 export function importOnnx(model: string | Uint8Array, options: ImportOptions = {}): ImportedModel {
+  expectFields(options, { name: true, size: true } satisfies FieldNames<ImportOptions>);
   const file = decodeModel(model);
   if (file.opset < oldestOpset)
     refuse(

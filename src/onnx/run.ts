@@ -1,3 +1,5 @@
+import { expectFields } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { LinbpError, check } from '../errors.js';
 import { Graph, resolveView } from '../graph/graph.js';
 import type { Tensor } from '../graph/types.js';
@@ -191,6 +193,7 @@ export async function runOnnx(
   inputs: Readonly<Record<string, OnnxTensor>>,
   options: RunOnnxOptions,
 ): Promise<RunOnnxResult> {
+  expectFields(options, { device: true } satisfies FieldNames<RunOnnxOptions>);
   const file = decodeModel(model);
   const bound = boundInputs(file, inputs);
   const host = new HostNodes();

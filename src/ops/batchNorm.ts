@@ -1,3 +1,4 @@
+import { expectFloat32Number } from '../arguments.js';
 import { check } from '../errors.js';
 import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
@@ -20,8 +21,13 @@ function expectChannels(inputs: readonly Tensor[], first: number, names: readonl
   for (const [index, name] of names.entries()) expectInput(inputs, first + index, name, 'f32', [channels]);
 }
 
+/** Throws `bad-range` unless what is added to variances is a number from 0 in float32. */
+const expectEpsilon = (epsilon: unknown): void =>
+  expectFloat32Number(epsilon, 'epsilon', (value) => value >= 0, 'a finite number of at least 0');
+
 export const batchNormScaleShift: OpDefinition<'batchNormScaleShift'> = {
-  infer(inputs) {
+  infer(inputs, { epsilon }) {
+    expectEpsilon(epsilon);
     const gamma = expectInput(inputs, 0, 'weight', 'f32', 1);
     expectChannels(inputs, 1, ['bias', 'running_mean', 'running_var'], gamma.shape[0]!);
     return [f32(gamma.shape), f32(gamma.shape)];
@@ -55,7 +61,8 @@ const evalWeightGradient: ElementwiseFunction = {
 };
 
 export const batchNormStatistics: OpDefinition<'batchNormStatistics'> = {
-  infer(inputs) {
+  infer(inputs, { epsilon }) {
+    expectEpsilon(epsilon);
     const x = expectInput(inputs, 0, 'input', 'f32');
     const channels = x.shape[1]!;
     expectInput(inputs, 1, 'weight', 'f32', [channels]);

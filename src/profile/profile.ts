@@ -1,4 +1,5 @@
-import { expectObject } from '../arguments.js';
+import { expectFields, expectObject } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { expectFinite } from '../finite.js';
 import type { Direction } from '../graph/types.js';
@@ -27,6 +28,10 @@ export interface ProfileOptions {
   /** Called after each run of the program with the runs done and all, the one that is not counted included. */
   readonly onProgress?: (done: number, total: number) => void;
 }
+
+const profileFields: FieldNames<ProfileOptions> = {
+  ...{ segments: true, row: true, repeats: true, label: true, ceilings: true, signal: true, onProgress: true },
+};
 
 /** Times and rates of one dispatch. */
 export interface DispatchProfile {
@@ -146,6 +151,7 @@ const bySize = (list: ProfileTotal[]): ProfileTotal[] =>
  * Throws `bad-argument` for an unknown segment, `bad-range` for `repeats` or `row`, `aborted`.
  */
 export async function profileProgram(program: Program, options: ProfileOptions = {}): Promise<Profile> {
+  expectFields(options, profileFields);
   return (await profileInTurns([{ program, options }]))[0]!;
 }
 

@@ -49,11 +49,12 @@ export async function debugGraph(
   feeds: ReadonlyMap<Tensor, Float32Array | Uint32Array>,
   options: CompileOptions & { readonly segments?: readonly string[]; readonly step?: StepRow },
 ): Promise<DebugEntry[]> {
-  using program = await Program.compile(graph, { ...options, aliasing: false, untested: true });
+  const { segments = ['main'], step, ...compiling } = options;
+  using program = await Program.compile(graph, { ...compiling, aliasing: false, untested: true });
   const reference = new ReferenceRun(graph);
   for (const [tensor, data] of feeds) reference.set(tensor, data);
-  if (options.step !== undefined) {
-    program.steps.set(0, options.step);
+  if (step !== undefined) {
+    program.steps.set(0, step);
     program.uploadSteps();
   }
   const push = (tensor: Tensor): void => {
@@ -64,7 +65,7 @@ export async function debugGraph(
     program.write(whole, whole.dtype === 'u32' ? Uint32Array.from(values) : Float32Array.from(values));
   };
   const entries: DebugEntry[] = [];
-  for (const segment of options.segments ?? ['main']) {
+  for (const segment of segments) {
     for (const group of program.schedule.groups.filter((each) => each.anchor.segment === segment)) {
       const members = [group.anchor, ...group.followers];
       const inside = new Set(members.flatMap((node) => node.outputs));
@@ -75,7 +76,7 @@ export async function debugGraph(
       program.derive();
       // last, because what is derived on the device gives way to the reference's numbers
       for (const input of inputs) if (isValue(input)) push(input);
-      for (const node of members) reference.runNode(node, options.step);
+      for (const node of members) reference.runNode(node, step);
       // those in front are derived from weights, for this group and others
       const dispatches = program.dispatches.filter(({ source }) => source.group === group);
       if (dispatches.length === 0) continue;

@@ -1,4 +1,4 @@
-import { expectDevice, expectElements, expectTensor } from '../arguments.js';
+import { expectDevice, expectElements, expectFields, expectTensor } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
@@ -29,6 +29,7 @@ import { SelfTest } from './selfTest/selfTest.js';
 import { rowBytes, StepTable } from './steps.js';
 import { readImages, writeImages } from './transfer.js';
 import type { ImageLocation } from './transfer.js';
+import { compileFields, runFields } from './types.js';
 import type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
 
 export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
@@ -85,6 +86,7 @@ export class Program {
    * none that agrees with f32, or where a kernel is wrong on this device and no other can take its place.
    */
   static async compile(graph: Graph, options: CompileOptions): Promise<Program> {
+    expectFields(options, compileFields);
     const { device } = options;
     expectDevice(device, 'a program runs on a device; ReferenceRun runs its graph in float64 on the CPU');
     const { scheduled, steps } = await Program.schedule(graph, options);
@@ -271,6 +273,7 @@ export class Program {
    */
   async run(runs: readonly SegmentRun[], options: RunOptions = {}): Promise<void> {
     check(Array.isArray(runs), 'bad-argument', 'runs must be a list of segments', 'runs');
+    expectFields(options, runFields);
     return this.turns.run(() => this.runNow(runs, options));
   }
 

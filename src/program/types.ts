@@ -1,3 +1,4 @@
+import type { FieldNames } from '../arguments.js';
 import type { Precision, Tensor } from '../graph/types.js';
 import type { KernelChoices } from '../kernels/problem.js';
 import type { ScheduledDispatch } from '../plan/schedule.js';
@@ -44,6 +45,12 @@ export interface CompileOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** The fields of {@link CompileOptions}. */
+export const compileFields: FieldNames<CompileOptions> = {
+  ...{ device: true, precision: true, untested: true, weightsSegment: true, fuse: true, windows: true, aliasing: true },
+  ...{ maxBindingBytes: true, bindings: true, steps: true, choices: true, onProgress: true },
+};
+
 /** A segment to run, `repeat` times (default 1), reading the step table from row `row` (default 0) on. */
 export interface SegmentRun {
   readonly segment: string;
@@ -64,6 +71,11 @@ export interface RunOptions {
   /** Called when a submit has finished, with the milliseconds that it took; the run then waits for its last, too. */
   readonly onSubmitted?: (milliseconds: number) => void;
 }
+
+/** The fields of {@link RunOptions}. */
+export const runFields: FieldNames<RunOptions> = {
+  ...{ signal: true, onChunk: true, chunkMilliseconds: true, onSubmitted: true },
+};
 
 /** One recorded dispatch. */
 export interface CompiledDispatch {

@@ -28,6 +28,8 @@ export const axisMap: Reference<'axisMap'> = (node, [x, matrix]) => {
 
 /** Pixels of an axis that a place reads, and their weights. */
 function taps(at: number, low: number, high: number, mode: 'nearest' | 'bilinear'): [number, number][] {
+  // A place that is no number has no pixel, and is none beside the image either.
+  if (!Number.isFinite(at)) return [[0, NaN]];
   const below = Math.floor(at);
   const all: [number, number][] =
     mode === 'nearest'

@@ -14,7 +14,8 @@ export const reduce: Reference<'reduce'> = (node, [x]) => {
     const seen = new Uint32Array(results.length);
     x!.forEach((value: number, i: number) => {
       const at = to[i]!;
-      if (seen[at] === 0 || value > results[at]!) [results[at], chosen[at]] = [value, seen[at]!];
+      // NaN counts as larger than everything.
+      if (seen[at] === 0 || value > results[at]! || Number.isNaN(value)) [results[at], chosen[at]] = [value, seen[at]!];
       seen[at]! += 1;
     });
     return [results, chosen];

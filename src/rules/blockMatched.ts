@@ -33,7 +33,7 @@ const rescale: ElementwiseFunction = {
  */
 export function blockMatched(lambda = 1): RegionBackward {
   check(
-    Number.isFinite(lambda) && lambda >= 0,
+    Number.isFinite(Math.fround(lambda)) && lambda >= 0,
     'bad-range',
     `match=block: lambda must be a number from 0, got ${lambda}`,
     'lambda',

@@ -1,4 +1,4 @@
-import { check } from '../errors.js';
+import { expectFloat32Number } from '../arguments.js';
 import type { ActivationKind, BoundRule, PointwiseRule } from '../graph/rule.js';
 import { shaderSource } from '../wgsl/link.js';
 import { ruleNames, ruleRow } from './table.js';
@@ -57,7 +57,7 @@ export const deconvnet: BoundRule = { rule: builtinRules.deconvnet, values: [] }
  * unless `a` is finite.
  */
 export function leaky(a: number): BoundRule {
-  check(Number.isFinite(a), 'bad-range', `leaky: a must be a finite number, got ${a}`, 'a');
+  expectFloat32Number(a, 'a', () => true, 'a finite number');
   return { rule: builtinRules.leaky, values: [a] };
 }
 
@@ -66,12 +66,7 @@ export function leaky(a: number): BoundRule {
  * `bad-range`.
  */
 export function softplus(beta: number, kind: ActivationKind = 'relu'): BoundRule {
-  check(
-    Number.isFinite(beta) && beta > 0,
-    'bad-range',
-    `softplus: beta must be a positive number, got ${beta}`,
-    'beta',
-  );
+  expectFloat32Number(beta, 'beta', (value) => value > 0, 'a positive number');
   return { rule: builtinRules.softplus, values: [beta, ceilings[kind] ?? 0] };
 }
 
@@ -80,11 +75,6 @@ export function softplus(beta: number, kind: ActivationKind = 'relu'): BoundRule
  * Throws `bad-range` unless `scale` is positive.
  */
 export function silu(kind: ActivationKind = 'relu', scale = 1): BoundRule {
-  check(
-    Number.isFinite(scale) && scale > 0,
-    'bad-range',
-    `silu: scale must be a positive number, got ${scale}`,
-    'scale',
-  );
+  expectFloat32Number(scale, 'scale', (value) => value > 0, 'a positive number');
   return { rule: builtinRules.silu, values: [ceilings[kind] ?? 0, scale] };
 }

@@ -92,7 +92,8 @@ function splitOptions(text: string, rule: string): Record<string, string[]> {
   const options: Record<string, string[]> = {};
   let last: string | undefined;
   for (const piece of text === '' ? [] : text.split(',')) {
-    const [, key, value] = /^\s*([A-Za-z]\w*)\s*=\s*(.*?)\s*$/.exec(piece) ?? [];
+    const [, key, written] = /^\s*([A-Za-z]\w*)\s*=(.*)$/.exec(piece) ?? [];
+    const value = written?.trim();
     if (key === undefined && (last === 'only' || last === 'on') && piece.trim() !== '') {
       options[last]!.push(piece.trim());
       continue;
@@ -114,7 +115,7 @@ function parseNumber(rule: string, option: string, text: string, range?: Paramet
   const value = Number(text);
   const expected = range === undefined ? 'a finite number' : `a number ${range.expected}`;
   check(
-    Number.isFinite(value) && (range?.valid(value) ?? true),
+    Number.isFinite(Math.fround(value)) && (range?.valid(Math.fround(value)) ?? true),
     'bad-range',
     `${rule}: ${option} must be ${expected}, got "${text}"`,
     option,

@@ -9,7 +9,7 @@ import type { MaxPoolBackward } from '../graph/backward.js';
  */
 export function softmaxPool(tau?: number): MaxPoolBackward {
   check(
-    tau === undefined || (Number.isFinite(tau) && tau > 0),
+    tau === undefined || (Number.isFinite(Math.fround(tau)) && Math.fround(tau) > 0),
     'bad-range',
     `bpa: tau must be a positive number, got ${tau}`,
     'tau',

@@ -143,7 +143,7 @@ export function useRule(rule: PointwiseRule, parameters: Readonly<Record<string,
   const values = rule.parameters.map((name) => {
     const value = parameters[name];
     check(
-      value !== undefined && Number.isFinite(value),
+      value !== undefined && Number.isFinite(Math.fround(value)),
       'bad-range',
       `rule ${rule.name}: ${name} must be a finite number, got ${value ?? 'nothing'}`,
       name,

@@ -49,3 +49,17 @@ export class RecentCache<V extends object> {
     if (this.#recent.size > this.#limit) this.#recent.delete(this.#recent.keys().next().value!);
   }
 }
+
+/**
+ * Puts an entry last, as the one used most recently, and drops the first ones beyond `limit`: for objects that hold
+ * memory of the device until they are destroyed, by those who know that nobody is using them.
+ */
+export function keepRecent<K, V>(all: Map<K, V>, key: K, value: V, limit: number, drop: (value: V) => void): void {
+  all.delete(key);
+  all.set(key, value);
+  for (const [old, each] of all) {
+    if (all.size <= limit) break;
+    all.delete(old);
+    drop(each);
+  }
+}

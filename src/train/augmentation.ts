@@ -1,3 +1,5 @@
+import { expectFields } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import { randomStreams } from '../random/philox.js';
 import type { InputStage } from './step.js';
@@ -29,7 +31,9 @@ export interface CropFlipOptions {
  *
  * @throws LinbpError `bad-range`
  */
-export function cropAndFlip({ padding = 4, flip = true }: CropFlipOptions = {}): InputStage {
+export function cropAndFlip(options: CropFlipOptions = {}): InputStage {
+  expectFields(options, { padding: true, flip: true } satisfies FieldNames<CropFlipOptions>);
+  const { padding = 4, flip = true } = options;
   check(
     Number.isInteger(padding) && padding >= 0 && padding <= 127,
     'bad-range',

@@ -62,7 +62,8 @@ export function checkClassWeights(weights: readonly number[], classes: number): 
     `classWeights must hold ${classes} numbers, one a class, got ${weights.length}`,
     'classWeights',
   );
-  const fits = weights.every((weight) => Number.isFinite(weight) && weight >= 0) && weights.some((w) => w > 0);
+  const rounded = weights.map(Math.fround);
+  const fits = rounded.every((weight) => Number.isFinite(weight) && weight >= 0) && rounded.some((w) => w > 0);
   check(fits, 'bad-range', 'classWeights must be finite numbers from 0, not all 0', 'classWeights');
 }
 

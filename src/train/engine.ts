@@ -9,6 +9,7 @@ import type { Executor } from '../program/executor.js';
 import type { Program } from '../program/program.js';
 import { openStore } from '../program/store.js';
 import type { Store } from '../program/store.js';
+import { keepRecent } from '../runtime/recent.js';
 import { batches, Evaluator } from './evaluator.js';
 import type { EvaluationSums } from './evaluator.js';
 import { lossScaleStates } from './lossScale.js';
@@ -47,6 +48,16 @@ export interface EngineSnapshot extends EngineWeights {
   /** Where gradients are stored as f16. */
   readonly lossScale?: LossScaleState;
 }
+
+/** Data sets whose evaluations stay on the device: the test images of every epoch, and a few others. */
+const keptEvaluators = 4;
+
+/** Frees what is or will be there. */
+const destroyed = (evaluator: Promise<Evaluator>): void =>
+  void evaluator.then(
+    (ready) => ready.destroy(),
+    () => undefined,
+  );
 
 /** How an {@link Engine} compiles its programs. */
 export interface EngineCompileOptions {
@@ -189,12 +200,10 @@ export class Engine {
       const evaluator = await Evaluator.create(model, dataset, this.settings);
       return model.turns.run(() => evaluator.run(options)).finally(() => evaluator.destroy());
     }
-    let evaluator = this.evaluators.get(dataset);
-    if (evaluator === undefined) {
-      evaluator = Evaluator.create(model, dataset, this.settings, this.options.onCompile);
-      this.evaluators.set(dataset, evaluator);
-      evaluator.catch(() => this.evaluators.delete(dataset));
-    }
+    const evaluator =
+      this.evaluators.get(dataset) ?? Evaluator.create(model, dataset, this.settings, this.options.onCompile);
+    evaluator.catch(() => this.evaluators.get(dataset) === evaluator && this.evaluators.delete(dataset));
+    keepRecent(this.evaluators, dataset, evaluator, keptEvaluators, destroyed);
     const ready = await evaluator;
     return model.turns.run(() => ready.run(options));
   }
@@ -242,12 +251,7 @@ export class Engine {
 
   destroy(): void {
     for (const executor of this.executors.values()) executor.destroy();
-    for (const evaluator of this.evaluators.values()) {
-      evaluator.then(
-        (ready) => ready.destroy(),
-        () => undefined,
-      );
-    }
+    for (const evaluator of this.evaluators.values()) destroyed(evaluator);
     for (const store of [this.log, this.gradients, ...this.states, ...this.lossScale]) store.destroy();
     this.data.destroy();
   }

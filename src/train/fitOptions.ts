@@ -40,6 +40,9 @@ export interface FitOptions {
   readonly checkpoint?: string;
 }
 
+/** The fields of {@link EvaluateOptions}. */
+export const evaluateFields: FieldNames<EvaluateOptions> = { signal: true, onProgress: true };
+
 /** The fields of {@link FitOptions}. */
 export const fitFields: FieldNames<FitOptions> = {
   epochs: true,

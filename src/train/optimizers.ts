@@ -1,3 +1,5 @@
+import { expectFields, expectFloat32Number } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
@@ -60,18 +62,14 @@ export interface AdamOptions {
   readonly weightDecay?: number;
 }
 
-function checkNumber(field: string, value: number, valid: boolean, expected: string): void {
-  check(
-    typeof value === 'number' && Number.isFinite(value) && valid,
-    'bad-range',
-    `${field} must be ${expected}, got ${value}`,
-    field,
-  );
-}
+const sgdFields: FieldNames<SgdOptions> = { lr: true, momentum: true, nesterov: true, weightDecay: true };
+const adamFields: FieldNames<AdamOptions> = { lr: true, betas: true, eps: true, weightDecay: true };
+
+const belowOne = (value: number): boolean => value >= 0 && value < 1;
 
 function checkCommon(lr: number, weightDecay: number): void {
-  checkNumber('lr', lr, lr > 0, 'a finite number above 0');
-  checkNumber('weightDecay', weightDecay, weightDecay >= 0, 'a finite number of at least 0');
+  expectFloat32Number(lr, 'lr', (value) => value > 0, 'a finite number above 0');
+  expectFloat32Number(weightDecay, 'weightDecay', (value) => value >= 0, 'a finite number of at least 0');
 }
 
 /** One dispatch over the flat stores: inputs w, g, states; results w and the states. */
@@ -92,9 +90,10 @@ function update(graph: Graph, tensors: OptimizerTensors, fn: ElementwiseFunction
  * @throws LinbpError `bad-range`; `bad-argument` for Nesterov without momentum
  */
 export function sgd(options: SgdOptions): Optimizer {
+  expectFields(options, sgdFields);
   const { lr, momentum = 0, nesterov = false, weightDecay = 0 } = options;
   checkCommon(lr, weightDecay);
-  checkNumber('momentum', momentum, momentum >= 0 && momentum < 1, 'at least 0 and below 1');
+  expectFloat32Number(momentum, 'momentum', belowOne, 'at least 0 and below 1');
   check(!nesterov || momentum > 0, 'bad-argument', 'nesterov needs a momentum above 0', 'nesterov');
   const plain: ElementwiseFunction = {
     name: 'sgd',
@@ -130,11 +129,12 @@ export function sgd(options: SgdOptions): Optimizer {
 
 /** Both forms of Adam; `decoupled` takes the decay out of the gradient. */
 function adamOptimizer(name: string, options: AdamOptions, decoupled: boolean): Optimizer {
+  expectFields(options, adamFields);
   const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = decoupled ? 0.01 : 0 } = options;
   checkCommon(lr, weightDecay);
   for (const [index, beta] of betas.entries())
-    checkNumber(`betas[${index}]`, beta, beta >= 0 && beta < 1, 'at least 0 and below 1');
-  checkNumber('eps', eps, eps > 0, 'a finite number above 0');
+    expectFloat32Number(beta, `betas[${index}]`, belowOne, 'at least 0 and below 1');
+  expectFloat32Number(eps, 'eps', (value) => value > 0, 'a finite number above 0');
   const [beta1, beta2] = betas;
   const fn: ElementwiseFunction = {
     name,

@@ -1,4 +1,4 @@
-import { expectFields, expectObject, expectOneOf, expectStateDict } from '../arguments.js';
+import { expectFields, expectFloat32Number, expectObject, expectOneOf, expectStateDict } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { checkClassWeights } from './classWeights.js';
 import { expectSameClasses } from '../data/classes.js';
@@ -168,8 +168,8 @@ function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmo
     const fits = objective === undefined && loss === 'crossEntropy';
     check(fits, 'bad-argument', 'label smoothing goes with the loss crossEntropy only', 'labelSmoothing');
   }
-  const finite = clipNorm === undefined || (clipNorm > 0 && Number.isFinite(clipNorm));
-  check(finite, 'bad-range', `clipNorm must be a finite number above 0, got ${clipNorm}`, 'clipNorm');
+  if (clipNorm !== undefined)
+    expectFloat32Number(clipNorm, 'clipNorm', (value) => value > 0, 'a finite number above 0');
   if (classWeights !== undefined) {
     checkClassWeights(classWeights, options.model.definition.classes);
     const fits = objective === undefined && loss === 'crossEntropy' && labelSmoothing === undefined;
@@ -188,7 +188,7 @@ function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmo
 }
 
 function expectLearningRate(lr: number): void {
-  check(Number.isFinite(lr) && lr > 0, 'bad-range', `lr must be a finite number above 0, got ${lr}`, 'lr');
+  expectFloat32Number(lr, 'lr', (value) => value > 0, 'a finite number above 0');
 }
 
 /** What a resumed run must agree with. */

@@ -23,7 +23,7 @@ import {
 } from './checkpoint.js';
 import { Engine } from './engine.js';
 import type { EngineLog, EngineStep, EngineWeights } from './engine.js';
-import { fitFields } from './fitOptions.js';
+import { evaluateFields, fitFields } from './fitOptions.js';
 import type { EvaluateOptions, FitOptions } from './fitOptions.js';
 import type { LossScaleState } from './lossScale.js';
 import { EpochTally, Pace, stepResults } from './progress.js';
@@ -174,6 +174,7 @@ export class Trainer {
   async evaluate(dataset: Dataset, options: EvaluateOptions = {}): Promise<Evaluation> {
     this.alive();
     this.expectUsable();
+    expectFields(options, evaluateFields);
     checkDataset(this.definition, dataset, 'dataset');
     const { loss, correct } = await this.turns.run(() => this.engine.evaluate(dataset, options));
     if (!Number.isFinite(loss))

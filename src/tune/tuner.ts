@@ -6,7 +6,8 @@ import { Program } from '../program/program.js';
 import type { CompiledDispatch } from '../program/program.js';
 import type { Device } from '../runtime/device.js';
 import { measurements } from '../runtime/turns.js';
-import { expectObject } from '../arguments.js';
+import { expectFields, expectObject } from '../arguments.js';
+import type { FieldNames } from '../arguments.js';
 import { LinbpError } from '../errors.js';
 import { candidates, candidatesAmong, refinements } from './candidates.js';
 import { checkable, standalone } from './standalone.js';
@@ -66,6 +67,11 @@ export interface TuneOptions {
   readonly onResult?: (result: TunedProblem) => void;
 }
 
+const tuneFields: FieldNames<TuneOptions> = {
+  ...{ table: true, only: true, halfProducts: true, among: true, keepOrder: true, rounds: true },
+  ...{ signal: true, onProgress: true, onResult: true },
+};
+
 /** A candidate replaces the usual choice only where it takes less than this part of its time. */
 const threshold = 0.96;
 /** Candidates that go into the final, and how much slower than the best so far they may be. */
@@ -94,7 +100,7 @@ export function problemsOf(program: Program): Map<string, CompiledDispatch> {
  */
 export async function tuneProgram(program: Program, options: TuneOptions): Promise<TunedProblem[]> {
   expectObject(program, 'program');
-  expectObject(options, 'options');
+  expectFields(options, tuneFields);
   return measurements(program.device).run(() => tuneNow(program, options));
 }
 

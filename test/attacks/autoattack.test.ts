@@ -74,8 +74,14 @@ describe('AutoAttack', () => {
       expect(rest.stages.map((stage) => ({ ...stage, seconds: 0 }))).to.deep.equal(
         whole.stages.map((stage) => ({ ...stage, seconds: 0 })),
       );
-      const refused = await run({ batch: 4, resume, eps: 0.05 }).catch((error: unknown) => error);
-      expect((refused as LinbpError).code).to.equal('bad-argument');
+      const weights = new Map(
+        [...(await model.stateDict())].map(([name, each]) => [name, { ...each, data: each.data.map((w) => -w) }]),
+      );
+      using other = await modelWith(model.definition, weights);
+      for (const changes of [{ eps: 0.05 }, { rules: 'linbp' }, { model: other }, { device: 'reference' as const }]) {
+        const refused = await run({ batch: 4, resume, ...changes }).catch((error: unknown) => error);
+        expect((refused as LinbpError).code, Object.keys(changes).join()).to.equal('bad-argument');
+      }
     }
   });
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { assignment, readNumber } from '../../src/cli/options.js';
 import { nearest } from '../../src/cli/suggest.js';
 import { positionTable } from '../../src/nn/definition.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
@@ -19,6 +20,20 @@ describe('patterns from outside take linear time', () => {
     for (const pattern of new Set(texts('ab*?', 4)))
       for (const name of new Set(texts('ab', 4)))
         expect(matchesGlob(pattern, name), `${pattern} ${name}`).to.equal(all(pattern, name));
+  });
+
+  it('options of rules, victims and numbers with many spaces and digits', () => {
+    const started = performance.now();
+    const wide = `${' '.repeat(50_000)}x`;
+    expect(parseRules(`leaky:a=${wide.slice(0, -1)}0.5`)[0]!.parameters).to.deep.equal({ a: 0.5 });
+    expect(() => parseRules(`leaky:a=1${wide}`)).to.throw(/must be/);
+    expect(assignment(`mlp=w${wide}`)).to.deep.equal(['mlp', `w${wide}`]);
+    expect(assignment(`=${wide}`)).to.deep.equal([undefined, undefined]);
+    for (const text of [`${'1'.repeat(50_000)}x`, `1${wide}`]) expect(readNumber(text)).to.be.NaN;
+    expect(readNumber(' 12.50e-1 ')).to.equal(1.25);
+    expect(readNumber('.5')).to.equal(0.5);
+    expect(readNumber('5.')).to.equal(5);
+    expect(performance.now() - started).to.be.below(1000);
   });
 
   it('with many stars, on a deep network and in a suggestion', () => {

@@ -1,14 +1,14 @@
 import { expect } from 'chai';
 import { Attack } from '../../src/attacks/index.js';
 import type { AttackOptions } from '../../src/attacks/index.js';
-import type { DeviceExecutor } from '../../src/attacks/executor.js';
+import type { DeviceExecutor } from '../../src/program/executor.js';
 import { fromArrays } from '../../src/data/dataset.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import { Model } from '../../src/nn/model.js';
 import type { CompiledDispatch } from '../../src/program/types.js';
 import { buildTraining } from '../../src/train/step.js';
 import { sgd } from '../../src/train/optimizers.js';
-import { DeviceDataset } from '../../src/data/feed.js';
+import { PlacedDataset } from '../../src/data/feed.js';
 import { Program } from '../../src/program/program.js';
 import { resolveRules } from '../../src/rules/resolve.js';
 import { parseRules } from '../../src/rules/parse.js';
@@ -53,7 +53,7 @@ describe('a step costs the same however many there are', () => {
       ...{ shape: [4, 1, 4, 4] as [number, number, number, number], classes: 3 },
       ...{ images: new Uint8Array(64), labels: new Uint8Array(4) },
     });
-    const data = new DeviceDataset(dataset, device);
+    const data = new PlacedDataset(dataset, device);
     const rules = resolveRules(parseRules('bp'), positionTable(definition));
     const work = async (logRows: number): Promise<string[]> => {
       const settings = { definition, rules, optimizer: sgd({ lr: 0.1 }), logRows, seed: 1 };
