@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { Turns } from '../runtime/turns.js';
 import type { Job } from './description.js';
 import type { Computer, Outcome } from './queue.js';
 
@@ -37,6 +38,7 @@ const crashSignals: readonly string[] = ['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL
  * only; the next job starts another one.
  */
 export class ComputeProcess implements Computer {
+  private readonly turns = new Turns();
   private child: ChildProcess | undefined;
   private closed = false;
   private crashes = { job: '', count: 0 };
@@ -68,7 +70,12 @@ export class ComputeProcess implements Computer {
     if (child.connected) child.send(message, () => undefined);
   }
 
-  async run(job: Job): Promise<Outcome> {
+  /** Calls may overlap: an answer says nothing about which job it is of, so each waits for those before it. */
+  run(job: Job): Promise<Outcome> {
+    return this.turns.run(() => this.runNow(job));
+  }
+
+  private async runNow(job: Job): Promise<Outcome> {
     if (this.closed) return { state: 'again', reason: 'the worker is closed' };
     const child = this.started();
     const answer = await new Promise<FromProcess | NodeJS.Signals | number>((resolve) => {

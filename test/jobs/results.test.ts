@@ -1,7 +1,11 @@
 import { expect } from 'chai';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { attack } from '../../src/attacks/index.js';
 import { decodeRun } from '../../src/cli/jobs/attackSession.js';
 import { cellResults } from '../../src/cli/jobs/trainJob.js';
+import { ComputeProcess } from '../../src/jobs/computeProcess.js';
 import { openTrainSession } from '../../src/cli/jobs/trainSession.js';
 import { putNetwork } from '../../src/cli/jobs/network.js';
 import { drawDigits } from '../../src/data/digits.js';
@@ -16,7 +20,7 @@ import { putTask } from '../../src/jobs/store.js';
 import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { refusal } from '../truth/support.js';
-import { memoryStore, noAdapter } from './support.js';
+import { memoryStore, noAdapter, scratchFolder, someJob } from './support.js';
 
 const bytesOf = (value: unknown): Uint8Array => new Uint8Array(Buffer.from(JSON.stringify(value)));
 const definition = modelDefinition('mlp');
@@ -133,4 +137,25 @@ describe('jobs that nobody made like that', () => {
     runner.close();
     expect(events).to.deep.equal(['0 begins', '0 ends', '1 begins', '1 ends', '1 begins', '1 ends']);
   });
+
+  it('two jobs at once of one compute process: each caller gets its own answer', async () => {
+    const module = join(scratchFolder(), 'echo.mjs');
+    writeFileSync(
+      module,
+      `process.on('message', ({ type, job }) => {
+        if (type !== 'run') return;
+        const answer = { outcome: { state: 'again', reason: String(job.from) }, spent: false, memory: 0 };
+        setTimeout(() => process.send(answer), 20 - job.from);
+      });
+      process.on('disconnect', () => process.exit(0));`,
+    );
+    const computer = new ComputeProcess(pathToFileURL(module), { store: 'none', device: 'software' });
+    const outcomes = await Promise.all([0, 5, 10].map((from) => computer.run(someJob(from, from + 1))));
+    await computer.close();
+    expect(outcomes.map((outcome) => (outcome.state === 'again' ? outcome.reason : ''))).to.deep.equal([
+      '0',
+      '5',
+      '10',
+    ]);
+  }).timeout(20_000);
 });
