@@ -151,13 +151,17 @@ function settingsOf(
   ];
 }
 
-function finalTable(runs: readonly NetworkRun[]): ResultTable {
+/** The figures of each run's last epoch. A run that diverged has none: its last finished epoch was not the last one. */
+export function finalTable(runs: readonly NetworkRun[]): ResultTable {
   return {
     title: 'After the last epoch',
     columns: ['network', 'rule', 'seed', 'train loss', 'test loss', 'test accuracy'],
     rows: runs.map((each) => {
       const end = each.epochs.at(-1);
-      const figures = [short(end?.trainLoss ?? NaN), short(end?.testLoss ?? NaN), percent(end?.testAccuracy ?? NaN)];
+      const figures =
+        end === undefined || each.diverged !== undefined
+          ? ['diverged', '', '']
+          : [short(end.trainLoss), short(end.testLoss!), percent(end.testAccuracy!)];
       return [each.network, nameOf(each.family), String(each.seed), ...figures];
     }),
   };

@@ -175,18 +175,24 @@ export class Program {
     this.turns.runSync(() => writeImages(this.device, location, given));
   }
 
-  /** Reads a tensor back: an output of the graph, a state, an input or a parameter. */
+  /**
+   * Reads a tensor of floats back: an output of the graph, a state, an input or a parameter.
+   *
+   * @throws LinbpError `bad-dtype` for `u32` tensors, whose words are no floats
+   */
   async read(tensor: Tensor | string): Promise<Float32Array> {
     const found = this.tensor(tensor);
+    check(found.dtype !== 'u32', 'bad-dtype', `${found.name} holds u32; read it with readU32`, found.name);
     const bytes = await this.turns.run(() => this.readBytes(found));
     return found.dtype === 'f16'
       ? decodeHalf(new Uint8Array(bytes, 0, 2 * elementCount(found.shape)))
       : new Float32Array(bytes);
   }
 
-  /** {@link read} for `u32` tensors. */
+  /** {@link read} for `u32` tensors. Throws `bad-dtype` for others. */
   async readU32(tensor: Tensor | string): Promise<Uint32Array> {
     const found = this.tensor(tensor);
+    check(found.dtype === 'u32', 'bad-dtype', `${found.name} holds ${found.dtype}; read it with read`, found.name);
     return new Uint32Array(await this.turns.run(() => this.readBytes(found)));
   }
 

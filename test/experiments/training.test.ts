@@ -3,7 +3,7 @@ import { runMnist } from '../../src/experiments/mnist.js';
 import { officialLoss, onlyLinbpFails, stepsTo, tallies } from '../../src/experiments/mnistFigures.js';
 import { outcomes } from '../../src/experiments/outcome.js';
 import type { TrainingRun } from '../../src/experiments/trainingRuns.js';
-import { cifar10Training } from '../../src/experiments/cifarTraining.js';
+import { cifar10Training, finalTable } from '../../src/experiments/cifarTraining.js';
 import { constant } from '../../src/train/schedules.js';
 import { smallest } from './support.js';
 
@@ -102,6 +102,18 @@ describe('training experiments', () => {
     } finally {
       if (before !== undefined) process.env['LINBP_DATA'] = before;
     }
+  });
+
+  it('a run that diverged has no figures after the last epoch, although it has some of an earlier one', () => {
+    const epoch = { epoch: 1, trainLoss: 2, trainAccuracy: 0.1, testLoss: 2, testAccuracy: 0.25, seconds: 1 };
+    const sound = { ...run('bp', 0.1, 2), network: 'vgg16_bn', family: 'bp' as const, epochs: [epoch] };
+    const ended = { ...sound, rule: 'linbp', family: 'linbp' as const, diverged: true as const, cause: 'loss is NaN' };
+    const { rows } = finalTable([sound, ended, { ...ended, epochs: [] }]);
+    expect(rows.map((row) => row.slice(3))).to.deep.equal([
+      ['2', '2', '25.0 %'],
+      ['diverged', '', ''],
+      ['diverged', '', ''],
+    ]);
   });
 
   it('networks that the experiment does not know are refused', async () => {

@@ -152,6 +152,8 @@ describe('public entries check what JavaScript gives them', () => {
     ];
     for (const [code, tensor, data] of faults) await refusal(() => program.write(wrong(tensor), wrong(data)), code);
     await refusal(() => program.run(wrong(undefined)), 'bad-argument');
+    await refusal(() => program.read(y), 'bad-dtype');
+    await refusal(() => program.readU32('o'), 'bad-dtype');
     for (const [code, tensor, data] of [
       ['bad-shape', x, [1]],
       ['bad-dtype', x, [1, 2, 3, 'a']],
