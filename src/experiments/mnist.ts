@@ -49,7 +49,8 @@ async function runAll(
     const run = await runMnistCell(context, recipe, data, cell);
     runs.push(run);
     const { rule, seed, lr, tested } = cell;
-    const test = tested ? `  test accuracy ${percent(run.epochs.at(-1)?.testAccuracy ?? 0)}` : '';
+    const accuracy = run.diverged === undefined && tested ? run.epochs.at(-1)?.testAccuracy : undefined;
+    const test = accuracy === undefined ? '' : `  test accuracy ${percent(accuracy)}`;
     context.progress.line(`lr ${lr}  ${rule.padEnd(5)}  seed ${seed}  train loss ${lossOf(run)}${test}`);
   }
   return runs;

@@ -50,12 +50,8 @@ function rateStatements(sweep: readonly TrainingRun[]): Statement[] {
   return out;
 }
 
-function statementsOf(
-  context: Pick<ExperimentContext, 'seeds'>,
-  recipe: MnistRecipe,
-  base: readonly TrainingRun[],
-  sweep: readonly TrainingRun[],
-): Statement[] {
+/** Whether LinBP's loss is below BP's at the main learning rate. Where a run diverged, it is not known of every epoch. */
+function everyEpoch(seeds: number, { lr }: MnistRecipe, base: readonly TrainingRun[]): Statement {
   const epochs = Math.max(...base.map((run) => run.epochs.length));
   const perEpoch = Array.from({ length: epochs }, (_, e) => {
     const { bp, linbp } = pairedEpochs(base, (epoch) => epoch.trainLoss, e);
@@ -64,18 +60,29 @@ function statementsOf(
   const count = (holds: (gap: Interval) => boolean): number => perEpoch.filter(holds).length;
   const clearlyBelow = count(({ high }) => high < 0);
   const clearlyAbove = count(({ low }) => low > 0);
-  const out: Statement[] = [
-    {
-      verdict: clearlyBelow === perEpoch.length ? 'holds' : clearlyAbove > 0 ? 'fails' : 'open',
-      text:
-        `At learning rate ${recipe.lr}, LinBP's training loss is below BP's after every epoch: in the ` +
-        `mean over ${counted(context.seeds, 'seed')} it is in ${count(({ mean }) => mean < 0)} of ` +
-        `${perEpoch.length} epochs, with the whole 95 % interval in ` +
-        `${clearlyBelow}; the interval lies above in ${clearlyAbove} ` +
-        `(epoch 1: LinBP - BP = ${shownInterval(perEpoch[0]!)}; last: ${shownInterval(perEpoch.at(-1)!)}).`,
-    },
-  ];
-  out.push(...rateStatements(sweep));
+  const ended = base.flatMap(({ rule, seed, diverged }) => (diverged ? [`${nameOf(rule)} seed ${seed}`] : []));
+  const end = ended.length === 0 ? '' : ` Diverged: ${ended.join(', ')}.`;
+  if (perEpoch.length === 0)
+    return { verdict: 'open', text: `At learning rate ${lr} there is no epoch that both rules finish.${end}` };
+  const all = clearlyBelow === perEpoch.length && ended.length === 0;
+  return {
+    verdict: all ? 'holds' : clearlyAbove > 0 ? 'fails' : 'open',
+    text:
+      `At learning rate ${lr}, LinBP's training loss is below BP's after every epoch: in the ` +
+      `mean over ${counted(seeds, 'seed')} it is in ${count(({ mean }) => mean < 0)} of ` +
+      `${perEpoch.length} epochs, with the whole 95 % interval in ` +
+      `${clearlyBelow}; the interval lies above in ${clearlyAbove} ` +
+      `(epoch 1: LinBP - BP = ${shownInterval(perEpoch[0]!)}; last: ${shownInterval(perEpoch.at(-1)!)}).${end}`,
+  };
+}
+
+function statementsOf(
+  context: Pick<ExperimentContext, 'seeds'>,
+  recipe: MnistRecipe,
+  base: readonly TrainingRun[],
+  sweep: readonly TrainingRun[],
+): Statement[] {
+  const out = [everyEpoch(context.seeds, recipe, base), ...rateStatements(sweep)];
   if (sweep.length > 0) {
     const narrower = onlyLinbpFails(sweep).length > 0;
     out.push({
@@ -137,20 +144,21 @@ function settingsOf(
   ];
 }
 
-const last = (run: TrainingRun): EpochResult | undefined => run.epochs.at(-1);
+/** The last epoch; of a run that diverged the last finished one is not that. */
+const last = (run: TrainingRun): EpochResult | undefined => (run.diverged ? undefined : run.epochs.at(-1));
 
 function finalTable(base: readonly TrainingRun[]): ResultTable {
   return {
     title: 'After the last epoch',
     columns: ['rule', 'seed', 'train loss', 'train accuracy', 'test loss', 'test accuracy'],
-    rows: base.map((run) => [
-      nameOf(run.rule),
-      String(run.seed),
-      lossOf(run),
-      percent(last(run)?.trainAccuracy ?? NaN),
-      short(last(run)?.testLoss ?? NaN),
-      percent(last(run)?.testAccuracy ?? NaN),
-    ]),
+    rows: base.map((run) => {
+      const end = last(run);
+      const figures =
+        end === undefined
+          ? ['', '', '']
+          : [percent(end.trainAccuracy), short(end.testLoss!), percent(end.testAccuracy!)];
+      return [nameOf(run.rule), String(run.seed), lossOf(run), ...figures];
+    }),
   };
 }
 

@@ -116,6 +116,24 @@ describe('training experiments', () => {
     ]);
   });
 
+  it('where every run diverges, tables and lines say so and nowhere show a figure that is none', async () => {
+    const lines: string[] = [];
+    const progress = { line: (text: string) => void lines.push(text), update: () => undefined };
+    const context = await smallest({ dataset: 'digits', progress });
+    const recipe = { model: 'mlp', lr: 1e30, schedule: constant, scheduleText: 'constant', rates: [1e30] } as const;
+    const result = await runMnist(context, recipe);
+    expect(result.statements.map(({ verdict }) => verdict)).not.to.include('holds');
+    const shown = [
+      ...lines,
+      ...result.tables.flatMap(({ rows }) => rows.flat()),
+      ...result.statements.map((s) => s.text),
+    ];
+    const figures = shown.filter((text) => !text.includes('diverged,'));
+    expect(figures.join('\n'))
+      .to.include('not finite')
+      .and.not.to.match(/NaN|undefined|test accuracy 0\.0 %/);
+  });
+
   it('networks that the experiment does not know are refused', async () => {
     const error: unknown = await cifar10Training
       .run(await smallest({ networks: ['lenet5'] }))
