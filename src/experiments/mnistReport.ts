@@ -50,7 +50,7 @@ function rateStatements(sweep: readonly TrainingRun[]): Statement[] {
   return out;
 }
 
-/** Whether LinBP's loss is below BP's at the main learning rate. Where a run diverged, it is not known of every epoch. */
+/** Whether LinBP's loss is below BP's at the main learning rate; where a run diverged, that is open. */
 function everyEpoch(seeds: number, { lr }: MnistRecipe, base: readonly TrainingRun[]): Statement {
   const epochs = Math.max(...base.map((run) => run.epochs.length));
   const perEpoch = Array.from({ length: epochs }, (_, e) => {

@@ -1,4 +1,5 @@
 import { check } from '../errors.js';
+import { expectFinite } from '../finite.js';
 import { philox4x32, randomStreams } from '../random/philox.js';
 import { studentQuantile95 } from '../theory/gaussian.js';
 
@@ -9,9 +10,10 @@ export interface Interval {
   readonly high: number;
 }
 
-/** Arithmetic mean. Throws `bad-shape` for no values. */
+/** Arithmetic mean. Throws `bad-shape` for no values, `diverged` for one that is not finite. */
 export function mean(values: ArrayLike<number>): number {
   check(values.length > 0, 'bad-shape', 'the mean of no values', 'values');
+  expectFinite(values, (i) => `value ${i} of a mean`);
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i]!;
   return sum / values.length;

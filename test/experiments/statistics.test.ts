@@ -33,6 +33,17 @@ describe('statistics of experiments', () => {
     expect(interval([4])).to.deep.equal({ mean: 4, low: 4, high: 4 });
   });
 
+  it('what is not finite has no mean and no interval', () => {
+    for (const bad of [NaN, Infinity])
+      for (const of of [
+        () => mean([1, bad]),
+        () => interval([1, bad, 2]),
+        () => pairedBootstrap([1, 2], [1, bad], 1),
+        () => pairedInterval([1, bad], [1, 2]),
+      ])
+        expect(of).to.throw(LinbpError).with.property('code', 'diverged');
+  });
+
   it('a constant difference has a bootstrap interval without width', () => {
     const a = [1, 5, 2, 8];
     const found = pairedBootstrap(
