@@ -455,7 +455,7 @@ export const mutants = [
   {
     name: 'finiteness: losses and margins of attacks are not looked at',
     file: 'dist/src/attacks/attack.js',
-    find: 'if (found < 0)',
+    find: 'if (found === undefined)',
     put: 'if (true)',
     tests: ['truth/nonFinite'],
     grep: 'say diverged',
