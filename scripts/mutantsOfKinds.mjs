@@ -461,9 +461,9 @@ export const mutantsOfKinds = [
   fault(
     '2.3',
     'logits keep a program for every number of images',
-    src('nn/model'),
-    'entry, keptPrograms, ({ program })',
-    'entry, Infinity, ({ program })',
+    src('nn/forward'),
+    'entry, keptExecutors, (old)',
+    'entry, Infinity, (old)',
     'reliability/kept',
     'logits of ever other',
   ),

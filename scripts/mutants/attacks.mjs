@@ -75,8 +75,8 @@ export const attackMutants = [
   fault(
     'apgd-t: one target too few',
     'attacks/schedule',
-    'rank <= ranks; rank++',
-    'rank < ranks || rank === 1; rank++',
+    'restart < ranks * restarts; restart++',
+    'restart < Math.max(1, ranks - 1) * restarts; restart++',
     laws,
     { grep: 'apgd-t' },
   ),

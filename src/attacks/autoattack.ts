@@ -69,10 +69,9 @@ export interface AutoAttackOptions
 }
 
 const batteryFields: FieldNames<AutoAttackOptions> = {
-  ...{ model: true, device: true, rules: true, batch: true, seed: true, precision: true, fuse: true },
+  ...{ model: true, device: true, rules: true, batch: true, seed: true, precision: true, fuse: true, onProgress: true },
   ...{ images: true, labels: true, sampleIds: true, signal: true, norm: true, eps: true, version: true, stages: true },
-  ...{ loss: true, steps: true, queries: true, compact: true, resume: true },
-  ...{ onState: true, onStage: true, onProgress: true },
+  ...{ loss: true, steps: true, queries: true, compact: true, resume: true, onState: true, onStage: true },
 };
 
 const versions: Readonly<Record<Exclude<AutoAttackVersion, 'custom'>, readonly AutoAttackStageName[]>> = {
