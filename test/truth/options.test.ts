@@ -131,7 +131,8 @@ describe('options are checked as float32 holds them', () => {
   });
 
   it('of trainers', async () => {
-    const common = { model: { definition, weights }, dataset: fromArrays(arrays), optimizer: adam() };
+    const dataset = fromArrays(arrays);
+    const common = { model: { definition, weights }, dataset, optimizer: adam(), device: 'reference' } as const;
     for (const options of [{ clipNorm: 1e39 }, { clipNorm: 1e-50 }, { classWeights: [1e39, 1, 1, 1] }])
       await refusal(() => Trainer.create({ ...common, ...options }), 'bad-range');
   });
