@@ -110,13 +110,11 @@ describe('verdicts of the demo: attack', () => {
       ['bp', 'BP', 0.5, 0, 0],
       ['bpa', 'BPA', 0.48, -0.1, 0.05],
     ] as const;
-    for (const count of [1, 2]) {
-      const [said, ...more] = attackVerdicts(board(rows.slice(0, count)));
-      expect(said).to.match(
-        /the true gradient leaves 50 % of the images right on resnet56; no other gradient is clearly stronger/,
-      );
-      expect(more).to.deep.equal([]);
-    }
+    const leaves = 'the true gradient leaves 50 % of the images right on resnet56';
+    const [said, ...more] = attackVerdicts(board(rows));
+    expect(said).to.contain(`${leaves}; no other gradient is clearly stronger`);
+    expect(more).to.deep.equal([]);
+    expect(attackVerdicts(board(rows.slice(0, 1))).join()).to.contain(`${leaves}; those of all other rules diverged`);
   });
 
   it('say before any number which way is stronger, and that every rule has the same budget', () => {

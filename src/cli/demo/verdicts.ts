@@ -50,7 +50,8 @@ export function attackVerdicts({
   const attacked =
     `Attack on ${source}, tried on ${networks === 1 ? 'another network' : `${networks} other networks`} ` +
     `(${images.count} images, the same ${steps} steps for every rule)`;
-  if (best === undefined) return [`${attacked}: the gradients of all published rules diverged but the true one.`];
+  if (best === undefined)
+    return [`${attacked}: the true gradient leaves ${left(truth!, 0)}; those of all other rules diverged.`];
   if (verdictOf(best.difference) !== 'below') {
     const remaining = left(truth!, tellingVictim(truth!, best));
     const found = `the true gradient leaves ${remaining}; no other gradient is clearly stronger`;
