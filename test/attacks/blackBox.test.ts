@@ -3,7 +3,7 @@ import { attack } from '../../src/attacks/index.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { StateDict } from '../../src/nn/model.js';
-import { dataFolder, replay, testImages, testLabels, trained } from './replay.js';
+import { apart, attackTensors, dataFolder, replay, testImages, testLabels, trained } from './replay.js';
 import { linearModel, modelWith, numbers } from './support.js';
 
 const [count, side] = [5, 6] as const;
@@ -92,6 +92,8 @@ describe('attacks by queries alone', () => {
     const [pixels, directions] = [28 * 28, 16];
     const [clean, truth] = [await testImages('mnist', chosen), await testLabels('mnist', chosen)];
     let [step, pair] = [-1, 0];
+    let estimate: Float64Array | undefined;
+    const margins: Float64Array[] = [];
     const made = await replay(
       {
         ...{ model: await trained('lenet5-clntrained'), attack: 'spsa', eps: 0.2, steps: 5, batch: 4 },
@@ -101,13 +103,36 @@ describe('attacks by queries alone', () => {
         const all = formulaUniforms(`spsa.a.${step}`, directions * 4 * pixels);
         return all.subarray(pair * 4 * pixels, (pair + 1) * 4 * pixels);
       },
-      undefined,
+      (segment, valuesOf, reference) => {
+        if (segment === 'move') estimate ??= valuesOf('estimate');
+        if (segment !== 'look') return;
+        const margin = reference.graph.nodes.find((node) => node.segment === 'look' && node.op === 'loss')!;
+        margins.push(Float64Array.from(reference.get(margin.outputs[0]!)));
+      },
       (segment) => {
         if (segment === 'look') [step, pair] = [step + 1, -1];
         if (segment === 'pair') pair++;
       },
     );
     const result = await made.run({ images: clean, labels: truth });
+    const given = attackTensors('spsa');
+    if (given !== undefined) {
+      const close = (mine: ArrayLike<number>, theirs: Float32Array, sign: number, what: string): void => {
+        const length = Math.hypot(...theirs);
+        const off = Math.hypot(...theirs.map((value, i) => sign * mine[i]! - value));
+        expect(off / length, what).to.be.below(1e-6);
+      };
+      // there the label's lead falls, here its opposite rises
+      close(estimate!, given('grad.0'), -1, 'first estimate');
+      close(
+        margins.flatMap((values) => [...values]),
+        given('margin').subarray(0, 20),
+        -1,
+        'margins',
+      );
+      for (const { image, share } of apart(result.images, given('final'), clean, { size: pixels, count: 4 }))
+        expect(share, `final image ${image}`).to.be.below(1e-5);
+    }
     // sums of squares of the reference's final images
     const expected = [58.8138914, 96.5167314, 30.3819283, 127.4453224];
     expected.forEach((square, n) => {

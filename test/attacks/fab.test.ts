@@ -7,7 +7,7 @@ import { Graph } from '../../src/graph/graph.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { compareGraph } from '../support/compare.js';
-import { attackFixture, dataFolder, replay, testImages, testLabels, trained } from './replay.js';
+import { apart, attackFixture, attackTensors, dataFolder, replay, testImages, testLabels, trained } from './replay.js';
 
 interface Run {
   readonly model: string;
@@ -109,7 +109,7 @@ describe('attacks: FAB equals the official code in float64', () => {
             if (segment === 'end') distances = valuesOf('distance');
           },
         );
-        await nearest.run({ images, labels });
+        const { images: adversarial } = await nearest.run({ images, labels });
         let last: Float64Array = new Float64Array(0);
         const ranked = await replay(
           { ...common, attack: 'fab-t', parameters: { targets } },
@@ -127,6 +127,15 @@ describe('attacks: FAB equals the official code in float64', () => {
             expectDistance(found[n]!, run.targeted[n]![rank], `image ${chosen[n]}, class ${rank + 1}`);
         }
         expect(byRank).to.have.length(targets);
+        // the first four images are in the file
+        const given = attackTensors('fab')?.(`${name}.adv`);
+        if (given === undefined) return;
+        for (const { image, share } of apart(adversarial, given, images, {
+          size: images.length / count,
+          count: Math.min(4, count),
+        }))
+          if (distances[image]! < 1e9 && run['relative_change_when_weights_are_perturbed_by_3e-16'][image]! < 1e-7)
+            expect(share, `final image ${chosen[image]}`).to.be.below(2e-5);
       });
     }
   }

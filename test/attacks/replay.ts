@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Attack } from '../../src/attacks/index.js';
 import type { AttackOptions } from '../../src/attacks/index.js';
@@ -6,6 +6,7 @@ import { batchLabels, batchPixels } from '../../src/data/dataset.js';
 import type { Dataset } from '../../src/data/dataset.js';
 import { loadDataset } from '../../src/data/load.js';
 import type { Node, Tensor } from '../../src/graph/types.js';
+import { readSafetensors, tensorAsFloat32 } from '../../src/io/safetensors.js';
 import type { StateDict } from '../../src/nn/model.js';
 import { readStateDict } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
@@ -19,6 +20,40 @@ export type Draw = (node: Node<'random'>, row: StepRow) => ArrayLike<number>;
 /** A file of reference values of attacks. */
 export const attackFixture = <T>(name: string): T =>
   JSON.parse(readFileSync(join(goldenFolder, '..', 'attacks', `${name}.json`), 'utf8')) as T;
+
+/** Tensors of a file of reference values beside the data folder, where it is there; fixtures hold the figures only. */
+export function attackTensors(name: string): ((tensor: string) => Float32Array) | undefined {
+  const path = join(dataFolder, '..', 'golden', 'attacks', `${name}.safetensors`);
+  if (dataFolder === '' || !existsSync(path)) return undefined;
+  const { tensors } = readSafetensors(path);
+  return (tensor) => tensorAsFloat32(tensors.get(tensor)!);
+}
+
+/** Figures of a file there. */
+export function attackFigures<T>(name: string): T | undefined {
+  const path = join(dataFolder, '..', 'golden', 'attacks', `${name}.json`);
+  return dataFolder === '' || !existsSync(path) ? undefined : (JSON.parse(readFileSync(path, 'utf8')) as T);
+}
+
+/**
+ * How far the first `count` images are from others, as a share of how far those are from the clean ones. Files and
+ * results hold float32.
+ */
+export function apart(
+  mine: Float32Array,
+  theirs: Float32Array,
+  clean: Float32Array,
+  { size, count }: { readonly size: number; readonly count: number },
+): { readonly image: number; readonly share: number }[] {
+  return Array.from({ length: count }, (_, image) => {
+    let [off, moved] = [0, 0];
+    for (let i = image * size; i < (image + 1) * size; i++) {
+      off += (mine[i]! - theirs[i]!) ** 2;
+      moved += (theirs[i]! - clean[i]!) ** 2;
+    }
+    return { image, share: moved === 0 ? Math.sqrt(off) : Math.sqrt(off / moved) };
+  });
+}
 
 /** The folder of data sets and trained networks, if there is one. */
 export const dataFolder = process.env['LINBP_DATA'] ?? '';

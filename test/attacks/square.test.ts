@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
-import { attackFixture, dataFolder, replay, testImages, trained } from './replay.js';
+import { apart, attackFixture, attackTensors, dataFolder, replay, testImages, trained } from './replay.js';
 import type { Draw } from './replay.js';
 
 interface Run {
@@ -83,7 +83,7 @@ describe('attacks: Square', () => {
             if (segment === 'start' || segment === 'query') leads.push(valuesOf('lead'));
           },
         );
-        await attack.run({ images, labels: run.labels.slice(0, count) });
+        const { images: final } = await attack.run({ images, labels: run.labels.slice(0, count) });
         attack.destroy();
         for (let n = 0; n < count; n++) {
           let lead = NaN;
@@ -98,6 +98,10 @@ describe('attacks: Square', () => {
             );
           }
         }
+        const given = queries < run.queries ? undefined : attackTensors('square')?.(`${name}.final`);
+        if (given === undefined) return;
+        for (const { image, share } of apart(final, given, images, { size: images.length / count, count }))
+          expect(share, `final image ${run.images[image]}`).to.be.below(1e-5);
       });
     }
   }

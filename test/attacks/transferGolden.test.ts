@@ -98,6 +98,7 @@ interface Case {
   readonly attack: AttackDefinition;
   readonly parameters?: Readonly<Record<string, number>>;
   readonly drawn?: Drawn;
+  readonly rules?: string;
   /** Gradients of a step, for what runs without LINBP_SLOW. */
   readonly cost: number;
 }
@@ -106,6 +107,8 @@ const mi = attacks.mifgsm;
 const p = given as Record<string, number>;
 const cases: Readonly<Record<string, Case>> = {
   ifgsm: { attack: attacks.ifgsm, cost: 1 },
+  sgm: { attack: mi, rules: `sgm:gamma=${given['sgm.gamma']!}`, cost: 1 },
+  bpa: { attack: mi, rules: 'bpa:from=layer3', cost: 1 },
   mi: { attack: mi, cost: 1 },
   ni: { attack: { ...mi, sampling: gradientSamplings.ni }, cost: 1 },
   pi: {
@@ -208,7 +211,7 @@ function expectTensor(name: string, first: number, mine: ArrayLike<number>, mess
 }
 
 describe('attacks that transfer equal the reference code in float64', () => {
-  for (const [name, { attack, parameters = {}, drawn, cost }] of Object.entries(cases)) {
+  for (const [name, { attack, parameters = {}, drawn, rules = 'bp', cost }] of Object.entries(cases)) {
     for (const steps of [1, 3]) {
       const what =
         steps === 3
@@ -230,7 +233,7 @@ describe('attacks that transfer equal the reference code in float64', () => {
         };
         const made = await replay(
           {
-            ...{ model: await trained('resnet20'), attack: keeping, parameters, eps: golden.eps_value },
+            ...{ model: await trained('resnet20'), attack: keeping, parameters, rules, eps: golden.eps_value },
             ...{ alpha: golden.alpha, steps, batch: count, decay: golden.mu },
           },
           (node, row) => {
