@@ -86,15 +86,9 @@ function sampleGraph() {
   }
   // backward chains, one per rule
   for (const activation of ['relu', 'relu6']) {
-    const chosen = [
-      rules.bp,
-      rules.guided,
-      rules.deconvnet,
-      rules.leaky(0.3),
-      rules.softplus(2, activation),
-      rules.silu(activation),
-    ];
-    for (const rule of chosen) {
+    for (const each of Object.values(rules.builtinRules)) {
+      if (each.identity) continue;
+      const rule = { rule: each, values: each.parameters.map(() => 0.5) };
       const saved = {
         mask: () => [u32(name('mask'), 4, 1, 15 * 15)],
         input: () => [f32(name('z'), 4, 16, 15, 15)],

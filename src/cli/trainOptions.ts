@@ -106,9 +106,14 @@ export function chosenOptimizer({ optimizer, lr, momentum, nesterov, weightDecay
     `--momentum goes with --optimizer sgd, not ${optimizer}`,
     'momentum',
   );
-  if (optimizer === 'adam') return adam({ ...rate, ...decay });
-  if (optimizer === 'adamw') return adamw({ ...rate, ...decay });
-  return sgd({ lr: lr ?? 0.02, momentum: momentum ?? 0.9, nesterov, ...decay });
+  switch (optimizer) {
+    case 'adam':
+      return adam({ ...rate, ...decay });
+    case 'adamw':
+      return adamw({ ...rate, ...decay });
+    case 'sgd':
+      return sgd({ lr: lr ?? 0.02, momentum: momentum ?? 0.9, nesterov, ...decay });
+  }
 }
 
 export function chosenSchedule({ schedule, gamma, epochs, warmup: warm }: TrainValues): Schedule {

@@ -1,5 +1,6 @@
 import { expectFloat32Number } from '../arguments.js';
 import type { ActivationKind, BoundRule, PointwiseRule } from '../graph/rule.js';
+import { expectFewParameters } from './parameters.js';
 import { shaderSource } from '../wgsl/link.js';
 import { ruleNames, ruleRow } from './table.js';
 import type { ActivationRow, ParameterValues, RuleName, ruleTable } from './table.js';
@@ -9,12 +10,14 @@ type PointwiseName = {
   [K in RuleName]: (typeof ruleTable)[K] extends { readonly activation: ActivationRow } ? K : never;
 }[RuleName];
 
-function pointwiseRule(name: string, row: ActivationRow, parameters: readonly string[]): PointwiseRule {
+function pointwiseRule(name: string, row: ActivationRow, named: readonly string[]): PointwiseRule {
+  const parameters = row.uniforms ?? named;
+  expectFewParameters(name, parameters);
   return {
     name,
     saves: row.saves,
     identity: name === 'linbp',
-    parameters: row.uniforms ?? parameters,
+    parameters,
     wgsl: shaderSource(`rules/${name}`),
     reference: row.reference,
   };

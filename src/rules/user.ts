@@ -1,4 +1,5 @@
 import { check, LinbpError } from '../errors.js';
+import { expectFewParameters } from './parameters.js';
 import { link } from '../wgsl/link.js';
 import { translated } from './translate.js';
 import type { PointwiseRule, RuleSaves, BoundRule } from '../graph/rule.js';
@@ -41,12 +42,7 @@ function checkDeclaration({ name, saves, parameters = [] }: UserRule): void {
     `rule ${name}: saves must be nothing, mask or input, got "${saves}"`,
     'saves',
   );
-  check(
-    parameters.length <= 4,
-    'bad-argument',
-    `rule ${name}: at most 4 parameters, got ${parameters.length}`,
-    'parameters',
-  );
+  expectFewParameters(name, parameters);
   const distinct =
     new Set(parameters).size === parameters.length && parameters.every((parameter) => /^[A-Za-z]\w*$/.test(parameter));
   check(
