@@ -97,7 +97,9 @@ fn spread(index: u32) {
     let columns = columnTaps(sample, place);
     let value = weight * x[p.xBase + plane * places + place];
     for (var j = 0; j < 2; j++) {
-      if (columns.weights[j] != 0.0 || isNaN(columns.weights[j])) { result[base + u32(columns.first + j)] += columns.weights[j] * value; }
+      if (columns.weights[j] != 0.0 || isNaN(columns.weights[j])) {
+        result[base + u32(columns.first + j)] += columns.weights[j] * value;
+      }
     }
   }
 }
