@@ -167,10 +167,10 @@ export const mutantsOfKinds = [
   ),
   fault(
     '1.6',
-    'counting down counts up',
+    'counting goes by two',
     src('rules/exact'),
-    "node['operator'] === '++' ? '+=' : '-='",
-    "'+='",
+    "'-='} 1`",
+    "'-='} 2`",
     'truth/rules',
     'counting up and down',
   ),
