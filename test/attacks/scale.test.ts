@@ -29,7 +29,7 @@ describe('attacks: the scale of the logits does not matter', () => {
     ...(['l2', 'linf', 'l1'] as const).map((norm) => ({ attack: 'fmn', norm, eps: norm === 'linf' ? 1 : 9, steps: 4 })),
     ...(['l2', 'linf', 'l1'] as const).map((norm) => ({ attack: 'fab', norm, eps: norm === 'linf' ? 1 : 9, steps: 4 })),
     ...(['l2', 'linf'] as const).map((norm) => ({ attack: 'pgd', norm, eps: 0.2, steps: 4, loss: 'margin' })),
-    { attack: 'mifgsm', eps: 0.1, steps: 4, loss: 'margin' },
+    { attack: 'mifgsm', eps: 0.3, steps: 10, loss: 'margin' },
     { attack: 'apgd-dlr', eps: 0.1, steps: 12 },
     { attack: 'pgd', eps: 0.1, steps: 4, loss: 'logit-margin' },
   ] as never;
