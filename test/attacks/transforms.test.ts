@@ -269,18 +269,25 @@ describe('intermediate level attack', () => {
         for (let i = 0; i < pixels; i++) sum += w[k * pixels + i]! * images[n * pixels + i]!;
         return Math.max(sum, 0);
       });
+    // Where a ReLU turns on or off on the way, the objective may fall.
+    const active = (images: Float32Array, n: number): string =>
+      feature(images, n)
+        .map((value) => (value > 0 ? 1 : 0))
+        .join('');
+    const bent = new Set<number>();
     const objective = (images: Float32Array, n: number): number => {
       const [now, from, to] = [images, clean, made].map((each) => feature(each, n)) as [number[], number[], number[]];
       return now.reduce((sum, value, k) => sum + (value - from[k]!) * (to[k]! - from[k]!), 0);
     };
     let before = Array.from({ length: count }, () => 0);
-    for (const steps of [1, 2, 4]) {
+    for (const steps of [1, 2, 3, 4]) {
       const options = { attack: intermediateLevel(at), steps, alpha: 0.005 };
       const { images } = await run(net, weights, options, { start: made });
       const now = Array.from({ length: count }, (_, n) => objective(images, n));
       now.forEach((value, n) => {
-        const moves = feature(made, n).some((value, k) => value !== feature(clean, n)[k]);
-        if (moves) expect(value, `sample ${n}, ${steps} steps, seed ${seed}`).to.be.above(before[n]!);
+        if (active(images, n) !== active(clean, n)) bent.add(n);
+        const moves = feature(clean, n).some((value, k) => value > 0 && value !== feature(made, n)[k]);
+        if (moves && !bent.has(n)) expect(value, `sample ${n}, ${steps} steps, seed ${seed}`).to.be.above(before[n]!);
       });
       before = now;
       const reference = await (
