@@ -40,18 +40,23 @@ describe('what lies at the path of a result keeps its nature', () => {
     let text = '';
     reader.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
     const done = new Promise((resolve) => reader.on('close', resolve));
-    for (let attempt = 0; ; attempt++) {
-      try {
-        writeFileAtomic(pipe, 'through');
-        break;
-      } catch (error) {
-        if (attempt > 200) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 10));
+    try {
+      for (let attempt = 0; ; attempt++) {
+        try {
+          writeFileAtomic(pipe, 'through');
+          break;
+        } catch (error) {
+          if (attempt > 200) throw error;
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
       }
+      // A reader of what is no pipe any more would wait for ever.
+      expect(statSync(pipe).isFIFO()).to.equal(true);
+      await done;
+    } finally {
+      reader.kill();
     }
-    await done;
     expect(text).to.equal('through');
-    expect(statSync(pipe).isFIFO()).to.equal(true);
   });
 
   it('refuses a pipe that nobody reads, at once', async () => {
