@@ -77,9 +77,13 @@ export function rateChart(runs: readonly JudgedRun[], rules: readonly string[]):
 export function rateWords(runs: readonly JudgedRun[]): string {
   const failed = runs.filter(({ outcome }) => outcome !== 'trains').length;
   if (failed === 0) return '';
+  const results = [...new Set(runs.map(({ rule }) => rule))].flatMap((rule) =>
+    ratesIn(runs).map((rate) => runsAt(runs, rule, rate)),
+  );
+  const partial = results.some((result) => result.failed > 0 && result.loss !== undefined);
   return (
-    'A cross counts runs that failed, which have no loss; ' +
-    'a hollow point is the mean of the runs that trained there.'
+    'A cross counts runs that failed, which have no loss' +
+    `${partial ? '; a hollow point is the mean of the runs that trained there' : ''}.`
   );
 }
 

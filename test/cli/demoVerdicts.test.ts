@@ -267,7 +267,9 @@ describe('losses against learning rates', () => {
     expect(dataOf(usual, 'BP', 'scatter', 1), 'BP never fails').to.equal(undefined);
     const { svg } = rateChart(usual, rules);
     for (const words of ['runs that failed', '1 of 2', '2 of 2']) expect(svg).to.contain(`>${words}</text>`);
-    expect(rateWords(usual)).to.contain('A cross counts runs that failed');
+    expect(rateWords(usual)).to.contain('A cross counts runs that failed').and.to.contain('a hollow point');
+    const whole = usual.filter(({ lr }) => lr !== 0.2);
+    expect(rateWords(whole), 'no rate has both').to.contain('A cross counts').and.to.not.contain('hollow');
   });
 
   it('have no band where no run fails, and no value where all fail', () => {

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { escapeHtml } from '../../src/report/index.js';
 import { linbp } from '../cli/support.js';
 import { expectNumbers, expectSelfContained, expectWellFormed } from './support.js';
 
@@ -41,7 +42,7 @@ describe('linbp demo', () => {
     expectWellFormed(html);
     expectSelfContained(html);
     expectNumbers(html);
-    for (const sentence of json.verdicts) expect(html).to.include(`<li>${sentence.replace(/'/g, '&#39;')}</li>`);
+    for (const sentence of json.verdicts) expect(html).to.include(`<li>${escapeHtml(sentence)}</li>`);
     expect(html).to.include(json.adapter.description);
     expect(json.leaderboard[0]!.rule).to.equal('bp');
     expect(json.leaderboard.map(({ rule }) => rule)).to.include.members(['bpa', 'half']);
