@@ -4,6 +4,7 @@ import type { AttackDefinition } from '../attacks/stages.js';
 import { gradientSamplings, inputTransforms } from '../attacks/transfer.js';
 import { smoothedGradient } from '../attacks/transforms.js';
 import type { Dataset } from '../data/dataset.js';
+import { check } from '../errors.js';
 import type { Cells } from './cells.js';
 import type { Victim } from './crafting.js';
 import { claim, percent, shownPoints } from './format.js';
@@ -92,8 +93,11 @@ export async function runTwelve(
       await cells.run(`${source.name} ${attack.name}`, async () => {
         const bp = await craftRow(settings, source, attack, 'bp', images);
         const linbp = await craftRow(settings, source, attack, `linbp:from=${starts.get(source.name)!}`, images);
+        const shares = [bp, linbp].map((row) => transferred(row, clean));
+        const none = `no network but ${source.name} sees any of the images right, so nothing can transfer`;
+        check(!shares.includes(undefined), 'bad-range', none, 'images');
         pairs.push({ bp, linbp });
-        const [one, other] = [bp, linbp].map((row) => percent(transferred(row, clean) ?? 0));
+        const [one, other] = shares.map((share) => percent(share!));
         context.progress.line(`${source.name} ${attack.name}: transfer ${one} with BP, ${other} with LinBP`);
       });
   return { pairs, clean, gradients, count: images.count };
