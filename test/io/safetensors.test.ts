@@ -132,6 +132,7 @@ describe('safetensors', () => {
     const cases: [string, Uint8Array, RegExp][] = [
       ['an empty file', new Uint8Array(0), /too few/],
       ['a header longer than the file', file({}, 0, 1000n), /header length 1000/],
+      ['a header whose text would take gigabytes', file(`{}${' '.repeat(16 * 2 ** 20)}`, 0), /header length .* 16 MiB/],
       ['a negative (huge) header length', file({}, 0, (1n << 64n) - 1n), /header length 18446744073709551615/],
       ['text that is not JSON', file('{"a": ', 0), /not valid JSON/],
       ['invalid UTF-8', file({}, 0).map((byte, i) => (i === 9 ? 0xff : byte)), /not valid JSON/],
