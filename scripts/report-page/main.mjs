@@ -212,16 +212,19 @@ function hinted(wide) {
   hint.textContent = 'more to the right \u2192 scroll sideways';
   wide.before(hint);
   const show = () => (hint.hidden = wide.scrollWidth <= wide.clientWidth + 1);
-  new globalThis.ResizeObserver(show).observe(wide);
+  const observer = new globalThis.ResizeObserver(show);
+  // Its content may become wider, as by another font, while the box stays as it is.
+  for (const each of [wide, ...wide.children]) observer.observe(each);
   show();
 }
 
 for (const wide of document.querySelectorAll('.wide')) {
-  hinted(wide);
   const table = wide.querySelector('table:not(.images)');
-  if (table === null || table.tBodies[0].rows.length < 3) continue;
-  sortable(table);
-  if (table.tBodies[0].rows.length > 10) filterable(table, wide);
+  const rows = table?.tBodies[0].rows.length ?? 0;
+  // Marks of order make titles wider, so they come first.
+  if (rows >= 3) sortable(table);
+  hinted(wide);
+  if (rows > 10) filterable(table, wide);
 }
 
 // What is folded has no width yet, so its charts begin when it is opened.

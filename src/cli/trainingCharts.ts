@@ -63,7 +63,7 @@ export function rateChart(runs: readonly JudgedRun[], rules: readonly string[]):
   });
   return failureChart({
     title: 'final training loss against learning rate; runs that failed are counted above',
-    x: 'learning rate (log scale)',
+    x: 'learning rate',
     y: {
       title: 'training loss after the last epoch (log scale)',
       ...rangeOf(series.flatMap(({ points }) => points.map(({ y }) => y))),
