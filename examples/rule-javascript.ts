@@ -7,7 +7,7 @@ const hopeful = await jsRule({
   name: 'hopeful',
   saves: 'mask',
   parameters: ['share'],
-  rule: (g, d, z, share) => (d > 0 ? g : share * Math.max(g, 0)),
+  rule: (g, d, _z, share) => (d > 0 ? g : share * Math.max(g, 0)),
 });
 
 const dataset = await loadDataset({ dataset: 'digits', split: 'train', limit: 1500 });

@@ -11,7 +11,7 @@ import type { Dispatch, Group, LoweringContext } from './types.js';
 
 /** Lowers a product to gemm/conv. */
 function lowerConv(problem: ConvProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch[] {
-  const tail = epilogue(group, context, 4, problem.bias);
+  const tail = epilogue(group, 4, problem.bias);
   const tall = tile.rows > mostShiftedRows;
   return [
     {

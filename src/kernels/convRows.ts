@@ -131,13 +131,13 @@ const storesStraight = ({ taps, columns, inner, batch }: ConvProblem, tile: Tile
 /** One dispatch of gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
 // eslint-disable-next-line max-lines-per-function -- mostly the table of what the kernel is told
 function lowerRows(problem: RowsProblem, tile: Tile, group: Group, context: LoweringContext): Dispatch {
-  const single = epilogue(group, context, 4, problem.bias);
+  const single = epilogue(group, 4, problem.bias);
   const fit = single.fits && storesRows(problem, tile, single.output, context.device);
   // with more to do for a result, straight-line code takes longer to compile than it saves
   const straight = fit && single.perChannel && storesStraight(problem, tile);
   // Bare results are stored a little faster column by column; results for which something else is read are not.
   const byRows = straight || (fit && single.operands.length > 0);
-  const tail = byRows ? epilogue(group, context, 4, problem.bias, tile.columns / 4, true) : single;
+  const tail = byRows ? epilogue(group, 4, problem.bias, tile.columns / 4, true) : single;
   const [tapsH, tapsW] = problem.taps;
   // The input gradient walks the taps backwards: its window begins at the last tap.
   const mirrored = problem.tapStep[1] < 0;

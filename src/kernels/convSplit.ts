@@ -32,7 +32,7 @@ function innerPart({ inner, taps, accumulate }: ConvProblem): number | undefined
 function lowerConvSplit(problem: ConvProblem, tile: StagedTile, group: Group, context: LoweringContext): Dispatch[] {
   const length = innerPart(problem)!;
   const parts = Math.ceil(problem.inner / length);
-  const tail = epilogue(group, context, 3, problem.bias);
+  const tail = epilogue(group, 3, problem.bias);
   const { shape, name } = tail.output;
   const elements = elementCount(shape);
   const partial = context.scratch(`${name}.partial`, [parts, ...shape]);

@@ -104,6 +104,6 @@ export const convTiled: ProductStrategy<ConvProblem> = {
   unfit: (choice, problem, device) => unfitTile(choice, problem, device, { staged: true }),
   candidates: (start, _problem, device) => stagedTiles(start, device),
   lower: (problem, choice, group, context) => [
-    stagedProduct(problem, stagedChoice(choice), epilogue(group, context, 4, problem.bias), context),
+    stagedProduct(problem, stagedChoice(choice), epilogue(group, 4, problem.bias), context),
   ],
 };

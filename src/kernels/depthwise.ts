@@ -35,7 +35,7 @@ function stripSource({ attrs, transposed }: DepthwiseProblem, tapsW: number): { 
 // eslint-disable-next-line max-lines-per-function -- mostly the table of what the kernel is told
 export function lowerDepthwise(problem: DepthwiseProblem, group: Group, context: LoweringContext): Dispatch[] {
   const { weight, source, bias, target, attrs, transposed } = problem;
-  const tail = epilogue(group, context, 4, bias);
+  const tail = epilogue(group, 4, bias);
   const [batch, channels, colsH, colsW] = target;
   const [, , sourceH, sourceW] = source.shape as [number, number, number, number];
   const [, , tapsH, tapsW] = weight.shape as [number, number, number, number];

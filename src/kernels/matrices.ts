@@ -112,7 +112,7 @@ function lowerConvMatrix(
   group: Group,
   context: LoweringContext,
 ): Dispatch[] {
-  const tail = epilogue(group, context, 4, problem.bias);
+  const tail = epilogue(group, 4, problem.bias);
   const { device } = context;
   const shape = shapeOf(kernel, device)!;
   const { subgroupSize } = device.matrices!;

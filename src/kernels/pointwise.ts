@@ -14,7 +14,7 @@ import { maxWorkgroups } from './grid.js';
 import { link } from '../wgsl/link.js';
 import { inFours } from './staging.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } from './types.js';
+import type { Dispatch, Group, Lowering, Operand, Parameter } from './types.js';
 
 /** The shader regions, operands and parameters of a fused chain of pointwise nodes. */
 export interface Epilogue {
@@ -181,14 +181,7 @@ const describeActivation = (node: Node): string =>
       : node.op;
 
 /** The epilogue of a group: its followers behind the anchor's first output. */
-export function epilogue(
-  group: Group,
-  _context: LoweringContext,
-  firstBinding: number,
-  bias?: Tensor,
-  slots = 1,
-  fours = false,
-): Epilogue {
+export function epilogue(group: Group, firstBinding: number, bias?: Tensor, slots = 1, fours = false): Epilogue {
   return writeEpilogue(group.anchor.outputs[0]!, group.followers, group.kept, firstBinding, bias, slots, fours);
 }
 
@@ -202,7 +195,7 @@ function foldedGrid(x: number, y: number): { workgroups: [number, number, number
   return { workgroups: [foldX || x, foldY || y, z], foldX, foldY };
 }
 
-function lowerChain(group: Group, context: LoweringContext, input: Tensor = group.anchor.inputs[0]!): Dispatch[] {
+function lowerChain(group: Group, input: Tensor = group.anchor.inputs[0]!): Dispatch[] {
   const write = (fours: boolean): Epilogue =>
     writeEpilogue(input, [group.anchor, ...group.followers], group.kept, 3, undefined, 1, fours);
   const [batch = 1, channels = 1] = input.shape;
@@ -244,24 +237,22 @@ function lowerChain(group: Group, context: LoweringContext, input: Tensor = grou
   ];
 }
 
-export const lowerActivation: Lowering<'activation'> = (_node, group, context) => lowerChain(group, context);
-export const lowerActivationBackward: Lowering<'activationBackward'> = (_node, group, context) =>
-  lowerChain(group, context);
-export const lowerScaleShift: Lowering<'scaleShift'> = (_node, group, context) => lowerChain(group, context);
-export const lowerBatchNormApply: Lowering<'batchNormApply'> = (_node, group, context) => lowerChain(group, context);
-export const lowerBatchNormInputGradient: Lowering<'batchNormInputGradient'> = (_node, group, context) =>
-  lowerChain(group, context);
-export const lowerUnary: Lowering<'unary'> = (_node, group, context) => lowerChain(group, context);
-export const lowerUnaryBackward: Lowering<'unaryBackward'> = (_node, group, context) => lowerChain(group, context);
-export const lowerAdd: Lowering<'add'> = (_node, group, context) => lowerChain(group, context);
+export const lowerActivation: Lowering<'activation'> = (_node, group) => lowerChain(group);
+export const lowerActivationBackward: Lowering<'activationBackward'> = (_node, group) => lowerChain(group);
+export const lowerScaleShift: Lowering<'scaleShift'> = (_node, group) => lowerChain(group);
+export const lowerBatchNormApply: Lowering<'batchNormApply'> = (_node, group) => lowerChain(group);
+export const lowerBatchNormInputGradient: Lowering<'batchNormInputGradient'> = (_node, group) => lowerChain(group);
+export const lowerUnary: Lowering<'unary'> = (_node, group) => lowerChain(group);
+export const lowerUnaryBackward: Lowering<'unaryBackward'> = (_node, group) => lowerChain(group);
+export const lowerAdd: Lowering<'add'> = (_node, group) => lowerChain(group);
 
 /** The operand that is as large as the result goes through the chain; where both broadcast, it is expanded first. */
-export const lowerBinary: Lowering<'binary'> = (node, group, context) => {
+export const lowerBinary: Lowering<'binary'> = (node, group) => {
   const shape = node.outputs[0]!.shape;
   const whole = node.inputs.find((input) => sameShape(input.shape, shape));
   if (whole === undefined)
     throw new LinbpError('internal', `no operand of ${node.attrs.kind} has the shape of its result`, {
       field: node.layer,
     });
-  return lowerChain(group, context, whole);
+  return lowerChain(group, whole);
 };

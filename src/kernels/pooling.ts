@@ -6,7 +6,7 @@ import { shaderFragment } from './fragment.js';
 import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, Group, Lowering, LoweringContext, Operand, Parameter } from './types.js';
+import type { Dispatch, Group, Lowering, Operand, Parameter } from './types.js';
 
 /** Pixels of a workgroup and channels of an invocation: WX and BLOCK of shaders/pool/params.wgsl. */
 const width = 64;
@@ -57,9 +57,9 @@ function poolGrid(shape: readonly number[]): [number, number, number] {
   return [Math.min(blocks, maxWorkgroups), Math.ceil(channels / channelBlock), Math.ceil(blocks / maxWorkgroups)];
 }
 
-function lowerPool(problem: PoolProblem, group: Group, context: LoweringContext): Dispatch[] {
+function lowerPool(problem: PoolProblem, group: Group): Dispatch[] {
   const { kernel, attrs, source, aux } = problem;
-  const tail = epilogue(group, context, aux === undefined ? 3 : 4);
+  const tail = epilogue(group, aux === undefined ? 3 : 4);
   const regions: Record<string, string> = { ...tail.regions };
   if (attrs === undefined) regions['window'] = shaderFragment('pool/adaptive');
   return [
@@ -85,18 +85,17 @@ function lowerPool(problem: PoolProblem, group: Group, context: LoweringContext)
   ];
 }
 
-export const lowerMaxPool2d: Lowering<'maxPool2d'> = (node, group, context) => {
+export const lowerMaxPool2d: Lowering<'maxPool2d'> = (node, group) => {
   const { attrs, inputs, outputs } = node;
   const [x, y, indices] = [inputs[0]!, outputs[0]!, outputs[1]!];
   const flops = opTable.maxPool2d.flops(node);
   return lowerPool(
     { kernel: 'pool/maxPool', shape: x.shape, pooled: y.shape, attrs, source: x, aux: writes('aux', indices), flops },
     group,
-    context,
   );
 };
 
-export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, group, context) => {
+export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, group) => {
   const { attrs, inputs } = node;
   const [g, indices] = inputs as [Tensor, Tensor];
   const flops = opTable.maxPool2dBackward.flops(node);
@@ -120,7 +119,7 @@ export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, grou
     aux: reads('aux', indices),
     flops,
   };
-  return lowerPool(problem, group, context);
+  return lowerPool(problem, group);
 };
 
 /**
@@ -146,43 +145,40 @@ export const lowerMaxPool2dSoftmaxBackward: Lowering<'maxPool2dSoftmaxBackward'>
       flops,
       bytes: operandBytes(operands),
     },
-    ...lowerPool({ ...problem, kernel: 'pool/softmaxGather', source: windows }, group, context),
+    ...lowerPool({ ...problem, kernel: 'pool/softmaxGather', source: windows }, group),
   ];
 };
 
-export const lowerAvgPool2d: Lowering<'avgPool2d'> = (node, group, context) => {
+export const lowerAvgPool2d: Lowering<'avgPool2d'> = (node, group) => {
   const [x, y] = [node.inputs[0]!, node.outputs[0]!];
   const flops = opTable.avgPool2d.flops(node);
   return lowerPool(
     { kernel: 'pool/averagePool', shape: x.shape, pooled: y.shape, attrs: node.attrs, source: x, flops },
     group,
-    context,
   );
 };
 
-export const lowerAvgPool2dBackward: Lowering<'avgPool2dBackward'> = (node, group, context) => {
+export const lowerAvgPool2dBackward: Lowering<'avgPool2dBackward'> = (node, group) => {
   const { attrs, inputs } = node;
   const g = inputs[0]!;
   const flops = opTable.avgPool2dBackward.flops(node);
   return lowerPool(
     { kernel: 'pool/averagePoolBackward', shape: attrs.inputShape, pooled: g.shape, attrs, source: g, flops },
     group,
-    context,
   );
 };
 
-export const lowerAdaptiveAvgPool2d: Lowering<'adaptiveAvgPool2d'> = (node, group, context) => {
+export const lowerAdaptiveAvgPool2d: Lowering<'adaptiveAvgPool2d'> = (node, group) => {
   const [x, y] = [node.inputs[0]!, node.outputs[0]!];
   const flops = opTable.adaptiveAvgPool2d.flops(node);
-  return lowerPool({ kernel: 'pool/averagePool', shape: x.shape, pooled: y.shape, source: x, flops }, group, context);
+  return lowerPool({ kernel: 'pool/averagePool', shape: x.shape, pooled: y.shape, source: x, flops }, group);
 };
 
-export const lowerAdaptiveAvgPool2dBackward: Lowering<'adaptiveAvgPool2dBackward'> = (node, group, context) => {
+export const lowerAdaptiveAvgPool2dBackward: Lowering<'adaptiveAvgPool2dBackward'> = (node, group) => {
   const g = node.inputs[0]!;
   const flops = opTable.adaptiveAvgPool2dBackward.flops(node);
   return lowerPool(
     { kernel: 'pool/averagePoolBackward', shape: node.attrs.inputShape, pooled: g.shape, source: g, flops },
     group,
-    context,
   );
 };

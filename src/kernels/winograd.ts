@@ -178,7 +178,7 @@ function transformOutput(
 ): Dispatch {
   const { outputs, products, tiles, columns, pitch, lanes } = sizes;
   const { rows, cStrides } = problem;
-  const tail = epilogue(group, context, 3, problem.bias, outputs * outputs);
+  const tail = epilogue(group, 3, problem.bias, outputs * outputs);
   return {
     kernel: 'gemm/winogradOutput',
     variant: [`F${outputs}`, tail.variant].filter((part) => part !== '').join(' '),

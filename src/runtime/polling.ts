@@ -17,7 +17,7 @@ type Holder = typeof globalThis & { [INSTALLED]?: PollingState };
 
 /** True unless the environment says `LINBP_NO_THROTTLE=1`. */
 export function throttlingWanted(): boolean {
-  return process.env.LINBP_NO_THROTTLE !== '1';
+  return process.env['LINBP_NO_THROTTLE'] !== '1';
 }
 
 /**

@@ -58,9 +58,9 @@ function lowerConvImages(problem: ConvProblem, choice: Tile, group: Group, conte
     bStrides.inner,
     bStrides.group,
   );
-  const single = epilogue(group, context, 4, problem.bias, pixels);
+  const single = epilogue(group, 4, problem.bias, pixels);
   const fours = single.fits && inFours(pixels, bindingBase(single.output), cStrides.batch);
-  const tail = fours ? epilogue(group, context, 4, problem.bias, pixels / 4, true) : single;
+  const tail = fours ? epilogue(group, 4, problem.bias, pixels / 4, true) : single;
   const weights = used.map((tap, place) => {
     const offset = Math.floor(tap / taps[1]) * aStrides.tapH + (tap % taps[1]) * aStrides.tapW;
     return `      left[g][${place}] = a[weight + ${offset}u];\n`;

@@ -207,7 +207,7 @@ const emitters: { readonly [K in StepOp]: Emit<K> } = {
   conv: emitConv,
   convTranspose: emitConvTranspose,
   linear: emitLinear,
-  matmul: (step, { graph, tensor }) =>
+  matmul: (_step, { graph, tensor }) =>
     graph.one('matmul', [tensor(0), tensor(1)], { transposeA: false, transposeB: false }),
   batchNorm: (step, { target, tensor }) => target.batchNorm(step, tensor(0)),
   layerNorm: emitLayerNorm,
