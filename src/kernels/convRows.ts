@@ -10,6 +10,8 @@ import { laneRegions, shareOf, tileConstants, tileName, signedWords, unrolled } 
 import type { Tile } from './tiles.js';
 import type { TuningProblem } from './problem.js';
 import { registerTiles, unfitTile } from './registerTiles.js';
+import { processorOf } from './software/processor.js';
+import type { EightOutputs } from './software/processor.js';
 import type { ProductStrategy } from './strategy.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
@@ -54,14 +56,13 @@ function outputsPerInvocation(width: number, taps: number): number {
 }
 
 /**
- * Whether 16 rows by 8 outputs are better than by 4 on the CPU: where the 8 load about as few inputs, because there
- * are few taps or because they are a whole row, beyond whose ends nothing is loaded. With AVX-512 wherever the driver
- * still unrolls their loops.
+ * Whether 16 rows by 8 outputs are better than by 4 on the processor of a software adapter: where the 8 load about as
+ * few inputs, because there are few taps or because they are a whole row, beyond whose ends nothing is loaded.
  */
 function suitsEight(width: number, taps: number, step: number, device: KernelDevice): boolean {
-  if (taps === 1) return width % 8 === 0;
-  if (device.avx512 === true) return width % 8 === 0 && 8 * taps <= mostProducts;
-  return step === 1 && (taps === 2 ? width % 8 === 0 : taps === 3 && width === 8);
+  const fits = ({ taps: same, mostStep = Infinity, mostWidth = Infinity }: EightOutputs): boolean =>
+    taps === same && step <= mostStep && width <= mostWidth;
+  return width % 8 === 0 && processorOf(device).rows.eightOutputs.some(fits);
 }
 
 /**
@@ -101,9 +102,6 @@ export function lowerConvRows(problem: RowsProblem, tile: Tile, group: Group, co
   });
 }
 
-/** Longest sum for which straight-line stores, which take long to compile, save a tenth of the time or more. */
-const longestStraight = 256;
-
 /**
  * Whether results can be stored row by row in fours: on the CPU, where all that is loaded and stored goes number by
  * number.
@@ -123,9 +121,9 @@ const storesRows = (
   inFours(tile.columns, tile.rows, columns[1], bindingBase(output), cStrides.batch, cStrides.row);
 
 /** Whether they can be stored by straight-line code, and sums are so short that it pays. */
-const storesStraight = ({ taps, columns, inner, batch }: ConvProblem, tile: Tile): boolean =>
+const storesStraight = ({ taps, columns, inner, batch }: ConvProblem, tile: Tile, device: KernelDevice): boolean =>
   taps[1] === 1 &&
-  taps[0] * inner <= longestStraight &&
+  taps[0] * inner <= processorOf(device).rows.longestStraightSum &&
   ((batch * columns[0] * columns[1]) / tile.columns) % tile.lanes === 0;
 
 /** One dispatch of gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
@@ -134,7 +132,7 @@ function lowerRows(problem: RowsProblem, tile: Tile, group: Group, context: Lowe
   const single = epilogue(group, 4, problem.bias);
   const fit = single.fits && storesRows(problem, tile, single.output, context.device);
   // with more to do for a result, straight-line code takes longer to compile than it saves
-  const straight = fit && single.perChannel && storesStraight(problem, tile);
+  const straight = fit && single.perChannel && storesStraight(problem, tile, context.device);
   // Bare results are stored a little faster column by column; results for which something else is read are not.
   const byRows = straight || (fit && single.operands.length > 0);
   const tail = byRows ? epilogue(group, 4, problem.bias, tile.columns / 4, true) : single;

@@ -1,6 +1,7 @@
 import type { ConvAttrs } from '../graph/types.js';
 import type { KernelDevice } from './device.js';
 import type { Tile, Unrolling } from './problem.js';
+import { processorOf } from './software/processor.js';
 import type { Parameter } from './types.js';
 
 export { unrollings } from './problem.js';
@@ -20,12 +21,12 @@ export function shareOf(device: KernelDevice): number {
 }
 
 /**
- * On the CPU, whether tiles of 4 columns an invocation compute noticeably fewer columns that there are not than tiles
- * of 8.
+ * On a software adapter, whether tiles of 4 columns an invocation compute noticeably fewer columns that there are not
+ * than tiles of 8.
  */
-export const narrowFits = (columns: number, lanes: number): boolean => {
+export const narrowFits = (columns: number, lanes: number, device: KernelDevice): boolean => {
   const computed = (each: number): number => Math.ceil(columns / (each * lanes)) * each * lanes;
-  return computed(4) < 0.965 * computed(8);
+  return computed(4) < processorOf(device).narrowBelow * computed(8);
 };
 
 /**
@@ -38,7 +39,7 @@ export function chooseTile(problem: TileProblem, device: KernelDevice): Tile {
   // its compiler takes time that grows with the square of what is written out
   if (device.plainCompiler === true) return { rows, columns: 2, lanes, share: shareOf(device) };
   const workgroups = Math.ceil(problem.columns / (lanes * 8)) * Math.ceil(problem.rows / rows);
-  const wide = device.software ? !narrowFits(problem.columns, lanes) : workgroups >= 64;
+  const wide = device.software ? !narrowFits(problem.columns, lanes, device) : workgroups >= 64;
   return { rows, columns: wide ? 8 : 4, lanes, share: shareOf(device) };
 }
 
@@ -65,11 +66,13 @@ export function laneRegions(tile: Tile, device: KernelDevice): Record<string, st
 }
 
 /**
- * Loops to be written out: all where the driver unrolls none; on the CPU those over lanes, which are a shuffle each
- * otherwise, unless a shuffle costs no more than what the driver makes of the text.
+ * Loops to be written out: all where the driver unrolls none; on software adapters what suits the processor, since
+ * loops over lanes are a shuffle each otherwise; none on GPUs.
  */
-export const usualUnrolling = ({ plainCompiler, software, avx512 }: KernelDevice): Unrolling =>
-  plainCompiler === true ? 'all' : software && avx512 !== true ? 'lanes' : 'none';
+export function usualUnrolling(device: KernelDevice): Unrolling {
+  if (device.plainCompiler === true) return 'all';
+  return device.software ? processorOf(device).unroll : 'none';
+}
 
 /** How the loops of a tile are written out, for the linker. */
 export function unrolled(tile: Pick<Tile, 'unroll'>, device: KernelDevice): 'all' | 'lanes' | undefined {

@@ -56,10 +56,13 @@ export interface WeightKernel extends Omit<KernelTraits, 'order'> {
 }
 
 /**
- * Workgroups that fill the device: of a GPU, and of an adapter on the CPU, where each split is stored and added up
- * number by number. The latter does not depend on how many processors there are, so that results do not.
+ * Workgroups that fill a software adapter, where each split is stored and added up number by number. Not data of a
+ * processor, nor how many there are: it decides the splits, and with them the bits of results.
  */
-const wantedWorkgroups = (software: boolean): number => (software ? 4 : 256);
+export const softwareWorkgroups = 4;
+
+/** Workgroups that fill the device. */
+const wantedWorkgroups = (software: boolean): number => (software ? softwareWorkgroups : 256);
 
 /**
  * Splits of the contraction: enough workgroups to fill the device, none of them shorter than a few hundred products.

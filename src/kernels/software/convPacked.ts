@@ -10,6 +10,7 @@ import { inFours, leftRegion } from '../staging.js';
 import { narrowFits, shareOf } from '../tiles.js';
 import type { Tile } from '../tiles.js';
 import { bindingBase } from '../types.js';
+import { processorOf } from './processor.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from '../types.js';
 
 /** Columns of the product: images of a layer, or columns of a plain matrix. */
@@ -42,38 +43,22 @@ function suitsPacking(problem: ConvProblem, device: KernelDevice): boolean {
   );
 }
 
-/** Fewest columns, rows and products with which packing, a dispatch more, pays. */
-const fewestColumns = 32;
-const fewestRows = 128;
-const leastProducts = 2 ** 24;
-
-/**
- * Numbers whose multiples, as distances of columns, make too many of them share a set of the processor's first cache:
- * it keeps 48 kB in 12 ways, so that lines 4 kB apart lie in one set and 64 columns at half of that do not fit. With
- * AVX-512 only such columns are worth packing.
- */
-const aliasing = 512;
-
 /** Numbers from one column to the next. */
 const columnPitch = ({ columns, bStrides }: ConvProblem): number => (columns[1] === 1 ? bStrides.batch : bStrides.w);
 
-/** The packed product, where it is the usual way. */
+/** The packed product, where it is the usual way: it is a dispatch more, so the product must be large enough. */
 function packedChoices(problem: ConvProblem, device: KernelDevice): KernelChoice[] {
   const { rows } = problem;
   const columns = columnsOf(problem);
-  if (
-    !suitsPacking(problem, device) ||
-    columns < fewestColumns ||
-    rows < fewestRows ||
-    rows * columns * problem.inner < leastProducts
-  )
-    return [];
-  if (device.avx512 === true && columnPitch(problem) % aliasing !== 0) return [];
+  if (!suitsPacking(problem, device)) return [];
+  const { fewestColumns, fewestRows, leastProducts, pitchMultiple } = processorOf(device).packing;
+  if (columns < fewestColumns || rows < fewestRows || rows * columns * problem.inner < leastProducts) return [];
+  if (columnPitch(problem) % pitchMultiple !== 0) return [];
   return [
     {
       kernel: 'software/convPacked',
       rows: 16,
-      columns: narrowFits(columns, 8) ? 4 : 8,
+      columns: narrowFits(columns, 8, device) ? 4 : 8,
       lanes: 8,
       share: shareOf(device),
     },

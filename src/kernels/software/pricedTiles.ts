@@ -2,15 +2,9 @@ import type { KernelDevice } from '../device.js';
 import type { Tile } from '../problem.js';
 import { shareOf } from '../tiles.js';
 import type { TileProblem } from '../tiles.js';
+import type { PricedTile, PricedTiles } from './processor.js';
 
 type ProductSize = Pick<TileProblem, 'rows' | 'columns'>;
-
-/** Rows and columns of a tile of 8 lanes, and what a result costs in one that is full, measured on llvmpipe. */
-export interface PricedTile {
-  readonly rows: number;
-  readonly columns: number;
-  readonly cost: number;
-}
 
 const costOf = ({ rows, columns }: ProductSize, tile: PricedTile): number =>
   tile.cost * (Math.ceil(rows / tile.rows) * tile.rows) * (Math.ceil(columns / (8 * tile.columns)) * 8 * tile.columns);
@@ -29,19 +23,18 @@ function cheapest<T extends PricedTile>(problem: ProductSize, tiles: readonly T[
 }
 
 /**
- * The cheapest of `few`, unless one of `more` costs less than `share` of it or none of them fits: each tile is a
- * pipeline, so rare ones must be worth it. On the CPU, where neither workgroups nor registers decide but how often a
- * loaded number is used.
+ * The cheapest usual tile, unless a rare one that `fits` is worth its pipeline or no usual one is small enough. For
+ * software adapters, where neither workgroups nor registers decide but how often a loaded number is used.
  */
 export function pricedTile(
   problem: ProductSize,
-  few: readonly PricedTile[],
-  more: readonly PricedTile[],
-  share: number,
+  tiles: PricedTiles,
   device: KernelDevice,
+  fits: (tile: PricedTile) => boolean = () => true,
 ): Tile | undefined {
-  const usual = cheapest(problem, few);
-  const rare = cheapest(problem, more);
-  const best = usual === undefined || (rare && costOf(problem, rare) < share * costOf(problem, usual)) ? rare : usual;
+  const usual = cheapest(problem, tiles.usual);
+  const rare = problem.rows < tiles.rareFromRows ? undefined : cheapest(problem, tiles.rare.filter(fits));
+  const worth = usual !== undefined && rare && costOf(problem, rare) < tiles.rareBelow * costOf(problem, usual);
+  const best = usual === undefined || worth ? rare : usual;
   return best && { rows: best.rows, columns: best.columns, lanes: 8, share: shareOf(device) };
 }

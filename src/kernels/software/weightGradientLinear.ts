@@ -5,6 +5,7 @@ import { laneRegions, tileName } from '../tiles.js';
 import type { WeightProblem } from '../weightProblem.js';
 import { weightStrategy } from '../weightStrategy.js';
 import { pricedTile } from './pricedTiles.js';
+import { processorOf } from './processor.js';
 import { readsColumns } from './readsColumns.js';
 
 /**
@@ -19,25 +20,9 @@ function suitsWeightLinear(problem: WeightProblem, device: KernelDevice): boolea
   return linear && storesFours === true && rows >= 8 && columns >= 4 && readsColumns(problem, device);
 }
 
-/** Tiles, the usual one and others; see {@link pricedTile}. */
-const tiles = [{ rows: 32, columns: 8, cost: 1 }] as const;
-const otherTiles = [
-  { rows: 16, columns: 8, cost: 1.03 },
-  { rows: 40, columns: 4, cost: 1 },
-] as const;
-
-/** The same with AVX-512. */
-const wideTiles = [{ rows: 40, columns: 8, cost: 1 }] as const;
-const otherWideTiles = [
-  { rows: 16, columns: 8, cost: 1.22 },
-  { rows: 32, columns: 8, cost: 1.02 },
-] as const;
-
 /** The usual tile, if any has no more rows and columns than the layer. */
 function weightLinearTile({ rows, columns }: WeightProblem, device: KernelDevice): Tile | undefined {
-  if (columns < 8) return undefined;
-  const [few, others] = device.avx512 === true ? [wideTiles, otherWideTiles] : [tiles, otherTiles];
-  return pricedTile({ rows, columns }, few, others, 0.85, device);
+  return columns < 8 ? undefined : pricedTile({ rows, columns }, processorOf(device).linearWeights, device);
 }
 
 /** Whole tiles of a linear layer's weights, stored in fours. */

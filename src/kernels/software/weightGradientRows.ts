@@ -5,8 +5,10 @@ import { bindingBase } from '../types.js';
 import type { KernelDevice } from '../types.js';
 import { registerTiles, unfitTile } from '../registerTiles.js';
 import type { WeightProblem } from '../weightProblem.js';
-import { weightStrategy } from '../weightStrategy.js';
+import { softwareWorkgroups, weightStrategy } from '../weightStrategy.js';
 import type { WeightForm } from '../weightStrategy.js';
+import { processorOf } from './processor.js';
+import type { Processor, WideTile } from './processor.js';
 
 /**
  * Whether software/weightGradientRows can run a problem: lines of neighboring pixels whose inputs are neighbors too. On
@@ -22,12 +24,6 @@ const suitsWeightRows = ({ taps, attrs, pixels, aStrides, bStrides }: WeightProb
   bStrides.w === 1;
 
 /**
- * Most products that the loops over a strip are written out to; more compile long and do not fit the cache of
- * instructions.
- */
-const mostProducts = 512;
-
-/**
  * The usual tile: 32, 16 or 8 rows by the row of taps of as many channels as make at most 4 columns, of one where it
  * is longer. Short lines of three taps have two channels and fewer rows: of strided ones more inputs fit the
  * registers, and of those that are one strip few are loaded.
@@ -35,41 +31,37 @@ const mostProducts = 512;
 function weightRowsTile(problem: WeightProblem, device: KernelDevice): Tile {
   const { rows, taps, columns, pixels, attrs } = problem;
   const step = attrs.stride[1];
-  const wide = device.avx512 === true ? wideRowsTile(problem) : undefined;
+  const { mostWrittenOut, mostRowsOfShortTiles, wideTile } = processorOf(device).weightRows;
+  const wide = wideTile === undefined ? undefined : wideRowsTile(problem, wideTile);
   if (wide !== undefined) return { ...wide, lanes: 8, share: shareOf(device) };
-  // where there are many rows, all inputs would be read again for every eight
-  const short = step === 1 ? pixels <= stripLength(pixels) && rows <= 256 : pixels <= 8;
+  const short = step === 1 ? pixels <= stripLength(pixels) && rows <= mostRowsOfShortTiles : pixels <= 8;
   if (short && taps[1] === 3 && columns > taps[0] * taps[1]) {
     return { rows: step === 1 || rows <= 8 ? 8 : 16, columns: 6, lanes: 8, share: shareOf(device) };
   }
   const channels = Math.max(1, Math.min(columns / (taps[0] * taps[1]), Math.floor(4 / taps[1])));
   const products = stripLength(pixels) * taps[1] * channels;
   const tall = [...(rows % 32 === 0 ? [32] : []), ...(rows > 8 ? [16] : [])].find(
-    (count) => count * products <= mostProducts,
+    (count) => count * products <= mostWrittenOut,
   );
   return { rows: tall ?? 8, columns: taps[1] * channels, lanes: 8, share: shareOf(device) };
 }
 
-/** Fewest workgroups of a wide tile: with fewer, processors wait for the last one. */
-const fewestWide = 4;
-
 /**
- * With AVX-512, for windows of three taps: 16 rows by two channels, or by four where lines are one strip without
- * stride.
+ * A tile of several channels. Not where it leaves so few workgroups that the product would be split, which other tiles
+ * are not, since splits change the bits of results.
  */
-function wideRowsTile({
-  rows,
-  taps,
-  columns,
-  pixels,
-  attrs,
-}: WeightProblem): Pick<Tile, 'rows' | 'columns'> | undefined {
-  if (taps[1] !== 3 || rows <= 8) return undefined;
+function wideRowsTile(
+  { rows, taps, columns, pixels, attrs }: WeightProblem,
+  tile: WideTile,
+): Pick<Tile, 'rows' | 'columns'> | undefined {
+  if (taps[1] !== tile.taps || rows <= 8) return undefined;
   const channels = columns / (taps[0] * taps[1]);
   const sole = attrs.stride[1] === 1 && pixels <= stripLength(pixels);
-  return [...(sole ? [4] : []), 2]
-    .filter((count) => Math.ceil(rows / 16) * Math.ceil((Math.ceil(channels / count) * taps[0]) / 8) >= fewestWide)
-    .map((count) => ({ rows: 16, columns: taps[1] * count }))[0];
+  const workgroups = (count: number): number =>
+    Math.ceil(rows / tile.rows) * Math.ceil((Math.ceil(channels / count) * taps[0]) / 8);
+  return [...(sole ? [tile.channelsOfOneStrip] : []), tile.channels]
+    .filter((count) => workgroups(count) >= softwareWorkgroups)
+    .map((count) => ({ rows: tile.rows, columns: taps[1] * count }))[0];
 }
 
 /**
@@ -81,20 +73,18 @@ export function stripLength(pixels: number): number {
   return [4, 5, 6, 7].reduce((best, count) => (unused(count) < unused(best) ? count : best));
 }
 
-/** Most lines of an image of which those that the window's first or last row misses are worth passing over. */
-const mostLinesTogether = 8;
-
-/** Numbers in a line of a processor's cache. */
-const cacheLine = 16;
-
 /**
  * Whether a line's inputs, and its gradients, are fetched ahead of its products. Images in one line, which lanes read
  * in as many places as there are rows and channels, wait for memory otherwise, one line of the cache after the other;
  * so do the inputs of long strided lines.
  */
-function fetchOf({ taps, attrs, linesPerImage, pixels, source }: WeightProblem): { right: boolean; left: boolean } {
-  const left = taps[0] * taps[1] === 1 && linesPerImage === 1 && pixels >= 2 * cacheLine;
-  const strided = taps[1] > 1 && attrs.stride[1] > 1 && source[1] >= 2 * cacheLine;
+function fetchOf(
+  { taps, attrs, linesPerImage, pixels, source }: WeightProblem,
+  { cacheLine, fetchFromLines }: Processor['weightRows'],
+): { right: boolean; left: boolean } {
+  const long = fetchFromLines * cacheLine;
+  const left = taps[0] * taps[1] === 1 && linesPerImage === 1 && pixels >= long;
+  const strided = taps[1] > 1 && attrs.stride[1] > 1 && source[1] >= long;
   return { right: left || strided, left };
 }
 
@@ -103,11 +93,12 @@ function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean, devic
   const { g, x, taps, attrs, pixels, linesPerImage: lines, source, aStrides, bStrides, aStart } = problem;
   const [tapsW, step, padding] = [taps[1], attrs.stride[1], attrs.padding[1]];
   const strip = stripLength(pixels);
+  const processor = processorOf(device).weightRows;
   const together =
     !bias &&
     step === 1 &&
     taps[0] > 1 &&
-    lines <= mostLinesTogether &&
+    lines <= processor.mostLinesTogether &&
     problem.columns % (tile.lanes * taps[0] * tile.columns) === 0;
   const inputs = (strip - 1) * step + tapsW;
   const lastStrip = (Math.ceil(pixels / strip) - 1) * strip * step;
@@ -118,7 +109,7 @@ function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean, devic
   const head = inVectors ? padding % 4 : overlap;
   const carried = head > 0 && overlap >= head;
   const fours = inVectors ? Math.max(0, Math.floor((inputs - head) / 4)) : 0;
-  const fetch = fetchOf(problem);
+  const fetch = fetchOf(problem, processor);
   const leftVectors = whole && inFours(bindingBase(g) + aStart, aStrides.batch, aStrides.row, aStrides.line);
   return {
     name:
@@ -144,7 +135,7 @@ function weightRowsForm(tile: Tile, problem: WeightProblem, bias: boolean, devic
       RAGGED: pixels % strip !== 0,
       FETCH: fetch.right,
       FETCH_LEFT: fetch.left,
-      CACHE_LINE: cacheLine,
+      CACHE_LINE: processor.cacheLine,
     },
     regions: { ...laneRegions(tile, device), ...leftRegion(leftVectors), ...rightRegion(inVectors) },
   };
