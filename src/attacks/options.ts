@@ -1,4 +1,4 @@
-import { expectFields, expectObject } from '../arguments.js';
+import { expectFields, expectObject, expectOneOf } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Precision } from '../graph/types.js';
@@ -127,15 +127,6 @@ export function expectWhole(value: number, least: number, most: number, field: s
     Number.isInteger(value) && value >= least && value <= most,
     'bad-range',
     `${field} must be a whole number from ${least} to ${most}, got ${value}`,
-    field,
-  );
-}
-
-function expectOneOf<T extends string>(value: string, known: readonly T[], field: string): asserts value is T {
-  check(
-    (known as readonly string[]).includes(value),
-    'unknown-option',
-    `${field} must be one of ${known.join(', ')}, got ${JSON.stringify(value)}`,
     field,
   );
 }

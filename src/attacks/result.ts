@@ -156,7 +156,8 @@ function distance(saved: Uint8Array, clean: Float32Array, first: number, size: n
 
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
-const share = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
+/** A part of a whole, 0 of nothing. */
+export const share = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
 
 /** Counts and shares of samples. */
 export function figures(

@@ -13,7 +13,8 @@ export interface StepParts {
   readonly reset: () => void;
 }
 
-const addScaled: ElementwiseFunction = {
+/** sum + factor * x. */
+export const addScaled: ElementwiseFunction = {
   name: 'addScaled',
   inputs: ['sum', 'x'],
   scalars: ['factor'],

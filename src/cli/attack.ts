@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { batchLabels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
 import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
@@ -21,6 +20,7 @@ import { presets } from './attack/presets.js';
 import { csvOf, imageRecords } from './attack/records.js';
 import { runCells } from './attack/run.js';
 import type { CellRun } from './attack/run.js';
+import { shiftedLabels, targetShiftOf } from './attack/targets.js';
 import { AttackState, noteResume, stateFolder, weightsIdentity } from './attack/state.js';
 import { cellsInJobs } from './jobs/attackJob.js';
 import type { WorkersReport } from './jobs/distribute.js';
@@ -35,9 +35,11 @@ import type { Victim } from './victims.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext, VerbResult } from './verb.js';
 
-/** Classes from label to target: the papers' maps of 10 and of 1,000 classes unless told. */
-function targetShift({ targetShift: given, targeted }: AttackValues, { classes, name }: ModelDefinition): number {
-  const shift = given ?? (classes === 1000 ? 500 : 1);
+/** Classes from label to target, checked. */
+function checkedShift(values: AttackValues, definition: ModelDefinition): number {
+  const { targetShift: given, targeted } = values;
+  const { classes, name } = definition;
+  const shift = targetShiftOf(values, definition);
   check(given === undefined || targeted, 'bad-argument', '--target-shift goes with --targeted', 'targetShift');
   check(
     shift < classes,
@@ -71,7 +73,7 @@ async function planOf(values: AttackValues): Promise<Plan> {
     '--ila-steps goes with --ila',
     'ilaSteps',
   );
-  const shift = targetShift(values, definition);
+  const shift = checkedShift(values, definition);
   checkCells(cells, values, definition);
   check(!values.resume || values.out !== undefined, 'bad-argument', '--resume needs the --out of that run', 'resume');
   const victims = await readVictims(values.victims, definition);
@@ -110,9 +112,8 @@ async function runAll(
   readonly targets: Int32Array | undefined;
   readonly workers: readonly WorkersReport[];
 }> {
-  const all = Array.from({ length: dataset.count }, (_, n) => n);
-  const labels = batchLabels(dataset, all);
-  const shifted = (): Int32Array => labels.map((label) => (label + shift) % definition.classes);
+  const labels = shiftedLabels(dataset, 0, definition.classes);
+  const shifted = (): Int32Array => shiftedLabels(dataset, shift, definition.classes);
   const targets = !values.targeted ? undefined : fileTargets(values, dataset) ? dataset.targets! : shifted();
   const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
   const adapter = (device === undefined ? referenceAdapter : shownAdapter(device)).description;

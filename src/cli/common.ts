@@ -19,8 +19,8 @@ import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/resolve.js';
 import type { BackwardSelection } from '../graph/backward.js';
 import { Device } from '../runtime/device.js';
-import { choice, integer, readNumber, text } from './options.js';
-import type { OptionValues } from './options.js';
+import { choice, flag, integer, readNumber, text } from './options.js';
+import type { Option, OptionValues } from './options.js';
 import type { Progress } from './progress.js';
 import { openModel } from './modelSource.js';
 import { withHint } from './suggest.js';
@@ -62,16 +62,48 @@ export const splitOption = {
   split: choice(['train', 'test'], { help: 'which half of the data', byDefault: 'test' }),
 } as const;
 
-/** Options that every computing verb has. */
-export const machineOptions = {
+/** Options of verbs that compute on a device only. */
+export const adapterOptions = {
+  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
+  adapter: text({ help: 'which GPU of several; "linbp doctor" lists them', placeholder: 'NAME|INDEX' }),
+} as const;
+
+/** The same with the seed. */
+export const deviceOptions = {
   seed: integer({ help: 'seed of everything random', byDefault: 0, min: 0, max: 2 ** 32 - 1 }),
+  ...adapterOptions,
+} as const;
+
+/** Options of verbs that compute on a device or with the reference. */
+export const machineOptions = {
+  ...deviceOptions,
   device: choice(['auto', 'software', 'reference'], {
     help: 'best adapter, one on the CPU, or plain float64 loops',
     byDefault: 'auto',
   }),
-  adapter: text({
-    help: 'which GPU of several; "linbp doctor" lists them',
-    placeholder: 'NAME|INDEX',
+} as const;
+
+/** Batches of steps that are measured or trained. */
+export const stepBatchOption = {
+  batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
+} as const;
+
+/** Batches of evaluations and predictions. */
+export const passBatch = (byDefault: number, range: { readonly max?: number } = {}): Option<number> =>
+  integer({ help: 'images at a time', byDefault, min: 1, ...range });
+
+/** Batches of attacks. */
+export const programBatch = (byDefault: number, max: number): Option<number> =>
+  integer({ help: 'images a program; no result depends on it', byDefault, min: 1, max });
+
+/** Whether a run that left a part of its results goes on. */
+export const resumeOption = { resume: flag('go on with the interrupted run in --out') } as const;
+
+/** Which step is profiled or tuned. */
+export const whatOption = {
+  what: choice(['train', 'attack', 'forward'], {
+    help: 'a training step, a PGD step or a forward pass',
+    byDefault: 'train',
   }),
 } as const;
 

@@ -1,5 +1,4 @@
-import { kebab, text } from './options.js';
-import type { OptionTable } from './options.js';
+import { jsonOption, kebab, text } from './options.js';
 import { noAdapter } from './common.js';
 import { check } from '../errors.js';
 import { defineVerb } from './verb.js';
@@ -19,12 +18,8 @@ interface Completed {
   }[];
 }
 
-const everywhere: OptionTable = {
-  json: text({ help: 'also write the result there, for programs; - is stdout', placeholder: 'FILE' }),
-};
-
 function completed({ name, summary, options }: Verb): Completed {
-  const list = Object.entries({ ...options, ...everywhere }).map(([key, { help, placeholder }]) => ({
+  const list = Object.entries({ ...options, ...jsonOption }).map(([key, { help, placeholder }]) => ({
     name: `--${kebab(key)}`,
     help,
     words:

@@ -4,6 +4,7 @@ import {
   chosenWeights,
   dataOptions,
   machineOptions,
+  passBatch,
   modelOptions,
   openDevice,
   percent,
@@ -14,7 +15,7 @@ import { precisionOption, splitOption } from './common.js';
 import { classifierOn, score } from './inference.js';
 import { evaluateInJobs } from './jobs/evaluateJob.js';
 import { isCut, jobOptions } from './jobs/options.js';
-import { flag, integer } from './options.js';
+import { flag } from './options.js';
 import { defineVerb } from './verb.js';
 
 /** `linbp eval`: clean accuracy and loss. */
@@ -30,7 +31,7 @@ export const evalVerb = defineVerb({
     ...dataOptions,
     ...splitOption,
     confusion: flag('print the confusion matrix and the accuracy by class'),
-    batch: integer({ help: 'images at a time', byDefault: 128, min: 1 }),
+    batch: passBatch(128),
     ...precisionOption,
     ...machineOptions,
     ...jobOptions,

@@ -304,3 +304,8 @@ export function describeOptions(table: OptionTable): string[] {
     left.length > width ? [left, `${' '.repeat(width)}  ${right}`] : [`${left.padEnd(width)}  ${right}`],
   );
 }
+
+/** The option that every verb has besides its own. */
+export const jsonOption = {
+  json: text({ help: 'also write the result there, for programs; - is stdout', placeholder: 'FILE' }),
+} as const;

@@ -22,13 +22,15 @@ import {
   chosenRules,
   chosenWeights,
   compileProgress,
-  machineOptions,
+  deviceOptions,
+  stepBatchOption,
+  whatOption,
   modelOptions,
   openDevice,
   precisionOption,
   shownAdapter,
 } from './common.js';
-import { choice, integer, openFlag, text } from './options.js';
+import { integer, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { packageVersion } from '../version.js';
 import { didYouMean } from './suggest.js';
@@ -44,12 +46,9 @@ const options = {
     placeholder: 'RULE,..',
     byDefault: 'bp,linbp',
   }),
-  what: choice(['train', 'attack', 'forward'], {
-    help: 'a training step, a PGD step or a forward pass',
-    byDefault: 'train',
-  }),
+  ...whatOption,
   ...precisionOption,
-  batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
+  ...stepBatchOption,
   repeats: integer({ help: 'timed runs, of which medians are taken', byDefault: 7, min: 1, max: 1000 }),
   turns: openFlag(
     'also time whole steps of the rules in turns (default with several rules); --no-turns frees each before the next',
@@ -63,9 +62,7 @@ const options = {
   dot: text({ help: 'write the graph of the first rule for Graphviz', placeholder: 'FILE' }),
   html: text({ help: 'write a report', placeholder: 'FILE' }),
   trace: text({ help: 'write a trace for Perfetto and chrome://tracing', placeholder: 'FILE' }),
-  seed: machineOptions.seed,
-  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
-  adapter: machineOptions.adapter,
+  ...deviceOptions,
 } as const;
 
 type ProfileValues = OptionValues<typeof options>;

@@ -5,7 +5,7 @@ import { summaryOf } from '../experiments/types.js';
 import type { Experiment, ExperimentContext } from '../experiments/types.js';
 import { writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
-import { machineOptions, openDevice, shownAdapter } from './common.js';
+import { deviceOptions, openDevice, shownAdapter } from './common.js';
 import type { WorkersReport } from './jobs/distribute.js';
 import { isCut, jobOptions } from './jobs/options.js';
 import { runsInJobs } from './jobs/reproduceJob.js';
@@ -43,9 +43,7 @@ const options = {
   }),
   data: text({ help: 'the folder that holds mnist/, cifar10/ and models/ [LINBP_DATA]', placeholder: 'DIR' }),
   out: text({ help: 'folder for the reports [linbp-out/reproduce-TIME]', placeholder: 'DIR' }),
-  seed: machineOptions.seed,
-  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
-  adapter: machineOptions.adapter,
+  ...deviceOptions,
   ...jobOptions,
 } as const;
 

@@ -6,7 +6,7 @@ import { systemReason } from '../io/read.js';
 import { packageVersion } from '../version.js';
 import { publicValues } from './jobs/options.js';
 import { writeResult } from './result.js';
-import { kebab, parseOptions, text } from './options.js';
+import { jsonOption, kebab, parseOptions } from './options.js';
 import type { OptionTable } from './options.js';
 import { Progress } from './progress.js';
 import { didYouMean } from './suggest.js';
@@ -14,10 +14,6 @@ import { helpOf, overview } from './terminal/help.js';
 import { screenOf, wrapLines } from './terminal/screen.js';
 import type { Verb, VerbContext } from './verb.js';
 import { loadVerb, verbNames } from './verbs.js';
-
-const jsonOption = {
-  json: text({ help: 'also write the result there, for programs; - is stdout', placeholder: 'FILE' }),
-} as const;
 
 /** Exit code after Ctrl-C, as shells expect it, and after the other signals that ask for an end. */
 export const interruptedCode = 130;

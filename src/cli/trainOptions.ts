@@ -23,6 +23,7 @@ import {
   modelOptions,
   namedWeights,
   precisionOption,
+  stepBatchOption,
 } from './common.js';
 import { jobOptions } from './jobs/options.js';
 import { choice, flag, integer, number, optionalText, text, texts } from './options.js';
@@ -51,7 +52,7 @@ export const trainOptions = {
   }),
   testLimit: integer({ help: 'use the first N test images', min: 1 }),
   epochs: integer({ help: 'passes over the training images', byDefault: 3, min: 1, max: 1_000_000 }),
-  batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
+  ...stepBatchOption,
   optimizer: choice(['sgd', 'adam', 'adamw'], { help: 'how weights follow from gradients', byDefault: 'adam' }),
   lr: number({ help: 'learning rate', min: 0, above: true, shownDefault: '0.001; 0.02 for sgd' }),
   momentum: number({ help: 'of sgd, 0 up to 1', min: 0, max: 1, shownDefault: '0.9' }),

@@ -22,6 +22,7 @@ import { resized } from '../nn/resized.js';
 import { settle } from '../attacks/options.js';
 import { loadDataset, datasetNames } from '../data/load.js';
 import { splitRules } from './ruleList.js';
+import { attackOptionTable } from './attack/options.js';
 import { readAttacks } from './attack/spec.js';
 import type { AttackSpec } from './attack/spec.js';
 import { AttackState, noteResume, weightsIdentity } from './attack/state.js';
@@ -31,7 +32,9 @@ import { composed } from './composedAttack.js';
 import {
   chosenRules,
   dataOptions,
-  machineOptions,
+  deviceOptions,
+  programBatch,
+  resumeOption,
   namedWeights,
   openDevice,
   shownAdapter,
@@ -39,7 +42,7 @@ import {
 } from './common.js';
 import { modelWith } from './inference.js';
 import { openModel } from './modelSource.js';
-import { assignment, choice, flag, integer, number, text, texts } from './options.js';
+import { assignment, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { withHint } from './suggest.js';
 import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
@@ -53,8 +56,8 @@ const options = {
   sources: text({ help: 'networks that the images are made on', placeholder: 'M=W,..' }),
   victims: text({ help: 'networks they are shown to [the sources]', placeholder: 'M=W,..' }),
   attacks: text({ help: 'attacks, as for "linbp attack"', placeholder: 'A,B', byDefault: 'ifgsm,mifgsm' }),
-  rule: texts({ help: 'backward rule; repeat it for several', placeholder: 'RULE', byDefault: ['bp'] }),
-  norm: choice(['linf', 'l2', 'l1'], { help: 'norm of the ball', byDefault: 'linf' }),
+  rule: attackOptionTable.rule,
+  norm: attackOptionTable.norm,
   eps: number({ help: 'radius in pixels of [0, 1]', min: 0, byDefault: 8 / 255, shownDefault: '8/255' }),
   alpha: number({ help: 'step size [eps/steps, linf at least 1/255]', min: 0 }),
   gradients: integer({ help: 'gradients an image for each attack', byDefault: 20, min: 1, max: 100_000 }),
@@ -66,12 +69,10 @@ const options = {
     data: text({ help: 'the folder of data sets [LINBP_DATA]', placeholder: 'DIR' }),
   },
   ...splitOption,
-  batch: integer({ help: 'images a program; no result depends on it', byDefault: 32, min: 1, max: 4096 }),
+  batch: programBatch(32, 4096),
   out: text({ help: 'folder for results [linbp-out/transfer-TIME]', placeholder: 'DIR' }),
-  resume: flag('go on with the interrupted run in --out'),
-  seed: machineOptions.seed,
-  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
-  adapter: machineOptions.adapter,
+  ...resumeOption,
+  ...deviceOptions,
 } as const;
 
 type Values = OptionValues<typeof options>;

@@ -22,12 +22,14 @@ import {
   chosenModel,
   chosenRules,
   chosenWeights,
-  machineOptions,
+  deviceOptions,
+  stepBatchOption,
+  whatOption,
   modelOptions,
   openDevice,
   shownAdapter,
 } from './common.js';
-import { choice, flag, integer, number, text } from './options.js';
+import { flag, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { splitRules } from './ruleList.js';
 import { defineVerb } from './verb.js';
@@ -41,11 +43,8 @@ const options = {
     placeholder: 'RULE,..',
     byDefault: 'bp',
   }),
-  what: choice(['train', 'attack', 'forward'], {
-    help: 'a training step, a PGD step or a forward pass',
-    byDefault: 'train',
-  }),
-  batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
+  ...whatOption,
+  ...stepBatchOption,
   share: number({
     help: 'leave out products that take less than this part of the step',
     byDefault: 0.02,
@@ -58,9 +57,7 @@ const options = {
   'keep-order': flag('only kernels that add up in the usual order, so that outputs keep their bits'),
   again: flag('measure again what is known already'),
   out: text({ help: "write the choices there instead of the user's cache", placeholder: 'FILE' }),
-  seed: machineOptions.seed,
-  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
-  adapter: machineOptions.adapter,
+  ...deviceOptions,
 } as const;
 
 type TuneValues = OptionValues<typeof options>;

@@ -4,9 +4,9 @@ import { ComputeProcess } from '../jobs/computeProcess.js';
 import { openStore } from '../jobs/openStore.js';
 import { shownUrl } from '../jobs/redis.js';
 import { listAdapters } from '../runtime/adapter.js';
-import { noAdapter } from './common.js';
+import { adapterOptions, noAdapter } from './common.js';
 import { queueOptions } from './jobs/options.js';
-import { choice, integer, number, text } from './options.js';
+import { choice, integer, number } from './options.js';
 import { defineVerb } from './verb.js';
 
 /** Names of adapters that compute on the CPU; a GPU each gets a process. */
@@ -22,8 +22,7 @@ export const workerVerb = defineVerb({
   ],
   options: {
     ...queueOptions,
-    device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
-    adapter: text({ help: 'which GPU of several; "linbp doctor" lists them', placeholder: 'NAME|INDEX' }),
+    ...adapterOptions,
     gpus: choice(['one', 'all'], { help: 'one process, or one for each GPU', byDefault: 'one' }),
     memory: number({ help: 'GiB after which a process makes room for a new one', byDefault: 8, min: 0.1 }),
     stalledAfter: number({

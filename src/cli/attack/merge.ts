@@ -1,25 +1,10 @@
-import type { AttackedSample, AttackFigures, AttackResult, CurvePoint } from '../../attacks/result.js';
+import { figures, share } from '../../attacks/result.js';
+import type { AttackedSample, AttackResult, CurvePoint } from '../../attacks/result.js';
 
 /*
  * The batches of an attack are runs of their own, so that each can be kept on disk as it is finished. What follows puts
  * them together as if they had been one.
  */
-
-const share = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
-
-function figures(
-  samples: readonly AttackedSample[],
-  robust: 'robustCorrect' | 'savedRobustCorrect',
-  success: 'success' | 'savedSuccess',
-): AttackFigures {
-  const right = samples.filter((sample) => sample.cleanCorrect).length;
-  const robustCorrect = samples.filter((sample) => sample[robust]).length;
-  return {
-    robustCorrect,
-    robustAccuracy: share(robustCorrect, samples.length),
-    successRate: share(samples.filter((sample) => sample[success]).length, right),
-  };
-}
 
 function extremes(values: readonly number[]): { readonly largest: number; readonly mean: number } {
   const largest = values.reduce((most, value) => Math.max(most, value), 0);

@@ -1,7 +1,15 @@
 import { lossKinds } from '../../attacks/stages.js';
 import type { AttackLoss } from '../../attacks/stages.js';
 import { gradientSamplings, inputTransforms } from '../../attacks/transfer.js';
-import { dataOptions, machineOptions, modelOptions, precisionOption, splitOption } from '../common.js';
+import {
+  dataOptions,
+  machineOptions,
+  modelOptions,
+  precisionOption,
+  programBatch,
+  resumeOption,
+  splitOption,
+} from '../common.js';
 import { choice, flag, givenOptions, integer, number, numbers, openFlag, text, texts } from '../options.js';
 import type { OptionValues } from '../options.js';
 import { jobOptions } from '../jobs/options.js';
@@ -63,14 +71,14 @@ export const options = {
     help: "which iterate is the result [the attack's own]",
   }),
   victims: text({ help: 'also try the saved images on these models', placeholder: 'M=W,..' }),
-  batch: integer({ help: 'images a program; no result depends on it', byDefault: 64, min: 1, max: 65536 }),
+  batch: programBatch(64, 65536),
   images: integer({ help: 'how many images to write as PNG', byDefault: 100, min: 0 }),
   csv: text({ help: 'also write one line an image there', placeholder: 'FILE' }),
   out: text({
     help: 'folder for results [linbp-out/attack-TIME]',
     placeholder: 'DIR',
   }),
-  resume: flag('go on with the interrupted run in --out'),
+  ...resumeOption,
   ...precisionOption,
   ...machineOptions,
   ...jobOptions,

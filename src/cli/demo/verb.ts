@@ -6,8 +6,8 @@ import { writeFileAtomic } from '../../io/atomic.js';
 import { OutputFolder } from '../../io/outputFolder.js';
 import { modelDefinition } from '../../nn/zoo/index.js';
 import type { Device } from '../../runtime/device.js';
-import { machineOptions, openDevice, shownAdapter } from '../common.js';
-import { choice, number, openFlag, text } from '../options.js';
+import { deviceOptions, openDevice, shownAdapter } from '../common.js';
+import { number, openFlag, text } from '../options.js';
 import { packageVersion } from '../../version.js';
 import { defineVerb } from '../verb.js';
 import type { VerbContext } from '../verb.js';
@@ -33,9 +33,7 @@ const options = {
     shownDefault: '2.5; 5 on SwiftShader',
   }),
   open: openFlag('open the report where there is a desktop (default); --no-open leaves it'),
-  seed: machineOptions.seed,
-  device: choice(['auto', 'software'], { help: 'best adapter, or one on the CPU', byDefault: 'auto' }),
-  adapter: machineOptions.adapter,
+  ...deviceOptions,
 } as const;
 
 /** SwiftShader computes at about half the speed of lavapipe. */

@@ -5,6 +5,7 @@ import type { StateDict } from '../../nn/model.js';
 import type { Cell } from '../attack/cells.js';
 import type { AttackValues } from '../attack/options.js';
 import type { CellRun } from '../attack/run.js';
+import { targetShiftOf } from '../attack/targets.js';
 import type { VerbContext } from '../verb.js';
 import { attackValueNames, decodeRun } from './attackSession.js';
 import { distribute } from './distribute.js';
@@ -40,7 +41,7 @@ async function cellInJobs(
         network: await putNetwork(store, values, weights),
         images: await putImages(store, dataset),
         values: { ...chosen, ...named, device: values.device === 'reference' ? 'reference' : 'gpu' },
-        shift: values.targetShift ?? (definition.classes === 1000 ? 500 : 1),
+        shift: targetShiftOf(values, definition),
         several,
       }),
     },

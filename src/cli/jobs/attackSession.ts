@@ -1,4 +1,3 @@
-import { batchLabels } from '../../data/dataset.js';
 import type { Dataset } from '../../data/dataset.js';
 import { check, LinbpError } from '../../errors.js';
 import { poolSize } from '../../attacks/pool.js';
@@ -14,6 +13,7 @@ import type { AttackValues } from '../attack/options.js';
 import { openCell } from '../attack/run.js';
 import { faultOfResult } from '../attack/storedResult.js';
 import type { CellRun, ReadyCell } from '../attack/run.js';
+import { shiftedLabels } from '../attack/targets.js';
 import { quotedValue } from '../../quote.js';
 import { referenceAdapter, shownAdapter } from '../common.js';
 import { modelWith } from '../inference.js';
@@ -22,12 +22,6 @@ import type { VerbContext } from '../verb.js';
 import { silentContext } from './machine.js';
 import type { Machine } from './machine.js';
 import { getNetwork } from './network.js';
-
-/** What a targeted attack aims at: the class `shift` after the label, in a circle. */
-export function targetsOf(dataset: Dataset, shift: number, classes: number): Int32Array {
-  const all = Array.from({ length: dataset.count }, (_, n) => n);
-  return batchLabels(dataset, all).map((label) => (label + shift) % classes);
-}
 
 const textBytes = (value: unknown): Uint8Array => new Uint8Array(Buffer.from(JSON.stringify(value)));
 
@@ -135,8 +129,8 @@ export async function openAttackSession(task: Task, store: JobStore, machine: Ma
         await cellFor(batch, context)
       ).run({
         ...{ values: { ...values, batch }, model, dataset, context, offset: from, partners },
-        labels: targetsOf(dataset, 0, definition.classes),
-        targets: values.targeted ? targetsOf(dataset, shift as number, definition.classes) : undefined,
+        labels: shiftedLabels(dataset, 0, definition.classes),
+        targets: values.targeted ? shiftedLabels(dataset, shift as number, definition.classes) : undefined,
         state: { finished: () => [], keep: () => undefined },
       });
       return encodeRun(run);

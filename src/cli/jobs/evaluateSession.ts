@@ -4,14 +4,14 @@ import type { Task } from '../../jobs/description.js';
 import { checkStoredImages, getImages } from '../../jobs/images.js';
 import type { Session } from '../../jobs/runner.js';
 import type { JobStore } from '../../jobs/store.js';
-import { precisionOption } from '../common.js';
+import { passBatch, precisionOption } from '../common.js';
 import { classifierOn, score } from '../inference.js';
-import { integer, readValues } from '../options.js';
+import { readValues } from '../options.js';
 import { silentContext } from './machine.js';
 import type { Machine } from './machine.js';
 import { getNetwork } from './network.js';
 
-const table = { ...precisionOption, batch: integer({ help: 'images at a time', byDefault: 128, min: 1, max: 65536 }) };
+const table = { ...precisionOption, batch: passBatch(128, { max: 65536 }) };
 
 /** Makes the evaluation of a job's description ready. */
 export async function openEvaluateSession(task: Task, store: JobStore, machine: Machine): Promise<Session> {

@@ -9,25 +9,21 @@ const orEnvironment = (option: Option<string | undefined>, name: string): Option
   byDefault: process.env[name] || undefined,
 });
 
+const queue = (more: string): Option<string | undefined> =>
+  text({ help: `hand jobs to "linbp worker"s through this Redis or Valkey${more}`, placeholder: 'redis://HOST' });
+const store = (more: string): Option<string | undefined> =>
+  text({ help: `folder or s3://BUCKET/PREFIX for inputs and results of jobs${more}`, placeholder: 'DIR|URL' });
+
 /** The queue and the store, of every verb that has to do with jobs. */
 export const queueOptions = {
-  queue: orEnvironment(
-    text({ help: 'hand jobs to workers through this Redis or Valkey [LINBP_QUEUE]', placeholder: 'redis://HOST' }),
-    'LINBP_QUEUE',
-  ),
-  store: orEnvironment(
-    text({ help: 'folder or s3://BUCKET/PREFIX for inputs and results of jobs [LINBP_STORE]', placeholder: 'DIR|URL' }),
-    'LINBP_STORE',
-  ),
+  queue: orEnvironment(queue(' [LINBP_QUEUE]'), 'LINBP_QUEUE'),
+  store: orEnvironment(store(' [LINBP_STORE]'), 'LINBP_STORE'),
 } as const;
 
 /** Options of verbs that can be cut into jobs. */
 export const jobOptions = {
-  queue: text({ help: 'hand jobs to "linbp worker"s through this Redis or Valkey', placeholder: 'redis://HOST' }),
-  store: text({
-    help: 'folder or s3://BUCKET/PREFIX for inputs and results of jobs; what is done there is found again',
-    placeholder: 'DIR|URL',
-  }),
+  queue: queue(''),
+  store: store('; what is done there is found again'),
   workers: integer({ help: 'compute in N processes of this machine', min: 1, max: 1024 }),
   shard: integer({ help: 'images a job [what takes about 25 s]', min: 1 }),
   sameAdapter: flag('refuse results that came from different adapters'),
