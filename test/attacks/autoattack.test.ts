@@ -3,24 +3,12 @@ import { stageSeed } from '../../src/attacks/autoattack.js';
 import { attack, autoAttack } from '../../src/attacks/index.js';
 import type { AutoAttackOptions, AutoAttackState } from '../../src/attacks/index.js';
 import type { LinbpError } from '../../src/errors.js';
-import { describeModel } from '../../src/nn/definition.js';
-import type { ModelDefinition } from '../../src/nn/definition.js';
-import type { Model, StateDict } from '../../src/nn/model.js';
-import { eightBitImages, modelWith, numbers, predicted } from './support.js';
+import type { Model } from '../../src/nn/model.js';
+import { bentModel, eightBitImages, modelWith, predicted, smallWeights } from './support.js';
 
 const [count, size] = [9, 36] as const;
-const bent: ModelDefinition = {
-  name: 'bent',
-  input: [1, 6, 6],
-  classes: 5,
-  build: (net, x) => net.linear('fc2', net.relu('act', net.linear('fc1', net.flatten(x), 24)), 5),
-};
-const weights: StateDict = new Map(
-  describeModel(bent).layout.specs.map(({ name, shape }, index) => {
-    const values = shape.reduce((product, each) => product * each, 1);
-    return [name, { shape, data: numbers(70 + index, values, -0.5, 0.5) }];
-  }),
-);
+const bent = bentModel(6, 5);
+const weights = smallWeights(bent, 70);
 const images = eightBitImages(8, count * size);
 
 describe('AutoAttack', () => {

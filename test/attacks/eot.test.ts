@@ -5,26 +5,13 @@ import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.j
 import type { LinbpError } from '../../src/errors.js';
 import { elementCount } from '../../src/graph/types.js';
 import type { Tensor } from '../../src/graph/types.js';
-import { describeModel } from '../../src/nn/definition.js';
-import type { ModelDefinition } from '../../src/nn/definition.js';
-import type { StateDict } from '../../src/nn/model.js';
 import { replay } from './replay.js';
-import { eightBitImages, modelWith, numbers } from './support.js';
+import { bentModel, eightBitImages, modelWith, numbers, smallWeights } from './support.js';
 
 const [count, side] = [4, 12] as const;
 const size = side * side;
-const bent: ModelDefinition = {
-  name: 'bent',
-  input: [1, side, side],
-  classes: 3,
-  build: (net, x) => net.linear('fc2', net.relu('act', net.linear('fc1', net.flatten(x), 24)), 3),
-};
-const weights: StateDict = new Map(
-  describeModel(bent).layout.specs.map(({ name, shape }, index) => [
-    name,
-    { shape, data: numbers(40 + index, elementCount(shape), -0.5, 0.5) },
-  ]),
-);
+const bent = bentModel(side, 3);
+const weights = smallWeights(bent, 40);
 const model = { definition: bent, weights };
 const images = eightBitImages(6, count * size);
 const labels = Array.from({ length: count }, (_, n) => n % 3);

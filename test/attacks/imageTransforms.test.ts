@@ -4,27 +4,14 @@ import type { AttackDefinition } from '../../src/attacks/index.js';
 import { splineValues } from '../../src/attacks/decowa.js';
 import { cosineMatrix, resizeMatrix } from '../../src/attacks/imageTransforms.js';
 import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.js';
-import { describeModel } from '../../src/nn/definition.js';
-import type { ModelDefinition } from '../../src/nn/definition.js';
-import type { StateDict } from '../../src/nn/model.js';
-import { eightBitImages, modelWith, numbers } from './support.js';
+import { bentModel, eightBitImages, modelWith, smallWeights } from './support.js';
 
 type TransformName = keyof typeof inputTransforms;
 const names = Object.keys(inputTransforms) as TransformName[];
 const [count, side] = [5, 12] as const;
 const size = side * side;
-const bent: ModelDefinition = {
-  name: 'bent',
-  input: [1, side, side],
-  classes: 3,
-  build: (net, x) => net.linear('fc2', net.relu('act', net.linear('fc1', net.flatten(x), 24)), 3),
-};
-const weights: StateDict = new Map(
-  describeModel(bent).layout.specs.map(({ name, shape }, index) => {
-    const values = shape.reduce((product, each) => product * each, 1);
-    return [name, { shape, data: numbers(40 + index, values, -0.5, 0.5) }];
-  }),
-);
+const bent = bentModel(side, 3);
+const weights = smallWeights(bent, 40);
 const images = eightBitImages(6, count * size);
 const labels = Array.from({ length: count }, (_, n) => n % 3);
 /** Few copies of each transform. */

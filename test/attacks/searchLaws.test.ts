@@ -4,7 +4,7 @@ import { attack, attacks } from '../../src/attacks/index.js';
 import type { AutoAttackStage, AutoAttackStageName } from '../../src/attacks/index.js';
 import { gradientSamplings } from '../../src/attacks/transfer.js';
 import type { HostModel } from '../../src/nn/model.js';
-import { linearModel, numbers } from './support.js';
+import { bentModel, linearModel, numbers, smallWeights } from './support.js';
 
 const [count, classes, side] = [24, 5, 6] as const;
 const size = side * side;
@@ -116,26 +116,8 @@ describe('searches on linear networks', () => {
   });
 
   it('ni and vni look ahead along the momentum: with none of it they are mi and vmi', async () => {
-    const definition = linearModel([1, side, side], classes);
-    const bent: HostModel = {
-      definition: {
-        ...definition,
-        name: 'bent',
-        build: (graph, x) => graph.linear('fc2', graph.relu('act', graph.linear('fc1', graph.flatten(x), 24)), classes),
-      },
-      weights: new Map(
-        [
-          ['fc1.weight', [24, size]],
-          ['fc1.bias', [24]],
-          ['fc2.weight', [classes, 24]],
-          ['fc2.bias', [classes]],
-        ].map(([name, shape], k) => {
-          const sides = shape as number[];
-          const values = sides.reduce((product, each) => product * each, 1);
-          return [name as string, { shape: sides, data: numbers(90 + k, values, -0.5, 0.5) }];
-        }),
-      ),
-    };
+    const definition = bentModel(side, classes);
+    const bent: HostModel = { definition, weights: smallWeights(definition, 90) };
     const made = async (name: 'vmi' | 'vni' | 'ni' | undefined, decay: number): Promise<number[]> => {
       const own = name === undefined ? attacks.mifgsm : { ...attacks.mifgsm, name, sampling: gradientSamplings[name] };
       const parameters = name === undefined || name === 'ni' ? {} : { samples: 3 };

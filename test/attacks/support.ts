@@ -1,4 +1,5 @@
 import { attack } from '../../src/attacks/index.js';
+import { elementCount } from '../../src/graph/types.js';
 import { formulaTensor } from '../../src/io/formulaWeights.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
@@ -27,6 +28,25 @@ export async function modelWith(
 export function linearModel(input: readonly [number, number, number], classes: number): ModelDefinition {
   return { name: 'linear', input, classes, build: (net, x) => net.linear('fc', net.flatten(x), classes) };
 }
+
+/** A network of one hidden ReLU layer of 24 on images [1, side, side]. */
+export function bentModel(side: number, classes: number): ModelDefinition {
+  return {
+    name: 'bent',
+    input: [1, side, side],
+    classes,
+    build: (net, x) => net.linear('fc2', net.relu('act', net.linear('fc1', net.flatten(x), 24)), classes),
+  };
+}
+
+/** Weights in [-0.5, 0.5); each tensor has a seed of its own, from `seed` on. */
+export const smallWeights = (definition: ModelDefinition, seed: number): StateDict =>
+  new Map(
+    describeModel(definition).layout.specs.map(({ name, shape }, index) => [
+      name,
+      { shape, data: numbers(seed + index, elementCount(shape), -0.5, 0.5) },
+    ]),
+  );
 
 export const numbers = (seed: number, count: number, low = 0, high = 1): Float32Array =>
   uniforms(seed, 2000, 0, 0, count).map((u) => low + u * (high - low));

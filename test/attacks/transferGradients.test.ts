@@ -2,26 +2,14 @@ import { expect } from 'chai';
 import { attacks, attack } from '../../src/attacks/index.js';
 import type { AttackDefinition } from '../../src/attacks/index.js';
 import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.js';
-import { describeModel } from '../../src/nn/definition.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import type { StateDict } from '../../src/nn/model.js';
-import { eightBitImages, linearModel, modelWith, numbers } from './support.js';
+import { bentModel, eightBitImages, linearModel, modelWith, smallWeights } from './support.js';
 
 const [count, size] = [5, 36] as const;
-const weightsOf = (definition: ModelDefinition): StateDict =>
-  new Map(
-    describeModel(definition).layout.specs.map(({ name, shape }, index) => {
-      const values = shape.reduce((product, each) => product * each, 1);
-      return [name, { shape, data: numbers(90 + index, values, -0.5, 0.5) }];
-    }),
-  );
+const weightsOf = (definition: ModelDefinition): StateDict => smallWeights(definition, 90);
 const linear = linearModel([1, 6, 6], 2);
-const bent: ModelDefinition = {
-  ...linear,
-  name: 'bent',
-  classes: 3,
-  build: (net, x) => net.linear('fc2', net.relu('act', net.linear('fc1', net.flatten(x), 24)), 3),
-};
+const bent = bentModel(6, 3);
 const images = eightBitImages(3, count * size);
 const labels = [0, 1, 0, 1, 1];
 const common = { images, labels, eps: 0.1, steps: 4, seed: 5 };

@@ -2,12 +2,11 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { classifierOn } from '../../src/cli/inference.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
 import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { eightBitImages, numbers } from '../attacks/support.js';
-import { expectError, linbpEach, readJson, root, scratchFolder } from './support.js';
+import { expectError, linbpEach, readJson, root, scratchFolder, seenLabels } from './support.js';
 
 type Json = Record<string, unknown>;
 
@@ -20,11 +19,7 @@ describe('what is interrupted goes on', () => {
     const definition = modelDefinition('mlp');
     const state = initialState(definition, 0);
     const images = eightBitImages(5, count * size);
-    const logits = await classifierOn(undefined, definition, state).logits(images);
-    const labels = Int32Array.from({ length: count }, (_, n) => {
-      const own = Array.from({ length: 10 }, (_value, k) => logits[10 * n + k]!);
-      return own.indexOf(Math.max(...own));
-    });
+    const labels = await seenLabels(definition, state, images);
     writeSafetensors(at('images.safetensors'), {
       images: { shape: [count, 1, 28, 28], data: Uint8Array.from(images, (pixel) => Math.round(255 * pixel)) },
       labels: { shape: [count], data: labels },

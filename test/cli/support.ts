@@ -8,7 +8,10 @@ import { after } from 'mocha';
 import { formulaTensor } from '../../src/io/formulaWeights.js';
 import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.js';
 import type { SafetensorsFile } from '../../src/io/safetensors.js';
+import { classifierOn } from '../../src/cli/inference.js';
 import { describeModel } from '../../src/nn/definition.js';
+import type { ModelDefinition } from '../../src/nn/definition.js';
+import type { StateDict } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 
 /** The root of the repository; tests run from `dist/test`. */
@@ -145,4 +148,18 @@ export function writeBytes(folder: string, name: string, bytes: Uint8Array): str
   const path = join(folder, name);
   writeFileSync(path, bytes);
   return path;
+}
+
+/** The classes that a network sees in images, by the reference. */
+export async function seenLabels(
+  definition: ModelDefinition,
+  weights: StateDict,
+  images: Float32Array,
+): Promise<Int32Array> {
+  const { classes } = definition;
+  const logits = await classifierOn(undefined, definition, weights).logits(images);
+  return Int32Array.from({ length: logits.length / classes }, (_, n) => {
+    const own = Array.from({ length: classes }, (_value, k) => logits[n * classes + k]!);
+    return own.indexOf(Math.max(...own));
+  });
 }

@@ -1,16 +1,14 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { classifierOn } from '../../src/cli/inference.js';
 import { matrixSentences } from '../../src/cli/transferReport.js';
 import type { Matrix } from '../../src/cli/transferReport.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
 import { initialState } from '../../src/nn/model.js';
 import { bilinearRows } from '../../src/nn/resized.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
-import { eightBitImages } from '../attacks/support.js';
-import { numbers } from '../attacks/support.js';
-import { expectError, linbpEach, readJson, scratchFolder } from './support.js';
+import { eightBitImages, numbers } from '../attacks/support.js';
+import { expectError, linbpEach, readJson, scratchFolder, seenLabels } from './support.js';
 
 type Fields = Parameters<typeof matrixSentences>[1];
 
@@ -54,11 +52,7 @@ describe('linbp transfer', () => {
     const definition = modelDefinition('mlp');
     const state = initialState(definition, 0);
     const images = eightBitImages(5, count * 784);
-    const logits = await classifierOn(undefined, definition, state).logits(images);
-    const labels = Int32Array.from({ length: count }, (_, n) => {
-      const own = Array.from({ length: 10 }, (_value, k) => logits[10 * n + k]!);
-      return own.indexOf(Math.max(...own));
-    });
+    const labels = await seenLabels(definition, state, images);
     writeSafetensors(at('images.safetensors'), {
       images: { shape: [count, 1, 28, 28], data: Uint8Array.from(images, (pixel) => Math.round(255 * pixel)) },
       labels: { shape: [count], data: labels },

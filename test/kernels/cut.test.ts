@@ -1,8 +1,7 @@
 import { expect } from 'chai';
 import { onlyChoice } from '../../src/choices/table.js';
-import { Graph } from '../../src/graph/graph.js';
-import { elementCount } from '../../src/graph/types.js';
-import type { ConvAttrs, Tensor } from '../../src/graph/types.js';
+import type { Graph } from '../../src/graph/graph.js';
+import type { ConvAttrs } from '../../src/graph/types.js';
 import type { KernelChoice } from '../../src/kernels/problem.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { groupNodes } from '../../src/passes/fuse.js';
@@ -10,38 +9,18 @@ import { operationsOf, schedule } from '../../src/plan/schedule.js';
 import { cutWorkgroups } from '../../src/wgsl/fold.js';
 import { networkGraph } from '../nn/support.js';
 import { convGraph } from '../support/convolution.js';
-import { randomValues, runGraph } from '../support/dispatch.js';
+import { dataOf, runGraph, variousKernels } from '../support/dispatch.js';
 import { plainDevice } from '../support/plainDevice.js';
 
 const padded: ConvAttrs = { stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 };
 const pointwise: ConvAttrs = { ...padded, padding: [0, 0, 0, 0] };
-
-/** Random values for everything that a graph reads. */
-const dataOf = (graph: Graph): Map<Tensor, Float32Array> =>
-  new Map(
-    graph.tensors
-      .filter(({ kind, dtype }) => kind !== 'value' && dtype === 'f32')
-      .map((tensor) => [tensor, randomValues(elementCount(tensor.shape))]),
-  );
-
-function otherKernels(): Graph {
-  const graph = new Graph();
-  const x = graph.input('x', [3, 20, 10, 9]);
-  const window = { kernel: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], ceilMode: false } as const;
-  graph.output('pooled', graph.one('avgPool2d', [x], window));
-  graph.output('sum', graph.one('add', [x, graph.input('z', x.shape)], {}));
-  const statistics = graph.add('batchNormStatistics', [x, graph.input('gamma', [20])], { epsilon: 1e-5 });
-  for (const [index, tensor] of statistics.entries()) graph.output(`statistics ${index}`, tensor);
-  graph.output('norm', graph.one('sampleNorm', [x], { norm: 'l2' }));
-  return graph;
-}
 
 describe('dispatches of much work', () => {
   const tiled = { rows: 4, columns: 4, lanes: 4, share: 1, stage: { ranks: 2, depth: 4, vectors: true } } as const;
   const strided = convGraph([3, 5, 9, 10], [20, 5, 1, 1], { ...pointwise, stride: [2, 2] }, false);
   const graphs: [string, Graph, Partial<KernelChoice>?][] = [
     ['strided windows of one tap', strided],
-    ['pooling, pointwise, reductions', otherKernels()],
+    ['pooling, pointwise, reductions', variousKernels()],
     ['usual kernels @slow', convGraph([3, 5, 9, 10], [20, 5, 3, 3], padded, true)],
     ['all pixels of an image @slow', convGraph([3, 5, 9, 10], [20, 5, 1, 1], pointwise, true)],
     [

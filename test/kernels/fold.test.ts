@@ -1,8 +1,6 @@
 import { expect } from 'chai';
 import { LinbpError } from '../../src/errors.js';
-import { Graph } from '../../src/graph/graph.js';
-import { elementCount } from '../../src/graph/types.js';
-import type { ConvAttrs, Tensor } from '../../src/graph/types.js';
+import type { ConvAttrs } from '../../src/graph/types.js';
 import type { KernelDevice } from '../../src/kernels/device.js';
 import type { KernelChoice } from '../../src/kernels/problem.js';
 import { groupNodes } from '../../src/passes/fuse.js';
@@ -10,32 +8,10 @@ import { schedule } from '../../src/plan/schedule.js';
 import { onlyChoice } from '../../src/choices/table.js';
 import { foldWorkgroups } from '../../src/wgsl/fold.js';
 import { convGraph } from '../support/convolution.js';
-import { checkGraph, randomValues } from '../support/dispatch.js';
+import { checkGraph, dataOf, variousKernels } from '../support/dispatch.js';
 import { plainDevice } from '../support/plainDevice.js';
 
 const padded: ConvAttrs = { stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 };
-
-/** Random values for everything that a graph reads. */
-const dataOf = (graph: Graph): Map<Tensor, Float32Array> =>
-  new Map(
-    graph.tensors
-      .filter(({ kind, dtype }) => kind !== 'value' && dtype === 'f32')
-      .map((tensor) => [tensor, randomValues(elementCount(tensor.shape))]),
-  );
-
-/** Pooling, batch norm, pointwise and elementwise kernels, reductions. */
-function otherKernels(): Graph {
-  const graph = new Graph();
-  const x = graph.input('x', [3, 20, 10, 9]);
-  const window = { kernel: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], ceilMode: false } as const;
-  const pooled = graph.one('avgPool2d', [x], window);
-  graph.output('pooled', pooled);
-  graph.output('sum', graph.one('add', [x, graph.input('z', x.shape)], {}));
-  const statistics = graph.add('batchNormStatistics', [x, graph.input('gamma', [20])], { epsilon: 1e-5 });
-  for (const [index, tensor] of statistics.entries()) graph.output(`statistics ${index}`, tensor);
-  graph.output('norm', graph.one('sampleNorm', [x], { norm: 'l2' }));
-  return graph;
-}
 
 describe('grids longer than an axis may be', () => {
   const products: [string, Partial<KernelChoice> | undefined][] = [
@@ -69,7 +45,7 @@ describe('grids longer than an axis may be', () => {
   });
 
   it('are folded with the same results: pooling, pointwise, reductions', async () => {
-    const graph = otherKernels();
+    const graph = variousKernels();
     await checkGraph(graph, { data: dataOf(graph), device: { maxWorkgroups: 5 } });
   });
 

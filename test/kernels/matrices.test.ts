@@ -17,6 +17,7 @@ import { bp } from '../../src/rules/builtin.js';
 import { candidates } from '../../src/tune/candidates.js';
 import { sharedDevice } from '../support/device.js';
 import { checkGraph, randomValues } from '../support/dispatch.js';
+import { plainGpu } from '../support/plainDevice.js';
 import { itInHalf } from '../precision/support.js';
 
 const plain: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
@@ -163,7 +164,7 @@ describe('products on subgroup matrices', () => {
         for (const pinned of [false, true]) {
           const kernel = component === 'f32' ? 'gemm/convMatrix' : 'gemm/convHalfMatrix';
           const capability: KernelDevice = {
-            ...gpuWithout,
+            ...plainGpu,
             matrices: { shapes: [{ component, m, n, k }], subgroupSize: 32, pinned, granularity: 128 },
           };
           const choices = onMatrices(kernel, usualMatrixTile(kernel, capability.matrices!));
@@ -183,16 +184,8 @@ describe('products on subgroup matrices', () => {
     device.destroy();
   });
 
-  const gpuWithout: KernelDevice = {
-    subgroupSize: 32,
-    software: false,
-    maxInvocations: 1024,
-    maxWorkgroupStorage: 32768,
-    maxBindingBytes: 2 ** 27,
-    maxStorageBuffers: 8,
-  };
   const offered = (...shapeList: MatrixShape[]): KernelDevice => ({
-    ...gpuWithout,
+    ...plainGpu,
     matrices: { shapes: shapeList, subgroupSize: 32, pinned: false, granularity: 32 },
   });
   const problem = (kernels: TuningProblem['kernels']): TuningProblem => ({
@@ -213,7 +206,7 @@ describe('products on subgroup matrices', () => {
       const kernels = ['gemm/conv', 'gemm/convMatrix', 'gemm/convHalfMatrix'] as const;
       return new Set(candidates(problem(kernels), usual, device, { halfProducts }).map(({ kernel }) => kernel));
     };
-    expect([...kernelsOf(gpuWithout, true)]).to.deep.equal(['gemm/conv']);
+    expect([...kernelsOf(plainGpu, true)]).to.deep.equal(['gemm/conv']);
     expect([...kernelsOf(offered(half), false)]).to.deep.equal(['gemm/conv']);
     expect([...kernelsOf(offered(half), true)]).to.deep.equal(['gemm/conv', 'gemm/convHalfMatrix']);
     expect([...kernelsOf(offered(half, { component: 'f32', m: 8, n: 8, k: 8 }), false)]).to.deep.equal([
@@ -253,6 +246,6 @@ describe('products on subgroup matrices', () => {
     for (const change of changes)
       expect(unfit({ ...fits, ...change } as never, asked, device), JSON.stringify(change)).to.be.a('string');
     expect(unfit(fits, asked, { ...device, maxWorkgroupStorage: 16384 })).to.be.a('string');
-    expect(unfit(fits, asked, gpuWithout)).to.be.a('string');
+    expect(unfit(fits, asked, plainGpu)).to.be.a('string');
   });
 });

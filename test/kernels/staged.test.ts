@@ -17,7 +17,7 @@ import { compareGraph, randomArray, relativeError } from '../support/compare.js'
 import { convGraph } from '../support/convolution.js';
 import { checkGraph } from '../support/dispatch.js';
 import { sharedDevice } from '../support/device.js';
-import { plainDevice } from '../support/plainDevice.js';
+import { plainDevice, plainGpu } from '../support/plainDevice.js';
 import { itInHalf } from '../precision/support.js';
 
 /**
@@ -231,19 +231,10 @@ describe('products staged through workgroup memory, against the float64 referenc
     expect(unfit(fits, problem, { ...device, maxWorkgroupStorage: 512 })).to.be.a('string');
   });
 
-  const gpu: KernelDevice = {
-    subgroupSize: 32,
-    software: false,
-    maxInvocations: 1024,
-    maxWorkgroupStorage: 32768,
-    maxBindingBytes: 2 ** 27,
-    maxStorageBuffers: 8,
-  };
-
   it('leave the order of sums to the layer, whatever the batch', () => {
     const ordersOf = (batch: number): { kernels: string[]; orders: (string | undefined)[] } => {
       const graph = convGraph([batch, 64, 14, 14], [64, 64, 3, 3], { ...plain, padding: [1, 1, 1, 1] }, false);
-      const { dispatches } = schedule(graph, groupNodes(graph, true), gpu, () => 0);
+      const { dispatches } = schedule(graph, groupNodes(graph, true), plainGpu, () => 0);
       const products = dispatches.filter(({ tuning }) => tuning !== undefined);
       return {
         kernels: products.map(({ kernel }) => kernel),
@@ -271,8 +262,8 @@ describe('products staged through workgroup memory, against the float64 referenc
     const usual: KernelChoice = { kernel: 'gemm/conv', rows: 16, columns: 4, lanes: 8, share: 1 };
     const names = (device: KernelDevice): Set<string> =>
       new Set(candidates(problem, usual, device).map(({ kernel }) => kernel));
-    expect([...names(gpu)]).to.deep.equal(kernels);
-    expect([...names({ ...gpu, software: true })]).to.deep.equal(['gemm/conv']);
+    expect([...names(plainGpu)]).to.deep.equal(kernels);
+    expect([...names({ ...plainGpu, software: true })]).to.deep.equal(['gemm/conv']);
   });
 
   it('are usual on GPUs where they fill one: the tile follows from rows and columns', () => {

@@ -1,16 +1,14 @@
-import { gradients } from '../../src/autodiff/gradients.js';
 import { Graph } from '../../src/graph/graph.js';
 import type { Tensor } from '../../src/graph/types.js';
 import { formulaTensor } from '../../src/io/formulaWeights.js';
 import { tensorAsFloat32 } from '../../src/io/safetensors.js';
 import type { SafetensorsFile } from '../../src/io/safetensors.js';
-import { addModel, describeModel, isBuffer, positionTable } from '../../src/nn/definition.js';
+import { addModel, describeModel, isBuffer } from '../../src/nn/definition.js';
 import type { ModelDefinition, ModelInGraph } from '../../src/nn/definition.js';
-import { parseRules } from '../../src/rules/parse.js';
-import { resolveRules } from '../../src/rules/resolve.js';
 import { Program } from '../../src/program/program.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { sharedDevice } from '../support/device.js';
+import { outputGradients } from '../support/networks.js';
 
 export interface NetworkProblem {
   readonly definition: ModelDefinition;
@@ -43,22 +41,12 @@ export function networkGraph({
   const images = graph.input('images', [batch, ...definition.input]);
   const labels = graph.input('labels', [batch], 'u32');
   const network = addModel(graph, definition, images, { training, updateStatistics: training });
-  const loss = graph.scope({ layer: 'loss' }, () =>
-    graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }),
-  );
-  const parameters = inputOnly ? [] : describeModel(definition).layout.specs.filter((spec) => !isBuffer(spec));
-  const targets = [images, ...parameters.map((spec) => network.tensors.get(spec.name)!)];
-  const scale = reduction === 'mean' ? 1 / batch : 1;
-  const found = gradients(graph, {
-    loss,
-    scale,
-    targets,
-    rules: resolveRules(parseRules(rule), positionTable(definition)),
+  const specs = inputOnly ? [] : describeModel(definition).layout.specs.filter((spec) => !isBuffer(spec));
+  outputGradients(graph, definition, {
+    ...{ images, labels, network, rule },
+    scale: reduction === 'mean' ? 1 / batch : 1,
+    parameters: specs.map(({ name }) => [name, network.tensors.get(name)!] as const),
   });
-  graph.output('logits', network.logits);
-  graph.output('loss', loss);
-  graph.output('grad.input', found.get(images)!);
-  for (const spec of parameters) graph.output(`grad.${spec.name}`, found.get(network.tensors.get(spec.name)!)!);
   return { graph, images, labels, network };
 }
 

@@ -1,21 +1,14 @@
 import { expect } from 'chai';
+import { addScaled } from '../../src/attacks/steps.js';
 import { LinbpError } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
-import type { ElementwiseFunction, Tensor } from '../../src/graph/types.js';
+import type { Tensor } from '../../src/graph/types.js';
 import { openExecutor } from '../../src/program/executor.js';
 import type { Executor } from '../../src/program/executor.js';
 import { openStore } from '../../src/program/store.js';
 import type { Store } from '../../src/program/store.js';
 import type { Device } from '../../src/runtime/device.js';
 import { sharedDevice } from '../support/device.js';
-
-const addScaled: ElementwiseFunction = {
-  name: 'addScaled',
-  inputs: ['sum', 'x'],
-  scalars: ['factor'],
-  results: ['sum + factor * x'],
-  reference: (sum, x, factor) => [sum! + factor! * x!],
-};
 
 /** A state to which each iteration adds `factor` times the input; `twice` does so in two nodes. */
 function summing(twice = false): { graph: Graph; x: Tensor; sum: Tensor } {

@@ -2,21 +2,14 @@ import type { Graph } from '../../src/graph/graph.js';
 import { elementCount } from '../../src/graph/types.js';
 import type { Tensor } from '../../src/graph/types.js';
 import type { KernelChoices } from '../../src/kernels/problem.js';
+import { distance } from '../../src/program/compare.js';
 import { Program } from '../../src/program/program.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { sharedDevice } from './device.js';
 
-/** Relative 2-norm distance: ||actual - expected|| / ||expected||. */
-export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += (actual[i]! - expected[i]!) ** 2;
-    norm += expected[i]! ** 2;
-  }
-  if (actual.length !== expected.length) return Infinity;
-  return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
-}
+/** Relative 2-norm distance, ||actual - expected|| / ||expected||; infinite where their lengths differ. */
+export const relativeError = (actual: ArrayLike<number>, expected: ArrayLike<number>): number =>
+  actual.length === expected.length ? distance(actual, expected) : Infinity;
 
 /** Fresh numbers in [-1, 1), different in every run of the tests. */
 export function randomArray(count: number): Float32Array {

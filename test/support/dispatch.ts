@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import { resolveView } from '../../src/graph/graph.js';
-import type { Graph } from '../../src/graph/graph.js';
+import { Graph, resolveView } from '../../src/graph/graph.js';
 import { byteLength, elementCount, spanBytes } from '../../src/graph/types.js';
 import type { Tensor } from '../../src/graph/types.js';
 import type { Dispatch, KernelDevice } from '../../src/kernels/types.js';
@@ -8,7 +7,7 @@ import { groupNodes } from '../../src/passes/fuse.js';
 import { schedule } from '../../src/plan/schedule.js';
 import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { ReferenceRun } from '../../src/reference/run.js';
-import { BufferUsage } from '../../src/runtime/flags.js';
+import { BufferUsage, ShaderStage } from '../../src/runtime/flags.js';
 import { sharedDevice } from './device.js';
 
 /** Seed of the random inputs of a test run; set LINBP_TEST_SEED to repeat one. */
@@ -32,6 +31,27 @@ export function randomValues(count: number, scale = 1, levels = 0): Float32Array
   );
 }
 
+/** Random values for everything that a graph reads. */
+export const dataOf = (graph: Graph): Map<Tensor, Float32Array> =>
+  new Map(
+    graph.tensors
+      .filter(({ kind, dtype }) => kind !== 'value' && dtype === 'f32')
+      .map((tensor) => [tensor, randomValues(elementCount(tensor.shape))]),
+  );
+
+/** Pooling, batch norm, pointwise and elementwise kernels, reductions. */
+export function variousKernels(): Graph {
+  const graph = new Graph();
+  const x = graph.input('x', [3, 20, 10, 9]);
+  const window = { kernel: [2, 2], stride: [2, 2], padding: [0, 0, 0, 0], ceilMode: false } as const;
+  graph.output('pooled', graph.one('avgPool2d', [x], window));
+  graph.output('sum', graph.one('add', [x, graph.input('z', x.shape)], {}));
+  const statistics = graph.add('batchNormStatistics', [x, graph.input('gamma', [20])], { epsilon: 1e-5 });
+  for (const [index, tensor] of statistics.entries()) graph.output(`statistics ${index}`, tensor);
+  graph.output('norm', graph.one('sampleNorm', [x], { norm: 'l2' }));
+  return graph;
+}
+
 export const randomWords = (count: number, below: number): Uint32Array =>
   Uint32Array.from({ length: count }, () => Math.floor(random() * below));
 
@@ -51,10 +71,10 @@ export type Results = (tensor: Tensor) => Float32Array | Uint32Array;
 
 function layoutOf(dispatch: Dispatch): GPUBindGroupLayoutEntry[] {
   return [
-    { binding: 0, visibility: 4, buffer: { type: 'uniform' } },
+    { binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type: 'uniform' } },
     ...dispatch.operands.map(({ access }, index): GPUBindGroupLayoutEntry => ({
       binding: index + 1,
-      visibility: 4,
+      visibility: ShaderStage.COMPUTE,
       buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
     })),
   ];
@@ -105,7 +125,10 @@ export async function runDispatches(
     }
     const stepBuffer = create(256, uniform);
     device.write(stepBuffer, 0, new Uint8Array(stepRow));
-    const stepLayout = device.bindGroupLayout([{ binding: 0, visibility: 4, buffer: { type: 'uniform' } }], 'step');
+    const stepLayout = device.bindGroupLayout(
+      [{ binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type: 'uniform' } }],
+      'step',
+    );
     const stepGroup = device.gpu.createBindGroup({
       layout: stepLayout,
       entries: [{ binding: 0, resource: { buffer: stepBuffer } }],

@@ -19,6 +19,35 @@ export interface GradientGraph {
 }
 
 /**
+ * Adds the cross entropy of a network and its gradients, as outputs `logits`, `loss`, `grad.input` and
+ * `grad.<parameter>`.
+ */
+export function outputGradients(
+  graph: Graph,
+  definition: ModelDefinition,
+  of: Pick<GradientGraph, 'images' | 'labels' | 'network'> & {
+    readonly rule: string;
+    readonly scale: number;
+    readonly parameters: readonly (readonly [name: string, tensor: Tensor])[];
+  },
+): void {
+  const { images, labels, network, rule, scale, parameters } = of;
+  const loss = graph.scope({ layer: 'loss' }, () =>
+    graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }),
+  );
+  const found = gradients(graph, {
+    loss,
+    scale,
+    targets: [images, ...parameters.map(([, tensor]) => tensor)],
+    rules: resolveRules(parseRules(rule), positionTable(definition)),
+  });
+  graph.output('logits', network.logits);
+  graph.output('loss', loss);
+  graph.output('grad.input', found.get(images)!);
+  for (const [name, tensor] of parameters) graph.output(`grad.${name}`, found.get(tensor)!);
+}
+
+/**
  * Builds the graph of the mean cross entropy's gradients (or of `scale` times the sum), with respect to the images
  * only (`attack`) or to images and parameters (`train`). Outputs: `logits`, `loss`, `grad.input`, `grad.<parameter>`.
  */
@@ -31,21 +60,11 @@ export function gradientGraph(
   const images = graph.input('images', [batch, ...definition.input]);
   const labels = graph.input('labels', [batch], 'u32');
   const network = addModel(graph, definition, images, { training: options.training ?? false });
-  const loss = graph.scope({ layer: 'loss' }, () =>
-    graph.one('loss', [network.logits, labels], { kind: 'crossEntropy' }),
-  );
   const parameters = [...network.tensors].filter(([, tensor]) => tensor.kind === 'parameter');
-  const targets = what === 'attack' ? [images] : [images, ...parameters.map(([, tensor]) => tensor)];
-  const found = gradients(graph, {
-    loss,
-    scale,
-    targets,
-    rules: resolveRules(parseRules(rule), positionTable(definition)),
+  outputGradients(graph, definition, {
+    ...{ images, labels, network, rule, scale },
+    parameters: what === 'attack' ? [] : parameters,
   });
-  graph.output('logits', network.logits);
-  graph.output('loss', loss);
-  graph.output('grad.input', found.get(images)!);
-  if (what === 'train') for (const [name, tensor] of parameters) graph.output(`grad.${name}`, found.get(tensor)!);
   const feeds = new Map<Tensor, Float32Array | Uint32Array>([
     [images, formulaTensor('input', images.shape, 'input')],
     [labels, Uint32Array.from({ length: batch }, (_, n) => (7 * n + 3) % 10)],

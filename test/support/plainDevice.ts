@@ -9,3 +9,13 @@ export const plainDevice: KernelDevice = {
   maxBindingBytes: 2 ** 27,
   maxStorageBuffers: 8,
 };
+
+/** A GPU of usual limits, for plans that nobody runs. */
+export const plainGpu: KernelDevice = {
+  subgroupSize: 32,
+  software: false,
+  maxInvocations: 1024,
+  maxWorkgroupStorage: 32768,
+  maxBindingBytes: 2 ** 27,
+  maxStorageBuffers: 8,
+};
