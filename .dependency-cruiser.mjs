@@ -4,7 +4,7 @@
  * (or files) of the layer.
  */
 export const layers = [
-  ['foundation', 'errors', 'quote', 'finite', 'arguments', 'version', 'random', 'wgsl'],
+  ['foundation', 'errors', 'quote', 'finite', 'names', 'arguments', 'version', 'random', 'wgsl'],
   ['files', 'io'],
   ['device', 'runtime'],
   ['graph', 'graph', 'ops'],

@@ -1,5 +1,6 @@
 import { check, LinbpError } from './errors.js';
 import { firstNonFinite } from './finite.js';
+import { didYouMean, unknownName } from './names.js';
 import { quotedValue } from './quote.js';
 
 /*
@@ -98,9 +99,10 @@ export type FieldNames<T> = Readonly<Record<keyof Required<T>, true>>;
 export function expectFields(options: unknown, ...known: readonly Readonly<Record<string, true>>[]): void {
   expectObject(options, 'options');
   for (const [name, value] of Object.entries(options)) {
-    const message = () => `there is no option ${quotedValue(name)}; there are ${known.flatMap(Object.keys).join(', ')}`;
     if (value !== undefined && !known.some((names) => Object.hasOwn(names, name)))
-      throw new LinbpError('unknown-option', message(), { field: name });
+      throw new LinbpError('unknown-option', unknownName('option', name, { names: known.flatMap(Object.keys) }), {
+        field: name,
+      });
   }
 }
 
@@ -125,12 +127,10 @@ export function expectFloat32Number(
 
 /** Throws `unknown-option` unless `value` is one of `known`. */
 export function expectOneOf<T extends string>(value: unknown, known: readonly T[], field: string): asserts value is T {
-  check(
-    (known as readonly unknown[]).includes(value),
-    'unknown-option',
-    `${field} must be one of ${known.join(', ')}, got ${quotedValue(value)}`,
-    field,
-  );
+  if ((known as readonly unknown[]).includes(value)) return;
+  const hint = typeof value === 'string' ? didYouMean(value, known) : '';
+  const message = `${field} must be one of ${known.join(', ')}, got ${quotedValue(value)}${hint}`;
+  throw new LinbpError('unknown-option', message, { field });
 }
 
 /**

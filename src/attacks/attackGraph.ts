@@ -1,5 +1,7 @@
 import { gradients } from '../autodiff/gradients.js';
-import { check } from '../errors.js';
+import { check, LinbpError } from '../errors.js';
+import { instead } from '../names.js';
+import { quoted } from '../quote.js';
 import { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
 import { addModel, addStores } from '../nn/definition.js';
@@ -102,9 +104,10 @@ const keepBetter: ElementwiseFunction = {
 /** The last result of a layer, or of the last layer inside a module, among the nodes of one forward pass. */
 function layerOutput(nodes: readonly Node[], layer: string, model: ModelDefinition): Tensor {
   const inside = nodes.filter((node) => node.layer === layer || node.layer.startsWith(`${layer}.`));
-  const names = [...new Set(nodes.map((node) => node.layer).filter((name) => name !== ''))].join(', ');
+  const names = [...new Set(nodes.map((node) => node.layer).filter((name) => name !== ''))];
   const last = inside.at(-1);
-  check(last !== undefined, 'unknown-layer', `${model.name} has no layer "${layer}"; it has ${names}`, 'layer');
+  const message = (): string => `${model.name} has no layer ${quoted(layer)}${instead(layer, { names })}`;
+  if (last === undefined) throw new LinbpError('unknown-layer', message(), { field: 'layer' });
   return last.outputs[0]!;
 }
 

@@ -1,4 +1,5 @@
-import { check } from '../errors.js';
+import { LinbpError } from '../errors.js';
+import { unknownName } from '../names.js';
 import { adaptiveStep, adaptiveWindows, edgeOfBallStart } from './adaptive.js';
 import {
   fixedStart,
@@ -333,14 +334,10 @@ export type AttackName = keyof typeof attacks;
 /** Names of the attacks that come with linbp. */
 export const attackNames: readonly string[] = Object.keys(attacks);
 
-/** An attack by name. Throws `unknown-option` listing the names there are. */
+/** An attack by name. Throws `unknown-option` with the nearest names. */
 export function attackDefinition(name: string): AttackDefinition {
   const found = Object.hasOwn(attacks, name) ? attacks[name as AttackName] : undefined;
-  check(
-    found !== undefined,
-    'unknown-option',
-    `there is no attack "${name}"; known are ${attackNames.join(', ')}`,
-    'attack',
-  );
-  return found;
+  if (found !== undefined) return found;
+  const message = unknownName('attack', name, { names: attackNames, command: 'linbp attack --list' });
+  throw new LinbpError('unknown-option', message, { field: 'attack' });
 }

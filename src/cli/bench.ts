@@ -12,12 +12,12 @@ import type { Peers } from '../bench/peers.js';
 import { comparisonChart, markdownTable, shownRows } from '../bench/present.js';
 import { row } from '../bench/rows.js';
 import type { BenchRow } from '../bench/rows.js';
-import { check } from '../errors.js';
+import { check, LinbpError } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { namedWeights, openDevice, shownAdapter } from './common.js';
 import { choice, integer, text } from './options.js';
-import { didYouMean } from './suggest.js';
+import { unknownName } from '../names.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext } from './verb.js';
 
@@ -26,13 +26,9 @@ function chosenParts(only: string | undefined): ReadonlySet<Part> {
   if (only === undefined) return new Set(parts);
   const names = only.split(',').map((name) => name.trim());
   for (const name of names) {
-    const known = (parts as readonly string[]).includes(name);
-    check(
-      known,
-      'unknown-option',
-      `--only: there is no part "${name}"${didYouMean(name, parts)}; there are ${parts.join(', ')}`,
-      'only',
-    );
+    if ((parts as readonly string[]).includes(name)) continue;
+    const message = `--only: ${unknownName('part', name, { names: parts, command: 'linbp bench --help' })}`;
+    throw new LinbpError('unknown-option', message, { field: 'only' });
   }
   return new Set(names as Part[]);
 }

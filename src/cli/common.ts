@@ -1,5 +1,5 @@
 import { expectSameClasses } from '../data/classes.js';
-import { datasetNames, loadDataset } from '../data/load.js';
+import { loadDataset } from '../data/load.js';
 import type { FitOptions } from '../data/resize.js';
 import type { Dataset } from '../data/dataset.js';
 import { batchPixels } from '../data/dataset.js';
@@ -23,7 +23,6 @@ import { choice, flag, integer, readNumber, text } from './options.js';
 import type { Option, OptionValues } from './options.js';
 import type { Progress } from './progress.js';
 import { openModel } from './modelSource.js';
-import { withHint } from './suggest.js';
 import type { ShownAdapter, VerbContext } from './verb.js';
 
 /** Options about the network. */
@@ -210,19 +209,12 @@ export interface ChosenRules {
 
 /** Throws `unknown-rule` with the nearest name, `unknown-layer`, `unknown-option` or `bad-range`. */
 export function chosenRules(notation: string, definition: ModelDefinition): ChosenRules {
-  let specs: RuleSpec[];
-  try {
-    specs = parseRules(notation);
-  } catch (error) {
-    const unknown = notation.split('+').map((part) => part.split(':')[0]!.trim());
-    throw withHint(error, unknown.find((name) => !(ruleNames as readonly string[]).includes(name)) ?? '', ruleNames);
-  }
+  const specs = parseRules(notation);
   return { specs, selection: resolveRules(specs, positionTable(definition)), written: formatRules(specs) };
 }
 
 /**
- * Loads the images that the options state, and prints the data set's note. Throws as `loadDataset` does, with the
- * nearest name.
+ * Loads the images that the options state, and prints the data set's note. Throws as `loadDataset` does.
  */
 export async function chosenDataset(
   options: DataValues,
@@ -243,8 +235,6 @@ export async function chosenDataset(
       onProgress: (done: number, total: number) =>
         progress.update('reading', done / total, '', { total, unit: 'images' }),
     });
-  } catch (error) {
-    throw withHint(error, options.dataset, datasetNames);
   } finally {
     progress.clear();
   }

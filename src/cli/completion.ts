@@ -3,7 +3,7 @@ import { noAdapter } from './common.js';
 import { check } from '../errors.js';
 import { defineVerb } from './verb.js';
 import type { Verb } from './verb.js';
-import { didYouMean } from './suggest.js';
+import { didYouMean } from '../names.js';
 
 /** A verb as shells complete it. */
 interface Completed {

@@ -5,7 +5,8 @@ import type { AttackDefinition } from '../attacks/stages.js';
 import { gradientSamplings, inputTransforms } from '../attacks/transfer.js';
 import { smoothedGradient } from '../attacks/transforms.js';
 import { check, LinbpError } from '../errors.js';
-import { didYouMean } from './suggest.js';
+import { unknownName } from '../names.js';
+import { quoted } from '../quote.js';
 
 interface ComposedValues {
   readonly attack: string;
@@ -26,8 +27,10 @@ export function knownAttack(name: string): AttackName {
   if (attackNames.includes(name)) return name as AttackName;
   const names = ['autoattack', ...attackNames];
   const here = namesElsewhere[name.toLowerCase().replace(/_/g, '')];
-  const hint = here === undefined ? didYouMean(name, names) : ` (it is called ${here} here)`;
-  const message = `there is no attack "${name}"; known are ${names.join(', ')}${hint}`;
+  const message =
+    here === undefined
+      ? unknownName('attack', name, { names, command: 'linbp attack --list' })
+      : `there is no attack ${quoted(name)} (it is called ${here} here)`;
   throw new LinbpError('unknown-option', message, { field: 'attack' });
 }
 
@@ -41,7 +44,7 @@ export function composed({ attack, gradient, transform, momentum }: ComposedValu
   const known = [...Object.keys(inputTransforms), 'ti'];
   for (const each of names)
     if (!known.includes(each)) {
-      const message = `there is no transform "${each}"; known are ${known.join(', ')}${didYouMean(each, known)}`;
+      const message = unknownName('transform', each, { names: known, command: 'linbp attack --help' });
       throw new LinbpError('unknown-option', message, { field: 'transform' });
     }
   return {

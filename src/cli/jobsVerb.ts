@@ -3,7 +3,7 @@ import { openBullQueue } from '../jobs/bullQueue.js';
 import type { BullQueue } from '../jobs/bullQueue.js';
 import { openStore } from '../jobs/openStore.js';
 import { removeTask } from '../jobs/store.js';
-import { counted } from '../quote.js';
+import { counted, quoted } from '../quote.js';
 import { noAdapter } from './common.js';
 import { serveBoard } from './jobs/board.js';
 import { queueOptions } from './jobs/options.js';
@@ -19,7 +19,7 @@ const options = {
     help: 'what to do; also as a plain word after the verb',
     byDefault: 'list',
   }),
-  ...queueOptions,
+  ...queueOptions("the queue's Redis or Valkey"),
   task: text({ help: 'the task, by the beginning of its name [all]', placeholder: 'HASH' }),
   port: integer({ help: 'of ui, on 127.0.0.1; 0 takes a free one', byDefault: 0, min: 0, max: 65535 }),
 } as const;
@@ -34,7 +34,8 @@ const line = ({ task, kind, waiting, active, failed, completed, left, error }: T
 async function chosenTasks(queue: BullQueue, { task }: Values): Promise<TaskOverview[]> {
   const all = await overviewOf(queue);
   const found = all.filter((each) => task === undefined || each.task.startsWith(task));
-  check(task === undefined || found.length > 0, 'bad-argument', `the queue has no task ${task}`, 'task');
+  const message = `the queue has no task ${quoted(task ?? '')}; "linbp jobs list" shows those that it has`;
+  check(task === undefined || found.length > 0, 'bad-argument', message, 'task');
   return found;
 }
 
@@ -93,7 +94,11 @@ async function clean(queue: BullQueue, values: Values, { print }: VerbContext): 
     if (store !== undefined) results += await removeTask(store, task);
   }
   store?.close();
-  print(`${counted(jobs, 'job')} and ${counted(results, 'result')} removed`);
+  print(
+    store === undefined
+      ? `${counted(jobs, 'job')} removed; with --store also the results go`
+      : `${counted(jobs, 'job')} and ${counted(results, 'result')} removed`,
+  );
   return { jobs, results };
 }
 
@@ -126,7 +131,7 @@ export const jobsVerb = defineVerb({
   ],
   async run(values, context) {
     const { queue: url, what } = values;
-    check(url !== undefined, 'bad-argument', 'jobs needs --queue redis://HOST', 'queue');
+    check(url !== undefined, 'bad-argument', 'jobs needs --queue redis://HOST, or LINBP_QUEUE', 'queue');
     const queue = await openBullQueue(url);
     try {
       return { adapter: noAdapter, fields: { ...(await actions[what](queue, values, context)) } };

@@ -5,8 +5,7 @@ import { LinbpError } from '../errors.js';
 import { checkDefinition } from '../nn/checkDefinition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { importOnnx } from '../onnx/index.js';
-import { modelDefinition, modelNames, robustbenchNames, torchvisionNames } from '../nn/zoo/index.js';
-import { withHint } from './suggest.js';
+import { isModelName, modelDefinition } from '../nn/zoo/index.js';
 
 /**
  * The network that `--model` names: one of linbp's by name, or a file: an ONNX model, or a module (`.js`, `.mjs`,
@@ -21,11 +20,13 @@ export async function openModel(name: string, size?: readonly [number, number]):
   const ending = extname(name).toLowerCase();
   if (ending === '.onnx') return importOnnx(name, size === undefined ? {} : { size });
   if (['.js', '.mjs', '.cjs', '.ts', '.mts'].includes(ending)) return importedModel(name);
-  try {
-    return modelDefinition(name);
-  } catch (error) {
-    throw withHint(error, name, [...modelNames, ...torchvisionNames, ...robustbenchNames]);
-  }
+  if (!isModelName(name) && (/[/\\]/.test(name) || ['.pt', '.pth', '.ckpt', '.safetensors', '.json'].includes(ending)))
+    throw new LinbpError(
+      'unknown-model',
+      `${name} is no network: a file must end in .onnx, .js, .mjs, .cjs, .ts or .mts; weights are another option`,
+      { field: 'model' },
+    );
+  return modelDefinition(name);
 }
 
 async function importedModel(path: string): Promise<ModelDefinition> {

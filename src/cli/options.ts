@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { check, LinbpError } from '../errors.js';
-import { didYouMean } from './suggest.js';
+import { didYouMean } from '../names.js';
 
 /** One option of a verb. */
 export interface Option<T> {
@@ -269,7 +269,7 @@ export function parseOptions<O extends OptionTable>(args: readonly string[], tab
       negated !== undefined && byKebab.get(negated)?.option.placeholder === undefined ? negated : token.name;
     const found = byKebab.get(typed);
     if (found === undefined) {
-      const hint = didYouMean(token.name, [...byKebab.keys()]).replace('mean ', 'mean --');
+      const hint = didYouMean(token.name, [...byKebab.keys()], '--');
       throw new LinbpError('unknown-option', `there is no option ${token.rawName}${hint}`, { field: token.name });
     }
     const { name, option } = found;

@@ -11,7 +11,13 @@ export const positionsVerb = defineVerb({
   name: 'positions',
   summary: 'lists the activations of a model, for rules such as linbp:from=layer3, and its presets',
   examples: ['linbp positions --model resnet50', 'linbp positions --model lenet5 --json -'],
-  options: { model: text({ help: 'the network', placeholder: 'NAME', byDefault: 'lenet5' }) },
+  options: {
+    model: text({
+      help: 'the network: a name from the list below, an ONNX file, or a module such as ./net.js',
+      placeholder: 'NAME|FILE',
+      byDefault: 'lenet5',
+    }),
+  },
   notes: [
     '',
     'Models',

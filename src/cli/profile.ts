@@ -33,7 +33,7 @@ import {
 import { integer, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { packageVersion } from '../version.js';
-import { didYouMean } from './suggest.js';
+import { didYouMean } from '../names.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext } from './verb.js';
 

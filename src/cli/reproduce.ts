@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
+import { didYouMean } from '../names.js';
 import { experimentNamed, experiments } from '../experiments/index.js';
 import { summaryOf } from '../experiments/types.js';
 import type { Experiment, ExperimentContext } from '../experiments/types.js';
@@ -16,7 +17,6 @@ import type { IndexEntry } from './reproduceIndex.js';
 import type { Reproduced } from './reproduceReport.js';
 import { fileLink } from './terminal/screen.js';
 import { packageVersion } from '../version.js';
-import { withHint } from './suggest.js';
 import { defineVerb } from './verb.js';
 
 /** Small enough that all experiments together end in minutes on two processor cores. */
@@ -70,21 +70,12 @@ function described({ name, summary, datasets, networks }: Experiment): string {
   return `  ${name.padEnd(22)} ${summary}${choices.length === 0 ? '' : ` (${choices.join('; ')})`}`;
 }
 
-/** An experiment by name. Throws `unknown-option` with the nearest name. */
-function chosenExperiment(name: string): Experiment {
-  try {
-    return experimentNamed(name);
-  } catch (error) {
-    const known = experiments.map((each) => each.name);
-    throw withHint(error, name, known);
-  }
-}
-
 /** Throws `unknown-option` where a data set is named that the experiment cannot use. */
 function checkDataset({ name, datasets = [] }: Experiment, dataset: string | undefined): void {
   if (dataset === undefined || datasets.includes(dataset)) return;
   const known = datasets.length === 0 ? 'takes its own data set only' : `takes --dataset ${datasets.join(', ')}`;
-  throw new LinbpError('unknown-option', `${name} ${known}, not ${dataset}`, { field: 'dataset' });
+  const message = `${name} ${known}, not ${dataset}${didYouMean(dataset, datasets)}`;
+  throw new LinbpError('unknown-option', message, { field: 'dataset' });
 }
 
 /** Throws `unknown-option` where networks are named for an experiment with its own ones only. */
@@ -119,10 +110,10 @@ export const reproduceVerb = defineVerb({
     check(
       (values.name === undefined) === values.all,
       'bad-argument',
-      'give the name of an experiment, or --all',
+      'give the name of an experiment, which "linbp reproduce --help" lists, or --all',
       'name',
     );
-    const chosen = values.name === undefined ? experiments : [chosenExperiment(values.name)];
+    const chosen = values.name === undefined ? experiments : [experimentNamed(values.name)];
     check(
       !values.all || values.networks === undefined,
       'bad-argument',

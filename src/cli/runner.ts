@@ -9,7 +9,7 @@ import { writeResult } from './result.js';
 import { jsonOption, kebab, parseOptions } from './options.js';
 import type { OptionTable } from './options.js';
 import { Progress } from './progress.js';
-import { didYouMean } from './suggest.js';
+import { unknownName } from '../names.js';
 import { helpOf, overview } from './terminal/help.js';
 import { screenOf, wrapLines } from './terminal/screen.js';
 import type { Verb, VerbContext } from './verb.js';
@@ -122,10 +122,8 @@ export async function runCommandLine(args: readonly string[], signal: AbortSigna
       return 0;
     }
     if (!verbNames.includes(name)) {
-      const hint = didYouMean(name, verbNames);
-      throw new LinbpError('unknown-option', `there is no verb "${name}"${hint}; there are ${verbNames.join(', ')}`, {
-        field: name,
-      });
+      const message = unknownName('verb', name, { names: verbNames, command: 'linbp --help' });
+      throw new LinbpError('unknown-option', message, { field: name });
     }
     const verb = await loadVerb(name);
     if (rest.includes('--help') || rest.includes('-h')) {

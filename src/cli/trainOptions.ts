@@ -1,7 +1,8 @@
 import { imageFolderHalves } from '../data/folder.js';
 import { holdOut } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
-import { check } from '../errors.js';
+import { check, LinbpError } from '../errors.js';
+import { didYouMean } from '../names.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { initialState } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
@@ -127,7 +128,10 @@ export function chosenAugmentation({ augment }: TrainValues): InputStage | undef
   if (augment === undefined) return undefined;
   const names = augment.split(',').map((name) => name.trim());
   const unknown = names.find((name) => !['crop', 'flip'].includes(name));
-  check(unknown === undefined, 'unknown-option', `--augment takes crop and flip, got "${unknown}"`, 'augment');
+  if (unknown !== undefined) {
+    const message = `--augment takes crop and flip, got "${unknown}"${didYouMean(unknown, ['crop', 'flip'])}`;
+    throw new LinbpError('unknown-option', message, { field: 'augment' });
+  }
   return cropAndFlip({ padding: names.includes('crop') ? 4 : 0, flip: names.includes('flip') });
 }
 

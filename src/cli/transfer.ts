@@ -20,7 +20,7 @@ import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
 import { resized } from '../nn/resized.js';
 import { settle } from '../attacks/options.js';
-import { loadDataset, datasetNames } from '../data/load.js';
+import { loadDataset } from '../data/load.js';
 import { splitRules } from './ruleList.js';
 import { attackOptionTable } from './attack/options.js';
 import { readAttacks } from './attack/spec.js';
@@ -44,7 +44,6 @@ import { modelWith } from './inference.js';
 import { openModel } from './modelSource.js';
 import { assignment, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
-import { withHint } from './suggest.js';
 import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
 import { fileLink } from './terminal/screen.js';
 import { defineVerb } from './verb.js';
@@ -127,19 +126,14 @@ function readMatrixAttacks({ attacks, alpha }: Values): MatrixAttack[] {
 }
 
 async function images(values: Values, networks: readonly Named[], { signal }: VerbContext): Promise<Dataset> {
-  let found: Dataset;
-  try {
-    found = await loadDataset({
-      dataset: values.dataset,
-      split: values.split,
-      classes: networks[0]!.definition.classes,
-      ...(values.data !== undefined && { dataFolder: values.data }),
-      ...(values.limit !== undefined && { limit: values.limit }),
-      signal,
-    });
-  } catch (error) {
-    throw withHint(error, values.dataset, datasetNames);
-  }
+  const found = await loadDataset({
+    dataset: values.dataset,
+    split: values.split,
+    classes: networks[0]!.definition.classes,
+    ...(values.data !== undefined && { dataFolder: values.data }),
+    ...(values.limit !== undefined && { limit: values.limit }),
+    signal,
+  });
   for (const { name, definition } of networks) {
     check(
       definition.input[0] === found.channels,
@@ -257,7 +251,7 @@ function openStore(
 /** `linbp transfer`: what images made on some networks do to others, at equal numbers of gradients. */
 export const transferVerb = defineVerb({
   name: 'transfer',
-  summary: 'fills a matrix of sources and victims at equal numbers of gradients',
+  summary: 'shows images made on some networks to others: a matrix of transfer at equal cost',
   examples: [
     'linbp transfer --sources resnet20=A.safetensors,resnet56=B.safetensors --limit 100',
     'linbp transfer --sources resnet20=A.safetensors --victims resnet56=B.safetensors ' +
@@ -275,7 +269,8 @@ export const transferVerb = defineVerb({
       'of images is lost.',
   ],
   async run(values, context) {
-    check(values.sources !== undefined, 'bad-argument', '--sources needs MODEL=WEIGHTS', 'sources');
+    const usage = 'transfer needs --sources MODEL=WEIGHTS,..; "linbp transfer --help" shows an example';
+    check(values.sources !== undefined, 'bad-argument', usage, 'sources');
     const sources = await readNetworks(values.sources, 'sources', []);
     const victims = values.victims === undefined ? sources : await readNetworks(values.victims, 'victims', sources);
     const networks = [...sources, ...victims.filter((victim) => !sources.includes(victim))];

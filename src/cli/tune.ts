@@ -230,6 +230,7 @@ export const tuneVerb = defineVerb({
         }
         const { results, heavy, comparison } = step;
         if (results.length > 0) print(problemTable(results, context.width));
+        else print(`${values.what} under ${rule}: nothing new to measure (--again measures again what is known)`);
         const kept = comparison.ratio <= slower || comparison.shortestRatio <= slower;
         if (kept) table = trial;
         else table.forget(heavy);

@@ -3,6 +3,7 @@ import { serveQueue } from '../jobs/bullWorker.js';
 import { ComputeProcess } from '../jobs/computeProcess.js';
 import { openStore } from '../jobs/openStore.js';
 import { shownUrl } from '../jobs/redis.js';
+import { counted } from '../quote.js';
 import { listAdapters } from '../runtime/adapter.js';
 import { adapterOptions, noAdapter } from './common.js';
 import { queueOptions } from './jobs/options.js';
@@ -21,7 +22,7 @@ export const workerVerb = defineVerb({
     'linbp worker --queue rediss://USER:PASSWORD@HOST --store s3://BUCKET/PREFIX --gpus all',
   ],
   options: {
-    ...queueOptions,
+    ...queueOptions('take jobs from this Redis or Valkey'),
     ...adapterOptions,
     gpus: choice(['one', 'all'], { help: 'one process, or one for each GPU', byDefault: 'one' }),
     memory: number({ help: 'GiB after which a process makes room for a new one', byDefault: 8, min: 0.1 }),
@@ -46,8 +47,9 @@ export const workerVerb = defineVerb({
   ],
   async run(values, { progress, print, signal }) {
     const { queue, store, device, adapter, gpus, memory, stalledAfter, grace, jobs } = values;
-    check(queue !== undefined, 'bad-argument', 'worker needs --queue redis://HOST', 'queue');
-    check(store !== undefined, 'bad-argument', 'worker needs --store, the one of the submitter', 'store');
+    check(queue !== undefined, 'bad-argument', 'worker needs --queue redis://HOST, or LINBP_QUEUE', 'queue');
+    const where = 'worker needs --store DIR|URL, or LINBP_STORE: the same as in the commands whose jobs it does';
+    check(store !== undefined, 'bad-argument', where, 'store');
     check(
       gpus === 'one' || adapter === undefined,
       'bad-argument',
@@ -98,7 +100,7 @@ export const workerVerb = defineVerb({
       },
       onNote: (note) => progress.line(note),
     });
-    print(`${done} jobs done, ${failed} failed`);
+    print(`${counted(done, 'job')} done, ${failed} failed`);
     return { adapter: noAdapter, fields: { done, failed } };
   },
 });

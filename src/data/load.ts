@@ -1,6 +1,7 @@
 import { expectFields } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { LinbpError } from '../errors.js';
+import { unknownName } from '../names.js';
 import { loadCifar10, loadCifar10Jpeg } from './cifar10.js';
 import { isArrayFile, loadArrayFile } from './arrayFile.js';
 import { loadCifar100 } from './cifar100.js';
@@ -82,11 +83,8 @@ export async function loadDataset(options: LoadOptions): Promise<Dataset> {
     default:
       throw new LinbpError(
         'unknown-option',
-        `unknown data set ${dataset}; known are ` +
-          `${datasetNames.join(', ')}, folder:PATH, and .npz and .safetensors files`,
-        {
-          field: 'dataset',
-        },
+        unknownName('data set', dataset, { names: datasetNames, also: 'folder:PATH, FILE.npz, FILE.safetensors' }),
+        { field: 'dataset' },
       );
   }
 }

@@ -1,4 +1,6 @@
 import { LinbpError } from '../errors.js';
+import { instead } from '../names.js';
+import { quoted } from '../quote.js';
 import { cifar10Statistics, normalized } from '../nn/normalize.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { cropAndFlip } from '../train/augmentation.js';
@@ -172,9 +174,9 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const chosen = context.networks ?? networks;
   const unknown = chosen.filter((name) => !(name in rulesOf));
   if (unknown.length > 0) {
-    throw new LinbpError('unknown-model', `cifar10-training knows ${networks.join(', ')}, not ${unknown.join(', ')}`, {
-      field: 'networks',
-    });
+    const [name = ''] = unknown;
+    const message = `cifar10-training has no network ${quoted(name)}${instead(name, { names: networks })}`;
+    throw new LinbpError('unknown-model', message, { field: 'networks' });
   }
   const epochs = sized(100, scale, 1);
   // Images shrink with the square of the scale, epochs with the scale: a step of the largest networks takes seconds

@@ -1,4 +1,5 @@
 import { LinbpError } from '../errors.js';
+import { unknownName } from '../names.js';
 import { adversarialTraining } from './adversarialTraining.js';
 import { cifar10Training } from './cifarTraining.js';
 import { mnistLenet5, mnistMlp } from './mnist.js';
@@ -23,12 +24,13 @@ export const experiments: readonly Experiment[] = [
   adversarialTraining,
 ];
 
-/** An experiment by name. Throws `unknown-option` listing the names there are. */
+/** An experiment by name. Throws `unknown-option` with the nearest names. */
 export function experimentNamed(name: string): Experiment {
   const found = experiments.find((experiment) => experiment.name === name);
   if (found === undefined) {
-    const names = experiments.map((experiment) => experiment.name).join(', ');
-    throw new LinbpError('unknown-option', `there is no experiment "${name}"; known are ${names}`, { field: 'name' });
+    const names = experiments.map((experiment) => experiment.name);
+    const message = unknownName('experiment', name, { names, command: 'linbp reproduce --help' });
+    throw new LinbpError('unknown-option', message, { field: 'name' });
   }
   return found;
 }

@@ -1,4 +1,6 @@
-import { check } from '../errors.js';
+import { LinbpError } from '../errors.js';
+import { instead } from '../names.js';
+import { quoted } from '../quote.js';
 import { problemKey } from '../kernels/choice.js';
 import type { CompiledDispatch, Program } from '../program/program.js';
 import { choiceName } from '../choices/table.js';
@@ -45,12 +47,10 @@ export function kernelsOf(program: Program): Map<string, CompiledDispatch[]> {
 export function describeShader(program: Program, name: string): string {
   const kernels = kernelsOf(program);
   const fitting = [...kernels].filter(([kernel]) => fitsKernel(kernel, name));
-  check(
-    fitting.length > 0,
-    'bad-argument',
-    `no kernel "${name}" runs here; there are ${[...kernels.keys()].join(', ')}`,
-    'shader',
-  );
+  if (fitting.length === 0) {
+    const message = `no kernel ${quoted(name)} runs here${instead(name, { names: [...kernels.keys()] })}`;
+    throw new LinbpError('bad-argument', message, { field: 'shader' });
+  }
   const { limits } = program.device;
   const parts = fitting.map(([kernel, dispatches]) => {
     const { source } = dispatches[0]!;

@@ -1,4 +1,6 @@
 import { check, LinbpError } from '../errors.js';
+import { instead, unknownName } from '../names.js';
+import { quoted } from '../quote.js';
 import { activationKinds } from '../graph/functions.js';
 import type { MatchScope } from './activationMatched.js';
 import type { PointwiseRule } from '../graph/rule.js';
@@ -60,8 +62,9 @@ function parseRule(text: string, userRules: readonly PointwiseRule[]): RuleSpec 
   const name = colon < 0 ? text : text.slice(0, colon);
   const user = userRules.find((rule) => rule.name === name);
   if (user === undefined && !Object.hasOwn(ruleTable, name)) {
-    const known = [...ruleNames, ...userRules.map((rule) => rule.name)].join(', ');
-    throw new LinbpError('unknown-rule', `there is no rule "${name}"; known are ${known}`, { field: 'rule' });
+    const names = [...ruleNames, ...userRules.map((rule) => rule.name)];
+    const message = unknownName('rule', name, { names, command: 'linbp train --help' });
+    throw new LinbpError('unknown-rule', message, { field: 'rule' });
   }
   const rule = user ?? (name as RuleName);
   const { from, only, on, post, preset, blocks, match, scope, lambda, ...numbers } = splitOptions(
@@ -134,13 +137,10 @@ function parseParameters(
       : Object.fromEntries(rule.parameters.map((parameter) => [parameter, undefined]));
   for (const option of Object.keys(given)) {
     const places = ['from', 'only', 'on', 'post', 'preset', 'blocks', 'match', 'scope', 'lambda'];
-    const known = [...Object.keys(ranges), ...places].join(', ');
-    check(
-      Object.hasOwn(ranges, option),
-      'unknown-option',
-      `${name} has no option "${option}"; known are ${known}`,
-      option,
-    );
+    const names = [...Object.keys(ranges), ...places];
+    if (Object.hasOwn(ranges, option)) continue;
+    const message = `${name} has no option ${quoted(option)}${instead(option, { names })}`;
+    throw new LinbpError('unknown-option', message, { field: option });
   }
   return Object.fromEntries(
     Object.entries(ranges).flatMap(([option, range]): [string, number][] => {

@@ -1,4 +1,5 @@
-import { quotedName } from '../quote.js';
+import { didYouMean, instead } from '../names.js';
+import { quoted, quotedName } from '../quote.js';
 import { check, LinbpError } from '../errors.js';
 import type { RuleSpec } from './parse.js';
 import type { ActivationPosition, BranchPlace, PositionTable } from './positions.js';
@@ -25,6 +26,10 @@ export function listPositions(table: PositionTable): string {
   return `${model} has ${names.length} activations ${shown} ("linbp positions" lists them)`;
 }
 
+/** ` (did you mean layer3?)`, where a stage or ReLU has a similar name. */
+const nearPlaces = (name: string, table: PositionTable): string =>
+  didYouMean(name, [...stagesOf(table), ...table.positions.map((position) => position.name)]);
+
 /** A place to begin at, past the middle, as the papers do: a stage where there are some. */
 function exampleStart(table: PositionTable): string {
   const stages = stagesOf(table);
@@ -35,15 +40,12 @@ function exampleStart(table: PositionTable): string {
 function fromPreset(name: string, rule: string, table: PositionTable): ActivationPosition[] {
   const preset = Object.hasOwn(table.presets, name) ? table.presets[name] : undefined;
   if (preset === undefined || preset.length === 0) {
-    const reason =
-      table.presetNote ??
-      (name === 'default'
-        ? 'no paper states where to linearize it'
-        : `known are ${Object.keys(table.presets).join(', ')}`);
-    const what = name === 'default' ? 'no preset' : `no preset "${name}"`;
+    const why = table.presetNote ?? (name === 'default' ? 'no paper states where to linearize it' : undefined);
+    const what = name === 'default' ? 'no preset' : `no preset ${quoted(name)}`;
+    const others = Object.keys(table.presets).length === 0 ? '' : instead(name, { names: Object.keys(table.presets) });
     throw new LinbpError(
       'unknown-layer',
-      `${table.model} has ${what} (${reason}); give from= or only=, such as ` +
+      `${table.model} has ${what}${why === undefined ? others : ` (${why})`}; give from= or only=, such as ` +
         `${rule}:from=${exampleStart(table)}; ${listPositions(table)}`,
       { field: 'preset' },
     );
@@ -90,13 +92,9 @@ function fromPlace(from: string, post: boolean | undefined, table: PositionTable
         : positions.findIndex(({ stage, name }) => stage === from || name === from || name.startsWith(`${from}.`));
     chosen = first < 0 ? [] : positions.slice(first);
   }
-  check(
-    chosen.length > 0,
-    'unknown-layer',
-    `from=${from} names no ReLU, block or stage of the model; ${listPositions(table)}`,
-    'from',
-  );
-  return chosen;
+  if (chosen.length > 0) return chosen;
+  const message = `from=${from} names no ReLU, block or stage of the model${nearPlaces(from, table)}`;
+  throw new LinbpError('unknown-layer', `${message}; ${listPositions(table)}`, { field: 'from' });
 }
 
 /**
@@ -176,13 +174,10 @@ export function selectPositions(spec: RuleSpec, table: PositionTable): readonly 
     chosen = ofKinds(chosen, spec, table);
   if (spec.post === false) chosen = chosen.filter((position) => position.kind !== 'post-addition');
   for (const glob of spec.only ?? []) {
-    check(
-      chosen.some((position) => matchesGlob(glob, position.name)),
-      'unknown-layer',
-      `only=${quotedName(glob)} fits no ` +
-        `ReLU${spec.from === undefined ? '' : ` at or after ${spec.from}`}; ${listPositions(table)}`,
-      'only',
-    );
+    if (chosen.some((position) => matchesGlob(glob, position.name))) continue;
+    const place = spec.from === undefined ? '' : ` at or after ${spec.from}`;
+    const message = `only=${quotedName(glob)} fits no ReLU${place}${nearPlaces(glob, table)}; ${listPositions(table)}`;
+    throw new LinbpError('unknown-layer', message, { field: 'only' });
   }
   const { only } = spec;
   if (only !== undefined) chosen = chosen.filter((position) => only.some((glob) => matchesGlob(glob, position.name)));

@@ -1,4 +1,6 @@
 import { check, LinbpError } from '../errors.js';
+import { instead } from '../names.js';
+import { quoted } from '../quote.js';
 import { expectFewParameters } from './parameters.js';
 import { link } from '../wgsl/link.js';
 import { translated } from './translate.js';
@@ -128,13 +130,10 @@ export async function jsRule(options: JavaScriptRule): Promise<PointwiseRule> {
  */
 export function useRule(rule: PointwiseRule, parameters: Readonly<Record<string, number>> = {}): BoundRule {
   for (const name of Object.keys(parameters)) {
-    const expected = rule.parameters.length === 0 ? 'it has none' : `expected ${rule.parameters.join(', ')}`;
-    check(
-      rule.parameters.includes(name),
-      'unknown-option',
-      `rule ${rule.name} has no parameter "${name}"; ${expected}`,
-      name,
-    );
+    if (rule.parameters.includes(name)) continue;
+    const others = rule.parameters.length === 0 ? '; it has none' : instead(name, { names: rule.parameters });
+    const message = `rule ${rule.name} has no parameter ${quoted(name)}${others}`;
+    throw new LinbpError('unknown-option', message, { field: name });
   }
   const values = rule.parameters.map((name) => {
     const value = parameters[name];

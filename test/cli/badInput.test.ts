@@ -58,8 +58,9 @@ describe('bad input at the command line', () => {
       [['train', '--epochs', '1', '--epochs', '2'], '--epochs is given twice'],
       [['eval', 'lenet5'], 'unexpected argument "lenet5"'],
       [['train', '--nesterov=maybe'], '--nesterov', 'maybe'],
-      [['eval', '--model', 'lenet'], 'no model "lenet"', 'did you mean lenet5?'],
-      [['positions', '--model', 'nothing-like-it'], 'no model "nothing-like-it"', 'mlp'],
+      [['eval', '--model', 'lenet'], 'no model "lenet"', 'did you mean lenet5,', '"linbp positions --help" lists all'],
+      [['positions', '--model', 'nothing-like-it'], 'no model "nothing-like-it"; "linbp positions --help" lists all'],
+      [['eval', '--model', 'net.pth'], 'net.pth is no network', '.onnx'],
       [['eval', '--dataset', 'minst'], 'minst', 'did you mean mnist?'],
       [['eval', '--split', 'tset'], '--split', 'did you mean test?'],
       [['eval', '--device', 'gpu'], '--device', 'auto, software, reference'],
@@ -72,8 +73,8 @@ describe('bad input at the command line', () => {
       [['attack', '--targeted', '--target-shift', '10'], '--target-shift must be below the 10 classes'],
       [['attack', '--ila-steps', '3'], '--ila-steps goes with --ila'],
       [['attack', '--limit', '1', '--ila', 'conv9', '--device', 'reference'], 'no layer "conv9"', 'conv1.2'],
-      [['train', '--optimizer', 'adamm'], '--optimizer', 'did you mean adam?'],
-      [['attack', '--attack', 'pdg'], 'no attack "pdg"', 'did you mean pgd?'],
+      [['train', '--optimizer', 'adamm'], '--optimizer', 'did you mean adam or adamw?'],
+      [['attack', '--attack', 'pdg'], 'no attack "pdg"', 'did you mean pgd?', '"linbp attack --list" lists all'],
       [['attack', '--norm', 'l0'], '--norm', 'linf, l2'],
       [['train', '--precision', 'f61'], '--precision', 'did you mean f16?'],
       [['eval', '--precision', 'f16', '--limit', '2', '--device', 'reference'], 'float64'],
@@ -123,7 +124,7 @@ describe('bad input at the command line', () => {
     // No driver can be found here: an error about anything else came before one was looked for.
     await expectErrors(
       [
-        [['profile', '--model', 'lenet'], 'no model "lenet"', 'did you mean lenet5?'],
+        [['profile', '--model', 'lenet'], 'no model "lenet"', 'did you mean lenet5,'],
         [['profile', '--weights', join(folder, 'nowhere.safetensors')], 'nowhere.safetensors', 'no such file'],
         [['profile', '--model', 'lenet5', '--weights', good], 'missing conv1.0.weight'],
         [['profile', '--rule', 'bp,linpb'], 'no rule "linpb"', 'did you mean linbp?'],
@@ -163,7 +164,7 @@ describe('bad input at the command line', () => {
   it('tune: everything before a device is opened', () =>
     expectErrors(
       [
-        [['tune', 'lenet'], 'no model "lenet"', 'did you mean lenet5?'],
+        [['tune', 'lenet'], 'no model "lenet"', 'did you mean lenet5,'],
         [['tune', '--what', 'training'], '--what', 'train, attack, forward'],
         [['tune', '--rule', 'bp,linpb'], 'no rule "linpb"'],
         [['tune', '--share', '2'], '--share'],

@@ -172,7 +172,7 @@ describe('linbp transfer', () => {
       ['transfer', ...twice, '--victims', 'resnet18_imagenet=w.safetensors'],
       ['transfer', ...twice],
     ]);
-    expectError(bad[0]!, '--sources needs');
+    expectError(bad[0]!, 'needs --sources');
     expectError(bad[1]!, '--sources must be MODEL=WEIGHTS');
     expectError(bad[2]!, 'steps follow from --gradients');
     expectError(bad[3]!, 'autoattack is no attack for transfer');

@@ -1,5 +1,5 @@
 import { LinbpError } from '../../errors.js';
-import { didYouMean } from '../suggest.js';
+import { unknownName } from '../../names.js';
 
 /** Options of a paper's experiment. What the user gives besides wins. */
 export interface Preset {
@@ -83,7 +83,6 @@ export const presets: Readonly<Record<string, Preset>> = {
 export function presetNamed(name: string): Preset {
   const found = Object.hasOwn(presets, name) ? presets[name] : undefined;
   if (found !== undefined) return found;
-  const names = Object.keys(presets);
-  const message = `there is no preset "${name}"; known are ${names.join(', ')}${didYouMean(name, names)}`;
+  const message = unknownName('preset', name, { names: Object.keys(presets), command: 'linbp attack --help' });
   throw new LinbpError('unknown-option', message, { field: 'preset' });
 }

@@ -2,9 +2,9 @@ import { gradientSamplings } from '../../attacks/transfer.js';
 import type { AttackLoss } from '../../attacks/stages.js';
 import { lossKinds } from '../../attacks/stages.js';
 import { check, LinbpError } from '../../errors.js';
+import { didYouMean } from '../../names.js';
 import { knownAttack } from '../composedAttack.js';
 import { readNumber } from '../options.js';
-import { didYouMean } from '../suggest.js';
 
 /** An attack as the command line writes it: a name, and options that hold for this attack alone. */
 export interface AttackSpec {

@@ -27,7 +27,7 @@ const options = {
   }),
   out: text({ help: 'folder for the report', placeholder: 'DIR', byDefault: 'linbp-report' }),
   minutes: number({
-    help: 'sizes are chosen so that it takes less',
+    help: 'time for training and attacks, from which their sizes follow',
     min: 0.05,
     max: 600,
     shownDefault: '2.5; 5 on SwiftShader',

@@ -9,20 +9,19 @@ const orEnvironment = (option: Option<string | undefined>, name: string): Option
   byDefault: process.env[name] || undefined,
 });
 
-const queue = (more: string): Option<string | undefined> =>
-  text({ help: `hand jobs to "linbp worker"s through this Redis or Valkey${more}`, placeholder: 'redis://HOST' });
+const queue = (help: string): Option<string | undefined> => text({ help, placeholder: 'redis://HOST' });
 const store = (more: string): Option<string | undefined> =>
   text({ help: `folder or s3://BUCKET/PREFIX for inputs and results of jobs${more}`, placeholder: 'DIR|URL' });
 
-/** The queue and the store, of every verb that has to do with jobs. */
-export const queueOptions = {
-  queue: orEnvironment(queue(' [LINBP_QUEUE]'), 'LINBP_QUEUE'),
+/** The queue, which serves as `help` says, and the store, of verbs that are about jobs. */
+export const queueOptions = (help: string) => ({
+  queue: orEnvironment(queue(`${help} [LINBP_QUEUE]`), 'LINBP_QUEUE'),
   store: orEnvironment(store(' [LINBP_STORE]'), 'LINBP_STORE'),
-} as const;
+});
 
 /** Options of verbs that can be cut into jobs. */
 export const jobOptions = {
-  queue: queue(''),
+  queue: queue('hand jobs to "linbp worker"s through this Redis or Valkey'),
   store: store('; what is done there is found again'),
   workers: integer({ help: 'compute in N processes of this machine', min: 1, max: 1024 }),
   shard: integer({ help: 'images a job [what takes about 25 s]', min: 1 }),

@@ -1,4 +1,5 @@
-import { check } from '../../errors.js';
+import { LinbpError } from '../../errors.js';
+import { unknownName } from '../../names.js';
 import type { ModelDefinition } from '../definition.js';
 import * as densenet from './densenet.js';
 import * as mnist from './mnist.js';
@@ -23,22 +24,20 @@ export const modelNames: readonly string[] = [...definitions.keys()];
 
 export { robustbenchNames, torchvisionNames };
 
+/** All names that {@link modelDefinition} knows. */
+export const allModelNames: readonly string[] = [...modelNames, ...torchvisionNames, ...robustbenchNames];
+
 /** Whether {@link modelDefinition} knows a name. */
 export const isModelName = (name: string): boolean =>
   definitions.has(name) || robustbenchNames.includes(name) || torchvisionNames.includes(name);
 
 /**
  * A network by name, one of {@link modelNames}, {@link torchvisionNames} or {@link robustbenchNames}. Throws
- * `unknown-model` listing the names there are.
+ * `unknown-model` with the nearest names.
  */
 export function modelDefinition(name: string): ModelDefinition {
   const definition = definitions.get(name) ?? torchvisionDefinition(name) ?? robustbenchDefinition(name);
-  check(
-    definition !== undefined,
-    'unknown-model',
-    `there is no model "${name}"; known are ${[...modelNames, ...torchvisionNames].join(', ')}, ` +
-      `and RobustBench's such as ${robustbenchNames[1]}`,
-    'model',
-  );
-  return definition;
+  if (definition !== undefined) return definition;
+  const message = unknownName('model', name, { names: allModelNames, command: 'linbp positions --help' });
+  throw new LinbpError('unknown-model', message, { field: 'model' });
 }
