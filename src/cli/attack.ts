@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Dataset } from '../data/dataset.js';
-import { check } from '../errors.js';
+import { check, LinbpError } from '../errors.js';
 import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
@@ -21,7 +21,7 @@ import { csvOf, imageRecords } from './attack/records.js';
 import { runCells } from './attack/run.js';
 import type { CellRun } from './attack/run.js';
 import { shiftedLabels, targetShiftOf } from './attack/targets.js';
-import { AttackState, noteResume, stateFolder, weightsIdentity } from './attack/state.js';
+import { AttackState, noteKept, noteResume, stateFolder, weightsIdentity } from './attack/state.js';
 import { cellsInJobs } from './jobs/attackJob.js';
 import type { WorkersReport } from './jobs/distribute.js';
 import { isCut, publicValues } from './jobs/options.js';
@@ -111,6 +111,7 @@ async function runAll(
   readonly runs: TriedRun[];
   readonly targets: Int32Array | undefined;
   readonly workers: readonly WorkersReport[];
+  readonly state: AttackState;
 }> {
   const labels = shiftedLabels(dataset, 0, definition.classes);
   const shifted = (): Int32Array => shiftedLabels(dataset, shift, definition.classes);
@@ -130,17 +131,22 @@ async function runAll(
   const input = { values, model, dataset, labels, targets, state, context };
   const { runs: found, workers } = cut
     ? await cellsInJobs(cells, { values, definition, weights, dataset }, context)
-    : { runs: await noteResume(runCells(cells, input), out, context.progress), workers: [] };
+    : { runs: await noteResume(runCells(cells, input), state, context), workers: [] };
   const runs: TriedRun[] = [];
   for (const run of found) {
     const images = imageRecords(run.result, pixelRange(dataset, 0, run.result.count));
     const { images8 } = run.result;
-    const tried = run.interrupted
-      ? []
-      : await evaluateVictims(victims, device, { dataset, labels, targets, images8 }, context);
-    runs.push({ ...run, images, victims: tried });
+    try {
+      const shown = { dataset, labels, targets, images8 };
+      const tried = run.interrupted ? [] : await evaluateVictims(victims, device, shown, context);
+      runs.push({ ...run, images, victims: tried });
+    } catch (error) {
+      // The images are kept, so the report shows what there is of them.
+      if (cut || !(error instanceof LinbpError) || error.code !== 'aborted') throw error;
+      runs.push({ ...run, images, victims: [], interrupted: true });
+    }
   }
-  return { runs, targets, workers };
+  return { runs, targets, workers, state };
 }
 
 interface Loaded {
@@ -173,7 +179,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   const { values, definition, cells, out } = plan;
   const { dataset, device, weights } = loaded;
   const { signal, print, width } = context;
-  const { runs, targets, workers } = await runAll(plan, loaded, context);
+  const { runs, targets, workers, state } = await runAll(plan, loaded, context);
   const interrupted = runs.length < cells.length || runs.some((run) => run.interrupted);
   const classify = classifierOn(device, definition, weights, device === undefined ? 'f32' : values.precision);
   const { seed, batch } = values;
@@ -219,7 +225,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   for (const { message } of flags) print(`warning: ${message}`);
   print(`wrote ${out.path}`);
   print(`report ${fileLink(join(out.path, 'report.html'))}`);
-  if (interrupted) context.progress.line(`note: --resume --out ${out.path} goes on from here`);
+  if (interrupted) noteKept(state, context);
   const adapter = device === undefined ? referenceAdapter : shownAdapter(device);
   return { adapter, settings: settled, fields, interrupted };
 }

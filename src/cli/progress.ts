@@ -112,12 +112,16 @@ export class Progress {
     if (this.terminal) this.last = -Infinity;
   }
 
-  /** Prints a line that stays, such as the figures of an epoch. */
-  line(text: string): void {
+  /**
+   * Prints a line that stays, such as the figures of an epoch.
+   *
+   * @param whole not broken between words: for what is to be copied, such as a command
+   */
+  line(text: string, { whole = false }: { readonly whole?: boolean } = {}): void {
     this.clear();
     const { width, colors } = screenOf(this.stream);
     const noted = terminalText(text).replace(/^(note|warning):/, (word) => colors.yellow(word));
-    this.stream.write(`${wrapLines(noted, width)}\n`);
+    this.stream.write(`${whole ? noted : wrapLines(noted, width)}\n`);
     // The line says where things stand, so a plain log needs no other one right away.
     if (!this.terminal) this.last = performance.now();
   }

@@ -62,7 +62,8 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
   const locks: (() => void)[] = [];
   const lock: VerbContext['lock'] = (path, what) => void locks.push(takeLock(path, what));
   const stream = piped ? process.stderr : process.stdout;
-  const context = { signal, progress, print: printer(stream), lock, verbs: allVerbs, ...screenOf(stream) };
+  const command = [verb.name, ...args];
+  const context = { signal, command, progress, print: printer(stream), lock, verbs: allVerbs, ...screenOf(stream) };
   const result = await verb.run(values, context).finally(() => locks.forEach((release) => release()));
   progress.clear();
   if (typeof result === 'number') return result;

@@ -229,7 +229,7 @@ function openStore(
     readonly device: Device;
   },
   { progress }: VerbContext,
-): MatrixStore {
+): { readonly state: AttackState; readonly store: MatrixStore } {
   const text = (value: unknown): string => JSON.stringify(value ?? null);
   const of = (networks: readonly Named[]) =>
     networks.map((each) => [each.name, weightsIdentity(made.weights.get(each)!)]);
@@ -242,10 +242,8 @@ function openStore(
   };
   const adapter = shownAdapter(made.device).description;
   const state = AttackState.open(out, identity, { resume, adapter, note: (line) => progress.line(line) });
-  return {
-    find: (name) => state.piece(name) as MatrixPart | undefined,
-    keep: (name, part) => state.keepPiece(name, part),
-  };
+  const find = (name: string) => state.piece(name) as MatrixPart | undefined;
+  return { state, store: { find, keep: (name, part) => state.keepPiece(name, part) } };
 }
 
 /** `linbp transfer`: what images made on some networks do to others, at equal numbers of gradients. */
@@ -294,14 +292,15 @@ export const transferVerb = defineVerb({
       });
       const victimOf = (each: Named): Victim => open[networks.indexOf(each)]!;
       const { norm, eps, gradients, batch, seed, seeds } = values;
-      const store = openStore(out, values, { rules, sources, victims, weights, images: all, device }, context);
+      const made = { rules, sources, victims, weights, images: all, device };
+      const { state, store } = openStore(out, values, made, context);
       const settings: MatrixSettings = {
         ...{ sources: sources.map(victimOf), victims: victims.map(victimOf), attacks, norm, eps, gradients },
         seeds: Array.from({ length: seeds }, (_, n) => seed + n),
         ...{ store, batch, signal: context.signal, onProgress: (what, share) => context.progress.update(what, share) },
       };
       const clean = await cleanRight(settings.victims, parts.rest, batch);
-      const { rows, sweeps } = await noteResume(compute(settings, rules, parts, context), out, context.progress);
+      const { rows, sweeps } = await noteResume(compute(settings, rules, parts, context), state, context);
       const size = [all.height, all.width];
       const sizes = networks.filter(({ ownSize }) => ownSize.join() !== size.join());
       const matrix = {

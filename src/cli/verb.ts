@@ -7,6 +7,8 @@ import type { Colors } from './terminal/screen.js';
 export interface VerbContext {
   /** Fires at the first Ctrl-C, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
+  /** The command line: the verb and what follows it. */
+  readonly command: readonly string[];
   /** Progress and notes, on stderr. */
   readonly progress: Progress;
   /** Prints a line of the result for people, on stdout; on stderr where `--json -` takes stdout. */

@@ -1,7 +1,9 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { noteKept } from '../../src/cli/attack/state.js';
+import type { Progress } from '../../src/cli/progress.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
 import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
@@ -41,22 +43,35 @@ describe('what is interrupted goes on', () => {
       : [];
   };
 
-  /** Runs the command until it has kept `more` pieces and then some random time, and kills it. */
-  const killed = (args: readonly string[], out: string, more: number): Promise<{ before: string[]; after: string[] }> =>
+  /** Runs the command until it has kept `more` pieces, or such ones, and then some random time, and kills it. */
+  const killed = (
+    args: readonly string[],
+    out: string,
+    more: number | ((pieces: readonly string[]) => boolean),
+    signal: NodeJS.Signals = 'SIGKILL',
+  ): Promise<{ before: string[]; after: string[]; code: number | null; stderr: string }> =>
     new Promise((resolve) => {
-      const child = spawn(process.execPath, ['bin/linbp.js', ...args], { cwd: root, stdio: 'ignore' });
+      const child = spawn(process.execPath, ['bin/linbp.js', ...args], {
+        cwd: root,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
       const first = kept(out).length;
       let seen: string[] = [];
+      let stderr = '';
+      child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
       let due = Infinity;
       const timer = setInterval(() => {
-        if (due === Infinity && kept(out).length >= first + more) due = performance.now() + 60 * Math.random();
+        if (!existsSync(at(out))) return;
+        const pieces = kept(out);
+        const enough = typeof more === 'number' ? pieces.length >= first + more : more(pieces);
+        if (due === Infinity && enough) due = performance.now() + 60 * Math.random();
         if (performance.now() < due || child.killed) return;
         seen = kept(out);
-        child.kill('SIGKILL');
+        child.kill(signal);
       }, 2);
-      child.on('close', () => {
+      child.on('close', (code) => {
         clearInterval(timer);
-        resolve({ before: seen, after: kept(out) });
+        resolve({ before: seen, after: kept(out), code, stderr });
       });
     });
 
@@ -103,6 +118,82 @@ describe('what is interrupted goes on', () => {
     writeFileSync(join(at('damaged'), 'state', '0-battery-00000000.json'), '{"journal": "linbp-attack-1"}');
     const [refused] = await linbpEach([[...damaged, '--resume']]);
     expectError(refused!, 'is no step of this battery');
+  });
+
+  it('Ctrl-C in any stage of AutoAttack says what is kept; the printed command goes on to the same bits', async () => {
+    const args = [
+      ...['attack', '--model', 'mlp', '--weights', at('mlp.safetensors'), '--dataset', at('images.safetensors')],
+      ...['--device', 'reference', '--attack', 'autoattack', '--version', 'rand', '--steps', '60', '--seed', '1'],
+    ];
+    const one = [...args, '--batch', '1', '--eps', '0.006'];
+    const out = (name: string): string[] => ['--out', at(name)];
+    const report = (name: string): Json => readJson(join(at(name), 'report.json'));
+    const early = await killed([...args, '--batch', '6', '--eps', '0.006', ...out('early')], 'early', 0, 'SIGINT');
+    expect(early.code, early.stderr).to.equal(130);
+    expect(early.stderr).to.match(/^note: no batch was finished, so nothing is kept/m);
+    expect(existsSync(join(at('early'), 'report.json'))).to.equal(false);
+
+    const again = (stderr: string): string[] =>
+      /^note: kept .*; this goes on from there: linbp (.*)$/m.exec(stderr)![1]!.split(' ');
+    const first = await killed([...one, ...out('first')], 'first', 2, 'SIGINT');
+    expect(first.code, first.stderr).to.equal(130);
+    expect(first.stderr).to.match(/^note: kept [2-5] images of the first stage; /m);
+    expect(again(first.stderr)).to.deep.equal([...one, ...out('first'), '--resume']);
+    const second = await killed(
+      again(first.stderr),
+      'first',
+      (pieces) => pieces.includes('0-battery-00000005.json'),
+      'SIGINT',
+    );
+    expect(second.code, second.stderr).to.equal(130);
+    expect(second.stderr).to.match(/^note: kept apgd-ce(| and \d images? of the next stage); /m);
+    expect(report('first')).to.include({ interrupted: true });
+    expect(again(second.stderr)).to.deep.equal(again(first.stderr));
+
+    // The first of two runs is done, and the other one is in its first stage.
+    const both = [...args, '--batch', '1', '--eps', '0.006,0.3'];
+    const cells = await killed(
+      [...both, ...out('cells')],
+      'cells',
+      (pieces) => pieces.some((name) => name.startsWith('1-')),
+      'SIGINT',
+    );
+    expect(cells.code, cells.stderr).to.equal(130);
+    expect(cells.stderr).to.match(/^note: kept [1-5] images? of the first stage of run 2, and the runs before it; /m);
+    expect(report('cells')['runs']).to.have.length(1);
+
+    const ended = await linbpEach([again(second.stderr), again(cells.stderr), [...both, ...out('whole2')]]);
+    for (const each of ended) expect(each.code, each.stderr).to.equal(0);
+    const runs = (name: string): unknown[] =>
+      (report(name)['runs'] as Json[]).map((run) => [run['images'], run['brokenBy']]);
+    expect(runs('cells')).to.deep.equal(runs('whole2'));
+    expect([report('first')['images'], report('first')['brokenBy']]).to.deep.equal(runs('whole2')[0]);
+  });
+
+  it('the command that goes on has its words as a shell reads them', () => {
+    const command = [
+      'attack',
+      '--out',
+      "it's a folder/$HOME",
+      '--rule',
+      'linbp:from=3_1,match=block',
+      '--csv',
+      '',
+      '*;&',
+    ];
+    const lines: string[] = [];
+    const progress = { line: (text: string) => void lines.push(text) } as unknown as Progress;
+    noteKept({ kept: '2 images', path: "it's a folder/$HOME" }, { command, progress });
+    noteKept({ kept: '2 images', path: 'a b' }, { command: ['attack', '--resume=true'], progress });
+    const words = lines.map((line) => {
+      const written = /^note: kept 2 images; this goes on from there: linbp (.*)$/.exec(line)![1]!;
+      const { stdout } = spawnSync('bash', ['-c', `printf '%s\\n' ${written}`], { encoding: 'utf8' });
+      return stdout.slice(0, -1).split('\n');
+    });
+    expect(words).to.deep.equal([
+      [...command, '--resume'],
+      ['attack', '--resume=true', '--out', 'a b'],
+    ]);
   });
 
   it('a transfer matrix, killed at random moments: the same bits, no finished batch lost @slow', async function () {

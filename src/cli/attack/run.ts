@@ -254,6 +254,24 @@ async function runBatteryCell(index: number, cell: Cell, input: CellInput): Prom
   return { cell, result, minimal: false, interrupted: result.interrupted, settings: { ...settings, ...more } };
 }
 
+/** Batteries in order, to the one that was interrupted; it is among them where it finished a stage. */
+async function runBatteries(
+  cells: readonly (readonly [index: number, cell: Cell])[],
+  input: CellInput,
+): Promise<CellRun[]> {
+  const runs: CellRun[] = [];
+  for (const [index, cell] of cells) {
+    try {
+      runs.push(await runBatteryCell(index, cell, input));
+    } catch (error) {
+      if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
+      break;
+    }
+    if (runs.at(-1)!.interrupted) break;
+  }
+  return runs;
+}
+
 /**
  * Runs all cells in order, or those until the interruption, which comes last where it finished a batch.
  *
@@ -268,7 +286,7 @@ export async function runCells(cells: readonly Cell[], input: CellInput): Promis
     const end = indexed.findIndex(([, cell]) => cell.attack !== attack || cell.rule !== rule);
     const group = indexed.slice(0, end < 0 ? undefined : end);
     const before = runs.length;
-    if (isBattery(attack)) for (const [index, cell] of group) runs.push(await runBatteryCell(index, cell, input));
+    if (isBattery(attack)) runs.push(...(await runBatteries(group, input)));
     else runs.push(...(await runGroup(group, input, several)));
     if (runs.length - before < group.length || runs.at(-1)!.interrupted) break;
     from += group.length;

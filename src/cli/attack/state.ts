@@ -10,7 +10,8 @@ import { readJson } from '../../io/read.js';
 import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../../io/safetensors.js';
 import type { SafetensorsFile } from '../../io/safetensors.js';
 import type { StateDict } from '../../nn/model.js';
-import type { Progress } from '../progress.js';
+import { counted } from '../../quote.js';
+import type { VerbContext } from '../verb.js';
 import { faultOfResult } from './storedResult.js';
 
 /*
@@ -38,17 +39,41 @@ export function digest(...parts: readonly (string | ArrayBufferView)[]): string 
 export const weightsIdentity = (weights: StateDict): string =>
   digest(...[...weights].flatMap(([name, { shape, data }]) => [`${name} ${shape.join()}`, data]));
 
-/** Says how to go on where work is interrupted and something of it was kept. */
-export const noteResume = <T>(work: Promise<T>, { path }: OutputFolder, progress: Pick<Progress, 'line'>): Promise<T> =>
+/** A word of a command line, as a shell reads it. */
+const shellWord = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+/** Says what an interrupted run kept, and the command that goes on from there. */
+export function noteKept(
+  state: Pick<AttackState, 'kept' | 'path'>,
+  { command, progress }: Pick<VerbContext, 'command' | 'progress'>,
+): void {
+  if (state.kept === undefined)
+    return progress.line('note: no batch was finished, so nothing is kept; with a smaller --batch more is');
+  const given = (name: string): boolean => command.some((word) => word === name || word.startsWith(`${name}=`));
+  const more = [...(given('--out') ? [] : ['--out', state.path]), ...(given('--resume') ? [] : ['--resume'])];
+  const again = ['linbp', ...command, ...more].map(shellWord).join(' ');
+  progress.line(`note: kept ${state.kept}; this goes on from there: ${again}`, { whole: true });
+}
+
+/** Says what was kept where work is interrupted. */
+export const noteResume = <T>(
+  work: Promise<T>,
+  state: Pick<AttackState, 'kept' | 'path'>,
+  context: Pick<VerbContext, 'command' | 'progress'>,
+): Promise<T> =>
   work.catch((error: unknown) => {
-    const cut = error instanceof LinbpError && error.code === 'aborted';
-    if (cut && existsSync(join(path, stateFolder))) progress.line(`note: --resume --out ${path} goes on from here`);
+    if (error instanceof LinbpError && error.code === 'aborted') noteKept(state, context);
     throw error;
   });
 
 /** Finished batches on disk. */
 export class AttackState {
   private begun: boolean;
+  /** What is kept of each cell, in words. */
+  private readonly cells = new Map<number, string>();
+  /** Names of the pieces of JSON that are kept. */
+  private readonly pieces = new Set<string>();
 
   private constructor(
     private readonly out: OutputFolder,
@@ -89,6 +114,19 @@ export class AttackState {
     return new AttackState(out, identity, adapter, true);
   }
 
+  /** The output folder. */
+  get path(): string {
+    return this.out.path;
+  }
+
+  /** What is kept of this run, in words; undefined where nothing is. */
+  get kept(): string | undefined {
+    if (this.pieces.size > 0) return counted(this.pieces.size, 'finished part');
+    const last = Math.max(...this.cells.keys());
+    const words = this.cells.get(last);
+    return words === undefined || last === 0 ? words : `${words} of run ${last + 1}, and the runs before it`;
+  }
+
   private get run(): string {
     return digest(JSON.stringify(this.identity));
   }
@@ -105,6 +143,7 @@ export class AttackState {
       const path = join(this.out.path, this.fileOf(cell, first));
       if (!existsSync(path)) return results;
       results.push(readPart(path, this.run));
+      this.cells.set(cell, counted(first + results.at(-1)!.count, 'image'));
     }
   }
 
@@ -114,6 +153,7 @@ export class AttackState {
     const file = this.fileOf(cell, first);
     this.out.claim([file]);
     writePart(join(this.out.path, file), result, this.run);
+    this.cells.set(cell, counted(first + result.count, 'image'));
   }
 
   /** What a battery is kept by: where it was, and what to call behind each of its batches. */
@@ -122,8 +162,10 @@ export class AttackState {
     const steps = files.map((file) => readStep(join(this.out.path, stateFolder, file), this.run));
     let number = files.length;
     let known: AutoAttackState['images'] = [];
+    const resume = joined(steps);
+    if (resume !== undefined) this.cells.set(cell, batteryWords(resume));
     return {
-      resume: joined(steps),
+      resume,
       keep: (state) => {
         this.begin();
         const changed = state.images.flatMap((image, n) =>
@@ -134,6 +176,7 @@ export class AttackState {
         const step: JournalStep = { ...state, count: state.images.length, images: changed };
         this.out.claim([file]);
         writeFileAtomic(join(this.out.path, file), JSON.stringify({ journal: format, run: this.run, step }));
+        this.cells.set(cell, batteryWords(state));
       },
     };
   }
@@ -145,6 +188,7 @@ export class AttackState {
     const found = readJson(path, 64 * 1024 * 1024) as { run?: unknown; name?: unknown; piece?: unknown } | null;
     const valid = found?.run === this.run && found.name === name && found.piece !== undefined;
     check(valid, 'bad-file', `${path} is no part of this run; remove it, or begin anew without --resume`, 'resume');
+    this.pieces.add(name);
     return found.piece;
   }
 
@@ -154,6 +198,7 @@ export class AttackState {
     const file = pieceFile(name);
     this.out.claim([file]);
     writeFileAtomic(join(this.out.path, file), JSON.stringify({ run: this.run, name, piece }));
+    this.pieces.add(name);
   }
 
   private begin(): void {
@@ -173,6 +218,14 @@ export class AttackState {
       if (name === indexName || /^\d+-(\d+\.safetensors|battery-\d+\.json)$|^piece-[0-9a-f]+\.json$/.test(name))
         rmSync(join(folder, name), { force: true });
   }
+}
+
+/** What a battery has finished, in words. */
+function batteryWords({ stages, done }: Pick<AutoAttackState, 'stages' | 'done'>): string {
+  const names = stages.map(({ name }) => name).join(', ');
+  if (done === 0) return names;
+  const part = `${counted(done, 'image')} of the ${names === '' ? 'first' : 'next'} stage`;
+  return names === '' ? part : `${names} and ${part}`;
 }
 
 const pieceFile = (name: string): string => `${stateFolder}/piece-${digest(name)}.json`;
