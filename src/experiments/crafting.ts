@@ -53,6 +53,21 @@ export function startsOf(definition: ModelDefinition): string[] {
   ];
 }
 
+/**
+ * What `linbp:from=` can be followed by where the best LinBP of a network is looked for: its starts, and where branches
+ * are marked also the form of the papers' code for residual networks, which begins at the first or second block of the
+ * last stage and gives each branch the length of its true gradient.
+ */
+export function formsOf(definition: ModelDefinition): string[] {
+  const starts = startsOf(definition);
+  const { positions, branches = [] } = positionTable(definition);
+  const stages = stagesOf(definition);
+  if (branches.length === 0 || stages.length === 0) return starts;
+  const blocks = new Set(positions.filter(({ stage }) => stage === stages.at(-1)).map(({ block }) => block));
+  const matched = [0, 1].filter((block) => blocks.has(block));
+  return [...starts, ...matched.map((block) => `${stages.length}_${block},match=block`)];
+}
+
 /** What the images of one rule on one source do: per victim 1 for each image that it gets wrong. */
 export interface Crafted {
   readonly rule: string;

@@ -11,7 +11,7 @@ import {
   named,
   overVictims,
   splitImages,
-  startsOf,
+  formsOf,
   transferNetworks,
 } from './crafting.js';
 import type { Crafted, Victim } from './crafting.js';
@@ -98,14 +98,14 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
     const resnets = named(sound);
     const all = [...resnets, ...trained];
     const images = await splitImages(context, sound);
-    const triedStarts = new Map(all.map(({ model: { definition } }) => [definition.name, startsOf(definition)]));
+    const triedStarts = new Map(all.map(({ model: { definition } }) => [definition.name, formsOf(definition)]));
     const rows: SourceRow[] = [];
     const attackFrom = async (source: Victim): Promise<void> => {
       const { start, tried } = await chooseStart(
         context,
         source,
         resnets,
-        startsOf(source.model.definition),
+        formsOf(source.model.definition),
         images.heldOut,
         steps,
         cells,

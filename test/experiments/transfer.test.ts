@@ -92,7 +92,13 @@ describe('transfer experiments', () => {
       start: string;
       tried: { start: string; success: number }[];
     }[];
-    expect(starts[0]!.tried.map(({ start }) => start)).to.deep.equal(['all', 'stage2', 'stage3', '3_0']);
+    expect(starts[0]!.tried.map(({ start }) => start)).to.deep.equal([
+      'all',
+      'stage2',
+      'stage3',
+      '3_0',
+      '3_0,match=block',
+    ]);
     expect(starts[1]!.tried.map(({ start }) => start)).to.deep.equal(['all', 'relu2', 'relu3']);
     for (const { source, start, tried } of starts) {
       const best = Math.max(...tried.map(({ success }) => success));
