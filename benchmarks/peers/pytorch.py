@@ -1,7 +1,8 @@
-"""PyTorch in eager mode, serving benchmarks/peers/pytorch.mjs: reads a line of JSON and the bytes of its arrays, answers with a line of JSON.
+"""PyTorch in eager mode, serving benchmarks/peers/pytorch.mjs.
 
-The first argument names the device, cuda or cpu. Products of float32 are computed in float32, not in TF32; cuDNN may try its
-algorithms on the first step. Whatever was asked for has finished when the answer is sent.
+Reads a line of JSON and the bytes of its arrays, and answers with a line of JSON. The first argument names the device,
+cuda or cpu. Products of float32 are computed in float32, not in TF32; cuDNN may try its algorithms on the first step.
+Whatever was asked for has finished when the answer is sent.
 """
 
 import json
@@ -34,7 +35,7 @@ def lenet5(p, x, training):
 
 
 def resnet(p, x, training):
-    """The residual networks of linbp's zoo, whichever these weights belong to: CIFAR's with three stages, torchvision's with four."""
+    """The residual network that the weights belong to: CIFAR's with three stages, or torchvision's with four."""
 
     def conv_bn(conv, bn, x, stride=1):
         w = p[f"{conv}.weight"]
@@ -92,7 +93,8 @@ def training(work, arrays, weights):
     network, batch = network_of(work["model"]), work["batch"]
     images = (arrays["images"].float() / 255).view(work["batches"], batch, *work["imageShape"])
     labels = arrays["labels"].long().view(work["batches"], batch)
-    learnable = [w.requires_grad_() for name, w in weights.items() if "running_" not in name and "num_batches" not in name]
+    statistics = ("running_", "num_batches")
+    learnable = [w.requires_grad_() for name, w in weights.items() if not any(part in name for part in statistics)]
     optimizer = torch.optim.SGD(learnable, lr=work["lr"])
     scaler = torch.amp.GradScaler(DEVICE.type) if is_half(work) else None
     losses = []
@@ -198,7 +200,8 @@ def main():
         arrays, weights = {}, {}
         for each in message["arrays"]:
             raw = bytearray(sys.stdin.buffer.read(each["bytes"]))
-            values = torch.frombuffer(raw, dtype=torch.uint8 if each["kind"] == "u8" else torch.float32).view(each["shape"])
+            dtype = torch.uint8 if each["kind"] == "u8" else torch.float32
+            values = torch.frombuffer(raw, dtype=dtype).view(each["shape"])
             (arrays if each["name"] in data_names else weights)[each["name"]] = values.to(DEVICE)
         try:
             if message["call"] == "open":

@@ -1,4 +1,6 @@
-/** Installing Mesa's software driver lavapipe with apt, on Debian and Ubuntu, as root or through a password-less sudo. */
+/**
+ * Installing Mesa's software driver lavapipe with apt, on Debian and Ubuntu, as root or through a password-less sudo.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -94,7 +96,10 @@ export function aptPlan() {
   return { ok: false, reason: `${os.PRETTY_NAME ?? 'this system'} is not one that the apt route is known for` };
 }
 
-/** The prefix with which commands run as root: [] as root, ['sudo', '-n'] where sudo asks no password, undefined otherwise. */
+/**
+ * The prefix with which commands run as root: [] as root, ['sudo', '-n'] where sudo asks no password, undefined
+ * otherwise.
+ */
 export function rootPrefix() {
   if (process.getuid?.() === 0) return [];
   const sudo = spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore', timeout: 10_000 });
@@ -160,7 +165,8 @@ function install(plan, log, run) {
   }
   log(`installing ${PACKAGES.join(' and ')} with apt (about 65 MB)`);
   const quiet = ['-qq', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Acquire::Retries=3'];
-  // A failing update may come from a third party's source that has nothing to do with us; whether it hurt shows at the candidate.
+  // A failing update may come from a third party's source that has nothing to do with us; whether it hurt shows at the
+  // candidate.
   run(['apt-get', ...quiet, 'update']);
   const policy = run(['apt-cache', ...plan.options, 'policy', PACKAGES[0]], { stdio: ['ignore', 'pipe', 'ignore'] });
   const candidate = /Candidate:\s*(\S+)/.exec(String(policy.stdout))?.[1];

@@ -1,6 +1,6 @@
 /**
- * The per-user cache of the software Vulkan driver: where it lies, what was stored, and how a process is switched to it. Plain JavaScript
- * with nothing but Node's own modules, since set-up runs before anything is installed or compiled.
+ * The per-user cache of the software Vulkan driver: where it lies, what was stored, and how a process is switched to
+ * it. Plain JavaScript with nothing but Node's own modules, since set-up runs before anything is installed or compiled.
  */
 import { createHash } from 'node:crypto';
 import { accessSync, constants as fsConstants, existsSync, lstatSync, readFileSync } from 'node:fs';
@@ -10,14 +10,18 @@ import { dirname, join } from 'node:path';
 /** Variables with which a user chooses a Vulkan driver. */
 export const DRIVER_VARIABLES = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'VK_ADD_DRIVER_FILES'];
 
-/** Tells child processes that the driver in their environment is the stored one, switched on by a parent, and in which folder it lies. */
+/**
+ * Tells child processes that the driver in their environment is the stored one, switched on by a parent, and in which
+ * folder it lies.
+ */
 const INHERITED_VARIABLE = 'LINBP_STORED_DRIVER';
 
 let appliedHere = false;
 
 /**
- * Where a parent process switched itself to the stored driver, its children inherit the variables but not the loader it mapped. They forget
- * the variables and choose for themselves again; the parent's driver remains known in case their cache folder is another.
+ * Where a parent process switched itself to the stored driver, its children inherit the variables but not the loader it
+ * mapped. They forget the variables and choose for themselves again; the parent's driver remains known in case their
+ * cache folder is another.
  */
 function takeInherited(env = process.env) {
   const folder = env[INHERITED_VARIABLE];
@@ -74,8 +78,8 @@ export function userChoseDriver(env = process.env) {
 }
 
 /**
- * The stored driver, or undefined where there is none, it is damaged, or a file is missing. Checksums are compared only when asked for
- * (set-up and doctor do), since hashing 7 MB at every start is a waste.
+ * The stored driver, or undefined where there is none, it is damaged, or a file is missing. Checksums are compared only
+ * when asked for (set-up and doctor do), since hashing 7 MB at every start is a waste.
  */
 export function readRecord({ verify = false } = {}) {
   let record;
@@ -99,14 +103,16 @@ export function readRecord({ verify = false } = {}) {
   return record;
 }
 
-/** The environment variables that select the stored driver. The second name is for Vulkan loaders older than 1.3.207. */
+/**
+ * The environment variables that select the stored driver. The second name is for Vulkan loaders older than 1.3.207.
+ */
 export function recordEnvironment(record) {
   return { VK_DRIVER_FILES: record.icd, VK_ICD_FILENAMES: record.icd };
 }
 
 /**
- * Maps the stored Vulkan loader into this process so that Dawn's later search for `libvulkan.so.1` finds it by name, in case the system
- * has none. Harmless where the system's own loader is mapped already.
+ * Maps the stored Vulkan loader into this process so that Dawn's later search for `libvulkan.so.1` finds it by name, in
+ * case the system has none. Harmless where the system's own loader is mapped already.
  */
 export function preloadLoader(folder) {
   if (process.platform !== 'linux') return;
@@ -119,8 +125,8 @@ export function preloadLoader(folder) {
 }
 
 /**
- * Whether Dawn would find a Vulkan loader by itself: next to the `node` executable or through the dynamic linker. Where there is none, Dawn
- * complains on stderr each time it is asked for an adapter.
+ * Whether Dawn would find a Vulkan loader by itself: next to the `node` executable or through the dynamic linker. Where
+ * there is none, Dawn complains on stderr each time it is asked for an adapter.
  */
 export function systemHasLoader() {
   if (process.platform !== 'linux' || existsSync(join(dirname(process.execPath), 'libvulkan.so.1'))) return true;
@@ -133,14 +139,18 @@ export function systemHasLoader() {
   }
 }
 
-/** Switches this process to the stored driver. Must come before the first request for an adapter of a new Dawn instance. */
+/**
+ * Switches this process to the stored driver. Must come before the first request for an adapter of a new Dawn instance.
+ */
 export function applyRecord(record) {
   appliedHere = true;
   preloadLoader(record.folder);
   Object.assign(process.env, recordEnvironment(record), { [INHERITED_VARIABLE]: record.folder });
 }
 
-/** Mesa's device-selection layer complains about a missing desktop session; without one it has nothing to select anyway. */
+/**
+ * Mesa's device-selection layer complains about a missing desktop session; without one it has nothing to select anyway.
+ */
 export function quietDrivers(env = process.env) {
   if (process.platform === 'linux' && !env.XDG_RUNTIME_DIR && env.NODEVICE_SELECT === undefined)
     env.NODEVICE_SELECT = '1';

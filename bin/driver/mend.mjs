@@ -1,4 +1,6 @@
-/** Finds out whether this machine can compute, mends it where it cannot, or says what is wrong and which command helps. */
+/**
+ * Finds out whether this machine can compute, mends it where it cannot, or says what is wrong and which command helps.
+ */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { closeSync, openSync, readSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * Runs in a child process, since a bad driver can crash or hang: opens an adapter, computes something, compares, and reports on file
- * descriptor 3 (Dawn may write to the others). With the argument "cached" it uses the driver in the user's cache.
+ * Runs in a child process, since a bad driver can crash or hang: opens an adapter, computes something, compares, and
+ * reports on file descriptor 3 (Dawn may write to the others). With the argument "cached" it uses the driver in the
+ * user's cache.
  */
 import { writeSync } from 'node:fs';
 import { applyRecord, quietDrivers, readRecord } from './cache.mjs';

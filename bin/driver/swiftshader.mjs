@@ -1,6 +1,6 @@
 /**
- * The software driver for machines where nothing may be installed: SwiftShader and a Vulkan loader, taken from an npm package that ships
- * them inside a compressed archive, unpacked into the user's cache. Linux on x64 only.
+ * The software driver for machines where nothing may be installed: SwiftShader and a Vulkan loader, taken from an npm
+ * package that ships them inside a compressed archive, unpacked into the user's cache. Linux on x64 only.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -82,7 +82,8 @@ function unpack(tarball) {
   if (!packed) throw new Error(`the package ${PACKAGE} does not contain ${ARCHIVE}`);
   const members = tarMembers(brotliDecompressSync(packed));
   const folder = join(cacheFolder(), 'swiftshader-147');
-  // Everything is written beside its place and renamed into it, so that an interrupted or a parallel run leaves no half-written driver.
+  // Everything is written beside its place and renamed into it, so that an interrupted or a parallel run leaves no
+  // half-written driver.
   mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
   const fresh = mkdtempSync(`${folder}-`);
   try {

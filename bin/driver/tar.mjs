@@ -6,7 +6,10 @@ function text(block, start, length) {
   return slice.subarray(0, end < 0 ? length : end).toString('utf8');
 }
 
-/** The regular files of an uncompressed tar archive by name. Names are only ever compared with known ones, never used as paths. */
+/**
+ * The regular files of an uncompressed tar archive by name. Names are only ever compared with known ones, never used as
+ * paths.
+ */
 export function tarMembers(archive) {
   const members = new Map();
   let offset = 0;

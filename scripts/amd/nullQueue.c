@@ -17,8 +17,8 @@ static VkInstance instance_in_use;
 // the zero.
 static VKAPI_ATTR VkResult VKAPI_CALL do_nothing(void) { return VK_SUCCESS; }
 
-static const char *const ignored_prefixes[] = {"vkCmd", "vkBindBufferMemory", "vkBindImageMemory", "vkUpdateDescriptorSet",
-                                               "vkQueueSubmit", "vkUnmapMemory"};
+static const char *const ignored_prefixes[] = {"vkCmd", "vkBindBufferMemory", "vkBindImageMemory",
+                                               "vkUpdateDescriptorSet", "vkQueueSubmit", "vkUnmapMemory"};
 static const char *const ignored[] = {
     "vkBeginCommandBuffer", "vkEndCommandBuffer",        "vkResetCommandBuffer",           "vkFreeCommandBuffers",
     "vkResetCommandPool",   "vkDestroyCommandPool",      "vkTrimCommandPool",              "vkQueueWaitIdle",

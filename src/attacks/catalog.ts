@@ -13,7 +13,7 @@ export interface DescribedOption {
   readonly range: string;
 }
 
-/** One row of the table of attacks. */
+/** One attack of the list. */
 export interface DescribedAttack {
   readonly name: string;
   readonly norms: readonly AttackNorm[];

@@ -209,7 +209,11 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     const comparable = all.count === 500;
     return {
       settings: [
-        { name: 'images', ours: `the first ${all.count} exact test images of CIFAR-10, right or wrong`, official: '—' },
+        {
+          name: 'images',
+          ours: `the first ${all.count} exact test images of CIFAR-10, right or wrong`,
+          official: '—',
+        },
         { name: 'step size', ours: 'FGSM 8/255, otherwise 1/255', official: '1/255' },
       ],
       curves: [],

@@ -8,7 +8,7 @@ import { root, runNode } from '../cli/support.js';
 import { eightBitImages, linearModel, modelWith, numbers, predicted } from '../attacks/support.js';
 
 describe('documentation of attacks', () => {
-  it('the table of attacks is current', async () => {
+  it('the list of attacks is current', async () => {
     const ended = await runNode(['scripts/attack-table.mjs', '--check']);
     expect(ended.code, ended.stderr).to.equal(0);
   });

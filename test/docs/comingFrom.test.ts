@@ -1,25 +1,19 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect } from 'chai';
 import { attackNames } from '../../src/attacks/builtin.js';
 import { knownAttack, namesElsewhere } from '../../src/cli/composedAttack.js';
 import { kebab } from '../../src/cli/options.js';
 import { loadVerb, verbNames } from '../../src/cli/verbs.js';
 import * as api from '../../src/public/root.js';
-import { root } from '../cli/support.js';
+import { listItems } from './support.js';
 
 describe('what users of other libraries find', () => {
-  const rows = readFileSync(join(root, 'docs/coming-from.md'), 'utf8')
-    .split('\n')
-    .filter((line) => line.startsWith('| '))
-    .slice(2)
-    .map((line) => line.split('|').map((cell) => cell.trim()));
+  const rows = listItems('docs/coming-from.md').map((item) => /^(.+) \([^()]+\): (.+)$/.exec(item) ?? []);
 
-  it('every option, verb and attack that the table names exists', async () => {
+  it('every option, verb and attack that the list names exists', async () => {
     expect(rows.length).to.be.above(20);
     const verbs = await Promise.all(verbNames.map((name) => loadVerb(name)));
     const options = new Set([...verbs.flatMap((verb) => Object.keys(verb.options).map(kebab)), 'json']);
-    for (const [, expected, , here] of rows) {
+    for (const [, expected, here] of rows) {
       for (const [, option] of here!.matchAll(/--([a-z][a-z0-9-]*)/g))
         expect(options.has(option!), `${expected}: --${option}`).to.equal(true);
       for (const [, verb] of here!.matchAll(/`linbp ([a-z]+)/g)) expect(verbNames, expected).to.include(verb);
@@ -30,8 +24,8 @@ describe('what users of other libraries find', () => {
     }
   });
 
-  it('every class and function that the table names is exported', () => {
-    for (const [, expected, , here] of rows)
+  it('every class and function that the list names is exported', () => {
+    for (const [, expected, here] of rows)
       for (const [, name] of here!.matchAll(/`([A-Z]\w+)(?:\.\w+\(|`)/g))
         expect(api, `${expected}: ${name}`).to.have.property(name!);
   });

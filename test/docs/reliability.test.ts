@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { root } from '../cli/support.js';
+import { listItems } from './support.js';
 
 interface Mutant {
   readonly kind?: string;
@@ -14,20 +15,17 @@ interface Mutant {
 const load = async (): Promise<readonly Mutant[]> =>
   ((await import(new URL('../../../scripts/mutants.mjs', import.meta.url).href)) as { mutants: Mutant[] }).mutants;
 
-/** Rows of the table of kinds: number, and its faults with their tests. */
-function tableOfKinds(): Map<string, [fault: string, test: string][]> {
-  const text = readFileSync(join(root, 'docs', 'reliability.md'), 'utf8');
-  const rows = [...text.matchAll(/^\| ([12]\.\d+) [^|]+ \| ([^|]+) \|$/gm)];
-  return new Map(
-    rows.map(([, kind, faults]) => [
-      kind!,
-      faults!.split('; ').map((each): [string, string] => {
-        const [, fault, test] = /^(.+) \(`([^`]+)`\)$/.exec(each) ?? [];
-        expect(test, each).not.to.equal(undefined);
-        return [fault!, test!];
-      }),
-    ]),
-  );
+/** The list of kinds: number, and its faults with their tests. */
+function listOfKinds(): Map<string, [fault: string, test: string][]> {
+  const kinds = new Map<string, [string, string][]>();
+  for (const item of listItems('docs/reliability.md')) {
+    const kind = /^([12]\.\d+) /.exec(item)?.[1];
+    if (kind !== undefined) kinds.set(kind, []);
+    const [, fault, test] = /^(.+) \(`([^`]+)`\)$/.exec(item) ?? [];
+    const last = [...kinds.values()].at(-1);
+    if (fault !== undefined && last !== undefined) last.push([fault, test!]);
+  }
+  return kinds;
 }
 
 describe('docs/reliability.md', () => {
@@ -37,9 +35,9 @@ describe('docs/reliability.md', () => {
       ...Array.from({ length: 14 }, (_, i) => `1.${i + 1}`),
       ...Array.from({ length: 8 }, (_, i) => `2.${i + 1}`),
     ];
-    const table = tableOfKinds();
-    expect([...table.keys()]).to.deep.equal(kinds);
-    for (const [kind, faults] of table) {
+    const listed = listOfKinds();
+    expect([...listed.keys()]).to.deep.equal(kinds);
+    for (const [kind, faults] of listed) {
       expect(faults.length, kind).to.be.at.least(3);
       for (const [fault, test] of faults) {
         const found = mutants.filter(({ name }) => name === `${kind}: ${fault}`);
@@ -50,9 +48,9 @@ describe('docs/reliability.md', () => {
         expect(existsSync(join(root, 'test', `${test}.test.ts`)), test).to.equal(true);
       }
     }
-    const named = [...table].flatMap(([kind, faults]) => faults.map(([fault]) => `${kind}: ${fault}`));
+    const named = [...listed].flatMap(([kind, faults]) => faults.map(([fault]) => `${kind}: ${fault}`));
     const own = mutants.filter(({ kind }) => kind !== undefined).map(({ name }) => name);
-    expect(named, 'each fault of a kind stands in the table').to.have.members(own);
+    expect(named, 'each fault of a kind stands in the list').to.have.members(own);
   });
 
   it('every fault of the mutation check can be applied, once, to what its tests run', async () => {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { root } from '../cli/support.js';
+import { listItems } from '../docs/support.js';
 
 interface LockedPackage {
   readonly dev?: boolean;
@@ -14,9 +15,7 @@ describe('THIRD_PARTY_NOTICES.md', () => {
     const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, LockedPackage>;
     };
-    const rows = readFileSync(join(root, 'THIRD_PARTY_NOTICES.md'), 'utf8')
-      .split('\n')
-      .filter((line) => line.startsWith('| `'));
+    const rows = listItems('THIRD_PARTY_NOTICES.md');
     const shipped = Object.entries(packages).filter(([path, entry]) => path !== '' && !entry.dev && !entry.devOptional);
     expect(shipped.length).to.be.above(20);
     for (const [path, { license = '' }] of shipped) {
