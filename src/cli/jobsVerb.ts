@@ -72,10 +72,10 @@ async function watch(queue: BullQueue, values: Values, { print, signal }: VerbCo
 }
 
 async function cancel(queue: BullQueue, values: Values, { print }: VerbContext): Promise<object> {
-  let cancelled = 0;
-  for (const { task } of await chosenTasks(queue, values)) cancelled += await queue.takeBack(task);
-  print(`${counted(cancelled, 'job')} taken back; those at work go on, and whoever waits for the task ends`);
-  return { cancelled };
+  let canceled = 0;
+  for (const { task } of await chosenTasks(queue, values)) canceled += await queue.takeBack(task);
+  print(`${counted(canceled, 'job')} taken back; those at work go on, and whoever waits for the task ends`);
+  return { canceled };
 }
 
 async function retry(queue: BullQueue, values: Values, { print }: VerbContext): Promise<object> {

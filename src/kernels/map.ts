@@ -1,7 +1,7 @@
 import { check } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
-import type { Node, Tensor } from '../graph/types.js';
+import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
 import { opTable } from '../ops/table.js';
 import { bases, elementwiseWidth, foldGrid, operandBytes, reads, sliceOperand, slices, words, writes } from './grid.js';
 import { link, shaderSource } from '../wgsl/link.js';
@@ -53,7 +53,34 @@ const isScalar = (inputs: readonly MapInput[], operand: number): boolean =>
 /** Components of the four elements that an invocation of the vector form computes at once. */
 const components = ['x', 'y', 'z', 'w'] as const;
 
-// eslint-disable-next-line max-lines-per-function -- the regions of one shader as one literal
+const lines = (text: readonly string[]): string => text.map((line) => `${line}\n`).join('');
+
+/** The function that computes the results of one element, of the caller's expressions. */
+function computeText({ inputs, scalars, prelude, results }: ElementwiseFunction): string {
+  // A caller's names may be words of WGSL or functions that the expressions call.
+  const own = new Map([...inputs, ...scalars].map((name) => [name, `arg_${name}`]));
+  return lines([
+    `struct Results { ${results.map((_, index) => `r${index}: f32`).join(', ')} }`,
+    `fn compute(${[...own.values()].map((name) => `${name}: f32`).join(', ')}) -> Results {`,
+    ...(prelude === undefined ? [] : [renameNames(prelude, own)]),
+    `  return Results(${results.map((result) => renameNames(result, own)).join(', ')});`,
+    '}',
+  ]);
+}
+
+/** The buffers of a map, of vectors of four where `isVector` says so. */
+const bindingText = (operands: readonly Operand[], isVector: (operand: number) => boolean): string =>
+  lines(
+    operands.map(({ name, access, tensor }, index) => {
+      const scalar = tensor.dtype === 'u32' ? 'u32' : 'f32';
+      const element = isVector(index) ? (scalar === 'f32' ? 'vec4f' : 'vec4u') : scalar;
+      return (
+        `@group(1) @binding(${index + 1}) var<storage, ` +
+        `${access === 'read' ? 'read' : 'read_write'}> ${name}: array<${element}>;`
+      );
+    }),
+  );
+
 function mapRegions(
   node: Node<'map'>,
   operands: readonly Operand[],
@@ -76,32 +103,14 @@ function mapRegions(
   // Words such as labels count by their value, not by the bits of a float.
   const loaded = (operand: number, element: string): string =>
     operands[operand]!.tensor.dtype === 'u32' ? `${isVector(operand) ? 'vec4f' : 'f32'}(${element})` : element;
-  // A caller's names may be words of WGSL or functions that the expressions call.
-  const own = new Map([...fn.inputs, ...fn.scalars].map((name) => [name, `arg_${name}`]));
-  const lines = (text: readonly string[]): string => text.map((line) => `${line}\n`).join('');
   return {
     params: lines([
       ...operands.map(({ name }) => `  ${name}Base: u32,`),
       ...scalars.map(({ name, type }) => `  ${name}: ${type},`),
     ]),
-    bindings: lines(
-      operands.map(({ name, access }, index) => {
-        const scalar = operands[index]!.tensor.dtype === 'u32' ? 'u32' : 'f32';
-        const element = isVector(index) ? (scalar === 'f32' ? 'vec4f' : 'vec4u') : scalar;
-        return (
-          `@group(1) @binding(${index + 1}) var<storage, ` +
-          `${access === 'read' ? 'read' : 'read_write'}> ${name}: array<${element}>;`
-        );
-      }),
-    ),
+    bindings: bindingText(operands, isVector),
     step: perStep.includes(true) ? shaderSource('step') : '',
-    compute: lines([
-      `struct Results { ${fn.results.map((_, index) => `r${index}: f32`).join(', ')} }`,
-      `fn compute(${[...own.values()].map((name) => `${name}: f32`).join(', ')}) -> Results {`,
-      ...(fn.prelude === undefined ? [] : [renameNames(fn.prelude, own)]),
-      `  return Results(${fn.results.map((result) => renameNames(result, own)).join(', ')});`,
-      '}',
-    ]),
+    compute: computeText(fn),
     scalars: lines(
       scalars.map(
         ({ name }, index) => `  let scalar${index} = ${perStep[index] ? `stepF32(p.${name})` : `p.${name}`};`,

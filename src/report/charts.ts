@@ -1,4 +1,4 @@
-import { css, escapeHtml, liveChart, renderSvg, travelling } from './svg.js';
+import { css, escapeHtml, liveChart, renderSvg, traveling } from './svg.js';
 import type { ChartSize } from './svg.js';
 import { palette } from './theme.js';
 import type { Color } from './theme.js';
@@ -46,7 +46,7 @@ export const defaultSize: ChartSize = { width: 560, height: 320 };
 
 export const text = (size = 12): object => ({ color: css(palette.muted), fontSize: size });
 
-const percentFormat = travelling((value: number): string => `${Math.round(100 * value)} %`, { $format: 'percent' });
+const percentFormat = traveling((value: number): string => `${Math.round(100 * value)} %`, { $format: 'percent' });
 
 /** Shares of 0..1 as percentages. */
 export const percentAxis = (title: string): Axis => ({
@@ -58,7 +58,7 @@ export const percentAxis = (title: string): Axis => ({
 });
 
 /** Powers of ten without what the library's arithmetic adds to them. */
-const shortNumber = travelling((value: number): string => String(Number(value.toPrecision(6))), { $format: 'short' });
+const shortNumber = traveling((value: number): string => String(Number(value.toPrecision(6))), { $format: 'short' });
 
 /** The settings of an axis of names: a place for each, with room on both sides, and slanted labels. */
 function namedAxis(names: readonly string[]): { readonly place: object; readonly label: object } {
@@ -66,7 +66,7 @@ function namedAxis(names: readonly string[]): { readonly place: object; readonly
   const label = {
     rotate: 35,
     hideOverlap: false,
-    formatter: travelling((value: number): string => (Number.isInteger(value) ? (names[value - 1] ?? '') : ''), {
+    formatter: traveling((value: number): string => (Number.isInteger(value) ? (names[value - 1] ?? '') : ''), {
       $format: 'names',
       names,
     }),

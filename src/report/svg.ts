@@ -52,7 +52,7 @@ export interface NamedFormat {
 }
 
 /** A function of a chart option that the page's script can make again. */
-export const travelling = <F extends (...args: never[]) => string>(format: F, named: NamedFormat): F =>
+export const traveling = <F extends (...args: never[]) => string>(format: F, named: NamedFormat): F =>
   Object.assign(format, { travels: named });
 
 const colorNames = Object.fromEntries(Object.values(palette).map((each) => [each.light, each.name]));
