@@ -7,22 +7,15 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
+import { findBrowser } from './browser/find.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const hostile = '<img src=x onerror=window.hit=1>';
 /** For names of networks in lists, where "=" has a meaning. */
 const hostileTag = '<h1>hit<script>';
-
-function findBrowser() {
-  const named = process.env.CHROMIUM;
-  if (named) return named;
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'];
-  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
-}
 
 const browserPath = findBrowser();
 if (browserPath === undefined) {
@@ -97,11 +90,65 @@ function makeOtherPages() {
   };
 }
 
+/** Runs in the page: what is wrong with the texts of its charts, which may not overlap or be cut. */
+function faultsOfCharts() {
+  const faults = [];
+  for (const svg of document.querySelectorAll('figure .chart svg')) {
+    const frame = svg.getBoundingClientRect();
+    if (frame.width === 0) continue;
+    const texts = [...svg.querySelectorAll('text')]
+      .filter((text) => text.textContent.trim() !== '' && Math.abs(text.getScreenCTM().b) < 1e-6)
+      .map((text) => ({ text: text.textContent, box: text.getBoundingClientRect() }));
+    for (const [i, { text, box }] of texts.entries()) {
+      if (
+        box.left < frame.left - 2 ||
+        box.right > frame.right + 2 ||
+        box.top < frame.top - 2 ||
+        box.bottom > frame.bottom + 2
+      )
+        faults.push(`"${text}" is cut`);
+      for (const other of texts.slice(i + 1)) {
+        const wide = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left);
+        const high = Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top);
+        // Boxes of letters have a little air above and below.
+        if (wide > 1 && high > 4) faults.push(`"${text}" covers "${other.text}"`);
+      }
+    }
+  }
+  return faults;
+}
+
+/** Runs in the page: words of tables and captions that are broken within, but for long ones, such as names of files. */
+function brokenWords() {
+  const broken = [];
+  for (const place of document.querySelectorAll('th, td, .images span, dt, figcaption, h1, h2, h3, li')) {
+    const walker = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node !== null; node = walker.nextNode())
+      for (const { 0: word, index } of node.data.matchAll(/(?<=^|\s|[^\p{L}\p{N}])[\p{L}\p{N}]{2,}/gu)) {
+        const token = /\S*$/.exec(node.data.slice(0, index))[0] + /^\S*/.exec(node.data.slice(index))[0];
+        if (token.length > 24) continue;
+        const range = document.createRange();
+        range.setStart(node, index);
+        range.setEnd(node, index + word.length);
+        const lines = new Set([...range.getClientRects()].map((rect) => Math.round(rect.top)));
+        if (lines.size > 1) broken.push(word);
+      }
+  }
+  return broken;
+}
+
 let done = 0;
+const failed = [];
+/** Goes on after a failure, so that one run shows them all. */
 async function step(name, check) {
-  await check();
-  done++;
-  process.stdout.write(`ok  ${name}\n`);
+  try {
+    await check();
+    done++;
+    process.stdout.write(`ok  ${name}\n`);
+  } catch (error) {
+    failed.push(name);
+    process.stdout.write(`FAILED  ${name}\n${error.stack}\n`);
+  }
 }
 
 const url = (path) => pathToFileURL(path).href;
@@ -210,6 +257,28 @@ try {
     assert.notEqual(await chart.evaluate((svg) => svg.outerHTML), before);
   });
 
+  await step('sweep: buttons with names zoom into a chart and out of it', async () => {
+    const drawn = figure.locator('.drawn');
+    await page.reload();
+    await page.mouse.move(2, 2);
+    const before = await drawn.innerHTML();
+    const button = (name) => figure.getByRole('button', { name, exact: true });
+    assert.ok(await button('reset').isDisabled());
+    await button('zoom in').click();
+    await page.waitForTimeout(200);
+    assert.notEqual(await drawn.innerHTML(), before);
+    await button('zoom out').click();
+    await page.waitForTimeout(200);
+    assert.ok(await button('reset').isDisabled());
+    await button('zoom in').click();
+    await button('zoom in').click();
+    await button('reset').click();
+    await page.waitForTimeout(200);
+    assert.ok(await button('reset').isDisabled());
+    const shape = (html) => html.match(/ d="[^"]*"/g).sort();
+    assert.deepEqual(shape(await drawn.innerHTML()), shape(before));
+  });
+
   await page.goto(url(pages.attack));
   const table = page.locator('section:has(h2:text-is("Every image"))');
   await step('attack: a click on a title sorts the images, another turns the order', async () => {
@@ -281,6 +350,36 @@ try {
     }
   });
 
+  /** The leaderboard's chart has the width of its card, even ticks, intervals and references; curves fill theirs. */
+  const checkDemo = async () => {
+    const board = page.locator('section:has(h2:text-is("Leaderboard of backward rules"))');
+    const chart = board.locator('.drawn').first();
+    await chart.scrollIntoViewIfNeeded();
+    const [card, box] = await Promise.all([board.boundingBox(), chart.boundingBox()]);
+    assert.ok(box.width > 0.9 * card.width - 30, `${box.width} of ${card.width} pixels`);
+    const texts = await chart.locator('text').allTextContents();
+    const ticks = texts.filter((text) => /^\d+ %$/.test(text)).map(Number.parseFloat);
+    assert.ok(ticks.length >= 3 && ticks[0] === 0, `ticks ${ticks.join(', ')}`);
+    for (const [i, tick] of ticks.entries()) assert.equal(tick, i * ticks[1], `even ticks: ${ticks.join(', ')}`);
+    assert.ok(texts.some((text) => text.includes('no attack')));
+    const bars = texts.filter((text) => /^\d+\.\d %$/.test(text)).length;
+    const references = await board.locator('.legend [data-series]').count();
+    // A bar's interval is a line with two ends.
+    assert.equal(await chart.locator('path[stroke-width="1.25"]').count(), 3 * (bars - references));
+    await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2, { steps: 3 });
+    await page.waitForTimeout(200);
+    assert.match(await chart.innerText(), /\d % \(95 % interval [\d.]+ % to [\d.]+ %\)/);
+    const losses = page.locator('section:has(h2:text-is("Training")) .drawn').first();
+    const used = await losses.evaluate((each) => {
+      const drawn = [...each.querySelectorAll('path[stroke-width="2"], path[fill-opacity="0.16"]')];
+      const [frame, ...boxes] = [each, ...drawn].map((path) => path.getBoundingClientRect());
+      const top = Math.max(frame.top, Math.min(...boxes.map((box) => box.top)));
+      return (Math.min(frame.bottom, Math.max(...boxes.map((box) => box.bottom))) - top) / frame.height;
+    });
+    assert.ok(used > 0.35, `the curves take ${used.toFixed(2)} of their chart`);
+    await page.mouse.move(2, 2);
+  };
+
   for (const [name, path] of Object.entries({ ...pages, ...others }))
     for (const scheme of ['light', 'dark'])
       for (const width of [1280, 390]) {
@@ -315,6 +414,27 @@ try {
           for (const each of width < 600 ? await pictures.all() : [])
             assert.ok(await each.evaluate((box) => box.scrollWidth <= box.clientWidth + 1), 'pictures fit');
         });
+        await step(
+          `${name}: ${scheme}, ${width} pixels: charts' texts are whole and apart, no word is broken`,
+          async () => {
+            assert.deepEqual(await page.evaluate(faultsOfCharts), []);
+            assert.deepEqual(await page.evaluate(brokenWords), []);
+          },
+        );
+        if (scheme === 'light')
+          await step(`${name}: ${width} pixels: everything that can be pressed has a name`, async () => {
+            const all = 'button, [role=button], input, a[href], summary';
+            const nameless = await page
+              .locator(all)
+              .evaluateAll((list) =>
+                list
+                  .map((each) => each.getAttribute('aria-label') ?? each.textContent)
+                  .filter((text) => !/\p{L}/u.test(text)),
+              );
+            assert.deepEqual(nameless, []);
+            assert.equal(await page.locator('.drawn svg [style*="cursor:pointer"], .drawn svg title').count(), 0);
+          });
+        if (name === 'demo' && scheme === 'light') await step(`demo: ${width} pixels: its charts`, checkDemo);
         if (shots !== undefined) {
           mkdirSync(shots, { recursive: true });
           await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });
@@ -334,3 +454,7 @@ try {
   rmSync(scratch, { recursive: true, force: true });
 }
 process.stdout.write(`${done} checks of reports in a browser passed\n`);
+if (failed.length > 0) {
+  process.stderr.write(`failed: ${failed.join('; ')}\n`);
+  process.exitCode = 1;
+}

@@ -3,20 +3,21 @@
  * The script inside every report: charts that answer to the pointer, tables that sort and filter. It reads what the
  * page holds and nothing else. Names reach the page as text only.
  */
-import { BarChart, HeatmapChart, LineChart, ScatterChart } from 'echarts/charts';
+import { BarChart, CustomChart, HeatmapChart, LineChart, ScatterChart } from 'echarts/charts';
 import {
   DataZoomComponent,
   GridComponent,
   LegendComponent,
-  ToolboxComponent,
   TooltipComponent,
   VisualMapComponent,
 } from 'echarts/components';
 import { init, use } from 'echarts/core';
 import { SVGRenderer } from 'echarts/renderers';
+import { columnNames } from '../../src/report/columns.ts';
+import { categoryNames, intervalBar } from '../../src/report/intervalBar.ts';
 
-use([BarChart, HeatmapChart, LineChart, ScatterChart, SVGRenderer]);
-use([DataZoomComponent, GridComponent, LegendComponent, ToolboxComponent, TooltipComponent, VisualMapComponent]);
+use([BarChart, CustomChart, HeatmapChart, LineChart, ScatterChart, SVGRenderer]);
+use([DataZoomComponent, GridComponent, LegendComponent, TooltipComponent, VisualMapComponent]);
 
 const shortNumber = (value) => String(Number(Number(value).toPrecision(4)));
 
@@ -28,6 +29,8 @@ const formats = {
     ({ names }) =>
     (value) =>
       Number.isInteger(value) ? (names[value - 1] ?? '') : '',
+  interval: ({ look }) => intervalBar(look),
+  categoryNames: ({ look }) => categoryNames(look),
 };
 
 /** A chart's option with functions for their names, and the colors of the present theme. */
@@ -35,9 +38,9 @@ function revive(value, colors) {
   if (typeof value === 'string') return colors.get(value) ?? value;
   if (Array.isArray(value)) return value.map((each) => revive(each, colors));
   if (value === null || typeof value !== 'object') return value;
-  if (Object.hasOwn(value, '$format')) return formats[value.$format](value);
   const entries = Object.entries(value).filter(([key]) => key !== 'silent');
-  return Object.fromEntries(entries.map(([key, each]) => [key, revive(each, colors)]));
+  const revived = Object.fromEntries(entries.map(([key, each]) => [key, revive(each, colors)]));
+  return Object.hasOwn(value, '$format') ? formats[value.$format](revived) : revived;
 }
 
 const escaped = (text) => {
@@ -53,7 +56,7 @@ function tooltip(option) {
   const title = (axis) => (Array.isArray(axis) ? axis[0] : axis)?.name ?? '';
   return (given) => {
     const list = (Array.isArray(given) ? given : [given]).filter(
-      ({ seriesId, value }) => !String(seriesId).startsWith('band') && !(Array.isArray(value) && value.at(-1) === null),
+      ({ seriesId, value }) => !/^(band|names)/.test(seriesId) && !(Array.isArray(value) && value.at(-1) === null),
     );
     if (list.length === 0) return '';
     const [first] = list;
@@ -62,6 +65,10 @@ function tooltip(option) {
       const [column, row] = value;
       const text = first.data?.label?.formatter ?? shownValue(value[2]);
       return [option.yAxis.data[row], `${option.xAxis.data[column]}: ${text}`].map(escaped).join('<br>');
+    }
+    if (first.seriesType === 'custom') {
+      const lines = list.map(({ seriesName, data }) => `${seriesName} ${data.words}`);
+      return [option.yAxis.data[value[3]], ...lines].map(escaped).join('<br>');
     }
     const isPoint = Array.isArray(value);
     const x = isPoint ? value[0] : first.name;
@@ -77,23 +84,84 @@ function tooltip(option) {
   };
 }
 
+/** Buttons that zoom into a chart along its x axis. Fingers and the mouse move a chart that is zoomed. */
+function zoomTools(figure, chart, range) {
+  const tools = document.createElement('span');
+  tools.className = 'tools';
+  const show = (start, end) => chart.dispatchAction({ type: 'dataZoom', dataZoomIndex: 0, start, end });
+  const scale = (factor) => {
+    const length = Math.min(100, Math.max(2, (range.end - range.start) * factor));
+    const start = Math.min(100 - length, Math.max(0, (range.start + range.end - length) / 2));
+    show(start, start + length);
+  };
+  const button = (words, meaning, action) => {
+    const made = document.createElement('button');
+    made.type = 'button';
+    made.textContent = words;
+    made.title = meaning;
+    made.addEventListener('click', action);
+    tools.append(made);
+    return made;
+  };
+  const more = 'also with Ctrl and the wheel over the chart; drag it sideways to move';
+  const nearer = button('zoom in', `zoom in along the x axis (${more})`, () => scale(0.5));
+  const farther = button('zoom out', 'zoom out along the x axis', () => scale(2));
+  const whole = button('reset', 'show the whole x axis again', () => show(0, 100));
+  const update = () => {
+    const zoomed = range.end - range.start < 99.9;
+    nearer.disabled = range.end - range.start <= 2;
+    farther.disabled = whole.disabled = !zoomed;
+    if (zoomed === range.zoomed) return;
+    range.zoomed = zoomed;
+    // The library takes no options while it tells of an event.
+    setTimeout(() => chart.setOption({ dataZoom: [{ moveOnMouseMove: zoomed }] }));
+  };
+  chart.on('datazoom', () => {
+    const [{ start, end }] = chart.getOption().dataZoom;
+    Object.assign(range, { start, end });
+    update();
+  });
+  update();
+  let bar = figure.querySelector('.legend');
+  if (bar === null) {
+    bar = document.createElement('div');
+    bar.className = 'legend';
+    figure.querySelector('.chart').before(bar);
+  }
+  bar.append(tools);
+}
+
 function live(figure) {
   const data = figure.querySelector('script.live');
   const place = figure.querySelector('.chart');
   if (data === null || place === null) return;
-  const { option, width, height, colors, zoom } = JSON.parse(data.textContent);
+  const { option: given, width, height: usual, colors, zoom } = JSON.parse(data.textContent);
+  const cells = given.series[0]?.type === 'heatmap';
+  let [option, height] = [given, usual];
+  /** Names below cells stand as the width lets them. */
+  const fit = () => {
+    if (!cells) return;
+    const { grid, xAxis } = given;
+    const { rotate, gap, room } = columnNames(xAxis.data, place.clientWidth - grid.left - grid.right);
+    const axisLabel = { ...xAxis.axisLabel, rotate };
+    option = { ...given, grid: { ...grid, bottom: room }, xAxis: { ...xAxis, nameGap: gap, axisLabel } };
+    height = usual - grid.bottom + room;
+  };
+  fit();
   const style = () => getComputedStyle(document.documentElement);
   const present = () =>
     new Map(Object.entries(colors).map(([hex, name]) => [hex, style().getPropertyValue(`--${name}`).trim() || hex]));
   const box = document.createElement('div');
   box.className = 'drawn';
-  // Rows of bars and cells keep their height; curves keep their shape.
-  const tall = () => (zoom ? Math.max(Math.min(height, 280), (place.clientWidth * height) / width) : height);
+  // Rows of bars and cells keep their height; curves keep their shape, up to a height that a screen shows.
+  const shaped = () => Math.max(Math.min(height, 280), (place.clientWidth * height) / width);
+  const tall = () => (zoom ? Math.min(shaped(), 1.25 * height) : height);
   const size = () => ({ width: place.clientWidth, height: tall() });
   const chart = init(box, null, { renderer: 'svg', ...size() });
   const named = option.series.filter(({ id, name }) => name && !String(id).startsWith('band'));
   const names = [...new Set(named.map(({ name }) => name))];
   const axes = [option.xAxis].flat().map((_, index) => index);
+  const range = { start: 0, end: 100, zoomed: false };
   const draw = () => {
     const theme = present();
     const text = { color: style().getPropertyValue('--ink').trim(), fontSize: 12 };
@@ -103,7 +171,7 @@ function live(figure) {
         animation: false,
         legend: { show: false, data: names },
         tooltip: {
-          trigger: zoom || option.series.every(({ type }) => type === 'bar') ? 'axis' : 'item',
+          trigger: zoom || option.series.every(({ type }) => type === 'bar' || type === 'custom') ? 'axis' : 'item',
           confine: true,
           formatter: tooltip(option),
           backgroundColor: style().getPropertyValue('--surface').trim(),
@@ -111,17 +179,13 @@ function live(figure) {
           textStyle: text,
         },
         ...(zoom && {
-          toolbox: {
-            right: 0,
-            top: 0,
-            itemSize: 13,
-            iconStyle: { borderColor: style().getPropertyValue('--muted').trim() },
-            feature: {
-              dataZoom: { yAxisIndex: false, title: { zoom: 'zoom', back: 'back' } },
-              restore: { title: 'reset' },
+          dataZoom: [
+            {
+              ...{ type: 'inside', xAxisIndex: axes, filterMode: 'none', start: range.start, end: range.end },
+              // Whole charts leave drags to the page, which fingers scroll.
+              ...{ zoomOnMouseWheel: 'ctrl', moveOnMouseWheel: false, moveOnMouseMove: range.zoomed },
             },
-          },
-          dataZoom: [{ type: 'inside', xAxisIndex: axes, zoomOnMouseWheel: 'ctrl', moveOnMouseWheel: false }],
+          ],
         }),
       },
       true,
@@ -129,6 +193,7 @@ function live(figure) {
   };
   draw();
   place.replaceChildren(box);
+  if (zoom) zoomTools(figure, chart, range);
   for (const key of figure.querySelectorAll('.legend [data-series]')) {
     const { series } = key.dataset;
     if (!names.includes(series)) continue;
@@ -148,7 +213,11 @@ function live(figure) {
       }
     });
   }
-  new globalThis.ResizeObserver(() => chart.resize(size())).observe(place);
+  new globalThis.ResizeObserver(() => {
+    fit();
+    chart.resize(size());
+    if (cells) draw();
+  }).observe(place);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
 }
 

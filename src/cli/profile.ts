@@ -155,7 +155,7 @@ async function writeReport(
 ): Promise<void> {
   // The charting library is loaded only where something is drawn.
   const report = await import('../report/index.js');
-  const { comparisonTable, turnsTable, facts, figures, machineFacts, page, profileBody } = report;
+  const { comparisonTable, turnsTable, facts, figures, machineFacts, page, pageFooter, profileBody } = report;
   const { profileSentences, ruleLayerChart, ruleName, verdictList } = report;
   const profiles = profiled.map(({ profile }) => profile);
   const work = { train: 'a training step', attack: 'a PGD step', forward: 'a forward pass' }[values.what];
@@ -178,7 +178,7 @@ async function writeReport(
         })),
         { title: 'Machine', body: facts(machineFacts(device.adapterInfo, packageVersion())) },
       ],
-      footer: `linbp ${packageVersion()}, ${new Date().toISOString()}`,
+      footer: pageFooter('profile'),
     }),
   );
 }

@@ -9,6 +9,7 @@ import {
   lineChart,
   machineFacts,
   page,
+  pageFooter,
   paragraph,
   percentAxis,
   picture,
@@ -141,7 +142,7 @@ export function experimentReport(
       { title: 'Settings', body: htmlTable(columns, settings.rows) + facts(options) },
       { title: 'Machine', body: facts(machineFacts(adapter, version)) },
     ],
-    footer: `linbp reproduce ${experiment.name}, ${duration(seconds)}`,
+    footer: pageFooter(`reproduce ${experiment.name}`, duration(seconds)),
   });
 }
 
@@ -158,6 +159,6 @@ export function indexReport(entries: readonly IndexEntry[], { adapter, version }
     title: 'Experiments of the LinBP papers',
     subtitle: 'BP against LinBP: what holds, what does not, and what the data leave open',
     sections: [...sections, { title: 'Machine of the last run', body: facts(machineFacts(adapter, version)) }],
-    footer: 'linbp reproduce',
+    footer: pageFooter('reproduce'),
   });
 }

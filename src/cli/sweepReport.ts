@@ -1,10 +1,21 @@
 import { failureRule } from '../experiments/outcome.js';
 import { ratesIn } from '../experiments/trainingVerdicts.js';
 import type { SweepPlan, SweepResult, SweepRun } from '../experiments/sweep.js';
-import { facts, figures, htmlTable, machineFacts, page, paragraph, ruleName, verdictList } from '../report/index.js';
+import {
+  facts,
+  figures,
+  htmlTable,
+  machineFacts,
+  page,
+  pageFooter,
+  paragraph,
+  ruleName,
+  verdictList,
+} from '../report/index.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import { packageVersion } from '../version.js';
 import { duration } from './progress.js';
+import { settingFacts } from './settingFacts.js';
 import { lossChart, rateChart, rateTable, rateWords } from './trainingCharts.js';
 
 /** A rule as readers know it. */
@@ -21,17 +32,6 @@ export interface SweepFindings {
   readonly dataset: string;
   readonly seconds: number;
 }
-
-const shownSetting = (value: unknown): string => {
-  if (Array.isArray(value)) return value.map(shownSetting).join(', ');
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
-};
-
-/** Settings as names and values; what was not given is left out. */
-export const settingFacts = (settings: Readonly<Record<string, unknown>>): [string, string][] =>
-  Object.entries(settings).flatMap(([name, value]): [string, string][] =>
-    value === undefined || value === null ? [] : [[name, shownSetting(value)]],
-  );
 
 function runTable(runs: readonly SweepRun[]): string {
   const last = ({ epochs }: SweepRun): SweepRun['epochs'][number] | undefined => epochs.at(-1);
@@ -72,7 +72,9 @@ export function sweepReport({ merged, plan, settings, adapter, model, dataset, s
       { title: 'What was found', body: verdictList(verdicts) },
       {
         title: 'Curves',
-        body: figures(charts) + paragraph(`Bands are 95 % intervals over seeds. ${rateWords(runs)}`.trim()),
+        body:
+          figures(charts) +
+          paragraph(`Bands are 95 % intervals over seeds, cut where they leave the chart. ${rateWords(runs)}`.trim()),
       },
       { title: 'Learning rates', body: rateTable(runs, plan.rules) + paragraph(`A run fails if ${failureRule}.`) },
       { title: 'Every run', body: runTable(runs) },
@@ -82,6 +84,6 @@ export function sweepReport({ merged, plan, settings, adapter, model, dataset, s
           (adapter === undefined ? '' : facts(machineFacts(adapter, packageVersion()))) + facts(settingFacts(settings)),
       },
     ],
-    footer: `linbp ${packageVersion()} train --sweep, ${duration(seconds)}`,
+    footer: pageFooter('train --sweep', duration(seconds)),
   });
 }

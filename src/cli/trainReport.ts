@@ -5,6 +5,7 @@ import {
   lineChart,
   machineFacts,
   page,
+  pageFooter,
   palette,
   percentAxis,
   ruleName,
@@ -17,7 +18,7 @@ import type { EpochResult } from '../train/progress.js';
 import { packageVersion } from '../version.js';
 import { counted } from '../quote.js';
 import { percent } from './common.js';
-import { settingFacts } from './sweepReport.js';
+import { settingFacts } from './settingFacts.js';
 
 /** What a training run gave, for {@link trainReport}. */
 export interface TrainFindings {
@@ -113,7 +114,7 @@ function epochTable(history: readonly EpochResult[]): string {
       { title: 'test loss', value: ({ testLoss }) => testLoss?.toFixed(4) ?? '–', number: true },
       { title: 'training accuracy, %', value: ({ trainAccuracy }) => share(trainAccuracy), number: true },
       { title: 'test accuracy, %', value: ({ testAccuracy }) => share(testAccuracy), number: true },
-      { title: 'seconds', value: ({ seconds }) => seconds.toFixed(1), number: true },
+      { title: 'seconds', value: ({ seconds }) => seconds.toFixed(seconds < 1 ? 2 : 1), number: true },
     ],
     history,
   );
@@ -135,6 +136,6 @@ export function trainReport(findings: TrainFindings): string {
           (adapter === undefined ? '' : facts(machineFacts(adapter, packageVersion()))) + facts(settingFacts(settings)),
       },
     ],
-    footer: `linbp ${packageVersion()} train · ${new Date().toISOString().slice(0, 19).replace('T', ' ')} UTC`,
+    footer: pageFooter('train'),
   });
 }

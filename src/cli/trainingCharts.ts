@@ -2,7 +2,7 @@ import { percent } from '../experiments/format.js';
 import { interval } from '../experiments/statistics.js';
 import { ratesIn, runsAt } from '../experiments/trainingVerdicts.js';
 import type { JudgedRun } from '../experiments/trainingVerdicts.js';
-import { failureChart, htmlTable, lineChart, ruleColor, ruleName } from '../report/index.js';
+import { failureChart, htmlTable, lineChart, logRange, ruleColor, ruleName } from '../report/index.js';
 import type { Figure, Line } from '../report/index.js';
 
 function lossLine(runs: readonly JudgedRun[], rule: string, index: number, rate: number): Line {
@@ -21,22 +21,13 @@ function lossLine(runs: readonly JudgedRun[], rule: string, index: number, rate:
   };
 }
 
-/** A logarithmic axis, ticks at powers of two, around all values. */
-function rangeOf(values: readonly number[]): { scale: 'log'; base: number; min: number; max: number } {
-  const [low, high] = values.length === 0 ? [1, 2] : [Math.min(...values), Math.max(...values)];
-  return { scale: 'log', base: 2, min: 2 ** Math.floor(Math.log2(low)), max: 2 ** Math.ceil(Math.log2(high) + 1e-9) };
-}
-
 /** Training loss by epoch at one rate, a line for each rule, with its band over seeds. */
 export function lossChart(runs: readonly JudgedRun[], rules: readonly string[], rate: number): Figure {
   const lines = rules.map((rule, index) => lossLine(runs, rule, index, rate));
   return lineChart({
     title: `training loss by epoch at learning rate ${rate}`,
     x: { title: 'epoch', whole: true },
-    y: {
-      title: 'training loss (log scale)',
-      ...rangeOf(lines.flatMap(({ points, band }) => [...points.map(([, y]) => y), ...(band ?? []).flat()])),
-    },
+    y: { title: 'training loss (log scale)', scale: 'log' },
     lines,
   });
 }
@@ -66,7 +57,7 @@ export function rateChart(runs: readonly JudgedRun[], rules: readonly string[]):
     x: 'learning rate',
     y: {
       title: 'training loss after the last epoch (log scale)',
-      ...rangeOf(series.flatMap(({ points }) => points.map(({ y }) => y))),
+      ...logRange(series.flatMap(({ points }) => points.map(({ y }) => y))),
     },
     failed: 'runs that failed',
     series,

@@ -311,7 +311,7 @@ export const transferVerb = defineVerb({
       const fields = { ...matrixFields(matrix), out: out.path };
       const settled = { rule: rules, victims: victims.map(({ name }) => name), note: all.note ?? null };
       const report = { dataset: all.name, settings: { ...values, ...settled }, ...fields };
-      const html = await matrixPage(matrix, fields);
+      const html = await matrixPage(matrix, fields, { adapter: device.adapterInfo, settings: report.settings });
       out.replace((folder) => {
         writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
         writeFileAtomic(join(folder, 'report.html'), html);

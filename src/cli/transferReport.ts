@@ -4,7 +4,12 @@ import { fooledShare, transferGap, transferred } from '../experiments/transferMa
 import type { CleanRight, MatrixRow, StartSweep } from '../experiments/transferMatrix.js';
 import type { Statement } from '../experiments/types.js';
 import { plainTable } from '../profile/textTable.js';
-import { htmlTable, page, paragraph, verdictList } from '../report/page.js';
+import { machineFacts } from '../report/machine.js';
+import { facts, htmlTable, page, pageFooter, paragraph, verdictList } from '../report/page.js';
+import type { Section } from '../report/page.js';
+import type { AdapterInfo } from '../runtime/adapter.js';
+import { packageVersion } from '../version.js';
+import { settingFacts } from './settingFacts.js';
 
 /** Everything that a matrix found. */
 export interface Matrix {
@@ -230,17 +235,42 @@ async function matrixPicture({ rows, clean }: Matrix, { cells }: Fields): Promis
   const figure = heatMap({
     title: 'transfer',
     columns: victims,
-    rows: rows.map(({ source, attack, rule }) => `${source}, ${attack}, ${rule}`),
+    rows: rows.map(({ source, attack, rule }) => `${source}, ${attack}\n${rule}`),
     columnTitle: 'attacked network',
     ...{ values, min: 0, max: 1, label: (share: number) => `${Math.round(100 * share)} %` },
   });
   return figures([
-    { figure, caption: 'Right answers that the attack turns wrong: made on, by, under; columns are attacked.' },
+    {
+      figure,
+      caption:
+        'Right answers that images turn wrong: rows say on which network, by which attack and rule they are made',
+    },
   ]);
 }
 
-/** `report.html`. */
-export async function matrixPage(matrix: Matrix, fields: Fields): Promise<string> {
+/** How success depends on where LinBP starts, on the images held out for it. */
+async function startSection(sweeps: readonly StartSweep[]): Promise<Section> {
+  const { figures, lineChart, palette, percentAxis } = await import('../report/index.js');
+  const charts = sweeps.map(({ source, attack, start, tried }) => {
+    const points = tried.map(({ success }, n) => [n + 1, success] as const);
+    const lines = [{ name: attack, color: palette.linbp, points }];
+    const x = { title: 'LinBP starts at', names: tried.map((each) => each.start) };
+    const figure = lineChart({ title: source, x, y: percentAxis('success on other networks'), lines });
+    return { figure, caption: `${source}: ${start} is best on the held-out images.` };
+  });
+  return { title: 'Start of LinBP', body: figures(charts) };
+}
+
+/**
+ * `report.html`.
+ *
+ * @param frame where it was computed, and the settings
+ */
+export async function matrixPage(
+  matrix: Matrix,
+  fields: Fields,
+  frame: { readonly adapter: AdapterInfo; readonly settings: Readonly<Record<string, unknown>> },
+): Promise<string> {
   const { head, body } = textRows(matrix, fields);
   const table = (titles: readonly string[], rows: readonly (readonly string[])[]): string =>
     htmlTable(
@@ -260,7 +290,7 @@ export async function matrixPage(matrix: Matrix, fields: Fields): Promise<string
     {
       title: 'Clean errors',
       body: table(
-        ['network', 'error', '95 %'],
+        ['network', 'error', '95 % interval'],
         matrix.cleanErrors.map(({ model, error, low, high }) => [
           model,
           percent(error),
@@ -281,17 +311,10 @@ export async function matrixPage(matrix: Matrix, fields: Fields): Promise<string
         .join('\n'),
     },
   ];
-  if (matrix.sweeps.length > 0) {
-    const { figures, lineChart, palette, percentAxis } = await import('../report/index.js');
-    const charts = matrix.sweeps.map(({ source, attack, start, tried }) => {
-      const points = tried.map(({ success }, n) => [n + 1, success] as const);
-      const lines = [{ name: attack, color: palette.linbp, points }];
-      const x = { title: 'LinBP starts at', names: tried.map((each) => each.start) };
-      const figure = lineChart({ title: source, x, y: percentAxis('success on other networks'), lines });
-      return { figure, caption: `${source}: ${start} is best on the held-out images.` };
-    });
-    sections.push({ title: 'Start of LinBP', body: figures(charts) });
-  }
+  if (matrix.sweeps.length > 0) sections.push(await startSection(matrix.sweeps));
+  const version = packageVersion();
+  const machine = facts(machineFacts(frame.adapter, version)) + facts(settingFacts(frame.settings));
+  sections.push({ title: 'Machine and settings', body: machine });
   const subtitle = 'Each attack spends the same number of gradients.';
-  return page({ title: 'Transfer matrix', subtitle, sections, footer: 'linbp transfer' });
+  return page({ title: 'Transfer matrix', subtitle, sections, footer: pageFooter('transfer') });
 }

@@ -7,14 +7,14 @@ import type { Color } from './theme.js';
 export interface Axis {
   readonly title: string;
   readonly scale?: 'value' | 'log';
-  /** Ticks of a logarithmic axis are powers of this; default 10. */
-  readonly base?: number;
   readonly min?: number;
   readonly max?: number;
   /** How numbers are written; default as they are. */
   readonly format?: (value: number) => string;
   /** Distance between ticks. */
   readonly interval?: number;
+  /** Where ticks are, on an axis whose ends are given. */
+  readonly ticks?: readonly number[];
   /** Names in place of the numbers 1, 2 and so on, each shown. */
   readonly names?: readonly string[];
   /** Whole numbers only, such as epochs: no ticks between them. */
@@ -60,6 +60,45 @@ export const percentAxis = (title: string): Axis => ({
 /** Powers of ten without what the library's arithmetic adds to them. */
 const shortNumber = traveling((value: number): string => String(Number(value.toPrecision(6))), { $format: 'short' });
 
+/** Numbers from 1 to 10 at which a logarithmic axis may have ticks, from few to many. */
+const tickSeries: readonly (readonly number[])[] = [[1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]];
+
+/** Round numbers at equal distances, at least three. */
+function evenTicks(low: number, high: number): number[] {
+  const most = (high - low) / 3;
+  const unit = 10 ** Math.floor(Math.log10(most));
+  const step = [5, 2, 1].map((each) => each * unit).find((each) => each <= most) ?? unit;
+  const first = Math.ceil(low / step - 1e-9);
+  const count = Math.max(0, Math.floor(high / step + 1e-9) - first + 1);
+  return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(6)));
+}
+
+/**
+ * A logarithmic axis that ends a little outside all values, with at least three ticks at round numbers. Values that are
+ * not positive have no place on it.
+ */
+export function logRange(values: readonly number[]): {
+  readonly scale: 'log';
+  readonly min: number;
+  readonly max: number;
+  readonly ticks: readonly number[];
+} {
+  const positive = values.filter((value) => value > 0 && Number.isFinite(value));
+  const [lowest, highest] = positive.length === 0 ? [1, 10] : [Math.min(...positive), Math.max(...positive)];
+  // Room for points at the edges, and for values that are all the same.
+  const room = Math.max(1.02, (highest / lowest) ** 0.06);
+  const [min, max] = [lowest / room, highest * room];
+  const decades = Array.from(
+    { length: Math.ceil(Math.log10(max)) - Math.floor(Math.log10(min)) + 1 },
+    (_, i) => Math.floor(Math.log10(min)) + i,
+  );
+  const ticks = tickSeries
+    .map((series) => decades.flatMap((decade) => series.map((each) => Number((each * 10 ** decade).toPrecision(6)))))
+    .map((all) => all.filter((each) => each >= min && each <= max))
+    .find((all) => all.length >= 3);
+  return { scale: 'log', min, max, ticks: ticks ?? evenTicks(min, max) };
+}
+
 /** The settings of an axis of names: a place for each, with room on both sides, and slanted labels. */
 function namedAxis(names: readonly string[]): { readonly place: object; readonly label: object } {
   const place = { type: 'value', min: 0.5, max: names.length + 0.5, interval: 0.5 };
@@ -79,6 +118,7 @@ export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): obj
   const scale = given.scale ?? 'value';
   const format = given.format ?? (scale === 'log' ? shortNumber : undefined);
   const named = given.names === undefined ? undefined : namedAxis(given.names);
+  const ticks = given.ticks !== undefined && { customValues: [...given.ticks] };
   return {
     type: scale,
     // Not the library's: for the tooltips of the page's script.
@@ -92,11 +132,14 @@ export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): obj
     ...(given.max !== undefined && { max: given.max }),
     ...(given.interval !== undefined && { interval: given.interval }),
     ...(given.whole === true && { minInterval: 1 }),
-    ...(given.base !== undefined && { logBase: given.base }),
     scale: given.min === undefined,
     axisLine: { show: direction === 'x', onZero: false, lineStyle: { color: css(palette.axis) } },
-    axisTick: { show: direction === 'x' && named === undefined, lineStyle: { color: css(palette.axis) } },
-    axisLabel: { ...text(11), hideOverlap: true, ...(format && { formatter: format }), ...named?.label, ...label },
+    axisTick: { show: direction === 'x' && named === undefined, lineStyle: { color: css(palette.axis) }, ...ticks },
+    axisLabel: {
+      ...{ ...text(11), hideOverlap: true, ...(format && { formatter: format }), ...ticks },
+      ...named?.label,
+      ...label,
+    },
     splitLine: { show: direction === 'y', lineStyle: { color: css(palette.grid) } },
     minorTick: { show: false },
     ...named?.place,
@@ -122,6 +165,17 @@ export function legend(
     );
   });
   return `<div class="legend">${items.join('')}</div>`;
+}
+
+/** A logarithmic axis without ends gets those of the lines; what bands have outside them is cut. */
+const fitted = (y: Axis, lines: readonly Line[]): Axis =>
+  y.scale !== 'log' || y.min !== undefined ? y : { ...y, ...logRange(lines.flatMap(valuesShown)) };
+
+/** The points of a line and its band, as far as the band is no wider than a few times their own range. */
+function valuesShown({ points, band = [] }: Line): number[] {
+  const own = points.map(([, at]) => at).filter((at) => at > 0);
+  const [low, high] = [Math.min(...own), Math.max(...own)];
+  return [...own, ...band.flat().map((bound) => Math.min(2 * high, Math.max(low / 2, bound)))];
 }
 
 /** Lines over a common x axis, with pale bands where a line has one. */
@@ -172,7 +226,7 @@ export function lineChart(options: {
   const option = {
     grid: options.x.names === undefined ? frame : { ...frame, bottom: 84 },
     xAxis: axis(options.x, 'x'),
-    yAxis: axis(options.y, 'y'),
+    yAxis: axis(fitted(options.y, options.lines), 'y'),
     series: [...bands, ...lines],
   };
   const size = options.size ?? defaultSize;
@@ -232,7 +286,7 @@ export function barChart(options: {
     ...((!stacked || index === series.length - 1) && { label: { show: true, position: 'right', ...text(11) } }),
   }));
   const option = {
-    grid: { left: Math.min(190, 12 + 5.8 * longest), right: stacked ? 70 : 52, top: 8, bottom: 44 },
+    grid: { left: Math.min(190, 14 + 6.6 * longest), right: stacked ? 70 : 52, top: 8, bottom: 44 },
     xAxis: {
       ...axis({ min: 0, ...options.x }, 'x'),
       splitLine: { show: true, lineStyle: { color: css(palette.grid) } },
@@ -253,62 +307,4 @@ export function barChart(options: {
     live: liveChart(option, size, false),
     legend: series.length > 1 ? legend(series.map(({ name, color }) => ({ name, color, square: true }))) : '',
   };
-}
-
-/** Pale to strong in one hue; readable on light and dark pages. */
-const heatColors = ['#dbe9f6', '#9cc4e4', '#5a9bd0', '#2a6db5', '#123f7f'];
-
-/** A grid of colored cells with their values written in them. `values[row][column]`. */
-export function heatMap(options: {
-  readonly title: string;
-  readonly columns: readonly string[];
-  readonly rows: readonly string[];
-  readonly columnTitle: string;
-  readonly values: readonly (readonly number[])[];
-  readonly min: number;
-  readonly max: number;
-  readonly label: (value: number) => string;
-  readonly width?: number;
-}): Figure {
-  const { columns, rows, values, min, max } = options;
-  const longest = Math.max(...rows.map((row) => row.length));
-  const dark = (value: number): boolean => value > min + 0.45 * (max - min);
-  const data = values.flatMap((line, row) =>
-    line.map((value, column) => ({
-      value: [column, row, value],
-      label: { color: dark(value) ? '#f8fafd' : '#17212e', formatter: options.label(value) },
-    })),
-  );
-  const category = {
-    type: 'category',
-    axisTick: { show: false },
-    axisLine: { show: false },
-    splitArea: { show: false },
-  };
-  const option = {
-    grid: { left: Math.min(190, 14 + 6.6 * longest), right: 14, top: 8, bottom: 46 },
-    xAxis: {
-      ...category,
-      data: [...columns],
-      name: options.columnTitle,
-      nameLocation: 'middle',
-      nameGap: 28,
-      nameTextStyle: text(),
-      axisLabel: text(11),
-    },
-    yAxis: { ...category, inverse: true, data: [...rows], axisLabel: { color: css(palette.ink), fontSize: 11 } },
-    visualMap: { show: false, min, max, inRange: { color: heatColors } },
-    series: [
-      {
-        type: 'heatmap',
-        silent: true,
-        emphasis: { disabled: true },
-        data,
-        itemStyle: { borderWidth: 2, borderColor: css(palette.surface) },
-        label: { show: true, fontSize: 11 },
-      },
-    ],
-  };
-  const size = { width: options.width ?? defaultSize.width, height: 60 + 30 * rows.length };
-  return { svg: renderSvg(option, size, options.title), live: liveChart(option, size, false), legend: '' };
 }

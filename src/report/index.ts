@@ -1,10 +1,24 @@
-export { barChart, heatMap, lineChart, percentAxis } from './charts.js';
+export { barChart, lineChart, logRange, percentAxis } from './charts.js';
 export type { Figure, Line } from './charts.js';
+export type { Estimate } from './intervalChart.js';
 export { failureChart } from './failureChart.js';
+export { heatMap } from './heatMap.js';
 export { amplifiedDifference, dataUri, imageGrid } from './images.js';
 export type { GridRow } from './images.js';
+export { intervalChart } from './intervalChart.js';
 export { machineFacts } from './machine.js';
-export { codeLines, facts, figures, folded, heading, htmlTable, page, paragraph, verdictList } from './page.js';
+export {
+  codeLines,
+  facts,
+  figures,
+  folded,
+  heading,
+  htmlTable,
+  page,
+  pageFooter,
+  paragraph,
+  verdictList,
+} from './page.js';
 export type { CaptionedFigure, Section } from './page.js';
 export { picture } from './picture.js';
 export { memoryChart, rooflineChart, ruleLayerChart, segmentRanges } from './profileCharts.js';

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Figure } from './charts.js';
 import { style } from './style.js';
+import { packageVersion } from '../version.js';
 import { escapeHtml } from './svg.js';
 
 /** A part of the page with a heading; its title is also in the list of contents. */
@@ -76,6 +77,14 @@ ${script()}</body>
 `;
 }
 
+/** The last line of a report: what wrote it and when (UTC), and what else is to say. */
+export const pageFooter = (command: string, ...more: readonly string[]): string =>
+  [
+    `linbp ${packageVersion()} ${command}`,
+    `${new Date().toISOString().slice(0, 19).replace('T', ' ')} UTC`,
+    ...more,
+  ].join(' · ');
+
 /** Plain text as a paragraph. */
 export const paragraph = (words: string): string => `<p>${escapeHtml(words)}</p>`;
 
@@ -101,7 +110,8 @@ export function figures(list: readonly CaptionedFigure[]): string {
     `<figure><figcaption>${escapeHtml(caption)}</figcaption>${figure.legend}<div class="chart">${figure.svg}</div>` +
     (figure.live === undefined ? '' : `<script type="application/json" class="live">${figure.live}</script>`) +
     '</figure>';
-  return `<div class="figures${list.length === 3 ? ' three' : ''}">${list.map(one).join('\n')}</div>`;
+  const count = { 1: ' one', 3: ' three' }[list.length] ?? '';
+  return `<div class="figures${count}">${list.map(one).join('\n')}</div>`;
 }
 
 /** A column of {@link htmlTable}. */
@@ -121,13 +131,16 @@ export interface HtmlColumn<Row> {
   readonly narrow?: 'wrapped' | 'dropped';
 }
 
+/** A title whose last word, if it is a unit such as `%`, does not stand alone on a line. */
+const unitKept = (title: string): string => title.replace(/ (\S{1,2})$/, '\u00a0$1');
+
 /** A table of rows with titles above; scrolls sideways where it is too wide. */
 export function htmlTable<Row>(columns: readonly HtmlColumn<Row>[], rows: readonly Row[]): string {
   const kind = ({ number, prose, narrow }: HtmlColumn<Row>): string => {
     const names = [number === true ? 'n' : prose === true ? 'prose' : undefined, narrow].filter(Boolean);
     return names.length === 0 ? '' : ` class="${names.join(' ')}"`;
   };
-  const head = columns.map((column) => `<th${kind(column)}>${escapeHtml(column.title)}</th>`).join('');
+  const head = columns.map((column) => `<th${kind(column)}>${escapeHtml(unitKept(column.title))}</th>`).join('');
   const cell = (column: HtmlColumn<Row>, row: Row): string => {
     const dot = column.dot === undefined ? '' : `<i class="square" style="--c:var(--${column.dot(row)})"></i>`;
     const bar =

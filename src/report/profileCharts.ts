@@ -6,10 +6,13 @@ import type { Ceilings } from '../profile/ceilings.js';
 import type { Profile } from '../profile/profile.js';
 import { directionNames } from '../profile/table.js';
 import { bytesText, digits } from '../profile/textTable.js';
-import { axis, barChart, defaultSize, frame, legend, text } from './charts.js';
+import { axis, barChart, frame, logRange, legend, text } from './charts.js';
 import type { Figure } from './charts.js';
 import { css, renderSvg } from './svg.js';
 import { directionColor, palette, ruleColor, ruleName } from './theme.js';
+
+/** Pictures that the page's script does not draw again stand beside two others, and keep legible letters there. */
+const stillSize = { width: 400, height: 270 };
 
 const directionsOf = (profile: Profile): string[] => [
   ...new Set(profile.dispatches.map((dispatch) => dispatch.direction)),
@@ -52,9 +55,6 @@ export function ruleLayerChart(profiles: readonly Profile[], title = 'time by la
   });
 }
 
-const power = (value: number, up: boolean): number =>
-  10 ** (up ? Math.ceil(Math.log10(value)) : Math.floor(Math.log10(value)));
-
 const directionLegend = (profile: Profile) =>
   legend(
     directionsOf(profile).map((direction) => ({
@@ -83,23 +83,22 @@ export function rooflineChart(profile: Profile, ceilings: Ceilings, title = 'roo
   );
   const intensity = points.map((dispatch) => dispatch.flops / dispatch.bytes);
   const ridge = ceilings.matmulGflops / ceilings.copyGbps;
-  const [left, right] = [
-    power(Math.min(0.1, ridge, ...intensity), false),
-    power(Math.max(10, ridge * 2, ...intensity), true),
-  ];
-  const slowest = Math.min(ceilings.matmulGflops / 100, ...points.map((dispatch) => dispatch.gflops));
-  const [bottom, top] = [power(slowest, false), power(ceilings.matmulGflops * 1.2, true)];
+  const x = logRange([ridge / 3, 3 * ridge, ...intensity]);
+  const y = logRange([ceilings.matmulGflops / 100, 2 * ceilings.matmulGflops, ...points.map(({ gflops }) => gflops)]);
+  const [left, right, bottom] = [x.min, x.max, y.min];
   const longest = Math.max(...points.map((dispatch) => dispatch.microseconds), 1);
   const roof = [
     [Math.max(left, bottom / ceilings.copyGbps), Math.max(bottom, left * ceilings.copyGbps)],
     [ridge, ceilings.matmulGflops],
     [right, ceilings.matmulGflops],
   ];
+  // A third of the way up the slope, where its name stands below it.
+  const onSlope = [0, 1].map((at) => roof[0]![at]! ** (2 / 3) * roof[1]![at]! ** (1 / 3));
   const svg = renderSvg(
     {
       grid: { ...frame, left: 56 },
-      xAxis: { ...axis({ title: 'FLOP per byte', scale: 'log', min: left, max: right }, 'x') },
-      yAxis: { ...axis({ title: 'GFLOP/s', scale: 'log', min: bottom, max: top }, 'y') },
+      xAxis: { ...axis({ title: 'FLOP per byte', ...x }, 'x') },
+      yAxis: { ...axis({ title: 'GFLOP/s', ...y }, 'y') },
       series: [
         {
           type: 'line',
@@ -114,7 +113,7 @@ export function rooflineChart(profile: Profile, ceilings: Ceilings, title = 'roo
           [right, ceilings.matmulGflops],
           'insideBottomRight',
         ),
-        note(`copies ${digits(ceilings.copyGbps, 2)} GB/s`, [roof[0]![0]!, roof[0]![1]!], 'right'),
+        note(`copies ${digits(ceilings.copyGbps, 2)} GB/s`, onSlope, 'right'),
         ...directionsOf(profile).map((direction) => ({
           type: 'scatter',
           silent: true,
@@ -129,7 +128,7 @@ export function rooflineChart(profile: Profile, ceilings: Ceilings, title = 'roo
         })),
       ],
     },
-    defaultSize,
+    stillSize,
     title,
   );
   return { svg, legend: directionLegend(profile) };
@@ -264,7 +263,7 @@ export function memoryChart(
         })),
       ],
     },
-    defaultSize,
+    stillSize,
     `${title}, ${bytesText(plan.bytes)}`,
   );
   const present = [...new Set(blocks.map((block) => block.color))];

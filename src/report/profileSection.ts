@@ -111,8 +111,8 @@ export function turnsTable(times: readonly StepTimes[]): string {
       { title: `time over ${ruleName(times[0]?.label ?? '')}`, value: (t) => t.ratio.toFixed(3), number: true },
       { title: 'smallest', value: (t) => t.minRatio.toFixed(3), number: true },
       { title: 'largest', value: (t) => t.maxRatio.toFixed(3), number: true },
-      { title: 'plan, bytes', value: (t) => String(t.planBytes), number: true },
-      { title: 'saved for backward, bytes', value: (t) => String(t.savedForBackwardBytes), number: true },
+      { title: 'planned, KiB', value: (t) => (t.planBytes / 1024).toFixed(1), number: true },
+      { title: 'saved for backward, KiB', value: (t) => (t.savedForBackwardBytes / 1024).toFixed(1), number: true },
     ],
     times,
   );

@@ -32,6 +32,7 @@ section{background:var(--surface);border:1px solid var(--line);border-radius:10p
 .tile small{color:var(--muted);font-size:12px}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,460px),1fr));
   gap:22px 28px;margin:14px 0;align-items:start}
+.figures.one{grid-template-columns:minmax(0,1fr)}
 .figures.three{grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr))}
 figure{margin:0;min-width:0}
 figcaption{font-weight:600;font-size:14px}
@@ -52,7 +53,13 @@ ul.verdict li{margin:6px 0;max-width:95ch}
 .sheet .wrong{color:var(--wrong);font-weight:600}
 .sheet .right{color:var(--right)}
 .chart>svg,.plain svg{display:block;width:100%;height:auto;font-family:inherit}
-.legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px;color:var(--muted);margin:2px 0}
+.one .chart>svg{max-width:900px}
+.legend{display:flex;flex-wrap:wrap;align-items:center;gap:2px 16px;font-size:13px;color:var(--muted);margin:2px 0}
+.tools{display:inline-flex;gap:6px;margin-left:auto}
+.tools button{font:inherit;font-size:12px;line-height:1.4;color:var(--muted);background:none;
+  border:1px solid var(--line);border-radius:6px;padding:1px 7px;cursor:pointer}
+.tools button:hover:enabled{color:var(--ink);border-color:var(--axis)}
+.tools button:disabled{opacity:.5;cursor:default}
 .key{display:inline-flex;align-items:center;gap:6px}
 i.line{width:20px;border-top:3px solid var(--c)}
 i.dashed{border-top-style:dashed}
@@ -66,12 +73,12 @@ i.square{display:inline-block;width:10px;height:10px;border-radius:2px;backgroun
 .hint{font-size:12px;color:var(--muted);margin:12px 0 -8px}
 .hint[hidden]{display:none}
 table{border-collapse:separate;border-spacing:0;font-size:13px;white-space:nowrap;overflow-wrap:normal}
-th,td{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid var(--line);position:relative}
+th,td{padding:4px 12px 4px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line);position:relative}
 th{color:var(--muted);font-weight:600;vertical-align:bottom;white-space:normal;max-width:130px;line-height:1.3}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;padding-left:6px}
 th:first-child,td:first-child{position:sticky;left:0;background:var(--surface);z-index:1}
 i.bar{position:absolute;inset:2px auto 2px 0;background:var(--barfill);border-radius:2px}
-td.prose{white-space:normal;min-width:200px;max-width:460px;vertical-align:top}
+td.prose{white-space:normal;min-width:200px;max-width:460px}
 tbody tr:last-child td{border-bottom:0}
 table.images td,table.images th{border:0;padding:4px 8px 6px 0;text-align:center;vertical-align:top}
 table.images th{text-align:left;vertical-align:middle;padding-right:16px;white-space:normal;
@@ -98,11 +105,10 @@ footer{color:var(--muted);font-size:13px;margin-top:22px}
   table:not(.images){font-size:12px}
   td.prose{min-width:88px}dl{grid-template-columns:minmax(0,1fr)}
   table.images,table.images tbody{display:block}
-  table.images tr{display:grid;grid-template-columns:repeat(var(--columns),minmax(0,1fr));gap:2px 4px;margin-bottom:8px}
+  table.images tr{display:grid;grid-template-columns:repeat(var(--columns),minmax(0,1fr));gap:6px;margin-bottom:10px}
   table.images th{position:static;grid-column:1/-1;max-width:none;padding:4px 0 0}
   table.images td,table.images td:first-child{position:static;padding:0}
   table.images img{width:100%;height:auto}
-  table.images span{display:block;font-size:10px;letter-spacing:-.03em;line-height:1.3;white-space:normal;
-  overflow-wrap:anywhere}}
-@media print{body{background:#fff}section,.tile{break-inside:avoid;border-color:#ccc}nav{display:none}}
+  table.images span{display:block;font-size:11px;line-height:1.3;white-space:normal;overflow-wrap:break-word}}
+@media print{body{background:#fff}section,.tile{break-inside:avoid;border-color:#ccc}nav,.tools{display:none}}
 `;

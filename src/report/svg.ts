@@ -1,5 +1,6 @@
 import type { EChartsCoreOption } from 'echarts/core';
 import { init } from './echarts.js';
+import type { IntervalLook, NamesLook } from './intervalBar.js';
 import { palette } from './theme.js';
 import type { Color } from './theme.js';
 
@@ -46,13 +47,14 @@ export function renderSvg(option: EChartsCoreOption, { width, height }: ChartSiz
 }
 
 /** What a function of a chart option is called where it must travel as text; the page's script knows these names. */
-export interface NamedFormat {
-  readonly $format: 'percent' | 'short' | 'names';
-  readonly names?: readonly string[];
-}
+export type NamedFormat =
+  | { readonly $format: 'percent' | 'short' }
+  | { readonly $format: 'names'; readonly names: readonly string[] }
+  | { readonly $format: 'interval'; readonly look: IntervalLook }
+  | { readonly $format: 'categoryNames'; readonly look: NamesLook };
 
 /** A function of a chart option that the page's script can make again. */
-export const traveling = <F extends (...args: never[]) => string>(format: F, named: NamedFormat): F =>
+export const traveling = <F extends (...args: never[]) => unknown>(format: F, named: NamedFormat): F =>
   Object.assign(format, { travels: named });
 
 const colorNames = Object.fromEntries(Object.values(palette).map((each) => [each.light, each.name]));

@@ -93,7 +93,7 @@ export const runColumns: readonly {
   { title: 'eps', value: ({ settings: { eps } }) => (Number.isFinite(eps) ? shownEps(eps) : 'none') },
   { title: 'clean', value: ({ result }) => percent(result.cleanAccuracy), number: true },
   { title: 'robust', value: ({ result }) => percent(result.robustAccuracy), number: true },
-  { title: '95 %', value: ({ result }) => interval(result.robustCorrect, result.count), number: true },
+  { title: '95 % interval', value: ({ result }) => interval(result.robustCorrect, result.count), number: true },
   { title: 'in 8 bits', value: ({ result }) => percent(result.saved.robustAccuracy), number: true },
   { title: 'gradients', value: ({ result }) => String(Math.round(result.gradients / result.count)), number: true },
   { title: 'forwards', value: ({ result }) => String(Math.round(result.forwards / result.count)), number: true },

@@ -10,6 +10,7 @@ import {
   lineChart,
   machineFacts,
   page,
+  pageFooter,
   palette,
   paragraph,
   percentAxis,
@@ -21,7 +22,7 @@ import type { AdapterInfo } from '../../runtime/adapter.js';
 import { packageVersion } from '../../version.js';
 import { counted } from '../../quote.js';
 import { percent, pixelRange } from '../common.js';
-import { settingFacts } from '../sweepReport.js';
+import { settingFacts } from '../settingFacts.js';
 import type { VictimResult } from '../victims.js';
 import { shownEps } from './curves.js';
 import type { SecurityCurve } from './curves.js';
@@ -235,7 +236,6 @@ export function attackReport({ model, dataset, runs, flags, curves, settings, ad
       { title: 'Alarms', body: alarms(flags) },
       { title: 'Machine and settings', body: machine + facts(settingFacts(settings)) },
     ],
-    footer:
-      `linbp ${packageVersion()} attack · ` + `${run.result.gradients} gradients in ${run.result.seconds.toFixed(1)} s`,
+    footer: pageFooter('attack', `${run.result.gradients} gradients in ${run.result.seconds.toFixed(1)} s`),
   });
 }

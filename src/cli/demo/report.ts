@@ -1,7 +1,6 @@
 import { percent } from '../../experiments/format.js';
 import type { EightBitImage } from '../../io/png.js';
 import {
-  barChart,
   codeLines,
   comparisonTable,
   facts,
@@ -10,17 +9,18 @@ import {
   heading,
   htmlTable,
   imageGrid,
+  intervalChart,
   machineFacts,
   page,
+  pageFooter,
   palette,
   paragraph,
-  percentAxis,
   profileBody,
   ruleLayerChart,
   ruleName,
   verdictList,
 } from '../../report/index.js';
-import type { Figure, GridRow, Section } from '../../report/index.js';
+import type { Estimate, Figure, GridRow, Section } from '../../report/index.js';
 import type { AdapterInfo } from '../../runtime/adapter.js';
 import { pixelRange } from '../common.js';
 import { lossChart, rateChart, rateTable, rateWords } from '../trainingCharts.js';
@@ -51,17 +51,19 @@ const shown = ({ accuracy, low, high }: VictimAccuracy): string =>
 
 function accuracyChart({ rows, clean }: Leaderboard): Figure {
   const colors = [palette.third, palette.fourth, palette.fifth];
-  return barChart({
+  const estimate = ({ accuracy, low, high }: VictimAccuracy): Estimate => ({ value: accuracy, low, high });
+  return intervalChart({
     title: 'accuracy left on networks that the attack never touched',
-    categories: rows.map(({ name, mask }) => `${name}\n${mask}`),
-    x: percentAxis('accuracy left: lower is stronger'),
-    series: clean.map(({ model }, index) => ({
-      name: model,
+    categories: rows.map(({ name, mask }) => ({ name, note: mask })),
+    x: 'accuracy left: lower is stronger',
+    reference: 'no attack',
+    series: clean.map((victim, index) => ({
+      name: victim.model,
       color: colors[index % colors.length]!,
-      values: rows.map(({ victims }) => victims[index]!.accuracy),
+      reference: estimate(victim),
+      values: rows.map(({ victims }) => estimate(victims[index]!)),
     })),
     label: (value) => percent(value),
-    width: 620,
   });
 }
 
@@ -92,7 +94,7 @@ function accuracyTable({ rows, clean }: Leaderboard): string {
     [
       { title: 'gradient', value: ({ name }) => name, narrow: 'wrapped' },
       ...clean.map(({ model }, index) => ({
-        title: `${model}, % right`,
+        title: `${model}, %\u00a0right`,
         value: ({ victims }: Row) => shown(victims[index]!),
         number: true,
         narrow: 'wrapped' as const,
@@ -110,7 +112,7 @@ export function leaderboardWords({ source, steps }: Pick<Leaderboard, 'source' |
       'attack sees. The images are then shown to networks that it never touched. Numbers are the share of images ' +
       `that these still get right: lower is stronger. Every rule has the same budget of ${steps} steps.`,
     'The true gradient (BP) is multiplied at each ReLU by its mask: 1 where the input was positive, 0 elsewhere. ' +
-      'Every other rule puts something else in the place of the mask, which stands below its name; the forward pass ' +
+      'Every other rule puts something else in the place of the mask, which stands beside its name; the forward pass ' +
       'is always that of the ordinary network. LinBP is linear backpropagation (Guo, Li and Chen, 2020), BPA the ' +
       'backward propagation attack (Wang and others, 2023); "half" shows how to write a rule of your own.',
   ];
@@ -122,7 +124,7 @@ function leaderboardSection(found: Leaderboard): Section {
     `The attack on ${source} is I-FGSM (${steps} steps, L-infinity, eps ${shownEps(eps)}, last iterate, saved in 8 ` +
     `bits). ${networks} In parentheses 95 % intervals: over images (Wilson), and for differences over pairs of ` +
     'images (bootstrap).';
-  const caption = `Accuracy left on ${images.count} images of ${images.name}`;
+  const caption = `Accuracy left on ${images.count} images of ${images.name}, with 95 % intervals`;
   return {
     title: 'Leaderboard of backward rules',
     body: [
@@ -301,8 +303,6 @@ export function demoReport(findings: DemoFindings): string {
         ].join('\n'),
       },
     ],
-    footer:
-      `linbp ${version} · ` +
-      `${new Date().toISOString().slice(0, 19).replace('T', ' ')} UTC · ${seconds.toFixed(0)} s in all`,
+    footer: pageFooter('demo', `${seconds.toFixed(0)} s in all`),
   });
 }
