@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { LinbpError } from '../errors.js';
+import { check, LinbpError } from '../errors.js';
+import { kindOf } from '../io/read.js';
 import { checkDefinition } from '../nn/checkDefinition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { importOnnx } from '../onnx/index.js';
@@ -30,7 +30,10 @@ export async function openModel(name: string, size?: readonly [number, number]):
 }
 
 async function importedModel(path: string): Promise<ModelDefinition> {
-  if (!existsSync(path)) throw new LinbpError('missing-file', `no such file: ${path}`, { field: 'model' });
+  // The system would wait for ever for a pipe's writer, and an endless device has no end.
+  const kind = kindOf(path);
+  check(kind !== undefined, 'missing-file', `no such file: ${path}`, 'model');
+  check(kind === 'file', 'bad-file', `${path} is not a regular file`, 'model');
   let module: Record<string, unknown>;
   try {
     module = (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>;

@@ -1,6 +1,6 @@
-import { imageFolderHalves } from '../data/folder.js';
 import { holdOut } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
+import { datasetHalves } from '../data/load.js';
 import { check, LinbpError } from '../errors.js';
 import { didYouMean } from '../names.js';
 import type { ModelDefinition } from '../nn/definition.js';
@@ -146,8 +146,7 @@ export async function chosenHalves(
     const { kept, heldOut } = holdOut(dataset, values.validationSplit, values.seed);
     return { dataset: kept, testDataset: heldOut };
   }
-  const folder = /^folder:(.*)$/s.exec(values.dataset)?.[1];
-  const tested = values.split === 'train' && (folder === undefined || imageFolderHalves(folder).test !== undefined);
+  const tested = values.split === 'train' && (await datasetHalves(values.dataset)).includes('test');
   if (!tested) {
     context.progress.line(
       'note: there are no images besides those trained on, so no test figures; see --validation-split',

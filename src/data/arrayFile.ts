@@ -1,7 +1,8 @@
 import { extname } from 'node:path';
 import { check, LinbpError } from '../errors.js';
-import { readNpz } from '../io/numpy.js';
+import { npzNames, readNpz } from '../io/numpy.js';
 import { readSafetensors, tensorAsFloat32, tensorAsInt32 } from '../io/safetensors.js';
+import type { SafetensorsTensor } from '../io/safetensors.js';
 import { quoted } from '../io/torch/quote.js';
 import { openRegularFile } from '../io/torch/zip.js';
 import { fromArrays } from './dataset.js';
@@ -46,10 +47,10 @@ export const isArrayFile = (name: string): boolean => ['.npz', '.safetensors'].i
  */
 export async function loadArrayFile(path: string, split: Split, classes = 0): Promise<Dataset> {
   await (await openRegularFile(path)).close();
-  const choices = [...pairs[split], ...plain];
+  const choices = choicesOf(split);
   const wanted = [...new Set(choices.flat())];
-  const found = path.toLowerCase().endsWith('.npz') ? await fromNpz(path, wanted) : fromSafetensors(path, wanted);
-  const pair = choices.find(([images, labels]) => found.has(images) && found.has(labels));
+  const found = isNpz(path) ? await fromNpz(path, wanted) : fromSafetensors(path, wanted);
+  const pair = pairAmong(choices, found);
   if (pair === undefined)
     throw new LinbpError(
       'bad-file',
@@ -70,6 +71,24 @@ export async function loadArrayFile(path: string, split: Split, classes = 0): Pr
   });
 }
 
+const isNpz = (path: string): boolean => path.toLowerCase().endsWith('.npz');
+const choicesOf = (split: Split): readonly (readonly [images: string, labels: string])[] => [...pairs[split], ...plain];
+const pairAmong = (choices: ReturnType<typeof choicesOf>, names: { has(name: string): boolean }) =>
+  choices.find(([images, labels]) => names.has(images) && names.has(labels));
+
+/**
+ * The halves that a file of arrays has images of their own for: none where both would be the same arrays.
+ *
+ * @throws LinbpError `missing-file`, `bad-file`
+ */
+export async function arrayFileHalves(path: string): Promise<readonly Split[]> {
+  await (await openRegularFile(path)).close();
+  const names = isNpz(path) ? await npzNames(path) : readSafetensors(path).tensors;
+  const [train, test] = (['train', 'test'] as const).map((split) => pairAmong(choicesOf(split), names));
+  if (train !== undefined && train === test) return [];
+  return [...(train === undefined ? [] : (['train'] as const)), ...(test === undefined ? [] : (['test'] as const))];
+}
+
 async function fromNpz(path: string, wanted: readonly string[]): Promise<Map<string, Arrays>> {
   const arrays = await readNpz(path, wanted);
   return new Map([...arrays].map(([name, { shape, dtype, data }]) => [name, { shape, data, bytes: dtype === 'u1' }]));
@@ -83,10 +102,14 @@ function fromSafetensors(path: string, wanted: readonly string[]): Map<string, A
     if (tensor === undefined) continue;
     const { shape, dtype } = tensor;
     const whole = /^(I|U|BOOL)/.test(dtype);
-    found.set(name, { shape, data: whole ? tensorAsInt32(tensor) : tensorAsFloat32(tensor), bytes: dtype === 'U8' });
+    // Rounded to float32, 0.99999999999 would be the label 1.
+    const floats = dtype === 'F64' ? exactFloats : tensorAsFloat32;
+    found.set(name, { shape, data: whole ? tensorAsInt32(tensor) : floats(tensor), bytes: dtype === 'U8' });
   }
   return found;
 }
+
+const exactFloats = ({ data }: SafetensorsTensor): Float64Array => new Float64Array(new Uint8Array(data).buffer);
 
 const isLast = (shape: readonly number[]): boolean =>
   shape.length === 4 && [1, 3].includes(shape[3]!) && ![1, 3].includes(shape[1]!);

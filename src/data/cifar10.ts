@@ -119,7 +119,7 @@ export async function loadCifar10Jpeg(
   checkLabels(allLabels, 10, labelsPath, 'bad-file');
   const most = allLabels.length * LARGEST_JPEG;
   const content = unpack(readWhole(imagesPath, most + SLACK), most, imagesPath);
-  const files = splitJpegs(content, imagesPath);
+  const files = splitJpegs(content, allLabels.length, imagesPath);
   check(
     files.length === allLabels.length,
     'bad-file',
@@ -157,12 +157,18 @@ export async function loadCifar10Jpeg(
   };
 }
 
-/** Splits JPEG files that follow one another, at each start-of-image marker FF D8. */
-export function splitJpegs(content: Uint8Array, source: string): Uint8Array[] {
+/**
+ * Splits JPEG files that follow one another, at each start-of-image marker FF D8. More than `most` are refused as they
+ * are counted: half a gigabyte of markers would be a quarter of a billion images.
+ */
+function splitJpegs(content: Uint8Array, most: number, source: string): Uint8Array[] {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
   const marker = Buffer.of(0xff, 0xd8);
   const starts: number[] = [];
-  for (let at = bytes.indexOf(marker); at >= 0; at = bytes.indexOf(marker, at + 2)) starts.push(at);
+  for (let at = bytes.indexOf(marker); at >= 0; at = bytes.indexOf(marker, at + 2)) {
+    starts.push(at);
+    check(starts.length <= most, 'bad-file', `${source} holds more images than the ${most} labels`, source);
+  }
   check(starts[0] === 0, 'bad-file', `${source}: does not begin with a JPEG image`, source);
   return starts.map((start, i) => bytes.subarray(start, starts[i + 1] ?? bytes.length));
 }

@@ -29,8 +29,10 @@ export function shownNames(names: readonly string[]): string {
 }
 
 /** Names that occur twice. */
-export const repeated = (names: readonly string[]): string[] =>
-  names.filter((name, index) => names.indexOf(name) < index);
+export function repeated(names: readonly string[]): string[] {
+  const seen = new Set<string>();
+  return names.filter((name) => seen.has(name) || !seen.add(name));
+}
 
 function readLines(path: string): string[] {
   const text = readText(path, MAX_CLASS_FILE).replace(/^\uFEFF/, '');
@@ -67,18 +69,25 @@ export function explicitClasses(folder: string, present: readonly string[]): Cla
 /**
  * Labels of class folders by name or id.
  *
- * @throws LinbpError `bad-file` showing both lists where a folder is no class of the list
+ * @throws LinbpError `bad-file` showing both lists where a folder is no class of the list, or could be two of them
  */
 export function labelsOfFolders(
   folder: string,
   found: readonly string[],
   classes: ClassList,
 ): ReadonlyMap<string, number> {
+  const twice = new Set(repeated(classes.names));
+  const byName = new Map(classes.names.map((name, index) => [name, index]));
+  const byId = new Map(classes.ids.map((id, index) => [id, index]));
+  const several = found.filter((name) => twice.has(name) && !byId.has(name));
+  check(
+    several.length === 0,
+    'bad-file',
+    `${folder}: the folders ${shownNames(several)} may be several classes of ${classes.where}; call them by id`,
+    folder,
+  );
   const labels = new Map(
-    found.map((name) => {
-      const index = classes.names.indexOf(name);
-      return [name, index >= 0 ? index : classes.ids.indexOf(name)];
-    }),
+    found.map((name) => [name, (twice.has(name) ? undefined : byName.get(name)) ?? byId.get(name) ?? -1]),
   );
   const unknown = found.filter((name) => labels.get(name)! < 0);
   check(

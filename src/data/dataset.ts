@@ -49,8 +49,11 @@ export interface DatasetArrays {
   readonly note?: string;
 }
 
-/** What {@link fromArrays} refuses. */
-function checkArrays({ shape, classes, classNames, images, labels }: DatasetArrays, name: string): void {
+/**
+ * What {@link fromArrays} refuses, and every user of a data set that somebody wrote down: types are known to TypeScript
+ * only.
+ */
+export function checkArrays({ shape, classes, classNames, images, labels }: DatasetArrays, name: string): void {
   check(
     images instanceof Uint8Array || images instanceof Float32Array,
     'bad-dtype',

@@ -4,7 +4,7 @@ import type { StepValue, Tensor } from '../graph/types.js';
 import { openStore } from '../program/store.js';
 import type { Store } from '../program/store.js';
 import type { Device } from '../runtime/device.js';
-import { checkLabels, imageSize } from './dataset.js';
+import { checkArrays, imageSize } from './dataset.js';
 import type { Dataset } from './dataset.js';
 
 /** A data set as graphs and buffers hold it. */
@@ -36,26 +36,12 @@ export interface FeedTensors {
  * Checks a data set and brings it into the form that the device keeps. Bytes stay bytes where a sample fills whole
  * words.
  *
- * @throws LinbpError `bad-shape` for lengths that disagree and for an empty data set; `bad-range` for labels outside
- * 0..classes-1
+ * @throws LinbpError as `fromArrays` does
  */
 export function packDataset(dataset: Dataset): PackedDataset {
-  const { name, count, images, labels } = dataset;
-  check(Number.isInteger(count) && count > 0, 'bad-shape', `${name}: the data set is empty`, 'dataset');
+  const { name, count, channels, height, width, images, labels } = dataset;
   const size = imageSize(dataset);
-  check(
-    images.length === count * size,
-    'bad-shape',
-    `${name}: ${count} images need ${count * size} pixels, got ${images.length}`,
-    'images',
-  );
-  check(
-    labels.length === count,
-    'bad-shape',
-    `${name}: ${count} images need ${count} labels, got ${labels.length}`,
-    'labels',
-  );
-  checkLabels(labels, dataset.classes, name, 'bad-range');
+  checkArrays({ ...dataset, shape: [count, channels, height, width] }, name);
   const packed = images instanceof Uint8Array && size % 4 === 0;
   return {
     dataset,

@@ -1,7 +1,7 @@
-import { statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { constants, gunzipSync } from 'node:zlib';
 import { LinbpError } from '../errors.js';
+import { kindOf } from '../io/read.js';
 
 /** The folder with the data sets: as given, or the environment's `LINBP_DATA`. */
 export function dataFolderOrEnvironment(given: string | undefined): string | undefined {
@@ -18,7 +18,7 @@ export function findFile(dataFolder: string | undefined, candidates: readonly st
   if (dataFolder === undefined) return undefined;
   for (const candidate of candidates) {
     for (const path of [join(dataFolder, candidate), join(dataFolder, `${candidate}.gz`)]) {
-      if (statSync(path, { throwIfNoEntry: false })?.isFile()) return path;
+      if (kindOf(path) === 'file') return path;
     }
   }
   return undefined;

@@ -1,10 +1,9 @@
-import { statSync } from 'node:fs';
 import { join, basename, resolve } from 'node:path';
 import { LinbpError, check } from '../errors.js';
-import { explicitClasses, labelsOfFolders, shownNames } from './classes.js';
+import { explicitClasses, labelsOfFolders, repeated, shownNames } from './classes.js';
 import type { ClassList, ClassSource } from './classes.js';
 import { hasLabelTable, readLabelsJson, readLabelTable } from './labelTable.js';
-import { listFolder } from '../io/read.js';
+import { kindOf, listFolder } from '../io/read.js';
 import { checkLimit, type Dataset, type Split } from './dataset.js';
 import { ImagePool } from './imagePool.js';
 import type { DecodedImage, DecodeProgress } from './images.js';
@@ -88,7 +87,7 @@ export function listImageFolder(path: string, split: Split = 'test'): ImageList 
   check(half !== undefined || !divided, 'missing-data', `${path} has no ${split} half, only ${only.join(', ')}`, path);
   const root = half ?? path;
   const names = list(root);
-  const explicit = explicitClasses(root, names) ?? (half === undefined ? undefined : explicitClasses(path, list(path)));
+  const explicit = listedClasses([...Object.values(halves), path]);
   if (names.includes('labels.json')) return finish(root, readLabelsJson(root), explicit, []);
   const table = readLabelTable(root, names, names.includes('images') ? list(join(root, 'images')) : []);
   if (table !== undefined) {
@@ -119,6 +118,24 @@ export function listImageFolder(path: string, split: Split = 'test'): ImageList 
     return images.map((file): [string, number] => [join(name, file), labels.get(name)!]);
   });
   return finish(root, rows, classes, [...notes, ...counted(deeper, 'images in folders inside class folders')]);
+}
+
+/**
+ * The one list of classes among those that lie in the halves and above them: with a list in one half only, the other
+ * half would be numbered by its folders. Throws `bad-file` where two lists differ.
+ */
+function listedClasses(places: readonly string[]): ClassList | undefined {
+  const [first, ...others] = places.flatMap((place) => explicitClasses(place, list(place)) ?? []);
+  for (const other of others) {
+    const same = other.names.join('\n') === first!.names.join('\n') && other.ids.join('\n') === first!.ids.join('\n');
+    check(
+      same,
+      'bad-file',
+      `${first!.where} lists ${shownNames(first!.names)}, ${other.where} lists ${shownNames(other.names)}; keep one list`,
+      other.where,
+    );
+  }
+  return first;
 }
 
 /** The class folders of a half as a list of classes. */
@@ -315,7 +332,7 @@ function finish(
       path,
     );
   }
-  const twice = duplicates(rows.map(([name]) => name));
+  const twice = repeated(rows.map(([name]) => name));
   check(twice.length === 0, 'bad-file', `${path}: ${shownNames(twice)} listed twice`, path);
   return {
     paths: rows.map(([name]) => join(path, name)),
@@ -326,11 +343,6 @@ function finish(
     ...(known && { classNames: known.names }),
     ...(without !== '' && { note: without.slice(2) }),
   };
-}
-
-function duplicates(names: readonly string[]): string[] {
-  const seen = new Set<string>();
-  return names.filter((name) => seen.has(name) || !seen.add(name));
 }
 
 function labelOfName(path: string, ids: readonly string[] | undefined): number {
@@ -358,6 +370,4 @@ function holdsLabels(path: string): boolean {
   return names.some((name) => name === 'labels.json' || (!isHidden(name) && isFolder(join(path, name))));
 }
 
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
+const isFolder = (path: string): boolean => kindOf(path) === 'folder';

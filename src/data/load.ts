@@ -3,12 +3,12 @@ import type { FieldNames } from '../arguments.js';
 import { LinbpError } from '../errors.js';
 import { unknownName } from '../names.js';
 import { loadCifar10, loadCifar10Jpeg } from './cifar10.js';
-import { isArrayFile, loadArrayFile } from './arrayFile.js';
+import { arrayFileHalves, isArrayFile, loadArrayFile } from './arrayFile.js';
 import { loadCifar100 } from './cifar100.js';
 import { checkLimit, subset, type Dataset, type Split } from './dataset.js';
 import { drawDigits } from './digits.js';
 import { dataFolderOrEnvironment } from './files.js';
-import { loadImageFolder } from './folder.js';
+import { imageFolderHalves, loadImageFolder } from './folder.js';
 import { fashionMnist, loadIdxDataset, mnist } from './idx.js';
 import type { DecodeProgress } from './images.js';
 import type { FitOptions } from './resize.js';
@@ -34,7 +34,7 @@ export interface LoadOptions extends FitOptions, DecodeProgress {
 const loadFields: FieldNames<LoadOptions> = {
   ...{ dataset: true, split: true, dataFolder: true, limit: true, classes: true, seed: true },
   ...{ resize: true, crop: true, asTheyAre: true, channelOrder: true, channels: true },
-  ...{ onProgress: true, signal: true },
+  ...{ onProgress: 'function', signal: 'signal' },
 };
 
 /** Names that {@link loadDataset} knows, besides `folder:PATH`. */
@@ -46,6 +46,20 @@ export const datasetNames: readonly string[] = [
   'cifar100',
   'digits',
 ];
+
+const folderPrefix = 'folder:';
+
+/**
+ * The halves that a data set has images of their own for. Where it is not divided there are none: then either split is
+ * all of its images.
+ *
+ * @throws LinbpError `missing-data`, `missing-file`, `bad-file`
+ */
+export async function datasetHalves(dataset: string): Promise<readonly Split[]> {
+  if (dataset.startsWith(folderPrefix))
+    return Object.keys(imageFolderHalves(dataset.slice(folderPrefix.length))) as Split[];
+  return isArrayFile(dataset) ? arrayFileHalves(dataset) : ['train', 'test'];
+}
 
 /**
  * Loads a data set by name.
@@ -63,7 +77,7 @@ export async function loadDataset(options: LoadOptions): Promise<Dataset> {
   checkLimit(limit);
   const folder = dataFolderOrEnvironment(options.dataFolder);
   const limited = (whole: Dataset) => (limit === undefined ? whole : subset(whole, limit));
-  if (dataset.startsWith('folder:')) return loadImageFolder(dataset.slice('folder:'.length), options);
+  if (dataset.startsWith(folderPrefix)) return loadImageFolder(dataset.slice(folderPrefix.length), options);
   if (isArrayFile(dataset)) return limited(await loadArrayFile(dataset, split, options.classes));
   switch (dataset) {
     case 'mnist':

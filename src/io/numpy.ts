@@ -113,6 +113,15 @@ function typed(dtype: string, buffer: ArrayBuffer, fail: (what: string) => never
   }
 }
 
+const arrayName = (record: string): string => record.replace(/\.npy$/, '');
+
+/** Names of the arrays of a `.npz` file. Throws `missing-file` or `bad-file`. */
+export async function npzNames(path: string): Promise<ReadonlySet<string>> {
+  const archive = await openArchive(path, path);
+  archive.close();
+  return new Set(archive.names.map(arrayName));
+}
+
 /**
  * Reads arrays of a `.npz` file (`numpy.savez`, compressed or not) by their names.
  *
@@ -124,8 +133,9 @@ export async function readNpz(path: string, wanted?: readonly string[]): Promise
   try {
     const arrays = new Map<string, NumpyArray>();
     for (const record of archive.names) {
-      const name = record.replace(/\.npy$/, '');
+      const name = arrayName(record);
       if (wanted !== undefined && !wanted.includes(name)) continue;
+      check(!arrays.has(name), 'bad-file', `${path}: two records are the array ${quoted(name)}`, path);
       arrays.set(name, readNpy(await archive.read(record, MAX_ARRAY), `${path}, array ${quoted(name)}`));
     }
     check(wanted !== undefined || arrays.size > 0, 'bad-file', `${path}: holds no arrays`, path);

@@ -1,5 +1,16 @@
-import { accessSync, constants, existsSync, readdirSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { makeFolders } from './folders.js';
 import { LinbpError, check } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from './atomic.js';
@@ -9,13 +20,38 @@ import { readJson } from './read.js';
 /** The file that says which files of a folder are linbp's. */
 export const manifestName = 'linbp-manifest.json';
 
-/** Where a verb writes unless told: a folder of its own in `linbp-out`. */
+/** Folders that {@link defaultOutput} made; those that nothing was written into go with the process. */
+const made: string[] = [];
+process.on('exit', () => {
+  for (const folder of made.reverse()) removeEmpty(folder);
+});
+
+function removeEmpty(folder: string): boolean {
+  try {
+    rmdirSync(folder);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Where a verb writes unless told: a folder of its own in `linbp-out`, which is made at once, so that two runs of the
+ * same second get one each. Where nothing can be made, the writer says why.
+ */
 export function defaultOutput(verb: string, now = new Date()): string {
   const stamp = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
   const path = join('linbp-out', `${verb}-${stamp}`);
-  for (let again = 2; ; again++) {
-    const candidate = again === 2 ? path : `${path}-${again - 1}`;
-    if (!existsSync(candidate)) return candidate;
+  for (let again = 1; ; again++) {
+    const candidate = again === 1 ? path : `${path}-${again}`;
+    try {
+      if (makeFolders(resolve('linbp-out'))) made.push(resolve('linbp-out'));
+      mkdirSync(candidate);
+      made.push(resolve(candidate));
+      return candidate;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return candidate;
+    }
   }
 }
 
@@ -51,7 +87,20 @@ function readManifest(folder: string): string[] {
     return place !== '' && place !== '..' && !place.startsWith(`..${sep}`);
   };
   check(Array.isArray(files) && files.every(inside), 'bad-file', `${path} is not a list of linbp's files`, path);
+  for (const below of new Set(files.map((file) => dirname(file)))) expectInside(folder, below);
   return files;
+}
+
+/** Throws `not-writable` where a folder of listed files is a link that leads out: they would be removed elsewhere. */
+function expectInside(folder: string, below: string): void {
+  if (!existsSync(join(folder, below))) return;
+  const place = relative(realpathSync(folder), realpathSync(join(folder, below)));
+  check(
+    place !== '..' && !place.startsWith(`..${sep}`) && !isAbsolute(place),
+    'not-writable',
+    `${join(folder, below)} is a link that leads out of ${folder}; linbp replaces no files elsewhere`,
+    'out',
+  );
 }
 
 /**
@@ -111,6 +160,13 @@ export class OutputFolder {
     this.writeManifest(this.listed);
   }
 
+  /** Removes what earlier runs left but for these files, once a run that writes one by one has begun to write. */
+  keepOnly(files: readonly string[]): void {
+    const others = this.listed.filter((file) => !files.includes(file));
+    for (const file of others) this.remove(file);
+    this.listed = this.listed.filter((file) => files.includes(file));
+  }
+
   /**
    * Writes the folder's files anew: `write` puts them into another folder, and when all are there they take the place
    * of those that were listed.
@@ -154,13 +210,8 @@ export class OutputFolder {
   /** Removes a file of an earlier run, and the folders that are empty without it. */
   private remove(file: string): void {
     rmSync(join(this.path, file), { force: true });
-    for (let folder = dirname(file); folder !== '.'; folder = dirname(folder)) {
-      try {
-        rmdirSync(join(this.path, folder));
-      } catch {
-        return;
-      }
-    }
+    for (let folder = dirname(file); folder !== '.'; folder = dirname(folder))
+      if (!removeEmpty(join(this.path, folder))) return;
   }
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, type Dirent } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, statSync, type Dirent } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { LinbpError, check } from '../errors.js';
 import { quotedPath } from '../quote.js';
@@ -33,6 +33,16 @@ export function withRegularFile<T>(path: string, use: (file: OpenedFile) => T): 
     return use({ descriptor, size: stat.size, version: `${stat.size}:${stat.mtimeMs}:${stat.ino}` });
   } finally {
     closeSync(descriptor);
+  }
+}
+
+/** What lies at a path, links followed. Undefined where nothing does, or nothing that can be looked at. */
+export function kindOf(path: string): 'file' | 'folder' | 'other' | undefined {
+  try {
+    const stat = statSync(path);
+    return stat.isFile() ? 'file' : stat.isDirectory() ? 'folder' : 'other';
+  } catch {
+    return undefined;
   }
 }
 

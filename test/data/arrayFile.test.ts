@@ -1,11 +1,13 @@
 import { expect } from 'chai';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadDataset } from '../../src/data/load.js';
+import { datasetHalves, loadDataset } from '../../src/data/load.js';
 import { LinbpError } from '../../src/errors.js';
 import { readNpy, readNpz } from '../../src/io/numpy.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
+import type { TensorToWrite } from '../../src/io/safetensors.js';
+import { linbp } from '../cli/support.js';
 
 const fixture = join('test', 'fixtures', 'numpy', 'digits.npz');
 
@@ -129,6 +131,56 @@ describe('data sets of arrays', () => {
     writeFileSync(join(folder, 'text.npz'), 'no archive');
     expect((await refusal(loadDataset({ dataset: join(folder, 'text.npz'), split: 'test' }))).code).to.equal(
       'bad-file',
+    );
+  });
+});
+
+describe('halves of files of arrays', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'linbp-halves-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  const images = { shape: [2, 1, 2, 2], data: new Uint8Array(8) };
+  const labels = { shape: [2], data: Int32Array.of(0, 1) };
+  const written = (name: string, tensors: Readonly<Record<string, TensorToWrite>>): string => {
+    writeSafetensors(join(folder, name), tensors);
+    return join(folder, name);
+  };
+
+  it('are those that have images of their own: none where both would be the same arrays', async () => {
+    expect(await datasetHalves(written('plain.safetensors', { images, labels }))).to.deep.equal([]);
+    const both = written('both.safetensors', { x_train: images, y_train: labels, x_test: images, y_test: labels });
+    expect(await datasetHalves(both)).to.deep.equal(['train', 'test']);
+    const one = written('one.safetensors', { x_train: images, y_train: labels });
+    expect(await datasetHalves(one)).to.deep.equal(['train']);
+    const mixed = written('mixed.safetensors', { x_train: images, y_train: labels, images, labels });
+    expect(await datasetHalves(mixed)).to.deep.equal(['train', 'test']);
+    expect(await datasetHalves(fixture)).to.deep.equal(['train', 'test']);
+    expect(await datasetHalves('digits')).to.deep.equal(['train', 'test']);
+  });
+
+  it('training reports no test figures of the images it trains on', async () => {
+    const pixels = { shape: [8, 1, 28, 28], data: new Uint8Array(8 * 784) };
+    const path = written('digits.safetensors', {
+      images: pixels,
+      labels: { shape: [8], data: Int32Array.from({ length: 8 }, (_, i) => i) },
+    });
+    const json = join(folder, 'train.json');
+    const command = ['train', '--model', 'mlp', '--dataset', path, '--epochs', '1', '--device', 'reference'];
+    const run = await linbp([...command, '--out', join(folder, 'run'), '--json', json]);
+    expect(run.code, run.stderr).to.equal(0);
+    expect(run.stdout).not.to.match(/test accuracy/);
+    const { epochs } = JSON.parse(readFileSync(json, 'utf8')) as { epochs: Record<string, number>[] };
+    expect(epochs[0]).to.have.property('trainLoss');
+    expect(epochs[0]).not.to.have.property('testAccuracy');
+  });
+
+  it('labels in float64 are whole numbers as they stand, not when rounded to float32', async () => {
+    const path = written('wide.safetensors', {
+      images,
+      labels: { shape: [2], data: Float64Array.of(0, 0.99999999999) },
+    });
+    const error = await refusal(loadDataset({ dataset: path, split: 'test' }));
+    expect([error.code, error.message]).to.satisfy(
+      ([code, text]: string[]) => code === 'bad-range' && text!.includes('0.99999999999'),
     );
   });
 });

@@ -13,9 +13,11 @@ import { join } from 'node:path';
 import { crc32, deflateSync, gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { putNetwork } from '../../src/cli/jobs/network.js';
+import { openModel } from '../../src/cli/modelSource.js';
 import { readNames, readPixels } from '../../src/cli/predict.js';
+import { loadCifar10Jpeg } from '../../src/data/cifar10.js';
 import { idxDataset } from '../../src/data/idx.js';
-import { loadDataset } from '../../src/data/load.js';
+import { datasetHalves, loadDataset } from '../../src/data/load.js';
 import { listImageFolder, loadImageFolder } from '../../src/data/folder.js';
 import { LinbpError } from '../../src/errors.js';
 import { decodePng, readPng } from '../../src/io/png.js';
@@ -97,6 +99,8 @@ describe('readers open regular files only', () => {
     ],
     ['arrays', 'a.npz', (place, name) => loadDataset({ dataset: join(place, name), split: 'test' })],
     ['names of classes', 'names.txt', (place, name) => readNames(join(place, name), 2)],
+    ['a module', 'net.mjs', (place, name) => openModel(join(place, name))],
+    ['halves of arrays', 'a.npz', (place, name) => datasetHalves(join(place, name))],
     ['an image to look at', 'one.png', (place, name) => readPixels([join(place, name)], lenet5, {}, signal)],
   ];
   for (const [what, name, read] of readers) {
@@ -160,6 +164,27 @@ describe('readers bound what they allocate', () => {
       ),
     );
     expect(grew).to.be.below(50);
+  });
+
+  it('images in a row: markers without images, and more bytes than so many images have', async () => {
+    const put = (name: string, labels: number, content: Buffer): string => {
+      const place = join(folder(), name);
+      mkdirSync(join(place, 'cifar10'), { recursive: true });
+      writeFileSync(join(place, 'cifar10', 'labels-test.u8'), Buffer.alloc(labels));
+      writeFileSync(join(place, 'cifar10', 'jpeg-test.jpgs.gz'), gzipSync(content, { level: 1 }));
+      return place;
+    };
+    const markers = put('markers', 1000, Buffer.alloc(8e6, Buffer.of(0xff, 0xd8)));
+    const zeros = put('zeros', 10, Buffer.alloc(300e6));
+    const grew = await growth(async () => {
+      await expectLinbpError(() => loadCifar10Jpeg('test', markers), 'bad-file', /more images than the 1000 labels/);
+      await expectLinbpError(
+        () => loadCifar10Jpeg('test', zeros),
+        'bad-file',
+        /the expected 81920 bytes|expected at most/,
+      );
+    });
+    expect(grew).to.be.below(100);
   });
 
   it('files of more bytes than a reader takes, most of which the disk need not have', async () => {

@@ -43,6 +43,35 @@ const arrays = {
   labels: Uint8Array.of(0, 1),
 };
 
+describe('data sets that somebody wrote down', () => {
+  const good = fromArrays(arrays);
+  const floats = new Float32Array(8);
+  const cases: readonly (readonly [what: string, LinbpErrorCode, object])[] = [
+    ['labels that are no whole numbers', 'bad-dtype', { labels: [0, 1.5] }],
+    ['labels that are NaN', 'bad-dtype', { labels: Float32Array.of(0, NaN) }],
+    ['a label that is no class', 'bad-range', { labels: Int32Array.of(0, 3) }],
+    ['a pixel that is NaN', 'bad-range', { images: floats.map((_, i) => (i === 3 ? NaN : 0)) }],
+    ['a pixel above 1', 'bad-range', { images: floats.map((_, i) => (i === 3 ? 255 : 0)) }],
+    ['pixels in an array', 'bad-dtype', { images: Array.from(floats) }],
+    ['pixels in float64', 'bad-dtype', { images: new Float64Array(8) }],
+    ['fewer pixels', 'bad-shape', { images: new Uint8Array(7) }],
+  ];
+  for (const [what, code, changes] of cases)
+    it(`with ${what} are refused by training and evaluation`, async () => {
+      const bad = wrong<typeof good>({ ...good, ...changes });
+      const create = (dataset: typeof good) =>
+        Trainer.create({
+          model: { definition: tiny, weights: initialState(tiny, 1) },
+          device: 'reference',
+          dataset,
+          optimizer: adam(),
+        });
+      await refusal(() => create(bad), code);
+      using trainer = await create(good);
+      await refusal(() => trainer.evaluate(bad), code);
+    });
+});
+
 describe('public entries check what JavaScript gives them', () => {
   const definitions: readonly [string, LinbpErrorCode, unknown][] = [
     ['nothing', 'bad-argument', null],

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { folderFit, checkFits } from '../../src/cli/common.js';
@@ -46,6 +46,43 @@ describe('classes of image folders', () => {
     put(at('imagenet'), 'imagenet-classes.txt', 'n00000001\tcrane\nn00000002\tcrane\n');
     put(at('imagenet'), 'n00000002/1.png', png);
     expect(labels('imagenet')).to.deep.equal([1]);
+  });
+
+  it('one list numbers both halves wherever it lies, and two that differ are refused', async () => {
+    for (const where of ['train', 'test']) {
+      const name = `listIn${where}`;
+      put(at(name), `${where}/classes.txt`, 'dog\ncat\n');
+      for (const file of ['train/cat/1.png', 'train/dog/1.png', 'test/cat/1.png']) put(at(name), file, png);
+      expect([labels(name, 'train'), labels(name, 'test')], where).to.deep.equal([[1, 0], [1]]);
+    }
+    put(at('listIntrain'), 'test/classes.txt', 'cat\ndog\n');
+    const error = await refusal(() => labels('listIntrain', 'test'), 'bad-file');
+    expect(error.message).to.match(/"dog", "cat".*"cat", "dog"/);
+  });
+
+  it('a folder that could be two classes of the list is refused', async () => {
+    put(at('cranes'), 'imagenet-classes.txt', 'n00000001\tcrane\nn00000002\tcrane\nn00000003\towl\n');
+    put(at('cranes'), 'owl/1.png', png);
+    expect(labels('cranes')).to.deep.equal([2]);
+    put(at('cranes'), 'crane/1.png', png);
+    const error = await refusal(() => labels('cranes'), 'bad-file');
+    expect(error.message).to.match(/"crane" may be several classes/);
+  });
+
+  it('a list of a hundred thousand classes is read in linear time', () => {
+    const names = Array.from({ length: 100_000 }, (_, i) => `class ${i}`);
+    put(at('long'), 'classes.txt', names.join('\n'));
+    put(at('long'), 'class 99999/1.png', png);
+    const began = performance.now();
+    expect(labels('long')).to.deep.equal([99_999]);
+    expect(performance.now() - began).to.be.below(3000);
+  });
+
+  it('a link that leads nowhere, or in a circle, is no folder', () => {
+    put(at('links'), 'a/1.png', png);
+    put(at('links'), 'b/1.png', png);
+    symlinkSync('loop', join(at('links'), 'loop'));
+    expect(labels('links')).to.deep.equal([0, 1]);
   });
 
   it("without a list the count must be the network's, with labels alone it may be smaller", async () => {
@@ -185,9 +222,30 @@ describe('output folders', () => {
     expect(readFileSync(at(`evil/${manifestName}`), 'utf8')).to.include('files');
   });
 
-  it('the default is a folder of its own', () => {
-    expect(defaultOutput('attack', new Date('2026-01-02T03:04:05Z'))).to.equal(
-      join('linbp-out', 'attack-20260102-030405'),
+  it('the default is a folder of its own, also for two runs of one second', () => {
+    const at = new Date('2026-01-02T03:04:05Z');
+    const path = join('linbp-out', 'attack-20260102-030405');
+    expect([defaultOutput('attack', at), defaultOutput('attack', at)]).to.deep.equal([path, `${path}-2`]);
+  });
+
+  it('a run that writes one by one removes what an earlier one left', () => {
+    OutputFolder.open(at('one'), 'attack').replace(write('clean/0.png', 'report.json', 'report.html'));
+    const again = OutputFolder.open(at('one'), 'train');
+    again.keepOnly(['net.safetensors', 'report.html']);
+    again.claim(['net.safetensors', 'report.html']);
+    expect(readdirSync(at('one')).sort()).to.deep.equal([manifestName, 'report.html']);
+  });
+
+  it('files are never removed through a link that leads out', async () => {
+    put(folder(), 'elsewhere/important.png', png);
+    OutputFolder.open(at('linked'), 'attack').replace(write('report.json'));
+    symlinkSync(join(folder(), 'elsewhere'), join(at('linked'), 'clean'));
+    writeFileSync(
+      join(at('linked'), manifestName),
+      JSON.stringify({ program: 'linbp', files: ['clean/important.png'] }),
     );
+    const error = await refusal(() => OutputFolder.open(at('linked'), 'attack'), 'not-writable');
+    expect(error.message).to.match(/leads out/);
+    expect(readdirSync(join(folder(), 'elsewhere'))).to.deep.equal(['important.png']);
   });
 });
