@@ -88,21 +88,49 @@ export function expectDevice(value: unknown, instead: string): void {
   check(fits, 'bad-argument', value === 'reference' ? instead : other, 'device');
 }
 
-/** All fields of an interface of options, kept complete by the compiler. */
-export type FieldNames<T> = Readonly<Record<keyof Required<T>, true>>;
+/** What a field of options must be at run time; `true` where the entry checks it itself. */
+type FieldKind = 'flag' | 'signal' | 'function' | true;
+
+/** The kind that follows from a field's type. */
+type KindOf<T> = [T] extends [boolean]
+  ? 'flag'
+  : [T] extends [AbortSignal]
+    ? 'signal'
+    : [T] extends [(...values: never[]) => unknown]
+      ? 'function'
+      : true;
+
+/** All fields of an interface of options with what they must be, kept complete by the compiler. */
+export type FieldNames<T> = { readonly [Name in keyof Required<T>]: KindOf<Exclude<T[Name], undefined>> };
+
+const fieldKinds: Readonly<Record<Exclude<FieldKind, true>, readonly [(value: unknown) => boolean, string]>> = {
+  flag: [(value) => typeof value === 'boolean', 'true or false'],
+  signal: [
+    (value) => typeof (value as Partial<AbortSignal> | null)?.aborted === 'boolean',
+    "an AbortSignal (an AbortController's signal, not the controller)",
+  ],
+  function: [(value) => typeof value === 'function', 'a function'],
+};
 
 /**
- * Throws `bad-argument` unless options are an object, and `unknown-option` where they have a field that none of the
- * interfaces knows: a misspelled option would keep its default in silence. Fields that are `undefined` are as good as
- * left out.
+ * Throws `bad-argument` unless options are an object whose flags are booleans, whose signal is one and whose callbacks
+ * are functions, and `unknown-option` where they have a field that none of the interfaces knows: a misspelled option
+ * would keep its default in silence, the text `false` would be true, and a controller in the place of its signal would
+ * never stop anything. Fields that are `undefined` are as good as left out.
  */
-export function expectFields(options: unknown, ...known: readonly Readonly<Record<string, true>>[]): void {
+export function expectFields(options: unknown, ...known: readonly Readonly<Record<string, FieldKind>>[]): void {
   expectObject(options, 'options');
   for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined && !known.some((names) => Object.hasOwn(names, name)))
+    if (value === undefined) continue;
+    const table = known.find((names) => Object.hasOwn(names, name));
+    if (table === undefined)
       throw new LinbpError('unknown-option', unknownName('option', name, { names: known.flatMap(Object.keys) }), {
         field: name,
       });
+    const kind = table[name]!;
+    if (kind === true) continue;
+    const [fits, what] = fieldKinds[kind];
+    check(fits(value), 'bad-argument', `${name} must be ${what}, got ${quotedValue(value)}`, name);
   }
 }
 
@@ -123,6 +151,13 @@ export function expectFloat32Number(
   const rounded = typeof value === 'number' ? Math.fround(value) : NaN;
   const valid = Number.isFinite(rounded) && fits(rounded);
   check(valid, 'bad-range', `${field} must be ${expected} in float32, got ${quotedValue(value)}`, field);
+}
+
+/** Seeds from `first` on. Throws `bad-range` where the last would not fit into 32 bits, before the first is used. */
+export function seedsFrom(first: number, count: number): number[] {
+  const last = first + count - 1;
+  check(last < 2 ** 32, 'bad-range', `the last of the ${count} seeds would be ${last}, above ${2 ** 32 - 1}`, 'seeds');
+  return Array.from({ length: count }, (_, n) => first + n);
 }
 
 /** Throws `unknown-option` unless `value` is one of `known`. */

@@ -2,6 +2,7 @@ import { expectFields, expectObject, expectOneOf } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Precision } from '../graph/types.js';
+import { quotedValue } from '../quote.js';
 import type { HostModel, Model } from '../nn/model.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { describeModel, positionTable } from '../nn/definition.js';
@@ -170,8 +171,8 @@ export const attackFields: FieldNames<AttackOptions> = {
   alpha: true,
   steps: true,
   restarts: true,
-  randomStart: true,
-  targeted: true,
+  randomStart: 'flag',
+  targeted: 'flag',
   loss: true,
   decay: true,
   eot: true,
@@ -180,13 +181,13 @@ export const attackFields: FieldNames<AttackOptions> = {
   batch: true,
   seed: true,
   keep: true,
-  stopAtSuccess: true,
-  shrinkRadius: true,
+  stopAtSuccess: 'flag',
+  shrinkRadius: 'flag',
   rankedTargets: true,
   parameters: true,
   precision: true,
-  fuse: true,
-  onCompile: true,
+  fuse: 'flag',
+  onCompile: 'function',
 };
 type Choices = Required<Pick<AttackOptions, 'norm' | 'loss' | 'keep' | 'targeted' | 'precision' | 'device'>>;
 type Counts = Required<Pick<AttackOptions, 'steps' | 'restarts' | 'batch' | 'seed' | 'decay' | 'eot'>>;
@@ -343,9 +344,10 @@ function settleParameters(
   return Object.fromEntries(
     Object.entries(known).map(([name, { byDefault, least, most, whole }]) => {
       const value = given[name] ?? byDefault;
-      const fits = value >= least && value <= most && (whole !== true || Number.isInteger(value));
+      const number = typeof value === 'number' && value >= least && value <= most;
+      const fits = number && (whole !== true || Number.isInteger(value));
       const kind = whole === true ? 'a whole number' : 'a number';
-      check(fits, 'bad-range', `${name} must be ${kind} from ${least} to ${most}, got ${value}`, name);
+      check(fits, 'bad-range', `${name} must be ${kind} from ${least} to ${most}, got ${quotedValue(value)}`, name);
       return [name, value];
     }),
   );

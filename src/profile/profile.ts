@@ -30,7 +30,7 @@ export interface ProfileOptions {
 }
 
 const profileFields: FieldNames<ProfileOptions> = {
-  ...{ segments: true, row: true, repeats: true, label: true, ceilings: true, signal: true, onProgress: true },
+  ...{ segments: true, row: true, repeats: true, label: true, ceilings: true, signal: 'signal', onProgress: 'function' },
 };
 
 /** Times and rates of one dispatch. */

@@ -47,8 +47,8 @@ export interface CompileOptions {
 
 /** The fields of {@link CompileOptions}. */
 export const compileFields: FieldNames<CompileOptions> = {
-  ...{ device: true, precision: true, untested: true, weightsSegment: true, fuse: true, windows: true, aliasing: true },
-  ...{ maxBindingBytes: true, bindings: true, steps: true, choices: true, onProgress: true },
+  ...{ device: true, precision: true, weightsSegment: true, maxBindingBytes: true, bindings: true, steps: true },
+  ...{ untested: 'flag', fuse: 'flag', windows: 'flag', aliasing: 'flag', choices: true, onProgress: 'function' },
 };
 
 /** A segment to run, `repeat` times (default 1), reading the step table from row `row` (default 0) on. */
@@ -74,7 +74,7 @@ export interface RunOptions {
 
 /** The fields of {@link RunOptions}. */
 export const runFields: FieldNames<RunOptions> = {
-  ...{ signal: true, onChunk: true, chunkMilliseconds: true, onSubmitted: true },
+  ...{ signal: 'signal', onChunk: 'function', chunkMilliseconds: true, onSubmitted: 'function' },
 };
 
 /** One recorded dispatch. */

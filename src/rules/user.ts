@@ -1,6 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import { instead } from '../names.js';
-import { quoted } from '../quote.js';
+import { quoted, quotedValue } from '../quote.js';
 import { expectFewParameters } from './parameters.js';
 import { link } from '../wgsl/link.js';
 import { translated } from './translate.js';
@@ -138,9 +138,9 @@ export function useRule(rule: PointwiseRule, parameters: Readonly<Record<string,
   const values = rule.parameters.map((name) => {
     const value = parameters[name];
     check(
-      value !== undefined && Number.isFinite(Math.fround(value)),
+      typeof value === 'number' && Number.isFinite(Math.fround(value)),
       'bad-range',
-      `rule ${rule.name}: ${name} must be a finite number, got ${value ?? 'nothing'}`,
+      `rule ${rule.name}: ${name} must be a finite number, got ${value === undefined ? 'nothing' : quotedValue(value)}`,
       name,
     );
     return value;

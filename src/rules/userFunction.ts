@@ -1,3 +1,4 @@
+import { expectFloat32Number } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { addScalarFunction } from '../graph/functions.js';
 import type { RegisteredFunctionName } from '../graph/functions.js';
@@ -63,7 +64,9 @@ export async function registerFunction(options: UserFunction): Promise<Registere
     'name',
   );
   const entries = Object.entries(parameters);
-  expect(entries.length <= 2 && entries.every(([, usual]) => Number.isFinite(usual)), 'at most 2 finite parameters');
+  expect(entries.length <= 2, 'at most 2 parameters');
+  for (const [each, usual] of entries)
+    expectFloat32Number(usual, `function ${name}: ${each}`, () => true, 'a finite number');
   expect(typeof value === 'function', 'it needs value, a function of JavaScript, for the reference');
   const given = wgsl ?? (await translation(options));
   const stub = '\nfn slope(x: f32, p: vec4f) -> f32 { return 0.0; }\n';

@@ -53,7 +53,7 @@ export interface DeviceOptions {
 export const deviceFields: FieldNames<DeviceOptions> = {
   device: true,
   adapter: true,
-  throttlePolling: true,
+  throttlePolling: 'flag',
   features: true,
   limits: true,
 };

@@ -32,7 +32,7 @@ export interface CropFlipOptions {
  * @throws LinbpError `bad-range`
  */
 export function cropAndFlip(options: CropFlipOptions = {}): InputStage {
-  expectFields(options, { padding: true, flip: true } satisfies FieldNames<CropFlipOptions>);
+  expectFields(options, { padding: true, flip: 'flag' } satisfies FieldNames<CropFlipOptions>);
   const { padding = 4, flip = true } = options;
   check(
     Number.isInteger(padding) && padding >= 0 && padding <= 127,

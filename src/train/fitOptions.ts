@@ -41,16 +41,16 @@ export interface FitOptions {
 }
 
 /** The fields of {@link EvaluateOptions}. */
-export const evaluateFields: FieldNames<EvaluateOptions> = { signal: true, onProgress: true };
+export const evaluateFields: FieldNames<EvaluateOptions> = { signal: 'signal', onProgress: 'function' };
 
 /** The fields of {@link FitOptions}. */
 export const fitFields: FieldNames<FitOptions> = {
   epochs: true,
   steps: true,
-  signal: true,
+  signal: 'signal',
   patience: true,
-  keepBest: true,
-  onProgress: true,
-  onEpoch: true,
+  keepBest: 'flag',
+  onProgress: 'function',
+  onEpoch: 'function',
   checkpoint: true,
 };

@@ -1,3 +1,4 @@
+import { expectFloat32Number } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Node, Tensor } from '../graph/types.js';
@@ -25,8 +26,7 @@ export interface LossScaleState {
 
 /** Fills in the defaults of `torch.amp.GradScaler`. Throws `bad-range`. */
 export function resolveLossScale({ initial = 65536, growthInterval = 2000 }: LossScaleOptions): LossScaleSettings {
-  const valid = Number.isFinite(initial) && initial > 0 && Number.isFinite(Math.fround(initial));
-  check(valid, 'bad-range', `lossScale.initial must be a finite number above 0, got ${initial}`, 'lossScale');
+  expectFloat32Number(initial, 'lossScale', (value) => value > 0, 'begin with a finite number above 0');
   const whole = Number.isInteger(growthInterval) && growthInterval >= 1 && growthInterval <= 1_000_000;
   check(
     whole,

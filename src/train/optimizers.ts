@@ -62,7 +62,7 @@ export interface AdamOptions {
   readonly weightDecay?: number;
 }
 
-const sgdFields: FieldNames<SgdOptions> = { lr: true, momentum: true, nesterov: true, weightDecay: true };
+const sgdFields: FieldNames<SgdOptions> = { lr: true, momentum: true, nesterov: 'flag', weightDecay: true };
 const adamFields: FieldNames<AdamOptions> = { lr: true, betas: true, eps: true, weightDecay: true };
 
 const belowOne = (value: number): boolean => value >= 0 && value < 1;

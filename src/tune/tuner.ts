@@ -68,8 +68,8 @@ export interface TuneOptions {
 }
 
 const tuneFields: FieldNames<TuneOptions> = {
-  ...{ table: true, only: true, halfProducts: true, among: true, keepOrder: true, rounds: true },
-  ...{ signal: true, onProgress: true, onResult: true },
+  ...{ table: true, only: true, halfProducts: 'flag', among: true, keepOrder: 'flag', rounds: true },
+  ...{ signal: 'signal', onProgress: 'function', onResult: 'function' },
 };
 
 /** A candidate replaces the usual choice only where it takes less than this part of its time. */

@@ -1,4 +1,5 @@
-import { autoAttack, pgdInputs } from '../../src/attacks/index.js';
+import { expect } from 'chai';
+import { Attack, autoAttack, pgdInputs } from '../../src/attacks/index.js';
 import { fromArrays } from '../../src/data/dataset.js';
 import { drawDigits } from '../../src/data/digits.js';
 import { loadDataset } from '../../src/data/load.js';
@@ -14,6 +15,7 @@ import { Program } from '../../src/program/program.js';
 import { leaky, silu, softplus } from '../../src/rules/builtin.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { useRule, wgslRule } from '../../src/rules/user.js';
+import { registerFunction } from '../../src/rules/userFunction.js';
 import { cropAndFlip } from '../../src/train/augmentation.js';
 import { adam, adamw, sgd } from '../../src/train/optimizers.js';
 import { Trainer } from '../../src/train/trainer.js';
@@ -39,6 +41,73 @@ const arrays = {
   labels: Uint8Array.of(0, 1),
 };
 const pixels = new Float32Array(4);
+
+describe('options whose types TypeScript alone knows', () => {
+  it('flags are booleans, signals are signals, callbacks are functions, parameters are numbers', async () => {
+    const host = { definition, weights };
+    const dataset = fromArrays(arrays);
+    const trainer = (more: object) =>
+      Trainer.create(wrong({ model: host, device: 'reference', dataset, optimizer: adam(), ...more }));
+    const attack = (more: object) => Attack.compile(wrong({ model: host, device: 'reference', eps: 0.1, ...more }));
+    const controller = new AbortController();
+    const entries: Record<string, () => unknown> = {
+      nesterov: () => sgd(wrong({ lr: 0.1, momentum: 0.9, nesterov: 'false' })),
+      flip: () => cropAndFlip(wrong({ flip: 0 })),
+      shuffle: () => trainer({ shuffle: 'no' }),
+      dropLast: () => trainer({ dropLast: 'false' }),
+      objective: () => trainer({ objective: 'mse' }),
+      targeted: () => attack({ targeted: 'false' }),
+      randomStart: () => attack({ randomStart: 1 }),
+      compact: () => autoAttack(wrong({ model: host, images: pixels, labels: [0], eps: 0.1, compact: 'false' })),
+      signal: () => predict(host, pixels, wrong({ device: 'reference', signal: controller })),
+      onProgress: () => predict(host, pixels, wrong({ device: 'reference', onProgress: {} })),
+    };
+    for (const [name, entry] of Object.entries(entries)) {
+      const error = await refusal(entry, 'bad-argument').catch((cause: unknown) => {
+        throw new Error(name, { cause });
+      });
+      expect(error.field, error.message).to.equal(name);
+    }
+    using run = await trainer({});
+    for (const [field, more] of [
+      ['signal', { signal: controller }],
+      ['keepBest', { keepBest: 'yes' }],
+      ['onEpoch', { onEpoch: true }],
+    ] as const)
+      expect((await refusal(() => run.fit(wrong({ epochs: 1, ...more })), 'bad-argument')).field).to.equal(field);
+    await refusal(() => attack({ attack: 'vmi', parameters: { reach: '1.5' } }), 'bad-range');
+  });
+
+  it('numbers that float32 rounds to 0, 1 or infinity, and numbers in texts, are refused', async () => {
+    const host = { definition, weights };
+    const dataset = fromArrays(arrays);
+    const trainer = (more: object) =>
+      Trainer.create(wrong({ model: host, device: 'reference', dataset, optimizer: adam(), ...more }));
+    for (const labelSmoothing of [1e-50, 1 - 1e-12, '0.1', NaN])
+      expect((await refusal(() => trainer({ labelSmoothing }), 'bad-range')).field).to.equal('labelSmoothing');
+    const device = await sharedDevice();
+    using model = Model.create(definition, { device });
+    for (const initial of [1e-50, 1e39, '2'])
+      await refusal(
+        () => Trainer.create(wrong({ model, dataset, optimizer: adam(), precision: 'f16', lossScale: { initial } })),
+        'bad-range',
+        'no-adapter',
+        'unsupported',
+      );
+    await refusal(
+      () =>
+        registerFunction(wrong({ name: 'tooWide', parameters: { a: 1e39 }, value: (x: number, a: number) => a * x })),
+      'bad-range',
+    );
+    const rule = wgslRule({
+      name: 'scaled',
+      saves: 'nothing',
+      parameters: ['a'],
+      wgsl: 'fn rule(g: f32, d: f32, z: f32, p: vec4<f32>) -> f32 { return p.x * g; }',
+    });
+    await refusal(() => useRule(rule, wrong({ a: '0.5' })), 'bad-range');
+  });
+});
 
 describe('options that nobody reads', () => {
   it('are refused by optimizers, augmentation, inner attacks, data sets and predictions', async () => {
