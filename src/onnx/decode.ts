@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { readWhole, withRegularFile } from '../io/read.js';
-import { quotedPath } from '../quote.js';
+import { quoted, quotedPath } from '../quote.js';
 import { inlineFunctions } from './functions.js';
 import { decodeMessage } from './schema.js';
 import type { Int64, RawAttribute, RawGraph, RawModel, RawNode, RawOpset, RawValueInfo } from './schema.js';
@@ -130,11 +130,23 @@ function readGraph(raw: RawGraph, context: ReadContext): OnnxGraph {
     `${context.place.source}: sparse initializers are not supported`,
     'model',
   );
+  const nodes = (raw.node ?? []).map((node) => readNode(node, context));
+  const inputs = (raw.input ?? []).filter(({ name }) => !initializers.has(name ?? '')).map(readValueInfo);
+  // One name for two tensors, and what reads it would depend on the reader.
+  const made = [...initializers.keys(), ...inputs.map(({ name }) => name), ...nodes.flatMap(({ outputs }) => outputs)];
+  const seen = new Set<string>();
+  const twice = made.find((name) => name !== '' && (seen.has(name) || !seen.add(name)));
+  check(
+    twice === undefined && (raw.initializer ?? []).length === initializers.size,
+    'bad-file',
+    `${context.place.source}: two tensors are called ${quoted(twice ?? 'the same')}`,
+    'model',
+  );
   return {
     name: raw.name ?? '',
-    nodes: (raw.node ?? []).map((node) => readNode(node, context)),
+    nodes,
     initializers,
-    inputs: (raw.input ?? []).filter(({ name }) => !initializers.has(name ?? '')).map(readValueInfo),
+    inputs,
     outputs: (raw.output ?? []).map(readValueInfo),
   };
 }

@@ -1,4 +1,4 @@
-import { expectFields } from '../arguments.js';
+import { expectFields, expectStateDict } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { LinbpError, check } from '../errors.js';
 import { Graph } from '../graph/graph.js';
@@ -7,6 +7,7 @@ import { NetBuilder } from '../nn/builder.js';
 import { describeModel, positionTable } from '../nn/definition.js';
 import type { ModelDefinition, StateDict } from '../nn/definition.js';
 import type { Model } from '../nn/model.js';
+import { expectFiniteWeights } from '../nn/nonFinite.js';
 import { packageVersion } from '../version.js';
 import { NodeExport } from './export/context.js';
 import type { ExportScope } from './export/context.js';
@@ -54,6 +55,8 @@ function needed(graph: Graph, logits: Tensor): readonly Node[] {
 const [batch, otherBatch] = [2, 3];
 
 function exportDefinition(definition: ModelDefinition, weights: StateDict): Uint8Array {
+  expectStateDict(weights);
+  expectFiniteWeights(weights, definition.name);
   const { graph, keys, images, logits } = forward(definition, batch);
   const values = new Map<Tensor, ArrayLike<number>>();
   for (const [tensor, data] of graph.initial) values.set(tensor, data);
@@ -107,7 +110,8 @@ const isModel = (source: ModelDefinition | Model): source is Model => 'definitio
  *
  * @param source a definition, with the weights that came with it or those of the options; or a model, whose weights are
  *   read back from its device
- * @throws LinbpError `bad-argument` where there are no weights, `bad-shape` where they do not fit, `unsupported` naming
+ * @throws LinbpError `bad-argument` where there are no weights, `bad-shape` where they do not fit, `diverged` where one is
+ *   infinite, NaN or too large for float32, `unsupported` naming
  *   the layer with an op that ONNX has no form for
  */
 export function exportOnnx(source: ModelDefinition, options?: ExportOptions): Uint8Array;

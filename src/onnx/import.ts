@@ -5,7 +5,7 @@ import { LinbpError, check } from '../errors.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { describeModel } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
-import { Analysis, throwReasons } from './analyze.js';
+import { Analysis, describeNode, throwReasons } from './analyze.js';
 import type { Reason } from './analyze.js';
 import { decodeModel } from './decode.js';
 import { metadataKey, readDescription } from './description.js';
@@ -185,11 +185,39 @@ const endsInSoftmax = (value: DataValue, producers: ReadonlyMap<DataValue, Step>
   return step?.op === 'softmax' || (step?.op === 'reshape' && endsInSoftmax(step.inputs[0] as DataValue, producers));
 };
 
+/** The constant numbers of a step: of its function, and its operands that do not depend on the pixels. */
+const numbersOf = (step: Step): readonly ArrayLike<number>[] => [
+  ...(isStep(step, 'unary') ? [step.attributes.values] : []),
+  ...step.inputs.flatMap((input) => (input.kind === 'constant' ? [input.tensor.data] : [])),
+];
+
+/**
+ * Throws `unsupported` where a number follows from how many images there are, such as a division by the first size of
+ * the shape: it would be that of the batch which was analyzed. `other` is the analysis of another batch.
+ */
+function expectAnyBatch(file: OnnxFile, two: Analyzed, other: () => Analyzed): void {
+  if (!file.graph.nodes.some(({ op }) => op === 'Shape' || op === 'Size')) return;
+  const three = other();
+  for (const [index, step] of two.steps.entries()) {
+    const theirs = numbersOf(three.steps[index] ?? step);
+    const same = numbersOf(step).every((mine, at) => {
+      const their = theirs[at];
+      if (their === undefined || their === mine || their.length !== mine.length) return true;
+      for (let i = 0; i < mine.length; i++) if (!Object.is(mine[i], their[i])) return false;
+      return true;
+    });
+    if (!same) refuse(file, `${describeNode(step.node)}: a number that depends on how many images there are`);
+  }
+}
+
 /** Analysis with the batch of the file, or with 2, which differs from axes of size 1, and else 1. */
 function bestAnalysis(file: OnnxFile, input: ImageInput): Analyzed {
   if (input.batch !== undefined) return analyze(file, input, input.batch);
   const two = analyze(file, input, 2);
-  if (two.reasons.length === 0) return two;
+  if (two.reasons.length === 0) {
+    expectAnyBatch(file, two, () => analyze(file, input, 3));
+    return two;
+  }
   const one = analyze(file, input, 1);
   return one.reasons.length < two.reasons.length ? one : two;
 }

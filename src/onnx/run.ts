@@ -1,10 +1,11 @@
-import { expectFields } from '../arguments.js';
+import { expectFields, expectObject } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { LinbpError, check } from '../errors.js';
 import { Graph, resolveView } from '../graph/graph.js';
 import type { Tensor } from '../graph/types.js';
 import { openExecutor } from '../program/executor.js';
 import type { Executor } from '../program/executor.js';
+import { quotedName, quotedValue } from '../quote.js';
 import type { Device } from '../runtime/device.js';
 import { Analysis, throwReasons } from './analyze.js';
 import { decodeModel } from './decode.js';
@@ -155,12 +156,53 @@ function plainTarget(graph: Graph): EmitTarget {
   };
 }
 
+/** Smallest and largest numbers of integer types; those of 64 bits as far as they are exact. */
+const ranges: Partial<Record<ElementType, readonly [least: number, most: number]>> = {
+  bool: [0, 1],
+  int8: [-(2 ** 7), 2 ** 7 - 1],
+  uint8: [0, 2 ** 8 - 1],
+  int16: [-(2 ** 15), 2 ** 15 - 1],
+  uint16: [0, 2 ** 16 - 1],
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  uint32: [0, 2 ** 32 - 1],
+  int64: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+  uint64: [0, Number.MAX_SAFE_INTEGER],
+};
+
+/** Throws `bad-argument`, `bad-dtype` or `bad-range` unless a value is a tensor whose numbers its type has. */
+function expectNumbersOf(name: string, given: unknown): asserts given is OnnxTensor {
+  expectObject(given, name);
+  const { type, shape, data } = given as Partial<OnnxTensor>;
+  const shaped = Array.isArray(shape) && shape.every((size) => Number.isSafeInteger(size) && size >= 0);
+  check(shaped && typeof type === 'string', 'bad-argument', `input ${name} needs a type and a shape`, name);
+  const listed = Array.isArray(data) || (ArrayBuffer.isView(data) && 'length' in data);
+  check(listed, 'bad-dtype', `input ${name}: its data must be an array of numbers`, name);
+  const range = ranges[type];
+  const numbers = data as unknown as ArrayLike<unknown>;
+  for (let i = 0; i < numbers.length; i++) {
+    const value = numbers[i];
+    check(typeof value === 'number', 'bad-dtype', `input ${name}: value ${i} is a ${typeof value}, no number`, name);
+    const fits = range === undefined || (Number.isInteger(value) && value >= range[0] && value <= range[1]);
+    check(fits, 'bad-range', `input ${name}: value ${i} is ${value}, which ${type} has not`, name);
+  }
+}
+
 /** Checks the given tensors against a graph's inputs. */
 function boundInputs(file: OnnxFile, given: Readonly<Record<string, OnnxTensor>>): Map<string, HostTensor> {
+  expectObject(given, 'inputs');
+  const names = file.graph.inputs.map(({ name }) => name);
+  const unknown = Object.keys(given).find((name) => !names.includes(name));
+  check(
+    unknown === undefined,
+    'bad-argument',
+    `${file.source} has no input ${quotedValue(unknown)}; it has ${names.map(quotedName).join(', ') || 'none'}`,
+    'inputs',
+  );
   const bound = new Map<string, HostTensor>();
   for (const { name, shape, type } of file.graph.inputs) {
-    const tensor = given[name];
+    const tensor: unknown = given[name];
     check(tensor !== undefined, 'bad-argument', `${file.source} needs an input "${name}"`, name);
+    expectNumbersOf(name, tensor);
     const count = tensor.shape.reduce((product, size) => product * size, 1);
     const fits =
       tensor.data.length === count &&
@@ -186,7 +228,8 @@ function boundInputs(file: OnnxFile, given: Readonly<Record<string, OnnxTensor>>
  *
  * @param model a path, or the bytes of a file
  * @param inputs the graph's inputs that are no initializers, by name
- * @throws LinbpError `missing-file`, `bad-file`, `bad-argument`, `bad-shape`, or `unsupported` with every reason
+ * @throws LinbpError `missing-file`, `bad-file`, `bad-argument`, `bad-shape`, `bad-dtype`, `bad-range`, or `unsupported`
+ *   with every reason
  */
 export async function runOnnx(
   model: string | Uint8Array,

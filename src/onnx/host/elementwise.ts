@@ -80,7 +80,7 @@ export const unaryFunctions: Readonly<Record<string, (context: HostContext) => (
   },
   ThresholdedRelu: ({ attributes }) => {
     const alpha = attributes.float('alpha', 1);
-    return (x) => (x > alpha ? x : 0);
+    return (x) => (x <= alpha ? 0 : x);
   },
   HardSigmoid: ({ attributes }) => {
     const alpha = attributes.float('alpha', 0.2);
@@ -108,7 +108,8 @@ const binaryFunctions: Readonly<
 > = {
   Add: () => (a, b) => a + b,
   Sub: () => (a, b) => a - b,
-  Mul: () => (a, b) => a * b,
+  // Products of 32 bits have more digits than a float64.
+  Mul: (type) => (type === 'int32' || type === 'uint32' ? Math.imul : (a, b) => a * b),
   Div: (type) => (isInteger(type) ? (a, b) => (b === 0 ? 0 : Math.trunc(a / b)) : (a, b) => a / b),
   Pow: (type) => (isInteger(type) ? (a, b) => Math.trunc(a ** b) : (a, b) => a ** b),
   Mod: (_, { attributes }) =>
@@ -157,6 +158,18 @@ const wrapBits: Partial<Record<ElementType, (x: number) => number>> = {
   float16: (x) => halfToFloat(floatToHalf(x)),
 };
 
+/** A function of integers with what their type makes of results that do not fit: the lowest bits. */
+function inBits(type: ElementType, fn: (...values: number[]) => number): (...values: number[]) => number {
+  const wrap = isInteger(type) ? wrapBits[type] : undefined;
+  return wrap === undefined ? fn : (...values) => wrap(fn(...values));
+}
+
+/** Throws where a Dropout of a network in training mode would draw random numbers: opset 12 says so by an input. */
+export function expectNoDropping([, ratio, training]: readonly (HostTensor | undefined)[]): void {
+  const drops = training !== undefined && training.data[0] !== 0 && (ratio === undefined || ratio.data[0] !== 0);
+  if (drops) throw new LinbpError('unsupported', 'a dropout in training mode; export the network in eval mode');
+}
+
 /** What a number becomes in another element type. */
 export function castNumber(from: ElementType, to: ElementType): (x: number) => number {
   if (to === 'bool') return (x) => (x === 0 ? 0 : 1);
@@ -188,7 +201,7 @@ const unary = Object.fromEntries(
     op,
     (inputs, context) => {
       const x = need(inputs, 0);
-      return op === 'Identity' ? [x] : [elementwise([x], x.type, make(context))];
+      return op === 'Identity' ? [x] : [elementwise([x], x.type, inBits(x.type, make(context)))];
     },
   ]),
 );
@@ -200,7 +213,7 @@ const binary = Object.fromEntries(
       if (op === 'PRelu' && context.node.opset < 7 && pair[1]!.shape.length === 1 && pair[1]!.data.length > 1)
         pair[1] = { ...pair[1]!, shape: legacyShape(pair[0]!.shape, pair[1]!.shape, 1) };
       const type = pair[0]!.type;
-      return [elementwise(pair, type, make(type, context))];
+      return [elementwise(pair, type, inBits(type, make(type, context) as (...values: number[]) => number))];
     },
   ]),
 );
@@ -218,7 +231,7 @@ const folded = Object.fromEntries(
     (inputs) => [
       inputs
         .map((_, i) => need(inputs, i))
-        .reduce((a, b) => elementwise([a, b], a.type, fn as (...values: number[]) => number)),
+        .reduce((a, b) => elementwise([a, b], a.type, inBits(a.type, fn as (...values: number[]) => number))),
     ],
   ]),
 );
@@ -250,6 +263,7 @@ export const elementwiseKernels: Readonly<Record<string, HostKernel>> = {
     return [elementwise([x], like.type, castNumber(x.type, like.type))];
   },
   Dropout: (inputs) => {
+    expectNoDropping(inputs);
     const x = need(inputs, 0);
     return [x, elementwise([x], 'bool', () => 1)];
   },

@@ -1,5 +1,5 @@
 import { LinbpError, check } from '../../errors.js';
-import { scalarOf } from '../host/kernel.js';
+import { elementwise, scalarOf } from '../host/kernel.js';
 import type { StepBuilder } from './builder.js';
 import { constant, shapeOf } from './builder.js';
 import { dataAt, fixed, valueAt } from './context.js';
@@ -77,8 +77,8 @@ function clip(context: NodeContext): readonly Value[] {
   // A minimum above the maximum gives way to it.
   const low = Math.min(bound(1, 'min', -Infinity), high);
   if (low === 0 && high === 6) return [build.unary(x, 'relu6')];
-  if (low === 0 && high > 3e38) return [build.unary(x, 'clip', 0, 3.4028234663852886e38)];
-  return [build.unary(x, 'clip', Math.max(low, -3.4028234663852886e38), Math.min(high, 3.4028234663852886e38))];
+  // An open side stays open: the largest number there would make infinity a number again.
+  return [build.unary(x, 'clip', low, high)];
 }
 
 /** A constant operand that is one number. */
@@ -127,12 +127,23 @@ export const binaryNode =
     const a = valueAt(context, 0);
     return [arithmetic(context.build, kind, a, legacyOperand(context, a, valueAt(context, 1)))];
   };
+const ofConstants = {
+  add: (a: number, b: number) => a + b,
+  max: Math.max,
+  min: Math.min,
+} as const;
+
+/** A sum, a maximum or a minimum of any number of operands. */
 export const manyNode =
-  (kind: BinaryKind): NodeLowering =>
-  ({ build, values }) => [
-    values
-      .map((value) => value!)
-      .reduce((a, b) => (a.kind === 'constant' && b.kind === 'constant' ? b : arithmetic(build, kind, a, b))),
+  (kind: keyof typeof ofConstants): NodeLowering =>
+  (context) => [
+    context.values
+      .map((_, index) => valueAt(context, index))
+      .reduce((a, b) =>
+        a.kind === 'constant' && b.kind === 'constant'
+          ? constant(elementwise([a.tensor, b.tensor], a.tensor.type, ofConstants[kind] as (...x: number[]) => number))
+          : arithmetic(context.build, kind, a, b),
+      ),
   ];
 
 export function power(context: NodeContext): readonly Value[] {
@@ -150,9 +161,8 @@ export function power(context: NodeContext): readonly Value[] {
   const base = single(a);
   if (b.kind === 'data' && base !== undefined && base > 0)
     return [build.unary(build.unary(b, 'affine', Math.log(base), 0), 'exp')];
-  // a^b = exp(b log a), for positive a.
-  if (a.kind !== 'data') throw new LinbpError('unsupported', 'a power of several constants');
-  return [build.unary(build.binary('mul', build.unary(a, 'log'), legacyOperand(context, a, b)), 'exp')];
+  // exp(b log a) would be no number for a negative a, which has powers for whole b.
+  throw new LinbpError('unsupported', 'a power with several exponents');
 }
 
 export function prelu(context: NodeContext): readonly Value[] {
@@ -173,5 +183,5 @@ export function prelu(context: NodeContext): readonly Value[] {
   }
   // x > 0: x, else slope x: max(x, 0) + slope min(x, 0).
   const negative = build.unary(build.unary(build.unary(x, 'affine', -1, 0), 'relu'), 'affine', -1, 0);
-  return [build.binary('add', build.unary(x, 'clip', 0, 3.4028234663852886e38), build.binary('mul', negative, slope))];
+  return [build.binary('add', build.unary(x, 'clip', 0, Infinity), build.binary('mul', negative, slope))];
 }

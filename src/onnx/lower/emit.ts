@@ -190,7 +190,7 @@ function emitPrelu(step: Step<'prelu'>, { graph, target, tensor }: EmitContext):
   if (found !== undefined) return found;
   const shape = [slope.data.length, ...new Array<number>(Math.max(x.shape.length - 2, 0)).fill(1)];
   // max(x, 0) + slope min(x, 0)
-  const negative = unary(graph, x, 'clip', -3.4028234663852886e38, 0);
+  const negative = unary(graph, x, 'clip', -Infinity, 0);
   return binary(graph, 'add', unary(graph, x, 'relu'), binary(graph, 'mul', negative, target.constant(slope, shape)));
 }
 

@@ -1,6 +1,6 @@
 import { LinbpError, check } from '../../errors.js';
 import * as geometry from '../geometry.js';
-import { castType } from '../host/elementwise.js';
+import { castType, expectNoDropping } from '../host/elementwise.js';
 import { axisOf, list } from '../host/kernel.js';
 import { isFloat } from '../types.js';
 import type { HostTensor } from '../types.js';
@@ -176,7 +176,11 @@ const structures: Readonly<Record<string, NodeLowering>> = {
   Identity: identity,
   Cast: cast,
   CastLike: identity,
-  Dropout: identity,
+  Dropout: (context) => {
+    fixed(context, [1, 2]);
+    expectNoDropping(context.constants);
+    return identity(context);
+  },
   Reshape: viewed,
   Flatten: viewed,
   Squeeze: viewed,
