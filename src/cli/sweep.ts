@@ -42,7 +42,10 @@ export function sweepPlan(values: TrainValues, definition: ModelDefinition): Swe
   ] as const)
     check(!given, 'bad-argument', `--${name} does not go with --sweep`, name);
   const rules = values.rule.map((notation) => chosenRules(notation, definition).written);
-  return { rules, rates: readSweep(values.sweep!), seeds: values.seeds ?? 1, seed: values.seed };
+  const rates = readSweep(values.sweep!);
+  // What the last cell would be refused for is said before the first one.
+  for (const lr of rates) chosenOptimizer({ ...values, lr });
+  return { rules, rates, seeds: values.seeds ?? 1, seed: values.seed };
 }
 
 /** Runs the cells one after another; those that are done when the signal fires are kept. */

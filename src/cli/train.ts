@@ -4,7 +4,7 @@ import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
-import { bestEpoch, bestPath } from '../train/best.js';
+import { bestEpoch, bestPath, holdsBest } from '../train/best.js';
 import { checkpointPaths } from '../train/checkpoint.js';
 import type { FitOptions } from '../train/fitOptions.js';
 import type { Optimizer } from '../train/optimizers.js';
@@ -83,13 +83,13 @@ async function fit(
 ): Promise<Pace> {
   const { checkpoint, folder } = output;
   const files = checkpointPaths(checkpoint);
-  // Only when there is something to write: a run that diverges at once leaves nothing.
-  const claim = (): void =>
-    folder?.claim(
-      [files.weights, files.state, 'report.html', ...(values.keepBest ? [bestPath(checkpoint)] : [])].map((file) =>
-        basename(file),
-      ),
-    );
+  // Only when there is something to write: a run that diverges at once leaves nothing, and what an earlier one left.
+  const claim = (): void => {
+    const own = [files.weights, files.state, 'report.html', ...(values.keepBest ? [bestPath(checkpoint)] : [])];
+    const names = own.map((file) => basename(file));
+    if (values.resume === undefined) folder?.keepOnly(names);
+    folder?.claim(names);
+  };
   let rate = 0;
   const losses: [number, number][] = [];
   const options: FitOptions = {
@@ -150,10 +150,14 @@ async function finished(
     print(`${evaluated} accuracy ${percent(last.testAccuracy)}, loss ${last.testLoss!.toFixed(4)}`);
   if (lossScale !== undefined) print(`loss scale ${lossScale.scale}, ${lossScale.skippedSteps} steps left out`);
   const best = bestEpoch(history);
-  if (history.length < values.epochs && !interrupted) print(`stopped early: no better test loss since epoch ${best}`);
+  const watched = last?.testLoss === undefined ? 'training' : evaluated;
+  if (history.length < values.epochs && !interrupted)
+    print(`stopped early: no better ${watched} loss since epoch ${best}`);
   print(`weights    ${files.weights}`);
-  const kept = values.keepBest && best > 0;
+  // The best epoch may lie before the run that was asked to keep it.
+  const kept = values.keepBest && best > 0 && holdsBest(checkpoint, best);
   if (kept) print(`best       ${bestPath(checkpoint)} (epoch ${best})`);
+  else if (values.keepBest && best > 0) print(`best       epoch ${best}, whose weights were not kept then`);
   print(`checkpoint ${files.state}`);
   const report = reportPath(output);
   if (report !== undefined && history.length > 0) {

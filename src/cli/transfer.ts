@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { seedsFrom } from '../arguments.js';
 import type { Dataset } from '../data/dataset.js';
 import { selectSamples, subset } from '../data/dataset.js';
 import { expectSameClasses } from '../data/classes.js';
@@ -296,7 +297,7 @@ export const transferVerb = defineVerb({
       const { state, store } = openStore(out, values, made, context);
       const settings: MatrixSettings = {
         ...{ sources: sources.map(victimOf), victims: victims.map(victimOf), attacks, norm, eps, gradients },
-        seeds: Array.from({ length: seeds }, (_, n) => seed + n),
+        seeds: seedsFrom(seed, seeds),
         ...{ store, batch, signal: context.signal, onProgress: (what, share) => context.progress.update(what, share) },
       };
       const clean = await cleanRight(settings.victims, parts.rest, batch);

@@ -1,3 +1,4 @@
+import { seedsFrom } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import type { EpochResult, TrainingProgress } from '../train/progress.js';
 import type { Trainer } from '../train/trainer.js';
@@ -72,7 +73,7 @@ export interface SweepPlan {
 /**
  * The cells of a sweep, small learning rates first; at one rate and seed the rules follow one another.
  *
- * @throws LinbpError `bad-argument` for a rule or rate that is named twice, or none
+ * @throws LinbpError `bad-argument` for a rule or rate that is named twice, or none; `bad-range` for seeds
  */
 export function planSweep({ rules, rates, seeds, seed }: SweepPlan): SweepCell[] {
   for (const [name, list] of [
@@ -83,10 +84,9 @@ export function planSweep({ rules, rates, seeds, seed }: SweepPlan): SweepCell[]
     check(list.length > 0, 'bad-argument', `a sweep needs at least one ${name}`, name);
     check(twice === undefined, 'bad-argument', `--${name} has ${String(twice)} twice`, name);
   }
+  const all = seedsFrom(seed, seeds);
   const ascending = [...rates].sort((a, b) => a - b);
-  return ascending.flatMap((lr) =>
-    Array.from({ length: seeds }, (_, n) => rules.map((rule) => ({ rule, lr, seed: seed + n }))).flat(),
-  );
+  return ascending.flatMap((lr) => all.flatMap((each) => rules.map((rule) => ({ rule, lr, seed: each }))));
 }
 
 /** What {@link runSweepCell} needs besides the cell. */

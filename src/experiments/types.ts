@@ -1,3 +1,4 @@
+import { seedsFrom } from '../arguments.js';
 import type { Dataset } from '../data/dataset.js';
 import type { Device } from '../runtime/device.js';
 
@@ -134,5 +135,4 @@ export function sized(full: number, scale: number, least: number): number {
 }
 
 /** The seeds of a run. */
-export const seedsOf = ({ seed, seeds }: Pick<ExperimentContext, 'seed' | 'seeds'>): number[] =>
-  Array.from({ length: seeds }, (_, i) => seed + i);
+export const seedsOf = ({ seed, seeds }: Pick<ExperimentContext, 'seed' | 'seeds'>): number[] => seedsFrom(seed, seeds);

@@ -50,6 +50,11 @@ export interface TensorToWrite {
 }
 
 /**
+ * The reference implementation allows 100 MB; parsed, such a header takes gigabytes. 16 MiB name 100,000 tensors.
+ */
+const MAX_HEADER = 16 * 1024 * 1024;
+
+/**
  * Files up to this size are read at once; of larger ones only the header, and each tensor when it is first asked for.
  */
 const EAGER_BYTES = 64 * 1024 * 1024;
@@ -142,7 +147,7 @@ export function tensorAsInt32(tensor: SafetensorsTensor): Int32Array {
  * bytes, so every tensor is aligned. The same tensors give the same bytes.
  *
  * @throws LinbpError `bad-shape` when a shape and its data disagree; `bad-argument` for the key `__metadata__`;
- * `not-writable`
+ * `limit-exceeded` for a header of more than 16 MiB; `not-writable`
  */
 export function writeSafetensors(
   path: string,
@@ -186,6 +191,13 @@ export function encodeSafetensors(
     offset = end;
   }
   const json = Buffer.from(`{${fields.join(',')}}`, 'utf8');
+  // What readSafetensors would refuse is not written.
+  check(
+    json.length <= MAX_HEADER,
+    'limit-exceeded',
+    `the names and metadata of ${entries.length} tensors take ${json.length} bytes, more than ${MAX_HEADER}`,
+    'metadata',
+  );
   const header = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ');
   header.writeBigUInt64LE(BigInt(header.length - 8), 0);
   json.copy(header, 8);
@@ -212,8 +224,8 @@ function headerLength(bytes: Uint8Array, fileSize: number, source: string): numb
     `${quotedPath(source)}: header length ${length} exceeds the file (${fileSize} bytes)`,
     source,
   );
-  // The reference implementation allows 100 MB; parsed, such a header takes gigabytes. 16 MiB name 100,000 tensors.
-  check(length <= 16n << 20n, 'bad-file', `${quotedPath(source)}: header length ${length} exceeds 16 MiB`, source);
+  const most = BigInt(MAX_HEADER);
+  check(length <= most, 'bad-file', `${quotedPath(source)}: header length ${length} exceeds 16 MiB`, source);
   return Number(length);
 }
 

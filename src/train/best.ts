@@ -1,4 +1,5 @@
-import { writeSafetensors } from '../io/safetensors.js';
+import { kindOf } from '../io/read.js';
+import { readSafetensors, writeSafetensors } from '../io/safetensors.js';
 import type { TensorToWrite } from '../io/safetensors.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { checkpointPaths } from './checkpoint.js';
@@ -14,16 +15,19 @@ export interface BestWeights {
   >;
 }
 
-/** What decides which epoch is best: the test loss, or without a test set the training loss. Lower is better. */
-export const monitoredLoss = ({ testLoss, trainLoss }: EpochResult): number => testLoss ?? trainLoss;
-
-/** The epoch, from 1, with the lowest monitored loss, the first of equal ones; 0 before the first epoch. */
+/**
+ * The epoch, from 1, with the lowest test loss, or where no epoch was tested with the lowest training loss, the first of
+ * equal ones; 0 before the first epoch. In a run that got its test images late the epochs before do not count: losses
+ * of different images say nothing about each other.
+ */
 export function bestEpoch(history: readonly EpochResult[]): number {
-  return history.reduce(
-    (best, result, index) =>
-      best === 0 || monitoredLoss(result) < monitoredLoss(history[best - 1]!) ? index + 1 : best,
-    0,
-  );
+  const tested = history.some(({ testLoss }) => testLoss !== undefined);
+  let [best, least] = [0, Infinity];
+  for (const [index, { testLoss, trainLoss }] of history.entries()) {
+    const loss = tested ? testLoss : trainLoss;
+    if (loss !== undefined && loss < least) [best, least] = [index + 1, loss];
+  }
+  return best;
 }
 
 /** Whether the last `patience` epochs have all failed to improve on the best one before them. */
@@ -33,6 +37,12 @@ export const outOfPatience = (history: readonly EpochResult[], patience: number)
 /** Where the best weights of a checkpoint are written: `NAME.best.safetensors`. */
 export const bestPath = (checkpoint: string): string =>
   checkpointPaths(checkpoint).weights.replace(/\.safetensors$/, '.best.safetensors');
+
+/** Whether the best weights beside a checkpoint are those of this epoch. */
+export function holdsBest(checkpoint: string, epoch: number): boolean {
+  const path = bestPath(checkpoint);
+  return kindOf(path) === 'file' && readSafetensors(path).metadata['epoch'] === String(epoch);
+}
 
 /** Writes the best weights beside a checkpoint. The file appears whole or not at all. Throws `not-writable`. */
 export function writeBest(checkpoint: string, definition: ModelDefinition, { epoch, weights }: BestWeights): void {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Dataset } from '../data/dataset.js';
 import { Graph } from '../graph/graph.js';
+import type { Tensor } from '../graph/types.js';
 import { addModel } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 
@@ -40,10 +41,8 @@ export function datasetIdentity(dataset: Dataset): Readonly<Record<string, strin
   return identity;
 }
 
-/** A network: its name, what its images are normalized by, and its forward pass, whatever the weights. */
-export function networkIdentity(definition: ModelDefinition): Readonly<Record<string, string>> {
-  const graph = new Graph();
-  const { logits } = addModel(graph, definition, graph.input('images', [1, ...definition.input]));
+/** What a graph computes, whatever its weights: ops, attributes with the texts of one's own functions, and constants. */
+export function graphIdentity(graph: Graph, results: readonly Tensor[]): string {
   const nodes = graph.nodes.map(({ op, attrs, inputs, outputs }) => ({
     op,
     attrs,
@@ -51,9 +50,17 @@ export function networkIdentity(definition: ModelDefinition): Readonly<Record<st
     outputs: outputs.map(({ id, shape }) => [id, shape]),
   }));
   const constants = [...graph.initial].map(([tensor, values]) => [tensor.id, [...values]]);
+  const [only, ...others] = results.map(({ id }) => id);
+  return digest(JSON.stringify({ nodes, constants, logits: others.length === 0 ? only : [only, ...others] }));
+}
+
+/** A network: its name, what its images are normalized by, and its forward pass, whatever the weights. */
+export function networkIdentity(definition: ModelDefinition): Readonly<Record<string, string>> {
+  const graph = new Graph();
+  const { logits } = addModel(graph, definition, graph.input('images', [1, ...definition.input]));
   return {
     model: definition.name,
     normalize: definition.normalization ?? 'none',
-    network: digest(JSON.stringify({ nodes, constants, logits: logits.id })),
+    network: graphIdentity(graph, [logits]),
   };
 }

@@ -21,6 +21,7 @@ import type { Optimizer } from './optimizers.js';
 import { constant } from './schedules.js';
 import type { Schedule } from './schedules.js';
 import { datasetIdentity, networkIdentity } from './identity.js';
+import { stepIdentity } from './step.js';
 import type { InputStage, Objective, StepSettings } from './step.js';
 
 /** What a trainer is made of. */
@@ -96,18 +97,18 @@ export const trainerFields: FieldNames<TrainerOptions> = {
   schedule: true,
   batch: true,
   seed: true,
-  shuffle: true,
+  shuffle: 'flag',
   logEvery: true,
   loss: true,
-  objective: true,
+  objective: 'function',
   labelSmoothing: true,
   classWeights: true,
-  dropLast: true,
+  dropLast: 'flag',
   clipNorm: true,
   inputs: true,
   precision: true,
   lossScale: true,
-  onCompile: true,
+  onCompile: 'function',
 };
 
 /** Options with their defaults filled in and checked. */
@@ -159,11 +160,11 @@ function ruleSettings(options: TrainerOptions): { rules: BackwardSelection; rule
 function regularizationOf(options: TrainerOptions): Pick<StepSettings, 'labelSmoothing' | 'clipNorm' | 'classWeights'> {
   const { labelSmoothing, clipNorm, classWeights, objective, loss = 'crossEntropy' } = options;
   if (labelSmoothing !== undefined) {
-    check(
-      labelSmoothing > 0 && labelSmoothing < 1,
-      'bad-range',
-      `labelSmoothing must be above 0 and below 1, got ${labelSmoothing}`,
+    expectFloat32Number(
+      labelSmoothing,
       'labelSmoothing',
+      (value) => value > 0 && value < 1,
+      'a number above 0 and below 1',
     );
     const fits = objective === undefined && loss === 'crossEntropy';
     check(fits, 'bad-argument', 'label smoothing goes with the loss crossEntropy only', 'labelSmoothing');
@@ -193,11 +194,15 @@ function expectLearningRate(lr: number): void {
 
 /** What a resumed run must agree with. */
 function fingerprintOf(
-  { model, dataset, testDataset, dropLast, optimizer, objective, loss = 'crossEntropy', inputs }: TrainerOptions,
-  { schedule, batch, seed, shuffle, ruleText, step: { precision = 'f32' } }: Omit<ResolvedSettings, 'fingerprint'>,
+  options: TrainerOptions,
+  { schedule, batch, seed, shuffle, ruleText, step }: Omit<ResolvedSettings, 'fingerprint'>,
   regularization: object,
   lossScale: LossScaleSettings | undefined,
 ): Readonly<Record<string, string>> {
+  const { model, dataset, testDataset, dropLast, optimizer, objective, loss = 'crossEntropy', inputs } = options;
+  const { precision = 'f32' } = step;
+  // Names of one's own say nothing about what is behind them.
+  const own = objective !== undefined || typeof options.rules === 'function' || (options.userRules ?? []).length > 0;
   return {
     ...networkIdentity(model.definition),
     ...datasetIdentity(dataset),
@@ -210,6 +215,7 @@ function fingerprintOf(
     shuffle: String(shuffle),
     ...(dropLast && { dropLast: 'true' }),
     loss: objective === undefined ? loss : 'custom',
+    ...(own && { 'own rules and objective': stepIdentity(step, Math.min(batch, dataset.count)) }),
     ...(inputs && { inputs: inputs.name }),
     ...Object.fromEntries(Object.entries(regularization).map(([name, value]) => [name, String(value)])),
     precision,

@@ -12,6 +12,7 @@ import type { LossScaleSettings } from './lossScale.js';
 import type { Optimizer } from './optimizers.js';
 import type { ObjectiveTensors } from './objective.js';
 import { weightedCrossEntropy } from './classWeights.js';
+import { graphIdentity } from './identity.js';
 import { clipGradients, smoothedCrossEntropy } from './regularize.js';
 
 export type { ObjectiveTensors };
@@ -205,6 +206,22 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
     else updateScaled(graph, optimizer, tensors, lossScale, settings.lossScale);
   });
   return { graph, feed, logits, stores: network, gradients: flat, states, lossScale, log };
+}
+
+/** The loss and the gradients under the rules, for runs whose rules or objective are known by their content only. */
+export function stepIdentity(settings: StepSettings, batch: number): string {
+  const { definition, rules } = settings;
+  const graph = new Graph();
+  const images = graph.input('images', [batch, ...definition.input]);
+  const labels = graph.input('labels', [batch], 'u32');
+  const network = addModel(graph, definition, images, { training: true });
+  const scale = 1 / batch;
+  const { loss, gradient } = objectiveOf(graph, settings, network.logits, labels, scale);
+  const learnable = describeModel(definition).layout.specs.filter((spec) => !isBuffer(spec));
+  const targets = learnable.map(({ name }) => network.tensors.get(name)!);
+  const seed = gradient && { at: network.logits, gradient };
+  const found = gradients(graph, { loss, scale, targets, rules, ...(seed && { seed }) });
+  return graphIdentity(graph, [loss, ...found.values()]);
 }
 
 /** The images of a step after a stage of one's own. */

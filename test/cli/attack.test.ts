@@ -206,7 +206,7 @@ describe('linbp attack', () => {
     expect(fresh!.stderr).to.contain('holds no unfinished attack');
     expect(fresh!.code, fresh!.stderr).to.equal(0);
     writeSafetensors(join(state, '0-00000000.safetensors'), { images: { shape: [1], data: new Float32Array(1) } });
-    writeFileSync(join(state, 'attack.json'), '{"format": "linbp-attack-1"}');
+    writeFileSync(join(state, 'attack.json'), '{"format": "linbp-attack-2"}');
     const [damaged, anew] = await linbpEach([[...args, '--resume'], args]);
     expectError(damaged!, 'is not the state of an attack');
     expect(anew!.code, anew!.stderr).to.equal(0);

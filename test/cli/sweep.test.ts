@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { readSweep } from '../../src/cli/sweep.js';
@@ -100,5 +100,18 @@ describe('train --sweep', () => {
     expect(page).to.contain('<li>').and.to.contain(verdicts[0]);
     expectError(several!, '--sweep lr=0.01,0.05,0.1');
     expectError(seeds!, '--seeds goes with --sweep');
+  });
+
+  it('is refused before the first cell for what the last one would be refused for', async () => {
+    expect(() => planSweep({ rules: ['bp'], rates: [0.1], seeds: 3, seed: 2 ** 32 - 2 })).to.throw(/4294967296/);
+    const common = ['train', '--model', 'mlp', '--limit', '16', '--device', 'reference', '--out', join(folder, 'late')];
+    const [rate, seeds] = await linbpEach([
+      [...common, '--sweep', 'lr=0.1,1e39'],
+      [...common, '--sweep', 'lr=0.1', '--seed', '4294967294', '--seeds', '3'],
+    ]);
+    expectError(rate!, 'lr must be', '1e+39');
+    expectError(seeds!, '3 seeds');
+    for (const { stderr } of [rate!, seeds!]) expect(stderr).not.to.match(/train loss/);
+    expect(existsSync(join(folder, 'late'))).to.equal(false);
   });
 });

@@ -206,6 +206,18 @@ describe('the best epoch', () => {
     expect(outOfPatience([], 1)).to.equal(false);
   });
 
+  it('is among the epochs that were tested, once there are some: losses of different images are not compared', () => {
+    const untested = results(1, 1, 1).map(({ testLoss: _, testAccuracy: __, ...rest }) => ({
+      ...rest,
+      trainLoss: 0.1,
+    }));
+    const history = [...untested, ...results(3, 2, 4)];
+    expect(bestEpoch(untested)).to.equal(1);
+    expect(bestEpoch(history)).to.equal(5);
+    expect(outOfPatience(history, 2)).to.equal(false);
+    expect(outOfPatience([...history, ...results(3)], 2)).to.equal(true);
+  });
+
   it('ends training, is kept in memory and beside the checkpoint, and does not change the run', async () => {
     const train = squares(48);
     // Labels moved by one: the better the network, the higher the loss, so the first epoch is best.

@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { fromArrays } from '../../src/data/dataset.js';
 import type { Dataset } from '../../src/data/dataset.js';
+import type { LossKind } from '../../src/graph/types.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import { initialState } from '../../src/nn/model.js';
 import { normalized } from '../../src/nn/normalize.js';
+import { wgslRule } from '../../src/rules/user.js';
 import { adam } from '../../src/train/optimizers.js';
+import type { Objective } from '../../src/train/step.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { eightBitImages, randomLabels } from '../attacks/support.js';
 import { refusal, smallNetwork } from './support.js';
@@ -67,5 +70,36 @@ describe('resuming asks for the same run', () => {
     using moved = await create(dataset({ name: 'folder:elsewhere' }));
     moved.resume(path);
     expect(moved.history.length).to.equal(1);
+  });
+
+  it("an objective, a rule or a selection of one's own is known by its content, not by its name", async () => {
+    const path = join(folder, 'own.safetensors');
+    const of =
+      (kind: LossKind): Objective =>
+      (graph, logits, labels) =>
+        graph.one('loss', [logits, labels], { kind });
+    const rule = (factor: string) =>
+      wgslRule({
+        name: 'mine',
+        saves: 'mask',
+        wgsl: `fn rule(g: f32, d: f32, z: f32, p: RuleParams) -> f32 { return ${factor} * g * d; }`,
+        reference: (g, d) => g * d,
+      });
+    const cases: readonly (readonly [object, object])[] = [
+      [{ objective: of('crossEntropy') }, { objective: of('margin') }],
+      [
+        { rules: 'mine', userRules: [rule('1.0')] },
+        { rules: 'mine', userRules: [rule('2.0')] },
+      ],
+    ];
+    for (const [one, other] of cases) {
+      using first = await create(dataset(), smallNetwork, one);
+      await first.fit({ epochs: 1, checkpoint: path });
+      using same = await create(dataset(), smallNetwork, one);
+      same.resume(path);
+      using changed = await create(dataset(), smallNetwork, other);
+      const error = await refusal(() => changed.resume(path), 'bad-file');
+      expect(error.message).to.match(/own rules and objective is/);
+    }
   });
 });

@@ -21,7 +21,7 @@ import { faultOfResult } from './storedResult.js';
 
 /** The folder inside `--out`. */
 export const stateFolder = 'state';
-const format = 'linbp-attack-1';
+const format = 'linbp-attack-2';
 const indexName = 'attack.json';
 
 /** What decides the bits of a run, as text by name. */
@@ -274,12 +274,15 @@ function joined(steps: readonly JournalStep[]): AutoAttackState | undefined {
 
 function writePart(path: string, result: AttackResult, run: string): void {
   const { images, images8, losses, ...rest } = result;
+  // A tensor, as headers are bounded: what is known of 60,000 images takes 20 MB.
+  const record = new Uint8Array(Buffer.from(JSON.stringify(rest)));
   const tensors = {
     images: { shape: [images.length], data: images },
     images8: { shape: [images8.length], data: images8 },
     losses: { shape: [losses.length], data: losses },
+    record: { shape: [record.length], data: record },
   };
-  writeSafetensors(path, tensors, { format, run, result: JSON.stringify(rest) });
+  writeSafetensors(path, tensors, { format, run });
 }
 
 function readPart(path: string, run: string): AttackResult {
@@ -293,9 +296,10 @@ function readPart(path: string, run: string): AttackResult {
   );
   let rest: Omit<AttackResult, 'images' | 'images8' | 'losses'>;
   try {
-    rest = JSON.parse(metadata['result'] ?? '') as typeof rest;
+    rest = JSON.parse(Buffer.from(tensor(file, 'record').data).toString('utf8')) as typeof rest;
   } catch (cause) {
-    throw new LinbpError('bad-file', `${path}: the metadata entry "result" is not JSON`, { field: 'resume', cause });
+    if (cause instanceof LinbpError) throw cause;
+    throw new LinbpError('bad-file', `${path}: its record is not JSON`, { field: 'resume', cause });
   }
   const arrays = { images: floats(file, 'images'), images8: bytes(file, 'images8'), losses: floats(file, 'losses') };
   const fault = faultOfResult(rest, arrays);

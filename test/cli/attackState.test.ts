@@ -1,0 +1,45 @@
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { AttackedSample, AttackResult } from '../../src/attacks/result.js';
+import { AttackState } from '../../src/cli/attack/state.js';
+import { OutputFolder } from '../../src/io/outputFolder.js';
+import { encodeSafetensors } from '../../src/io/safetensors.js';
+import { refusal } from '../truth/support.js';
+import { scratchFolder } from './support.js';
+
+const sample = (id: number): AttackedSample => ({
+  ...{ id, label: 3, cleanCorrect: true, robustCorrect: false, success: true },
+  ...{ savedRobustCorrect: false, savedSuccess: true, cleanClass: 3, finalClass: 5, firstStep: 10 },
+  ...{ cleanLoss: 0.1234567890123456, loss: 12.345678901234567, linf: 0.03137254901960784, l2: 1.2345678901234567 },
+});
+
+describe('what an attack keeps', () => {
+  const folder = scratchFolder();
+
+  it('is read again however many images a batch has', () => {
+    const count = 65_536;
+    const figures = { robustCorrect: 0, robustAccuracy: 0, successRate: 1 };
+    const extreme = { largest: 0, mean: 0 };
+    const result: AttackResult = {
+      ...{ count, interrupted: false, cleanCorrect: count, cleanAccuracy: 1, ...figures, saved: figures },
+      ...{ linf: extreme, l2: extreme, curve: [{ step: 0, restart: 0, loss: 0, robustAccuracy: 0 }] },
+      ...{ gradients: 1, forwards: 1, overflows: 0, dispatches: 0, submits: 0, readbacks: 0 },
+      ...{ seconds: 1, imageGradientsPerSecond: 1, losses: new Float32Array(count) },
+      ...{ images: new Float32Array(count), images8: new Uint8Array(count) },
+      samples: Array.from({ length: count }, (_, n) => sample(n)),
+    };
+    const open = (resume: boolean): AttackState => {
+      const out = OutputFolder.open(join(folder, 'out'), 'attack', true);
+      return AttackState.open(out, { run: 'x' }, { resume, adapter: 'y', note: () => undefined });
+    };
+    open(false).keep(0, 0, result);
+    const [found] = open(true).finished(0);
+    expect(found!.samples).to.have.length(count);
+    expect(found!.samples.at(-1)).to.deep.equal(sample(count - 1));
+  });
+
+  it('and nothing is written that its reader would refuse', async () => {
+    const long = { text: 'x'.repeat(16 * 2 ** 20) };
+    await refusal(() => encodeSafetensors({ a: { shape: [1], data: new Float32Array(1) } }, long), 'limit-exceeded');
+  });
+});
