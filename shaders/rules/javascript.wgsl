@@ -21,6 +21,27 @@ fn _sign(x: f32) -> f32 {
   return select(sign(x), x, _isNaN(x));
 }
 
+// The exact remainder, with the sign of x. The multiples of y that are taken off are y times powers of two, each at
+// most the rest and more than half of it, so that no difference rounds.
+fn _mod(x: f32, y: f32) -> f32 {
+  let divisor = abs(y);
+  var rest = abs(x);
+  let one = bitcast<u32>(divisor);
+  if (_isNaN(x) || _isNaN(y) || divisor == 0.0 || bitcast<u32>(rest) == 0x7f800000u) {
+    return _nan(x);
+  }
+  // Numbers without all of their digits have no exponent to count with.
+  if (one < 0x00800000u) {
+    return x % y;
+  }
+  while (rest >= divisor) {
+    let exponents = (bitcast<u32>(rest) >> 23u) - (one >> 23u);
+    let multiple = bitcast<f32>(one + (exponents << 23u));
+    rest -= select(multiple, bitcast<f32>(one + ((exponents - 1u) << 23u)), multiple > rest);
+  }
+  return select(rest, -rest, x < 0.0);
+}
+
 // x ** 0 is 1 for every x; negative bases have a power for whole exponents only.
 fn _pow(x: f32, y: f32) -> f32 {
   let odd = abs(y % 2.0) == 1.0;

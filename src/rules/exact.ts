@@ -1,3 +1,5 @@
+import { check } from '../errors.js';
+
 /** A node of the syntax tree (ESTree). */
 interface Syntax {
   readonly type: string;
@@ -54,21 +56,49 @@ const isStatement = ({ parents, field }: Visit): boolean => {
   return parent?.type === 'ExpressionStatement' || (parent?.type === 'ForStatement' && field === 'update');
 };
 
+interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+/** A name of Math that no rule may use, for what gpu.js would write as WGSL's `%`; see {@link repaired}. */
+const remainder = 'Math.imul(';
+
+/** `a % b` and `a %= b` as calls: WGSL's own remainder subtracts a rounded multiple, JavaScript's is exact. */
+function asCall({ node }: Visit, source: string, origin: number): Edit[] {
+  const [left, right] = [node['left'] as Syntax, node['right'] as Syntax];
+  const assigned = node.type === 'AssignmentExpression';
+  const sign = assigned ? '%=' : '%';
+  if (node['operator'] !== sign) return [];
+  const at = source.indexOf(sign, left.end - origin);
+  const [begin, end] = [node.start - origin, node.end - origin];
+  const close = { start: end, end, text: ')' };
+  if (assigned) return [{ start: at, end: at + 2, text: `= ${remainder}${String(left['name'])},` }, close];
+  check(at < right.start - origin, 'internal', 'an operator lies outside its operands', 'rule');
+  return [{ start: begin, end: begin, text: remainder }, { start: at, end: at + 1, text: ',' }, close];
+}
+
 /**
- * The function with `i++` and `i--` written as `i += 1` and `i -= 1`, which mean the same for numbers, while WGSL has
- * the former for integers only.
+ * The function with what WGSL does otherwise in other words: `i++` and `i--` as `i += 1` and `i -= 1`, since WGSL has
+ * the former for integers only, and remainders as calls.
  */
-export function withoutUpdates(source: string, tree: unknown): string {
+export function inOtherWords(source: string, tree: unknown): string {
   // Places count from the beginning of what gpu.js parses, which is more than the function.
   const { start: origin } = tree as Syntax;
-  const edits = [...visits(tree as Syntax)]
+  const all = [...visits(tree as Syntax)];
+  const updates = all
     .filter((visit) => visit.node.type === 'UpdateExpression' && isStatement(visit))
     .map(({ node }) => ({
       start: node.start - origin,
       end: node.end - origin,
       text: `${String((node['argument'] as Syntax)['name'])} ${node['operator'] === '++' ? '+=' : '-='} 1`,
-    }))
-    .sort((a, b) => b.start - a.start);
+    }));
+  const remainders = all.filter(({ node }) => ['BinaryExpression', 'AssignmentExpression'].includes(node.type));
+  // From the back; of those at one place the parentheses that close come first in the text.
+  const edits = [...updates, ...remainders.flatMap((visit) => asCall(visit, source, origin))].sort(
+    (a, b) => b.start - a.start || b.end - a.end,
+  );
   return edits.reduce((text, { start, end, text: put }) => text.slice(0, start) + put + text.slice(end), source);
 }
 
@@ -92,6 +122,13 @@ export function checkExact(tree: unknown, argumentNames: readonly string[], fail
         if (!isStatement(visit)) fail('the value of an assignment is used; write it as a statement of its own');
         if (!assignments.includes(node['operator'] as string)) fail(`it uses ${String(node['operator'])}`);
         checkStride(visit, fail);
+        checkJump(node['operator'] as string, [node['right'] as Syntax], fail);
+        break;
+      case 'ForStatement':
+        checkEnd(node['test'] as Syntax | null, fail);
+        break;
+      case 'CallExpression':
+        checkConstant(node, fail);
         break;
       case 'BinaryExpression': {
         const { operator } = node as unknown as { operator: string };
@@ -104,6 +141,8 @@ export function checkExact(tree: unknown, argumentNames: readonly string[], fail
           /[<>=!]/.test(operator)
         )
           fail(`it compares ${String(left['name'])} with itself; drivers may take for granted that no number is NaN`);
+        checkJump(operator, [left, right], fail);
+        checkConstant(node, fail);
         break;
       }
       case 'UnaryExpression':
@@ -137,6 +176,64 @@ function checkStride({ node, parents, field }: Visit, fail: Fail): void {
   const value = (node['right'] as Syntax)['value'];
   if (parents.at(-1)?.type === 'ForStatement' && field === 'update' && typeof value === 'number')
     if (Math.fround(value) !== value) fail(`a loop counts by ${value}, which float32 rounds`);
+}
+
+/** Above 2^24 float32 has no odd numbers, so a counter would stay where it is for ever. */
+function checkEnd(test: Syntax | null, fail: Fail): void {
+  for (const side of [test?.['left'], test?.['right']])
+    if (isSyntax(side) && side.type === 'Literal' && Math.abs(Number(side['value'])) > 2 ** 24)
+      fail(`a loop counts to ${String(side['value'])}, more than the 16777216 that float32 counts to by ones`);
+}
+
+/** A remainder by 0.1, and whether something is 0.1, jump where float32 rounds the number. */
+function checkJump(operator: string, sides: readonly Syntax[], fail: Fail): void {
+  if (!['%', '%=', '==', '!=', '===', '!=='].includes(operator)) return;
+  const rounded = sides.find(({ type, value }) => type === 'Literal' && Math.fround(Number(value)) !== value);
+  if (rounded !== undefined && typeof rounded['value'] === 'number')
+    fail(`it uses ${operator} with ${rounded['value']}, which float32 rounds`);
+}
+
+/** The number that an expression of numbers alone is; undefined where it depends on anything. */
+function constantOf(node: Syntax): number | undefined {
+  const { type, operator } = node as unknown as { type: string; operator: string };
+  const all = (nodes: readonly unknown[]): number[] | undefined => {
+    const found = nodes.map((each) => constantOf(each as Syntax));
+    return found.some((each) => each === undefined) ? undefined : (found as number[]);
+  };
+  if (type === 'Literal') return typeof node['value'] === 'number' ? node['value'] : undefined;
+  if (type === 'UnaryExpression') {
+    const value = constantOf(node['argument'] as Syntax);
+    return value === undefined || operator === '!' ? undefined : operator === '-' ? -value : value;
+  }
+  if (type === 'BinaryExpression') {
+    const sides = all([node['left'], node['right']]);
+    const compute = arithmetic[operator];
+    return sides === undefined || compute === undefined ? undefined : compute(sides[0]!, sides[1]!);
+  }
+  const callee = node['callee'] as Syntax | undefined;
+  if (type !== 'CallExpression' || (callee?.['object'] as Syntax | undefined)?.['name'] !== 'Math') return undefined;
+  const values = all(node['arguments'] as unknown[]);
+  const name = String((callee!['property'] as Syntax)['name']);
+  const compute: unknown = Object.hasOwn(Math, name) ? (Math as unknown as Record<string, unknown>)[name] : undefined;
+  return values === undefined || typeof compute !== 'function'
+    ? undefined
+    : (compute as (...numbers: number[]) => number)(...values);
+}
+
+const arithmetic: Readonly<Record<string, (a: number, b: number) => number>> = {
+  '+': (a, b) => a + b,
+  '-': (a, b) => a - b,
+  '*': (a, b) => a * b,
+  '/': (a, b) => a / b,
+  '%': (a, b) => a % b,
+  '**': (a, b) => a ** b,
+};
+
+/** WGSL computes such expressions while it compiles, and takes nothing that is not finite for an error. */
+function checkConstant(node: Syntax, fail: Fail): void {
+  const value = constantOf(node);
+  if (value !== undefined && !Number.isFinite(Math.fround(value)))
+    fail(`it computes ${value} from numbers alone, which WGSL refuses`);
 }
 
 function checkLiteral(value: unknown, fail: Fail): void {
@@ -187,7 +284,7 @@ function checkSwitch(node: Syntax, fail: Fail): void {
 
 /**
  * The translation with what only its author can know put right: loops end where JavaScript ends them, not after a
- * thousand rounds, and max, min and sign hand NaN on.
+ * thousand rounds, remainders are exact, and max, min and sign hand NaN on.
  */
 export function repaired(text: string, tree: unknown, fail: Fail): string {
   const bounded = /for \(var (\w*safeI\w*) : i32 = 0;\s*\1\s*<\s*LOOP_MAX;\s*\1\+\+\)/g;
@@ -202,5 +299,5 @@ export function repaired(text: string, tree: unknown, fail: Fail): string {
   }
   const endless = text.replace(bounded, 'loop');
   if (endless.includes('LOOP_MAX')) fail('it has a loop whose end is not known');
-  return endless.replace(/\b(max|min|sign)\(/g, '_$1(');
+  return endless.replace(/\bimul\(/g, '_mod(').replace(/\b(max|min|sign)\(/g, '_$1(');
 }

@@ -1,5 +1,5 @@
 import { LinbpError } from '../errors.js';
-import { checkExact, repaired, withoutUpdates } from './exact.js';
+import { checkExact, inOtherWords, repaired } from './exact.js';
 import { loadFunctionNode } from './gpujs-loader.js';
 import type { FunctionNode } from './gpujs-loader.js';
 import { checkJavaScriptRule, functionSource } from './javascript.js';
@@ -49,7 +49,7 @@ export async function translated(
     const tree = parsedBy(translator(source));
     checkExact(tree, argumentNames, fail);
     checkJavaScriptRule(tree, argumentNames, fail);
-    text = repaired(translator(withoutUpdates(source, tree)).toString(), tree, fail);
+    text = repaired(translator(inOtherWords(source, tree)).toString(), tree, fail);
   } catch (error) {
     if (error instanceof LinbpError) throw error;
     return fail((error instanceof Error ? error.message : String(error)).split('\n')[0]!, error);

@@ -52,10 +52,42 @@ const exact: Record<string, Rule> = {
   'rounding, signs and powers': (g, _d, z) =>
     Math.round(z) + Math.sign(z) * Math.trunc(z) + Math.pow(z, 3) + g * Math.floor(z),
   'max and min': (g, _d, z) => Math.max(z, 1) * Math.min(g, z),
+  'remainders of large numbers': (g, _d, z) => ((z * 1048576 + 1) % 3) * g + ((16777215 * 512) % (z * z)),
+  'remainders of remainders, and of both signs': (g, _d, z) => {
+    let a = z * 8192;
+    a %= 7;
+    return (((a * 5) % 3) % 2) + (z % 0.375) + (-z % (g * 3)) + (2 % z);
+  },
+  'switches and conditions in loops': (g, d, z) => {
+    let s = 0;
+    for (let i = 0; i < 3; i++) {
+      switch (d) {
+        case 0:
+          s += 1;
+          break;
+        default:
+          s += (z > 0 ? 1 : 2) / 4;
+      }
+    }
+    return s * g;
+  },
 };
 
 /** Each is refused when the rule is made, naming what it is about. */
 const refused: Record<string, [Rule, RegExp]> = {
+  'a division of numbers by zero': [(g) => Math.max(g, 1 / 0), /Infinity from numbers alone/],
+  'a product of numbers that float32 has not': [(g) => g * (1e38 * 10), /1e\+39 from numbers alone/],
+  'a root of a negative number': [(g) => g + Math.sqrt(-1), /NaN from numbers alone/],
+  'a remainder by a number that float32 rounds': [(g, _d, z) => (z % 0.1) * g, /% with 0\.1, which float32 rounds/],
+  'equality with a number that float32 rounds': [(g, _d, z) => (z === 0.3 ? 0 : g), /=== with 0\.3/],
+  'a counter beyond the whole numbers of float32': [
+    (g) => {
+      let s = 0;
+      for (let i = 0; i < 20000000; i++) s += 1;
+      return s * g;
+    },
+    /counts to 20000000/,
+  ],
   bits: [(g, _d, z) => (z | 0) * g, /\|/],
   'the value of an increment': [
     (g, _d, z) => {
