@@ -3,7 +3,7 @@ import type { Device } from '../runtime/device.js';
 import { BufferUsage, ShaderStage } from '../runtime/flags.js';
 import { passMicroseconds } from './passTimes.js';
 import type { RecordPass } from './passTimes.js';
-import { row } from './rows.js';
+import { median, missing, row } from './rows.js';
 import type { BenchRow } from './rows.js';
 
 /** Dispatches of a pass. */
@@ -35,6 +35,17 @@ async function steps(
 }
 
 /**
+ * How much longer the first takes, turn by turn. A cost below zero is none: where the turns say so, they differ by more
+ * than what they are to measure, and the row says that instead.
+ */
+export function overhead(name: string, dependent: readonly number[], others: readonly number[]): BenchRow {
+  const differences = dependent.map((microseconds, turn) => microseconds - others[turn]!);
+  if (median(differences) >= 0) return row(name, 'device', 'us', differences);
+  const note = 'smaller than the differences between measurements; more --rounds may tell';
+  return missing(name, 'device', 'us', note);
+}
+
+/**
  * What it costs that a dispatch needs the result of the one before it: dispatches of one pass that write the same
  * buffer, beside as many that each write a buffer of their own, and as many that only read. The last never wait.
  * WebGPU orders every write of a buffer after what was done with the buffer before, in earlier submits too, so an
@@ -56,14 +67,13 @@ export async function measureBarriers(device: Device, times: number): Promise<Be
     for (let turn = 0; turn < times; turn++)
       for (const [kind, record] of kinds.entries())
         [dependent, independent, reading][kind]!.push((await passMicroseconds(device, record, 1))[0]! / count);
-    const over = (others: readonly number[]): number[] =>
-      dependent.map((microseconds, turn) => microseconds - others[turn]!);
+    const over = (name: string, others: readonly number[]): BenchRow => overhead(name, dependent, others);
     return [
       row(`dispatch of 64 elements, each needs the one before, ${count} in a pass`, 'device', 'us', dependent),
       row('the same, each on a buffer of its own', 'device', 'us', independent),
       row('the same, reading only', 'device', 'us', reading),
-      row('barrier: needing the one before over reading only', 'device', 'us', over(reading)),
-      row('barrier: needing the one before over a buffer of its own', 'device', 'us', over(independent)),
+      over('barrier: needing the one before over reading only', reading),
+      over('barrier: needing the one before over a buffer of its own', independent),
     ];
   } finally {
     for (const buffer of buffers) buffer.destroy();

@@ -1,10 +1,20 @@
 import { jobId } from './description.js';
 import type { Job } from './description.js';
-import type { Computer, FailedJob, JobQueue, QueueState } from './queue.js';
+import type { Computer, FailedJob, JobQueue, Outcome, QueueState } from './queue.js';
 
 /** Milliseconds before another attempt, doubled each time up to the second figure. */
 const firstPause = 200;
 const longestPause = 10_000;
+
+/** Losses of its GPU in a row after which a job counts as bad. */
+const mostLosses = 5;
+
+/**
+ * Whether an attempt will go wrong again however often it is tried, where all workers are of one machine: another may
+ * have an adapter, this one has none.
+ */
+const isFinal = ({ code }: Outcome & { state: 'again' }, attempt: number): boolean =>
+  code === 'no-adapter' || (['device-lost', 'disposed'].includes(code ?? '') && attempt >= mostLosses);
 
 /** How long to wait before attempt `attempt` + 1. */
 export const pauseAfter = (attempt: number): number => Math.min(longestPause, firstPause * 2 ** Math.min(attempt, 10));
@@ -17,10 +27,17 @@ export class LocalQueue implements JobQueue {
   private readonly failed: FailedJob[] = [];
   private readonly attempts = new Map<string, number>();
   private readonly loops: Promise<void>[];
+  private readonly told = new Set<string>();
   private closed = false;
   private listeners: (() => void)[] = [];
 
-  constructor(private readonly computers: readonly Computer[]) {
+  /**
+   * @param onAgain told why a job waits for another attempt, once for each reason
+   */
+  constructor(
+    private readonly computers: readonly Computer[],
+    private readonly onAgain?: (reason: string) => void,
+  ) {
     this.loops = computers.map((computer) => this.work(computer));
   }
 
@@ -52,10 +69,14 @@ export class LocalQueue implements JobQueue {
       this.active.set(id, job);
       const outcome = await computer.run(job);
       this.active.delete(id);
+      const attempt = (this.attempts.get(id) ?? 0) + 1;
       if (outcome.state === 'failed') this.failed.push({ job, failure: outcome.failure });
-      if (outcome.state === 'again' && !this.closed) {
-        const attempt = (this.attempts.get(id) ?? 0) + 1;
+      if (outcome.state === 'again' && isFinal(outcome, attempt)) {
+        this.failed.push({ job, failure: { code: outcome.code!, message: outcome.reason } });
+        this.notify();
+      } else if (outcome.state === 'again' && !this.closed) {
         this.attempts.set(id, attempt);
+        this.tell(outcome);
         this.waiting.set(id, job);
         this.notify();
         await new Promise((resolve) => setTimeout(resolve, pauseAfter(attempt - 1)));
@@ -64,6 +85,12 @@ export class LocalQueue implements JobQueue {
         this.notify();
       }
     }
+  }
+
+  private tell({ reason, code }: Outcome & { state: 'again' }): void {
+    if (code === 'aborted' || this.told.has(reason) || this.told.size >= 20) return;
+    this.told.add(reason);
+    this.onAgain?.(reason);
   }
 
   async add(jobs: readonly Job[]): Promise<void> {

@@ -56,7 +56,7 @@ export type Outcome =
   | { readonly state: 'done' }
   | { readonly state: 'failed'; readonly failure: JobFailure }
   /** The worker or what it needs is at fault; another attempt may succeed. */
-  | { readonly state: 'again'; readonly reason: string };
+  | { readonly state: 'again'; readonly reason: string; readonly code?: LinbpErrorCode };
 
 /** What does jobs one after another, such as a process with a GPU. */
 export interface Computer {

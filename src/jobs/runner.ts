@@ -29,7 +29,7 @@ export function outcomeOf(error: unknown): Outcome {
       failure: { code: 'internal', message: error instanceof Error ? error.message : String(error) },
     };
   const { code, message, field } = error;
-  if (passing.includes(code)) return { state: 'again', reason: message };
+  if (passing.includes(code)) return { state: 'again', reason: message, code };
   return { state: 'failed', failure: { code, message, ...(field !== undefined && { field }) } };
 }
 

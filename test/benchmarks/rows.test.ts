@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { comparisonChart, markdownTable, shown, shownRows, spread } from '../../src/bench/present.js';
+import { overhead } from '../../src/bench/barriers.js';
 import { fittedExponent, median, row } from '../../src/bench/rows.js';
 import { agreement, difference } from '../../src/bench/compare.js';
 
@@ -27,6 +28,16 @@ describe('benchmark rows', () => {
       rounds: 3,
       ratio: 1,
     });
+  });
+
+  it('a cost that measures below zero is said to be below what can be measured', () => {
+    expect(overhead('barrier', [3, 5, 4], [1, 2, 2])).to.include({ median: 2, min: 2, max: 3, rounds: 3 });
+    const none = overhead('barrier', [3, 5, 4], [4, 5.5, 2]);
+    expect(none.median).to.be.NaN;
+    expect(none.note).to.match(/smaller than the differences/);
+    expect(shownRows([none], 200)[0])
+      .to.match(/n\/a us/)
+      .and.not.to.match(/-\d/);
   });
 
   it('compares results relative to their largest value and refuses those of other lengths', () => {

@@ -5,6 +5,7 @@ import { mergeParts } from '../../src/cli/jobs/mergeJobs.js';
 import { attack } from '../../src/attacks/attack.js';
 import { autoAttack } from '../../src/attacks/autoattack.js';
 import { LinbpError } from '../../src/errors.js';
+import type { LinbpErrorCode } from '../../src/errors.js';
 import { collect } from '../../src/jobs/collect.js';
 import { canonicalJson, checkTask, hashOf, jobData, jobId, readJob, taskOf } from '../../src/jobs/description.js';
 import { directoryStore } from '../../src/jobs/directoryStore.js';
@@ -34,6 +35,48 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
   }
   return 'none';
 }
+
+describe('a queue of this machine alone', () => {
+  /** A computer whose attempts end so. */
+  const ending = (...codes: LinbpErrorCode[]): Computer & { attempts: number } => ({
+    attempts: 0,
+    async run() {
+      const code = codes[Math.min(this.attempts++, codes.length - 1)]!;
+      return code === 'internal' ? { state: 'done' } : { state: 'again', reason: `it says ${code}`, code };
+    },
+    close: async () => undefined,
+  });
+  const failuresOf = async (computer: Computer, told: string[] = []): Promise<string[]> => {
+    const queue = new LocalQueue([computer], (reason) => told.push(reason));
+    const job = someJob();
+    await queue.add([job]);
+    for (let waited = 0; waited < 200; waited++) {
+      const { waiting, active } = await queue.state();
+      if (waiting + active === 0) break;
+      await queue.changed(100);
+    }
+    const found = (await queue.failures(job.task)).map(({ failure }) => failure.code);
+    await queue.close();
+    return found;
+  };
+
+  it('ends a job that no other machine can do: at once without an adapter, after five lost GPUs', async () => {
+    const none = ending('no-adapter');
+    expect(await failuresOf(none)).to.deep.equal(['no-adapter']);
+    expect(none.attempts).to.equal(1);
+    const lost = ending('device-lost');
+    expect(await failuresOf(lost)).to.deep.equal(['device-lost']);
+    expect(lost.attempts).to.equal(5);
+  });
+
+  it('tries again otherwise, and says why, once', async () => {
+    const told: string[] = [];
+    const passing = ending('device-lost', 'not-writable', 'not-writable', 'internal');
+    expect(await failuresOf(passing, told)).to.deep.equal([]);
+    expect(passing.attempts).to.equal(4);
+    expect(told).to.deep.equal(['it says device-lost', 'it says not-writable']);
+  });
+});
 
 describe('descriptions of jobs', () => {
   it('equal descriptions have equal ids, others have others', () => {

@@ -15,6 +15,7 @@ import { faultOfResult } from '../attack/storedResult.js';
 import type { CellRun, ReadyCell } from '../attack/run.js';
 import { shiftedLabels } from '../attack/targets.js';
 import { quotedValue } from '../../quote.js';
+import { keepRecent } from '../../runtime/recent.js';
 import { referenceAdapter, shownAdapter } from '../common.js';
 import { modelWith } from '../inference.js';
 import { readValues } from '../options.js';
@@ -97,6 +98,9 @@ function attackValues(given: Readonly<Record<string, unknown>>): AttackValues {
   return readValues({ ...rest, attack, rule, eps, device: where }, options);
 }
 
+/** Programs that are kept, one for each size of batch: the jobs of a plan have three, of a queue any. */
+const keptSizes = 3;
+
 /** Makes an attack of a job's description ready. */
 export async function openAttackSession(task: Task, store: JobStore, machine: Machine): Promise<Session> {
   const { network, images, values: given, shift, several } = task.settings;
@@ -109,12 +113,12 @@ export async function openAttackSession(task: Task, store: JobStore, machine: Ma
   check(cell !== undefined && others.length === 0, 'bad-argument', 'a job is one attack, rule and radius', 'attack');
   const device = values.device === 'reference' ? undefined : await machine.device();
   const model = device === undefined ? { definition, weights } : modelWith(device, definition, weights);
-  // A program for each size of batch; jobs have at most three.
   const ready = new Map<number, ReadyCell>();
   const cellFor = async (batch: number, context: VerbContext): Promise<ReadyCell> => {
     const there =
       ready.get(batch) ?? (await openCell(cell, { values: { ...values, batch }, model, context }, several === true));
-    ready.set(batch, there);
+    // A runner does one job after another, so nobody is using the others.
+    keepRecent(ready, batch, there, keptSizes, (old) => old.close());
     return there;
   };
   let partners: Dataset | undefined;

@@ -70,15 +70,29 @@ const machineOf = ({ device, adapter }: Work): { device: 'auto' | 'software'; ad
   ...(adapter !== undefined && { adapter }),
 });
 
-/** This process as the only worker. */
+/** This process as the only worker. A GPU that was lost, or could not be opened, is opened anew for the next attempt. */
 function ownComputer(work: Work, store: JobStore, { signal }: VerbContext): Computer {
-  const machine = openMachine(machineOf(work));
-  const runner = new JobRunner(store, machine.open, `${hostname()}:${process.pid}`);
-  return {
-    run: (job) => runner.run(job, signal).then(() => ({ state: 'done' as const }), outcomeOf),
-    async close() {
+  const open = () => {
+    const machine = openMachine(machineOf(work));
+    const runner = new JobRunner(store, machine.open, `${hostname()}:${process.pid}`);
+    const close = (): void => {
       runner.close();
       machine.close();
+    };
+    return { runner, close };
+  };
+  let own = open();
+  return {
+    async run(job) {
+      const outcome = await own.runner.run(job, signal).then(() => ({ state: 'done' as const }), outcomeOf);
+      if (outcome.state === 'again' && ['device-lost', 'disposed', 'no-adapter'].includes(outcome.code ?? '')) {
+        own.close();
+        own = open();
+      }
+      return outcome;
+    },
+    async close() {
+      own.close();
     },
   };
 }
@@ -92,7 +106,7 @@ async function openQueue(work: Work, store: JobStore, storeUrl: string, context:
           { length: work.workers },
           () => new ComputeProcess(processModule, { store: storeUrl, ...machineOf(work) }),
         );
-  return new LocalQueue(computers);
+  return new LocalQueue(computers, (reason) => context.progress.line(`note: a job is tried again: ${reason}`));
 }
 
 /** Shows one line over all workers, and says once where a queue has none. */
