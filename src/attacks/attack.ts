@@ -65,9 +65,9 @@ const runFields: FieldNames<AttackRun> = {
   eps: true,
   alpha: true,
   seed: true,
-  signal: true,
-  keepFinished: true,
-  onProgress: true,
+  signal: 'signal',
+  keepFinished: 'flag',
+  onProgress: 'function',
   compactEvery: true,
   chunkMilliseconds: true,
 };
@@ -180,10 +180,10 @@ export class Attack {
     return this.turns.run(() => this.runAll(run, settings, arrays));
   }
 
-  /** Work during which nobody else changes the model's weights. */
-  private weightsTurn<T>(work: () => Promise<T>): Promise<T> {
+  /** Work during which nobody else changes the model's weights; the reference has copies of its own. */
+  private weightsTurn<T>({ reference }: AttackSettings, work: () => Promise<T>): Promise<T> {
     const { model } = this.options;
-    return model instanceof Model ? model.turns.run(work) : work();
+    return model instanceof Model && !reference ? model.turns.run(work) : work();
   }
 
   private expectAlive(): void {
@@ -202,25 +202,30 @@ export class Attack {
     const started = performance.now();
     const spent = { gradients: 0, forwards: 0 };
     let done = 0;
+    let diverged: { readonly first: number; readonly size: number } | undefined;
+    if (settings.reference) await this.place.refresh();
     try {
-      while (done < arrays.count) {
-        const size = Math.min(batch, arrays.count - done);
-        const compiled = await this.executor(size);
-        if (settings.reference) await this.place.refresh();
-        const before = this.counters();
-        const part = { first: done, size };
-        const { cost, ...images } = await this.weightsTurn(() =>
-          this.runBatch(compiled, { settings, schedule }, arrays, part, raw, images8, run),
-        );
-        spent.gradients += cost.gradients;
-        spent.forwards += cost.forwards;
-        await this.expectFinite(schedule, raw, arrays, part);
-        checkFinishedImages(images, settings, settings.definition.ownBall);
-        const after = this.counters();
-        for (const name of Object.keys(counted) as (keyof DeviceCounters)[])
-          counted[name] += after[name] - before[name];
-        done += size;
-      }
+      // One turn for all batches, so that none sees weights that were set meanwhile.
+      await this.weightsTurn(settings, async () => {
+        while (done < arrays.count) {
+          const size = Math.min(batch, arrays.count - done);
+          const compiled = await this.executor(size);
+          const before = this.counters();
+          const part = { first: done, size };
+          const plan = { settings, schedule };
+          const { cost, ...images } = await this.runBatch(compiled, plan, arrays, part, raw, images8, run);
+          spent.gradients += cost.gradients;
+          spent.forwards += cost.forwards;
+          if (badEntry(raw, schedule, part) !== undefined) return void (diverged = part);
+          checkFinishedImages(images, settings, settings.definition.ownBall);
+          const after = this.counters();
+          for (const name of Object.keys(counted) as (keyof DeviceCounters)[])
+            counted[name] += after[name] - before[name];
+          done += size;
+        }
+      });
+      // What finds the layer asks for the weights, in a turn of its own.
+      if (diverged !== undefined) await this.expectFinite(schedule, raw, arrays, diverged);
     } catch (error) {
       const stopped = error instanceof LinbpError && error.code === 'aborted';
       if (!stopped || run.keepFinished !== true || done === 0) throw error;

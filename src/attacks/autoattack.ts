@@ -8,7 +8,7 @@ import { philox4x32, randomStreams } from '../random/philox.js';
 import type { AttackFlag } from './alarms.js';
 import { Attack } from './attack.js';
 import type { AttackRun } from './attack.js';
-import { computedBy, digest, expectStateOf, pixelsFromText, pixelsToText } from './autoattackState.js';
+import { computedBy, digest, expectSame, expectStateOf, pixelsFromText, pixelsToText } from './autoattackState.js';
 import type { AutoAttackStage, AutoAttackStageName, AutoAttackState } from './autoattackState.js';
 import type { AttackName } from './builtin.js';
 import { expectWhole } from './options.js';
@@ -69,9 +69,10 @@ export interface AutoAttackOptions
 }
 
 const batteryFields: FieldNames<AutoAttackOptions> = {
-  ...{ model: true, device: true, rules: true, batch: true, seed: true, precision: true, fuse: true, onProgress: true },
-  ...{ images: true, labels: true, sampleIds: true, signal: true, norm: true, eps: true, version: true, stages: true },
-  ...{ loss: true, steps: true, queries: true, compact: true, resume: true, onState: true, onStage: true },
+  ...{ model: true, device: true, rules: true, batch: true, seed: true, precision: true, loss: true, fuse: 'flag' },
+  ...{ images: true, labels: true, sampleIds: true, norm: true, eps: true, version: true, stages: true, steps: true },
+  ...{ queries: true, resume: true, compact: 'flag', signal: 'signal', onState: 'function', onStage: 'function' },
+  onProgress: 'function',
 };
 
 const versions: Readonly<Record<Exclude<AutoAttackVersion, 'custom'>, readonly AutoAttackStageName[]>> = {
@@ -156,10 +157,10 @@ class Battery {
   constructor({ images, labels, sampleIds, model }: AutoAttackOptions) {
     const given = images instanceof Float32Array;
     const all = given ? [] : Array.from({ length: images.count }, (_, n) => n);
-    this.images = given ? images : batchPixels(images, Uint32Array.from(all));
+    this.images = given ? images.slice() : batchPixels(images, Uint32Array.from(all));
     const found = labels ?? (given ? undefined : batchLabels(images, Uint32Array.from(all)));
     check(found !== undefined, 'bad-argument', 'labels are missing', 'labels');
-    this.labels = found;
+    this.labels = Array.from(found);
     this.size = elementCount(model.definition.input);
     this.count = this.images.length / this.size;
     this.ids = sampleIds ?? Array.from({ length: this.count }, (_, n) => n);
@@ -260,10 +261,10 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
     ...(fuse !== undefined && { fuse }),
   };
   const { compact = true, resume } = options;
-  const ids = Uint32Array.from(battery.ids);
   const key = [norm, eps, names.join(), seed, options.loss, options.steps, options.queries, compact, classes];
-  const arrays = [digest(battery.images), digest(Uint32Array.from(battery.labels)), digest(ids)];
-  const of = [...key, ...arrays, ...(await computedBy(options))].join(' ');
+  const arrays = [battery.images, Uint32Array.from(battery.labels), Uint32Array.from(battery.ids)].map(digest);
+  const network = await computedBy(options);
+  const of = [...key, ...arrays, network].join(' ');
   let progress: Progress = { done: 0, gradients: 0, forwards: 0 };
   if (resume !== undefined) {
     expectStateOf(resume, of, battery.count);
@@ -324,9 +325,9 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
     options.onStage?.(stage);
     options.onState?.(battery.state(of, stages, progress));
   }
-  const seconds = (performance.now() - started) / 1000;
+  await expectSame(options, network);
   return {
-    ...summary(battery, eps, norm, seconds),
+    ...summary(battery, eps, norm, (performance.now() - started) / 1000),
     interrupted,
     stages,
     brokenBy: battery.brokenBy,
@@ -391,8 +392,7 @@ function summary(battery: Battery, eps: number, norm: AttackNorm, seconds: numbe
     saved: figures('savedRobustCorrect', 'savedSuccess'),
     images: adversarial,
     images8: saveImages(adversarial, images, eps, norm),
-    linf: extremes(samples.map(({ linf }) => linf)),
-    l2: extremes(samples.map(({ l2 }) => l2)),
+    ...{ linf: extremes(samples.map(({ linf }) => linf)), l2: extremes(samples.map(({ l2 }) => l2)) },
     ...{ curve: [], losses: new Float32Array(0) },
     ...totals,
     imageGradientsPerSecond: totals.gradients / seconds,

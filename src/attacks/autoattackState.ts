@@ -1,7 +1,6 @@
 import { check } from '../errors.js';
 import { Model } from '../nn/model.js';
 import { formatRules } from '../rules/parse.js';
-import type { RuleSpec } from '../rules/parse.js';
 import type { AttackOptions } from './options.js';
 import type { AttackedSample } from './result.js';
 
@@ -72,12 +71,17 @@ export async function computedBy({
   rules = 'bp',
   precision = 'f32',
   device = 'gpu',
-}: Pick<AttackOptions, 'model' | 'rules' | 'precision' | 'device'>): Promise<string[]> {
+}: Pick<AttackOptions, 'model' | 'rules' | 'precision' | 'device'>): Promise<string> {
   const weights = model instanceof Model ? await model.stateDict() : model.weights;
   const values = [...weights].map(([name, { data }]) => `${name} ${digest(Float32Array.from(data))}`);
-  const isSelection = typeof rules === 'object' && !Array.isArray(rules);
-  const rule = typeof rules === 'string' ? rules : isSelection ? 'selection' : formatRules(rules as RuleSpec[]);
-  return [model.definition.name, digest(new TextEncoder().encode(values.join())), rule, precision, device];
+  const rule = typeof rules === 'string' ? rules : typeof rules === 'function' ? 'selection' : formatRules(rules);
+  return [model.definition.name, digest(new TextEncoder().encode(values.join())), rule, precision, device].join(' ');
+}
+
+/** Throws `bad-argument` where the weights were changed while the battery ran: its stages attacked several networks. */
+export async function expectSame(options: Parameters<typeof computedBy>[0], before: string): Promise<void> {
+  const same = (await computedBy(options)) === before;
+  check(same, 'bad-argument', 'the weights were changed while the battery ran', 'model');
 }
 
 /** Throws `bad-argument` unless a state belongs to this battery. */

@@ -50,7 +50,7 @@ export interface Partners {
 }
 
 /**
- * Everything about the images, labels and targets, checked before any work.
+ * Everything about the images, labels and targets, checked and copied before any work.
  *
  * @throws LinbpError `bad-shape`, `bad-range`, `bad-argument`, `bad-dtype` naming the field
  */
@@ -69,7 +69,7 @@ export function checkInput(
     'targets are for targeted attacks; set targeted',
     'targets',
   );
-  const named = images === input.images || !options.targeted ? undefined : (input.images as Dataset).targets;
+  const named = input.images instanceof Float32Array || !options.targeted ? undefined : input.images.targets;
   const aims = input.targets ?? named;
   check(!options.targeted || aims !== undefined, 'bad-argument', 'a targeted attack needs targets', 'targets');
   const targets = aims === undefined ? undefined : expectWords(aims, count, model.classes, 'targets');
@@ -85,20 +85,21 @@ export function checkInput(
     expectFiniteFloats(start, images.length, 'start');
   }
   const partners = input.partners === undefined ? { images, labels: truth, count } : checkPartners(input, model);
-  return { count, images, labels: truth, targets, sampleIds, start, partners };
+  return { count, images, labels: truth, targets, sampleIds, start: start?.slice(), partners };
 }
 
 function checkPartners({ partners }: AttackInput, model: ModelDefinition): Partners {
   const { images, labels } = partners!;
   const count = expectPixels(images, elementCount(model.input), 'partners') / elementCount(model.input);
-  return { images, labels: expectWords(labels, count, model.classes, 'partners'), count };
+  return { images: images.slice(), labels: expectWords(labels, count, model.classes, 'partners'), count };
 }
 
 function pixelsOf(input: AttackInput, model: ModelDefinition): { images: Float32Array; labels: ArrayLike<number> } {
   const { images, labels } = input;
   if (images instanceof Float32Array) {
     check(labels !== undefined, 'bad-argument', 'labels are missing', 'labels');
-    return { images, labels };
+    // The caller's array may hold other images before the run is over.
+    return { images: images.slice(), labels };
   }
   check(
     typeof images === 'object' && 'count' in images,

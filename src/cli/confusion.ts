@@ -1,4 +1,5 @@
 import type { Dataset } from '../data/dataset.js';
+import { quotedPath } from '../quote.js';
 
 /** What a network sees in the images of each class. */
 export interface Confusion {
@@ -40,7 +41,7 @@ export function confusionOf(dataset: Dataset, predictions: ArrayLike<number>): C
 export function confusionLines({ matrix, classes }: Confusion): string[] {
   const share = (accuracy: number | null): string => (accuracy === null ? '-' : `${(100 * accuracy).toFixed(1)} %`);
   if (matrix.length <= 20) {
-    const names = classes.map(({ name }) => name.slice(0, 10));
+    const names = classes.map(({ name }) => quotedPath(name).slice(0, 10));
     const width = Math.max(4, ...matrix.flat().map((count) => String(count).length + 1));
     const left = Math.max('label'.length, ...names.map((name) => name.length));
     const head =
@@ -59,6 +60,9 @@ export function confusionLines({ matrix, classes }: Confusion): string[] {
     'classes with the lowest accuracy:',
     ...worst
       .slice(0, 10)
-      .map(({ name, correct, count, accuracy }) => `  ${share(accuracy).padStart(8)}  ${correct}/${count}  ${name}`),
+      .map(
+        ({ name, correct, count, accuracy }) =>
+          `  ${share(accuracy).padStart(8)}  ${correct}/${count}  ${quotedPath(name)}`,
+      ),
   ];
 }

@@ -1,10 +1,10 @@
-import { statSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { decodeMany } from '../data/images.js';
 import { fitImage } from '../data/resize.js';
 import { check, LinbpError } from '../errors.js';
-import { listFolder, readText, readWhole } from '../io/read.js';
+import { kindOf, listFolder, readText, readWhole } from '../io/read.js';
 import type { ModelDefinition } from '../nn/definition.js';
+import { quotedPath } from '../quote.js';
 import {
   chosenModel,
   chosenWeights,
@@ -31,12 +31,17 @@ const endings = ['.png', '.jpg', '.jpeg'];
 /** Bytes of the largest list of names, and of the largest image. */
 const [mostNameBytes, mostImageBytes] = [8 * 1024 * 1024, 256 * 1024 * 1024];
 
-/** An image file, or all images directly inside a folder, in the order of their names. */
+/**
+ * An image file, or all images directly inside a folder, in the order of their names. Hidden entries and folders are
+ * none, as in `--dataset folder:PATH`.
+ */
 export function imageFiles(path: string): string[] {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  check(stat !== undefined, 'missing-file', `no such file: ${path}`, 'images');
-  if (!stat.isDirectory()) return [path];
-  const names = listFolder(path).flatMap(({ name }) => (endings.includes(extname(name).toLowerCase()) ? [name] : []));
+  const kind = kindOf(path);
+  check(kind !== undefined, 'missing-file', `no such file: ${path}`, 'images');
+  if (kind !== 'folder') return [path];
+  const isImage = (name: string): boolean =>
+    endings.includes(extname(name).toLowerCase()) && !name.startsWith('.') && kindOf(join(path, name)) !== 'folder';
+  const names = listFolder(path).flatMap(({ name }) => (isImage(name) ? [name] : []));
   check(names.length > 0, 'missing-file', `${path} holds no PNG or JPEG images`, 'images');
   return names.sort().map((name) => join(path, name));
 }
@@ -78,13 +83,18 @@ export async function readPixels(
   fit: ReturnType<typeof folderFit>,
   signal: AbortSignal,
 ): Promise<Float32Array> {
-  const size = definition.input.reduce((product, extent) => product * extent, 1);
+  const [channels, height, width] = definition.input;
+  const size = channels * height * width;
   const pixels = new Float32Array(files.length * size);
   const encoded = files.map((source) => ({ bytes: new Uint8Array(readWhole(source, mostImageBytes)), source }));
   await decodeMany(
     encoded,
     (image, index, source) => {
-      const { data } = fitImage(image, fit, source);
+      const { data, height: high, width: wide } = fitImage(image, fit, source);
+      const fits = high === height && wide === width && data.length === size;
+      const shown = `[${data.length / (high * wide)}, ${high}, ${wide}]`;
+      const wanted = `${definition.name} takes images [${channels}, ${height}, ${width}]`;
+      check(fits, 'bad-shape', `${wanted}; ${quotedPath(source)} became ${shown}`, 'images');
       for (let i = 0; i < size; i++) pixels[index * size + i] = data[i]! / 255;
     },
     { signal },
@@ -134,7 +144,7 @@ export const predictVerb = defineVerb({
           const best = guesses(row, names, top);
           predictions.push({ image, top: best });
           const shown = best.map(({ name, probability }) => `${name} ${(100 * probability).toFixed(1)} %`);
-          context.print(`${image}  ${shown.join('  ')}`);
+          context.print(`${quotedPath(image)}  ${shown.join('  ')}`);
         }
       }
       return { adapter: classify.adapter, settings: { ...fit }, fields: { count: files.length, predictions } };

@@ -122,7 +122,12 @@ function summarized(differences: readonly string[]): string {
 }
 
 const createFields = { device: true, seed: true } as const;
-const logitsFields: FieldNames<LogitsOptions> = { batch: true, precision: true, signal: true, onProgress: true };
+const logitsFields: FieldNames<LogitsOptions> = {
+  batch: true,
+  precision: true,
+  signal: 'signal',
+  onProgress: 'function',
+};
 
 /** Options of {@link Model.logits}. */
 export interface LogitsOptions {
@@ -297,7 +302,7 @@ export class Model {
 
   /**
    * Logits [N, classes] of images [N, C, H, W], float32 in [0, 1], in eval mode. Calls may overlap: each waits for
-   * those before it. Programs are compiled once per batch size and precision; the last few are kept.
+   * those before it, and sees the images as they were when it was called. Programs are compiled once per batch size and precision; the last few are kept.
    *
    * @throws LinbpError `bad-dtype`, `bad-shape`, `bad-range` for other images; `aborted`; `diverged` where a logit is
    * infinite or NaN, naming the first layer where that is cheap to find
@@ -309,10 +314,11 @@ export class Model {
     this.expectUsable(precision);
     expectPixels(images, elementCount(this.definition.input), 'images');
     expectBatch(batch);
+    const own = images.slice();
     return this.turns.run(async () => {
       this.expectUsable(precision);
-      const logits = await this.forward.logits(images, { batch, precision, signal, onProgress });
-      await expectFiniteLogits(this.definition, logits, images, () => this.readWeights(), precision);
+      const logits = await this.forward.logits(own, { batch, precision, signal, onProgress });
+      await expectFiniteLogits(this.definition, logits, own, () => this.readWeights(), precision);
       return logits as Float32Array;
     });
   }

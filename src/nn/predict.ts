@@ -16,7 +16,7 @@ export interface PredictOptions extends LogitsOptions {
 }
 
 const predictFields: FieldNames<PredictOptions> = {
-  ...{ batch: true, precision: true, device: true, signal: true, onProgress: true },
+  ...{ batch: true, precision: true, device: true, signal: 'signal', onProgress: 'function' },
 };
 
 /**
@@ -38,27 +38,25 @@ export async function predict(
   describeModel(definition);
   const size = elementCount(definition.input);
   const count = expectPixels(images, size, 'images') / size;
-  const { batch = 128, signal, onProgress } = options;
+  const { batch = 128, precision = 'f32', device = 'gpu', signal, onProgress } = options;
   expectBatch(batch);
-  const logitsOf = logitsBy(model, options);
+  expectOneOf(precision, ['f32', 'f16'], 'precision');
+  expectPlace(model, device, precision);
+  if (device === 'gpu' && model instanceof Model) {
+    // One call, so that the weights are the same for all images.
+    const hooks = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
+    return argmax(await model.logits(images, { batch, precision, ...hooks }), definition.classes);
+  }
+  const own = images.slice();
+  const logitsOf = referenceLogits(model);
   const classes = new Int32Array(count);
   for (let from = 0; from < count; from += batch) {
     if (signal?.aborted === true) throw new LinbpError('aborted', 'the prediction was aborted');
     const to = Math.min(count, from + batch);
-    classes.set(argmax(await logitsOf(images.subarray(from * size, to * size)), definition.classes), from);
+    classes.set(argmax(await logitsOf(own.subarray(from * size, to * size)), definition.classes), from);
     onProgress?.(to / count);
   }
   return classes;
-}
-
-function logitsBy(
-  model: Model | HostModel,
-  { batch = 128, precision = 'f32', device = 'gpu' }: PredictOptions,
-): (images: Float32Array) => Promise<ArrayLike<number>> {
-  expectOneOf(precision, ['f32', 'f16'], 'precision');
-  expectPlace(model, device, precision);
-  if (device === 'gpu' && model instanceof Model) return (images) => model.logits(images, { batch, precision });
-  return referenceLogits(model);
 }
 
 /**

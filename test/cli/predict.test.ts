@@ -6,7 +6,7 @@ import { confusionLines, confusionOf } from '../../src/cli/confusion.js';
 import { guesses } from '../../src/cli/predict.js';
 import { fromArrays } from '../../src/data/dataset.js';
 import { encodePng } from '../../src/io/png.js';
-import { linbp, writeFormulaWeights } from './support.js';
+import { expectError, linbp, linbpEach, writeFormulaWeights } from './support.js';
 
 describe('confusion matrices', () => {
   const labels = Int32Array.of(0, 0, 1, 2, 2, 2);
@@ -70,5 +70,26 @@ describe('linbp predict', () => {
     const bad = await linbp(['predict', '--model', 'mlp', '--weights', weights, '--images', join(folder, 'none')]);
     expect(bad.code).to.equal(1);
     expect(bad.stderr).to.match(/no such file/);
+  });
+
+  it('refuses images that are cut to another size than the network takes, and leaves hidden files out', async () => {
+    const images = join(folder, 'more');
+    mkdirSync(images);
+    const png = encodePng({ channels: 1, height: 40, width: 40, data: new Uint8Array(1600) });
+    writeFileSync(join(images, 'one\ntwo.png'), png);
+    writeFileSync(join(images, '._one.png'), 'not an image');
+    mkdirSync(join(images, 'folder.png'));
+    const weights = writeFormulaWeights(folder, 'mlp');
+    const command = ['predict', '--model', 'mlp', '--weights', weights, '--images', images, '--device', 'reference'];
+    const [plain, wider, narrower] = await linbpEach([
+      command,
+      [...command, '--resize', '40', '--crop', '32'],
+      [...command, '--crop', '20'],
+    ]);
+    expect(plain!.code, plain!.stderr).to.equal(0);
+    expect(plain!.stdout.trim().split('\n')).to.have.length(1);
+    expect(plain!.stdout).to.include('one\\u000atwo.png');
+    expectError(wider!, 'mlp takes images [1, 28, 28]', 'became [1, 32, 32]');
+    expectError(narrower!, 'became [1, 20, 20]');
   });
 });

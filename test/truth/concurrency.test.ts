@@ -1,19 +1,24 @@
 import { expect } from 'chai';
-import { Attack } from '../../src/attacks/index.js';
-import { subset, selectSamples } from '../../src/data/dataset.js';
+import { Attack, autoAttack } from '../../src/attacks/index.js';
+import { batchPixels, subset, selectSamples } from '../../src/data/dataset.js';
 import { drawDigits } from '../../src/data/digits.js';
 import { Graph } from '../../src/graph/graph.js';
+import { positionTable } from '../../src/nn/definition.js';
 import { Model } from '../../src/nn/model.js';
+import { predict } from '../../src/nn/predict.js';
 import { lenet5 } from '../../src/nn/zoo/mnist.js';
 import { profileProgram } from '../../src/profile/profile.js';
 import { Program } from '../../src/program/program.js';
 import { TuningTable } from '../../src/choices/table.js';
+import { parseRules } from '../../src/rules/parse.js';
+import { resolveRules } from '../../src/rules/resolve.js';
 import { Turns } from '../../src/runtime/turns.js';
 import { adam } from '../../src/train/optimizers.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { tuneProgram } from '../../src/tune/tuner.js';
 import { modelWith, numbers } from '../attacks/support.js';
 import { sharedDevice } from '../support/device.js';
+import { refusal } from './support.js';
 
 const digits = drawDigits({ split: 'test', count: 24 });
 const part = (first: number, count: number) =>
@@ -109,6 +114,57 @@ describe('one object, several calls at once', () => {
     const after = own.logits(images, { batch: 1 });
     expect([...(await running)]).to.deep.equal(before);
     expect([...(await after)]).to.deep.equal([...(await other.logits(images, { batch: 1 }))]);
+  });
+
+  it('an array that the caller fills anew belongs to the next call', async () => {
+    const size = 784;
+    const [a, b] = [batchPixels(part(0, 2), [0, 1]), batchPixels(part(8, 2), [0, 1])];
+    const alone = [await model.logits(a), await model.logits(b)];
+    const buffer = a.slice();
+    const first = model.logits(buffer, { batch: 1 });
+    buffer.set(b);
+    const second = model.logits(buffer, { batch: 1 });
+    buffer.fill(0);
+    expect([await first, await second]).to.deep.equal(alone);
+    using attack = await Attack.compile({ model, eps: 0.1, steps: 2, batch: 1 });
+    const labels = [1, 2];
+    const { images8 } = await attack.run({ images: a, labels });
+    buffer.set(a);
+    const run = attack.run({ images: buffer, labels });
+    buffer.fill(0);
+    expect((await run).images8.subarray(size)).to.deep.equal(images8.subarray(size));
+  });
+
+  it('predictions and attacks in several batches see one set of weights', async () => {
+    using own = await modelWith(lenet5);
+    const before = await own.stateDict();
+    const other = new Map([...before].map(([name, { shape, data }]) => [name, { shape, data: data.map((x) => -x) }]));
+    const images = batchPixels(part(0, 6), [0, 1, 2, 3, 4, 5]);
+    const alone = await predict(own, images, { batch: 2 });
+    const predicted = predict(own, images, { batch: 2 });
+    own.setStateDict(other);
+    expect([...(await predicted)]).to.deep.equal([...alone]);
+    own.setStateDict(before);
+    using attack = await Attack.compile({ model: own, eps: 0.1, steps: 2, batch: 2 });
+    const { samples } = await attack.run({ images: part(0, 6) });
+    const run = attack.run({ images: part(0, 6) });
+    own.setStateDict(other);
+    expect((await run).samples).to.deep.equal(samples);
+    own.setStateDict(before);
+    const stages = ['apgd-ce', 'square'] as const;
+    const battery = autoAttack({
+      ...{ model: own, images: part(0, 4), eps: 0.05, steps: 2, queries: 4, version: 'custom', stages },
+      onStage: () => own.setStateDict(other),
+    });
+    expect((await refusal(() => battery, 'bad-argument')).message).to.match(/weights were changed/);
+  });
+
+  it('a battery takes a selection of rules', async () => {
+    const { brokenBy } = await autoAttack({
+      ...{ model, images: part(0, 2), eps: 0.05, steps: 2, version: 'custom', stages: ['apgd-ce'] },
+      rules: resolveRules(parseRules('linbp:from=all'), positionTable(lenet5)),
+    });
+    expect(brokenBy).to.have.length(2);
   });
 
   it('Program: a write during a run is done after it; compute is one piece', async () => {
