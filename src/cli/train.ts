@@ -129,6 +129,14 @@ interface TrainSetting {
   readonly adapter: AdapterInfo | undefined;
 }
 
+/** Says where the best weights are. The best epoch may lie before the run that was asked to keep it. */
+function printBest(checkpoint: string, best: number, print: VerbContext['print']): boolean {
+  const kept = holdsBest(checkpoint, best);
+  const where = kept ? `${bestPath(checkpoint)} (epoch ${best})` : `epoch ${best}, whose weights were not kept then`;
+  print(`best       ${where}`);
+  return kept;
+}
+
 async function finished(
   trainer: Trainer,
   values: TrainValues,
@@ -154,10 +162,7 @@ async function finished(
   if (history.length < values.epochs && !interrupted)
     print(`stopped early: no better ${watched} loss since epoch ${best}`);
   print(`weights    ${files.weights}`);
-  // The best epoch may lie before the run that was asked to keep it.
-  const kept = values.keepBest && best > 0 && holdsBest(checkpoint, best);
-  if (kept) print(`best       ${bestPath(checkpoint)} (epoch ${best})`);
-  else if (values.keepBest && best > 0) print(`best       epoch ${best}, whose weights were not kept then`);
+  const kept = values.keepBest && best > 0 && printBest(checkpoint, best, print);
   print(`checkpoint ${files.state}`);
   const report = reportPath(output);
   if (report !== undefined && history.length > 0) {

@@ -131,7 +131,8 @@ function listedClasses(places: readonly string[]): ClassList | undefined {
     check(
       same,
       'bad-file',
-      `${first!.where} lists ${shownNames(first!.names)}, ${other.where} lists ${shownNames(other.names)}; keep one list`,
+      `${first!.where} lists ${shownNames(first!.names)}, ` +
+        `${other.where} lists ${shownNames(other.names)}; keep one list`,
       other.where,
     );
   }

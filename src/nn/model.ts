@@ -302,7 +302,8 @@ export class Model {
 
   /**
    * Logits [N, classes] of images [N, C, H, W], float32 in [0, 1], in eval mode. Calls may overlap: each waits for
-   * those before it, and sees the images as they were when it was called. Programs are compiled once per batch size and precision; the last few are kept.
+   * those before it, and sees the images as they were when it was called. Programs are compiled once per batch size and
+   * precision; the last few are kept.
    *
    * @throws LinbpError `bad-dtype`, `bad-shape`, `bad-range` for other images; `aborted`; `diverged` where a logit is
    * infinite or NaN, naming the first layer where that is cheap to find

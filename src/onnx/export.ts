@@ -110,9 +110,8 @@ const isModel = (source: ModelDefinition | Model): source is Model => 'definitio
  *
  * @param source a definition, with the weights that came with it or those of the options; or a model, whose weights are
  *   read back from its device
- * @throws LinbpError `bad-argument` where there are no weights, `bad-shape` where they do not fit, `diverged` where one is
- *   infinite, NaN or too large for float32, `unsupported` naming
- *   the layer with an op that ONNX has no form for
+ * @throws LinbpError `bad-argument` where there are no weights, `bad-shape` where they do not fit, `diverged` where one
+ *   is infinite, NaN or too large for float32, `unsupported` naming the layer with an op that ONNX has no form for
  */
 export function exportOnnx(source: ModelDefinition, options?: ExportOptions): Uint8Array;
 export function exportOnnx(source: Model, options?: ExportOptions): Promise<Uint8Array>;

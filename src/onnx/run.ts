@@ -228,8 +228,8 @@ function boundInputs(file: OnnxFile, given: Readonly<Record<string, OnnxTensor>>
  *
  * @param model a path, or the bytes of a file
  * @param inputs the graph's inputs that are no initializers, by name
- * @throws LinbpError `missing-file`, `bad-file`, `bad-argument`, `bad-shape`, `bad-dtype`, `bad-range`, or `unsupported`
- *   with every reason
+ * @throws LinbpError `missing-file`, `bad-file`, `bad-argument`, `bad-shape`, `bad-dtype`, `bad-range`, or
+ *   `unsupported` with every reason
  */
 export async function runOnnx(
   model: string | Uint8Array,

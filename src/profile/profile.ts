@@ -30,7 +30,8 @@ export interface ProfileOptions {
 }
 
 const profileFields: FieldNames<ProfileOptions> = {
-  ...{ segments: true, row: true, repeats: true, label: true, ceilings: true, signal: 'signal', onProgress: 'function' },
+  ...{ segments: true, row: true, repeats: true, label: true, ceilings: true },
+  ...{ signal: 'signal', onProgress: 'function' },
 };
 
 /** Times and rates of one dispatch. */

@@ -130,21 +130,9 @@ export function checkExact(tree: unknown, argumentNames: readonly string[], fail
       case 'CallExpression':
         checkConstant(node, fail);
         break;
-      case 'BinaryExpression': {
-        const { operator } = node as unknown as { operator: string };
-        if (!binaries.includes(operator)) fail(`it uses ${operator}, which works on integers or objects`);
-        const [left, right] = [node['left'] as Syntax, node['right'] as Syntax];
-        if (
-          left.type === 'Identifier' &&
-          right.type === 'Identifier' &&
-          left['name'] === right['name'] &&
-          /[<>=!]/.test(operator)
-        )
-          fail(`it compares ${String(left['name'])} with itself; drivers may take for granted that no number is NaN`);
-        checkJump(operator, [left, right], fail);
-        checkConstant(node, fail);
+      case 'BinaryExpression':
+        checkBinary(node, fail);
         break;
-      }
       case 'UnaryExpression':
         if (!['-', '+', '!'].includes(node['operator'] as string)) fail(`it uses ${String(node['operator'])}`);
         break;
@@ -169,6 +157,22 @@ export function checkExact(tree: unknown, argumentNames: readonly string[], fail
         break;
     }
   }
+}
+
+/** Refuses operators and operands that mean something else in float32. */
+function checkBinary(node: Syntax, fail: Fail): void {
+  const { operator } = node as unknown as { operator: string };
+  if (!binaries.includes(operator)) fail(`it uses ${operator}, which works on integers or objects`);
+  const [left, right] = [node['left'] as Syntax, node['right'] as Syntax];
+  if (
+    left.type === 'Identifier' &&
+    right.type === 'Identifier' &&
+    left['name'] === right['name'] &&
+    /[<>=!]/.test(operator)
+  )
+    fail(`it compares ${String(left['name'])} with itself; drivers may take for granted that no number is NaN`);
+  checkJump(operator, [left, right], fail);
+  checkConstant(node, fail);
 }
 
 /** A counter that moves by 0.1 would make another number of rounds in float32. */

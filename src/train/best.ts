@@ -16,9 +16,9 @@ export interface BestWeights {
 }
 
 /**
- * The epoch, from 1, with the lowest test loss, or where no epoch was tested with the lowest training loss, the first of
- * equal ones; 0 before the first epoch. In a run that got its test images late the epochs before do not count: losses
- * of different images say nothing about each other.
+ * The epoch, from 1, with the lowest test loss, or where no epoch was tested with the lowest training loss, the first
+ * of equal ones; 0 before the first epoch. In a run that got its test images late the epochs before do not count:
+ * losses of different images say nothing about each other.
  */
 export function bestEpoch(history: readonly EpochResult[]): number {
   const tested = history.some(({ testLoss }) => testLoss !== undefined);
