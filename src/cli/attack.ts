@@ -19,7 +19,7 @@ import type { TriedRun } from './attack/output.js';
 import { presets } from './attack/presets.js';
 import { csvOf, imageRecords } from './attack/records.js';
 import { runCells } from './attack/run.js';
-import type { CellRun } from './attack/run.js';
+import type { DivergedCell } from './attack/run.js';
 import { shiftedLabels, targetShiftOf } from './attack/targets.js';
 import { AttackState, noteKept, noteResume, stateFolder, weightsIdentity } from './attack/state.js';
 import { cellsInJobs } from './jobs/attackJob.js';
@@ -109,6 +109,7 @@ async function runAll(
   context: VerbContext,
 ): Promise<{
   readonly runs: TriedRun[];
+  readonly diverged: readonly DivergedCell[];
   readonly targets: Int32Array | undefined;
   readonly workers: readonly WorkersReport[];
   readonly state: AttackState;
@@ -129,9 +130,13 @@ async function runAll(
   check(!cut || !values.resume, 'bad-argument', '--resume is for runs without jobs: those find what is done', 'resume');
   const state = AttackState.open(out, identity, { resume: values.resume, adapter, note });
   const input = { values, model, dataset, labels, targets, state, context };
-  const { runs: found, workers } = cut
+  const {
+    runs: found,
+    diverged,
+    workers,
+  } = cut
     ? await cellsInJobs(cells, { values, definition, weights, dataset }, context)
-    : { runs: await noteResume(runCells(cells, input), state, context), workers: [] };
+    : { ...(await noteResume(runCells(cells, input), state, context)), workers: [] };
   const runs: TriedRun[] = [];
   for (const run of found) {
     const images = imageRecords(run.result, pixelRange(dataset, 0, run.result.count));
@@ -146,7 +151,7 @@ async function runAll(
       runs.push({ ...run, images, victims: [], interrupted: true });
     }
   }
-  return { runs, targets, workers, state };
+  return { runs, diverged, targets, workers, state };
 }
 
 interface Loaded {
@@ -156,22 +161,27 @@ interface Loaded {
   readonly identity: Readonly<Record<string, string>>;
 }
 
-/** Fields of the result: those of the only run, or of several as `runs`. */
-function fieldsOf(runs: readonly TriedRun[], cells: readonly Cell[], more: object): Record<string, unknown> {
+/** Fields of the result: those of the only run, or of several as `runs`, in the order of the cells. */
+function fieldsOf(
+  runs: readonly TriedRun[],
+  diverged: readonly DivergedCell[],
+  { cells, values }: Plan,
+  more: object,
+): Record<string, unknown> {
   const common = { count: Math.max(...runs.map(({ result }) => result.count)), ...more };
   if (cells.length === 1) return { ...runFields(runs[0]!), ...more };
-  const shown = ({ eps, ...settings }: CellRun['settings']) => ({
-    ...settings,
-    eps: Number.isFinite(eps) ? eps : null,
+  const finite = (eps: number | undefined): number | null => (eps !== undefined && Number.isFinite(eps) ? eps : null);
+  const ran = runs.map((run): [Cell, object] => {
+    const { attack, rule, norm, eps, ...settings } = run.settings;
+    const interrupted = run.interrupted && { interrupted: true };
+    return [run.cell, { attack, rule, norm, eps: finite(eps), ...interrupted, settings, ...runFields(run) }];
   });
-  return {
-    ...common,
-    runs: runs.map((run) => {
-      const { attack, rule, norm, eps, ...settings } = shown(run.settings);
-      const interrupted = run.interrupted && { interrupted: true };
-      return { attack, rule, norm, eps, ...interrupted, settings, ...runFields(run) };
-    }),
-  };
+  const failed = diverged.map(({ cell, error }): [Cell, object] => {
+    const named = { attack: cell.attack.written, rule: cell.rule.written, norm: values.norm, eps: finite(cell.eps) };
+    return [cell, { ...named, diverged: true, message: error.message }];
+  });
+  const found = new Map([...ran, ...failed]);
+  return { ...common, runs: cells.flatMap((cell) => found.get(cell) ?? []) };
 }
 
 /** Computes, writes and prints everything. */
@@ -179,8 +189,8 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   const { values, definition, cells, out } = plan;
   const { dataset, device, weights } = loaded;
   const { signal, print, width } = context;
-  const { runs, targets, workers, state } = await runAll(plan, loaded, context);
-  const interrupted = runs.length < cells.length || runs.some((run) => run.interrupted);
+  const { runs, diverged, targets, workers, state } = await runAll(plan, loaded, context);
+  const interrupted = runs.length + diverged.length < cells.length || runs.some((run) => run.interrupted);
   const classify = classifierOn(device, definition, weights, device === undefined ? 'f32' : values.precision);
   const { seed, batch } = values;
   const flags = await judgeRuns(runs, classify, dataset, { seed, batch, signal }).finally(() => classify.destroy());
@@ -189,7 +199,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
     .filter((run) => !run.interrupted)
     .map((run) => robustBenchEntry(run, definition, dataset, flags));
   const where = workers.length > 0 && { workers: workers.length === 1 ? workers[0] : workers };
-  const fields = fieldsOf(runs, cells, { flags, securityCurve: curves, robustbench, ...where, out: out.path });
+  const fields = fieldsOf(runs, diverged, plan, { flags, securityCurve: curves, robustbench, ...where, out: out.path });
   const one = cells.length === 1 ? runs[0]!.settings : undefined;
   const settled = {
     ...(one ?? { attack: values.attack, rule: [...new Set(cells.map(({ rule }) => rule.written))], eps: values.eps }),
@@ -207,7 +217,8 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   };
   // The charting library is loaded only where something is drawn.
   const { attackReport, attackSentences } = await import('./attack/report.js');
-  const found = { model: definition.name, dataset, runs, flags, curves, adapter: device?.adapterInfo };
+  const sentences = attackSentences(definition.name, runs, diverged);
+  const found = { model: definition.name, dataset, runs, flags, curves, sentences, adapter: device?.adapterInfo };
   const html = attackReport({ ...found, settings: report.settings });
   out.replace(
     (folder) => {
@@ -221,7 +232,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   if (values.csv !== undefined) writeFileAtomic(values.csv, csvOf(runs));
   print(`${definition.name} on ${counted(Math.max(...runs.map(({ result }) => result.count)), 'image')}`);
   for (const line of cells.length === 1 ? runLines(runs[0]!) : tableLines(runs, width)) print(line);
-  for (const sentence of attackSentences(definition.name, runs)) print(sentence);
+  for (const sentence of sentences) print(sentence);
   for (const { message } of flags) print(`warning: ${message}`);
   print(`wrote ${out.path}`);
   print(`report ${fileLink(join(out.path, 'report.html'))}`);

@@ -3,7 +3,7 @@ import { quotedPath } from '../quote.js';
 
 /** What a network sees in the images of each class. */
 export interface Confusion {
-  /** `[label][prediction]`: number of images. */
+  /** `[label][prediction]`: number of images. Empty for more classes than {@link mostShown}. */
   readonly matrix: readonly (readonly number[])[];
   /** By class. */
   readonly classes: readonly {
@@ -16,31 +16,38 @@ export interface Confusion {
   }[];
 }
 
+/** Classes whose confusions are counted one by one: of 20,000 there would be 400 million numbers. */
+const mostShown = 100;
+
 /** Counts predictions by label. */
 export function confusionOf(dataset: Dataset, predictions: ArrayLike<number>): Confusion {
   const { classes, classNames } = dataset;
-  const matrix = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
-  for (let i = 0; i < dataset.count; i++) matrix[dataset.labels[i]!]![predictions[i]!]! += 1;
+  const sides = classes <= mostShown ? classes : 0;
+  const matrix = Array.from({ length: sides }, () => new Array<number>(sides).fill(0));
+  const counts = new Array<number>(classes).fill(0);
+  const right = new Array<number>(classes).fill(0);
+  for (let i = 0; i < dataset.count; i++) {
+    const [label, guess] = [dataset.labels[i]!, predictions[i]!];
+    counts[label]! += 1;
+    if (label === guess) right[label]! += 1;
+    if (sides > 0) matrix[label]![guess]! += 1;
+  }
   return {
     matrix,
-    classes: matrix.map((row, label) => {
-      const count = row.reduce((sum, each) => sum + each, 0);
-      const correct = row[label]!;
-      return {
-        label,
-        name: classNames?.[label] ?? String(label),
-        count,
-        correct,
-        accuracy: count === 0 ? null : correct / count,
-      };
-    }),
+    classes: counts.map((count, label) => ({
+      label,
+      name: classNames?.[label] ?? String(label),
+      count,
+      correct: right[label]!,
+      accuracy: count === 0 ? null : right[label]! / count,
+    })),
   };
 }
 
 /** The confusion matrix as a text table for up to 20 classes, rows are labels; of more classes the worst ten. */
 export function confusionLines({ matrix, classes }: Confusion): string[] {
   const share = (accuracy: number | null): string => (accuracy === null ? '-' : `${(100 * accuracy).toFixed(1)} %`);
-  if (matrix.length <= 20) {
+  if (matrix.length > 0 && matrix.length <= 20) {
     const names = classes.map(({ name }) => quotedPath(name).slice(0, 10));
     const width = Math.max(4, ...matrix.flat().map((count) => String(count).length + 1));
     const left = Math.max('label'.length, ...names.map((name) => name.length));

@@ -65,8 +65,7 @@ export const evalVerb = defineVerb({
           ...result,
           ...(workers && { workers }),
           perClass: confusion.classes,
-          // A million numbers would serve nobody.
-          ...(confusion.matrix.length <= 100 && { confusion: confusion.matrix }),
+          ...(confusion.matrix.length > 0 && { confusion: confusion.matrix }),
         },
       };
     } finally {

@@ -1,5 +1,6 @@
 import { lossSeed } from '../autodiff/gradients.js';
 import type { Dataset } from '../data/dataset.js';
+import { expectFloat32Number } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
@@ -62,9 +63,16 @@ export function checkClassWeights(weights: readonly number[], classes: number): 
     `classWeights must hold ${classes} numbers, one a class, got ${weights.length}`,
     'classWeights',
   );
-  const rounded = weights.map(Math.fround);
-  const fits = rounded.every((weight) => Number.isFinite(weight) && weight >= 0) && rounded.some((w) => w > 0);
-  check(fits, 'bad-range', 'classWeights must be finite numbers from 0, not all 0', 'classWeights');
+  for (const [index, weight] of weights.entries())
+    expectFloat32Number(weight, `classWeights[${index}]`, (value) => value >= 0, 'a finite number from 0');
+  // Smaller numbers are zero on many devices.
+  const some = weights.some((weight) => weight >= 2 ** -126);
+  check(
+    some,
+    'bad-range',
+    'classWeights must not all be 0, which smaller numbers than 1.2e-38 count as',
+    'classWeights',
+  );
 }
 
 /**

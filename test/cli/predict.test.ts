@@ -32,6 +32,26 @@ describe('confusion matrices', () => {
   });
 });
 
+describe('confusions of very many classes', () => {
+  it('are counted by class, without a table of pairs', () => {
+    const classes = 60_000;
+    const set = fromArrays({
+      shape: [3, 1, 1, 1],
+      classes,
+      images: new Uint8Array(3),
+      labels: Int32Array.of(5, 5, 59_999),
+    });
+    const found = confusionOf(set, [5, 7, 59_999]);
+    expect(found.matrix).to.deep.equal([]);
+    expect([found.classes[5]!.accuracy, found.classes[59_999]!.accuracy, found.classes[0]!.accuracy]).to.deep.equal([
+      0.5,
+      1,
+      null,
+    ]);
+    expect(confusionLines(found)[1]).to.match(/50\.0 % {2}1\/2 {2}5$/);
+  });
+});
+
 describe('linbp predict', () => {
   let folder: string;
   before(() => (folder = mkdtempSync(join(tmpdir(), 'linbp-predict-'))));

@@ -28,6 +28,7 @@ import { shownEps } from './curves.js';
 import type { SecurityCurve } from './curves.js';
 import { medianChange, runColumns } from './output.js';
 import type { TriedRun } from './output.js';
+import type { DivergedCell } from './run.js';
 
 /** What attacks found, for {@link attackReport}. */
 export interface AttackFindings {
@@ -36,6 +37,8 @@ export interface AttackFindings {
   readonly runs: readonly TriedRun[];
   readonly flags: readonly AttackFlag[];
   readonly curves: readonly SecurityCurve[];
+  /** Of {@link attackSentences}. */
+  readonly sentences: readonly string[];
   readonly settings: Readonly<Record<string, unknown>>;
   /** Absent for the float64 reference. */
   readonly adapter: AdapterInfo | undefined;
@@ -46,15 +49,22 @@ const mostPairs = 48;
 
 const accuracyLeft = ({ result }: TriedRun): number => result.saved.robustAccuracy;
 
-/** The run that leaves the least accuracy, the first of equal ones. */
-const strongest = (runs: readonly TriedRun[]): TriedRun =>
-  runs.reduce((least, run) => (accuracyLeft(run) < accuracyLeft(least) ? run : least));
+/** The run that leaves the least accuracy, the first of equal ones; of those on all images, where there are some. */
+function strongest(all: readonly TriedRun[]): TriedRun {
+  const whole = all.filter(({ interrupted }) => !interrupted);
+  const runs = whole.length > 0 ? whole : all;
+  return runs.reduce((least, run) => (accuracyLeft(run) < accuracyLeft(least) ? run : least));
+}
 
 const ball = ({ settings: { norm, eps } }: TriedRun): string =>
   Number.isFinite(eps) ? `${norm}, eps ${shownEps(eps)}` : `${norm}, smallest change found`;
 
 /** What attacks did, in sentences: the same in the terminal and on the page. */
-export function attackSentences(model: string, runs: readonly TriedRun[]): string[] {
+export function attackSentences(
+  model: string,
+  runs: readonly TriedRun[],
+  diverged: readonly DivergedCell[] = [],
+): string[] {
   const run = strongest(runs);
   const { result, victims, settings, minimal } = run;
   const who =
@@ -82,7 +92,11 @@ export function attackSentences(model: string, runs: readonly TriedRun[]): strin
       `On ${victim.model}, which the attack never touched, ${percent(victim.robustAccuracy)} stay right ` +
       `of ${percent(victim.cleanAccuracy)} before.`,
   );
-  return [...own, ...others];
+  const without = diverged.map(({ cell: { attack, rule, eps }, error }) => {
+    const inside = eps === undefined ? '' : ` at eps ${shownEps(eps)}`;
+    return `${attack.written} under ${ruleName(rule.written)}${inside} has no figures: it diverges (${error.message}).`;
+  });
+  return [...own, ...others, ...without];
 }
 
 function curveFigures({ curve }: AttackResult): CaptionedFigure[] {
@@ -213,7 +227,8 @@ function runBody(model: string, dataset: Dataset, run: TriedRun): Section[] {
 }
 
 /** The report of attacks: verdict, then pictures, curves and images of the strongest, then all runs and alarms. */
-export function attackReport({ model, dataset, runs, flags, curves, settings, adapter }: AttackFindings): string {
+export function attackReport(found: AttackFindings): string {
+  const { model, dataset, runs, flags, curves, sentences, settings, adapter } = found;
   const run = strongest(runs);
   const security = securityFigure(curves);
   const table = htmlTable(
@@ -229,7 +244,7 @@ export function attackReport({ model, dataset, runs, flags, curves, settings, ad
       `${run.result.count} images of ${dataset.name}; ` +
       (runs.length === 1 ? 'one run' : `${runs.length} runs, details of the strongest: ${hardest}`),
     sections: [
-      { title: 'What was found', body: verdictList(attackSentences(model, runs)) },
+      { title: 'What was found', body: verdictList(sentences) },
       ...(security === '' ? [] : [{ title: 'Security curves', body: security }]),
       ...runBody(model, dataset, run),
       { title: 'Runs', body: table + paragraph(counted) },

@@ -211,25 +211,81 @@ export async function openCell(
   };
 }
 
-/** Runs the cells that share an attack and a rule: one compiled program for all their radii. */
+/** A cell whose logits, losses or gradients stopped being finite. */
+export interface DivergedCell {
+  readonly cell: Cell;
+  readonly error: LinbpError;
+}
+
+/** What became of the cells, each list in their order. */
+export interface FoundCells {
+  readonly runs: CellRun[];
+  readonly diverged: DivergedCell[];
+}
+
+/** Does a cell's work; where it diverges, that is its result, and undefined comes back. */
+export async function orDiverged<T>(
+  cell: Cell,
+  { diverged }: FoundCells,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof LinbpError) || error.code !== 'diverged') throw error;
+    diverged.push({ cell, error });
+    return undefined;
+  }
+}
+
+/** Throws where nothing was finished: `aborted` for an interruption, else the divergence. */
+export function expectRuns({ runs, diverged }: FoundCells, interrupted = false): void {
+  if (runs.length > 0) return;
+  const [first] = interrupted ? [] : diverged;
+  throw first?.error ?? new LinbpError('aborted', 'the attack was interrupted');
+}
+
+/**
+ * Runs the cells that share an attack and a rule: one compiled program for all their radii. Returns whether it was
+ * interrupted.
+ */
 async function runGroup(
   cells: readonly (readonly [index: number, cell: Cell])[],
   input: CellInput,
   several: boolean,
-): Promise<CellRun[]> {
+  found: FoundCells,
+): Promise<boolean> {
   const compiled = await compileStages(input, cells[0]![1], several);
   const { stages } = compiled;
-  const runs: CellRun[] = [];
   try {
     for (const [index, cell] of cells) {
-      const run = await runWith(compiled, input, cell, index);
-      if (run.result !== undefined) runs.push({ ...run, result: run.result });
-      if (run.interrupted) break;
+      const run = await orDiverged(cell, found, () => runWith(compiled, input, cell, index));
+      if (run?.result !== undefined) found.runs.push({ ...run, result: run.result });
+      if (run?.interrupted === true) return true;
     }
-    return runs;
+    return false;
   } finally {
     for (const stage of stages) stage.destroy();
   }
+}
+
+/** Batteries in order, to the one that was interrupted; it is among them where it finished a stage. */
+async function runBatteries(
+  cells: readonly (readonly [index: number, cell: Cell])[],
+  input: CellInput,
+  found: FoundCells,
+): Promise<boolean> {
+  for (const [index, cell] of cells) {
+    try {
+      const run = await orDiverged(cell, found, () => runBatteryCell(index, cell, input));
+      if (run !== undefined) found.runs.push(run);
+      if (run?.interrupted === true) return true;
+    } catch (error) {
+      if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
+      return true;
+    }
+  }
+  return false;
 }
 
 async function runBatteryCell(index: number, cell: Cell, input: CellInput): Promise<CellRun> {
@@ -254,43 +310,29 @@ async function runBatteryCell(index: number, cell: Cell, input: CellInput): Prom
   return { cell, result, minimal: false, interrupted: result.interrupted, settings: { ...settings, ...more } };
 }
 
-/** Batteries in order, to the one that was interrupted; it is among them where it finished a stage. */
-async function runBatteries(
-  cells: readonly (readonly [index: number, cell: Cell])[],
-  input: CellInput,
-): Promise<CellRun[]> {
-  const runs: CellRun[] = [];
-  for (const [index, cell] of cells) {
-    try {
-      runs.push(await runBatteryCell(index, cell, input));
-    } catch (error) {
-      if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
-      break;
-    }
-    if (runs.at(-1)!.interrupted) break;
-  }
-  return runs;
-}
-
 /**
- * Runs all cells in order, or those until the interruption, which comes last where it finished a batch.
+ * Runs all cells in order, or those until the interruption, which comes last where it finished a batch. Cells that
+ * diverge are recorded, and the others go on.
  *
- * @throws LinbpError `aborted` where nothing was finished
+ * @throws LinbpError `aborted` where nothing was finished; `diverged` where nothing else came out
  */
-export async function runCells(cells: readonly Cell[], input: CellInput): Promise<CellRun[]> {
+export async function runCells(cells: readonly Cell[], input: CellInput): Promise<FoundCells> {
   const several = new Set(cells.map(({ attack }) => attack.written)).size > 1;
-  const runs: CellRun[] = [];
+  const found: FoundCells = { runs: [], diverged: [] };
   for (let from = 0; from < cells.length;) {
     const { attack, rule } = cells[from]!;
     const indexed = cells.map((cell, index) => [index, cell] as const).slice(from);
     const end = indexed.findIndex(([, cell]) => cell.attack !== attack || cell.rule !== rule);
     const group = indexed.slice(0, end < 0 ? undefined : end);
-    const before = runs.length;
-    if (isBattery(attack)) runs.push(...(await runBatteries(group, input)));
-    else runs.push(...(await runGroup(group, input, several)));
-    if (runs.length - before < group.length || runs.at(-1)!.interrupted) break;
+    const interrupted = isBattery(attack)
+      ? await runBatteries(group, input, found)
+      : await runGroup(group, input, several, found);
+    if (interrupted) {
+      expectRuns(found, true);
+      break;
+    }
     from += group.length;
   }
-  if (runs.length === 0) throw new LinbpError('aborted', 'the attack was interrupted');
-  return runs;
+  expectRuns(found);
+  return found;
 }

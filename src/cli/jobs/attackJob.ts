@@ -4,7 +4,8 @@ import type { ModelDefinition } from '../../nn/definition.js';
 import type { StateDict } from '../../nn/model.js';
 import type { Cell } from '../attack/cells.js';
 import type { AttackValues } from '../attack/options.js';
-import type { CellRun } from '../attack/run.js';
+import { expectRuns, orDiverged } from '../attack/run.js';
+import type { CellRun, FoundCells } from '../attack/run.js';
 import { targetShiftOf } from '../attack/targets.js';
 import type { VerbContext } from '../verb.js';
 import { attackValueNames, decodeRun } from './attackSession.js';
@@ -62,13 +63,16 @@ export async function cellsInJobs(
   cells: readonly Cell[],
   shared: Shared,
   context: VerbContext,
-): Promise<{ readonly runs: CellRun[]; readonly workers: WorkersReport[] }> {
+): Promise<FoundCells & { readonly workers: WorkersReport[] }> {
   const several = new Set(cells.map(({ attack }) => attack.written)).size > 1;
-  const [runs, workers]: [CellRun[], WorkersReport[]] = [[], []];
+  const found: FoundCells = { runs: [], diverged: [] };
+  const workers: WorkersReport[] = [];
   for (const cell of cells) {
-    const { run, report } = await cellInJobs(cell, several, shared, context);
-    runs.push(run);
-    workers.push(report);
+    const done = await orDiverged(cell, found, () => cellInJobs(cell, several, shared, context));
+    if (done === undefined) continue;
+    found.runs.push(done.run);
+    workers.push(done.report);
   }
-  return { runs, workers };
+  expectRuns(found);
+  return { ...found, workers };
 }
