@@ -4,6 +4,7 @@ import type { Dataset } from '../data/dataset.js';
 import { selectSamples, subset } from '../data/dataset.js';
 import { expectSameClasses } from '../data/classes.js';
 import { check } from '../errors.js';
+import { Cells } from '../experiments/cells.js';
 import { wilson } from '../experiments/statistics.js';
 import { automatic, budgeted, cleanRight, craftRow, sweepStart } from '../experiments/transferMatrix.js';
 import type {
@@ -46,6 +47,7 @@ import { openModel } from './modelSource.js';
 import { assignment, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
+import type { Matrix } from './transferReport.js';
 import { fileLink } from './terminal/screen.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext } from './verb.js';
@@ -159,26 +161,32 @@ async function compute(
   rules: readonly string[],
   { heldOut, rest }: { readonly heldOut: Dataset | undefined; readonly rest: Dataset },
   { progress }: VerbContext,
-): Promise<{ readonly rows: MatrixRow[]; readonly sweeps: StartSweep[] }> {
+): Promise<Pick<Matrix, 'rows' | 'sweeps' | 'diverged'>> {
   const rows: MatrixRow[] = [];
   const sweeps: StartSweep[] = [];
+  const cells = new Cells({ progress });
   for (const source of settings.sources) {
     const [first] = settings.attacks;
     let sweep: StartSweep | undefined;
     for (const rule of rules) {
       let written = rule;
       if (automatic.test(rule)) {
-        sweep ??= await sweepStart(settings, source, first!, rule, heldOut!);
+        const what = `start of LinBP on ${source.name}`;
+        sweep ??= await cells.run(what, () => sweepStart(settings, source, first!, rule, heldOut!, cells));
+        if (sweep === undefined) continue;
         if (!sweeps.includes(sweep)) sweeps.push(sweep);
         written = rule.replace(automatic, `from=${sweep.start}`);
       }
       for (const attack of settings.attacks) {
-        rows.push(await craftRow(settings, source, attack, written, rest));
+        const what = `${source.name}, ${attack.name}, ${written}`;
+        const row = await cells.run(what, () => craftRow(settings, source, attack, written, rest));
+        if (row !== undefined) rows.push(row);
         progress.clear();
       }
     }
   }
-  return { rows, sweeps };
+  cells.expectSome(rows.length, 'attack');
+  return { rows, sweeps, diverged: cells.diverged };
 }
 
 function halves(all: Dataset, share: number, auto: boolean): { heldOut: Dataset | undefined; rest: Dataset } {
@@ -301,11 +309,11 @@ export const transferVerb = defineVerb({
         ...{ store, batch, signal: context.signal, onProgress: (what, share) => context.progress.update(what, share) },
       };
       const clean = await cleanRight(settings.victims, parts.rest, batch);
-      const { rows, sweeps } = await noteResume(compute(settings, rules, parts, context), state, context);
+      const computed = await noteResume(compute(settings, rules, parts, context), state, context);
       const size = [all.height, all.width];
       const sizes = networks.filter(({ ownSize }) => ownSize.join() !== size.join());
       const matrix = {
-        ...{ rows, sweeps, clean, seed, count: parts.rest.count, heldOut: parts.heldOut?.count ?? 0 },
+        ...{ ...computed, clean, seed, count: parts.rest.count, heldOut: parts.heldOut?.count ?? 0 },
         resized: sizes.map(({ name, ownSize }) => ({ model: name, from: size, to: ownSize })),
         cleanErrors: [...clean].map(cleanError),
       };

@@ -1,4 +1,5 @@
 import type { AttackFlag } from '../attacks/alarms.js';
+import type { DivergedCell } from '../experiments/cells.js';
 import { claim, percent, shownPoints } from '../experiments/format.js';
 import { fooledShare, transferGap, transferred } from '../experiments/transferMatrix.js';
 import type { CleanRight, MatrixRow, StartSweep } from '../experiments/transferMatrix.js';
@@ -15,6 +16,8 @@ import { settingFacts } from './settingFacts.js';
 export interface Matrix {
   readonly rows: readonly MatrixRow[];
   readonly sweeps: readonly StartSweep[];
+  /** What has no figures, because something was not finite. */
+  readonly diverged: readonly DivergedCell[];
   readonly clean: CleanRight;
   readonly seed: number;
   readonly count: number;
@@ -119,7 +122,7 @@ export function matrixFields(matrix: Matrix) {
     return { source, attack, rule, gradients, steps, alpha, random, transfer: transferred(row, matrix.clean) ?? null };
   });
   return {
-    ...{ count, heldOut, resized, cleanErrors, starts: sweeps, cells, means },
+    ...{ count, heldOut, resized, cleanErrors, starts: sweeps, cells, means, diverged: matrix.diverged },
     comparisons: comparisonsOf(matrix),
     flags: matrixFlags(cells),
     csv: `${[names.join(','), ...lines].join('\n')}\n`,
@@ -189,7 +192,7 @@ const verdictWords: Readonly<Record<Statement['verdict'], string>> = {
 };
 
 /** What was found, in sentences: the best row of each source, then how the rules compare. */
-export function matrixSentences({ rows, clean }: Matrix, { comparisons }: Fields): string[] {
+export function matrixSentences({ rows, clean, diverged }: Matrix, { comparisons }: Fields): string[] {
   const best = [...new Set(rows.map(({ source }) => source))].flatMap((source) => {
     const tried = rows
       .filter((row) => row.source === source)
@@ -213,9 +216,10 @@ export function matrixSentences({ rows, clean }: Matrix, { comparisons }: Fields
     ];
   });
   const compared = comparisons.map(({ verdict, text }) => `${verdictWords[verdict]}: ${text}`);
+  const without = diverged.map(({ cell, cause }) => `${cell} has no figures: it diverges (${cause}).`);
   return best.length + compared.length > 0
-    ? [...best, ...compared]
-    : ['No network but the sources themselves was attacked.'];
+    ? [...best, ...compared, ...without]
+    : ['No network but the sources themselves was attacked.', ...without];
 }
 
 /** The matrix as colored cells; undefined where a victim has no image right. */

@@ -8,6 +8,7 @@ import type { Dataset } from '../data/dataset.js';
 import { batchLabels, batchPixels } from '../data/dataset.js';
 import { LinbpError } from '../errors.js';
 import { rightness } from './attackRuns.js';
+import type { Cells } from './cells.js';
 import { startsOf } from './crafting.js';
 import type { Victim } from './crafting.js';
 import { groupedBootstrap, mean, wilson } from './statistics.js';
@@ -259,6 +260,7 @@ export async function sweepStart(
   attack: MatrixAttack,
   rule: string,
   heldOut: Dataset,
+  cells: Cells,
 ): Promise<StartSweep> {
   const clean = await cleanRight(settings.victims, heldOut, settings.batch);
   const tried: StartSweep['tried'][number][] = [];
@@ -269,7 +271,10 @@ export async function sweepStart(
   };
   for (const start of startsOf(source.model.definition)) {
     const once = { ...settings, seeds: settings.seeds.slice(0, 1), ...(store && { store }) };
-    const row = await craftRow(once, source, attack, rule.replace(automatic, `from=${start}`), heldOut);
+    const written = rule.replace(automatic, `from=${start}`);
+    const what = `${source.name}, ${attack.name}, ${written}, held-out images`;
+    const row = await cells.run(what, () => craftRow(once, source, attack, written, heldOut));
+    if (row === undefined) continue;
     const success = transferred(row, clean);
     if (success === undefined)
       throw new LinbpError('bad-argument', `from=auto needs a victim besides ${source.name} that is right somewhere`, {
@@ -277,6 +282,7 @@ export async function sweepStart(
       });
     tried.push({ start, success, steps: row.steps });
   }
+  cells.expectSome(tried.length, `start of LinBP on ${source.name}`);
   const best = tried.reduce((most, each) => (each.success >= most.success ? each : most));
   return { source: source.name, attack: attack.name, start: best.start, tried };
 }

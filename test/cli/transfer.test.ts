@@ -147,7 +147,7 @@ describe('linbp transfer', () => {
       ['b', [1, 1, 1, 1]],
     ]);
     const said = (...rows: ReturnType<typeof row>[]): string =>
-      matrixSentences({ rows, clean } as unknown as Matrix, { comparisons: [] } as unknown as Fields)[0]!;
+      matrixSentences({ rows, clean, diverged: [] } as unknown as Matrix, { comparisons: [] } as unknown as Fields)[0]!;
     const [none, half, all] = [
       [0, 0, 0, 0],
       [1, 1, 0, 0],
