@@ -30,9 +30,14 @@ export const lowerCustom: Lowering<'custom'> = (node, _group, { device }) => {
     `${kernel.name} touches ${operands.length} tensors, the device binds ${device.maxStorageBuffers}`,
     kernel.name,
   );
-  // Two inputs may be one tensor, which is then bound twice for reading.
+  // Two inputs may be one tensor, which is then bound twice for reading. Behind its end lies another one's memory: there
+  // is no number, as there is none behind the end of an array.
   const access = node.inputs.map(
-    (_, index) => `fn at_of_in${index}(i: u32) -> f32 { return in${index}[p.in${index}Base + i]; }`,
+    ({ shape }, index) =>
+      `fn at_of_in${index}(i: u32) -> f32 {\n` +
+      `  let inside = i < ${elementCount(shape)}u;\n` +
+      `  let bits = bitcast<u32>(in${index}[p.in${index}Base + select(0u, i, inside)]);\n` +
+      `  return bitcast<f32>(select(0x7fc00000u, bits, inside));\n}`,
   );
   const shapes = node.inputs.map(({ shape }, index) => shapeConstant(`shape_of_in${index}`, shape));
   const own = new Map(

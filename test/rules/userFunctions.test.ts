@@ -11,6 +11,7 @@ import { initialState } from '../../src/nn/model.js';
 import { debugGraph } from '../../src/program/debug.js';
 import { Program } from '../../src/program/program.js';
 import { checkGradient } from '../../src/reference/gradcheck.js';
+import { ReferenceRun } from '../../src/reference/run.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { everywhere } from '../../src/rules/resolve.js';
 import { bp } from '../../src/rules/builtin.js';
@@ -256,6 +257,29 @@ describe("kernels of the user's own", () => {
     for (const { name, error } of await compareGraph(graph, values)) expect(error, name).to.be.below(1e-5);
     for (const target of [x, w])
       expect(checkGradient({ graph, loss, scale: 1, target, gradient: found.get(target)!, values })).to.be.below(1e-7);
+  });
+
+  it('find no number in front of a tensor and behind its end, on the device as in JavaScript', async () => {
+    const kernel: CustomKernel = {
+      name: 'neighbors',
+      inputs: ['x'],
+      shape: (x) => x,
+      wgsl: 'fn element(i: u32) -> f32 { return x_at(i - 1u) + x_at(i + 1u); }',
+      reference: ([x]) => Float64Array.from(x!, (_, i) => x![i - 1]! + x![i + 1]!),
+    };
+    const graph = new Graph();
+    const x = graph.input('x', [1, 4]);
+    const y = graph.one('custom', [x], { kernel });
+    graph.output('y', y);
+    const values = Float32Array.of(1, 2, 4, 8);
+    const reference = new ReferenceRun(graph);
+    reference.set(x, values);
+    reference.run();
+    using program = await Program.compile(graph, { device: await sharedDevice() });
+    program.write(x, values);
+    await program.run([{ segment: 'main' }]);
+    for (const found of [[...reference.get(y)], [...(await program.read('y'))]])
+      expect(found).to.deep.equal([NaN, 5, 10, NaN]);
   });
 
   it('without a backward are refused in one line where a gradient is needed', async () => {
