@@ -115,6 +115,21 @@ describe('an ONNX operator means what the standard says, or is refused', () => {
     }
   });
 
+  it('sums and means of integers are integers of their type', async () => {
+    for (const [op, expected] of [
+      ['ReduceSum', -(2 ** 31)],
+      ['ReduceMean', -1073741824],
+    ] as const) {
+      const made: Made = { inputs: { x: ['int32', [2]] }, nodes: [node(op, ['x'], ['y'])], output: 'int32' };
+      const { outputs } = await runOnnx(
+        file(made),
+        { x: tensor('int32', op === 'ReduceSum' ? [2 ** 31 - 1, 1] : [-(2 ** 31), -1]) },
+        { device: 'reference' },
+      );
+      expect(outputs.get('y')!.data[0], op).to.equal(expected);
+    }
+  });
+
   it('negative numbers have powers for whole exponents, also where these differ', async () => {
     const made: Made = {
       inputs: { x: ['float32', [3]] },

@@ -158,6 +158,13 @@ const wrapBits: Partial<Record<ElementType, (x: number) => number>> = {
   float16: (x) => halfToFloat(floatToHalf(x)),
 };
 
+/** What an integer type makes of a number: the whole part, and of what does not fit the lowest bits. */
+export function wholeIn(type: ElementType): ((x: number) => number) | undefined {
+  if (!isInteger(type)) return undefined;
+  const wrap = wrapBits[type];
+  return wrap === undefined ? Math.trunc : (x) => wrap(Math.trunc(x));
+}
+
 /** A function of integers with what their type makes of results that do not fit: the lowest bits. */
 function inBits(type: ElementType, fn: (...values: number[]) => number): (...values: number[]) => number {
   const wrap = isInteger(type) ? wrapBits[type] : undefined;

@@ -1,5 +1,6 @@
 import * as geometry from '../geometry.js';
 import type { HostTensor } from '../types.js';
+import { wholeIn } from './elementwise.js';
 import { reshaped, strides, tensor, walk } from './kernel.js';
 
 const product = (sizes: readonly number[]): number => sizes.reduce((total, size) => total * size, 1);
@@ -26,6 +27,7 @@ export const reducers: Readonly<
 /** Reduces a tensor along axes. */
 export function reduce(op: string, x: HostTensor, axes: readonly number[], keep: boolean): HostTensor {
   const { start, add, end } = reducers[op]!;
+  const whole = wholeIn(x.type);
   const kept = geometry.reducedShape(x.shape, axes, true);
   const result = tensor(x.type, kept);
   result.data.fill(start);
@@ -33,5 +35,6 @@ export function reduce(op: string, x: HostTensor, axes: readonly number[], keep:
   walk(x.shape, steps, (offset, i) => (result.data[offset] = add(result.data[offset]!, x.data[i]!)));
   const count = product(axes.map((axis) => x.shape[axis]!));
   if (end !== undefined) for (let i = 0; i < result.data.length; i++) result.data[i] = end(result.data[i]!, count);
+  if (whole !== undefined) for (let i = 0; i < result.data.length; i++) result.data[i] = whole(result.data[i]!);
   return reshaped(result, geometry.reducedShape(x.shape, axes, keep));
 }
