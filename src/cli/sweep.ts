@@ -103,6 +103,12 @@ function printSweep({ rows, verdicts }: SweepResult, print: (line: string) => vo
   for (const sentence of verdicts) print(sentence);
 }
 
+/** Whose figures are called those of test images, where they are not. */
+const heldOutSentence = ({ validationSplit }: TrainValues): string[] =>
+  validationSplit === undefined
+    ? []
+    : [`Test figures are of ${percent(validationSplit)} of the training images, which were held out.`];
+
 /** `linbp train --sweep`: every rule at every learning rate from several seeds, with one report. */
 export async function runSweep(
   values: TrainValues,
@@ -119,7 +125,8 @@ export async function runSweep(
     const { results, interrupted, workers, adapter } = await runCells(cells, values, definition, place, context);
     context.progress.clear();
     const { sweepReport, sweepRuleName } = await import('./sweepReport.js');
-    const merged = mergeSweep(plan, results, definition.classes, sweepRuleName);
+    const swept = mergeSweep(plan, results, definition.classes, sweepRuleName);
+    const merged = { ...swept, verdicts: [...swept.verdicts, ...heldOutSentence(values)] };
     const report = join(folder.path, 'report.html');
     const fields = { training: merged.runs, ...merged, ...(workers && { workers }), report };
     const settings = { ...publicValues(values), model: definition.name, rules: plan.rules, rates: plan.rates };

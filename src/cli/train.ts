@@ -105,7 +105,7 @@ async function fit(
     },
     onEpoch(result) {
       claim();
-      progress.line(epochLine(result));
+      progress.line(epochLine(result, values.validationSplit === undefined ? 'test' : 'val'));
     },
   };
   try {
@@ -168,7 +168,7 @@ async function finished(
   if (report !== undefined && history.length > 0) {
     // The charting library is loaded only where something is drawn.
     const { trainReport } = await import('./trainReport.js');
-    const found = { model: definition.name, dataset, rule, history, losses, adapter };
+    const found = { model: definition.name, dataset, rule, history, evaluated, losses, adapter } as const;
     writeFileAtomic(report, trainReport({ ...found, settings: { ...values, ...trainer.description } }));
     print(`report     ${fileLink(report)}`);
   }

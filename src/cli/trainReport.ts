@@ -26,6 +26,8 @@ export interface TrainFindings {
   readonly dataset: string;
   readonly rule: string;
   readonly history: readonly EpochResult[];
+  /** What the images besides those trained on are; `test` unless given. */
+  readonly evaluated?: 'test' | 'validation';
   /** Step and loss before its update, as far as this call trained. */
   readonly losses: readonly (readonly [step: number, loss: number])[];
   readonly settings: Readonly<Record<string, unknown>>;
@@ -36,7 +38,7 @@ export interface TrainFindings {
 const mostPoints = 600;
 
 /** What a run gave, in sentences. */
-export function trainSentences({ model, dataset, rule, history }: TrainFindings): string[] {
+export function trainSentences({ model, dataset, rule, history, evaluated = 'test' }: TrainFindings): string[] {
   const last = history.at(-1);
   if (last === undefined) return [`${model} was not trained for a whole epoch.`];
   const epochs = counted(history.length, 'epoch');
@@ -44,13 +46,13 @@ export function trainSentences({ model, dataset, rule, history }: TrainFindings)
     `${model} trained ${epochs} on ${dataset} with ` + `${ruleName(rule)}: training loss ${last.trainLoss.toFixed(4)}`;
   if (last.testAccuracy === undefined) return [`${trained}; there were no test images.`];
   const best = bestEpoch(history);
-  const sentence = `${trained}, test accuracy ${percent(last.testAccuracy)}.`;
+  const sentence = `${trained}, ${evaluated} accuracy ${percent(last.testAccuracy)}.`;
   if (best === history.length)
-    return [sentence, 'The last epoch has the lowest test loss: more epochs may still help.'];
+    return [sentence, `The last epoch has the lowest ${evaluated} loss: more epochs may still help.`];
   return [
     sentence,
-    `Epoch ${best} has the lowest test loss ` +
-      `(${history[best - 1]!.testLoss!.toFixed(4)}); the test loss has risen since.`,
+    `Epoch ${best} has the lowest ${evaluated} loss ` +
+      `(${history[best - 1]!.testLoss!.toFixed(4)}); the ${evaluated} loss has risen since.`,
   ];
 }
 
@@ -63,7 +65,7 @@ function thinned(points: TrainFindings['losses']): [number, number][] {
   });
 }
 
-function curves({ history, losses }: TrainFindings): CaptionedFigure[] {
+function curves({ history, losses, evaluated = 'test' }: TrainFindings): CaptionedFigure[] {
   const line = (name: string, color: Line['color'], of: (epoch: EpochResult) => number | undefined): Line => ({
     name,
     color,
@@ -76,11 +78,11 @@ function curves({ history, losses }: TrainFindings): CaptionedFigure[] {
   const x = { title: 'epoch', whole: true };
   const loss = both(
     line('training', palette.bp, ({ trainLoss }) => trainLoss),
-    line('test', palette.linbp, ({ testLoss }) => testLoss),
+    line(evaluated, palette.linbp, ({ testLoss }) => testLoss),
   );
   const accuracy = both(
     line('training', palette.bp, ({ trainAccuracy }) => trainAccuracy),
-    line('test', palette.linbp, ({ testAccuracy }) => testAccuracy),
+    line(evaluated, palette.linbp, ({ testAccuracy }) => testAccuracy),
   );
   const steps: Line = { name: 'loss of a step', color: palette.bp, points: thinned(losses), symbols: false };
   return [
@@ -105,15 +107,15 @@ function curves({ history, losses }: TrainFindings): CaptionedFigure[] {
   ];
 }
 
-function epochTable(history: readonly EpochResult[]): string {
+function epochTable({ history, evaluated = 'test' }: TrainFindings): string {
   const share = (value: number | undefined): string => (value === undefined ? '–' : (100 * value).toFixed(2));
   return htmlTable<EpochResult>(
     [
       { title: 'epoch', value: ({ epoch }) => String(epoch), number: true },
       { title: 'training loss', value: ({ trainLoss }) => trainLoss.toFixed(4), number: true },
-      { title: 'test loss', value: ({ testLoss }) => testLoss?.toFixed(4) ?? '–', number: true },
+      { title: `${evaluated} loss`, value: ({ testLoss }) => testLoss?.toFixed(4) ?? '–', number: true },
       { title: 'training accuracy, %', value: ({ trainAccuracy }) => share(trainAccuracy), number: true },
-      { title: 'test accuracy, %', value: ({ testAccuracy }) => share(testAccuracy), number: true },
+      { title: `${evaluated} accuracy, %`, value: ({ testAccuracy }) => share(testAccuracy), number: true },
       { title: 'seconds', value: ({ seconds }) => seconds.toFixed(seconds < 1 ? 2 : 1), number: true },
     ],
     history,
@@ -129,7 +131,7 @@ export function trainReport(findings: TrainFindings): string {
     sections: [
       { title: 'What was found', body: verdictList(trainSentences(findings)) },
       ...(history.length === 0 ? [] : [{ title: 'Curves', body: figures(curves(findings)) }]),
-      { title: 'Every epoch', body: epochTable(history) },
+      { title: 'Every epoch', body: epochTable(findings) },
       {
         title: 'Machine and settings',
         body:

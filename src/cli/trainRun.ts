@@ -71,9 +71,9 @@ export function showProgress(progress: Progress, state: TrainingProgress, what =
 const lossText = (loss: number): string => (loss < 9.99995 ? loss.toFixed(4) : loss.toPrecision(5));
 
 /** The line that stays after an epoch: within 80 columns, for hundreds of epochs of hours as well. */
-export function epochLine(result: EpochResult): string {
+export function epochLine(result: EpochResult, evaluated: 'test' | 'val' = 'test'): string {
   const figures = (loss: number, accuracy: number): string => `loss ${lossText(loss)} acc ${percent(accuracy)}`;
   const { epoch, trainLoss, trainAccuracy, testLoss, testAccuracy, seconds } = result;
-  const test = testAccuracy === undefined ? '' : `  test ${figures(testLoss!, testAccuracy)}`;
+  const test = testAccuracy === undefined ? '' : `  ${evaluated} ${figures(testLoss!, testAccuracy)}`;
   return `epoch ${epoch}  ${figures(trainLoss, trainAccuracy)}${test}  ${duration(seconds)}`;
 }

@@ -30,8 +30,8 @@ export const lowerCustom: Lowering<'custom'> = (node, _group, { device }) => {
     `${kernel.name} touches ${operands.length} tensors, the device binds ${device.maxStorageBuffers}`,
     kernel.name,
   );
-  // Two inputs may be one tensor, which is then bound twice for reading. Behind its end lies another one's memory: there
-  // is no number, as there is none behind the end of an array.
+  // Two inputs may be one tensor, which is then bound twice for reading. Behind its end lies another one's memory; what
+  // is read there is no number, as behind the end of an array.
   const access = node.inputs.map(
     ({ shape }, index) =>
       `fn at_of_in${index}(i: u32) -> f32 {\n` +

@@ -258,6 +258,7 @@ export class Trainer {
     this.step = position.step;
     this.tally = new EpochTally(position);
     this.ordered = undefined;
+    this.best = undefined;
     return {
       sameKernels: found.kernels.join() === this.engine.kernels.join(),
       sameSchedule: found.fingerprint['maxEpochs'] === this.settings.fingerprint['maxEpochs'],

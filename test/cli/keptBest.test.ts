@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { writeSafetensors } from '../../src/io/safetensors.js';
@@ -7,26 +7,43 @@ import { linbpEach, readJson, scratchFolder } from './support.js';
 describe('what linbp train says about its best epoch', () => {
   const folder = scratchFolder();
 
-  it('names the loss that was watched, and the best weights only where they were kept', async () => {
+  const data = join(folder, 'equal.safetensors');
+  const train = [
+    'train',
+    '--model',
+    'mlp',
+    '--dataset',
+    data,
+    '--device',
+    'reference',
+    '--lr',
+    '1e-30',
+    '--batch',
+    '8',
+  ];
+  before(() => {
     // Equal images and a rate that changes nothing: no epoch is better than the first.
-    const data = join(folder, 'equal.safetensors');
     writeSafetensors(data, {
       images: { shape: [8, 1, 28, 28], data: new Uint8Array(8 * 784) },
       labels: { shape: [8], data: new Int32Array(8) },
     });
-    const train = [
-      'train',
-      '--model',
-      'mlp',
-      '--dataset',
-      data,
-      '--device',
-      'reference',
-      '--lr',
-      '1e-30',
-      '--batch',
-      '8',
-    ];
+  });
+
+  it('calls figures of held-out images those of a validation, on the page, too', async () => {
+    const out = join(folder, 'validated');
+    const [run] = await linbpEach([[...train, '--out', out, '--epochs', '2', '--validation-split', '0.5']]);
+    expect(run!.code, run!.stderr).to.equal(0);
+    expect(run!.stdout).to.match(/^validation accuracy/m);
+    expect(run!.stderr)
+      .to.match(/val loss/)
+      .and.not.to.match(/test loss/);
+    const page = readFileSync(join(out, 'report.html'), 'utf8');
+    expect(page)
+      .to.match(/validation loss/)
+      .and.not.to.match(/test (loss|accuracy)/);
+  });
+
+  it('names the loss that was watched, and the best weights only where they were kept', async () => {
     const out = join(folder, 'run');
     const best = join(out, 'mlp.best.safetensors');
     const json = join(folder, 'result.json');
