@@ -46,8 +46,9 @@ export interface DemoFindings {
 /** Samples shown as pictures. */
 const shownSamples = 6;
 
+/** With an interval that no line break parts. */
 const shown = ({ accuracy, low, high }: VictimAccuracy): string =>
-  `${(100 * accuracy).toFixed(1)} (${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)})`;
+  `${(100 * accuracy).toFixed(1)} (${(100 * low).toFixed(0)}\u00a0to\u00a0${(100 * high).toFixed(0)})`;
 
 function accuracyChart({ rows, clean }: Leaderboard): Figure {
   const colors = [palette.third, palette.fourth, palette.fifth];
