@@ -1,4 +1,5 @@
 import type { Node, Region, Tensor } from '../graph/types.js';
+import { opTraits } from '../ops/traits.js';
 
 /** Tensors that depend on one of `sources`: gradients flow through these only. Nodes come in running order. */
 export function dependents(
@@ -19,8 +20,7 @@ export function attentionMaps(nodes: readonly Node[]): Set<Node> {
   const read = new Set(nodes.filter(({ op }) => op === 'matmul').flatMap((node) => node.inputs));
   // A product may take the map in another shape.
   for (const node of [...nodes].reverse())
-    if ((node.op === 'reshape' || node.op === 'transpose' || node.op === 'expand') && read.has(node.outputs[0]!))
-      read.add(node.inputs[0]!);
+    if (opTraits[node.op].rearranges && read.has(node.outputs[0]!)) read.add(node.inputs[0]!);
   return new Set(nodes.filter((node) => node.op === 'softmax' && read.has(node.outputs[0]!)));
 }
 

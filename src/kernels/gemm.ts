@@ -1,3 +1,4 @@
+import { writesMask } from '../passes/group.js';
 import { byteLength, elementCount, imagePitch } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import { choose } from './choice.js';
@@ -28,7 +29,7 @@ function tuningProblem(problem: ConvProblem, group: Group, kernels: TuningProble
     layer: `product ${rows}x${inner} taps${taps.join('x')} columns${columns.join('x')} ${mode.join(' ')}`,
     batch,
     kernels,
-    writesMask: group.followers.some((node) => node.op === 'activation' && node.outputs.length > 1),
+    writesMask: group.followers.some(writesMask),
     rows,
     width: Math.ceil(columns[1] / phases[1]),
     taps: Math.ceil(taps[1] / phases[1]),

@@ -1,5 +1,6 @@
 import { byteLength, imagePitch } from '../graph/types.js';
 import type { AveragePoolAttrs, PoolAttrs, Tensor } from '../graph/types.js';
+import { writesMask } from '../passes/group.js';
 import { opTable } from '../ops/table.js';
 import { maxWorkgroups, operandBytes, reads, words, writes } from './grid.js';
 import { shaderFragment } from './fragment.js';
@@ -102,11 +103,10 @@ export const lowerMaxPool2dBackward: Lowering<'maxPool2dBackward'> = (node, grou
   const [batch, channels, height, breadth] = attrs.inputShape as [number, number, number, number];
   const [windowH, windowW] = attrs.kernel;
   // Windows side by side: each pixel belongs to one, and an invocation serves all pixels of its window.
-  const writesMask = group.followers.some((follower) => follower.op === 'activation' && follower.outputs.length > 1);
   const apart =
     attrs.kernel.every((size, axis) => size === attrs.stride[axis]) &&
     attrs.padding.every((size) => size === 0) &&
-    !writesMask;
+    !group.followers.some(writesMask);
   const grid = apart ? [batch, channels, Math.ceil(height / windowH), Math.ceil(breadth / windowW)] : attrs.inputShape;
   const kernel = apart ? 'pool/maxPoolBackwardTiles' : 'pool/maxPoolBackward';
   const problem = {

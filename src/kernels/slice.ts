@@ -1,7 +1,7 @@
 import { LinbpError } from '../errors.js';
 import { elementBytes, imagePitch, spanBytes } from '../graph/types.js';
 import type { Node, OpName, Tensor } from '../graph/types.js';
-import { batchInputs, hasSlot } from '../ops/traits.js';
+import { batchInputs, hasSlot, opTraits } from '../ops/traits.js';
 import type { Dispatch, Group, Lowering, LoweringContext } from './types.js';
 
 /** The images [first, first + count) of a tensor as a window of it. */
@@ -74,8 +74,7 @@ export function sliceGroup(group: Group, batched: ReadonlySet<Tensor>, first: nu
  */
 export function firstImages(group: Group, count: number): Group {
   const { op, inputs } = group.anchor;
-  const sums = op === 'conv2dWeightGradient' || op === 'linearWeightGradient';
-  const batched = sums ? new Set(inputs) : batchedTensors(group);
+  const batched = opTraits[op].sumsBatch ? new Set(inputs) : batchedTensors(group);
   return batched === undefined ? group : sliceGroup(group, batched, 0, count);
 }
 

@@ -3,6 +3,7 @@ import type { GraphBuilder } from '../graph/builder.js';
 import type { DType, Node, OpAttrs, OpName, Tensor } from '../graph/types.js';
 import type { BackwardSelection } from '../graph/backward.js';
 
+/** Shape and dtype of an output that is still to be made. */
 export interface TensorSpec {
   readonly shape: readonly number[];
   readonly dtype: DType;

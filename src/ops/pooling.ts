@@ -22,6 +22,7 @@ export function poolOutput(
   return out;
 }
 
+/** Shape of a pooled tensor [N, C, H, W]. */
 export function poolOutputShape(x: readonly number[], attrs: PoolAttrs): number[] {
   const [top, left, bottom, right] = attrs.padding;
   return [

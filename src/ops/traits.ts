@@ -32,6 +32,17 @@ export interface OpTraits {
   readonly weighted: boolean;
   /** Its output is its input's memory; no kernel runs. */
   readonly view: boolean;
+  /** Its output has its input's elements in other places or shapes, some perhaps several times. */
+  readonly rearranges: boolean;
+  /** It adds up over the batch of its inputs, as gradients of weights do. */
+  readonly sumsBatch: boolean;
+  /** A chain of pointwise ops may come to it at any of its inputs, not only at the first. */
+  readonly eitherSide: boolean;
+  /**
+   * What it does to the maps of an attention, where it may be cut along them: makes or reads them as a `product`,
+   * computes `elements` or `lines` of them, combines them with constants (`operand`), or sees them in another `shape`.
+   */
+  readonly maps: 'product' | 'elements' | 'lines' | 'operand' | 'shape' | undefined;
 }
 
 const plain: OpTraits = {
@@ -44,6 +55,10 @@ const plain: OpTraits = {
   batchInputs: undefined,
   weighted: false,
   view: false,
+  rearranges: false,
+  sumsBatch: false,
+  eitherSide: false,
+  maps: undefined,
 };
 
 /** A product whose kernels run an epilogue. */
@@ -83,16 +98,18 @@ const unlessBatch = ({ attrs }: Node): Slots | undefined =>
   (attrs as { readonly axis?: number }).axis === 0 ? undefined : 'all';
 /** An op that moves elements, image by image. */
 const layout: OpTraits = { ...plain, halfInputs: [0], halfOutput: true };
+/** An op along lines, softmax or its gradient. */
+const line: OpTraits = { ...plain, batchInputs: unlessBatch };
 
 /** The traits of every op; a missing one is a compile error. */
 export const opTraits: { readonly [K in OpName]: OpTraits } = {
   conv2d: { ...product, pitchedInputs: [0], pitchedOutput: true },
   conv2dInputGradient: { ...product, pitchedInputs: [0], pitchedOutput: true },
-  conv2dWeightGradient: { ...plain, halfInputs: [0, 1], pitchedInputs: [0, 1] },
+  conv2dWeightGradient: { ...plain, halfInputs: [0, 1], pitchedInputs: [0, 1], sumsBatch: true },
   linear: product,
   linearInputGradient: product,
-  linearWeightGradient: { ...plain, halfInputs: [0, 1] },
-  matmul: { ...plain, batchInputs: stackedInputs },
+  linearWeightGradient: { ...plain, halfInputs: [0, 1], sumsBatch: true },
+  matmul: { ...plain, batchInputs: stackedInputs, maps: 'product' },
   activation: pointwise,
   activationBackward: {
     ...pointwise,
@@ -101,13 +118,20 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
     // the slopes of a PReLU are the third
     batchInputs: ({ inputs }) => (inputs.length > 1 ? [0, 1] : [0]),
   },
-  unary: pointwise,
-  unaryBackward: { ...pointwise, halfInputs: 'all', pitchedInputs: 'all', batchInputs: 'all' },
-  binary: { ...pointwise, halfInputs: 'all', pitchedInputs: 'all', batchInputs: wholeInputs },
+  unary: { ...pointwise, maps: 'elements' },
+  unaryBackward: { ...pointwise, halfInputs: 'all', pitchedInputs: 'all', batchInputs: 'all', maps: 'elements' },
+  binary: {
+    ...pointwise,
+    halfInputs: 'all',
+    pitchedInputs: 'all',
+    batchInputs: wholeInputs,
+    eitherSide: true,
+    maps: 'operand',
+  },
   reduce: plain,
   reduceMaxBackward: plain,
-  expand: layout,
-  transpose: layout,
+  expand: { ...layout, rearranges: true },
+  transpose: { ...layout, rearranges: true },
   slice: layout,
   pad: layout,
   axisMatrix: layout,
@@ -150,14 +174,21 @@ export const opTraits: { readonly [K in OpName]: OpTraits } = {
     batchInputs: [0],
   },
   dropout: { ...plain, halfInputs: [0], halfOutput: true, batchInputs: 'all' },
-  softmax: { ...plain, batchInputs: unlessBatch },
-  softmaxBackward: { ...plain, batchInputs: unlessBatch },
-  logSoftmax: { ...plain, batchInputs: unlessBatch },
-  logSoftmaxBackward: { ...plain, batchInputs: unlessBatch },
+  softmax: { ...line, maps: 'lines' },
+  softmaxBackward: { ...line, maps: 'lines' },
+  logSoftmax: line,
+  logSoftmaxBackward: line,
   normalize: { ...plain, halfInputs: [0], halfOutput: true, batchInputs: 'all' },
   normalizeBackward: { ...plain, halfInputs: [0, 1], halfOutput: true, batchInputs: 'all' },
-  add: { ...pointwise, halfInputs: 'all', pitchedInputs: [0, 1], batchInputs: 'all' },
-  reshape: { ...plain, view: true },
+  add: {
+    ...pointwise,
+    halfInputs: 'all',
+    pitchedInputs: [0, 1],
+    batchInputs: 'all',
+    eitherSide: true,
+    maps: 'elements',
+  },
+  reshape: { ...plain, view: true, rearranges: true, maps: 'shape' },
   loss: plain,
   lossBackward: plain,
   correct: plain,

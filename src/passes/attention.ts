@@ -2,6 +2,7 @@ import type { Graph } from '../graph/graph.js';
 import { resolveView } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { Node, Tensor } from '../graph/types.js';
+import { opTraits } from '../ops/traits.js';
 import type { Group } from './group.js';
 
 /**
@@ -19,10 +20,9 @@ export interface AttentionRegion {
 
 /** What a node that is no product reads and writes of maps: all, but for constants such as position biases. */
 const mapsOf = ({ op, inputs, outputs }: Node): readonly Tensor[] =>
-  op === 'binary'
+  opTraits[op].maps === 'operand'
     ? [...inputs.filter((input) => resolveView(input).root.kind === 'value'), ...outputs]
     : [...inputs, ...outputs];
-const pointwise = new Set<Node['op']>(['unary', 'unaryBackward', 'add']);
 const membersOf = ({ anchor, followers }: Group): Node[] => [anchor, ...followers];
 
 /** What regions are found in. */
@@ -81,7 +81,7 @@ class Search {
         const group = this.groupOf.get(node);
         if (group === undefined || node.segment !== segment) return;
         groups.add(group);
-        if (node.op !== 'matmul') open.push(...mapsOf(node));
+        if (opTraits[node.op].maps !== 'product') open.push(...mapsOf(node));
       }
     }
     const elements = elementCount(softmax.anchor.outputs[0]!.shape);
@@ -99,13 +99,23 @@ class Search {
     const alike = (tensor: Tensor, axes: number): boolean =>
       tensor.shape.length === shape.length && shape.slice(0, axes).every((size, axis) => size === tensor.shape[axis]);
     if (!others.every((tensor) => !this.mutated.has(resolveView(tensor).root))) return false;
-    if (op === 'matmul')
-      return group.followers.length === 0 && own.length === 1 && all.every((tensor) => alike(tensor, shape.length - 2));
-    if (op === 'reshape') return own.length === 2;
-    if (op === 'binary') return others.length < 2 && own.every((tensor) => alike(tensor, shape.length));
-    const line = op === 'softmax' || op === 'softmaxBackward';
-    if (line && ((node as Node<'softmax'>).attrs.axis ?? 1) !== shape.length - 1) return false;
-    return (line || pointwise.has(op)) && all.every((tensor) => maps.has(tensor) && alike(tensor, shape.length));
+    switch (opTraits[op].maps) {
+      case 'product':
+        return (
+          group.followers.length === 0 && own.length === 1 && all.every((tensor) => alike(tensor, shape.length - 2))
+        );
+      case 'shape':
+        return own.length === 2;
+      case 'operand':
+        return others.length < 2 && own.every((tensor) => alike(tensor, shape.length));
+      case 'lines':
+        if (((node as Node<'softmax'>).attrs.axis ?? 1) !== shape.length - 1) return false;
+        return others.length === 0 && all.every((tensor) => alike(tensor, shape.length));
+      case 'elements':
+        return others.length === 0 && all.every((tensor) => alike(tensor, shape.length));
+      case undefined:
+        return false;
+    }
   }
 
   /** Whether the groups of a part may all run where the last of them does: nothing in between reads their results. */

@@ -1,9 +1,10 @@
 import type { Graph } from '../graph/graph.js';
 import type { Node, Tensor } from '../graph/types.js';
 import { isDepthwise } from '../graph/convolution.js';
+import { writesMask } from './group.js';
 import type { Group } from './group.js';
 import { sameShape } from '../ops/elementwise.js';
-import { joinsEpilogue, runsEpilogue } from '../ops/traits.js';
+import { joinsEpilogue, opTraits, runsEpilogue } from '../ops/traits.js';
 
 /** Storage buffers every device can bind in one kernel. */
 const maxOperands = 8;
@@ -18,9 +19,7 @@ function extraOperands(node: Node): number {
 
 /** Whether a packed mask of this chain starts at whole words of the anchor's row blocks. */
 function fitsMasks(anchor: Node, follower: Node): boolean {
-  const usesMask =
-    (follower.op === 'activation' && follower.outputs.length > 1) ||
-    follower.inputs.some((input) => input.dtype === 'u32');
+  const usesMask = writesMask(follower) || follower.inputs.some((input) => input.dtype === 'u32');
   if (!usesMask || !('groups' in anchor.attrs) || anchor.attrs.groups === 1) return true;
   const channels = anchor.outputs[0]!.shape[1]!;
   if (isDepthwise(anchor.attrs, channels, anchor.inputs[1]!.shape)) return true;
@@ -62,8 +61,7 @@ export function groupNodes(graph: Graph, fuse: boolean): Group[] {
       const current = value;
       const next = (readers.get(current) ?? []).find((node) => joinsEpilogue(node.op) && !absorbed.has(node));
       if (next === undefined || next.segment !== anchor.segment || !fitsMasks(anchor, next)) break;
-      const eitherSide = next.op === 'add' || next.op === 'binary';
-      if (!eitherSide && next.inputs[0] !== current) break;
+      if (!opTraits[next.op].eitherSide && next.inputs[0] !== current) break;
       if (!sameShape(next.outputs[0]!.shape, current.shape)) break;
       const stays = outputs.has(current) || (readers.get(current) ?? []).length > 1;
       const cost = extraOperands(next) + (stays ? 1 : 0);

@@ -10,3 +10,6 @@ export interface Group {
   /** Results inside the chain that somebody outside the group reads; the epilogue stores them too. */
   readonly kept: readonly Tensor[];
 }
+
+/** Whether a node stores the packed mask of an activation. */
+export const writesMask = ({ op, outputs }: Node): boolean => op === 'activation' && outputs.length > 1;

@@ -4,6 +4,7 @@ import type { Node, Tensor } from '../graph/types.js';
 import { lowerInSlices, moveGroup } from '../kernels/slice.js';
 import { loweringTable } from '../kernels/table.js';
 import type { Dispatch, Group, Lowering, LoweringContext } from '../kernels/types.js';
+import { opTraits } from '../ops/traits.js';
 import type { AttentionRegion } from '../passes/attention.js';
 
 /** Bytes of the maps of one slice: what caches hold, and on GPUs enough work for all of it at a time. */
@@ -19,7 +20,7 @@ interface Cut {
 /** Matrices where only products, softmaxes and functions are at work; along the first axis where others are, too. */
 function cutOf({ groups, maps }: AttentionRegion): Cut {
   const others = groups.some(({ anchor, followers }) =>
-    [anchor, ...followers].some(({ op }) => op === 'binary' || op === 'reshape'),
+    [anchor, ...followers].some(({ op }) => ['operand', 'shape'].includes(opTraits[op].maps ?? '')),
   );
   if (!others) return { parts: elementCount([...maps][0]!.shape.slice(0, -2)), flat: true };
   const sizes = [...maps].map(({ shape }) => shape[0]!);
@@ -45,13 +46,13 @@ function partsOf(tensor: Tensor, first: number, count: number, cut: Cut): Tensor
 
 /** A node on parts. */
 function onParts(node: Node, { flat }: Cut): Node {
-  const along = node.op === 'softmax' || node.op === 'softmaxBackward';
+  const along = opTraits[node.op].maps === 'lines';
   return flat && along ? ({ ...node, attrs: { ...node.attrs, axis: 2 } } as Node) : node;
 }
 
 /** Operands that are the same for all parts, such as position biases. */
 const isWhole = (tensor: Tensor, { op, outputs: [y] }: Node): boolean =>
-  op === 'binary' && (tensor.shape.length < y!.shape.length || tensor.shape[0] !== y!.shape[0]);
+  opTraits[op].maps === 'operand' && (tensor.shape.length < y!.shape.length || tensor.shape[0] !== y!.shape[0]);
 
 /** The dispatches of a region, each with its group: slice by slice, in memory that all slices share. */
 export function lowerAttention(

@@ -1,5 +1,6 @@
 import { Graph } from '../../graph/graph.js';
 import type { ConvAttrs, Tensor } from '../../graph/types.js';
+import { writesMask } from '../../passes/group.js';
 import type { KernelChoice } from '../../kernels/problem.js';
 import { tileKey } from '../../kernels/choice.js';
 import type { Group } from '../../kernels/types.js';
@@ -40,7 +41,7 @@ const pair = (shape: readonly number[]): readonly [number, number] => [shape.at(
 /** The product that a group computes. */
 export function layerOf({ anchor, followers }: Group): ProductLayer | undefined {
   const [first, second] = anchor.inputs as [Tensor, Tensor];
-  const mask = followers.some((node) => node.op === 'activation' && node.outputs.length > 1);
+  const mask = followers.some(writesMask);
   const attrs = anchor.attrs as Partial<ConvAttrs & { inputShape: number[]; weightShape: number[]; bias: boolean }>;
   const windows = (x: readonly number[], w: readonly number[], bias: boolean): ProductLayer => {
     const { stride, padding, dilation, groups } = attrs as ConvAttrs;
