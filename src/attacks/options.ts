@@ -123,6 +123,7 @@ export interface AttackSettings {
   readonly fuse: boolean;
 }
 
+/** Throws `bad-range` unless `value` is a whole number from `least` to `most`. */
 export function expectWhole(value: number, least: number, most: number, field: string): void {
   check(
     Number.isInteger(value) && value >= least && value <= most,
@@ -138,16 +139,17 @@ export function expectEps(eps: number, norm: AttackNorm): void {
   check(
     typeof eps === 'number' && Number.isFinite(Math.fround(eps)) && eps >= 0 && (norm !== 'linf' || eps <= 1),
     'bad-range',
-    `eps must be a number from 0${norm === 'linf' ? ' to 1' : ''}, got ${eps}${hint}`,
+    `eps must be ${norm === 'linf' ? 'from 0 to 1' : 'at least 0'}, got ${eps}${hint}`,
     'eps',
   );
 }
 
+/** Checks a step size in pixels. Throws `bad-range`. */
 export function expectAlpha(alpha: number): void {
   check(
     typeof alpha === 'number' && Number.isFinite(Math.fround(alpha)) && alpha >= 0,
     'bad-range',
-    `alpha must be a number from 0, got ${alpha}`,
+    `alpha must be at least 0, got ${alpha}`,
     'alpha',
   );
 }
@@ -231,7 +233,7 @@ function checkCounts(definition: AttackDefinition, { steps, restarts, batch, see
   check(
     typeof decay === 'number' && Number.isFinite(Math.fround(decay)) && decay >= 0,
     'bad-range',
-    `decay must be a number from 0, got ${decay}`,
+    `decay must be at least 0, got ${decay}`,
     'decay',
   );
 }

@@ -28,6 +28,7 @@ export function partnersIn(dataset: Dataset): NonNullable<AttackInput['partners'
   return { images: batchPixels(dataset, first), labels: batchLabels(dataset, first) };
 }
 
+/** The inputs that hold a pool for images [N, C, H, W]. */
 export function addPool(graph: Graph, [batch, ...image]: readonly number[]): ImagePool {
   return {
     images: graph.input('pool', [poolSize + 1, ...image]),

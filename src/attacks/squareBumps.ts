@@ -166,6 +166,7 @@ function overChannels(stage: StageContext, x: Tensor, channels: number): Tensor 
   return channels === 1 ? x : stage.graph.one('conv2d', [x, ones], still);
 }
 
+/** Emits the segments of Square's form for L2: the start, and a query that moves energy between two windows. */
 // eslint-disable-next-line max-lines-per-function -- one closure over the tensors of one graph
 export function buildBumps(stage: StageContext, iterate: Tensor, geometry: Geometry): void {
   const { graph, clean, radius, segment } = stage;

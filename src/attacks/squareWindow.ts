@@ -24,12 +24,14 @@ export const placePrelude = `  let channel = floor(place / (height * width));
   let row = floor(inChannel / width);
   let column = inChannel - row * width;`;
 
+/** Channel, row and column of an element of a sample. */
 export function at(place: number, height: number, width: number): { channel: number; row: number; column: number } {
   const channel = Math.floor(place / (height * width));
   const rest = place - channel * height * width;
   return { channel, row: Math.floor(rest / width), column: rest % width };
 }
 
+/** Whether a pixel lies in the window that two uniform numbers place in an image. */
 export const inside = (
   row: number,
   column: number,
@@ -113,6 +115,7 @@ export function judge(stage: StageContext, iterate: Tensor, proposal: Tensor, st
   graph.add('map', [iterate, proposal, better!], { fn: keepBetter, scalars: [], targets: [0] });
 }
 
+/** The geometry of the images that an attack has. */
 export function geometryOf(stage: StageContext): Geometry {
   const [batch, channels, height, width] = stage.clean.shape as [number, number, number, number];
   const size = channels * height * width;

@@ -29,6 +29,7 @@ export interface CraftingInput {
 /** What a run settled, for the report. */
 export type Settled = Partial<Pick<AttackSettings, 'eps' | 'alpha' | 'steps' | 'restarts' | 'randomStart' | 'keep'>>;
 
+/** What a cell's run found, and with which settings. */
 export interface Ran {
   readonly result: AttackResult | AutoAttackResult;
   readonly settings: Settled;

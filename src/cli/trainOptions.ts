@@ -93,6 +93,7 @@ export const trainOptions = {
 /** Their values. */
 export type TrainValues = OptionValues<typeof trainOptions>;
 
+/** The optimizer of `--optimizer` with its options. Throws `bad-argument` for options of another one. */
 export function chosenOptimizer({ optimizer, lr, momentum, nesterov, weightDecay }: TrainValues): Optimizer {
   const decay = weightDecay === undefined ? {} : { weightDecay };
   const rate = lr === undefined ? {} : { lr };
@@ -118,6 +119,7 @@ export function chosenOptimizer({ optimizer, lr, momentum, nesterov, weightDecay
   }
 }
 
+/** The schedule of `--schedule`, with its warm-up. */
 export function chosenSchedule({ schedule, gamma, epochs, warmup: warm }: TrainValues): Schedule {
   const plain = schedule === 'exponential' ? exponential(gamma) : schedule === 'cosine' ? cosine(epochs) : constant();
   return warm === undefined ? plain : warmup(plain, warm);

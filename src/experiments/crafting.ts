@@ -126,6 +126,7 @@ export async function finiteModels(cells: Cells, models: readonly Model[]): Prom
   return sound;
 }
 
+/** Images for choosing a start layer, and those that figures are measured on. */
 export interface Images {
   readonly heldOut: Dataset;
   readonly rest: Dataset;

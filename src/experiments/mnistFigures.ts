@@ -43,6 +43,7 @@ function epochLine(runs: readonly TrainingRun[], rule: string, figure: Figure, n
   };
 }
 
+/** A figure of each epoch under both rules, with 95 % bands over seeds; `share`: from 0 to 1. */
 export function epochCurves(runs: readonly TrainingRun[], title: string, figure: Figure, share: boolean): Curves {
   return {
     title,
@@ -60,6 +61,7 @@ export function stepsTo(losses: readonly number[], target: number): number | und
   return found < 0 ? undefined : found + 1;
 }
 
+/** When each rule reaches a loss at each learning rate. */
 export function stepsTable(runs: readonly TrainingRun[]): ResultTable {
   const cell = (rule: string, lr: number, target: number): string => {
     const own = runs.filter((run) => run.rule === rule && run.lr === lr).map((run) => stepsTo(run.losses, target));
@@ -84,6 +86,7 @@ export function stepsTable(runs: readonly TrainingRun[]): ResultTable {
 export const lossOf = (run: TrainingRun): string =>
   run.diverged !== undefined ? 'not finite' : short(run.epochs.at(-1)?.trainLoss ?? NaN);
 
+/** The last training losses of all seeds by learning rate and rule. */
 export function sweepTable(runs: readonly TrainingRun[]): ResultTable {
   const rates = ratesOf(runs);
   const cell = (lr: number, rule: string): string =>
@@ -98,6 +101,7 @@ export function sweepTable(runs: readonly TrainingRun[]): ResultTable {
   };
 }
 
+/** LinBP's training loss minus BP's by epoch, with 95 % intervals over seeds. */
 export function differenceCurve({ lr, model }: MnistRecipe, runs: readonly TrainingRun[]): Curves {
   const epochs = Math.max(...runs.map((run) => run.epochs.length));
   const gaps = Array.from({ length: epochs }, (_, e) => pairedEpochs(runs, (epoch) => epoch.trainLoss, e)).flatMap(
@@ -211,6 +215,7 @@ export function failureTable(runs: readonly TrainingRun[]): ResultTable {
   };
 }
 
+/** The share of runs that fail by learning rate under each rule. */
 export function failureCurves(runs: readonly TrainingRun[]): Curves {
   const all = tallies(runs);
   const points = (rule: string): (readonly [number, number])[] =>
@@ -243,6 +248,7 @@ export function failureText(runs: readonly TrainingRun[]): string {
   return `LinBP fails at ${of('linbp')}; BP fails at ${of('bp')}; tried were ${ratesOf(runs).join(', ')}`;
 }
 
+/** A figure of an epoch at the seeds that both rules ran, in the same order. */
 export function pairedEpochs(
   runs: readonly TrainingRun[],
   pick: (epoch: EpochResult) => number,

@@ -19,6 +19,7 @@ export interface ScalarFunction {
   readonly pieces?: (a: number, b: number) => TwoSlopes;
 }
 
+/** A function of two slopes: `inside` where `from` < x < `to`, `outside` elsewhere. */
 export interface TwoSlopes {
   readonly from: number;
   readonly to: number;

@@ -343,6 +343,7 @@ export const maskRows = 16;
 /** Window indices per word of packed max-pool argmaxes: byte `c % 4` of word [n, c / 4, p]. */
 export const argmaxRows = 4;
 
+/** Elements of a tensor of a shape; 1 without axes. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }

@@ -32,6 +32,7 @@ function stripSource({ attrs, transposed }: DepthwiseProblem, tapsW: number): { 
   return { origin, loads: Math.floor((stripLength - 1 + padding) / stride) - origin + 1 };
 }
 
+/** One dispatch of gemm/depthwise, forward or input gradient. */
 // eslint-disable-next-line max-lines-per-function -- mostly the table of what the kernel is told
 export function lowerDepthwise(problem: DepthwiseProblem, group: Group, context: LoweringContext): Dispatch[] {
   const { weight, source, bias, target, attrs, transposed } = problem;

@@ -63,6 +63,7 @@ function atChannel(writer: EpilogueWriter, prefix: string, tensor: Tensor): stri
   return `${name}[${at} + at.channel]`;
 }
 
+/** Writes an activation into an epilogue, with its packed mask where something reads it. */
 export function writeActivation(writer: EpilogueWriter, node: Node<'activation'>): void {
   const { kind, values, mask } = node.attrs;
   if (mask) {
@@ -128,6 +129,7 @@ function functionSlope(
   return writer.call(`slope${suffix}`, [z], [parameterVector(writer, `${name}${suffix}Value`, values)]);
 }
 
+/** Writes an activation's backward by its rule, from what the rule saves. */
 export function writeActivationBackward(writer: EpilogueWriter, node: Node<'activationBackward'>): void {
   const { rule, values } = node.attrs.rule;
   const suffix = `${writer.next}`;
@@ -153,6 +155,7 @@ export function writeActivationBackward(writer: EpilogueWriter, node: Node<'acti
   );
 }
 
+/** Writes a function of one number. */
 export function writeUnary(writer: EpilogueWriter, { attrs }: Node<'unary'>): void {
   if (attrs.kind === 'affine') {
     const [scale, shift] = parameterValues(scalarFunction('affine'), attrs.values);
@@ -162,6 +165,7 @@ export function writeUnary(writer: EpilogueWriter, { attrs }: Node<'unary'>): vo
   } else applyFunction(writer, attrs.kind, attrs.values);
 }
 
+/** Writes a gradient times the derivative of a function of one number. */
 export function writeUnaryBackward(writer: EpilogueWriter, { attrs, inputs }: Node<'unaryBackward'>): void {
   const z = `saved${writer.next}`;
   writer.body.push(`let ${z} = ${writer.element('z', inputs[1]!, 'read')};`);

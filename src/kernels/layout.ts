@@ -54,6 +54,7 @@ export const axisWords = (
 ): Record<string, number> =>
   Object.fromEntries(Array.from({ length: count }, (_, axis) => [`${name}${axis}`, values[axis] ?? usual]));
 
+/** Throws `limit-exceeded` for more axes than a kernel has words for. */
 export function checkAxes(count: number, node: Node, most = mostAxes): void {
   check(
     count <= most,

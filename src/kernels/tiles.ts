@@ -7,6 +7,7 @@ import type { Parameter } from './types.js';
 export { unrollings } from './problem.js';
 export type { Tile, Unrolling };
 
+/** The results of a product, as far as its tile depends on them. */
 export interface TileProblem {
   readonly rows: number;
   readonly columns: number;

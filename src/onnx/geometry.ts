@@ -28,6 +28,7 @@ export function shapeSlice(shape: readonly number[], attributes: Attributes): re
   return shape.slice(attributes.int('start', 0), end);
 }
 
+/** The axes of `perm` of a node's Transpose, reversed ones unless given. */
 export function transposeAxes(perm: readonly number[] | undefined, rank: number): readonly number[] {
   const axes = perm ?? Array.from({ length: rank }, (_, axis) => rank - 1 - axis);
   const sorted = [...axes].sort((a, b) => a - b);

@@ -112,6 +112,7 @@ export interface Profile {
   readonly ceilings?: Ceilings;
 }
 
+/** The median; of an even number of values the mean of the middle two. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((left, right) => left - right);
   const middle = sorted.length >> 1;

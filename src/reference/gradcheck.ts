@@ -2,6 +2,7 @@ import type { Graph } from '../graph/graph.js';
 import type { Tensor } from '../graph/types.js';
 import { ReferenceRun } from './run.js';
 
+/** A gradient to compare with central differences. */
 export interface GradientCheck {
   readonly graph: Graph;
   /** Per-sample losses whose scaled sum is differentiated. */

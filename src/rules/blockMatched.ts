@@ -29,13 +29,13 @@ const rescale: ElementwiseFunction = {
  *     g_branch = lambda alpha g_rules,   alpha = ||g_true|| / ||g_rules||,
  *
  * both computed from the same incoming gradient. Where ||g_rules|| = 0, alpha is 1. Observed as `alpha`, [N].
- * Throws `bad-range` unless `lambda` is a number from 0.
+ * Throws `bad-range` unless `lambda` is at least 0.
  */
 export function blockMatched(lambda = 1): RegionBackward {
   check(
     Number.isFinite(Math.fround(lambda)) && lambda >= 0,
     'bad-range',
-    `match=block: lambda must be a number from 0, got ${lambda}`,
+    `match=block: lambda must be at least 0, got ${lambda}`,
     'lambda',
   );
   return {

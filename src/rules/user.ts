@@ -19,6 +19,7 @@ export interface UserRule {
   readonly parameters?: readonly string[];
 }
 
+/** A rule whose function is written in WGSL; see {@link wgslRule}. */
 export interface WgslRule extends UserRule {
   /** Defines `fn rule(g: f32, d: f32, z: f32, p: vec4<f32>) -> f32` and whatever functions and constants that needs. */
   readonly wgsl: string;
@@ -26,6 +27,7 @@ export interface WgslRule extends UserRule {
   readonly reference?: (g: number, d: number, z: number, p: readonly number[]) => number;
 }
 
+/** A rule whose function is written in JavaScript; see {@link jsRule}. */
 export interface JavaScriptRule extends UserRule {
   /** dL/dz from g = dL/dy, the derivative d, the pre-activation z, then the parameters in order. */
   readonly rule: (g: number, d: number, z: number, ...parameters: number[]) => number;

@@ -230,7 +230,7 @@ export function populationDynamics(run: PopulationRun): PopulationTrajectory {
   check(
     Number.isSafeInteger(steps) && steps >= 0,
     'bad-range',
-    `steps must be a whole number from 0, got ${steps}`,
+    `steps must be a whole number of at least 0, got ${steps}`,
     'steps',
   );
   check(eps === undefined || eps >= 0, 'bad-range', `eps must not be negative, got ${eps}`, 'eps');

@@ -87,6 +87,7 @@ export interface SharedTensors {
   readonly log: Tensor;
 }
 
+/** The graph of one training step, with the tensors that its caller reads. */
 export interface TrainingGraph extends SharedTensors {
   readonly graph: Graph;
   readonly feed: FeedTensors;
