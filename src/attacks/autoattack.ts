@@ -13,8 +13,8 @@ import type { AutoAttackStage, AutoAttackStageName, AutoAttackState } from './au
 import type { AttackName } from './builtin.js';
 import { expectWhole } from './options.js';
 import type { AttackOptions } from './options.js';
-import type { AttackedSample, AttackFigures, AttackResult } from './result.js';
-import { saveImages } from './result.js';
+import type { AttackedSample, AttackResult } from './result.js';
+import { figuresOf, saveImages } from './result.js';
 import type { AttackLoss, AttackNorm } from './stages.js';
 
 /*
@@ -367,32 +367,12 @@ export function flagsOf(
 }
 
 function summary(battery: Battery, eps: number, norm: AttackNorm, seconds: number): AttackResult {
-  const { count, images, adversarial, totals } = battery;
+  const { images, adversarial, totals } = battery;
   const samples = battery.samples.map((sample) => sample!);
-  const share = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
-  const right = samples.filter(({ cleanCorrect }) => cleanCorrect).length;
-  const figures = (
-    robust: 'robustCorrect' | 'savedRobustCorrect',
-    success: 'success' | 'savedSuccess',
-  ): AttackFigures => {
-    const robustCorrect = samples.filter((sample) => sample[robust]).length;
-    const successRate = share(samples.filter((sample) => sample[success]).length, right);
-    return { robustCorrect, robustAccuracy: share(robustCorrect, count), successRate };
-  };
-  const extremes = (values: readonly number[]): { largest: number; mean: number } => ({
-    largest: values.reduce((most, value) => Math.max(most, value), 0),
-    mean: share(
-      values.reduce((sum, value) => sum + value, 0),
-      count,
-    ),
-  });
   return {
-    ...{ count, interrupted: false, cleanCorrect: right, cleanAccuracy: share(right, count), samples, seconds },
-    ...figures('robustCorrect', 'success'),
-    saved: figures('savedRobustCorrect', 'savedSuccess'),
+    ...{ ...figuresOf(samples), interrupted: false, seconds },
     images: adversarial,
     images8: saveImages(adversarial, images, eps, norm),
-    ...{ linf: extremes(samples.map(({ linf }) => linf)), l2: extremes(samples.map(({ l2 }) => l2)) },
     ...{ curve: [], losses: new Float32Array(0) },
     ...totals,
     imageGradientsPerSecond: totals.gradients / seconds,

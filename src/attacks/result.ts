@@ -160,7 +160,7 @@ const mean = (values: readonly number[]): number =>
 export const share = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
 
 /** Counts and shares of samples. */
-export function figures(
+function figures(
   samples: readonly AttackedSample[],
   robust: 'robustCorrect' | 'savedRobustCorrect',
   success: 'success' | 'savedSuccess',
@@ -171,6 +171,24 @@ export function figures(
     robustCorrect,
     robustAccuracy: share(robustCorrect, samples.length),
     successRate: share(samples.filter((sample) => sample[success]).length, right),
+  };
+}
+
+const extremes = (values: readonly number[]): { readonly largest: number; readonly mean: number } => ({
+  largest: values.reduce((most, value) => Math.max(most, value), 0),
+  mean: mean(values),
+});
+
+/** Everything of an {@link AttackResult} that follows from what is said about each image. */
+export function figuresOf(samples: readonly AttackedSample[]) {
+  const count = samples.length;
+  const cleanCorrect = samples.filter((sample) => sample.cleanCorrect).length;
+  return {
+    ...{ count, samples, cleanCorrect, cleanAccuracy: share(cleanCorrect, count) },
+    ...figures(samples, 'robustCorrect', 'success'),
+    saved: figures(samples, 'savedRobustCorrect', 'savedSuccess'),
+    linf: extremes(samples.map(({ linf }) => linf)),
+    l2: extremes(samples.map(({ l2 }) => l2)),
   };
 }
 
@@ -261,22 +279,10 @@ export function summarize(
   const losses = new Float32Array(logged.length * count);
   for (let n = 0; n < count; n++)
     for (const [k, { column }] of logged.entries()) losses[k * count + n] = raw.losses[n * rows + column]!;
-  const cleanCorrect = samples.filter((sample) => sample.cleanCorrect).length;
-  const extremes = (values: readonly number[]): { largest: number; mean: number } => ({
-    largest: values.reduce((most, value) => Math.max(most, value), 0),
-    mean: mean(values),
-  });
   return {
-    count,
-    cleanCorrect,
-    cleanAccuracy: cleanCorrect / count,
-    ...figures(samples, 'robustCorrect', 'success'),
+    ...figuresOf(samples),
     images: raw.images.subarray(0, count * size),
     images8: images8.subarray(0, count * size),
-    saved: figures(samples, 'savedRobustCorrect', 'savedSuccess'),
-    samples,
-    linf: extremes(samples.map(({ linf }) => linf)),
-    l2: extremes(samples.map(({ l2 }) => l2)),
     curve: curveOf(raw, settings, logged, count, rows),
     losses,
   };

@@ -85,7 +85,86 @@ async function trainSmall(
   return { victims, text };
 }
 
-// eslint-disable-next-line max-lines-per-function -- the experiment in its order, then its report as one literal
+/** Everything that was measured. */
+interface Findings {
+  readonly context: ExperimentContext;
+  readonly resnets: readonly Victim[];
+  /** How the networks of other seeds were trained. */
+  readonly trainedText: string;
+  readonly images: Parameters<typeof commonSettings>[0];
+  /** Starts of LinBP that were tried, by network. */
+  readonly triedStarts: ReadonlyMap<string, readonly string[]>;
+  readonly rows: readonly SourceRow[];
+  readonly twelve: Parameters<typeof reportTwelve>[0];
+  readonly steps: number;
+  readonly diverged: Cells['diverged'];
+}
+
+/** Error rates by source, rule and victim. */
+function matrixOf(resnets: readonly Victim[], rows: readonly SourceRow[]): ResultTable {
+  const names = resnets.map(({ name }) => name);
+  const toSmall = (crafted: Crafted): string => percent(mean(overVictims(crafted, isSmall)));
+  return {
+    title: 'Error rate of each victim on the adversarial images',
+    columns: ['source', 'rule', ...names, 'mean of the other ResNets', `${small}, mean of the other seeds`],
+    rows: rows.flatMap(({ bp, linbp, start }) =>
+      [bp, linbp].map((crafted) => [
+        ...[crafted.source, crafted === bp ? 'BP' : `LinBP from ${start}`],
+        ...names.map(
+          (victim) => percent(mean(crafted.fooled.get(victim)!)) + (victim === crafted.source ? ' (white box)' : ''),
+        ),
+        ...[percent(mean(overVictims(crafted, (name) => !isSmall(name)))), toSmall(crafted)],
+      ]),
+    ),
+  };
+}
+
+/** The tables, and what they say. */
+function report(found: Findings): ExperimentResult {
+  const { context, resnets, trainedText, images, triedStarts, rows, twelve, steps, diverged } = found;
+  const twelveReport = reportTwelve(twelve, context.seed);
+  const names = resnets.map(({ name }) => name);
+  return {
+    settings: [
+      {
+        name: 'sources and victims',
+        ours: `${names.join(', ')}, pretrained; ${trainedText}`,
+        official: 'VGG-19-bn to WRN-28-10, ResNeXt-29, DenseNet-BC-190, PyramidNet-272, GDAS',
+      },
+      ...commonSettings(images, steps),
+      {
+        name: 'linearized from',
+        ours:
+          'the best on the held-out images of ' +
+          `${[...triedStarts].map(([network, starts]) => `${starts.join(', ')} (${network})`).join('; ')}`,
+        official: 'features.23 of VGG-19',
+      },
+      ...twelveReport.settings,
+    ],
+    curves: [],
+    tables: [
+      matrixOf(resnets, rows),
+      twelveReport.table,
+      {
+        title: 'Held-out images: mean error rate of the other ResNets by start of LinBP',
+        columns: ['source', 'start', 'error rate'],
+        rows: rows.flatMap(({ bp, tried }) => tried.map(({ start, success }) => [bp.source, start, percent(success)])),
+      },
+    ],
+    statements: [...transferStatements(context, rows, steps), ...twelveReport.statements],
+    figures: {
+      diverged,
+      starts: rows.map(({ bp, start, tried }) => ({ source: bp.source, start, tried })),
+      attacks: twelve.pairs.flatMap(({ bp, linbp }) =>
+        [bp, linbp].map((each) => ({ ...each, wrong: Object.fromEntries(each.wrong) })),
+      ),
+      results: rows.flatMap(({ bp, linbp }) =>
+        [bp, linbp].map((each) => ({ ...each, fooled: Object.fromEntries(each.fooled) })),
+      ),
+    },
+  };
+}
+
 async function runTransfer(context: ExperimentContext): Promise<ExperimentResult> {
   const models = await transferNetworks(context);
   const cells = new Cells(context);
@@ -128,63 +207,17 @@ async function runTransfer(context: ExperimentContext): Promise<ExperimentResult
       images.rest,
       cells,
     );
-    const twelveReport = reportTwelve(twelve, context.seed);
-    const names = resnets.map(({ name }) => name);
-    const toSmall = (crafted: Crafted): string => percent(mean(overVictims(crafted, isSmall)));
-    const matrix: ResultTable = {
-      title: 'Error rate of each victim on the adversarial images',
-      columns: ['source', 'rule', ...names, 'mean of the other ResNets', `${small}, mean of the other seeds`],
-      rows: rows.flatMap(({ bp, linbp, start }) =>
-        [bp, linbp].map((crafted) => [
-          ...[crafted.source, crafted === bp ? 'BP' : `LinBP from ${start}`],
-          ...names.map(
-            (victim) => percent(mean(crafted.fooled.get(victim)!)) + (victim === crafted.source ? ' (white box)' : ''),
-          ),
-          ...[percent(mean(overVictims(crafted, (name) => !isSmall(name)))), toSmall(crafted)],
-        ]),
-      ),
-    };
-    return {
-      settings: [
-        {
-          name: 'sources and victims',
-          ours: `${names.join(', ')}, pretrained; ${trainedText}`,
-          official: 'VGG-19-bn to WRN-28-10, ResNeXt-29, DenseNet-BC-190, PyramidNet-272, GDAS',
-        },
-        ...commonSettings(images, steps),
-        {
-          name: 'linearized from',
-          ours:
-            'the best on the held-out images of ' +
-            `${[...triedStarts].map(([network, starts]) => `${starts.join(', ')} (${network})`).join('; ')}`,
-          official: 'features.23 of VGG-19',
-        },
-        ...twelveReport.settings,
-      ],
-      curves: [],
-      tables: [
-        matrix,
-        twelveReport.table,
-        {
-          title: 'Held-out images: mean error rate of the other ResNets by start of LinBP',
-          columns: ['source', 'start', 'error rate'],
-          rows: rows.flatMap(({ bp, tried }) =>
-            tried.map(({ start, success }) => [bp.source, start, percent(success)]),
-          ),
-        },
-      ],
-      statements: [...transferStatements(context, rows, steps), ...twelveReport.statements],
-      figures: {
-        diverged: cells.diverged,
-        starts: rows.map(({ bp, start, tried }) => ({ source: bp.source, start, tried })),
-        attacks: twelve.pairs.flatMap(({ bp, linbp }) =>
-          [bp, linbp].map((each) => ({ ...each, wrong: Object.fromEntries(each.wrong) })),
-        ),
-        results: rows.flatMap(({ bp, linbp }) =>
-          [bp, linbp].map((each) => ({ ...each, fooled: Object.fromEntries(each.fooled) })),
-        ),
-      },
-    };
+    return report({
+      context,
+      resnets,
+      trainedText,
+      images,
+      triedStarts,
+      rows,
+      twelve,
+      steps,
+      diverged: cells.diverged,
+    });
   } finally {
     for (const model of models) model.destroy();
     for (const { model } of own) model.destroy();

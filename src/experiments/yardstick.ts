@@ -155,7 +155,84 @@ async function columnsOf(context: ExperimentContext): Promise<Column[]> {
   ];
 }
 
-// eslint-disable-next-line max-lines-per-function -- the experiment in its order, then its report as one literal
+/** A rule's cells at ten steps and at many. */
+interface Row {
+  readonly name: string;
+  readonly rule: string;
+  readonly ten: Cell;
+  readonly many: Cell;
+}
+
+/** Everything that was measured. */
+interface Findings {
+  readonly columns: readonly Column[];
+  readonly all: Dataset;
+  readonly clean: Cell;
+  /** BP with the loss gradient rounded as in the measurement. */
+  readonly rounded: { readonly fgsm: Cell | undefined; readonly ten: Cell | undefined };
+  readonly bp: { readonly fgsm: Cell; readonly ten: Cell };
+  readonly bpMany: Cell;
+  readonly rows: readonly Row[];
+  readonly seed: number;
+  readonly diverged: Cells['diverged'];
+}
+
+/** The table, and what it says beside PyTorch's figures. */
+function report({ columns, all, clean, rounded, bp, bpMany, rows, seed, diverged }: Findings): ExperimentResult {
+  const table: ResultTable = {
+    title: 'Accuracy on images made on ResNet-20 at 8/255 (cross entropy, no random start, last iterate)',
+    columns: ['rule', ...columns.flatMap(({ title }) => [`ResNet-20: ${title}`, `ResNet-56: ${title}`])],
+    rows: [
+      ['clean', ...shown(clean), ...shown(clean), '', ''],
+      ['BP, loss gradient rounded as in the measurement', ...orGaps(rounded.fgsm), ...orGaps(rounded.ten), '', ''],
+      ['BP', ...shown(bp.fgsm), ...shown(bp.ten), ...shown(bpMany)],
+      ...rows.map((row) => [row.name, '', '', ...shown(row.ten), ...shown(row.many)]),
+    ],
+  };
+  const comparable = all.count === 500;
+  return {
+    settings: [
+      {
+        name: 'images',
+        ours: `the first ${all.count} exact test images of CIFAR-10, right or wrong`,
+        official: '—',
+      },
+      { name: 'step size', ours: 'FGSM 8/255, otherwise 1/255', official: '1/255' },
+    ],
+    curves: [],
+    tables: [table],
+    statements: [
+      beside('Clean accuracy', clean, measured.clean, comparable),
+      ...(rounded.fgsm === undefined
+        ? []
+        : [beside('FGSM with the loss gradient rounded', rounded.fgsm, measured.fgsm, comparable)]),
+      ...(rounded.ten === undefined
+        ? []
+        : [beside('10 steps with the loss gradient rounded', rounded.ten, measured.tenSteps, comparable)]),
+      {
+        verdict: 'note',
+        text:
+          'With the accurate gradient, which is not 0 at the label of ' +
+          'confident images, the same attacks are stronger: FGSM leaves ' +
+          `${shown(bp.fgsm).join(' and ')}, 10 steps ${shown(bp.ten).join(' and ')}.`,
+      },
+      ...conclusions(
+        columns[1]!.title,
+        bp.ten,
+        rows.map((row) => [row.name, row.ten] as const),
+        seed,
+      ),
+      ...conclusions(
+        columns[2]!.title,
+        bpMany,
+        rows.map((row) => [row.name, row.many] as const),
+        seed,
+      ),
+    ],
+    figures: { clean, rounded, bp: { ...bp, many: bpMany }, rows, diverged },
+  };
+}
+
 async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const models = await pretrained(context, ['resnet20', 'resnet56'], 2);
   const [source, victim] = models as [Model, Model];
@@ -188,7 +265,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     for (const [name, rule] of variants)
       tens.push(await cells.run(`${ten.title}, ${name}`, () => filled(ten, name, rule)));
     const bpMany = await filled(many, 'BP', 'bp');
-    const rows: { readonly name: string; readonly rule: string; readonly ten: Cell; readonly many: Cell }[] = [];
+    const rows: Row[] = [];
     for (const [index, [name, rule]] of variants.entries()) {
       const first = tens[index];
       if (first === undefined) continue;
@@ -196,58 +273,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
       if (last !== undefined) rows.push({ name, rule, ten: first, many: last });
     }
     cells.expectSome(rows.filter(({ name }) => /^LinBP from/.test(name)).length, 'start of LinBP');
-    const table: ResultTable = {
-      title: 'Accuracy on images made on ResNet-20 at 8/255 (cross entropy, no random start, last iterate)',
-      columns: ['rule', ...columns.flatMap(({ title }) => [`ResNet-20: ${title}`, `ResNet-56: ${title}`])],
-      rows: [
-        ['clean', ...shown(clean), ...shown(clean), '', ''],
-        ['BP, loss gradient rounded as in the measurement', ...orGaps(rounded.fgsm), ...orGaps(rounded.ten), '', ''],
-        ['BP', ...shown(bp.fgsm), ...shown(bp.ten), ...shown(bpMany)],
-        ...rows.map((row) => [row.name, '', '', ...shown(row.ten), ...shown(row.many)]),
-      ],
-    };
-    const comparable = all.count === 500;
-    return {
-      settings: [
-        {
-          name: 'images',
-          ours: `the first ${all.count} exact test images of CIFAR-10, right or wrong`,
-          official: '—',
-        },
-        { name: 'step size', ours: 'FGSM 8/255, otherwise 1/255', official: '1/255' },
-      ],
-      curves: [],
-      tables: [table],
-      statements: [
-        beside('Clean accuracy', clean, measured.clean, comparable),
-        ...(rounded.fgsm === undefined
-          ? []
-          : [beside('FGSM with the loss gradient rounded', rounded.fgsm, measured.fgsm, comparable)]),
-        ...(rounded.ten === undefined
-          ? []
-          : [beside('10 steps with the loss gradient rounded', rounded.ten, measured.tenSteps, comparable)]),
-        {
-          verdict: 'note',
-          text:
-            'With the accurate gradient, which is not 0 at the label of ' +
-            'confident images, the same attacks are stronger: FGSM leaves ' +
-            `${shown(bp.fgsm).join(' and ')}, 10 steps ${shown(bp.ten).join(' and ')}.`,
-        },
-        ...conclusions(
-          ten.title,
-          bp.ten,
-          rows.map((row) => [row.name, row.ten] as const),
-          context.seed,
-        ),
-        ...conclusions(
-          many.title,
-          bpMany,
-          rows.map((row) => [row.name, row.many] as const),
-          context.seed,
-        ),
-      ],
-      figures: { clean, rounded, bp: { ...bp, many: bpMany }, rows, diverged: cells.diverged },
-    };
+    return report({ columns, all, clean, rounded, bp, bpMany, rows, seed: context.seed, diverged: cells.diverged });
   } finally {
     for (const model of models) model.destroy();
   }

@@ -45,13 +45,34 @@ function parsedJob(job: BullJob): Job | JobFailure {
   }
 }
 
+/** How a worker takes jobs, of which one is at work at a time. */
+const settingsOf = (stalledAfter: number) =>
+  ({
+    concurrency: 1,
+    lockDuration: 1000 * stalledAfter,
+    stalledInterval: 500 * stalledAfter,
+    maxStalledCount: anyNumber,
+    removeOnComplete: { count: keptDone },
+    removeOnFail: { count: keptFailed },
+    drainDelay: 2,
+  }) as const;
+
+/** Says once what keeps a worker from the queue, until it is at work again. */
+function noteErrors(worker: Worker, onNote: ServeOptions['onNote']): void {
+  let away = false;
+  worker.on('error', (error) => {
+    if (!away) onNote?.(`queue: ${error.message.split('\n')[0] ?? ''}`);
+    away = true;
+  });
+  worker.on('active', () => (away = false));
+}
+
 /**
  * Does jobs of the queue until the signal fires. What the machine is at fault for goes back to the queue after a pause,
  * measured here, so that no clock of another machine matters; a job that is itself at fault fails, with its error.
  *
  * @throws LinbpError `unreachable` where the queue does not answer at the beginning; `missing-package`
  */
-// eslint-disable-next-line max-lines-per-function -- closures over the state of one worker
 export async function serveQueue(url: string, options: ServeOptions): Promise<void> {
   const { computers, stalledAfter, grace, signal, onJob, onNote, jobs = Infinity } = options;
   const { Worker, UnrecoverableError, WaitingError } = await optionalPackage('bullmq', () => import('bullmq'));
@@ -90,22 +111,8 @@ export async function serveQueue(url: string, options: ServeOptions): Promise<vo
   };
 
   const workers = computers.map((computer): Worker => {
-    const worker = new Worker(queueName, process(computer), {
-      connection: client,
-      concurrency: 1,
-      lockDuration: 1000 * stalledAfter,
-      stalledInterval: 500 * stalledAfter,
-      maxStalledCount: anyNumber,
-      removeOnComplete: { count: keptDone },
-      removeOnFail: { count: keptFailed },
-      drainDelay: 2,
-    });
-    let away = false;
-    worker.on('error', (error) => {
-      if (!away) onNote?.(`queue: ${error.message.split('\n')[0] ?? ''}`);
-      away = true;
-    });
-    worker.on('active', () => (away = false));
+    const worker = new Worker(queueName, process(computer), { connection: client, ...settingsOf(stalledAfter) });
+    noteErrors(worker, onNote);
     return worker;
   });
   await stopped;

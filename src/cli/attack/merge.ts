@@ -1,21 +1,10 @@
-import { figures, share } from '../../attacks/result.js';
-import type { AttackedSample, AttackResult, CurvePoint } from '../../attacks/result.js';
+import { figuresOf, share } from '../../attacks/result.js';
+import type { AttackResult, CurvePoint } from '../../attacks/result.js';
 
 /*
  * The batches of an attack are runs of their own, so that each can be kept on disk as it is finished. What follows puts
  * them together as if they had been one.
  */
-
-function extremes(values: readonly number[]): { readonly largest: number; readonly mean: number } {
-  const largest = values.reduce((most, value) => Math.max(most, value), 0);
-  return {
-    largest,
-    mean: share(
-      values.reduce((sum, value) => sum + value, 0),
-      values.length,
-    ),
-  };
-}
 
 function joined<T extends Float32Array | Uint8Array>(arrays: readonly T[], empty: T): T {
   empty.set(arrays[0]!);
@@ -46,19 +35,6 @@ function joinedCurve(parts: readonly AttackResult[], losses: Float32Array, count
   });
 }
 
-/** Everything of a result that follows from what is said about each image. */
-export function mergeFigures(samples: readonly AttackedSample[]) {
-  const count = samples.length;
-  const cleanCorrect = samples.filter((sample) => sample.cleanCorrect).length;
-  return {
-    ...{ count, samples, cleanCorrect, cleanAccuracy: share(cleanCorrect, count) },
-    ...figures(samples, 'robustCorrect', 'success'),
-    saved: figures(samples, 'savedRobustCorrect', 'savedSuccess'),
-    linf: extremes(samples.map(({ linf }) => linf)),
-    l2: extremes(samples.map(({ l2 }) => l2)),
-  };
-}
-
 /** Batches of one attack, in order, as one result. */
 export function mergeResults(parts: readonly AttackResult[]): AttackResult {
   if (parts.length === 1) return parts[0]!;
@@ -69,7 +45,7 @@ export function mergeResults(parts: readonly AttackResult[]): AttackResult {
   const gradients = sum((part) => part.gradients);
   const seconds = sum((part) => part.seconds);
   return {
-    ...mergeFigures(samples),
+    ...figuresOf(samples),
     interrupted: false,
     images: joined(
       parts.map(({ images }) => images),

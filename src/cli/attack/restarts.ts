@@ -1,6 +1,6 @@
 import type { AttackSettings } from '../../attacks/options.js';
+import { figuresOf } from '../../attacks/result.js';
 import type { AttackedSample, AttackResult, CurvePoint } from '../../attacks/result.js';
-import { mergeFigures } from './merge.js';
 
 /*
  * Restarts fold into the batch: each image stands there once for each restart, with random numbers of its own, and the
@@ -97,7 +97,7 @@ export function foldRestarts(rows: AttackResult, restarts: number, first: number
   }));
   return {
     ...rows,
-    ...mergeFigures(samples),
+    ...figuresOf(samples),
     ...{ images: floats, images8: levels, ...foldedCurve(rows, restarts, each) },
   };
 }
