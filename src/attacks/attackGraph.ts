@@ -111,16 +111,9 @@ function layerOutput(nodes: readonly Node[], layer: string, model: ModelDefiniti
   return last.outputs[0]!;
 }
 
-/** Builds the graph of an attack on `batch` images; `columns` is the number of evaluations that the log holds. */
-// eslint-disable-next-line max-lines-per-function -- stages' closures share the graph's tensors
-export function buildAttackGraph(
-  model: ModelDefinition,
-  settings: AttackSettings,
-  batch: number,
-  columns: number,
-): AttackGraph {
+/** The tensors that an attack's segments share, on `batch` images; logs have a column for each evaluation. */
+function addTensors(graph: Graph, model: ModelDefinition, settings: AttackSettings, batch: number, columns: number) {
   const { definition, targeted } = settings;
-  const graph = new Graph();
   const stores = addStores(graph, model);
   const shape = [batch, ...model.input];
   const clean = graph.input('images', shape);
@@ -140,25 +133,55 @@ export function buildAttackGraph(
   const cleanCorrect = graph.state('cleanCorrect', [batch], 'u32');
   const cleanLogits = graph.state('cleanLogits', [batch, model.classes]);
   const scales = settings.precision === 'f16' ? addScales(graph, batch) : undefined;
-  let pool: ImagePool | undefined;
-  const memories = new Map<string, Tensor>();
-  const states = new Map<string, { tensor: Tensor; initial: number }>();
-  const segment = <T>(name: string, body: () => T): T =>
-    graph.scope({ segment: name, layer: '', direction: 'attack' }, body);
-  const setTo = (state: Tensor, value: number): void =>
-    void graph.add('map', [state], { fn: fill, scalars: [value], targets: [0] });
-  // Attacks that rank targets go towards them, although any wrong class is a success.
-  const aims = targets ?? labels;
-  const direction = targets === undefined ? 1 : -1;
-  const network = (images: Tensor): ModelInGraph => addModel(graph, model, images, { stores });
-  const forward = (images: Tensor): ModelInGraph & Forward => {
-    const first = graph.nodes.length;
-    const found = network(images);
-    const nodes = graph.nodes.slice(first);
-    return { ...found, outputOf: (layer: string): Tensor => layerOutput(nodes, layer, model) };
+  return {
+    ...{ stores, clean, origin, labels, targets, sampleIds, iterate, best, bestFooled, bestLoss, lossLog, marginLog },
+    ...{ aimLogs, cleanCorrect, cleanLogits, scales },
+    // Attacks that rank targets go towards them, although any wrong class is a success.
+    aims: targets ?? labels,
   };
+}
+
+/** The graph of an attack while it is built: what stages are given, and the segments around them. */
+class AttackBuilder {
+  readonly graph = new Graph();
+  readonly stage: StageContext;
+  private readonly tensors: ReturnType<typeof addTensors>;
+  private readonly memories = new Map<string, Tensor>();
+  private readonly states = new Map<string, { tensor: Tensor; initial: number }>();
+  private pool: ImagePool | undefined;
+
+  constructor(
+    private readonly model: ModelDefinition,
+    private readonly settings: AttackSettings,
+    batch: number,
+    columns: number,
+  ) {
+    this.tensors = addTensors(this.graph, model, settings, batch, columns);
+    this.stage = this.stageContext();
+  }
+
+  private readonly segment = <T>(name: string, body: () => T): T =>
+    this.graph.scope({ segment: name, layer: '', direction: 'attack' }, body);
+
+  private readonly setTo = (state: Tensor, value: number): void =>
+    void this.graph.add('map', [state], { fn: fill, scalars: [value], targets: [0] });
+
+  private network(images: Tensor): ModelInGraph {
+    return addModel(this.graph, this.model, images, { stores: this.tensors.stores });
+  }
+
+  private readonly forward = (images: Tensor): ModelInGraph & Forward => {
+    const first = this.graph.nodes.length;
+    const found = this.network(images);
+    const nodes = this.graph.nodes.slice(first);
+    return { ...found, outputOf: (layer: string): Tensor => layerOutput(nodes, layer, this.model) };
+  };
+
   /** Logs the iterate at which the network was just run, and keeps it where it is the best so far. */
-  const observe = (point: Tensor, logits: Tensor, loss: Tensor): void => {
+  private readonly observe = (point: Tensor, logits: Tensor, loss: Tensor): void => {
+    const { graph, settings, stage } = this;
+    const { labels, aims, lossLog, marginLog, aimLogs, best, bestFooled, bestLoss } = this.tensors;
+    const { targeted } = settings;
     const producer = loss.producer as Node<'loss'>;
     const reusable = producer.attrs.kind === 'margin' && producer.inputs[1] === labels;
     const margin = reusable ? loss : graph.one('loss', [logits, labels], { kind: 'margin' });
@@ -173,120 +196,166 @@ export function buildAttackGraph(
     if (settings.keep === 'best')
       graph.add('map', [best, point, better!], { fn: keepBetter, scalars: [], targets: [0] });
   };
-  const named = (from: Map<string, Tensor>, name: string, size: readonly number[]): Tensor => {
-    const memory = from.get(name) ?? graph.state(name, size);
+
+  /** A memory of the attack by its name, which always has one shape. */
+  private memory(name: string, size: readonly number[]): Tensor {
+    const memory = this.memories.get(name) ?? this.graph.state(name, size);
     check(
       memory.shape.join() === size.join(),
       'bad-argument',
-      `${definition.name} asks for a memory "${name}" of two shapes, [${memory.shape.join()}] and [${size.join()}]`,
+      `${this.settings.definition.name} asks for a memory "${name}" of two shapes, ` +
+        `[${memory.shape.join()}] and [${size.join()}]`,
       name,
     );
-    from.set(name, memory);
+    this.memories.set(name, memory);
     return memory;
-  };
-  const stage: StageContext = {
-    graph,
-    norm: settings.norm,
-    loss: settings.loss,
-    direction,
-    decay: settings.decay,
-    parameters: settings.parameters,
-    ...{ clean, origin, labels, cleanLogits, targets, aims, sampleIds },
-    radius: { step: 'radius' },
-    alpha: { step: 'alpha' },
-    seed: { step: 'seed' },
-    draws: [{ step: 'draw0' }, { step: 'draw1' }],
-    query: { step: 'query' },
-    first: { step: 'first' },
-    window: { step: 'window' },
-    memory: (name, size) => named(memories, name, size),
-    state(name, size, initial = 0) {
-      const known = states.get(name);
-      if (known === undefined) states.set(name, { tensor: graph.state(name, size), initial });
-      return states.get(name)!.tensor;
-    },
-    set: setTo,
-    segment,
-    feature: (images, layer) => forward(images).outputOf(layer),
-    forward,
-    gradientAt(point, target = point, objective = definition.objective) {
-      const { logits, outputOf } = forward(point);
-      const loss = objective(stage, logits, aims);
-      check(
-        loss.producer?.op === 'loss',
-        'bad-argument',
-        `the objective of ${definition.name} must be the output of a loss`,
-        'objective',
-      );
-      const seed = definition.pull?.(stage, outputOf) ?? attackSeed(graph, loss);
-      const wanted = { loss, scale: 1, targets: [target], rules: settings.rules, seed };
-      const gradient =
-        scales === undefined ? gradients(graph, wanted).get(target)! : scaledGradient(graph, wanted, scales);
-      return { logits, outputOf, loss, gradient };
-    },
-    partner(draw) {
-      pool ??= addPool(graph, shape);
-      return partnerOf(graph, pool, draw);
-    },
-    random: (size, distribution, step, stream = randomStreams.attack) =>
-      graph.one('random', [sampleIds], { shape: size, distribution, stream, seed: { step: 'seed' }, step }),
-    observe,
+  }
+
+  private state(name: string, size: readonly number[], initial: number): Tensor {
+    const known = this.states.get(name);
+    if (known === undefined) this.states.set(name, { tensor: this.graph.state(name, size), initial });
+    return this.states.get(name)!.tensor;
+  }
+
+  private readonly gradientAt: StageContext['gradientAt'] = (point, target = point, objective) => {
+    const { graph, settings, stage } = this;
+    const { definition, rules } = settings;
+    const { aims, scales } = this.tensors;
+    const { logits, outputOf } = this.forward(point);
+    const loss = (objective ?? definition.objective)(stage, logits, aims);
+    check(
+      loss.producer?.op === 'loss',
+      'bad-argument',
+      `the objective of ${definition.name} must be the output of a loss`,
+      'objective',
+    );
+    const seed = definition.pull?.(stage, outputOf) ?? attackSeed(graph, loss);
+    const wanted = { loss, scale: 1, targets: [target], rules, seed };
+    const gradient =
+      scales === undefined ? gradients(graph, wanted).get(target)! : scaledGradient(graph, wanted, scales);
+    return { logits, outputOf, loss, gradient };
   };
 
-  const [evaluated, correct, hit] = segment('evaluate', () => {
-    const found = network(iterate);
-    observe(iterate, found.logits, definition.objective(stage, found.logits, aims));
-    const of = (classes: Tensor): Tensor => graph.one('correct', [found.logits, classes], {});
-    return [found, of(labels), targeted ? of(targets!) : undefined] as const;
-  });
-  graph.output('logits', evaluated.logits);
-  graph.output('correct', correct);
-  if (hit !== undefined) graph.output('hit', hit);
-  segment('remember', () => {
-    graph.add('assign', [correct, cleanCorrect], {});
-    graph.add('assign', [evaluated.logits, cleanLogits], {});
-  });
+  private stageContext(): StageContext {
+    const { graph, settings } = this;
+    const { clean, origin, labels, cleanLogits, targets, aims, sampleIds } = this.tensors;
+    return {
+      graph,
+      norm: settings.norm,
+      loss: settings.loss,
+      direction: targets === undefined ? 1 : -1,
+      decay: settings.decay,
+      parameters: settings.parameters,
+      ...{ clean, origin, labels, cleanLogits, targets, aims, sampleIds },
+      radius: { step: 'radius' },
+      alpha: { step: 'alpha' },
+      seed: { step: 'seed' },
+      draws: [{ step: 'draw0' }, { step: 'draw1' }],
+      query: { step: 'query' },
+      first: { step: 'first' },
+      window: { step: 'window' },
+      memory: (name, size) => this.memory(name, size),
+      state: (name, size, initial = 0) => this.state(name, size, initial),
+      set: this.setTo,
+      segment: this.segment,
+      feature: (images, layer) => this.forward(images).outputOf(layer),
+      forward: this.forward,
+      gradientAt: this.gradientAt,
+      partner: (draw) => {
+        this.pool ??= addPool(graph, clean.shape);
+        return partnerOf(graph, this.pool, draw);
+      },
+      random: (size, distribution, step, stream = randomStreams.attack) =>
+        graph.one('random', [sampleIds], { shape: size, distribution, stream, seed: { step: 'seed' }, step }),
+      observe: this.observe,
+    };
+  }
 
-  const reset = (): void => {
-    for (const memory of memories.values()) setTo(memory, 0);
-  };
-  if (definition.plan === undefined) buildSteps(stage, settings, { iterate, cleanLogits, reset });
-  else definition.plan.build(stage, iterate);
-  segment('begin', () => {
-    graph.add('assign', [clean, iterate], {});
-    graph.add('assign', [clean, best], {});
-    // The clean image's objective has no target yet: it is 0, not that of a target of an earlier run.
-    if (definition.rankedTargets !== undefined) graph.add('assign', [labels, targets!], {});
-    setTo(bestFooled, 0);
-    setTo(bestLoss, nothing);
-    for (const { tensor, initial } of states.values()) setTo(tensor, initial);
-    if (scales !== undefined) {
-      setTo(scales.scale, initialScale);
-      setTo(scales.overflows, 0);
-    }
-  });
-  segment('finish', () => {
-    // `finish` must hold a dispatch even where the last iterate is the result already.
-    const result =
-      settings.keep === 'best' && definition.plan === undefined ? best : elementwiseMap(graph, same, [iterate]);
-    graph.add('assign', [result, iterate], {});
-    // Towards the nearest class, whichever was the last one.
-    if (definition.rankedTargets !== undefined)
-      graph.add('assign', [graph.one('classAtRank', [cleanLogits, labels], { rank: 1 }), targets!], {});
-  });
-  return {
-    ...{ graph, stores, network: evaluated, clean, origin, labels, targets, sampleIds, iterate, cleanCorrect },
-    ...{ cleanLogits, correct, hit, lossLog, marginLog, aimLog: aimLogs[0], scales, bestFooled, pool },
-    queries: states.get('queries')?.tensor,
-    fooled: states.get(definition.plan?.fooled ?? '')?.tensor ?? bestFooled,
-    perImage: [
-      ...[iterate, best, bestFooled, bestLoss, lossLog, marginLog, ...aimLogs, cleanCorrect, cleanLogits],
-      ...(targeted || targets === undefined ? [] : [targets]),
-      ...(scales === undefined ? [] : [scales.scale, scales.overflows]),
-      ...memories.values(),
-      ...[...states.values()].map(({ tensor }) => tensor),
-    ],
-  };
+  private evaluate(): Pick<AttackGraph, 'network' | 'correct' | 'hit'> {
+    const { graph, stage, settings } = this;
+    const { iterate, labels, targets, aims } = this.tensors;
+    return this.segment('evaluate', () => {
+      const network = this.network(iterate);
+      this.observe(iterate, network.logits, settings.definition.objective(stage, network.logits, aims));
+      const of = (classes: Tensor): Tensor => graph.one('correct', [network.logits, classes], {});
+      return { network, correct: of(labels), hit: settings.targeted ? of(targets!) : undefined };
+    });
+  }
+
+  private begin(): void {
+    const { graph, settings } = this;
+    const { clean, iterate, best, labels, targets, bestFooled, bestLoss, scales } = this.tensors;
+    this.segment('begin', () => {
+      graph.add('assign', [clean, iterate], {});
+      graph.add('assign', [clean, best], {});
+      // The clean image's objective has no target yet: it is 0, not that of a target of an earlier run.
+      if (settings.definition.rankedTargets !== undefined) graph.add('assign', [labels, targets!], {});
+      this.setTo(bestFooled, 0);
+      this.setTo(bestLoss, nothing);
+      for (const { tensor, initial } of this.states.values()) this.setTo(tensor, initial);
+      if (scales !== undefined) {
+        this.setTo(scales.scale, initialScale);
+        this.setTo(scales.overflows, 0);
+      }
+    });
+  }
+
+  private finish(): void {
+    const { graph, settings } = this;
+    const { definition, keep } = settings;
+    const { iterate, best, labels, targets, cleanLogits } = this.tensors;
+    this.segment('finish', () => {
+      // `finish` must hold a dispatch even where the last iterate is the result already.
+      const result = keep === 'best' && definition.plan === undefined ? best : elementwiseMap(graph, same, [iterate]);
+      graph.add('assign', [result, iterate], {});
+      // Towards the nearest class, whichever was the last one.
+      if (definition.rankedTargets !== undefined)
+        graph.add('assign', [graph.one('classAtRank', [cleanLogits, labels], { rank: 1 }), targets!], {});
+    });
+  }
+
+  build(): AttackGraph {
+    const { graph, stage, settings } = this;
+    const { definition, targeted } = settings;
+    const { best, bestLoss, aims: _aims, aimLogs, ...shared } = this.tensors;
+    const { iterate, cleanCorrect, cleanLogits, bestFooled, lossLog, marginLog, scales, targets } = shared;
+    const { network, correct, hit } = this.evaluate();
+    graph.output('logits', network.logits);
+    graph.output('correct', correct);
+    if (hit !== undefined) graph.output('hit', hit);
+    this.segment('remember', () => {
+      graph.add('assign', [correct, cleanCorrect], {});
+      graph.add('assign', [network.logits, cleanLogits], {});
+    });
+    const reset = (): void => {
+      for (const memory of this.memories.values()) this.setTo(memory, 0);
+    };
+    if (definition.plan === undefined) buildSteps(stage, settings, { iterate, cleanLogits, reset });
+    else definition.plan.build(stage, iterate);
+    this.begin();
+    this.finish();
+    const states = [...this.states.values()].map(({ tensor }) => tensor);
+    return {
+      ...{ graph, ...shared, network, correct, hit, aimLog: aimLogs[0], pool: this.pool },
+      queries: this.states.get('queries')?.tensor,
+      fooled: this.states.get(definition.plan?.fooled ?? '')?.tensor ?? bestFooled,
+      perImage: [
+        ...[iterate, best, bestFooled, bestLoss, lossLog, marginLog, ...aimLogs, cleanCorrect, cleanLogits],
+        ...(targeted || targets === undefined ? [] : [targets]),
+        ...(scales === undefined ? [] : [scales.scale, scales.overflows]),
+        ...this.memories.values(),
+        ...states,
+      ],
+    };
+  }
 }
+
+/** Builds the graph of an attack on `batch` images; `columns` is the number of evaluations that the log holds. */
+export const buildAttackGraph = (
+  model: ModelDefinition,
+  settings: AttackSettings,
+  batch: number,
+  columns: number,
+): AttackGraph => new AttackBuilder(model, settings, batch, columns).build();
 
 const same: ElementwiseFunction = { name: 'same', inputs: ['x'], scalars: [], results: ['x'], reference: (x) => [x!] };
