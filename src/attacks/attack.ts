@@ -75,6 +75,39 @@ const runFields: FieldNames<AttackRun> = {
 /** Programs that an attack keeps from run to run: those of a batch that gets smaller are eight at most. */
 const keptPrograms = 8;
 
+/** Writes the images that attacks mix into others, where they do. */
+function writePool(
+  { attack, executor }: Compiled,
+  arrays: AttackArrays,
+  part: { readonly first: number; readonly size: number },
+): void {
+  if (attack.pool === undefined) return;
+  const pool = poolOf(arrays, part);
+  executor.write(attack.pool.images, pool.images);
+  executor.write(attack.pool.first, pool.first);
+  executor.write(attack.pool.own, pool.own);
+  executor.write(attack.pool.count, Float32Array.of(pool.count));
+}
+
+/** Reads what a batch, the images from `first` on of `count`, logged while it ran. */
+async function readLogs(
+  { attack, executor }: Compiled,
+  columns: number,
+  raw: RawOutcome,
+  first: number,
+  count: number,
+): Promise<void> {
+  raw.losses.set(await executor.read(attack.lossLog), first * columns);
+  raw.margins.set(await executor.read(attack.marginLog), first * columns);
+  if (attack.queries !== undefined) {
+    if (raw.queries.length === 0) raw.queries = new Float32Array(count);
+    raw.queries.set(await executor.read(attack.queries), first);
+  }
+  if (attack.aimLog !== undefined) raw.aims.set(await executor.read(attack.aimLog), first * columns);
+  if (attack.scales !== undefined)
+    for (const steps of await executor.read(attack.scales.overflows)) raw.overflows += steps;
+}
+
 /**
  * An attack compiled for a model: all steps and restarts of a batch run as one program without a read-back in between.
  * Larger sets of images are looped over it. Dispose it with {@link Attack.destroy} or `using`.
@@ -260,7 +293,6 @@ export class Attack {
     return { ...settings, eps, alpha, seed };
   }
 
-  // eslint-disable-next-line max-lines-per-function -- writes, runs and reads in the order of effect
   private async runBatch(
     compiled: Compiled,
     { settings, schedule }: { readonly settings: AttackSettings; readonly schedule: Schedule },
@@ -281,14 +313,7 @@ export class Attack {
     const write = inputWriter(settings, schedule, arrays, first);
     write(compiled, allRows(size));
 
-    if (attack.pool !== undefined) {
-      const pool = poolOf(arrays, part);
-      executor.write(attack.pool.images, pool.images);
-      executor.write(attack.pool.first, pool.first);
-      executor.write(attack.pool.own, pool.own);
-      executor.write(attack.pool.count, Float32Array.of(pool.count));
-    }
-
+    writePool(compiled, arrays, part);
     const options = {
       ...(run.signal === undefined ? {} : { signal: run.signal }),
       ...(run.chunkMilliseconds === undefined ? {} : { chunkMilliseconds: run.chunkMilliseconds }),
@@ -319,16 +344,8 @@ export class Attack {
     await executor.run([{ segment: 'evaluate', row: savedRow }], {});
     raw.savedCorrect.set(await executor.readU32(attack.correct), first);
     if (attack.hit !== undefined) raw.savedHit.set(await executor.readU32(attack.hit), first);
-    raw.losses.set(await executor.read(attack.lossLog), first * columns);
-    raw.margins.set(await executor.read(attack.marginLog), first * columns);
+    await readLogs(compiled, columns, raw, first, arrays.count);
     if (settings.stopAtSuccess && settings.definition.plan === undefined) holdLogs(raw, columns, part);
-    if (attack.queries !== undefined) {
-      if (raw.queries.length === 0) raw.queries = new Float32Array(arrays.count);
-      raw.queries.set(await executor.read(attack.queries), first);
-    }
-    if (attack.aimLog !== undefined) raw.aims.set(await executor.read(attack.aimLog), first * columns);
-    if (attack.scales !== undefined)
-      for (const steps of await executor.read(attack.scales.overflows)) raw.overflows += steps;
     return { adversarial, clean, saved, size: pixels, first, cost };
   }
 
