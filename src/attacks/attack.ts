@@ -200,7 +200,7 @@ export class Attack {
    *
    * @throws LinbpError `bad-shape`, `bad-range`, `bad-argument`, `bad-dtype` naming the field, before any work;
    * `aborted`, unless finished images are to be kept; `disposed`; `diverged` where a logit, a loss, a gradient or a
-   * pixel is not finite; `bad-range` for an image outside the ball, which only an attack of one's own can make
+   * pixel is not finite; `bad-range` for an image outside the ball, which only a custom attack can make
    */
   async run(run: AttackRun): Promise<AttackResult> {
     this.expectAlive();

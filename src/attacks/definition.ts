@@ -252,7 +252,7 @@ export interface Parameter {
 
 /**
  * An attack: what happens in one step, stage by stage. Each stage emits graph nodes, so that all steps together are
- * one program. To make one of one's own, replace a stage: `{ ...attacks.pgd, name: 'mine', step: (stage, x, g) => ...
+ * one program. To make a custom one, replace a stage: `{ ...attacks.pgd, name: 'mine', step: (stage, x, g) => ...
  * }`.
  */
 export interface AttackDefinition {

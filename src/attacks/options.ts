@@ -22,7 +22,7 @@ export interface AttackOptions {
   readonly model: Model | HostModel;
   /** `gpu` (default) runs on the model's device, `reference` in float64 on the CPU. */
   readonly device?: 'gpu' | 'reference';
-  /** Name of a built-in attack, or one's own; default `pgd`. */
+  /** Name of a built-in attack, or a custom one; default `pgd`. */
   readonly attack?: AttackName | AttackDefinition;
   /** Default `linf`. */
   readonly norm?: AttackNorm;

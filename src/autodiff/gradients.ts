@@ -9,7 +9,7 @@ import type { Interior } from './region.js';
 
 /** What {@link gradients} differentiates, and with respect to what. */
 export interface GradientOptions {
-  /** Output [N] of a `loss` node, or, with `seed`, any objective of one's own. */
+  /** Output [N] of a `loss` node, or, with `seed`, a custom objective. */
   readonly loss: Tensor;
   /**
    * A tensor the objective depends on (usually the logits) and the objective's gradient there, already scaled; for

@@ -131,7 +131,7 @@ export interface CompareOptions {
   /** Relative difference of results above which a party's row carries a warning. */
   readonly tolerance: number;
   /**
-   * Also report processor time: for adapters that compute on the CPU, where it counts all work and other load on the
+   * Also report processor time: for software adapters, where it counts all work and other load on the
    * machine does not enter it.
    */
   readonly processorTime: boolean;

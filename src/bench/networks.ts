@@ -18,7 +18,7 @@ export interface NetworkSizes {
   readonly steps: number;
 }
 
-/** For GPUs, and for adapters that compute on the CPU, where the large ones would take an hour. */
+/** For GPUs, and for software adapters, where the large ones would take an hour. */
 export const networkSizes: Readonly<Record<'large' | 'small', NetworkSizes>> = {
   large: { models: ['resnet18', 'resnet50'], batches: [128, 512], steps: 100 },
   small: { models: ['resnet20'], batches: [8], steps: 5 },

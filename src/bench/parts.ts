@@ -35,7 +35,7 @@ export type Part = (typeof parts)[number];
 /** What every part works with. */
 export interface BenchContext {
   readonly device: Device;
-  /** The adapter computes on the CPU. */
+  /** It is a software adapter. */
   readonly software: boolean;
   readonly chosen: ReadonlySet<Part>;
   readonly peers: Peers;

@@ -30,7 +30,7 @@ export interface ProductSizes {
   readonly batch: number;
 }
 
-/** For GPUs, and for adapters that compute on the CPU, where the large ones would take minutes. */
+/** For GPUs, and for software adapters, where the large ones would take minutes. */
 export const productSizes: Readonly<Record<'large' | 'small', ProductSizes>> = {
   large: { matmul: [1024, 2048, 4096], model: 'resnet50_imagenet', batch: 32 },
   small: { matmul: [128, 256], model: 'resnet20', batch: 4 },

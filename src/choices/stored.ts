@@ -24,7 +24,7 @@ export interface TuningIdentity {
   readonly device: string;
   /** Names the driver and its version. */
   readonly description: string;
-  /** What the adapter computes on where it computes on the CPU and tiles depend on that: `avx512`, or empty. */
+  /** What a software adapter computes on, where tiles depend on that: `avx512`, or empty. */
   readonly processor: string;
   /** Version of this library. */
   readonly version: string;

@@ -12,7 +12,7 @@ export interface TunedEntry {
 /** The layer of a problem by the problem's key. */
 const layerOf = (key: string): string => key.replace(/( mask)? n\d+$/, '');
 
-/** Choices of kernels by problem, and the order of sums that each layer keeps over all batch sizes. */
+/** Choices of kernels by problem, and the accumulation order that each layer keeps over all batch sizes. */
 export class TuningTable implements KernelChoices {
   readonly entries = new Map<string, TunedEntry>();
   readonly orders = new Map<string, SumOrder>();
@@ -25,7 +25,7 @@ export class TuningTable implements KernelChoices {
     return this.orders.get(problem.layer);
   }
 
-  /** Remembers a choice; the first choice for a layer decides the order of its sums at all batch sizes. */
+  /** Remembers a choice; the first choice for a layer decides its accumulation order at all batch sizes. */
   set(problem: TuningProblem, entry: TunedEntry): void {
     this.entries.set(problemKey(problem), entry);
     const order = orderOf(entry.choice.kernel);

@@ -58,7 +58,7 @@ type DataValues = OptionValues<typeof dataOptions>;
 
 /** Which half of the data. */
 export const splitOption = {
-  split: choice(['train', 'test'], { help: 'which half of the data', byDefault: 'test' }),
+  split: choice(['train', 'test'], { help: 'dataset split', byDefault: 'test' }),
 } as const;
 
 /** Options of verbs that compute on a device only. */

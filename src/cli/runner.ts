@@ -101,7 +101,7 @@ function describeError(error: unknown): string {
       ' ',
     );
   const message = terminalText(error instanceof Error ? error.message : String(error));
-  return `${message.split('\n')[0] ?? ''} (this is a fault of linbp; LINBP_DEBUG=1 shows where)`;
+  return `${message.split('\n')[0] ?? ''} (this is an internal error in linbp; LINBP_DEBUG=1 shows where)`;
 }
 
 /**

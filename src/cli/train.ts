@@ -208,7 +208,7 @@ export const trainVerb = defineVerb({
   notes: [
     '',
     'Writes NAME.safetensors, the weights as PyTorch loads them, and NAME.state.safetensors, from which ' +
-      '--resume goes on bit for bit.',
+      '--resume continues with bit-identical results.',
     'Ctrl-C, SIGTERM and SIGHUP write both and end with exit code 130; a second one ends at once.',
   ],
   async run(values, context) {

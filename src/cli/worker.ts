@@ -10,7 +10,7 @@ import { queueOptions } from './jobs/options.js';
 import { choice, integer, number } from './options.js';
 import { defineVerb } from './verb.js';
 
-/** Names of adapters that compute on the CPU; a GPU each gets a process. */
+/** Names of software adapters; a GPU each gets a process. */
 const software = /llvmpipe|lavapipe|swiftshader|basic render/i;
 
 /** `linbp worker`: does jobs of a queue, with a process for each GPU. */

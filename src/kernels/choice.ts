@@ -53,8 +53,8 @@ export function choose<P>(
 }
 
 /**
- * The choice for a problem: the table's where it has one that can run, else the usual one in the order of sums that
- * the table prescribes, else the first of `usual`.
+ * The choice for a problem: the table's where it has one that can run, else the usual one in the accumulation order
+ * that the table prescribes, else the first of `usual`.
  */
 export function chooseAmong(
   problem: TuningProblem,
@@ -88,7 +88,7 @@ function plainChoices(problem: TuningProblem, device: KernelDevice): KernelChoic
 
 /**
  * {@link chooseAmong} where some choices gave wrong results: the table's, then the usual ones in their order, then
- * others, whatever the order of their sums; kernels with another tile that was wrong come last. Throws `unsupported`
+ * others, whatever their accumulation order; kernels with another tile that was wrong come last. Throws `unsupported`
  * where none is left.
  */
 function chooseRight(

@@ -103,8 +103,7 @@ export function lowerConvRows(problem: RowsProblem, tile: Tile, group: Group, co
 }
 
 /**
- * Whether results can be stored row by row in fours: on the CPU, where all that is loaded and stored goes number by
- * number.
+ * Whether results can be stored row by row as vec4: on the CPU, where all loads and stores are scalar.
  */
 const storesRows = (
   { rows, columns, place, columnsAreImages, cStrides }: RowsProblem,
@@ -185,7 +184,7 @@ function lowerRows(problem: RowsProblem, tile: Tile, group: Group, context: Lowe
         WHOLE: problem.rows % tile.rows === 0,
         BY_ROWS: byRows,
         STRAIGHT: straight,
-        // what is written out is slow to compile there
+        // what is unrolled is slow to compile there
         RUN: context.device.plainCompiler === true ? 1 : straight ? tile.rows : byRows ? 2 : 4,
       },
       regions: { ...tail.regions, ...laneRegions(tile, context.device), ...rightRegion(inVectors) },

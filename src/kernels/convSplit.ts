@@ -16,8 +16,8 @@ const leastProducts = 512;
 const mostParts = 16;
 
 /**
- * Products a tap of each part of a split contraction: a multiple of 16. It follows from the layer alone, so that the
- * order of its sums does not depend on the batch. Undefined where the contraction is too short to be worth splitting.
+ * Products a tap of each part of a split contraction: a multiple of 16. It follows from the layer alone, so that its
+ * accumulation order does not depend on the batch. Undefined where the contraction is too short to be worth splitting.
  */
 function innerPart({ inner, taps, accumulate }: ConvProblem): number | undefined {
   const parts = Math.min(mostParts, Math.floor((inner * taps[0] * taps[1]) / leastProducts));
@@ -89,7 +89,7 @@ function lowerConvSplit(problem: ConvProblem, tile: StagedTile, group: Group, co
   ];
 }
 
-/** gemm/convTiled in parts of the contraction. Usual only where a table prescribes its order of sums. */
+/** gemm/convTiled in parts of the contraction. Usual only where a table prescribes its accumulation order. */
 export const convSplit: ProductStrategy<ConvProblem> = {
   name: 'gemm/convSplit',
   order: 'parts',

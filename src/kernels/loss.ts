@@ -6,8 +6,8 @@ import { link } from '../wgsl/link.js';
 import type { Dispatch, Lowering, Operand, Parameter } from './types.js';
 
 /**
- * From this number of classes on, a workgroup shares a sample. It must not depend on the batch: it decides the order
- * of sums.
+ * From this number of classes on, a workgroup shares a sample. It must not depend on the batch: it decides the
+ * accumulation order.
  */
 const manyClasses = 65;
 /** Invocations of a workgroup: WX of shaders/loss/logits.wgsl. */

@@ -15,7 +15,7 @@ export type { MatrixKernel, MatrixShape, SubgroupMatrices };
 
 const componentOf = (kernel: MatrixKernel): MatrixShape['component'] => (kernel === 'gemm/convMatrix' ? 'f32' : 'f16');
 
-/** The shape that a kernel uses on a device: one only, because the order of its sums follows from it. */
+/** The shape that a kernel uses on a device: one only, because its accumulation order follows from it. */
 export const shapeOf = (kernel: MatrixKernel, device: KernelDevice): MatrixShape | undefined =>
   device.matrices?.shapes.find(({ component, m }) => component === componentOf(kernel) && bandRows % m === 0);
 
@@ -162,7 +162,7 @@ const matrixShapes = [
   [64, 32, 2, 4, 32],
 ] as const;
 
-/** A kernel on subgroup matrices. Usual only where a table prescribes its order of sums. */
+/** A kernel on subgroup matrices. Usual only where a table prescribes its accumulation order. */
 const matrixStrategy = (
   traits: Pick<ProductStrategy<ConvProblem>, 'order' | 'roundsOperands'> & { readonly name: MatrixKernel },
 ): ProductStrategy<ConvProblem> => ({

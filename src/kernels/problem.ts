@@ -5,11 +5,11 @@ export interface Tile {
   readonly lanes: number;
   /** Lanes that share the loads of the left operand; 1 = none. */
   readonly share: number;
-  /** Which loops of constant length are written out, where it is not what {@link unrolled} says for the device. */
+  /** Which loops of constant length are unrolled, where it is not what {@link unrolled} says for the device. */
   readonly unroll?: Unrolling;
 }
 
-/** Loops that are written out: none, those over the lanes that share a load, or all of constant length. */
+/** Loops that are unrolled: none, those over the lanes that share a load, or all of constant length. */
 export type Unrolling = (typeof unrollings)[number];
 export const unrollings = ['none', 'lanes', 'all'] as const;
 
@@ -36,7 +36,7 @@ export type WinogradKernel = 'gemm/winogradF2' | 'gemm/winogradF4';
 
 /**
  * Kernels that compute the products of networks, and that the tuner chooses between: see products.ts. Those of
- * `software/` are for adapters that compute on the CPU.
+ * `software/` are for software adapters.
  */
 export type ProductKernel = `${'gemm' | 'software'}/${string}`;
 
@@ -100,6 +100,6 @@ export interface TuningProblem {
 export interface KernelChoices {
   /** The choice for a problem, where there is one. */
   find(problem: TuningProblem): KernelChoice | undefined;
-  /** The order of sums that a layer keeps over all batch sizes, where it is not the usual one. */
+  /** The accumulation order that a layer keeps over all batch sizes, where it is not the usual one. */
   order(problem: TuningProblem): SumOrder | undefined;
 }

@@ -19,7 +19,7 @@ import { winogradF2, winogradF4 } from './winograd.js';
 
 /** All kernels of a kind of product, the preferred first. */
 interface Registry<P> {
-  /** On adapters that compute on the CPU these come before the others. */
+  /** On software adapters these come before the others. */
   readonly software: readonly ProductStrategy<P>[];
   readonly all: readonly ProductStrategy<P>[];
 }

@@ -32,7 +32,7 @@ function unfitRows(
   const tall = mayBeTall && rows > mostShiftedRows;
   const fitting = tall ? tallRows(rows, device) : isPower(rows, 4, mostRows);
   if (!fitting || rows % share !== 0) return `${rows} rows do not fit ${share} lanes that share loads`;
-  if (tall && unroll !== undefined) return `${rows} rows are always written out`;
+  if (tall && unroll !== undefined) return `${rows} rows are always unrolled`;
   if (!problem.writesMask || !masks) return undefined;
   if (tall && rows % mostShiftedRows !== 0) return `${rows} rows do not fill words of a mask`;
   return rows < Math.min(mostShiftedRows, problem.rows) ? 'masks need 16 rows' : undefined;
@@ -63,7 +63,7 @@ export function unfitTile(
   return stage === undefined ? undefined : unfitStage(choice, stage, device);
 }
 
-/** Tiles of 8 and 16 rows by some numbers of columns. Where loops are written out, wider ones take long to compile. */
+/** Tiles of 8 and 16 rows by some numbers of columns. Where loops are unrolled, wider ones take long to compile. */
 export function registerTiles(start: KernelChoice, widths: readonly number[], device: KernelDevice): KernelChoice[] {
   const columns = device.plainCompiler === true ? [2, 4] : widths;
   return [8, 16].flatMap((rows) => columns.map((count) => ({ ...start, rows, columns: count })));
@@ -87,7 +87,7 @@ const staged = [
 ] as const;
 
 /**
- * Candidates through workgroup memory. Not for adapters that compute on the CPU: workgroup memory is ordinary memory
+ * Candidates through workgroup memory. Not for software adapters: workgroup memory is ordinary memory
  * there, and barriers cost more than they bring.
  */
 export const stagedTiles = (start: KernelChoice, device: KernelDevice): KernelChoice[] =>

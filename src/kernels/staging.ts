@@ -7,7 +7,7 @@ export type { Stage, StagedTile };
 
 /**
  * Whether a product of `rows` rows and `inner` products a tap is worth staging: on a GPU, where a stage is full of
- * products and a tile of rows. Depends on the layer alone, because it decides the order of its sums.
+ * products and a tile of rows. Depends on the layer alone, because it decides its accumulation order.
  */
 export const suitsStages = (rows: number, inner: number, device: KernelDevice): boolean =>
   !device.software && rows >= 32 && inner >= 16;
@@ -49,7 +49,7 @@ export function stagedTile(
   });
 }
 
-/** How an operand is read: number by number, four neighbors across (rows or columns), or four along the contraction. */
+/** How an operand is read: by scalar loads, four neighbors across (rows or columns), or four along the contraction. */
 export type LoadMode = 0 | 1 | 2;
 
 /** Rows that an epilogue takes at once where they come out of workgroup memory: a whole word of a packed mask. */

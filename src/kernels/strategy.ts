@@ -11,7 +11,7 @@ export interface KernelTraits {
   readonly order: SumOrder;
   /** Where operands lie while they are multiplied. */
   readonly operands: 'registers' | 'workgroup memory' | 'subgroup matrices';
-  /** Its loops can be written out or not as a choice says; otherwise it decides itself. */
+  /** Its loops can be unrolled or not as a choice says; otherwise it decides itself. */
   readonly unrolls: boolean;
   /** It rounds its operands to f16, so the tuner leaves it out unless told otherwise. */
   readonly roundsOperands?: boolean;
@@ -30,7 +30,8 @@ export interface ProductStrategy<P> extends KernelTraits {
   suits(problem: P, device: KernelDevice): boolean;
   /**
    * The choices with which it usually runs a product that it suits, the preferred one first; none where it is a
-   * candidate of the tuner only. Which order of sums comes first must follow from the layer alone, whatever the batch.
+   * candidate of the tuner only. Which accumulation order comes first must follow from the layer alone, whatever the
+   * batch.
    */
   usual(problem: P, tuning: TuningProblem, device: KernelDevice): KernelChoice[];
   /** The dispatches of a product with a choice of this kernel. */

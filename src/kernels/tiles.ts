@@ -37,7 +37,7 @@ export const narrowFits = (columns: number, lanes: number, device: KernelDevice)
 export function chooseTile(problem: TileProblem, device: KernelDevice): Tile {
   const rows = problem.rows <= 8 ? 8 : Math.min(16, problem.maxRows);
   const lanes = device.software ? 8 : 32;
-  // its compiler takes time that grows with the square of what is written out
+  // its compiler takes time that grows with the square of what is unrolled
   if (device.plainCompiler === true) return { rows, columns: 2, lanes, share: shareOf(device) };
   const workgroups = Math.ceil(problem.columns / (lanes * 8)) * Math.ceil(problem.rows / rows);
   const wide = device.software ? !narrowFits(problem.columns, lanes, device) : workgroups >= 64;
@@ -67,7 +67,7 @@ export function laneRegions(tile: Tile, device: KernelDevice): Record<string, st
 }
 
 /**
- * Loops to be written out: all where the driver unrolls none; on software adapters what suits the processor, since
+ * Loops to be unrolled: all where the driver unrolls none; on software adapters what suits the processor, since
  * loops over lanes are a shuffle each otherwise; none on GPUs.
  */
 export function usualUnrolling(device: KernelDevice): Unrolling {
@@ -75,13 +75,13 @@ export function usualUnrolling(device: KernelDevice): Unrolling {
   return device.software ? processorOf(device).unroll : 'none';
 }
 
-/** How the loops of a tile are written out, for the linker. */
+/** How the loops of a tile are unrolled, for the linker. */
 export function unrolled(tile: Pick<Tile, 'unroll'>, device: KernelDevice): 'all' | 'lanes' | undefined {
   const loops = tile.unroll ?? usualUnrolling(device);
   return loops === 'none' ? undefined : loops;
 }
 
-/** The part of a variant's name that says how loops are written out; empty where it is as usual. */
+/** The part of a variant's name that says how loops are unrolled; empty where it is as usual. */
 export const unrollName = ({ unroll }: Pick<Tile, 'unroll'>): string =>
   unroll === undefined ? '' : ` unroll ${unroll}`;
 

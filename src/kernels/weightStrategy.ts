@@ -47,7 +47,7 @@ export interface WeightKernel extends Omit<KernelTraits, 'order'> {
     how: { readonly bias: boolean; readonly padded: boolean; readonly linesPerSplit: number },
     device: KernelDevice,
   ): WeightForm;
-  /** Its loops are written out: Mesa's compiler gives up on loops as long as those of a strip or an image. */
+  /** Its loops are unrolled: Mesa's compiler gives up on loops as long as those of a strip or an image. */
   readonly writtenOut?: boolean;
   /** Splits are made of whole images. */
   readonly wholeImages?: boolean;
@@ -56,7 +56,7 @@ export interface WeightKernel extends Omit<KernelTraits, 'order'> {
 }
 
 /**
- * Workgroups that fill a software adapter, where each split is stored and added up number by number. Not data of a
+ * Workgroups that fill a software adapter, where each split is stored and added up by scalar loads. Not data of a
  * processor, nor how many there are: it decides the splits, and with them the bits of results.
  */
 export const softwareWorkgroups = 4;

@@ -241,7 +241,7 @@ function lowerWinograd(
   ];
 }
 
-/** Winograd's method for tiles of `outputs` x `outputs`. Usual only where a table prescribes its order of sums. */
+/** Winograd's method for tiles of `outputs` x `outputs`. Usual only where a table prescribes its accumulation order. */
 const winogradStrategy = (
   name: WinogradKernel,
   order: 'winograd2' | 'winograd4',

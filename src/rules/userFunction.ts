@@ -46,7 +46,7 @@ async function translation({ name, parameters = {}, value, slope }: UserFunction
 }
 
 /**
- * Registers an elementwise op of one's own: networks may then use it as `net.activation(name, x, kind)`, which is a
+ * Registers a custom elementwise op: networks may then use it as `net.activation(name, x, kind)`, which is a
  * position of rules (`on=kind`), or as the op `unary`. It is computed, fused and differentiated like GELU or SiLU,
  * on the device, in f16 and in the float64 reference.
  *

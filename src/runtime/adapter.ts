@@ -10,7 +10,7 @@ export interface AdapterInfo {
   readonly architecture: string;
   readonly device: string;
   readonly description: string;
-  /** True for any adapter that computes on the CPU (lavapipe, SwiftShader, WARP). */
+  /** True for any software adapter (lavapipe, SwiftShader, WARP). */
   readonly software: boolean;
   /** Where its driver came from. */
   readonly driver: DriverSource;
@@ -125,7 +125,7 @@ async function namedAdapter(wanted: string | number, software: boolean): Promise
  * Finds an adapter: the named one, else the system's first, and only when that gives none the software driver in the
  * user's cache.
  *
- * @param software - insist on an adapter that computes on the CPU
+ * @param software - insist on a software adapter
  * @param wanted - index or part of the name of an adapter
  * @throws LinbpError `no-adapter` with the command that mends it, or with the list of adapters
  */

@@ -28,7 +28,7 @@ export const WANTED_FEATURES: readonly string[] = [
 
 /** How {@link Device.open} chooses and sets up a device. */
 export interface DeviceOptions {
-  /** `auto` (default) takes the best adapter; `software` insists on one that computes on the CPU. */
+  /** `auto` (default) takes the best adapter; `software` insists on a software adapter. */
   readonly device?: 'auto' | 'software';
   /**
    * Which adapter of several: its index in the list of {@link listAdapters}, or a part of its name. The error for one
@@ -36,7 +36,7 @@ export interface DeviceOptions {
    */
   readonly adapter?: string | number;
   /**
-   * Throttle Dawn's polling while waiting, on adapters that compute on the CPU; default true unless the environment
+   * Throttle Dawn's polling while waiting, on software adapters; default true unless the environment
    * has `LINBP_NO_THROTTLE=1`. Holds for the whole thread. On other adapters nothing is throttled, and the global
    * `setImmediate` stays as it is.
    */

@@ -1,6 +1,6 @@
 import { check } from '../errors.js';
 
-/** The learning rate of each epoch. A schedule of one's own is an object of this type. */
+/** The learning rate of each epoch. A custom schedule is an object of this type. */
 export interface Schedule {
   /** Such as `cosine`; part of the settings that a checkpoint must agree with. */
   readonly name: string;

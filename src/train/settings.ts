@@ -38,7 +38,7 @@ export interface TrainerOptions {
   readonly testDataset?: Dataset;
   /** The backward of each ReLU: notation such as `linbp`, typed rules, or a selection. `bp` unless given. */
   readonly rules?: string | readonly RuleSpec[] | BackwardSelection;
-  /** Rules of one's own that the notation may name. */
+  /** Custom rules that the notation may name. */
   readonly userRules?: readonly PointwiseRule[];
   readonly optimizer: Optimizer;
   /** Constant unless given. */
@@ -53,7 +53,7 @@ export interface TrainerOptions {
   readonly logEvery?: number;
   /** Per-sample loss whose batch mean is minimized; cross entropy unless given. */
   readonly loss?: LossKind;
-  /** An objective of one's own instead of `loss`. */
+  /** A custom objective instead of `loss`. */
   readonly objective?: Objective;
   /**
    * Label smoothing of the cross entropy in training, above 0 and below 1; none unless given. Evaluation reports the

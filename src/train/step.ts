@@ -18,7 +18,7 @@ import { clipGradients, smoothedCrossEntropy } from './regularize.js';
 export type { ObjectiveTensors };
 
 /**
- * An objective of one's own: adds nodes that turn logits [N, classes] and labels u32 [N] into a loss per sample. It
+ * A custom objective: adds nodes that turn logits [N, classes] and labels u32 [N] into a loss per sample. It
  * returns the output of a `loss` node, or the loss together with its gradient, which must already be multiplied by
  * `scale` (1/N in training).
  */
@@ -28,7 +28,7 @@ export type Objective = (graph: Graph, logits: Tensor, labels: Tensor, scale: nu
 export interface InputContext {
   readonly graph: Graph;
   readonly definition: ModelDefinition;
-  /** The weights that are trained, for instances of the network of one's own. */
+  /** The weights that are trained, for instances of the network that a stage makes. */
   readonly stores: GraphStores;
   /** The batch as it comes from the data set, f32 [N, C, H, W] in [0, 1]. */
   readonly images: Tensor;
@@ -134,7 +134,7 @@ function addRecord(graph: Graph, loss: Tensor, logits: Tensor, labels: Tensor, r
   const log = graph.state('log', [rows, 2]);
   graph.scope({ layer: 'log', direction: 'update' }, () => {
     const correct = graph.one('correct', [logits, labels], {});
-    // A loss of one's own may be finite where the logits are not.
+    // A custom loss may be finite where the logits are not.
     const sound =
       loss.producer?.op === 'loss'
         ? loss
@@ -159,7 +159,7 @@ export function buildTraining(settings: StepSettings, dataset: PackedDataset, ba
   const graph = new Graph();
   const feed = addFeed(graph, dataset, batch, { step: 'start' });
   let ids: Tensor | undefined;
-  // Only networks with dropout and stages of one's own ask for them.
+  // Only networks with dropout and custom stages ask for them.
   const sampleIds = (): Tensor => (ids ??= addSampleIds(graph, feed, batch));
   const stores = addStores(graph, definition);
   const images =
@@ -225,7 +225,7 @@ export function stepIdentity(settings: StepSettings, batch: number): string {
   return graphIdentity(graph, [loss, ...found.values()]);
 }
 
-/** The images of a step after a stage of one's own. */
+/** The images of a step after a custom stage. */
 function changedImages(
   graph: Graph,
   { definition, seed }: StepSettings,

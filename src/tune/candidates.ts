@@ -20,10 +20,10 @@ function possible(
   );
 }
 
-/** Most results of an invocation whose loops are all written out on the CPU, where more take long to compile. */
+/** Most results of an invocation whose loops are all unrolled on the CPU, where more take long to compile. */
 const mostWrittenOut = 64;
 
-/** Other ways to write out the loops of a tile. A driver that unrolls nothing needs them all written out. */
+/** Other ways to unroll the loops of a tile. A driver that unrolls nothing needs them all unrolled. */
 function unrolledOtherwise(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
   if (kernelTraits(choice.kernel)?.unrolls !== true || device.plainCompiler === true) return [];
   return unrollings
@@ -33,7 +33,7 @@ function unrolledOtherwise(choice: KernelChoice, device: KernelDevice): KernelCh
     .map((unroll) => ({ ...choice, unroll }));
 }
 
-/** How lanes work together, how loops are written out, and how a contraction is split, with the tile as it is. */
+/** How lanes work together, how loops are unrolled, and how a contraction is split, with the tile as it is. */
 function arrangements(choice: KernelChoice, device: KernelDevice): KernelChoice[] {
   const { lanes, share, splits, stage } = choice;
   const parts =
@@ -69,9 +69,9 @@ function otherKernel({ stage, ...usual }: KernelChoice, kernel: ProductKernel, d
 }
 
 /**
- * The first round of candidates for a problem: the usual choice first, then all tiles of every kernel that can
- * compute it. `order` restricts them to one order of sums; without `halfProducts` they leave out kernels that round
- * their operands to f16.
+ * The first round of candidates for a problem: the usual choice first, then all tiles of every kernel that can compute
+ * it. `order` restricts them to one accumulation order; without `halfProducts` they leave out kernels that round their
+ * operands to f16.
  */
 export function candidates(
   problem: TuningProblem,

@@ -109,7 +109,7 @@ export class Trial {
   readonly program: Program;
   /** Duration of each run so far, in microseconds. */
   readonly microseconds: number[] = [];
-  /** Processor time of the process in the same runs, which counts on adapters that compute on the CPU. */
+  /** Processor time of the process in the same runs, which counts on software adapters. */
   readonly processor: number[] = [];
   private work: readonly TimedDispatch[];
   private timestamps: TimestampRun | undefined;

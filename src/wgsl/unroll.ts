@@ -1,4 +1,4 @@
-/** Longest loop that is written out. */
+/** Longest loop that is unrolled. */
 const mostIterations = 32;
 
 const loopHead = /for \(var (\w+) = 0u; \1( \+ 1u)? < ([^;]+); \1\+\+\) \{/;

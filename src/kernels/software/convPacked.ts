@@ -107,7 +107,7 @@ function lowerConvPacked(problem: ConvProblem, tile: Tile, group: Group, context
   ];
 }
 
-/** Packs the right operand, whose neighbors lie along the contraction, and loads it in fours. */
+/** Packs the right operand, whose neighbors lie along the contraction, and loads it as vec4. */
 export const convPacked: ProductStrategy<ConvProblem> = {
   name: 'software/convPacked',
   order: 'taps',

@@ -49,7 +49,7 @@ export interface WideTile {
 export interface Processor {
   /** Driver and processor. */
   readonly measuredOn: string;
-  /** Loops of a tile that are written out. */
+  /** Loops of a tile that are unrolled. */
   readonly unroll: Unrolling;
   /** Tiles of 4 columns are taken where they compute less than this share of the columns that tiles of 8 do. */
   readonly narrowBelow: number;
@@ -72,7 +72,7 @@ export interface Processor {
   };
   /** software/weightGradientRows. */
   readonly weightRows: {
-    /** Most products that the loops over a strip are written out to: more do not fit the cache of instructions. */
+    /** Most products that the loops over a strip are unrolled to: more do not fit the cache of instructions. */
     readonly mostWrittenOut: number;
     /** Most rows of which short lines get tiles of 8: with more, all inputs would be read again for every eight. */
     readonly mostRowsOfShortTiles: number;

@@ -4,7 +4,7 @@ import { bindingBase } from '../types.js';
 import type { WeightProblem } from '../weightProblem.js';
 
 /**
- * Whether neighboring columns are neighbors in memory that load in fours: on the CPU, where a load of four numbers
+ * Whether neighboring columns are neighbors in memory that load as vec4: on the CPU, where a load of four numbers
  * costs half of four loads.
  */
 export const readsColumns = (

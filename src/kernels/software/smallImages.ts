@@ -15,7 +15,7 @@ export interface Meeting {
 
 /**
  * Most pixels of an image, and most products of its channels' pairs, that an invocation takes as a whole: both are
- * written out.
+ * unrolled.
  */
 export const mostPixels = 16;
 export const mostMeetings = 32;
@@ -69,7 +69,7 @@ export const imagesTiles = (start: KernelChoice, { image }: TuningProblem, devic
   registerTiles(start, [image ?? start.columns], device);
 
 /**
- * Text that loads the numbers `wanted` of those that begin at `from` into an array: in fours where three of four are
+ * Text that loads the numbers `wanted` of those that begin at `from` into an array: as vec4 where three of four are
  * wanted.
  */
 export function loads(wanted: ReadonlySet<number>, fours: boolean, array: string, read: string, from: string): string {

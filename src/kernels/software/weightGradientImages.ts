@@ -32,7 +32,7 @@ function weightMeetings({ taps, linesPerImage, pixels, source, attrs }: WeightPr
 }
 
 /**
- * Whether images are so small that all their products can be written out, each channel in one piece. A bias needs a tap
+ * Whether images are so small that all their products can be unrolled, each channel in one piece. A bias needs a tap
  * that meets an input under every pixel.
  */
 function suitsWeightImages(problem: WeightProblem, bias: boolean, device: KernelDevice): boolean {

@@ -10,7 +10,7 @@ import { readsColumns } from './readsColumns.js';
 
 /**
  * Whether software/weightGradientLinear can run a problem: of a linear layer on the CPU, whose neighboring columns load
- * and store in fours.
+ * and store as vec4.
  */
 function suitsWeightLinear(problem: WeightProblem, device: KernelDevice): boolean {
   const { rows, columns, lines, taps, attrs, aStrides, storesFours } = problem;
@@ -25,7 +25,7 @@ function weightLinearTile({ rows, columns }: WeightProblem, device: KernelDevice
   return columns < 8 ? undefined : pricedTile({ rows, columns }, processorOf(device).linearWeights, device);
 }
 
-/** Whole tiles of a linear layer's weights, stored in fours. */
+/** Whole tiles of a linear layer's weights, stored as vec4. */
 export const weightGradientLinear = weightStrategy({
   name: 'software/weightGradientLinear',
   operands: 'registers',
