@@ -1,3 +1,4 @@
+import { ruleTitle } from '../experiments/format.js';
 import type { MonteCarloEstimate, MonteCarloResult } from '../theory/monteCarlo.js';
 import type { SimulationResult } from '../theory/simulationSettings.js';
 import type { Band, CurveStatistics } from '../theory/statistics.js';
@@ -211,7 +212,7 @@ export function monteCarloFields({ settings, estimates, seconds }: MonteCarloRes
 /** Lines about one rule's estimate. */
 export function describeEstimate(estimate: MonteCarloEstimate, width: number): string[] {
   const { rule, mean, halfWidth, expected, covered, relativeError, largestDeviation } = estimate;
-  const name = rule === 'bp' ? 'BP' : 'LinBP';
+  const name = ruleTitle(rule);
   return [
     ...plainTable(
       [

@@ -9,7 +9,7 @@ import type { InputStage } from '../train/step.js';
 import { Trainer } from '../train/trainer.js';
 import { attackWith } from './attackRuns.js';
 import { Cells } from './cells.js';
-import { claim, percent, short, shownPoints } from './format.js';
+import { claim, percent, ruleTitle, short, shownPoints } from './format.js';
 import { groupedBootstrap, interval } from './statistics.js';
 import { imagesText, loadHalves } from './trainingRuns.js';
 import type { DataHalves } from './trainingRuns.js';
@@ -107,10 +107,8 @@ export interface AdversarialRun {
   readonly robustApgd: readonly number[];
 }
 
-const nameOf = ({ attackRule, weightRule }: Pick<AdversarialRun, 'attackRule' | 'weightRule'>): string => {
-  const shown = (rule: string): string => (rule === 'bp' ? 'BP' : 'LinBP');
-  return `attack ${shown(attackRule)}, weights ${shown(weightRule)}`;
-};
+const nameOf = ({ attackRule, weightRule }: Pick<AdversarialRun, 'attackRule' | 'weightRule'>): string =>
+  `attack ${ruleTitle(attackRule)}, weights ${ruleTitle(weightRule)}`;
 
 const rate = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 

@@ -6,7 +6,7 @@ import { modelDefinition } from '../nn/zoo/index.js';
 import { cropAndFlip } from '../train/augmentation.js';
 import { sgd } from '../train/optimizers.js';
 import { cosine } from '../train/schedules.js';
-import { claim, percent, short, shownInterval } from './format.js';
+import { claim, percent, ruleTitle, short, shownInterval } from './format.js';
 import { officialWeights } from './officialWeights.js';
 import { interval, pairedInterval } from './statistics.js';
 import { imagesText, loadHalves, trainOnce } from './trainingRuns.js';
@@ -34,7 +34,6 @@ const networks = Object.keys(rulesOf) as (keyof typeof rulesOf)[];
 const lr = 0.005;
 const rules = ['bp', 'linbp'] as const;
 type Rule = (typeof rules)[number];
-const nameOf = (rule: Rule): string => (rule === 'bp' ? 'BP' : 'LinBP');
 
 interface NetworkRun extends TrainingRun {
   readonly network: string;
@@ -53,7 +52,7 @@ function curvesOf(runs: readonly NetworkRun[], network: string, title: string, f
       const length = Math.min(...own.map((run) => run.epochs.length));
       const bands = Array.from({ length }, (_, e) => interval(own.map((run) => run.epochs[e]![figure]!)));
       return {
-        name: nameOf(rule),
+        name: ruleTitle(rule),
         rule,
         points: bands.map(({ mean }, e) => [e + 1, mean]),
         band: bands.map(({ low, high }) => [low, high]),
@@ -83,7 +82,7 @@ function statementOf(runs: readonly NetworkRun[], network: string): Statement {
   const { bp, linbp } = lastLosses(runs, network);
   const diverged = runs
     .filter((run) => run.network === network && run.diverged !== undefined)
-    .map(({ family, seed }) => `${nameOf(family)} seed ${seed}`);
+    .map(({ family, seed }) => `${ruleTitle(family)} seed ${seed}`);
   const end = diverged.length === 0 ? '' : ` Diverged: ${diverged.join(', ')}.`;
   if (bp.length === 0) return { verdict: 'open', text: `${network}: no seed at which both rules train.${end}` };
   const gap = pairedInterval(bp, linbp);
@@ -164,7 +163,7 @@ export function finalTable(runs: readonly NetworkRun[]): ResultTable {
         end === undefined || each.diverged !== undefined
           ? ['diverged', '', '']
           : [short(end.trainLoss), short(end.testLoss!), percent(end.testAccuracy!)];
-      return [each.network, nameOf(each.family), String(each.seed), ...figures];
+      return [each.network, ruleTitle(each.family), String(each.seed), ...figures];
     }),
   };
 }
@@ -208,7 +207,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
           last === undefined
             ? 'diverged'
             : `train loss ${short(last.trainLoss)}  test accuracy ${percent(last.testAccuracy!)}`;
-        context.progress.line(`${network}  ${nameOf(family).padEnd(5)}  seed ${seed}  ${figures}`);
+        context.progress.line(`${network}  ${ruleTitle(family).padEnd(5)}  seed ${seed}  ${figures}`);
       }
     }
   }

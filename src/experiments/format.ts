@@ -5,6 +5,9 @@ import type { Statement } from './types.js';
 /** A share as a percentage. */
 export const percent = (share: number, decimals = 1): string => `${(100 * share).toFixed(decimals)} %`;
 
+/** What reports call the two rules. */
+export const ruleTitle = (rule: string): string => (rule === 'bp' ? 'BP' : 'LinBP');
+
 /** A number in four significant digits. */
 export const short = (value: number): string =>
   Number.isFinite(value) ? String(Number(value.toPrecision(4))) : String(value);

@@ -1,7 +1,7 @@
 import type { EpochResult } from '../train/progress.js';
 import { counted } from '../quote.js';
 import type { Schedule } from '../train/schedules.js';
-import { short, shownInterval } from './format.js';
+import { ruleTitle, short, shownInterval } from './format.js';
 import { outcomes } from './outcome.js';
 import type { Outcome } from './outcome.js';
 import { interval, pairedInterval, trailingMean } from './statistics.js';
@@ -10,7 +10,6 @@ import type { CurveLine, Curves, ResultTable } from './types.js';
 
 export const rules = ['bp', 'linbp'] as const;
 export const batch = 64;
-export const nameOf = (rule: string): string => (rule === 'bp' ? 'BP' : 'LinBP');
 export const classes = 10;
 /** Losses whose first step is looked for, in the mean over this many steps. */
 const targets = [2.2, 2, 1.5, 1, 0.5, 0.3, 0.1];
@@ -49,7 +48,7 @@ export function epochCurves(runs: readonly TrainingRun[], title: string, figure:
     title,
     x: { title: 'epoch', whole: true },
     y: { title: share ? 'accuracy' : 'mean loss per image', share },
-    lines: rules.map((rule) => epochLine(runs, rule, figure, nameOf(rule))),
+    lines: rules.map((rule) => epochLine(runs, rule, figure, ruleTitle(rule))),
   };
 }
 
@@ -225,7 +224,7 @@ export function failureCurves(runs: readonly TrainingRun[]): Curves {
     title: 'Share of the seeds at which training fails',
     x: { title: 'learning rate', log: true },
     y: { title: 'runs that fail', share: true },
-    lines: rules.map((rule) => ({ name: nameOf(rule), rule, points: points(rule) })),
+    lines: rules.map((rule) => ({ name: ruleTitle(rule), rule, points: points(rule) })),
   };
 }
 

@@ -1,7 +1,7 @@
 import { modelDefinition } from '../nn/zoo/index.js';
 import { counted } from '../quote.js';
 import type { EpochResult } from '../train/progress.js';
-import { claim, percent, short, shownInterval } from './format.js';
+import { claim, percent, ruleTitle, short, shownInterval } from './format.js';
 import {
   batch,
   classes,
@@ -12,7 +12,6 @@ import {
   failureTable,
   failureText,
   lossOf,
-  nameOf,
   onlyLinbpFails,
   pairedEpochs,
   ratesOf,
@@ -60,7 +59,7 @@ function everyEpoch(seeds: number, { lr }: MnistRecipe, base: readonly TrainingR
   const count = (holds: (gap: Interval) => boolean): number => perEpoch.filter(holds).length;
   const clearlyBelow = count(({ high }) => high < 0);
   const clearlyAbove = count(({ low }) => low > 0);
-  const ended = base.flatMap(({ rule, seed, diverged }) => (diverged ? [`${nameOf(rule)} seed ${seed}`] : []));
+  const ended = base.flatMap(({ rule, seed, diverged }) => (diverged ? [`${ruleTitle(rule)} seed ${seed}`] : []));
   const end = ended.length === 0 ? '' : ` Diverged: ${ended.join(', ')}.`;
   if (perEpoch.length === 0)
     return { verdict: 'open', text: `At learning rate ${lr} there is no epoch that both rules finish.${end}` };
@@ -157,7 +156,7 @@ function finalTable(base: readonly TrainingRun[]): ResultTable {
         end === undefined
           ? ['', '', '']
           : [percent(end.trainAccuracy), short(end.testLoss!), percent(end.testAccuracy!)];
-      return [nameOf(run.rule), String(run.seed), lossOf(run), ...figures];
+      return [ruleTitle(run.rule), String(run.seed), lossOf(run), ...figures];
     }),
   };
 }
@@ -178,7 +177,7 @@ function sweepCurves(recipe: MnistRecipe, sweepEpochs: number, sweep: readonly T
         return values.length === 0 ? [] : [{ lr, ...interval(values) }];
       });
       return {
-        name: nameOf(rule),
+        name: ruleTitle(rule),
         rule,
         points: points.map(({ lr, mean }) => [lr, mean]),
         band: points.map(({ low, high }) => [low, high]),

@@ -5,7 +5,7 @@ import type { Dataset } from '../data/dataset.js';
 import type { Model } from '../nn/model.js';
 import { attackWith, cifarImages, lastStage, pretrained } from './attackRuns.js';
 import { Cells } from './cells.js';
-import { claim, percent, short, shownPoints } from './format.js';
+import { claim, percent, ruleTitle, short, shownPoints } from './format.js';
 import { officialAttacks } from './officialConventions.js';
 import { pairedBootstrap } from './statistics.js';
 import type { Interval } from './statistics.js';
@@ -55,7 +55,7 @@ function curvesOf(rows: readonly Row[], network: string): Curves[] {
     x: { title: 'eps in 255ths' },
     y: { title: 'success', share: true },
     lines: ['bp', 'linbp'].map((rule) => ({
-      name: rule === 'bp' ? 'BP' : 'LinBP',
+      name: ruleTitle(rule),
       rule,
       points: lines(method)
         .filter((row) => row.rule === rule)
@@ -69,7 +69,7 @@ function curvesOf(rows: readonly Row[], network: string): Curves[] {
     lines: lines(method)
       .filter((row) => row.eps === shownRadius)
       .map(({ rule, result }) => ({
-        name: rule === 'bp' ? 'BP' : 'LinBP',
+        name: ruleTitle(rule),
         rule,
         points: result.curve.map(({ step, robustAccuracy }) => [
           step,

@@ -1,4 +1,3 @@
-import type { Tensor } from '../graph/types.js';
 import { phaseProblems } from './convPhases.js';
 import type { RowsProblem } from './convPhases.js';
 import { convBytes } from './convProblem.js';
@@ -10,8 +9,7 @@ import { laneRegions, shareOf, tileConstants, tileName, signedWords, unrolled } 
 import type { Tile } from './tiles.js';
 import type { TuningProblem } from './problem.js';
 import { registerTiles, unfitTile } from './registerTiles.js';
-import { processorOf } from './software/processor.js';
-import type { EightOutputs } from './software/processor.js';
+import { storesRows, storesStraight, suitsEight } from './software/rowTiles.js';
 import type { ProductStrategy } from './strategy.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
@@ -56,16 +54,6 @@ function outputsPerInvocation(width: number, taps: number): number {
 }
 
 /**
- * Whether 16 rows by 8 outputs are better than by 4 on the processor of a software adapter: where the 8 load about as
- * few inputs, because there are few taps or because they are a whole row, beyond whose ends nothing is loaded.
- */
-function suitsEight(width: number, taps: number, step: number, device: KernelDevice): boolean {
-  const fits = ({ taps: same, mostStep = Infinity, mostWidth = Infinity }: EightOutputs): boolean =>
-    taps === same && step <= mostStep && width <= mostWidth;
-  return width % 8 === 0 && processorOf(device).rows.eightOutputs.some(fits);
-}
-
-/**
  * The usual tile of gemm/convRows for outputs that are `step` inputs apart. On the CPU, where a load costs as much as
  * several products, 16 rows share the inputs of 4 or 8 outputs, unless that leaves rows or outputs without work.
  */
@@ -101,29 +89,6 @@ export function lowerConvRows(problem: RowsProblem, tile: Tile, group: Group, co
     return index === 0 ? dispatch : keeping(dispatch);
   });
 }
-
-/**
- * Whether results can be stored row by row as vec4: on the CPU, where all loads and stores are scalar.
- */
-const storesRows = (
-  { rows, columns, place, columnsAreImages, cStrides }: RowsProblem,
-  tile: Tile,
-  output: Tensor,
-  device: KernelDevice,
-): boolean =>
-  device.software &&
-  device.plainCompiler !== true &&
-  place === undefined &&
-  columnsAreImages !== true &&
-  rows % tile.rows === 0 &&
-  columns[1] % tile.columns === 0 &&
-  inFours(tile.columns, tile.rows, columns[1], bindingBase(output), cStrides.batch, cStrides.row);
-
-/** Whether they can be stored by straight-line code, and sums are so short that it pays. */
-const storesStraight = ({ taps, columns, inner, batch }: ConvProblem, tile: Tile, device: KernelDevice): boolean =>
-  taps[1] === 1 &&
-  taps[0] * inner <= processorOf(device).rows.longestStraightSum &&
-  ((batch * columns[0] * columns[1]) / tile.columns) % tile.lanes === 0;
 
 /** One dispatch of gemm/convRows. The taps of a row are visited in the order of the window, left to right. */
 // eslint-disable-next-line max-lines-per-function -- mostly the table of what the kernel is told
