@@ -166,8 +166,64 @@ function overChannels(stage: StageContext, x: Tensor, channels: number): Tensor 
   return channels === 1 ? x : stage.graph.one('conv2d', [x, ones], still);
 }
 
+/** The bumps of all sides, and the place of each pixel of a channel: [N, 1, ...] each. */
+interface Bumps {
+  readonly table: Tensor;
+  readonly size: readonly [number, number];
+  readonly pixel: Tensor;
+}
+
+function bumpsOf({ graph, clean }: StageContext, { height, width }: Geometry): Bumps {
+  const batch = clean.shape[0]!;
+  const { rows } = tableOf(height, width);
+  const size = [rows.length, rows[0]!.length] as const;
+  const numbers = Array.from({ length: batch }, () => rows.flat()).flat();
+  const table = graph.constant('bumps', numbers, [batch, 1, ...size]);
+  const places = Array.from({ length: batch * height * width }, (_, i) => i % (height * width));
+  return { table, size, pixel: graph.constant('pixel', places, [batch, 1, height, width]) };
+}
+
+/** The bump of a query in its window, zero elsewhere, in all channels of the images. */
+function bumpInWindow(
+  stage: StageContext,
+  { table, size, pixel }: Bumps,
+  [u, v, turn]: readonly [Tensor, Tensor, Tensor],
+  { height, width, channels }: Geometry,
+): Tensor {
+  const { graph } = stage;
+  const [down, right] = graph.add('map', [pixel, u, v, turn], {
+    fn: tablePlace,
+    scalars: [{ step: 'side' }, { step: 'firstRow' }, height, width],
+    targets: ['new', 'new'],
+  }) as [Tensor, Tensor];
+  const grid = graph.one('concat', [down, right], {});
+  return overChannels(
+    stage,
+    graph.one('gridSample', [table, grid], { mode: 'nearest', transposed: false, size: [...size] }),
+    channels,
+  );
+}
+
+/** The energy of a proposal's window for each of its channels, [N C]. */
+function energyByChannel(
+  { graph, clean, radius }: StageContext,
+  delta: Tensor,
+  windows: Tensor,
+  channels: number,
+): Tensor {
+  const batch = clean.shape[0]!;
+  const length = (x: Tensor): Tensor => graph.one('sampleNorm', [x], { norm: 'l2' });
+  const part = elementwiseMap(graph, energy, [length(delta), length(windows)], [radius, channels]);
+  const ones = graph.constant(
+    'channelOnes',
+    Array.from({ length: channels }, () => 1),
+    [channels, 1],
+  );
+  const spreadOut = graph.one('linear', [graph.one('reshape', [part], { shape: [batch, 1] }), ones], {});
+  return graph.one('reshape', [spreadOut], { shape: [batch * channels] });
+}
+
 /** Emits the segments of Square's form for L2: the start, and a query that moves energy between two windows. */
-// eslint-disable-next-line max-lines-per-function -- one closure over the tensors of one graph
 export function buildBumps(stage: StageContext, iterate: Tensor, geometry: Geometry): void {
   const { graph, clean, radius, segment } = stage;
   const { place, height, width, channels } = geometry;
@@ -175,42 +231,19 @@ export function buildBumps(stage: StageContext, iterate: Tensor, geometry: Geome
   const length = (x: Tensor): Tensor => graph.one('sampleNorm', [x], { norm: 'l2' });
   const scaled = (delta: Tensor): Tensor => elementwiseMap(graph, onSphere, [delta, clean, length(delta)], [radius]);
   segment('start', () => judge(stage, iterate, scaled(tiles(stage, geometry)), 1));
-  const { rows } = tableOf(height, width);
-  const most = rows[0]!.length;
-  const table = graph.constant('bumps', Array.from({ length: batch }, () => rows.flat()).flat(), [
-    batch,
-    1,
-    rows.length,
-    most,
-  ]);
-  const flatPlace = graph.constant(
-    'pixel',
-    Array.from({ length: batch * height * width }, (_, i) => i % (height * width)),
-    [batch, 1, height, width],
-  );
+  const bumps = bumpsOf(stage, geometry);
   segment('query', () => {
     const uniform = (k: number): Tensor => stage.random([batch], 'uniform', draw(k));
     const [u, v, u2, v2, turn] = [0, 1, 2, 3, 4].map(uniform) as [Tensor, Tensor, Tensor, Tensor, Tensor];
     const signs = graph.one('reshape', [stage.random([batch, channels], 'uniform', draw(5))], {
       shape: [batch * channels],
     });
-    const size = [{ step: 'side' }, height, width];
     const [inFirst, windows, delta] = graph.add('map', [iterate, clean, place, u, v, u2, v2], {
       fn: parts,
-      scalars: size,
+      scalars: [{ step: 'side' }, height, width],
       targets: ['new', 'new', 'new'],
     }) as [Tensor, Tensor, Tensor];
-    const [down, right] = graph.add('map', [flatPlace, u, v, turn], {
-      fn: tablePlace,
-      scalars: [{ step: 'side' }, { step: 'firstRow' }, height, width],
-      targets: ['new', 'new'],
-    }) as [Tensor, Tensor];
-    const grid = graph.one('concat', [down, right], {});
-    const shape = overChannels(
-      stage,
-      graph.one('gridSample', [table, grid], { mode: 'nearest', transposed: false, size: [rows.length, most] }),
-      channels,
-    );
+    const shape = bumpInWindow(stage, bumps, [u, v, turn], geometry);
     const byChannel = (x: Tensor): Tensor => graph.one('reshape', [x], { shape: [batch * channels, height * width] });
     const old = byChannel(inFirst);
     const raised = elementwiseMap(graph, lift, [
@@ -220,19 +253,7 @@ export function buildBumps(stage: StageContext, iterate: Tensor, geometry: Geome
       length(old),
     ]);
     const inWindow = elementwiseMap(graph, maskBy, [raised, byChannel(shape)]);
-    const part = elementwiseMap(graph, energy, [length(delta), length(windows)], [radius, channels]);
-    const ones = graph.constant(
-      'channelOnes',
-      Array.from({ length: channels }, () => 1),
-      [channels, 1],
-    );
-    const parted = graph.one(
-      'reshape',
-      [graph.one('linear', [graph.one('reshape', [part], { shape: [batch, 1] }), ones], {})],
-      {
-        shape: [batch * channels],
-      },
-    );
+    const parted = energyByChannel(stage, delta, windows, channels);
     const fresh = elementwiseMap(graph, rescale, [inWindow, length(inWindow), parted]);
     const whole = graph.one('reshape', [fresh], { shape: clean.shape });
     judge(stage, iterate, scaled(elementwiseMap(graph, compose, [delta, windows, whole])), 0);
