@@ -4,8 +4,8 @@ import type { Node, OpName } from '../graph/types.js';
 export type Slots = readonly number[] | 'all';
 
 /**
- * What passes may do with an op. `src/passes` and `src/kernels` ask this table only, so a new op says everything here,
- * and one that is forgotten is a compile error.
+ * What passes may do with an op. A new op says here whatever holds for ops in general, and one that is forgotten is a
+ * compile error. Ops that passes know by name besides: those of attention, and those whose results are windows.
  */
 export interface OpTraits {
   /**

@@ -6,8 +6,8 @@ import { addModel } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 
 /*
- * What decides a training run, as text by name: contents are hashed, and where files lie or what a folder is called
- * does not count.
+ * What decides the bits of a run, as text by name: training and attacks both take data set and network from here and
+ * add their options. Contents are hashed, and where files lie or what a folder is called does not count.
  */
 
 const known = new WeakMap<Dataset, Readonly<Record<string, string>>>();
