@@ -16,7 +16,7 @@ for (const rules of ['bp', 'linbp']) {
   console.log(`${rules}: accuracy ${result.cleanAccuracy} clean, ${result.robustAccuracy} under attack`);
   console.log(`largest change of a pixel ${(255 * result.linf.largest).toFixed(0)}/255, ${result.submits} submits`);
   const { channels, height, width } = test;
-  writePng(`linbp-out/example-${rules}.png`, {
+  await writePng(`linbp-out/example-${rules}.png`, {
     channels,
     height,
     width,

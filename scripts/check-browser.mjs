@@ -44,7 +44,7 @@ async function makePages() {
     for (let n = 0; n < 16; n++) {
       const pixels = Uint8Array.from({ length: 28 * 28 }, (_, i) => (i * (n + 3) + 90 * k) % 256);
       for (const half of ['train', 'test'])
-        writePng(join(data, half, name, `${n}.png`), { channels: 1, height: 28, width: 28, data: pixels });
+        await writePng(join(data, half, name, `${n}.png`), { channels: 1, height: 28, width: 28, data: pixels });
     }
   const images = ['--model', 'mlp', '--classes', '2', '--dataset', `folder:${data}`];
   const run = join(scratch, `${hostile} run`);

@@ -19,7 +19,7 @@ import { parseArgs } from 'node:util';
 const dist = (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url));
 const [{ modelDefinition, modelNames }, { describeModel, isBuffer }, { formulaTensor }, safetensors] =
   await Promise.all(['nn/zoo/index', 'nn/definition', 'io/formulaWeights', 'io/safetensors'].map(dist));
-const { readSafetensors, tensorAsFloat32, writeSafetensors } = safetensors;
+const { decodeSafetensors, tensorAsFloat32, writeSafetensors } = safetensors;
 const linbp = fileURLToPath(new URL('../bin/linbp.js', import.meta.url));
 
 const { values: options } = parseArgs({
@@ -52,18 +52,18 @@ function relativeError(actual, expected) {
 const norm = (values) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
-function writeProblem(folder, model) {
+async function writeProblem(folder, model) {
   const definition = modelDefinition(model);
   const { specs } = describeModel(definition).layout;
   const weights = join(folder, 'weights.safetensors');
-  writeSafetensors(
+  await writeSafetensors(
     weights,
     new Map(specs.map(({ name, shape, kind }) => [name, { shape, data: formulaTensor(name, shape, kind) }])),
   );
   const shape = [Number(options.batch), ...definition.input];
   const labels = Int32Array.from({ length: shape[0] }, (_, n) => (7 * n + 3) % 10);
   const inputs = join(folder, 'inputs.safetensors');
-  writeSafetensors(inputs, {
+  await writeSafetensors(inputs, {
     input: { shape, data: formulaTensor('input', shape, 'input') },
     labels: { shape: [shape[0]], data: labels },
   });
@@ -91,7 +91,9 @@ function gradients(folder, model, rule, mode, device, { weights, inputs }) {
   ];
   const began = performance.now();
   execFileSync(process.execPath, [linbp, ...args, '--json', `${out}.json`], { stdio: ['ignore', 'ignore', 'pipe'] });
-  const found = new Map([...readSafetensors(out).tensors].map(([name, tensor]) => [name, tensorAsFloat32(tensor)]));
+  const found = new Map(
+    [...decodeSafetensors(readFileSync(out), out).tensors].map(([name, tensor]) => [name, tensorAsFloat32(tensor)]),
+  );
   return {
     found,
     seconds: (performance.now() - began) / 1000,
@@ -138,7 +140,7 @@ let failures = 0;
 for (const model of options.models.split(',')) {
   const folder = mkdtempSync(join(tmpdir(), 'linbp-networks-'));
   try {
-    const problem = writeProblem(folder, model);
+    const problem = await writeProblem(folder, model);
     for (const mode of options.mode.split(',')) {
       const bound = bounds(model, mode);
       for (const rule of options.rules.split(';')) {

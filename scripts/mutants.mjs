@@ -333,7 +333,7 @@ export const mutants = [
   {
     name: 'fusion: any input of a follower may come from the chain',
     file: 'dist/src/passes/fuse.js',
-    find: 'if (!eitherSide && next.inputs[0] !== current)',
+    find: 'if (!opTraits[next.op].eitherSide && next.inputs[0] !== current)',
     put: 'if (false)',
     tests: ['passes/fuse'],
     fast: true,

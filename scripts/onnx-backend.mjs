@@ -64,7 +64,7 @@ function lightInput() {
 
 async function runCase(folder, device) {
   const model = join(folder, 'model.onnx');
-  const names = onnxInputNames(model);
+  const names = await onnxInputNames(model);
   let tensors = readAll(join(folder, 'test_data_set_0'), 'input');
   const shared = join(folder, '..', 'input_0.pb');
   if (tensors.length === 0 && names.length === 1)

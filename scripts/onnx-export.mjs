@@ -83,7 +83,7 @@ async function compare(name, device) {
   const weights = randomWeights(definition);
   const bytes = exportOnnx(definition, { weights });
   if (options.out !== undefined) writeFileSync(join(options.out, `${name}.onnx`), bytes);
-  const imported = importOnnx(bytes, { name });
+  const imported = await importOnnx(bytes, { name });
   const images = uniforms(3, 0, 0, 0, count * definition.input.reduce((a, b) => a * b));
   const logits = await logitsOf(definition, weights, images, device);
   const result = {

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runCommandLine } from '../dist/src/cli/runner.js';
 import { importOnnx, LinbpError, positionTable } from '../dist/src/index.js';
-import { readSafetensors, tensorAsFloat32 } from '../dist/src/public/io.js';
+import { decodeSafetensors, tensorAsFloat32 } from '../dist/src/public/io.js';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -58,20 +58,22 @@ function distance(wanted, got) {
   return Math.sqrt(difference / norm);
 }
 
+const tensorsOf = (path) => decodeSafetensors(readFileSync(path), path).tensors;
+
 async function gradients(model, inputs, rule) {
   const out = join(scratch, 'gradients.safetensors');
   const machine = ['--device', options.device, '--out', out];
   const args = ['grad', '--model', model, '--inputs', inputs, '--loss', 'sum', '--rule', rule, ...machine];
   const failure = await command([...args, '--input-only']);
   if (failure !== undefined) throw new Error(failure);
-  return readSafetensors(out).tensors;
+  return tensorsOf(out);
 }
 
 async function compare({ name, relu_count: relu, relu6_count: relu6 }) {
   const [model, inputs] = [join(folder, `${name}.onnx`), join(folder, `${name}.safetensors`)];
-  const wanted = readSafetensors(inputs).tensors;
+  const wanted = tensorsOf(inputs);
   const [, , height, width] = wanted.get('input').shape;
-  const { positions } = positionTable(importOnnx(model, { size: [height, width] }));
+  const { positions } = positionTable(await importOnnx(model, { size: [height, width] }));
   const count = positions.filter(({ activation }) => activation === 'relu' || activation === 'relu6').length;
   const got = await gradients(model, inputs, 'bp');
   const far = (tensor, from, key = tensor) =>
@@ -90,9 +92,9 @@ async function compare({ name, relu_count: relu, relu6_count: relu6 }) {
   return { ...result, faults };
 }
 
-const refusal = (path) => {
+const refusal = async (path) => {
   try {
-    importOnnx(path);
+    await importOnnx(path);
     return undefined;
   } catch (error) {
     if (!(error instanceof LinbpError)) throw error;
@@ -109,7 +111,7 @@ try {
       compared.push(result);
       for (const fault of result.faults) console.log(`${entry.name}: ${fault}`);
     } else {
-      const message = refusal(join(folder, `${entry.name}.onnx`));
+      const message = await refusal(join(folder, `${entry.name}.onnx`));
       const node = entry.node === undefined ? [] : [entry.node];
       const faults = [
         ...(message === undefined && entry.outcome === 'refuse' ? ['is imported, should be refused'] : []),

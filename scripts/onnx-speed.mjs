@@ -63,7 +63,7 @@ const stepOf = (device, definition, weights) =>
 async function compare(device, name) {
   const definition = modelDefinition(name);
   const weights = initialState(definition, 1);
-  const imported = importOnnx(exportOnnx(definition, { weights }), { name });
+  const imported = await importOnnx(exportOnnx(definition, { weights }), { name });
   const own = await stepOf(device, definition, weights);
   const other = await stepOf(device, imported, imported.weights);
   try {
@@ -115,7 +115,7 @@ function onRuntime(bytes, input) {
 async function transformer(device, name) {
   const definition = makers[name](name);
   const bytes = exportOnnx(definition, { weights: initialState(definition, 1) });
-  const imported = importOnnx(bytes, { name });
+  const imported = await importOnnx(bytes, { name });
   const workload = await stepOf(device, imported, imported.weights);
   const times = [];
   try {

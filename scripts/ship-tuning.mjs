@@ -20,11 +20,12 @@ function fail(message) {
 
 if (files.length < 2) fail('usage: node scripts/ship-tuning.mjs FILE FILE...: what a single run says may be noise');
 const identity = JSON.parse(readFileSync(files[0], 'utf8')).identity;
-const tables = files.map((file) => {
-  const { table, warning } = readTuning(file, identity);
+const tables = [];
+for (const file of files) {
+  const { table, warning } = await readTuning(file, identity);
   if (table === undefined) fail(warning ?? `${file} does not exist`);
-  return table;
-});
+  tables.push(table);
+}
 
 const table = agreed(tables);
 const line = (key, { choice, microseconds, usualMicroseconds }) =>
@@ -35,7 +36,7 @@ const changed = tables.flatMap(({ entries }) =>
 );
 for (const [key, entry] of changed) if (!table.entries.has(key)) process.stdout.write(`left out ${line(key, entry)}\n`);
 const path = join(root, 'tuning', shippedName(identity));
-writeTuning(path, identity, table);
+await writeTuning(path, identity, table);
 process.stdout.write(
   `${table.entries.size} of ` +
     `${new Set(tables.flatMap(({ entries }) => [...entries.keys()])).size} problems in ${path}\n`,

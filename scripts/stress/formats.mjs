@@ -98,7 +98,7 @@ function images({ decodeImage }, { encodePng, decodePng }, jpeg) {
 }
 
 async function weights(put) {
-  const { encodeSafetensors, readSafetensors } = await at('io/safetensors');
+  const { decodeSafetensors, encodeSafetensors } = await at('io/safetensors');
   const { readWeights } = await at('io/weights');
   const { readTorch } = await at('io/torch/index');
   const { importOnnx, readOnnxTensor } = await at('onnx/index');
@@ -109,7 +109,7 @@ async function weights(put) {
   const states = ['exp_avg', 'exp_avg_sq'];
   const { parameterElements } = (await at('nn/definition')).describeModel(network).layout;
   const checkpoint = put('run.state.safetensors', '');
-  writeCheckpoint(checkpoint, network, states, {
+  await writeCheckpoint(checkpoint, network, states, {
     snapshot: {
       parameters: new Float32Array(parameterElements),
       buffers: new Float32Array(0),
@@ -125,7 +125,7 @@ async function weights(put) {
     {
       name: 'safetensors',
       examples: [small],
-      read: (bytes) => [...readSafetensors(bytes).tensors.values()].map((tensor) => tensor.data),
+      read: (bytes) => [...decodeSafetensors(bytes).tensors.values()].map((tensor) => tensor.data),
     },
     { name: 'weights', examples: [small], read: (bytes) => readWeights(put('w.bin', bytes)) },
     {
@@ -138,8 +138,8 @@ async function weights(put) {
     {
       name: 'checkpoint',
       examples: [state],
-      read: (bytes) => {
-        const { history, position } = readCheckpoint(put('run.state.safetensors', bytes), network, states, {
+      read: async (bytes) => {
+        const { history, position } = await readCheckpoint(put('run.state.safetensors', bytes), network, states, {
           model: 'tiny',
         });
         parseHistory(history, position.epoch, checkpoint);

@@ -1,7 +1,7 @@
 /** Runs that are killed, interrupted, or meet a full disk while they write, and go on to the same bits. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,8 @@ const kinds = { write: 'w', fsync: 'f', rename: 'r' };
 function contents(api, checkpoint) {
   const hash = createHash('sha256');
   for (const path of [checkpoint, checkpoint.replace(/\.safetensors$/, '.state.safetensors')])
-    for (const [name, tensor] of api.readSafetensors(path).tensors) hash.update(name).update(tensor.data);
+    for (const [name, tensor] of api.decodeSafetensors(readFileSync(path)).tensors)
+      hash.update(name).update(tensor.data);
   return hash.digest('hex');
 }
 
@@ -32,7 +33,7 @@ function damaged(api, folder) {
     .filter((name) => name.endsWith('.safetensors'))
     .flatMap((name) => {
       try {
-        for (const tensor of api.readSafetensors(join(folder, name)).tensors.values()) void tensor.data;
+        api.decodeSafetensors(readFileSync(join(folder, name)));
         return [];
       } catch (error) {
         return [`${name}: ${error.message}`];

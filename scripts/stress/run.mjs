@@ -10,37 +10,47 @@
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import { fileURLToPath } from 'node:url';
 
 const { existsSync, fstatSync, writeSync } = fs;
 const [, , checkpoint, epochs, what, number] = process.argv;
 let steps = '';
-
-/** Flushing the folder itself is no step: file systems may refuse it, and what it reports is passed over. */
-const isStep = (name, target) => name !== 'fsyncSync' || fstatSync(target).isFile();
 
 function die(kind) {
   writeSync(1, kind);
   process.kill(process.pid, 'SIGKILL');
 }
 
-for (const name of ['writeSync', 'fsyncSync', 'renameSync']) {
-  const real = fs[name];
-  fs[name] = (...args) => {
-    if (!isStep(name, args[0])) return real(...args);
-    steps += name[0];
-    if (steps.length !== Number(number)) return real(...args);
+/**
+ * Counts the calls of a function as steps, and does what was asked for at one of them.
+ *
+ * @param isStep flushing the folder itself is no step: file systems may refuse it, and what it reports is passed over
+ */
+function watch(owner, name, kind, isStep = () => true) {
+  const real = owner[name];
+  owner[name] = async function (...args) {
+    if (!isStep(this)) return real.apply(this, args);
+    steps += kind;
+    if (steps.length !== Number(number)) return real.apply(this, args);
     if (what === 'full') throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
     if (what === 'kill') {
       // Half of a write has reached the disk when the process dies.
-      if (name === 'writeSync' && args[1]?.length > 1) real(args[0], args[1], 0, args[1].length >> 1);
-      die(name[0]);
+      if (kind === 'w' && args[0]?.length > 1) await real.call(this, args[0], 0, args[0].length >> 1);
+      die(kind);
     }
-    const result = real(...args);
-    if (what === 'killed-after') die(name[0]);
+    const result = await real.apply(this, args);
+    if (what === 'killed-after') die(kind);
     if (what.startsWith('SIG')) process.kill(process.pid, what);
     return result;
   };
 }
+
+const own = await fs.promises.open(fileURLToPath(import.meta.url));
+const files = Object.getPrototypeOf(own);
+await own.close();
+watch(files, 'write', 'w');
+watch(files, 'sync', 'f', (handle) => fstatSync(handle.fd).isFile());
+watch(fs.promises, 'rename', 'r');
 syncBuiltinESMExports();
 
 // Only what is needed: the process is started some hundred times.
@@ -63,7 +73,7 @@ const trainer = await Trainer.create({
   batch: 4,
   seed: 3,
 });
-if (existsSync(checkpoint.replace(/\.safetensors$/, '.state.safetensors'))) trainer.resume(checkpoint);
+if (existsSync(checkpoint.replace(/\.safetensors$/, '.state.safetensors'))) await trainer.resume(checkpoint);
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => interrupt.abort());
 try {

@@ -60,8 +60,8 @@ export interface AutoAttackOptions
   readonly compact?: boolean;
   /** Goes on where this state was made; see {@link AutoAttackState}. */
   readonly resume?: AutoAttackState;
-  /** Called after each batch of each stage with what to resume from. */
-  readonly onState?: (state: AutoAttackState) => void;
+  /** Called after each batch of each stage with what to resume from; a promise that it returns is waited for. */
+  readonly onState?: (state: AutoAttackState) => unknown;
   /** Called after each stage with what it left right. */
   readonly onStage?: (stage: AutoAttackStage) => void;
   /** Called now and then with the share, 0 to 1, of a stage that is done. */
@@ -298,7 +298,7 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
         gradients: progress.gradients + result.gradients,
         forwards: progress.forwards + result.forwards,
       };
-      if (progress.done < indices.length) options.onState?.(battery.state(of, stages, progress));
+      if (progress.done < indices.length) await options.onState?.(battery.state(of, stages, progress));
     }
   };
   for (const name of names.slice(stages.length)) {
@@ -323,7 +323,7 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
     progress = { done: 0, gradients: 0, forwards: 0 };
     stages.push(stage);
     options.onStage?.(stage);
-    options.onState?.(battery.state(of, stages, progress));
+    await options.onState?.(battery.state(of, stages, progress));
   }
   await expectSame(options, network);
   return {

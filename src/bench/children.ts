@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LinbpError } from '../errors.js';
@@ -55,12 +55,12 @@ export async function measureStart(cold: number, warm: number): Promise<BenchRow
   const cached = { cold: [] as Seconds[], warm: [] as Seconds[] };
   try {
     for (let i = 0; i < cold; i++) {
-      folders.push(mkdtempSync(join(tmpdir(), 'linbp-bench-')));
+      folders.push(await mkdtemp(join(tmpdir(), 'linbp-bench-')));
       cached.cold.push(await seconds(folders.at(-1)!));
     }
     for (let i = 0; i < warm; i++) cached.warm.push(await seconds(folders.at(-1)!));
   } finally {
-    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+    for (const folder of folders) await rm(folder, { recursive: true, force: true });
   }
   const start = 'process start to first LeNet-5 step';
   const rowsOf = (name: string, runs: readonly Seconds[]): BenchRow[] => [

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { isThere } from '../io/folders.js';
 import type { PartyEntry } from './party.js';
 import { throttlingWanted } from '../runtime/polling.js';
 import { findTorch } from './torch.js';
@@ -48,25 +49,31 @@ export interface Peers {
 /**
  * The peers installed in a folder like `benchmarks/` or in the project around it, and the versions of their packages.
  */
-export function installedPeers(folder: string): Peers {
-  const version = (name: string): string | undefined => {
-    const file = [folder, join(folder, '..')]
-      .map((place) => join(place, 'node_modules', name, 'package.json'))
-      .find(existsSync);
-    return file !== undefined ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : undefined;
+export async function installedPeers(folder: string): Promise<Peers> {
+  const version = async (name: string): Promise<string | undefined> => {
+    for (const place of [folder, join(folder, '..')]) {
+      const file = join(place, 'node_modules', name, 'package.json');
+      if (await isThere(file)) return (JSON.parse(await readFile(file, 'utf8')) as { version: string }).version;
+    }
+    return undefined;
   };
-  const there = known.filter(({ needs }) => version(needs) !== undefined);
+  const found = await Promise.all(known.map(async (peer) => ({ ...peer, version: await version(peer.needs) })));
+  const there = found.filter((peer) => peer.version !== undefined);
   const url = (file: string): string => {
     const [path, query] = file.split('?');
     return `${pathToFileURL(join(folder, 'peers', path!)).href}?${query}`;
   };
   const entries = there.map(({ name, file }) => ({ name, module: url(file), browser: true }));
-  const versions = Object.fromEntries(there.map(({ needs }) => [needs, version(needs)!]));
-  if (!existsSync(join(folder, 'peers/pytorch.mjs')))
+  const versions = Object.fromEntries(there.map(({ needs, version }) => [needs, version!]));
+  if (!(await isThere(join(folder, 'peers/pytorch.mjs'))))
     return { entries, versions, torch: `${folder} has no peers/pytorch.mjs` };
-  const found = findTorch();
-  if (typeof found === 'string') return { entries, versions, torch: found };
-  const torch = { name: `PyTorch ${found.device}`, module: url(`pytorch.mjs?device=${found.device}`), browser: false };
-  const card = found.card === undefined ? '' : ` on ${found.card}`;
-  return { entries: [...entries, torch], versions: { ...versions, torch: `${found.version}${card}` }, torch };
+  const python = findTorch();
+  if (typeof python === 'string') return { entries, versions, torch: python };
+  const torch = {
+    name: `PyTorch ${python.device}`,
+    module: url(`pytorch.mjs?device=${python.device}`),
+    browser: false,
+  };
+  const card = python.card === undefined ? '' : ` on ${python.card}`;
+  return { entries: [...entries, torch], versions: { ...versions, torch: `${python.version}${card}` }, torch };
 }

@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { isThere } from '../io/folders.js';
 import { drawDigits } from '../data/digits.js';
 import { check } from '../errors.js';
 import type { Precision } from '../graph/types.js';
@@ -77,7 +77,7 @@ export async function makeWorkload(request: WorkloadRequest): Promise<Workload> 
     case 'attack': {
       const definition = modelDefinition(request.model);
       if (request.weights !== undefined)
-        check(existsSync(request.weights), 'missing-file', `there is no file ${request.weights}`, 'weights');
+        check(await isThere(request.weights), 'missing-file', `there is no file ${request.weights}`, 'weights');
       const state =
         request.weights === undefined ? initialState(definition, 1) : await readStateDict(definition, request.weights);
       const { kind, model, batch, steps, precision = 'f32' } = request;

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isThere } from '../io/folders.js';
 import { writeFileAtomic } from '../io/atomic.js';
 import { readJson } from '../io/read.js';
 import { sumOrders } from '../kernels/problem.js';
@@ -133,9 +134,9 @@ const damaged = (path: string): StoredTuning => ({
 const MAX_TABLE = 2 ** 26;
 
 /** The document in a file; undefined where it is none. */
-function readDocument(path: string): unknown {
+async function readDocument(path: string): Promise<unknown> {
   try {
-    return readJson(path, MAX_TABLE);
+    return await readJson(path, MAX_TABLE);
   } catch {
     return undefined;
   }
@@ -145,9 +146,9 @@ function readDocument(path: string): unknown {
  * Reads choices that {@link writeTuning} stored. A file that is damaged or stale gives a warning instead of a table,
  * never an error.
  */
-export function readTuning(path: string, identity: TuningIdentity): StoredTuning {
-  if (!existsSync(path)) return {};
-  const document = readDocument(path);
+export async function readTuning(path: string, identity: TuningIdentity): Promise<StoredTuning> {
+  if (!(await isThere(path))) return {};
+  const document = await readDocument(path);
   if (document === undefined) return damaged(path);
   if (!isRecord(document) || document['format'] !== format || !isRecord(document['identity']))
     return { warning: `${path} is no tuning file of this version and ignored; "linbp tune" writes it anew` };
@@ -166,11 +167,11 @@ export function readTuning(path: string, identity: TuningIdentity): StoredTuning
 }
 
 /** Stores choices. Throws `not-writable`. */
-export function writeTuning(path: string, identity: TuningIdentity, table: TuningTable): void {
+export async function writeTuning(path: string, identity: TuningIdentity, table: TuningTable): Promise<void> {
   const sorted = <T>(map: ReadonlyMap<string, T>): Record<string, T> =>
     Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
   const document = { format, identity, orders: sorted(table.orders), entries: sorted(table.entries) };
-  writeFileAtomic(path, `${JSON.stringify(document, null, 1)}\n`);
+  await writeFileAtomic(path, `${JSON.stringify(document, null, 1)}\n`);
 }
 
 /**
@@ -178,11 +179,11 @@ export function writeTuning(path: string, identity: TuningIdentity, table: Tunin
  * `tuning/`, on the CPU of some processors `VENDOR-ARCHITECTURE-PROCESSOR.json`. It holds for all
  * drivers and devices of the kind: a choice that one of them cannot run is not used there.
  */
-export function shippedTuning(kind: AdapterKind, folder = shippedFolder): StoredTuning {
+export async function shippedTuning(kind: AdapterKind, folder = shippedFolder): Promise<StoredTuning> {
   const name = shippedName(kind);
-  if (!existsSync(folder) || !readdirSync(folder).includes(name)) return {};
+  if (!(await isThere(folder)) || !(await readdir(folder)).includes(name)) return {};
   const path = join(folder, name);
-  const table = readTable(readDocument(path));
+  const table = readTable(await readDocument(path));
   return table === undefined ? { warning: `${path} is damaged and ignored` } : { table };
 }
 
@@ -212,8 +213,8 @@ async function loadTuning(adapter: AdapterInfo): Promise<TuningTable> {
   if (mode === 'off') return table;
   const identity = tuningIdentity(adapter);
   const sources = [
-    shippedTuning(identity),
-    ...(mode === 'shipped' ? [] : [readTuning(await tuningPath(identity), identity)]),
+    await shippedTuning(identity),
+    ...(mode === 'shipped' ? [] : [await readTuning(await tuningPath(identity), identity)]),
   ];
   for (const stored of sources) {
     if (stored.warning !== undefined) process.emitWarning(stored.warning, { code: 'LINBP_TUNING' });

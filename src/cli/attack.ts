@@ -77,8 +77,8 @@ async function planOf(values: AttackValues): Promise<Plan> {
   checkCells(cells, values, definition);
   check(!values.resume || values.out !== undefined, 'bad-argument', '--resume needs the --out of that run', 'resume');
   const victims = await readVictims(values.victims, definition);
-  if (values.csv !== undefined) ensureWritableFile(values.csv);
-  const out = OutputFolder.open(values.out ?? defaultOutput('attack'), 'attack');
+  if (values.csv !== undefined) await ensureWritableFile(values.csv);
+  const out = await OutputFolder.open(values.out ?? (await defaultOutput('attack')), 'attack');
   return { values, definition, cells, shift, victims, out };
 }
 
@@ -128,7 +128,7 @@ async function runAll(
     'targetShift',
   );
   check(!cut || !values.resume, 'bad-argument', '--resume is for runs without jobs: those find what is done', 'resume');
-  const state = AttackState.open(out, identity, { resume: values.resume, adapter, note });
+  const state = await AttackState.open(out, identity, { resume: values.resume, adapter, note });
   const input = { values, model, dataset, labels, targets, state, context };
   const {
     runs: found,
@@ -220,16 +220,16 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   const sentences = attackSentences(definition.name, runs, diverged);
   const found = { model: definition.name, dataset, runs, flags, curves, sentences, adapter: device?.adapterInfo };
   const html = attackReport({ ...found, settings: report.settings });
-  out.replace(
-    (folder) => {
-      writeImages(folder, values.images, dataset, runs, targets);
-      writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
-      writeFileAtomic(join(folder, 'report.html'), html);
-      writeFileAtomic(join(folder, 'robustbench.json'), `${JSON.stringify(robustbench, null, 2)}\n`);
+  await out.replace(
+    async (folder) => {
+      await writeImages(folder, values.images, dataset, runs, targets);
+      await writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+      await writeFileAtomic(join(folder, 'report.html'), html);
+      await writeFileAtomic(join(folder, 'robustbench.json'), `${JSON.stringify(robustbench, null, 2)}\n`);
     },
     interrupted ? [stateFolder] : [],
   );
-  if (values.csv !== undefined) writeFileAtomic(values.csv, csvOf(runs));
+  if (values.csv !== undefined) await writeFileAtomic(values.csv, csvOf(runs));
   print(`${definition.name} on ${counted(Math.max(...runs.map(({ result }) => result.count)), 'image')}`);
   for (const line of cells.length === 1 ? runLines(runs[0]!) : tableLines(runs, width)) print(line);
   for (const sentence of sentences) print(sentence);
@@ -276,11 +276,11 @@ export const attackVerb = defineVerb({
     if (given.list) return listAttacks(context);
     const plan = await planOf(withPreset(given));
     const { values, definition, out } = plan;
-    context.lock(out.path);
+    await context.lock(out.path);
     const weights = await chosenWeights(definition, values, context.progress);
     const dataset = await chosenDataset(values, values.split, definition, context);
     const identity = identityOf(plan, dataset, weights);
-    out.create();
+    await out.create();
     const device = values.device === 'reference' ? undefined : await openDevice({ ...values, device: values.device });
     try {
       return await attackAll(plan, { dataset, weights, device, identity }, context);

@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isThere } from '../io/folders.js';
 import { usualPatience } from '../bench/compare.js';
 import { additions, squareRoots } from '../bench/control.js';
 import { readNetworkSizes } from '../bench/networks.js';
@@ -46,7 +47,7 @@ async function checkFiles({
   weights,
   out,
 }: { readonly [name in 'peers' | 'weights' | 'out']?: string | undefined }): Promise<void> {
-  const named = peers === undefined || peers === 'none' || existsSync(join(peers, 'peers'));
+  const named = peers === undefined || peers === 'none' || (await isThere(join(peers, 'peers')));
   check(
     named,
     'missing-file',
@@ -54,15 +55,15 @@ async function checkFiles({
     'peers',
   );
   if (weights !== undefined) await namedWeights(modelDefinition('resnet20'), weights);
-  if (out !== undefined) ensureWritableFolder(out);
+  if (out !== undefined) await ensureWritableFolder(out);
 }
 
 const packageRoot = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** The version of the Dawn that everybody runs on. */
-function dawnVersion(): string {
+async function dawnVersion(): Promise<string> {
   const file = fileURLToPath(new URL('./package.json', import.meta.resolve('webgpu')));
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  return (JSON.parse(await readFile(file, 'utf8')) as { version: string }).version;
 }
 
 /** The rows so far, and beside each part how fast the host was. */
@@ -110,10 +111,15 @@ class Record {
 }
 
 /** Writes the tables and the chart of `--out`. */
-function writeReport(folder: string, rows: readonly BenchRow[], caption: string, processor: string): void {
+async function writeReport(
+  folder: string,
+  rows: readonly BenchRow[],
+  caption: string,
+  processor: string,
+): Promise<void> {
   const heading = `# Benchmarks\n\n${caption}; ${processor}; Node ${process.version}.\n\n`;
-  writeFileAtomic(join(folder, 'benchmarks.md'), `${heading}${markdownTable(rows)}\n`);
-  writeFileAtomic(join(folder, 'benchmarks.svg'), comparisonChart(rows, caption));
+  await writeFileAtomic(join(folder, 'benchmarks.md'), `${heading}${markdownTable(rows)}\n`);
+  await writeFileAtomic(join(folder, 'benchmarks.svg'), comparisonChart(rows, caption));
 }
 
 /** `linbp bench`: speed against peers and against the device's own ceilings. */
@@ -173,7 +179,7 @@ export const benchVerb = defineVerb({
     const peers: Peers =
       options.peers === 'none'
         ? { entries: [], versions: {}, torch: 'left out by --peers none' }
-        : installedPeers(folder);
+        : await installedPeers(folder);
     if (typeof peers.torch === 'string' && options.peers !== 'none') progress.line(`note: ${peers.torch}`);
     if (peers.entries.length === 0 && options.peers !== 'none')
       progress.line('note: no peers are installed; "npm run bench" in a clone installs them');
@@ -207,7 +213,7 @@ export const benchVerb = defineVerb({
     const { rows } = record;
     record.end();
     const settings = {
-      dawn: dawnVersion(),
+      dawn: await dawnVersion(),
       ...(peers.entries.length > 0 && { peers: peers.versions }),
       rounds: options.rounds,
       device: device.adapterInfo.device,
@@ -219,7 +225,7 @@ export const benchVerb = defineVerb({
     const date = new Date().toISOString();
     if (options.out !== undefined) {
       const caption = `${adapter.description}, Dawn ${settings.dawn}, ${date.slice(0, 10)}`;
-      writeReport(options.out, rows, caption, settings.processor);
+      await writeReport(options.out, rows, caption, settings.processor);
     }
     return { adapter, settings, fields: { date, rows }, interrupted: signal.aborted };
   },

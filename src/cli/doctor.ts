@@ -98,7 +98,7 @@ export async function doctor(options: {
       adapters: computing?.adapters ?? [],
       selfTest: computing?.selfTest ?? null,
     };
-    writeResult(options.json, result);
+    await writeResult(options.json, result);
   }
   return ok ? 0 : 1;
 }

@@ -22,10 +22,10 @@ export const exportVerb = defineVerb({
   async run(options, { print, progress }) {
     const definition = await chosenModel(options);
     const out = options.out ?? `${definition.name}.onnx`;
-    ensureWritableFile(out);
+    await ensureWritableFile(out);
     const weights = await chosenWeights(definition, options, progress);
     const bytes = exportOnnx(definition, { weights });
-    writeFileAtomic(out, bytes);
+    await writeFileAtomic(out, bytes);
     const { positions } = positionTable(definition);
     print(`${definition.name}: ${weights.size} tensors, ${positions.length} activations`);
     print(`wrote ${bytes.length} bytes to ${out}`);

@@ -6,7 +6,7 @@ import { Graph } from '../graph/graph.js';
 import type { Precision, Tensor } from '../graph/types.js';
 import { ensureWritableFile } from '../io/atomic.js';
 import { readSafetensors, tensorAsFloat32, tensorAsInt32, writeSafetensors } from '../io/safetensors.js';
-import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/safetensors.js';
+import type { SafetensorsFile, StoredTensor, TensorToWrite } from '../io/safetensors.js';
 import { addModel, describeModel, isBuffer } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { HostModel, Model, StateDict } from '../nn/model.js';
@@ -45,7 +45,7 @@ interface Batch {
   readonly labels: Uint32Array;
 }
 
-function tensorOf(file: SafetensorsFile, name: string): SafetensorsTensor {
+function tensorOf(file: SafetensorsFile, name: string): StoredTensor {
   const tensor = file.tensors.get(name);
   const found = [...file.tensors.keys()].slice(0, 8).join(', ') || 'nothing';
   check(
@@ -58,8 +58,8 @@ function tensorOf(file: SafetensorsFile, name: string): SafetensorsTensor {
 }
 
 /** Reads and checks `--inputs`. Throws `bad-file`, `bad-dtype`, `bad-shape` or `bad-range` naming the tensor. */
-function readBatch(path: string, definition: ModelDefinition): Batch {
-  const file = readSafetensors(path);
+async function readBatch(path: string, definition: ModelDefinition): Promise<Batch> {
+  const file = await readSafetensors(path);
   const input = tensorOf(file, 'input');
   check(input.dtype === 'F32', 'bad-dtype', `${path}: input must be F32, got ${input.dtype}`, 'input');
   const [count = 0, ...image] = input.shape;
@@ -76,7 +76,7 @@ function readBatch(path: string, definition: ModelDefinition): Batch {
     `${path}: labels must be [${count}], got [${labelTensor.shape.join(', ')}]`,
     'labels',
   );
-  const labels = tensorAsInt32(labelTensor);
+  const labels = tensorAsInt32(await labelTensor.read());
   const bad = labels.findIndex((label) => label < 0 || label >= definition.classes);
   check(
     bad < 0,
@@ -84,7 +84,7 @@ function readBatch(path: string, definition: ModelDefinition): Batch {
     `${path}: label ${bad} is ${labels[bad]}, expected 0 to ${definition.classes - 1}`,
     'labels',
   );
-  const images = tensorAsFloat32(input);
+  const images = tensorAsFloat32(await input.read());
   const strange = images.findIndex((pixel) => !Number.isFinite(pixel));
   check(strange < 0, 'bad-range', `${path}: input holds ${images[strange]} at ${strange}`, 'input');
   return { count, images, labels: Uint32Array.from(labels) };
@@ -111,8 +111,8 @@ function whereFirst(
 }
 
 /** Height and width of the images in a file, for models that leave them open. */
-function imageSize(path: string): readonly [number, number] | undefined {
-  const [, , height, width] = readSafetensors(path).tensors.get('input')?.shape ?? [];
+async function imageSize(path: string): Promise<readonly [number, number] | undefined> {
+  const [, , height, width] = (await readSafetensors(path)).tensors.get('input')?.shape ?? [];
   return height === undefined || width === undefined ? undefined : [height, width];
 }
 
@@ -268,13 +268,13 @@ export const gradVerb = defineVerb({
       '--inputs FILE is needed: safetensors with input [N, C, H, W] and labels [N]; or --limit N images of --dataset',
       'inputs',
     );
-    ensureWritableFile(out);
-    const definition = await chosenModel(options, inputs === undefined ? undefined : imageSize(inputs));
+    await ensureWritableFile(out);
+    const definition = await chosenModel(options, inputs === undefined ? undefined : await imageSize(inputs));
     const rules = chosenRules(options.rule, definition);
     const batch =
       inputs === undefined
         ? batchOf(await chosenDataset(options, options.split, definition, context))
-        : readBatch(inputs, definition);
+        : await readBatch(inputs, definition);
     const weights = await chosenWeights(definition, options, context.progress);
     // Rescaling a whole branch per sample defines the gradient of the input only.
     const inputRule = rules.specs.some((spec) => spec.match?.kind === 'block');
@@ -302,7 +302,7 @@ export const gradVerb = defineVerb({
         ? { adapter: referenceAdapter, values: await compute({ definition, weights }, device, settings, batch) }
         : await onDevice({ device, adapter: options.adapter }, settings, weights, batch);
     const { loss, tensors } = finished(values, settings, weights, batch);
-    writeSafetensors(out, tensors, {
+    await writeSafetensors(out, tensors, {
       model: definition.name,
       rule: rules.written,
       mode: options.mode,

@@ -1,5 +1,6 @@
 import { Graph } from '../graph/graph.js';
 import { addModel, describeModel, positionTable } from '../nn/definition.js';
+import type { ModelDefinition } from '../nn/definition.js';
 import { importOnnx } from '../onnx/index.js';
 import { opTable } from '../ops/table.js';
 import type { OpDefinition } from '../ops/definition.js';
@@ -10,7 +11,7 @@ import { check } from '../errors.js';
 import { defineVerb } from './verb.js';
 
 /** Floating-point operations of one image's forward pass. */
-function flopsOf(definition: ReturnType<typeof importOnnx>): number {
+function flopsOf(definition: ModelDefinition): number {
   const graph = new Graph();
   addModel(graph, definition, graph.input('images', [1, ...definition.input]));
   return graph.nodes.reduce(
@@ -29,9 +30,9 @@ export const infoVerb = defineVerb({
     size: integer({ help: 'height and width of images, where the file leaves them open [224]', min: 1 }),
   },
   subject: 'file',
-  run({ file, size }, { print }) {
+  async run({ file, size }, { print }) {
     check(file !== undefined, 'bad-argument', 'an ONNX file is needed, as in linbp info model.onnx', 'file');
-    const model = importOnnx(file, size === undefined ? {} : { size: [size, size] });
+    const model = await importOnnx(file, size === undefined ? {} : { size: [size, size] });
     const { onnx } = model;
     const { parameterCount } = describeModel(model);
     const { positions, branches = [] } = positionTable(model);
@@ -58,7 +59,7 @@ export const infoVerb = defineVerb({
         .join(', ')}`,
     );
     print(`recognized: ${onnx.recognized.join(', ') || 'nothing'}`);
-    return Promise.resolve({
+    return {
       adapter: noAdapter,
       fields: {
         file,
@@ -74,6 +75,6 @@ export const infoVerb = defineVerb({
         branches: branches.map(({ name }) => name),
         recognized: onnx.recognized,
       },
-    });
+    };
   },
 });

@@ -18,7 +18,7 @@ import { isModelName, modelDefinition } from '../nn/zoo/index.js';
  */
 export async function openModel(name: string, size?: readonly [number, number]): Promise<ModelDefinition> {
   const ending = extname(name).toLowerCase();
-  if (ending === '.onnx') return importOnnx(name, size === undefined ? {} : { size });
+  if (ending === '.onnx') return await importOnnx(name, size === undefined ? {} : { size });
   if (['.js', '.mjs', '.cjs', '.ts', '.mts'].includes(ending)) return importedModel(name);
   if (!isModelName(name) && (/[/\\]/.test(name) || ['.pt', '.pth', '.ckpt', '.safetensors', '.json'].includes(ending)))
     throw new LinbpError(
@@ -31,7 +31,7 @@ export async function openModel(name: string, size?: readonly [number, number]):
 
 async function importedModel(path: string): Promise<ModelDefinition> {
   // The system would wait for ever for a pipe's writer, and an endless device has no end.
-  const kind = kindOf(path);
+  const kind = await kindOf(path);
   check(kind !== undefined, 'missing-file', `no such file: ${path}`, 'model');
   check(kind === 'file', 'bad-file', `${path} is not a regular file`, 'model');
   let module: Record<string, unknown>;

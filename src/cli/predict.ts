@@ -1,5 +1,6 @@
 import { extname, join } from 'node:path';
 import { decodeMany } from '../data/images.js';
+import type { EncodedImage } from '../data/images.js';
 import { fitImage } from '../data/resize.js';
 import { check, LinbpError } from '../errors.js';
 import { kindOf, listFolder, readText, readWhole } from '../io/read.js';
@@ -35,21 +36,24 @@ const [mostNameBytes, mostImageBytes] = [8 * 1024 * 1024, 256 * 1024 * 1024];
  * An image file, or all images directly inside a folder, in the order of their names. Hidden entries and folders are
  * none, as in `--dataset folder:PATH`.
  */
-export function imageFiles(path: string): string[] {
-  const kind = kindOf(path);
+export async function imageFiles(path: string): Promise<string[]> {
+  const kind = await kindOf(path);
   check(kind !== undefined, 'missing-file', `no such file: ${path}`, 'images');
   if (kind !== 'folder') return [path];
-  const isImage = (name: string): boolean =>
-    endings.includes(extname(name).toLowerCase()) && !name.startsWith('.') && kindOf(join(path, name)) !== 'folder';
-  const names = listFolder(path).flatMap(({ name }) => (isImage(name) ? [name] : []));
+  const isImage = async (name: string): Promise<boolean> =>
+    endings.includes(extname(name).toLowerCase()) &&
+    !name.startsWith('.') &&
+    (await kindOf(join(path, name))) !== 'folder';
+  const names: string[] = [];
+  for (const { name } of await listFolder(path)) if (await isImage(name)) names.push(name);
   check(names.length > 0, 'missing-file', `${path} holds no PNG or JPEG images`, 'images');
   return names.sort().map((name) => join(path, name));
 }
 
 /** A name a line, in the order of labels. */
-export function readNames(path: string | undefined, classes: number): string[] | undefined {
+export async function readNames(path: string | undefined, classes: number): Promise<string[] | undefined> {
   if (path === undefined) return undefined;
-  const lines = readText(path, mostNameBytes).split(/\r?\n/);
+  const lines = (await readText(path, mostNameBytes)).split(/\r?\n/);
   while (lines.at(-1)?.trim() === '') lines.pop();
   check(
     lines.length === classes,
@@ -86,7 +90,8 @@ export async function readPixels(
   const [channels, height, width] = definition.input;
   const size = channels * height * width;
   const pixels = new Float32Array(files.length * size);
-  const encoded = files.map((source) => ({ bytes: new Uint8Array(readWhole(source, mostImageBytes)), source }));
+  const encoded: EncodedImage[] = [];
+  for (const source of files) encoded.push({ bytes: new Uint8Array(await readWhole(source, mostImageBytes)), source });
   await decodeMany(
     encoded,
     (image, index, source) => {
@@ -125,8 +130,8 @@ export const predictVerb = defineVerb({
     const { images, top, batch } = options;
     check(images !== undefined, 'bad-argument', '--images PATH is needed', 'images');
     const definition = await chosenModel(options);
-    const files = imageFiles(images);
-    const names = readNames(options.classNames, definition.classes);
+    const files = await imageFiles(images);
+    const names = await readNames(options.classNames, definition.classes);
     const weights = await chosenWeights(definition, options, context.progress);
     const device =
       options.device === 'reference' ? undefined : await openDevice({ ...options, device: options.device });

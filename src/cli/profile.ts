@@ -164,7 +164,7 @@ async function writeReport(
     ...(turns.length === 0 ? [] : [turnsTable(turns)]),
     figures([{ figure: ruleLayerChart(profiles), caption: 'Time by layer and rule' }]),
   ];
-  writeFileAtomic(
+  await writeFileAtomic(
     path,
     page({
       title: `Profile of ${values.model}`,
@@ -271,7 +271,7 @@ async function look(
   progress.clear();
   try {
     const { program } = workload;
-    if (dot !== undefined) writeFileAtomic(dot, dotOf(program.schedule.graph));
+    if (dot !== undefined) await writeFileAtomic(dot, dotOf(program.schedule.graph));
     const shown = (width: number): string => printView(program, view as View, width);
     const printed = view === undefined ? undefined : { [view]: shown(Infinity) };
     if (view !== undefined) print(shown(width));
@@ -336,7 +336,7 @@ export const profileVerb = defineVerb({
       '--turns compares several rules, such as --rule bp,linbp',
       'turns',
     );
-    for (const path of [values.dot, values.html, values.trace]) if (path !== undefined) ensureWritableFile(path);
+    for (const path of [values.dot, values.html, values.trace]) if (path !== undefined) await ensureWritableFile(path);
     const weights = await chosenWeights(definition, values, context.progress);
     const device = await openDevice(values);
     try {
@@ -348,7 +348,7 @@ export const profileVerb = defineVerb({
       if (looking) return { ...result, interrupted: context.signal.aborted, fields: { ...looked } };
       const results = await profileRules(values, rules, workloads, context);
       const profiles = results.profiled.map(({ profile }) => profile);
-      if (values.trace !== undefined) writeFileAtomic(values.trace, JSON.stringify(traceOf(profiles)));
+      if (values.trace !== undefined) await writeFileAtomic(values.trace, JSON.stringify(traceOf(profiles)));
       if (values.html !== undefined && profiles.length > 0) await writeReport(values.html, values, device, results);
       // The fields of the first rule stand at the top, those of all rules in `profiles`.
       return {

@@ -130,11 +130,11 @@ export const reproduceVerb = defineVerb({
     const workers: WorkersReport[] = [];
     const scale = readScale(values.scale);
     const seedsFor = ({ fewestSeeds = 2 }: Experiment): number => values.seeds ?? (scale <= ciScale ? fewestSeeds : 5);
-    const folder = OutputFolder.open(values.out ?? defaultOutput('reproduce'), 'reproduce');
+    const folder = await OutputFolder.open(values.out ?? (await defaultOutput('reproduce')), 'reproduce');
     const out = folder.path;
-    lock(out);
-    const earlier = earlierEntries(out);
-    folder.claim(['index.html', indexFile, ...chosen.flatMap(({ name }) => [`${name}.html`, `${name}.svg`])]);
+    await lock(out);
+    const earlier = await earlierEntries(out);
+    await folder.claim(['index.html', indexFile, ...chosen.flatMap(({ name }) => [`${name}.html`, `${name}.svg`])]);
     const device = await openDevice(values);
     const found: Reproduced[] = [];
     try {
@@ -182,15 +182,15 @@ export const reproduceVerb = defineVerb({
         found.push(one);
         progress.clear();
         const path = join(out, `${experiment.name}.html`);
-        writeFileAtomic(path, (await reports).experimentReport(one, frame));
+        await writeFileAtomic(path, (await reports).experimentReport(one, frame));
         const picture = (await reports).experimentPicture(one);
-        if (picture !== undefined) writeFileAtomic(join(out, `${experiment.name}.svg`), picture);
+        if (picture !== undefined) await writeFileAtomic(join(out, `${experiment.name}.svg`), picture);
         print(`${experiment.name}  ${duration(one.seconds)}  ${fileLink(path)}`);
         if (result.images !== undefined) print(`  images: ${result.images}`);
         for (const { verdict, text: words } of result.statements) print(`  ${verdict.padEnd(5)}  ${words}`);
         const entries = mergedEntries(earlier, found.map(entryOf(shown)));
-        writeFileAtomic(join(out, indexFile), `${JSON.stringify(entries, null, 2)}\n`);
-        writeFileAtomic(join(out, 'index.html'), (await reports).indexReport(entries, frame));
+        await writeFileAtomic(join(out, indexFile), `${JSON.stringify(entries, null, 2)}\n`);
+        await writeFileAtomic(join(out, 'index.html'), (await reports).indexReport(entries, frame));
       }
       print(`index ${fileLink(join(out, 'index.html'))}`);
       return {

@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isThere } from '../io/folders.js';
 import { check } from '../errors.js';
 import type { Statement } from '../experiments/types.js';
 import { readJson } from '../io/read.js';
@@ -41,10 +41,10 @@ function isEntry(value: unknown): value is IndexEntry {
 }
 
 /** The experiments that earlier runs left in a folder. Throws `bad-file` where their list is not one. */
-export function earlierEntries(folder: string): readonly IndexEntry[] {
+export async function earlierEntries(folder: string): Promise<readonly IndexEntry[]> {
   const path = join(folder, indexFile);
-  if (!existsSync(path)) return [];
-  const found = readJson(path, 64 * 1024 * 1024);
+  if (!(await isThere(path))) return [];
+  const found = await readJson(path, 64 * 1024 * 1024);
   check(Array.isArray(found) && found.every(isEntry), 'bad-file', `${path} is not a list of experiments`, path);
   return found;
 }

@@ -58,13 +58,15 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
   );
   // Where the result cannot be written, this is the time to say so and not after an hour.
   const piped = values.json === '-';
-  if (values.json !== undefined && !piped) ensureWritableFile(values.json);
-  const locks: (() => void)[] = [];
-  const lock: VerbContext['lock'] = (path, what) => void locks.push(takeLock(path, what));
+  if (values.json !== undefined && !piped) await ensureWritableFile(values.json);
+  const locks: (() => Promise<void>)[] = [];
+  const lock: VerbContext['lock'] = async (path, what) => void locks.push(await takeLock(path, what));
   const stream = piped ? process.stderr : process.stdout;
   const command = [verb.name, ...args];
   const context = { signal, command, progress, print: printer(stream), lock, verbs: allVerbs, ...screenOf(stream) };
-  const result = await verb.run(values, context).finally(() => locks.forEach((release) => release()));
+  const result = await verb.run(values, context).finally(async () => {
+    for (const release of locks) await release();
+  });
   progress.clear();
   if (typeof result === 'number') return result;
   if (values.json !== undefined) {
@@ -83,7 +85,7 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
       ...(result.interrupted === true && { interrupted: true }),
       ...result.fields,
     };
-    writeResult(values.json, document);
+    await writeResult(values.json, document);
   }
   if (result.interrupted !== true) return 0;
   progress.line('interrupted; what was done until then is kept');

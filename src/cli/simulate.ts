@@ -151,7 +151,7 @@ const adapterOf = (device: Device | 'reference'): VerbResult['adapter'] =>
   device === 'reference' ? referenceAdapter : shownAdapter(device);
 
 async function runAttack(values: Values, { print, progress, signal, width }: VerbContext): Promise<VerbResult> {
-  const file = values.input === undefined ? undefined : readAttackArrays(values.input);
+  const file = values.input === undefined ? undefined : await readAttackArrays(values.input);
   const sizes = given({ d1: values.d1, d2: values.d2, d3: values.d3, repeats: values.repeats });
   if (file !== undefined) {
     for (const [name, value] of Object.entries(sizes)) {

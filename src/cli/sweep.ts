@@ -117,8 +117,8 @@ export async function runSweep(
 ): Promise<VerbResult> {
   const plan = sweepPlan(values, definition);
   const cells = planSweep(plan);
-  const folder = OutputFolder.open(values.out ?? defaultOutput('sweep'), 'train');
-  context.lock(folder.path);
+  const folder = await OutputFolder.open(values.out ?? (await defaultOutput('sweep')), 'train');
+  await context.lock(folder.path);
   const place = await openPlace(values);
   try {
     const began = performance.now();
@@ -130,13 +130,13 @@ export async function runSweep(
     const report = join(folder.path, 'report.html');
     const fields = { training: merged.runs, ...merged, ...(workers && { workers }), report };
     const settings = { ...publicValues(values), model: definition.name, rules: plan.rules, rates: plan.rates };
-    folder.create();
-    folder.replace((path) => {
+    await folder.create();
+    await folder.replace(async (path) => {
       const seconds = (performance.now() - began) / 1000;
       const found = { merged, plan, settings, adapter: place.device?.adapterInfo, seconds, model: definition.name };
-      writeFileAtomic(join(path, 'report.html'), sweepReport({ ...found, dataset: values.dataset }));
+      await writeFileAtomic(join(path, 'report.html'), sweepReport({ ...found, dataset: values.dataset }));
       const document = { ...(interrupted && { interrupted }), settings, ...fields };
-      writeFileAtomic(join(path, 'report.json'), `${JSON.stringify(document, null, 2)}\n`);
+      await writeFileAtomic(join(path, 'report.json'), `${JSON.stringify(document, null, 2)}\n`);
     });
     printSweep(merged, context.print);
     context.print(`report ${pathToFileURL(resolve(report)).href}`);

@@ -1,11 +1,11 @@
 import { basename, join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
-import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
+import { writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import { bestEpoch, bestPath, holdsBest } from '../train/best.js';
-import { checkpointPaths } from '../train/checkpoint.js';
+import { checkpointPaths, ensureWritableCheckpoint } from '../train/checkpoint.js';
 import type { FitOptions } from '../train/fitOptions.js';
 import type { Optimizer } from '../train/optimizers.js';
 import type { Trainer } from '../train/trainer.js';
@@ -32,17 +32,17 @@ interface TrainOutput {
 }
 
 /** The folder of the checkpoint, where `--out` names one. Throws as {@link OutputFolder.open} does. */
-function outputOf(values: TrainValues, definition: ModelDefinition): TrainOutput {
+async function outputOf(values: TrainValues, definition: ModelDefinition): Promise<TrainOutput> {
   check(
     values.resume !== '' || values.out !== undefined,
     'bad-argument',
     '--resume needs the checkpoint FILE, or the --out of the run to go on with',
     'resume',
   );
-  const out = values.out ?? defaultOutput('train');
+  const out = values.out ?? (await defaultOutput('train'));
   const checkpoint = checkpointName(out, definition);
   if (checkpoint === out) return { checkpoint };
-  return { checkpoint, folder: OutputFolder.open(out, 'train', values.resume === '') };
+  return { checkpoint, folder: await OutputFolder.open(out, 'train', values.resume === '') };
 }
 
 /** The one rule of a run that is no sweep. Throws `bad-argument` for several. */
@@ -52,9 +52,14 @@ function singleRule({ rule, seeds }: TrainValues): string {
   return rule[0]!;
 }
 
-function resumeFrom(trainer: Trainer, values: TrainValues, checkpoint: string, { progress }: VerbContext): void {
+async function resumeFrom(
+  trainer: Trainer,
+  values: TrainValues,
+  checkpoint: string,
+  { progress }: VerbContext,
+): Promise<void> {
   if (values.resume === undefined) return;
-  const { sameKernels, sameSchedule } = trainer.resume(values.resume === '' ? checkpoint : values.resume);
+  const { sameKernels, sameSchedule } = await trainer.resume(values.resume === '' ? checkpoint : values.resume);
   if (!sameKernels) progress.line('note: other kernels are in use than then; results agree up to rounding only');
   if (!sameSchedule)
     progress.line(`note: the schedule now ends with epoch ${values.epochs}; learning rates from here on follow it`);
@@ -84,11 +89,11 @@ async function fit(
   const { checkpoint, folder } = output;
   const files = checkpointPaths(checkpoint);
   // Only when there is something to write: a run that diverges at once leaves nothing, and what an earlier one left.
-  const claim = (): void => {
+  const claim = async (): Promise<void> => {
     const own = [files.weights, files.state, 'report.html', ...(values.keepBest ? [bestPath(checkpoint)] : [])];
     const names = own.map((file) => basename(file));
-    if (values.resume === undefined) folder?.keepOnly(names);
-    folder?.claim(names);
+    if (values.resume === undefined) await folder?.keepOnly(names);
+    await folder?.claim(names);
   };
   let rate = 0;
   const losses: [number, number][] = [];
@@ -103,8 +108,8 @@ async function fit(
       for (const { step, loss } of state.steps) losses.push([step, loss]);
       showProgress(progress, state);
     },
-    onEpoch(result) {
-      claim();
+    async onEpoch(result) {
+      await claim();
       progress.line(epochLine(result, values.validationSplit === undefined ? 'test' : 'val'));
     },
   };
@@ -113,7 +118,7 @@ async function fit(
     return { rate: imagesPerSecond, interrupted: false, losses };
   } catch (error) {
     if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
-    claim();
+    await claim();
     return { rate, interrupted: true, losses };
   }
 }
@@ -130,8 +135,8 @@ interface TrainSetting {
 }
 
 /** Says where the best weights are. The best epoch may lie before the run that was asked to keep it. */
-function printBest(checkpoint: string, best: number, print: VerbContext['print']): boolean {
-  const kept = holdsBest(checkpoint, best);
+async function printBest(checkpoint: string, best: number, print: VerbContext['print']): Promise<boolean> {
+  const kept = await holdsBest(checkpoint, best);
   const where = kept ? `${bestPath(checkpoint)} (epoch ${best})` : `epoch ${best}, whose weights were not kept then`;
   print(`best       ${where}`);
   return kept;
@@ -162,14 +167,14 @@ async function finished(
   if (history.length < values.epochs && !interrupted)
     print(`stopped early: no better ${watched} loss since epoch ${best}`);
   print(`weights    ${files.weights}`);
-  const kept = values.keepBest && best > 0 && printBest(checkpoint, best, print);
+  const kept = values.keepBest && best > 0 && (await printBest(checkpoint, best, print));
   print(`checkpoint ${files.state}`);
   const report = reportPath(output);
   if (report !== undefined && history.length > 0) {
     // The charting library is loaded only where something is drawn.
     const { trainReport } = await import('./trainReport.js');
     const found = { model: definition.name, dataset, rule, history, evaluated, losses, adapter } as const;
-    writeFileAtomic(report, trainReport({ ...found, settings: { ...values, ...trainer.description } }));
+    await writeFileAtomic(report, trainReport({ ...found, settings: { ...values, ...trainer.description } }));
     print(`report     ${fileLink(report)}`);
   }
   return {
@@ -217,10 +222,10 @@ export const trainVerb = defineVerb({
     check(!isCut(values), 'bad-argument', '--queue, --store and --workers go with --sweep', 'sweep');
     const rule = chosenRules(singleRule(values), definition).written;
     const optimizer = chosenOptimizer(values);
-    const output = outputOf(values, definition);
-    if (output.folder === undefined) context.lock(output.checkpoint, 'file');
-    else context.lock(output.folder.path);
-    for (const path of Object.values(checkpointPaths(output.checkpoint))) ensureWritableFile(path);
+    const output = await outputOf(values, definition);
+    if (output.folder === undefined) await context.lock(output.checkpoint, 'file');
+    else await context.lock(output.folder.path);
+    await ensureWritableCheckpoint(output.checkpoint);
     const weights = await startWeights(values, definition, values.seed);
     const halves = await chosenHalves(values, definition, context);
     const settings = trainerSettings(values, definition, halves, context);
@@ -235,7 +240,7 @@ export const trainVerb = defineVerb({
       );
       context.progress.clear();
       try {
-        resumeFrom(trainer, values, output.checkpoint, context);
+        await resumeFrom(trainer, values, output.checkpoint, context);
         const pace = await fit(trainer, values, output, context);
         const { logEvery } = settings;
         const settled = {

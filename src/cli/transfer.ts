@@ -226,7 +226,7 @@ const cleanError = ([model, right]: readonly [string, readonly number[]]) => {
 };
 
 /** What is finished of this run, batch by batch; with `--resume` that of an earlier one, too. */
-function openStore(
+async function openStore(
   out: OutputFolder,
   { attacks, norm, eps, alpha, gradients, seeds, seed, heldOut, resume }: Values,
   made: {
@@ -238,7 +238,7 @@ function openStore(
     readonly device: Device;
   },
   { progress }: VerbContext,
-): { readonly state: AttackState; readonly store: MatrixStore } {
+): Promise<{ readonly state: AttackState; readonly store: MatrixStore }> {
   const text = (value: unknown): string => JSON.stringify(value ?? null);
   const of = (networks: readonly Named[]) =>
     networks.map((each) => [each.name, weightsIdentity(made.weights.get(each)!)]);
@@ -250,8 +250,8 @@ function openStore(
     ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, text(value)])),
   };
   const adapter = shownAdapter(made.device).description;
-  const state = AttackState.open(out, identity, { resume, adapter, note: (line) => progress.line(line) });
-  const find = (name: string) => state.piece(name) as MatrixPart | undefined;
+  const state = await AttackState.open(out, identity, { resume, adapter, note: (line) => progress.line(line) });
+  const find = (name: string) => state.piece(name) as Promise<MatrixPart | undefined>;
   return { state, store: { find, keep: (name, part) => state.keepPiece(name, part) } };
 }
 
@@ -285,14 +285,14 @@ export const transferVerb = defineVerb({
     const rules = [...new Set(values.rule.flatMap(splitRules))];
     checkRules(rules, sources);
     checkMatrix(values, networks, sources, attacks);
-    const out = OutputFolder.open(values.out ?? defaultOutput('transfer'), 'transfer');
-    context.lock(out.path);
+    const out = await OutputFolder.open(values.out ?? (await defaultOutput('transfer')), 'transfer');
+    await context.lock(out.path);
     const weights = new Map<Named, StateDict>();
     for (const each of networks) weights.set(each, await namedWeights(each.definition, each.path));
     const all = await images(values, networks, context);
     const swept = rules.some((rule) => automatic.test(rule));
     const parts = halves(all, values.heldOut, swept);
-    out.create();
+    await out.create();
     const device = await openDevice(values);
     try {
       const open = networks.map((each): Victim => {
@@ -302,7 +302,7 @@ export const transferVerb = defineVerb({
       const victimOf = (each: Named): Victim => open[networks.indexOf(each)]!;
       const { norm, eps, gradients, batch, seed, seeds } = values;
       const made = { rules, sources, victims, weights, images: all, device };
-      const { state, store } = openStore(out, values, made, context);
+      const { state, store } = await openStore(out, values, made, context);
       const settings: MatrixSettings = {
         ...{ sources: sources.map(victimOf), victims: victims.map(victimOf), attacks, norm, eps, gradients },
         seeds: seedsFrom(seed, seeds),
@@ -321,10 +321,10 @@ export const transferVerb = defineVerb({
       const settled = { rule: rules, victims: victims.map(({ name }) => name), note: all.note ?? null };
       const report = { dataset: all.name, settings: { ...values, ...settled }, ...fields };
       const html = await matrixPage(matrix, fields, { adapter: device.adapterInfo, settings: report.settings });
-      out.replace((folder) => {
-        writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
-        writeFileAtomic(join(folder, 'report.html'), html);
-        writeFileAtomic(join(folder, 'matrix.csv'), fields.csv);
+      await out.replace(async (folder) => {
+        await writeFileAtomic(join(folder, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+        await writeFileAtomic(join(folder, 'report.html'), html);
+        await writeFileAtomic(join(folder, 'matrix.csv'), fields.csv);
       });
       for (const line of matrixLines(matrix, fields, context.width)) context.print(line);
       context.print(`wrote ${out.path}`);

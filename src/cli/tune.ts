@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { isThere } from '../io/folders.js';
 import { ensureWritableFile } from '../io/atomic.js';
 import { counted } from '../quote.js';
 import { durationText, textTable } from '../profile/textTable.js';
@@ -147,15 +147,15 @@ async function tuneStep(
 }
 
 /** The files of `--among`. Throws `missing-file`. */
-function earlierFiles(written: string | undefined): string[] | undefined {
+async function earlierFiles(written: string | undefined): Promise<string[] | undefined> {
   const files = written?.split(',').map((file) => file.trim());
-  for (const file of files ?? []) check(existsSync(file), 'missing-file', `--among: ${file}: no such file`, file);
+  for (const file of files ?? []) check(await isThere(file), 'missing-file', `--among: ${file}: no such file`, file);
   return files;
 }
 
 /** The choices of an earlier run on this adapter. Throws `bad-file`. */
-function earlierRun(file: string, identity: TuningIdentity): TuningTable {
-  const { table, warning } = readTuning(file, identity);
+async function earlierRun(file: string, identity: TuningIdentity): Promise<TuningTable> {
+  const { table, warning } = await readTuning(file, identity);
   if (table === undefined) throw new LinbpError('bad-file', `--among: ${warning}`, { field: file });
   return table;
 }
@@ -199,17 +199,17 @@ export const tuneVerb = defineVerb({
     const definition = await chosenModel(values);
     const rules =
       values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
-    if (values.out !== undefined) ensureWritableFile(values.out);
+    if (values.out !== undefined) await ensureWritableFile(values.out);
     const weights = await chosenWeights(definition, values, progress);
-    const earlier = earlierFiles(values.among);
+    const earlier = await earlierFiles(values.among);
     const device = await openDevice(values);
     try {
       const identity = tuningIdentity(device.adapterInfo);
       const path = values.out ?? (await tuningPath(identity));
-      ensureWritableFile(path);
-      const stored = readTuning(path, identity);
+      await ensureWritableFile(path);
+      const stored = await readTuning(path, identity);
       if (stored.warning !== undefined) progress.line(`note: ${stored.warning}`);
-      const among = earlier?.map((file) => earlierRun(file, identity));
+      const among = earlier && (await Promise.all(earlier.map((file) => earlierRun(file, identity))));
       let table = stored.table ?? new TuningTable();
       const found: TunedProblem[] = [];
       const steps: { rule: string; comparison: Comparison; kept: boolean }[] = [];
@@ -238,7 +238,7 @@ export const tuneVerb = defineVerb({
         print(`${values.what} under ${rule}: ${comparisonText(comparison)}${kept ? '' : ': not kept'}`);
       }
       sayReordered(found, table, print);
-      writeTuning(path, identity, table);
+      await writeTuning(path, identity, table);
       print(`${counted(table.entries.size, 'choice')} in ${path}`);
       return {
         adapter: shownAdapter(device),

@@ -19,7 +19,7 @@ export interface VerbContext {
   readonly width: number;
   readonly colors: Colors;
   /** Takes the lock of the run's output folder, or single file, until the verb ends. Throws `not-writable`. */
-  readonly lock: (path: string, what?: 'folder' | 'file') => void;
+  readonly lock: (path: string, what?: 'folder' | 'file') => Promise<void>;
 }
 
 /** The part of an adapter's description that every `--json` result has. */

@@ -4,7 +4,7 @@ import { npzNames, readNpz } from '../io/numpy.js';
 import { readSafetensors, tensorAsFloat32, tensorAsInt32 } from '../io/safetensors.js';
 import type { SafetensorsTensor } from '../io/safetensors.js';
 import { quoted } from '../io/torch/quote.js';
-import { openRegularFile } from '../io/torch/zip.js';
+import { withRegularFile } from '../io/read.js';
 import { fromArrays } from './dataset.js';
 import type { Dataset, Split } from './dataset.js';
 
@@ -46,10 +46,10 @@ export const isArrayFile = (name: string): boolean => ['.npz', '.safetensors'].i
  * @throws LinbpError `missing-file`, `bad-file`, `bad-shape`, `bad-range`
  */
 export async function loadArrayFile(path: string, split: Split, classes = 0): Promise<Dataset> {
-  await (await openRegularFile(path)).close();
+  await withRegularFile(path, () => undefined);
   const choices = choicesOf(split);
   const wanted = [...new Set(choices.flat())];
-  const found = isNpz(path) ? await fromNpz(path, wanted) : fromSafetensors(path, wanted);
+  const found = isNpz(path) ? await fromNpz(path, wanted) : await fromSafetensors(path, wanted);
   const pair = pairAmong(choices, found);
   if (pair === undefined)
     throw new LinbpError(
@@ -82,8 +82,8 @@ const pairAmong = (choices: ReturnType<typeof choicesOf>, names: { has(name: str
  * @throws LinbpError `missing-file`, `bad-file`
  */
 export async function arrayFileHalves(path: string): Promise<readonly Split[]> {
-  await (await openRegularFile(path)).close();
-  const names = isNpz(path) ? await npzNames(path) : readSafetensors(path).tensors;
+  await withRegularFile(path, () => undefined);
+  const names = isNpz(path) ? await npzNames(path) : (await readSafetensors(path)).tensors;
   const [train, test] = (['train', 'test'] as const).map((split) => pairAmong(choicesOf(split), names));
   if (train !== undefined && train === test) return [];
   return [...(train === undefined ? [] : (['train'] as const)), ...(test === undefined ? [] : (['test'] as const))];
@@ -94,12 +94,13 @@ async function fromNpz(path: string, wanted: readonly string[]): Promise<Map<str
   return new Map([...arrays].map(([name, { shape, dtype, data }]) => [name, { shape, data, bytes: dtype === 'u1' }]));
 }
 
-function fromSafetensors(path: string, wanted: readonly string[]): Map<string, Arrays> {
-  const { tensors } = readSafetensors(path);
+async function fromSafetensors(path: string, wanted: readonly string[]): Promise<Map<string, Arrays>> {
+  const { tensors } = await readSafetensors(path);
   const found = new Map<string, Arrays>();
   for (const name of wanted) {
-    const tensor = tensors.get(name);
-    if (tensor === undefined) continue;
+    const stored = tensors.get(name);
+    if (stored === undefined) continue;
+    const tensor = await stored.read();
     const { shape, dtype } = tensor;
     const whole = /^(I|U|BOOL)/.test(dtype);
     // Rounded to float32, 0.99999999999 would be the label 1.

@@ -44,9 +44,10 @@ interface Part {
  * @param limit number of images wanted; no more files than needed are read
  * @throws LinbpError `missing-data` naming the file; `bad-file` for wrong lengths and labels above 9
  */
-export function loadCifar10(split: Split, dataFolder: string | undefined, limit = Infinity): Dataset {
+export async function loadCifar10(split: Split, dataFolder: string | undefined, limit = Infinity): Promise<Dataset> {
   const batches = split === 'test' ? ['test_batch'] : [1, 2, 3, 4, 5].map((i) => `data_batch_${i}`);
-  const parts = batches.flatMap((batch) => findPart(dataFolder, batch) ?? []);
+  const found = await Promise.all(batches.map((batch) => findPart(dataFolder, batch)));
+  const parts = found.flatMap((part) => part ?? []);
   if (parts.length === 0) {
     throw missingData(
       dataFolder,
@@ -65,7 +66,7 @@ export function loadCifar10(split: Split, dataFolder: string | undefined, limit 
   let done = 0;
   for (const part of parts) {
     if (done === count) break;
-    const content = unpack(readWhole(part.path, part.records * RECORD + SLACK), part.records * RECORD, part.path);
+    const content = unpack(await readWhole(part.path, part.records * RECORD + SLACK), part.records * RECORD, part.path);
     check(
       content.length === part.records * RECORD,
       'bad-file',
@@ -113,12 +114,12 @@ export async function loadCifar10Jpeg(
   limit = Infinity,
   progress: DecodeProgress = {},
 ): Promise<Dataset> {
-  const imagesPath = requireFile(dataFolder, [`cifar10/jpeg-${split}.jpgs`], 'cifar10-jpeg');
-  const labelsPath = requireFile(dataFolder, [`cifar10/labels-${split}.u8`], 'cifar10-jpeg');
-  const allLabels = unpack(readWhole(labelsPath, MOST_IMAGES + SLACK), MOST_IMAGES, labelsPath);
+  const imagesPath = await requireFile(dataFolder, [`cifar10/jpeg-${split}.jpgs`], 'cifar10-jpeg');
+  const labelsPath = await requireFile(dataFolder, [`cifar10/labels-${split}.u8`], 'cifar10-jpeg');
+  const allLabels = unpack(await readWhole(labelsPath, MOST_IMAGES + SLACK), MOST_IMAGES, labelsPath);
   checkLabels(allLabels, 10, labelsPath, 'bad-file');
   const most = allLabels.length * LARGEST_JPEG;
-  const content = unpack(readWhole(imagesPath, most + SLACK), most, imagesPath);
+  const content = unpack(await readWhole(imagesPath, most + SLACK), most, imagesPath);
   const files = splitJpegs(content, allLabels.length, imagesPath);
   check(
     files.length === allLabels.length,
@@ -173,16 +174,17 @@ function splitJpegs(content: Uint8Array, most: number, source: string): Uint8Arr
   return starts.map((start, i) => bytes.subarray(start, starts[i + 1] ?? bytes.length));
 }
 
-function findPart(dataFolder: string | undefined, batch: string): Part | undefined {
+async function findPart(dataFolder: string | undefined, batch: string): Promise<Part | undefined> {
   if (dataFolder === undefined) return undefined;
-  const full = findFile(
+  const full = await findFile(
     dataFolder,
     folders.map((folder) => `${folder}/${batch}.bin`),
   );
   if (full !== undefined) return { path: full, records: BATCH };
   const pattern = new RegExp(`^${batch}\\.first(\\d{1,5})\\.bin(\\.gz)?$`);
-  const found = folders.flatMap((folder) =>
-    namesIn(join(dataFolder, folder)).flatMap((name) => {
+  const names = await Promise.all(folders.map((folder) => namesIn(join(dataFolder, folder))));
+  const found = folders.flatMap((folder, at) =>
+    names[at]!.flatMap((name) => {
       const records = Number(pattern.exec(name)?.[1] ?? 0);
       return records > 0 ? [{ path: join(dataFolder, folder, name), records }] : [];
     }),
@@ -190,9 +192,9 @@ function findPart(dataFolder: string | undefined, batch: string): Part | undefin
   return found.sort((a, b) => b.records - a.records)[0];
 }
 
-function namesIn(folder: string): string[] {
+async function namesIn(folder: string): Promise<string[]> {
   try {
-    return listFolder(folder).map(({ name }) => name);
+    return (await listFolder(folder)).map(({ name }) => name);
   } catch {
     return [];
   }

@@ -14,11 +14,11 @@ const folders = ['cifar100', 'cifar100/cifar-100-binary', 'cifar-100-binary'];
  *
  * @throws LinbpError `missing-data` naming the file; `bad-file` for wrong lengths and labels above 99
  */
-export function loadCifar100(split: Split, dataFolder: string | undefined, limit = Infinity): Dataset {
+export async function loadCifar100(split: Split, dataFolder: string | undefined, limit = Infinity): Promise<Dataset> {
   const inFolders = (file: string): string[] => folders.map((folder) => `${folder}/${file}`);
-  const path = requireFile(dataFolder, inFolders(`${split}.bin`), 'cifar100');
+  const path = await requireFile(dataFolder, inFolders(`${split}.bin`), 'cifar100');
   const whole = split === 'train' ? 50_000 : 10_000;
-  const content = unpack(readWhole(path, whole * RECORD + 2 ** 20), whole * RECORD, path);
+  const content = unpack(await readWhole(path, whole * RECORD + 2 ** 20), whole * RECORD, path);
   check(
     content.length > 0 && content.length % RECORD === 0,
     'bad-file',
@@ -36,7 +36,7 @@ export function loadCifar100(split: Split, dataFolder: string | undefined, limit
     labels[i] = label;
     images.set(content.subarray(i * RECORD + 2, (i + 1) * RECORD), i * PIXELS);
   }
-  const names = findFile(dataFolder, inFolders('fine_label_names.txt'));
+  const names = await findFile(dataFolder, inFolders('fine_label_names.txt'));
   return {
     name: 'cifar100',
     split,
@@ -47,13 +47,13 @@ export function loadCifar100(split: Split, dataFolder: string | undefined, limit
     classes: 100,
     images,
     labels,
-    ...(names !== undefined && { classNames: classNames(names) }),
+    ...(names !== undefined && { classNames: await classNames(names) }),
     ...(available < whole && { note: `${available} of the ${whole} ${split} images are in ${path}` }),
   };
 }
 
-function classNames(path: string): string[] {
-  const names = unpack(readWhole(path, 2 ** 20), 65536, path)
+async function classNames(path: string): Promise<string[]> {
+  const names = unpack(await readWhole(path, 2 ** 20), 65536, path)
     .toString('utf8')
     .split('\n')
     .map((name) => name.trim());

@@ -34,8 +34,8 @@ export function repeated(names: readonly string[]): string[] {
   return names.filter((name) => seen.has(name) || !seen.add(name));
 }
 
-function readLines(path: string): string[] {
-  const text = readText(path, MAX_CLASS_FILE).replace(/^\uFEFF/, '');
+async function readLines(path: string): Promise<string[]> {
+  const text = (await readText(path, MAX_CLASS_FILE)).replace(/^\uFEFF/, '');
   return text.split('\n').map((line) => line.replace(/\r$/, ''));
 }
 
@@ -46,11 +46,11 @@ function readLines(path: string): string[] {
  * @param present names of the folder's entries
  * @throws LinbpError `bad-file` for empty lists, empty lines inside and names that occur twice
  */
-export function explicitClasses(folder: string, present: readonly string[]): ClassList | undefined {
+export async function explicitClasses(folder: string, present: readonly string[]): Promise<ClassList | undefined> {
   const file = ['classes.txt', 'imagenet-classes.txt'].find((name) => present.includes(name));
   if (file === undefined) return undefined;
   const where = join(folder, file);
-  const lines = readLines(where);
+  const lines = await readLines(where);
   while (lines.at(-1)?.trim() === '') lines.pop();
   check(lines.length > 0, 'bad-file', `${where} lists no classes`, where);
   const empty = lines.findIndex((line) => line.trim() === '');

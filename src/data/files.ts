@@ -14,19 +14,26 @@ export function dataFolderOrEnvironment(given: string | undefined): string | und
  * @param dataFolder the folder of all data sets; `undefined` when none is set
  * @param candidates paths inside it, in order of preference
  */
-export function findFile(dataFolder: string | undefined, candidates: readonly string[]): string | undefined {
+export async function findFile(
+  dataFolder: string | undefined,
+  candidates: readonly string[],
+): Promise<string | undefined> {
   if (dataFolder === undefined) return undefined;
   for (const candidate of candidates) {
     for (const path of [join(dataFolder, candidate), join(dataFolder, `${candidate}.gz`)]) {
-      if (kindOf(path) === 'file') return path;
+      if ((await kindOf(path)) === 'file') return path;
     }
   }
   return undefined;
 }
 
 /** As {@link findFile}; @throws LinbpError `missing-data` naming what was looked for and how to point to it */
-export function requireFile(dataFolder: string | undefined, candidates: readonly string[], dataset: string): string {
-  const found = findFile(dataFolder, candidates);
+export async function requireFile(
+  dataFolder: string | undefined,
+  candidates: readonly string[],
+  dataset: string,
+): Promise<string> {
+  const found = await findFile(dataFolder, candidates);
   if (found === undefined) throw missingData(dataFolder, candidates, dataset);
   return found;
 }

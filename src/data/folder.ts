@@ -48,18 +48,19 @@ const halfNames: Readonly<Record<Split, readonly string[]>> = {
 };
 
 /** Where the halves of a folder lie; neither where it is not divided. */
-export function imageFolderHalves(path: string): Partial<Record<Split, string>> {
-  const names = list(path).filter((name) => isFolder(join(path, name)));
+export async function imageFolderHalves(path: string): Promise<Partial<Record<Split, string>>> {
+  const present = await list(path);
+  const names = await filtered(present, (name) => isFolder(join(path, name)));
   const found = (split: Split): string | undefined => halfNames[split].find((name) => names.includes(name));
-  const listed = explicitClasses(path, list(path))?.names ?? [];
+  const listed = (await explicitClasses(path, present))?.names ?? [];
   const [train, test] = [found('train'), found('test')];
   // A class may be called `train`, too: alone it counts as a half only where it holds folders or labels of its own.
   const both = train !== undefined && test !== undefined;
-  const isHalf = (name: string | undefined): name is string =>
-    name !== undefined && !listed.includes(name) && (both || holdsLabels(join(path, name)));
+  const isHalf = async (name: string): Promise<boolean> =>
+    !listed.includes(name) && (both || (await holdsLabels(join(path, name))));
   return {
-    ...(isHalf(train) && { train: join(path, train) }),
-    ...(isHalf(test) && { test: join(path, test) }),
+    ...(train !== undefined && (await isHalf(train)) && { train: join(path, train) }),
+    ...(test !== undefined && (await isHalf(test)) && { test: join(path, test) }),
   };
 }
 
@@ -79,44 +80,46 @@ export function imageFolderHalves(path: string): Partial<Record<Split, string>> 
  * @throws LinbpError `missing-data` for a folder that is missing, lacks the half or holds no images; `bad-file` naming
  * what has no valid label, and showing both lists where folders are no classes
  */
-export function listImageFolder(path: string, split: Split = 'test'): ImageList {
-  const halves = imageFolderHalves(path);
+export async function listImageFolder(path: string, split: Split = 'test'): Promise<ImageList> {
+  const halves = await imageFolderHalves(path);
   const half = halves[split];
   const divided = Object.keys(halves).length > 0;
   const only = Object.values(halves).map((each) => basename(each));
   check(half !== undefined || !divided, 'missing-data', `${path} has no ${split} half, only ${only.join(', ')}`, path);
   const root = half ?? path;
-  const names = list(root);
-  const explicit = listedClasses([...Object.values(halves), path]);
-  if (names.includes('labels.json')) return finish(root, readLabelsJson(root), explicit, []);
-  const table = readLabelTable(root, names, names.includes('images') ? list(join(root, 'images')) : []);
+  const names = await list(root);
+  const explicit = await listedClasses([...Object.values(halves), path]);
+  if (names.includes('labels.json')) return finish(root, await readLabelsJson(root), explicit, []);
+  const inside = names.includes('images') ? await list(join(root, 'images')) : [];
+  const table = await readLabelTable(root, names, inside);
   if (table !== undefined) {
     const found = table.rows.map(({ file, label }): [string, number] => [file, label]);
     const targets = table.rows.flatMap(({ target }) => target ?? []);
     return finish(root, found, explicit, counted(table.absent, 'listed images that are not there'), targets);
   }
-  const flat = names.filter((name) => isImage(root, name));
-  const folders = classFolders(root);
+  const flat = await filtered(names, (name) => isImage(root, name));
+  const folders = await classFolders(root);
   if (flat.length > 0) {
     const rows = flat.map((name): [string, number] => [name, labelOfName(join(root, name), explicit?.ids)]);
-    const deeper = folders.reduce((sum, name) => sum + countImages(join(root, name)), 0);
+    const deeper = await countAll(folders.map((name) => join(root, name)));
     return finish(root, rows, explicit, [
-      ...leftOut(names, root),
+      ...(await leftOut(names, root)),
       ...counted(deeper, 'images in folders beside images'),
     ]);
   }
-  const classes = explicit ?? folderClasses(halves.train ?? root);
+  const classes = explicit ?? (await folderClasses(halves.train ?? root));
   const labels = labelsOfFolders(root, folders, classes);
-  const notes = leftOut(names, root);
+  const notes = await leftOut(names, root);
   let deeper = 0;
-  const rows = folders.flatMap((name) => {
-    const inside = list(join(root, name));
-    const images = inside.filter((file) => isImage(join(root, name), file));
-    deeper += inside
-      .filter((file) => isFolder(join(root, name, file)))
-      .reduce((sum, file) => sum + countImages(join(root, name, file)), 0);
-    return images.map((file): [string, number] => [join(name, file), labels.get(name)!]);
-  });
+  const rows: [string, number][] = [];
+  for (const name of folders) {
+    const folder = join(root, name);
+    const entries = await list(folder);
+    const images = await filtered(entries, (file) => isImage(folder, file));
+    const below = await filtered(entries, (file) => isFolder(join(folder, file)));
+    deeper += await countAll(below.map((file) => join(folder, file)));
+    for (const file of images) rows.push([join(name, file), labels.get(name)!]);
+  }
   return finish(root, rows, classes, [...notes, ...counted(deeper, 'images in folders inside class folders')]);
 }
 
@@ -124,8 +127,9 @@ export function listImageFolder(path: string, split: Split = 'test'): ImageList 
  * The one list of classes among those that lie in the halves and above them: with a list in one half only, the other
  * half would be numbered by its folders. Throws `bad-file` where two lists differ.
  */
-function listedClasses(places: readonly string[]): ClassList | undefined {
-  const [first, ...others] = places.flatMap((place) => explicitClasses(place, list(place)) ?? []);
+async function listedClasses(places: readonly string[]): Promise<ClassList | undefined> {
+  const found = await Promise.all(places.map(async (place) => explicitClasses(place, await list(place))));
+  const [first, ...others] = found.flatMap((each) => each ?? []);
   for (const other of others) {
     const same = other.names.join('\n') === first!.names.join('\n') && other.ids.join('\n') === first!.ids.join('\n');
     check(
@@ -140,38 +144,55 @@ function listedClasses(places: readonly string[]): ClassList | undefined {
 }
 
 /** The class folders of a half as a list of classes. */
-function folderClasses(root: string): ClassList {
-  const names = classFolders(root);
+async function folderClasses(root: string): Promise<ClassList> {
+  const names = await classFolders(root);
   return { names, ids: [], source: 'folders', where: root };
 }
 
 const isHidden = (name: string): boolean => name.startsWith('.') || name === '__MACOSX';
 
-const isImage = (root: string, name: string): boolean =>
-  imageName.test(name) && !isHidden(name) && !isFolder(join(root, name));
+const isImage = async (root: string, name: string): Promise<boolean> =>
+  imageName.test(name) && !isHidden(name) && !(await isFolder(join(root, name)));
 
-const classFolders = (root: string): string[] =>
-  list(root).filter((name) => !isHidden(name) && isFolder(join(root, name)));
+const classFolders = async (root: string): Promise<string[]> =>
+  filtered(await list(root), async (name) => !isHidden(name) && (await isFolder(join(root, name))));
+
+/** Those for which a question to the file system has the answer yes, asked for many at a time. */
+async function filtered(names: readonly string[], test: (name: string) => Promise<boolean>): Promise<string[]> {
+  const kept: string[] = [];
+  for (let at = 0; at < names.length; at += 256) {
+    const some = names.slice(at, at + 256);
+    const answers = await Promise.all(some.map(test));
+    kept.push(...some.filter((_, i) => answers[i]));
+  }
+  return kept;
+}
 
 const counted = (count: number, what: string): string[] => (count > 0 ? [`${count} ${what}`] : []);
 
 /** Hidden entries of a folder with images in them. */
-function leftOut(names: readonly string[], root: string): string[] {
+async function leftOut(names: readonly string[], root: string): Promise<string[]> {
   const hidden = names.filter(isHidden);
-  const images = hidden.reduce(
-    (sum, name) => sum + (isFolder(join(root, name)) ? countImages(join(root, name)) : imageName.test(name) ? 1 : 0),
-    0,
-  );
+  const folders = await filtered(hidden, (name) => isFolder(join(root, name)));
+  const files = hidden.filter((name) => imageName.test(name) && !folders.includes(name));
+  const images = files.length + (await countAll(folders.map((name) => join(root, name))));
   return [...counted(hidden.length, 'hidden entries'), ...counted(images, 'images in or under them')];
 }
 
 /** Images in a folder and everything below it. */
-function countImages(folder: string): number {
+async function countImages(folder: string): Promise<number> {
   let count = 0;
-  for (const entry of listFolder(folder)) {
-    if (entry.isDirectory()) count += countImages(join(folder, entry.name));
+  for (const entry of await listFolder(folder)) {
+    if (entry.isDirectory()) count += await countImages(join(folder, entry.name));
     else if (imageName.test(entry.name)) count += 1;
   }
+  return count;
+}
+
+/** {@link countImages} of several folders together. */
+async function countAll(folders: readonly string[]): Promise<number> {
+  let count = 0;
+  for (const folder of folders) count += await countImages(folder);
   return count;
 }
 
@@ -226,7 +247,7 @@ export async function* imageFolderBatches(
     `batch must be a positive whole number, got ${batch}`,
     'batch',
   );
-  const images = listImageFolder(path, split);
+  const images = await listImageFolder(path, split);
   const count = Math.min(limit ?? Infinity, images.paths.length);
   const fit: FitOptions = {
     ...(options.resize !== undefined && { resize: options.resize }),
@@ -360,15 +381,16 @@ function labelOfName(path: string, ids: readonly string[] | undefined): number {
   return label;
 }
 
-function list(path: string): string[] {
-  return listFolder(path).map(({ name }) => name);
+async function list(path: string): Promise<string[]> {
+  return (await listFolder(path)).map(({ name }) => name);
 }
 
 // What a half has and a class has not: folders, or labels of its own.
-function holdsLabels(path: string): boolean {
-  const names = list(path);
-  if (hasLabelTable(names)) return true;
-  return names.some((name) => name === 'labels.json' || (!isHidden(name) && isFolder(join(path, name))));
+async function holdsLabels(path: string): Promise<boolean> {
+  const names = await list(path);
+  if (hasLabelTable(names) || names.includes('labels.json')) return true;
+  const folders = await filtered(names, async (name) => !isHidden(name) && (await isFolder(join(path, name))));
+  return folders.length > 0;
 }
 
-const isFolder = (path: string): boolean => kindOf(path) === 'folder';
+const isFolder = async (path: string): Promise<boolean> => (await kindOf(path)) === 'folder';

@@ -66,8 +66,8 @@ export function parseIdx(bytes: Buffer, dimensions: number, source: string, labe
 }
 
 /** Reads an IDX file, see {@link parseIdx}. */
-export function readIdx(path: string, dimensions: number, labels?: LabelCount): IdxArray {
-  return parseIdx(readWhole(path, MAX_BYTES + 1024), dimensions, path, labels);
+export async function readIdx(path: string, dimensions: number, labels?: LabelCount): Promise<IdxArray> {
+  return parseIdx(await readWhole(path, MAX_BYTES + 1024), dimensions, path, labels);
 }
 
 /** An IDX data set of ten classes in the layout of MNIST. */
@@ -109,28 +109,28 @@ export const fashionMnist: IdxDataset = {
  * @throws LinbpError `missing-data` naming the file; `bad-file` for malformed files, or when images and labels differ
  * in number
  */
-export function loadIdxDataset(kind: IdxDataset, split: Split, dataFolder: string | undefined): Dataset {
+export async function loadIdxDataset(kind: IdxDataset, split: Split, dataFolder: string | undefined): Promise<Dataset> {
   const prefix = split === 'train' ? 'train' : 't10k';
   const candidates = (what: string) =>
     kind.folders.flatMap((folder) => [
       `${folder}/${prefix}-${what}-ubyte`,
       `${folder}/${prefix}-${what.replace('-', '.')}-ubyte`,
     ]);
-  const imagesPath = requireFile(dataFolder, candidates('images-idx3'), kind.name);
-  const labelsPath = requireFile(dataFolder, candidates('labels-idx1'), kind.name);
+  const imagesPath = await requireFile(dataFolder, candidates('images-idx3'), kind.name);
+  const labelsPath = await requireFile(dataFolder, candidates('labels-idx1'), kind.name);
   return idxDataset(kind.name, split, imagesPath, labelsPath, kind.classNames);
 }
 
 /** A data set from any pair of IDX files; labels are 0 to `classNames.length` - 1. */
-export function idxDataset(
+export async function idxDataset(
   name: string,
   split: Split,
   imagesPath: string,
   labelsPath: string,
   classNames: readonly string[],
-): Dataset {
-  const labels = readIdx(labelsPath, 1);
-  const images = readIdx(imagesPath, 3, { count: labels.shape[0]!, source: labelsPath });
+): Promise<Dataset> {
+  const labels = await readIdx(labelsPath, 1);
+  const images = await readIdx(imagesPath, 3, { count: labels.shape[0]!, source: labelsPath });
   const [count, height, width] = images.shape as [number, number, number];
   checkLabels(labels.data, classNames.length, labelsPath, 'bad-file');
   return {

@@ -13,7 +13,7 @@ async function work(job: ImageJob): Promise<void> {
   let reply: ImageReply;
   try {
     const image = fitImage(
-      await decodeImage({ bytes: readWhole(job.path, MAX_FILE), source: job.path }),
+      await decodeImage({ bytes: await readWhole(job.path, MAX_FILE), source: job.path }),
       job.fit,
       job.path,
     );

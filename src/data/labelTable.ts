@@ -56,20 +56,18 @@ export const hasLabelTable = (present: readonly string[]): boolean => tableNames
  * @param inside names of the entries of its folder `images`
  * @throws LinbpError `bad-file` naming the line
  */
-export function readLabelTable(
+export async function readLabelTable(
   folder: string,
   present: readonly string[],
   inside: readonly string[],
-): LabelTable | undefined {
+): Promise<LabelTable | undefined> {
   const name = tableNames.find((each) => present.includes(each));
   if (name === undefined) return undefined;
   const path = join(folder, name);
   const fail = (what: string): never => {
     throw new LinbpError('bad-file', `${path}: ${what}`, { field: path });
   };
-  const [first = '', ...lines] = readText(path, MAX_TABLE)
-    .replace(/^\uFEFF/, '')
-    .split(/\r?\n/);
+  const [first = '', ...lines] = (await readText(path, MAX_TABLE)).replace(/^\uFEFF/, '').split(/\r?\n/);
   const header = fields(first).map((each) => each.toLowerCase());
   const [file, label, target] = [columns.file, columns.label, columns.target].map((known) => columnOf(header, known));
   if (file === undefined || label === undefined)
@@ -113,9 +111,9 @@ export function readLabelTable(
 const MAX_LABEL_FILE = 128 * 1024 * 1024;
 
 /** Files and labels of `labels.json`. Throws `bad-file`. */
-export function readLabelsJson(path: string): [string, number][] {
+export async function readLabelsJson(path: string): Promise<[string, number][]> {
   const source = join(path, 'labels.json');
-  const parsed = readJson(source, MAX_LABEL_FILE);
+  const parsed = await readJson(source, MAX_LABEL_FILE);
   check(
     typeof parsed === 'object' && parsed !== null,
     'bad-file',

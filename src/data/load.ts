@@ -81,9 +81,9 @@ export async function loadDataset(options: LoadOptions): Promise<Dataset> {
   if (isArrayFile(dataset)) return limited(await loadArrayFile(dataset, split, options.classes));
   switch (dataset) {
     case 'mnist':
-      return limited(loadIdxDataset(mnist, split, folder));
+      return limited(await loadIdxDataset(mnist, split, folder));
     case 'fashion-mnist':
-      return limited(loadIdxDataset(fashionMnist, split, folder));
+      return limited(await loadIdxDataset(fashionMnist, split, folder));
     case 'cifar10':
       return loadCifar10(split, folder, limit);
     case 'cifar10-jpeg':

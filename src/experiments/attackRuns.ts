@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isThere } from '../io/folders.js';
 import { Attack } from '../attacks/attack.js';
 import type { AttackOptions } from '../attacks/options.js';
 import type { AttackResult } from '../attacks/result.js';
@@ -29,7 +29,8 @@ export async function pretrained(
   normalizedOnes: readonly string[] = [],
 ): Promise<Model[]> {
   const folder = join(dataFolderOrEnvironment(context.dataFolder) ?? '.', 'models', 'cifar10');
-  const found = names.filter((name) => existsSync(join(folder, `${name}.safetensors`)));
+  const present = await Promise.all(names.map((name) => isThere(join(folder, `${name}.safetensors`))));
+  const found = names.filter((_, at) => present[at]);
   if (found.length < least) {
     throw new LinbpError(
       'missing-data',

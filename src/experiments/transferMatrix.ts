@@ -45,8 +45,8 @@ export interface MatrixPart {
 
 /** Finished batches by a name that says which they are. */
 export interface MatrixStore {
-  find(name: string): MatrixPart | undefined;
-  keep(name: string, part: MatrixPart): void;
+  find(name: string): Promise<MatrixPart | undefined>;
+  keep(name: string, part: MatrixPart): Promise<void>;
 }
 
 /** The images of one attack under one rule on one source, shown to all victims. */
@@ -149,10 +149,10 @@ export async function craftRow(
       const inputs = { images: batchPixels(images, ids), labels: batchLabels(images, ids), sampleIds: ids, partners };
       const share = (own: number): void => onProgress(what, (first + own * ids.length) / images.count);
       const run = { ...inputs, seed, signal, onProgress: share };
-      let part = store?.find(piece);
+      let part = await store?.find(piece);
       if (part === undefined) {
         part = await craftPart(compiled, run, victims);
-        store?.keep(piece, part);
+        await store?.keep(piece, part);
       }
       gradients = part.gradients;
       for (const { name } of victims)

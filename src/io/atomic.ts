@@ -1,55 +1,63 @@
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fchmodSync,
-  fchownSync,
-  fsyncSync,
-  ftruncateSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-  type Stats,
-} from 'node:fs';
+import { constants, write, type Stats } from 'node:fs';
+import { access, open, readdir, readlink, realpath, rename, rm, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { LinbpError } from '../errors.js';
-import { makeFolders } from './folders.js';
+import { removeAtExit } from './atExit.js';
+import { linkStatOf, makeFolders, statOf } from './folders.js';
 import { isRunning } from './lock.js';
 import { quotedPath } from '../quote.js';
 import { systemReason } from './read.js';
+
+/** Work on one file by its path or its place on the disk: the last that was asked for. */
+const waiting = new Map<string, Promise<void>>();
+
+/** Writes to one file happen one after another, in the order of the calls. */
+function inTurn(key: string, work: () => Promise<void>): Promise<void> {
+  const before = waiting.get(key);
+  const result = before === undefined ? work() : before.then(work);
+  const ended = result.then(
+    () => undefined,
+    () => undefined,
+  );
+  waiting.set(key, ended);
+  void ended.then(() => void (waiting.get(key) === ended && waiting.delete(key)));
+  return result;
+}
 
 /**
  * Writes a file so that a reader, or a machine that loses power, sees either the old content or the whole new content.
  *
  * The bytes go to a temporary file in the same folder (a rename is atomic only within one file system), are flushed
- * to the disk and then renamed over `path`. The call is synchronous on purpose: no signal handler or other callback
- * of the process can run between its steps. On failure the temporary file is removed; those of processes that were
- * killed are removed by the next write into the folder.
+ * to the disk and then renamed over `path`. On failure, and when the process ends in between, the temporary file is
+ * removed; those of processes that were killed are removed by the next write into the folder.
  *
  * What lies at `path` keeps its nature: symbolic links are followed, an old file's mode and owner stay, pipes and
  * devices are written to. A file with several hard links is written in place, so that the links stay one file; only
  * there can a kill leave half of the content.
  *
+ * Writes to the same path happen in the order of the calls.
+ *
  * @param path file to create or replace; missing parent folders are created
- * @param chunks the content: text (written as UTF-8), bytes, or pieces written one after another
+ * @param chunks the content: text (written as UTF-8), bytes, or pieces written one after another; bytes must stay as
+ * they are until the promise is settled
  * @throws LinbpError `not-writable` naming the path and the system's reason
  */
-export function writeFileAtomic(path: string, chunks: string | Uint8Array | readonly Uint8Array[]): void {
+export function writeFileAtomic(path: string, chunks: string | Uint8Array | readonly Uint8Array[]): Promise<void> {
   const pieces =
     typeof chunks === 'string' ? [Buffer.from(chunks, 'utf8')] : chunks instanceof Uint8Array ? [chunks] : chunks;
+  return inTurn(resolve(String(path)), () => writeNow(path, pieces));
+}
+
+async function writeNow(path: string, pieces: readonly Uint8Array[]): Promise<void> {
   try {
-    const old = statSync(path, { throwIfNoEntry: false });
+    const old = await statOf(path);
     if (old?.isDirectory() === true) throw Object.assign(new Error(), { code: 'EISDIR' });
-    if (old !== undefined && isStream(path, old)) writeStream(path, pieces);
-    else replaceFile(destination(resolve(path)), old, pieces);
+    if (old !== undefined && isStream(path, old)) await writeStream(path, pieces);
+    else await replaceFile(await destination(resolve(path)), old, pieces);
   } catch (cause) {
     throw notWritable(`cannot write ${quotedPath(path)}: ${systemReason(cause)}`, path, cause);
   }
@@ -60,17 +68,19 @@ export function writeFileAtomic(path: string, chunks: string | Uint8Array | read
  *
  * @throws LinbpError `not-writable` naming the folder and the system's reason
  */
-export function ensureWritableFolder(folder: string): void {
+export async function ensureWritableFolder(folder: string): Promise<void> {
   const probe = temporaryName(join(resolve(folder), 'probe'));
+  const settled = removeAtExit(probe);
   try {
-    makeFolders(resolve(folder));
-    closeSync(openSync(probe, 'wx'));
+    await makeFolders(resolve(folder));
+    await (await open(probe, 'wx')).close();
   } catch (cause) {
     throw notWritable(`cannot write in folder ${quotedPath(folder)}: ${systemReason(cause)}`, folder, cause);
   } finally {
-    removeQuietly(probe);
+    await removeQuietly(probe);
+    settled();
   }
-  removeLeftovers(resolve(folder));
+  await removeLeftovers(resolve(folder));
 }
 
 /**
@@ -78,13 +88,13 @@ export function ensureWritableFolder(folder: string): void {
  *
  * @throws LinbpError `not-writable` naming the path, or the folder and the system's reason
  */
-export function ensureWritableFile(path: string): void {
+export async function ensureWritableFile(path: string): Promise<void> {
   try {
-    const old = statSync(path, { throwIfNoEntry: false });
+    const old = await statOf(path);
     if (old?.isDirectory() === true) throw Object.assign(new Error(), { code: 'EISDIR' });
-    if (old !== undefined) accessSync(path, constants.W_OK);
+    if (old !== undefined) await access(path, constants.W_OK);
     if (old !== undefined && isStream(path, old)) return;
-    ensureWritableFolder(dirname(destination(resolve(path))));
+    await ensureWritableFolder(dirname(await destination(resolve(path))));
   } catch (cause) {
     if (cause instanceof LinbpError) throw cause;
     throw notWritable(`cannot write ${quotedPath(path)}: ${systemReason(cause)}`, path, cause);
@@ -97,80 +107,83 @@ const opened = /^\/dev\/(std(in|out|err)|fd\/\d+)$|^\/proc\/(self|thread-self|\d
 /** Pipes, devices and sockets; and descriptors that are open, even of files. */
 const isStream = (path: string, stat: Stats): boolean => !stat.isFile() || opened.test(resolve(path));
 
-function writeStream(path: string, pieces: readonly Uint8Array[]): void {
+async function writeStream(path: string, pieces: readonly Uint8Array[]): Promise<void> {
   // One's own descriptors are open already, and a socket among them could not be opened again.
   const own = /^\/(?:dev|proc\/self)\/fd\/(\d+)$/.exec(resolve(path).replace(/^\/dev\/std(out|err)$/, stdDescriptor));
   if (own !== null) {
-    for (const piece of pieces) writeFully(Number(own[1]), piece);
+    for (const piece of pieces) await writeFully(toDescriptor(Number(own[1])), piece);
     return;
   }
   // Opening a pipe waits for a reader, maybe for ever; without waiting it fails where there is none.
-  const probe = openSync(path, constants.O_WRONLY | constants.O_APPEND | (constants.O_NONBLOCK ?? 0));
+  const probe = await open(path, constants.O_WRONLY | constants.O_APPEND | (constants.O_NONBLOCK ?? 0));
   try {
-    const descriptor = openSync(path, constants.O_WRONLY | constants.O_APPEND);
+    const handle = await open(path, constants.O_WRONLY | constants.O_APPEND);
     try {
-      for (const piece of pieces) writeFully(descriptor, piece);
+      for (const piece of pieces) await writeFully(handle, piece);
     } finally {
-      closeSync(descriptor);
+      await handle.close();
     }
   } finally {
-    closeSync(probe);
+    await probe.close();
   }
 }
 
 const stdDescriptor = (_: string, name: string): string => `/dev/fd/${name === 'out' ? 1 : 2}`;
 
 /** Where a path leads through symbolic links, the last of which may point to a file that is not there yet. */
-function destination(path: string): string {
+async function destination(path: string): Promise<string> {
   for (let at = path, links = 0; ; links++) {
-    if (lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return at;
+    if ((await linkStatOf(at))?.isSymbolicLink() !== true) return at;
     if (links === 40) throw Object.assign(new Error(), { code: 'ELOOP' });
-    at = resolve(realpathSync(dirname(at)), readlinkSync(at));
+    at = resolve(await realpath(dirname(at)), await readlink(at));
   }
 }
 
-function replaceFile(target: string, old: Stats | undefined, pieces: readonly Uint8Array[]): void {
+async function replaceFile(target: string, old: Stats | undefined, pieces: readonly Uint8Array[]): Promise<void> {
   const folder = dirname(target);
   const temporary = temporaryName(target);
-  let descriptor: number | undefined;
+  const settled = removeAtExit(temporary);
+  let handle: FileHandle | undefined;
   try {
-    makeFolders(resolve(folder));
-    removeLeftovers(folder);
+    await makeFolders(resolve(folder));
+    await removeLeftovers(folder);
     // The folder would let us replace a file that its owner has protected.
-    if (old !== undefined) accessSync(target, constants.W_OK);
-    descriptor = openSync(temporary, 'wx');
-    if (old !== undefined) keepNature(descriptor, old);
-    for (const piece of pieces) writeFully(descriptor, piece);
-    fsyncSync(descriptor);
-    closeSync(descriptor);
-    descriptor = undefined;
-    if (old !== undefined && old.nlink > 1) writeInPlace(target, pieces);
-    else renameSync(temporary, target);
+    if (old !== undefined) await access(target, constants.W_OK);
+    handle = await open(temporary, 'wx');
+    if (old !== undefined) await keepNature(handle, old);
+    for (const piece of pieces) await writeFully(handle, piece);
+    await handle.sync();
+    const written = handle;
+    handle = undefined;
+    await written.close();
+    if (old !== undefined && old.nlink > 1) await inTurn(`${old.dev}:${old.ino}`, () => writeInPlace(target, pieces));
+    else await rename(temporary, target);
   } finally {
-    if (descriptor !== undefined) closeSync(descriptor);
-    removeQuietly(temporary);
+    await handle?.close();
+    await removeQuietly(temporary);
+    settled();
   }
-  syncFolder(folder);
+  await syncFolder(folder);
 }
 
-function keepNature(descriptor: number, old: Stats): void {
+async function keepNature(handle: FileHandle, old: Stats): Promise<void> {
   try {
-    if (process.getuid?.() === 0) fchownSync(descriptor, old.uid, old.gid);
-    fchmodSync(descriptor, old.mode & 0o7777);
+    if (process.getuid?.() === 0) await handle.chown(old.uid, old.gid);
+    await handle.chmod(old.mode & 0o7777);
   } catch {
     // Some file systems have neither; the content is what matters.
   }
 }
 
 /** For hard links, once the content was written beside it and so fits on the disk. */
-function writeInPlace(target: string, pieces: readonly Uint8Array[]): void {
-  const descriptor = openSync(target, 'r+');
+async function writeInPlace(target: string, pieces: readonly Uint8Array[]): Promise<void> {
+  const handle = await open(target, 'r+');
   try {
-    ftruncateSync(descriptor, 0);
-    for (const piece of pieces) writeFully(descriptor, piece);
-    fsyncSync(descriptor);
+    await handle.truncate(0);
+    for (const piece of pieces) await writeFully(handle, piece);
+    await handle.sync();
   } finally {
-    closeSync(descriptor);
+    await handle.close();
   }
 }
 
@@ -188,52 +201,62 @@ const swept = new Set<string>();
 /**
  * Removes temporary files of processes of this machine that are gone. Once per folder: it has to be listed for that.
  */
-function removeLeftovers(folder: string): void {
+async function removeLeftovers(folder: string): Promise<void> {
   if (swept.has(folder)) return;
   swept.add(folder);
   try {
-    for (const name of readdirSync(folder)) {
+    for (const name of await readdir(folder)) {
       const [, machine, pid] = temporaryPattern.exec(name) ?? [];
-      if (machine === host && !isRunning(Number(pid))) removeQuietly(join(folder, name));
+      if (machine === host && !isRunning(Number(pid))) await removeQuietly(join(folder, name));
     }
   } catch {
     // What cannot be listed is not ours to tidy.
   }
 }
 
+/** What bytes are written to: a file, or a descriptor that is open already. */
+interface Sink {
+  write(bytes: Uint8Array, offset: number, length: number): Promise<{ readonly bytesWritten: number }>;
+}
+
+const writeDescriptor = promisify(write);
+const toDescriptor = (descriptor: number): Sink => ({
+  write: (bytes, offset, length) => writeDescriptor(descriptor, bytes, offset, length, null),
+});
+
 // write(2) may write less than asked, and never more than 2 GiB at once.
-function writeFully(descriptor: number, bytes: Uint8Array): void {
+async function writeFully(sink: Sink, bytes: Uint8Array): Promise<void> {
   const limit = 1 << 30;
   let done = 0;
   while (done < bytes.length) {
     try {
-      done += writeSync(descriptor, bytes, done, Math.min(bytes.length - done, limit));
+      done += (await sink.write(bytes, done, Math.min(bytes.length - done, limit))).bytesWritten;
     } catch (cause) {
       // A pipe that does not block and is full: its reader needs a moment.
       if ((cause as NodeJS.ErrnoException).code !== 'EAGAIN') throw cause;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+      await setTimeout(5);
     }
   }
 }
 
 // The rename itself is durable only once the folder is flushed; Windows cannot open folders, and then it does not
 // matter.
-function syncFolder(folder: string): void {
+async function syncFolder(folder: string): Promise<void> {
   try {
-    const descriptor = openSync(folder, 'r');
+    const handle = await open(folder, 'r');
     try {
-      fsyncSync(descriptor);
+      await handle.sync();
     } finally {
-      closeSync(descriptor);
+      await handle.close();
     }
   } catch {
     // The file is in place; only its survival of a power cut within seconds is in doubt.
   }
 }
 
-function removeQuietly(path: string): void {
+async function removeQuietly(path: string): Promise<void> {
   try {
-    rmSync(path, { force: true });
+    await rm(path, { force: true });
   } catch {
     // The error that led here is the one to report.
   }

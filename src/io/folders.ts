@@ -1,5 +1,24 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import type { Stats } from 'node:fs';
+import { access, lstat, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+
+/** Whether something is there and can be looked at. */
+export const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+const orAbsent = (error: unknown): undefined => {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  return undefined;
+};
+
+/** What is at a path, or where its symbolic links lead; undefined where nothing is. */
+export const statOf = (path: string): Promise<Stats | undefined> => stat(path).catch(orAbsent);
+
+/** {@link statOf} of a symbolic link itself. */
+export const linkStatOf = (path: string): Promise<Stats | undefined> => lstat(path).catch(orAbsent);
 
 /**
  * Makes a folder and those above it that are missing, from the outside in. Node's own `recursive` never ends where the
@@ -7,14 +26,14 @@ import { dirname } from 'node:path';
  *
  * @returns whether any was missing
  */
-export function makeFolders(folder: string): boolean {
+export async function makeFolders(folder: string): Promise<boolean> {
   const missing: string[] = [];
-  for (let at = folder; !existsSync(at); at = dirname(at)) missing.unshift(at);
+  for (let at = folder; !(await isThere(at)); at = dirname(at)) missing.unshift(at);
   for (const each of missing) {
     try {
-      mkdirSync(each);
+      await mkdir(each);
     } catch (error) {
-      // Another process may have made it meanwhile.
+      // Another process, or another call, may have made it meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
   }

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { linkSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { link, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { LinbpError } from '../errors.js';
 import { quotedPath } from '../quote.js';
+import { removeAtExit } from './atExit.js';
 import { makeFolders } from './folders.js';
 import { readJson, systemReason } from './read.js';
 
@@ -30,24 +31,18 @@ export function isRunning(pid: number): boolean {
 }
 
 /** Field 22 of `/proc/PID/stat`; the name before it may hold spaces and parentheses. */
-function beganAt(pid: number): string {
+async function beganAt(pid: number): Promise<string> {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
   } catch {
     return '';
   }
 }
 
-const lives = ({ pid, host, began }: Owner): boolean =>
+const lives = async ({ pid, host, began }: Owner): Promise<boolean> =>
   // Of another machine nothing is known; its lock counts.
-  host !== hostname() || (isRunning(pid) && beganAt(pid) === began);
-
-/** Locks of this process, to be removed when it ends. */
-const mine = new Set<string>();
-process.on('exit', () => {
-  for (const path of mine) rmSync(path, { force: true });
-});
+  host !== hostname() || (isRunning(pid) && (await beganAt(pid)) === began);
 
 /**
  * Takes the lock of a run's folder, or of a single output file, for this process. It is a file that names the process;
@@ -58,29 +53,27 @@ process.on('exit', () => {
  * @returns a function that gives the lock back; the end of the process does so too
  * @throws LinbpError `not-writable` naming the process that holds it
  */
-export function takeLock(path: string, what: 'folder' | 'file' = 'folder'): () => void {
+export async function takeLock(path: string, what: 'folder' | 'file' = 'folder'): Promise<() => Promise<void>> {
   const target = resolve(path);
   const folder = what === 'folder' ? target : dirname(target);
   const lock = join(folder, what === 'folder' ? lockName : `.${basename(target)}.lock`);
   const fresh = `${lock}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  const owner: Owner = { pid: process.pid, host: hostname(), began: beganAt(process.pid) };
+  const owner: Owner = { pid: process.pid, host: hostname(), began: await beganAt(process.pid) };
+  const content = JSON.stringify(owner);
+  const written = removeAtExit(fresh);
   try {
-    const made = makeFolders(resolve(folder));
+    const made = await makeFolders(resolve(folder));
     // Written beside it and linked into place, so that nobody ever reads half of it.
-    writeFileSync(fresh, JSON.stringify(owner), { flag: 'wx' });
+    await writeFile(fresh, content, { flag: 'wx' });
     for (let attempt = 0; attempt < 10; attempt++) {
-      if (placed(fresh, lock)) {
-        mine.add(lock);
-        return () => {
-          if (!mine.delete(lock)) return;
-          rmSync(lock, { force: true });
-          if (made) removeIfEmpty(folder);
-        };
-      }
-      const holder = readOwner(lock);
+      // Noted before it is there, so that no end of the process comes in between.
+      const kept = removeAtExit(lock, content);
+      if (await placed(fresh, lock).catch(rethrownAfter(kept))) return releaseOf(lock, kept, made ? folder : undefined);
+      kept();
+      const holder = await readOwner(lock);
       if (holder === undefined) continue;
-      if (lives(holder)) throw held(path, holder);
-      takeAway(lock, fresh);
+      if (await lives(holder)) throw held(path, holder);
+      await takeAway(lock, fresh);
     }
     throw new LinbpError('not-writable', `cannot lock ${quotedPath(path)}`, { field: path });
   } catch (cause) {
@@ -88,22 +81,45 @@ export function takeLock(path: string, what: 'folder' | 'file' = 'folder'): () =
     const message = `cannot write in ${quotedPath(folder)}: ${systemReason(cause)}`;
     throw new LinbpError('not-writable', message, { field: path, cause });
   } finally {
-    rmSync(fresh, { force: true });
+    await rm(fresh, { force: true });
+    written();
   }
 }
 
+const rethrownAfter =
+  (clean: () => void) =>
+  (error: unknown): never => {
+    clean();
+    throw error;
+  };
+
+/**
+ * What gives a lock back, once.
+ *
+ * @param folder made for the lock, and removed where nothing else is in it
+ */
+function releaseOf(lock: string, kept: () => void, folder: string | undefined): () => Promise<void> {
+  let released: Promise<void> | undefined;
+  const release = async (): Promise<void> => {
+    await rm(lock, { force: true });
+    kept();
+    if (folder !== undefined) await removeIfEmpty(folder);
+  };
+  return () => (released ??= release());
+}
+
 /** A run that was refused leaves no folder behind. */
-function removeIfEmpty(folder: string): void {
+async function removeIfEmpty(folder: string): Promise<void> {
   try {
-    rmdirSync(folder);
+    await rmdir(folder);
   } catch {
     // Something was written into it.
   }
 }
 
-function placed(fresh: string, lock: string): boolean {
+async function placed(fresh: string, lock: string): Promise<boolean> {
   try {
-    linkSync(fresh, lock);
+    await link(fresh, lock);
     return true;
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
@@ -111,7 +127,7 @@ function placed(fresh: string, lock: string): boolean {
     if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS') throw cause;
     // A file system without hard links.
     try {
-      writeFileSync(lock, readFileSync(fresh), { flag: 'wx' });
+      await writeFile(lock, await readFile(fresh), { flag: 'wx' });
       return true;
     } catch (second) {
       if ((second as NodeJS.ErrnoException).code === 'EEXIST') return false;
@@ -121,10 +137,10 @@ function placed(fresh: string, lock: string): boolean {
 }
 
 /** Who holds a lock: undefined where it is gone meanwhile, nobody where it says nothing that can be read. */
-function readOwner(lock: string): Owner | undefined {
+async function readOwner(lock: string): Promise<Owner | undefined> {
   const nobody = { pid: 2 ** 30, host: hostname(), began: '' };
   try {
-    const value = readJson(lock, 4096) as Partial<Owner> | null;
+    const value = (await readJson(lock, 4096)) as Partial<Owner> | null;
     const valid = Number.isSafeInteger(value?.pid) && value!.pid! > 0 && typeof value!.host === 'string';
     return valid ? { pid: value!.pid!, host: value!.host!, began: String(value!.began) } : nobody;
   } catch (error) {
@@ -139,16 +155,16 @@ function readOwner(lock: string): Owner | undefined {
 }
 
 /** Removes a dead lock; where another process has replaced it meanwhile, the living one is put back. */
-function takeAway(lock: string, fresh: string): void {
+async function takeAway(lock: string, fresh: string): Promise<void> {
   const aside = `${fresh}.old`;
   try {
-    renameSync(lock, aside);
+    await rename(lock, aside);
   } catch {
     return;
   }
-  const moved = readOwner(aside);
-  if (moved !== undefined && lives(moved)) placed(aside, lock);
-  rmSync(aside, { force: true });
+  const moved = await readOwner(aside);
+  if (moved !== undefined && (await lives(moved))) await placed(aside, lock);
+  await rm(aside, { force: true });
 }
 
 function held(path: string, { pid, host }: Owner): LinbpError {

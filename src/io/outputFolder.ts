@@ -1,17 +1,8 @@
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { constants } from 'node:fs';
+import { access, mkdir, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
-import { makeFolders } from './folders.js';
+import { removeAtExit, removeEmptyAtExit } from './atExit.js';
+import { isThere, makeFolders } from './folders.js';
 import { LinbpError, check } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from './atomic.js';
 import { lockName } from './lock.js';
@@ -20,34 +11,20 @@ import { readJson } from './read.js';
 /** The file that says which files of a folder are linbp's. */
 export const manifestName = 'linbp-manifest.json';
 
-/** Folders that {@link defaultOutput} made; those that nothing was written into go with the process. */
-const made: string[] = [];
-process.on('exit', () => {
-  for (const folder of made.reverse()) removeEmpty(folder);
-});
-
-function removeEmpty(folder: string): boolean {
-  try {
-    rmdirSync(folder);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /**
  * Where a verb writes unless told: a folder of its own in `linbp-out`, which is made at once, so that two runs of the
- * same second get one each. Where nothing can be made, the writer says why.
+ * same second get one each; one that nothing is written into goes with the process. Where nothing can be made, the
+ * writer says why.
  */
-export function defaultOutput(verb: string, now = new Date()): string {
+export async function defaultOutput(verb: string, now = new Date()): Promise<string> {
   const stamp = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
   const path = join('linbp-out', `${verb}-${stamp}`);
   for (let again = 1; ; again++) {
     const candidate = again === 1 ? path : `${path}-${again}`;
     try {
-      if (makeFolders(resolve('linbp-out'))) made.push(resolve('linbp-out'));
-      mkdirSync(candidate);
-      made.push(resolve(candidate));
+      if (await makeFolders(resolve('linbp-out'))) removeEmptyAtExit(resolve('linbp-out'));
+      await mkdir(candidate);
+      removeEmptyAtExit(resolve(candidate));
       return candidate;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return candidate;
@@ -56,12 +33,13 @@ export function defaultOutput(verb: string, now = new Date()): string {
 }
 
 /** Throws `not-writable` unless the folder, or the first one above it that is there, can be written in. */
-function expectWritable(path: string): void {
+async function expectWritable(path: string): Promise<void> {
   let folder = resolve(path);
-  while (!existsSync(folder)) folder = dirname(folder);
+  while (!(await isThere(folder))) folder = dirname(folder);
   try {
-    check(statSync(folder).isDirectory(), 'not-writable', `cannot write in folder ${path}: ${folder} is a file`, 'out');
-    accessSync(folder, constants.W_OK | constants.X_OK);
+    const isFolder = (await stat(folder)).isDirectory();
+    check(isFolder, 'not-writable', `cannot write in folder ${path}: ${folder} is a file`, 'out');
+    await access(folder, constants.W_OK | constants.X_OK);
   } catch (cause) {
     if (cause instanceof LinbpError) throw cause;
     throw new LinbpError('not-writable', `cannot write in folder ${path}: ${(cause as Error).message}`, {
@@ -72,11 +50,11 @@ function expectWritable(path: string): void {
 }
 
 /** Names of a manifest, none of which leads out of the folder. Throws `bad-file`. */
-function readManifest(folder: string): string[] {
+async function readManifest(folder: string): Promise<string[]> {
   const path = join(folder, manifestName);
   let parsed: unknown;
   try {
-    parsed = readJson(path, 64 * 1024 * 1024);
+    parsed = await readJson(path, 64 * 1024 * 1024);
   } catch (cause) {
     throw new LinbpError('bad-file', `${path} is not a list of linbp's files`, { field: path, cause });
   }
@@ -87,14 +65,14 @@ function readManifest(folder: string): string[] {
     return place !== '' && place !== '..' && !place.startsWith(`..${sep}`);
   };
   check(Array.isArray(files) && files.every(inside), 'bad-file', `${path} is not a list of linbp's files`, path);
-  for (const below of new Set(files.map((file) => dirname(file)))) expectInside(folder, below);
+  for (const below of new Set(files.map((file) => dirname(file)))) await expectInside(folder, below);
   return files;
 }
 
 /** Throws `not-writable` where a folder of listed files is a link that leads out: they would be removed elsewhere. */
-function expectInside(folder: string, below: string): void {
-  if (!existsSync(join(folder, below))) return;
-  const place = relative(realpathSync(folder), realpathSync(join(folder, below)));
+async function expectInside(folder: string, below: string): Promise<void> {
+  if (!(await isThere(join(folder, below)))) return;
+  const place = relative(await realpath(folder), await realpath(join(folder, below)));
   check(
     place !== '..' && !place.startsWith(`..${sep}`) && !isAbsolute(place),
     'not-writable',
@@ -124,11 +102,11 @@ export class OutputFolder {
    * @throws LinbpError `not-writable` for a folder that holds something and has no manifest, and where nothing can be
    * written; `bad-file` for a damaged manifest
    */
-  static open(path: string, command: string, goOn = false): OutputFolder {
+  static async open(path: string, command: string, goOn = false): Promise<OutputFolder> {
     let present: string[] = [];
     try {
       // Locks and temporary files, of this run or of one that was killed, are nobody's results.
-      present = readdirSync(path).filter((name) => name !== lockName && !/^\..*\.tmp$/.test(name));
+      present = (await readdir(path)).filter((name) => name !== lockName && !/^\..*\.tmp$/.test(name));
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       if (code !== 'ENOENT')
@@ -145,25 +123,25 @@ export class OutputFolder {
         `files are not linbp's; choose another --out, or empty it`,
       'out',
     );
-    expectWritable(path);
-    return new OutputFolder(path, command, known ? readManifest(path) : []);
+    await expectWritable(path);
+    return new OutputFolder(path, command, known ? await readManifest(path) : []);
   }
 
   /** Creates the folder and proves that files can be written in it. Throws `not-writable`. */
-  create(): void {
-    ensureWritableFolder(this.path);
+  create(): Promise<void> {
+    return ensureWritableFolder(this.path);
   }
 
   /** Lists files as linbp's before they are written, for verbs that write them one by one as they come. */
-  claim(files: readonly string[]): void {
+  claim(files: readonly string[]): Promise<void> {
     this.listed = [...new Set([...this.listed, ...files])];
-    this.writeManifest(this.listed);
+    return this.writeManifest(this.listed);
   }
 
   /** Removes what earlier runs left but for these files, once a run that writes one by one has begun to write. */
-  keepOnly(files: readonly string[]): void {
+  async keepOnly(files: readonly string[]): Promise<void> {
     const others = this.listed.filter((file) => !files.includes(file));
-    for (const file of others) this.remove(file);
+    for (const file of others) await this.remove(file);
     this.listed = this.listed.filter((file) => files.includes(file));
   }
 
@@ -173,22 +151,23 @@ export class OutputFolder {
    *
    * @param keep listed files below these folders stay, such as what an interrupted run goes on from
    */
-  replace(write: (folder: string) => void, keep: readonly string[] = []): void {
+  async replace(write: (folder: string) => Promise<void>, keep: readonly string[] = []): Promise<void> {
     const staging = join(this.path, `.linbp-${process.pid}.tmp`);
+    const settled = removeAtExit(staging);
     try {
-      makeFolders(staging);
-      write(staging);
-      const files = filesBelow(staging);
+      await makeFolders(staging);
+      await write(staging);
+      const files = await filesBelow(staging);
       // A run that ends in between leaves a list of both, so the next one still knows them.
-      this.writeManifest([...new Set([...this.listed, ...files])]);
+      await this.writeManifest([...new Set([...this.listed, ...files])]);
       for (const file of files) {
-        makeFolders(dirname(join(this.path, file)));
-        renameSync(join(staging, file), join(this.path, file));
+        await makeFolders(dirname(join(this.path, file)));
+        await rename(join(staging, file), join(this.path, file));
       }
       const stays = (file: string): boolean => keep.some((kept) => file.startsWith(`${kept}${sep}`));
-      for (const file of this.listed) if (!files.includes(file) && !stays(file)) this.remove(file);
+      for (const file of this.listed) if (!files.includes(file) && !stays(file)) await this.remove(file);
       this.listed = [...files, ...this.listed.filter((file) => stays(file) && !files.includes(file))];
-      this.writeManifest(this.listed);
+      await this.writeManifest(this.listed);
     } catch (cause) {
       if (cause instanceof LinbpError) throw cause;
       throw new LinbpError('not-writable', `cannot write in folder ${this.path}: ${(cause as Error).message}`, {
@@ -196,28 +175,34 @@ export class OutputFolder {
         cause,
       });
     } finally {
-      rmSync(staging, { recursive: true, force: true });
+      await rm(staging, { recursive: true, force: true });
+      settled();
     }
   }
 
-  private writeManifest(files: readonly string[]): void {
-    writeFileAtomic(
+  private writeManifest(files: readonly string[]): Promise<void> {
+    return writeFileAtomic(
       join(this.path, manifestName),
       `${JSON.stringify({ program: 'linbp', command: this.command, files }, null, 2)}\n`,
     );
   }
 
   /** Removes a file of an earlier run, and the folders that are empty without it. */
-  private remove(file: string): void {
-    rmSync(join(this.path, file), { force: true });
-    for (let folder = dirname(file); folder !== '.'; folder = dirname(folder))
-      if (!removeEmpty(join(this.path, folder))) return;
+  private async remove(file: string): Promise<void> {
+    await rm(join(this.path, file), { force: true });
+    for (let folder = dirname(file); folder !== '.'; folder = dirname(folder)) {
+      try {
+        await rmdir(join(this.path, folder));
+      } catch {
+        return;
+      }
+    }
   }
 }
 
 /** Files in a folder and below, relative to it, in the order of the alphabet. */
-function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
+async function filesBelow(folder: string): Promise<string[]> {
+  return (await readdir(folder, { withFileTypes: true, recursive: true }))
     .filter((entry) => !entry.isDirectory())
     .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)))
     .sort();

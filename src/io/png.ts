@@ -40,8 +40,8 @@ export function encodePng(image: EightBitImage): Uint8Array {
  *
  * @throws LinbpError `bad-shape` as {@link encodePng}; `not-writable`
  */
-export function writePng(path: string, image: EightBitImage): void {
-  writeFileAtomic(path, encodePng(image));
+export async function writePng(path: string, image: EightBitImage): Promise<void> {
+  await writeFileAtomic(path, encodePng(image));
 }
 
 /**
@@ -51,8 +51,8 @@ export function writePng(path: string, image: EightBitImage): void {
  *
  * @throws LinbpError `missing-file`; `bad-file` naming the file
  */
-export function readPng(path: string): EightBitImage {
-  return decodePng(readWhole(path, 2 * MAX_SAMPLES), path);
+export async function readPng(path: string): Promise<EightBitImage> {
+  return decodePng(await readWhole(path, 2 * MAX_SAMPLES), path);
 }
 
 /**

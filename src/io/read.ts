@@ -1,5 +1,5 @@
-import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, statSync, type Dirent } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { constants, type Dirent } from 'node:fs';
+import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
 import { LinbpError, check } from '../errors.js';
 import { quotedPath } from '../quote.js';
 
@@ -8,11 +8,21 @@ const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** What every reader of linbp opens: a regular file. Pipes, devices and folders have no size to check against. */
 export interface OpenedFile {
-  readonly descriptor: number;
+  readonly handle: FileHandle;
   /** Bytes. */
   readonly size: number;
   /** Changes when the file is replaced or written. */
   readonly version: string;
+}
+
+/** What lies at a path, links followed. Undefined where nothing does, or nothing that can be looked at. */
+export async function kindOf(path: string): Promise<'file' | 'folder' | 'other' | undefined> {
+  try {
+    const found = await stat(path);
+    return found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other';
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -20,56 +30,45 @@ export interface OpenedFile {
  *
  * @throws LinbpError `missing-file` with the system's reason; `bad-file` for folders, pipes and devices
  */
-export function withRegularFile<T>(path: string, use: (file: OpenedFile) => T): T {
-  let descriptor: number;
-  try {
-    descriptor = openSync(path, READ);
-  } catch (cause) {
-    throw unreadable(path, cause);
-  }
-  try {
-    const stat = fstatSync(descriptor);
-    check(stat.isFile(), 'bad-file', `${quotedPath(path)} is not a regular file`, path);
-    return use({ descriptor, size: stat.size, version: `${stat.size}:${stat.mtimeMs}:${stat.ino}` });
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-/** What lies at a path, links followed. Undefined where nothing does, or nothing that can be looked at. */
-export function kindOf(path: string): 'file' | 'folder' | 'other' | undefined {
-  try {
-    const stat = statSync(path);
-    return stat.isFile() ? 'file' : stat.isDirectory() ? 'folder' : 'other';
-  } catch {
-    return undefined;
-  }
-}
-
-/** {@link withRegularFile} for those who read piece by piece without blocking; the caller closes the file. */
-export async function openRegularFile(path: string): Promise<FileHandle> {
+export async function withRegularFile<T>(path: string, use: (file: OpenedFile) => T | Promise<T>): Promise<T> {
   let handle: FileHandle;
   try {
     handle = await open(path, READ);
   } catch (cause) {
     throw unreadable(path, cause);
   }
-  if ((await handle.stat()).isFile()) return handle;
-  await handle.close();
-  throw new LinbpError('bad-file', `${quotedPath(path)} is not a regular file`, { field: path });
+  try {
+    const stat = await handle.stat();
+    check(stat.isFile(), 'bad-file', `${quotedPath(path)} is not a regular file`, path);
+    return await use({ handle, size: stat.size, version: `${stat.size}:${stat.mtimeMs}:${stat.ino}` });
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Bytes of an opened file from `position` on. Throws `bad-file` where it ends before. */
-export function readRange(descriptor: number, position: number, length: number, path: string): Buffer<ArrayBuffer> {
+export async function readRange(
+  handle: FileHandle,
+  position: number,
+  length: number,
+  path: string,
+): Promise<Buffer<ArrayBuffer>> {
   const bytes = Buffer.from(new ArrayBuffer(length));
   let done = 0;
   while (done < length) {
-    const count = readSync(descriptor, bytes, done, Math.min(length - done, 1 << 30), position + done);
+    const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 1 << 30), position + done);
     const message = `${quotedPath(path)}: ends after ${position + done} bytes, expected ${position + length}`;
-    check(count > 0, 'bad-file', message, path);
-    done += count;
+    check(bytesRead > 0, 'bad-file', message, path);
+    done += bytesRead;
   }
   return bytes;
+}
+
+/** The first bytes of an opened file, fewer where it is shorter. */
+export async function firstBytes(handle: FileHandle, count: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(count);
+  const { bytesRead } = await handle.read(bytes, 0, count, 0);
+  return bytes.subarray(0, bytesRead);
 }
 
 /**
@@ -78,22 +77,22 @@ export function readRange(descriptor: number, position: number, length: number, 
  * @param maxBytes the most that such a file can have; a larger one is refused before anything is allocated
  * @throws LinbpError as {@link withRegularFile}; `bad-file` for a larger file
  */
-export function readWhole(path: string, maxBytes: number): Buffer<ArrayBuffer> {
-  return withRegularFile(path, ({ descriptor, size }) => {
+export function readWhole(path: string, maxBytes: number): Promise<Buffer<ArrayBuffer>> {
+  return withRegularFile(path, ({ handle, size }) => {
     const message = `${quotedPath(path)} has ${size} bytes, expected at most ${maxBytes}`;
     check(size <= maxBytes, 'bad-file', message, path);
-    return readRange(descriptor, 0, size, path);
+    return readRange(handle, 0, size, path);
   });
 }
 
 /** {@link readWhole} as UTF-8 text. */
-export function readText(path: string, maxBytes: number): string {
-  return readWhole(path, maxBytes).toString('utf8');
+export async function readText(path: string, maxBytes: number): Promise<string> {
+  return (await readWhole(path, maxBytes)).toString('utf8');
 }
 
 /** {@link readText} as JSON. Throws `bad-file` where it is not. */
-export function readJson(path: string, maxBytes: number): unknown {
-  const text = readText(path, maxBytes);
+export async function readJson(path: string, maxBytes: number): Promise<unknown> {
+  const text = await readText(path, maxBytes);
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
@@ -107,10 +106,10 @@ export function readJson(path: string, maxBytes: number): unknown {
  * @throws LinbpError `missing-data` where it cannot be read; `bad-file` for a name that is not UTF-8: Node would
  * replace its bytes, and the entry could not be opened
  */
-export function listFolder(path: string): Dirent[] {
+export async function listFolder(path: string): Promise<Dirent[]> {
   let entries: Dirent<Buffer>[];
   try {
-    entries = readdirSync(path, { withFileTypes: true, encoding: 'buffer' });
+    entries = await readdir(path, { withFileTypes: true, encoding: 'buffer' });
   } catch (cause) {
     const message = `cannot read the folder ${quotedPath(path)}: ${systemReason(cause)}`;
     throw new LinbpError('missing-data', message, { field: path, cause });
@@ -121,7 +120,7 @@ export function listFolder(path: string): Dirent[] {
     const message = `${quotedPath(path)}: the name ${shown} is not UTF-8; rename it`;
     throw new LinbpError('bad-file', message, { field: path });
   }
-  return readdirSync(path, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+  return (await readdir(path, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function unreadable(path: string, cause: unknown): LinbpError {

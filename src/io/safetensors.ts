@@ -3,28 +3,47 @@ import { writeFileAtomic } from './atomic.js';
 import { decodeBfloat16, decodeHalf } from './half.js';
 import { quotedName, quotedPath } from '../quote.js';
 import { readRange, withRegularFile } from './read.js';
-import { parseSafetensorsHeader, safetensorsItemBytes, type SafetensorsDtype } from './safetensorsHeader.js';
+import { parseSafetensorsHeader, safetensorsItemBytes } from './safetensorsHeader.js';
+import type { SafetensorsDtype, SafetensorsHeaderEntry } from './safetensorsHeader.js';
 
 export type { SafetensorsDtype } from './safetensorsHeader.js';
 
-/** One tensor of a safetensors file. */
-export interface SafetensorsTensor {
+/** What the header of a safetensors file says of a tensor. */
+export interface SafetensorsEntry {
   /** Key in the file. */
   readonly name: string;
   readonly dtype: SafetensorsDtype;
   /** Row-major shape; `[]` is a scalar. */
   readonly shape: readonly number[];
   readonly byteLength: number;
-  /** The little-endian bytes: a view, not necessarily aligned. Of a large file they are read on first use. */
+}
+
+/** One tensor of a safetensors file, in memory. */
+export interface SafetensorsTensor extends SafetensorsEntry {
+  /** The little-endian bytes: a view, not necessarily aligned. */
   readonly data: Uint8Array;
 }
 
-/** A parsed safetensors file. */
-export interface SafetensorsFile {
+/** One tensor of a safetensors file on disk. */
+export interface StoredTensor extends SafetensorsEntry {
+  /**
+   * The tensor with its bytes. Of a large file they are read at the first call, and kept.
+   *
+   * @throws LinbpError `missing-file`; `bad-file` where the file changed after it was opened
+   */
+  read(): Promise<SafetensorsTensor>;
+}
+
+/**
+ * A safetensors file.
+ *
+ * @typeParam T its tensors: on disk, where the file was read, in memory where its content was decoded
+ */
+export interface SafetensorsFile<T extends SafetensorsEntry = StoredTensor> {
   /** The `__metadata__` entry, empty if there is none. */
   readonly metadata: Readonly<Record<string, string>>;
   /** Tensors by key, in the header's order. */
-  readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
+  readonly tensors: ReadonlyMap<string, T>;
   /** The path, or `(bytes)`. */
   readonly source: string;
 }
@@ -65,28 +84,27 @@ const EAGER_BYTES = 64 * 1024 * 1024;
  * The header is trusted in nothing: lengths, offsets, shapes, dtypes and duplicate keys are all checked, and the
  * tensors must cover the data exactly, without gaps or overlaps.
  *
- * @param pathOrBytes path of a file, or its content
  * @throws LinbpError `missing-file` when there is no such file; `bad-file` naming the file and the tensor for
- * anything malformed
+ * anything malformed; `bad-argument` for bytes
  */
-export function readSafetensors(pathOrBytes: string | Uint8Array): SafetensorsFile {
-  if (typeof pathOrBytes !== 'string') return fromBytes(pathOrBytes, '(bytes)');
-  return withRegularFile(pathOrBytes, ({ descriptor, size, version }) => {
-    if (size <= EAGER_BYTES) return fromBytes(readRange(descriptor, 0, size, pathOrBytes), pathOrBytes);
-    const prefix = readRange(descriptor, 0, 8, pathOrBytes);
-    const length = headerLength(prefix, size, pathOrBytes);
-    const header = readRange(descriptor, 8, length, pathOrBytes);
-    return assemble(header, size - 8 - length, pathOrBytes, (begin, end, name) =>
-      withRegularFile(pathOrBytes, (again) => {
-        check(
-          again.version === version,
-          'bad-file',
-          `${quotedPath(pathOrBytes)} changed after it was opened; tensor ${quotedName(name)} cannot be read`,
-          pathOrBytes,
-        );
-        return readRange(again.descriptor, 8 + length + begin, end - begin, pathOrBytes);
-      }),
+export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+  const message = 'readSafetensors takes the path of a file; decodeSafetensors takes its bytes';
+  check(typeof path === 'string', 'bad-argument', message, 'path');
+  return withRegularFile(path, async ({ handle, size, version }) => {
+    if (size <= EAGER_BYTES) return stored(decodeSafetensors(await readRange(handle, 0, size, path), path));
+    const length = headerLength(await readRange(handle, 0, 8, path), size, path);
+    const { metadata, entries } = parseSafetensorsHeader(
+      await readRange(handle, 8, length, path),
+      size - 8 - length,
+      path,
     );
+    const read = ({ name, begin, end }: SafetensorsHeaderEntry): Promise<Uint8Array> =>
+      withRegularFile(path, (again) => {
+        const message = `${quotedPath(path)} changed after it was opened; tensor ${quotedName(name)} cannot be read`;
+        check(again.version === version, 'bad-file', message, path);
+        return readRange(again.handle, 8 + length + begin, end - begin, path);
+      });
+    return { metadata, tensors: byName(entries, (entry) => readOnce(entry, read)), source: path };
   });
 }
 
@@ -144,17 +162,18 @@ export function tensorAsInt32(tensor: SafetensorsTensor): Int32Array {
  * Writes a safetensors file atomically. PyTorch's `safetensors.torch.load_file` reads it as it is.
  *
  * Wider dtypes come first (otherwise in the order given), and the header is padded with spaces to a multiple of 8
- * bytes, so every tensor is aligned. The same tensors give the same bytes.
+ * bytes, so every tensor is aligned. The same tensors give the same bytes. Their arrays must stay as they are until the
+ * promise is settled.
  *
  * @throws LinbpError `bad-shape` when a shape and its data disagree; `bad-argument` for the key `__metadata__`;
  * `limit-exceeded` for a header of more than 16 MiB; `not-writable`
  */
-export function writeSafetensors(
+export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, TensorToWrite> | Readonly<Record<string, TensorToWrite>>,
   metadata: Readonly<Record<string, string>> = {},
-): void {
-  writeFileAtomic(path, encodeSafetensors(tensors, metadata));
+): Promise<void> {
+  await writeFileAtomic(path, encodeSafetensors(tensors, metadata));
 }
 
 /** The pieces of the file that {@link writeSafetensors} writes, in order. */
@@ -204,11 +223,63 @@ export function encodeSafetensors(
   return [header, ...entries.map((entry) => entry.bytes)];
 }
 
-function fromBytes(bytes: Uint8Array, source: string): SafetensorsFile {
+/**
+ * Decodes the content of a safetensors file, see {@link readSafetensors}.
+ *
+ * @param source name used in messages
+ * @throws LinbpError `bad-file` naming the tensor for anything malformed
+ */
+export function decodeSafetensors(bytes: Uint8Array, source = '(bytes)'): SafetensorsFile<SafetensorsTensor> {
   const length = headerLength(bytes, bytes.length, source);
   const data = bytes.subarray(8 + length);
-  return assemble(bytes.subarray(8, 8 + length), data.length, source, (begin, end) => data.subarray(begin, end));
+  const { metadata, entries } = parseSafetensorsHeader(bytes.subarray(8, 8 + length), data.length, source);
+  const view = (entry: SafetensorsHeaderEntry): SafetensorsTensor => ({
+    ...described(entry),
+    data: data.subarray(entry.begin, entry.end),
+  });
+  return { metadata, tensors: byName(entries, view), source };
 }
+
+/** Tensors in memory behind the face of those on disk. */
+const stored = ({ metadata, tensors, source }: SafetensorsFile<SafetensorsTensor>): SafetensorsFile => ({
+  metadata,
+  tensors: new Map(
+    [...tensors].map(([key, tensor]) => {
+      const { name, dtype, shape, byteLength } = tensor;
+      return [key, { name, dtype, shape, byteLength, read: () => Promise.resolve(tensor) }];
+    }),
+  ),
+  source,
+});
+
+/** A tensor whose bytes are read when they are first asked for, and again after a failure. */
+function readOnce(
+  entry: SafetensorsHeaderEntry,
+  read: (entry: SafetensorsHeaderEntry) => Promise<Uint8Array>,
+): StoredTensor {
+  let reading: Promise<SafetensorsTensor> | undefined;
+  const begin = async (): Promise<SafetensorsTensor> => {
+    try {
+      return { ...described(entry), data: await read(entry) };
+    } catch (error) {
+      reading = undefined;
+      throw error;
+    }
+  };
+  return { ...described(entry), read: () => (reading ??= begin()) };
+}
+
+const described = ({ name, dtype, shape, begin, end }: SafetensorsHeaderEntry): SafetensorsEntry => ({
+  name,
+  dtype,
+  shape,
+  byteLength: end - begin,
+});
+
+const byName = <T>(
+  entries: readonly SafetensorsHeaderEntry[],
+  make: (entry: SafetensorsHeaderEntry) => T,
+): Map<string, T> => new Map(entries.map((entry) => [entry.name, make(entry)]));
 
 function headerLength(bytes: Uint8Array, fileSize: number, source: string): number {
   check(
@@ -227,29 +298,6 @@ function headerLength(bytes: Uint8Array, fileSize: number, source: string): numb
   const most = BigInt(MAX_HEADER);
   check(length <= most, 'bad-file', `${quotedPath(source)}: header length ${length} exceeds 16 MiB`, source);
   return Number(length);
-}
-
-function assemble(
-  header: Uint8Array,
-  dataBytes: number,
-  source: string,
-  read: (begin: number, end: number, name: string) => Uint8Array,
-): SafetensorsFile {
-  const { metadata, entries } = parseSafetensorsHeader(header, dataBytes, source);
-  const tensors = new Map<string, SafetensorsTensor>();
-  for (const { name, dtype, shape, begin, end } of entries) {
-    let cached: Uint8Array | undefined;
-    tensors.set(name, {
-      name,
-      dtype,
-      shape,
-      byteLength: end - begin,
-      get data() {
-        return (cached ??= read(begin, end, name));
-      },
-    });
-  }
-  return { metadata, tensors, source };
 }
 
 // Typed-array constructors want aligned offsets, so the bytes are copied first.

@@ -1,16 +1,16 @@
 import { basename, dirname, join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
+import { firstBytes, readRange, withRegularFile } from './read.js';
 import { readSafetensors, tensorAsFloat32 } from './safetensors.js';
-import type { SafetensorsTensor } from './safetensors.js';
+import type { StoredTensor } from './safetensors.js';
 import { readTorch } from './torch/index.js';
 import { quoted } from './torch/quote.js';
-import { firstBytes, openRegularFile } from './torch/zip.js';
 
 /** A tensor of weights: its shape, and its values once they are asked for. */
 export interface StoredWeight {
   readonly shape: readonly number[];
   /** A fresh float32 array in row-major order. Throws `bad-dtype` where there is no conversion. */
-  values(): Float32Array;
+  values(): Promise<Float32Array>;
 }
 
 /** The index of sharded safetensors is JSON; a network of a hundred thousand tensors has 10 MB. */
@@ -23,13 +23,8 @@ const MAX_INDEX = 64 * 1024 * 1024;
  * @throws LinbpError `missing-file` or `bad-file`
  */
 export async function readWeights(path: string): Promise<Map<string, StoredWeight>> {
-  const handle = await openRegularFile(path);
-  let head: string;
-  try {
-    head = Buffer.from(await firstBytes(handle, 64)).toString('latin1');
-  } finally {
-    await handle.close();
-  }
+  const first = await withRegularFile(path, ({ handle }) => firstBytes(handle, 64));
+  const head = Buffer.from(first).toString('latin1');
   if (/^\s*\{/.test(head)) return readShards(path);
   // The header of a safetensors file: its length in eight bytes, then JSON.
   if (/^.{8}\s*\{/s.test(head) || path.endsWith('.safetensors')) return safetensors(path);
@@ -39,7 +34,7 @@ export async function readWeights(path: string): Promise<Map<string, StoredWeigh
       name,
       {
         shape,
-        values: () => {
+        values: async () => {
           expectFloats(name, dtype, ['float32', 'float16', 'bfloat16', 'float64']);
           return data;
         },
@@ -58,13 +53,13 @@ function expectFloats(name: string, dtype: string, floats: readonly string[]): v
   );
 }
 
-function floats(tensor: SafetensorsTensor): Float32Array {
+async function floats(tensor: StoredTensor): Promise<Float32Array> {
   expectFloats(tensor.name, tensor.dtype, ['F32', 'F16', 'BF16', 'F64']);
-  return tensorAsFloat32(tensor);
+  return tensorAsFloat32(await tensor.read());
 }
 
-function safetensors(path: string): Map<string, StoredWeight> {
-  const { tensors } = readSafetensors(path);
+async function safetensors(path: string): Promise<Map<string, StoredWeight>> {
+  const { tensors } = await readSafetensors(path);
   return new Map([...tensors].map(([name, tensor]) => [name, { shape: tensor.shape, values: () => floats(tensor) }]));
 }
 
@@ -80,7 +75,7 @@ async function readShards(path: string): Promise<Map<string, StoredWeight>> {
     if (typeof file !== 'string' || file === '' || basename(file) !== file || file === '..')
       return fail(`tensor ${quoted(name)}: its file must lie in the same folder`);
     let shard = shards.get(file);
-    if (shard === undefined) shards.set(file, (shard = safetensors(join(dirname(path), file))));
+    if (shard === undefined) shards.set(file, (shard = await safetensors(join(dirname(path), file))));
     weights.set(name, shard.get(name) ?? fail(`${quoted(file)} does not hold tensor ${quoted(name)}`));
   }
   if (weights.size === 0) fail('the index names no tensors');
@@ -91,11 +86,12 @@ async function readWeightMap(
   path: string,
   fail: (what: string, cause?: unknown) => never,
 ): Promise<Record<string, unknown>> {
-  const handle = await openRegularFile(path);
   try {
-    const { size } = await handle.stat();
-    check(size <= MAX_INDEX, 'bad-file', `${path}: an index of ${size} bytes, expected at most ${MAX_INDEX}`, path);
-    const index = JSON.parse(await handle.readFile('utf8')) as unknown;
+    const text = await withRegularFile(path, ({ handle, size }) => {
+      check(size <= MAX_INDEX, 'bad-file', `${path}: an index of ${size} bytes, expected at most ${MAX_INDEX}`, path);
+      return readRange(handle, 0, size, path);
+    });
+    const index = JSON.parse(text.toString('utf8')) as unknown;
     const map = typeof index === 'object' && index !== null && 'weight_map' in index ? index.weight_map : undefined;
     if (typeof map !== 'object' || map === null || Array.isArray(map))
       return fail('a JSON file without "weight_map", not an index of sharded safetensors');
@@ -103,7 +99,5 @@ async function readWeightMap(
   } catch (cause) {
     if (cause instanceof SyntaxError) fail('not valid JSON', cause);
     throw cause;
-  } finally {
-    await handle.close();
   }
 }

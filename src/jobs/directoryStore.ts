@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { linkSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { link, readdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { check, LinbpError } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
+import { removeAtExit } from '../io/atExit.js';
 import { makeFolders } from '../io/folders.js';
 import { readRange, systemReason, withRegularFile } from '../io/read.js';
 import { quotedPath } from '../quote.js';
@@ -20,10 +21,10 @@ const absent = (error: unknown): boolean => {
  * @throws LinbpError `not-writable` where files cannot be written there
  */
 // eslint-disable-next-line max-lines-per-function -- a closure that returns the store's methods, each short
-export function directoryStore(folder: string): JobStore {
+export async function directoryStore(folder: string): Promise<JobStore> {
   const root = resolve(folder);
   const shown = quotedPath(folder);
-  ensureWritableFolder(root);
+  await ensureWritableFolder(root);
   const unreachable = (cause: unknown): LinbpError =>
     new LinbpError('unreachable', `the store ${shown} cannot be read: ${systemReason(cause)}`, {
       field: 'store',
@@ -33,10 +34,10 @@ export function directoryStore(folder: string): JobStore {
     shown,
     async read(name, maxBytes) {
       try {
-        return withRegularFile(join(root, name), ({ descriptor, size }) => {
+        return await withRegularFile(join(root, name), ({ handle, size }) => {
           const message = `${name} of the store ${shown} has ${size} bytes, expected at most ${maxBytes}`;
           check(size <= maxBytes, 'limit-exceeded', message, 'store');
-          return readRange(descriptor, 0, size, name);
+          return readRange(handle, 0, size, name);
         });
       } catch (error) {
         if (absent(error)) return undefined;
@@ -45,15 +46,16 @@ export function directoryStore(folder: string): JobStore {
       }
     },
     async write(name, bytes) {
-      writeFileAtomic(join(root, name), bytes);
+      await writeFileAtomic(join(root, name), bytes);
     },
     async create(name, bytes) {
       const path = join(root, name);
       const fresh = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+      const settled = removeAtExit(fresh);
       try {
-        makeFolders(dirname(path));
-        writeFileSync(fresh, bytes, { flag: 'wx' });
-        linkSync(fresh, path);
+        await makeFolders(dirname(path));
+        await writeFile(fresh, bytes, { flag: 'wx' });
+        await link(fresh, path);
         return true;
       } catch (cause) {
         if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
@@ -62,12 +64,13 @@ export function directoryStore(folder: string): JobStore {
           cause,
         });
       } finally {
-        rmSync(fresh, { force: true });
+        await rm(fresh, { force: true });
+        settled();
       }
     },
     async list(below) {
       try {
-        return readdirSync(join(root, below)).filter((name) => !name.startsWith('.'));
+        return (await readdir(join(root, below))).filter((name) => !name.startsWith('.'));
       } catch (error) {
         if (absent(error)) return [];
         throw unreachable(error);
@@ -75,7 +78,7 @@ export function directoryStore(folder: string): JobStore {
     },
     async remove(name) {
       try {
-        rmSync(join(root, name), { force: true });
+        await rm(join(root, name), { force: true });
       } catch (cause) {
         if (absent(cause)) return;
         throw new LinbpError('not-writable', `cannot remove from the store ${shown}: ${systemReason(cause)}`, {

@@ -13,7 +13,7 @@ import type { FieldNames } from '../arguments.js';
 import { describeModel, isBuffer } from './definition.js';
 import { expectFiniteLogits, ForwardPass } from './forward.js';
 import { headOf } from './head.js';
-import { plainKeys, withoutBesides } from './stateDictKeys.js';
+import { plainKeys, withoutBesides, withoutSameBesides } from './stateDictKeys.js';
 import { initialValues } from './initialValues.js';
 import type { GraphStores, ModelDefinition, ModelDescription, StateDict } from './definition.js';
 import { nonFiniteWeight } from './nonFinite.js';
@@ -48,7 +48,7 @@ export function stateDictDifferences(
 /** Whether tensors of these names and shapes are exactly the weights of a network. */
 export function fitsStateDict(definition: ModelDefinition, shapes: ReadonlyMap<string, readonly number[]>): boolean {
   const entries = new Map([...shapes].map(([name, shape]) => [name, { shape }]));
-  const found = withoutBesides(definition, plainKeys(entries), definition.name);
+  const found = withoutBesides(definition, plainKeys(entries));
   return stateDictDifferences(describeModel(definition), found).length === 0;
 }
 
@@ -91,12 +91,12 @@ export async function readStateDict(
   path: string,
   options: ReadWeightsOptions = {},
 ): Promise<StateDict> {
-  const file = withoutBesides(definition, plainKeys(await readWeights(path)), path);
+  const file = await withoutSameBesides(definition, plainKeys(await readWeights(path)), path);
   if (options.newHead === true) {
     const initial = initialState(definition, options.seed);
     for (const key of headOf(definition).keys) {
       const { shape, data } = initial.get(key)!;
-      file.set(key, { shape, values: () => data });
+      file.set(key, { shape, values: () => Promise.resolve(data) });
     }
   }
   const differences = stateDictDifferences(describeModel(definition), file);
@@ -107,7 +107,9 @@ export async function readStateDict(
       { field: 'weights' },
     );
   }
-  return new Map([...file].map(([name, tensor]) => [name, { shape: tensor.shape, data: tensor.values() }]));
+  const state = new Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>();
+  for (const [name, tensor] of file) state.set(name, { shape: tensor.shape, data: await tensor.values() });
+  return state;
 }
 
 /** The first differences and how many more there are; a file of another network differs in hundreds of tensors. */
@@ -289,7 +291,7 @@ export class Model {
   /** Writes the weights as safetensors, which PyTorch loads unchanged. The file appears whole or not at all. */
   async save(path: string, metadata: Readonly<Record<string, string>> = {}): Promise<void> {
     const state = await this.stateDict();
-    writeSafetensors(path, state, { format: 'pt', model: this.definition.name, ...metadata });
+    await writeSafetensors(path, state, { format: 'pt', model: this.definition.name, ...metadata });
   }
 
   /** The buffers to compile a program with, for stores that {@link addStores} added to its graph. */

@@ -1,7 +1,9 @@
 import { dirname } from 'node:path';
 import { LinbpError, check } from '../errors.js';
-import { readWhole, withRegularFile } from '../io/read.js';
+import { readRange, withRegularFile } from '../io/read.js';
 import { quoted, quotedPath } from '../quote.js';
+import { readExternal } from './external.js';
+import type { ExternalTensors } from './external.js';
 import { inlineFunctions } from './functions.js';
 import { decodeMessage } from './schema.js';
 import type { Int64, RawAttribute, RawGraph, RawModel, RawNode, RawOpset, RawValueInfo } from './schema.js';
@@ -38,15 +40,12 @@ function checkForeign(bytes: Uint8Array, source: string): void {
 }
 
 /** Reads a file into memory. Throws `missing-file`, `bad-file` or `limit-exceeded`. */
-export function readModelBytes(path: string): Uint8Array {
-  const size = withRegularFile(path, (file) => file.size);
-  check(
-    size <= largestFile,
-    'limit-exceeded',
-    `${quotedPath(path)} has ${size} bytes; ONNX files end at 2 GiB`,
-    'model',
-  );
-  return readWhole(path, largestFile);
+export function readModelBytes(path: string): Promise<Uint8Array> {
+  return withRegularFile(path, ({ handle, size }) => {
+    const message = `${quotedPath(path)} has ${size} bytes; ONNX files end at 2 GiB`;
+    check(size <= largestFile, 'limit-exceeded', message, 'model');
+    return readRange(handle, 0, size, path);
+  });
 }
 
 /** What nodes are read with. */
@@ -166,15 +165,26 @@ function decodeRaw(bytes: Uint8Array, source: string): RawModel {
 }
 
 /**
- * Decodes an ONNX file with its local functions inlined. Nothing is executed; tensors are read when asked for.
+ * Decodes an ONNX file with its local functions inlined. Nothing is executed; tensors are decoded when asked for. Those
+ * in other files are not there before `loadTensors`.
  *
  * @param model a path, or the bytes of a file; only a path gives access to external data, inside its own folder
  * @throws LinbpError `missing-file`, `bad-file`, `unsupported` or `limit-exceeded`
  */
-export function decodeModel(model: string | Uint8Array): OnnxFile {
-  const source = typeof model === 'string' ? model : 'the ONNX model';
-  const bytes = typeof model === 'string' ? readModelBytes(model) : model;
-  const raw = decodeRaw(bytes, source);
+export async function decodeModel(model: string | Uint8Array): Promise<OnnxFile> {
+  if (typeof model !== 'string') {
+    const source = 'the ONNX model';
+    return fileOf(decodeRaw(model, source), { source, external: undefined }, () => Promise.resolve());
+  }
+  const raw = decodeRaw(await readModelBytes(model), model);
+  const external: ExternalTensors = new Map();
+  return fileOf(raw, { source: model, external }, () =>
+    readExternal(raw, { source: model, folder: dirname(model) }, external),
+  );
+}
+
+function fileOf(raw: RawModel, place: TensorPlace, loadTensors: () => Promise<void>): OnnxFile {
+  const { source } = place;
   const graph = raw.graph ?? undefined;
   check(
     graph !== undefined && (graph.output ?? []).length > 0,
@@ -192,7 +202,6 @@ export function decodeModel(model: string | Uint8Array): OnnxFile {
       : `${source} uses opset ${opset}; opsets ${opsetRange.oldest} to ${opsetRange.newest} are supported`,
     'model',
   );
-  const place: TensorPlace = { source, folder: typeof model === 'string' ? dirname(model) : undefined };
   const context = { place, opsets };
   const read = readGraph(graph, context);
   const functions = (raw.functions ?? []).map((each) => ({
@@ -211,6 +220,7 @@ export function decodeModel(model: string | Uint8Array): OnnxFile {
     opset,
     producer: [raw.producerName, raw.producerVersion].filter((part) => part !== undefined && part !== '').join(' '),
     metadata: new Map((raw.metadataProps ?? []).map(({ key = '', value = '' }) => [key, value])),
+    loadTensors,
     graph: functions.length === 0 ? read : inlineFunctions(read, functions, source),
   };
 }

@@ -248,9 +248,9 @@ function storedPresets(
  *   operator, opset, and what stands in the way
  */
 // eslint-disable-next-line max-lines-per-function -- the importer's passes in their order
-export function importOnnx(model: string | Uint8Array, options: ImportOptions = {}): ImportedModel {
+export async function importOnnx(model: string | Uint8Array, options: ImportOptions = {}): Promise<ImportedModel> {
   expectFields(options, { name: true, size: true } satisfies FieldNames<ImportOptions>);
-  const file = decodeModel(model);
+  const file = await decodeModel(model);
   if (file.opset < oldestOpset)
     refuse(
       file,
@@ -258,6 +258,7 @@ export function importOnnx(model: string | Uint8Array, options: ImportOptions = 
         `${oldestOpset} on are imported (convert it with onnx's version converter)`,
     );
   const input = imageInput(file, options.size);
+  await file.loadTensors();
   const analyzed = bestAnalysis(file, input);
   throwReasons(analyzed.reasons, file.source);
   check(analyzed.output !== undefined, 'internal', `${file.source}: no output`, 'model');

@@ -23,9 +23,9 @@ export function readOnnxTensor(bytes: Uint8Array): HostTensor {
   } catch (error) {
     throw new LinbpError('bad-file', 'not a serialized ONNX tensor', { cause: error });
   }
-  return readTensor(raw, { source: 'the tensor', folder: undefined });
+  return readTensor(raw, { source: 'the tensor', external: undefined });
 }
 
 /** Names of a graph's inputs that are no initializers, in order. Throws as reading the file does. */
-export const onnxInputNames = (model: string | Uint8Array): string[] =>
-  decodeModel(model).graph.inputs.map(({ name }) => name);
+export const onnxInputNames = async (model: string | Uint8Array): Promise<string[]> =>
+  (await decodeModel(model)).graph.inputs.map(({ name }) => name);

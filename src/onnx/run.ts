@@ -237,8 +237,9 @@ export async function runOnnx(
   options: RunOnnxOptions,
 ): Promise<RunOnnxResult> {
   expectFields(options, { device: true } satisfies FieldNames<RunOnnxOptions>);
-  const file = decodeModel(model);
+  const file = await decodeModel(model);
   const bound = boundInputs(file, inputs);
+  await file.loadTensors();
   const host = new HostNodes();
   const constants = new Set<string>();
   const beyond = [...bound.values()].some(({ data }) => data.some(exceedsFloat32));

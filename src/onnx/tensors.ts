@@ -1,8 +1,5 @@
-import { realpathSync } from 'node:fs';
-import { isAbsolute, join, relative, sep } from 'node:path';
-import { LinbpError, check } from '../errors.js';
+import { check } from '../errors.js';
 import { halfToFloat } from '../io/half.js';
-import { readRange, withRegularFile } from '../io/read.js';
 import type { Int64, RawTensor } from './schema.js';
 import { elementTypes } from './types.js';
 import type { ElementType, HostData, HostTensor } from './types.js';
@@ -10,8 +7,11 @@ import type { ElementType, HostData, HostTensor } from './types.js';
 /** Where a tensor stands. */
 export interface TensorPlace {
   readonly source: string;
-  /** The folder of the model; undefined for bytes, which have no external data. */
-  readonly folder: string | undefined;
+  /**
+   * What was read of tensors that lie in other files, see `readExternal`, or throws why not; undefined for bytes, which
+   * have no external data.
+   */
+  readonly external: ReadonlyMap<RawTensor, () => HostTensor> | undefined;
 }
 
 /** Elements of the largest tensor that is read or computed on the CPU. */
@@ -59,7 +59,8 @@ function bfloatToFloat(bits: number): number {
   return bfloat.getFloat32(0);
 }
 
-function fromBytes(bytes: Uint8Array, type: ElementType, count: number): HostData {
+/** The elements in little-endian bytes. */
+export function fromBytes(bytes: Uint8Array, type: ElementType, count: number): HostData {
   const result = type === 'float64' ? new Float64Array(count) : allocate(type, count);
   if (type === 'float32' && result instanceof Float32Array && endianness === 'little') {
     new Uint8Array(result.buffer).set(bytes.subarray(0, 4 * count));
@@ -111,75 +112,65 @@ function typedValues(raw: RawTensor, type: ElementType): ArrayLike<number> {
   }
 }
 
-/** Bytes of a tensor outside the model's file, of which none but those that were claimed are read. */
-function externalBytes(raw: RawTensor, place: TensorPlace, what: string, wanted: number): Uint8Array {
-  const entries = new Map((raw.externalData ?? []).map(({ key = '', value = '' }) => [key, value]));
-  const location = entries.get('location') ?? '';
-  const { folder, source } = place;
-  check(folder !== undefined, 'bad-file', `${source}: ${what} is external data, which needs the model's path`, what);
-  const outside = (): never => {
-    throw new LinbpError('bad-file', `${source}: ${what} lies outside the model's folder (${location}); not opened`, {
-      field: what,
-    });
-  };
-  if (location === '' || isAbsolute(location) || /^[a-z]:|\\|\0/i.test(location)) outside();
-  if (location.split(/[/\\]/).includes('..')) outside();
-  let file: string;
-  try {
-    file = realpathSync(join(folder, location));
-  } catch (error) {
-    throw new LinbpError('missing-file', `${source}: the file ${location} with ${what} is not there`, {
-      field: what,
-      cause: error,
-    });
-  }
-  // A symbolic link could lead out of the folder.
-  const inner = relative(realpathSync(folder), file);
-  if (inner === '..' || inner.startsWith(`..${sep}`) || isAbsolute(inner)) outside();
-  const offset = Number(entries.get('offset') ?? 0);
-  const length = Number(entries.get('length') ?? wanted);
-  return withRegularFile(file, ({ descriptor, size }) => {
-    const fits = Number.isSafeInteger(offset) && offset >= 0 && length === wanted && offset + length <= size;
-    check(
-      fits,
-      'bad-file',
-      `${source}: ${what} needs ${wanted} bytes, ${location} has ${length} at ${offset} of ${size}`,
-      what,
-    );
-    return readRange(descriptor, offset, length, file);
-  });
+/** What a tensor says of itself. */
+export interface TensorClaim {
+  /** The tensor's name for messages. */
+  readonly what: string;
+  readonly type: ElementType;
+  /** Bytes of an element. */
+  readonly size: number;
+  readonly shape: readonly number[];
+  readonly count: number;
+  /** The claim in words. */
+  readonly claim: string;
 }
 
-/**
- * Reads a tensor. Its size is compared with the bytes that are there before anything is allocated.
- *
- * @throws LinbpError `bad-file`, `missing-file`, `unsupported` or `limit-exceeded` naming the tensor
- */
-export function readTensor(raw: RawTensor, place: TensorPlace): HostTensor {
+/** Throws `unsupported` or `bad-file` naming the tensor where its claim makes no sense. */
+export function claimOf(raw: RawTensor, source: string): TensorClaim {
   const what = raw.name === undefined || raw.name === '' ? 'a tensor' : `initializer ${raw.name}`;
   const type = elementTypes[(raw.dataType ?? 0) as keyof typeof elementTypes];
   const size = type === undefined ? undefined : bytesOf[type];
   check(
     type !== undefined && size !== undefined && (raw.segment?.length ?? 0) === 0,
     'unsupported',
-    `${place.source}: ${what} has the element type ${type ?? raw.dataType ?? 'none'}, which is not supported`,
+    `${source}: ${what} has the element type ${type ?? raw.dataType ?? 'none'}, which is not supported`,
     what,
   );
   const shape = (raw.dims ?? []).map(toNumber);
   let count = 1;
   for (const dim of shape) count *= dim;
-  const claim = `${place.source}: ${what} claims [${shape.join(', ')}]`;
+  const claim = `${source}: ${what} claims [${shape.join(', ')}]`;
   check(
     shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0),
     'bad-file',
     claim,
     what,
   );
+  return { what, type, size, shape, count, claim };
+}
+
+/** Whether a tensor lies in another file. */
+export const isExternal = (raw: RawTensor): boolean => raw.dataLocation === 1;
+
+/**
+ * Reads a tensor. Its size is compared with the bytes that are there before anything is allocated.
+ *
+ * @throws LinbpError `bad-file`, `missing-file`, `unsupported` or `limit-exceeded` naming the tensor
+ */
+export function readTensor(raw: RawTensor, { source, external }: TensorPlace): HostTensor {
+  const { what, type, size, shape, count, claim } = claimOf(raw, source);
   const origin = raw.name ?? '';
-  if (raw.dataLocation === 1) {
+  if (isExternal(raw)) {
     check(count <= mostElements, 'limit-exceeded', `${claim}, more than is read`, what);
-    const data = fromBytes(externalBytes(raw, place, what, count * size), type, count);
-    return { type, shape, data, origin };
+    check(
+      external !== undefined,
+      'bad-file',
+      `${source}: ${what} is external data, which needs the model's path`,
+      what,
+    );
+    const read = external.get(raw);
+    check(read !== undefined, 'internal', `${source}: ${what} was not read`, what);
+    return read();
   }
   if (raw.rawData !== undefined && raw.rawData.length > 0) {
     check(raw.rawData.length === count * size, 'bad-file', `${claim} and holds ${raw.rawData.length} bytes`, what);

@@ -99,4 +99,9 @@ export interface OnnxFile {
   readonly producer: string;
   readonly metadata: ReadonlyMap<string, string>;
   readonly graph: OnnxGraph;
+  /**
+   * Reads the tensors that lie in other files. One that cannot be read makes itself known when it is asked for, since
+   * not every one is.
+   */
+  readonly loadTensors: () => Promise<void>;
 }

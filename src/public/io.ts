@@ -5,6 +5,7 @@
  */
 
 export {
+  decodeSafetensors,
   encodeSafetensors,
   readSafetensors,
   tensorAsFloat32,
@@ -13,7 +14,14 @@ export {
 } from '../io/safetensors.js';
 export { safetensorsItemBytes } from '../io/safetensorsHeader.js';
 export { torchItemBytes } from '../io/torch/dtypes.js';
-export type { SafetensorsDtype, SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/safetensors.js';
+export type {
+  SafetensorsDtype,
+  SafetensorsEntry,
+  SafetensorsFile,
+  SafetensorsTensor,
+  StoredTensor,
+  TensorToWrite,
+} from '../io/safetensors.js';
 export { readTorch } from '../io/torch/index.js';
 export type { ReadTorchOptions, TorchDtype, TorchTensor } from '../io/torch/index.js';
 export { decodePng, encodePng, readPng, writePng } from '../io/png.js';

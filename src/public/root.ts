@@ -100,6 +100,7 @@ export type { JavaScriptRule, UserRule, WgslRule } from '../rules/user.js';
 // Training
 export { Trainer } from '../train/trainer.js';
 export { balancedClassWeights } from '../train/classWeights.js';
+export type { ResumedRun } from '../train/checkpoint.js';
 export type { EvaluateOptions, FitOptions } from '../train/fitOptions.js';
 export type { TrainerOptions } from '../train/settings.js';
 export type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from '../train/progress.js';

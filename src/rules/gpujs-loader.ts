@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { isThere } from '../io/folders.js';
 import { LinbpError } from '../errors.js';
 
 /** The settings of gpu.js' function node that matter for translating one function. */
@@ -55,15 +55,13 @@ let loading: Promise<GpujsTranslator> | undefined;
  *
  * @throws LinbpError `missing-package` where the build step has not been run
  */
-export function loadFunctionNode(): Promise<GpujsTranslator> {
+export async function loadFunctionNode(): Promise<GpujsTranslator> {
   const url = new URL('../vendor/gpujs.mjs', import.meta.url);
-  if (!loading && !existsSync(fileURLToPath(url))) {
-    return Promise.reject(
-      new LinbpError(
-        'missing-package',
-        'The translator for JavaScript rules is missing from this build; run "npm run build".',
-        { field: 'rule' },
-      ),
+  if (!loading && !(await isThere(fileURLToPath(url)))) {
+    throw new LinbpError(
+      'missing-package',
+      'The translator for JavaScript rules is missing from this build; run "npm run build".',
+      { field: 'rule' },
     );
   }
   loading ??= import(url.href) as Promise<GpujsTranslator>;

@@ -1,6 +1,6 @@
 import { LinbpError, check } from '../errors.js';
 import { readSafetensors } from '../io/safetensors.js';
-import type { SafetensorsTensor } from '../io/safetensors.js';
+import type { StoredTensor } from '../io/safetensors.js';
 import { tensorAsFloat32 } from '../io/safetensors.js';
 import type { TwoLayerSizes } from './closedForm.js';
 import type { CurveStatistics } from './statistics.js';
@@ -200,12 +200,12 @@ export function checkArrays(settings: AttackSimulation, arrays: AttackArrays): v
  * @returns the arrays and the sizes and repeats they imply
  * @throws LinbpError `missing-file`, `bad-file`, `bad-dtype`, `bad-shape`
  */
-export function readAttackArrays(path: string): {
+export async function readAttackArrays(path: string): Promise<{
   readonly arrays: AttackArrays;
   readonly sizes: TwoLayerSizes & { readonly repeats: number };
-} {
-  const { tensors } = readSafetensors(path);
-  const tensor = (name: string, rank: number): SafetensorsTensor => {
+}> {
+  const { tensors } = await readSafetensors(path);
+  const tensor = (name: string, rank: number): StoredTensor => {
     const found = tensors.get(name);
     if (found === undefined)
       throw new LinbpError('bad-file', `${path} has no tensor "${name}"; expected W, V, x_star and x_0`, {
@@ -234,9 +234,11 @@ export function readAttackArrays(path: string): {
       name,
     );
   }
-  const values = (from: SafetensorsTensor): Float32Array | Float64Array =>
-    from.dtype === 'F64' ? new Float64Array(new Uint8Array(from.data).buffer) : tensorAsFloat32(from);
-  const arrays = { w: values(w), v: values(v), xStar: values(xStar), xStart: values(xStart) };
+  const values = async (from: StoredTensor): Promise<Float32Array | Float64Array> => {
+    const tensor = await from.read();
+    return from.dtype === 'F64' ? new Float64Array(new Uint8Array(tensor.data).buffer) : tensorAsFloat32(tensor);
+  };
+  const arrays = { w: await values(w), v: await values(v), xStar: await values(xStar), xStart: await values(xStart) };
   for (const [name, array] of Object.entries(arrays))
     check(array.every(Number.isFinite), 'bad-range', `${name} holds numbers that are not finite`, name);
   return { arrays, sizes: { d1, d2, d3, repeats } };

@@ -39,13 +39,17 @@ export const bestPath = (checkpoint: string): string =>
   checkpointPaths(checkpoint).weights.replace(/\.safetensors$/, '.best.safetensors');
 
 /** Whether the best weights beside a checkpoint are those of this epoch. */
-export function holdsBest(checkpoint: string, epoch: number): boolean {
+export async function holdsBest(checkpoint: string, epoch: number): Promise<boolean> {
   const path = bestPath(checkpoint);
-  return kindOf(path) === 'file' && readSafetensors(path).metadata['epoch'] === String(epoch);
+  return (await kindOf(path)) === 'file' && (await readSafetensors(path)).metadata['epoch'] === String(epoch);
 }
 
 /** Writes the best weights beside a checkpoint. The file appears whole or not at all. Throws `not-writable`. */
-export function writeBest(checkpoint: string, definition: ModelDefinition, { epoch, weights }: BestWeights): void {
+export async function writeBest(
+  checkpoint: string,
+  definition: ModelDefinition,
+  { epoch, weights }: BestWeights,
+): Promise<void> {
   const tensors = new Map<string, TensorToWrite>(weights);
-  writeSafetensors(bestPath(checkpoint), tensors, { format: 'pt', model: definition.name, epoch: String(epoch) });
+  await writeSafetensors(bestPath(checkpoint), tensors, { format: 'pt', model: definition.name, epoch: String(epoch) });
 }

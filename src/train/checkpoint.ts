@@ -1,5 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import { elementCount } from '../graph/types.js';
+import { ensureWritableFile } from '../io/atomic.js';
 import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../io/safetensors.js';
 import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/safetensors.js';
 import { describeModel, isBuffer } from '../nn/definition.js';
@@ -59,6 +60,18 @@ export function checkpointPaths(path: string): { readonly weights: string; reado
   return { weights: `${base}.safetensors`, state: `${base}.state.safetensors` };
 }
 
+/** Throws `not-writable` unless both files of a checkpoint can be written, whose folder is created. */
+export async function ensureWritableCheckpoint(path: string): Promise<void> {
+  for (const file of Object.values(checkpointPaths(path))) await ensureWritableFile(file);
+}
+
+/** How a run that goes on compares with the one before. */
+export interface ResumedRun {
+  /** Whether the same kernels are in use as then; with others the results agree only up to rounding. */
+  readonly sameKernels: boolean;
+  readonly sameSchedule: boolean;
+}
+
 /** State-dict entries cut out of the flat stores. */
 export function stateDictEntries(
   definition: ModelDefinition,
@@ -86,12 +99,12 @@ export function stateDictEntries(
  * @param stateNames names of the optimizer's states
  * @throws LinbpError `not-writable`
  */
-export function writeCheckpoint(
+export async function writeCheckpoint(
   path: string,
   definition: ModelDefinition,
   stateNames: readonly string[],
   checkpoint: Checkpoint,
-): void {
+): Promise<void> {
   const { weights, state } = checkpointPaths(path);
   const { snapshot, position } = checkpoint;
   const entries = stateDictEntries(definition, snapshot);
@@ -111,13 +124,13 @@ export function writeCheckpoint(
     settings: JSON.stringify(checkpoint.fingerprint),
     kernels: JSON.stringify(checkpoint.kernels),
   };
-  writeSafetensors(weights, entries, {
+  await writeSafetensors(weights, entries, {
     format: 'pt',
     model: definition.name,
     epoch: String(position.epoch),
     step: String(position.step),
   });
-  writeSafetensors(state, tensors, metadata);
+  await writeSafetensors(state, tensors, metadata);
 }
 
 const learnableKeys = (description: ModelDescription): Set<string> =>
@@ -129,13 +142,13 @@ const learnableKeys = (description: ModelDescription): Set<string> =>
  *
  * @throws LinbpError `missing-file`; `bad-file` naming every tensor or setting that differs
  */
-export function readCheckpoint(
+export async function readCheckpoint(
   path: string,
   definition: ModelDefinition,
   stateNames: readonly string[],
   fingerprint: Readonly<Record<string, string>>,
-): Checkpoint {
-  const file = readSafetensors(checkpointPaths(path).state);
+): Promise<Checkpoint> {
+  const file = await readSafetensors(checkpointPaths(path).state);
   const source = file.source;
   check(file.metadata['format'] === 'linbp-training-1', 'bad-file', `${source} is not a training checkpoint`, 'resume');
   const settings = parsed<Record<string, string>>(file, 'settings', isTextRecord);
@@ -151,7 +164,7 @@ export function readCheckpoint(
   );
   check(differences.length === 0, 'bad-file', `${source} belongs to another run: ${differences.join('; ')}`, 'resume');
   return {
-    snapshot: { ...readSnapshot(file, definition, stateNames), ...readLossScale(file) },
+    snapshot: { ...(await readSnapshot(file, definition, stateNames)), ...readLossScale(file) },
     position: parsed<TrainingPosition>(file, 'position', isPosition),
     history: file.metadata['history'] ?? '[]',
     fingerprint: settings,
@@ -163,11 +176,11 @@ export function readCheckpoint(
   };
 }
 
-function readSnapshot(
+async function readSnapshot(
   file: SafetensorsFile,
   definition: ModelDefinition,
   stateNames: readonly string[],
-): EngineSnapshot {
+): Promise<EngineSnapshot> {
   const description = describeModel(definition);
   const { layout } = description;
   const learnable = learnableKeys(description);
@@ -179,7 +192,12 @@ function readSnapshot(
   const states = stateNames.map(() => flat(layout.parameterElements));
   const problems: string[] = [];
   const expected = new Set<string>();
-  const place = (name: string, shape: readonly number[], target: Float32Array | Float64Array, offset: number): void => {
+  const place = async (
+    name: string,
+    shape: readonly number[],
+    target: Float32Array | Float64Array,
+    offset: number,
+  ): Promise<void> => {
     expected.add(name);
     const tensor = file.tensors.get(name);
     if (tensor === undefined) problems.push(`missing ${name}`);
@@ -188,7 +206,7 @@ function readSnapshot(
     else if (tensor.dtype !== (wide ? 'F64' : 'F32'))
       problems.push(`${name}: expected ${wide ? 'F64' : 'F32'}, got ${tensor.dtype}`);
     else {
-      const values = valuesOf(tensor);
+      const values = valuesOf(await tensor.read());
       const bad = values.findIndex((value) => !Number.isFinite(value) || (value < 0 && nonNegative.test(name)));
       if (bad >= 0) problems.push(`${name}: value ${bad} is ${values[bad]}`);
       target.set(values, offset);
@@ -196,9 +214,10 @@ function readSnapshot(
   };
   for (const spec of layout.specs) {
     const offset = layout.offsets.get(spec.name)!;
-    place(`model.${spec.name}`, spec.shape, isBuffer(spec) ? buffers : parameters, offset);
+    await place(`model.${spec.name}`, spec.shape, isBuffer(spec) ? buffers : parameters, offset);
     if (learnable.has(spec.name))
-      stateNames.forEach((name, index) => place(`optimizer.${name}.${spec.name}`, spec.shape, states[index]!, offset));
+      for (const [index, name] of stateNames.entries())
+        await place(`optimizer.${name}.${spec.name}`, spec.shape, states[index]!, offset);
   }
   for (const name of file.tensors.keys()) if (!expected.has(name)) problems.push(`unexpected ${name}`);
   check(

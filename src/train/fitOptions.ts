@@ -32,8 +32,8 @@ export interface FitOptions {
   readonly keepBest?: boolean;
   /** Called whenever losses have been read back. */
   readonly onProgress?: (progress: TrainingProgress) => void;
-  /** Called after each epoch and its evaluation. */
-  readonly onEpoch?: (result: EpochResult) => void;
+  /** Called after each epoch and its evaluation; training goes on when a promise that it returns is kept. */
+  readonly onEpoch?: (result: EpochResult) => unknown;
   /**
    * Name of the checkpoint; see `Trainer.save`. Written after every epoch, when `steps` are up and when aborted.
    */

@@ -3,24 +3,24 @@ import { batchPixels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
 import { divergence, expectFinite, firstNonFinite } from '../finite.js';
-import { ensureWritableFile } from '../io/atomic.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
 import { nonFiniteWeight, whereNonFinite } from '../nn/nonFinite.js';
 import { expectUsable, ModelPlace } from '../nn/place.js';
 import { permutation } from '../random/permutation.js';
 import '../runtime/dispose.js';
-import { Turns } from '../runtime/turns.js';
+import { inTurns, Turns } from '../runtime/turns.js';
 import { bestEpoch, outOfPatience, writeBest } from './best.js';
 import type { BestWeights } from './best.js';
 import {
-  checkpointPaths,
+  ensureWritableCheckpoint,
   isReachable,
   parseHistory,
   readCheckpoint,
   stateDictEntries,
   writeCheckpoint,
 } from './checkpoint.js';
+import type { ResumedRun } from './checkpoint.js';
 import { Engine } from './engine.js';
 import type { EngineLog, EngineStep, EngineWeights } from './engine.js';
 import { evaluateFields, fitFields } from './fitOptions.js';
@@ -109,10 +109,11 @@ export class Trainer {
     const { epochs, checkpoint } = options;
     checkWhole('epochs', epochs, 1, 1_000_000);
     if (options.steps !== undefined) checkWhole('steps', options.steps, 1, 2 ** 31);
-    if (checkpoint !== undefined)
-      for (const path of Object.values(checkpointPaths(checkpoint))) ensureWritableFile(path);
     if (options.patience !== undefined) checkWhole('patience', options.patience, 1, 1_000_000);
-    return this.fits.run(() => this.fitNow(options));
+    // Calls keep their order, and yet a file that cannot be written is told at once.
+    const writable = checkpoint === undefined ? Promise.resolve() : ensureWritableCheckpoint(checkpoint);
+    const [result] = await Promise.all([this.fits.run(() => writable.then(() => this.fitNow(options))), writable]);
+    return result;
   }
 
   private async fitNow(options: FitOptions): Promise<FitResult> {
@@ -213,7 +214,7 @@ export class Trainer {
     for (const [index, state] of snapshot.states.entries())
       expectFinite(state, (i) => `value ${i} of the optimizer's ${this.settings.step.optimizer.states[index]}`);
     const { samples, lossSum, correctSum, seconds } = this.tally;
-    writeCheckpoint(path, this.definition, this.settings.step.optimizer.states, {
+    await writeCheckpoint(path, this.definition, this.settings.step.optimizer.states, {
       snapshot,
       position: { epoch: this.epoch, samples, step: this.step, lossSum, correctSum, seconds },
       history: JSON.stringify(this.history),
@@ -226,15 +227,13 @@ export class Trainer {
    * Goes back to a checkpoint that {@link Trainer.save} wrote under the same settings; training then continues bit
    * for bit as if it had not stopped.
    *
-   * @param path either file of the checkpoint
    * A schedule of another length (`maxEpochs`) is accepted: the rates of the epochs to come are then its own.
    *
-   * @returns whether the same kernels are in use as then (with others the results agree only up to rounding), and the
-   * same schedule
+   * @param path either file of the checkpoint
    * @throws LinbpError `missing-file`; `bad-file` for a damaged file, or one of other settings; `bad-argument` while
-   * `fit` runs
+   * another call is at work. Calls of `fit`, `save` and `evaluate` that follow wait for it.
    */
-  resume(path: string): { readonly sameKernels: boolean; readonly sameSchedule: boolean } {
+  async resume(path: string): Promise<ResumedRun> {
     this.alive();
     check(
       !this.fits.busy && !this.turns.busy,
@@ -242,8 +241,13 @@ export class Trainer {
       'the trainer is at work; resume before or after',
       'resume',
     );
+    return inTurns([this.fits, this.turns], () => this.resumeNow(path));
+  }
+
+  private async resumeNow(path: string): Promise<ResumedRun> {
     const { states } = this.settings.step.optimizer;
-    const found = readCheckpoint(path, this.definition, states, this.settings.fingerprint);
+    const found = await readCheckpoint(path, this.definition, states, this.settings.fingerprint);
+    this.alive();
     const { position } = found;
     const history = parseHistory(found.history, position.epoch, path);
     check(
@@ -385,9 +389,9 @@ export class Trainer {
     this.tally = new EpochTally();
     if (options.keepBest === true && bestEpoch(this.history) === this.epoch) {
       this.best = { epoch: this.epoch, weights: await this.stateDict() };
-      if (options.checkpoint !== undefined) writeBest(options.checkpoint, this.definition, this.best);
+      if (options.checkpoint !== undefined) await writeBest(options.checkpoint, this.definition, this.best);
     }
-    options.onEpoch?.(result);
+    await options.onEpoch?.(result);
   }
 
   private alive(): void {

@@ -72,8 +72,8 @@ describe('attacks: inside the ball and the box', () => {
           expect(result.samples[n]!.l2).to.be.closeTo(l2, 1e-5);
           const data = result.images8.subarray(n * pixels, (n + 1) * pixels);
           const path = join(folder, `${n}.png`);
-          writePng(path, { channels: 1, height: 28, width: 28, data });
-          expect(Buffer.from(readPng(path).data).equals(Buffer.from(data)), 'reloaded bytes').to.equal(true);
+          await writePng(path, { channels: 1, height: 28, width: 28, data });
+          expect(Buffer.from((await readPng(path)).data).equals(Buffer.from(data)), 'reloaded bytes').to.equal(true);
         }
         expect(result.linf.largest).to.equal(Math.max(...result.samples.map((sample) => sample.linf)));
         expect(result.l2.mean).to.be.at.most(result.l2.largest);

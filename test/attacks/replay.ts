@@ -6,13 +6,14 @@ import { batchLabels, batchPixels } from '../../src/data/dataset.js';
 import type { Dataset } from '../../src/data/dataset.js';
 import { loadDataset } from '../../src/data/load.js';
 import type { Node, Tensor } from '../../src/graph/types.js';
-import { readSafetensors, tensorAsFloat32 } from '../../src/io/safetensors.js';
+import { tensorAsFloat32 } from '../../src/io/safetensors.js';
 import type { StateDict } from '../../src/nn/model.js';
 import { readStateDict } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import type { ReferenceExecutor } from '../../src/program/referenceExecutor.js';
 import type { ReferenceRun, StepRow } from '../../src/reference/run.js';
 import { goldenFolder } from '../support/golden.js';
+import { loadTensors } from '../support/tensors.js';
 
 /** What the official code drew, in place of a `random` node's numbers. */
 export type Draw = (node: Node<'random'>, row: StepRow) => ArrayLike<number>;
@@ -25,7 +26,7 @@ export const attackFixture = <T>(name: string): T =>
 export function attackTensors(name: string): ((tensor: string) => Float32Array) | undefined {
   const path = join(dataFolder, '..', 'golden', 'attacks', `${name}.safetensors`);
   if (dataFolder === '' || !existsSync(path)) return undefined;
-  const { tensors } = readSafetensors(path);
+  const { tensors } = loadTensors(path);
   return (tensor) => tensorAsFloat32(tensors.get(tensor)!);
 }
 

@@ -8,8 +8,9 @@ import { smoothedGradient } from '../../src/attacks/transforms.js';
 import { elementCount } from '../../src/graph/types.js';
 import type { Node, Tensor } from '../../src/graph/types.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
-import { readSafetensors, tensorAsFloat32 } from '../../src/io/safetensors.js';
+import { tensorAsFloat32 } from '../../src/io/safetensors.js';
 import { attackFixture, dataFolder, replay, testImages, trained } from './replay.js';
+import { loadTensors } from '../support/tensors.js';
 
 interface DiDraw {
   readonly r: readonly number[];
@@ -202,7 +203,7 @@ const tensorFile = join(dataFolder, '..', 'golden', 'attacks', 'transfer-steps.s
 
 function expectTensor(name: string, first: number, mine: ArrayLike<number>, message: string): void {
   if (!existsSync(tensorFile)) return;
-  const all = tensorAsFloat32(readSafetensors(tensorFile).tensors.get(name)!);
+  const all = tensorAsFloat32(loadTensors(tensorFile).tensors.get(name)!);
   const theirs = all.subarray(first, first + mine.length);
   const length = Math.hypot(...theirs);
   const apart = Math.hypot(...theirs.map((value, i) => value - mine[i]!));

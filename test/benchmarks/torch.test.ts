@@ -57,11 +57,11 @@ describe('PyTorch as a peer', () => {
   after(() => folder.remove());
 
   it('is missing in words where there is no Python', () =>
-    withEnvironment({ LINBP_PYTHON: '/nowhere/python3' }, () => {
+    withEnvironment({ LINBP_PYTHON: '/nowhere/python3' }, async () => {
       expect(findTorch()).to.equal(
         'PyTorch is not installed: there is no /nowhere/python3 (LINBP_PYTHON names another)',
       );
-      expect(installedPeers(join(root, 'benchmarks')).torch)
+      expect((await installedPeers(join(root, 'benchmarks'))).torch)
         .to.be.a('string')
         .and.contain('/nowhere/python3');
     }));
@@ -79,13 +79,13 @@ describe('PyTorch as a peer', () => {
     });
 
     it('is found, or in words broken', async () => {
-      await withEnvironment({ PYTHONPATH: folder.path }, () => {
+      await withEnvironment({ PYTHONPATH: folder.path }, async () => {
         expect(findTorch()).to.deep.equal({ version: '0.0.stub', device: 'cpu' });
-        const { torch, entries, versions } = installedPeers(join(root, 'benchmarks'));
+        const { torch, entries, versions } = await installedPeers(join(root, 'benchmarks'));
         expect(torch).to.include({ name: 'PyTorch cpu', browser: false });
         expect(entries).to.contain(torch);
         expect(versions['torch']).to.equal('0.0.stub');
-        expect(installedPeers(folder.path).torch).to.be.a('string');
+        expect((await installedPeers(folder.path)).torch).to.be.a('string');
       });
       await withEnvironment({ PYTHONPATH: join(folder.path, 'broken') }, () => {
         expect(findTorch()).to.equal('PyTorch does not load: ImportError: libcudart.so.13 is missing');

@@ -30,7 +30,7 @@ describe('linbp attack', () => {
       return own.indexOf(Math.max(...own));
     });
     const file = at('images.safetensors');
-    writeSafetensors(file, {
+    await writeSafetensors(file, {
       images: { shape: [count, 1, 28, 28], data: Uint8Array.from(images, (pixel) => Math.round(255 * pixel)) },
       labels: { shape: [count], data: labels },
     });
@@ -184,7 +184,7 @@ describe('linbp attack', () => {
       [['--eps', '0.1,-1'], '--eps', 'at least 0', '-1'],
       [['--eps', '0.1,8'], 'eps', 'from 0 to 1'],
       [['--rule', 'bp', '--rule', 'lnbp'], 'lnbp'],
-      [['--preset', 'mi-fgms'], 'no preset "mi-fgms"', 'did you mean mi-fgsm?'],
+      [['--preset', 'mi-fgms'], 'no preset "mi-fgms"', 'did you mean mi-fgsm'],
       [['--resume'], '--resume needs the --out'],
       [['--csv', '/proc/nowhere/x.csv'], 'cannot write'],
     ];
@@ -205,7 +205,9 @@ describe('linbp attack', () => {
     const [fresh] = await linbpEach([[...args, '--resume']]);
     expect(fresh!.stderr).to.contain('holds no unfinished attack');
     expect(fresh!.code, fresh!.stderr).to.equal(0);
-    writeSafetensors(join(state, '0-00000000.safetensors'), { images: { shape: [1], data: new Float32Array(1) } });
+    await writeSafetensors(join(state, '0-00000000.safetensors'), {
+      images: { shape: [1], data: new Float32Array(1) },
+    });
     writeFileSync(join(state, 'attack.json'), '{"format": "linbp-attack-2"}');
     const [damaged, anew] = await linbpEach([[...args, '--resume'], args]);
     expectError(damaged!, 'is not the state of an attack');

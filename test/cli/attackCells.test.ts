@@ -9,14 +9,14 @@ import { expectError, linbpEach, readJson, scratchFolder, writeFormulaWeights } 
 describe('a list of attacks', () => {
   const folder = scratchFolder();
   const path = join(folder, 'dead.safetensors');
-  before(() => {
+  before(async () => {
     // No ReLU passes anything: the true gradient is zero, the linear one a product that float32 cannot hold.
     const weights = [...initialState(modelDefinition('mlp'), 1)].map(([name, { shape, data }]) => {
       const last = name.startsWith('layer1.6') || name.startsWith('layer2');
       const value = (x: number): number => (shape.length > 1 ? 1e13 * Math.sign(x) : last ? x : -1e30);
       return [name, { shape, data: data.map(value) }] as const;
     });
-    writeSafetensors(path, new Map(weights));
+    await writeSafetensors(path, new Map(weights));
   });
 
   it('goes on without those that diverge, and says so; alone, one is an error', async () => {
@@ -47,7 +47,7 @@ describe('a list of attacks', () => {
 
   it('and so does a transfer table', async () => {
     const json = join(folder, 'transfer.json');
-    const other = writeFormulaWeights(folder, 'lenet5');
+    const other = await writeFormulaWeights(folder, 'lenet5');
     const networks = ['--sources', `mlp=${path}`, '--victims', `lenet5=${other}`, '--attacks', 'ifgsm'];
     const rules = [
       '--rule',

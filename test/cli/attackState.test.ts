@@ -16,7 +16,7 @@ const sample = (id: number): AttackedSample => ({
 describe('what an attack keeps', () => {
   const folder = scratchFolder();
 
-  it('is read again however many images a batch has', () => {
+  it('is read again however many images a batch has', async () => {
     const count = 65_536;
     const figures = { robustCorrect: 0, robustAccuracy: 0, successRate: 1 };
     const extreme = { largest: 0, mean: 0 };
@@ -28,12 +28,12 @@ describe('what an attack keeps', () => {
       ...{ images: new Float32Array(count), images8: new Uint8Array(count) },
       samples: Array.from({ length: count }, (_, n) => sample(n)),
     };
-    const open = (resume: boolean): AttackState => {
-      const out = OutputFolder.open(join(folder, 'out'), 'attack', true);
+    const open = async (resume: boolean): Promise<AttackState> => {
+      const out = await OutputFolder.open(join(folder, 'out'), 'attack', true);
       return AttackState.open(out, { run: 'x' }, { resume, adapter: 'y', note: () => undefined });
     };
-    open(false).keep(0, 0, result);
-    const [found] = open(true).finished(0);
+    await (await open(false)).keep(0, 0, result);
+    const [found] = await (await open(true)).finished(0);
     expect(found!.samples).to.have.length(count);
     expect(found!.samples.at(-1)).to.deep.equal(sample(count - 1));
   });

@@ -111,7 +111,7 @@ describe('bad input at the command line', () => {
     ]));
 
   it('profile: everything before a device is opened', async () => {
-    const good = writeFormulaWeights(folder, 'mlp');
+    const good = await writeFormulaWeights(folder, 'mlp');
     const plain = join(folder, 'profile plain file');
     writeFileSync(plain, 'x');
     const below = join(plain, 'below');
@@ -196,7 +196,7 @@ describe('bad input at the command line', () => {
       [['bench', '--peers', join(folder, 'nowhere'), '--out', out], '--peers', join(folder, 'nowhere'), 'benchmarks/'],
       [['bench', '--peers', folder, '--out', out], '--peers', folder],
       [bench('--weights', join(folder, 'absent.safetensors')), 'absent.safetensors', 'no such file'],
-      [bench('--weights', writeFormulaWeights(folder, 'mlp')), 'does not hold the weights of resnet20'],
+      [bench('--weights', await writeFormulaWeights(folder, 'mlp')), 'does not hold the weights of resnet20'],
       [bench('--rounds', '0'), '--rounds'],
       [bench('--patience', '0'), '--patience'],
       [
@@ -238,7 +238,7 @@ describe('bad input at the command line', () => {
   });
 
   it('weights and inputs that are truncated, mislabeled or hostile', async () => {
-    const good = writeFormulaWeights(folder, 'mlp');
+    const good = await writeFormulaWeights(folder, 'mlp');
     const file = (name: string, bytes: Uint8Array): string => writeBytes(folder, name, bytes);
     const entry = (begin: number, end: number): string =>
       `{"dtype":"F32","shape":[${(end - begin) / 4}],"data_offsets":[${begin},${end}]}`;
@@ -252,9 +252,13 @@ describe('bad input at the command line', () => {
     const given = ['grad', '--model', 'mlp', '--weights', good, '--out', out, '--device', 'reference', '--inputs'];
     const input = { shape: [2, 1, 28, 28], data: new Float32Array(2 * 784) };
     const labels = { shape: [2], data: Int32Array.of(1, 2) };
-    const inputs = (name: string, tensors: Parameters<typeof writeSafetensors>[1], ...parts: string[]): Case => {
+    const inputs = async (
+      name: string,
+      tensors: Parameters<typeof writeSafetensors>[1],
+      ...parts: string[]
+    ): Promise<Case> => {
       const path = join(folder, `${name}.inputs.safetensors`);
-      writeSafetensors(path, tensors);
+      await writeSafetensors(path, tensors);
       return [[...given, path], ...parts];
     };
     const nan = new Float32Array(2 * 784).fill(NaN, 5, 6);
@@ -281,24 +285,28 @@ describe('bad input at the command line', () => {
       ),
       [['eval', '--model', 'lenet5', '--weights', good], 'missing conv1.0.weight', 'unexpected layer1.0.weight'],
       [['grad', '--model', 'mlp'], '--inputs FILE is needed'],
-      inputs('none', { labels }, 'no tensor "input"'),
-      inputs('unlabeled', { input }, 'no tensor "labels"'),
-      inputs(
+      await inputs('none', { labels }, 'no tensor "input"'),
+      await inputs('unlabeled', { input }, 'no tensor "labels"'),
+      await inputs(
         'dtype',
         { input: { shape: input.shape, data: new Float64Array(2 * 784) }, labels },
         'input must be F32, got F64',
       ),
-      inputs(
+      await inputs(
         'shape',
         { input: { shape: [2, 784], data: input.data }, labels },
         'input must be [N, 1, 28, 28]',
         '[2, 784]',
       ),
-      inputs('count', { input, labels: { shape: [3], data: Int32Array.of(1, 2, 3) } }, 'labels must be [2], got [3]'),
-      inputs('float', { input, labels: { shape: [2], data: Float32Array.of(1, 2) } }, 'labels', 'integers'),
-      inputs('range', { input, labels: { shape: [2], data: Int32Array.of(1, 10) } }, 'label 1 is 10'),
-      inputs('negative', { input, labels: { shape: [2], data: Int32Array.of(-1, 1) } }, 'label 0 is -1'),
-      inputs('nan', { input: { shape: input.shape, data: nan }, labels }, 'input holds NaN at 5'),
+      await inputs(
+        'count',
+        { input, labels: { shape: [3], data: Int32Array.of(1, 2, 3) } },
+        'labels must be [2], got [3]',
+      ),
+      await inputs('float', { input, labels: { shape: [2], data: Float32Array.of(1, 2) } }, 'labels', 'integers'),
+      await inputs('range', { input, labels: { shape: [2], data: Int32Array.of(1, 10) } }, 'label 1 is 10'),
+      await inputs('negative', { input, labels: { shape: [2], data: Int32Array.of(-1, 1) } }, 'label 0 is -1'),
+      await inputs('nan', { input: { shape: input.shape, data: nan }, labels }, 'input holds NaN at 5'),
     ]);
     expect(existsSync(out)).to.equal(false);
   });
@@ -333,7 +341,7 @@ describe('bad input at the command line', () => {
     const metadata = { format: 'linbp-training-1', settings: '{"model":7}' };
     writeBytes(folder, 'alien.state.safetensors', safetensors(JSON.stringify({ __metadata__: metadata })));
     writeBytes(folder, 'cut.state.safetensors', readFileSync(state).subarray(0, 5000));
-    writeFormulaWeights(folder, 'mlp');
+    await writeFormulaWeights(folder, 'mlp');
     writeBytes(folder, 'weights.state.safetensors', readFileSync(join(folder, 'mlp.formula.safetensors')));
     await expectErrors([
       [

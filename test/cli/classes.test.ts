@@ -53,7 +53,7 @@ describe('classes on the command line', function () {
       const data = Uint8Array.from(uniforms(7, n, 0, 0, 784), (value) => 256 * value);
       put(folder, `nips/images/${id}.png`, encodePng({ width: 28, height: 28, channels: 1, data }));
     }
-    const attack = ['attack', '--model', 'mlp', '--weights', writeFormulaWeights(folder, 'mlp'), '--targeted'];
+    const attack = ['attack', '--model', 'mlp', '--weights', await writeFormulaWeights(folder, 'mlp'), '--targeted'];
     const how = ['--dataset', `folder:${at('nips')}`, '--device', 'reference', '--eps', '0.5', '--steps', '10'];
     const ended = await linbpEach([
       [...attack, ...how, '--json', at('table.json')],

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { tensorAsFloat32 } from '../../src/io/safetensors.js';
-import type { SafetensorsFile } from '../../src/io/safetensors.js';
 import { relativeError } from '../support/compare.js';
 import { loadGolden } from '../support/golden.js';
 import {
@@ -13,8 +12,9 @@ import {
   writeFormulaWeights,
   writeInputs,
 } from './support.js';
+import type { LoadedFile } from '../support/tensors.js';
 
-const values = (file: SafetensorsFile, name: string): Float32Array => tensorAsFloat32(file.tensors.get(name)!);
+const values = (file: LoadedFile, name: string): Float32Array => tensorAsFloat32(file.tensors.get(name)!);
 const norm = (array: Float32Array): number => Math.sqrt(array.reduce((sum, value) => sum + value * value, 0));
 
 describe('linbp grad', () => {
@@ -26,8 +26,8 @@ describe('linbp grad', () => {
     it(`golden values of mlp and lenet5 (--device ${device})${device === 'auto' ? ' @slow' : ''}`, async () => {
       const cases: { model: string; rule: string; out: string; args: string[] }[] = [];
       for (const model of ['mlp', 'lenet5']) {
-        const weights = writeFormulaWeights(folder, model);
-        const inputs = writeInputs(join(folder, `${model}.inputs.safetensors`), loadGolden(`${model}.eval`));
+        const weights = await writeFormulaWeights(folder, model);
+        const inputs = await writeInputs(join(folder, `${model}.inputs.safetensors`), loadGolden(`${model}.eval`));
         for (const rule of ['bp', 'linbp']) {
           const out = join(folder, `${model}.${rule}.safetensors`);
           const json = ['--json', `${out}.json`];
@@ -70,9 +70,9 @@ describe('linbp grad', () => {
   }
 
   it('--loss sum multiplies by the batch, --input-only leaves the parameters out', async () => {
-    const weights = writeFormulaWeights(folder, 'mlp');
+    const weights = await writeFormulaWeights(folder, 'mlp');
     const golden = loadGolden('mlp.eval');
-    const inputs = writeInputs(join(folder, 'inputs.safetensors'), golden);
+    const inputs = await writeInputs(join(folder, 'inputs.safetensors'), golden);
     const out = join(folder, 'sum.safetensors');
     const [ended] = await linbpEach([
       [

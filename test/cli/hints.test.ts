@@ -35,7 +35,7 @@ describe('hints of errors', () => {
   });
 
   it('weights that do not fit: three tensors that differ, how many more, and which network they are of', async () => {
-    const path = writeFormulaWeights(folder, 'resnet20');
+    const path = await writeFormulaWeights(folder, 'resnet20');
     const error = await namedWeights(modelDefinition('resnet56'), path).then(
       () => undefined,
       (reason: unknown) => reason as LinbpError,

@@ -21,9 +21,9 @@ describe('what linbp train says about its best epoch', () => {
     '--batch',
     '8',
   ];
-  before(() => {
+  before(async () => {
     // Equal images and a rate that changes nothing: no epoch is better than the first.
-    writeSafetensors(data, {
+    await writeSafetensors(data, {
       images: { shape: [8, 1, 28, 28], data: new Uint8Array(8 * 784) },
       labels: { shape: [8], data: new Int32Array(8) },
     });

@@ -76,7 +76,7 @@ describe('linbp predict', () => {
     const names = join(folder, 'names.txt');
     writeFileSync(names, Array.from({ length: 10 }, (_, i) => `class ${i}\n`).join(''));
     const file = join(folder, 'predict.json');
-    const weights = writeFormulaWeights(folder, 'mlp');
+    const weights = await writeFormulaWeights(folder, 'mlp');
     const command = ['predict', '--model', 'mlp', '--weights', weights, '--images', images, '--device', 'reference'];
     const run = await linbp([...command, '--class-names', names, '--top', '2', '--json', file]);
     expect(run.code, run.stderr).to.equal(0);
@@ -99,7 +99,7 @@ describe('linbp predict', () => {
     writeFileSync(join(images, 'one\ntwo.png'), png);
     writeFileSync(join(images, '._one.png'), 'not an image');
     mkdirSync(join(images, 'folder.png'));
-    const weights = writeFormulaWeights(folder, 'mlp');
+    const weights = await writeFormulaWeights(folder, 'mlp');
     const command = ['predict', '--model', 'mlp', '--weights', weights, '--images', images, '--device', 'reference'];
     const [plain, wider, narrower] = await linbpEach([
       command,

@@ -8,6 +8,7 @@ import { experiments } from '../../src/experiments/index.js';
 import { summaryOf } from '../../src/experiments/types.js';
 import type { AdapterInfo } from '../../src/runtime/adapter.js';
 import { scratchFolder } from './support.js';
+import { expectLinbpError } from '../io/support.js';
 
 const entry = (name: string, text: string): IndexEntry => ({
   ...{ name, summary: `about ${name}`, seconds: 61, options: [['scale', 'ci']] },
@@ -29,11 +30,11 @@ describe('what an experiment says about its data', () => {
 describe('index of reproduced experiments', () => {
   const folder = scratchFolder();
 
-  it('keeps those of earlier runs, and shows the newest of each', () => {
-    expect(earlierEntries(folder)).to.deep.equal([]);
+  it('keeps those of earlier runs, and shows the newest of each', async () => {
+    expect(await earlierEntries(folder)).to.deep.equal([]);
     const first = mergedEntries([], [entry('mnist-mlp', 'one'), entry('theory', 'two')]);
     writeFileSync(join(folder, indexFile), JSON.stringify(first));
-    const second = mergedEntries(earlierEntries(folder), [entry('mnist-mlp', 'three <img src=x onerror=hit()>')]);
+    const second = mergedEntries(await earlierEntries(folder), [entry('mnist-mlp', 'three <img src=x onerror=hit()>')]);
     expect(second.map(({ name }) => name)).to.deep.equal(['mnist-mlp', 'theory']);
     const adapter = { vendor: 'a', architecture: 'b', description: 'c', software: true } as AdapterInfo;
     const html = indexReport(second, { adapter, version: '0', options: [] });
@@ -41,13 +42,11 @@ describe('index of reproduced experiments', () => {
     expect(html).not.to.contain('<img src=x').and.not.to.contain('>one<');
   });
 
-  it('refuses a list that is none', () => {
+  it('refuses a list that is none', async () => {
     const broken = [{ ...entry('../x', 'a') }, { ...entry('a', 'a'), statements: [{ verdict: 'sure', text: 'a' }] }, 7];
     for (const each of broken) {
       writeFileSync(join(folder, indexFile), JSON.stringify([each]));
-      expect(() => earlierEntries(folder))
-        .to.throw()
-        .with.property('code', 'bad-file');
+      await expectLinbpError(() => earlierEntries(folder), 'bad-file');
     }
   });
 });

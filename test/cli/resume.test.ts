@@ -22,17 +22,17 @@ describe('what is interrupted goes on', () => {
     const state = initialState(definition, 0);
     const images = eightBitImages(5, count * size);
     const labels = await seenLabels(definition, state, images);
-    writeSafetensors(at('images.safetensors'), {
+    await writeSafetensors(at('images.safetensors'), {
       images: { shape: [count, 1, 28, 28], data: Uint8Array.from(images, (pixel) => Math.round(255 * pixel)) },
       labels: { shape: [count], data: labels },
     });
-    writeSafetensors(at('mlp.safetensors'), state);
+    await writeSafetensors(at('mlp.safetensors'), state);
     // near enough to be right where the first one is
     const other = [...state].map(([name, { shape, data }], k) => {
       const noise = numbers(7 + k, data.length, 0.95, 1.05);
       return [name, { shape, data: data.map((value, i) => value * noise[i]!) }] as const;
     });
-    writeSafetensors(at('other.safetensors'), new Map(other));
+    await writeSafetensors(at('other.safetensors'), new Map(other));
   });
 
   /** Finished pieces in the state of a run. */

@@ -6,13 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { after } from 'mocha';
 import { formulaTensor } from '../../src/io/formulaWeights.js';
-import { readSafetensors, writeSafetensors } from '../../src/io/safetensors.js';
-import type { SafetensorsFile } from '../../src/io/safetensors.js';
+import { writeSafetensors } from '../../src/io/safetensors.js';
 import { classifierOn } from '../../src/cli/inference.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import type { StateDict } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
+import { loadTensors } from '../support/tensors.js';
+import type { LoadedFile } from '../support/tensors.js';
 
 /** The root of the repository; tests run from `dist/test`. */
 export const root: string = fileURLToPath(new URL('../../../', import.meta.url));
@@ -107,10 +108,10 @@ export function expectError(ended: Ended, ...parts: readonly string[]): void {
 }
 
 /** Writes a network's formula weights and returns the path. */
-export function writeFormulaWeights(folder: string, model: string): string {
+export async function writeFormulaWeights(folder: string, model: string): Promise<string> {
   const path = join(folder, `${model}.formula.safetensors`);
   const { specs } = describeModel(modelDefinition(model)).layout;
-  writeSafetensors(
+  await writeSafetensors(
     path,
     new Map(
       specs.map((spec) => [spec.name, { shape: spec.shape, data: formulaTensor(spec.name, spec.shape, spec.kind) }]),
@@ -120,14 +121,14 @@ export function writeFormulaWeights(folder: string, model: string): string {
 }
 
 /** Writes `input` and `labels` of a golden file as `linbp grad` reads them. */
-export function writeInputs(path: string, golden: SafetensorsFile): string {
+export async function writeInputs(path: string, golden: LoadedFile): Promise<string> {
   const [input, labels] = [golden.tensors.get('input')!, golden.tensors.get('labels')!];
-  writeSafetensors(path, { input: { ...input, data: input.data }, labels: { ...labels, data: labels.data } });
+  await writeSafetensors(path, { input: { ...input, data: input.data }, labels: { ...labels, data: labels.data } });
   return path;
 }
 
 /** The tensors that a verb wrote. */
-export const readTensors = (path: string): SafetensorsFile => readSafetensors(path);
+export const readTensors = (path: string): LoadedFile => loadTensors(path);
 
 /** A machine-readable result. */
 export function readJson(path: string): Record<string, unknown> {

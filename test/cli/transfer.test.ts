@@ -53,17 +53,17 @@ describe('linbp transfer', () => {
     const state = initialState(definition, 0);
     const images = eightBitImages(5, count * 784);
     const labels = await seenLabels(definition, state, images);
-    writeSafetensors(at('images.safetensors'), {
+    await writeSafetensors(at('images.safetensors'), {
       images: { shape: [count, 1, 28, 28], data: Uint8Array.from(images, (pixel) => Math.round(255 * pixel)) },
       labels: { shape: [count], data: labels },
     });
-    writeSafetensors(at('mlp.safetensors'), state);
+    await writeSafetensors(at('mlp.safetensors'), state);
     writeFileSync(
       at('small.mjs'),
       `export default { name: 'small', input: [1, 14, 14], classes: 10,
         build: (net, x) => net.linear('fc', net.flatten(x), 10) };`,
     );
-    writeSafetensors(at('small.safetensors'), {
+    await writeSafetensors(at('small.safetensors'), {
       'fc.weight': { shape: [10, 196], data: numbers(9, 1960, -1, 1) },
       // Certain enough of the first image's class to be right there.
       'fc.bias': { shape: [10], data: Float32Array.from({ length: 10 }, (_, k) => (k === labels[0] ? 20 : 0)) },

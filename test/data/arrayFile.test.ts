@@ -98,7 +98,7 @@ describe('data sets of arrays', () => {
   it('take safetensors with input and labels', async () => {
     const path = join(folder, 'set.safetensors');
     const images = Float32Array.from({ length: 2 * 9 }, (_, i) => i / 20);
-    writeSafetensors(path, {
+    await writeSafetensors(path, {
       input: { shape: [2, 1, 3, 3], data: images },
       labels: { shape: [2], data: Int32Array.of(4, 1) },
     });
@@ -108,9 +108,9 @@ describe('data sets of arrays', () => {
   });
 
   it('are refused where names, shapes, labels or pixels do not fit', async () => {
-    const write = (tensors: Parameters<typeof writeSafetensors>[1]): string => {
+    const write = async (tensors: Parameters<typeof writeSafetensors>[1]): Promise<string> => {
       const path = join(folder, 'bad.safetensors');
-      writeSafetensors(path, tensors);
+      await writeSafetensors(path, tensors);
       return path;
     };
     const images = { shape: [2, 1, 3, 3], data: new Float32Array(18) };
@@ -124,7 +124,7 @@ describe('data sets of arrays', () => {
       [{ images: { shape: [2, 1, 3, 3], data: new Float32Array(18).fill(2) }, labels }, /pixel 0 is 2/],
     ];
     for (const [tensors, message] of cases)
-      expect((await refusal(loadDataset({ dataset: write(tensors), split: 'test' }))).message).to.match(message);
+      expect((await refusal(loadDataset({ dataset: await write(tensors), split: 'test' }))).message).to.match(message);
     expect((await refusal(loadDataset({ dataset: join(folder, 'none.npz'), split: 'test' }))).code).to.equal(
       'missing-file',
     );
@@ -140,18 +140,23 @@ describe('halves of files of arrays', () => {
   after(() => rmSync(folder, { recursive: true, force: true }));
   const images = { shape: [2, 1, 2, 2], data: new Uint8Array(8) };
   const labels = { shape: [2], data: Int32Array.of(0, 1) };
-  const written = (name: string, tensors: Readonly<Record<string, TensorToWrite>>): string => {
-    writeSafetensors(join(folder, name), tensors);
+  const written = async (name: string, tensors: Readonly<Record<string, TensorToWrite>>): Promise<string> => {
+    await writeSafetensors(join(folder, name), tensors);
     return join(folder, name);
   };
 
   it('are those that have images of their own: none where both would be the same arrays', async () => {
-    expect(await datasetHalves(written('plain.safetensors', { images, labels }))).to.deep.equal([]);
-    const both = written('both.safetensors', { x_train: images, y_train: labels, x_test: images, y_test: labels });
+    expect(await datasetHalves(await written('plain.safetensors', { images, labels }))).to.deep.equal([]);
+    const both = await written('both.safetensors', {
+      x_train: images,
+      y_train: labels,
+      x_test: images,
+      y_test: labels,
+    });
     expect(await datasetHalves(both)).to.deep.equal(['train', 'test']);
-    const one = written('one.safetensors', { x_train: images, y_train: labels });
+    const one = await written('one.safetensors', { x_train: images, y_train: labels });
     expect(await datasetHalves(one)).to.deep.equal(['train']);
-    const mixed = written('mixed.safetensors', { x_train: images, y_train: labels, images, labels });
+    const mixed = await written('mixed.safetensors', { x_train: images, y_train: labels, images, labels });
     expect(await datasetHalves(mixed)).to.deep.equal(['train', 'test']);
     expect(await datasetHalves(fixture)).to.deep.equal(['train', 'test']);
     expect(await datasetHalves('digits')).to.deep.equal(['train', 'test']);
@@ -159,7 +164,7 @@ describe('halves of files of arrays', () => {
 
   it('training reports no test figures of the images it trains on', async () => {
     const pixels = { shape: [8, 1, 28, 28], data: new Uint8Array(8 * 784) };
-    const path = written('digits.safetensors', {
+    const path = await written('digits.safetensors', {
       images: pixels,
       labels: { shape: [8], data: Int32Array.from({ length: 8 }, (_, i) => i) },
     });
@@ -174,7 +179,7 @@ describe('halves of files of arrays', () => {
   });
 
   it('labels in float64 are whole numbers as they stand, not when rounded to float32', async () => {
-    const path = written('wide.safetensors', {
+    const path = await written('wide.safetensors', {
       images,
       labels: { shape: [2], data: Float64Array.of(0, 0.99999999999) },
     });

@@ -87,7 +87,7 @@ describe('image folders', () => {
     expect([gray.count, gray.channels, gray.height, [...gray.images]]).to.deep.equal([1, 1, 2, [30, 30, 30, 30]]);
   });
 
-  it('reads labels from labels.json and from names', () => {
+  it('reads labels from labels.json and from names', async () => {
     put(
       folder(),
       'json/labels.json',
@@ -96,10 +96,10 @@ describe('image folders', () => {
         { file: 'sub/x.png', index: 0 },
       ]),
     );
-    const json = listImageFolder(join(folder(), 'json'));
+    const json = await listImageFolder(join(folder(), 'json'));
     expect([...json.labels, json.classes]).to.deep.equal([2, 0, 3]);
     put(folder(), 'object/labels.json', JSON.stringify({ 'y.png': 1 }));
-    expect([...listImageFolder(join(folder(), 'object')).labels]).to.deep.equal([1]);
+    expect([...(await listImageFolder(join(folder(), 'object'))).labels]).to.deep.equal([1]);
     put(folder(), 'names/a_01_7.png', '');
     put(folder(), 'names/n00000002_thing.JPEG', '');
     put(
@@ -107,7 +107,7 @@ describe('image folders', () => {
       'names/imagenet-classes.txt',
       Array.from({ length: 9 }, (_, i) => `n0000000${i}\tclass ${i}\n`).join(''),
     );
-    const names = listImageFolder(join(folder(), 'names'));
+    const names = await listImageFolder(join(folder(), 'names'));
     expect([[...names.labels], names.classes, names.classNames![2]]).to.deep.equal([[7, 2], 9, 'class 2']);
   });
 
@@ -129,7 +129,7 @@ describe('image folders', () => {
     expect([...selectSamples(nips, [1]).targets!, ...subset(nips, 1).targets!]).to.deep.equal([9, 0]);
     put(folder(), 'zero/labels.csv', 'filename,label,targeted_label\nc.png,0,4\n');
     put(folder(), 'zero/c.png', png(2, 2));
-    const zero = listImageFolder(join(folder(), 'zero'));
+    const zero = await listImageFolder(join(folder(), 'zero'));
     expect([[...zero.labels], [...zero.targets!], zero.classes]).to.deep.equal([[0], [4], 5]);
     for (const [table, message] of [
       ['file,width\nc.png,3\n', /must name the columns/],
@@ -142,10 +142,10 @@ describe('image folders', () => {
     }
   });
 
-  it('does not take a class called train for the training half', () => {
+  it('does not take a class called train for the training half', async () => {
     put(folder(), 'bus/a.png', png(2, 2));
     put(folder(), 'train/b.png', png(2, 2));
-    expect(listImageFolder(folder(), 'train').classNames).to.deep.equal(['bus', 'train']);
+    expect((await listImageFolder(folder(), 'train')).classNames).to.deep.equal(['bus', 'train']);
   });
 
   it('yields batches in order, decoding ahead, and can be left early', async () => {

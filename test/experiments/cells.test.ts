@@ -50,7 +50,7 @@ describe('cells of experiments that diverge', () => {
     states.get(bad)!.get('conv1.weight')!.data[5] = NaN;
     const images = Uint8Array.from(coloredDigits('test', 6).images);
     const labels = await seenClasses(good, states.get(good)!, images);
-    const dataFolder = writeCifarFolder(folder(), states, images, [...labels.entries()]);
+    const dataFolder = await writeCifarFolder(folder(), states, images, [...labels.entries()]);
     const result = await whiteboxCifar10.run(await smallest({ dataFolder, networks: [bad, good] }));
     expect(new Set((result.figures['results'] as { network: string }[]).map(({ network }) => network))).to.deep.equal(
       new Set([good]),

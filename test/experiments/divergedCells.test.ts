@@ -108,7 +108,7 @@ describe('cells that diverge beside others that do not', () => {
       ['resnet56', stateOf('resnet56')],
     ]);
     const labels = await seenClasses('resnet20', states.get('resnet20')!, images);
-    const dataFolder = writeCifarFolder(folder(), states, images, [...labels.entries()]);
+    const dataFolder = await writeCifarFolder(folder(), states, images, [...labels.entries()]);
     const result = await yardstick.run(await smallest({ dataFolder, images: 2 }));
     const [rows, diverged] = [
       result.figures['rows'] as { name: string }[],
@@ -164,7 +164,7 @@ describe('cells that diverge beside others that do not', () => {
     deadBranch(states.get('resnet20')!, 'layer3.1');
     states.get('resnet32')!.get('conv1.weight')!.data[5] = NaN;
     const labels = await seenClasses('resnet20', states.get('resnet20')!, images);
-    const dataFolder = writeCifarFolder(folder(), states, images, [...labels.entries()]);
+    const dataFolder = await writeCifarFolder(folder(), states, images, [...labels.entries()]);
     const context = await smallest({ dataFolder });
     const data = { train: coloredDigits('train', 1), test: coloredDigits('test', 1) };
     const board = await runLeaderboard(context, data, budgetOf(60), { networks: 0.5, attacks: 0.9 });

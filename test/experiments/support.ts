@@ -22,19 +22,19 @@ export async function seenClasses(name: string, state: StateDict, images: Uint8A
 }
 
 /** Makes a data folder of weights and of some of the images, with their labels, in CIFAR-10's format. */
-export function writeCifarFolder(
+export async function writeCifarFolder(
   folder: string,
   weights: ReadonlyMap<string, StateDict>,
   images: Uint8Array,
   labeled: readonly (readonly [index: number, label: number])[],
-): string {
+): Promise<string> {
   mkdirSync(join(folder, 'models', 'cifar10'), { recursive: true });
   mkdirSync(join(folder, 'cifar10'));
   for (const [network, state] of weights) {
     const tensors = new Map(
       [...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape: [...shape], data }]),
     );
-    writeSafetensors(join(folder, 'models', 'cifar10', `${network}.safetensors`), tensors);
+    await writeSafetensors(join(folder, 'models', 'cifar10', `${network}.safetensors`), tensors);
   }
   const records = labeled.flatMap(([n, label]) => [label, ...images.subarray(imageSize * n, imageSize * (n + 1))]);
   writeFileSync(join(folder, 'cifar10', `test_batch.first${labeled.length}.bin`), Uint8Array.from(records));

@@ -8,13 +8,13 @@ import { expectLinbpError, randomInteger, temporaryFolder } from './support.js';
 describe('PNG', () => {
   const folder = temporaryFolder();
 
-  it('is lossless for gray and RGB of any size', () => {
+  it('is lossless for gray and RGB of any size', async () => {
     for (const channels of [1, 3]) {
       const [height, width] = [1 + randomInteger(40), 1 + randomInteger(40)];
       const data = Uint8Array.from({ length: channels * height * width }, () => randomInteger(256));
       const path = join(folder(), `${channels}.png`);
-      writePng(path, { channels, height, width, data });
-      expect(readPng(path)).to.deep.equal({ channels, height, width, data });
+      await writePng(path, { channels, height, width, data });
+      expect(await readPng(path)).to.deep.equal({ channels, height, width, data });
     }
   });
 

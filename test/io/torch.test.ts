@@ -141,18 +141,18 @@ describe('PyTorch files', () => {
     const torch = await readTorch(join(fixtures, 'protocol4.pth'));
     const plain = new Map([...torch].map(([name, { shape, data }]) => [name, { shape, data }]));
     const [first, ...rest] = [...plain];
-    writeSafetensors(join(folder, 'one.safetensors'), plain);
-    writeSafetensors(join(folder, 'model-1.safetensors'), new Map([first!]));
-    writeSafetensors(join(folder, 'model-2.safetensors'), new Map(rest));
+    await writeSafetensors(join(folder, 'one.safetensors'), plain);
+    await writeSafetensors(join(folder, 'model-1.safetensors'), new Map([first!]));
+    await writeSafetensors(join(folder, 'model-2.safetensors'), new Map(rest));
     const map = Object.fromEntries([...plain].map(([name], i) => [name, `model-${i === 0 ? 1 : 2}.safetensors`]));
     writeFileSync(join(folder, 'model.safetensors.index.json'), JSON.stringify({ metadata: {}, weight_map: map }));
     for (const name of ['one.safetensors', 'model.safetensors.index.json']) {
       const read = await readWeights(join(folder, name));
       expect([...read.keys()]).to.have.members([...plain.keys()]);
-      for (const [key, { data }] of plain) expect(read.get(key)!.values(), key).to.deep.equal(data);
+      for (const [key, { data }] of plain) expect(await read.get(key)!.values(), key).to.deep.equal(data);
     }
     const fromTorch = await readWeights(join(fixtures, 'protocol4.pth'));
-    for (const [key, { data }] of plain) expect(fromTorch.get(key)!.values(), key).to.deep.equal(data);
+    for (const [key, { data }] of plain) expect(await fromTorch.get(key)!.values(), key).to.deep.equal(data);
   });
 
   it('shards stay inside the folder of their index', async () => {

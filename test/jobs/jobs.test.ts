@@ -22,6 +22,7 @@ import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { drawDigits } from '../../src/data/digits.js';
 import { freshBytes, memoryStore, noAdapter, scratchFolder, someJob } from './support.js';
+import { expectLinbpError } from '../io/support.js';
 
 const scratch = scratchFolder();
 
@@ -160,7 +161,7 @@ describe('stores', () => {
   ] as const;
   for (const [name, open] of stores)
     it(`${name}: blobs by content, records by name, plans by the first`, async () => {
-      const store = open();
+      const store = await open();
       const bytes = freshBytes();
       const hash = await putBlob(store, bytes);
       expect(hash).to.equal(hashOf(bytes));
@@ -180,7 +181,7 @@ describe('stores', () => {
 
   it('damaged blobs are noticed, and replaced by who stores them again', async () => {
     const folder = join(scratch, 'damaged');
-    const store = directoryStore(folder);
+    const store = await directoryStore(folder);
     const bytes = freshBytes();
     const hash = await putBlob(store, bytes);
     const path = join(folder, 'blobs', hash.slice(0, 2), hash);
@@ -192,14 +193,12 @@ describe('stores', () => {
     expect(Buffer.from(await getBlob(store, hash)).equals(bytes)).to.equal(true);
   });
 
-  it('a file in the place of a folder is an error and no hang', () => {
+  it('a file in the place of a folder is an error and no hang', async () => {
     const path = join(scratch, 'file');
     writeFileSync(path, '');
-    expect(() => directoryStore(path))
-      .to.throw(LinbpError)
-      .with.property('code', 'not-writable');
+    await expectLinbpError(() => directoryStore(path), 'not-writable');
     mkdirSync(join(scratch, 'empty'));
-    directoryStore(join(scratch, 'empty'));
+    await directoryStore(join(scratch, 'empty'));
     expect(readdirSync(join(scratch, 'empty'))).to.deep.equal([]);
   });
 

@@ -1,8 +1,6 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { readSafetensors } from '../../src/io/safetensors.js';
 
-import type { SafetensorsFile } from '../../src/io/safetensors.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { goldenValues } from '../reference/support.js';
 import { relativeError } from '../support/compare.js';
@@ -10,6 +8,8 @@ import { loadGolden } from '../support/golden.js';
 import { slowly } from '../support/slow.js';
 import { formulaStores, storesOf, median, norm, runInReference, runOnDevice } from './support.js';
 import type { NetworkInputs, NetworkProblem, NetworkValues } from './support.js';
+import { loadTensors } from '../support/tensors.js';
+import type { LoadedFile } from '../support/tensors.js';
 
 interface Bounds {
   readonly logits: number;
@@ -21,7 +21,7 @@ interface Bounds {
 
 const exact: Bounds = { logits: 1e-6, gradient: 1e-6, worst: 1e-6 };
 
-function compare(values: NetworkValues, file: SafetensorsFile, rule: string, bounds: Bounds): void {
+function compare(values: NetworkValues, file: LoadedFile, rule: string, bounds: Bounds): void {
   const golden = (key: string): ArrayLike<number> => goldenValues(file, key);
   const near = (key: string, bound: number): void => {
     expect(relativeError(values.get(key)!, golden(`${rule}.${key}`)), key).to.be.below(bound);
@@ -81,7 +81,7 @@ const cases: readonly Case[] = [
 function problemOf(
   { file, model, training }: Case,
   rule: string,
-): { golden: SafetensorsFile; problem: NetworkProblem; inputs: NetworkInputs } {
+): { golden: LoadedFile; problem: NetworkProblem; inputs: NetworkInputs } {
   const golden = loadGolden(file);
   const definition = modelDefinition(model);
   const labels = Uint32Array.from(goldenValues(golden, 'labels'));
@@ -93,14 +93,14 @@ function problemOf(
   };
 }
 
-function pretrainedProblem(rule: string): { golden: SafetensorsFile; problem: NetworkProblem; inputs: NetworkInputs } {
+function pretrainedProblem(rule: string): { golden: LoadedFile; problem: NetworkProblem; inputs: NetworkInputs } {
   const golden = loadGolden('resnet20_cifar10');
   const definition = modelDefinition('resnet20');
   const labels = Uint32Array.from(goldenValues(golden, 'labels'));
   const images = Float32Array.from(golden.tensors.get('images_u8')!.data, (byte) => byte / 255);
   const stores = storesOf(
     definition,
-    readSafetensors(join(process.env['LINBP_DATA']!, 'models/cifar10/resnet20.safetensors')),
+    loadTensors(join(process.env['LINBP_DATA']!, 'models/cifar10/resnet20.safetensors')),
   );
   return {
     golden,

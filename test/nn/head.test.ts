@@ -42,7 +42,7 @@ describe('another number of classes', () => {
     const old = modelDefinition('lenet5');
     const path = join(folder, 'old.safetensors');
     const weights = initialState(old, 3);
-    writeSafetensors(path, weights);
+    await writeSafetensors(path, weights);
     const wider = withClasses(old, 12);
     expect((await refusal(readStateDict(wider, path))).code).to.equal('bad-file');
     const read = await readStateDict(wider, path, { newHead: true, seed: 5 });

@@ -219,7 +219,7 @@ describe("RobustBench's checkpoints", () => {
       file.set('mean', constant(0.4914, 0.4822, 0.4465));
       file.set('std', constant(0.2471, 0.2435, 0.2616));
       file.set('module.sub_block1.layer.0.conv1.weight', constant(1, 2, 3));
-      writeSafetensors(path, file);
+      await writeSafetensors(path, file);
       const read = await readStateDict(definition, path);
       expect([...read.keys()]).to.have.members(specs.map(({ name }) => name));
       expect(fitsStateDict(definition, new Map([...file].map(([key, { shape }]) => [key, shape])))).to.equal(true);
@@ -227,7 +227,7 @@ describe("RobustBench's checkpoints", () => {
 
     it('with other statistics than the network are refused', async () => {
       const file = weights().set('std', constant(0.2471, 0.2435, 0.2));
-      writeSafetensors(path, file);
+      await writeSafetensors(path, file);
       const error = (await readStateDict(definition, path).catch((error: unknown) => error)) as LinbpError;
       expect(error.code).to.equal('bad-file');
       expect(error.message).to.contain('std is 0.247');

@@ -24,13 +24,13 @@ describe('state dicts of files', () => {
   const folder = mkdtempSync(join(tmpdir(), 'linbp-state-'));
   after(() => rmSync(folder, { recursive: true, force: true }));
   const path = join(folder, 'weights.safetensors');
-  const written = (tensors: Map<string, TensorToWrite>): string => {
-    writeSafetensors(path, tensors);
+  const written = async (tensors: Map<string, TensorToWrite>): Promise<string> => {
+    await writeSafetensors(path, tensors);
     return path;
   };
   const errorOf = async (tensors: Map<string, TensorToWrite>): Promise<LinbpError> => {
     try {
-      await readStateDict(definition, written(tensors));
+      await readStateDict(definition, await written(tensors));
     } catch (error) {
       return error as LinbpError;
     }
@@ -41,7 +41,7 @@ describe('state dicts of files', () => {
     const wrapped = new Map([...plain()].map(([name, tensor]) => [`module.${name}`, tensor]));
     for (const name of ['bn1', 'layer1.0.bn2'])
       wrapped.set(`module.${name}.num_batches_tracked`, { shape: [1], data: Int32Array.of(7) });
-    const read = await readStateDict(definition, written(wrapped));
+    const read = await readStateDict(definition, await written(wrapped));
     expect([...read.keys()]).to.have.members([...state.keys()]);
     for (const [name, { data }] of state) expect(read.get(name)!.data, name).to.deep.equal(data);
     // Only where all keys have it.
@@ -61,7 +61,7 @@ describe('state dicts of files', () => {
       shape: [10],
       data: Uint16Array.from({ length: 10 }, (_, i) => 0x3c00 + i),
     });
-    const read = await readStateDict(definition, written(narrow));
+    const read = await readStateDict(definition, await written(narrow));
     expect(read.get('linear.weight')!.data).to.deep.equal(Float32Array.from(halves, fromUpperHalf));
     expect(Array.from(read.get('linear.bias')!.data)).to.deep.equal(Array.from({ length: 10 }, (_, i) => 1 + i / 1024));
   });

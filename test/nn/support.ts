@@ -2,13 +2,13 @@ import { Graph } from '../../src/graph/graph.js';
 import type { Tensor } from '../../src/graph/types.js';
 import { formulaTensor } from '../../src/io/formulaWeights.js';
 import { tensorAsFloat32 } from '../../src/io/safetensors.js';
-import type { SafetensorsFile } from '../../src/io/safetensors.js';
 import { addModel, describeModel, isBuffer } from '../../src/nn/definition.js';
 import type { ModelDefinition, ModelInGraph } from '../../src/nn/definition.js';
 import { Program } from '../../src/program/program.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { sharedDevice } from '../support/device.js';
 import { outputGradients } from '../support/networks.js';
+import type { LoadedFile } from '../support/tensors.js';
 
 export interface NetworkProblem {
   readonly definition: ModelDefinition;
@@ -65,7 +65,7 @@ export function formulaStores(definition: ModelDefinition): { parameters: Float3
 /** The weights of a file, in the layout of a network's two stores. */
 export function storesOf(
   definition: ModelDefinition,
-  file: SafetensorsFile,
+  file: LoadedFile,
 ): { parameters: Float32Array; buffers: Float32Array } {
   const { layout } = describeModel(definition);
   const [parameters, buffers] = [new Float32Array(layout.parameterElements), new Float32Array(layout.bufferElements)];

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { readSafetensors } from '../../src/io/safetensors.js';
 import { addModel, describeModel, positionTable } from '../../src/nn/definition.js';
 import { stateDictDifferences } from '../../src/nn/model.js';
 import { modelDefinition, modelNames, torchvisionNames } from '../../src/nn/zoo/index.js';
@@ -9,6 +8,7 @@ import { Graph } from '../../src/graph/graph.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { selectPositions } from '../../src/rules/select.js';
 import { loadGoldenJson } from '../support/golden.js';
+import { loadTensors } from '../support/tensors.js';
 
 interface Keys {
   readonly input: number[];
@@ -261,10 +261,9 @@ describe('networks', () => {
         .map((folder) => join(data, 'models', folder, `${name}.safetensors`))
         .find(existsSync);
       if (path === undefined) continue;
-      expect(
-        stateDictDifferences(describeModel(modelDefinition(name)), readSafetensors(path).tensors),
-        name,
-      ).to.deep.equal([]);
+      expect(stateDictDifferences(describeModel(modelDefinition(name)), loadTensors(path).tensors), name).to.deep.equal(
+        [],
+      );
     }
   });
 });

@@ -21,7 +21,7 @@ function tensors(folder: string, kind: 'input' | 'output'): OnnxTensor[] {
 async function checkCase(folder: string, device: Device | 'reference'): Promise<readonly string[]> {
   const model = join(folder, 'model.onnx');
   const inputs = tensors(folder, 'input');
-  const named = onnxInputNames(model).map((name, i) => [name, inputs[i]!] as const);
+  const named = (await onnxInputNames(model)).map((name, i) => [name, inputs[i]!] as const);
   const { outputs, onHost } = await runOnnx(model, Object.fromEntries(named), { device });
   const results = [...outputs.values()];
   tensors(folder, 'output').forEach((wanted, i) => {

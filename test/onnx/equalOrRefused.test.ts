@@ -177,7 +177,7 @@ describe('an ONNX operator means what the standard says, or is refused', () => {
       );
     const error = await refusal(() => importOnnx(dropout(0.5)), 'unsupported');
     expect(error.message).to.match(/Dropout.*training mode/);
-    expect(importOnnx(dropout(0)).classes).to.equal(3);
+    expect((await importOnnx(dropout(0))).classes).to.equal(3);
   });
 
   it('a number that follows from how many images there are is refused, a shape is not', async () => {
@@ -195,7 +195,7 @@ describe('an ONNX operator means what the standard says, or is refused', () => {
       node('Concat', ['n', 'rest'], ['target'], [{ name: 'axis', type: 2, i: 0 }]),
       node('Reshape', ['x', 'target'], ['z']),
     ]);
-    expect(describeModel(importOnnx(reshaped)).parameterCount).to.equal(12);
+    expect(describeModel(await importOnnx(reshaped)).parameterCount).to.equal(12);
   });
 
   it('two tensors of one name are refused', async () => {

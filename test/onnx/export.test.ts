@@ -96,7 +96,7 @@ describe('exportOnnx', function () {
       const bytes = exportOnnx(definition, { weights });
       const [theirs, ours] = await evaluate(bytes, definition.input);
       expect(relativeError(theirs, ours)).to.be.below(1e-5);
-      const imported = importOnnx(bytes, { name: definition.name });
+      const imported = await importOnnx(bytes, { name: definition.name });
       expect(positionTable(imported)).to.deep.equal(positionTable(definition));
       expect([...imported.weights.keys()].sort()).to.deep.equal([...weights.keys()].sort());
       for (const [key, { data }] of imported.weights) expect(data, key).to.deep.equal(weights.get(key)!.data);
@@ -154,7 +154,7 @@ describe('exportOnnx', function () {
     expect(readDescription('{')).to.equal(undefined);
   });
 
-  it('an imported network takes another head; residual and dense branches keep their names', () => {
+  it('an imported network takes another head; residual and dense branches keep their names', async () => {
     const small: ModelDefinition = {
       name: 'small',
       input: [2, 6, 6],
@@ -169,7 +169,7 @@ describe('exportOnnx', function () {
         return net.linear('fc', net.globalAvgPool('pool', dense), 5);
       },
     };
-    const imported = importOnnx(exportOnnx(small, { weights: initialState(small, 2) }), { name: 'small' });
+    const imported = await importOnnx(exportOnnx(small, { weights: initialState(small, 2) }), { name: 'small' });
     expect(positionTable(imported)).to.deep.equal(positionTable(small));
     const wider = withClasses(imported, 7);
     const state = initialState(wider, 4);
@@ -178,8 +178,8 @@ describe('exportOnnx', function () {
     expect(exportOnnx(wider, { weights: state }).length).to.be.greaterThan(0);
   });
 
-  it('layers are named in the order of the state dict', () => {
-    const imported = importOnnx(
+  it('layers are named in the order of the state dict', async () => {
+    const imported = await importOnnx(
       exportOnnx(modelDefinition('lenet5'), { weights: initialState(modelDefinition('lenet5'), 0) }),
     );
     const names = (definition: ModelDefinition): string[] =>

@@ -20,7 +20,7 @@ async function checkNetwork(path: string, where: 'reference' | 'device', device?
   ] as const) {
     const wanted = stored(path, key);
     if (wanted === undefined) continue;
-    const relus = positionTable(importOnnx(path, { size: [32, 32] })).positions;
+    const relus = positionTable(await importOnnx(path, { size: [32, 32] })).positions;
     if (rule !== 'bp' && relus.length === 0) continue;
     const result = await runNetwork(path, rule, device);
     expect(relativeError(result.logits, stored(path, 'logits')!), 'logits').to.be.below(logits);
@@ -40,14 +40,14 @@ describe('imported ONNX networks', () => {
     await checkNetwork(join(folder, 'no_names.onnx'), 'device', await sharedDevice());
   });
 
-  it('hard-swish from its pieces leaves no ReLU6, and is a position of its own', () => {
-    const model = importOnnx(join(folder, 'hardswish_by_clip.onnx'));
+  it('hard-swish from its pieces leaves no ReLU6, and is a position of its own', async () => {
+    const model = await importOnnx(join(folder, 'hardswish_by_clip.onnx'));
     const found = positionTable(model).positions.map(({ activation }) => activation);
     expect(found).to.deep.equal(['hardSwish', 'hardSwish', 'hardSigmoid']);
   });
 
-  it('the layout of the file does not reach the model', () => {
-    const model = importOnnx(join(folder, 'nhwc_transposes.onnx'));
+  it('the layout of the file does not reach the model', async () => {
+    const model = await importOnnx(join(folder, 'nhwc_transposes.onnx'));
     expect(model.onnx.layout).to.equal('NHWC');
     expect(model.input[0]).to.equal(3);
     // The exporter's transposition of the images cancels that of the layout.
@@ -61,9 +61,9 @@ describe('imported ONNX networks', () => {
     });
     return;
   }
-  it('every weight that comes with a model is one of its parameters', () => {
+  it('every weight that comes with a model is one of its parameters', async () => {
     for (const name of ['unet_nearest', 'vit_plain', 'resnet_bottleneck']) {
-      const model = importOnnx(join(networks, `${name}.onnx`));
+      const model = await importOnnx(join(networks, `${name}.onnx`));
       const keys = describeModel(model).layout.specs.map((spec) => spec.name);
       expect([...model.weights.keys()].sort(), name).to.deep.equal(keys.sort());
     }

@@ -51,34 +51,34 @@ function attack(definition: ModelDefinition, rules: string): Graph {
   return buildAttackGraph(definition, settings, 8, layOut(settings).columns).graph;
 }
 
-function imported(name: string): ModelDefinition {
+async function imported(name: string): Promise<ModelDefinition> {
   const definition = modelDefinition(name);
-  return importOnnx(exportOnnx(definition, { weights: initialState(definition, 0) }), { name });
+  return await importOnnx(exportOnnx(definition, { weights: initialState(definition, 0) }), { name });
 }
 
 describe('plans of imported networks', () => {
   const networks = ['lenet5', 'resnet20', 'resnet18', 'resnet18_imagenet', 'mobilenet_v2_imagenet', 'densenet121'];
   for (const [i, name] of networks.entries())
-    slowly(i > 1, `${name}: the kernels of the definition, one for one`, 120_000, () => {
-      const again = imported(name);
+    slowly(i > 1, `${name}: the kernels of the definition, one for one`, 120_000, async () => {
+      const again = await imported(name);
       for (const rule of ['bp', 'linbp:from=all'])
         expect(planned(gradient(again, rule)), rule).to.deep.equal(planned(gradient(modelDefinition(name), rule)));
     });
 
   // A step of these takes an import no longer than the definition, because the device is given the same.
   for (const name of ['resnet18_imagenet', 'mobilenet_v2_imagenet'])
-    it(`${name}: PGD has the definition's dispatches, words and memory, on CPUs and GPUs`, function () {
+    it(`${name}: PGD has the definition's dispatches, words and memory, on CPUs and GPUs`, async function () {
       this.timeout(60_000);
-      const [own, again] = [modelDefinition(name), imported(name)];
+      const [own, again] = [modelDefinition(name), await imported(name)];
       for (const device of [plainDevice, largeDevice]) {
         const [expected, found] = [own, again].map((each) => planned(attack(each, 'bp'), device));
         expect(found).to.deep.equal(expected);
       }
     });
 
-  it('a linear rule is free: no kernel, no mask, no larger plan', function () {
+  it('a linear rule is free: no kernel, no mask, no larger plan', async function () {
     this.timeout(60_000);
-    const model = imported('lenet5');
+    const model = await imported('lenet5');
     const [bp, linear] = ['bp', 'linbp:from=all'].map((rule) => planned(gradient(model, rule))) as [
       ReturnType<typeof planned>,
       ReturnType<typeof planned>,

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gradients } from '../../src/autodiff/gradients.js';
 import { Graph } from '../../src/graph/graph.js';
-import { readSafetensors, tensorAsFloat32, tensorAsInt32 } from '../../src/io/safetensors.js';
+import { tensorAsFloat32, tensorAsInt32 } from '../../src/io/safetensors.js';
 import { addModel, positionTable } from '../../src/nn/definition.js';
 import type { ModelDefinition } from '../../src/nn/definition.js';
 import { Model } from '../../src/nn/model.js';
@@ -12,6 +12,7 @@ import { ReferenceRun } from '../../src/reference/run.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { resolveRules } from '../../src/rules/resolve.js';
 import type { Device } from '../../src/runtime/device.js';
+import { loadTensors } from '../support/tensors.js';
 
 export const fixtures = join('test', 'fixtures', 'onnx');
 /** All test data, where a checkout has it. */
@@ -38,9 +39,9 @@ export interface NetworkResult {
 
 /** Logits and input gradient of a network under a rule, on a device or in float64. */
 export async function runNetwork(path: string, rule: string, device?: Device): Promise<NetworkResult> {
-  const file = readSafetensors(path.replace(/\.onnx$/, '.safetensors'));
+  const file = loadTensors(path.replace(/\.onnx$/, '.safetensors'));
   const input = file.tensors.get('input')!;
-  const definition = importOnnx(path, { size: [input.shape[2]!, input.shape[3]!] });
+  const definition = await importOnnx(path, { size: [input.shape[2]!, input.shape[3]!] });
   const graph = new Graph();
   const images = graph.input('images', input.shape);
   const labels = graph.input('labels', [input.shape[0]!], 'u32');
@@ -68,6 +69,6 @@ export async function runNetwork(path: string, rule: string, device?: Device): P
 }
 
 export const stored = (path: string, name: string): Float32Array | undefined => {
-  const tensor = readSafetensors(path.replace(/\.onnx$/, '.safetensors')).tensors.get(name);
+  const tensor = loadTensors(path.replace(/\.onnx$/, '.safetensors')).tensors.get(name);
   return tensor === undefined ? undefined : tensorAsFloat32(tensor);
 };

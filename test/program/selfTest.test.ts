@@ -219,17 +219,17 @@ describe('Self-test of the device', () => {
     ]) {
       writeFileSync(path, broken);
       const store = await VerdictStore.of(again);
-      expect(store.read().right.size, broken.slice(0, 20)).to.equal(0);
+      expect((await store.read()).right.size, broken.slice(0, 20)).to.equal(0);
     }
     using fresh = await Device.open();
     Object.defineProperty(fresh, 'adapterInfo', { value: { ...fresh.adapterInfo, description: 'another driver' } });
-    expect((await VerdictStore.of(fresh)).read().complete).to.equal(false);
+    expect((await (await VerdictStore.of(fresh)).read()).complete).to.equal(false);
   });
 
   it('reading stored verdicts takes less than 20 ms', async () => {
     using device = await Device.open();
     const right = new Set(Array.from({ length: 200 }, (_, n) => `conv2d ${n} gemm/convRows 16x8x8 share 8`));
-    (await VerdictStore.of(device)).add({ right, wrong: new Map(), complete: true });
+    await (await VerdictStore.of(device)).add({ right, wrong: new Map(), complete: true });
     const times: number[] = [];
     for (let run = 0; run < 5; run++) {
       using again = await Device.open();
@@ -249,8 +249,8 @@ describe('Self-test of the device', () => {
       Object.assign(adapterInfo, { software: true, subgroupMinSize: 8 });
       const store = await VerdictStore.of({ adapterInfo, features: new Set() });
       for (let n = 0; n < 40; n++)
-        store.add({ right: new Set(['test ' + process.argv[1] + ' ' + n]), wrong: new Map(), complete: false });
-      console.log(store.read().right.size);`;
+        await store.add({ right: new Set(['test ' + process.argv[1] + ' ' + n]), wrong: new Map(), complete: false });
+      console.log((await store.read()).right.size);`;
     const script = `
       import { spawn } from 'node:child_process';
       const run = (name) => new Promise((resolve) => {

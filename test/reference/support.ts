@@ -4,8 +4,8 @@ import { formulaUniforms } from '../../src/io/formulaWeights.js';
 import type { Graph } from '../../src/graph/graph.js';
 import type { Node, Tensor } from '../../src/graph/types.js';
 import { tensorAsFloat32, tensorAsInt32 } from '../../src/io/safetensors.js';
-import type { SafetensorsFile } from '../../src/io/safetensors.js';
 import { ReferenceRun } from '../../src/reference/run.js';
+import type { LoadedFile } from '../support/tensors.js';
 
 /** ||a - b|| / ||b||, or ||a - b|| where b vanishes. */
 export function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): number {
@@ -49,7 +49,7 @@ export function errorOf(body: () => unknown): LinbpError {
 }
 
 /** A golden tensor's values. */
-export function goldenValues(file: SafetensorsFile, key: string): Float32Array | Int32Array {
+export function goldenValues(file: LoadedFile, key: string): Float32Array | Int32Array {
   const tensor = file.tensors.get(key);
   if (tensor === undefined) throw new Error(`${file.source} has no ${key}`);
   return tensor.dtype === 'F32' ? tensorAsFloat32(tensor) : tensorAsInt32(tensor);

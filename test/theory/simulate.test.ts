@@ -20,6 +20,7 @@ import type {
 import type { Device } from '../../src/runtime/device.js';
 import { sharedDevice } from '../support/device.js';
 import { LegacyRandom } from './legacyRandom.js';
+import { expectLinbpError } from '../io/support.js';
 
 const freshSeed = (): number => Math.floor(Math.random() * 2 ** 32);
 
@@ -99,13 +100,13 @@ describe('simulation of the attack', () => {
     try {
       const path = join(folder, 'arrays.safetensors');
       const drawn = officialArrays(10);
-      writeSafetensors(path, {
+      await writeSafetensors(path, {
         W: { shape: [10, 20, 100], data: drawn.w as Float64Array },
         V: { shape: [10, 10, 20], data: drawn.v as Float64Array },
         x_star: { shape: [10, 100], data: drawn.xStar as Float64Array },
         x_0: { shape: [10, 100], data: drawn.xStart as Float64Array },
       });
-      const { arrays, sizes } = readAttackArrays(path);
+      const { arrays, sizes } = await readAttackArrays(path);
       expect(sizes).to.deep.equal({ d1: 100, d2: 20, d3: 10, repeats: 10 });
       const settings = { ...attackDefaults, ...sizes };
       expectOfficial((await simulateAttack('reference', settings, arrays)).modes, 5e-4);
@@ -201,17 +202,11 @@ describe('simulation of the attack', () => {
     expect(error).to.be.instanceOf(LinbpError).with.property('code', 'bad-shape');
     const folder = mkdtempSync(join(tmpdir(), 'linbp-'));
     try {
-      expect(() => readAttackArrays(join(folder, 'none')))
-        .to.throw(LinbpError)
-        .with.property('code', 'missing-file');
-      writeSafetensors(join(folder, 'part'), { W: { shape: [1, 1, 1], data: Float32Array.of(1) } });
-      expect(() => readAttackArrays(join(folder, 'part')))
-        .to.throw(LinbpError)
-        .with.property('code', 'bad-file');
+      await expectLinbpError(() => readAttackArrays(join(folder, 'none')), 'missing-file');
+      await writeSafetensors(join(folder, 'part'), { W: { shape: [1, 1, 1], data: Float32Array.of(1) } });
+      await expectLinbpError(() => readAttackArrays(join(folder, 'part')), 'bad-file');
       writeFileSync(join(folder, 'junk'), 'junk');
-      expect(() => readAttackArrays(join(folder, 'junk')))
-        .to.throw(LinbpError)
-        .with.property('code', 'bad-file');
+      await expectLinbpError(() => readAttackArrays(join(folder, 'junk')), 'bad-file');
     } finally {
       rmSync(folder, { recursive: true });
     }

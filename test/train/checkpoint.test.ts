@@ -1,10 +1,10 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { LinbpError } from '../../src/errors.js';
 import type { TensorToWrite } from '../../src/io/safetensors.js';
-import { readSafetensors, writeSafetensors, tensorAsFloat32 } from '../../src/io/safetensors.js';
+import { writeSafetensors, tensorAsFloat32 } from '../../src/io/safetensors.js';
 import { Model, initialState } from '../../src/nn/model.js';
 import { adam, sgd } from '../../src/train/optimizers.js';
 import type { TrainerOptions } from '../../src/train/settings.js';
@@ -12,6 +12,8 @@ import { cosine } from '../../src/train/schedules.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { sharedDevice } from '../support/device.js';
 import { squares, tiny } from './support.js';
+import { loadTensors } from '../support/tensors.js';
+import { expectLinbpError } from '../io/support.js';
 
 const dataset = squares(40);
 const optimizer = adam({ lr: 0.01 });
@@ -58,7 +60,7 @@ describe('checkpoints', () => {
         await first.trainer.fit({ epochs: 4, steps, checkpoint: path });
         first.close();
         const second = await trainer({}, reference);
-        expect(second.trainer.resume(path).sameKernels).to.equal(true);
+        expect((await second.trainer.resume(path)).sameKernels).to.equal(true);
         expect(second.trainer.steps).to.equal(steps);
         await second.trainer.fit({ epochs: 4, steps: more, checkpoint: path });
         second.close();
@@ -66,7 +68,7 @@ describe('checkpoints', () => {
         const [state, wholeState] = [
           path.replace(/safetensors$/, 'state.safetensors'),
           join(folder, 'whole.state.safetensors'),
-        ].map((file) => readSafetensors(file));
+        ].map((file) => loadTensors(file));
         for (const [key, tensor] of wholeState!.tensors)
           expect(Buffer.from(state!.tensors.get(key)!.data).equals(tensor.data), key).to.equal(true);
         const { seconds: _one, ...position } = JSON.parse(state!.metadata['position']!) as Record<string, number>;
@@ -85,10 +87,10 @@ describe('checkpoints', () => {
     const weights = await made.stateDict();
     close();
     expect(readdirSync(folder).sort()).to.deep.equal(['run.safetensors', 'run.state.safetensors']);
-    expect([...readSafetensors(path).tensors.keys()]).to.have.members([...weights.keys()]);
+    expect([...loadTensors(path).tensors.keys()]).to.have.members([...weights.keys()]);
     using loaded = await Model.load(tiny, path, { device: await sharedDevice() });
     for (const [key, { data }] of await loaded.stateDict()) expect(data, key).to.deep.equal(weights.get(key)!.data);
-    const state = readSafetensors(join(folder, 'run.state.safetensors'));
+    const state = loadTensors(join(folder, 'run.state.safetensors'));
     expect(state.tensors.get('optimizer.exp_avg.fc.0.weight')!.shape).to.deep.equal([16, 64]);
     expect((JSON.parse(state.metadata['kernels']!) as string[]).length).to.be.above(10);
   });
@@ -111,7 +113,7 @@ describe('checkpoints', () => {
     );
     first.close();
     const second = await trainer();
-    second.trainer.resume(path);
+    await second.trainer.resume(path);
     const { epochs } = await second.trainer.fit({ epochs: 3, checkpoint: path });
     expect(epochs.map(({ epoch }) => epoch)).to.deep.equal([2, 3]);
     expect(second.trainer.history).to.have.length(3);
@@ -124,15 +126,46 @@ describe('checkpoints', () => {
     await first.trainer.fit({ epochs: 2, checkpoint: path });
     first.close();
     const second = await trainer({ schedule: cosine(4) });
-    expect(second.trainer.resume(path)).to.deep.equal({ sameKernels: true, sameSchedule: false });
+    expect(await second.trainer.resume(path)).to.deep.equal({ sameKernels: true, sameSchedule: false });
     const rates: number[] = [];
     await second.trainer.fit({ epochs: 3, checkpoint: path, onProgress: ({ lr }) => rates.push(lr) });
     second.close();
     expect(rates.length).to.be.above(0);
     for (const rate of rates) expect(rate).to.be.closeTo(optimizer.lr / 2, 1e-12);
     const other = await trainer();
-    expect(() => other.trainer.resume(path)).to.throw(LinbpError, /schedule is "cosine" there and "/);
+    await expectLinbpError(() => other.trainer.resume(path), 'bad-file', /schedule is "cosine" there and "/);
     other.close();
+  });
+
+  it('what is asked for while a run is read back waits for it', async () => {
+    const first = await trainer();
+    await first.trainer.fit({ epochs: 1, checkpoint: path });
+    const { steps } = first.trainer;
+    first.close();
+    const second = await trainer();
+    const resumed = second.trainer.resume(path);
+    const seen: number[] = [];
+    const fitted = second.trainer.fit({ epochs: 2, onEpoch: ({ epoch }) => seen.push(epoch) });
+    await expectLinbpError(() => second.trainer.resume(path), 'bad-argument', /at work/);
+    await Promise.all([resumed, fitted]);
+    expect(seen).to.deep.equal([2]);
+    expect(second.trainer.steps).to.equal(2 * steps);
+    second.close();
+  });
+
+  it('a promise of onEpoch is waited for before the checkpoint is written', async () => {
+    const { trainer: made, close } = await trainer();
+    const there: boolean[] = [];
+    await made.fit({
+      epochs: 1,
+      checkpoint: path,
+      onEpoch: async () => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        there.push(existsSync(path));
+      },
+    });
+    close();
+    expect(there).to.deep.equal([false]);
   });
 
   it('divergence leaves the last good checkpoint', async () => {
@@ -152,10 +185,10 @@ describe('checkpoints', () => {
     await made.fit({ epochs: 1, steps: 2, checkpoint: path });
     const file = join(folder, 'run.state.safetensors');
     const intact = readFileSync(file);
-    const { metadata, tensors } = readSafetensors(file);
-    const refused = (pattern: RegExp, code = 'bad-file', by: Trainer = made): void => {
+    const { metadata, tensors } = loadTensors(file);
+    const refused = async (pattern: RegExp, code = 'bad-file', by: Trainer = made): Promise<void> => {
       try {
-        by.resume(path);
+        await by.resume(path);
       } catch (error) {
         expect(error).to.be.instanceOf(LinbpError);
         expect((error as LinbpError).message).to.match(pattern);
@@ -164,28 +197,30 @@ describe('checkpoints', () => {
       }
       expect.fail(`accepted in spite of ${pattern}`);
     };
-    const rewrite = (changed: Record<string, string>, without?: string): void =>
+    const rewrite = (changed: Record<string, string>, without?: string): Promise<void> =>
       writeSafetensors(file, new Map([...tensors].filter(([key]) => key !== without)), { ...metadata, ...changed });
 
     writeFileSync(file, intact.subarray(0, intact.length - 8));
-    refused(/run\.state\.safetensors/);
+    await refused(/run\.state\.safetensors/);
     writeFileSync(file, intact.subarray(0, 5));
-    refused(/too few/);
-    rewrite({}, 'optimizer.exp_avg.fc.2.bias');
-    refused(/missing optimizer\.exp_avg\.fc\.2\.bias/);
-    rewrite({ format: 'other' });
-    refused(/not a training checkpoint/);
-    rewrite({ position: '{"epoch":-1}' });
-    refused(/position/);
-    rewrite({ position: JSON.stringify({ ...(JSON.parse(metadata['position']!) as object), step: 77 }) });
-    refused(/does not occur/);
-    rewrite({ history: '[' });
-    refused(/history/);
+    await refused(/too few/);
+    await rewrite({}, 'optimizer.exp_avg.fc.2.bias');
+    await refused(/missing optimizer\.exp_avg\.fc\.2\.bias/);
+    await rewrite({ format: 'other' });
+    await refused(/not a training checkpoint/);
+    await rewrite({ position: '{"epoch":-1}' });
+    await refused(/position/);
+    await rewrite({ position: JSON.stringify({ ...(JSON.parse(metadata['position']!) as object), step: 77 }) });
+    await refused(/does not occur/);
+    await rewrite({ history: '[' });
+    await refused(/history/);
     // Two steps of an epoch are no finished one; a history of other length, or with a hole, is of no run.
-    rewrite({ history: '[{"epoch":1,"trainLoss":1}]' });
-    refused(/history/);
-    rewrite({ position: JSON.stringify({ ...(JSON.parse(metadata['position']!) as object), epoch: 1, samples: 0 }) });
-    refused(/history|does not occur/);
+    await rewrite({ history: '[{"epoch":1,"trainLoss":1}]' });
+    await refused(/history/);
+    await rewrite({
+      position: JSON.stringify({ ...(JSON.parse(metadata['position']!) as object), epoch: 1, samples: 0 }),
+    });
+    await refused(/history|does not occur/);
     for (const [key, value] of [
       ['model.fc.2.bias', NaN],
       ['optimizer.exp_avg.fc.2.bias', Infinity],
@@ -194,11 +229,11 @@ describe('checkpoints', () => {
       const { shape } = tensors.get(key)!;
       const data = tensorAsFloat32(tensors.get(key)!);
       data[1] = value;
-      writeSafetensors(file, new Map<string, TensorToWrite>([...tensors, [key, { shape, data }]]), metadata);
-      refused(new RegExp(`${key.replaceAll('.', '\\.')}: value 1 is ${value}`));
+      await writeSafetensors(file, new Map<string, TensorToWrite>([...tensors, [key, { shape, data }]]), metadata);
+      await refused(new RegExp(`${key.replaceAll('.', '\\.')}: value 1 is ${value}`));
     }
     rmSync(file);
-    refused(/no such file/, 'missing-file');
+    await refused(/no such file/, 'missing-file');
     writeFileSync(file, intact);
     for (const [options, pattern] of [
       [{ batch: 8 }, /batch is "16" there and "8" here/],
@@ -207,7 +242,7 @@ describe('checkpoints', () => {
       [{ optimizer: adam({ lr: 0.02 }) }, /lr=0\.01.*lr=0\.02/],
     ] as const) {
       const other = await trainer(options);
-      refused(pattern, 'bad-file', other.trainer);
+      await refused(pattern, 'bad-file', other.trainer);
       other.close();
     }
     close();

@@ -6,7 +6,7 @@ import { fromArrays, subset } from '../../src/data/dataset.js';
 import type { Dataset } from '../../src/data/dataset.js';
 import { LinbpError } from '../../src/errors.js';
 import { Graph } from '../../src/graph/graph.js';
-import { readSafetensors, tensorAsFloat32 } from '../../src/io/safetensors.js';
+import { tensorAsFloat32 } from '../../src/io/safetensors.js';
 import { initialState, Model } from '../../src/nn/model.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { bestEpoch, bestPath, outOfPatience } from '../../src/train/best.js';
@@ -20,6 +20,7 @@ import { Trainer } from '../../src/train/trainer.js';
 import { compareGraph, randomArray, relativeError } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';
 import { squares, tiny } from './support.js';
+import { loadTensors } from '../support/tensors.js';
 
 const norm = (values: ArrayLike<number>): number => Math.sqrt(Array.from(values).reduce((sum, v) => sum + v * v, 0));
 
@@ -251,7 +252,7 @@ describe('the best epoch', () => {
     expect(history).to.have.length(3);
     expect(best.epoch).to.equal(1);
     expect(existsSync(bestPath(checkpoint))).to.equal(true);
-    const written = readSafetensors(bestPath(checkpoint)).tensors;
+    const written = loadTensors(bestPath(checkpoint)).tensors;
     const one = await fit(1, undefined);
     for (const [key, { data }] of one.weights) {
       expect(best.weights.get(key)!.data, key).to.deep.equal(data);

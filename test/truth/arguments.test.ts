@@ -240,7 +240,7 @@ describe('weights that cannot be used as they are', () => {
   it('integers are refused in safetensors and in PyTorch files, by name and type', async () => {
     const path = join(folder(), 'whole.safetensors');
     const whole = { shape: [3, 4], data: new Int32Array(12) };
-    writeSafetensors(path, { 'a.weight': whole, 'a.bias': { shape: [3], data: new Float32Array(3) } });
+    await writeSafetensors(path, { 'a.weight': whole, 'a.bias': { shape: [3], data: new Float32Array(3) } });
     const error = await refusal(() => readStateDict(tiny, path), 'bad-dtype');
     expect(error.message).to.include('"a.weight" holds I32');
     const torch = await readWeights(
@@ -251,7 +251,7 @@ describe('weights that cannot be used as they are', () => {
         `"${name}" holds ${name}`,
       );
     for (const name of ['float64', 'float16', 'bfloat16'])
-      expect(torch.get(name)!.values()).to.be.instanceOf(Float32Array);
+      expect(await torch.get(name)!.values()).to.be.instanceOf(Float32Array);
   });
 
   it('what f16 turns into infinity is refused where f16 computes with it, and only there', async () => {

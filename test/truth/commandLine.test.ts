@@ -17,9 +17,9 @@ describe('figures at the command line', function () {
     const weights = join(folder(), 'nan.safetensors');
     const definition = modelDefinition('mlp');
     const [first] = [...spoiled(definition, '', 0).keys()] as [string];
-    writeSafetensors(weights, spoiled(definition, first, NaN, 3));
+    await writeSafetensors(weights, spoiled(definition, first, NaN, 3));
     const images = { shape: [1, 1, 28, 28], data: new Float32Array(784) };
-    writeSafetensors(join(folder(), 'in.safetensors'), {
+    await writeSafetensors(join(folder(), 'in.safetensors'), {
       input: images,
       labels: { shape: [1], data: Int32Array.of(1) },
     });

@@ -1,4 +1,5 @@
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { folderFit, checkFits } from '../../src/cli/common.js';
@@ -17,15 +18,17 @@ const png = encodePng({ channels: 1, height: 2, width: 2, data: new Uint8Array(4
 describe('classes of image folders', () => {
   const folder = temporaryFolder();
   const at = (name: string): string => join(folder(), name);
-  const labels = (name: string, split: 'train' | 'test' = 'test') => [...listImageFolder(at(name), split).labels];
+  const labels = async (name: string, split: 'train' | 'test' = 'test') => [
+    ...(await listImageFolder(at(name), split)).labels,
+  ];
 
   it('both halves are numbered by the training half, also where the test half lacks a class', async () => {
     for (const file of ['train/a/1.png', 'train/b/1.png', 'train/c/1.png', 'test/b/1.png', 'test/c/1.png'])
       put(at('halves'), file, png);
-    expect(labels('halves', 'train')).to.deep.equal([0, 1, 2]);
-    expect(labels('halves', 'test')).to.deep.equal([1, 2]);
+    expect(await labels('halves', 'train')).to.deep.equal([0, 1, 2]);
+    expect(await labels('halves', 'test')).to.deep.equal([1, 2]);
     put(at('halves'), 'val/z/1.png', png);
-    expect(labels('halves', 'test'), 'test comes before val').to.deep.equal([1, 2]);
+    expect(await labels('halves', 'test'), 'test comes before val').to.deep.equal([1, 2]);
     put(at('halves'), 'test/z/1.png', png);
     const error = await refusal(() => labels('halves', 'test'), 'bad-file');
     for (const name of ['"z"', '"a"', '"b"', '"c"']) expect(error.message).to.include(name);
@@ -34,8 +37,8 @@ describe('classes of image folders', () => {
   it('a list numbers classes, in the half or above it; absent ones are allowed, unknown folders are not', async () => {
     put(at('list'), 'classes.txt', 'dog\r\ncat\nbird\n');
     for (const file of ['train/cat/1.png', 'test/bird/1.png']) put(at('list'), file, png);
-    expect(labels('list', 'train')).to.deep.equal([1]);
-    const test = listImageFolder(at('list'), 'test');
+    expect(await labels('list', 'train')).to.deep.equal([1]);
+    const test = await listImageFolder(at('list'), 'test');
     expect([[...test.labels], test.classes, test.classSource]).to.deep.equal([[2], 3, 'list']);
     put(at('list'), 'test/cow/1.png', png);
     const error = await refusal(() => labels('list'), 'bad-file');
@@ -45,7 +48,7 @@ describe('classes of image folders', () => {
     await refusal(() => labels('twice'), 'bad-file');
     put(at('imagenet'), 'imagenet-classes.txt', 'n00000001\tcrane\nn00000002\tcrane\n');
     put(at('imagenet'), 'n00000002/1.png', png);
-    expect(labels('imagenet')).to.deep.equal([1]);
+    expect(await labels('imagenet')).to.deep.equal([1]);
   });
 
   it('one list numbers both halves wherever it lies, and two that differ are refused', async () => {
@@ -53,7 +56,7 @@ describe('classes of image folders', () => {
       const name = `listIn${where}`;
       put(at(name), `${where}/classes.txt`, 'dog\ncat\n');
       for (const file of ['train/cat/1.png', 'train/dog/1.png', 'test/cat/1.png']) put(at(name), file, png);
-      expect([labels(name, 'train'), labels(name, 'test')], where).to.deep.equal([[1, 0], [1]]);
+      expect([await labels(name, 'train'), await labels(name, 'test')], where).to.deep.equal([[1, 0], [1]]);
     }
     put(at('listIntrain'), 'test/classes.txt', 'cat\ndog\n');
     const error = await refusal(() => labels('listIntrain', 'test'), 'bad-file');
@@ -63,26 +66,26 @@ describe('classes of image folders', () => {
   it('a folder that could be two classes of the list is refused', async () => {
     put(at('cranes'), 'imagenet-classes.txt', 'n00000001\tcrane\nn00000002\tcrane\nn00000003\towl\n');
     put(at('cranes'), 'owl/1.png', png);
-    expect(labels('cranes')).to.deep.equal([2]);
+    expect(await labels('cranes')).to.deep.equal([2]);
     put(at('cranes'), 'crane/1.png', png);
     const error = await refusal(() => labels('cranes'), 'bad-file');
     expect(error.message).to.match(/"crane" may be several classes/);
   });
 
-  it('a list of a hundred thousand classes is read in linear time', () => {
+  it('a list of a hundred thousand classes is read in linear time', async () => {
     const names = Array.from({ length: 100_000 }, (_, i) => `class ${i}`);
     put(at('long'), 'classes.txt', names.join('\n'));
     put(at('long'), 'class 99999/1.png', png);
     const began = performance.now();
-    expect(labels('long')).to.deep.equal([99_999]);
+    expect(await labels('long')).to.deep.equal([99_999]);
     expect(performance.now() - began).to.be.below(3000);
   });
 
-  it('a link that leads nowhere, or in a circle, is no folder', () => {
+  it('a link that leads nowhere, or in a circle, is no folder', async () => {
     put(at('links'), 'a/1.png', png);
     put(at('links'), 'b/1.png', png);
     symlinkSync('loop', join(at('links'), 'loop'));
-    expect(labels('links')).to.deep.equal([0, 1]);
+    expect(await labels('links')).to.deep.equal([0, 1]);
   });
 
   it("without a list the count must be the network's, with labels alone it may be smaller", async () => {
@@ -98,10 +101,10 @@ describe('classes of image folders', () => {
     await refusal(async () => checkFits(await dataset('many'), lenet5), 'bad-shape');
   });
 
-  it('hidden folders are no classes, and what is left out is counted', () => {
+  it('hidden folders are no classes, and what is left out is counted', async () => {
     for (const file of ['.cache/x.png', 'a/1.png', 'a/deep/2.png', 'a/deep/er/3.png', 'b/1.png', '.DS_Store'])
       put(at('hidden'), file, png);
-    const found = listImageFolder(at('hidden'));
+    const found = await listImageFolder(at('hidden'));
     expect([found.classNames, [...found.labels]]).to.deep.equal([
       ['a', 'b'],
       [0, 1],
@@ -128,10 +131,10 @@ describe('classes of image folders', () => {
     await refusal(() => labels('double'), 'bad-file');
   });
 
-  it('flat halves with labels in the names are halves, not classes', () => {
+  it('flat halves with labels in the names are halves, not classes', async () => {
     put(at('flatHalves'), 'train/a_3.png', png);
     put(at('flatHalves'), 'test/a_5.png', png);
-    expect([labels('flatHalves', 'train'), labels('flatHalves', 'test')]).to.deep.equal([[3], [5]]);
+    expect([await labels('flatHalves', 'train'), await labels('flatHalves', 'test')]).to.deep.equal([[3], [5]]);
   });
 });
 
@@ -182,31 +185,31 @@ describe('output folders', () => {
   const at = (name: string): string => join(folder(), name);
   const write =
     (...files: string[]) =>
-    (into: string): void => {
+    async (into: string): Promise<void> => {
       for (const file of files) {
-        mkdirSync(join(into, file, '..'), { recursive: true });
-        writeFileSync(join(into, file), file);
+        await mkdir(join(into, file, '..'), { recursive: true });
+        await writeFile(join(into, file), file);
       }
     };
 
   it('a folder of somebody else is refused; with a manifest only listed files make room', async () => {
-    write('own.txt')(at('foreign'));
+    await write('own.txt')(at('foreign'));
     await refusal(() => OutputFolder.open(at('foreign'), 'attack'), 'not-writable');
-    OutputFolder.open(at('foreign'), 'train', true);
-    OutputFolder.open(at('run'), 'attack').replace(write('a/1.png', 'a/2.png', 'b/1.png', 'report.json'));
-    write('a/mine.txt')(at('run'));
-    OutputFolder.open(at('run'), 'attack').replace(write('a/1.png', 'report.json'));
+    await OutputFolder.open(at('foreign'), 'train', true);
+    await (await OutputFolder.open(at('run'), 'attack')).replace(write('a/1.png', 'a/2.png', 'b/1.png', 'report.json'));
+    await write('a/mine.txt')(at('run'));
+    await (await OutputFolder.open(at('run'), 'attack')).replace(write('a/1.png', 'report.json'));
     expect(readdirSync(at('run')).sort()).to.deep.equal(['a', manifestName, 'report.json']);
     expect(readdirSync(at('run/a')).sort()).to.deep.equal(['1.png', 'mine.txt']);
   });
 
   it('a run that fails leaves the earlier files', async () => {
-    OutputFolder.open(at('fails'), 'attack').replace(write('1.png'));
-    const again = OutputFolder.open(at('fails'), 'attack');
+    await (await OutputFolder.open(at('fails'), 'attack')).replace(write('1.png'));
+    const again = await OutputFolder.open(at('fails'), 'attack');
     await refusal(
       () =>
-        again.replace((into) => {
-          write('2.png')(into);
+        again.replace(async (into) => {
+          await write('2.png')(into);
           throw new Error('disk full');
         }),
       'not-writable',
@@ -222,23 +225,23 @@ describe('output folders', () => {
     expect(readFileSync(at(`evil/${manifestName}`), 'utf8')).to.include('files');
   });
 
-  it('the default is a folder of its own, also for two runs of one second', () => {
+  it('the default is a folder of its own, also for two runs of one second', async () => {
     const at = new Date('2026-01-02T03:04:05Z');
     const path = join('linbp-out', 'attack-20260102-030405');
-    expect([defaultOutput('attack', at), defaultOutput('attack', at)]).to.deep.equal([path, `${path}-2`]);
+    expect([await defaultOutput('attack', at), await defaultOutput('attack', at)]).to.deep.equal([path, `${path}-2`]);
   });
 
-  it('a run that writes one by one removes what an earlier one left', () => {
-    OutputFolder.open(at('one'), 'attack').replace(write('clean/0.png', 'report.json', 'report.html'));
-    const again = OutputFolder.open(at('one'), 'train');
-    again.keepOnly(['net.safetensors', 'report.html']);
-    again.claim(['net.safetensors', 'report.html']);
+  it('a run that writes one by one removes what an earlier one left', async () => {
+    await (await OutputFolder.open(at('one'), 'attack')).replace(write('clean/0.png', 'report.json', 'report.html'));
+    const again = await OutputFolder.open(at('one'), 'train');
+    await again.keepOnly(['net.safetensors', 'report.html']);
+    await again.claim(['net.safetensors', 'report.html']);
     expect(readdirSync(at('one')).sort()).to.deep.equal([manifestName, 'report.html']);
   });
 
   it('files are never removed through a link that leads out', async () => {
     put(folder(), 'elsewhere/important.png', png);
-    OutputFolder.open(at('linked'), 'attack').replace(write('report.json'));
+    await (await OutputFolder.open(at('linked'), 'attack')).replace(write('report.json'));
     symlinkSync(join(folder(), 'elsewhere'), join(at('linked'), 'clean'));
     writeFileSync(
       join(at('linked'), manifestName),

@@ -68,7 +68,7 @@ describe('resuming asks for the same run', () => {
       expect((await refusal(() => trainer.resume(path), 'bad-file')).message).to.match(pattern);
     }
     using moved = await create(dataset({ name: 'folder:elsewhere' }));
-    moved.resume(path);
+    await moved.resume(path);
     expect(moved.history.length).to.equal(1);
   });
 
@@ -96,7 +96,7 @@ describe('resuming asks for the same run', () => {
       using first = await create(dataset(), smallNetwork, one);
       await first.fit({ epochs: 1, checkpoint: path });
       using same = await create(dataset(), smallNetwork, one);
-      same.resume(path);
+      await same.resume(path);
       using changed = await create(dataset(), smallNetwork, other);
       const error = await refusal(() => changed.resume(path), 'bad-file');
       expect(error.message).to.match(/own rules and objective is/);

@@ -96,8 +96,8 @@ describe('tuner', () => {
   before(async () => {
     device = await sharedDevice();
   });
-  afterEach(() =>
-    setDeviceTuning(device, shippedTuning(tuningIdentity(device.adapterInfo)).table ?? new TuningTable()),
+  afterEach(async () =>
+    setDeviceTuning(device, (await shippedTuning(tuningIdentity(device.adapterInfo))).table ?? new TuningTable()),
   );
 
   const matmul = (): Graph => {
@@ -386,25 +386,25 @@ describe('stored choices', () => {
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('come back as they were stored', () => {
+  it('come back as they were stored', async () => {
     const identity = tuningIdentity(device.adapterInfo);
-    expect(readTuning(join(folder, 'none.json'), identity)).to.deep.equal({});
+    expect(await readTuning(join(folder, 'none.json'), identity)).to.deep.equal({});
     const table = new TuningTable();
     table.entries.set('product 1', entry);
     table.orders.set('product', 'taps');
-    writeTuning(path, identity, table);
-    const { table: found, warning } = readTuning(path, identity);
+    await writeTuning(path, identity, table);
+    const { table: found, warning } = await readTuning(path, identity);
     expect(warning).to.equal(undefined);
     expect([...found!.entries]).to.deep.equal([...table.entries]);
     expect([...found!.orders]).to.deep.equal([...table.orders]);
   });
 
-  it('come back whatever the order of sums', () => {
+  it('come back whatever the order of sums', async () => {
     const identity = tuningIdentity(device.adapterInfo);
     const table = new TuningTable();
     for (const order of sumOrders) table.orders.set(`product ${order}`, order);
-    writeTuning(path, identity, table);
-    expect([...readTuning(path, identity).table!.orders]).to.have.deep.members([...table.orders]);
+    await writeTuning(path, identity, table);
+    expect([...(await readTuning(path, identity)).table!.orders]).to.have.deep.members([...table.orders]);
   });
 
   it('are forgotten with the orders of layers that have no other', () => {
@@ -447,10 +447,10 @@ describe('stored choices', () => {
     expect(agreed([common]).entries.size).to.equal(0);
   });
 
-  it('are ignored with a warning when stale or damaged', () => {
+  it('are ignored with a warning when stale or damaged', async () => {
     const identity = tuningIdentity(device.adapterInfo);
     for (const field of Object.keys(identity) as (keyof typeof identity)[]) {
-      const { table, warning } = readTuning(path, { ...identity, [field]: 'other' });
+      const { table, warning } = await readTuning(path, { ...identity, [field]: 'other' });
       expect(table, field).to.equal(undefined);
       expect(warning, field).to.include(field);
     }
@@ -458,8 +458,8 @@ describe('stored choices', () => {
     // a file of before processors counted is one of no kind
     const plain = { ...identity, processor: '' };
     writeFileSync(path, whole.replace(/^ *"processor": .*\n/m, ''));
-    expect(readTuning(path, plain).warning).to.equal(undefined);
-    expect(readTuning(path, { ...plain, processor: 'avx512' }).warning).to.include('processor');
+    expect((await readTuning(path, plain)).warning).to.equal(undefined);
+    expect((await readTuning(path, { ...plain, processor: 'avx512' })).warning).to.include('processor');
     expect(shippedName({ vendor: 'a', architecture: 'b' })).to.equal('a-b.json');
     writeFileSync(path, whole);
     const document = JSON.parse(whole) as Record<string, unknown>;
@@ -480,27 +480,27 @@ describe('stored choices', () => {
     ];
     for (const text of damaged) {
       writeFileSync(path, text);
-      const { table, warning } = readTuning(path, identity);
+      const { table, warning } = await readTuning(path, identity);
       expect(table, text).to.equal(undefined);
       expect(warning, text).to.match(/ignored/);
     }
   });
 
-  it('come with the package for a kind of adapter', () => {
+  it('come with the package for a kind of adapter', async () => {
     const kind = { vendor: 'Some Vendor', architecture: '../arch', processor: 'fast' };
     const file = join(folder, shippedName(kind));
-    expect(shippedTuning(kind, folder)).to.deep.equal({});
+    expect(await shippedTuning(kind, folder)).to.deep.equal({});
     expect(shippedName({ ...kind, processor: '' })).to.equal('some-vendor-..-arch.json');
     const table = new TuningTable();
     table.entries.set('product 1 n4', entry);
-    writeTuning(file, { ...tuningIdentity(device.adapterInfo), ...kind, version: '0.0.0' }, table);
-    expect([...shippedTuning(kind, folder).table!.entries]).to.deep.equal([...table.entries]);
+    await writeTuning(file, { ...tuningIdentity(device.adapterInfo), ...kind, version: '0.0.0' }, table);
+    expect([...(await shippedTuning(kind, folder)).table!.entries]).to.deep.equal([...table.entries]);
     // another processor's
-    expect(shippedTuning({ ...kind, processor: '' }, folder)).to.deep.equal({});
+    expect(await shippedTuning({ ...kind, processor: '' }, folder)).to.deep.equal({});
     for (const text of ['', '{}', '{ "entries": { "x": 1 }, "orders": {} }']) {
       writeFileSync(file, text);
-      expect(shippedTuning(kind, folder).table, text).to.equal(undefined);
-      expect(shippedTuning(kind, folder).warning, text).to.match(/damaged/);
+      expect((await shippedTuning(kind, folder)).table, text).to.equal(undefined);
+      expect((await shippedTuning(kind, folder)).warning, text).to.match(/damaged/);
     }
   });
 
@@ -511,14 +511,14 @@ describe('stored choices', () => {
     for (const name of files) {
       const { identity } = JSON.parse(readFileSync(join(shipped, name), 'utf8')) as { identity: TuningIdentity };
       expect(shippedName(identity)).to.equal(name);
-      const { table } = shippedTuning(identity);
+      const { table } = await shippedTuning(identity);
       expect(table!.entries.size, name).to.be.above(0);
       for (const { choice, microseconds, usualMicroseconds } of table!.entries.values()) {
         expect(microseconds).to.be.below(usualMicroseconds);
         expect(sumOrders).to.include(orderOf(choice.kernel));
       }
     }
-    const own = shippedTuning(tuningIdentity(device.adapterInfo)).table ?? new TuningTable();
+    const own = (await shippedTuning(tuningIdentity(device.adapterInfo))).table ?? new TuningTable();
     expect([...(await deviceTuning(device)).entries]).to.deep.equal([...own.entries]);
   });
 });

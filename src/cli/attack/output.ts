@@ -22,12 +22,17 @@ export function slugOf(index: number, { settings }: TriedRun): string {
   return `${String(index + 1).padStart(2, '0')}-${text}`;
 }
 
-function writePngs(folder: string, dataset: Dataset, count: number, levels: (n: number) => Uint8Array): void {
+async function writePngs(
+  folder: string,
+  dataset: Dataset,
+  count: number,
+  levels: (n: number) => Uint8Array,
+): Promise<void> {
   const { channels, height, width } = dataset;
   if (channels !== 1 && channels !== 3) return;
   for (let n = 0; n < count; n++) {
     const name = `${String(n).padStart(5, '0')}_${dataset.labels[n]}.png`;
-    writePng(join(folder, name), { channels, height, width, data: levels(n) });
+    await writePng(join(folder, name), { channels, height, width, data: levels(n) });
   }
 }
 
@@ -35,26 +40,28 @@ function writePngs(folder: string, dataset: Dataset, count: number, levels: (n: 
  * PNG files `00000_3.png` (number, label), which `--dataset folder:PATH` reads again, and all tensors. Several runs
  * have a folder each for their adversarial images; the clean ones are written once.
  */
-export function writeImages(
+export async function writeImages(
   folder: string,
   pngs: number,
   dataset: Dataset,
   runs: readonly TriedRun[],
   targets: Int32Array | undefined,
-): void {
+): Promise<void> {
   const { channels, height, width } = dataset;
   const size = channels * height * width;
   const most = Math.max(...runs.map(({ result }) => result.count));
   const clean = pixelRange(dataset, 0, most);
-  writePngs(join(folder, 'clean'), dataset, Math.min(pngs, most), (n) =>
+  await writePngs(join(folder, 'clean'), dataset, Math.min(pngs, most), (n) =>
     Uint8Array.from(clean.subarray(n * size, (n + 1) * size), (pixel) => Math.round(255 * pixel)),
   );
   for (const [index, run] of runs.entries()) {
     const own = runs.length === 1 ? folder : join(folder, slugOf(index, run));
     const { count, images, images8 } = run.result;
-    writePngs(join(own, 'adversarial'), dataset, Math.min(pngs, count), (n) => images8.slice(n * size, (n + 1) * size));
+    await writePngs(join(own, 'adversarial'), dataset, Math.min(pngs, count), (n) =>
+      images8.slice(n * size, (n + 1) * size),
+    );
     const shape = [count, channels, height, width];
-    writeSafetensors(join(own, 'adversarial.safetensors'), {
+    await writeSafetensors(join(own, 'adversarial.safetensors'), {
       adversarial: { shape, data: images },
       adversarial8: { shape, data: images8 },
       clean: { shape, data: clean.subarray(0, count * size) },

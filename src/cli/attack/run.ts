@@ -133,7 +133,7 @@ async function runBatches(
 ): Promise<{ parts: AttackResult[]; interrupted: boolean }> {
   const { dataset, values, state, context } = input;
   const { signal, progress } = context;
-  const parts = state.finished(index);
+  const parts = await state.finished(index);
   let done = parts.reduce((sum, { count }) => sum + count, 0);
   const began = performance.now();
   while (done < dataset.count) {
@@ -146,7 +146,7 @@ async function runBatches(
         const all = (done + share * size) / dataset.count;
         progress.update(settings.definition.name, all, `${images} images done  ${seconds} s`);
       });
-      state.keep(index, done, result);
+      await state.keep(index, done, result);
       parts.push(result);
       done += size;
     } catch (error) {
@@ -292,18 +292,18 @@ async function runBatteryCell(index: number, cell: Cell, input: CellInput): Prom
   const { values, model, dataset, state, context, offset = 0 } = input;
   const { attack, rule, eps } = cell;
   const sampleIds = Uint32Array.from({ length: dataset.count }, (_, n) => offset + n);
-  const [kept] = state.finished(index);
+  const [kept] = await state.finished(index);
   const battery = {
     ...values,
     eps: eps!,
     steps: attack.steps ?? values.steps,
     loss: attack.loss ?? values.loss ?? 'ce',
   };
-  const given = { dataset, sampleIds, journal: kept === undefined ? state.battery?.(index) : undefined };
+  const given = { dataset, sampleIds, journal: kept === undefined ? await state.battery?.(index) : undefined };
   const result =
     (kept as AutoAttackResult | undefined) ??
     ((await runBattery(battery, model, rule.written, given, context)).result as AutoAttackResult);
-  if (kept === undefined && !result.interrupted) state.keep(index, 0, result);
+  if (kept === undefined && !result.interrupted) await state.keep(index, 0, result);
   const { norm, version } = values;
   const settings = { attack: attack.written, definition: 'autoattack', rule: rule.written, norm, eps: eps!, version };
   const more = { keep: 'best', loss: battery.loss, targeted: false, ilaSteps: null };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isThere } from '../../io/folders.js';
 import type { AutoAttackImage, AutoAttackState } from '../../attacks/autoattackState.js';
 import type { AttackResult } from '../../attacks/result.js';
 import { check, LinbpError } from '../../errors.js';
@@ -8,7 +9,7 @@ import { writeFileAtomic } from '../../io/atomic.js';
 import type { OutputFolder } from '../../io/outputFolder.js';
 import { readJson } from '../../io/read.js';
 import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../../io/safetensors.js';
-import type { SafetensorsFile } from '../../io/safetensors.js';
+import type { SafetensorsFile, SafetensorsTensor } from '../../io/safetensors.js';
 import type { StateDict } from '../../nn/model.js';
 import { counted } from '../../quote.js';
 import type { VerbContext } from '../verb.js';
@@ -90,18 +91,22 @@ export class AttackState {
    * @param adapter what computes; another one than before gives a note, since its rounding may differ
    * @throws LinbpError `bad-file` naming every setting that differs, and for a damaged file
    */
-  static open(
+  static async open(
     out: OutputFolder,
     identity: RunIdentity,
     { resume, adapter, note }: { readonly resume: boolean; readonly adapter: string; note: (line: string) => void },
-  ): AttackState {
+  ): Promise<AttackState> {
     const path = join(out.path, stateFolder, indexName);
     if (!resume) return new AttackState(out, identity, adapter, false);
-    if (!existsSync(path)) {
+    if (!(await isThere(path))) {
       note(`note: ${out.path} holds no unfinished attack; this one begins at the first image`);
       return new AttackState(out, identity, adapter, false);
     }
-    const found = readJson(path, 1024 * 1024) as { format?: unknown; identity?: unknown; adapter?: unknown } | null;
+    const found = (await readJson(path, 1024 * 1024)) as {
+      format?: unknown;
+      identity?: unknown;
+      adapter?: unknown;
+    } | null;
     const before = found?.identity as RunIdentity | undefined;
     const valid = found?.format === format && typeof before === 'object' && before !== null;
     check(valid, 'bad-file', `${path} is not the state of an attack`, 'resume');
@@ -136,56 +141,57 @@ export class AttackState {
   }
 
   /** Batches of a cell that are finished, from the first image on without a gap. */
-  finished(cell: number): AttackResult[] {
+  async finished(cell: number): Promise<AttackResult[]> {
     const results: AttackResult[] = [];
     if (!this.begun) return results;
     for (let first = 0; ; first += results.at(-1)!.count) {
       const path = join(this.out.path, this.fileOf(cell, first));
-      if (!existsSync(path)) return results;
-      results.push(readPart(path, this.run));
+      if (!(await isThere(path))) return results;
+      results.push(await readPart(path, this.run));
       this.cells.set(cell, counted(first + results.at(-1)!.count, 'image'));
     }
   }
 
   /** Keeps a batch that begins with image `first`. */
-  keep(cell: number, first: number, result: AttackResult): void {
-    this.begin();
+  async keep(cell: number, first: number, result: AttackResult): Promise<void> {
+    await this.begin();
     const file = this.fileOf(cell, first);
-    this.out.claim([file]);
-    writePart(join(this.out.path, file), result, this.run);
+    await this.out.claim([file]);
+    await writePart(join(this.out.path, file), result, this.run);
     this.cells.set(cell, counted(first + result.count, 'image'));
   }
 
   /** What a battery is kept by: where it was, and what to call behind each of its batches. */
-  battery(cell: number): BatteryJournal {
-    const files = this.begun ? journalFiles(join(this.out.path, stateFolder), cell) : [];
-    const steps = files.map((file) => readStep(join(this.out.path, stateFolder, file), this.run));
+  async battery(cell: number): Promise<BatteryJournal> {
+    const files = this.begun ? await journalFiles(join(this.out.path, stateFolder), cell) : [];
+    const steps: JournalStep[] = [];
+    for (const file of files) steps.push(await readStep(join(this.out.path, stateFolder, file), this.run));
     let number = files.length;
     let known: AutoAttackState['images'] = [];
     const resume = joined(steps);
     if (resume !== undefined) this.cells.set(cell, batteryWords(resume));
     return {
       resume,
-      keep: (state) => {
-        this.begin();
+      keep: async (state) => {
+        await this.begin();
         const changed = state.images.flatMap((image, n) =>
           image === null || image.sample === known[n]?.sample ? [] : [[n, image] as const],
         );
         known = state.images;
         const file = `${stateFolder}/${cell}-battery-${String(number++).padStart(8, '0')}.json`;
         const step: JournalStep = { ...state, count: state.images.length, images: changed };
-        this.out.claim([file]);
-        writeFileAtomic(join(this.out.path, file), JSON.stringify({ journal: format, run: this.run, step }));
+        await this.out.claim([file]);
+        await writeFileAtomic(join(this.out.path, file), JSON.stringify({ journal: format, run: this.run, step }));
         this.cells.set(cell, batteryWords(state));
       },
     };
   }
 
   /** A piece of plain JSON that was kept under this name. */
-  piece(name: string): unknown {
+  async piece(name: string): Promise<unknown> {
     const path = join(this.out.path, pieceFile(name));
-    if (!this.begun || !existsSync(path)) return undefined;
-    const found = readJson(path, 64 * 1024 * 1024) as { run?: unknown; name?: unknown; piece?: unknown } | null;
+    if (!this.begun || !(await isThere(path))) return undefined;
+    const found = (await readJson(path, 64 * 1024 * 1024)) as { run?: unknown; name?: unknown; piece?: unknown } | null;
     const valid = found?.run === this.run && found.name === name && found.piece !== undefined;
     check(valid, 'bad-file', `${path} is no part of this run; remove it, or begin anew without --resume`, 'resume');
     this.pieces.add(name);
@@ -193,30 +199,30 @@ export class AttackState {
   }
 
   /** Keeps a piece of plain JSON under a name. */
-  keepPiece(name: string, piece: unknown): void {
-    this.begin();
+  async keepPiece(name: string, piece: unknown): Promise<void> {
+    await this.begin();
     const file = pieceFile(name);
-    this.out.claim([file]);
-    writeFileAtomic(join(this.out.path, file), JSON.stringify({ run: this.run, name, piece }));
+    await this.out.claim([file]);
+    await writeFileAtomic(join(this.out.path, file), JSON.stringify({ run: this.run, name, piece }));
     this.pieces.add(name);
   }
 
-  private begin(): void {
+  private async begin(): Promise<void> {
     if (this.begun) return;
-    this.clear();
-    this.out.claim([`${stateFolder}/${indexName}`]);
+    await this.clear();
+    await this.out.claim([`${stateFolder}/${indexName}`]);
     const index = { program: 'linbp', format, identity: this.identity, adapter: this.adapter };
-    writeFileAtomic(join(this.out.path, stateFolder, indexName), `${JSON.stringify(index, null, 2)}\n`);
+    await writeFileAtomic(join(this.out.path, stateFolder, indexName), `${JSON.stringify(index, null, 2)}\n`);
     this.begun = true;
   }
 
   /** Removes what an earlier run left. */
-  private clear(): void {
+  private async clear(): Promise<void> {
     const folder = join(this.out.path, stateFolder);
-    if (!existsSync(folder)) return;
-    for (const name of readdirSync(folder))
+    if (!(await isThere(folder))) return;
+    for (const name of await readdir(folder))
       if (name === indexName || /^\d+-(\d+\.safetensors|battery-\d+\.json)$|^piece-[0-9a-f]+\.json$/.test(name))
-        rmSync(join(folder, name), { force: true });
+        await rm(join(folder, name), { force: true });
   }
 }
 
@@ -233,7 +239,7 @@ const pieceFile = (name: string): string => `${stateFolder}/piece-${digest(name)
 /** How a battery goes on from disk, see {@link AttackState.battery}. */
 export interface BatteryJournal {
   readonly resume: AutoAttackState | undefined;
-  readonly keep: (state: AutoAttackState) => void;
+  readonly keep: (state: AutoAttackState) => Promise<void>;
 }
 
 /** A state of a battery with only those images that changed since the one before. */
@@ -243,14 +249,18 @@ type JournalStep = Omit<AutoAttackState, 'images'> & {
 };
 
 /** Steps of a battery in order, without those behind a gap. */
-function journalFiles(folder: string, cell: number): string[] {
-  if (!existsSync(folder)) return [];
-  const own = readdirSync(folder).filter((name) => name.startsWith(`${cell}-battery-`) && name.endsWith('.json'));
+async function journalFiles(folder: string, cell: number): Promise<string[]> {
+  if (!(await isThere(folder))) return [];
+  const own = (await readdir(folder)).filter((name) => name.startsWith(`${cell}-battery-`) && name.endsWith('.json'));
   return own.sort().filter((name, k) => Number(/-(\d+)\.json$/.exec(name)?.[1]) === k);
 }
 
-function readStep(path: string, run: string): JournalStep {
-  const found = readJson(path, 1024 * 1024 * 1024) as { journal?: unknown; run?: unknown; step?: unknown } | null;
+async function readStep(path: string, run: string): Promise<JournalStep> {
+  const found = (await readJson(path, 1024 * 1024 * 1024)) as {
+    journal?: unknown;
+    run?: unknown;
+    step?: unknown;
+  } | null;
   const step = found?.step as Partial<JournalStep> | null | undefined;
   const whole =
     Array.isArray(step?.images) && Array.isArray(step.stages) && Number.isSafeInteger(step.count) && step.count! > 0;
@@ -272,7 +282,7 @@ function joined(steps: readonly JournalStep[]): AutoAttackState | undefined {
   return { ...state, images };
 }
 
-function writePart(path: string, result: AttackResult, run: string): void {
+function writePart(path: string, result: AttackResult, run: string): Promise<void> {
   const { images, images8, losses, ...rest } = result;
   // A tensor, as headers are bounded: what is known of 60,000 images takes 20 MB.
   const record = new Uint8Array(Buffer.from(JSON.stringify(rest)));
@@ -282,11 +292,11 @@ function writePart(path: string, result: AttackResult, run: string): void {
     losses: { shape: [losses.length], data: losses },
     record: { shape: [record.length], data: record },
   };
-  writeSafetensors(path, tensors, { format, run });
+  return writeSafetensors(path, tensors, { format, run });
 }
 
-function readPart(path: string, run: string): AttackResult {
-  const file = readSafetensors(path);
+async function readPart(path: string, run: string): Promise<AttackResult> {
+  const file = await readSafetensors(path);
   const { metadata } = file;
   check(
     metadata['format'] === format && metadata['run'] === run,
@@ -296,22 +306,28 @@ function readPart(path: string, run: string): AttackResult {
   );
   let rest: Omit<AttackResult, 'images' | 'images8' | 'losses'>;
   try {
-    rest = JSON.parse(Buffer.from(tensor(file, 'record').data).toString('utf8')) as typeof rest;
+    rest = JSON.parse(Buffer.from((await tensor(file, 'record')).data).toString('utf8')) as typeof rest;
   } catch (cause) {
     if (cause instanceof LinbpError) throw cause;
     throw new LinbpError('bad-file', `${path}: its record is not JSON`, { field: 'resume', cause });
   }
-  const arrays = { images: floats(file, 'images'), images8: bytes(file, 'images8'), losses: floats(file, 'losses') };
+  const arrays = {
+    images: await floats(file, 'images'),
+    images8: await bytes(file, 'images8'),
+    losses: await floats(file, 'losses'),
+  };
   const fault = faultOfResult(rest, arrays);
   check(fault === undefined, 'bad-file', `${path} does not hold a batch: ${fault}`, 'resume');
   return { ...rest, ...arrays };
 }
 
-function tensor(file: SafetensorsFile, name: string) {
+function tensor(file: SafetensorsFile, name: string): Promise<SafetensorsTensor> {
   const found = file.tensors.get(name);
   check(found !== undefined, 'bad-file', `${file.source} lacks the tensor ${name}`, 'resume');
-  return found;
+  return found.read();
 }
 
-const floats = (file: SafetensorsFile, name: string): Float32Array => tensorAsFloat32(tensor(file, name)).slice();
-const bytes = (file: SafetensorsFile, name: string): Uint8Array => Uint8Array.from(tensor(file, name).data);
+const floats = async (file: SafetensorsFile, name: string): Promise<Float32Array> =>
+  tensorAsFloat32(await tensor(file, name)).slice();
+const bytes = async (file: SafetensorsFile, name: string): Promise<Uint8Array> =>
+  Uint8Array.from((await tensor(file, name)).data);

@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isThere } from '../../io/folders.js';
 import type { Dataset } from '../../data/dataset.js';
 import { batchPixels, subset } from '../../data/dataset.js';
 import { dataFolderOrEnvironment } from '../../data/files.js';
@@ -77,10 +77,11 @@ const cifarNames = ['resnet20', 'resnet56', 'resnet32', 'resnet8-mlperf-tiny'] a
 const digitNames = ['lenet5-clntrained', 'lenet5', 'mlp', 'mlp-300-100'] as const;
 
 /** Whether the folder of data holds the pretrained CIFAR-10 networks and images of the leaderboard. */
-export function hasCifar(dataFolder: string | undefined): boolean {
+export async function hasCifar(dataFolder: string | undefined): Promise<boolean> {
   const folder = dataFolderOrEnvironment(dataFolder);
-  if (folder === undefined || !existsSync(join(folder, 'cifar10'))) return false;
-  return cifarNames.every((name) => existsSync(join(folder, 'models', 'cifar10', `${name}.safetensors`)));
+  if (folder === undefined || !(await isThere(join(folder, 'cifar10')))) return false;
+  const files = cifarNames.map((name) => join(folder, 'models', 'cifar10', `${name}.safetensors`));
+  return (await Promise.all(files.map(isThere))).every(Boolean);
 }
 
 async function cifarArena(context: ExperimentContext): Promise<Arena> {
@@ -173,7 +174,7 @@ export async function runLeaderboard(
   budget: Budget,
   shares: { readonly networks: number; readonly attacks: number },
 ): Promise<Leaderboard> {
-  const arena = hasCifar(context.dataFolder)
+  const arena = (await hasCifar(context.dataFolder))
     ? await cifarArena(context)
     : await digitsArena(context, data, budget, shares.networks);
   try {

@@ -97,9 +97,9 @@ export const demoVerb = defineVerb({
   ],
   async run(values, verb) {
     const { progress, print } = verb;
-    const folder = OutputFolder.open(values.out, 'demo');
-    folder.create();
-    verb.lock(values.out);
+    const folder = await OutputFolder.open(values.out, 'demo');
+    await folder.create();
+    await verb.lock(values.out);
     const device = await openDevice(values);
     try {
       const { adapterInfo } = device;
@@ -107,7 +107,7 @@ export const demoVerb = defineVerb({
       progress.line(`adapter ${adapterInfo.description || adapterInfo.device}`);
       const context = contextOf(device, values.data, values.seed, verb);
       const data = await imagesOf(context);
-      const pretrained = hasCifar(values.data);
+      const pretrained = await hasCifar(values.data);
       const race = await runRace(context, data, budget, pretrained ? 0.45 : 0.35);
       const leaderboard = await runLeaderboard(context, data, budget, { networks: 0.6, attacks: 0.85 });
       progress.line('timing every shader');
@@ -132,8 +132,8 @@ export const demoVerb = defineVerb({
       const path = join(values.out, 'report.html');
       const shared = { verdicts, leaderboard, race, profiles, settings };
       const machine = { adapter: adapterInfo, version: packageVersion(), seconds: budget.elapsed() };
-      folder.claim(['report.html']);
-      writeFileAtomic(path, demoReport({ ...shared, ...machine }));
+      await folder.claim(['report.html']);
+      await writeFileAtomic(path, demoReport({ ...shared, ...machine }));
       for (const sentence of verdicts) print(sentence);
       print(`report ${pathToFileURL(resolve(path)).href}`);
       if (values.open !== false) openReport(path);

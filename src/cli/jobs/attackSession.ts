@@ -1,7 +1,7 @@
 import type { Dataset } from '../../data/dataset.js';
 import { check, LinbpError } from '../../errors.js';
 import { poolSize } from '../../attacks/pool.js';
-import { encodeSafetensors, readSafetensors, tensorAsFloat32 } from '../../io/safetensors.js';
+import { decodeSafetensors, encodeSafetensors, tensorAsFloat32 } from '../../io/safetensors.js';
 import type { SafetensorsTensor } from '../../io/safetensors.js';
 import type { Task } from '../../jobs/description.js';
 import { checkStoredImages, getImages } from '../../jobs/images.js';
@@ -52,7 +52,7 @@ interface StoredRun {
 
 /** Reads what a job found. Throws `bad-file`. */
 export function decodeRun(bytes: Uint8Array): PartRun {
-  const { tensors } = readSafetensors(bytes);
+  const { tensors } = decodeSafetensors(bytes);
   const refuse = (why: string, cause?: unknown): never => {
     throw new LinbpError('bad-file', `this is no result of an attack: ${why}`, { field: 'store', cause });
   };
@@ -135,7 +135,7 @@ export async function openAttackSession(task: Task, store: JobStore, machine: Ma
         ...{ values: { ...values, batch }, model, dataset, context, offset: from, partners },
         labels: shiftedLabels(dataset, 0, definition.classes),
         targets: values.targeted ? shiftedLabels(dataset, shift as number, definition.classes) : undefined,
-        state: { finished: () => [], keep: () => undefined },
+        state: { finished: () => Promise.resolve([]), keep: () => Promise.resolve() },
       });
       return encodeRun(run);
     },

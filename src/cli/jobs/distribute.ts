@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { check, LinbpError } from '../../errors.js';
@@ -218,7 +218,7 @@ class Distribution {
  * @throws LinbpError the typed error of a job that cannot be done; `aborted`; `unreachable`
  */
 export async function distribute(work: Work, context: VerbContext): Promise<Distributed> {
-  const folder = work.store === undefined ? mkdtempSync(join(tmpdir(), 'linbp-jobs-')) : undefined;
+  const folder = work.store === undefined ? await mkdtemp(join(tmpdir(), 'linbp-jobs-')) : undefined;
   const storeUrl = work.store ?? folder!;
   try {
     const store = await openStore(storeUrl);
@@ -241,6 +241,6 @@ export async function distribute(work: Work, context: VerbContext): Promise<Dist
       );
     throw error;
   } finally {
-    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   }
 }

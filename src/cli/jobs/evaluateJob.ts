@@ -1,6 +1,6 @@
 import type { Dataset } from '../../data/dataset.js';
 import { check } from '../../errors.js';
-import { readSafetensors, tensorAsInt32 } from '../../io/safetensors.js';
+import { decodeSafetensors, tensorAsInt32 } from '../../io/safetensors.js';
 import { putImages } from '../../jobs/images.js';
 import type { StateDict } from '../../nn/model.js';
 import type { ScoredImages } from '../inference.js';
@@ -43,7 +43,7 @@ export async function evaluateInJobs(
   const predictions = new Int32Array(dataset.count);
   const losses = new Float64Array(dataset.count);
   for (const { from, to, bytes } of parts) {
-    const { tensors } = readSafetensors(bytes);
+    const { tensors } = decodeSafetensors(bytes);
     const [guesses, terms] = [tensors.get('predictions'), tensors.get('losses')];
     const valid = guesses?.dtype === 'I32' && terms?.dtype === 'F64' && terms.byteLength === 8 * (to - from);
     check(valid && guesses.byteLength === 4 * (to - from), 'bad-file', 'this is no result of an evaluation', 'store');

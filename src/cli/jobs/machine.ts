@@ -13,7 +13,7 @@ export interface Machine {
 export function silentContext(signal: AbortSignal): VerbContext {
   const stream = { isTTY: false, write: () => true } as unknown as NodeJS.WriteStream;
   return {
-    ...{ signal, command: [], progress: new Progress(stream), print: () => undefined, lock: () => undefined },
+    ...{ signal, command: [], progress: new Progress(stream), print: () => undefined, lock: () => Promise.resolve() },
     verbs: () => Promise.resolve([]),
     ...screenOf(stream),
   };

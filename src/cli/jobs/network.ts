@@ -1,5 +1,5 @@
 import { check, LinbpError } from '../../errors.js';
-import { encodeSafetensors, readSafetensors, tensorAsFloat32 } from '../../io/safetensors.js';
+import { decodeSafetensors, encodeSafetensors, tensorAsFloat32 } from '../../io/safetensors.js';
 import { isHash } from '../../jobs/description.js';
 import { getBlob, putBlob } from '../../jobs/store.js';
 import type { JobStore } from '../../jobs/store.js';
@@ -42,8 +42,8 @@ export async function putNetwork(
     `${model} is a module, and jobs carry no code; export the network as ONNX, or run without --queue and --workers`,
     'model',
   );
-  const bytes = readModelBytes(model);
-  importOnnx(bytes);
+  const bytes = await readModelBytes(model);
+  await importOnnx(bytes);
   return { onnx: await putBlob(store, bytes), ...rest };
 }
 
@@ -63,10 +63,10 @@ export async function getNetwork(
   let plain = named;
   if (plain === undefined) {
     check(isHash(onnx), 'unknown-model', `a job names the unknown model ${quotedValue(model)}`, 'model');
-    plain = importOnnx(await getBlob(store, onnx, maxOnnxBytes));
+    plain = await importOnnx(await getBlob(store, onnx, maxOnnxBytes));
   }
   const definition = adaptedModel(plain, { classes, normalize });
-  const file = readSafetensors(await getBlob(store, weights));
+  const file = decodeSafetensors(await getBlob(store, weights));
   const state: StateDict = new Map(
     [...file.tensors].map(([name, tensor]) => {
       if (tensor.dtype !== 'F32')

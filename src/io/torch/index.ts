@@ -1,5 +1,6 @@
 import { check } from '../../errors.js';
-import { readWhole } from '../read.js';
+import { quotedPath } from '../../quote.js';
+import { firstBytes, readRange, withRegularFile } from '../read.js';
 import { findState, withoutPrefixes } from './containers.js';
 import { toFloat32, torchItemBytes } from './dtypes.js';
 import type { TorchDtype } from './dtypes.js';
@@ -9,7 +10,6 @@ import { quoted } from './quote.js';
 import { readZip } from './records.js';
 import type { TorchFile } from './records.js';
 import { refuseOtherFormats } from './sniff.js';
-import { firstBytes, openRegularFile } from './zip.js';
 
 export type { TorchDtype } from './dtypes.js';
 
@@ -74,16 +74,15 @@ async function openTorch(pathOrBytes: string | Uint8Array): Promise<TorchFile> {
     const format = refuseOtherFormats(pathOrBytes.subarray(0, 1024), pathOrBytes.length, '(bytes)');
     return format === 'zip' ? readZip(pathOrBytes, '(bytes)') : readLegacy(pathOrBytes, '(bytes)');
   }
-  const handle = await openRegularFile(pathOrBytes);
-  try {
-    const { size } = await handle.stat();
+  const legacy = await withRegularFile(pathOrBytes, async ({ handle, size }) => {
     const format = refuseOtherFormats(await firstBytes(handle, 1024), size, pathOrBytes);
+    if (format !== 'legacy') return undefined;
     // Legacy files are older than large networks; their storages lie behind each other, so all is read.
-    if (format === 'legacy') return readLegacy(new Uint8Array(readWhole(pathOrBytes, MAX_LEGACY)), pathOrBytes);
-  } finally {
-    await handle.close();
-  }
-  return readZip(pathOrBytes, pathOrBytes);
+    const message = `${quotedPath(pathOrBytes)} has ${size} bytes, expected at most ${MAX_LEGACY}`;
+    check(size <= MAX_LEGACY, 'bad-file', message, pathOrBytes);
+    return readRange(handle, 0, size, pathOrBytes);
+  });
+  return legacy === undefined ? readZip(pathOrBytes, pathOrBytes) : readLegacy(new Uint8Array(legacy), pathOrBytes);
 }
 
 /** Refuses, before any storage is read, tensors that would take far more memory than the file's storages. */

@@ -1,4 +1,3 @@
-import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { Entry, Options, ZipFile } from 'yauzl';
 import { LinbpError, check } from '../../errors.js';
@@ -130,12 +129,3 @@ function broken(source: string, cause: unknown, name?: string): LinbpError {
     cause,
   });
 }
-
-/** The first bytes of a file, fewer where it is shorter. */
-export async function firstBytes(handle: FileHandle, count: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(count);
-  const { bytesRead } = await handle.read(bytes, 0, count, 0);
-  return bytes.subarray(0, bytesRead);
-}
-
-export { openRegularFile } from '../read.js';

@@ -147,8 +147,8 @@ export class SelfTest {
   private load(): Promise<void> {
     this.loading ??= (async () => {
       this.store = await VerdictStore.of(this.device);
-      const { right, wrong, complete } = this.store.read();
-      this.kept = this.store.writable;
+      const { right, wrong, complete } = await this.store.read();
+      this.kept = await this.store.writable();
       if (this.mode === 'force') return;
       this.complete = complete;
       for (const name of right) this.right.add(name);
@@ -207,13 +207,13 @@ export class SelfTest {
     for (const [name, kernel] of failed) this.refuse(name, kernel);
     this.milliseconds += performance.now() - began;
     this.complete ||= finishes && open.every(({ name }) => name === lastUsual || passed.has(name) || failed.has(name));
-    this.keep();
+    await this.keep();
   }
 
-  private keep(): void {
+  private async keep(): Promise<void> {
     if (!this.kept) return;
     try {
-      this.store!.add({ right: this.right, wrong: this.wrong, complete: this.complete }, this.mode === 'force');
+      await this.store!.add({ right: this.right, wrong: this.wrong, complete: this.complete }, this.mode === 'force');
     } catch {
       // Somebody took the folder away meanwhile: the next process tests again.
       this.kept = false;

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '../../io/atomic.js';
-import { makeFolders } from '../../io/folders.js';
+import { isThere, makeFolders } from '../../io/folders.js';
 import { readJson } from '../../io/read.js';
 import { shaderNames, shaderSource } from '../../wgsl/link.js';
 import type { Device } from '../../runtime/device.js';
+import { Turns } from '../../runtime/turns.js';
 import { packageVersion } from '../../version.js';
 
 /** A kernel that gave wrong results. */
@@ -70,6 +72,9 @@ function readWrong(value: unknown): WrongKernel | undefined {
   return { kernel, test, error, ...(tile !== undefined && { tile }) };
 }
 
+/** Verdicts are read, completed and written, by one device of this process after another. */
+const adding = new Turns();
+
 /** The verdicts of one device in a file of the user's cache. */
 export class VerdictStore {
   private readonly identity: Record<string, string>;
@@ -88,10 +93,10 @@ export class VerdictStore {
   }
 
   /** Whether verdicts can be kept. */
-  get writable(): boolean {
+  async writable(): Promise<boolean> {
     try {
-      makeFolders(dirname(this.path));
-      accessSync(dirname(this.path), constants.W_OK);
+      await makeFolders(dirname(this.path));
+      await access(dirname(this.path), constants.W_OK);
       return true;
     } catch {
       return false;
@@ -99,12 +104,12 @@ export class VerdictStore {
   }
 
   /** The stored verdicts; none where there is no file, or a damaged or strange one. */
-  read(): Verdicts {
+  async read(): Promise<Verdicts> {
     const none: Verdicts = { right: new Set(), wrong: new Map(), complete: false };
-    if (!existsSync(this.path)) return none;
+    if (!(await isThere(this.path))) return none;
     let document: unknown;
     try {
-      document = readJson(this.path, MAX_DOCUMENT);
+      document = await readJson(this.path, MAX_DOCUMENT);
     } catch {
       return none;
     }
@@ -124,14 +129,18 @@ export class VerdictStore {
   /**
    * Adds verdicts to those that other processes may have stored meanwhile, or replaces them. Throws `not-writable`.
    */
-  add({ right, wrong, complete }: Verdicts, replace = false): void {
-    const known: Verdicts = replace ? { right: new Set(), wrong: new Map(), complete: false } : this.read();
+  add(verdicts: Verdicts, replace = false): Promise<void> {
+    return adding.run(() => this.addNow(verdicts, replace));
+  }
+
+  private async addNow({ right, wrong, complete }: Verdicts, replace: boolean): Promise<void> {
+    const known: Verdicts = replace ? { right: new Set(), wrong: new Map(), complete: false } : await this.read();
     const failed = new Map([...known.wrong, ...wrong]);
     const passed = [...new Set([...known.right, ...right])].filter((name) => !failed.has(name)).sort();
     const document = {
       ...{ format, identity: this.identity, complete: complete || known.complete },
       ...{ wrong: Object.fromEntries(failed), right: passed },
     };
-    writeFileAtomic(this.path, `${JSON.stringify(document, null, 1)}\n`);
+    await writeFileAtomic(this.path, `${JSON.stringify(document, null, 1)}\n`);
   }
 }
