@@ -26,6 +26,12 @@ function apart(gap: number, largest: number): number {
   return kept === 0 ? 1 : kept;
 }
 
+/**
+ * What Croce and Hein add to the divisor of DLR. Where the label comes to third place, it is all that is left of the
+ * loss's gradient, and what APGD compares losses by. In float32 nothing of it remains but the gradient's direction.
+ */
+const added = 1e-12;
+
 interface Loss {
   value(z: Float64Array, y: number, target: number): number;
   gradient(z: Float64Array, y: number, target: number): Float64Array;
@@ -66,16 +72,16 @@ const losses: Record<LossKind, Loss> = {
       return gradient;
     },
   },
-  /** (max over j != y of z_j, minus z_y) / (z_(1) - z_(3)), ranks held fixed when differentiating */
+  /** (max over j != y of z_j, minus z_y) / (z_(1) - z_(3) + 1e-12), ranks held fixed when differentiating */
   dlr: {
     value(z, y) {
       const [first, , third] = ranking(z) as [number, number, number];
-      return (z[firstLargest(z, y)]! - z[y]!) / apart(z[first]! - z[third]!, z[first]!);
+      return (z[firstLargest(z, y)]! - z[y]!) / (apart(z[first]! - z[third]!, z[first]!) + added);
     },
     gradient(z, y) {
       const [first, , third] = ranking(z) as [number, number, number];
       const other = firstLargest(z, y);
-      const denominator = apart(z[first]! - z[third]!, z[first]!);
+      const denominator = apart(z[first]! - z[third]!, z[first]!) + added;
       const ratio = (z[other]! - z[y]!) / denominator;
       const gradient = new Float64Array(z.length);
       gradient[other]! += 1 / denominator;
@@ -106,11 +112,11 @@ const losses: Record<LossKind, Loss> = {
   dlrTargeted: {
     value(z, y, target) {
       const [first, , third, fourth] = ranking(z) as [number, number, number, number];
-      return (z[y]! - z[target]!) / apart(z[first]! - 0.5 * (z[third]! + z[fourth]!), z[first]!);
+      return (z[y]! - z[target]!) / (apart(z[first]! - 0.5 * (z[third]! + z[fourth]!), z[first]!) + added);
     },
     gradient(z, y, target) {
       const [first, , third, fourth] = ranking(z) as [number, number, number, number];
-      const denominator = apart(z[first]! - 0.5 * (z[third]! + z[fourth]!), z[first]!);
+      const denominator = apart(z[first]! - 0.5 * (z[third]! + z[fourth]!), z[first]!) + added;
       const ratio = (z[y]! - z[target]!) / denominator;
       const gradient = new Float64Array(z.length);
       gradient[y]! += 1 / denominator;

@@ -121,6 +121,25 @@ describe('loss kernels', () => {
     }
   });
 
+  it('dlr of a label in third place goes on: from it to the first class, in any scale of the logits', async () => {
+    const { graph, logits, labels, loss, gradient } = lossGraph('dlr', 2, 5);
+    const values = [0.3, 1, 2.7, -4, 0.1];
+    const data = new Map<Tensor, Float32Array | Uint32Array>([
+      [logits, Float32Array.from([...values, ...values.map((value) => value * 2 ** -40)])],
+      [labels, Uint32Array.of(0, 0)],
+    ]);
+    const { results } = await runGraph(graph, { data });
+    expect([...results(loss)]).to.deep.equal([1, 1]);
+    const found = results(gradient);
+    for (const n of [0, 1]) {
+      const own = found.subarray(5 * n, 5 * n + 5);
+      expect([...own].map(Math.sign)).to.deep.equal([-1, 0, 1, 0, 0]);
+      expect(own[2]! / found[2]!).to.equal(2 ** (80 * n));
+      expect(own[0]).to.equal(-own[2]!);
+    }
+    expect(found[2]! / (1e-12 / 2.4 ** 2)).to.be.closeTo(1, 1e-6);
+  });
+
   it('dlr of equal logits is finite', async () => {
     const { graph, logits, labels, loss, gradient } = lossGraph('dlr', 1, 10);
     const data = new Map<Tensor, Float32Array | Uint32Array>([
