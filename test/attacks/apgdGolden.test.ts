@@ -1,7 +1,8 @@
-import { expect } from 'chai';
-import type { AttackLoss, AttackNorm } from '../../src/attacks/index.js';
+import type { AttackLoss, AttackNorm, AttackOptions } from '../../src/attacks/index.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
-import { attackFixture, dataFolder, replay, testImages, trained } from './replay.js';
+import { slowly } from '../support/slow.js';
+import { expectWithin, largestDifference } from './figures.js';
+import { attackFixture, attackTensors, dataFolder, replay, testImages, trained } from './replay.js';
 
 interface Trace {
   readonly model: string;
@@ -30,57 +31,85 @@ function startDraw({ start_key: key, norm }: Trace, size: number, count: number)
   return Float64Array.from(u, (value) => (norm === 'Linf' ? value : 2 * value - 1));
 }
 
+const optionsOf = ({ norm, eps_value: eps, loss, targets }: Trace): Omit<AttackOptions, 'model'> => ({
+  ...{ attack: 'apgd', norm: norm.toLowerCase() as AttackNorm, eps, steps },
+  ...{ loss: (loss === 'ce' ? 'ce' : 'dlr') as AttackLoss, targeted: targets !== null },
+});
+
 describe('attacks: APGD equals the official code in float64', () => {
   for (const [name, trace] of Object.entries(traces)) {
-    const wide = name.startsWith('r20');
-    const most = wide ? 8 : 3;
-    it(`${name}: losses and step sizes of ${most} images, every step @slow`, async function () {
-      if (dataFolder === '' || process.env['LINBP_SLOW'] !== '1') return this.skip();
-      this.timeout(600_000);
-      const chosen = trace.images.slice(0, most);
-      const images = await testImages(trace.set, chosen);
-      const size = images.length / most;
-      const norm = trace.norm.toLowerCase() as AttackNorm;
-      const targeted = trace.targets !== null;
-      const loss: AttackLoss = trace.loss === 'ce' ? 'ce' : 'dlr';
-      const found: { share: Float64Array }[] = [];
-      const attack = await replay(
-        {
-          model: await trained(trace.model),
-          attack: 'apgd',
-          norm,
-          eps: trace.eps_value,
-          steps,
-          loss,
-          targeted,
-          batch: most,
-        },
-        () => startDraw(trace, size, most),
-        (segment, valuesOf) => {
-          if (segment === 'step') found.push({ share: valuesOf('stepShare') });
-        },
-      );
-      const result = await attack.run({
-        images,
-        labels: trace.labels.slice(0, most),
-        ...(targeted && { targets: trace.targets.slice(0, most) }),
-      });
-      attack.destroy();
-      const alpha = (norm === 'l1' ? 1 : 2) * trace.eps_value;
-      for (let n = 0; n < most; n++) {
-        // Where rounding decides a sign, nothing after it can be compared.
-        if ((trace.rounding?.[n] ?? 0) > 1e-7) continue;
-        for (let k = 0; k <= steps; k++) {
-          const expected = trace.losses[8 * k + n]!;
-          const loss = (targeted ? -1 : 1) * result.losses[k * most + n]!;
-          expect(loss, `image ${chosen[n]}, step ${k}`).to.be.closeTo(expected, 1e-6 * (1 + Math.abs(expected)));
-          if (k < steps)
-            expect(found[k]!.share[n]! * alpha, `image ${chosen[n]}, step size ${k}`).to.be.closeTo(
-              trace.steps[8 * k + n]!,
-              1e-6 * alpha,
+    for (const most of name === 'adv.linf.ce' ? [2, 8] : [8]) {
+      const what = 'losses, step sizes, which are fooled and best points';
+      slowly(most === 8, `${name}: ${what} of ${most} images, every step`, 600_000, async () => {
+        if (dataFolder === '') return;
+        const chosen = trace.images.slice(0, most);
+        const labels = trace.labels.slice(0, most);
+        const images = await testImages(trace.set, chosen);
+        const size = images.length / most;
+        const options = optionsOf(trace);
+        const shares: Float64Array[] = [];
+        const points: Float64Array[] = [];
+        let [losses, margins, kept] = [new Float64Array(0), new Float64Array(0), new Float64Array(0)];
+        using attack = await replay(
+          { model: await trained(trace.model), ...options, batch: most },
+          () => startDraw(trace, size, most),
+          (segment, valuesOf) => {
+            if (segment === 'step') shares.push(valuesOf('stepShare'));
+            if (segment === 'start' || segment === 'step') points.push(valuesOf('iterate'));
+            if (segment === 'step') kept = new Float64Array(valuesOf('bestPoint'));
+            if (segment !== 'finish') return;
+            losses = new Float64Array(valuesOf('losses'));
+            margins = new Float64Array(valuesOf('margins'));
+          },
+        );
+        const { targeted } = options;
+        await attack.run({
+          ...{ images, labels },
+          ...(targeted && { targets: trace.targets!.slice(0, most) }),
+        });
+        const tensors = attackTensors('apgd-traces');
+        const [accurate, best] = [tensors?.(`${name}.acc`), tensors?.(`${name}.x_best`)];
+        const alpha = (trace.norm === 'L1' ? 1 : 2) * trace.eps_value;
+        const columns = margins.length / most;
+        for (let n = 0; n < most; n++) {
+          // Where rounding decides a sign, nothing after it can be compared.
+          if ((trace.rounding?.[n] ?? 0) > 1e-7) continue;
+          const own: number[] = [];
+          let fooled = false;
+          for (let k = 0; k <= steps; k++) {
+            const [expected, message] = [trace.losses[8 * k + n]!, `image ${chosen[n]}, step ${k}`];
+            // the first column is the clean image's
+            own.push((targeted ? -1 : 1) * losses[n * columns + 1 + k]!);
+            expectWithin(
+              `apgd-traces ${name}.loss`,
+              Math.abs(own[k]! - expected) / (1 + Math.abs(expected)),
+              1e-6,
+              message,
             );
+            fooled ||= margins[n * columns + 1 + k]! > 0;
+            if (accurate !== undefined)
+              expectWithin(`apgd-traces ${name}.acc`, Math.abs(Number(!fooled) - accurate[8 * k + n]!), 0, message);
+            if (k === steps) break;
+            const off = Math.abs((shares[k]![n]! * alpha) / trace.steps[8 * k + n]! - 1);
+            expectWithin(`apgd-traces ${name}.step`, off, 1e-6, message);
+          }
+          if (best === undefined) continue;
+          const of = (values: ArrayLike<number>): number[] =>
+            Array.from({ length: size }, (_, i) => values[n * size + i]!);
+          // the attack looks back at the points before each step, the file at the last one, too
+          const [before, last] = [own.slice(0, -1), own.at(-1)!];
+          const highest = Math.max(...before);
+          const found = points[before.indexOf(highest)]!;
+          expectWithin(
+            `apgd-traces ${name}: best point kept`,
+            largestDifference(of(kept), of(found)),
+            0,
+            `image ${chosen[n]}`,
+          );
+          const off = largestDifference(of(last > highest ? points[steps]! : kept), of(best));
+          expectWithin(`apgd-traces ${name}.x_best`, off, 1e-6, `image ${chosen[n]}`);
         }
-      }
-    });
+      });
+    }
   }
 });

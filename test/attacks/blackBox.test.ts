@@ -3,7 +3,10 @@ import { attack } from '../../src/attacks/index.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { StateDict } from '../../src/nn/model.js';
-import { apart, attackTensors, dataFolder, replay, testImages, testLabels, trained } from './replay.js';
+import { relativeError } from '../support/compare.js';
+import { slowly } from '../support/slow.js';
+import { expectWithin, largestDifference } from './figures.js';
+import { attackTensors, dataFolder, replay, testImages, testLabels, trained } from './replay.js';
 import { linearModel, modelWith, numbers } from './support.js';
 
 const [count, side] = [5, 6] as const;
@@ -85,16 +88,17 @@ describe('attacks by queries alone', () => {
     }
   });
 
-  it('spsa: margins at its first five steps are those of the reference in float64 @slow', async function () {
-    if (dataFolder === '' || process.env['LINBP_SLOW'] === undefined) return this.skip();
-    this.timeout(900_000);
+  slowly(true, 'spsa: estimate, margins and images of five steps are those of the reference', 900_000, async () => {
+    if (dataFolder === '') return;
     const chosen = [0, 1, 2, 3];
     const [pixels, directions] = [28 * 28, 16];
     const [clean, truth] = [await testImages('mnist', chosen), await testLabels('mnist', chosen)];
     let [step, pair] = [-1, 0];
     let estimate: Float64Array | undefined;
     const margins: Float64Array[] = [];
-    const made = await replay(
+    let logged: Float64Array = new Float64Array(0);
+    let final: Float64Array = new Float64Array(0);
+    using made = await replay(
       {
         ...{ model: await trained('lenet5-clntrained'), attack: 'spsa', eps: 0.2, steps: 5, batch: 4 },
         parameters: { directions, width: 0.01, rate: 0.01 },
@@ -105,6 +109,8 @@ describe('attacks by queries alone', () => {
       },
       (segment, valuesOf, reference) => {
         if (segment === 'move') estimate ??= valuesOf('estimate');
+        if (segment === 'finish') final = valuesOf('iterate');
+        if (segment === 'evaluate') logged = valuesOf('margins');
         if (segment !== 'look') return;
         const margin = reference.graph.nodes.find((node) => node.segment === 'look' && node.op === 'loss')!;
         margins.push(Float64Array.from(reference.get(margin.outputs[0]!)));
@@ -117,21 +123,19 @@ describe('attacks by queries alone', () => {
     const result = await made.run({ images: clean, labels: truth });
     const given = attackTensors('spsa');
     if (given !== undefined) {
-      const close = (mine: ArrayLike<number>, theirs: Float32Array, sign: number, what: string): void => {
-        const length = Math.hypot(...theirs);
-        const off = Math.hypot(...theirs.map((value, i) => sign * mine[i]! - value));
-        expect(off / length, what).to.be.below(1e-6);
-      };
+      const float32 = 2 ** -24;
       // there the label's lead falls, here its opposite rises
-      close(estimate!, given('grad.0'), -1, 'first estimate');
-      close(
-        margins.flatMap((values) => [...values]),
-        given('margin').subarray(0, 20),
-        -1,
-        'margins',
+      const lengths = relativeError(
+        estimate!.map((value) => -value),
+        given('grad.0'),
       );
-      for (const { image, share } of apart(result.images, given('final'), clean, { size: pixels, count: 4 }))
-        expect(share, `final image ${image}`).to.be.below(1e-5);
+      expectWithin('spsa grad.0', lengths, float32 + 1e-9, 'first estimate');
+      // of the clean images, the result and the result in 8 bits the second
+      const last = chosen.map((_, n) => logged[3 * n + 1]!);
+      const all = [...margins.flatMap((values) => [...values]), ...last].map((value) => -value);
+      for (const [i, margin] of given('margin').entries())
+        expectWithin('spsa margin', Math.abs(all[i]! / margin - 1), float32 + 1e-9, `step ${i >> 2}, image ${i % 4}`);
+      expectWithin('spsa final', largestDifference(final, given('final')), 2 ** -25 + 1e-9, 'final images');
     }
     // sums of squares of the reference's final images
     const expected = [58.8138914, 96.5167314, 30.3819283, 127.4453224];

@@ -7,6 +7,8 @@ import { Graph } from '../../src/graph/graph.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { compareGraph } from '../support/compare.js';
+import { slowly } from '../support/slow.js';
+import { expectWithin, largestDifference } from './figures.js';
 import { apart, attackFixture, attackTensors, dataFolder, replay, testImages, testLabels, trained } from './replay.js';
 
 interface Run {
@@ -50,13 +52,14 @@ describe('attacks: projections of the official code', () => {
       );
       run.run();
       const expected = projections[`d.${norm}`]!;
-      run.get(d).forEach((value, i) => expect(value, `entry ${i}`).to.be.closeTo(expected[i]!, 1e-9));
+      expectWithin(`projections d.${norm}`, largestDifference(run.get(d), expected), 1e-9, 'entries');
       const feeds = new Map([
         [point, Float32Array.from(x)],
         [normal, Float32Array.from(w)],
         [c, Float32Array.from(projections['t']!, (t) => -t)],
       ]);
-      for (const { error } of await compareGraph(graph, feeds)) expect(error).to.be.below(1e-5);
+      for (const { error } of await compareGraph(graph, feeds))
+        expectWithin(`projections d.${norm}, device`, error, 1e-5, 'relative 2-norm');
     });
   }
 
@@ -72,12 +75,14 @@ describe('attacks: projections of the official code', () => {
       run.set(clean, x);
       run.run();
       const expected = projections[`l1ball.${radius}`]!;
-      run.get(z).forEach((value, i) => expect(value - x[i]!, `entry ${i}`).to.be.closeTo(expected[i]!, 1e-9));
+      const moves = Float64Array.from(run.get(z), (value, i) => value - x[i]!);
+      expectWithin(`projections l1ball.${radius}`, largestDifference(moves, expected), 1e-9, 'entries');
       const feeds = new Map([
         [point, Float32Array.from(v)],
         [clean, Float32Array.from(x)],
       ]);
-      for (const { error } of await compareGraph(graph, feeds)) expect(error).to.be.below(1e-5);
+      for (const { error } of await compareGraph(graph, feeds))
+        expectWithin(`projections l1ball.${radius}, device`, error, 1e-5, 'relative 2-norm');
     });
   }
 });
@@ -88,10 +93,9 @@ describe('attacks: FAB equals the official code in float64', () => {
       [1, 2, !name.startsWith('mlp')],
       [run.images.length, 9, true],
     ] as const) {
-      const title = `${name}: distances of ${count} images, to the nearest class and to ${targets} classes`;
-      it(`${title}${slow ? ' @slow' : ''}`, async function () {
-        if (dataFolder === '' || (slow && process.env['LINBP_SLOW'] === undefined)) return this.skip();
-        this.timeout(1_800_000);
+      const title = `${name}: distances of ${count} images, to the nearest after each step and to ${targets} classes`;
+      slowly(slow, title, 1_800_000, async () => {
+        if (dataFolder === '') return;
         const chosen = run.images.slice(0, count);
         const [images, labels] = [await testImages(run.set, chosen), await testLabels(run.set, chosen)];
         const common = {
@@ -100,18 +104,20 @@ describe('attacks: FAB equals the official code in float64', () => {
           steps: run.iterations,
           batch: count,
         };
-        let distances: Float64Array = new Float64Array(0);
+        const distances: Float64Array[] = [];
+        let adversarial = new Float64Array(0);
         const byRank: Float64Array[] = [];
-        const nearest = await replay(
+        using nearest = await replay(
           { ...common, attack: 'fab' },
           () => [],
           (segment, valuesOf) => {
-            if (segment === 'end') distances = valuesOf('distance');
+            if (segment === 'move') distances.push(valuesOf('distance'));
+            if (segment === 'end') adversarial = new Float64Array(valuesOf('iterate'));
           },
         );
-        const { images: adversarial } = await nearest.run({ images, labels });
+        await nearest.run({ images, labels });
         let last: Float64Array = new Float64Array(0);
-        const ranked = await replay(
+        using ranked = await replay(
           { ...common, attack: 'fab-t', parameters: { targets } },
           () => [],
           (segment, valuesOf) => {
@@ -120,29 +126,43 @@ describe('attacks: FAB equals the official code in float64', () => {
           },
         );
         await ranked.run({ images, labels });
+        expect(byRank).to.have.length(targets);
+        const tensors = attackTensors('fab');
+        const each = tensors?.(`${name}.best_distance`);
+        // the first four images are in the file
+        const theirs = tensors?.(`${name}.adv`);
+        const sizes = { size: images.length / count, count: Math.min(4, count) };
+        const shares = theirs && apart(adversarial, theirs, images, sizes);
         for (let n = 0; n < count; n++) {
           if (run['relative_change_when_weights_are_perturbed_by_3e-16'][n]! > 1e-7) continue;
-          expectDistance(distances[n]!, run.untargeted[n], `image ${chosen[n]}`);
+          expectDistance(`fab ${name}.untargeted`, distances.at(-1)![n]!, run.untargeted[n], `image ${chosen[n]}`);
           for (const [rank, found] of byRank.entries())
-            expectDistance(found[n]!, run.targeted[n]![rank], `image ${chosen[n]}, class ${rank + 1}`);
+            expectDistance(
+              `fab ${name}.targeted`,
+              found[n]!,
+              run.targeted[n]![rank],
+              `image ${chosen[n]}, class ${rank + 1}`,
+            );
+          if (each === undefined) continue;
+          // the last step is not in the file
+          for (let k = 0; k < run.iterations - 1; k++)
+            expectDistance(
+              `fab ${name}.best_distance`,
+              distances[k]![n]!,
+              each[k * run.images.length + n],
+              `image ${chosen[n]}, step ${k}`,
+            );
+          if (n < 4 && distances.at(-1)![n]! < 1e9)
+            expectWithin(`fab ${name}.adv`, shares![n]!.share, 1e-6, `image ${chosen[n]}`);
         }
-        expect(byRank).to.have.length(targets);
-        // the first four images are in the file
-        const given = attackTensors('fab')?.(`${name}.adv`);
-        if (given === undefined) return;
-        for (const { image, share } of apart(adversarial, given, images, {
-          size: images.length / count,
-          count: Math.min(4, count),
-        }))
-          if (distances[image]! < 1e9 && run['relative_change_when_weights_are_perturbed_by_3e-16'][image]! < 1e-7)
-            expect(share, `final image ${chosen[image]}`).to.be.below(2e-5);
       });
     }
   }
 });
 
 /** Distances beyond any image stand for none. */
-function expectDistance(found: number, expected: number | null | undefined, message: string): void {
-  if (expected === null || expected === undefined || expected < 0) expect(found, message).to.be.greaterThan(1e9);
-  else expect(found, message).to.be.closeTo(expected, 1e-6 * expected);
+function expectDistance(entry: string, found: number, expected: number | null | undefined, message: string): void {
+  if (expected === null || expected === undefined || expected < 0)
+    expectWithin(entry, found > 1e9 ? 0 : Infinity, 1e-6, `${message}: found ${found} where there is none`);
+  else expectWithin(entry, Math.abs(found / expected - 1), 1e-6, message);
 }

@@ -6,12 +6,13 @@ import { batchLabels, batchPixels } from '../../src/data/dataset.js';
 import type { Dataset } from '../../src/data/dataset.js';
 import { loadDataset } from '../../src/data/load.js';
 import type { Node, Tensor } from '../../src/graph/types.js';
-import { tensorAsFloat32 } from '../../src/io/safetensors.js';
-import type { StateDict } from '../../src/nn/model.js';
-import { readStateDict } from '../../src/nn/model.js';
+import { tensorAsFloat32, tensorAsInt32 } from '../../src/io/safetensors.js';
+import type { HostModel, StateDict } from '../../src/nn/model.js';
+import { Model, readStateDict } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import type { ReferenceExecutor } from '../../src/program/referenceExecutor.js';
 import type { ReferenceRun, StepRow } from '../../src/reference/run.js';
+import { sharedDevice } from '../support/device.js';
 import { goldenFolder } from '../support/golden.js';
 import { loadTensors } from '../support/tensors.js';
 
@@ -22,12 +23,20 @@ export type Draw = (node: Node<'random'>, row: StepRow) => ArrayLike<number>;
 export const attackFixture = <T>(name: string): T =>
   JSON.parse(readFileSync(join(goldenFolder, '..', 'attacks', `${name}.json`), 'utf8')) as T;
 
-/** Tensors of a file of reference values beside the data folder, where it is there; fixtures hold the figures only. */
-export function attackTensors(name: string): ((tensor: string) => Float32Array) | undefined {
+/**
+ * Tensors of a file of reference values beside the data folder as float64, where it is there; fixtures hold the figures
+ * only.
+ */
+export function attackTensors(name: string): ((tensor: string) => Float64Array) | undefined {
   const path = join(dataFolder, '..', 'golden', 'attacks', `${name}.safetensors`);
   if (dataFolder === '' || !existsSync(path)) return undefined;
   const { tensors } = loadTensors(path);
-  return (tensor) => tensorAsFloat32(tensors.get(tensor)!);
+  return (tensor) => {
+    const found = tensors.get(tensor)!;
+    // a copy begins at a multiple of 8
+    if (found.dtype === 'F64') return new Float64Array(Uint8Array.from(found.data).buffer);
+    return Float64Array.from(found.dtype === 'F32' ? tensorAsFloat32(found) : tensorAsInt32(found));
+  };
 }
 
 /** Figures of a file there. */
@@ -36,13 +45,10 @@ export function attackFigures<T>(name: string): T | undefined {
   return dataFolder === '' || !existsSync(path) ? undefined : (JSON.parse(readFileSync(path, 'utf8')) as T);
 }
 
-/**
- * How far the first `count` images are from others, as a share of how far those are from the clean ones. Files and
- * results hold float32.
- */
+/** How far the first `count` images are from others, as a share of how far those are from the clean ones. */
 export function apart(
-  mine: Float32Array,
-  theirs: Float32Array,
+  mine: ArrayLike<number>,
+  theirs: ArrayLike<number>,
   clean: Float32Array,
   { size, count }: { readonly size: number; readonly count: number },
 ): { readonly image: number; readonly share: number }[] {
@@ -65,6 +71,15 @@ export async function trained(name: string): Promise<AttackOptions['model']> {
   const definition = modelDefinition(name);
   const weights: StateDict = await readStateDict(definition, join(dataFolder, 'models', folder, `${name}.safetensors`));
   return { definition, weights };
+}
+
+/** The same on the shared device, by the short names of the reference values, too; the caller destroys it. */
+export async function onDevice(name: string): Promise<Model> {
+  const file = name === 'resnet8' ? 'resnet8-mlperf-tiny' : name;
+  const { definition, weights } = (await trained(file)) as HostModel;
+  const model = Model.create(definition, { device: await sharedDevice() });
+  model.setStateDict(weights);
+  return model;
 }
 
 const testSet = (set: string, indices: readonly number[]): Promise<Dataset> =>

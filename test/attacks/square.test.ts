@@ -1,6 +1,7 @@
-import { expect } from 'chai';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
-import { apart, attackFixture, attackTensors, dataFolder, replay, testImages, trained } from './replay.js';
+import { slowly } from '../support/slow.js';
+import { expectWithin, largestDifference } from './figures.js';
+import { attackFixture, attackTensors, dataFolder, replay, testImages, trained } from './replay.js';
 import type { Draw } from './replay.js';
 
 interface Run {
@@ -55,6 +56,8 @@ function official(
   };
 }
 
+const nameOf = (attrs: unknown): string => (attrs as { fn: { name: string } }).fn.name;
+
 describe('attacks: Square', () => {
   for (const [name, run] of Object.entries(runs)) {
     const wide = name.startsWith('r20');
@@ -63,28 +66,45 @@ describe('attacks: Square', () => {
       [6, run.queries, true],
     ] as const) {
       const title = `${name}: ${queries} queries of ${count} images as the official code makes them`;
-      it(`${title}${slow ? ' @slow' : ''}`, async function () {
-        if (dataFolder === '' || (slow && process.env['LINBP_SLOW'] === undefined)) return this.skip();
-        this.timeout(900_000);
+      slowly(slow, title, 900_000, async () => {
+        if (dataFolder === '') return;
         const images = await testImages(run.set, run.images.slice(0, count));
         const model = await trained(run.model);
+        const tensors = attackTensors('square');
+        const size = images.length / count;
         const leads: Float64Array[] = [];
-        const attack = await replay(
+        const margins: Float64Array[] = [];
+        const accepted: Float64Array[] = [];
+        let [start, final] = [new Float64Array(0), new Float64Array(0)];
+        const drawn = official(run, count, model.definition.input);
+        const sides = tensors?.(`${name}.s`);
+        using attack = await replay(
           {
-            model,
-            attack: 'square',
-            norm: run.norm === 'L2' ? 'l2' : 'linf',
-            eps: run.eps_value,
-            steps: queries,
-            batch: count,
+            ...{ model, attack: 'square', norm: run.norm === 'L2' ? 'l2' : 'linf' },
+            ...{ eps: run.eps_value, steps: queries, batch: count },
           },
-          official(run, count, model.definition.input),
-          (segment, valuesOf) => {
-            if (segment === 'start' || segment === 'query') leads.push(valuesOf('lead'));
+          (node, row) => {
+            const query = Math.floor(row['draw0']! / 8);
+            if (query > 0 && sides !== undefined)
+              expectWithin(`square ${name}.s`, Math.abs(row['side']! - sides[query - 1]!), 0, `query ${query}`);
+            return drawn(node, row);
+          },
+          (segment, valuesOf, reference) => {
+            if (segment === 'start') start = new Float64Array(valuesOf('iterate'));
+            if (segment === 'finish') final = new Float64Array(valuesOf('iterate'));
+            if (segment !== 'start' && segment !== 'query') return;
+            leads.push(valuesOf('lead'));
+            const of = (name: string): Float64Array => {
+              const own = reference.graph.nodes.filter((node) => node.segment === segment);
+              const node = own.find(({ op, attrs }) => op === name || (op === 'map' && nameOf(attrs) === name))!;
+              return Float64Array.from(reference.get(node.outputs.at(-1)!));
+            };
+            margins.push(of('loss').map((value) => -value));
+            accepted.push(of('accept'));
           },
         );
-        const { images: final } = await attack.run({ images, labels: run.labels.slice(0, count) });
-        attack.destroy();
+        const { samples } = await attack.run({ images, labels: run.labels.slice(0, count) });
+        const taken = tensors?.(`${name}.accepted`);
         for (let n = 0; n < count; n++) {
           let lead = NaN;
           for (let query = 0; query <= queries; query++) {
@@ -92,16 +112,23 @@ describe('attacks: Square', () => {
             const margin = run.margin[at];
             if (margin === null || margin === undefined) break;
             if (query === 0 || run.accepted[at] === 1) lead = margin;
-            expect(leads[query]![n], `image ${run.images[n]}, query ${query}`).to.be.closeTo(
-              lead,
-              1e-6 * (1 + Math.abs(lead)),
-            );
+            const message = `image ${run.images[n]}, query ${query}`;
+            for (const [mine, theirs] of [
+              [leads[query]![n]!, lead],
+              [margins[query]![n]!, margin],
+            ] as const)
+              expectWithin(`square ${name}.margin`, Math.abs(mine - theirs) / (1 + Math.abs(theirs)), 1e-6, message);
+            if (taken !== undefined && query > 0)
+              expectWithin(`square ${name}.accepted`, Math.abs(accepted[query]![n]! - taken[at]!), 0, message);
           }
         }
-        const given = queries < run.queries ? undefined : attackTensors('square')?.(`${name}.final`);
-        if (given === undefined) return;
-        for (const { image, share } of apart(final, given, images, { size: images.length / count, count }))
-          expect(share, `final image ${run.images[image]}`).to.be.below(1e-5);
+        if (tensors === undefined) return;
+        const off = largestDifference(start, tensors(`${name}.start`).subarray(0, count * size));
+        expectWithin(`square ${name}.start`, off, 1e-9, 'start');
+        if (queries < run.queries) return;
+        const asked = samples.map((sample) => sample.queries!);
+        expectWithin(`square ${name}.queries_used`, largestDifference(asked, run.queries_used), 0, 'queries');
+        expectWithin(`square ${name}.final`, largestDifference(final, tensors(`${name}.final`)), 1e-9, 'final images');
       });
     }
   }
