@@ -29,6 +29,7 @@ const fixed: Readonly<Record<string, Partial<AttackOptions>>> = {
   'sgm0.2': { ...mi, rules: 'sgm:gamma=0.2' },
   'sgm0.5': { ...mi, rules: 'sgm:gamma=0.5' },
   bpa: { ...mi, rules: 'bpa:from=layer3' },
+  'si-ni': { attack: 'si-ni', parameters: { scales: 5 } },
 };
 
 /** Attacks with random numbers, one draw of which is in the file: how many images are left right. */
