@@ -214,7 +214,8 @@ export const trainVerb = defineVerb({
     '',
     'Writes NAME.safetensors, the weights as PyTorch loads them, and NAME.state.safetensors, from which ' +
       '--resume continues with bit-identical results.',
-    'Ctrl-C, SIGTERM and SIGHUP write both and end with exit code 130; a second one ends at once.',
+    'Ctrl-C, SIGTERM and SIGHUP write both and end with exit code 130; a second one only waits for files being ' +
+      'written.',
   ],
   async run(values, context) {
     const definition = await chosenModel(values);

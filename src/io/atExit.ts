@@ -43,3 +43,24 @@ export function removeAtExit(path: string, content?: string): () => void {
 export function removeEmptyAtExit(folder: string): void {
   folders.push(folder);
 }
+
+const toFinish = new Set<Promise<unknown>>();
+
+/**
+ * Has a second Ctrl-C wait for some work, such as the writing of a checkpoint's files, which belong together. Only
+ * short work belongs here. Returns the work's own promise.
+ */
+export function finishFirst<T>(work: Promise<T>): Promise<T> {
+  const settled = work.then(
+    () => undefined,
+    () => undefined,
+  );
+  toFinish.add(settled);
+  void settled.then(() => toFinish.delete(settled));
+  return work;
+}
+
+/** Settles when nothing is left that {@link finishFirst} was given. */
+export async function workIsFinished(): Promise<void> {
+  while (toFinish.size > 0) await Promise.all(toFinish);
+}

@@ -95,6 +95,19 @@ export class Pace {
       imagesPerSecond: this.seconds > 0 ? this.images / this.seconds : 0,
     };
   }
+
+  /** The pace until now, and the seconds that so many images more take at it. */
+  ahead(images: number): { imagesPerSecond: number; secondsLeft: number } {
+    const { imagesPerSecond } = this.totals();
+    return { imagesPerSecond, secondsLeft: images / imagesPerSecond };
+  }
+}
+
+/** Mean loss and accuracy of some steps. */
+export function meansOf(results: readonly StepResult[]): { loss: number; accuracy: number } {
+  const mean = (pick: (result: StepResult) => number): number =>
+    results.reduce((sum, result) => sum + pick(result), 0) / results.length;
+  return { loss: mean(({ loss }) => loss), accuracy: mean(({ accuracy }) => accuracy) };
 }
 
 /** Means of finished steps from the sums of losses and of correct answers that a log holds in pairs. */

@@ -4,6 +4,7 @@ import type { Dataset } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
 import { divergence, expectFinite, firstNonFinite } from '../finite.js';
 import type { ModelDefinition } from '../nn/definition.js';
+import { finishFirst } from '../io/atExit.js';
 import { Model } from '../nn/model.js';
 import { nonFiniteWeight, whereNonFinite } from '../nn/nonFinite.js';
 import { expectUsable, ModelPlace } from '../nn/place.js';
@@ -26,7 +27,7 @@ import type { EngineLog, EngineStep, EngineWeights } from './engine.js';
 import { evaluateFields, fitFields } from './fitOptions.js';
 import type { EvaluateOptions, FitOptions } from './fitOptions.js';
 import type { LossScaleState } from './lossScale.js';
-import { EpochTally, Pace, stepResults } from './progress.js';
+import { EpochTally, meansOf, Pace, stepResults } from './progress.js';
 import type { EpochResult, Evaluation, FitResult, StepResult, TrainingProgress } from './progress.js';
 import { checkDataset, checkWhole, resolveSettings } from './settings.js';
 import type { ResolvedSettings, TrainerOptions } from './settings.js';
@@ -151,13 +152,14 @@ export class Trainer {
         await stopIfAborted();
       }
       if (!this.epochDone) continue;
+      let result: EpochResult;
       try {
-        await this.finishEpoch(options);
+        result = await this.finishEpoch(options);
       } catch (error) {
         if (error instanceof LinbpError && error.code === 'aborted') await stopIfAborted();
         throw error;
       }
-      if (checkpoint !== undefined) await this.save(checkpoint);
+      await finishFirst(this.tellEpoch(result, options));
     }
     // Each epoch's end has seen the weights already.
     if (this.tally.samples > 0) {
@@ -205,7 +207,7 @@ export class Trainer {
    */
   async save(path: string): Promise<void> {
     this.alive();
-    return this.turns.run(() => this.saveNow(path));
+    return finishFirst(this.turns.run(() => this.saveNow(path)));
   }
 
   private async saveNow(path: string): Promise<void> {
@@ -353,24 +355,13 @@ export class Trainer {
     pace: Pace,
     left: number,
   ): TrainingProgress {
-    const mean = (pick: (result: StepResult) => number): number =>
-      results.reduce((sum, result) => sum + pick(result), 0) / results.length;
-    const { imagesPerSecond } = pace.totals();
-    return {
-      epoch: this.epoch + 1,
-      epochs,
-      step: this.step,
-      stepsPerEpoch,
-      loss: mean(({ loss }) => loss),
-      accuracy: mean(({ accuracy }) => accuracy),
-      lr: this.settings.schedule.rate(this.settings.step.optimizer.lr, this.epoch),
-      imagesPerSecond,
-      secondsLeft: (left * this.settings.batch) / imagesPerSecond,
-      steps: results,
-    };
+    const { batch, schedule, step } = this.settings;
+    const lr = schedule.rate(step.optimizer.lr, this.epoch);
+    const place = { epoch: this.epoch + 1, epochs, step: this.step, stepsPerEpoch, lr };
+    return { ...place, ...meansOf(results), ...pace.ahead(left * batch), steps: results };
   }
 
-  private async finishEpoch(options: FitOptions): Promise<void> {
+  private async finishEpoch(options: FitOptions): Promise<EpochResult> {
     const { lossSum, correctSum, samples, seconds } = this.tally;
     this.checkWeights(await this.turns.run(() => this.engine.weights()));
     const test =
@@ -391,7 +382,13 @@ export class Trainer {
       this.best = { epoch: this.epoch, weights: await this.stateDict() };
       if (options.checkpoint !== undefined) await writeBest(options.checkpoint, this.definition, this.best);
     }
-    await options.onEpoch?.(result);
+    return result;
+  }
+
+  /** Who hears of an epoch may end the process: then the epoch is kept, too. */
+  private async tellEpoch(result: EpochResult, { onEpoch, checkpoint }: FitOptions): Promise<void> {
+    await onEpoch?.(result);
+    if (checkpoint !== undefined) await this.save(checkpoint);
   }
 
   private alive(): void {
