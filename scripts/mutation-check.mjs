@@ -24,7 +24,16 @@ const { values: options } = parseArgs({
 const scratch = mkdtempSync(join(tmpdir(), 'linbp-mutants-'));
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
 const built = isBuilt();
-for (const path of ['src', 'test', 'shaders', 'bin', 'package.json', 'tsconfig.json', ...(built ? ['dist'] : [])]) {
+for (const path of [
+  'src',
+  'test',
+  'shaders',
+  'tuning',
+  'bin',
+  'package.json',
+  'tsconfig.json',
+  ...(built ? ['dist'] : []),
+]) {
   cpSync(join(root, path), join(scratch, path), { recursive: true });
 }
 symlinkSync(join(root, 'node_modules'), join(scratch, 'node_modules'), 'junction');
