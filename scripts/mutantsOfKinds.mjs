@@ -773,4 +773,13 @@ export const mutantsOfKinds = [
     'cli/sweep',
     'before the first cell',
   ),
+  fault(
+    '2.6',
+    'verbs that keep nothing go on after a signal',
+    src('cli/runner'),
+    "signal.addEventListener('abort', end);",
+    '',
+    'reliability/commandLine',
+    'SIGTERM ends export',
+  ),
 ];

@@ -177,6 +177,7 @@ async function compute(
   device: 'gpu' | 'reference',
   settings: GradientSettings,
   batch: Batch,
+  signal: AbortSignal,
 ): Promise<Values> {
   const built = gradientGraph(settings, batch.count);
   const place = await ModelPlace.open(model, device);
@@ -188,7 +189,7 @@ async function compute(
   });
   executor.write(built.images, batch.images);
   executor.write(built.labels, batch.labels);
-  await executor.run([{ segment: 'main' }]);
+  await executor.run([{ segment: 'main' }], { signal });
   const values: Values = new Map();
   for (const [name, tensor] of built.results) {
     const data = await executor.read(tensor);
@@ -205,10 +206,11 @@ async function onDevice(
   settings: GradientSettings,
   weights: StateDict,
   batch: Batch,
+  signal: AbortSignal,
 ): Promise<{ adapter: ShownAdapter; values: Values }> {
   using device = await openDevice(wanted);
   const model = modelWith(device, settings.definition, weights);
-  return { adapter: shownAdapter(device), values: await compute(model, 'gpu', settings, batch) };
+  return { adapter: shownAdapter(device), values: await compute(model, 'gpu', settings, batch, signal) };
 }
 
 /** The tensors to write, once all are finite, and the loss of the batch. Throws `diverged`. */
@@ -290,6 +292,7 @@ export const gradVerb = defineVerb({
       precision: options.precision,
     };
     const { device } = options;
+    const { signal } = context;
     const half = options.precision === 'f16';
     check(
       !half || device !== 'reference',
@@ -299,8 +302,8 @@ export const gradVerb = defineVerb({
     );
     const { adapter, values } =
       device === 'reference'
-        ? { adapter: referenceAdapter, values: await compute({ definition, weights }, device, settings, batch) }
-        : await onDevice({ device, adapter: options.adapter }, settings, weights, batch);
+        ? { adapter: referenceAdapter, values: await compute({ definition, weights }, device, settings, batch, signal) }
+        : await onDevice({ device, adapter: options.adapter }, settings, weights, batch, signal);
     const { loss, tensors } = finished(values, settings, weights, batch);
     await writeSafetensors(out, tensors, {
       model: definition.name,

@@ -46,6 +46,23 @@ function nameSubject(verb: Verb, args: readonly string[]): readonly string[] {
   return [`--${kebab(verb.subject)}=${first}`, ...rest];
 }
 
+/** The signal for a verb. One that never looks at it has nothing to keep, and ends as programs do. */
+function listener(signal: AbortSignal, progress: Progress): { signal(): AbortSignal; stop(): void } {
+  const end = (): void => {
+    progress.line('error: interrupted');
+    process.exit(interruptedCode);
+  };
+  const stop = (): void => signal.removeEventListener('abort', end);
+  signal.addEventListener('abort', end);
+  return {
+    signal() {
+      stop();
+      return signal;
+    },
+    stop,
+  };
+}
+
 async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal, progress: Progress): Promise<number> {
   const started = performance.now();
   const values = parseOptions(nameSubject(verb, args), { ...(verb.options as OptionTable), ...jsonOption });
@@ -63,8 +80,16 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
   const lock: VerbContext['lock'] = async (path, what) => void locks.push(await takeLock(path, what));
   const stream = piped ? process.stderr : process.stdout;
   const command = [verb.name, ...args];
-  const context = { signal, command, progress, print: printer(stream), lock, verbs: allVerbs, ...screenOf(stream) };
+  const rest = { command, progress, print: printer(stream), lock, verbs: allVerbs, ...screenOf(stream) };
+  const heard = listener(signal, progress);
+  const context: VerbContext = {
+    ...rest,
+    get signal() {
+      return heard.signal();
+    },
+  };
   const result = await verb.run(values, context).finally(async () => {
+    heard.stop();
     for (const release of locks) await release();
   });
   progress.clear();

@@ -9,6 +9,16 @@ import '../runtime/dispose.js';
 import type { StoredValues } from './store.js';
 import type { Executor, RunOptions, SegmentRun } from './types.js';
 
+/** Milliseconds of loops after which others get a turn. */
+const longestBlock = 100;
+
+/** Lets timers and signal handlers run. */
+const breath = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function expectWanted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new LinbpError('aborted', 'the run was aborted');
+}
+
 /** A graph in float64 on the CPU. */
 export class ReferenceExecutor implements Executor {
   readonly reference: ReferenceRun;
@@ -35,12 +45,26 @@ export class ReferenceExecutor implements Executor {
     let done = 0;
     for (const { segment, repeat = 1, row = 0 } of runs) {
       for (let iteration = 0; iteration < repeat; iteration++) {
-        if (signal?.aborted === true) throw new LinbpError('aborted', 'the run was aborted');
-        this.reference.run(segment, [this.rows[row + iteration] ?? {}]);
+        expectWanted(signal);
+        await this.runOnce(segment, this.rows[row + iteration] ?? {}, signal);
         onChunk?.(++done / total);
-        // lets timers and signal handlers run
-        await new Promise((resolve) => setImmediate(resolve));
+        await breath();
       }
+    }
+  }
+
+  /** A large network takes minutes: signal handlers run in between. What changes tensors is done whole. */
+  private async runOnce(segment: string, row: StepRow, signal: AbortSignal | undefined): Promise<void> {
+    const nodes = this.reference.nodesOf(segment);
+    const pure = nodes.every(({ mutates }) => mutates.length === 0);
+    let began = performance.now();
+    for (const node of nodes) {
+      if (performance.now() - began > longestBlock) {
+        await breath();
+        if (pure) expectWanted(signal);
+        began = performance.now();
+      }
+      this.reference.runNode(node, row);
     }
   }
 

@@ -65,9 +65,15 @@ export class ReferenceRun {
    * Throws `bad-argument` for a segment without nodes or a step field that the row does not have.
    */
   run(segment = 'main', steps: readonly StepRow[] = [{}]): void {
+    const nodes = this.nodesOf(segment);
+    for (const row of steps) for (const node of nodes) this.runNode(node, row);
+  }
+
+  /** The nodes of a segment in running order. Throws `bad-argument` where there are none. */
+  nodesOf(segment: string): readonly Node[] {
     const nodes = this.graph.nodes.filter((node) => node.segment === segment);
     check(nodes.length > 0, 'bad-argument', `the graph has no segment "${segment}"`, segment);
-    for (const row of steps) for (const node of nodes) this.runNode(node, row);
+    return nodes;
   }
 
   /** Runs a single node on the values its inputs have now. */

@@ -1,8 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { writeSafetensors } from '../../src/io/safetensors.js';
 import { temporaryFolder } from '../io/support.js';
 
 const bin = fileURLToPath(new URL('../../../bin/linbp.js', import.meta.url));
@@ -69,6 +70,35 @@ describe('command line under attack', () => {
         ).to.include.members(['mlp.safetensors', 'mlp.state.safetensors']);
         if (times === 1) expect(readdirSync(out)).not.to.include('.linbp.lock');
       }
+    }).timeout(120_000);
+  }
+
+  for (const [verb, args] of [
+    ['grad', ['--model', 'resnet20', '--inputs', 'INPUTS', '--device', 'reference', '--out', 'OUT']],
+    ['export', ['--model', './net.mjs', '--out', 'OUT']],
+  ] as const) {
+    it(`SIGTERM ends ${verb}, however long it would go on`, async () => {
+      const place = mkdtempSync(join(folder(), `${verb}-`));
+      const inputs = join(place, 'inputs.safetensors');
+      await writeSafetensors(inputs, {
+        input: { shape: [64, 3, 32, 32], data: new Float32Array(64 * 3072) },
+        labels: { shape: [64], data: new Int32Array(64) },
+      });
+      // A module that takes a while to load, as one that fetches something does.
+      writeFileSync(join(place, 'net.mjs'), 'console.error("waits"); await new Promise((r) => setTimeout(r, 60_000));');
+      const own = args.map((arg) => (arg === 'INPUTS' ? inputs : arg === 'OUT' ? join(place, 'out') : arg));
+      const child = spawn(process.execPath, [bin, verb, ...own], { cwd: place, stdio: ['ignore', 'ignore', 'pipe'] });
+      let stderr = '';
+      child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
+      const ended = new Promise((resolve) => child.on('close', resolve));
+      while (!/waits|random weights/.test(stderr) && child.exitCode === null)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const began = performance.now();
+      child.kill('SIGTERM');
+      expect(await ended, stderr).to.equal(130);
+      expect(performance.now() - began).to.be.below(8000);
+      expect(stderr).to.match(/error: interrupted/);
     }).timeout(120_000);
   }
 
