@@ -25,6 +25,8 @@ export interface Contender {
   readonly means: string;
   /** The ReLUs at which it stands. */
   readonly where: string;
+  /** What it changes besides the ReLUs' mask, in few words. */
+  readonly also?: string;
 }
 
 /** The true gradient's name: the row that all others are compared with. */
@@ -71,6 +73,7 @@ export const digitRules: readonly Contender[] = [
     rule: 'bpa',
     means: `${siluMeans}; max-pools share their gradient out instead of giving it to the largest input`,
     where: 'all',
+    also: 'max-pools that share their gradient out',
   },
   { ...own, rule: 'half', where: 'all' },
 ];

@@ -285,7 +285,7 @@ export function demoReport(findings: DemoFindings): string {
   return page({
     title: 'One network, one switch: which gradient?',
     subtitle:
-      'The forward pass stays the same; only the backward rule of the ReLUs changes. Two experiments: an attack on ' +
+      'The forward pass stays the same; only the backward rule changes. Two experiments: an attack on ' +
       `${leaderboard.source}, and the training of another network, an ${raceSettings.model.toUpperCase()}.`,
     sections: [
       { title: 'What was found', body: verdictList(verdicts) },

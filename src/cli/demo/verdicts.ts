@@ -32,8 +32,9 @@ function tellingVictim(truth: LeaderboardRow, other: LeaderboardRow): number {
 }
 
 /** A rule's name and what it does, for the first time that it is named. */
-const explained = ({ name, mask }: LeaderboardRow): string =>
-  `${name} (${mask} in place of the ReLU's mask, at chosen layers)`;
+const explained = ({ name, mask, where, also }: LeaderboardRow): string =>
+  `${name} (${mask} in place of the ReLU's mask, at ${where === 'all' ? 'every ReLU' : 'chosen ReLUs'}` +
+  `${also === undefined ? '' : `, and ${also}`})`;
 
 /** The sentences about attacks: the strongest rule against the true gradient, then LinBP. */
 export function attackVerdicts({
@@ -82,8 +83,8 @@ function linbpSentence(linbp: LeaderboardRow): string {
       );
     case 'open':
       return (
-        `${explained(linbp)} makes no clear difference to this attack: accuracy left changes by ${range}, on average ` +
-        'over the networks, against the true gradient (95 % interval).'
+        `${explained(linbp)} makes no clear difference to this attack: on average over the networks it leaves ` +
+        `${points(mean)} ${mean < 0 ? 'less' : 'more'} right than the true gradient (95 % interval ${range}).`
       );
   }
 }
