@@ -46,15 +46,15 @@ export class ReferenceExecutor implements Executor {
     for (const { segment, repeat = 1, row = 0 } of runs) {
       for (let iteration = 0; iteration < repeat; iteration++) {
         expectWanted(signal);
-        await this.runOnce(segment, this.rows[row + iteration] ?? {}, signal);
+        await this.runSegment(segment, this.rows[row + iteration] ?? {}, signal);
         onChunk?.(++done / total);
         await breath();
       }
     }
   }
 
-  /** A large network takes minutes: signal handlers run in between. What changes tensors is done whole. */
-  private async runOnce(segment: string, row: StepRow, signal: AbortSignal | undefined): Promise<void> {
+  /** One iteration. A large network takes minutes: signals are heard in between. What changes tensors is done whole. */
+  async runSegment(segment: string, row: StepRow, signal: AbortSignal | undefined): Promise<void> {
     const nodes = this.reference.nodesOf(segment);
     const pure = nodes.every(({ mutates }) => mutates.length === 0);
     let began = performance.now();

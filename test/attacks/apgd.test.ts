@@ -45,9 +45,9 @@ async function watch(attack: Attack, seen: { points: Float64Array; shares: Float
   const share = built.graph.tensors.find(({ name }) => name === 'stepShare')!;
   if (executor instanceof ReferenceExecutor) {
     const { reference } = executor;
-    const run = reference.run.bind(reference);
-    reference.run = (segment, rows) => {
-      run(segment, rows);
+    const run = executor.runSegment.bind(executor);
+    executor.runSegment = async (segment, row, signal) => {
+      await run(segment, row, signal);
       if (segment === 'start' || segment === 'step')
         seen.push({
           points: reference.get(built.iterate).slice() as Float64Array,

@@ -110,18 +110,19 @@ export async function replay(
 ): Promise<Attack> {
   const attack = await Attack.compile({ ...options, device: 'reference' });
   const { executor, attack: built } = await attack.executor(options.batch);
-  const { reference } = executor as ReferenceExecutor;
+  const inFloat64 = executor as ReferenceExecutor;
+  const { reference } = inFloat64;
   const runNode = reference.runNode.bind(reference);
   reference.runNode = (node, row) => {
     if (node.op === 'random') reference.set(node.outputs[0]!, draw(node as unknown as Node<'random'>, row ?? {}));
     else runNode(node, row);
   };
   const tensorOf = (name: string): Tensor | undefined => built.graph.tensors.find((each) => each.name === name);
-  const run = reference.run.bind(reference);
-  reference.run = (segment, rows) => {
-    before?.(segment ?? '', reference, tensorOf);
-    run(segment, rows);
-    seen?.(segment ?? '', (name) => Float64Array.from(reference.get(tensorOf(name)!)), reference);
+  const run = inFloat64.runSegment.bind(inFloat64);
+  inFloat64.runSegment = async (segment, row, signal) => {
+    before?.(segment, reference, tensorOf);
+    await run(segment, row, signal);
+    seen?.(segment, (name) => Float64Array.from(reference.get(tensorOf(name)!)), reference);
   };
   return attack;
 }

@@ -5,7 +5,7 @@ import { loadTensors } from '../support/tensors.js';
 import { root } from '../cli/support.js';
 import { dataFolder } from '../attacks/replay.js';
 
-/** One row of the page: a file, its entries with * for any name, and the test that compares them. */
+/** One item of the page: a file, its entries with * for any name, and the test that compares them. */
 interface Row {
   readonly file: string;
   readonly entries: readonly RegExp[];
@@ -18,13 +18,18 @@ const pattern = (text: string): RegExp =>
 
 const page = readFileSync(join(root, 'docs', 'reference-values.md'), 'utf8');
 const rows: readonly Row[] = page
+  .replaceAll('\n  ', ' ')
   .split('\n')
-  .filter((line) => line.startsWith('| `'))
+  .filter((line) => line.startsWith('- `'))
   .map((line) => {
-    const [file, entries, shown, ...rest] = line.split('|').slice(1) as [string, string, string];
     // what is not compared has a reason there
-    const tests = rest.length > 1 ? ticked(shown).slice(0, 1) : [];
-    return { file: ticked(file)[0]!, entries: ticked(entries).map(pattern), tests };
+    const [what, shown = ''] = line.split(/\. (?:By|Why:) /) as [string, string | undefined];
+    const [file, ...entries] = ticked(what);
+    return {
+      file: file!,
+      entries: entries.map(pattern),
+      tests: line.includes('. By ') ? ticked(shown).slice(0, 1) : [],
+    };
   });
 
 /** What a file of reference values holds: tensors by name, or without a file of tensors the names of its results. */
