@@ -376,7 +376,11 @@ try {
       const top = Math.max(frame.top, Math.min(...boxes.map((box) => box.top)));
       return (Math.min(frame.bottom, Math.max(...boxes.map((box) => box.bottom))) - top) / frame.height;
     });
-    assert.ok(used > 0.35, `the curves take ${used.toFixed(2)} of their chart`);
+    // An axis has at least 2 % of room at either end, so curves of nearly equal losses take less of it.
+    const values = await losses.locator('text[text-anchor="end"]').allTextContents();
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const least = high / Math.max(low, 1e-9) < 1.1 ? 0.1 : 0.35;
+    assert.ok(used > least, `the curves take ${used.toFixed(2)} of their chart, from ${low} to ${high}`);
     await page.mouse.move(2, 2);
   };
 
