@@ -150,7 +150,11 @@ describe('checkpoints', () => {
     await Promise.all([resumed, fitted]);
     expect(seen).to.deep.equal([2]);
     expect(second.trainer.steps).to.equal(2 * steps);
+    const whole = await trainer();
+    await whole.trainer.fit({ epochs: 2 });
+    expect(await second.trainer.stateDict()).to.deep.equal(await whole.trainer.stateDict());
     second.close();
+    whole.close();
   });
 
   it('a promise of onEpoch is waited for before the checkpoint is written', async () => {
