@@ -67,6 +67,7 @@ function runTests(tests, grep) {
     '--timeout',
     '300000',
     '--bail',
+    '--exit',
     '--reporter',
     'dot',
   ];

@@ -67,6 +67,8 @@ describe('terminal', () => {
       expect(lines.join(' ').split(/\s+/)).to.deep.equal(text.split(/\s+/));
       for (const line of lines.slice(1)) expect(line.startsWith(' '.repeat(16))).to.equal(true);
     }
+    for (let width = 20; width < 60; width++)
+      expect(wrapLines('clean accuracy 27.50 % and 80 % of the others, 5 % at last', width)).not.to.match(/^\s*%/m);
     expect(wrapLines(text, Infinity)).to.equal(text);
     expect(cutText('深層学習のモデル', 7)).to.equal('深層学…');
     expect(screenOf(terminal, {}).colors.isColorSupported).to.equal(true);

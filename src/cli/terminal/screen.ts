@@ -63,7 +63,9 @@ export function wrapLines(text: string, width: number): string {
     const others = wrapAnsi(after, width - indent, { hard }).split('\n');
     return [first.trimEnd(), ...others.map((each) => `${' '.repeat(indent)}${each}`)].join('\n');
   };
-  return text.split('\n').map(one).join('\n');
+  // A percent sign stays with its number.
+  const joined = text.replace(/(\d) (?=%)/g, '$1\u00a0');
+  return joined.split('\n').map(one).join('\n').replaceAll('\u00a0', ' ');
 }
 
 /** Cuts a text to a width, with an ellipsis where something is lost. */
