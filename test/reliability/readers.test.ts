@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   copyFileSync,
   mkdirSync,
@@ -106,7 +106,7 @@ describe('readers open regular files only', () => {
   for (const [what, name, read] of readers) {
     it(`${what}: a pipe, an endless device and a folder are refused`, async () => {
       for (const [kind, make] of [
-        ['pipe', (path: string) => execFileSync('mkfifo', [path])],
+        ['pipe', pipeAt],
         ['device', (path: string) => symlinkSync('/dev/zero', path)],
         ['folder', (path: string) => mkdirSync(path)],
       ] as const) {
@@ -122,6 +122,13 @@ describe('readers open regular files only', () => {
     }).timeout(20_000);
   }
 });
+
+/** A pipe. Who waits for its other end, as no reader should, sees an empty file after 4 s, so that tests end. */
+function pipeAt(path: string): void {
+  execFileSync('mkfifo', [path]);
+  const script = 'sleep 4; [ -p "$1" ] && exec 3<>"$1"';
+  spawn('sh', ['-c', script, 'sh', path], { stdio: 'ignore', detached: true }).unref();
+}
 
 describe('readers bound what they allocate', () => {
   const folder = temporaryFolder();
