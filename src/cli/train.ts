@@ -7,6 +7,7 @@ import type { AdapterInfo } from '../runtime/adapter.js';
 import { bestEpoch, bestPath, holdsBest } from '../train/best.js';
 import { checkpointPaths, ensureWritableCheckpoint } from '../train/checkpoint.js';
 import type { FitOptions } from '../train/fitOptions.js';
+import { weightsIdentity } from '../train/identity.js';
 import type { Optimizer } from '../train/optimizers.js';
 import type { Trainer } from '../train/trainer.js';
 import { counted } from '../quote.js';
@@ -235,7 +236,10 @@ export const trainVerb = defineVerb({
       const { seed } = values;
       const { trainer, close } = await createTrainer(
         place,
-        { ...settings, rules: rule, optimizer, seed },
+        {
+          ...{ ...settings, rules: rule, optimizer, seed },
+          ...(values.weights !== undefined && { startsFrom: weightsIdentity(weights) }),
+        },
         weights,
         definition,
       );

@@ -27,9 +27,10 @@ import { splitRules } from './ruleList.js';
 import { attackOptionTable } from './attack/options.js';
 import { readAttacks } from './attack/spec.js';
 import type { AttackSpec } from './attack/spec.js';
-import { AttackState, noteResume, weightsIdentity } from './attack/state.js';
+import { AttackState, noteResume } from './attack/state.js';
 import { datasetIdentity } from '../train/identity.js';
 import type { Device } from '../runtime/device.js';
+import { weightsIdentity } from '../train/identity.js';
 import { composed } from './composedAttack.js';
 import {
   chosenRules,

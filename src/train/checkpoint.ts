@@ -136,6 +136,9 @@ export async function writeCheckpoint(
 const learnableKeys = (description: ModelDescription): Set<string> =>
   new Set(description.layout.specs.filter((spec) => !isBuffer(spec)).map((spec) => spec.name));
 
+/** Settings that are compared only where both runs have them. */
+const mayBeAbsent: readonly string[] = ['testImages', 'startsFrom'];
+
 /**
  * Reads the file to resume from and checks it against the run that wants to go on, which may have a schedule of
  * another length.
@@ -156,8 +159,8 @@ export async function readCheckpoint(
     (key) =>
       settings[key] !== fingerprint[key] &&
       key !== 'maxEpochs' &&
-      // A run may go on without an evaluation, or begin to have one.
-      !(key === 'testImages' && (settings[key] === undefined || fingerprint[key] === undefined)),
+      // A run may go on without an evaluation, or begin to have one; what it started from need not be given again.
+      !(mayBeAbsent.includes(key) && (settings[key] === undefined || fingerprint[key] === undefined)),
   );
   const differences = different.map(
     (key) => `${key} is "${settings[key] ?? 'nothing'}" there and "${fingerprint[key] ?? 'nothing'}" here`,

@@ -4,6 +4,7 @@ import { Graph } from '../graph/graph.js';
 import type { Tensor } from '../graph/types.js';
 import { addModel } from '../nn/definition.js';
 import type { ModelDefinition } from '../nn/definition.js';
+import type { StateDict } from '../nn/model.js';
 
 /*
  * What decides the bits of a run, as text by name: training and attacks both take data set and network from here and
@@ -12,14 +13,17 @@ import type { ModelDefinition } from '../nn/definition.js';
 
 const known = new WeakMap<Dataset, Readonly<Record<string, string>>>();
 
-const digest = (...parts: (string | Uint8Array)[]): string => {
+/** A short name for contents. */
+export function digest(...parts: readonly (string | ArrayBufferView)[]): string {
   const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
+  for (const part of parts)
+    hash.update(typeof part === 'string' ? part : new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
   return hash.digest('hex').slice(0, 32);
-};
+}
 
-const bytesOf = (values: ArrayBufferView): Uint8Array =>
-  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+/** The weights of a network, whatever file they come from. */
+export const weightsIdentity = (weights: StateDict): string =>
+  digest(...[...weights].flatMap(([name, { shape, data }]) => [`${name} ${shape.join()}`, data]));
 
 /** The images and labels of a data set, which are what its split, resizing, cropping and folder come to. */
 export function datasetIdentity(dataset: Dataset): Readonly<Record<string, string>> {
@@ -33,8 +37,8 @@ export function datasetIdentity(dataset: Dataset): Readonly<Record<string, strin
       samples: String(count),
       size: `${channels} x ${height} x ${width}`,
       classes: String(classes),
-      images: digest(images instanceof Uint8Array ? 'bytes' : 'floats', bytesOf(images)),
-      labels: digest(bytesOf(Int32Array.from(labels))),
+      images: digest(images instanceof Uint8Array ? 'bytes' : 'floats', images),
+      labels: digest(Int32Array.from(labels)),
     };
     known.set(dataset, identity);
   }

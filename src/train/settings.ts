@@ -81,6 +81,11 @@ export interface TrainerOptions {
   readonly precision?: Precision;
   /** Of `f16`. */
   readonly lossScale?: LossScaleOptions;
+  /**
+   * A name for the weights that the run starts from, where the seed does not make them, such as a hash. A checkpoint
+   * keeps it; a run that resumes under another name is refused.
+   */
+  readonly startsFrom?: string;
   /** Called after each compiled pipeline of a program: of the step, and later of the evaluation. */
   readonly onCompile?: (done: number, total: number) => void;
 }
@@ -108,6 +113,7 @@ export const trainerFields: FieldNames<TrainerOptions> = {
   inputs: true,
   precision: true,
   lossScale: true,
+  startsFrom: true,
   onCompile: 'function',
 };
 
@@ -217,6 +223,7 @@ function fingerprintOf(
     loss: objective === undefined ? loss : 'custom',
     ...(own && { 'own rules and objective': stepIdentity(step, Math.min(batch, dataset.count)) }),
     ...(inputs && { inputs: inputs.name }),
+    ...(options.startsFrom !== undefined && { startsFrom: options.startsFrom }),
     ...Object.fromEntries(Object.entries(regularization).map(([name, value]) => [name, String(value)])),
     precision,
     ...(lossScale && {

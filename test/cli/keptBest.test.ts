@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { writeSafetensors } from '../../src/io/safetensors.js';
-import { linbpEach, readJson, scratchFolder } from './support.js';
+import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../../src/io/safetensors.js';
+import { expectError, linbpEach, readJson, scratchFolder, writeFormulaWeights } from './support.js';
 
 describe('what linbp train says about its best epoch', () => {
   const folder = scratchFolder();
@@ -62,5 +62,27 @@ describe('what linbp train says about its best epoch', () => {
     expect(late!.stdout).to.match(/^best +epoch 1, whose weights were not kept then$/m);
     expect(existsSync(best)).to.equal(false);
     expect(readJson(json)).not.to.have.property('best');
+  });
+
+  it('a run goes on from its own first weights only; they need not be given again', async () => {
+    const weights = await writeFormulaWeights(folder, 'mlp');
+    const others = join(folder, 'others.safetensors');
+    const { tensors } = await readSafetensors(weights);
+    const changed = await Promise.all(
+      [...tensors].map(async ([name, tensor]) => {
+        const { shape } = tensor;
+        return [name, { shape, data: tensorAsFloat32(await tensor.read()).map((value) => -value) }] as const;
+      }),
+    );
+    await writeSafetensors(others, new Map(changed));
+    const out = ['--out', join(folder, 'started'), '--epochs'];
+    const runs = await linbpEach([
+      [...train, '--weights', weights, ...out, '1'],
+      [...train, '--weights', others, ...out, '2', '--resume'],
+      [...train, ...out, '2', '--resume'],
+      [...train, '--weights', weights, ...out, '3', '--resume'],
+    ]);
+    expectError(runs[1]!, 'belongs to another run: startsFrom is "');
+    expect(runs.map(({ code }) => code)).to.deep.equal([0, 1, 0, 0]);
   });
 });

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isThere } from '../../io/folders.js';
@@ -10,8 +9,8 @@ import type { OutputFolder } from '../../io/outputFolder.js';
 import { readJson } from '../../io/read.js';
 import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../../io/safetensors.js';
 import type { SafetensorsFile, SafetensorsTensor } from '../../io/safetensors.js';
-import type { StateDict } from '../../nn/model.js';
 import { counted } from '../../quote.js';
+import { digest } from '../../train/identity.js';
 import type { VerbContext } from '../verb.js';
 import { faultOfResult } from './storedResult.js';
 
@@ -27,18 +26,6 @@ const indexName = 'attack.json';
 
 /** What decides the bits of a run, as text by name. */
 export type RunIdentity = Readonly<Record<string, string>>;
-
-/** A short name for contents. */
-export function digest(...parts: readonly (string | ArrayBufferView)[]): string {
-  const hash = createHash('sha256');
-  for (const part of parts)
-    hash.update(typeof part === 'string' ? part : new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-  return hash.digest('hex').slice(0, 32);
-}
-
-/** The weights of a network, whatever file they come from. */
-export const weightsIdentity = (weights: StateDict): string =>
-  digest(...[...weights].flatMap(([name, { shape, data }]) => [`${name} ${shape.join()}`, data]));
 
 /** A word of a command line, as a shell reads it. */
 const shellWord = (word: string): string =>
