@@ -207,6 +207,8 @@ export const tuneVerb = defineVerb({
       const identity = tuningIdentity(device.adapterInfo);
       const path = values.out ?? (await tuningPath(identity));
       await ensureWritableFile(path);
+      // Two at once would time each other, and the later one would write over what the earlier one found.
+      await context.lock(path, 'file');
       const stored = await readTuning(path, identity);
       if (stored.warning !== undefined) progress.line(`note: ${stored.warning}`);
       const among = earlier && (await Promise.all(earlier.map((file) => earlierRun(file, identity))));

@@ -1,10 +1,12 @@
 import { check, LinbpError } from '../errors.js';
 import { elementCount } from '../graph/types.js';
 import { ensureWritableFile } from '../io/atomic.js';
+import { statOf } from '../io/folders.js';
 import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../io/safetensors.js';
 import type { SafetensorsFile, SafetensorsTensor, TensorToWrite } from '../io/safetensors.js';
 import { describeModel, isBuffer } from '../nn/definition.js';
 import type { ModelDefinition, ModelDescription } from '../nn/definition.js';
+import { quotedPath } from '../quote.js';
 import type { EngineSnapshot, EngineWeights } from './engine.js';
 import { lossScaleStates } from './lossScale.js';
 import type { LossScaleState } from './lossScale.js';
@@ -60,9 +62,17 @@ export function checkpointPaths(path: string): { readonly weights: string; reado
   return { weights: `${base}.safetensors`, state: `${base}.state.safetensors` };
 }
 
-/** Throws `not-writable` unless both files of a checkpoint can be written, whose folder is created. */
+/**
+ * Throws `not-writable` unless both files of a checkpoint can be written, whose folder is created. They are read back
+ * and replaced after every epoch, so pipes and devices cannot hold them.
+ */
 export async function ensureWritableCheckpoint(path: string): Promise<void> {
-  for (const file of Object.values(checkpointPaths(path))) await ensureWritableFile(file);
+  for (const file of Object.values(checkpointPaths(path))) {
+    await ensureWritableFile(file);
+    const there = await statOf(file);
+    const reason = `cannot write ${quotedPath(file)}: a checkpoint needs a regular file`;
+    check(there === undefined || there.isFile(), 'not-writable', reason, file);
+  }
 }
 
 /** How a run that goes on compares with the one before. */

@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { takeLock } from '../../src/io/lock.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
 import { expectError, linbp, linbpEach, readJson, scratchFolder, writeBytes, writeFormulaWeights } from './support.js';
 
@@ -375,6 +377,24 @@ describe('bad input at the command line', () => {
   it('a missing driver names the command that helps', async () => {
     const ended = await linbp(['eval', '--limit', '2'], noDriver());
     expectError(ended, 'linbp doctor');
+  });
+
+  it('a checkpoint in a pipe, a last seed out of range, a table that another run holds: before any work', async () => {
+    const pipe = join(folder, 'pipe.safetensors');
+    execFileSync('mkfifo', [pipe]);
+    const [demo, table] = [join(folder, 'demo'), join(folder, 'choices.json')];
+    const release = await takeLock(table, 'file');
+    try {
+      await expectErrors([
+        [['train', '--limit', '64', '--out', pipe], 'pipe.safetensors: a checkpoint needs a regular file'],
+        [['demo', '--seed', '4294967295', '--no-open', '--out', demo], 'the last of the 5 seeds', 'above 4294967295'],
+        [['tune', '--model', 'mlp', '--out', table], 'choices.json is in use by process'],
+      ]);
+    } finally {
+      await release();
+    }
+    expect(existsSync(demo)).to.equal(false);
+    expect(existsSync(table)).to.equal(false);
   });
 
   it('LINBP_DEBUG=1 shows where', async () => {

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { seedsFrom } from '../../arguments.js';
 import { loadHalves } from '../../experiments/trainingRuns.js';
 import type { ExperimentContext } from '../../experiments/types.js';
 import { writeFileAtomic } from '../../io/atomic.js';
@@ -97,6 +98,7 @@ export const demoVerb = defineVerb({
   ],
   async run(values, verb) {
     const { progress, print } = verb;
+    seedsFrom(values.seed, raceSettings.seeds);
     const folder = await OutputFolder.open(values.out, 'demo');
     await folder.create();
     await verb.lock(values.out);
