@@ -484,16 +484,27 @@ const longLines = files.flatMap((file) =>
 for (const each of longLines) console.error(each);
 
 let failed = missing.length + longLines.length;
-for (const [code, name] of texts) {
+/** The compiler's messages about one text. */
+async function messagesOf(code, label) {
   const compiler = deviceFor(code);
   compiler.pushErrorScope('validation');
-  const info = await compiler.createShaderModule({ code, label: name }).getCompilationInfo();
+  const info = compiler.createShaderModule({ code, label }).getCompilationInfo();
   await compiler.popErrorScope();
-  if (info.messages.length === 0) continue;
-  failed++;
-  const lines = code.split('\n');
-  for (const { type, lineNum, linePos, message } of info.messages) {
-    console.error(`${name}:${lineNum}:${linePos}: ${type}: ${message}\n  ${lines[lineNum - 1]?.trimEnd() ?? ''}`);
+  return (await info).messages;
+}
+const queue = [...texts];
+while (queue.length > 0) {
+  // many at once: each answer takes a turn of the event loop
+  const some = queue.splice(0, 64);
+  const answers = await Promise.all(some.map(([code, name]) => messagesOf(code, name)));
+  for (const [index, messages] of answers.entries()) {
+    if (messages.length === 0) continue;
+    failed++;
+    const [code, name] = some[index];
+    const lines = code.split('\n');
+    for (const { type, lineNum, linePos, message } of messages) {
+      console.error(`${name}:${lineNum}:${linePos}: ${type}: ${message}\n  ${lines[lineNum - 1]?.trimEnd() ?? ''}`);
+    }
   }
 }
 nullDevice.destroy();

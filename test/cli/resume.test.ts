@@ -8,6 +8,7 @@ import { writeSafetensors } from '../../src/io/safetensors.js';
 import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { eightBitImages, numbers } from '../attacks/support.js';
+import { slowly } from '../support/slow.js';
 import { expectError, linbpEach, readJson, root, scratchFolder, seenLabels } from './support.js';
 
 type Json = Record<string, unknown>;
@@ -75,7 +76,8 @@ describe('what is interrupted goes on', () => {
       });
     });
 
-  it('AutoAttack, killed at random moments: the same bits, and all finished batches are there', async () => {
+  const killedOften = 'AutoAttack, killed at random moments: the same bits, and all finished batches are there';
+  slowly(true, killedOften, 300_000, async () => {
     const args = [
       ...['attack', '--model', 'mlp', '--weights', at('mlp.safetensors'), '--dataset', at('images.safetensors')],
       ...['--device', 'reference', '--batch', '1', '--attack', 'autoattack', '--version', 'rand', '--steps', '60'],
@@ -120,21 +122,24 @@ describe('what is interrupted goes on', () => {
     expectError(refused!, 'is no step of this battery');
   });
 
+  const rand = [
+    ...['attack', '--model', 'mlp', '--weights', at('mlp.safetensors'), '--dataset', at('images.safetensors')],
+    ...['--device', 'reference', '--attack', 'autoattack', '--version', 'rand', '--steps', '60', '--seed', '1'],
+  ];
+  const out = (name: string): string[] => ['--out', at(name)];
+  const report = (name: string): Json => readJson(join(at(name), 'report.json'));
+  const outcome = (run: Json): unknown => [run['images'], run['brokenBy']];
+  /** The command that goes on, as the run said it. */
+  const again = (stderr: string): string[] =>
+    /^note: kept .*; this goes on from there: linbp (.*)$/m.exec(stderr)![1]!.split(' ');
+
   it('Ctrl-C in any stage of AutoAttack says what is kept; the printed command goes on to the same bits', async () => {
-    const args = [
-      ...['attack', '--model', 'mlp', '--weights', at('mlp.safetensors'), '--dataset', at('images.safetensors')],
-      ...['--device', 'reference', '--attack', 'autoattack', '--version', 'rand', '--steps', '60', '--seed', '1'],
-    ];
-    const one = [...args, '--batch', '1', '--eps', '0.006'];
-    const out = (name: string): string[] => ['--out', at(name)];
-    const report = (name: string): Json => readJson(join(at(name), 'report.json'));
-    const early = await killed([...args, '--batch', '6', '--eps', '0.006', ...out('early')], 'early', 0, 'SIGINT');
+    const one = [...rand, '--batch', '1', '--eps', '0.006'];
+    const early = await killed([...rand, '--batch', '6', '--eps', '0.006', ...out('early')], 'early', 0, 'SIGINT');
     expect(early.code, early.stderr).to.equal(130);
     expect(early.stderr).to.match(/^note: no batch was finished, so nothing is kept/m);
     expect(existsSync(join(at('early'), 'report.json'))).to.equal(false);
 
-    const again = (stderr: string): string[] =>
-      /^note: kept .*; this goes on from there: linbp (.*)$/m.exec(stderr)![1]!.split(' ');
     const first = await killed([...one, ...out('first')], 'first', 2, 'SIGINT');
     expect(first.code, first.stderr).to.equal(130);
     expect(first.stderr).to.match(/^note: kept [2-5] images of the first stage; /m);
@@ -150,8 +155,13 @@ describe('what is interrupted goes on', () => {
     expect(report('first')).to.include({ interrupted: true });
     expect(again(second.stderr)).to.deep.equal(again(first.stderr));
 
-    // The first of two runs is done, and the other one is in its first stage.
-    const both = [...args, '--batch', '1', '--eps', '0.006,0.3'];
+    const ended = await linbpEach([again(second.stderr), [...one, ...out('whole1')]]);
+    for (const each of ended) expect(each.code, each.stderr).to.equal(0);
+    expect(outcome(report('first'))).to.deep.equal(outcome(report('whole1')));
+  });
+
+  slowly(true, 'Ctrl-C in the second of two runs of AutoAttack keeps the first', 300_000, async () => {
+    const both = [...rand, '--batch', '1', '--eps', '0.006,0.3'];
     const cells = await killed(
       [...both, ...out('cells')],
       'cells',
@@ -161,13 +171,10 @@ describe('what is interrupted goes on', () => {
     expect(cells.code, cells.stderr).to.equal(130);
     expect(cells.stderr).to.match(/^note: kept [1-5] images? of the first stage of run 2, and the runs before it; /m);
     expect(report('cells')['runs']).to.have.length(1);
-
-    const ended = await linbpEach([again(second.stderr), again(cells.stderr), [...both, ...out('whole2')]]);
+    const ended = await linbpEach([again(cells.stderr), [...both, ...out('whole2')]]);
     for (const each of ended) expect(each.code, each.stderr).to.equal(0);
-    const runs = (name: string): unknown[] =>
-      (report(name)['runs'] as Json[]).map((run) => [run['images'], run['brokenBy']]);
+    const runs = (name: string): unknown[] => (report(name)['runs'] as Json[]).map(outcome);
     expect(runs('cells')).to.deep.equal(runs('whole2'));
-    expect([report('first')['images'], report('first')['brokenBy']]).to.deep.equal(runs('whole2')[0]);
   });
 
   it('the command that goes on has its words as a shell reads them', () => {
