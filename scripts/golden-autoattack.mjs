@@ -15,7 +15,7 @@
  * rounding of float32 (`test/fixtures/attacks/fab-spread.json`); they are named.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -51,6 +51,8 @@ const { values: options } = parseArgs({
     json: { type: 'string' },
   },
 });
+
+if (options.state !== undefined) mkdirSync(options.state, { recursive: true });
 
 const stageNumber = { 'apgd-ce': 1, 'apgd-t': 2, 'fab-t': 3, square: 4 };
 const percent = (share) => `${(100 * share).toFixed(1)} %`;

@@ -46,7 +46,7 @@ export const mutantsOfKinds = [
     "'orNaN(select(nearest, distance, closer), lead + distance)'",
     "'select(nearest, distance, closer)'",
     'truth/attackGradients',
-    'every attack in every norm',
+    'every attack says diverged',
   ),
   fault(
     '1.2',
@@ -243,7 +243,7 @@ export const mutantsOfKinds = [
     'weights: weightsIdentity(weights),',
     '',
     'cli/resume',
-    'AutoAttack, killed',
+    'its own weights only',
   ),
   fault(
     '1.8',

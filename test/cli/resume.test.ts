@@ -112,14 +112,6 @@ describe('what is interrupted goes on', () => {
       const tensors = (place: string): Buffer => readFileSync(join(at(place), cell, 'adversarial.safetensors'));
       expect(tensors('cut').equals(tensors('whole')), cell).to.equal(true);
     }
-    const damaged = [...args, ...own('damaged')];
-    await killed(damaged, 'damaged', 1);
-    const others = damaged.map((each) => (each === at('mlp.safetensors') ? at('other.safetensors') : each));
-    const [otherWeights] = await linbpEach([[...others, '--resume']]);
-    expectError(otherWeights!, 'belongs to another run: weights is');
-    writeFileSync(join(at('damaged'), 'state', '0-battery-00000000.json'), '{"journal": "linbp-attack-2"}');
-    const [refused] = await linbpEach([[...damaged, '--resume']]);
-    expectError(refused!, 'is no step of this battery');
   });
 
   const rand = [
@@ -132,6 +124,17 @@ describe('what is interrupted goes on', () => {
   /** The command that goes on, as the run said it. */
   const again = (stderr: string): string[] =>
     /^note: kept .*; this goes on from there: linbp (.*)$/m.exec(stderr)![1]!.split(' ');
+
+  it('AutoAttack goes on with its own weights only, and from whole steps', async () => {
+    const args = [...rand, '--batch', '1', '--eps', '0.006', ...out('damaged')];
+    await killed(args, 'damaged', 1);
+    const others = args.map((each) => (each === at('mlp.safetensors') ? at('other.safetensors') : each));
+    const [otherWeights] = await linbpEach([[...others, '--resume']]);
+    expectError(otherWeights!, 'belongs to another run: weights is');
+    writeFileSync(join(at('damaged'), 'state', '0-battery-00000000.json'), '{"journal": "linbp-attack-2"}');
+    const [refused] = await linbpEach([[...args, '--resume']]);
+    expectError(refused!, 'is no step of this battery');
+  });
 
   it('Ctrl-C in any stage of AutoAttack says what is kept; the printed command goes on to the same bits', async () => {
     const one = [...rand, '--batch', '1', '--eps', '0.006'];

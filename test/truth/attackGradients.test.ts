@@ -70,36 +70,38 @@ describe('gradients that are not finite', () => {
     ...((attacks[name] as AttackDefinition).steps === undefined && { steps: 3 }),
   });
 
-  it('do not pass for robustness under LinBP: every attack in every norm says diverged', async () => {
-    using model = await deadModel();
-    for (const name of withGradients)
-      for (const norm of normsOf(name)) {
+  // One norm each, one after the other, so that each norm has its attacks; or every norm of every attack.
+  for (const [slow, which] of [
+    [false, 'every attack'],
+    [true, 'every attack in every norm'],
+  ] as const) {
+    const cases = withGradients.flatMap((name, index) => {
+      const norms = normsOf(name);
+      return (slow ? norms : [norms[index % norms.length]!]).map((norm) => [name, norm] as const);
+    });
+
+    slowly(slow, `do not pass for robustness under LinBP: ${which} says diverged`, 300_000, async () => {
+      using model = await deadModel();
+      for (const [name, norm] of cases) {
         using attack = await Attack.compile({ model, rules: 'linbp:from=all', ...options(name, norm) });
         const error = await refusal(() => attack.run({ images, labels }), 'diverged').catch((cause: unknown) => {
           throw new Error(`${name} ${norm}`, { cause });
         });
         expect(error.message, `${name} ${norm}`).to.include('a gradient or an iterate');
       }
-  }).timeout(300_000);
+    });
 
-  for (const [slow, title] of [
-    [false, 'nor in float64: every attack'],
-    [true, 'nor in float64: every attack in every norm'],
-  ] as const)
-    slowly(slow, title, 300_000, async () => {
+    slowly(slow, `nor in float64: ${which}`, 300_000, async () => {
       const host = { definition: network, weights: initialState(network, 2) };
-      for (const [index, name] of withGradients.entries()) {
-        const norms = normsOf(name);
-        // one after the other, so that each norm has its attacks
-        for (const norm of slow ? norms : [norms[index % norms.length]!]) {
-          const rules = { rules: 'infinite', userRules: [infinite] };
-          using attack = await Attack.compile({ model: host, device: 'reference', ...rules, ...options(name, norm) });
-          await refusal(() => attack.run({ images, labels }), 'diverged').catch((cause: unknown) => {
-            throw new Error(`${name} ${norm}`, { cause });
-          });
-        }
+      for (const [name, norm] of cases) {
+        const rules = { rules: 'infinite', userRules: [infinite] };
+        using attack = await Attack.compile({ model: host, device: 'reference', ...rules, ...options(name, norm) });
+        await refusal(() => attack.run({ images, labels }), 'diverged').catch((cause: unknown) => {
+          throw new Error(`${name} ${norm}`, { cause });
+        });
       }
     });
+  }
 
   it('the same network has figures under its true gradient, and under queries alone', async () => {
     using model = await deadModel();
