@@ -1,11 +1,16 @@
-/** Runs the tests that `npm test` leaves out, those tagged @slow: node scripts/slow-tests.mjs [mocha options] */
+/**
+ * Runs tests that `npm test` leaves out: node scripts/slow-tests.mjs [--golden] [mocha options]. Those tagged @slow, or
+ * with `--golden` those tagged @golden, which compare attacks with reference values in full.
+ */
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 
 const mocha = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
+const given = process.argv.slice(2);
+const golden = given[0] === '--golden';
 const { status } = spawnSync(
   process.execPath,
-  [mocha, '--grep', '@slow', 'dist/test/**/*.test.js', ...process.argv.slice(2)],
+  [mocha, '--grep', golden ? '@golden' : '@slow', 'dist/test/**/*.test.js', ...given.slice(golden ? 1 : 0)],
   { stdio: 'inherit', env: { ...process.env, LINBP_SLOW: '1' } },
 );
 process.exitCode = status ?? 1;

@@ -88,7 +88,7 @@ describe('attacks by queries alone', () => {
     }
   });
 
-  slowly(true, 'spsa: estimate, margins and images of five steps are those of the reference', 900_000, async () => {
+  slowly('golden', 'spsa: estimate, margins and images of five steps are those of the reference', 900_000, async () => {
     if (dataFolder === '') return;
     const chosen = [0, 1, 2, 3];
     const [pixels, directions] = [28 * 28, 16];

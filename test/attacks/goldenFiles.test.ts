@@ -14,7 +14,7 @@ import { attackFigures, attackTensors, dataFolder, onDevice, testImages, testLab
 
 /** Runs a test where the golden files are. */
 const golden = (slow: boolean, title: string, body: () => Promise<void>): void =>
-  slowly(slow, title, 1_800_000, async () => {
+  slowly(slow && 'golden', title, 1_800_000, async () => {
     if (dataFolder !== '') await body();
   });
 

@@ -162,7 +162,7 @@ describe('attacks for the smallest perturbation equal the reference codes in flo
   for (const { name, attack, parameters, model, result } of everything) {
     for (const count of [...(model.startsWith('mlp') ? [1] : []), result.images.length]) {
       const slow = count > 1 || !['ddn', 'fmn-linf', 'fmn-l1.start'].includes(name);
-      slowly(slow, `${name}, ${model}: distances of ${count} images`, 1_800_000, async () => {
+      slowly(slow && 'golden', `${name}, ${model}: distances of ${count} images`, 1_800_000, async () => {
         if (dataFolder === '') return;
         const chosen = result.images.slice(0, count);
         const [images, labels] = [await testImages(result.set, chosen), await testLabels(result.set, chosen)];
@@ -241,7 +241,7 @@ describe('attacks for the smallest perturbation equal the reference codes in flo
 describe('attacks for the smallest perturbation of the reference codes on the device', () => {
   for (const { name, attack, parameters, model, result } of everything.filter((each) => !each.name.includes('start'))) {
     slowly(
-      true,
+      'golden',
       `${name}, ${model}: who is fooled, distances that float32 leaves alone, and the median`,
       1_800_000,
       async () => {

@@ -66,7 +66,7 @@ describe('attacks: Square', () => {
       [6, run.queries, true],
     ] as const) {
       const title = `${name}: ${queries} queries of ${count} images as the official code makes them`;
-      slowly(slow, title, 900_000, async () => {
+      slowly(slow && 'golden', title, 900_000, async () => {
         if (dataFolder === '') return;
         const images = await testImages(run.set, run.images.slice(0, count));
         const model = await trained(run.model);

@@ -268,7 +268,7 @@ describe('attacks that transfer equal the reference code in float64', () => {
       // the first step of one image, or three of all
       const count = steps === 1 ? 1 : batch;
       const what = steps === 1 ? 'the first gradient, one image' : 'gradients of three steps, and the images';
-      slowly(true, `${name}: ${what}${cost > 1 ? `, of ${cost} gradients a step` : ''}`, 1_800_000, async () => {
+      slowly('golden', `${name}: ${what}${cost > 1 ? `, of ${cost} gradients a step` : ''}`, 1_800_000, async () => {
         if (dataFolder === '') return;
         const clean = await testImages('cifar', golden.images);
         const { found, final } = await replayed(each, clean, steps, count);
@@ -310,7 +310,7 @@ describe('attacks that transfer equal the reference code in float64', () => {
 describe('first gradients of the reference code on the device', () => {
   for (const name of ['ifgsm', 'sgm', 'bpa', 'ila', 'sim', 'ti']) {
     const { attack, parameters = {}, rules = 'bp', startBy } = cases[name]!;
-    slowly(name !== 'ifgsm', `${name}: to 1e-5 in float32`, 120_000, async () => {
+    slowly(name !== 'ifgsm' && 'golden', `${name}: to 1e-5 in float32`, 120_000, async () => {
       const tensors = attackTensors('transfer-steps');
       if (tensors === undefined) return;
       const keeping: AttackDefinition = {

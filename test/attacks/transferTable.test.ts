@@ -66,7 +66,7 @@ describe('transfer from ResNet-20 as in the table of reference values', () => {
 
   for (const [name, options] of Object.entries({ ...fixed, ...drawn })) {
     const what = name in fixed ? 'which images are left right' : 'how many images are left right';
-    slowly(true, `${name}: ${what} on four networks`, 1_800_000, async () => {
+    slowly('golden', `${name}: ${what} on four networks`, 1_800_000, async () => {
       const row = attackFigures<{ results: Readonly<Record<string, Row & Victims>> }>('transfer-table')?.results[name];
       if (dataFolder === '' || row === undefined) return;
       const found = await rightAfter(row, options);

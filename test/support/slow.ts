@@ -1,8 +1,18 @@
-/** A test that takes too long for every run; LINBP_SLOW=1 runs it, too. It ends after `milliseconds`. */
-export function slowly(slow: boolean, title: string, milliseconds: number, body: () => void | Promise<void>): void {
-  it(`${title}${slow ? ' @slow' : ''}`, function () {
+/**
+ * A test that takes too long for every run: `true` for those of `npm run test:slow`, `golden` for those of
+ * `npm run check:golden`, which compare with reference values in full. LINBP_SLOW=1 runs both kinds, too. It ends after
+ * `milliseconds`.
+ */
+export function slowly(
+  slow: boolean | 'golden',
+  title: string,
+  milliseconds: number,
+  body: () => void | Promise<void>,
+): void {
+  const tag = slow === 'golden' ? ' @golden' : slow ? ' @slow' : '';
+  it(title + tag, function () {
     this.timeout(milliseconds);
-    if (slow && process.env['LINBP_SLOW'] === undefined) return this.skip();
+    if (slow !== false && process.env['LINBP_SLOW'] === undefined) return this.skip();
     return body();
   });
 }
