@@ -7,7 +7,7 @@ import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
 import type { Device } from '../runtime/device.js';
 import { datasetIdentity, networkIdentity, weightsIdentity } from '../train/identity.js';
-import { checkCells, listCells } from './attack/cells.js';
+import { checkCells, listCells, nameOfCell } from './attack/cells.js';
 import type { Cell } from './attack/cells.js';
 import { robustBenchEntry, securityCurves } from './attack/curves.js';
 import { judgeRuns } from './attack/judge.js';
@@ -30,7 +30,7 @@ import { counted } from '../quote.js';
 import { referenceAdapter, shownAdapter } from './common.js';
 import { classifierOn, modelWith } from './inference.js';
 import { fileLink } from './terminal/screen.js';
-import { evaluateVictims, readVictims } from './victims.js';
+import { readVictims, VictimTrials } from './victims.js';
 import type { Victim } from './victims.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext, VerbResult } from './verb.js';
@@ -110,6 +110,7 @@ async function runAll(
 ): Promise<{
   readonly runs: TriedRun[];
   readonly diverged: readonly DivergedCell[];
+  readonly trials: VictimTrials;
   readonly targets: Int32Array | undefined;
   readonly workers: readonly WorkersReport[];
   readonly state: AttackState;
@@ -137,13 +138,14 @@ async function runAll(
   } = cut
     ? await cellsInJobs(cells, { values, definition, weights, dataset }, context)
     : { ...(await noteResume(runCells(cells, input), state, context)), workers: [] };
+  const trials = new VictimTrials(victims, device, { dataset, labels, targets }, context);
   const runs: TriedRun[] = [];
   for (const run of found) {
     const images = imageRecords(run.result, pixelRange(dataset, 0, run.result.count));
     const { images8 } = run.result;
     try {
-      const shown = { dataset, labels, targets, images8 };
-      const tried = run.interrupted ? [] : await evaluateVictims(victims, device, shown, context);
+      const name = cells.length === 1 ? undefined : nameOfCell(run.cell);
+      const tried = run.interrupted ? [] : await trials.show(images8, name);
       runs.push({ ...run, images, victims: tried });
     } catch (error) {
       // The images are kept, so the report shows what there is of them.
@@ -151,7 +153,7 @@ async function runAll(
       runs.push({ ...run, images, victims: [], interrupted: true });
     }
   }
-  return { runs, diverged, targets, workers, state };
+  return { runs, diverged, trials, targets, workers, state };
 }
 
 interface Loaded {
@@ -189,7 +191,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   const { values, definition, cells, out } = plan;
   const { dataset, device, weights } = loaded;
   const { signal, print, width } = context;
-  const { runs, diverged, targets, workers, state } = await runAll(plan, loaded, context);
+  const { runs, diverged, trials, targets, workers, state } = await runAll(plan, loaded, context);
   const interrupted = runs.length + diverged.length < cells.length || runs.some((run) => run.interrupted);
   const classify = classifierOn(device, definition, weights, device === undefined ? 'f32' : values.precision);
   const { seed, batch } = values;
@@ -217,7 +219,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   };
   // The charting library is loaded only where something is drawn.
   const { attackReport, attackSentences } = await import('./attack/report.js');
-  const sentences = attackSentences(definition.name, runs, diverged);
+  const sentences = attackSentences(definition.name, runs, diverged, trials.cells.diverged);
   const found = { model: definition.name, dataset, runs, flags, curves, sentences, adapter: device?.adapterInfo };
   const html = attackReport({ ...found, settings: report.settings });
   await out.replace(
@@ -238,7 +240,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
   print(`report ${fileLink(join(out.path, 'report.html'))}`);
   if (interrupted) noteKept(state, context);
   const adapter = device === undefined ? referenceAdapter : shownAdapter(device);
-  return { adapter, settings: settled, fields, interrupted };
+  return { adapter, settings: settled, fields, interrupted, failure: trials.failure(runs) };
 }
 
 /** `linbp attack`: adversarial examples, judged on the true forward pass, and what they do to other models. */

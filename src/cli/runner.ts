@@ -112,6 +112,7 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
     };
     await writeResult(values.json, document);
   }
+  if (result.interrupted !== true && result.failure !== undefined) throw result.failure;
   if (result.interrupted !== true) return 0;
   progress.line('interrupted; what was done until then is kept');
   return interruptedCode;

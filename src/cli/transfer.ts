@@ -8,6 +8,7 @@ import { Cells } from '../experiments/cells.js';
 import { wilson } from '../experiments/statistics.js';
 import { automatic, budgeted, cleanRight, craftRow, sweepStart } from '../experiments/transferMatrix.js';
 import type {
+  CleanRight,
   MatrixAttack,
   MatrixPart,
   MatrixRow,
@@ -161,11 +162,11 @@ async function compute(
   settings: MatrixSettings,
   rules: readonly string[],
   { heldOut, rest }: { readonly heldOut: Dataset | undefined; readonly rest: Dataset },
+  cells: Cells,
   { progress }: VerbContext,
 ): Promise<Pick<Matrix, 'rows' | 'sweeps' | 'diverged'>> {
   const rows: MatrixRow[] = [];
   const sweeps: StartSweep[] = [];
-  const cells = new Cells({ progress });
   for (const source of settings.sources) {
     const [first] = settings.attacks;
     let sweep: StartSweep | undefined;
@@ -188,6 +189,22 @@ async function compute(
   }
   cells.expectSome(rows.length, 'attack');
   return { rows, sweeps, diverged: cells.diverged };
+}
+
+/** The victims with finite logits at the clean images, and what they get right. Throws `diverged` where none has. */
+async function soundVictims(
+  victims: readonly Victim[],
+  images: Dataset,
+  batch: number,
+  cells: Cells,
+): Promise<{ readonly victims: readonly Victim[]; readonly clean: CleanRight }> {
+  const clean = new Map<string, readonly number[]>();
+  const name = (victim: Victim): string => `victim ${victim.name}`;
+  const sound = await cells.finite(victims, name, async (victim) => {
+    for (const [of, right] of await cleanRight([victim], images, batch)) clean.set(of, right);
+  });
+  cells.expectSome(sound.length, 'victim');
+  return { victims: sound, clean };
 }
 
 function halves(all: Dataset, share: number, auto: boolean): { heldOut: Dataset | undefined; rest: Dataset } {
@@ -225,6 +242,21 @@ const cleanError = ([model, right]: readonly [string, readonly number[]]) => {
   const { mean: error, low, high } = wilson(right.filter((each) => each === 0).length, right.length);
   return { model, error, low, high };
 };
+
+/** The matrix with what follows from the networks and from what they get right. */
+function matrixOf(
+  found: Omit<Matrix, 'resized' | 'cleanErrors'>,
+  networks: readonly Named[],
+  { height, width }: Dataset,
+): Matrix {
+  const size = [height, width];
+  const sizes = networks.filter(({ ownSize }) => ownSize.join() !== size.join());
+  return {
+    ...found,
+    resized: sizes.map(({ name, ownSize }) => ({ model: name, from: size, to: ownSize })),
+    cleanErrors: [...found.clean].map(cleanError),
+  };
+}
 
 /** What is finished of this run, batch by batch; with `--resume` that of an earlier one, too. */
 async function openStore(
@@ -304,20 +336,16 @@ export const transferVerb = defineVerb({
       const { norm, eps, gradients, batch, seed, seeds } = values;
       const made = { rules, sources, victims, weights, images: all, device };
       const { state, store } = await openStore(out, values, made, context);
+      const cells = new Cells(context);
+      const sound = await soundVictims(victims.map(victimOf), parts.rest, batch, cells);
       const settings: MatrixSettings = {
-        ...{ sources: sources.map(victimOf), victims: victims.map(victimOf), attacks, norm, eps, gradients },
+        ...{ sources: sources.map(victimOf), victims: sound.victims, attacks, norm, eps, gradients },
         seeds: seedsFrom(seed, seeds),
         ...{ store, batch, signal: context.signal, onProgress: (what, share) => context.progress.update(what, share) },
       };
-      const clean = await cleanRight(settings.victims, parts.rest, batch);
-      const computed = await noteResume(compute(settings, rules, parts, context), state, context);
-      const size = [all.height, all.width];
-      const sizes = networks.filter(({ ownSize }) => ownSize.join() !== size.join());
-      const matrix = {
-        ...{ ...computed, clean, seed, count: parts.rest.count, heldOut: parts.heldOut?.count ?? 0 },
-        resized: sizes.map(({ name, ownSize }) => ({ model: name, from: size, to: ownSize })),
-        cleanErrors: [...clean].map(cleanError),
-      };
+      const computed = await noteResume(compute(settings, rules, parts, cells, context), state, context);
+      const counts = { count: parts.rest.count, heldOut: parts.heldOut?.count ?? 0 };
+      const matrix = matrixOf({ ...computed, clean: sound.clean, seed, ...counts }, networks, all);
       const fields = { ...matrixFields(matrix), out: out.path };
       const settled = { rule: rules, victims: victims.map(({ name }) => name), note: all.note ?? null };
       const report = { dataset: all.name, settings: { ...values, ...settled }, ...fields };

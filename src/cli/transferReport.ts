@@ -1,4 +1,5 @@
 import type { AttackFlag } from '../attacks/alarms.js';
+import { withoutFigures } from '../experiments/cells.js';
 import type { DivergedCell } from '../experiments/cells.js';
 import { claim, percent, shownPoints } from '../experiments/format.js';
 import { fooledShare, transferGap, transferred } from '../experiments/transferMatrix.js';
@@ -216,7 +217,7 @@ export function matrixSentences({ rows, clean, diverged }: Matrix, { comparisons
     ];
   });
   const compared = comparisons.map(({ verdict, text }) => `${verdictWords[verdict]}: ${text}`);
-  const without = diverged.map(({ cell, cause }) => `${cell} has no figures: it diverges (${cause}).`);
+  const without = diverged.map(({ cell, cause }) => withoutFigures(cell, cause));
   return best.length + compared.length > 0
     ? [...best, ...compared, ...without]
     : ['No network but the sources themselves was attacked.', ...without];

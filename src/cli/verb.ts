@@ -1,3 +1,4 @@
+import type { LinbpError } from '../errors.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import type { OptionTable, OptionValues } from './options.js';
 import type { Progress } from './progress.js';
@@ -35,6 +36,8 @@ export interface VerbResult {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** The work was cut short by the signal; the fields hold what was done until then. */
   readonly interrupted?: boolean;
+  /** What failed although there is a result; the command line ends with it once the result is written. */
+  readonly failure?: LinbpError | undefined;
 }
 
 /** A verb of the command line. */

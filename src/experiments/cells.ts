@@ -50,8 +50,16 @@ export class Cells {
 
   /** Throws `diverged` where nothing is left to report on. */
   expectSome(left: number, what: string): void {
-    if (left > 0) return;
+    if (left === 0) throw this.nothingLeft(what);
+  }
+
+  /** The error `diverged` that says why nothing is left. */
+  nothingLeft(what: string): LinbpError {
     const causes = this.diverged.map(({ cell, cause }) => `${cell}: ${cause}`).join('; ');
-    throw new LinbpError('diverged', `no ${what} is left: ${causes}`, { field: 'model' });
+    return new LinbpError('diverged', `no ${what} is left: ${causes}`, { field: 'model' });
   }
 }
+
+/** What reports say of a cell that diverged. */
+export const withoutFigures = (cell: string, cause: string): string =>
+  `${cell} has no figures: it diverges (${cause}).`;

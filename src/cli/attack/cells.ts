@@ -7,7 +7,9 @@ import type { HostModel, Model } from '../../nn/model.js';
 import { chosenRules } from '../common.js';
 import type { ChosenRules } from '../common.js';
 import { composed, knownAttack } from '../composedAttack.js';
+import { ruleName } from '../../report/theme.js';
 import { splitRules } from '../ruleList.js';
+import { shownEps } from './curves.js';
 import type { AttackValues } from './options.js';
 import { readAttacks } from './spec.js';
 import type { AttackSpec } from './spec.js';
@@ -18,6 +20,11 @@ export interface Cell {
   readonly rule: ChosenRules;
   /** Undefined for attacks that look for the smallest perturbation and got no radius. */
   readonly eps: number | undefined;
+}
+
+/** A cell as sentences name it. */
+export function nameOfCell({ attack, rule, eps }: Cell): string {
+  return `${attack.written} under ${ruleName(rule.written)}${eps === undefined ? '' : ` at eps ${shownEps(eps)}`}`;
 }
 
 export const isBattery = ({ name }: AttackSpec): boolean => name === 'autoattack';

@@ -6,13 +6,14 @@ import { writeSafetensors } from '../../io/safetensors.js';
 import { plainTable } from '../../profile/textTable.js';
 import { batteryFields } from '../battery.js';
 import { percent, pixelRange } from '../common.js';
-import type { VictimResult } from '../victims.js';
+import { hasFigures } from '../victims.js';
+import type { TriedVictim } from '../victims.js';
 import { shownEps } from './curves.js';
 import type { RecordedRun } from './curves.js';
 
 /** A run with what its images do to other models. */
 export interface TriedRun extends RecordedRun {
-  readonly victims: readonly VictimResult[];
+  readonly victims: readonly TriedVictim[];
 }
 
 /** A name for a cell's folder. */
@@ -136,10 +137,14 @@ export function runLines(run: TriedRun): string[] {
     lines.push(`median ${settings.norm}      ${middle.toPrecision(4)} of the images that were fooled`);
   if (result.overflows > 0)
     lines.push(`overflows        ${result.overflows} of these in f16; their images kept their place for a step`);
-  for (const { model, cleanAccuracy, robustAccuracy, successRate } of victims)
-    lines.push(
-      `victim ${model}: clean ${percent(cleanAccuracy)}, robust ` +
-        `${percent(robustAccuracy)}, success ${percent(successRate)}`,
-    );
+  for (const victim of victims) {
+    const { model } = victim;
+    if (!hasFigures(victim)) lines.push(`victim ${model}: diverged`);
+    else
+      lines.push(
+        `victim ${model}: clean ${percent(victim.cleanAccuracy)}, robust ` +
+          `${percent(victim.robustAccuracy)}, success ${percent(victim.successRate)}`,
+      );
+  }
   return lines;
 }

@@ -23,7 +23,11 @@ import { packageVersion } from '../../version.js';
 import { counted } from '../../quote.js';
 import { percent, pixelRange } from '../common.js';
 import { settingFacts } from '../settingFacts.js';
-import type { VictimResult } from '../victims.js';
+import { withoutFigures } from '../../experiments/cells.js';
+import type { DivergedCell as LostVictim } from '../../experiments/cells.js';
+import { hasFigures } from '../victims.js';
+import type { TriedVictim } from '../victims.js';
+import { nameOfCell } from './cells.js';
 import { shownEps } from './curves.js';
 import type { SecurityCurve } from './curves.js';
 import { medianChange, runColumns } from './output.js';
@@ -64,6 +68,7 @@ export function attackSentences(
   model: string,
   runs: readonly TriedRun[],
   diverged: readonly DivergedCell[] = [],
+  victimsLost: readonly LostVictim[] = [],
 ): string[] {
   const run = strongest(runs);
   const { result, victims, settings, minimal } = run;
@@ -87,15 +92,17 @@ export function attackSentences(
           `Rounded to 8 bits, images so near to the boundary may be right again: ${percent(accuracyLeft(run))} of ` +
             `${result.count} are.`,
         ];
-  const others = victims.map(
-    (victim) =>
-      `On ${victim.model}, which the attack never touched, ${percent(victim.robustAccuracy)} stay right ` +
-      `of ${percent(victim.cleanAccuracy)} before.`,
-  );
-  const without = diverged.map(({ cell: { attack, rule, eps }, error }) => {
-    const inside = eps === undefined ? '' : ` at eps ${shownEps(eps)}`;
-    return `${attack.written} under ${ruleName(rule.written)}${inside} has no figures: it diverges (${error.message}).`;
-  });
+  const others = victims
+    .filter(hasFigures)
+    .map(
+      (victim) =>
+        `On ${victim.model}, which the attack never touched, ${percent(victim.robustAccuracy)} stay right ` +
+        `of ${percent(victim.cleanAccuracy)} before.`,
+    );
+  const without = [
+    ...diverged.map(({ cell, error }) => withoutFigures(nameOfCell(cell), error.message)),
+    ...victimsLost.map(({ cell, cause }) => withoutFigures(cell, cause)),
+  ];
   return [...own, ...others, ...without];
 }
 
@@ -177,13 +184,19 @@ function sampleTable(dataset: Dataset, { result }: TriedRun): string {
   );
 }
 
-function victimTable(victims: readonly VictimResult[]): string {
-  return htmlTable<VictimResult>(
+function victimTable(victims: readonly TriedVictim[]): string {
+  const column = (title: string, of: 'cleanAccuracy' | 'robustAccuracy' | 'successRate') => ({
+    title: `${title}, %`,
+    value: (victim: TriedVictim): string =>
+      hasFigures(victim) ? (100 * victim[of]).toFixed(2) : of === 'cleanAccuracy' ? 'diverged' : '',
+    number: true as const,
+  });
+  return htmlTable<TriedVictim>(
     [
       { title: 'network', value: ({ model }) => model },
-      { title: 'clean accuracy, %', value: ({ cleanAccuracy }) => (100 * cleanAccuracy).toFixed(2), number: true },
-      { title: 'accuracy left, %', value: ({ robustAccuracy }) => (100 * robustAccuracy).toFixed(2), number: true },
-      { title: 'success rate, %', value: ({ successRate }) => (100 * successRate).toFixed(2), number: true },
+      column('clean accuracy', 'cleanAccuracy'),
+      column('accuracy left', 'robustAccuracy'),
+      column('success rate', 'successRate'),
     ],
     victims,
   );
