@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { check, LinbpError } from '../errors.js';
 import { mergeSweep, planSweep, runSweepCell } from '../experiments/sweep.js';
-import type { SweepCell, SweepCellResult, SweepPlan, SweepResult } from '../experiments/sweep.js';
+import type { Evaluated, SweepCell, SweepCellResult, SweepPlan, SweepResult } from '../experiments/sweep.js';
 import { writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
@@ -13,7 +13,7 @@ import { sweepInJobs } from './jobs/trainJob.js';
 import { readNumber } from './options.js';
 import { createTrainer, openPlace, showProgress } from './trainRun.js';
 import type { TrainingPlace } from './trainRun.js';
-import { chosenHalves, chosenOptimizer, startWeights, trainerSettings } from './trainOptions.js';
+import { chosenHalves, chosenOptimizer, evaluatedOn, startWeights, trainerSettings } from './trainOptions.js';
 import type { TrainValues } from './trainOptions.js';
 import type { ShownAdapter, VerbContext, VerbResult } from './verb.js';
 
@@ -80,34 +80,34 @@ async function runCells(
       if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
       return { results, interrupted: true };
     }
-    progress.line(cellLine(results.at(-1)!));
+    progress.line(cellLine(results.at(-1)!, evaluatedOn(values)));
   }
   return { results, interrupted: false };
 }
 
-function cellLine({ rule, lr, seed, epochs, diverged }: SweepCellResult): string {
+function cellLine({ rule, lr, seed, epochs, diverged }: SweepCellResult, evaluated: Evaluated): string {
   const last = epochs.at(-1);
-  const test = last?.testAccuracy === undefined ? '' : `  test accuracy ${percent(last.testAccuracy)}`;
+  const test = last?.testAccuracy === undefined ? '' : `  ${evaluated} accuracy ${percent(last.testAccuracy)}`;
   const figures = diverged
     ? `diverges after ${epochs.length} epochs`
     : `train loss ${last!.trainLoss.toFixed(4)}${test}`;
   return `lr ${lr}  ${rule}  seed ${seed}  ${figures}`;
 }
 
-function printSweep({ rows, verdicts }: SweepResult, print: (line: string) => void): void {
+function printSweep({ rows, verdicts }: SweepResult, evaluated: Evaluated, print: (line: string) => void): void {
   for (const { rule, lr, runs, failed, trainLoss, testAccuracy } of rows) {
     const loss = trainLoss === null ? '' : `  train loss ${trainLoss.mean.toFixed(4)}`;
-    const accuracy = testAccuracy === null ? '' : `  test accuracy ${percent(testAccuracy.mean)}`;
+    const accuracy = testAccuracy === null ? '' : `  ${evaluated} accuracy ${percent(testAccuracy.mean)}`;
     print(`lr ${lr}  ${rule}${loss}${accuracy}${failed === 0 ? '' : `  ${failed} of ${runs} fail`}`);
   }
   for (const sentence of verdicts) print(sentence);
 }
 
-/** Whose figures are called those of test images, where they are not. */
+/** What validation figures are of. */
 const heldOutSentence = ({ validationSplit }: TrainValues): string[] =>
   validationSplit === undefined
     ? []
-    : [`Test figures are of ${percent(validationSplit)} of the training images, which were held out.`];
+    : [`Validation figures are of ${percent(validationSplit)} of the training images, which were held out.`];
 
 /** `linbp train --sweep`: every rule at every learning rate from several seeds, with one report. */
 export async function runSweep(
@@ -124,8 +124,9 @@ export async function runSweep(
     const began = performance.now();
     const { results, interrupted, workers, adapter } = await runCells(cells, values, definition, place, context);
     context.progress.clear();
+    const evaluated = evaluatedOn(values);
     const { sweepReport, sweepRuleName } = await import('./sweepReport.js');
-    const swept = mergeSweep(plan, results, definition.classes, sweepRuleName);
+    const swept = mergeSweep(plan, results, definition.classes, sweepRuleName, evaluated);
     const merged = { ...swept, verdicts: [...swept.verdicts, ...heldOutSentence(values)] };
     const report = join(folder.path, 'report.html');
     const fields = { training: merged.runs, ...merged, ...(workers && { workers }), report };
@@ -133,12 +134,20 @@ export async function runSweep(
     await folder.create();
     await folder.replace(async (path) => {
       const seconds = (performance.now() - began) / 1000;
-      const found = { merged, plan, settings, adapter: place.device?.adapterInfo, seconds, model: definition.name };
+      const found = {
+        merged,
+        plan,
+        settings,
+        adapter: place.device?.adapterInfo,
+        seconds,
+        evaluated,
+        model: definition.name,
+      };
       await writeFileAtomic(join(path, 'report.html'), sweepReport({ ...found, dataset: values.dataset }));
       const document = { ...(interrupted && { interrupted }), settings, ...fields };
       await writeFileAtomic(join(path, 'report.json'), `${JSON.stringify(document, null, 2)}\n`);
     });
-    printSweep(merged, context.print);
+    printSweep(merged, evaluated, context.print);
     context.print(`report ${pathToFileURL(resolve(report)).href}`);
     return {
       adapter: adapter ?? place.adapter,

@@ -1,6 +1,6 @@
 import { failureRule } from '../experiments/outcome.js';
 import { ratesIn } from '../experiments/trainingVerdicts.js';
-import type { SweepPlan, SweepResult, SweepRun } from '../experiments/sweep.js';
+import type { Evaluated, SweepPlan, SweepResult, SweepRun } from '../experiments/sweep.js';
 import {
   facts,
   figures,
@@ -30,10 +30,11 @@ export interface SweepFindings {
   readonly adapter: AdapterInfo | undefined;
   readonly model: string;
   readonly dataset: string;
+  readonly evaluated: Evaluated;
   readonly seconds: number;
 }
 
-function runTable(runs: readonly SweepRun[]): string {
+function runTable(runs: readonly SweepRun[], evaluated: Evaluated): string {
   const last = ({ epochs }: SweepRun): SweepRun['epochs'][number] | undefined => epochs.at(-1);
   return htmlTable<SweepRun>(
     [
@@ -44,7 +45,7 @@ function runTable(runs: readonly SweepRun[]): string {
       { title: 'epochs', value: ({ epochs }) => String(epochs.length), number: true },
       { title: 'training loss', value: (run) => last(run)?.trainLoss.toFixed(4) ?? '–', number: true },
       {
-        title: 'test accuracy, %',
+        title: `${evaluated} accuracy, %`,
         value: (run) => (last(run)?.testAccuracy === undefined ? '–' : (100 * last(run)!.testAccuracy!).toFixed(2)),
         number: true,
       },
@@ -54,7 +55,8 @@ function runTable(runs: readonly SweepRun[]): string {
 }
 
 /** The report of a sweep: verdict, curves at each rate and losses against rates, then every run. */
-export function sweepReport({ merged, plan, settings, adapter, model, dataset, seconds }: SweepFindings): string {
+export function sweepReport(found: SweepFindings): string {
+  const { merged, plan, settings, adapter, model, dataset, evaluated, seconds } = found;
   const { runs, verdicts } = merged;
   const charts = [
     { figure: rateChart(runs, plan.rules), caption: 'Final training loss against the learning rate' },
@@ -76,8 +78,11 @@ export function sweepReport({ merged, plan, settings, adapter, model, dataset, s
           figures(charts) +
           paragraph(`Bands are 95 % intervals over seeds, cut where they leave the chart. ${rateWords(runs)}`.trim()),
       },
-      { title: 'Learning rates', body: rateTable(runs, plan.rules) + paragraph(`A run fails if ${failureRule}.`) },
-      { title: 'Every run', body: runTable(runs) },
+      {
+        title: 'Learning rates',
+        body: rateTable(runs, plan.rules, evaluated) + paragraph(`A run fails if ${failureRule}.`),
+      },
+      { title: 'Every run', body: runTable(runs, evaluated) },
       {
         title: 'Machine and settings',
         body:

@@ -15,7 +15,14 @@ import { chosenModel, chosenRules, percent } from './common.js';
 import { runSweep } from './sweep.js';
 import { createTrainer, epochLine, openPlace, showProgress } from './trainRun.js';
 import { isCut } from './jobs/options.js';
-import { chosenHalves, chosenOptimizer, startWeights, trainerSettings, trainOptions } from './trainOptions.js';
+import {
+  chosenHalves,
+  chosenOptimizer,
+  evaluatedOn,
+  startWeights,
+  trainerSettings,
+  trainOptions,
+} from './trainOptions.js';
 import type { TrainValues } from './trainOptions.js';
 import { fileLink } from './terminal/screen.js';
 import { defineVerb } from './verb.js';
@@ -111,7 +118,7 @@ async function fit(
     },
     async onEpoch(result) {
       await claim();
-      progress.line(epochLine(result, values.validationSplit === undefined ? 'test' : 'val'));
+      progress.line(epochLine(result, evaluatedOn(values) === 'test' ? 'test' : 'val'));
     },
   };
   try {
@@ -159,7 +166,7 @@ async function finished(
   print(
     `${definition.name} on ${dataset} under ${rule}: ${counted(history.length, 'epoch')}, ${counted(steps, 'step')}`,
   );
-  const evaluated = values.validationSplit === undefined ? 'test' : 'validation';
+  const evaluated = evaluatedOn(values);
   if (last?.testAccuracy !== undefined)
     print(`${evaluated} accuracy ${percent(last.testAccuracy)}, loss ${last.testLoss!.toFixed(4)}`);
   if (lossScale !== undefined) print(`loss scale ${lossScale.scale}, ${lossScale.skippedSteps} steps left out`);

@@ -3,6 +3,7 @@ import type { Dataset } from '../data/dataset.js';
 import { datasetHalves } from '../data/load.js';
 import { check, LinbpError } from '../errors.js';
 import { didYouMean } from '../names.js';
+import type { Evaluated } from '../experiments/sweep.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { initialState } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
@@ -73,7 +74,7 @@ export const trainOptions = {
   dropLast: flag('leave out the last, smaller batch of each epoch'),
   clipNorm: number({ help: 'largest length of all gradients together', min: 0, above: true }),
   augment: text({ help: 'random changes of the training images: crop, flip', placeholder: 'LIST' }),
-  patience: integer({ help: 'stop after N epochs without a lower test loss', min: 1 }),
+  patience: integer({ help: 'stop after N epochs without a lower test or validation loss', min: 1 }),
   keepBest: flag('also write the best epoch, NAME.best.safetensors'),
   sweep: text({
     help: 'train at each of these learning rates under each --rule, with one report: lr=0.01,0.05,0.1',
@@ -136,6 +137,10 @@ export function chosenAugmentation({ augment }: TrainValues): InputStage | undef
   }
   return cropAndFlip({ padding: names.includes('crop') ? 4 : 0, flip: names.includes('flip') });
 }
+
+/** What the figures of the images besides those trained on are called. */
+export const evaluatedOn = ({ validationSplit }: Pick<TrainValues, 'validationSplit'>): Evaluated =>
+  validationSplit === undefined ? 'test' : 'validation';
 
 /** Images to train on and, where there are others, those to evaluate on. */
 export async function chosenHalves(

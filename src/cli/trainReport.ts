@@ -14,6 +14,7 @@ import {
 import type { CaptionedFigure, Line } from '../report/index.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
 import { bestEpoch } from '../train/best.js';
+import type { Evaluated } from '../experiments/sweep.js';
 import type { EpochResult } from '../train/progress.js';
 import { packageVersion } from '../version.js';
 import { counted } from '../quote.js';
@@ -27,7 +28,7 @@ export interface TrainFindings {
   readonly rule: string;
   readonly history: readonly EpochResult[];
   /** What the images besides those trained on are; `test` unless given. */
-  readonly evaluated?: 'test' | 'validation';
+  readonly evaluated?: Evaluated;
   /** Step and loss before its update, as far as this call trained. */
   readonly losses: readonly (readonly [step: number, loss: number])[];
   readonly settings: Readonly<Record<string, unknown>>;

@@ -1,5 +1,6 @@
 import { percent } from '../experiments/format.js';
 import { interval } from '../experiments/statistics.js';
+import type { Evaluated } from '../experiments/sweep.js';
 import { ratesIn, runsAt } from '../experiments/trainingVerdicts.js';
 import type { JudgedRun } from '../experiments/trainingVerdicts.js';
 import { failureChart, htmlTable, lineChart, logRange, ruleColor, ruleName } from '../report/index.js';
@@ -78,8 +79,12 @@ export function rateWords(runs: readonly JudgedRun[]): string {
   );
 }
 
-/** A row for each rate: last training loss and test accuracy of each rule, or how many runs fail. */
-export function rateTable(runs: readonly JudgedRun[], rules: readonly string[]): string {
+/**
+ * A row for each rate: last training loss and accuracy on other images of each rule, or how many runs fail.
+ *
+ * @param evaluated what those images are
+ */
+export function rateTable(runs: readonly JudgedRun[], rules: readonly string[], evaluated: Evaluated = 'test'): string {
   const cell = (rule: string, lr: number): string => {
     const { runs: all, failed, loss, accuracy } = runsAt(runs, rule, lr);
     if (all === 0) return '';
@@ -93,7 +98,7 @@ export function rateTable(runs: readonly JudgedRun[], rules: readonly string[]):
     [
       { title: 'learning rate', value: (lr: number) => String(lr), number: true },
       ...rules.map((rule) => ({
-        title: `${ruleName(rule)}: last training loss, test accuracy`,
+        title: `${ruleName(rule)}: last training loss, ${evaluated} accuracy`,
         value: (lr: number) => cell(rule, lr),
         number: true,
         narrow: 'wrapped' as const,

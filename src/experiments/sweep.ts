@@ -50,7 +50,7 @@ export interface SweepRow {
   readonly failed: number;
   /** Training loss of the last epoch; null where every run failed. */
   readonly trainLoss: Interval | null;
-  /** Null also where there are no test images. */
+  /** Of the images besides those trained on, see {@link Evaluated}; null also where there are none. */
   readonly testAccuracy: Interval | null;
 }
 
@@ -60,6 +60,9 @@ export interface SweepResult {
   readonly rows: readonly SweepRow[];
   readonly verdicts: readonly string[];
 }
+
+/** What the images besides those trained on are: `validation` are training images that were held out. */
+export type Evaluated = 'test' | 'validation';
 
 /** Learning rates, rules and seeds to combine. */
 export interface SweepPlan {
@@ -135,12 +138,14 @@ export async function runSweepCell(
  *
  * @param results of all cells, or of those that were done before an interruption
  * @param classes of the network; a loss of ln(classes) is that of guessing
+ * @param evaluated whose accuracy `testAccuracy` is
  */
 export function mergeSweep(
   { rules, rates }: SweepPlan,
   results: readonly SweepCellResult[],
   classes: number,
   name: (rule: string) => string = (rule) => rule,
+  evaluated: Evaluated = 'test',
 ): SweepResult {
   const judged = new Map(
     results.map((result) => {
@@ -162,7 +167,7 @@ export function mergeSweep(
     .sort((a, b) => a - b)
     .flatMap((lr) => rules.map((rule) => rowOf(runs, rule, lr)).filter((row) => row.runs > 0));
   const named = rules.map((rule) => ({ rule, name: name(rule) }));
-  return { runs, rows, verdicts: sweepVerdicts(runs, rows, named) };
+  return { runs, rows, verdicts: sweepVerdicts(runs, rows, named, evaluated) };
 }
 
 /** Student's interval of few seeds can leave the range of a share. */
@@ -188,7 +193,12 @@ function rowOf(all: readonly SweepRun[], rule: string, lr: number): SweepRow {
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /** The best learning rate of each rule among those at which every run trains, then rules in pairs. */
-function sweepVerdicts(runs: readonly SweepRun[], rows: readonly SweepRow[], rules: readonly NamedRule[]): string[] {
+function sweepVerdicts(
+  runs: readonly SweepRun[],
+  rows: readonly SweepRow[],
+  rules: readonly NamedRule[],
+  evaluated: Evaluated,
+): string[] {
   const best = rules.map(({ rule, name }) => {
     const own = rows.filter((row) => row.rule === rule && row.failed === 0 && row.trainLoss !== null);
     if (own.length === 0)
@@ -204,7 +214,7 @@ function sweepVerdicts(runs: readonly SweepRun[], rows: readonly SweepRow[], rul
     const range = top.runs > 1 ? ` (95 % interval ${shown(figure.low)} to ${shown(figure.high)})` : '';
     return (
       `${name} is best at learning rate ${top.lr}: ` +
-      `${tested ? 'test accuracy' : 'training loss'} ${shown(figure.mean)}${range}.`
+      `${tested ? `${evaluated} accuracy` : 'training loss'} ${shown(figure.mean)}${range}.`
     );
   });
   const [first, ...others] = rules;

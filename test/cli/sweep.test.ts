@@ -102,6 +102,31 @@ describe('train --sweep', () => {
     expectError(seeds!, '--seeds goes with --sweep');
   });
 
+  it('calls figures of held-out training images those of a validation: terminal, verdicts, both tables', async () => {
+    const out = join(folder, 'validated');
+    const small = ['--model', 'mlp', '--limit', '64', '--epochs', '1', '--rule', 'bp', '--rule', 'linbp'];
+    const [run] = await linbpEach([
+      ['train', ...small, '--validation-split', '0.25', '--sweep', 'lr=0.01', '--out', out],
+    ]);
+    expect(run!.code, run!.stderr).to.equal(0);
+    const page = readFileSync(join(out, 'report.html'), 'utf8');
+    for (const text of [run!.stdout, run!.stderr, page])
+      expect(text)
+        .to.match(/validation accuracy/)
+        .and.not.to.match(/test (loss|accuracy|figures)/i);
+    const heads = [...page.matchAll(/<th[^>]*>([^<]*validation accuracy[^<]*)<\/th>/g)].map(([, head]) =>
+      head!.replaceAll('\u00a0', ' '),
+    );
+    expect(heads).to.deep.equal([
+      ...['BP', 'LinBP'].map((rule) => `${rule}: last training loss, validation accuracy`),
+      'validation accuracy, %',
+    ]);
+    const { verdicts, rows } = readJson(join(out, 'report.json')) as { verdicts: string[]; rows: object[] };
+    expect(verdicts[0]).to.match(/^BP is best at learning rate 0\.01: validation accuracy/);
+    expect(verdicts.at(-1)).to.equal('Validation figures are of 25.00 % of the training images, which were held out.');
+    expect(rows[0]).to.have.property('testAccuracy');
+  });
+
   it('is refused before the first cell for what the last one would be refused for', async () => {
     expect(() => planSweep({ rules: ['bp'], rates: [0.1], seeds: 3, seed: 2 ** 32 - 2 })).to.throw(/4294967296/);
     const common = ['train', '--model', 'mlp', '--limit', '16', '--device', 'reference', '--out', join(folder, 'late')];
