@@ -204,23 +204,18 @@ function bumpInWindow(
   );
 }
 
-/** The energy of a proposal's window for each of its channels, [N C]. */
-function energyByChannel(
-  { graph, clean, radius }: StageContext,
-  delta: Tensor,
-  windows: Tensor,
-  channels: number,
-): Tensor {
-  const batch = clean.shape[0]!;
+/** The length of a proposal's window in each channel, [N C], of perturbations and of their channels in the windows. */
+function energyByChannel({ graph, clean, radius }: StageContext, delta: Tensor, windows: Tensor): Tensor {
+  const [batch, channels] = clean.shape as [number, number];
   const length = (x: Tensor): Tensor => graph.one('sampleNorm', [x], { norm: 'l2' });
-  const part = elementwiseMap(graph, energy, [length(delta), length(windows)], [radius, channels]);
   const ones = graph.constant(
     'channelOnes',
     Array.from({ length: channels }, () => 1),
     [channels, 1],
   );
-  const spreadOut = graph.one('linear', [graph.one('reshape', [part], { shape: [batch, 1] }), ones], {});
-  return graph.one('reshape', [spreadOut], { shape: [batch * channels] });
+  const spreadOut = graph.one('linear', [graph.one('reshape', [length(delta)], { shape: [batch, 1] }), ones], {});
+  const whole = graph.one('reshape', [spreadOut], { shape: [batch * channels] });
+  return elementwiseMap(graph, energy, [whole, length(windows)], [radius, channels]);
 }
 
 /** Emits the segments of Square's form for L2: the start, and a query that moves energy between two windows. */
@@ -253,7 +248,7 @@ export function buildBumps(stage: StageContext, iterate: Tensor, geometry: Geome
       length(old),
     ]);
     const inWindow = elementwiseMap(graph, maskBy, [raised, byChannel(shape)]);
-    const parted = energyByChannel(stage, delta, windows, channels);
+    const parted = energyByChannel(stage, delta, byChannel(windows));
     const fresh = elementwiseMap(graph, rescale, [inWindow, length(inWindow), parted]);
     const whole = graph.one('reshape', [fresh], { shape: clean.shape });
     judge(stage, iterate, scaled(elementwiseMap(graph, compose, [delta, windows, whole])), 0);
