@@ -1,7 +1,7 @@
 import { check, LinbpError } from '../errors.js';
 import { expectFields, expectObject, onlyFields } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
-import { elementCount } from '../graph/types.js';
+import { describeModel } from '../nn/definition.js';
 import { Model } from '../nn/model.js';
 import { argmax } from '../nn/predict.js';
 import { whereNonFinite } from '../nn/nonFinite.js';
@@ -16,7 +16,7 @@ import { badEntry, checkFinishedImages, logDivergence } from './check.js';
 import type { FinishedImages } from './check.js';
 import { allRows, holdLogs, inputWriter, runBatchOf } from './compaction.js';
 import type { Compiled } from './compaction.js';
-import { checkInput } from './input.js';
+import { checkInput, imageCount } from './input.js';
 import type { AttackArrays, AttackInput } from './input.js';
 import { attackFields, expectAlpha, expectEps, expectWhole, settle } from './options.js';
 import type { AttackOptions, AttackSettings } from './options.js';
@@ -385,11 +385,10 @@ export class Attack {
 /** One attack on one set of images: {@link Attack.compile}, {@link Attack.run} and clean-up in one call. */
 export async function attack(options: AttackOptions & AttackRun): Promise<AttackResult> {
   expectFields(options, attackFields, runFields);
-  const count =
-    options.images instanceof Float32Array
-      ? options.images.length / elementCount(options.model.definition.input)
-      : options.images.count;
-  const batch = Math.max(1, Math.min(options.batch ?? 64, Math.ceil(count) || 1));
+  const { model, images } = options;
+  expectObject(model, 'model');
+  describeModel(model.definition);
+  const batch = Math.max(1, Math.min(options.batch ?? 64, imageCount(images, model.definition) || 1));
   using compiled = await Attack.compile({ ...onlyFields<AttackOptions>(options, attackFields), batch });
   return await compiled.run(onlyFields<AttackRun>(options, runFields));
 }

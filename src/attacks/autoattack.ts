@@ -1,6 +1,5 @@
 import { expectFields, expectObject, expectOneOf } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
-import { batchLabels, batchPixels } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
 import { elementCount } from '../graph/types.js';
 import { describeModel } from '../nn/definition.js';
@@ -11,11 +10,12 @@ import type { AttackRun } from './attack.js';
 import { computedBy, digest, expectSame, expectStateOf, pixelsFromText, pixelsToText } from './autoattackState.js';
 import type { AutoAttackStage, AutoAttackStageName, AutoAttackState } from './autoattackState.js';
 import type { AttackName } from './builtin.js';
+import { checkInput } from './input.js';
 import { expectWhole } from './options.js';
 import type { AttackOptions } from './options.js';
 import type { AttackedSample, AttackResult } from './result.js';
 import { figuresOf, saveImages } from './result.js';
-import type { AttackLoss, AttackNorm } from './stages.js';
+import type { AttackNorm } from './stages.js';
 
 /*
  * AutoAttack: F. Croce, M. Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
@@ -121,7 +121,7 @@ function stageOptions(name: AutoAttackStageName, options: AutoAttackOptions, cla
   const { norm = 'linf', version, loss = 'ce', steps = 100, queries = 5000 } = options;
   const l1 = norm === 'l1';
   const restarts = l1 || version === 'plus' ? 5 : 1;
-  const targets = Math.min(l1 ? 5 : 9, classes - 1);
+  const targets = Math.min(9, classes - 1);
   const shrink = { steps, shrinkRadius: l1, eot: version === 'rand' ? draws : 1 };
   switch (name) {
     case 'apgd-ce':
@@ -129,7 +129,7 @@ function stageOptions(name: AutoAttackStageName, options: AutoAttackOptions, cla
     case 'apgd-dlr':
       return { ...shrink, restarts, loss: classes < 3 ? 'margin' : 'dlr' };
     case 'apgd-t':
-      return { ...shrink, rankedTargets: targets, loss: (classes < 4 ? 'margin' : 'dlr') as AttackLoss };
+      return { ...shrink, rankedTargets: Math.min(l1 ? 5 : 9, targets), loss: classes < 4 ? 'margin' : 'dlr' };
     case 'fab':
       return { steps, restarts };
     case 'fab-t':
@@ -145,8 +145,8 @@ type Progress = Pick<AutoAttackState, 'done' | 'gradients' | 'forwards'>;
 /** Images, labels and what came of them so far. */
 class Battery {
   readonly images: Float32Array;
-  readonly labels: ArrayLike<number>;
-  readonly ids: ArrayLike<number>;
+  readonly labels: Uint32Array;
+  readonly ids: Uint32Array;
   readonly size: number;
   readonly count: number;
   readonly samples: (AttackedSample | undefined)[];
@@ -155,15 +155,13 @@ class Battery {
   readonly totals = { gradients: 0, forwards: 0, overflows: 0, dispatches: 0, submits: 0, readbacks: 0 };
 
   constructor({ images, labels, sampleIds, model }: AutoAttackOptions) {
-    const given = images instanceof Float32Array;
-    const all = given ? [] : Array.from({ length: images.count }, (_, n) => n);
-    this.images = given ? images.slice() : batchPixels(images, Uint32Array.from(all));
-    const found = labels ?? (given ? undefined : batchLabels(images, Uint32Array.from(all)));
-    check(found !== undefined, 'bad-argument', 'labels are missing', 'labels');
-    this.labels = Array.from(found);
+    const given = { images, ...(labels !== undefined && { labels }), ...(sampleIds !== undefined && { sampleIds }) };
+    const arrays = checkInput(given, model.definition, { targeted: false, randomStart: true });
+    this.images = arrays.images;
+    this.labels = arrays.labels;
+    this.ids = arrays.sampleIds;
     this.size = elementCount(model.definition.input);
-    this.count = this.images.length / this.size;
-    this.ids = sampleIds ?? Array.from({ length: this.count }, (_, n) => n);
+    this.count = arrays.count;
     this.samples = Array.from({ length: this.count });
     this.brokenBy = Array.from({ length: this.count }, () => null);
     this.adversarial = this.images.slice();
@@ -200,10 +198,10 @@ class Battery {
       else if (!sample.robustCorrect) this.brokenBy[n] = name;
       if (this.brokenBy[n] === name) this.adversarial.set(result.images.subarray(k * size, (k + 1) * size), n * size);
       // An image that stays right is returned as it was.
-      const robust = sample.cleanCorrect;
+      const { cleanCorrect: robust, cleanClass: finalClass, cleanLoss: loss } = sample;
       const kept = { robustCorrect: robust, success: false, savedRobustCorrect: robust, savedSuccess: false };
       this.samples[n] =
-        this.brokenBy[n] === name ? sample : { ...sample, ...kept, loss: sample.cleanLoss, linf: 0, l2: 0 };
+        this.brokenBy[n] === name ? sample : { ...sample, ...kept, finalClass, loss, linf: 0, l2: 0 };
     }
     for (const key of Object.keys(this.totals) as (keyof Battery['totals'])[]) this.totals[key] += result[key];
   }
@@ -262,7 +260,9 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   };
   const { compact = true, resume } = options;
   const key = [norm, eps, names.join(), seed, options.loss, options.steps, options.queries, compact, classes];
-  const arrays = [battery.images, Uint32Array.from(battery.labels), Uint32Array.from(battery.ids)].map(digest);
+  // These set their stages otherwise than the same stages in a list have it.
+  if (options.version === 'plus' || options.version === 'rand') key.push(options.version);
+  const arrays = [battery.images, battery.labels, battery.ids].map(digest);
   const network = await computedBy(options);
   const of = [...key, ...arrays, network].join(' ');
   let progress: Progress = { done: 0, gradients: 0, forwards: 0 };
@@ -353,10 +353,12 @@ export function flagsOf(
     flags.push({ name: 'few-classes', message: `with ${classes} classes the margin takes the place of DLR` });
   if (norm === 'l1')
     flags.push({ name: 'no-l1-square', message: 'Square has no L1 form here; the verdict rests on APGD and FAB' });
-  for (const [index, { name, attacked, robustCorrect }] of stages.entries()) {
+  for (const [index, { name, robustCorrect }] of stages.entries()) {
     const most = suspicious[name];
-    const broke = (attacked - robustCorrect) / count;
-    if (index === 0 || most === undefined || broke <= most) continue;
+    const before = stages[index - 1]?.robustCorrect;
+    if (before === undefined || most === undefined) continue;
+    const broke = (before - robustCorrect) / count;
+    if (broke <= most) continue;
     const points = (100 * broke).toFixed(1);
     const message =
       `${name} took ${points} points of robust accuracy that the ` +

@@ -10,7 +10,7 @@ export type AutoAttackStageName = 'apgd-ce' | 'apgd-dlr' | 'apgd-t' | 'fab' | 'f
 /** How robust the network is after a stage. */
 export interface AutoAttackStage {
   readonly name: AutoAttackStageName;
-  /** Images that were right when the stage began. */
+  /** Images that it ran on: of the first stage all, of others those that were right, or all without `compact`. */
   readonly attacked: number;
   readonly robustCorrect: number;
   readonly robustAccuracy: number;

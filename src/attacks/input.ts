@@ -94,19 +94,25 @@ function checkPartners({ partners }: AttackInput, model: ModelDefinition): Partn
   return { images: images.slice(), labels: expectWords(labels, count, model.classes, 'partners'), count };
 }
 
+function expectImages(images: unknown): void {
+  const fits = images instanceof Float32Array || (typeof images === 'object' && images !== null && 'count' in images);
+  check(fits, 'bad-dtype', 'images must be a Float32Array or a data set', 'images');
+}
+
+/** How many images there are, where their number of values fits. Throws `bad-dtype`. */
+export function imageCount(images: AttackInput['images'], model: ModelDefinition): number {
+  expectImages(images);
+  return images instanceof Float32Array ? Math.ceil(images.length / elementCount(model.input)) : images.count;
+}
+
 function pixelsOf(input: AttackInput, model: ModelDefinition): { images: Float32Array; labels: ArrayLike<number> } {
   const { images, labels } = input;
+  expectImages(images);
   if (images instanceof Float32Array) {
     check(labels !== undefined, 'bad-argument', 'labels are missing', 'labels');
     // The caller's array may hold other images before the run is over.
     return { images: images.slice(), labels };
   }
-  check(
-    typeof images === 'object' && 'count' in images,
-    'bad-dtype',
-    'images must be a Float32Array or a data set',
-    'images',
-  );
   const shape = [images.channels, images.height, images.width];
   check(
     shape.join() === model.input.join(),

@@ -78,6 +78,7 @@ describe('AutoAttack', () => {
     expect(all.brokenBy).to.deep.equal(compacted.brokenBy);
     expect([...all.images]).to.deep.equal([...compacted.images]);
     expect(all.stages.map(({ attacked }) => attacked)).to.deep.equal([count, count, count, count]);
+    expect(all.flags).to.deep.equal(compacted.flags);
     expect(all.gradients).to.be.above(compacted.gradients);
   });
 
@@ -106,6 +107,51 @@ describe('AutoAttack', () => {
     }
     const refused = await run({ seed: -1 }).catch((error: unknown) => error);
     expect((refused as LinbpError).code).to.equal('bad-range');
+  });
+
+  it("plus and rand do not go on from a list of their stages; L1 has 5 targets of APGD and FAB's 9", async () => {
+    const states: AutoAttackState[] = [];
+    const rand = { norm: 'l2', eps: 0.2, steps: 2 } as const;
+    await run({ ...rand, version: 'rand', onState: (state) => states.push(state) });
+    const stages = ['apgd-ce', 'apgd-dlr'] as const;
+    const refused = await run({ ...rand, version: 'custom', stages, resume: states[0]! }).catch(
+      (error: unknown) => error,
+    );
+    expect((refused as LinbpError).code).to.equal('bad-argument');
+    const wide = bentModel(6, 12);
+    using other = await modelWith(wide, smallWeights(wide, 70));
+    const own = await predicted(other, images.subarray(0, size));
+    const l1 = { model: other, images: images.subarray(0, size), labels: own, norm: 'l1', eps: 0.01 } as const;
+    const found = await run({ ...l1, version: 'custom', stages: ['apgd-t', 'fab-t'], steps: 2 });
+    // Each of FAB's steps is a gradient, each of APGD's, too.
+    expect(found.stages.map(({ gradients }) => gradients)).to.deep.equal([2 * 5, 2 * 9]);
+  });
+
+  it('says which class it returns, also of images that are wrong from the start', async () => {
+    const others = labels.map((label) => (label + 1) % 5);
+    for (const stages of [['fab'], ['square']] as const) {
+      const result = await run({ labels: others, eps: 0.5, version: 'custom', stages });
+      expect(result.brokenBy).to.include('clean');
+      const own = result.samples.map(({ finalClass }) => finalClass);
+      expect(own).to.deep.equal(await predicted(model, result.images));
+    }
+  });
+
+  it('images, labels and ids are checked before any work', async () => {
+    for (const [code, field, wrong] of [
+      ['bad-shape', 'images', { images: images.subarray(0, size + 1) }],
+      ['bad-shape', 'images', { images: new Float32Array(0), labels: [] }],
+      ['bad-dtype', 'images', { images: undefined }],
+      ['bad-dtype', 'images', { images: null }],
+      ['bad-shape', 'labels', { labels: [...labels, 1] }],
+      ['bad-shape', 'sampleIds', { sampleIds: [1] }],
+    ] as const) {
+      const before = { ...model.device.counters };
+      const refused = await run(wrong as unknown as Partial<AutoAttackOptions>).catch((error: unknown) => error);
+      const { code: found, field: about } = refused as LinbpError;
+      expect([found, about], String(refused)).to.deep.equal([code, field]);
+      expect(model.device.counters).to.deep.equal(before);
+    }
   });
 
   it('L1 has no Square and says so; other stages only as version custom', async () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Attack, attacks } from '../../src/attacks/index.js';
+import { Attack, attack as attackOnce, attacks } from '../../src/attacks/index.js';
 import type { AttackOptions, AttackRun, ObjectiveStage } from '../../src/attacks/index.js';
 import { LinbpError } from '../../src/errors.js';
 import type { Model } from '../../src/nn/model.js';
@@ -120,6 +120,20 @@ describe('attacks: bad input', () => {
     }
     expect(model.device.counters, 'work done').to.deep.equal(before);
     await plain.run(fine);
+  });
+
+  it('no model and no images in one call', async () => {
+    for (const [code, field, wrong] of [
+      ['bad-dtype', 'images', { ...fine, images: undefined }],
+      ['bad-dtype', 'images', { ...fine, images: null }],
+      ['bad-argument', 'model', { ...fine, model: undefined }],
+      ['bad-argument', 'model', { ...fine, model: {} }],
+    ] as const) {
+      const error = await refusal(() =>
+        attackOnce({ model, eps: 0.1, ...wrong } as unknown as Parameters<typeof attackOnce>[0]),
+      );
+      expect([error.code, error.field]).to.deep.equal([code, field]);
+    }
   });
 
   it('a start for an attack that starts at random', async () => {
