@@ -197,15 +197,16 @@ function costOf(
  * batch. The two last columns, of the result and the saved result, stay.
  */
 export function holdLogs(
-  { losses, margins }: Pick<RawOutcome, 'losses' | 'margins'>,
+  { losses, margins, aims }: Pick<RawOutcome, 'losses' | 'margins' | 'aims'>,
   columns: number,
   { first, size }: { readonly first: number; readonly size: number },
 ): void {
+  const targeted = aims.length > 0;
+  const logs = targeted ? [losses, margins, aims] : [losses, margins];
   for (let begin = first * columns; begin < (first + size) * columns; begin += columns) {
-    const own = margins.subarray(begin, begin + columns - 2);
-    const at = own.findIndex((margin) => margin > 0);
-    if (at < 0) continue;
-    own.fill(own[at]!, at);
-    losses.fill(losses[begin + at]!, begin + at, begin + columns - 2);
+    const end = begin + columns - 2;
+    const own = (targeted ? aims : margins).subarray(begin, end);
+    const at = own.findIndex((margin) => (targeted ? margin < 0 : margin > 0));
+    if (at >= 0) for (const log of logs) log.fill(log[begin + at]!, begin + at, end);
   }
 }

@@ -59,6 +59,31 @@ describe('attacks: fooled images leave the batch inside a run', () => {
       }
     });
 
+  it('towards targets: logs hold what they held when the target was reached, not any wrong class', async () => {
+    const targets = labels.map((label, n) => (label + 1 + (n % 4)) % 5);
+    const of = async (stopAtSuccess: boolean, compactEvery?: number): Promise<AttackResult> => {
+      using attack = await Attack.compile({
+        ...{ model, eps: 0.25, steps, batch: count, seed: 3, keep: 'best', targeted: true, stopAtSuccess },
+      });
+      return await attack.run({ images, labels, targets, ...(compactEvery !== undefined && { compactEvery }) });
+    };
+    const [on, stopped] = [await of(false), await of(true)];
+    const steppedTo = on.samples.map(({ firstStep }) => firstStep ?? steps);
+    expect(steppedTo.filter((step) => step === steps).length, 'images that stay').to.be.within(1, count - 2);
+    expect(on.samples.some(({ finalClass, label, target }) => finalClass !== label && finalClass !== target)).to.equal(
+      true,
+    );
+    for (const [n, reached] of steppedTo.entries())
+      for (let step = 0; step <= steps; step++) {
+        const at = Math.min(step, reached) * count + n;
+        expect(stopped.losses[step * count + n], `image ${n}, step ${step}`).to.equal(on.losses[at]);
+      }
+    const compact = await of(true, 2);
+    expect([...compact.losses]).to.deep.equal([...stopped.losses]);
+    expect(compact.samples).to.deep.equal(stopped.samples);
+    expect(compact.gradients).to.be.below(stopped.gradients);
+  });
+
   it('ends as soon as all are fooled; attacks that go on after a success run on all; no step of 0', async () => {
     const options = { attack: 'apgd-ce' as AttackName, eps: 0.2 };
     const [whole, compact] = [await run(options), await run(options, 2)];
