@@ -200,8 +200,7 @@ class Battery {
       // An image that stays right is returned as it was.
       const { cleanCorrect: robust, cleanClass: finalClass, cleanLoss: loss } = sample;
       const kept = { robustCorrect: robust, success: false, savedRobustCorrect: robust, savedSuccess: false };
-      this.samples[n] =
-        this.brokenBy[n] === name ? sample : { ...sample, ...kept, finalClass, loss, linf: 0, l2: 0 };
+      this.samples[n] = this.brokenBy[n] === name ? sample : { ...sample, ...kept, finalClass, loss, linf: 0, l2: 0 };
     }
     for (const key of Object.keys(this.totals) as (keyof Battery['totals'])[]) this.totals[key] += result[key];
   }
