@@ -11,7 +11,7 @@ import { computedBy, digest, expectSame, expectStateOf, pixelsFromText, pixelsTo
 import type { AutoAttackStage, AutoAttackStageName, AutoAttackState } from './autoattackState.js';
 import type { AttackName } from './builtin.js';
 import { checkInput } from './input.js';
-import { expectWhole } from './options.js';
+import { expectWhole, selectRules } from './options.js';
 import type { AttackOptions } from './options.js';
 import type { AttackedSample, AttackResult } from './result.js';
 import { figuresOf, saveImages } from './result.js';
@@ -244,6 +244,7 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   expectObject(model, 'model');
   describeModel(model.definition);
   const { classes } = model.definition;
+  selectRules(options, model.definition);
   const names = stagesOf(options);
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
   const battery = new Battery(options);

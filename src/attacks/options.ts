@@ -154,7 +154,10 @@ export function expectAlpha(alpha: number): void {
   );
 }
 
-/** Settles the rule of every activation of a model. Throws `unknown-rule`, `unknown-layer`, `unknown-option`. */
+/**
+ * Settles the rule of every activation of a model. Throws `unknown-rule`, `unknown-layer`, `unknown-option`,
+ * `bad-range` or `bad-argument`.
+ */
 export function selectRules(
   { rules = 'bp', userRules }: Pick<AttackOptions, 'rules' | 'userRules'>,
   model: ModelDefinition,

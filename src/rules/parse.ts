@@ -107,7 +107,7 @@ function splitOptions(text: string, rule: string): Record<string, string[]> {
       `${rule}: expected option=value, got "${piece}"`,
       'rule',
     );
-    check(options[key] === undefined, 'unknown-option', `${rule}: ${key} is given twice`, key);
+    check(!Object.hasOwn(options, key), 'unknown-option', `${rule}: ${key} is given twice`, key);
     options[key] = [value!];
     last = key;
   }

@@ -11,6 +11,7 @@ import type { Node, Region } from '../graph/types.js';
 import { activationMatched } from './activationMatched.js';
 import { blockMatched } from './blockMatched.js';
 import { bindRule, bp } from './builtin.js';
+import { settledSpecs } from './check.js';
 import type { RuleSpec } from './parse.js';
 import type { ActivationPosition, BranchPlace, PositionTable } from './positions.js';
 import { branchesOf, listPositions, selectPositions } from './select.js';
@@ -66,7 +67,7 @@ function scaledBranches(
 /**
  * Settles which backward each activation, max-pool and residual branch of a model gets: the true one, unless a rule
  * selects it; of several of one kind the last.
- * Throws `unknown-layer`, `unknown-option`, `unknown-rule` or `bad-range` before any graph is built.
+ * Throws `unknown-layer`, `unknown-option`, `unknown-rule`, `bad-range` or `bad-argument` before any graph is built.
  */
 export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): BackwardSelection {
   const chosen = new Map<string, ActivationBackward>(
@@ -76,7 +77,7 @@ export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): 
   const edges = new Map<string, EdgeBackward>();
   let pool: MaxPoolBackward | undefined;
   let fixedAttention = false;
-  for (const spec of specs) {
+  for (const spec of settledSpecs(specs)) {
     if (typeof spec.rule === 'string' && ruleRow(spec.rule).fixedAttention === true) {
       const place = (['from', 'only', 'preset', 'match', 'on', 'post'] as const).find((key) => spec[key] !== undefined);
       check(

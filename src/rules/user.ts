@@ -2,6 +2,7 @@ import { check, LinbpError } from '../errors.js';
 import { instead } from '../names.js';
 import { quoted, quotedValue } from '../quote.js';
 import { expectFewParameters } from './parameters.js';
+import { withoutComments } from '../wgsl/isolate.js';
 import { link } from '../wgsl/link.js';
 import { translated } from './translate.js';
 import type { PointwiseRule, RuleSaves, BoundRule } from '../graph/rule.js';
@@ -65,7 +66,7 @@ function checkDeclaration({ name, saves, parameters = [] }: UserRule): void {
 export function wgslRule(options: WgslRule): PointwiseRule {
   checkDeclaration(options);
   const { name, saves, parameters = [], reference } = options;
-  const plain = options.wgsl.replace(/\/\/.*$/gm, '').replace(/\/\*[\s\S]*?\*\//g, '');
+  const plain = withoutComments(options.wgsl);
   check(
     /\bfn\s+rule\s*\(/.test(plain),
     'bad-argument',

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { formatRules, parseRules } from '../../src/rules/parse.js';
+import type { RuleSpec } from '../../src/rules/parse.js';
 import { resolveRules } from '../../src/rules/resolve.js';
 import { selectPositions } from '../../src/rules/select.js';
 import type { ActivationPosition, PositionTable } from '../../src/rules/positions.js';
@@ -122,6 +123,49 @@ describe('rule notation', () => {
     ]) {
       expect(code(text), text).to.equal('bad-range');
     }
+  });
+});
+
+describe('rules as code writes them', () => {
+  const resolve = (...specs: unknown[]) => resolveRules(specs as readonly RuleSpec[], lenet5Positions);
+  const values = (spec: RuleSpec): readonly number[] => {
+    const backward = resolve(spec)({ layer: 'fc.3' } as Node<'activation'>);
+    return backward.kind === 'pointwise' ? backward.use.values : [];
+  };
+
+  it('have the defaults of the notation', () => {
+    expect(values({ rule: 'softplus', from: 'all' })).to.deep.equal([0.5, 0]);
+    expect(values({ rule: 'softplus', from: 'all', parameters: { beta: 3 } })).to.deep.equal([3, 0]);
+    expect(values({ rule: 'bpa' })).to.deep.equal([0, 1]);
+  });
+
+  it('are refused for what the notation refuses', () => {
+    for (const [code, field, spec] of [
+      ['unknown-rule', 'rule', { rule: 'relu' }],
+      ['unknown-rule', 'rule', { rule: 'toString' }],
+      ['unknown-rule', 'rule', {}],
+      ['bad-argument', undefined, null],
+      ['unknown-option', 'form', { rule: 'linbp', form: 'all' }],
+      ['unknown-option', 'alpha', { rule: 'leaky', from: 'all', parameters: { alpha: 0.5 } }],
+      ['unknown-option', 'a', { rule: 'bp', parameters: { a: 0.5 } }],
+      ['bad-range', 'a', { rule: 'leaky', from: 'all' }],
+      ['bad-range', 'a', { rule: 'leaky', from: 'all', parameters: { a: 2 } }],
+      ['bad-range', 'beta', { rule: 'softplus', from: 'all', parameters: { beta: 0 } }],
+      ['bad-range', 'beta', { rule: 'softplus', from: 'all', parameters: { beta: '1' } }],
+      ['bad-range', 'scale', { rule: 'bpa', parameters: { scale: NaN } }],
+      ['bad-argument', 'post', { rule: 'linbp', from: 'all', post: 'false' }],
+      ['bad-argument', 'from', { rule: 'linbp', from: 3 }],
+      ['bad-argument', 'only', { rule: 'linbp', only: 'fc.1' }],
+      ['bad-range', 'on', { rule: 'linbp', from: 'all', on: ['tanhh'] }],
+      ['unknown-option', 'blocks', { rule: 'linbp', from: 'all', blocks: 'hooked' }],
+      ['bad-range', 'match', { rule: 'linbp', from: 'all', match: { kind: 'layer' } }],
+      ['bad-range', 'match', { rule: 'linbp', from: 'all', match: { kind: 'activation', scope: 'all' } }],
+    ] as const) {
+      const error = errorOf(() => resolve(spec));
+      expect([error.code, error.field], JSON.stringify(spec)).to.deep.equal([code, field ?? 'options']);
+    }
+    expect(errorOf(() => resolveRules(5 as unknown as RuleSpec[], resnet)).code).to.equal('bad-argument');
+    expect(errorOf(() => parseRules('linbp:constructor=1')).message).to.contain('no option "constructor"');
   });
 });
 

@@ -71,6 +71,18 @@ describe('rules in JavaScript', () => {
     expect(wgsl).to.contain('for (');
   });
 
+  it('are read without their comments, whatever these hold', async () => {
+    const text = `(g, d) => {
+      let a = g * d; // the factor follows /*
+      a *= 7; // */
+      return a; /* and // here */
+    }`;
+    const written = new Function(`return ${text}`)() as (g: number, d: number) => number;
+    expect(written(1, 1)).to.equal(7);
+    const { wgsl } = await jsRule({ name: 'mine', saves: 'mask', rule: written });
+    expect(wgsl).to.match(/\*=\s*7/);
+  });
+
   it('are refused outside the subset, with the reason', async () => {
     expect(await refusal((g) => g * outside)).to.contain('not defined');
     expect(await refusal((g, d) => Math.hypot(g, d))).to.contain('hypot');
@@ -124,6 +136,13 @@ describe('rules in WGSL', () => {
     expect(rule.reference(3, 0, 0, useRule(rule, { gamma: 2 }).values)).to.equal(6);
     const silent = wgslRule({ name: 'scaled', saves: 'nothing', wgsl });
     expect(errorOf(() => silent.reference(1, 1, 1, [])).message).to.contain('no JavaScript reference');
+  });
+
+  it('are read without their comments, which may nest and hold each other', () => {
+    const commented = `/* a // b */ ${wgsl} // /*`;
+    expect(wgslRule({ name: 'a', saves: 'nothing', wgsl: commented }).wgsl).to.contain(wgsl);
+    const hidden = `/* // */ @compute fn main() {}\n${wgsl}`;
+    expect(errorOf(() => wgslRule({ name: 'a', saves: 'nothing', wgsl: hidden })).message).to.contain('@compute');
   });
 
   it('are refused when badly declared', () => {
