@@ -66,7 +66,12 @@ describe('AutoAttack', () => {
         [...(await model.stateDict())].map(([name, each]) => [name, { ...each, data: each.data.map((w) => -w) }]),
       );
       using other = await modelWith(model.definition, weights);
-      for (const changes of [{ eps: 0.05 }, { rules: 'linbp' }, { model: other }, { device: 'reference' as const }]) {
+      for (const changes of [
+        { eps: 0.05 },
+        { rules: 'bp:from=act' },
+        { model: other },
+        { device: 'reference' as const },
+      ]) {
         const refused = await run({ batch: 4, resume, ...changes }).catch((error: unknown) => error);
         expect((refused as LinbpError).code, Object.keys(changes).join()).to.equal('bad-argument');
       }
