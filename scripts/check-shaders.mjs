@@ -13,7 +13,7 @@ const [
   { Graph },
   { scalarFunctions },
   { binaryFunctions },
-  { link },
+  { linkAlone },
   { groupNodes },
   { narrow },
   { placeWindows },
@@ -405,7 +405,7 @@ if (subgroups)
 const texts = new Map();
 let skipped = 0;
 for (const file of files) {
-  const code = link(file);
+  const code = linkAlone(file);
   if (/^enable subgroups;/m.test(code) && !subgroups) skipped++;
   else texts.set(code, `${file}.wgsl`);
 }

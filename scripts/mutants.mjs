@@ -255,6 +255,36 @@ export const mutants = [
     grep: 'add up to theirs',
   },
   {
+    name: 'subgroup matrices are not told the rows of a store',
+    file: 'dist/src/kernels/matrices.js',
+    find: 'RM: bandRows,',
+    put: '',
+    tests: ['kernels/matrices'],
+  },
+  {
+    name: 'subgroup matrices are not told how to store',
+    file: 'dist/src/kernels/matrices.js',
+    find: 'UNROLLED: !device.software,',
+    put: '',
+    tests: ['kernels/matrices'],
+  },
+  {
+    name: 'stores of staged products hide their length from GPUs',
+    file: 'shaders/gemm/tileColumn.wgsl',
+    find: 'select(p.tileRows, RM, UNROLLED)',
+    put: 'p.tileRows',
+    tests: ['kernels/storeForms'],
+    fast: true,
+  },
+  {
+    name: 'software adapters know the length of the stores of staged products',
+    file: 'shaders/gemm/tileColumn.wgsl',
+    find: 'select(p.tileRows, RM, UNROLLED)',
+    put: 'RM',
+    tests: ['kernels/storeForms'],
+    fast: true,
+  },
+  {
     name: 'registers that move in the loop that stores them',
     file: 'shaders/gemm/tile.wgsl',
     find:

@@ -13,17 +13,17 @@
 //#import "gemm/product.wgsl"
 //#import "gemm/convProblem.wgsl"
 
-const TM = 16u; // rows of an invocation
-const TN = 4u; // columns of an invocation
-const WX = 16u; // lanes of a workgroup
-const SG = 8u; // lanes that share their A loads; 1 = every lane loads all rows itself
+const TM = 16u; //#given rows of an invocation
+const TN = 4u; //#given columns of an invocation
+const WX = 16u; //#given lanes of a workgroup
+const SG = 8u; //#given lanes that share their A loads; 1 = every lane loads all rows itself
 const ACCUMULATE = false; // true: go on from the sums that C holds already
 const PADDED = true; // false: no tap of any column falls outside the source
 // true: more rows than a word of a mask has channels, stored word by word and addressed by a variable, which keeps
 // the sums in memory, where so many would be anyway
 const TALL = false;
 // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-const UNROLLED = false;
+const UNROLLED = false; //#given
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,

@@ -5,10 +5,10 @@
 // depends on the layer only.
 //#import "gemm/product.wgsl"
 
-const TM = 16u; // rows (channels) of an invocation
-const TN = 8u; // neighboring outputs of an invocation
-const WX = 8u; // lanes of a workgroup
-const SG = 8u; // lanes that share their A loads
+const TM = 16u; //#given rows (channels) of an invocation
+const TN = 8u; //#given neighboring outputs of an invocation
+const WX = 8u; //#given lanes of a workgroup
+const SG = 8u; //#given lanes that share their A loads
 const TAPS = 3u; // taps of a kernel row
 const STEP = 1u; // stride along the rows
 const INPUTS = 10u; // of a strip: (TN - 1) STEP + TAPS
@@ -28,7 +28,7 @@ const RUN = 4u; // rows stored one after the other before the next ones come to 
 const BY_ROWS = false; // true: results are stored row by row, ABREAST at a time; strips and tiles are all full
 const STRAIGHT = false; // true: and by straight-line code, because every lane has a strip
 // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-const UNROLLED = false;
+const UNROLLED = false; //#given
 
 struct Params {
   rows: u32, batch: u32, inner: u32, groups: u32,

@@ -8,14 +8,14 @@
 //                   known when the shader is compiled, because strips begin at multiples of the stride
 //#import "gemm/product.wgsl"
 
-const TM = 16u; // channels of an invocation
-const TN = 4u; // neighboring outputs of an invocation
-const WX = 8u; // lanes of a workgroup
-const SG = 8u; // lanes that share their loads of weights
+const TM = 16u; //#given channels of an invocation
+const TN = 4u; //#given neighboring outputs of an invocation
+const WX = 8u; //#given lanes of a workgroup
+const SG = 8u; //#given lanes that share their loads of weights
 const TAPS_H = 3u;
 const TAPS = 3u; // taps of a row
 const WORDS = 2u; // loads in which SG lanes get all weights of a channel
-const UNROLLED = true; // false: one channel after the other, which compiles in a fraction of the time
+const UNROLLED = true; //#given false: one channel after the other, which compiles in a fraction of the time
 const STRIDE = 1u; // along the row
 const DILATION = 1u;
 const TRANSPOSED = false; // true: input gradient

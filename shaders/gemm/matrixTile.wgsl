@@ -17,7 +17,7 @@ const SX = 2u; // subgroups of a workgroup along the columns
 const SY = 2u; // subgroups of a workgroup along the rows
 const MI = 2u; // matrices of a subgroup along the rows
 const NJ = 2u; // matrices of a subgroup along the columns
-const BK = 32u; // products a stage
+const BK = 32u; //#given products a stage
 
 const THREADS = SUBGROUP * SX * SY;
 const ROWS = SY * MI * M;

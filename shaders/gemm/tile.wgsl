@@ -11,10 +11,10 @@
 // meet in one bank either.
 
 //#import "gemm/tileRows.wgsl"
-const TX = 16u; // lanes of a workgroup: along the columns
-const TY = 8u; // ranks of a workgroup: along the rows
-const RN = 4u; // columns of an invocation
-const BK = 16u; // products a stage
+const TX = 16u; //#given lanes of a workgroup: along the columns
+const TY = 8u; //#given ranks of a workgroup: along the rows
+const RN = 4u; //#given columns of an invocation
+const BK = 16u; //#given products a stage
 // true: an invocation's columns are neighbors four by four, so that they load as vectors; false: TX apart
 const ADJACENT = false;
 

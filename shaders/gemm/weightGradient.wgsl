@@ -10,12 +10,12 @@
 //#import "gemm/right.wgsl"
 //#endregion
 
-const TM = 16u;
-const TN = 4u;
-const WX = 16u;
-const SG = 8u;
+const TM = 16u; //#given
+const TN = 4u; //#given
+const WX = 16u; //#given
+const SG = 8u; //#given
 // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-const UNROLLED = false;
+const UNROLLED = false; //#given
 const FOURS = 0u; // TN / 4 where an invocation's columns are neighbors that load in fours, else 0
 const SINGLES = 4u; // columns that load one by one: TN or 0
 const PADDED = true; // false: one tap, no padding, stride 1, so that every pixel of the gradient has its input

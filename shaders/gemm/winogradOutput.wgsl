@@ -5,10 +5,10 @@
 //#import "gemm/winogradF4.wgsl"
 //#endregion
 
-const WX = 64u; // lanes of a workgroup, one tile each
+const WX = 64u; //#given lanes of a workgroup, one tile each
 const SLOTS = OUT * OUT;
 // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-const UNROLLED = false;
+const UNROLLED = false; //#given
 
 struct Params {
   rows: u32, columns: u32, pitch: u32, tilesH: u32,

@@ -2,12 +2,12 @@
 // product for each t. The sum runs over k. Each lane owns TM rows of TN vectors of four neighboring columns.
 //#import "gemm/lanes.wgsl"
 
-const TM = 16u; // rows of an invocation
-const TN = 2u; // vectors of four columns of an invocation
-const WX = 8u; // lanes of a workgroup
-const SG = 8u; // lanes that share their loads of U
+const TM = 16u; //#given rows of an invocation
+const TN = 2u; //#given vectors of four columns of an invocation
+const WX = 8u; //#given lanes of a workgroup
+const SG = 8u; //#given lanes that share their loads of U
 // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-const UNROLLED = false;
+const UNROLLED = false; //#given
 
 struct Params { rows: u32, inner: u32, vectors: u32, tileColumns: u32, tileRows: u32 }
 

@@ -4,9 +4,9 @@
 //#import "gemm/winogradF4.wgsl"
 //#endregion
 
-const WX = 64u; // lanes of a workgroup, one kernel each
+const WX = 64u; //#given lanes of a workgroup, one kernel each
 // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-const UNROLLED = false;
+const UNROLLED = false; //#given
 
 struct Params {
   rows: u32, inner: u32, aBase: u32, aRow: u32,

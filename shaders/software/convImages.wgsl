@@ -4,16 +4,16 @@
 // src/kernels/convImages.ts. The sum runs over k, then the taps of the window: it depends on the layer only.
 //#import "gemm/product.wgsl"
 
-const TM = 16u; // rows (channels) of an invocation
-const TN = 4u; // outputs of an image
-const WX = 8u; // lanes of a workgroup, an image each
-const SG = 8u; // lanes that share their A loads
+const TM = 16u; //#given rows (channels) of an invocation
+const TN = 4u; //#given outputs of an image
+const WX = 8u; //#given lanes of a workgroup, an image each
+const SG = 8u; //#given lanes that share their A loads
 const TAPS = 1u; // taps that meet an input somewhere
 const INPUTS = 4u; // inputs of an image and channel
 const WHOLE = false; // true: there are TM rows in every tile
 const RUN = 2u; // rows stored one after the other before the next ones come to the front
 // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-const UNROLLED = false;
+const UNROLLED = false; //#given
 
 struct Params {
   rows: u32, batch: u32, inner: u32,

@@ -11,17 +11,17 @@
 //#import "gemm/right.wgsl"
 //#endregion
 
-const TM = 16u; // rows (output channels) of an invocation
-const TN = 1u; // taps
-const WX = 8u; // lanes of a workgroup, an input channel each
-const SG = 8u; // lanes that share their gradient loads
+const TM = 16u; //#given rows (output channels) of an invocation
+const TN = 1u; //#given taps
+const WX = 8u; //#given lanes of a workgroup, an input channel each
+const SG = 8u; //#given lanes that share their gradient loads
 const PIXELS = 4u; // output pixels of an image
 const INPUTS = 4u; // inputs of an image and channel
 // a tap that meets an input under every pixel; one invocation more, with ones as inputs, sums the gradient itself there
 const BIAS_TAP = 0u;
 const RUN = 2u; // rows stored one after the other before the next ones come to the front
 // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-const UNROLLED = false;
+const UNROLLED = false; //#given
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,

@@ -6,10 +6,10 @@
 //#import "gemm/lanes.wgsl"
 //#import "gemm/weightParameters.wgsl"
 
-const TM = 16u; // rows (outputs of the layer) of an invocation, no more than there are
-const TN = 8u; // neighboring columns (inputs of the layer) of an invocation, no more than there are
-const WX = 8u; // lanes of a workgroup, along the columns
-const SG = 8u; // lanes that share their gradient loads
+const TM = 16u; //#given rows (outputs of the layer) of an invocation, no more than there are
+const TN = 8u; //#given neighboring columns (inputs of the layer) of an invocation, no more than there are
+const WX = 8u; //#given lanes of a workgroup, along the columns
+const SG = 8u; //#given lanes that share their gradient loads
 
 @group(1) @binding(1) var<storage, read> a: array<f32>;
 @group(1) @binding(2) var<storage, read> b: array<vec4f>;

@@ -11,10 +11,10 @@
 //#import "gemm/right.wgsl"
 //#endregion
 
-const TM = 8u; // rows (output channels) of an invocation
-const TN = 6u; // results of each row: TAPS of each input channel
-const WX = 8u; // lanes of a workgroup
-const SG = 8u; // lanes that share their gradient loads
+const TM = 8u; //#given rows (output channels) of an invocation
+const TN = 6u; //#given results of each row: TAPS of each input channel
+const WX = 8u; //#given lanes of a workgroup
+const SG = 8u; //#given lanes that share their gradient loads
 const TAPS = 3u; // taps of a row of the window
 const STEP = 1u; // stride along the rows
 const CHANNELS = 2u; // input channels of an invocation: TN / TAPS
@@ -41,7 +41,7 @@ const FETCH = false;
 const FETCH_LEFT = false;
 const CACHE_LINE = 16u;
 // true: results are stored by straight-line code, false: by loops whose length the compiler does not know
-const UNROLLED = false;
+const UNROLLED = false; //#given
 
 @compute @workgroup_size(WX)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u,

@@ -129,6 +129,7 @@ function lowerConvMatrix(
           ...matrixConstants(tile, shape, subgroupSize),
           PADDED: isPadded(problem),
           ALONG: problem.aStrides.inner < problem.aStrides.row,
+          RM: bandRows,
           UNROLLED: !device.software,
         },
         regions: { ...matrixRegions(shape, device.matrices!), ...tail.regions },

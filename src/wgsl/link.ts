@@ -65,12 +65,8 @@ function literal(value: number | boolean, old: string): string {
   return /[.f]/.test(old) && Number.isInteger(value) ? value.toFixed(1) : String(value);
 }
 
-/**
- * Links a shader file: resolves `//#import "path"`, sets constants, replaces regions and hoists `enable` and
- * `requires`. Throws `internal` when a constant or region to be replaced does not exist, so a renamed hook cannot
- * pass unnoticed.
- */
-export function link(name: string, options: LinkOptions = {}): string {
+/** The text of a shader file with that of all files that it imports. */
+function withImports(name: string): string {
   const imported = new Set<string>();
   const resolve = (file: string): string =>
     shaderSource(file).replace(/^\/\/#import "([^"]+)"$/gm, (_line, path: string) => {
@@ -79,7 +75,42 @@ export function link(name: string, options: LinkOptions = {}): string {
       imported.add(target);
       return resolve(target);
     });
-  let text = resolve(name);
+  return resolve(name);
+}
+
+/** Declarations that end in `//#given`: their values are for reading the file alone, each kernel gives its own. */
+const givenDeclaration = /^const (\w+)[^;]*;[ \t]*\/\/#given\b/gm;
+
+/**
+ * Throws `internal` where a kernel gives no value to a constant that needs one, or gives one to a constant that the
+ * text uses nowhere: neither changes a result where the default happens to fit.
+ */
+function checkConstants(name: string, text: string, given: Readonly<Record<string, unknown>>): void {
+  for (const [, constant] of text.matchAll(givenDeclaration))
+    if (!(constant! in given))
+      throw new LinbpError('internal', `shader ${name} is given no ${constant!}`, { field: constant! });
+  const code = text.replace(/\/\/.*$/gm, '');
+  for (const constant of Object.keys(given))
+    if ((code.match(new RegExp(`\\b${constant}\\b`, 'g')) ?? []).length === 1)
+      throw new LinbpError('internal', `shader ${name} does not use the constant ${constant}`, { field: constant });
+}
+
+/** Links a shader file as {@link link} does, with the values and regions that stand in it. */
+export const linkAlone = (name: string): string => linked(name, withImports(name), {});
+
+/**
+ * Links a shader file: resolves `//#import "path"`, sets constants, replaces regions and hoists `enable` and
+ * `requires`. Throws `internal` when a constant or region to be replaced does not exist, so a renamed hook cannot
+ * pass unnoticed; when a constant marked `//#given` is left out; when one that is given is used nowhere.
+ */
+export function link(name: string, options: LinkOptions = {}): string {
+  const text = withImports(name);
+  checkConstants(name, text, options.constants ?? {});
+  return linked(name, text, options);
+}
+
+function linked(name: string, whole: string, options: LinkOptions): string {
+  let text = whole;
   for (const [region, replacement] of Object.entries(options.regions ?? {})) {
     const pattern = new RegExp(`^[ \\t]*//#region ${region}\\n([\\s\\S]*?)^[ \\t]*//#endregion$`, 'gm');
     if (text.search(pattern) < 0)
@@ -95,7 +126,9 @@ export function link(name: string, options: LinkOptions = {}): string {
       (_match, type: string | undefined, old: string) => `const ${constant}${type ?? ''} = ${literal(value, old)};`,
     );
   }
-  text = text.replace(/^[ \t]*\/\/#(region|endregion).*$\n?/gm, '');
+  text = text
+    .replace(/^[ \t]*\/\/#(region|endregion).*$\n?/gm, '')
+    .replace(/[ \t]*\/\/#given\b(.*)$/gm, (_mark, words: string) => (words === '' ? '' : ` //${words}`));
   text = decideBranches(text);
   if (options.unroll !== undefined) text = (options.unroll === 'all' ? unrollLoops : unrollLanes)(text);
   if (options.unroll !== undefined && text.includes(wholeSubgroup)) text = constantLanes(text);
