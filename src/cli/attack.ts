@@ -7,7 +7,7 @@ import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
 import type { Device } from '../runtime/device.js';
 import { datasetIdentity, networkIdentity, weightsIdentity } from '../train/identity.js';
-import { checkCells, listCells, nameOfCell } from './attack/cells.js';
+import { checkCells, expectUsedByCells, listCells, nameOfCell } from './attack/cells.js';
 import type { Cell } from './attack/cells.js';
 import { robustBenchEntry, securityCurves } from './attack/curves.js';
 import { judgeRuns } from './attack/judge.js';
@@ -64,7 +64,8 @@ interface Plan {
   readonly out: OutputFolder;
 }
 
-async function planOf(values: AttackValues): Promise<Plan> {
+async function planOf(given: AttackValues): Promise<Plan> {
+  const values = withPreset(given);
   const definition = await chosenModel(values);
   const cells = listCells(values, definition);
   check(
@@ -75,6 +76,7 @@ async function planOf(values: AttackValues): Promise<Plan> {
   );
   const shift = checkedShift(values, definition);
   checkCells(cells, values, definition);
+  expectUsedByCells(given, cells);
   check(!values.resume || values.out !== undefined, 'bad-argument', '--resume needs the --out of that run', 'resume');
   const victims = await readVictims(values.victims, definition);
   if (values.csv !== undefined) await ensureWritableFile(values.csv);
@@ -276,7 +278,7 @@ export const attackVerb = defineVerb({
   ],
   async run(given, context) {
     if (given.list) return listAttacks(context);
-    const plan = await planOf(withPreset(given));
+    const plan = await planOf(given);
     const { values, definition, out } = plan;
     await context.lock(out.path);
     const weights = await chosenWeights(definition, values, context.progress);

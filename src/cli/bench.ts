@@ -18,6 +18,7 @@ import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { namedWeights, openDevice, shownAdapter } from './common.js';
 import { choice, integer, text } from './options.js';
+import type { Need } from './options.js';
 import { unknownName } from '../names.js';
 import { defineVerb } from './verb.js';
 import type { VerbContext } from './verb.js';
@@ -32,6 +33,19 @@ function chosenParts(only: string | undefined): ReadonlySet<Part> {
     throw new LinbpError('unknown-option', message, { field: 'only' });
   }
   return new Set(names as Part[]);
+}
+
+/** Options of parts that were not chosen count for nothing. */
+function neededBy({ only }: { readonly only: string | undefined }) {
+  const chosen = chosenParts(only);
+  const of = (...owners: Part[]): Need => [
+    owners.some((part) => chosen.has(part)),
+    `is of the ${owners.length === 1 ? 'part' : 'parts'} ${owners.join(' and ')}, which --only leaves out`,
+  ];
+  return {
+    ...{ products: of('products'), precision: of('products', 'networks'), weights: of('attack') },
+    ...{ models: of('networks'), batches: of('networks'), steps: of('networks') },
+  };
 }
 
 /** Rounds unless the user says how many, and how many of them the budget leaves at least. */
@@ -165,6 +179,7 @@ export const benchVerb = defineVerb({
     weights: text({ help: 'weights of ResNet-20 for the attack; random ones unless given', placeholder: 'FILE' }),
     out: text({ help: 'also write benchmarks.md and benchmarks.svg into this folder', placeholder: 'DIR' }),
   },
+  needs: neededBy,
   notes: [
     '',
     'Ctrl-C ends the measurement, writes the rows so far and ends with exit code 130; a second one ends at once.',

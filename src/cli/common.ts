@@ -20,7 +20,7 @@ import { resolveRules } from '../rules/resolve.js';
 import type { BackwardSelection } from '../graph/backward.js';
 import { Device } from '../runtime/device.js';
 import { choice, flag, integer, readNumber, text } from './options.js';
-import type { Option, OptionValues } from './options.js';
+import type { Need, Option, OptionValues } from './options.js';
 import type { Progress } from './progress.js';
 import { openModel } from './modelSource.js';
 import type { ShownAdapter, VerbContext } from './verb.js';
@@ -105,6 +105,11 @@ export const whatOption = {
     byDefault: 'train',
   }),
 } as const;
+
+/** Forward passes have no backward rule. */
+export const ruleNeeded = ({ what }: { readonly what: string }): { readonly rule: Need } => ({
+  rule: [what !== 'forward', 'does not go with --what forward, which has no backward'],
+});
 
 /** How programs store what lies between kernels. */
 export const precisionOption = {
@@ -222,6 +227,9 @@ export async function chosenDataset(
   definition: ModelDefinition,
   { signal, progress }: VerbContext,
 ): Promise<Dataset> {
+  const folder = options.dataset.startsWith('folder:');
+  for (const name of ['resize', 'crop'] as const)
+    check(folder || options[name] === undefined, 'bad-argument', `--${name} goes with --dataset folder:PATH`, name);
   let dataset: Dataset;
   try {
     dataset = await loadDataset({
@@ -230,7 +238,7 @@ export async function chosenDataset(
       classes: definition.classes,
       ...(options.data !== undefined && { dataFolder: options.data }),
       ...(options.limit !== undefined && { limit: options.limit }),
-      ...(options.dataset.startsWith('folder:') && folderFit(options, definition)),
+      ...(folder && folderFit(options, definition)),
       signal,
       onProgress: (done: number, total: number) =>
         progress.update('reading', done / total, '', { total, unit: 'images' }),

@@ -261,6 +261,10 @@ export const gradVerb = defineVerb({
     ...precisionOption,
     ...machineOptions,
   },
+  needs({ inputs }) {
+    const ofData = [inputs === undefined, 'goes with the images of a data set, not with --inputs'] as const;
+    return { dataset: ofData, data: ofData, split: ofData, resize: ofData, crop: ofData };
+  },
   notes: ['', 'Writes logits, loss [1], losses [N], grad.input and grad.<key> for every parameter, all F32.'],
   async run(options, context) {
     const { inputs, out } = options;

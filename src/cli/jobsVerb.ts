@@ -123,6 +123,11 @@ export const jobsVerb = defineVerb({
   ],
   options,
   subject: 'what',
+  needs: ({ what }) => ({
+    port: [what === 'ui', 'goes with "linbp jobs ui"'],
+    task: [what !== 'ui', 'does not go with ui, which shows the whole queue'],
+    store: [what === 'clean', 'goes with "linbp jobs clean"'],
+  }),
   notes: [
     '',
     'cancel takes back jobs that wait, and ends the commands that wait for them; retry lets failed ones ' +

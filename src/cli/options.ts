@@ -237,6 +237,25 @@ const givenNames = new WeakMap<object, ReadonlySet<string>>();
 /** The names, in camel case, of the options that the user gave, of values that {@link parseOptions} returned. */
 export const givenOptions = (values: object): ReadonlySet<string> => givenNames.get(values) ?? new Set();
 
+/** What an option needs to count for anything: whether it is there, and what to say where it is not. */
+export type Need = readonly [there: boolean, words: string];
+/** {@link Need} by option. */
+export type Needs<V> = { readonly [Name in keyof V]?: Need };
+
+/**
+ * Throws `bad-argument` for an option that the user gave and that this run would not look at. A flag that was taken
+ * back counts as not given.
+ *
+ * @param values as {@link parseOptions} returned them, since copies do not know what was given
+ */
+export function expectUsed<V extends object>(values: V, needs: Needs<V>): void {
+  const given = givenOptions(values);
+  for (const [name, [there, words]] of Object.entries(needs) as [keyof V & string, Need][]) {
+    const used = there || !given.has(name) || (values[name] as unknown) === false;
+    check(used, 'bad-argument', `--${kebab(name)} ${words}`, kebab(name));
+  }
+}
+
 /**
  * Reads the arguments after the verb.
  *

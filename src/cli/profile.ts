@@ -24,6 +24,7 @@ import {
   compileProgress,
   deviceOptions,
   stepBatchOption,
+  ruleNeeded,
   whatOption,
   modelOptions,
   openDevice,
@@ -321,6 +322,7 @@ export const profileVerb = defineVerb({
     'linbp profile --model lenet5 --what attack --print plan',
   ],
   options,
+  needs: ruleNeeded,
   notes: [
     '',
     'Times are GPU timestamps where the device has them. --trace opens in ui.perfetto.dev; --dot is for "dot -Tsvg".',

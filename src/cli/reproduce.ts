@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
-import { didYouMean } from '../names.js';
+import { didYouMean, unknownName } from '../names.js';
 import { experimentNamed, experiments } from '../experiments/index.js';
 import { summaryOf } from '../experiments/types.js';
 import type { Experiment, ExperimentContext } from '../experiments/types.js';
@@ -10,7 +10,8 @@ import { deviceOptions, openDevice, shownAdapter } from './common.js';
 import type { WorkersReport } from './jobs/distribute.js';
 import { isCut, jobOptions } from './jobs/options.js';
 import { runsInJobs } from './jobs/reproduceJob.js';
-import { choice, flag, integer, readNumber, text } from './options.js';
+import { choice, expectUsed, flag, integer, readNumber, text } from './options.js';
+import type { OptionValues } from './options.js';
 import { duration } from './progress.js';
 import { earlierEntries, indexFile, mergedEntries } from './reproduceIndex.js';
 import type { IndexEntry } from './reproduceIndex.js';
@@ -47,6 +48,9 @@ const options = {
   ...jobOptions,
 } as const;
 
+/** What some experiments look at and others do not. */
+type Taken = NonNullable<Experiment['takes']>[number];
+
 /** The share that `--scale` means. Throws `bad-range`. */
 export function readScale(notation: string): number {
   if (notation === 'full') return 1;
@@ -78,6 +82,28 @@ function checkDataset({ name, datasets = [] }: Experiment, dataset: string | und
   throw new LinbpError('unknown-option', message, { field: 'dataset' });
 }
 
+/** Throws `unknown-option` where no experiment can use a data set. */
+function checkAnyDataset(dataset: string | undefined): void {
+  const known = [...new Set(experiments.flatMap(({ datasets = [] }) => datasets))];
+  if (dataset === undefined || known.includes(dataset)) return;
+  const message = unknownName('data set of the experiments', dataset, { names: known });
+  throw new LinbpError('unknown-option', message, { field: 'dataset' });
+}
+
+/** Throws `bad-argument` for options that none of the experiments looks at. */
+function expectTaken(values: OptionValues<typeof options>, chosen: readonly Experiment[]): void {
+  const by = (name: Taken) =>
+    [
+      chosen.some(({ takes = [] }) => takes.includes(name)),
+      `is an option of ${experiments
+        .filter(({ takes = [] }) => takes.includes(name))
+        .map((experiment) => experiment.name)
+        .join(', ')}`,
+    ] as const;
+  const shard = [false, 'does not go with experiments, of which each run is a job'] as const;
+  expectUsed(values, { seeds: by('seeds'), images: by('images'), compat: by('compat'), shard });
+}
+
 /** Throws `unknown-option` where networks are named for an experiment with its own ones only. */
 function checkNetworks({ name, networks }: Experiment, named: string | undefined): void {
   check(
@@ -90,10 +116,10 @@ function checkNetworks({ name, networks }: Experiment, named: string | undefined
 
 /** What the index keeps of an experiment that was run. */
 const entryOf =
-  (options: IndexEntry['options']) =>
+  (optionsOf: (experiment: Experiment) => IndexEntry['options']) =>
   ({ experiment, result, seconds }: Reproduced): IndexEntry => ({
     ...{ name: experiment.name, summary: summaryOf(experiment, result) },
-    ...{ seconds, options, statements: result.statements },
+    ...{ seconds, options: optionsOf(experiment), statements: result.statements },
   });
 
 /** `linbp reproduce`: an experiment of the papers, with a report that says what holds. */
@@ -120,7 +146,9 @@ export const reproduceVerb = defineVerb({
       '--networks needs the name of an experiment',
       'networks',
     );
-    if (!values.all) {
+    expectTaken(values, chosen);
+    if (values.all) checkAnyDataset(values.dataset);
+    else {
       checkDataset(chosen[0]!, values.dataset);
       checkNetworks(chosen[0]!, values.networks);
     }
@@ -129,7 +157,8 @@ export const reproduceVerb = defineVerb({
     check(!cut || whole === undefined, 'unsupported', `${whole?.name} cannot be cut into jobs`, 'queue');
     const workers: WorkersReport[] = [];
     const scale = readScale(values.scale);
-    const seedsFor = ({ fewestSeeds = 2 }: Experiment): number => values.seeds ?? (scale <= ciScale ? fewestSeeds : 5);
+    const seedsFor = ({ takes = [], fewestSeeds = 2 }: Experiment): number =>
+      takes.includes('seeds') ? (values.seeds ?? (scale <= ciScale ? fewestSeeds : 5)) : 1;
     const folder = await OutputFolder.open(values.out ?? (await defaultOutput('reproduce')), 'reproduce');
     const out = folder.path;
     await lock(out);
@@ -157,12 +186,13 @@ export const reproduceVerb = defineVerb({
       };
       // The charting library takes a while to load; nothing needs it before the first result.
       const reports = import('./reproduceReport.js');
-      const shown = [
+      const conventions = values.compat === 'official' ? 'official code' : 'pixels';
+      const shownFor = (experiment: Experiment): IndexEntry['options'] => [
         ['scale', `${values.scale} (${scale})`],
-        ['seeds', values.seeds === undefined ? 'as each experiment says' : String(values.seeds)],
-        ['conventions', values.compat === 'official' ? 'official code' : 'pixels'],
-      ] as const;
-      const frame = { adapter: device.adapterInfo, version: packageVersion(), options: shown };
+        ['seeds', String(seedsFor(experiment))],
+        ...(experiment.takes?.includes('compat') === true ? [['conventions', conventions] as const] : []),
+      ];
+      const frame = { adapter: device.adapterInfo, version: packageVersion() };
       const skipped: { readonly name: string; readonly reason: string }[] = [];
       for (const experiment of chosen) {
         const began = performance.now();
@@ -182,13 +212,13 @@ export const reproduceVerb = defineVerb({
         found.push(one);
         progress.clear();
         const path = join(out, `${experiment.name}.html`);
-        await writeFileAtomic(path, (await reports).experimentReport(one, frame));
+        await writeFileAtomic(path, (await reports).experimentReport(one, { ...frame, options: shownFor(experiment) }));
         const picture = (await reports).experimentPicture(one);
         if (picture !== undefined) await writeFileAtomic(join(out, `${experiment.name}.svg`), picture);
         print(`${experiment.name}  ${duration(one.seconds)}  ${fileLink(path)}`);
         if (result.images !== undefined) print(`  images: ${result.images}`);
         for (const { verdict, text: words } of result.statements) print(`  ${verdict.padEnd(5)}  ${words}`);
-        const entries = mergedEntries(earlier, found.map(entryOf(shown)));
+        const entries = mergedEntries(earlier, found.map(entryOf(shownFor)));
         await writeFileAtomic(join(out, indexFile), `${JSON.stringify(entries, null, 2)}\n`);
         await writeFileAtomic(join(out, 'index.html'), (await reports).indexReport(entries, frame));
       }

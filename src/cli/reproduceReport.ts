@@ -147,7 +147,10 @@ export function experimentReport(
 }
 
 /** The page that links the reports, those of earlier runs into the same folder among them. */
-export function indexReport(entries: readonly IndexEntry[], { adapter, version }: ReportFrame): string {
+export function indexReport(
+  entries: readonly IndexEntry[],
+  { adapter, version }: Omit<ReportFrame, 'options'>,
+): string {
   const sections = entries.map(({ name, summary, seconds, options, statements }) => ({
     title: name,
     body:

@@ -6,7 +6,7 @@ import { systemReason } from '../io/read.js';
 import { packageVersion } from '../version.js';
 import { publicValues } from './jobs/options.js';
 import { writeResult } from './result.js';
-import { jsonOption, kebab, parseOptions } from './options.js';
+import { expectUsed, jsonOption, kebab, parseOptions } from './options.js';
 import type { OptionTable } from './options.js';
 import { Progress } from './progress.js';
 import { unknownName } from '../names.js';
@@ -66,6 +66,7 @@ function listener(signal: AbortSignal, progress: Progress): { signal(): AbortSig
 async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal, progress: Progress): Promise<number> {
   const started = performance.now();
   const values = parseOptions(nameSubject(verb, args), { ...(verb.options as OptionTable), ...jsonOption });
+  expectUsed(values, verb.needs?.(values) ?? {});
   const { device, adapter } = values as { readonly device?: unknown; readonly adapter?: unknown };
   check(
     device !== 'reference' || adapter === undefined,

@@ -9,8 +9,8 @@ import type { AttackSimulation } from '../theory/simulationSettings.js';
 import { evaluateTheorem, mapTheorem, theoremDefaults } from '../theory/theorems.js';
 import type { TheoremAxis, TheoremSettings } from '../theory/theorems.js';
 import { machineOptions, openDevice, referenceAdapter, shownAdapter } from './common.js';
-import { choice, flag, integer, kebab, number, readNumber, text } from './options.js';
-import type { OptionValues } from './options.js';
+import { choice, flag, integer, number, readNumber, text } from './options.js';
+import type { Need, Needs, OptionValues } from './options.js';
 import {
   describeEstimate,
   describeMap,
@@ -87,7 +87,30 @@ const belongsTo: Readonly<Partial<Record<keyof Values, readonly Subject[]>>> = {
   targetDeviation: ['attack', 'training', 'theorems'],
   draws: ['theorems', 'montecarlo'],
   values: ['theorems'],
+  mode: ['attack'],
+  theorem: ['theorems'],
+  map: ['theorems'],
+  layers: ['montecarlo'],
+  adapter: ['attack', 'training', 'montecarlo'],
 };
+
+/** What options need to count for anything. */
+function neededBy({ what, device, input, layers }: Values): Needs<Values> {
+  const foreign = Object.entries(belongsTo).flatMap(([name, owners]): [string, Need][] =>
+    owners.includes(what)
+      ? []
+      : [[name, [false, `has no meaning for "simulate ${what}"; it belongs to ${owners.join(', ')}`]]],
+  );
+  const drawn = [input === undefined, 'does not go with --input, whose arrays take the place of all draws'] as const;
+  const [one, two] = [layers !== 'two', layers !== 'one'].map(
+    (there) => [what !== 'montecarlo' || there, `does not go with --layers ${layers}`] as const,
+  ) as [Need, Need];
+  return {
+    device: [what !== 'theorems' || device === 'reference', 'does not go with theorems, which are computed in float64'],
+    ...{ seed: drawn, targetMean: drawn, targetDeviation: drawn, d: one, d1: two, d2: two, d3: two },
+    ...(Object.fromEntries(foreign) as Needs<Values>),
+  };
+}
 
 /** The fields that were given, for spreading over defaults. */
 function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
@@ -103,6 +126,7 @@ export const simulateVerb = defineVerb({
   examples: ['linbp simulate attack', 'linbp simulate theorems --seed 1'],
   options,
   subject: 'what',
+  needs: neededBy,
   notes: [
     '',
     'linbp simulate attack       the input of a two-layer network moves towards a teacher input, BP ' +
@@ -113,15 +137,6 @@ export const simulateVerb = defineVerb({
     'linbp simulate montecarlo   sampled expected gradients against their closed forms',
   ],
   async run(values, context) {
-    for (const [name, owners] of Object.entries(belongsTo) as [keyof Values, readonly Subject[]][]) {
-      const fits = values[name] === undefined || values[name] === false || owners.includes(values.what);
-      check(
-        fits,
-        'bad-argument',
-        `--${kebab(name)} has no meaning for "simulate ${values.what}"; it belongs to ${owners.join(', ')}`,
-        kebab(name),
-      );
-    }
     switch (values.what) {
       case 'attack':
         return runAttack(values, context);

@@ -35,12 +35,6 @@ export function readSweep(notation: string): number[] {
 
 /** The cells that the options mean. Throws `bad-argument`, `bad-range`, and as {@link chosenRules} does. */
 export function sweepPlan(values: TrainValues, definition: ModelDefinition): SweepPlan {
-  for (const [name, given] of [
-    ['lr', values.lr !== undefined],
-    ['resume', values.resume !== undefined],
-    ['keep-best', values.keepBest],
-  ] as const)
-    check(!given, 'bad-argument', `--${name} does not go with --sweep`, name);
   const rules = values.rule.map((notation) => chosenRules(notation, definition).written);
   const rates = readSweep(values.sweep!);
   // What the last cell would be refused for is said before the first one.

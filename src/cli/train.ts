@@ -19,6 +19,7 @@ import {
   chosenHalves,
   chosenOptimizer,
   evaluatedOn,
+  neededBy,
   startWeights,
   trainerSettings,
   trainOptions,
@@ -218,6 +219,7 @@ export const trainVerb = defineVerb({
     'linbp train --model mlp --limit 1000 --rule bp --rule linbp --sweep lr=0.05,0.1 --seeds 2 --out runs/sweep',
   ],
   options: trainOptions,
+  needs: neededBy,
   notes: [
     '',
     'Writes NAME.safetensors, the weights as PyTorch loads them, and NAME.state.safetensors, from which ' +

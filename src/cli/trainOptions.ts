@@ -29,7 +29,7 @@ import {
 } from './common.js';
 import { jobOptions } from './jobs/options.js';
 import { choice, flag, integer, number, optionalText, text, texts } from './options.js';
-import type { OptionValues } from './options.js';
+import type { Needs, OptionValues } from './options.js';
 import type { VerbContext } from './verb.js';
 
 /** Options of `linbp train`. */
@@ -93,6 +93,22 @@ export const trainOptions = {
 
 /** Their values. */
 export type TrainValues = OptionValues<typeof trainOptions>;
+
+/** What options of `linbp train` need to count for anything. */
+export function neededBy(values: TrainValues): Needs<TrainValues> {
+  const { schedule, weights, validationSplit, split, sweep } = values;
+  const alone = [sweep === undefined, 'does not go with --sweep'] as const;
+  return {
+    ...{ lr: alone, resume: alone, keepBest: alone, patience: alone },
+    gamma: [schedule === 'exponential', 'goes with --schedule exponential'],
+    newHead: [weights !== undefined, 'goes with --weights'],
+    testLimit: [
+      validationSplit === undefined && split === 'train',
+      'is of the test images, which this run does not look at',
+    ],
+    shard: [sweep === undefined, 'does not go with --sweep, of which each run is a job'],
+  };
+}
 
 /** The optimizer of `--optimizer` with its options. Throws `bad-argument` for options of another one. */
 export function chosenOptimizer({ optimizer, lr, momentum, nesterov, weightDecay }: TrainValues): Optimizer {

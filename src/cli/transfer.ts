@@ -298,6 +298,9 @@ export const transferVerb = defineVerb({
       '--rule bp --rule linbp:from=auto --limit 100',
   ],
   options,
+  needs: ({ rule }) => ({
+    heldOut: [rule.some((each) => automatic.test(each)), 'goes with --rule linbp:from=auto'],
+  }),
   notes: [
     '',
     'Each attack takes as many steps as fit into --gradients. Figures are of the images as saved in 8 bits: ' +
@@ -317,13 +320,13 @@ export const transferVerb = defineVerb({
     const attacks = readMatrixAttacks(values);
     const rules = [...new Set(values.rule.flatMap(splitRules))];
     checkRules(rules, sources);
+    const swept = rules.some((rule) => automatic.test(rule));
     checkMatrix(values, networks, sources, attacks);
     const out = await OutputFolder.open(values.out ?? (await defaultOutput('transfer')), 'transfer');
     await context.lock(out.path);
     const weights = new Map<Named, StateDict>();
     for (const each of networks) weights.set(each, await namedWeights(each.definition, each.path));
     const all = await images(values, networks, context);
-    const swept = rules.some((rule) => automatic.test(rule));
     const parts = halves(all, values.heldOut, swept);
     await out.create();
     const device = await openDevice(values);

@@ -24,6 +24,7 @@ import {
   chosenWeights,
   deviceOptions,
   stepBatchOption,
+  ruleNeeded,
   whatOption,
   modelOptions,
   openDevice,
@@ -187,6 +188,7 @@ export const tuneVerb = defineVerb({
     'linbp tune --model resnet20 --what attack --batch 8 --out choices.json',
   ],
   options,
+  needs: ruleNeeded,
   subject: 'model',
   notes: [
     '',

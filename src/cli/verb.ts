@@ -1,6 +1,6 @@
 import type { LinbpError } from '../errors.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
-import type { OptionTable, OptionValues } from './options.js';
+import type { Needs, OptionTable, OptionValues } from './options.js';
 import type { Progress } from './progress.js';
 import type { Colors } from './terminal/screen.js';
 
@@ -52,6 +52,8 @@ export interface Verb<O extends OptionTable = OptionTable> {
   readonly subject?: keyof O & string;
   /** Lines for the verb's own `--help`, after its options. */
   readonly notes?: readonly string[];
+  /** What options need to count for anything, where that follows from the others. Looked at before the verb runs. */
+  readonly needs?: (options: OptionValues<O>) => Needs<OptionValues<O>>;
   /**
    * Does the work. A number is an exit code of a verb that wrote its own result file.
    *

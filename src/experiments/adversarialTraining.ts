@@ -324,6 +324,7 @@ export const adversarialTraining: Experiment = {
   summary:
     'PGD training with BP or LinBP in the inner attack and in the weight update, all four combinations; ' +
     'LeNet-5, or MobileNetV2 for images of CIFAR-10',
+  takes: ['seeds'],
   datasets: ['mnist', 'fashion-mnist', 'digits', 'cifar10', 'cifar10-jpeg'],
   run: (context) => runRecipe(context),
 };

@@ -230,6 +230,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
 export const cifar10Training: Experiment = {
   name: 'cifar10-training',
   summary: 'trains MobileNetV2, ResNet-50, VGG-16 and DenseNet-161 with BP and LinBP by the official recipe',
+  takes: ['seeds'],
   fewestSeeds: 1,
   networks: networks.join(', '),
   datasets: ['cifar10', 'cifar10-jpeg'],

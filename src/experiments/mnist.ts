@@ -103,6 +103,7 @@ export const mnistMlp: Experiment = {
   name: 'mnist-mlp',
   summary: 'trains the MLP with BP and LinBP, and sweeps the learning rate',
   datasets: ['mnist', 'fashion-mnist', 'digits'],
+  takes: ['seeds'],
   inCells: true,
   run: (context) => runMnist(context, mnistRecipes.mlp),
 };
@@ -112,6 +113,7 @@ export const mnistLenet5: Experiment = {
   name: 'mnist-lenet5',
   summary: 'trains LeNet-5 with BP and LinBP, and sweeps the learning rate',
   datasets: ['mnist', 'fashion-mnist', 'digits'],
+  takes: ['seeds'],
   inCells: true,
   run: (context) => runMnist(context, mnistRecipes.lenet5),
 };

@@ -236,6 +236,5 @@ export const theory: Experiment = {
   name: 'theory',
   summary:
     'student-teacher simulations of attack and training with BP and LinBP, and where the two convergence theorems hold',
-  fewestSeeds: 1,
   run,
 };

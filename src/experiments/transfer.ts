@@ -266,6 +266,7 @@ function transferStatements(context: ExperimentContext, rows: readonly SourceRow
 export const transferCifar10: Experiment = {
   name: 'transfer-cifar10',
   summary: 'transfer of twelve attacks at equal budgets between CIFAR-10 ResNets, with and without LinBP',
+  takes: ['seeds'],
   networks: 'resnet20, resnet32, resnet56',
   run: runTransfer,
 };

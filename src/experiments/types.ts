@@ -114,6 +114,8 @@ export interface Experiment {
   readonly name: string;
   /** What it does; names a data set only where it takes no other one. */
   readonly summary: string;
+  /** Which fields of the context it looks at that others do not; without `seeds` it runs from the first seed alone. */
+  readonly takes?: readonly ('seeds' | 'images' | 'compat')[];
   /** Seeds at `--scale ci` unless told; 2 unless given. */
   readonly fewestSeeds?: number;
   /** Data sets that may take the place of its own; none unless given. */

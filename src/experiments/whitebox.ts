@@ -287,6 +287,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
 export const whiteboxCifar10: Experiment = {
   name: 'whitebox-cifar10',
   summary: 'attacks pretrained CIFAR-10 networks with BP and LinBP: success against eps and step',
+  takes: ['compat'],
   networks: 'all that have weights',
   run,
 };

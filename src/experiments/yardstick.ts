@@ -292,5 +292,6 @@ export const yardstick: Experiment = {
   summary:
     'FGSM and I-FGSM on ResNet-20 and on to ResNet-56 beside ' +
     'figures measured with PyTorch, and the same table for LinBP and BPA',
+  takes: ['images'],
   run,
 };

@@ -112,6 +112,63 @@ describe('bad input at the command line', () => {
       [['attack', '--victims', 'lenet5'], '--victims', 'MODEL=WEIGHTS'],
     ]));
 
+  it('options that the run would not look at', async () => {
+    const attack = (...args: string[]): string[] => ['attack', ...args, '--limit', '2', '--device', 'reference'];
+    const battery = ['--attack', 'autoattack'];
+    const train = (...args: string[]): string[] => ['train', '--model', 'mlp', '--out', join(folder, 'idle'), ...args];
+    const sweep = ['--sweep', 'lr=0.1'];
+    const simulate = (...args: string[]): string[] => ['simulate', ...args];
+    const inputs = await writeFormulaWeights(folder, 'mlp');
+    const networks = ['transfer', '--sources', `mlp=${inputs}`, '--dataset', 'digits', '--limit', '4'];
+    await expectErrors([
+      [attack(...battery, '--restarts', '5'), '--restarts does not go with autoattack'],
+      [attack(...battery, '--alpha', '0.01'), '--alpha does not go with autoattack'],
+      [attack(...battery, '--gradient', 'ni'), '--gradient does not go with autoattack'],
+      [attack(...battery, '--random-start'), '--random-start does not go with autoattack'],
+      [attack('--preset', 'autoattack-mnist', '--keep', 'last'), '--keep does not go with autoattack'],
+      [attack('--version', 'rand'), '--version goes with --attack autoattack'],
+      [attack('--attack', 'square', '--alpha', '0.1'), '--alpha goes with attacks that go along gradients'],
+      [['eval', '--resize', '30', '--device', 'reference'], '--resize goes with --dataset folder:PATH'],
+      [train('--crop', '20'), '--crop goes with --dataset folder:PATH'],
+      [['grad', '--inputs', inputs, '--split', 'train'], '--split goes with the images of a data set'],
+      [train('--gamma', '0.5'), '--gamma goes with --schedule exponential'],
+      [train('--new-head'), '--new-head goes with --weights'],
+      [train('--test-limit', '3', '--validation-split', '0.2'), '--test-limit is of the test images'],
+      [train('--test-limit', '3', '--split', 'test'), '--test-limit is of the test images'],
+      [train(...sweep, '--patience', '1'), '--patience does not go with --sweep'],
+      [train(...sweep, '--workers', '1', '--shard', '5'), '--shard does not go with --sweep'],
+      [[...networks, '--held-out', '0.5'], '--held-out goes with --rule linbp:from=auto'],
+      [['tune', '--model', 'mlp', '--what', 'forward', '--rule', 'bp'], '--rule does not go with --what forward'],
+      [['profile', '--model', 'mlp', '--what', 'forward', '--rule', 'bp'], '--rule does not go with --what forward'],
+      [simulate('training', '--mode', 'sign'), '--mode has no meaning for "simulate training"'],
+      [simulate('attack', '--theorem', '2'), '--theorem has no meaning for "simulate attack"'],
+      [simulate('montecarlo', '--map', 'eps'), '--map has no meaning for "simulate montecarlo"'],
+      [simulate('theorems', '--layers', 'one'), '--layers has no meaning for "simulate theorems"'],
+      [simulate('theorems', '--device', 'software'), '--device does not go with theorems'],
+      [simulate('montecarlo', '--layers', 'two', '--d', '5'), '--d does not go with --layers two'],
+      [simulate('montecarlo', '--layers', 'one', '--d1', '5'), '--d1 does not go with --layers one'],
+      [simulate('attack', '--input', inputs, '--target-mean', '5'), '--target-mean does not go with --input'],
+      [['reproduce', 'theory', '--seeds', '7'], '--seeds is an option of mnist-mlp,'],
+      [['reproduce', 'mnist-mlp', '--images', '20'], '--images is an option of yardstick'],
+      [['reproduce', 'mnist-mlp', '--compat', 'official'], '--compat is an option of whitebox-cifar10'],
+      [['reproduce', '--all', '--dataset', 'cifar100'], 'no data set of the experiments "cifar100"'],
+      [['jobs', 'list', '--port', '8080', '--queue', 'redis://127.0.0.1:1'], '--port goes with "linbp jobs ui"'],
+      [['bench', '--only', 'dispatch', '--models', 'resnet20'], '--models is of the part networks'],
+    ]);
+  });
+
+  it('takes back options that would not count, and those of a list that count for some', async () => {
+    const both = ['--attack', 'fgsm,autoattack', '--version', 'rand', '--random-start', '--restarts', '2'];
+    const weights = await writeFormulaWeights(folder, 'mlp');
+    const common = ['attack', '--model', 'mlp', '--weights', weights, '--limit', '1', '--device', 'reference'];
+    const places = ['both', 'one'].map((name) => join(folder, `counts ${name}`));
+    const [first, second] = await linbpEach([
+      [...common, ...both, '--steps', '1', '--eps', '0.01', '--out', places[0]!],
+      [...common, '--attack', 'autoattack', '--no-random-start', '--steps', '1', '--eps', '0.01', '--out', places[1]!],
+    ]);
+    expect([first!.code, second!.code], first!.stderr + second!.stderr).to.deep.equal([0, 0]);
+  });
+
   it('profile: everything before a device is opened', async () => {
     const good = await writeFormulaWeights(folder, 'mlp');
     const plain = join(folder, 'profile plain file');

@@ -37,7 +37,7 @@ describe('index of reproduced experiments', () => {
     const second = mergedEntries(await earlierEntries(folder), [entry('mnist-mlp', 'three <img src=x onerror=hit()>')]);
     expect(second.map(({ name }) => name)).to.deep.equal(['mnist-mlp', 'theory']);
     const adapter = { vendor: 'a', architecture: 'b', description: 'c', software: true } as AdapterInfo;
-    const html = indexReport(second, { adapter, version: '0', options: [] });
+    const html = indexReport(second, { adapter, version: '0' });
     expect(html).to.contain('href="theory.html"').and.to.contain('two').and.to.contain('three &lt;img');
     expect(html).not.to.contain('<img src=x').and.not.to.contain('>one<');
   });

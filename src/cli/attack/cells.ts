@@ -8,6 +8,7 @@ import { chosenRules } from '../common.js';
 import type { ChosenRules } from '../common.js';
 import { composed, knownAttack } from '../composedAttack.js';
 import { ruleName } from '../../report/theme.js';
+import { expectUsed } from '../options.js';
 import { splitRules } from '../ruleList.js';
 import { shownEps } from './curves.js';
 import type { AttackValues } from './options.js';
@@ -114,4 +115,29 @@ export function checkCells(cells: readonly Cell[], values: AttackValues, definit
       );
     } else settle(attackOptions(values, cell, { definition, weights: new Map() }, several));
   }
+}
+
+/**
+ * Refuses options that none of the cells looks at. Those of a preset are its own affair.
+ *
+ * @param given the values as they were typed
+ */
+export function expectUsedByCells(given: AttackValues, cells: readonly Cell[]): void {
+  const engine = cells.filter(({ attack }) => !isBattery(attack));
+  const bySteps = engine.some(({ attack }) => attackDefinition(knownAttack(attack.name)).plan === undefined);
+  const other = [engine.length > 0, 'does not go with autoattack, which has settings of its own'] as const;
+  const stepwise = [bySteps, 'goes with attacks that go along gradients step by step'] as const;
+  expectUsed(given, {
+    version: [engine.length < cells.length, 'goes with --attack autoattack'],
+    ...{
+      gradient: other,
+      transform: other,
+      momentum: other,
+      restarts: other,
+      randomStart: other,
+      eot: other,
+      keep: other,
+    },
+    ...{ alpha: engine.length === 0 ? other : stepwise, decay: engine.length === 0 ? other : stepwise },
+  });
 }
