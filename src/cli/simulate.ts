@@ -271,7 +271,7 @@ function readValues(axis: TheoremAxis, list: string | undefined): readonly numbe
   return numbers;
 }
 
-async function runTheorems(values: Values, { print, progress, width }: VerbContext): Promise<VerbResult> {
+async function runTheorems(values: Values, { print, progress, signal, width }: VerbContext): Promise<VerbResult> {
   const { eta, eps, steps, draws, targetMean, targetDeviation, seed, map: axis } = values;
   const chosen = values.theorem === 'both' ? ([1, 2] as const) : ([values.theorem === '1' ? 1 : 2] as const);
   check(
@@ -295,12 +295,13 @@ async function runTheorems(values: Values, { print, progress, width }: VerbConte
       seed,
       ...(theorem === 1 && { eps: values.noClip ? undefined : (eps ?? theoremDefaults[1].eps) }),
     };
-    const result = evaluateTheorem(base);
+    const options = { signal, onProgress: (share: number): void => progress.update(`theorem ${theorem}`, share) };
+    const result = await evaluateTheorem(base, options);
+    progress.clear();
     for (const line of describeTheorem(result, width)) print(line);
     let map;
     if (axis !== 'none' && (axis !== 'eps' || theorem === 1)) {
-      progress.update(`theorem ${theorem}`, 0.5);
-      map = mapTheorem(base, axis, readValues(axis, values.values));
+      map = await mapTheorem(base, axis, readValues(axis, values.values), options);
       progress.clear();
       for (const line of describeMap(map, width)) print(line);
     }

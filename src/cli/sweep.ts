@@ -119,6 +119,7 @@ export async function runSweep(
     const { results, interrupted, workers, adapter } = await runCells(cells, values, definition, place, context);
     context.progress.clear();
     const evaluated = evaluatedOn(values);
+    if (results.length === 0) throw new LinbpError('aborted', 'interrupted before the first run was done');
     const { sweepReport, sweepRuleName } = await import('./sweepReport.js');
     const swept = mergeSweep(plan, results, definition.classes, sweepRuleName, evaluated);
     const merged = { ...swept, verdicts: [...swept.verdicts, ...heldOutSentence(values)] };

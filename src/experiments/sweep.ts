@@ -141,7 +141,7 @@ export async function runSweepCell(
  * @param evaluated whose accuracy `testAccuracy` is
  */
 export function mergeSweep(
-  { rules, rates }: SweepPlan,
+  { rules, rates, seeds }: SweepPlan,
   results: readonly SweepCellResult[],
   classes: number,
   name: (rule: string) => string = (rule) => rule,
@@ -166,8 +166,12 @@ export function mergeSweep(
   const rows = [...rates]
     .sort((a, b) => a - b)
     .flatMap((lr) => rules.map((rule) => rowOf(runs, rule, lr)).filter((row) => row.runs > 0));
-  const named = rules.map((rule) => ({ rule, name: name(rule) }));
-  return { runs, rows, verdicts: sweepVerdicts(runs, rows, named, evaluated) };
+  const planned = rules.length * rates.length * seeds;
+  const part = runs.length < planned ? [`Interrupted: these are ${runs.length} of ${planned} runs.`] : [];
+  const named = rules
+    .filter((rule) => runs.some((run) => run.rule === rule))
+    .map((rule) => ({ rule, name: name(rule) }));
+  return { runs, rows, verdicts: [...part, ...sweepVerdicts(runs, rows, named, evaluated)] };
 }
 
 /** Student's interval of few seeds can leave the range of a share. */
@@ -218,5 +222,18 @@ function sweepVerdicts(
     );
   });
   const [first, ...others] = rules;
-  return [...best, ...others.flatMap((other) => trainingVerdicts(runs, [first!, other]))];
+  return [
+    ...best,
+    ...others.flatMap((other) => {
+      const shared = sharedRuns(runs, first!.rule, other.rule);
+      return shared.length === 0 ? [] : trainingVerdicts(shared, [first!, other]);
+    }),
+  ];
+}
+
+/** Of two rules' runs those from a seed, at a rate, that both have. An interrupted sweep has others. */
+function sharedRuns(runs: readonly SweepRun[], first: string, second: string): SweepRun[] {
+  const has = (rule: string, { lr, seed }: SweepRun): boolean =>
+    runs.some((run) => run.rule === rule && run.lr === lr && run.seed === seed);
+  return runs.filter((run) => [first, second].includes(run.rule) && has(first, run) && has(second, run));
 }

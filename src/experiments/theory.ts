@@ -173,6 +173,20 @@ const figuresOf = ({ theorem, result, map }: EvaluatedTheorem) => ({
   },
 });
 
+async function evaluated(
+  theorem: 1 | 2,
+  draws: number,
+  { seed, signal, progress }: ExperimentContext,
+): Promise<EvaluatedTheorem> {
+  const base = { ...theoremDefaults[theorem], draws, seed };
+  const options = { signal, onProgress: (share: number): void => progress.update(`theorem ${theorem}`, share) };
+  return {
+    theorem,
+    result: await evaluateTheorem(base, options),
+    map: await mapTheorem({ ...base, eps: undefined, steps: mapSteps }, 'eta', etas, options),
+  };
+}
+
 async function run(context: ExperimentContext): Promise<ExperimentResult> {
   const { scale, device, seed, signal, progress } = context;
   const repeats = sized(4000, scale, 400);
@@ -188,15 +202,7 @@ async function run(context: ExperimentContext): Promise<ExperimentResult> {
     { ...trainingDefaults, steps, repeats: trainingRepeats, seed },
     { signal, onProgress: (share) => progress.update('training simulation', share) },
   );
-  const theorems = ([1, 2] as const).map((theorem) => {
-    progress.update(`theorem ${theorem}`, theorem / 3);
-    const base = { ...theoremDefaults[theorem], draws, seed };
-    return {
-      theorem,
-      result: evaluateTheorem(base),
-      map: mapTheorem({ ...base, eps: undefined, steps: mapSteps }, 'eta', etas),
-    };
-  });
+  const theorems = [await evaluated(1, draws, context), await evaluated(2, draws, context)];
   const outcomes = [
     ...[...attack.modes].map(([mode, { distance }]) => outcome(`Attack, mode ${mode}`, distance)),
     outcome('Training', training.distance),

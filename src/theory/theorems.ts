@@ -11,6 +11,8 @@ import { normals, randomStreams } from '../random/philox.js';
 import { expectedLinbpDistance, populationDynamics, stepSizeCondition } from './closedForm.js';
 import type { GaussianPair } from './closedForm.js';
 import { studentQuantile95 } from './gaussian.js';
+import type { SimulationOptions } from './simulationSettings.js';
+import { Turn } from './turn.js';
 
 /** One evaluation of a theorem. */
 export interface TheoremSettings extends GaussianPair {
@@ -91,6 +93,9 @@ export type TheoremVerdict = 'every draw' | 'on average' | 'fails';
 /** Margins within this share of the start's distance count as equality: both sides are sums of rounded terms. */
 const ROUNDING = 1e-12;
 
+/** Most steps and coordinates, and most of both in one draw: it is worked out in one go. */
+const most = { steps: 1_000_000, dimension: 1_000_000, work: 100_000_000 } as const;
+
 /** Teacher and start of one draw, from Philox: elements 0..d-1 are the teacher's, d..2d-1 the start's. */
 export function drawPair(law: GaussianPair, seed: number, draw: number): { target: Float64Array; start: Float64Array } {
   const { dimension } = law;
@@ -108,9 +113,9 @@ function checkSettings(settings: TheoremSettings): void {
   const { theorem, dimension, targetDeviation, startDeviation, eta, eps, steps, draws } = settings;
   check(theorem === 1 || theorem === 2, 'bad-argument', `theorem must be 1 or 2, got ${String(theorem)}`, 'theorem');
   check(
-    Number.isSafeInteger(dimension) && dimension > 0,
+    Number.isSafeInteger(dimension) && dimension > 0 && dimension <= most.dimension,
     'bad-range',
-    `dimension must be a positive whole number, got ${dimension}`,
+    `dimension must be a whole number 1..${most.dimension}, got ${dimension}`,
     'dimension',
   );
   check(
@@ -120,9 +125,15 @@ function checkSettings(settings: TheoremSettings): void {
     'draws',
   );
   check(
-    Number.isSafeInteger(steps) && steps > 0,
+    Number.isSafeInteger(steps) && steps > 0 && steps <= most.steps,
     'bad-range',
-    `steps must be a positive whole number, got ${steps}`,
+    `steps must be a whole number 1..${most.steps}, got ${steps}`,
+    'steps',
+  );
+  check(
+    steps * dimension <= most.work,
+    'bad-range',
+    `steps times dimension must be at most ${most.work}, got ${steps} times ${dimension}`,
     'steps',
   );
   check(
@@ -136,13 +147,22 @@ function checkSettings(settings: TheoremSettings): void {
   check(theorem === 1 || eps === undefined, 'bad-argument', 'theorem 2 has no clip', 'eps');
 }
 
-/**
- * Evaluates both sides of a theorem's inequality for all steps.
- *
- * @throws LinbpError `bad-range`, `bad-argument`
- */
-export function evaluateTheorem(settings: TheoremSettings): TheoremResult {
-  checkSettings(settings);
+/** The signal's abort ends the computation with `aborted`. */
+export type TheoremOptions = Pick<SimulationOptions, 'signal' | 'onProgress'>;
+
+/** Sums over the draws, by step. */
+interface Sides {
+  readonly bp: Float64Array;
+  readonly linbp: Float64Array;
+  /** Of BP - LinBP. */
+  readonly squares: Float64Array;
+  readonly smallestMargin: Float64Array;
+  readonly violating: Float64Array;
+  readonly drawsViolating: number;
+}
+
+/** Both sides of the inequality in all draws: means, and shares of draws. */
+async function sampleSides(settings: TheoremSettings, turn: Turn): Promise<Sides> {
   const { eta, eps, steps, draws, seed } = settings;
   const length = steps + 1;
   const bp = new Float64Array(length);
@@ -171,9 +191,24 @@ export function evaluateTheorem(settings: TheoremSettings): TheoremResult {
       }
     }
     if (violated) drawsViolating++;
+    await turn.next();
   }
-  drawsViolating /= draws;
   violating.forEach((count, t) => (violating[t] = count / draws));
+  return { bp, linbp, squares, smallestMargin, violating, drawsViolating: drawsViolating / draws };
+}
+
+/**
+ * Evaluates both sides of a theorem's inequality for all steps, by plain loops that let others have the thread.
+ *
+ * @throws LinbpError `bad-range`, `bad-argument`, `aborted`
+ */
+export async function evaluateTheorem(settings: TheoremSettings, options: TheoremOptions = {}): Promise<TheoremResult> {
+  checkSettings(settings);
+  const { eta, eps, steps, draws } = settings;
+  const length = steps + 1;
+  const turn = new Turn(draws + length, options);
+  const { squares, ...sides } = await sampleSides(settings, turn);
+  const { bp, linbp, drawsViolating } = sides;
   const margin = bp.map((value, t) => value - linbp[t]!);
   const quantile = studentQuantile95(draws - 1);
   const marginHalfWidth = margin.map(
@@ -181,25 +216,14 @@ export function evaluateTheorem(settings: TheoremSettings): TheoremResult {
   );
   const stepSize = stepSizeCondition(eta);
   const closed = stepSize.monotone || eps === undefined;
-  const linbpExpected = Float64Array.from({ length }, (_, t) =>
-    closed ? expectedLinbpDistance(settings, t, eta, eps) : NaN,
-  );
+  const linbpExpected = new Float64Array(length).fill(NaN);
+  for (let t = 0; t < length; t++) {
+    if (closed) linbpExpected[t] = expectedLinbpDistance(settings, t, eta, eps);
+    await turn.next();
+  }
   const stepsViolating = margin.reduce((count, value) => count + (value >= -ROUNDING * bp[0]! ? 0 : 1), 0);
   const verdict = stepsViolating > 0 ? 'fails' : drawsViolating > 0 ? 'on average' : 'every draw';
-  return {
-    settings,
-    bp,
-    linbp,
-    linbpExpected,
-    margin,
-    marginHalfWidth,
-    smallestMargin,
-    violating,
-    drawsViolating,
-    stepsViolating,
-    verdict,
-    stepSize,
-  };
+  return { settings, ...sides, linbpExpected, margin, marginHalfWidth, stepsViolating, verdict, stepSize };
 }
 
 /** Which setting a sweep varies. */
@@ -226,15 +250,19 @@ export interface TheoremMap {
  * Evaluates a theorem over a grid of one setting and time. The default axis, eta from far below to beyond the bound
  * of 2, shows where the inequality stops holding for every draw, then on average.
  *
- * @param times steps shown; default eight, spread evenly in their logarithm
+ * @param options `times`: steps shown; default eight, spread evenly in their logarithm
  * @throws LinbpError as {@link evaluateTheorem}
  */
-export function mapTheorem(
+export async function mapTheorem(
   base: TheoremSettings,
   axis: TheoremAxis,
   values: readonly number[],
-  times = logarithmicTimes(base.steps),
-): TheoremMap {
+  {
+    times = logarithmicTimes(base.steps),
+    signal,
+    onProgress,
+  }: TheoremOptions & { readonly times?: readonly number[] } = {},
+): Promise<TheoremMap> {
   check(values.length > 0, 'bad-argument', 'a map needs at least one value', 'values');
   for (const t of times)
     check(
@@ -243,7 +271,13 @@ export function mapTheorem(
       `times must be steps 0..${base.steps}, got ${t}`,
       'times',
     );
-  const rows = values.map((value) => evaluateTheorem({ ...base, [axis]: value }));
+  const all = values.map((value): TheoremSettings => ({ ...base, [axis]: value }));
+  all.forEach(checkSettings);
+  const rows: TheoremResult[] = [];
+  for (const settings of all) {
+    const share = (part: number): void => onProgress?.((rows.length + part) / all.length);
+    rows.push(await evaluateTheorem(settings, { signal, onProgress: share }));
+  }
   return {
     axis,
     values,

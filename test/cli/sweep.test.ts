@@ -53,6 +53,25 @@ describe('train --sweep', () => {
     expect(mixed.rows).to.deep.equal(rows);
   });
 
+  it('says of an interrupted sweep only what its runs show', () => {
+    const plan = { rules: ['bp', 'linbp'], rates: [0.1, 0.4], seeds: 1, seed: 0 };
+    const results = planSweep(plan).map((cell): SweepCellResult => {
+      const loss = cell.rule === 'bp' ? 0.5 : 0.25;
+      return { ...cell, epochs: [epoch(loss, 0.75)], steps: 1, diverged: false, seconds: 1 };
+    });
+    const after = (count: number): readonly string[] =>
+      mergeSweep(plan, results.slice(0, count), 10, (rule) => rule.toUpperCase()).verdicts;
+    expect(after(0)).to.deep.equal(['Interrupted: these are 0 of 4 runs.']);
+    expect(after(1)).to.deep.equal([
+      'Interrupted: these are 1 of 4 runs.',
+      'BP is best at learning rate 0.1: test accuracy 75.0 %.',
+    ]);
+    // The run of bp at 0.4 has no partner yet.
+    expect(after(3).at(-1)).to.equal('BP and LINBP train at every learning rate tried, up to 0.1.');
+    expect(after(4)[0]).to.match(/^BP is best/);
+    expect(after(4).at(-1)).to.contain('up to 0.4.');
+  });
+
   it('runs cells from the weights of their seed, keeps diverged ones and writes one report', async () => {
     const out = join(folder, 'sweep');
     const json = join(folder, 'sweep.json');

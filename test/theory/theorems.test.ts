@@ -8,8 +8,8 @@ const freshSeed = (): number => 1 + Math.floor(Math.random() * 1e9);
 describe('theorems 1 and 2 as programs', () => {
   // Distances of 300 draws by an independent program; draws differ, so that intervals are sampling errors: the
   // standard error of a mean over 300 draws is 0.8 at the start of the attack and 0.5 at the start of training.
-  it('holds for every draw with a clip, at the official setting', () => {
-    const result = evaluateTheorem(theoremDefaults[1]);
+  it('holds for every draw with a clip, at the official setting', async () => {
+    const result = await evaluateTheorem(theoremDefaults[1]);
     expect(result.verdict).to.equal('every draw');
     expect(result.drawsViolating).to.equal(0);
     for (const [curve, t, expected] of [
@@ -23,26 +23,26 @@ describe('theorems 1 and 2 as programs', () => {
     }
   });
 
-  it('holds for every draw without a clip and in training', () => {
-    const free = evaluateTheorem({ ...theoremDefaults[1], eps: undefined, steps: 200 });
+  it('holds for every draw without a clip and in training', async () => {
+    const free = await evaluateTheorem({ ...theoremDefaults[1], eps: undefined, steps: 200 });
     expect(free.verdict).to.equal('every draw');
     expect(free.bp[100]).to.be.closeTo(22.38, 1);
     expect(free.linbp[200]).to.be.closeTo(1.236, 0.05);
-    const training = evaluateTheorem(theoremDefaults[2]);
+    const training = await evaluateTheorem(theoremDefaults[2]);
     expect(training.verdict).to.equal('every draw');
     expect(training.bp[750]).to.be.closeTo(0.808, 0.1);
     expect(training.linbp[1500]).to.be.closeTo(0.0141, 0.0015);
-    expect(evaluateTheorem({ ...theoremDefaults[2], eta: 1, steps: 30 }).verdict).to.equal('every draw');
+    expect((await evaluateTheorem({ ...theoremDefaults[2], eta: 1, steps: 30 })).verdict).to.equal('every draw');
   });
 
-  it('holds on average for fresh draws, and the sampled LinBP side is its exact expectation', () => {
+  it('holds on average for fresh draws, and the sampled LinBP side is its exact expectation', async () => {
     const seed = freshSeed();
     for (const settings of [
       theoremDefaults[1],
       { ...theoremDefaults[2], steps: 300 },
       { ...theoremDefaults[2], eta: 1, steps: 30 },
     ]) {
-      const result = evaluateTheorem({ ...settings, seed });
+      const result = await evaluateTheorem({ ...settings, seed });
       expect(result.stepsViolating, `seed ${seed}`).to.equal(0);
       // Half-width of a 95 % interval of the start's distance, from its exact variance: 7 standard errors come once
       // in 10^11.
@@ -54,8 +54,8 @@ describe('theorems 1 and 2 as programs', () => {
     }
   });
 
-  it('reports a violation at eta = 3, beyond the bound', () => {
-    const result = evaluateTheorem({ ...theoremDefaults[2], eta: 3, steps: 30, seed: freshSeed() });
+  it('reports a violation at eta = 3, beyond the bound', async () => {
+    const result = await evaluateTheorem({ ...theoremDefaults[2], eta: 3, steps: 30, seed: freshSeed() });
     expect(result.verdict).to.equal('fails');
     expect(result.stepSize.monotone).to.equal(false);
     expect(result.drawsViolating).to.be.within(0.9, 1);
@@ -63,26 +63,29 @@ describe('theorems 1 and 2 as programs', () => {
     expect(result.violating[0]).to.equal(0);
   });
 
-  it('maps where it holds over eta and time', () => {
-    const map = mapTheorem({ ...theoremDefaults[2], steps: 30 }, 'eta', [0.5, 2.5, 3.5], [1, 5, 30]);
+  it('maps where it holds over eta and time', async () => {
+    const map = await mapTheorem({ ...theoremDefaults[2], steps: 30 }, 'eta', [0.5, 2.5, 3.5], { times: [1, 5, 30] });
     expect(map.rows.map((row) => row.verdict)).to.deep.equal(['every draw', 'on average', 'fails']);
     expect(map.margin.map((row) => row.length)).to.deep.equal([3, 3, 3]);
     expect(map.margin[0]!.every((margin) => margin > 0)).to.equal(true);
     expect(map.margin[2]!.every((margin) => margin < 0)).to.equal(true);
     expect(map.violating[1]![1]).to.be.within(0.1, 0.9);
-    const clipped = mapTheorem({ ...theoremDefaults[1], draws: 40 }, 'eps', [0.1, 1]);
+    const clipped = await mapTheorem({ ...theoremDefaults[1], draws: 40 }, 'eps', [0.1, 1]);
     expect(clipped.rows.every((row) => row.verdict === 'every draw')).to.equal(true);
   });
 
-  it('gives the same figures for the same seed', () => {
+  it('gives the same figures for the same seed', async () => {
     const settings = { ...theoremDefaults[2], draws: 10, steps: 20, seed: freshSeed() };
-    expect(evaluateTheorem(settings).bp).to.deep.equal(evaluateTheorem(settings).bp);
-    expect(evaluateTheorem(settings).bp).to.not.deep.equal(
-      evaluateTheorem({ ...settings, seed: settings.seed + 1 }).bp,
-    );
+    const [one, same, other] = [
+      await evaluateTheorem(settings),
+      await evaluateTheorem(settings),
+      await evaluateTheorem({ ...settings, seed: settings.seed + 1 }),
+    ];
+    expect(one.bp).to.deep.equal(same.bp);
+    expect(one.bp).to.not.deep.equal(other.bp);
   });
 
-  it('refuses bad input', () => {
+  it('refuses bad input', async () => {
     for (const [code, change] of [
       ['bad-range', { eta: 0 }],
       ['bad-range', { eta: NaN }],
@@ -90,11 +93,26 @@ describe('theorems 1 and 2 as programs', () => {
       ['bad-range', { steps: 0.5 }],
       ['bad-range', { dimension: -1 }],
       ['bad-range', { seed: -1 }],
+      ['bad-range', { dimension: 2 ** 53 - 1 }],
+      ['bad-range', { steps: 2 ** 53 - 1 }],
+      ['bad-range', { dimension: 1e4, steps: 1e5 }],
       ['bad-argument', { eps: 0.25 }],
     ] as const) {
-      expect(() => evaluateTheorem({ ...theoremDefaults[2], ...change }), JSON.stringify(change))
-        .to.throw(LinbpError)
-        .with.property('code', code);
+      const error = await evaluateTheorem({ ...theoremDefaults[2], ...change }).catch((reason: unknown) => reason);
+      expect(error, JSON.stringify(change)).to.be.instanceOf(LinbpError).with.property('code', code);
+    }
+  });
+
+  it('stops when its signal fires, before and in the midst', async () => {
+    const settings = { ...theoremDefaults[2], draws: 1_000_000 };
+    for (const work of [
+      (signal: AbortSignal) => evaluateTheorem(settings, { signal }),
+      (signal: AbortSignal) => mapTheorem(settings, 'eta', [1, 2], { signal }),
+    ]) {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(), 100);
+      for (const signal of [AbortSignal.abort(), controller.signal])
+        expect(await work(signal).catch((error: unknown) => error)).to.include({ code: 'aborted' });
     }
   });
 });
