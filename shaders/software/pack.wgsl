@@ -4,7 +4,7 @@
 //#region left
 //#import "gemm/left.wgsl"
 //#endregion
-const WX = 8u; //#given lanes of a workgroup, along the contraction
+const WX = 8u; // lanes of a workgroup, along the contraction
 
 struct Params { columns: u32, inner: u32, aBase: u32, aColumn: u32, cLine: u32 }
 
