@@ -196,7 +196,8 @@ export class Attack {
   /**
    * Attacks images. Success is judged on the ordinary forward pass, of the float images and again of the images as
    * saved in 8 bits. Results depend on the images, their sample ids and the seed only, not on batch size, order or
-   * chunking. Calls may overlap: each waits for those before it, and none sees the images of another.
+   * chunking; rules with `scope=batch` are the exception. Calls may overlap: each waits for those before it, and none
+   * sees the images of another.
    *
    * @throws LinbpError `bad-shape`, `bad-range`, `bad-argument`, `bad-dtype` naming the field, before any work;
    * `aborted`, unless finished images are to be kept; `disposed`; `diverged` where a logit, a loss, a gradient or a

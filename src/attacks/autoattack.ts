@@ -233,7 +233,7 @@ class Battery {
 
 /**
  * Runs the battery. Without restarts, seeds or images that change, the result has the same bits for any batch size:
- * each image's random numbers are keyed by its sample id.
+ * each image's random numbers are keyed by its sample id. Rules with `scope=batch` are the exception.
  *
  * @throws LinbpError as {@link attack}; `bad-argument` for stages without version `custom`
  */

@@ -1,6 +1,6 @@
 import { check } from '../errors.js';
 import { Model } from '../nn/model.js';
-import { formatRules } from '../rules/parse.js';
+import { formatRules, mixesBatch, parseRules } from '../rules/parse.js';
 import type { AttackOptions } from './options.js';
 import type { AttackedSample } from './result.js';
 
@@ -71,11 +71,15 @@ export async function computedBy({
   rules = 'bp',
   precision = 'f32',
   device = 'gpu',
-}: Pick<AttackOptions, 'model' | 'rules' | 'precision' | 'device'>): Promise<string> {
+  batch = 64,
+}: Pick<AttackOptions, 'model' | 'rules' | 'precision' | 'device' | 'batch'>): Promise<string> {
   const weights = model instanceof Model ? await model.stateDict() : model.weights;
   const values = [...weights].map(([name, { data }]) => `${name} ${digest(Float32Array.from(data))}`);
   const rule = typeof rules === 'string' ? rules : typeof rules === 'function' ? 'selection' : formatRules(rules);
-  return [model.definition.name, digest(new TextEncoder().encode(values.join())), rule, precision, device].join(' ');
+  const specs = typeof rules === 'string' ? parseRules(rules) : typeof rules === 'function' ? [] : rules;
+  const together = mixesBatch(specs) ? [`batch ${batch}`] : [];
+  const network = [model.definition.name, digest(new TextEncoder().encode(values.join()))];
+  return [...network, rule, precision, device, ...together].join(' ');
 }
 
 /** Throws `bad-argument` where the weights were changed while the battery ran: its stages attacked several networks. */
@@ -90,7 +94,8 @@ export function expectStateOf(state: AutoAttackState, of: string, count: number)
   check(
     fits,
     'bad-argument',
-    'the state belongs to another battery: its images, network, weights, rule, norm, eps, stages or seed differ',
+    'the state belongs to another battery: its images, network, weights, rule, norm, eps, stages or seed differ ' +
+      '(with scope=batch, its batch)',
     'resume',
   );
 }

@@ -5,6 +5,7 @@ import { ensureWritableFile, writeFileAtomic } from '../io/atomic.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
+import { mixesBatch } from '../rules/parse.js';
 import type { Device } from '../runtime/device.js';
 import { datasetIdentity, networkIdentity, weightsIdentity } from '../train/identity.js';
 import { checkCells, expectUsedByCells, listCells, nameOfCell } from './attack/cells.js';
@@ -54,6 +55,8 @@ function checkedShift(values: AttackValues, definition: ModelDefinition): number
 const fileTargets = (values: AttackValues, dataset: Dataset): boolean =>
   values.targeted && values.targetShift === undefined && dataset.targets !== undefined;
 
+const mixesImages = (cells: readonly Cell[]): boolean => cells.some(({ rule }) => mixesBatch(rule.specs));
+
 /** Everything that is settled before any work. */
 interface Plan {
   readonly values: AttackValues;
@@ -73,6 +76,13 @@ async function planOf(given: AttackValues): Promise<Plan> {
     'bad-argument',
     '--ila-steps goes with --ila',
     'ilaSteps',
+  );
+  check(
+    !isCut(values) || !mixesImages(cells),
+    'bad-argument',
+    'with scope=batch an image depends on the others of its batch, which jobs would part; leave --queue, --store and ' +
+      '--workers out, or take scope=sample',
+    'rule',
   );
   const shift = checkedShift(values, definition);
   checkCells(cells, values, definition);
@@ -98,6 +108,7 @@ function identityOf({ values, definition, cells, shift }: Plan, dataset: Dataset
     attacks: JSON.stringify(names),
     targets: targeted ? (fileTargets(values, dataset) ? 'file' : String(shift)) : 'none',
     arithmetic: device === 'reference' ? 'float64' : precision,
+    ...(mixesImages(cells) && { batch: String(values.batch) }),
     ...Object.fromEntries(
       Object.entries({ ...numbers, gradient, transform, momentum }).map(([name, value]) => [name, text(value)]),
     ),

@@ -24,6 +24,7 @@ import type { StateDict } from '../nn/model.js';
 import { resized } from '../nn/resized.js';
 import { settle } from '../attacks/options.js';
 import { loadDataset } from '../data/load.js';
+import { mixesBatch, parseRules } from '../rules/parse.js';
 import { splitRules } from './ruleList.js';
 import { attackOptionTable } from './attack/options.js';
 import { readAttacks } from './attack/spec.js';
@@ -261,7 +262,7 @@ function matrixOf(
 /** What is finished of this run, batch by batch; with `--resume` that of an earlier one, too. */
 async function openStore(
   out: OutputFolder,
-  { attacks, norm, eps, alpha, gradients, seeds, seed, heldOut, resume }: Values,
+  { attacks, norm, eps, alpha, gradients, batch, seeds, seed, heldOut, resume }: Values,
   made: {
     readonly rules: readonly string[];
     readonly sources: readonly Named[];
@@ -280,6 +281,7 @@ async function openStore(
     ...datasetIdentity(made.images),
     sources: text(of(made.sources)),
     victims: text(of(made.victims)),
+    ...(mixesBatch(made.rules.flatMap((rule) => parseRules(rule))) && { batch: text(batch) }),
     ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, text(value)])),
   };
   const adapter = shownAdapter(made.device).description;

@@ -17,10 +17,13 @@ function extraOperands(node: Node): number {
   return node.inputs.length - 1 - unread + masks;
 }
 
+const isConvolution = (node: Node): node is Node<'conv2d'> | Node<'conv2dInputGradient'> =>
+  node.op === 'conv2d' || node.op === 'conv2dInputGradient';
+
 /** Whether a packed mask of this chain starts at whole words of the anchor's row blocks. */
 function fitsMasks(anchor: Node, follower: Node): boolean {
   const usesMask = writesMask(follower) || follower.inputs.some((input) => input.dtype === 'u32');
-  if (!usesMask || !('groups' in anchor.attrs) || anchor.attrs.groups === 1) return true;
+  if (!usesMask || !isConvolution(anchor) || anchor.attrs.groups === 1) return true;
   const channels = anchor.outputs[0]!.shape[1]!;
   if (isDepthwise(anchor.attrs, channels, anchor.inputs[1]!.shape)) return true;
   return (channels / anchor.attrs.groups) % 16 === 0;

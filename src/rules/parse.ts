@@ -46,6 +46,10 @@ export interface RuleSpec {
   readonly match?: RuleMatch;
 }
 
+/** Whether an image's gradient depends on the others of its batch, over which a rule takes lengths. */
+export const mixesBatch = (specs: readonly RuleSpec[]): boolean =>
+  specs.some(({ match }) => match?.kind === 'activation' && match.scope === 'batch');
+
 /**
  * Reads the command line's notation, such as `linbp:from=layer3` or `linbp:only=fc.1,fc.3+softplus:beta=0.5,from=all`:
  * `name:option=value,...`, joined by `+`; of two rules for one ReLU the later decides.

@@ -78,6 +78,16 @@ describe('AutoAttack', () => {
     }
   });
 
+  it('under a rule with scope=batch resumes with the same batch only', async () => {
+    const rules = 'linbp:from=all,match=activation,scope=batch';
+    const states: AutoAttackState[] = [];
+    await run({ batch: 4, rules, onState: (state) => states.push(state) });
+    const resume = states.at(-1)!;
+    await run({ batch: 4, rules, resume });
+    const refused = await run({ batch: 5, rules, resume }).catch((error: unknown) => error);
+    expect((refused as LinbpError).message).to.contain('with scope=batch, its batch');
+  });
+
   it('without compaction every stage runs on all images, with the same result to the bit', async () => {
     const [compacted, all] = [await run(), await run({ compact: false })];
     expect(all.brokenBy).to.deep.equal(compacted.brokenBy);

@@ -136,6 +136,31 @@ describe('what is interrupted goes on', () => {
     expectError(refused!, 'is no step of this battery');
   });
 
+  const together = ['--rule', 'linbp:from=all,match=activation,scope=batch'];
+
+  it('a rule with scope=batch goes on with its own batch size only, and is not cut into jobs', async () => {
+    const args = [...rand, ...together, '--eps', '0.006', ...out('together')];
+    await killed([...args, '--batch', '1'], 'together', 1);
+    const [other, cut] = await linbpEach([
+      [...args, '--batch', '2', '--resume'],
+      [...args, '--batch', '1', '--workers', '2'],
+    ]);
+    expectError(other!, 'belongs to another run: batch is "1" there and "2" here');
+    expectError(cut!, 'with scope=batch an image depends on the others of its batch');
+  });
+
+  it('and so does a transfer matrix @slow', async function () {
+    this.timeout(600_000);
+    const args = [
+      ...['transfer', '--dataset', at('images.safetensors'), '--sources', `mlp=${at('mlp.safetensors')}`],
+      ...['--victims', `mlp=${at('other.safetensors')}`, '--attacks', 'ifgsm,mifgsm', ...together],
+      ...['--gradients', '12', '--eps', '0.02', ...out('matrix')],
+    ];
+    await killed([...args, '--batch', '1'], 'matrix', 1);
+    const [other] = await linbpEach([[...args, '--batch', '2', '--resume']]);
+    expectError(other!, 'belongs to another run: batch is "1" there and "2" here');
+  });
+
   it('Ctrl-C in any stage of AutoAttack says what is kept; the printed command goes on to the same bits', async () => {
     const one = [...rand, '--batch', '1', '--eps', '0.006'];
     const early = await killed([...rand, '--batch', '6', '--eps', '0.006', ...out('early')], 'early', 0, 'SIGINT');
