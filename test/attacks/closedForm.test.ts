@@ -37,6 +37,19 @@ const norms = {
   l2: (v: Float64Array): number => Math.sqrt(v.reduce((sum, each) => sum + each * each, 0)),
 };
 
+/** The sum of the eight pixels around one, zeros outside the image. */
+function aroundIn(values: Float64Array, i: number): number {
+  const [row, column] = [Math.floor(i / W) % H, i % W];
+  let sum = 0;
+  for (const down of [-1, 0, 1]) {
+    for (const right of [-1, 0, 1]) {
+      const inside = row + down >= 0 && row + down < H && column + right >= 0 && column + right < W;
+      if (inside && (down !== 0 || right !== 0)) sum += values[i + down * W + right]!;
+    }
+  }
+  return sum;
+}
+
 const plainStep: ElementwiseFunction = {
   name: 'plainStep',
   inputs: ['x', 'g'],
@@ -109,6 +122,34 @@ describe('attacks: closed forms on a linear model', () => {
     );
     expectAll(reached, (n) => clean(inner, n) + eps * norms.l1(net.slope(labels[n]!)));
   });
+
+  /** How far PI goes in steps of one unit, with a ring of two and a radius of four. */
+  function patchwise(slope: Float64Array, steps: number): Float64Array {
+    const [sums, moved] = [new Float64Array(pixels), new Float64Array(pixels)];
+    for (let step = 0; step < steps; step++) {
+      for (let i = 0; i < pixels; i++) sums[i]! += Math.sign(slope[i]!);
+      const cut = sums.map((each) => Math.sign(each) * Math.max(Math.abs(each) - 4, 0));
+      for (let i = 0; i < pixels; i++) {
+        const ring = 2 * Math.sign(aroundIn(cut, i));
+        sums[i]! += ring;
+        moved[i] = Math.min(Math.max(moved[i]! + Math.sign(slope[i]!) + ring, -4), 4);
+      }
+    }
+    return moved;
+  }
+
+  for (const steps of [4, 5, 6, 7]) {
+    it(`pi, ${steps} steps: sums that end at the edge of the ball spread nothing, and neighbors cancel`, async () => {
+      using model = await modelWith(definition, net.weights);
+      const options = { attack: 'pi', loss: 'margin', eps: 8 / 255, alpha: 0.8 / 255, steps } as const;
+      const parameters = { amplification: 2.5, patch: 4 / 255 };
+      using attack = await Attack.compile({ model, batch: count, keep: 'last', ...options, parameters });
+      const { images } = await attack.run({ images: inner, labels });
+      const moved = Array.from(labels, (y) => [...patchwise(net.slope(y), steps)]).flat();
+      const apart = images.findIndex((pixel, i) => Math.abs(pixel - inner[i]! - (2 / 255) * moved[i]!) > 1e-5);
+      expect(apart, `first pixel elsewhere, seed ${seed}`).to.equal(-1);
+    });
+  }
 
   it('the loss is summed: more images in a batch do not shrink a gradient', async () => {
     using model = await modelWith(definition, net.weights);
