@@ -1,6 +1,6 @@
 import type { ModelDefinition } from '../nn/definition.js';
 import { attackNames, attacks } from './builtin.js';
-import { settle } from './options.js';
+import { normsOf, settle } from './options.js';
 import type { AttackSettings } from './options.js';
 import { layOut } from './schedule.js';
 import { lossKinds } from './stages.js';
@@ -78,7 +78,7 @@ export function describeAttack(definition: AttackDefinition): DescribedAttack {
   const { gradients, forwards } = layOut(settings);
   return {
     name: definition.name,
-    norms: definition.norms ?? ['linf', 'l2', 'l1'],
+    norms: normsOf(definition),
     options: optionsOf(definition, settings),
     keep: settings.keep,
     gradients,

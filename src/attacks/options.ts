@@ -265,7 +265,7 @@ export function settle(options: AttackOptions): AttackSettings {
   describeModel(options.model.definition);
   const definition = typeof options.attack === 'object' ? options.attack : attackDefinition(options.attack ?? 'pgd');
   const {
-    norm = definition.norms?.[0] ?? 'linf',
+    norm = normsOf(definition)[0]!,
     loss = definition.defaultLoss ?? 'ce',
     seed = 0,
     batch = 64,
@@ -310,15 +310,18 @@ export function settle(options: AttackOptions): AttackSettings {
   };
 }
 
+/** The norms that an attack has, its usual one first. */
+export const normsOf = ({ norms, sampling }: AttackDefinition): readonly AttackNorm[] =>
+  norms ?? sampling?.norms ?? ['linf', 'l2', 'l1'];
+
 /** What an attack cannot do, whatever the numbers. */
 function checkAttack(definition: AttackDefinition, norm: AttackNorm, targeted: boolean): void {
-  const { name, rankedTargets, plan, sampling, transforms = [] } = definition;
-  const norms = definition.norms ?? sampling?.norms;
-  const known = norms?.includes(norm) ?? true;
+  const { name, rankedTargets, plan, transforms = [] } = definition;
+  const norms = normsOf(definition);
   check(
-    known,
+    norms.includes(norm),
     'bad-argument',
-    `${name} has ${norms?.length === 1 ? 'the norm' : 'the norms'} ${norms?.join(', ')} only, not ${norm}`,
+    `${name} has ${norms.length === 1 ? 'the norm' : 'the norms'} ${norms.join(', ')} only, not ${norm}`,
     'norm',
   );
   check(transforms.length <= 4, 'bad-range', `at most 4 transforms combine, got ${transforms.length}`, 'transforms');

@@ -1,5 +1,8 @@
 import { expect } from 'chai';
 import { attackCatalog, attackNames } from '../../src/attacks/index.js';
+import type { AttackNorm } from '../../src/attacks/index.js';
+import { settle } from '../../src/attacks/options.js';
+import { linearModel } from './support.js';
 
 describe('the catalog of attacks', () => {
   const catalog = attackCatalog();
@@ -15,6 +18,21 @@ describe('the catalog of attacks', () => {
         name,
       ).to.include.members(['eps', 'steps']);
       expect(new Set(options.map((option) => option.name)).size, name).to.equal(options.length);
+    }
+  });
+
+  it('names the norms that an attack takes, and no other', () => {
+    const model = { definition: linearModel([1, 4, 4], 10), weights: new Map() };
+    const all: readonly AttackNorm[] = ['linf', 'l2', 'l1'];
+    for (const { name, norms } of catalog) {
+      const taken = all.filter((norm) => {
+        try {
+          return settle({ model, attack: name as 'pgd', norm, eps: 0.1 }).norm === norm;
+        } catch {
+          return false;
+        }
+      });
+      expect(taken, name).to.have.members([...norms]);
     }
   });
 
