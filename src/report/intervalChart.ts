@@ -28,7 +28,7 @@ type Label = (value: number) => string;
 const sizes = { bar: 12, gap: 3, head: 22, foot: 8 };
 
 /** Room for the axis and its title below, and for the last label at the right. */
-const room = { left: 6, right: 54, top: 4, bottom: 46 };
+const room = { left: 6, right: 96, top: 4, bottom: 46 };
 
 /** The end of an axis of shares from 0 on that holds a value, and the distance of its at most six ticks. */
 export function shareRange(most: number): { readonly max: number; readonly interval: number } {
@@ -43,10 +43,13 @@ function barsOf({ name, color, reference, values }: IntervalSeries, slot: number
   const all = [reference, ...values];
   const words = ({ value, low, high }: Estimate): string =>
     `${label(value)} (95 % interval ${label(low)} to ${label(high)})`;
+  // The interval stands with the value, which otherwise would seem to be that of the whisker's end.
+  const shown = ({ value, low, high }: Estimate): string =>
+    `${label(value)} (${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)})`;
   const look = {
     ...{ slot, bar: sizes.bar, gap: sizes.gap, head: sizes.head, color: css(color), references: 1 },
     ...{ ink: css(palette.ink), muted: css(palette.muted), surface: css(palette.surface) },
-    labels: all.map(({ value }) => label(value)),
+    labels: [label(reference.value), ...values.map(shown)],
   };
   return {
     type: 'custom',

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { opener } from '../../src/cli/demo/open.js';
 import type { Leaderboard } from '../../src/cli/demo/leaderboard.js';
 import { raceRules, raceSettings, raceSizes } from '../../src/cli/demo/race.js';
-import { chooseSamples } from '../../src/cli/demo/report.js';
+import { chooseSamples, seedsText } from '../../src/cli/demo/report.js';
 import { wilson } from '../../src/experiments/statistics.js';
 
 type Board = Pick<Leaderboard, 'rows' | 'clean' | 'images'>;
@@ -30,6 +30,13 @@ describe('demo', () => {
     } as unknown as Board;
     expect(chooseSamples(found, 2)).to.deep.equal([1, 4]);
     expect(chooseSamples(found, 9)).to.have.members([0, 1, 3, 4]);
+  });
+
+  it('says how many seeds there are at each learning rate', () => {
+    const runs = [0.05, 0.1, 0.2].flatMap((lr) => (lr === 0.1 ? [0, 1, 2] : [0]).map((seed) => ({ lr, seed })));
+    expect(seedsText([...runs, ...runs])).to.equal(
+      '3 seeds at learning rate 0.1; 1 seed at learning rates 0.05 and 0.2',
+    );
   });
 
   it('opens a report only where a person with a desktop is watching', () => {

@@ -98,7 +98,16 @@ describe('bars with intervals', () => {
     expect(whiskers).to.have.length(4);
     for (const [i, share] of [0.15, 0.25, 0.05, 0.15].entries())
       expect(whiskers[i], String(share)).to.be.closeTo(place(share), 0.6);
-    for (const text of ['>20.0 %<', '>10.0 %<', '>90.0 %<', '>BP<', 'the mask', 'a  rule    name', 'no attack'])
+    // A value stands with its interval: alone behind a whisker it would seem to be where that ends.
+    for (const text of [
+      '>20.0 % (15 to 25)<',
+      '>10.0 % (5 to 15)<',
+      '>90.0 %<',
+      '>BP<',
+      'the mask',
+      'a  rule    name',
+      'no attack',
+    ])
       expect(svg.replace(/&nbsp;|\u00a0/g, ' ')).to.include(text);
     expect(live).to.include('95 % interval 15.0 % to 25.0 %');
   });

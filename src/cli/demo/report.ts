@@ -22,12 +22,13 @@ import {
 } from '../../report/index.js';
 import type { Estimate, Figure, GridRow, Section } from '../../report/index.js';
 import type { AdapterInfo } from '../../runtime/adapter.js';
+import { counted } from '../../quote.js';
 import { pixelRange } from '../common.js';
 import { lossChart, rateChart, rateTable, rateWords } from '../trainingCharts.js';
 import { ownName, ownRule } from './contenders.js';
 import type { Leaderboard, LeaderboardRow, VictimAccuracy } from './leaderboard.js';
 import { raceRules, raceSettings } from './race.js';
-import type { Race } from './race.js';
+import type { Race, RaceRun } from './race.js';
 import { profileBatch } from './shaders.js';
 import type { DemoProfiles } from './shaders.js';
 
@@ -125,7 +126,9 @@ function leaderboardSection(found: Leaderboard): Section {
     `The attack on ${source} is I-FGSM (${steps} steps, L-infinity, eps ${shownEps(eps)}, last iterate, saved in 8 ` +
     `bits). ${networks} In parentheses 95 % intervals: over images (Wilson), and for differences over pairs of ` +
     'images (bootstrap).';
-  const caption = `Accuracy left on ${images.count} images of ${images.name}, with 95 % intervals`;
+  const caption =
+    `Accuracy left on ${images.count} images of ${images.name}. Numbers are where the colored bars end; in ` +
+    'parentheses and as whiskers their 95 % intervals';
   return {
     title: 'Leaderboard of backward rules',
     body: [
@@ -198,15 +201,33 @@ function imageSection(found: Leaderboard): Section {
   return { title: 'Pictures', body: `${paragraph(words)}\n${imageGrid(grid, 84)}` };
 }
 
+/** How many seeds there are at which rates: "5 seeds at learning rate 0.1; 2 seeds at learning rates 0.05 and 0.2". */
+export function seedsText(runs: readonly Pick<RaceRun, 'lr' | 'seed'>[]): string {
+  const rates = [...new Set(runs.map(({ lr }) => lr))].sort((a, b) => a - b);
+  const byCount = new Map<number, number[]>();
+  for (const rate of rates) {
+    const count = new Set(runs.filter(({ lr }) => lr === rate).map(({ seed }) => seed)).size;
+    byCount.set(count, [...(byCount.get(count) ?? []), rate]);
+  }
+  return [...byCount]
+    .sort(([a], [b]) => b - a)
+    .map(([count, at]) => `${counted(count, 'seed')} at learning rate${at.length > 1 ? 's' : ''} ${listed(at)}`)
+    .join('; ');
+}
+
+/** Numbers in a row, the last one behind "and". */
+const listed = (numbers: readonly number[]): string =>
+  numbers.length < 2 ? numbers.join('') : `${numbers.slice(0, -1).join(', ')} and ${numbers.at(-1)!}`;
+
 function trainingSection({ data, runs }: Race): Section {
-  const seeds = new Set(runs.filter(({ lr }) => lr === raceSettings.main).map(({ seed }) => seed)).size;
+  const main = runs.filter(({ lr }) => lr === raceSettings.main);
   const model = raceSettings.model.toUpperCase();
   const words =
     `This is another network than the attacked one: an ${model}, trained on ${data.train.count} images of ` +
     `${data.train.name} with plain SGD, batch ${raceSettings.batch}, ${raceSettings.epochs} epochs, from the same ` +
-    `weights and in the same order of images for both rules; ${seeds} seeds at ${raceSettings.main}, the band is ` +
-    'their 95 % interval. LinBP puts 1 in the place of the mask at the last two of the three ReLUs. A run fails if ' +
-    `its loss is not finite or stays where guessing is. ${rateWords(runs)}`;
+    `weights and in the same order of images for both rules. Each rule has ${seedsText(runs)}; the band is ` +
+    'the 95 % interval over seeds. LinBP puts 1 in the place of the mask at the last two of the three ReLUs. A run ' +
+    `fails if its loss is not finite or stays where guessing is. ${rateWords(runs)}`;
   return {
     title: 'Training',
     body: [
@@ -214,11 +235,11 @@ function trainingSection({ data, runs }: Race): Section {
       figures([
         {
           figure: lossChart(runs, raceRules, raceSettings.main),
-          caption: `Training loss at learning rate ${raceSettings.main}`,
+          caption: `Training loss, mean of ${seedsText(main)}`,
         },
         {
           figure: rateChart(runs, raceRules),
-          caption: 'Final loss against the learning rate',
+          caption: `Final loss against the learning rate, mean of ${seedsText(runs)}`,
         },
       ]),
       rateTable(runs, raceRules),
@@ -283,7 +304,7 @@ function shaderSection(profiles: DemoProfiles): Section {
 export function demoReport(findings: DemoFindings): string {
   const { verdicts, leaderboard, race, profiles, adapter, version, settings, seconds } = findings;
   return page({
-    title: 'One network, one switch: which gradient?',
+    title: 'The same networks under other backward rules: which gradient?',
     subtitle:
       'The forward pass stays the same; only the backward rule changes. Two experiments: an attack on ' +
       `${leaderboard.source}, and the training of another network, an ${raceSettings.model.toUpperCase()}.`,

@@ -85,7 +85,7 @@ const trainingFields = ({ runs }: Race): object[] =>
 const profiledRules = ({ rows }: Leaderboard): string[] =>
   rows.map(({ rule }) => rule).filter((rule) => /^(bp|linbp.*)$/.test(rule));
 
-/** `linbp demo`: one network, one switch. */
+/** `linbp demo`: the same networks under several backward rules, attacked and trained. */
 export const demoVerb = defineVerb({
   name: 'demo',
   summary: 'compares backward rules: attacks and training, with a report',
