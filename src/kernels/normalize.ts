@@ -8,6 +8,12 @@ import type { Dispatch, KernelDevice, Lowering, Operand } from './types.js';
 /** Lanes of a workgroup. */
 const width = 64;
 
+/** The shaders of an op: with a workgroup for each row, and with a lane. */
+const shaders = {
+  normalize: ['reduce/normalize', 'reduce/normalizeRows'],
+  normalizeBackward: ['reduce/normalizeBackward', 'reduce/normalizeBackwardRows'],
+} as const;
+
 /** A workgroup for each row; on the CPU, where barriers cost much, a lane, unless rows are very long. */
 function lowerRows(
   node: Node<'normalize' | 'normalizeBackward'>,
@@ -19,7 +25,7 @@ function lowerRows(
   const size = elementCount(node.inputs[0]!.shape.slice(first));
   const rows = elementCount(node.inputs[0]!.shape) / size;
   const shared = !software || size >= 8192;
-  const kernel = `reduce/${node.op}${shared ? '' : 'Rows'}`;
+  const kernel = shaders[node.op][shared ? 0 : 1];
   return [
     {
       kernel,

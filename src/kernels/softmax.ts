@@ -10,6 +10,12 @@ const width = 64;
 
 type Softmax = 'softmax' | 'softmaxBackward' | 'logSoftmax' | 'logSoftmaxBackward';
 
+/** The shaders of a direction: with a workgroup for each line, and with a lane. */
+const shaders = {
+  forward: ['reduce/softmax', 'reduce/softmaxLines'],
+  backward: ['reduce/softmaxBackward', 'reduce/softmaxLinesBackward'],
+} as const;
+
 /**
  * A workgroup for each line where lines lie in memory in one piece, else a lane for each. On the CPU, where barriers
  * cost much, only the few long lines of a network's logits are shared by a workgroup.
@@ -25,8 +31,7 @@ function lowerLines(
   const [size, inner] = [shape[axis]!, elementCount(shape.slice(axis + 1))];
   const lines = elementCount(shape) / size;
   const shared = inner === 1 && (!software || shape.length === 2);
-  const backward = inputs.length === 2;
-  const kernel = `reduce/softmax${shared ? '' : 'Lines'}${backward ? 'Backward' : ''}`;
+  const kernel = shaders[inputs.length === 2 ? 'backward' : 'forward'][shared ? 0 : 1];
   const operands = [...inputs, writes('result', node.outputs[0]!)];
   return [
     {
