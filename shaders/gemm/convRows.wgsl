@@ -32,7 +32,7 @@ const UNROLLED = false; //#given
 
 struct Params {
   rows: u32, batch: u32, inner: u32, groups: u32,
-  tapsH: u32, colsH: u32, colsW: u32, segments: u32,
+  tapsH: u32, colsH: u32, colsW: u32, stripsPerRow: u32,
   sourceH: u32, sourceW: u32, stepH: u32, dilationH: u32,
   originH: i32, originW: i32, aTapW: i32, aTapH: i32,
   aRow: u32, aInner: u32, aGroup: u32, aBase: u32,
@@ -55,14 +55,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
 //#region laneless
 //#endregion
   let channelGroup = group.z;
-  let strips = p.batch * p.colsH * p.segments;
+  let strips = p.batch * p.colsH * p.stripsPerRow;
   let strip = group.x * WX + local.x;
   let row0 = group.y * TM;
   // lanes past the end repeat the last strip and store nothing
   let mine = min(strip, strips - 1u);
-  let stripImage = mine / (p.colsH * p.segments);
-  let y = (mine / p.segments) % p.colsH;
-  let x0 = (mine % p.segments) * TN;
+  let stripImage = mine / (p.colsH * p.stripsPerRow);
+  let y = (mine / p.stripsPerRow) % p.colsH;
+  let x0 = (mine % p.stripsPerRow) * TN;
 
   var inside: array<bool, INPUTS>;
   for (var t = 0u; t < INPUTS; t++) {

@@ -28,7 +28,7 @@ const LAST = 5u;
 
 struct Params {
   channels: u32, batch: u32, block: u32, colsH: u32,
-  colsW: u32, segments: u32, sourceH: u32, sourceW: u32,
+  colsW: u32, stripsPerRow: u32, sourceH: u32, sourceW: u32,
   strideH: u32, dilationH: u32, paddingH: i32, aBase: u32,
   bBase: u32, bBatch: u32, cBase: u32, cBatch: u32,
 //#region params
@@ -45,14 +45,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
 ) {
 //#region laneless
 //#endregion
-  let strips = p.batch * p.colsH * p.segments;
+  let strips = p.batch * p.colsH * p.stripsPerRow;
   let strip = group.x * WX + local.x;
   let firstChannel = group.y * TM;
   // lanes past the end repeat the last strip and store nothing
   let mine = min(strip, strips - 1u);
-  let image = mine / (p.colsH * p.segments);
-  let y = (mine / p.segments) % p.colsH;
-  let x0 = (mine % p.segments) * TN;
+  let image = mine / (p.colsH * p.stripsPerRow);
+  let y = (mine / p.stripsPerRow) % p.colsH;
+  let x0 = (mine % p.stripsPerRow) * TN;
 
   let startW = i32(select(x0 * STRIDE, x0 / STRIDE, TRANSPOSED)) + ORIGIN;
   var inside: array<bool, LOADS>;

@@ -14,7 +14,7 @@ const VALUES = TAPS_H * TAPS + 1u;
 
 struct Params {
   channels: u32, splits: u32, strips: u32, perSplit: u32,
-  colsH: u32, colsW: u32, segments: u32, sourceH: u32,
+  colsH: u32, colsW: u32, stripsPerRow: u32, sourceH: u32,
   sourceW: u32, strideH: u32, dilationH: u32, firstSplit: u32,
   paddingH: i32, paddingW: i32, width: u32, gBase: u32,
   xBase: u32, cBase: u32, biasBase: u32,
@@ -50,9 +50,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var sums: array<f32, VALUES>;
   let end = min((split + 1u) * p.perSplit, p.strips);
   for (var strip = split * p.perSplit + lane; strip < end; strip += LANES) {
-    let image = strip / (p.colsH * p.segments);
-    let y = (strip / p.segments) % p.colsH;
-    let x0 = (strip % p.segments) * TN;
+    let image = strip / (p.colsH * p.stripsPerRow);
+    let y = (strip / p.stripsPerRow) % p.colsH;
+    let x0 = (strip % p.stripsPerRow) * TN;
     let row = p.gBase + ((image * p.channels + channel) * p.colsH + y) * p.colsW + x0;
     var gradient: array<f32, TN>;
     for (var j = 0u; j < TN; j++) {

@@ -103,11 +103,11 @@ function lowerRows(problem: RowsProblem, tile: Tile, group: Group, context: Lowe
   const [tapsH, tapsW] = problem.taps;
   // The input gradient walks the taps backwards: its window begins at the last tap.
   const mirrored = problem.tapStep[1] < 0;
-  const segments = Math.ceil(problem.columns[1] / tile.columns);
+  const stripsPerRow = Math.ceil(problem.columns[1] / tile.columns);
   const originW = problem.tapOrigin[1] - (mirrored ? tapsW - 1 : 0);
   const step = problem.step[1];
   const inputs = (tile.columns - 1) * step + tapsW;
-  const lastStrip = (segments - 1) * tile.columns * step;
+  const lastStrip = (stripsPerRow - 1) * tile.columns * step;
   const edges = {
     FIRST: Math.max(0, -originW),
     LAST: Math.max(0, Math.min(inputs, problem.source[1] - lastStrip - originW)),
@@ -141,7 +141,7 @@ function lowerRows(problem: RowsProblem, tile: Tile, group: Group, context: Lowe
         INPUTS: inputs,
         ...edges,
         INSIDE: originH >= 0 && bottom < problem.source[0],
-        SOLE: segments === 1,
+        SOLE: stripsPerRow === 1,
         HEAD: head,
         FOURS: fours,
         TAIL: inputs - head - 4 * fours,
@@ -170,7 +170,7 @@ function lowerRows(problem: RowsProblem, tile: Tile, group: Group, context: Lowe
           tapsH,
           colsH: problem.columns[0],
           colsW: problem.columns[1],
-          segments,
+          stripsPerRow,
           sourceH: problem.source[0],
           sourceW: problem.source[1],
           stepH: problem.step[0],
@@ -202,7 +202,7 @@ function lowerRows(problem: RowsProblem, tile: Tile, group: Group, context: Lowe
       ...tail.parameters,
     ],
     workgroups: [
-      Math.ceil((problem.batch * problem.columns[0] * segments) / tile.lanes),
+      Math.ceil((problem.batch * problem.columns[0] * stripsPerRow) / tile.lanes),
       Math.ceil(problem.rows / tile.rows),
       problem.groups,
     ],

@@ -47,9 +47,9 @@ export function lowerDepthwise(problem: DepthwiseProblem, group: Group, context:
     lanes: context.device.software ? 8 : 64,
     share: shareOf(context.device),
   };
-  const segments = Math.ceil(colsW / stripLength);
+  const stripsPerRow = Math.ceil(colsW / stripLength);
   const { origin, loads } = stripSource(problem, tapsW);
-  const lastStrip = (segments - 1) * stripLength;
+  const lastStrip = (stripsPerRow - 1) * stripLength;
   const lastStart = (transposed ? lastStrip / stride : lastStrip * stride) + origin;
   const flops = 2 * tapsH * tapsW * elementCount(transposed ? source.shape : target);
   return [
@@ -79,7 +79,7 @@ export function lowerDepthwise(problem: DepthwiseProblem, group: Group, context:
       parameters: [
         ...signedWords(
           {
-            ...{ channels, batch, block: tile.rows, colsH, colsW, segments, sourceH, sourceW },
+            ...{ channels, batch, block: tile.rows, colsH, colsW, stripsPerRow, sourceH, sourceW },
             strideH: attrs.stride[0],
             dilationH: attrs.dilation[0],
             paddingH: attrs.padding[0],
@@ -93,7 +93,7 @@ export function lowerDepthwise(problem: DepthwiseProblem, group: Group, context:
         ),
         ...tail.parameters,
       ],
-      workgroups: [Math.ceil((batch * colsH * segments) / tile.lanes), Math.ceil(channels / tile.rows), 1],
+      workgroups: [Math.ceil((batch * colsH * stripsPerRow) / tile.lanes), Math.ceil(channels / tile.rows), 1],
       flops: flops + tail.flops,
       bytes: byteLength(weight) + byteLength(source) + byteLength(tail.output) + tail.bytes,
     },
@@ -118,14 +118,14 @@ export function lowerDepthwiseWeightGradient(
   const [, , sourceH, sourceW] = x.shape as [number, number, number, number];
   const [, , tapsH, tapsW] = weightShape as [number, number, number, number];
   const { stride, dilation, padding } = attrs;
-  const segments = Math.ceil(colsW / stripLength);
+  const stripsPerRow = Math.ceil(colsW / stripLength);
   const width = tapsH * tapsW + (bias === undefined ? 0 : 1);
   const length = sliceLength([g, x], batch, context.device.maxBindingBytes) || 1;
   const wanted = Math.ceil((context.device.software ? 16 : 512) / channels);
   const slices = Array.from({ length: Math.ceil(batch / length) }, (_, index) => {
     const first = index * length;
     const count = Math.min(length, batch - first);
-    const strips = count * colsH * segments;
+    const strips = count * colsH * stripsPerRow;
     const perSplit = Math.ceil(strips / Math.max(1, Math.min(wanted, Math.floor(strips / (4 * lanes)))));
     return { first, count, strips, perSplit, splits: Math.ceil(strips / perSplit) };
   });
@@ -164,7 +164,7 @@ export function lowerDepthwiseWeightGradient(
             perSplit: slice.perSplit,
             colsH,
             colsW,
-            segments,
+            stripsPerRow,
             sourceH,
             sourceW,
           },

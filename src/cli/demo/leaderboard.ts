@@ -20,8 +20,8 @@ import type { Budget } from './budget.js';
 import { cifarRules, digitRules, ownRule } from './contenders.js';
 import type { Contender } from './contenders.js';
 
-/** A field on which rules compete. */
-interface Arena {
+/** The networks and images on which rules compete. */
+interface Match {
   readonly images: Dataset;
   readonly source: Model;
   readonly victims: readonly Model[];
@@ -84,7 +84,7 @@ export async function hasCifar(dataFolder: string | undefined): Promise<boolean>
   return (await Promise.all(files.map(isThere))).every(Boolean);
 }
 
-async function cifarArena(context: ExperimentContext): Promise<Arena> {
+async function cifarMatch(context: ExperimentContext): Promise<Match> {
   const images = await cifarImages(context, 1000);
   const [source, ...victims] = await pretrained(context, cifarNames, cifarNames.length);
   const networks =
@@ -94,12 +94,12 @@ async function cifarArena(context: ExperimentContext): Promise<Arena> {
 }
 
 /** Trains the four networks on the digits, with the true gradient, for as many epochs as the time allows. */
-async function digitsArena(
+async function digitsMatch(
   context: ExperimentContext,
   data: DataHalves,
   budget: Budget,
   share: number,
-): Promise<Arena> {
+): Promise<Match> {
   const models: Model[] = [];
   const count = Math.min(8000, data.train.count);
   const each = budget.until(share) / digitNames.length;
@@ -174,13 +174,13 @@ export async function runLeaderboard(
   budget: Budget,
   shares: { readonly networks: number; readonly attacks: number },
 ): Promise<Leaderboard> {
-  const arena = (await hasCifar(context.dataFolder))
-    ? await cifarArena(context)
-    : await digitsArena(context, data, budget, shares.networks);
+  const match = (await hasCifar(context.dataFolder))
+    ? await cifarMatch(context)
+    : await digitsMatch(context, data, budget, shares.networks);
   try {
-    return await compete(context, arena, budget, shares.attacks);
+    return await compete(context, match, budget, shares.attacks);
   } finally {
-    for (const model of [arena.source, ...arena.victims]) model.destroy();
+    for (const model of [match.source, ...match.victims]) model.destroy();
   }
 }
 
@@ -192,11 +192,11 @@ async function finiteVictims(cells: Cells, victims: readonly Model[]): Promise<M
   return sound;
 }
 
-async function compete(context: ExperimentContext, arena: Arena, budget: Budget, share: number): Promise<Leaderboard> {
-  const { source, eps } = arena;
+async function compete(context: ExperimentContext, match: Match, budget: Budget, share: number): Promise<Leaderboard> {
+  const { source, eps } = match;
   const cells = new Cells(context);
-  const victims = await finiteVictims(cells, arena.victims);
-  const trial = subset(arena.images, Math.min(batch, arena.images.count));
+  const victims = await finiteVictims(cells, match.victims);
+  const trial = subset(match.images, Math.min(batch, match.images.count));
   const attackUnder = async ({ rule }: Contender, images: Dataset): Promise<Uint8Array> => {
     const settings = {
       model: source,
@@ -211,15 +211,15 @@ async function compete(context: ExperimentContext, arena: Arena, budget: Budget,
     return result!.images8;
   };
   // Once for the driver's compiler, once for the time.
-  await attackUnder(arena.rules[0]!, trial);
+  await attackUnder(match.rules[0]!, trial);
   const began = performance.now();
-  await attackUnder(arena.rules[0]!, trial);
+  await attackUnder(match.rules[0]!, trial);
   const perImage = (performance.now() - began) / 1000 / trial.count;
-  const wanted = Math.floor(budget.until(share) / (1.5 * arena.rules.length * perImage) / batch) * batch;
-  const images = subset(arena.images, Math.min(arena.images.count, 256, Math.max(batch, wanted)));
+  const wanted = Math.floor(budget.until(share) / (1.5 * match.rules.length * perImage) / batch) * batch;
+  const images = subset(match.images, Math.min(match.images.count, 256, Math.max(batch, wanted)));
   const labels = Array.from(images.labels);
   context.progress.line(
-    `leaderboard: ${images.count} images, ${arena.rules.length} backward rules, source ${source.definition.name}`,
+    `leaderboard: ${images.count} images, ${match.rules.length} backward rules, source ${source.definition.name}`,
   );
   const show = async (pixels: Float32Array): Promise<VictimAccuracy[]> => {
     const seen: VictimAccuracy[] = [];
@@ -240,11 +240,11 @@ async function compete(context: ExperimentContext, arena: Arena, budget: Budget,
     rows.push({ ...contender, victims: seen, difference, images8 });
   };
   // All others are compared with the true gradient.
-  await enter(arena.rules[0]!);
-  await cells.finite(arena.rules.slice(1), ({ rule }) => rule, enter);
+  await enter(match.rules[0]!);
+  await cells.finite(match.rules.slice(1), ({ rule }) => rule, enter);
   const [truth, ...others] = rows;
   others.sort((a, b) => a.difference.mean - b.difference.mean);
-  const { networks } = arena;
+  const { networks } = match;
   return {
     ...{ images, networks, eps, steps, clean },
     source: source.definition.name,
