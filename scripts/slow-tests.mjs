@@ -1,6 +1,6 @@
 /**
  * Runs tests that `npm test` leaves out: node scripts/slow-tests.mjs [--golden] [mocha options]. Those tagged @slow, or
- * with `--golden` those tagged @golden, which compare attacks with reference values in full.
+ * with `--golden` those tagged @golden, which compare networks and attacks with reference values in full.
  */
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';

@@ -113,11 +113,11 @@ describe('golden networks', () => {
   for (const each of cases) {
     for (const rule of ['bp', 'linbp']) {
       // ResNet-20 below is enough for every run; these take seconds on the device, and float64 a minute and more.
-      slowly(true, `${each.file}, ${rule}, on the device`, 300_000, async () => {
+      slowly('golden', `${each.file}, ${rule}, on the device`, 300_000, async () => {
         const { golden, problem, inputs } = problemOf(each, rule);
         compare(await runOnDevice(problem, inputs), golden, rule, each.device);
       });
-      slowly(true, `${each.file}, ${rule}, in float64`, 1_800_000, () => {
+      slowly('golden', `${each.file}, ${rule}, in float64`, 1_800_000, () => {
         const { golden, problem, inputs } = problemOf(each, rule);
         compare(runInReference(problem, inputs), golden, rule, exact);
       });
@@ -142,7 +142,7 @@ describe('golden networks', () => {
       }
     });
 
-    slowly(true, `resnet20_cifar10, ${rule}: in float64`, 1_800_000, () => {
+    slowly('golden', `resnet20_cifar10, ${rule}: in float64`, 1_800_000, () => {
       const { problem, inputs, golden } = pretrainedProblem(rule);
       const values = runInReference(problem, inputs);
       for (const name of ['logits', 'loss', 'grad.input']) {

@@ -71,13 +71,13 @@ describe('imported ONNX networks', () => {
 
   for (const entry of readIndex(networks).filter(({ outcome }) => outcome === 'load')) {
     const path = join(networks, `${entry.name}.onnx`);
-    slowly(true, `${entry.name} in float64`, 120_000, async () => {
+    slowly('golden', `${entry.name} in float64`, 120_000, async () => {
       const activations = positionTable((await runNetwork(path, 'bp')).definition).positions;
       const count = activations.filter(({ activation }) => /^relu6?$/.test(activation)).length;
       expect(count, 'ReLUs').to.equal(Number(entry.relu_count) + Number(entry.relu6_count));
       await checkNetwork(path, 'reference');
     });
-    slowly(true, `${entry.name} on the device`, 120_000, async () =>
+    slowly('golden', `${entry.name} on the device`, 120_000, async () =>
       checkNetwork(path, 'device', await sharedDevice()),
     );
   }
