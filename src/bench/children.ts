@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LinbpError } from '../errors.js';
+import { removeAtExit } from '../io/atExit.js';
 import { row } from './rows.js';
 import type { BenchRow } from './rows.js';
 import { beside } from './workloads.js';
@@ -52,15 +53,18 @@ export async function measureStart(cold: number, warm: number): Promise<BenchRow
     return { clock: (performance.now() - begin) / 1000, processor };
   };
   const folders: string[] = [];
+  const settled: (() => void)[] = [];
   const cached = { cold: [] as Seconds[], warm: [] as Seconds[] };
   try {
     for (let i = 0; i < cold; i++) {
       folders.push(await mkdtemp(join(tmpdir(), 'linbp-bench-')));
+      settled.push(removeAtExit(folders.at(-1)!));
       cached.cold.push(await seconds(folders.at(-1)!));
     }
     for (let i = 0; i < warm; i++) cached.warm.push(await seconds(folders.at(-1)!));
   } finally {
     for (const folder of folders) await rm(folder, { recursive: true, force: true });
+    for (const done of settled) done();
   }
   const start = 'process start to first LeNet-5 step';
   const rowsOf = (name: string, runs: readonly Seconds[]): BenchRow[] => [

@@ -191,7 +191,7 @@ const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 6);
 const temporaryPattern = /^\..*\.([0-9a-f]{6})-(\d{1,10})-[0-9a-f]{8}\.tmp$/;
 
 /** Hidden, in the same folder, saying which process of which machine it belongs to. */
-function temporaryName(target: string): string {
+export function temporaryName(target: string): string {
   const name = Buffer.from(basename(target)).subarray(0, 120).toString('utf8').replaceAll('\ufffd', '');
   return join(dirname(target), `.${name}.${host}-${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
 }
@@ -199,7 +199,8 @@ function temporaryName(target: string): string {
 const swept = new Set<string>();
 
 /**
- * Removes temporary files of processes of this machine that are gone. Once per folder: it has to be listed for that.
+ * Removes temporary files and folders of processes of this machine that are gone. Once per folder: it has to be listed
+ * for that.
  */
 async function removeLeftovers(folder: string): Promise<void> {
   if (swept.has(folder)) return;
@@ -256,7 +257,7 @@ async function syncFolder(folder: string): Promise<void> {
 
 async function removeQuietly(path: string): Promise<void> {
   try {
-    await rm(path, { force: true });
+    await rm(path, { recursive: true, force: true });
   } catch {
     // The error that led here is the one to report.
   }

@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { removeAtExit, removeEmptyAtExit } from './atExit.js';
 import { isThere, makeFolders } from './folders.js';
 import { LinbpError, check } from '../errors.js';
-import { ensureWritableFolder, writeFileAtomic } from './atomic.js';
+import { ensureWritableFolder, temporaryName, writeFileAtomic } from './atomic.js';
 import { lockName } from './lock.js';
 import { readJson } from './read.js';
 
@@ -152,7 +152,7 @@ export class OutputFolder {
    * @param keep listed files below these folders stay, such as what an interrupted run goes on from
    */
   async replace(write: (folder: string) => Promise<void>, keep: readonly string[] = []): Promise<void> {
-    const staging = join(this.path, `.linbp-${process.pid}.tmp`);
+    const staging = temporaryName(join(this.path, 'linbp'));
     const settled = removeAtExit(staging);
     try {
       await makeFolders(staging);

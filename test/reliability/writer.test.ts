@@ -18,14 +18,15 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { ensureWritableFile, writeFileAtomic } from '../../src/io/atomic.js';
 import { takeLock } from '../../src/io/lock.js';
+import { manifestName, OutputFolder } from '../../src/io/outputFolder.js';
 import { expectLinbpError, temporaryFolder } from '../io/support.js';
 
 const atomic = new URL('../../src/io/atomic.js', import.meta.url).href;
 const lockModule = new URL('../../src/io/lock.js', import.meta.url).href;
 
 /** Runs a program in a child process, which the test may kill. */
-const run = (program: string) =>
-  spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+const run = (program: string, env = process.env) =>
+  spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', env });
 
 describe('what lies at the path of a result keeps its nature', () => {
   const folder = temporaryFolder();
@@ -148,6 +149,22 @@ describe('what lies at the path of a result keeps its nature', () => {
     expect(readdirSync(folder()).sort()).to.deep.equal([ours, '.result.tmp', 'result'].sort());
   });
 
+  it('removes the folder in which a killed process had gathered its results', async () => {
+    const program = `
+      import fs from 'node:fs';
+      const { OutputFolder } = await import(new URL('outputFolder.js', ${JSON.stringify(atomic)}).href);
+      await (await OutputFolder.open(${JSON.stringify(folder())}, 'attack')).replace(async (place) => {
+        fs.mkdirSync(place + '/clean');
+        fs.writeFileSync(place + '/clean/a', 'a');
+        process.kill(process.pid, 'SIGKILL');
+      });`;
+    expect(run(program).signal).to.equal('SIGKILL');
+    expect(readdirSync(folder())).to.have.length(1);
+    const next = await OutputFolder.open(folder(), 'attack');
+    await next.replace((place) => writeFileAtomic(join(place, 'b'), 'b'));
+    expect(readdirSync(folder()).sort()).to.deep.equal([manifestName, 'b'].sort());
+  });
+
   it('leaves nothing where the process ends in the middle, as at a second Ctrl-C', () => {
     const path = join(folder(), 'result');
     writeFileSync(path, 'old');
@@ -176,6 +193,28 @@ describe('what lies at the path of a result keeps its nature', () => {
       expect(readdirSync(folder()), what).to.deep.equal(['result']);
     }
     expect(readFileSync(path, 'utf8')).to.equal('old');
+  });
+
+  it('leaves no folder for temporary files either', () => {
+    const work = {
+      jobs: `const { distribute } = await module('cli/jobs/distribute');
+        const settings = () => process.exit(130);
+        await distribute({ kind: 'x', count: 1, settings }, { progress: { clear() {}, line() {} } });`,
+      bench: `const process_ = await import('node:child_process');
+        process_.default.fork = () => process.exit(130);
+        syncBuiltinESMExports();
+        await (await module('bench/children')).measureStart(1, 0);`,
+    };
+    for (const what of Object.keys(work) as (keyof typeof work)[]) {
+      const ended = run(
+        `import { syncBuiltinESMExports } from 'node:module';
+        const module = (name) => import(new URL('../' + name + '.js', ${JSON.stringify(atomic)}).href);
+        ${work[what]}`,
+        { ...process.env, TMPDIR: folder() },
+      );
+      expect(ended.status, `${what}: ${ended.stderr}`).to.equal(130);
+      expect(readdirSync(folder()), what).to.deep.equal([]);
+    }
   });
 
   it('waits for a slow reader without holding up the process', async () => {

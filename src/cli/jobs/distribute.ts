@@ -8,6 +8,7 @@ import { ComputeProcess } from '../../jobs/computeProcess.js';
 import { taskOf } from '../../jobs/description.js';
 import type { JobKind } from '../../jobs/description.js';
 import { LocalQueue } from '../../jobs/localQueue.js';
+import { removeAtExit } from '../../io/atExit.js';
 import { openStore } from '../../jobs/openStore.js';
 import { fixedPlan, partsOf, probeSize, shardSize } from '../../jobs/plan.js';
 import type { Parts } from '../../jobs/plan.js';
@@ -219,6 +220,7 @@ class Distribution {
  */
 export async function distribute(work: Work, context: VerbContext): Promise<Distributed> {
   const folder = work.store === undefined ? await mkdtemp(join(tmpdir(), 'linbp-jobs-')) : undefined;
+  const settled = folder === undefined ? undefined : removeAtExit(folder);
   const storeUrl = work.store ?? folder!;
   try {
     const store = await openStore(storeUrl);
@@ -242,5 +244,6 @@ export async function distribute(work: Work, context: VerbContext): Promise<Dist
     throw error;
   } finally {
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+    settled?.();
   }
 }
