@@ -117,8 +117,11 @@ export const stageSeed = (seed: number, name: AutoAttackStageName): number =>
 /** Gradients that each gradient of version `rand` is the mean of, as in the official code. */
 const draws = 20;
 
+/** Steps of its stages by gradients, as in the official code. */
+export const batterySteps = 100;
+
 function stageOptions(name: AutoAttackStageName, options: AutoAttackOptions, classes: number): Partial<AttackOptions> {
-  const { norm = 'linf', version, loss = 'ce', steps = 100, queries = 5000 } = options;
+  const { norm = 'linf', version, loss = 'ce', steps = batterySteps, queries = 5000 } = options;
   const l1 = norm === 'l1';
   const restarts = l1 || version === 'plus' ? 5 : 1;
   const targets = Math.min(9, classes - 1);

@@ -274,8 +274,9 @@ export const attackVerb = defineVerb({
       'share one compiled program.',
     'Writes clean/ and adversarial/ (PNG), adversarial.safetensors (adversarial, adversarial8, clean, ' +
       'labels), report.json, report.html and robustbench.json; several runs have a folder each. Figures are ' +
-      'of the float images, "saved" and the victims of the images rounded to 8 bits inside the ball. In the ' +
-      'records of images, clean and final are the classes that the network sees.',
+      'of the float images; "saved", the victims and the sizes of changes (linf, l2) of a run are of the images ' +
+      'rounded to 8 bits inside the ball. In the records of images, all is of the float images, and clean and ' +
+      'final are the classes that the network sees.',
     'Ctrl-C keeps the batches finished until then and ends with exit code 130; --resume goes on from them, ' +
       'also after a kill.',
     '',

@@ -32,7 +32,7 @@ export const modelOptions = {
     placeholder: 'NAME|FILE',
     byDefault: 'lenet5',
   }),
-  classes: integer({ help: 'number of classes; gives the network another last layer', min: 2 }),
+  classes: integer({ help: 'number of classes; gives the network another last layer', min: 2, max: 1e6 }),
   weights: text({ help: 'its weights (safetensors or PyTorch); random ones unless given', placeholder: 'FILE' }),
   normalize: text({
     help: 'subtract means and divide by deviations first, one number a channel',

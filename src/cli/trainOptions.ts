@@ -83,7 +83,7 @@ export const trainOptions = {
   seeds: integer({ help: 'seeds of each run of --sweep, from --seed on [1]', min: 1, max: 1000 }),
   ...precisionOption,
   out: text({
-    help: 'folder, or file ending in .safetensors, for weights and checkpoint [linbp-out/train-TIME]',
+    help: 'folder, or file ending in .safetensors, for weights and checkpoint [linbp-out/train-TIME, sweep-TIME]',
     placeholder: 'PATH',
   }),
   resume: optionalText({ help: 'go on from a checkpoint, by default that of --out', placeholder: 'FILE' }),

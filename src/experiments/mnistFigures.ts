@@ -132,6 +132,10 @@ export function officialLoss({ losses }: Pick<TrainingRun, 'losses'>, epoch: num
   return losses.slice(epoch * steps, (epoch + 1) * steps).reduce((sum, loss) => sum + loss, 0) / images;
 }
 
+/** Of one seed there is no interval. */
+const shownMean = (losses: readonly number[]): string =>
+  losses.length === 1 ? short(losses[0]!) : shownInterval(interval(losses));
+
 /** LinBP's training loss minus BP's, epoch by epoch. */
 export function epochTable(lr: number, runs: readonly TrainingRun[], images: number): ResultTable {
   const epochs = Math.max(...runs.map((run) => run.epochs.length));
@@ -148,14 +152,7 @@ export function epochTable(lr: number, runs: readonly TrainingRun[], images: num
     if (bp.length === 0) return [String(e + 1)];
     const lower = bp.filter((loss, i) => linbp[i]! < loss).length;
     const gap = `${shownInterval(pairedInterval(bp, linbp))}, ${lower} of ${bp.length}`;
-    return [
-      String(e + 1),
-      shownInterval(interval(bp)),
-      shownInterval(interval(linbp)),
-      gap,
-      official('bp', e),
-      official('linbp', e),
-    ];
+    return [String(e + 1), shownMean(bp), shownMean(linbp), gap, official('bp', e), official('linbp', e)];
   });
   return {
     title: `Training loss by epoch at learning rate ${lr}: mean [95 %] over seeds`,

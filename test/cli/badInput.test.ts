@@ -70,6 +70,7 @@ describe('bad input at the command line', () => {
       [['train', '--rule', 'linbp:form=fc.1'], 'no option "form"'],
       [['train', '--rule', 'linbp:from=layer9'], 'from=layer9', 'conv1.2'],
       [['train', '--rule', 'linbp:only=fc.9'], 'only=fc.9', 'fc.1'],
+      [['export', '--classes', '999999999999'], '--classes', '1000000'],
       [['train', '--rule', 'leaky:a=2'], 'leaky: a must be'],
       [['attack', '--target-shift', '3'], '--target-shift goes with --targeted'],
       [['attack', '--targeted', '--target-shift', '10'], '--target-shift must be below the 10 classes'],

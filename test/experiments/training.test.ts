@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { runMnist } from '../../src/experiments/mnist.js';
-import { officialLoss, onlyLinbpFails, stepsTo, tallies } from '../../src/experiments/mnistFigures.js';
+import { epochTable, officialLoss, onlyLinbpFails, stepsTo, tallies } from '../../src/experiments/mnistFigures.js';
 import { outcomes } from '../../src/experiments/outcome.js';
 import type { TrainingRun } from '../../src/experiments/trainingRuns.js';
 import { cifar10Training, finalTable } from '../../src/experiments/cifarTraining.js';
@@ -62,6 +62,13 @@ describe('training experiments', () => {
     // 100 images are two batches of 64 and 36.
     expect(officialLoss({ losses: [2, 1, 0.5, 0.25] }, 0, 100)).to.equal(0.03);
     expect(officialLoss({ losses: [2, 1, 0.5, 0.25] }, 1, 100)).to.equal(0.0075);
+  });
+
+  it('gives no interval for the losses of one seed', () => {
+    const runs = (...seeds: number[]): TrainingRun[] =>
+      seeds.flatMap((seed) => ['bp', 'linbp'].map((rule) => ({ ...run(rule, 0.1, 2 + seed), seed, losses: [64] })));
+    expect(epochTable(0.1, runs(0), 64).rows[0]![1]).to.equal('2');
+    expect(epochTable(0.1, runs(0, 1), 64).rows[0]![1]).to.match(/^2\.5 \[/);
   });
 
   it('trains the MLP under both rules from the same weights and says what holds', async () => {

@@ -1,5 +1,6 @@
 import { wilson } from '../../experiments/statistics.js';
 import type { Dataset } from '../../data/dataset.js';
+import { batterySteps } from '../../attacks/autoattack.js';
 import type { AttackFlag } from '../../attacks/alarms.js';
 import type { ModelDefinition } from '../../nn/definition.js';
 import type { ImageRecord } from './records.js';
@@ -81,7 +82,11 @@ export function robustBenchEntry(
 ): Readonly<Record<string, unknown>> {
   const { settings, result } = run;
   const battery = settings['definition'] === 'autoattack';
-  const official = battery && settings.rule === 'bp' && ['standard', 'plus'].includes(settings['version'] as string);
+  const official =
+    battery &&
+    settings.rule === 'bp' &&
+    settings['steps'] === batterySteps &&
+    ['standard', 'plus'].includes(settings['version'] as string);
   const robust = hundredths(result.robustAccuracy);
   return {
     ...{ link: '', name: definition.name, authors: '', additional_data: null, number_forward_passes: 1 },

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { median } from '../../bench/rows.js';
 import { wilson } from '../../experiments/statistics.js';
 import type { Dataset } from '../../data/dataset.js';
 import { writePng } from '../../io/png.js';
@@ -117,7 +118,7 @@ export function tableLines(runs: readonly TriedRun[], width: number): string[] {
 /** Median length of the changes that fooled, in the norm of the attack; undefined where none did. */
 export function medianChange({ images, settings }: Pick<TriedRun, 'images' | 'settings'>): number | undefined {
   const lengths = images.filter(({ success }) => success).map((image) => image[settings.norm as 'linf' | 'l2' | 'l1']);
-  return lengths.sort((a, b) => a - b)[Math.floor(lengths.length / 2)];
+  return lengths.length === 0 ? undefined : median(lengths);
 }
 
 /** The lines about one run. */
@@ -128,7 +129,7 @@ export function runLines(run: TriedRun): string[] {
     `robust accuracy  ${percent(result.robustAccuracy)} (as saved in 8 bits ${percent(result.saved.robustAccuracy)})`,
     `success rate     ${percent(result.successRate)} of the images right before`,
     `largest change   linf ${result.linf.largest.toFixed(5)} ` +
-      `(${(255 * result.linf.largest).toFixed(1)}/255), l2 ${result.l2.largest.toFixed(4)}`,
+      `(${(255 * result.linf.largest).toFixed(1)}/255), l2 ${result.l2.largest.toFixed(4)} (as saved)`,
     `gradients        ${result.gradients} in ${result.seconds.toFixed(1)} s, ` +
       `${result.imageGradientsPerSecond.toFixed(0)} a second`,
   ];

@@ -166,7 +166,7 @@ function sampleTable(dataset: Dataset, { result }: TriedRun): string {
       { title: 'before', value: ({ cleanClass }) => nameOf(dataset, cleanClass) },
       { title: 'after', value: ({ finalClass }) => nameOf(dataset, finalClass) },
       {
-        title: 'what happened',
+        title: 'as saved',
         value: ({ cleanCorrect, savedSuccess }) =>
           savedSuccess ? 'fooled' : cleanCorrect ? 'withstood' : 'wrong before',
       },
@@ -177,8 +177,8 @@ function sampleTable(dataset: Dataset, { result }: TriedRun): string {
       },
       { title: 'objective before', value: ({ cleanLoss }) => cleanLoss.toFixed(4), number: true },
       { title: 'objective after', value: ({ loss }) => loss.toFixed(4), number: true },
-      { title: 'L∞, of 255', value: ({ linf }) => (255 * linf).toFixed(2), number: true },
-      { title: 'L2', value: ({ l2 }) => l2.toFixed(4), number: true },
+      { title: 'L∞ as saved, of 255', value: ({ linf }) => (255 * linf).toFixed(2), number: true },
+      { title: 'L2 as saved', value: ({ l2 }) => l2.toFixed(4), number: true },
     ],
     result.samples.map((sample, place) => ({ ...sample, place })),
   );
@@ -230,7 +230,7 @@ function runBody(model: string, dataset: Dataset, run: TriedRun): Section[] {
   const pairs = sheet(dataset, run);
   const shown =
     `${pairs.length} of ${run.result.count} images, before and ` +
-    `after; the words are what ${model} sees, red where it is wrong.`;
+    `after; the words are what ${model} sees before images are rounded to 8 bits, red where it is wrong.`;
   return [
     ...(pairs.length === 0 ? [] : [{ title: 'Images', body: paragraph(shown) + contactSheet(pairs) }]),
     ...(curves.length === 0 ? [] : [{ title: 'Curves', body: figures(curves) }]),

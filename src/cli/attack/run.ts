@@ -8,6 +8,7 @@ import type { Dataset } from '../../data/dataset.js';
 import { LinbpError } from '../../errors.js';
 import type { HostModel, Model } from '../../nn/model.js';
 import { runBattery } from '../battery.js';
+import { batterySteps } from '../../attacks/autoattack.js';
 import type { AutoAttackResult } from '../../attacks/autoattack.js';
 import { compileProgress, pixelRange } from '../common.js';
 import type { VerbContext } from '../verb.js';
@@ -306,7 +307,13 @@ async function runBatteryCell(index: number, cell: Cell, input: CellInput): Prom
   if (kept === undefined && !result.interrupted) await state.keep(index, 0, result);
   const { norm, version } = values;
   const settings = { attack: attack.written, definition: 'autoattack', rule: rule.written, norm, eps: eps!, version };
-  const more = { keep: 'best', loss: battery.loss, targeted: false, ilaSteps: null };
+  const more = {
+    keep: 'best',
+    loss: battery.loss,
+    steps: battery.steps ?? batterySteps,
+    targeted: false,
+    ilaSteps: null,
+  };
   return { cell, result, minimal: false, interrupted: result.interrupted, settings: { ...settings, ...more } };
 }
 

@@ -1,0 +1,52 @@
+import { expect } from 'chai';
+import { fromArrays } from '../../src/data/dataset.js';
+import { robustBenchEntry } from '../../src/cli/attack/curves.js';
+import { medianChange, runLines } from '../../src/cli/attack/output.js';
+import type { TriedRun } from '../../src/cli/attack/output.js';
+import { modelDefinition } from '../../src/nn/zoo/index.js';
+
+/** A run whose images are fooled by changes of these lengths. */
+function tried(lengths: readonly number[], settings: Readonly<Record<string, unknown>> = {}): TriedRun {
+  const figures = { robustCorrect: 1, robustAccuracy: 0.5, successRate: 0.5 };
+  const extreme = { largest: 0.1, mean: 0.05 };
+  const costs = { gradients: 1, forwards: 1, overflows: 0, dispatches: 1, submits: 1, readbacks: 1, seconds: 1 };
+  const rate = { imageGradientsPerSecond: 1 };
+  const result = {
+    ...figures,
+    ...costs,
+    ...rate,
+    count: 2,
+    cleanAccuracy: 1,
+    saved: figures,
+    linf: extreme,
+    l2: extreme,
+  };
+  const images = lengths.map((l2) => ({ success: l2 > 0, l2 }));
+  const cell = { attack: 'autoattack', definition: 'autoattack', rule: 'bp', norm: 'l2', eps: 0.5, ...settings };
+  return { result, images, victims: [], minimal: true, settings: cell } as unknown as TriedRun;
+}
+
+describe('figures of attacks', () => {
+  it('the median of an even number of changes is the mean of the middle two', () => {
+    expect(medianChange(tried([4, 0, 1, 2, 0, 3]))).to.equal(2.5);
+    expect(medianChange(tried([5, 1, 3]))).to.equal(3);
+    expect(medianChange(tried([0, 0]))).to.equal(undefined);
+  });
+
+  it('only AutoAttack with its own steps stands as autoattack_acc', () => {
+    const dataset = fromArrays({
+      ...{ shape: [2, 1, 1, 1], classes: 2, images: new Float32Array(2), labels: new Int32Array(2) },
+    });
+    const entry = (settings: Readonly<Record<string, unknown>>): unknown =>
+      robustBenchEntry(tried([1], settings), modelDefinition('mlp'), dataset, [])['autoattack_acc'];
+    expect(entry({ version: 'standard', steps: 100 })).to.equal('50.00');
+    expect(entry({ version: 'standard', steps: 1 })).to.equal(null);
+    expect(entry({ version: 'rand', steps: 100 })).to.equal(null);
+    expect(entry({ version: 'standard', steps: 100, rule: 'linbp' })).to.equal(null);
+  });
+
+  it('the largest change is called that of the saved images', () => {
+    const line = runLines(tried([1])).find((each) => each.startsWith('largest change'));
+    expect(line).to.match(/linf 0\.10000 .*l2 0\.1000 \(as saved\)$/);
+  });
+});
