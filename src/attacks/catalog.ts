@@ -51,7 +51,9 @@ function optionsOf(definition: AttackDefinition, settings: AttackSettings): Desc
       range: definition.steps === undefined ? '1 to 100000' : `${settings.steps}`,
     },
     ...(steps ? [{ name: 'alpha', default: 'from eps and steps', range: 'at least 0' }] : []),
-    { name: 'restarts', default: 1, range: '1 to 1000, with a random start' },
+    ...(plan === undefined || plan.restarts === true
+      ? [{ name: 'restarts', default: 1, range: '1 to 1000, with a random start' }]
+      : []),
     ...(steps
       ? [
           { name: 'randomStart', default: settings.randomStart, range: 'true, false' },

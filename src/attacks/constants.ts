@@ -14,10 +14,11 @@ const nextConstant: ElementwiseFunction = {
   scalars: [],
   prelude: `  let above = select(high, c, succeeded > 0.5);
   let below = select(c, low, succeeded > 0.5);`,
-  results: [`select(0.5 * (below + above), 10.0 * c, above >= ${nowhere}.0)`, 'below', 'above'],
+  // Rounds enough would take the constant beyond what float32 holds.
+  results: [`select(0.5 * (below + above), min(10.0 * c, ${nowhere}.0), above >= ${nowhere}.0)`, 'below', 'above'],
   reference: (c, low, high, succeeded) => {
     const [below, above] = succeeded! > 0.5 ? [low!, c!] : [c!, high!];
-    return [above >= nowhere ? 10 * c! : (below + above) / 2, below, above];
+    return [above >= nowhere ? Math.min(10 * c!, nowhere) : (below + above) / 2, below, above];
   },
 };
 

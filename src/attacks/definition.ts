@@ -219,6 +219,10 @@ export interface AttackPlan {
    * Emits the segments by {@link StageContext.segment}. `iterate` holds the clean images when they begin to run.
    */
   readonly build: (stage: StageContext, iterate: Tensor) => void;
+  /** Whether it begins anew as often as `restarts` says, or once; default false. */
+  readonly restarts?: boolean;
+  /** Whether it begins at the images of `start` where a run has them (`stage.origin`); default false. */
+  readonly start?: boolean;
   /** Whether it can drive images towards given targets; default true. */
   readonly targeted?: boolean;
   /** The state that is 1 where an image is fooled, where nothing of an image changes after that. */

@@ -373,8 +373,7 @@ export function fabPlan(ranked: boolean): AttackPlan {
   const ranksOf = ({ classes, parameters }: PlanSettings): number =>
     ranked ? Math.min(parameters['targets']!, classes - 1) : classes - 1;
   return {
-    build,
-    targeted: false,
+    ...{ build, restarts: true, targeted: false },
     phases(settings) {
       const { steps, restarts } = settings;
       const ranks = Array.from({ length: ranksOf(settings) }, (_, k) => k + 1);

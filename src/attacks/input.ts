@@ -5,6 +5,7 @@ import { expectFiniteFloats, expectPixels, expectWords } from '../arguments.js';
 import { check } from '../errors.js';
 import { elementCount } from '../graph/types.js';
 import type { ModelDefinition } from '../nn/definition.js';
+import type { AttackDefinition } from './definition.js';
 
 /** The images to attack, see {@link AttackRun}. */
 export interface AttackInput {
@@ -57,7 +58,7 @@ export interface Partners {
 export function checkInput(
   input: AttackInput,
   model: ModelDefinition,
-  options: { readonly targeted: boolean; readonly randomStart: boolean },
+  options: { readonly targeted: boolean; readonly randomStart: boolean; readonly definition?: AttackDefinition },
 ): AttackArrays {
   const { images, labels } = pixelsOf(input, model);
   const size = elementCount(model.input);
@@ -82,6 +83,8 @@ export function checkInput(
   const { start } = input;
   if (start !== undefined) {
     check(!options.randomStart, 'bad-argument', 'start excludes a random start', 'start');
+    const { name, plan } = options.definition ?? {};
+    check(plan === undefined || plan.start === true, 'bad-argument', `${name} begins at the clean images`, 'start');
     expectFiniteFloats(start, images.length, 'start');
   }
   const partners = input.partners === undefined ? { images, labels: truth, count } : checkPartners(input, model);

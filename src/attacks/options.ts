@@ -11,6 +11,7 @@ import type { PointwiseRule } from '../graph/rule.js';
 import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/resolve.js';
 import type { BackwardSelection } from '../graph/backward.js';
+import { adaptiveStep } from './adaptive.js';
 import { attackDefinition } from './builtin.js';
 import type { AttackName } from './builtin.js';
 import { lossKinds, queriesPoint } from './stages.js';
@@ -79,7 +80,7 @@ export interface AttackOptions {
    * the batch, see `compact`.
    */
   readonly stopAtSuccess?: boolean;
-  /** With an L1 ball, APGD's steps are spent on three times, twice and once the radius; default false. */
+  /** With an L1 ball, APGD's steps are spent on three times, twice and once the radius; default false. APGD only. */
   readonly shrinkRadius?: boolean;
   /** How many classes are tried as targets, for attacks that rank them; default 9, or all there are. */
   readonly rankedTargets?: number;
@@ -293,6 +294,7 @@ export function settle(options: AttackOptions): AttackSettings {
     `${restarts} restarts without a random start would all be the same`,
     'restarts',
   );
+  checkOwn(definition, { restarts, norm }, options);
   const model = options.model.definition;
   checkClasses(definition, model, loss, targeted);
   const rankedTargets = options.rankedTargets ?? Math.min(definition.rankedTargets ?? 1, model.classes - 1);
@@ -327,6 +329,23 @@ function checkAttack(definition: AttackDefinition, norm: AttackNorm, targeted: b
   check(transforms.length <= 4, 'bad-range', `at most 4 transforms combine, got ${transforms.length}`, 'transforms');
   const untargeted = rankedTargets !== undefined || plan?.targeted === false;
   check(!targeted || !untargeted, 'bad-argument', `${name} chooses its targets itself`, 'targeted');
+}
+
+/** Options that only some attacks have; the others would ignore them. */
+function checkOwn(
+  { name, plan, step, randomStart, rankedTargets }: AttackDefinition,
+  { restarts, norm }: Pick<AttackSettings, 'restarts' | 'norm'>,
+  given: AttackOptions,
+): void {
+  const expect = (fits: boolean, what: string, field: keyof AttackOptions): void =>
+    check(fits, 'bad-argument', `${name} ${what}`, field);
+  if (plan !== undefined) {
+    expect(restarts === 1 || plan.restarts === true, 'begins once and has no restarts', 'restarts');
+    expect((given.randomStart ?? randomStart) === randomStart, 'decides itself where it begins', 'randomStart');
+  }
+  const shrinks = given.shrinkRadius === true && norm === 'l1';
+  expect(!shrinks || step === adaptiveStep, 'has no shrinking radius; APGD has', 'shrinkRadius');
+  expect(given.rankedTargets === undefined || rankedTargets !== undefined, 'ranks no targets', 'rankedTargets');
 }
 
 /** Own options of an attack, its transforms' among them, with defaults filled in. */

@@ -158,6 +158,7 @@ function buildFmn(stage: StageContext, x: Tensor): void {
 
 export const fmnPlan: AttackPlan = {
   fields: { gamma: 'f32' },
+  start: true,
   build: buildFmn,
   phases: ({ steps, parameters }) => {
     const { largestStep, gamma } = parameters as Record<'largestStep' | 'gamma', number>;

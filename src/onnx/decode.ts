@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { readRange, withRegularFile } from '../io/read.js';
-import { quoted, quotedPath } from '../quote.js';
+import { quoted, quotedPath, quotedValue } from '../quote.js';
 import { readExternal } from './external.js';
 import type { ExternalTensors } from './external.js';
 import { inlineFunctions } from './functions.js';
@@ -169,9 +169,11 @@ function decodeRaw(bytes: Uint8Array, source: string): RawModel {
  * in other files are not there before `loadTensors`.
  *
  * @param model a path, or the bytes of a file; only a path gives access to external data, inside its own folder
- * @throws LinbpError `missing-file`, `bad-file`, `unsupported` or `limit-exceeded`
+ * @throws LinbpError `bad-argument`, `missing-file`, `bad-file`, `unsupported` or `limit-exceeded`
  */
 export async function decodeModel(model: string | Uint8Array): Promise<OnnxFile> {
+  const known = typeof model === 'string' || (model as unknown) instanceof Uint8Array;
+  check(known, 'bad-argument', `the model must be a path or bytes, got ${quotedValue(model)}`, 'model');
   if (typeof model !== 'string') {
     const source = 'the ONNX model';
     return fileOf(decodeRaw(model, source), { source, external: undefined }, () => Promise.resolve());

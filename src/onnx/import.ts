@@ -2,6 +2,7 @@ import { expectFields } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { basename } from 'node:path';
 import { LinbpError, check } from '../errors.js';
+import { quotedValue } from '../quote.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { describeModel } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
@@ -238,18 +239,23 @@ function storedPresets(
   };
 }
 
+const isSide = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0;
+
 /**
  * Imports a classifier from an ONNX file: a definition like those of the zoo, together with its weights. The batch is
  * free, images are [N, C, H, W], a softmax at the end is taken off, and the graph is made of the engine's own ops, so
  * that every backward rule, the profiler, f16 and the float64 reference work on it.
  *
  * @param model a path, or the bytes of a file
- * @throws LinbpError `missing-file`, `bad-file`, `limit-exceeded`, or `unsupported` with every reason at once: node,
- *   operator, opset, and what stands in the way
+ * @throws LinbpError `bad-argument`, `bad-range`, `missing-file`, `bad-file`, `limit-exceeded`, or `unsupported` with
+ *   every reason at once: node, operator, opset, and what stands in the way
  */
 // eslint-disable-next-line max-lines-per-function -- the importer's passes in their order
 export async function importOnnx(model: string | Uint8Array, options: ImportOptions = {}): Promise<ImportedModel> {
   expectFields(options, { name: true, size: true } satisfies FieldNames<ImportOptions>);
+  const { size } = options;
+  const sized = size === undefined || (Array.isArray(size) && size.length === 2 && size.every(isSide));
+  check(sized, 'bad-range', `size must be [height, width] in whole pixels, got ${quotedValue(size)}`, 'size');
   const file = await decodeModel(model);
   if (file.opset < oldestOpset)
     refuse(
@@ -257,7 +263,7 @@ export async function importOnnx(model: string | Uint8Array, options: ImportOpti
       `it uses opset ${file.opset}; models of opset ` +
         `${oldestOpset} on are imported (convert it with onnx's version converter)`,
     );
-  const input = imageInput(file, options.size);
+  const input = imageInput(file, size);
   await file.loadTensors();
   const analyzed = bestAnalysis(file, input);
   throwReasons(analyzed.reasons, file.source);

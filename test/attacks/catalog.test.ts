@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { attackCatalog, attackNames } from '../../src/attacks/index.js';
-import type { AttackNorm } from '../../src/attacks/index.js';
+import type { AttackName, AttackNorm, AttackOptions } from '../../src/attacks/index.js';
 import { settle } from '../../src/attacks/options.js';
+import type { LinbpError } from '../../src/errors.js';
+import type { ModelDefinition } from '../../src/nn/definition.js';
 import { linearModel } from './support.js';
 
 describe('the catalog of attacks', () => {
@@ -21,18 +23,25 @@ describe('the catalog of attacks', () => {
     }
   });
 
-  it('names the norms that an attack takes, and no other', () => {
-    const model = { definition: linearModel([1, 4, 4], 10), weights: new Map() };
-    const all: readonly AttackNorm[] = ['linf', 'l2', 'l1'];
-    for (const { name, norms } of catalog) {
-      const taken = all.filter((norm) => {
-        try {
-          return settle({ model, attack: name as 'pgd', norm, eps: 0.1 }).norm === norm;
-        } catch {
-          return false;
-        }
-      });
-      expect(taken, name).to.have.members([...norms]);
+  it('lists the norms and restarts that are taken, and no others', () => {
+    const definition: ModelDefinition = { ...linearModel([3, 8, 8], 10), name: 'ten' };
+    const takes = (options: Partial<AttackOptions>): boolean => {
+      try {
+        settle({ model: { definition, weights: new Map() }, eps: 0.1, ...options });
+        return true;
+      } catch (error) {
+        expect((error as LinbpError).code).to.equal('bad-argument');
+        return false;
+      }
+    };
+    for (const { name, norms, options } of catalog) {
+      const attack = name as AttackName;
+      const taken = (['linf', 'l2', 'l1'] as const).filter((norm) => takes({ attack, norm }));
+      expect([...norms].sort(), name).to.deep.equal(taken.sort());
+      const listed = options.some((option) => option.name === 'restarts');
+      const [norm] = norms as [AttackNorm];
+      const restarts = [{}, { randomStart: true }].some((start) => takes({ attack, norm, restarts: 2, ...start }));
+      expect(listed, name).to.equal(restarts);
     }
   });
 

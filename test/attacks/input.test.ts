@@ -42,6 +42,12 @@ describe('attacks: bad input', () => {
     ['bad-range', { restarts: 0 }, 'restarts'],
     ['bad-argument', { restarts: 2, randomStart: false }, 'restarts'],
     ['bad-argument', { restarts: 2, attack: 'ifgsm' }, 'restarts'],
+    ['bad-argument', { restarts: 2, attack: 'square' }, 'restarts'],
+    ['bad-argument', { restarts: 2, attack: 'cw', norm: 'l2', randomStart: true }, 'restarts'],
+    ['bad-argument', { randomStart: false, attack: 'square' }, 'randomStart'],
+    ['bad-argument', { randomStart: true, attack: 'deepfool' }, 'randomStart'],
+    ['bad-argument', { shrinkRadius: true, norm: 'l1', attack: 'pgd' }, 'shrinkRadius'],
+    ['bad-argument', { rankedTargets: 2, attack: 'pgd' }, 'rankedTargets'],
     ['bad-range', { batch: 0 }, 'batch'],
     ['bad-range', { seed: -1 }, 'seed'],
     ['bad-range', { decay: -1 }, 'decay'],
@@ -139,6 +145,8 @@ describe('attacks: bad input', () => {
   it('a start for an attack that starts at random', async () => {
     using attack = await Attack.compile({ model, attack: 'pgd', eps: 0.1, batch: 2 });
     expect((await refusal(() => attack.run({ ...fine, start: images }))).field).to.equal('start');
+    using own = await Attack.compile({ model, attack: 'deepfool', steps: 2, batch: 2 });
+    expect((await refusal(() => own.run({ ...fine, start: images }))).field).to.equal('start');
   });
 
   it('host weights on the device, an aborted run, a destroyed attack', async () => {

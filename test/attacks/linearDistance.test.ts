@@ -60,6 +60,20 @@ describe('attacks for the smallest perturbation on a linear model', () => {
     }
   });
 
+  it('constants stay in float32 however many rounds never succeed', async () => {
+    const model = await modelWith(linear, weights);
+    const common = { model, images, labels, steps: 1, batch: count, parameters: { rounds: 50 } } as const;
+    for (const [attackName, norm, still] of [
+      ['cw', 'l2', { rate: 0 }],
+      ['ead', 'l1', { firstStep: 0 }],
+    ] as const) {
+      const options = { ...common, attack: attackName, norm, parameters: { ...common.parameters, ...still } };
+      const { samples } = await attack(options);
+      for (const sample of samples) expect(sample.success).to.equal(false);
+    }
+    model.destroy();
+  });
+
   it('the nearest of all images that fool is kept: more steps are never farther', async () => {
     const model = await modelWith(linear, weights);
     try {

@@ -169,6 +169,58 @@ describe('an ONNX operator means what the standard says, or is refused', () => {
     for (const found of await results(threshold, given)) expect(found).to.deep.equal([Infinity, 0, NaN, 0]);
   });
 
+  it('cumulative sums may leave out an element and begin at the end', async () => {
+    const sums = async (attributes: Readonly<Record<string, number>>): Promise<number[]> => {
+      const list = Object.entries(attributes).map(([name, i]): RawAttribute => ({ name, type: 2, i }));
+      const made: Made = {
+        inputs: {},
+        nodes: [node('CumSum', ['x', 'axis'], ['y'], list)],
+        constants: [
+          { name: 'x', dims: [2, 3], dataType: 1, floatData: [1, 2, 3, 4, 5, 6] },
+          { name: 'axis', dims: [], dataType: 7, int64Data: [1] },
+        ],
+      };
+      return (await results(made, {}))[0]!;
+    };
+    expect(await sums({})).to.deep.equal([1, 3, 6, 4, 9, 15]);
+    expect(await sums({ exclusive: 1 })).to.deep.equal([0, 1, 3, 0, 4, 9]);
+    expect(await sums({ reverse: 1 })).to.deep.equal([6, 5, 3, 15, 11, 6]);
+    expect(await sums({ exclusive: 1, reverse: 1 })).to.deep.equal([5, 3, 0, 11, 6, 0]);
+  });
+
+  it('the logarithm of a sum of exponentials beyond all numbers is a number', async () => {
+    const made: Made = {
+      inputs: {},
+      nodes: [node('ReduceLogSumExp', ['x'], ['y'])],
+      constants: [floats('x', 1000, 1000, -Infinity, 999)],
+    };
+    for (const [found] of await results(made, {})) expect(found).to.be.closeTo(1000 + Math.log(2 + Math.exp(-1)), 1e-4);
+  });
+
+  it('extremes pass over infinities of the other sign, as of masks', async () => {
+    for (const [op, sign] of [
+      ['ReduceMax', 1],
+      ['ReduceMin', -1],
+    ] as const) {
+      const made: Made = { inputs: { x: ['float32', [3]] }, nodes: [node(op, ['x'], ['y'])] };
+      const given = { x: tensor('float32', [-Infinity * sign, 2 * sign, sign]) };
+      for (const found of await results(made, given)) expect(found, op).to.deep.equal([2 * sign]);
+    }
+  });
+
+  it('what is no model, and sizes that images cannot have, are refused', async () => {
+    const model = classifier([node('Relu', ['x'], ['z'])]);
+    for (const [code, given, options] of [
+      ['bad-argument', undefined, {}],
+      ['bad-argument', null, {}],
+      ['bad-argument', 5, {}],
+      ['bad-range', model, { size: 224 }],
+      ['bad-range', model, { size: [0, 224] }],
+      ['bad-range', model, { size: [224] }],
+    ] as const)
+      await refusal(() => importOnnx(given as never, options as never), code);
+  });
+
   it('a dropout in training mode is refused, one that drops nothing is not', async () => {
     const dropout = (ratio: number): Uint8Array =>
       classifier(

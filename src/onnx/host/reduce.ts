@@ -5,6 +5,11 @@ import { reshaped, strides, tensor, walk } from './kernel.js';
 
 const product = (sizes: readonly number[]): number => sizes.reduce((total, size) => total * size, 1);
 
+/** log(exp(a) + exp(b)), where the exponentials may be beyond all numbers. */
+function logOfSum(a: number, b: number): number {
+  return a === b ? a + Math.LN2 : Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)));
+}
+
 /** Reductions by operator. */
 export const reducers: Readonly<
   Record<
@@ -21,7 +26,7 @@ export const reducers: Readonly<
   ReduceL2: { start: 0, add: (s, x) => s + x * x, end: Math.sqrt },
   ReduceSumSquare: { start: 0, add: (s, x) => s + x * x },
   ReduceLogSum: { start: 0, add: (s, x) => s + x, end: Math.log },
-  ReduceLogSumExp: { start: 0, add: (s, x) => s + Math.exp(x), end: Math.log },
+  ReduceLogSumExp: { start: -Infinity, add: logOfSum },
 };
 
 /** Reduces a tensor along axes. */

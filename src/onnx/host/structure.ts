@@ -286,12 +286,24 @@ function trilu(inputs: HostInputs, { attributes }: HostContext): HostTensor[] {
   return [{ type: x.type, shape: x.shape, data }];
 }
 
-function cumSum(inputs: HostInputs): HostTensor[] {
+function cumSum(inputs: HostInputs, { attributes }: HostContext): HostTensor[] {
   const x = need(inputs, 0);
   const axis = axisOf(scalarOf(need(inputs, 1)), x.shape.length);
-  const step = strides(x.shape)[axis]!;
+  const size = x.shape[axis] ?? 1;
+  const step = strides(x.shape)[axis] ?? 1;
+  const exclusive = attributes.int('exclusive', 0) === 1;
+  const reverse = attributes.int('reverse', 0) === 1;
   const data = x.data.slice();
-  for (let i = 0; i < data.length; i++) if (Math.floor(i / step) % x.shape[axis]! > 0) data[i]! += data[i - step]!;
+  for (let line = 0; line < data.length / size; line++) {
+    const first = Math.floor(line / step) * step * size + (line % step);
+    let sum = 0;
+    for (let k = 0; k < size; k++) {
+      const at = first + step * (reverse ? size - 1 - k : k);
+      const before = sum;
+      sum += x.data[at]!;
+      data[at] = exclusive ? before : sum;
+    }
+  }
   return [{ type: x.type, shape: x.shape, data }];
 }
 

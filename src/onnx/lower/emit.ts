@@ -44,7 +44,9 @@ function largest(graph: Graph, x: Tensor, axes: readonly number[]): Tensor {
   const below = unary(graph, binary(graph, 'sub', x, top), 'affine', 1e30, 1);
   const chosen = unary(graph, below, 'clip', 0, 1);
   const total = (value: Tensor): Tensor => graph.one('reduce', [value], { kind: 'sum', axes });
-  return binary(graph, 'div', total(binary(graph, 'mul', x, chosen)), total(chosen));
+  // Minus infinity, as of masks, times 0 would be no number.
+  const bounded = unary(graph, x, 'clip', -3.4e38, Infinity);
+  return binary(graph, 'div', total(binary(graph, 'mul', bounded, chosen)), total(chosen));
 }
 
 function emitReduce(step: Step<'reduce'>, { graph, tensor }: EmitContext): Tensor {
