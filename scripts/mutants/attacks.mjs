@@ -96,8 +96,8 @@ export const attackMutants = [
   fault(
     'cw: constants fall where nothing fools',
     'attacks/constants',
-    '10.0 * c, above >=',
-    '0.5 * c, above >=',
+    'min(10.0 * c,',
+    'min(0.5 * c,',
     linear,
   ),
   fault(

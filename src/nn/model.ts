@@ -197,10 +197,7 @@ export class Model {
   static create(definition: ModelDefinition, options: { readonly device: Device; readonly seed?: number }): Model {
     expectFields(options, createFields);
     expectDevice(options.device, hostInstead);
-    const state = initialState(definition, options.seed);
-    const model = new Model(definition, options.device);
-    model.setStateDict(state);
-    return model;
+    return Model.withState(definition, options.device, initialState(definition, options.seed));
   }
 
   /**
@@ -209,10 +206,19 @@ export class Model {
   static async load(definition: ModelDefinition, path: string, options: { readonly device: Device }): Promise<Model> {
     expectFields(options, { device: true });
     expectDevice(options.device, hostInstead);
-    const state = await readStateDict(definition, path);
-    const model = new Model(definition, options.device);
-    model.setStateDict(state);
-    return model;
+    return Model.withState(definition, options.device, await readStateDict(definition, path));
+  }
+
+  /** Weights that do not fit leave no buffers behind. */
+  private static withState(definition: ModelDefinition, device: Device, state: StateDict): Model {
+    const model = new Model(definition, device);
+    try {
+      model.setStateDict(state);
+      return model;
+    } catch (error) {
+      model.destroy();
+      throw error;
+    }
   }
 
   /**

@@ -2,6 +2,9 @@ import { expect } from 'chai';
 import { Attack } from '../../src/attacks/index.js';
 import { drawDigits } from '../../src/data/digits.js';
 import { subset } from '../../src/data/dataset.js';
+import { LinbpError } from '../../src/errors.js';
+import type { ParameterSpec } from '../../src/nn/builder.js';
+import { describeModel } from '../../src/nn/definition.js';
 import { Model } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { Device } from '../../src/runtime/device.js';
@@ -36,6 +39,17 @@ describe('what is kept on a device has a bound', () => {
     const [early, late] = [bytes[bytes.length / 2 - 1]!, bytes.at(-1)!];
     expect(late - early, bytes.join(' ')).to.be.at.most(largest);
   };
+
+  it('nothing of a network whose own weights do not fit', async () => {
+    const [first] = describeModel(definition).layout.specs as [ParameterSpec];
+    const bad = { ...definition, weights: new Map([[first.name, { shape: [1], data: new Float32Array(1) }]]) };
+    const before = device.memory().live;
+    const bytes = await growing(device, 2, () => {
+      expect(() => Model.create(bad, { device })).to.throw(LinbpError, first.name);
+      return Promise.resolve();
+    });
+    expect(bytes).to.deep.equal([before, before]);
+  });
 
   it('logits of ever other numbers of images', async () => {
     const images = (n: number): Float32Array => new Float32Array(784 * n).fill(0.5);
