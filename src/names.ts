@@ -1,4 +1,4 @@
-import { quoted } from './quote.js';
+import { quoted, quotedValue } from './quote.js';
 
 /** Edit distance with insertions, deletions, substitutions and swaps of neighbors (optimal string alignment). */
 function distance(a: string, b: string): number {
@@ -72,5 +72,7 @@ export function instead(name: string, { names, command, also }: KnownNames): str
 }
 
 /** The message about a name that nobody knows, with {@link instead}. */
-export const unknownName = (what: string, name: string, known: KnownNames): string =>
-  `there is no ${what} ${quoted(name)}${instead(name, known)}`;
+export const unknownName = (what: string, name: unknown, known: KnownNames): string =>
+  typeof name === 'string'
+    ? `there is no ${what} ${quoted(name)}${instead(name, known)}`
+    : `the name of a ${what} must be a text, got ${quotedValue(name)}`;

@@ -163,6 +163,7 @@ export function checkLimit(limit: number | undefined): void {
  * @throws LinbpError `bad-range`
  */
 export function subset(dataset: Dataset, limit: number, seed?: number): Dataset {
+  expectObject(dataset, 'dataset');
   checkLimit(limit);
   const count = Math.min(limit, dataset.count);
   if (seed !== undefined)
@@ -184,6 +185,8 @@ export function subset(dataset: Dataset, limit: number, seed?: number): Dataset 
  * @throws LinbpError `bad-range` for an index outside the data set, `bad-shape` for none
  */
 export function selectSamples(dataset: Dataset, indices: ArrayLike<number>): Dataset {
+  expectObject(dataset, 'dataset');
+  expectObject(indices, 'indices');
   check(indices.length > 0, 'bad-shape', 'no indices given', 'indices');
   const pixels = imageSize(dataset);
   const images =
@@ -226,6 +229,8 @@ export function holdOut(dataset: Dataset, share: number, seed: number): { kept: 
  * @throws LinbpError `bad-range` for an index outside the data set
  */
 export function batchPixels(dataset: Dataset, indices: ArrayLike<number>, into?: Float32Array): Float32Array {
+  expectObject(dataset, 'dataset');
+  expectObject(indices, 'indices');
   const pixels = imageSize(dataset);
   const result = into ?? new Float32Array(indices.length * pixels);
   const scale = dataset.images instanceof Uint8Array ? byteToPixel : undefined;
@@ -240,6 +245,8 @@ export function batchPixels(dataset: Dataset, indices: ArrayLike<number>, into?:
 
 /** Labels of a batch, [indices.length]. */
 export function batchLabels(dataset: Dataset, indices: ArrayLike<number>): Int32Array {
+  expectObject(dataset, 'dataset');
+  expectObject(indices, 'indices');
   return Int32Array.from(indices, (index) => dataset.labels[checkedIndex(dataset, index)]!);
 }
 

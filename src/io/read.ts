@@ -1,7 +1,7 @@
 import { constants, type Dirent } from 'node:fs';
 import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
 import { LinbpError, check } from '../errors.js';
-import { quotedPath } from '../quote.js';
+import { quotedPath, quotedValue } from '../quote.js';
 
 /** Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever. */
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
@@ -28,9 +28,11 @@ export async function kindOf(path: string): Promise<'file' | 'folder' | 'other' 
 /**
  * Opens a regular file and closes it after use.
  *
- * @throws LinbpError `missing-file` with the system's reason; `bad-file` for folders, pipes and devices
+ * @throws LinbpError `missing-file` with the system's reason; `bad-file` for folders, pipes and devices; `bad-argument`
+ * for what is no path
  */
 export async function withRegularFile<T>(path: string, use: (file: OpenedFile) => T | Promise<T>): Promise<T> {
+  check(typeof path === 'string', 'bad-argument', `a path must be a text, got ${quotedValue(path)}`, 'path');
   let handle: FileHandle;
   try {
     handle = await open(path, READ);

@@ -1,7 +1,8 @@
+import { expectObject } from '../arguments.js';
 import { LinbpError, check } from '../errors.js';
 import { writeFileAtomic } from './atomic.js';
 import { decodeBfloat16, decodeHalf } from './half.js';
-import { quotedName, quotedPath } from '../quote.js';
+import { quotedName, quotedPath, quotedValue } from '../quote.js';
 import { readRange, withRegularFile } from './read.js';
 import { parseSafetensorsHeader, safetensorsItemBytes } from './safetensorsHeader.js';
 import type { SafetensorsDtype, SafetensorsHeaderEntry } from './safetensorsHeader.js';
@@ -165,8 +166,8 @@ export function tensorAsInt32(tensor: SafetensorsTensor): Int32Array {
  * bytes, so every tensor is aligned. The same tensors give the same bytes. Their arrays must stay as they are until the
  * promise is settled.
  *
- * @throws LinbpError `bad-shape` when a shape and its data disagree; `bad-argument` for the key `__metadata__`;
- * `limit-exceeded` for a header of more than 16 MiB; `not-writable`
+ * @throws LinbpError `bad-shape` when a shape and its data disagree; `bad-argument` for the key `__metadata__` and for
+ * metadata that are no texts, which no reader takes; `limit-exceeded` for a header of more than 16 MiB; `not-writable`
  */
 export async function writeSafetensors(
   path: string,
@@ -181,6 +182,12 @@ export function encodeSafetensors(
   tensors: ReadonlyMap<string, TensorToWrite> | Readonly<Record<string, TensorToWrite>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array[] {
+  expectObject(tensors, 'tensors');
+  expectObject(metadata, 'metadata');
+  for (const [key, value] of Object.entries<unknown>(metadata)) {
+    const message = `metadata ${quotedName(key)} must be a text, got ${quotedValue(value)}`;
+    check(typeof value === 'string', 'bad-argument', message, 'metadata');
+  }
   const given: Iterable<[string, TensorToWrite]> =
     tensors instanceof Map
       ? (tensors as ReadonlyMap<string, TensorToWrite>)

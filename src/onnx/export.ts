@@ -1,4 +1,4 @@
-import { expectFields, expectStateDict } from '../arguments.js';
+import { expectFields, expectObject, expectStateDict } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { LinbpError, check } from '../errors.js';
 import { Graph } from '../graph/graph.js';
@@ -120,6 +120,7 @@ export function exportOnnx(
   options: ExportOptions = {},
 ): Uint8Array | Promise<Uint8Array> {
   expectFields(options, { weights: true } satisfies FieldNames<ExportOptions>);
+  expectObject(source, 'model');
   if (isModel(source)) {
     const { definition } = source;
     if (options.weights !== undefined) return Promise.resolve(exportDefinition(definition, options.weights));

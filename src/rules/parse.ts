@@ -1,6 +1,6 @@
 import { check, LinbpError } from '../errors.js';
 import { instead, unknownName } from '../names.js';
-import { quoted } from '../quote.js';
+import { quoted, quotedValue } from '../quote.js';
 import { activationKinds } from '../graph/functions.js';
 import type { MatchScope } from './activationMatched.js';
 import type { PointwiseRule } from '../graph/rule.js';
@@ -55,9 +55,10 @@ export const mixesBatch = (specs: readonly RuleSpec[]): boolean =>
  * `name:option=value,...`, joined by `+`; of two rules for one ReLU the later decides.
  *
  * @param userRules further rules that may be named
- * @throws LinbpError `unknown-rule`, `unknown-option` or `bad-range`
+ * @throws LinbpError `unknown-rule`, `unknown-option`, `bad-range` or `bad-argument`
  */
 export function parseRules(text: string, userRules: readonly PointwiseRule[] = []): RuleSpec[] {
+  check(typeof text === 'string', 'bad-argument', `rules must be a text, got ${quotedValue(text)}`, 'rules');
   return text.split('+').map((part) => parseRule(part.trim(), userRules));
 }
 

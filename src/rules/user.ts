@@ -1,3 +1,4 @@
+import { expectObject } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { instead } from '../names.js';
 import { quoted, quotedValue } from '../quote.js';
@@ -34,7 +35,9 @@ export interface JavaScriptRule extends UserRule {
   readonly rule: (g: number, d: number, z: number, ...parameters: number[]) => number;
 }
 
-function checkDeclaration({ name, saves, parameters = [] }: UserRule): void {
+function checkDeclaration(rule: UserRule): void {
+  expectObject(rule, 'rule');
+  const { name, saves, parameters = [] } = rule;
   check(
     /^[A-Za-z][\w-]*$/.test(name),
     'bad-argument',
@@ -66,6 +69,7 @@ function checkDeclaration({ name, saves, parameters = [] }: UserRule): void {
 export function wgslRule(options: WgslRule): PointwiseRule {
   checkDeclaration(options);
   const { name, saves, parameters = [], reference } = options;
+  check(typeof options.wgsl === 'string', 'bad-argument', `rule ${name}: wgsl must be a text`, 'wgsl');
   const plain = withoutComments(options.wgsl);
   check(
     /\bfn\s+rule\s*\(/.test(plain),
@@ -107,6 +111,7 @@ export function wgslRule(options: WgslRule): PointwiseRule {
 export async function jsRule(options: JavaScriptRule): Promise<PointwiseRule> {
   checkDeclaration(options);
   const { name, saves, parameters = [], rule } = options;
+  check(typeof rule === 'function', 'bad-argument', `rule ${name}: rule must be a function`, 'rule');
   const fail = (reason: string, cause?: unknown): never => {
     throw new LinbpError('bad-argument', `rule ${name} cannot be translated to WGSL: ${reason}`, {
       field: name,

@@ -1,4 +1,4 @@
-import { expectFloat32Number } from '../arguments.js';
+import { expectFloat32Number, expectObject } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { addScalarFunction } from '../graph/functions.js';
 import type { RegisteredFunctionName } from '../graph/functions.js';
@@ -55,6 +55,7 @@ async function translation({ name, parameters = {}, value, slope }: UserFunction
  * be translated; the device reports errors inside a WGSL text
  */
 export async function registerFunction(options: UserFunction): Promise<RegisteredFunctionName> {
+  expectObject(options, 'options');
   const { name, parameters = {}, value, slope, wgsl } = options;
   const expect = (fits: boolean, what: string): void => check(fits, 'bad-argument', `function ${name}: ${what}`, name);
   check(

@@ -70,7 +70,7 @@ export async function readTorch(
 }
 
 async function openTorch(pathOrBytes: string | Uint8Array): Promise<TorchFile> {
-  if (typeof pathOrBytes !== 'string') {
+  if (pathOrBytes instanceof Uint8Array) {
     const format = refuseOtherFormats(pathOrBytes.subarray(0, 1024), pathOrBytes.length, '(bytes)');
     return format === 'zip' ? readZip(pathOrBytes, '(bytes)') : readLegacy(pathOrBytes, '(bytes)');
   }
