@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { LinbpErrorCode } from '../../src/errors.js';
 import { describeModel } from '../../src/nn/definition.js';
+import { referenceLogits } from '../../src/nn/predict.js';
 import { importOnnx, runOnnx } from '../../src/onnx/index.js';
 import type { OnnxTensor } from '../../src/onnx/index.js';
 import { encodeModel } from '../../src/onnx/schema.js';
@@ -65,6 +66,7 @@ async function results(made: Made, given: Readonly<Record<string, OnnxTensor>>):
 /** A classifier of 2 x 2 images whose pixels go through `nodes`, from `x` to `z`, before a linear layer. */
 const classifier = (nodes: readonly RawNode[], constants: readonly RawTensor[] = []): Uint8Array =>
   file({
+    opset: 20,
     inputs: { x: ['float32', ['N', 1, 2, 2]] },
     nodes: [...nodes, node('Flatten', ['z'], ['f']), node('Gemm', ['f', 'w'], ['y'])],
     constants: [
@@ -219,6 +221,28 @@ describe('an ONNX operator means what the standard says, or is refused', () => {
       ['bad-range', model, { size: [224] }],
     ] as const)
       await refusal(() => importOnnx(given as never, options as never), code);
+  });
+
+  it('a function that is cut off far from zero is not taken for the whole one', async () => {
+    const pixels = Float32Array.of(1, 0.5, 0.25, 0);
+    const twenty = node('Mul', ['x', 'twenty'], ['a']);
+    const clip = (from: string): RawNode => node('Clip', [from, '', 'ten'], ['z']);
+    const constants = [floats('twenty', 20), floats('ten', 10)];
+    const silu = [node('Sigmoid', ['a'], ['s']), node('Mul', ['a', 's'], ['g'])];
+    for (const [nodes, kind] of [
+      [[twenty, node('Gelu', ['a'], ['g']), clip('g')], 'gelu'],
+      [[twenty, ...silu, clip('g')], 'silu'],
+      [[twenty, node('Clip', ['a', '', 'ten'], ['c']), node('Gelu', ['c'], ['z'])], 'gelu'],
+    ] as const) {
+      const model = await importOnnx(classifier(nodes, constants));
+      expect(model.onnx.steps).to.include({ [kind]: 1, clip: 1 });
+      const logits = await referenceLogits({ definition: model, weights: model.weights })(pixels);
+      const values = pixels.map((x) => Math.min(20 * x * (kind === 'silu' ? 1 / (1 + Math.exp(-20 * x)) : 1), 10));
+      const wanted = [0, 1, 2].map((k) => values.reduce((sum, value, i) => sum + value * (3 * i + k), 0));
+      wanted.forEach((each, k) => expect(logits[k], kind).to.be.closeTo(each, 1e-3));
+    }
+    const whole = await importOnnx(classifier([twenty, ...silu, node('Identity', ['g'], ['z'])], constants));
+    expect(whole.onnx.steps).to.include({ silu: 1 });
   });
 
   it('a dropout in training mode is refused, one that drops nothing is not', async () => {

@@ -25,7 +25,10 @@ const known: readonly (readonly [ScalarFunctionName, readonly number[]])[] = [
 /** What the official LinBP code has in the place of a ReLU6 (see `ActivationKind`). */
 const relu6Official = (x: number): number => x + Math.max(-x, 0) + Math.max(x - 6, 0);
 
-const points = Array.from({ length: 65 }, (_, i) => (i - 32) / 4 + 0.017);
+const near = Array.from({ length: 65 }, (_, i) => (i - 32) / 4 + 0.017);
+/** Where a function goes on as it was, unless something is cut off from it, such as of GELU at 10. */
+const far = [12, 20, 40, 80, 1e3, 1e6].flatMap((x) => [-x, x]);
+const points = [...near, ...far];
 const fingerprints = [
   ...known.map(([name, values]) => {
     const fn = scalarFunction(name);
@@ -37,6 +40,10 @@ const fingerprints = [
 
 /** Files hold constants such as 1/sqrt(2) in float32. */
 const close = (a: number, b: number): boolean => Math.abs(a - b) <= 2e-6 * Math.max(1, Math.abs(b));
+
+/** Whether values are those of a function; exponentials of a chain may overflow at the far points. */
+const agree = (values: readonly number[], results: readonly number[]): boolean =>
+  results.every((y, i) => close(values[i]!, y) || (i >= near.length && !Number.isFinite(values[i])));
 
 /** Deepest chain that is followed. */
 const deepest = 12;
@@ -106,7 +113,7 @@ export function recognizeFunctions(
       if (root === direct) continue;
       const values = evaluate(step.output, root, producers, new Map());
       if (values === undefined) continue;
-      const match = fingerprints.find((each) => each.results.every((y, i) => close(values[i]!, y)));
+      const match = fingerprints.find(({ results }) => agree(values, results));
       if (match === undefined) continue;
       found.push(match.name);
       const attributes = { fn: match.name, values: match.values };
