@@ -50,7 +50,9 @@ function optionsOf(definition: AttackDefinition, settings: AttackSettings): Desc
       default: settings.steps,
       range: definition.steps === undefined ? '1 to 100000' : `${settings.steps}`,
     },
-    ...(steps ? [{ name: 'alpha', default: 'from eps and steps', range: 'at least 0' }] : []),
+    ...(steps || definition.defaultAlpha(1, 1, 'linf') > 0
+      ? [{ name: 'alpha', default: 'from eps and steps', range: 'at least 0' }]
+      : []),
     ...(plan === undefined || plan.restarts === true
       ? [{ name: 'restarts', default: 1, range: '1 to 1000, with a random start' }]
       : []),

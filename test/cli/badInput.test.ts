@@ -129,6 +129,8 @@ describe('bad input at the command line', () => {
       [attack('--preset', 'autoattack-mnist', '--keep', 'last'), '--keep does not go with autoattack'],
       [attack('--version', 'rand'), '--version goes with --attack autoattack'],
       [attack('--attack', 'square', '--alpha', '0.1'), '--alpha goes with attacks that go along gradients'],
+      // NES takes steps, so what is wrong about it is something else.
+      [attack('--attack', 'square,nes', '--alpha', '0.1', '--weights', join(folder, 'none')), 'none: no such file'],
       [['eval', '--resize', '30', '--device', 'reference'], '--resize goes with --dataset folder:PATH'],
       [train('--crop', '20'), '--crop goes with --dataset folder:PATH'],
       [['grad', '--inputs', inputs, '--split', 'train'], '--split goes with the images of a data set'],

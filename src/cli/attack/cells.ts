@@ -124,9 +124,13 @@ export function checkCells(cells: readonly Cell[], values: AttackValues, definit
  */
 export function expectUsedByCells(given: AttackValues, cells: readonly Cell[]): void {
   const engine = cells.filter(({ attack }) => !isBattery(attack));
-  const bySteps = engine.some(({ attack }) => attackDefinition(knownAttack(attack.name)).plan === undefined);
+  const definitions = engine.map(({ attack }) => attackDefinition(knownAttack(attack.name)));
+  const bySteps = definitions.some(({ plan }) => plan === undefined);
+  // NES goes along estimated gradients by steps of a size.
+  const sized = definitions.some(({ plan, defaultAlpha }) => plan === undefined || defaultAlpha(1, 1, 'linf') > 0);
   const other = [engine.length > 0, 'does not go with autoattack, which has settings of its own'] as const;
-  const stepwise = [bySteps, 'goes with attacks that go along gradients step by step'] as const;
+  const goes = 'goes with attacks that go along gradients step by step';
+  const stepwise = [bySteps, goes] as const;
   expectUsed(given, {
     version: [engine.length < cells.length, 'goes with --attack autoattack'],
     ...{
@@ -138,6 +142,6 @@ export function expectUsedByCells(given: AttackValues, cells: readonly Cell[]): 
       eot: other,
       keep: other,
     },
-    ...{ alpha: engine.length === 0 ? other : stepwise, decay: engine.length === 0 ? other : stepwise },
+    ...{ alpha: engine.length === 0 ? other : ([sized, goes] as const), decay: engine.length === 0 ? other : stepwise },
   });
 }
