@@ -93,13 +93,7 @@ export const attackMutants = [
   fault('square: windows of one size', 'attacks/square', 'return first / 2 ** halvings;', 'return first;', laws, {
     grep: 'square',
   }),
-  fault(
-    'cw: constants fall where nothing fools',
-    'attacks/constants',
-    'min(10.0 * c,',
-    'min(0.5 * c,',
-    linear,
-  ),
+  fault('cw: constants fall where nothing fools', 'attacks/constants', 'min(10.0 * c,', 'min(0.5 * c,', linear),
   fault(
     'cw: success is not noted',
     'attacks/constants',
