@@ -48,11 +48,11 @@ function settledParameters(name: RuleName, given: Readonly<Record<string, number
   for (const [option, { byDefault, valid, expected }] of Object.entries(ranges)) {
     const value: unknown = given[option] ?? byDefault;
     if (value === 'open') continue;
-    const rounded = typeof value === 'number' ? Math.fround(value) : NaN;
+    const number = typeof value === 'number' ? value : NaN;
     const got = value === undefined ? 'nothing' : quotedValue(value);
     const message = `${name}: ${option} must be a number ${expected}, got ${got}`;
-    check(Number.isFinite(rounded) && valid(rounded), 'bad-range', message, option);
-    settled[option] = value as number;
+    check(Number.isFinite(Math.fround(number)) && valid(Math.fround(number)), 'bad-range', message, option);
+    settled[option] = number;
   }
   return settled;
 }
