@@ -82,7 +82,7 @@ export function storesOf(
 export type NetworkValues = ReadonlyMap<string, ArrayLike<number>>;
 
 export interface NetworkInputs {
-  readonly images: Float32Array;
+  readonly images: Float32Array | Float64Array;
   readonly labels: Uint32Array;
   readonly parameters: Float32Array;
   readonly buffers: Float32Array;
@@ -98,7 +98,7 @@ export async function runOnDevice(problem: NetworkProblem, inputs: NetworkInputs
   const built = networkGraph(problem);
   const { graph, images, labels, network } = built;
   using program = await Program.compile(graph, { device: await sharedDevice(), fuse });
-  program.write(images, inputs.images);
+  program.write(images, Float32Array.from(inputs.images));
   program.write(labels, inputs.labels);
   program.write(network.parameters, inputs.parameters);
   if (network.buffers !== undefined) program.write(network.buffers, inputs.buffers);

@@ -102,7 +102,7 @@ Enabled: no
       for (const name of ['package-lock.json', 'node_modules/.package-lock.json']) write(name, '{ "packages": {} }');
       for (const name of ['src/index.ts', 'benchmarks/convolutions.ts', 'benchmarks/node_modules/peer/index.ts'])
         write(name, '');
-      write('scripts/bundle-gpujs.mjs', '');
+      for (const name of ['gpujs', 'report']) write(`scripts/bundle-${name}.mjs`, '');
       write('node_modules/typescript/bin/tsc', `require('node:fs').appendFileSync('builds', 'x');`);
       copyFileSync(join(root, 'scripts/setup.mjs'), join(clone, 'scripts/setup.mjs'));
       symlinkSync(join(root, 'scripts/setup'), join(clone, 'scripts/setup'));
