@@ -10,8 +10,8 @@ import { composed, knownAttack } from '../composedAttack.js';
 import { ruleName } from '../../report/theme.js';
 import { expectUsed } from '../options.js';
 import { splitRules } from '../ruleList.js';
-import { shownEps } from './curves.js';
 import type { AttackValues } from './options.js';
+import { shownEps } from './shownEps.js';
 import { readAttacks } from './spec.js';
 import type { AttackSpec } from './spec.js';
 

@@ -5,6 +5,7 @@ import type { AttackFlag } from '../../attacks/alarms.js';
 import type { ModelDefinition } from '../../nn/definition.js';
 import type { ImageRecord } from './records.js';
 import type { CellRun } from './run.js';
+import { shownEps } from './shownEps.js';
 
 /** Robust accuracy against the radius of the ball. */
 export interface SecurityCurve {
@@ -61,14 +62,6 @@ export function securityCurves(runs: readonly RecordedRun[]): SecurityCurve[] {
       }),
     };
   });
-}
-
-/** `8/255` where that is what the number is. */
-export function shownEps(eps: number): string {
-  const levels = eps * 255;
-  const whole = Math.round(2 * levels) / 2;
-  if (String(eps).length > 6 && eps < 0.2 && Math.abs(levels - whole) < 1e-6) return `${whole}/255`;
-  return String(Number(eps.toPrecision(6)));
 }
 
 const hundredths = (share: number): string => (100 * share).toFixed(2);

@@ -9,8 +9,8 @@ import { batteryFields } from '../battery.js';
 import { percent, pixelRange } from '../common.js';
 import { hasFigures } from '../victims.js';
 import type { TriedVictim } from '../victims.js';
-import { shownEps } from './curves.js';
 import type { RecordedRun } from './curves.js';
+import { shownEps } from './shownEps.js';
 
 /** A run with what its images do to other models. */
 export interface TriedRun extends RecordedRun {

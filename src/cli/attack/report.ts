@@ -28,11 +28,11 @@ import type { DivergedCell as LostVictim } from '../../experiments/cells.js';
 import { hasFigures } from '../victims.js';
 import type { TriedVictim } from '../victims.js';
 import { nameOfCell } from './cells.js';
-import { shownEps } from './curves.js';
 import type { SecurityCurve } from './curves.js';
 import { medianChange, runColumns } from './output.js';
 import type { TriedRun } from './output.js';
 import type { DivergedCell } from './run.js';
+import { shownEps } from './shownEps.js';
 
 /** What attacks found, for {@link attackReport}. */
 export interface AttackFindings {
