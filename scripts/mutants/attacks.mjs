@@ -80,9 +80,17 @@ export const attackMutants = [
     laws,
     { grep: 'apgd-t' },
   ),
-  fault('fab: pixels leave the box', 'attacks/fab', "['s * min(room, far)']", "['s * far']", 'attacks/fab', {
+  fault('fab: pixels leave the box', 'attacks/hyperplane', "['s * min(room, far)']", "['s * far']", 'attacks/fab', {
     grep: 'hyperplane',
   }),
+  fault(
+    'fab: pixels without influence move',
+    'attacks/hyperplane',
+    'const leastInfluence = 1e-8;',
+    'const leastInfluence = 0;',
+    'attacks/fab',
+    { grep: 'out of reach' },
+  ),
   fault(
     'fab: iterates stop before the boundary',
     'attacks/fab',

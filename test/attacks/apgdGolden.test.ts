@@ -1,40 +1,15 @@
-import type { AttackLoss, AttackNorm, AttackOptions } from '../../src/attacks/index.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
 import { slowly } from '../support/slow.js';
+import { optionsOf, steps, traces } from './apgdTraces.js';
+import type { Trace } from './apgdTraces.js';
 import { expectWithin, largestDifference } from './figures.js';
-import { attackFixture, attackTensors, dataFolder, replay, testImages, trained } from './replay.js';
-
-interface Trace {
-  readonly model: string;
-  readonly set: string;
-  readonly images: readonly number[];
-  readonly labels: readonly number[];
-  readonly norm: 'Linf' | 'L2' | 'L1';
-  readonly eps_value: number;
-  readonly loss: 'ce' | 'dlr' | 'dlr-targeted';
-  readonly start_key: string;
-  readonly targets: readonly number[] | null;
-  /** How far each image's losses move when the weights are perturbed by float64 rounding. */
-  readonly rounding: readonly number[] | null;
-  /** [31, 8] */
-  readonly losses: readonly number[];
-  /** [30, 8] */
-  readonly steps: readonly number[];
-}
-
-const traces = attackFixture<Readonly<Record<string, Trace>>>('apgd-traces');
-const steps = 30;
+import { attackTensors, dataFolder, replay, testImages, trained } from './replay.js';
 
 /** The official start x + eps t / |t| of t = 2u - 1, as the random numbers that the attack would have drawn. */
 function startDraw({ start_key: key, norm }: Trace, size: number, count: number): Float64Array {
   const u = formulaUniforms(key, 8 * size).slice(0, count * size);
   return Float64Array.from(u, (value) => (norm === 'Linf' ? value : 2 * value - 1));
 }
-
-const optionsOf = ({ norm, eps_value: eps, loss, targets }: Trace): Omit<AttackOptions, 'model'> => ({
-  ...{ attack: 'apgd', norm: norm.toLowerCase() as AttackNorm, eps, steps },
-  ...{ loss: (loss === 'ce' ? 'ce' : 'dlr') as AttackLoss, targeted: targets !== null },
-});
 
 describe('attacks: APGD equals the official code in float64', () => {
   for (const [name, trace] of Object.entries(traces)) {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { projectOnHyperplane } from '../../src/attacks/fab.js';
+import { projectOnHyperplane } from '../../src/attacks/hyperplane.js';
 import type { AttackNorm } from '../../src/attacks/index.js';
 import { projectOnL1 } from '../../src/attacks/sparse.js';
 import type { StageContext } from '../../src/attacks/stages.js';
@@ -60,6 +60,33 @@ describe('attacks: projections of the official code', () => {
       ]);
       for (const { error } of await compareGraph(graph, feeds))
         expectWithin(`projections d.${norm}, device`, error, 1e-5, 'relative 2-norm');
+    });
+  }
+
+  for (const norm of ['Linf', 'L2', 'L1'] as const) {
+    const still = norm === 'Linf' ? [3] : [2, 3];
+    it(`out of reach: pixels ${still.join()} of slopes 3, -2, 5e-9, 0 stay, ${norm}, at any scale below`, async () => {
+      const graph = new Graph();
+      const [point, normal, c] = [graph.input('x', [2, 4]), graph.input('w', [2, 4]), graph.input('c', [2])];
+      const d = projectOnHyperplane({ graph, norm: norm.toLowerCase() as AttackNorm }, point, normal, c);
+      graph.output('d', d);
+      const slopes = [3, -2, 5e-9, 0];
+      // with slopes below 1 their size counts, not 1e-8
+      const small = 2 ** -40;
+      const feeds = new Map([
+        [point, Float32Array.from([...slopes, ...slopes], () => 0.25)],
+        [normal, Float32Array.from([...slopes, ...[1, -0.5, 5e-9, 1e-7].map((slope) => slope * small)])],
+        [c, Float32Array.of(-100, -100 * small)],
+      ]);
+      const run = new ReferenceRun(graph);
+      for (const [tensor, values] of feeds) run.set(tensor, values);
+      run.run();
+      const way = [0.75, -0.25, 0.75, 0.75];
+      expect([...run.get(d)]).to.deep.equal([
+        ...way.map((value, i) => (still.includes(i) ? 0 : value)),
+        ...way.map((value, i) => (i === 2 && norm !== 'Linf' ? 0 : value)),
+      ]);
+      for (const { error } of await compareGraph(graph, feeds)) expect(error).to.be.at.most(1e-5);
     });
   }
 
