@@ -8,6 +8,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+process.env.LINBP_CHECK_CONSTANTS = '1';
 const dist = (path) => import(new URL(`../dist/src/${path}.js`, import.meta.url));
 const [
   { Graph },

@@ -75,6 +75,7 @@ function runTests(tests, grep) {
     cwd: scratch,
     encoding: 'utf8',
     timeout: 15 * 60_000,
+    env: { ...process.env, LINBP_CHECK_CONSTANTS: '1' },
   });
   const output = `${result.stdout}${result.stderr}`;
   const failure = /^\s+1\) ([\s\S]*?)\n\n/m.exec(output)?.[1]?.replace(/\s+/g, ' ').slice(0, 200);

@@ -118,12 +118,12 @@ export async function monteCarlo(
   const { d1, d2, d3 } = sizes;
   const { point, target, draws, seed } = settings;
   using batch = new Batch(device);
-  const constants = { D1: d1, D2: d2, D3: d3, ROW: 4 * Math.ceil((d1 * d2) / 4) };
-  const sample = await batch.kernel(
-    settings.layers === 'one' ? 'monteCarloOneLayer' : 'monteCarloTwoLayer',
-    ['read', 'readWrite'],
-    { constants },
-  );
+  const constants = { D1: d1, ROW: 4 * Math.ceil((d1 * d2) / 4) };
+  const access = ['read', 'readWrite'] as const;
+  const sample =
+    settings.layers === 'one'
+      ? await batch.kernel('monteCarloOneLayer', access, { constants })
+      : await batch.kernel('monteCarloTwoLayer', access, { constants: { ...constants, D2: d2, D3: d3 } });
   const sum = await batch.kernel('sumPartials', ['read', 'readWrite']);
 
   const quantities = 4 * d1;
