@@ -23,6 +23,7 @@ import {
 import type { Estimate, Figure, GridRow, Section } from '../../report/index.js';
 import type { AdapterInfo } from '../../runtime/adapter.js';
 import { counted } from '../../quote.js';
+import { shownEps } from '../attack/shownEps.js';
 import { pixelRange } from '../common.js';
 import { lossChart, rateChart, rateTable, rateWords } from '../trainingCharts.js';
 import { ownName, ownRule } from './contenders.js';
@@ -140,9 +141,6 @@ function leaderboardSection(found: Leaderboard): Section {
     ].join('\n'),
   };
 }
-
-const shownEps = (eps: number): string =>
-  Number.isInteger(Math.round(255 * eps * 1e6) / 1e6) ? `${Math.round(255 * eps)}/255` : String(eps);
 
 /** Samples that the last rule's images fool the first network with, of as many classes as there are. */
 export function chooseSamples(
