@@ -1,5 +1,4 @@
 import { expect } from 'chai';
-import { after } from 'mocha';
 import { appendFileSync } from 'node:fs';
 
 /** The largest deviation of each comparison with reference values, and what was allowed there. */
@@ -60,7 +59,8 @@ export const median = (values: readonly number[]): number => {
   return (sorted[Math.ceil(middle) - 1]! + sorted[Math.floor(middle)]!) / 2;
 };
 
-after('write the figures', () => {
+// At the end of the process: a worker of `mocha --parallel` runs several files.
+process.once('exit', () => {
   const file = process.env['LINBP_FIGURES'];
   if (file === undefined) return;
   for (const [entry, { figure, tolerance }] of worst)

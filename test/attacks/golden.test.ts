@@ -59,7 +59,7 @@ describe('attacks: golden values on LeNet-5', () => {
         expect(apart / expectedImages.length, 'pixels apart').to.be.at.most(0.005);
         expect(relativeError(result.losses, expectedLosses), 'losses').to.be.below(1e-3);
       });
-      it(`${name}, ${rules}, on the reference`, async () => {
+      it(`${name}, ${rules}, on the reference${rules === 'bp' ? ' @slow' : ''}`, async () => {
         using attack = await Attack.compile({
           model: { definition: lenet5, weights: formulaWeights(lenet5) },
           device: 'reference',

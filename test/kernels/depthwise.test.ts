@@ -51,6 +51,7 @@ function layer(
 const sides = (size: number): readonly [number, number, number, number] => [size, size, size, size];
 
 describe('depthwise convolution against the float64 reference', () => {
+  const quick = new Set(['3x3', '3x3, stride 2, odd sizes', 'dilated and strided', '1x1']);
   const cases: [string, number[], [number, number], Partial<ConvAttrs>, boolean][] = [
     ['3x3', [2, 19, 8, 8], [3, 3], { padding: sides(1) }, true],
     ['3x3, stride 2, odd sizes', [2, 33, 11, 9], [3, 3], { stride: [2, 2], padding: sides(1) }, false],
@@ -63,7 +64,7 @@ describe('depthwise convolution against the float64 reference', () => {
     ['stride 3, which the general kernel takes', [1, 4, 10, 10], [3, 3], { stride: [3, 3] }, true],
   ];
   for (const [name, shape, kernel, attrs, bias] of cases) {
-    it(name, async () => {
+    it(quick.has(name) ? name : `${name} @slow`, async () => {
       const { graph, data } = layer(shape, kernel, attrs, bias);
       await checkGraph(graph, { data });
     });

@@ -63,7 +63,7 @@ describe('elementwise kernels', () => {
     }));
 
   for (const kind of Object.keys(binaryFunctions) as BinaryName[]) {
-    it(`${kind} of tensors that broadcast`, () =>
+    it(`${kind} of tensors that broadcast${['add', 'div', 'above'].includes(kind) ? '' : ' @slow'}`, () =>
       check((graph, feeds, keep) => {
         const shapes = [
           [

@@ -86,7 +86,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('short sums are stored by straight-line code where each lane has a strip, same bits', async function () {
+  it('short sums are stored by straight-line code where each lane has a strip, same bits @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU stores as fast by loops
     for (const { groups, bias, relu, straight } of [
@@ -390,7 +390,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     });
   }
 
-  it('weight gradients of linear layers by scalars, by vec4 and by whole tiles give the same bits', async function () {
+  it('weight gradients of linear layers: the same bits by scalars, vec4 and whole tiles @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip(); // a GPU has them one by one only
     for (const [n, i, o, bias] of [
@@ -550,7 +550,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('what is usual with AVX-512 and what is usual without give the same bits', async function () {
+  it('what is usual with AVX-512 and what is usual without give the same bits @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software || kernelDevice(device).plainCompiler === true) this.skip();
     const linear = (n: number, i: number, o: number): Record<string, (graph: Graph) => void> => {

@@ -133,7 +133,7 @@ describe('golden networks', () => {
     'linbp.all': 'linbp:from=all',
   };
   for (const [key, rule] of Object.entries(rules)) {
-    it(`resnet20_cifar10, ${rule}: input gradient on the device`, async function () {
+    it(`resnet20_cifar10, ${rule}: input gradient on the device @slow`, async function () {
       this.timeout(300_000);
       if (process.env['LINBP_DATA'] === undefined) return this.skip();
       const { problem, inputs, golden } = pretrainedProblem(rule);

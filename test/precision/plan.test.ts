@@ -39,6 +39,8 @@ function planned(name: string, batch: number, inputOnly: boolean, precision: Pre
 
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
+const quick = new Set(['resnet18', 'mobilenet_v2', 'mlp']);
+
 describe('half precision: memory plans', () => {
   for (const name of [
     'resnet18',
@@ -50,7 +52,7 @@ describe('half precision: memory plans', () => {
     'resnet20',
     'mlp',
   ]) {
-    it(`${name} passes the checker; additions copy weights${name.startsWith('densenet') ? ' @slow' : ''}`, function () {
+    it(`${name} passes the checker; additions copy weights${quick.has(name) ? '' : ' @slow'}`, function () {
       this.timeout(60_000);
       for (const inputOnly of [true, false]) {
         const [full, half] = [planned(name, 8, inputOnly, 'f32'), planned(name, 8, inputOnly, 'f16')];

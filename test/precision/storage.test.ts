@@ -45,7 +45,8 @@ describe('half precision: storage', () => {
     [everything, 'bp', true],
   ] as const) {
     itInHalf(
-      `${definition.name}, ${rule}: every dispatch is within 1e-3 of the float64 reference on inputs rounded alike`,
+      `${definition.name}, ${rule}: every dispatch is within 1e-3 of the float64 reference on inputs rounded alike` +
+        (definition === lenet5 ? '' : ' @slow'),
       async () => {
         const device = await sharedDevice();
         const { graph, feeds } = gradientGraph(definition, { batch: 3, rule, what: 'train', training, scale });
@@ -116,11 +117,11 @@ describe('half precision: storage', () => {
     },
   );
 
-  itInHalf('logits of LeNet-5 and ResNet-20 are within 1e-2 of those in f32', async () => {
-    for (const [definition, pixels] of [
-      [lenet5, 784],
-      [modelDefinition('resnet20'), 3072],
-    ] as const) {
+  for (const [definition, pixels, tag] of [
+    [lenet5, 784, ''],
+    [modelDefinition('resnet20'), 3072, ' @slow'],
+  ] as const) {
+    itInHalf(`logits of ${definition.name} are within 1e-2 of those in f32${tag}`, async () => {
       const model = await modelWith(definition);
       const images = eightBitImages(Math.floor(Math.random() * 1e6), 4 * pixels);
       const [full, half] = [await model.logits(images), await model.logits(images, { precision: 'f16' })];
@@ -128,8 +129,8 @@ describe('half precision: storage', () => {
       const distance = Math.hypot(...full.map((value, i) => value - half[i]!));
       expect(distance / length, definition.name).to.be.within(1e-7, 1e-2);
       model.destroy();
-    }
-  });
+    });
+  }
 
   it('is refused on a device without it, and for a graph that was compiled in f32', async () => {
     using bare = await Device.open({ features: [] });

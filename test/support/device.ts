@@ -17,13 +17,15 @@ async function open(): Promise<Device> {
   return Object.defineProperty(device, 'adapterInfo', { value: { ...device.adapterInfo, software: false } });
 }
 
-/** The one device of a test run. Tests must not destroy it; the hook below does when all have run. */
+/** The one device of a test process. Tests must not destroy it; the hook below does when all have run. */
 export function sharedDevice(): Promise<Device> {
   shared ??= open();
   return shared;
 }
 
 after('close the shared device', async () => {
+  // This hook is the first file's own in a worker of `mocha --parallel`, which goes on with other files.
+  if (process.env['MOCHA_WORKER_ID'] !== undefined) return;
   const device = await shared?.catch(() => undefined);
   device?.destroy();
 });

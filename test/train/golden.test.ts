@@ -72,7 +72,9 @@ for (const name of ['mlp', 'lenet5']) {
           checkWeights(prefix, weights, 1e-3);
         });
 
-        it(`${label}, ${rule}, reference`, async () => {
+        // Every optimizer and every rule in the fast suite, on one of the two networks.
+        const tag = (name === 'mlp') === (rule === 'bp') ? '' : ' @slow';
+        it(`${label}, ${rule}, reference${tag}`, async () => {
           const { losses } = await train({ definition, weights: formulaState(definition) }, rule, optimizer, 3);
           const expected = golden(`${prefix}.losses`);
           losses.forEach((loss, step) =>
