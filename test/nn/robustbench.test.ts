@@ -160,33 +160,33 @@ describe("RobustBench's checkpoints", () => {
   const maps = [0, 1, 2].map((c) => Float64Array.from(images.subarray(1024 * c, 1024 * (c + 1))));
 
   for (const [title, full, forward] of cases) {
-    const onDevice = title === 'DMWideResNet with SiLU';
-    it(`${title} computes what its layers say, in float64${onDevice ? ' and on the device' : ''}`, async () => {
-      // A quarter of the pixels: every stage is still there.
-      const definition: ModelDefinition = { ...full, input: [3, 16, 16] };
-      const small = maps.map((map) => map.slice(0, 256));
-      const pixels = Float32Array.from(small.flatMap((map) => [...map]));
-      const net = new Plain(definition);
-      const expected = forward(net, small);
-      const { specs } = describeModel(definition).layout;
-      expect([...net.used]).to.have.members(specs.map(({ name }) => name));
-      const stores = formulaStores(definition);
-      const graph = new Graph();
-      const input = graph.input('images', [1, ...definition.input]);
-      const network = addModel(graph, definition, input);
-      const run = new ReferenceRun(graph);
-      run.set(input, pixels);
-      run.set(network.parameters, stores.parameters);
-      run.set(network.buffers!, stores.buffers);
-      for (const segment of new Set(graph.nodes.map((node) => node.segment))) run.run(segment);
-      expect(relativeError(run.get(network.logits), expected)).to.be.below(1e-9);
-      if (!onDevice) return;
-      const weights = new Map(
-        specs.map(({ name, shape, kind }) => [name, { shape, data: formulaTensor(name, shape, kind) }]),
-      );
-      using model = Model.create({ ...definition, weights }, { device: await sharedDevice() });
-      expect(relativeError(await model.logits(pixels, { batch: 1 }), expected)).to.be.below(1e-5);
-    });
+    for (const onDevice of title === 'DMWideResNet with SiLU' ? [false, true] : [false])
+      it(`${title} computes what its layers say, in float64${onDevice ? ' and on the device @slow' : ''}`, async () => {
+        // A quarter of the pixels: every stage is still there.
+        const definition: ModelDefinition = { ...full, input: [3, 16, 16] };
+        const small = maps.map((map) => map.slice(0, 256));
+        const pixels = Float32Array.from(small.flatMap((map) => [...map]));
+        const net = new Plain(definition);
+        const expected = forward(net, small);
+        const { specs } = describeModel(definition).layout;
+        expect([...net.used]).to.have.members(specs.map(({ name }) => name));
+        const stores = formulaStores(definition);
+        const graph = new Graph();
+        const input = graph.input('images', [1, ...definition.input]);
+        const network = addModel(graph, definition, input);
+        const run = new ReferenceRun(graph);
+        run.set(input, pixels);
+        run.set(network.parameters, stores.parameters);
+        run.set(network.buffers!, stores.buffers);
+        for (const segment of new Set(graph.nodes.map((node) => node.segment))) run.run(segment);
+        expect(relativeError(run.get(network.logits), expected)).to.be.below(1e-9);
+        if (!onDevice) return;
+        const weights = new Map(
+          specs.map(({ name, shape, kind }) => [name, { shape, data: formulaTensor(name, shape, kind) }]),
+        );
+        using model = Model.create({ ...definition, weights }, { device: await sharedDevice() });
+        expect(relativeError(await model.logits(pixels, { batch: 1 }), expected)).to.be.below(1e-5);
+      });
   }
 
   it('have the parameter counts of the literature', () => {

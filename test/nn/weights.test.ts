@@ -89,7 +89,7 @@ describe('weights of data/models', function () {
     squeezenet1_1: 'squeezenet1_1',
     'mobilenet_v2_1.0_224': 'mobilenet_v2',
   })) {
-    it(`${name} gives PyTorch's logits${key === 'mobilenet_v2' ? ' @slow' : ''}`, async () => {
+    it(`${name} gives PyTorch's logits @slow`, async () => {
       const reference = JSON.parse(
         readFileSync(join(data!, 'models/reference-logits.json'), 'utf8'),
       ) as ReferenceLogits;

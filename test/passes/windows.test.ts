@@ -116,15 +116,14 @@ describe('windows of channels', () => {
     }
   });
 
-  it('equal the float64 reference dispatch by dispatch', async () => {
-    for (const fuse of [true, false]) {
+  for (const fuse of [true, false])
+    it(`equal the float64 reference dispatch by dispatch${fuse ? '' : ', unfused @slow'}`, async () => {
       const built = networkGraph({ ...training, batch: 2, rule: 'silu' });
       const entries = await debugGraph(built.graph, feedsOf(built), { device: await sharedDevice(), fuse });
       expect(entries.length).to.be.above(20);
       for (const { error, kernel, layer, tensor } of entries)
         expect(error, `${kernel} ${layer} ${tensor}`).to.be.below(1e-5);
-    }
-  });
+    });
 
   it('are cut into slices of images where they span more than a binding', async () => {
     const problem: NetworkProblem = { ...training, training: false, inputOnly: true };
