@@ -212,12 +212,8 @@ interface Measured {
   readonly empty: { readonly flops: number; readonly microseconds: number };
 }
 
-async function measure(): Promise<Measured> {
-  using device = await Device.open();
-  const { description, software } = device.adapterInfo;
-  const progress = (text: string): void => void process.stderr.write(`${text}\n`);
-
-  // The ceiling: the best of our products over sizes, forms and candidates. All compete first, the best six go on.
+/** Products of all sizes, forms and candidates, the fastest first: the best are the ceiling. */
+async function productEntries(device: Device, software: boolean, progress: (text: string) => void): Promise<Entry[]> {
   const products: Entry[] = [];
   for (const size of software ? [256, 512] : [1024, 2048, 4096]) {
     for (const [transposeA, transposeB] of [
@@ -229,8 +225,16 @@ async function measure(): Promise<Measured> {
       products.push(...(await entries(product(size, transposeA, transposeB), device, true, 1)));
     }
   }
-  products.sort((left, right) => rateOf(right) - rateOf(left));
-  const raw = products.slice(0, 6);
+  return products.sort((left, right) => rateOf(right) - rateOf(left));
+}
+
+async function measure(): Promise<Measured> {
+  using device = await Device.open();
+  const { description, software } = device.adapterInfo;
+  const progress = (text: string): void => void process.stderr.write(`${text}\n`);
+
+  // All compete first, the best six go on.
+  const raw = (await productEntries(device, software, progress)).slice(0, 6);
 
   const wanted = [
     ...layers.flatMap((each) => directions.map((direction) => convolution(direction, each, batch))),

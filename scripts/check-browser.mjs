@@ -387,66 +387,67 @@ try {
     await page.mouse.move(2, 2);
   };
 
+  /** What every page has to be in a scheme of colors and at a width. */
+  const looked = async (name, path, scheme, width) => {
+    await page.setViewportSize({ width, height: 900 });
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.goto(url(path));
+    await step(`${name}: ${scheme}, ${width} pixels: nothing is wider than the page`, async () => {
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(wide <= width, `${wide} pixels`);
+      const [ink, back] = await page.evaluate(() => {
+        const { color, backgroundColor } = getComputedStyle(document.body);
+        return [color, backgroundColor].map((each) => each.match(/\d+/g).slice(0, 3).map(Number));
+      });
+      const light = (rgb) => rgb.reduce((sum, each) => sum + each, 0) / 3;
+      assert.ok(Math.abs(light(ink) - light(back)) > 120, 'text stands out');
+      assert.equal(light(back) > 128, scheme === 'light');
+    });
+    await step(`${name}: ${scheme}, ${width} pixels: what is wider than its box says that it scrolls`, async () => {
+      const silent = await page.evaluate(() => {
+        const seen = (each) => each.getClientRects().length > 0;
+        const wide = (each) => each.scrollWidth > each.clientWidth + 1;
+        const said = (each) => {
+          const above = each.previousElementSibling;
+          const hint = above?.matches('.filter') ? above.previousElementSibling : above;
+          return hint?.matches('.hint') && seen(hint);
+        };
+        const boxes = [...document.querySelectorAll('.wide, pre.code, .chart')].filter(seen).filter(wide);
+        return boxes.filter((each) => !each.matches('.wide') || !said(each)).map((each) => each.className);
+      });
+      assert.deepEqual(silent, []);
+      const pictures = page.locator('.wide:has(table.images)');
+      for (const each of width < 600 ? await pictures.all() : [])
+        assert.ok(await each.evaluate((box) => box.scrollWidth <= box.clientWidth + 1), 'pictures fit');
+    });
+    await step(
+      `${name}: ${scheme}, ${width} pixels: charts' texts are whole and apart, no word is broken`,
+      async () => {
+        assert.deepEqual(await page.evaluate(faultsOfCharts), []);
+        assert.deepEqual(await page.evaluate(brokenWords), []);
+      },
+    );
+    if (scheme === 'light')
+      await step(`${name}: ${width} pixels: everything that can be pressed has a name`, async () => {
+        const all = 'button, [role=button], input, a[href], summary';
+        const nameless = await page
+          .locator(all)
+          .evaluateAll((list) =>
+            list
+              .map((each) => each.getAttribute('aria-label') ?? each.textContent)
+              .filter((text) => !/\p{L}/u.test(text)),
+          );
+        assert.deepEqual(nameless, []);
+        assert.equal(await page.locator('.drawn svg [style*="cursor:pointer"], .drawn svg title').count(), 0);
+      });
+    if (name === 'demo' && scheme === 'light') await step(`demo: ${width} pixels: its charts`, checkDemo);
+    if (shots !== undefined) {
+      mkdirSync(shots, { recursive: true });
+      await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });
+    }
+  };
   for (const [name, path] of Object.entries({ ...pages, ...others }))
-    for (const scheme of ['light', 'dark'])
-      for (const width of [1280, 390]) {
-        await page.setViewportSize({ width, height: 900 });
-        await page.emulateMedia({ colorScheme: scheme });
-        await page.goto(url(path));
-        await step(`${name}: ${scheme}, ${width} pixels: nothing is wider than the page`, async () => {
-          const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-          assert.ok(wide <= width, `${wide} pixels`);
-          const [ink, back] = await page.evaluate(() => {
-            const { color, backgroundColor } = getComputedStyle(document.body);
-            return [color, backgroundColor].map((each) => each.match(/\d+/g).slice(0, 3).map(Number));
-          });
-          const light = (rgb) => rgb.reduce((sum, each) => sum + each, 0) / 3;
-          assert.ok(Math.abs(light(ink) - light(back)) > 120, 'text stands out');
-          assert.equal(light(back) > 128, scheme === 'light');
-        });
-        await step(`${name}: ${scheme}, ${width} pixels: what is wider than its box says that it scrolls`, async () => {
-          const silent = await page.evaluate(() => {
-            const seen = (each) => each.getClientRects().length > 0;
-            const wide = (each) => each.scrollWidth > each.clientWidth + 1;
-            const said = (each) => {
-              const above = each.previousElementSibling;
-              const hint = above?.matches('.filter') ? above.previousElementSibling : above;
-              return hint?.matches('.hint') && seen(hint);
-            };
-            const boxes = [...document.querySelectorAll('.wide, pre.code, .chart')].filter(seen).filter(wide);
-            return boxes.filter((each) => !each.matches('.wide') || !said(each)).map((each) => each.className);
-          });
-          assert.deepEqual(silent, []);
-          const pictures = page.locator('.wide:has(table.images)');
-          for (const each of width < 600 ? await pictures.all() : [])
-            assert.ok(await each.evaluate((box) => box.scrollWidth <= box.clientWidth + 1), 'pictures fit');
-        });
-        await step(
-          `${name}: ${scheme}, ${width} pixels: charts' texts are whole and apart, no word is broken`,
-          async () => {
-            assert.deepEqual(await page.evaluate(faultsOfCharts), []);
-            assert.deepEqual(await page.evaluate(brokenWords), []);
-          },
-        );
-        if (scheme === 'light')
-          await step(`${name}: ${width} pixels: everything that can be pressed has a name`, async () => {
-            const all = 'button, [role=button], input, a[href], summary';
-            const nameless = await page
-              .locator(all)
-              .evaluateAll((list) =>
-                list
-                  .map((each) => each.getAttribute('aria-label') ?? each.textContent)
-                  .filter((text) => !/\p{L}/u.test(text)),
-              );
-            assert.deepEqual(nameless, []);
-            assert.equal(await page.locator('.drawn svg [style*="cursor:pointer"], .drawn svg title').count(), 0);
-          });
-        if (name === 'demo' && scheme === 'light') await step(`demo: ${width} pixels: its charts`, checkDemo);
-        if (shots !== undefined) {
-          mkdirSync(shots, { recursive: true });
-          await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });
-        }
-      }
+    for (const scheme of ['light', 'dark']) for (const width of [1280, 390]) await looked(name, path, scheme, width);
 
   const still = await browser.newContext({ javaScriptEnabled: false });
   const quiet = await still.newPage();

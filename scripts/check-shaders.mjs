@@ -69,8 +69,15 @@ function sampleGraph() {
     { attrs: conv, shape: half },
     { attrs: { ...conv, stride: [1, 1] }, shape: [4, 32, 15, 15] },
   ];
+  const labels = u32('labels', 4);
+  const given = { graph, use, f32, u32, name, conv, pool, x, w, b, half, layers, labels };
+  const parts = [forwardChains, backwardChains, products, smallImages, depthwise, pooling, normalization];
+  for (const add of [...parts, losses, norms, draws, elementwise]) add(given);
+  return graph;
+}
 
-  // forward chains
+/** Forward chains: what a convolution or a pooling is fused with. */
+function forwardChains({ graph, use, f32, name, pool, x, w, b, layers }) {
   for (const kind of ['relu', 'relu6', 'relu6Official']) {
     for (const mask of kind === 'relu6Official' ? [false] : [false, true]) {
       for (const { attrs, shape } of layers) {
@@ -85,7 +92,10 @@ function sampleGraph() {
       use(argmax, graph.add('activation', [z], { kind, mask }));
     }
   }
-  // backward chains, one per rule
+}
+
+/** Backward chains, one for each built-in rule. */
+function backwardChains({ graph, use, f32, u32, name, pool, x, w, layers }) {
   for (const activation of ['relu', 'relu6']) {
     for (const each of Object.values(rules.builtinRules)) {
       if (each.identity) continue;
@@ -114,6 +124,10 @@ function sampleGraph() {
       use(graph.one('activationBackward', [x, ...saved()], attrs));
     }
   }
+}
+
+/** Weight gradients and products of matrices. */
+function products({ graph, use, f32, name, conv, x, w, half }) {
   for (const bias of [false, true]) {
     use(graph.add('conv2dWeightGradient', [f32(name('g'), ...half), x], { ...conv, weightShape: w.shape, bias }));
     use(graph.add('linearWeightGradient', [f32(name('g'), 200, 10), f32(name('x'), 200, 48)], { bias }));
@@ -124,8 +138,10 @@ function sampleGraph() {
   );
   use(graph.one('linearInputGradient', [f32('rowGradient', 4, 10), graph.parameter('matrix2', [10, 48])], {}));
   use(graph.one('matmul', [f32('left', 20, 30), f32('right', 30, 17)], { transposeA: false, transposeB: false }));
+}
 
-  // small images as a whole, in fours and not
+/** Small images as a whole, in fours and not. */
+function smallImages({ graph, use, f32, u32, name, conv, w, b }) {
   for (const [size, stride] of [
     [[2, 2], 1],
     [[4, 4], 2],
@@ -150,8 +166,10 @@ function sampleGraph() {
         }),
       );
   }
+}
 
-  // depthwise
+/** Depthwise convolutions. */
+function depthwise({ graph, use, f32, name, conv, x }) {
   for (const stride of [1, 2]) {
     for (const bias of [false, true]) {
       const attrs = { ...conv, stride: [stride, stride], groups: 16 };
@@ -164,14 +182,18 @@ function sampleGraph() {
       use(graph.add('conv2dWeightGradient', [f32(name('g'), ...y.shape), x], { ...attrs, weightShape: w.shape, bias }));
     }
   }
+}
 
-  // other pooling
+/** Other pooling. */
+function pooling({ graph, use, f32, pool, x }) {
   use(graph.one('maxPool2dSoftmaxBackward', [f32('gs', 4, 16, 8, 8), x], { ...pool, inputShape: x.shape, tau: 10 }));
   use(graph.one('avgPool2d', [x], pool), graph.one('adaptiveAvgPool2d', [x], { size: [4, 4] }));
   use(graph.one('avgPool2dBackward', [f32('ga', 4, 16, 8, 8)], { ...pool, inputShape: x.shape }));
   use(graph.one('adaptiveAvgPool2dBackward', [f32('gd', 4, 16, 4, 4)], { size: [4, 4], inputShape: x.shape }));
+}
 
-  // batch norm, channels, dropout
+/** Batch norm, windows of channels, dropout. */
+function normalization({ graph, use, f32, u32, name, x }) {
   const perChannel = (channels) => f32(name('channels'), channels);
   use(
     graph.add('batchNormScaleShift', [perChannel(16), perChannel(16), perChannel(16), perChannel(16)], {
@@ -209,9 +231,10 @@ function sampleGraph() {
   }
   const rows = f32('rowsOfLogits', 4, 10);
   use(graph.one('logSoftmaxBackward', [rows, graph.one('logSoftmax', [rows], {})], {}));
+}
 
-  // losses, norms, sources
-  const labels = u32('labels', 4);
+/** Losses and what is recorded of them. */
+function losses({ graph, use, f32, u32, name, labels }) {
   const log = graph.state('log', [8, 2]);
   const targeted = ['dlrTargeted', 'logitDifference'];
   for (const classes of [10, 1000]) {
@@ -231,6 +254,10 @@ function sampleGraph() {
   }
   for (const rank of [2, { step: 'row' }])
     use(graph.one('classAtRank', [f32(name('logits'), 4, 10), labels], { rank }));
+}
+
+/** Norms, custom kernels, searches along a line, and maps of images. */
+function norms({ graph, use, f32, name, x }) {
   for (const norm of ['l1', 'l2', 'linf', 'sum'])
     use(graph.one('sampleNorm', [x], { norm }), graph.one('sampleNorm', [f32(name('large'), 2, 20000)], { norm }));
   const doubled = {
@@ -268,6 +295,10 @@ function sampleGraph() {
   ])
     use(graph.one('sampleField', [f32(name('numbers'), 4, count)], { kind, planes, size: [15, 15], values }));
   use(graph.one('overflow', [x], {}), graph.one('overflow', [f32('few', 7)], {}));
+}
+
+/** Sources of random numbers and of samples. */
+function draws({ graph, use, f32, u32, name, x, labels }) {
   for (const distribution of ['uniform', 'normal']) {
     for (const value of [7, { step: 'word' }]) {
       use(graph.one('random', [labels], { shape: [4, 3, 5], distribution, stream: 1, seed: value, step: value }));
@@ -307,8 +338,10 @@ function sampleGraph() {
     );
     use(graph.one('gatherLabels', [u32(name('values'), 50), u32(name('order'), 50)], { count: 4, start }));
   }
+}
 
-  // elementwise
+/** Elementwise functions, and what moves elements. */
+function elementwise({ graph, use, f32, x }) {
   const fn = {
     name: 'sample',
     inputs: ['x', 'g', 'norm', 'rate'],
@@ -325,8 +358,6 @@ function sampleGraph() {
   moves(graph, use, x);
   graph.add('assign', [x, iterate], {});
   graph.one('reshape', [x], { shape: [4, 3600] });
-
-  return graph;
 }
 
 /** Every function of one or two numbers, alone and in epilogues. */
@@ -414,17 +445,15 @@ const graph = sampleGraph();
 const half = sampleGraph();
 narrow(half, (root) => root.kind !== 'state');
 const graphs = [graph, half];
-for (const kernelDevice of devices) {
-  for (const fuse of [false, true]) {
-    for (const each of graphs) {
-      const groups = groupNodes(each, fuse);
-      for (const { kernel, variant, code } of schedule(each, groups, kernelDevice, () => 5, placeWindows(each, groups))
-        .dispatches) {
-        if (!texts.has(code)) texts.set(code, `${kernel} ${variant}${each === graph ? '' : ' f16'}`.trim());
-      }
-    }
-  }
+/** The texts of all kernels that a graph takes on a device. */
+function addTexts(each, kernelDevice, fuse) {
+  const groups = groupNodes(each, fuse);
+  const { dispatches } = schedule(each, groups, kernelDevice, () => 5, placeWindows(each, groups));
+  for (const { kernel, variant, code } of dispatches)
+    if (!texts.has(code)) texts.set(code, `${kernel} ${variant}${each === graph ? '' : ' f16'}`.trim());
 }
+for (const kernelDevice of devices)
+  for (const fuse of [false, true]) for (const each of graphs) addTexts(each, kernelDevice, fuse);
 
 // Every candidate of a GPU's tuner, one rank of all problems' lists after the other.
 const gpu = {

@@ -83,8 +83,8 @@ async function decidedByRounding(name, { model, images, labels, first }) {
   return found;
 }
 
-async function runSetting(name, device) {
-  const golden = JSON.parse(readFileSync(join(options.golden, `aa.${name}.json`), 'utf8'));
+/** What a golden file is about: its images of the data folder, and its network with its weights. */
+async function subject(golden, device) {
   const { set, first, count: given } = golden.images;
   const count = Math.min(given, Number(options.limit ?? given));
   const dataset = await loadDataset({
@@ -103,6 +103,13 @@ async function runSetting(name, device) {
   const weights = await readStateDict(definition, join(options.data, 'models', folder, `${network}.safetensors`));
   const model = Model.create(definition, { device });
   model.setStateDict(weights);
+  return { model, images: batchPixels(dataset, indices), labels: batchLabels(dataset, indices), count };
+}
+
+async function runSetting(name, device) {
+  const golden = JSON.parse(readFileSync(join(options.golden, `aa.${name}.json`), 'utf8'));
+  const { model, images, labels, count } = await subject(golden, device);
+  const { first } = golden.images;
   const runs = golden.official_runs ?? [golden.standard];
   const spread = seedSpread(golden.individual?.['apgd-ce']?.robust ?? [], count);
   const state = options.state && join(options.state, `${name}${options.whole ? '.whole' : ''}.json`);
@@ -110,7 +117,6 @@ async function runSetting(name, device) {
   let spent = processorSeconds();
   const rows = [];
   const began = performance.now();
-  const [images, labels] = [batchPixels(dataset, indices), batchLabels(dataset, indices)];
   try {
     const undecided = await decidedByRounding(name, { model, images, labels, first });
     spent = processorSeconds();
@@ -148,17 +154,9 @@ async function runSetting(name, device) {
     const alarms = result.flags.map((flag) => flag.name);
     const alarmed = name !== 'mnist.l2' || alarms.includes('gradient-masking');
     const seconds = (performance.now() - began) / 1000;
-    return {
-      setting: name,
-      model: golden.model,
-      images: count,
-      seconds,
-      rows,
-      brokenBy: result.brokenBy,
-      bits,
-      alarms,
-      met: alarmed && rows.every((row) => row.met),
-    };
+    const met = alarmed && rows.every((row) => row.met);
+    const about = { setting: name, model: golden.model, images: count };
+    return { ...about, seconds, rows, brokenBy: result.brokenBy, bits, alarms, met };
   } finally {
     model.destroy();
   }

@@ -131,6 +131,57 @@ function zoomTools(figure, chart, range) {
   bar.append(tools);
 }
 
+/** The legend's entries show and hide their series, by pointer and by keyboard. */
+function legendButtons(figure, chart, names) {
+  for (const key of figure.querySelectorAll('.legend [data-series]')) {
+    const { series } = key.dataset;
+    if (!names.includes(series)) continue;
+    key.tabIndex = 0;
+    key.setAttribute('role', 'button');
+    key.setAttribute('aria-pressed', 'true');
+    const toggle = () => {
+      const on = key.getAttribute('aria-pressed') !== 'true';
+      key.setAttribute('aria-pressed', String(on));
+      chart.dispatchAction({ type: on ? 'legendSelect' : 'legendUnSelect', name: series });
+    };
+    key.addEventListener('click', toggle);
+    key.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter' || event.key === ' ') {
+        event.preventDefault();
+        toggle();
+      }
+    });
+  }
+}
+
+/** What a chart shows of the present theme and zoom. */
+function shown(option, { zoom, names, range }) {
+  const style = getComputedStyle(document.documentElement);
+  const color = (name) => style.getPropertyValue(`--${name}`).trim();
+  const axes = [option.xAxis].flat().map((_, index) => index);
+  return {
+    animation: false,
+    legend: { show: false, data: names },
+    tooltip: {
+      trigger: zoom || option.series.every(({ type }) => type === 'bar' || type === 'custom') ? 'axis' : 'item',
+      confine: true,
+      formatter: tooltip(option),
+      backgroundColor: color('surface'),
+      borderColor: color('line'),
+      textStyle: { color: color('ink'), fontSize: 12 },
+    },
+    ...(zoom && {
+      dataZoom: [
+        {
+          ...{ type: 'inside', xAxisIndex: axes, filterMode: 'none', start: range.start, end: range.end },
+          // Whole charts leave drags to the page, which fingers scroll.
+          ...{ zoomOnMouseWheel: 'ctrl', moveOnMouseWheel: false, moveOnMouseMove: range.zoomed },
+        },
+      ],
+    }),
+  };
+}
+
 function live(figure) {
   const data = figure.querySelector('script.live');
   const place = figure.querySelector('.chart');
@@ -160,59 +211,12 @@ function live(figure) {
   const chart = init(box, null, { renderer: 'svg', ...size() });
   const named = option.series.filter(({ id, name }) => name && !String(id).startsWith('band'));
   const names = [...new Set(named.map(({ name }) => name))];
-  const axes = [option.xAxis].flat().map((_, index) => index);
   const range = { start: 0, end: 100, zoomed: false };
-  const draw = () => {
-    const theme = present();
-    const text = { color: style().getPropertyValue('--ink').trim(), fontSize: 12 };
-    chart.setOption(
-      {
-        ...revive(option, theme),
-        animation: false,
-        legend: { show: false, data: names },
-        tooltip: {
-          trigger: zoom || option.series.every(({ type }) => type === 'bar' || type === 'custom') ? 'axis' : 'item',
-          confine: true,
-          formatter: tooltip(option),
-          backgroundColor: style().getPropertyValue('--surface').trim(),
-          borderColor: style().getPropertyValue('--line').trim(),
-          textStyle: text,
-        },
-        ...(zoom && {
-          dataZoom: [
-            {
-              ...{ type: 'inside', xAxisIndex: axes, filterMode: 'none', start: range.start, end: range.end },
-              // Whole charts leave drags to the page, which fingers scroll.
-              ...{ zoomOnMouseWheel: 'ctrl', moveOnMouseWheel: false, moveOnMouseMove: range.zoomed },
-            },
-          ],
-        }),
-      },
-      true,
-    );
-  };
+  const draw = () => chart.setOption({ ...revive(option, present()), ...shown(option, { zoom, names, range }) }, true);
   draw();
   place.replaceChildren(box);
   if (zoom) zoomTools(figure, chart, range);
-  for (const key of figure.querySelectorAll('.legend [data-series]')) {
-    const { series } = key.dataset;
-    if (!names.includes(series)) continue;
-    key.tabIndex = 0;
-    key.setAttribute('role', 'button');
-    key.setAttribute('aria-pressed', 'true');
-    const toggle = () => {
-      const on = key.getAttribute('aria-pressed') !== 'true';
-      key.setAttribute('aria-pressed', String(on));
-      chart.dispatchAction({ type: on ? 'legendSelect' : 'legendUnSelect', name: series });
-    };
-    key.addEventListener('click', toggle);
-    key.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' || event.key === ' ') {
-        event.preventDefault();
-        toggle();
-      }
-    });
-  }
+  legendButtons(figure, chart, names);
   new globalThis.ResizeObserver(() => {
     fit();
     chart.resize(size());

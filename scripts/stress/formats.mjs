@@ -97,19 +97,11 @@ function images({ decodeImage }, { encodePng, decodePng }, jpeg) {
   ];
 }
 
-async function weights(put) {
-  const { decodeSafetensors, encodeSafetensors } = await at('io/safetensors');
-  const { readWeights } = await at('io/weights');
-  const { readTorch } = await at('io/torch/index');
-  const { importOnnx, readOnnxTensor } = await at('onnx/index');
-  const { parseHistory, readCheckpoint, writeCheckpoint } = await at('train/checkpoint');
-  const small = Buffer.concat(encodeSafetensors(tensors, { format: 'pt' }));
-  put('shard.safetensors', small);
-  const network = { name: 'tiny', input: [1, 2, 2], classes: 2, build: (net, x) => net.linear('a', net.flatten(x), 2) };
-  const states = ['exp_avg', 'exp_avg_sq'];
+/** A checkpoint of a tiny network in a file. */
+async function storedCheckpoint(file, network, states) {
+  const { writeCheckpoint } = await at('train/checkpoint');
   const { parameterElements } = (await at('nn/definition')).describeModel(network).layout;
-  const checkpoint = put('run.state.safetensors', '');
-  await writeCheckpoint(checkpoint, network, states, {
+  await writeCheckpoint(file, network, states, {
     snapshot: {
       parameters: new Float32Array(parameterElements),
       buffers: new Float32Array(0),
@@ -120,6 +112,20 @@ async function weights(put) {
     fingerprint: { model: 'tiny' },
     kernels: ['gemm'],
   });
+}
+
+async function weights(put) {
+  const { decodeSafetensors, encodeSafetensors } = await at('io/safetensors');
+  const { readWeights } = await at('io/weights');
+  const { readTorch } = await at('io/torch/index');
+  const { importOnnx, readOnnxTensor } = await at('onnx/index');
+  const { parseHistory, readCheckpoint } = await at('train/checkpoint');
+  const small = Buffer.concat(encodeSafetensors(tensors, { format: 'pt' }));
+  put('shard.safetensors', small);
+  const network = { name: 'tiny', input: [1, 2, 2], classes: 2, build: (net, x) => net.linear('a', net.flatten(x), 2) };
+  const states = ['exp_avg', 'exp_avg_sq'];
+  const checkpoint = put('run.state.safetensors', '');
+  await storedCheckpoint(checkpoint, network, states);
   const state = readFileSync(checkpoint);
   return [
     {

@@ -59,6 +59,17 @@ function objective({
 
 const length = (v: Float64Array): number => Math.sqrt(v.reduce((sum, each) => sum + each * each, 0));
 
+/** Step numbers before which a window ends, and its length. */
+function checkpointsOf(steps: number): Map<number, number> {
+  const checkpoints = new Map<number, number>();
+  let window = Math.max(1, Math.floor(0.22 * steps));
+  for (let end = window; end < steps; end += window) {
+    checkpoints.set(end, window);
+    window = Math.max(window - Math.max(1, Math.floor(0.03 * steps)), Math.max(1, Math.floor(0.06 * steps)));
+  }
+  return checkpoints;
+}
+
 /**
  * APGD of one image as algorithm 1 of Croce and Hein tells it, with whole histories in place of counters: at each
  * checkpoint the conditions are read off the lists of losses and step sizes. Shares with the library the network's
@@ -89,14 +100,7 @@ export function apgdTrace(options: TraceOptions): Trace {
   const points = [project(clean.map((value, i) => value + (eps * drawn[i]!) / size))];
   const evaluated = [f(points[0]!)];
 
-  // step numbers before which a window ends, and its length
-  const checkpoints = new Map<number, number>();
-  let window = Math.max(1, Math.floor(0.22 * steps));
-  for (let end = window; end < steps; end += window) {
-    checkpoints.set(end, window);
-    window = Math.max(window - Math.max(1, Math.floor(0.03 * steps)), Math.max(1, Math.floor(0.06 * steps)));
-  }
-
+  const checkpoints = checkpointsOf(steps);
   const shares: number[] = [];
   const halvedBefore: number[] = [];
   const bestUntil = (step: number): number => Math.max(...evaluated.slice(0, step + 1).map(({ value }) => value));

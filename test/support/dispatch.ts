@@ -7,6 +7,7 @@ import { groupNodes } from '../../src/passes/fuse.js';
 import { schedule } from '../../src/plan/schedule.js';
 import { kernelDevice } from '../../src/program/kernelDevice.js';
 import { ReferenceRun } from '../../src/reference/run.js';
+import type { Device } from '../../src/runtime/device.js';
 import { BufferUsage, ShaderStage } from '../../src/runtime/flags.js';
 import { sharedDevice } from './device.js';
 
@@ -91,6 +92,54 @@ function parameterBytes(dispatch: Dispatch): ArrayBuffer {
   return bytes;
 }
 
+const uniform = BufferUsage.UNIFORM | BufferUsage.COPY_DST;
+
+interface Memory {
+  readonly create: (size: number, usage: number) => GPUBuffer;
+  readonly bufferOf: (root: Tensor) => GPUBuffer;
+}
+
+/** Compiles dispatches and records them into one command buffer. */
+async function recorded(
+  device: Device,
+  dispatches: readonly Dispatch[],
+  step: { readonly layout: GPUBindGroupLayout; readonly group: GPUBindGroup },
+  { create, bufferOf }: Memory,
+): Promise<GPUCommandBuffer> {
+  const compiled = await Promise.all(
+    dispatches.map(async (dispatch) => {
+      const layout = device.bindGroupLayout(layoutOf(dispatch));
+      const pipeline = await device.pipeline({
+        code: dispatch.code,
+        layout: device.pipelineLayout([step.layout, layout]),
+        entryPoint: 'main',
+        label: `${dispatch.kernel} ${dispatch.variant}`,
+      });
+      const parameters = parameterBytes(dispatch);
+      const parameterBuffer = create(parameters.byteLength, uniform);
+      device.write(parameterBuffer, 0, new Uint8Array(parameters));
+      const operands = dispatch.operands.map(({ tensor, range }, index): GPUBindGroupEntry => {
+        const { root, offset } = resolveView(tensor);
+        const begin = 4 * (offset - (offset % 64)) + (range?.offset ?? 0);
+        const size = range?.length ?? 4 * (offset % 64) + spanBytes(tensor);
+        return { binding: index + 1, resource: { buffer: bufferOf(root), offset: begin, size } };
+      });
+      const entries = [{ binding: 0, resource: { buffer: parameterBuffer } }, ...operands];
+      return { pipeline, group: device.gpu.createBindGroup({ layout, entries }), workgroups: dispatch.workgroups };
+    }),
+  );
+  const encoder = device.gpu.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setBindGroup(0, step.group);
+  for (const { pipeline, group, workgroups } of compiled) {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(1, group);
+    pass.dispatchWorkgroups(...workgroups);
+  }
+  pass.end();
+  return encoder.finish();
+}
+
 /**
  * Runs dispatches in order, each root tensor in a buffer of its own. What is not given starts as all ones, which is
  * NaN in float32, so that an element that no kernel writes shows up.
@@ -107,7 +156,6 @@ export async function runDispatches(
     owned.push(buffer);
     return buffer;
   };
-  const uniform = BufferUsage.UNIFORM | BufferUsage.COPY_DST;
   const memory = new Map<Tensor, GPUBuffer>();
   const bufferOf = (root: Tensor): GPUBuffer => {
     let buffer = memory.get(root);
@@ -133,41 +181,8 @@ export async function runDispatches(
       layout: stepLayout,
       entries: [{ binding: 0, resource: { buffer: stepBuffer } }],
     });
-    const recorded = await Promise.all(
-      dispatches.map(async (dispatch) => {
-        const layout = device.bindGroupLayout(layoutOf(dispatch));
-        const pipeline = await device.pipeline({
-          code: dispatch.code,
-          layout: device.pipelineLayout([stepLayout, layout]),
-          entryPoint: 'main',
-          label: `${dispatch.kernel} ${dispatch.variant}`,
-        });
-        const parameters = parameterBytes(dispatch);
-        const parameterBuffer = create(parameters.byteLength, uniform);
-        device.write(parameterBuffer, 0, new Uint8Array(parameters));
-        const operands = dispatch.operands.map(({ tensor, range }, index): GPUBindGroupEntry => {
-          const { root, offset } = resolveView(tensor);
-          const begin = 4 * (offset - (offset % 64)) + (range?.offset ?? 0);
-          const size = range?.length ?? 4 * (offset % 64) + spanBytes(tensor);
-          return { binding: index + 1, resource: { buffer: bufferOf(root), offset: begin, size } };
-        });
-        const group = device.gpu.createBindGroup({
-          layout,
-          entries: [{ binding: 0, resource: { buffer: parameterBuffer } }, ...operands],
-        });
-        return { pipeline, group, workgroups: dispatch.workgroups };
-      }),
-    );
-    const encoder = device.gpu.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    pass.setBindGroup(0, stepGroup);
-    for (const { pipeline, group, workgroups } of recorded) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(1, group);
-      pass.dispatchWorkgroups(...workgroups);
-    }
-    pass.end();
-    device.submit([encoder.finish()]);
+    const step = { layout: stepLayout, group: stepGroup };
+    device.submit([await recorded(device, dispatches, step, { create, bufferOf })]);
     const contents = new Map<Tensor, ArrayBuffer>();
     for (const [root, buffer] of memory) contents.set(root, await device.read(buffer, 0, byteLength(root)));
     device.check();
