@@ -1,7 +1,7 @@
 /**
  * A test that takes too long for every run: `true` for those of `npm run test:slow`, `golden` for those of
  * `npm run check:golden`, which compare with reference values in full. LINBP_SLOW=1 runs both kinds, too. It ends after
- * `milliseconds`.
+ * `milliseconds`, of the latter after an hour at least: they take one of two processors each.
  */
 export function slowly(
   slow: boolean | 'golden',
@@ -11,7 +11,7 @@ export function slowly(
 ): void {
   const tag = slow === 'golden' ? ' @golden' : slow ? ' @slow' : '';
   it(title + tag, function () {
-    this.timeout(milliseconds);
+    this.timeout(slow === 'golden' ? Math.max(milliseconds, 3_600_000) : milliseconds);
     if (slow !== false && process.env['LINBP_SLOW'] === undefined) return this.skip();
     return body();
   });
