@@ -35,7 +35,7 @@ export const modelOptions = {
   classes: integer({ help: 'number of classes; gives the network another last layer', min: 2, max: 1e6 }),
   weights: text({ help: 'its weights (safetensors or PyTorch); random ones unless given', placeholder: 'FILE' }),
   normalize: text({
-    help: 'subtract means and divide by deviations first, one number a channel',
+    help: 'subtract means and divide by deviations first, one number per channel',
     placeholder: 'M,../S,..',
   }),
 } as const;
@@ -84,7 +84,7 @@ export const machineOptions = {
 
 /** Batches of steps that are measured or trained. */
 export const stepBatchOption = {
-  batch: integer({ help: 'images a step', byDefault: 64, min: 1, max: 65536 }),
+  batch: integer({ help: 'images per step', byDefault: 64, min: 1, max: 65536 }),
 } as const;
 
 /** Batches of evaluations and predictions. */
@@ -93,7 +93,7 @@ export const passBatch = (byDefault: number, range: { readonly max?: number } = 
 
 /** Batches of attacks. */
 export const programBatch = (byDefault: number, max: number): Option<number> =>
-  integer({ help: 'images a program; no result depends on it', byDefault, min: 1, max });
+  integer({ help: 'images per program; no result depends on it', byDefault, min: 1, max });
 
 /** Whether a run that left a part of its results goes on. */
 export const resumeOption = { resume: flag('go on with the interrupted run in --out') } as const;

@@ -5,7 +5,7 @@ import { defineVerb } from './verb.js';
 /** `linbp doctor`; the work is in doctor.ts, which loads nothing that may be missing. */
 export const doctorVerb = defineVerb({
   name: 'doctor',
-  summary: 'finds and tests a driver, says what is missing and which command mends it',
+  summary: 'finds and tests a driver, says what is missing and which command fixes it',
   examples: ['linbp doctor', 'linbp doctor --json -'],
   options: {
     fix: flag('install what is missing'),

@@ -35,7 +35,7 @@ import type { VerbContext } from './verb.js';
 /** Options of `linbp train`. */
 export const trainOptions = {
   ...modelOptions,
-  newHead: flag('load all of --weights but the last layer, which begins anew'),
+  newHead: flag('load all of --weights but the last layer, which starts at random'),
   rule: texts({
     help: `backward rules, such as linbp:from=layer3 (${ruleNames.join(', ')}); several times with --sweep`,
     placeholder: 'RULE',

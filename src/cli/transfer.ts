@@ -63,9 +63,9 @@ const options = {
   attacks: text({ help: 'attacks, as for "linbp attack"', placeholder: 'A,B', byDefault: 'ifgsm,mifgsm' }),
   rule: attackOptionTable.rule,
   norm: attackOptionTable.norm,
-  eps: number({ help: 'radius in pixels of [0, 1]', min: 0, byDefault: 8 / 255, shownDefault: '8/255' }),
+  eps: number({ help: 'radius in pixel values from 0 to 1', min: 0, byDefault: 8 / 255, shownDefault: '8/255' }),
   alpha: number({ help: 'step size [eps/steps, linf at least 1/255]', min: 0 }),
-  gradients: integer({ help: 'gradients an image for each attack', byDefault: 20, min: 1, max: 100_000 }),
+  gradients: integer({ help: 'gradients per image that each attack may take', byDefault: 20, min: 1, max: 100_000 }),
   seeds: integer({ help: 'number of seeds, from --seed on', byDefault: 1, min: 1, max: 100 }),
   heldOut: number({ help: 'share of images for from=auto', byDefault: 0.25, min: 0, max: 0.9, above: true }),
   ...{

@@ -16,7 +16,7 @@ const software = /llvmpipe|lavapipe|swiftshader|basic render/i;
 /** `linbp worker`: does jobs of a queue, with a process for each GPU. */
 export const workerVerb = defineVerb({
   name: 'worker',
-  summary: 'does the jobs that other runs hand out with --queue, with a process for each GPU',
+  summary: 'does the jobs that other runs hand out with --queue, on one GPU or on all',
   examples: [
     'linbp worker --queue redis://HOST --store /mnt/jobs',
     'linbp worker --queue rediss://USER:PASSWORD@HOST --store s3://BUCKET/PREFIX --gpus all',

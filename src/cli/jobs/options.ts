@@ -24,7 +24,7 @@ export const jobOptions = {
   queue: queue('hand jobs to "linbp worker"s through this Redis or Valkey'),
   store: store('; what is done there is found again'),
   workers: integer({ help: 'compute in N processes of this machine', min: 1, max: 1024 }),
-  shard: integer({ help: 'images a job [what takes about 25 s]', min: 1 }),
+  shard: integer({ help: 'images per job [what takes about 25 s]', min: 1 }),
   sameAdapter: flag('refuse results that came from different adapters'),
 } as const;
 
