@@ -119,10 +119,13 @@ export const precisionOption = {
   }),
 } as const;
 
+/** What every option of rules says: their names, and how one is written. */
+export const ruleHelp = `backward rules, such as linbp:from=layer3 (${ruleNames.join(', ')})`;
+
 /** The backward rule. */
 export const ruleOption = {
   rule: text({
-    help: `backward rules, such as linbp:from=layer3 (${ruleNames.join(', ')})`,
+    help: ruleHelp,
     placeholder: 'RULE',
     byDefault: 'bp',
   }),

@@ -24,6 +24,7 @@ import {
   compileProgress,
   deviceOptions,
   stepBatchOption,
+  ruleHelp,
   ruleNeeded,
   whatOption,
   modelOptions,
@@ -43,7 +44,7 @@ const views = ['graph', 'passes', 'plan', 'program'] as const;
 const options = {
   ...modelOptions,
   rule: text({
-    help: 'backward rules to profile, several in turns, such as bp,linbp',
+    help: `${ruleHelp}; several, joined by commas, in turns`,
     placeholder: 'RULE,..',
     byDefault: 'bp,linbp',
   }),

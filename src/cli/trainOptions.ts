@@ -7,7 +7,6 @@ import type { Evaluated } from '../experiments/sweep.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { initialState } from '../nn/model.js';
 import type { StateDict } from '../nn/model.js';
-import { ruleNames } from '../rules/parse.js';
 import { quotedValue } from '../quote.js';
 import { cropAndFlip } from '../train/augmentation.js';
 import { balancedClassWeights } from '../train/classWeights.js';
@@ -26,6 +25,7 @@ import {
   namedWeights,
   precisionOption,
   stepBatchOption,
+  ruleHelp,
 } from './common.js';
 import { jobOptions } from './jobs/options.js';
 import { choice, flag, integer, number, optionalText, text, texts } from './options.js';
@@ -37,7 +37,7 @@ export const trainOptions = {
   ...modelOptions,
   newHead: flag('load all of --weights but the last layer, which starts at random'),
   rule: texts({
-    help: `backward rules, such as linbp:from=layer3 (${ruleNames.join(', ')}); several times with --sweep`,
+    help: `${ruleHelp}; several times with --sweep`,
     placeholder: 'RULE',
     byDefault: ['bp'],
   }),

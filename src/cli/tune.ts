@@ -24,6 +24,7 @@ import {
   chosenWeights,
   deviceOptions,
   stepBatchOption,
+  ruleHelp,
   ruleNeeded,
   whatOption,
   modelOptions,
@@ -40,7 +41,7 @@ import { check, LinbpError } from '../errors.js';
 const options = {
   ...modelOptions,
   rule: text({
-    help: 'backward rules whose steps are tuned, such as bp,linbp',
+    help: `${ruleHelp}; the steps of all that are joined by commas are tuned`,
     placeholder: 'RULE,..',
     byDefault: 'bp',
   }),

@@ -93,4 +93,14 @@ describe('messages about names that nobody knows', () => {
     expect(didYouMean('epoch', ['epochs'], '--')).to.equal(' (did you mean --epochs?)');
     expect(didYouMean('completely', ['different'])).to.equal('');
   });
+
+  it('every command that takes rules names them all in its help', async () => {
+    const verbs = await Promise.all(verbNames.map((name) => loadVerb(name)));
+    const taking = verbs.filter(({ options }) => 'rule' in options);
+    expect(taking.map(({ name }) => name)).to.include.members(['attack', 'transfer', 'train', 'grad', 'profile']);
+    for (const { name, options } of taking)
+      expect((options as Record<string, { readonly help: string }>)['rule']!.help, name).to.contain(
+        `(${ruleNames.join(', ')})`,
+      );
+  });
 });

@@ -8,6 +8,7 @@ import {
   precisionOption,
   programBatch,
   resumeOption,
+  ruleHelp,
   splitOption,
 } from '../common.js';
 import { choice, flag, givenOptions, integer, number, numbers, openFlag, text, texts } from '../options.js';
@@ -18,7 +19,7 @@ import { presetNamed } from './presets.js';
 /** Options that say which attacks run, for every verb that attacks. */
 export const attackOptionTable = {
   rule: texts({
-    help: 'backward rule; repeat it for several',
+    help: `${ruleHelp}; repeat it for several`,
     byDefault: ['bp'],
     placeholder: 'RULE',
   }),
