@@ -6,7 +6,8 @@ import type { AttackPlan, Phase, PlanSettings, StageContext } from './stages.js'
 
 /*
  * DeepFool: S. Moosavi-Dezfooli et al., "DeepFool: a simple and accurate method to fool deep neural networks", CVPR
- * 2016, in the form of foolbox: steps to the nearest linearized boundary add up, and the sum is overshot.
+ * 2016, in the form of foolbox: steps to the nearest linearized boundary add up, and the sum is overshot. An image at
+ * which no class has a gradient stays where it is.
  */
 
 const dual = { linf: 'l1', l2: 'l2', l1: 'linf' } as const;
@@ -81,7 +82,12 @@ function build(stage: StageContext, x: Tensor): void {
     const even = norm === 'linf' ? 1 : 0;
     graph.add('map', [total, w, length, nearest], { fn: onTheWay, scalars: [even], targets: [0] });
     assign(map(stage, overshot, [x, clean, total, lead], [stage.parameters['overshoot']!]), x);
-    stage.set(nearest, nowhere);
+    // Where no class has a gradient next time, the way of this step must not be gone again.
+    for (const [state, value] of [
+      [nearest, nowhere],
+      [w, 0],
+    ] as const)
+      stage.set(state, value);
   });
   segment('judge', () => judge(stage.forward(x).logits));
   endAtNearest(stage, x);

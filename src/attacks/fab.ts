@@ -7,7 +7,7 @@ import type { AttackPlan, Phase, PlanSettings, StageContext } from './stages.js'
 /*
  * FAB: F. Croce, M. Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack", ICML 2020,
  * in the form of AutoAttack's code. Each step goes towards the point of a class's linearized boundary, mixed with the
- * point of it that is nearest to the clean image.
+ * point of it that is nearest to the clean image. An image at which no class has a gradient is not moved further away.
  */
 
 /** Steps overshoot the boundary by this factor. The paper's eta. */
@@ -155,6 +155,25 @@ const withinRadius: ElementwiseFunction = {
   reference: (clean, found, distance, radius) => [orNaN(distance! <= radius! ? found! : clean!, distance!)],
 };
 
+/** Restarts begin at the clean image, or at a random place halfway to the nearest one found. */
+function buildStarts(stage: StageContext, x: Tensor, distance: Tensor, own: Tensor): void {
+  const { graph, norm, clean, segment, radius } = stage;
+  const assign = (value: Tensor, state: Tensor): void => void graph.add('assign', [value, state], {});
+  segment('from', () => {
+    assign(clean, x);
+    stage.set(own, nowhere);
+  });
+  segment('fromRandom', () => {
+    const drawn = stage.random(clean.shape, norm === 'linf' ? 'uniform' : 'normal', stage.draws[0]);
+    const t = norm === 'linf' ? elementwiseMap(graph, centered, [drawn]) : drawn;
+    assign(
+      elementwiseMap(graph, randomPlace, [clean, t, graph.one('sampleNorm', [t], { norm }), distance], [radius]),
+      x,
+    );
+    stage.set(own, nowhere);
+  });
+}
+
 function build(stage: StageContext, x: Tensor): void {
   const { graph, norm, clean, labels, segment, radius } = stage;
   const samples = [clean.shape[0]!];
@@ -168,16 +187,7 @@ function build(stage: StageContext, x: Tensor): void {
     stage.state('w', clean.shape),
     stage.state('found', clean.shape),
   ];
-  segment('from', () => {
-    assign(clean, x);
-    stage.set(own, nowhere);
-  });
-  segment('fromRandom', () => {
-    const drawn = stage.random(clean.shape, norm === 'linf' ? 'uniform' : 'normal', stage.draws[0]);
-    const t = norm === 'linf' ? elementwiseMap(graph, centered, [drawn]) : drawn;
-    assign(elementwiseMap(graph, randomPlace, [clean, t, length(t), distance], [radius]), x);
-    stage.set(own, nowhere);
-  });
+  buildStarts(stage, x, distance, own);
   segment('candidate', () => {
     const target = graph.one('classAtRank', [stage.cleanLogits, labels], { rank: { step: 'rank' } });
     const { loss, gradient } = stage.gradientAt(x, x, (_stage, logits) =>
@@ -208,7 +218,13 @@ function build(stage: StageContext, x: Tensor): void {
     });
     graph.add('map', [found, next, closer!], { fn: takeIf, scalars: [], targets: [0] });
     assign(elementwiseMap(graph, stepBack, [next, clean, fools!], [backward]), x);
-    stage.set(nearest, nowhere);
+    // Where no class has a gradient next time, there is no hyperplane to go to.
+    for (const [state, value] of [
+      [nearest, nowhere],
+      [w, 0],
+      [offset, 0],
+    ] as const)
+      stage.set(state, value);
   });
   segment('end', () => assign(elementwiseMap(graph, withinRadius, [clean, found, distance], [radius]), x));
 }
