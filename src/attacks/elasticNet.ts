@@ -1,13 +1,14 @@
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { constantsOf, nextConstants, noteSuccess, roundsOf, weighedGradient } from './constants.js';
 import { orNaN } from './numbers.js';
-import { endAtNearest, leadOf, marginObjective, perturbation } from './nearest.js';
+import { endAtNearest, leadOf, marginObjective, nowhere, perturbation } from './nearest.js';
 import { map } from './transformParts.js';
 import type { AttackPlan, StageContext } from './stages.js';
 
 /*
  * EAD: P.-Y. Chen et al., "EAD: elastic-net attacks to deep neural networks via adversarial examples", AAAI 2018, in
- * the form of foolbox: FISTA with shrinkage towards the clean image, the constant by bisection.
+ * the form of foolbox: FISTA with shrinkage towards the clean image, the constant by bisection. Of the images that fool
+ * within eps (in L1) the one with the smallest elastic net is the result, or with the smallest L1 norm.
  */
 
 const shrunk: ElementwiseFunction = {
@@ -33,12 +34,16 @@ const onward: ElementwiseFunction = {
   reference: (_y, next, last, momentum) => [next! + momentum! * (next! - last!)],
 };
 
+/** What is kept the smallest of; images outside the radius do not count. */
 const elastic: ElementwiseFunction = {
   name: 'elasticNorm',
   inputs: ['even', 'square'],
-  scalars: ['weight', 'plain'],
-  results: ['select(weight * even + square * square, even, plain > 0.5)'],
-  reference: (even, square, weight, plain) => [plain! > 0.5 ? even! : weight! * even! + square! * square!],
+  scalars: ['weight', 'plain', 'radius'],
+  prelude: '  let size = select(weight * even + square * square, even, plain > 0.5);',
+  results: [`select(size, ${nowhere}.0, even > radius)`],
+  reference: (even, square, weight, plain, radius) => [
+    even! > radius! ? nowhere : plain! > 0.5 ? even! : weight! * even! + square! * square!,
+  ],
 };
 
 function build(stage: StageContext, x: Tensor): void {
@@ -59,7 +64,7 @@ function build(stage: StageContext, x: Tensor): void {
     const lead = leadOf(stage, marginObjective(stage, stage.forward(x).logits, stage.aims));
     const d = perturbation(stage, x);
     const of = (norm: 'l1' | 'l2'): Tensor => graph.one('sampleNorm', [d], { norm });
-    noteSuccess(stage, x, map(stage, elastic, [of('l1'), of('l2')], [regularization, byL1]), lead);
+    noteSuccess(stage, x, map(stage, elastic, [of('l1'), of('l2')], [regularization, byL1, stage.radius]), lead);
   });
   nextConstants(stage);
   endAtNearest(stage, x);

@@ -96,4 +96,23 @@ describe('attacks for the smallest perturbation on a linear model', () => {
       model.destroy();
     }
   });
+
+  it('EAD inside a ball keeps what lies inside, not the smallest elastic net of all', async () => {
+    const [image, label] = [images.subarray(size, 2 * size), labels.slice(1, 2)];
+    const host = { model: { definition: linear, weights }, device: 'reference', images: image, labels: label } as const;
+    const made = async (byL1: number, eps?: number) => {
+      const parameters = { initialConstant: 1, rounds: 4, firstStep: 0.02, byL1 };
+      const ball = eps === undefined ? {} : { eps };
+      const result = await attack({ ...host, ...ball, attack: 'ead', steps: 40, parameters });
+      const moved = result.images.reduce((sum, pixel, i) => sum + Math.abs(pixel - image[i]!), 0);
+      return { moved, fooled: !result.samples[0]!.robustCorrect };
+    };
+    const [free, shortest] = [await made(0), await made(1)];
+    expect(shortest.moved).to.be.below(0.98 * free.moved);
+    // between the smallest L1 norm and that of the smallest elastic net
+    const eps = (free.moved + shortest.moved) / 2;
+    const inside = await made(0, eps);
+    expect(inside.fooled).to.equal(true);
+    expect(inside.moved).to.be.at.most(eps * (1 + 1e-6));
+  });
 });
