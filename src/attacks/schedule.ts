@@ -30,7 +30,7 @@ export const stepFields = {
   pick1: 'u32',
   pick2: 'u32',
   pick3: 'u32',
-  /** 1 at the first step after a segment `again`. */
+  /** 1 with radii that shrink: the point that APGD begins at says how sparse its steps are. */
   again: 'f32',
   /** 1 where an evaluated iterate may become the result. */
   counts: 'f32',
@@ -191,10 +191,14 @@ function writeStep(writer: Writer, settings: AttackSettings, values: StepRow): v
   writer.row('move', { ...values, column: noColumn });
 }
 
-/** The radii that a restart's steps are spent on, see `shrinkRadius` of the attack's options. */
+/**
+ * The radii that a restart's steps are spent on, see `shrinkRadius` of the attack's options. As in the official code
+ * the first two take 0.3 of the steps each, rounded up, and the last the others; of 1, 2 and 4 steps that would leave
+ * it none, so it keeps one at least.
+ */
 function radiusParts({ steps, shrinkRadius }: AttackSettings): { readonly factor: number; readonly steps: number }[] {
   if (!shrinkRadius) return [{ factor: 1, steps }];
-  const part = Math.floor(0.3 * steps);
+  const part = Math.min(Math.ceil(0.3 * steps), Math.floor((steps - 1) / 2));
   return [
     { factor: 3, steps: part },
     { factor: 2, steps: part },
@@ -232,7 +236,7 @@ function writeRestarts(writer: Writer, settings: AttackSettings): void {
           first: step === 0 ? 1 : 0,
           window: windows.get(step) ?? 0,
           counts: counts ? 1 : 0,
-          again: index > 0 ? 1 : 0,
+          again: settings.shrinkRadius ? 1 : 0,
         };
         const row = { ...values, column, ...numbers };
         if (single) {
