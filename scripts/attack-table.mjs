@@ -6,7 +6,7 @@ const path = new URL('../docs/attacks.md', import.meta.url);
 const text = readFileSync(path, 'utf8');
 const own = ({ options }) =>
   options
-    .filter(({ name }) => !['eps', 'alpha', 'restarts', 'randomStart', 'loss', 'decay', 'eot'].includes(name))
+    .filter(({ name }) => !['eps', 'alpha', 'restarts', 'randomStart', 'keep', 'loss', 'decay', 'eot'].includes(name))
     .map(({ name, default: byDefault }) => `\`${name}=${byDefault}\``)
     .join(' ');
 const counted = (count, thing) => `${count} ${thing}${count === 1 ? '' : 's'}`;

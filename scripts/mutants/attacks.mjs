@@ -141,12 +141,12 @@ export const attackMutants = [
   ),
   fault('ead: shrinkage the wrong way', 'attacks/elasticNet', 'd > threshold)', 'd < threshold)', linear),
   // AutoAttack
-  fault('autoattack: Square raises no alarm', 'attacks/autoattack', 'broke <= most', 'broke <= 1', laws, {
+  fault('autoattack: Square raises no alarm', 'attacks/autoattackFlags', 'broke <= most', 'broke <= 1', laws, {
     grep: 'flags',
   }),
   fault(
     'autoattack: few classes go unnoticed',
-    'attacks/autoattack',
+    'attacks/autoattackFlags',
     'if (classes < 4)\n        flags.push',
     'if (classes < 3)\n        flags.push',
     laws,

@@ -10,7 +10,13 @@ import type { AttackNorm } from './stages.js';
 /** Something that a reader of the figures has to know. */
 export interface AttackFlag {
   readonly name:
-    'gradient-masking' | 'zero-gradient' | 'probabilities' | 'few-classes' | 'no-l1-square' | 'not-randomized';
+    | 'gradient-masking'
+    | 'zero-gradient'
+    | 'probabilities'
+    | 'few-classes'
+    | 'no-l1-square'
+    | 'not-randomized'
+    | 'depends-on-batch';
   readonly message: string;
 }
 

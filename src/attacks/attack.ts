@@ -12,9 +12,10 @@ import type { DeviceCounters } from '../runtime/device.js';
 import { keepRecent } from '../runtime/recent.js';
 import { Turns } from '../runtime/turns.js';
 import { buildAttackGraph } from './attackGraph.js';
+import { expectOptions } from './available.js';
 import { badEntry, checkFinishedImages, logDivergence } from './check.js';
 import type { FinishedImages } from './check.js';
-import { allRows, holdLogs, inputWriter, runBatchOf } from './compaction.js';
+import { allRows, expectCompactEvery, holdLogs, inputWriter, runBatchOf } from './compaction.js';
 import type { Compiled } from './compaction.js';
 import { checkInput, imageCount } from './input.js';
 import type { AttackArrays, AttackInput } from './input.js';
@@ -47,7 +48,8 @@ export interface AttackRun extends AttackInput {
   readonly onProgress?: (share: number, images: number) => void;
   /**
    * Images that are fooled leave the batch, in steps of halves of it: looked for after every so many steps, at the
-   * price of one number an image read back. Results keep their bits. Attacks that go on after a success ignore it.
+   * price of one number an image read back. Results keep their bits; so rules with `scope=batch` refuse it. Attacks
+   * that go on after a success ignore it.
    */
   readonly compactEvery?: number;
   /** Longest submit in milliseconds to aim for; default 100. */
@@ -209,7 +211,7 @@ export class Attack {
     expectFields(run, runFields);
     expectChunkMilliseconds(run.chunkMilliseconds);
     const settings = this.overridden(run);
-    if (run.compactEvery !== undefined) expectWhole(run.compactEvery, 1, 2 ** 31, 'compactEvery');
+    expectCompactEvery(run.compactEvery, settings);
     const arrays = checkInput(run, this.options.model.definition, settings);
     return this.turns.run(() => this.runAll(run, settings, arrays));
   }
@@ -288,6 +290,7 @@ export class Attack {
     const eps = run.eps ?? settings.eps;
     const seed = run.seed ?? settings.seed;
     if (eps !== Infinity || settings.definition.minimal !== true) expectEps(eps, settings.norm);
+    expectOptions(settings.definition, { alpha: run.alpha });
     const alpha = run.alpha ?? options.alpha ?? settings.definition.defaultAlpha(eps, settings.steps, settings.norm);
     expectAlpha(alpha);
     expectWhole(seed, 0, 2 ** 32 - 1, 'seed');

@@ -7,14 +7,17 @@ import { philox4x32, randomStreams } from '../random/philox.js';
 import type { AttackFlag } from './alarms.js';
 import { Attack } from './attack.js';
 import type { AttackRun } from './attack.js';
+import { dependsOnBatch, flagsOf, notRandom } from './autoattackFlags.js';
 import { computedBy, digest, expectSame, expectStateOf, pixelsFromText, pixelsToText } from './autoattackState.js';
 import type { AutoAttackStage, AutoAttackStageName, AutoAttackState } from './autoattackState.js';
 import type { AttackName } from './builtin.js';
+import { together } from './compaction.js';
 import { checkInput } from './input.js';
 import { expectWhole, selectRules } from './options.js';
 import type { AttackOptions } from './options.js';
 import type { AttackedSample, AttackResult } from './result.js';
 import { figuresOf, saveImages } from './result.js';
+import { mixesImages } from './selections.js';
 import type { AttackNorm } from './stages.js';
 
 /*
@@ -55,7 +58,8 @@ export interface AutoAttackOptions
   readonly queries?: number;
   /**
    * Images that a stage broke leave the battery, and its batch while it runs; default true. Otherwise every stage runs
-   * on all images, with the same result to the bit.
+   * on all images, with the same result to the bit. Rules with `scope=batch`, under which an image depends on the
+   * others, always run so, and refuse `true`.
    */
   readonly compact?: boolean;
   /** Goes on where this state was made; see {@link AutoAttackState}. */
@@ -80,9 +84,6 @@ const versions: Readonly<Record<Exclude<AutoAttackVersion, 'custom'>, readonly A
   plus: ['apgd-ce', 'apgd-dlr', 'fab', 'square', 'apgd-t', 'fab-t'],
   rand: ['apgd-ce', 'apgd-dlr'],
 };
-
-/** Robust accuracy that Square, and FAB, may take from white-box stages before it looks like masked gradients. */
-const suspicious: Readonly<Partial<Record<AutoAttackStageName, number>>> = { square: 0.002, 'fab-t': 0.02, fab: 0.02 };
 
 /**
  * The stages of a version for a norm and a number of classes. DLR needs three classes and towards targets four; with
@@ -120,19 +121,20 @@ const draws = 20;
 /** Steps of its stages by gradients, as in the official code. */
 export const batterySteps = 100;
 
+/** As in the official code, `plus` and `rand` have nothing of their own in L1. */
 function stageOptions(name: AutoAttackStageName, options: AutoAttackOptions, classes: number): Partial<AttackOptions> {
   const { norm = 'linf', version, loss = 'ce', steps = batterySteps, queries = 5000 } = options;
-  const l1 = norm === 'l1';
-  const restarts = l1 || version === 'plus' ? 5 : 1;
+  const sparse = norm === 'l1' && version !== 'plus' && version !== 'rand';
+  const restarts = sparse || version === 'plus' ? 5 : 1;
   const targets = Math.min(9, classes - 1);
-  const shrink = { steps, shrinkRadius: l1, eot: version === 'rand' ? draws : 1 };
+  const common = { steps, stopAtSuccess: true, shrinkRadius: sparse, eot: version === 'rand' ? draws : 1 };
   switch (name) {
     case 'apgd-ce':
-      return { ...shrink, restarts, loss };
+      return { ...common, restarts, loss };
     case 'apgd-dlr':
-      return { ...shrink, restarts, loss: classes < 3 ? 'margin' : 'dlr' };
+      return { ...common, restarts, loss: classes < 3 ? 'margin' : 'dlr' };
     case 'apgd-t':
-      return { ...shrink, rankedTargets: Math.min(l1 ? 5 : 9, targets), loss: classes < 4 ? 'margin' : 'dlr' };
+      return { ...common, rankedTargets: Math.min(sparse ? 5 : 9, targets), loss: classes < 4 ? 'margin' : 'dlr' };
     case 'fab':
       return { steps, restarts };
     case 'fab-t':
@@ -247,7 +249,8 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   expectObject(model, 'model');
   describeModel(model.definition);
   const { classes } = model.definition;
-  selectRules(options, model.definition);
+  const mixes = mixesImages(selectRules(options, model.definition), model.definition);
+  check(!mixes || options.compact !== true, 'bad-argument', `${together}, so compact must be left out`, 'compact');
   const names = stagesOf(options);
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
   const battery = new Battery(options);
@@ -255,13 +258,13 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   const started = performance.now();
   let interrupted = false;
   const common = {
-    ...{ model, norm, eps, batch, stopAtSuccess: true },
+    ...{ model, norm, eps, batch },
     ...(device !== undefined && { device }),
     ...(rules !== undefined && { rules }),
     ...(precision !== undefined && { precision }),
     ...(fuse !== undefined && { fuse }),
   };
-  const { compact = true, resume } = options;
+  const { compact = !mixes, resume } = options;
   const key = [norm, eps, names.join(), seed, options.loss, options.steps, options.queries, compact, classes];
   // These set their stages otherwise than the same stages in a list have it.
   if (options.version === 'plus' || options.version === 'rand') key.push(options.version);
@@ -334,41 +337,12 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
     interrupted,
     stages,
     brokenBy: battery.brokenBy,
-    flags: [...flagsOf(stages, norm, classes, battery.count), ...(options.version === 'rand' ? [notRandom] : [])],
+    flags: [
+      ...flagsOf(stages, norm, classes, battery.count),
+      ...(options.version === 'rand' ? [notRandom] : []),
+      ...(mixes ? [dependsOnBatch] : []),
+    ],
   };
-}
-
-/** Networks here draw no random numbers, and nothing stands in front of them. */
-const notRandom: AutoAttackFlag = {
-  name: 'not-randomized',
-  message: 'version rand is for randomized networks; this one is not, so use version standard',
-};
-
-/** What a reader of the stages' figures has to know. */
-export function flagsOf(
-  stages: readonly AutoAttackStage[],
-  norm: AttackNorm,
-  classes: number,
-  count: number,
-): AutoAttackFlag[] {
-  const flags: AutoAttackFlag[] = [];
-  if (classes < 4)
-    flags.push({ name: 'few-classes', message: `with ${classes} classes the margin takes the place of DLR` });
-  if (norm === 'l1')
-    flags.push({ name: 'no-l1-square', message: 'Square has no L1 form here; the verdict rests on APGD and FAB' });
-  for (const [index, { name, robustCorrect }] of stages.entries()) {
-    const most = suspicious[name];
-    const before = stages[index - 1]?.robustCorrect;
-    if (before === undefined || most === undefined) continue;
-    const broke = (before - robustCorrect) / count;
-    if (broke <= most) continue;
-    const points = (100 * broke).toFixed(1);
-    const message =
-      `${name} took ${points} points of robust accuracy that the ` +
-      'gradient steps before it left: gradients are probably masked';
-    flags.push({ name: 'gradient-masking', message });
-  }
-  return flags;
 }
 
 function summary(battery: Battery, eps: number, norm: AttackNorm, seconds: number): AttackResult {

@@ -1,8 +1,10 @@
 import { check } from '../errors.js';
 import { Model } from '../nn/model.js';
-import { formatRules, mixesBatch, parseRules } from '../rules/parse.js';
+import { formatRules } from '../rules/parse.js';
+import { selectRules } from './options.js';
 import type { AttackOptions } from './options.js';
 import type { AttackedSample } from './result.js';
+import { selectedRules } from './selections.js';
 
 /** One attack of the battery. */
 export type AutoAttackStageName = 'apgd-ce' | 'apgd-dlr' | 'apgd-t' | 'fab' | 'fab-t' | 'square';
@@ -75,9 +77,15 @@ export async function computedBy({
 }: Pick<AttackOptions, 'model' | 'rules' | 'precision' | 'device' | 'batch'>): Promise<string> {
   const weights = model instanceof Model ? await model.stateDict() : model.weights;
   const values = [...weights].map(([name, { data }]) => `${name} ${digest(Float32Array.from(data))}`);
-  const rule = typeof rules === 'string' ? rules : typeof rules === 'function' ? 'selection' : formatRules(rules);
-  const specs = typeof rules === 'string' ? parseRules(rules) : typeof rules === 'function' ? [] : rules;
-  const together = mixesBatch(specs) ? [`batch ${batch}`] : [];
+  const selected = selectedRules(selectRules({ rules }, model.definition), model.definition);
+  const places = selected.map((each) => `${each.place} ${each.rule}`);
+  const rule =
+    typeof rules === 'string'
+      ? rules
+      : typeof rules === 'function'
+        ? `selection ${digest(new TextEncoder().encode(places.join()))}`
+        : formatRules(rules);
+  const together = selected.some(({ mixesBatch }) => mixesBatch) ? [`batch ${batch}`] : [];
   const network = [model.definition.name, digest(new TextEncoder().encode(values.join()))];
   return [...network, rule, precision, device, ...together].join(' ');
 }

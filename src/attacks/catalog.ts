@@ -1,9 +1,9 @@
 import type { ModelDefinition } from '../nn/definition.js';
+import { commonOptions, parametersOf } from './available.js';
 import { attackNames, attacks } from './builtin.js';
 import { normsOf, settle } from './options.js';
 import type { AttackSettings } from './options.js';
 import { layOut } from './schedule.js';
-import { lossKinds } from './stages.js';
 import type { AttackDefinition, AttackNorm } from './stages.js';
 
 /** An option of an attack: its default in words or as a number, and its range or choices. */
@@ -39,32 +39,9 @@ const rangeOf = (least: number, most: number, whole = false): string =>
   `${least} to ${most}${whole ? ', whole numbers' : ''}`;
 
 function optionsOf(definition: AttackDefinition, settings: AttackSettings): DescribedOption[] {
-  const { plan, minimal } = definition;
-  const steps = plan === undefined;
-  const own = Object.entries({ ...definition.parameters, ...definition.sampling?.parameters });
-  const transforms = (definition.transforms ?? []).flatMap(({ parameters }) => Object.entries(parameters ?? {}));
   return [
-    { name: 'eps', default: minimal === true ? 'unbounded' : 'required', range: 'at least 0; linf at most 1' },
-    {
-      name: 'steps',
-      default: settings.steps,
-      range: definition.steps === undefined ? '1 to 100000' : `${settings.steps}`,
-    },
-    ...(steps || definition.defaultAlpha(1, 1, 'linf') > 0
-      ? [{ name: 'alpha', default: 'from eps and steps', range: 'at least 0' }]
-      : []),
-    ...(plan === undefined || plan.restarts === true
-      ? [{ name: 'restarts', default: 1, range: '1 to 1000, with a random start' }]
-      : []),
-    ...(steps
-      ? [
-          { name: 'randomStart', default: settings.randomStart, range: 'true, false' },
-          { name: 'loss', default: settings.loss, range: Object.keys(lossKinds).join(', ') },
-          { name: 'decay', default: settings.decay, range: 'at least 0' },
-          { name: 'eot', default: 1, range: rangeOf(1, 1000, true) },
-        ]
-      : []),
-    ...[...own, ...transforms].map(([name, { byDefault, least, most, whole }]) => ({
+    ...commonOptions(definition, settings),
+    ...Object.entries(parametersOf(definition)).map(([name, { byDefault, least, most, whole }]) => ({
       name,
       default: byDefault,
       range: rangeOf(least, most, whole),

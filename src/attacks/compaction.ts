@@ -1,13 +1,16 @@
+import { check } from '../errors.js';
 import { elementCount } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import type { Executor } from '../program/executor.js';
 import type { RunOptions, SegmentRun } from '../program/program.js';
 import type { AttackGraph } from './attackGraph.js';
 import type { AttackArrays } from './input.js';
+import { expectWhole } from './options.js';
 import type { AttackSettings } from './options.js';
 import type { RawOutcome } from './result.js';
 import { isSingle, queriesIterate } from './schedule.js';
 import type { Schedule } from './schedule.js';
+import { mixesImages } from './selections.js';
 
 /** An attack's graph for one batch size, and what runs it. */
 export interface Compiled {
@@ -26,6 +29,16 @@ export interface Compaction {
   readonly smaller: (size: number) => Promise<Compiled>;
   readonly write: WriteInputs;
 }
+
+/** Throws `bad-range` or `bad-argument` for steps between two looks that images cannot leave the batch after. */
+export function expectCompactEvery(every: number | undefined, { rules, model }: AttackSettings): void {
+  if (every === undefined) return;
+  expectWhole(every, 1, 2 ** 31, 'compactEvery');
+  check(!mixesImages(rules, model), 'bad-argument', `${together}, so none can leave it`, 'compactEvery');
+}
+
+/** Why nothing may leave a batch under rules with `scope=batch`. */
+export const together = 'with scope=batch an image depends on the others of its batch';
 
 type Values = Float32Array | Uint32Array;
 

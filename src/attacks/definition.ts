@@ -225,6 +225,8 @@ export interface AttackPlan {
   readonly start?: boolean;
   /** Whether it can drive images towards given targets; default true. */
   readonly targeted?: boolean;
+  /** Whether it follows the attack's `loss`, not a margin or such of its own; default false. */
+  readonly climbsLoss?: boolean;
   /** The state that is 1 where an image is fooled, where nothing of an image changes after that. */
   readonly fooled?: string;
   /** The segments in running order, for one batch. */

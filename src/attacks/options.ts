@@ -12,10 +12,11 @@ import type { RuleSpec } from '../rules/parse.js';
 import { resolveRules } from '../rules/resolve.js';
 import type { BackwardSelection } from '../graph/backward.js';
 import { adaptiveStep } from './adaptive.js';
+import { expectOptions, parametersOf } from './available.js';
 import { attackDefinition } from './builtin.js';
 import type { AttackName } from './builtin.js';
 import { lossKinds, queriesPoint } from './stages.js';
-import type { AttackDefinition, AttackLoss, AttackNorm, Parameter } from './stages.js';
+import type { AttackDefinition, AttackLoss, AttackNorm } from './stages.js';
 
 /** What to attack, and how. */
 export interface AttackOptions {
@@ -231,8 +232,6 @@ function checkCounts(definition: AttackDefinition, { steps, restarts, batch, see
   );
   expectWhole(batch, 1, 65_536, 'batch');
   expectWhole(eot, 1, 1000, 'eot');
-  const own = `${definition.name} takes no gradients step by step that could be averaged`;
-  check(eot === 1 || definition.plan === undefined, 'bad-argument', own, 'eot');
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
   check(
     typeof decay === 'number' && Number.isFinite(Math.fround(decay)) && decay >= 0,
@@ -265,6 +264,7 @@ export function settle(options: AttackOptions): AttackSettings {
   expectObject(options.model, 'model');
   describeModel(options.model.definition);
   const definition = typeof options.attack === 'object' ? options.attack : attackDefinition(options.attack ?? 'pgd');
+  expectOptions(definition, options);
   const {
     norm = normsOf(definition)[0]!,
     loss = definition.defaultLoss ?? 'ce',
@@ -283,6 +283,8 @@ export function settle(options: AttackOptions): AttackSettings {
   const eps = options.eps ?? (definition.minimal === true ? Infinity : NaN);
   const steps = options.steps ?? definition.steps ?? definition.defaultSteps ?? 10;
   checkChoices(definition, { norm, loss, keep, targeted, precision, device: options.device ?? 'gpu' });
+  const bounded = options.eps !== undefined || definition.minimal === true;
+  check(bounded, 'bad-range', `${definition.name} needs a radius, eps`, 'eps');
   if (eps !== Infinity || definition.minimal !== true) expectEps(eps, norm);
   checkCounts(definition, { steps, restarts, batch, seed, decay, eot });
   const alpha = options.alpha ?? definition.defaultAlpha(eps, steps, norm);
@@ -294,7 +296,7 @@ export function settle(options: AttackOptions): AttackSettings {
     `${restarts} restarts without a random start would all be the same`,
     'restarts',
   );
-  checkOwn(definition, { restarts, norm }, options);
+  checkOwn(definition, { norm, keep }, options);
   const model = options.model.definition;
   checkClasses(definition, model, loss, targeted);
   const rankedTargets = options.rankedTargets ?? Math.min(definition.rankedTargets ?? 1, model.classes - 1);
@@ -305,8 +307,7 @@ export function settle(options: AttackOptions): AttackSettings {
     ...{ definition, model, reference, norm, loss, targeted, rules, precision, fuse, keep },
     ...{ eps, alpha, steps, restarts, randomStart, decay, batch, seed },
     eot: queriesPoint(definition) ? 1 : eot,
-    stopAtSuccess: stopAtSuccess && keep === 'best',
-    shrinkRadius: shrinkRadius && norm === 'l1',
+    ...{ stopAtSuccess, shrinkRadius },
     rankedTargets,
     parameters: settleParameters(definition, options.parameters ?? {}),
   };
@@ -333,18 +334,19 @@ function checkAttack(definition: AttackDefinition, norm: AttackNorm, targeted: b
 
 /** Options that only some attacks have; the others would ignore them. */
 function checkOwn(
-  { name, plan, step, randomStart, rankedTargets }: AttackDefinition,
-  { restarts, norm }: Pick<AttackSettings, 'restarts' | 'norm'>,
+  { name, plan, step, rankedTargets }: AttackDefinition,
+  { norm, keep }: Pick<AttackSettings, 'norm' | 'keep'>,
   given: AttackOptions,
 ): void {
   const expect = (fits: boolean, what: string, field: keyof AttackOptions): void =>
     check(fits, 'bad-argument', `${name} ${what}`, field);
-  if (plan !== undefined) {
-    expect(restarts === 1 || plan.restarts === true, 'begins once and has no restarts', 'restarts');
-    expect((given.randomStart ?? randomStart) === randomStart, 'decides itself where it begins', 'randomStart');
-  }
-  const shrinks = given.shrinkRadius === true && norm === 'l1';
+  const shrinks = given.shrinkRadius === true;
   expect(!shrinks || step === adaptiveStep, 'has no shrinking radius; APGD has', 'shrinkRadius');
+  expect(!shrinks || norm === 'l1', 'has a shrinking radius in L1 only', 'shrinkRadius');
+  const stops = given.stopAtSuccess === true;
+  const ends = plan === undefined || plan.fooled !== undefined;
+  expect(!stops || ends, 'goes on after a success by its nature', 'stopAtSuccess');
+  expect(!stops || keep === 'best', "stops at a success with keep: 'best' only", 'stopAtSuccess');
   expect(given.rankedTargets === undefined || rankedTargets !== undefined, 'ranks no targets', 'rankedTargets');
 }
 
@@ -353,12 +355,7 @@ function settleParameters(
   definition: AttackDefinition,
   given: Readonly<Record<string, number>>,
 ): Readonly<Record<string, number>> {
-  const known = Object.assign(
-    {},
-    definition.parameters,
-    definition.sampling?.parameters,
-    ...(definition.transforms ?? []).map(({ parameters }) => parameters),
-  ) as Record<string, Parameter>;
+  const known = parametersOf(definition);
   for (const name of Object.keys(given)) {
     const list = Object.keys(known).join(', ') || 'none';
     check(

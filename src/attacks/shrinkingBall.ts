@@ -82,6 +82,7 @@ const cost = ({ steps }: PlanSettings) => ({ gradients: steps, forwards: steps }
 
 export const ddnPlan: AttackPlan = {
   build: buildDdn,
+  climbsLoss: true,
   phases: ({ steps }) =>
     eachStep(steps, (step) => ({ alpha: annealed(1, 0.01, step, steps), first: step === 0 ? 1 : 0 })),
   cost,

@@ -22,6 +22,8 @@ import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { StateDict } from '../nn/model.js';
 import { resized } from '../nn/resized.js';
+import { hasOption } from '../attacks/available.js';
+import { attackDefinition } from '../attacks/builtin.js';
 import { settle } from '../attacks/options.js';
 import { loadDataset } from '../data/load.js';
 import { mixesBatch, parseRules } from '../rules/parse.js';
@@ -47,7 +49,7 @@ import {
 } from './common.js';
 import { modelWith } from './inference.js';
 import { openModel } from './modelSource.js';
-import { assignment, integer, number, text } from './options.js';
+import { assignment, expectUsed, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
 import type { Matrix } from './transferReport.js';
@@ -109,8 +111,9 @@ async function readNetworks(notation: string, option: string, known: Named[]): P
 }
 
 /** The attacks of the matrix. Throws for what has no gradient steps to count. */
-function readMatrixAttacks({ attacks, alpha }: Values): MatrixAttack[] {
-  return readAttacks(attacks).map((spec: AttackSpec): MatrixAttack => {
+function readMatrixAttacks(values: Values): MatrixAttack[] {
+  const sized: boolean[] = [];
+  const found = readAttacks(values.attacks).map((spec: AttackSpec): MatrixAttack => {
     check(spec.name !== 'autoattack', 'bad-argument', 'autoattack is no attack for transfer', 'attacks');
     check(
       spec.steps === undefined && spec.restarts === undefined,
@@ -118,17 +121,24 @@ function readMatrixAttacks({ attacks, alpha }: Values): MatrixAttack[] {
       `${spec.written}: steps follow from --gradients, so that all attacks spend the same`,
       'attacks',
     );
-    const { gradient, transform, momentum, loss, decay, eot, keep = 'last', parameters } = spec;
+    const { gradient, transform, momentum, loss, decay, eot, parameters } = spec;
     const attack = composed({ attack: spec.name, gradient, transform, momentum });
-    const size = spec.alpha ?? alpha;
+    const definition = typeof attack === 'string' ? attackDefinition(attack) : attack;
+    // What all attacks share is for those that have it.
+    const keep = spec.keep ?? (hasOption(definition, 'keep') ? 'last' : undefined);
+    sized.push(hasOption(definition, 'alpha'));
+    const size = spec.alpha ?? (sized.at(-1) === true ? values.alpha : undefined);
     const given = {
+      ...(keep && { keep }),
       ...(loss && { loss }),
       ...(decay !== undefined && { decay }),
       ...(eot !== undefined && { eot }),
       ...(size !== undefined && { alpha: size }),
     };
-    return { name: spec.written, options: { attack, keep, parameters, ...given } };
+    return { name: spec.written, options: { attack, parameters, ...given } };
   });
+  expectUsed(values, { alpha: [sized.includes(true), 'goes with attacks that go along gradients step by step'] });
+  return found;
 }
 
 async function images(values: Values, networks: readonly Named[], { signal }: VerbContext): Promise<Dataset> {

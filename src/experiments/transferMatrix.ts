@@ -1,5 +1,6 @@
 import { Attack } from '../attacks/attack.js';
 import type { AttackRun } from '../attacks/attack.js';
+import { hasOption } from '../attacks/available.js';
 import type { AttackOptions } from '../attacks/options.js';
 import { settle } from '../attacks/options.js';
 import { partnersIn } from '../attacks/pool.js';
@@ -96,11 +97,13 @@ export function budgeted(
   { options }: MatrixAttack,
   model: Victim['model'],
   rules: string,
-): AttackOptions & { readonly steps: number; readonly alpha: number } {
+): AttackOptions & { readonly steps: number } {
   const { norm, eps, gradients, batch } = settings;
   const common = { model, norm, eps, batch, rules, ...options };
-  const fixed = settle(common).definition.steps;
+  const { definition } = settle(common);
+  const fixed = definition.steps;
   const steps = fixed ?? Math.max(1, Math.floor(gradients / stepCost(common)));
+  if (!hasOption(definition, 'alpha')) return { ...common, steps };
   const own = settle({ ...common, steps }).alpha;
   const alpha = options.alpha ?? (norm === 'linf' && fixed === undefined ? Math.max(own, Math.min(eps, 1 / 255)) : own);
   return { ...common, steps, alpha };
@@ -162,7 +165,7 @@ export async function craftRow(
           .push(...part.wrong[name]!);
     }
   }
-  const { steps, alpha } = options;
+  const { steps, alpha } = compiled.settings;
   return { source: source.name, attack: attack.name, rule, steps, alpha, gradients, random, wrong };
 }
 

@@ -2,8 +2,14 @@ import type { GraphBuilder } from './builder.js';
 import type { Node, Region, Tensor } from './types.js';
 import type { BoundRule } from './rule.js';
 
+/** How a rule looks at a batch. */
+export interface BatchUse {
+  /** Whether an image's gradient depends on the others of its batch; default false. */
+  readonly mixesBatch?: boolean;
+}
+
 /** The long form of a rule: it emits graph nodes that compute dL/dz from g = dL/dy. */
-export interface EmittingRule {
+export interface EmittingRule extends BatchUse {
   readonly name: string;
   /** What `emit` reads besides g: the mask, the pre-activation, or neither. */
   readonly emit: (ctx: EmitContext, node: Node<'activation'>, g: Tensor) => Tensor;
@@ -21,7 +27,7 @@ export type ActivationBackward =
   { readonly kind: 'pointwise'; readonly use: BoundRule } | { readonly kind: 'emit'; readonly rule: EmittingRule };
 
 /** The backward of a max-pool: it emits nodes that compute dL/dx from g = dL/dy. */
-export interface MaxPoolBackward {
+export interface MaxPoolBackward extends BatchUse {
   readonly name: string;
   /** Emits dL/dx. */
   readonly emit: (graph: GraphBuilder, node: Node<'maxPool2d'>, g: Tensor) => Tensor;
@@ -31,7 +37,7 @@ export interface MaxPoolBackward {
  * The backward of a whole region, such as a residual branch: it emits nodes that compute dL/d(input) from g =
  * dL/d(output). It defines no gradients of the parameters inside.
  */
-export interface RegionBackward {
+export interface RegionBackward extends BatchUse {
   readonly name: string;
   /** Emits dL/d(input of the region). */
   readonly emit: (ctx: RegionContext, region: Region, g: Tensor) => Tensor;
@@ -50,7 +56,7 @@ export interface RegionContext {
  * The backward of the edge that leads into a region: it emits nodes that change the gradient which the region passes
  * to its input.
  */
-export interface EdgeBackward {
+export interface EdgeBackward extends BatchUse {
   readonly name: string;
   /** Emits the changed gradient. */
   readonly emit: (graph: GraphBuilder, region: Region, g: Tensor) => Tensor;

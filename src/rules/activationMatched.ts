@@ -40,6 +40,7 @@ function norm(graph: GraphBuilder, x: Tensor, scope: MatchScope): Tensor {
 export function activationMatched({ scope, base = linbp }: ActivationMatchedOptions): EmittingRule {
   return {
     name: `${base.rule.name}-matched`,
+    mixesBatch: scope === 'batch',
     emit({ graph, pointwise }, node, g) {
       const direction = pointwise(base, node, g);
       const wanted = norm(graph, pointwise(bp, node, g), scope);

@@ -52,7 +52,8 @@ export const mixesBatch = (specs: readonly RuleSpec[]): boolean =>
 
 /**
  * Reads the command line's notation, such as `linbp:from=layer3` or `linbp:only=fc.1,fc.3+softplus:beta=0.5,from=all`:
- * `name:option=value,...`, joined by `+`; of two rules for one ReLU the later decides.
+ * `name:option=value,...`, joined by `+`; of two rules for one ReLU the later decides. What the earlier one does at
+ * max-pools, branches and attention maps stays.
  *
  * @param userRules further rules that may be named
  * @throws LinbpError `unknown-rule`, `unknown-option`, `bad-range` or `bad-argument`

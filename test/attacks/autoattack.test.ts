@@ -3,7 +3,11 @@ import { stageSeed } from '../../src/attacks/autoattack.js';
 import { attack, autoAttack } from '../../src/attacks/index.js';
 import type { AutoAttackOptions, AutoAttackState } from '../../src/attacks/index.js';
 import type { LinbpError } from '../../src/errors.js';
+import type { BackwardSelection } from '../../src/graph/backward.js';
+import { positionTable } from '../../src/nn/definition.js';
 import type { Model } from '../../src/nn/model.js';
+import { parseRules } from '../../src/rules/parse.js';
+import { resolveRules } from '../../src/rules/resolve.js';
 import { bentModel, eightBitImages, modelWith, predicted, smallWeights } from './support.js';
 
 const [count, size] = [9, 36] as const;
@@ -78,14 +82,41 @@ describe('AutoAttack', () => {
     }
   });
 
-  it('under a rule with scope=batch resumes with the same batch only', async () => {
-    const rules = 'linbp:from=all,match=activation,scope=batch';
+  const together = 'linbp:from=all,match=activation,scope=batch';
+  const chosen = (text: string): BackwardSelection => resolveRules(parseRules(text), positionTable(bent));
+
+  it('under a rule with scope=batch resumes with the same batch only, also where a function chooses it', async () => {
+    for (const rules of [together, chosen(together)]) {
+      const states: AutoAttackState[] = [];
+      await run({ batch: 4, rules, onState: (state) => states.push(state) });
+      const resume = states.at(-1)!;
+      await run({ batch: 4, rules, resume });
+      const refused = await run({ batch: 5, rules, resume }).catch((error: unknown) => error);
+      expect((refused as LinbpError).message).to.contain('with scope=batch, its batch');
+    }
+  });
+
+  it('a state of one function of rules is refused by another', async () => {
     const states: AutoAttackState[] = [];
-    await run({ batch: 4, rules, onState: (state) => states.push(state) });
+    await run({ steps: 2, rules: chosen('leaky:a=0.5'), onState: (state) => states.push(state) });
     const resume = states.at(-1)!;
-    await run({ batch: 4, rules, resume });
-    const refused = await run({ batch: 5, rules, resume }).catch((error: unknown) => error);
-    expect((refused as LinbpError).message).to.contain('with scope=batch, its batch');
+    await run({ steps: 2, rules: chosen('leaky:a=0.5'), resume });
+    for (const other of ['leaky:a=0.25', 'bp']) {
+      const refused = await run({ steps: 2, rules: chosen(other), resume }).catch((error: unknown) => error);
+      expect((refused as LinbpError).code, other).to.equal('bad-argument');
+    }
+  });
+
+  it('under a rule with scope=batch images that are broken stay in the batch, and it is said', async () => {
+    const [plain, all] = [await run({ rules: together }), await run({ rules: together, compact: false })];
+    expect(plain.brokenBy.some((by) => by !== null && by !== 'clean')).to.equal(true);
+    expect(plain.stages.map(({ attacked }) => attacked)).to.deep.equal([count, count, count, count]);
+    expect([...plain.images]).to.deep.equal([...all.images]);
+    for (const { flags } of [plain, all]) expect(flags.map(({ name }) => name)).to.include('depends-on-batch');
+    expect((await run()).flags.map(({ name }) => name)).to.not.include('depends-on-batch');
+    const refused = await run({ rules: together, compact: true }).catch((error: unknown) => error);
+    const { code, field } = refused as LinbpError;
+    expect([code, field]).to.deep.equal(['bad-argument', 'compact']);
   });
 
   it('without compaction every stage runs on all images, with the same result to the bit', async () => {
@@ -140,6 +171,34 @@ describe('AutoAttack', () => {
     const found = await run({ ...l1, version: 'custom', stages: ['apgd-t', 'fab-t'], steps: 2 });
     // Each of FAB's steps is a gradient, each of APGD's, too.
     expect(found.stages.map(({ gradients }) => gradients)).to.deep.equal([2 * 5, 2 * 9]);
+  });
+
+  it('in L1, plus and rand have the restarts, targets and radius of the official code', async () => {
+    const wide = bentModel(6, 12);
+    using other = await modelWith(wide, smallWeights(wide, 70));
+    const image = images.subarray(0, size);
+    const own = await predicted(other, image);
+    const l1 = { model: other, images: image, labels: own, norm: 'l1', eps: 0.01, steps: 3, compact: false } as const;
+    const costs = async (options: Partial<AutoAttackOptions>) =>
+      (await run({ ...l1, ...options })).stages.map(({ name, gradients, forwards }) => [name, gradients, forwards]);
+    // Forward passes besides gradients: three, and one at the end of each radius.
+    const ranks = 11;
+    expect(await costs({ version: 'rand' })).to.deep.equal([
+      ['apgd-ce', 3, 3 + 1 + 3],
+      ['apgd-dlr', 3, 3 + 1 + 3],
+    ]);
+    expect(await costs({ version: 'plus' })).to.deep.equal([
+      ['apgd-ce', 5 * 3, 5 * (3 + 1) + 3],
+      ['apgd-dlr', 5 * 3, 5 * (3 + 1) + 3],
+      ['fab', 5 * 3 * ranks, 5 * 3 * (ranks + 1) + 3],
+      ['apgd-t', 9 * 3, 9 * (3 + 1) + 3],
+      ['fab-t', 9 * 3, 9 * 3 * 2 + 3],
+    ]);
+    expect(await costs({})).to.deep.equal([
+      ['apgd-ce', 5 * 3, 5 * (3 + 3) + 3],
+      ['apgd-t', 5 * 3, 5 * (3 + 3) + 3],
+      ['fab-t', 9 * 3, 9 * 3 * 2 + 3],
+    ]);
   });
 
   it('says which class it returns, also of images that are wrong from the start', async () => {

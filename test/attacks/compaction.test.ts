@@ -2,7 +2,10 @@ import { expect } from 'chai';
 import { Attack } from '../../src/attacks/index.js';
 import type { AttackName, AttackOptions, AttackResult } from '../../src/attacks/index.js';
 import type { LinbpError } from '../../src/errors.js';
+import { positionTable } from '../../src/nn/definition.js';
 import type { Model } from '../../src/nn/model.js';
+import { parseRules } from '../../src/rules/parse.js';
+import { resolveRules } from '../../src/rules/resolve.js';
 import { bentModel, eightBitImages, modelWith, predicted, smallWeights } from './support.js';
 
 const [count, size, steps] = [16, 36, 8] as const;
@@ -82,6 +85,18 @@ describe('attacks: fooled images leave the batch inside a run', () => {
     expect([...compact.losses]).to.deep.equal([...stopped.losses]);
     expect(compact.samples).to.deep.equal(stopped.samples);
     expect(compact.gradients).to.be.below(stopped.gradients);
+  });
+
+  it('under rules with scope=batch no image may leave, however the rules are given', async () => {
+    const text = 'softplus:beta=2,from=all,match=activation,scope=batch';
+    const selected = resolveRules(parseRules(text), positionTable(bent));
+    for (const rules of [text, selected]) {
+      const refused = await run({ attack: 'apgd-ce', rules }, 1).catch((error: unknown) => error);
+      const { code, field } = refused as LinbpError;
+      expect([code, field]).to.deep.equal(['bad-argument', 'compactEvery']);
+    }
+    const alone = text.replace('batch', 'sample');
+    expect((await run({ attack: 'apgd-ce', rules: alone }, 1)).count).to.equal(count);
   });
 
   it('ends as soon as all are fooled; attacks that go on after a success run on all; no step of 0', async () => {

@@ -157,7 +157,7 @@ describe('expectation over transforms', () => {
       [{ eot: 0 }, 'bad-range'],
       [{ eot: 1.5 }, 'bad-range'],
       [{ eot: 1001 }, 'bad-range'],
-      [{ eot: 2, attack: 'square' }, 'bad-argument'],
+      [{ eot: 2, attack: 'square' }, 'unknown-option'],
     ] as const) {
       const refused = await attack({ ...common, model, device: 'reference', ...more }).catch((error: unknown) => error);
       expect((refused as LinbpError).code, JSON.stringify(more)).to.equal(code);

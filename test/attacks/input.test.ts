@@ -42,15 +42,26 @@ describe('attacks: bad input', () => {
     ['bad-range', { restarts: 0 }, 'restarts'],
     ['bad-argument', { restarts: 2, randomStart: false }, 'restarts'],
     ['bad-argument', { restarts: 2, attack: 'ifgsm' }, 'restarts'],
-    ['bad-argument', { restarts: 2, attack: 'square' }, 'restarts'],
-    ['bad-argument', { restarts: 2, attack: 'cw', norm: 'l2', randomStart: true }, 'restarts'],
-    ['bad-argument', { randomStart: false, attack: 'square' }, 'randomStart'],
-    ['bad-argument', { randomStart: true, attack: 'deepfool' }, 'randomStart'],
+    ['unknown-option', { restarts: 2, attack: 'square' }, 'restarts'],
+    ['unknown-option', { restarts: 2, attack: 'cw', norm: 'l2', randomStart: true }, 'restarts'],
+    ['unknown-option', { randomStart: false, attack: 'square' }, 'randomStart'],
+    ['unknown-option', { randomStart: true, attack: 'deepfool' }, 'randomStart'],
+    ['unknown-option', { alpha: 0.01, attack: 'fab-t' }, 'alpha'],
+    ['unknown-option', { alpha: 0.01, attack: 'spsa' }, 'alpha'],
+    ['unknown-option', { loss: 'dlr', attack: 'ead' }, 'loss'],
+    ['unknown-option', { loss: 'ce', attack: 'square' }, 'loss'],
+    ['unknown-option', { keep: 'last', attack: 'deepfool' }, 'keep'],
+    ['unknown-option', { decay: 0.5, attack: 'fmn' }, 'decay'],
+    ['unknown-option', { decay: 0.5, attack: 'pgd' }, 'decay'],
+    ['unknown-option', { eot: 3, attack: 'simba' }, 'eot'],
+    ['bad-argument', { stopAtSuccess: true, attack: 'cw' }, 'stopAtSuccess'],
+    ['bad-argument', { stopAtSuccess: true, attack: 'ifgsm' }, 'stopAtSuccess'],
     ['bad-argument', { shrinkRadius: true, norm: 'l1', attack: 'pgd' }, 'shrinkRadius'],
+    ['bad-argument', { shrinkRadius: true, norm: 'l2', attack: 'apgd' }, 'shrinkRadius'],
     ['bad-argument', { rankedTargets: 2, attack: 'pgd' }, 'rankedTargets'],
     ['bad-range', { batch: 0 }, 'batch'],
     ['bad-range', { seed: -1 }, 'seed'],
-    ['bad-range', { decay: -1 }, 'decay'],
+    ['bad-range', { decay: -1, attack: 'mifgsm' }, 'decay'],
     ['unknown-option', { attack: 'pdg' as 'pgd' }, 'attack'],
     ['unknown-option', { attack: 'toString' as 'pgd' }, 'attack'],
     ['unknown-option', { norm: 'l7' as 'l2' }, 'norm'],
@@ -147,6 +158,13 @@ describe('attacks: bad input', () => {
     expect((await refusal(() => attack.run({ ...fine, start: images }))).field).to.equal('start');
     using own = await Attack.compile({ model, attack: 'deepfool', steps: 2, batch: 2 });
     expect((await refusal(() => own.run({ ...fine, start: images }))).field).to.equal('start');
+  });
+
+  it('a step size of one run for an attack that has none', async () => {
+    using attack = await Attack.compile({ model, attack: 'fab', steps: 2, batch: 2 });
+    const { code, field, message } = await refusal(() => attack.run({ ...fine, alpha: 0.01 }));
+    expect([code, field]).to.deep.equal(['unknown-option', 'alpha']);
+    expect(message).to.equal('fab has no option "alpha"; it has eps, steps, restarts');
   });
 
   it('host weights on the device, an aborted run, a destroyed attack', async () => {

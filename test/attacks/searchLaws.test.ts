@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { flagsOf } from '../../src/attacks/autoattack.js';
+import { flagsOf } from '../../src/attacks/autoattackFlags.js';
 import { attack, attacks } from '../../src/attacks/index.js';
 import type { AutoAttackStage, AutoAttackStageName } from '../../src/attacks/index.js';
 import { gradientSamplings } from '../../src/attacks/transfer.js';

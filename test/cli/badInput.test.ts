@@ -129,8 +129,22 @@ describe('bad input at the command line', () => {
       [attack('--preset', 'autoattack-mnist', '--keep', 'last'), '--keep does not go with autoattack'],
       [attack('--version', 'rand'), '--version goes with --attack autoattack'],
       [attack('--attack', 'square', '--alpha', '0.1'), '--alpha goes with attacks that go along gradients'],
-      // NES takes steps, so what is wrong about it is something else.
+      [attack('--attack', 'fab', '--loss', 'dlr'), '--loss goes with attacks that go along gradients'],
+      [attack('--attack', 'deepfool,fmn', '--keep', 'last'), '--keep goes with attacks that go along gradients'],
+      [attack('--attack', 'pgd,square', '--decay', '0.5'), '--decay goes with attacks that have momentum'],
+      [attack('--attack', 'mifgsm,fab:alpha=0.1'), 'fab has no option "alpha"'],
+      [attack('--attack', 'pgd:decay=0.5'), 'pgd has no option "decay"'],
+      // What a list shares is for those that have it, and NES takes steps, so what is wrong here is something else.
+      [
+        [
+          ...attack('--attack', 'mifgsm,pgd,square,ddn', '--norm', 'l2', '--alpha', '0.1', '--decay', '0.5'),
+          ...['--loss', 'margin', '--keep', 'last', '--weights', join(folder, 'none')],
+        ],
+        'none: no such file',
+      ],
       [attack('--attack', 'square,nes', '--alpha', '0.1', '--weights', join(folder, 'none')), 'none: no such file'],
+      [[...networks, '--attacks', 'square', '--alpha', '0.1'], '--alpha goes with attacks that go along gradients'],
+      [[...networks, '--attacks', 'square:keep=last'], 'square has no option "keep"'],
       [['eval', '--resize', '30', '--device', 'reference'], '--resize goes with --dataset folder:PATH'],
       [train('--crop', '20'), '--crop goes with --dataset folder:PATH'],
       [['grad', '--inputs', inputs, '--split', 'train'], '--split goes with the images of a data set'],

@@ -1,6 +1,10 @@
+import { hasOption } from '../../attacks/available.js';
+import type { OptionName } from '../../attacks/available.js';
 import { attackDefinition } from '../../attacks/builtin.js';
+import { intermediateLevel } from '../../attacks/intermediate.js';
 import { settle } from '../../attacks/options.js';
 import type { AttackOptions } from '../../attacks/options.js';
+import type { AttackDefinition } from '../../attacks/stages.js';
 import { check } from '../../errors.js';
 import type { ModelDefinition } from '../../nn/definition.js';
 import type { HostModel, Model } from '../../nn/model.js';
@@ -9,7 +13,9 @@ import type { ChosenRules } from '../common.js';
 import { composed, knownAttack } from '../composedAttack.js';
 import { ruleName } from '../../report/theme.js';
 import { expectUsed } from '../options.js';
+import type { Need } from '../options.js';
 import { splitRules } from '../ruleList.js';
+import { withPreset } from './options.js';
 import type { AttackValues } from './options.js';
 import { shownEps } from './shownEps.js';
 import { readAttacks } from './spec.js';
@@ -61,39 +67,75 @@ export function listCells(values: AttackValues, definition: ModelDefinition): Ce
   );
 }
 
+/** The attack of a cell that is no battery, as its options change it. */
+const definitionOf = (values: AttackValues, { attack }: Pick<Cell, 'attack'>): AttackDefinition => {
+  const found = composed({
+    attack: attack.name,
+    gradient: attack.gradient ?? values.gradient,
+    transform: attack.transform ?? values.transform,
+    momentum: attack.momentum ?? values.momentum,
+  });
+  return typeof found === 'string' ? attackDefinition(found) : found;
+};
+
+/** Options that an attack may have behind its colon, and that all attacks of a list may share. */
+const shared = ['alpha', 'restarts', 'keep', 'loss', 'decay', 'eot'] as const;
+
+/** Those that an attack gets: its own, and of the others those that it has. Undefined ones are left out. */
+function sharedOptions(
+  definition: AttackDefinition,
+  values: AttackValues,
+  own: Partial<Record<(typeof shared)[number], unknown>>,
+): Partial<AttackOptions> {
+  const all = shared.map((name) => [name, own[name] ?? (hasOption(definition, name) ? values[name] : undefined)]);
+  return Object.fromEntries(all.filter(([, value]) => value !== undefined)) as Partial<AttackOptions>;
+}
+
+/** Options of the second stage of `--ila`: those of the first, as far as it has them. */
+export function secondStage(
+  values: AttackValues,
+  { attack }: Cell,
+  first: AttackOptions,
+  steps: number,
+): AttackOptions {
+  const definition = intermediateLevel(values.ila!);
+  const own = Object.fromEntries(
+    shared.flatMap((name) => (hasOption(definition, name) ? [[name, attack[name]] as const] : [])),
+  );
+  const rest = Object.fromEntries(
+    Object.entries(first).filter(([name]) => !(shared as readonly string[]).includes(name)),
+  );
+  return {
+    ...(rest as unknown as AttackOptions),
+    ...sharedOptions(definition, values, own),
+    ...{ attack: definition, rules: 'bp', randomStart: false, restarts: 1, steps, parameters: {} },
+  };
+}
+
 /** Options of the engine for a cell that is no battery. */
 export function attackOptions(
   values: AttackValues,
-  { attack, rule, eps }: Cell,
+  cell: Cell,
   model: Model | HostModel,
   several: boolean,
 ): AttackOptions {
+  const { attack, rule, eps } = cell;
   const { norm, targeted, batch, seed, precision, randomStart } = values;
-  const definition = attackDefinition(knownAttack(attack.name));
-  // In a list, a number of steps is meant for the attacks that have a choice.
+  const definition = definitionOf(values, cell);
+  // In a list, a number of steps is meant for the attacks that have a choice, and so is every option that all share.
   const fixed = several && definition.steps !== undefined;
   const given = {
     eps,
-    alpha: attack.alpha ?? values.alpha,
     steps: attack.steps ?? (fixed ? undefined : values.steps),
-    loss: attack.loss ?? values.loss,
-    keep: attack.keep ?? values.keep,
-    randomStart,
+    randomStart: hasOption(definition, 'randomStart') ? randomStart : undefined,
   };
   return {
     ...{ model, norm, targeted, batch, seed, precision },
     rules: rule.written,
     device: values.device === 'reference' ? 'reference' : 'gpu',
-    attack: composed({
-      attack: attack.name,
-      gradient: attack.gradient ?? values.gradient,
-      transform: attack.transform ?? values.transform,
-      momentum: attack.momentum ?? values.momentum,
-    }),
-    decay: attack.decay ?? values.decay,
-    eot: attack.eot ?? values.eot,
-    restarts: attack.restarts ?? values.restarts,
+    attack: definition,
     parameters: attack.parameters,
+    ...sharedOptions(definition, values, attack),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   };
 }
@@ -113,7 +155,11 @@ export function checkCells(cells: readonly Cell[], values: AttackValues, definit
         `autoattack takes steps and loss, not ${unknown.join(', ')}`,
         'attack',
       );
-    } else settle(attackOptions(values, cell, { definition, weights: new Map() }, several));
+    } else {
+      const first = attackOptions(values, cell, { definition, weights: new Map() }, several);
+      settle(first);
+      if (values.ila !== undefined) settle(secondStage(values, cell, first, values.ilaSteps ?? 1));
+    }
   }
 }
 
@@ -124,24 +170,17 @@ export function checkCells(cells: readonly Cell[], values: AttackValues, definit
  */
 export function expectUsedByCells(given: AttackValues, cells: readonly Cell[]): void {
   const engine = cells.filter(({ attack }) => !isBattery(attack));
-  const definitions = engine.map(({ attack }) => attackDefinition(knownAttack(attack.name)));
-  const bySteps = definitions.some(({ plan }) => plan === undefined);
-  // NES goes along estimated gradients by steps of a size.
-  const sized = definitions.some(({ plan, defaultAlpha }) => plan === undefined || defaultAlpha(1, 1, 'linf') > 0);
+  const definitions = engine.map((cell) => definitionOf(withPreset(given), cell));
+  if (given.ila !== undefined) definitions.push(intermediateLevel(given.ila));
   const other = [engine.length > 0, 'does not go with autoattack, which has settings of its own'] as const;
   const goes = 'goes with attacks that go along gradients step by step';
-  const stepwise = [bySteps, goes] as const;
+  const has = (name: OptionName, words = goes): Need =>
+    engine.length === 0 ? other : [definitions.some((definition) => hasOption(definition, name)), words];
   expectUsed(given, {
     version: [engine.length < cells.length, 'goes with --attack autoattack'],
-    ...{
-      gradient: other,
-      transform: other,
-      momentum: other,
-      restarts: other,
-      randomStart: other,
-      eot: other,
-      keep: other,
-    },
-    ...{ alpha: engine.length === 0 ? other : ([sized, goes] as const), decay: engine.length === 0 ? other : stepwise },
+    ...{ gradient: other, transform: other, momentum: other },
+    ...{ restarts: has('restarts'), randomStart: has('randomStart'), eot: has('eot'), keep: has('keep') },
+    ...{ alpha: has('alpha'), decay: has('decay', 'goes with attacks that have momentum, such as mifgsm') },
+    ...(engine.length === cells.length && { loss: has('loss') }),
   });
 }

@@ -1,5 +1,4 @@
 import { Attack } from '../../attacks/attack.js';
-import { intermediateLevel } from '../../attacks/intermediate.js';
 import { settle } from '../../attacks/options.js';
 import type { AttackSettings } from '../../attacks/options.js';
 import { partnersIn } from '../../attacks/pool.js';
@@ -12,7 +11,7 @@ import { batterySteps } from '../../attacks/autoattack.js';
 import type { AutoAttackResult } from '../../attacks/autoattack.js';
 import { compileProgress, pixelRange } from '../common.js';
 import type { VerbContext } from '../verb.js';
-import { attackOptions, isBattery } from './cells.js';
+import { attackOptions, isBattery, secondStage } from './cells.js';
 import type { Cell } from './cells.js';
 import { mergeResults } from './merge.js';
 import type { AttackValues } from './options.js';
@@ -65,15 +64,14 @@ async function compileStages(
 ): Promise<Stages> {
   const { progress } = context;
   const wanted = { ...attackOptions(values, cell, model, several), onCompile: compileProgress(progress) };
-  const restarts = values.ila === undefined && folds(settle(wanted)) ? wanted.restarts! : 1;
+  const restarts = values.ila === undefined && folds(settle(wanted)) ? (wanted.restarts ?? 1) : 1;
   const given = restarts > 1 ? { ...wanted, restarts: 1 } : wanted;
   const first = await Attack.compile(given);
   const stages = [first];
   try {
     if (values.ila !== undefined) {
       const steps = values.ilaSteps ?? first.settings.steps;
-      const second = { attack: intermediateLevel(values.ila), rules: 'bp', randomStart: false, restarts: 1, steps };
-      stages.push(await Attack.compile({ ...given, ...second, parameters: {} }));
+      stages.push(await Attack.compile(secondStage(values, cell, given, steps)));
     }
     return { stages, restarts };
   } catch (error) {

@@ -1,4 +1,4 @@
-import { flagsOf } from '../../attacks/autoattack.js';
+import { flagsOf } from '../../attacks/autoattackFlags.js';
 import type { AutoAttackResult, AutoAttackStage } from '../../attacks/autoattack.js';
 import type { AttackResult } from '../../attacks/result.js';
 import type { AttackNorm } from '../../attacks/stages.js';
