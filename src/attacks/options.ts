@@ -18,7 +18,7 @@ import type { AttackName } from './builtin.js';
 import { lossKinds, queriesPoint } from './stages.js';
 import type { AttackDefinition, AttackLoss, AttackNorm } from './stages.js';
 
-/** What to attack, and how. */
+/** What to attack, and how. Options that the attack does not look at are refused; `attackCatalog` lists what it has. */
 export interface AttackOptions {
   /** The network. Its weights are used as they are when {@link Attack.run} runs, not as they were at compile time. */
   readonly model: Model | HostModel;

@@ -79,6 +79,7 @@ export { selectPositions } from '../rules/select.js';
 export type { ActivationPosition, BranchPlace, PositionKind, PositionTable } from '../rules/positions.js';
 export type {
   ActivationBackward,
+  BatchUse,
   EdgeBackward,
   EmitContext,
   EmittingRule,
