@@ -81,10 +81,65 @@ export function expectObject(value: unknown, field: string): asserts value is ob
   );
 }
 
+/** Whether a value is an array or a typed array. */
+const isList = (value: unknown): boolean =>
+  Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+
+/** Throws `bad-argument` unless `value` is an array or a typed array. */
+export function expectList(value: unknown, field: string): void {
+  check(isList(value), 'bad-argument', `${field} must be an array, got ${kind(value)}`, field);
+}
+
+/** Throws `bad-argument` unless `value` is a text. */
+export function expectText(value: unknown, field: string): asserts value is string {
+  check(typeof value === 'string', 'bad-argument', `${field} must be a text, got ${kind(value)}`, field);
+}
+
+/** Throws `bad-argument` unless `value` is bytes. */
+export function expectBytes(value: unknown): void {
+  check(value instanceof Uint8Array, 'bad-argument', `bytes must be a Uint8Array, got ${kind(value)}`, 'bytes');
+}
+
+const memberKinds = {
+  text: [(value: unknown) => typeof value === 'string', 'a text'],
+  number: [(value: unknown) => typeof value === 'number', 'a number'],
+  function: [(value: unknown) => typeof value === 'function', 'a function'],
+  object: [(value: unknown) => typeof value === 'object' && value !== null, 'an object'],
+  list: [isList, 'an array'],
+  map: [(value: unknown) => value instanceof Map, 'a Map'],
+} as const;
+
+/** Throws `bad-argument` unless `value` is an object with these members, without which nothing can be done with it. */
+export function expectMembers(
+  value: unknown,
+  field: string,
+  members: Readonly<Record<string, keyof typeof memberKinds>>,
+): void {
+  expectObject(value, field);
+  for (const [name, wanted] of Object.entries(members)) {
+    const member = (value as Readonly<Record<string, unknown>>)[name];
+    const [fits, what] = memberKinds[wanted];
+    check(fits(member), 'bad-argument', `${field}.${name} must be ${what}, got ${quotedValue(member)}`, field);
+  }
+}
+
+/** Throws `bad-argument` unless `value` can be a graph. */
+export const expectGraph = (value: unknown): void =>
+  expectMembers(value, 'graph', { nodes: 'list', tensors: 'list', outputs: 'map' });
+
+/** Throws `bad-argument` unless `value` can be a compiled program. */
+export const expectProgram = (value: unknown): void =>
+  expectMembers(value, 'program', { dispatches: 'list', plan: 'object', device: 'object' });
+
+/** Throws `bad-argument` unless `value` can be a data set. */
+export const expectDataset = (value: unknown): void =>
+  expectMembers(value, 'dataset', { count: 'number', classes: 'number', images: 'list', labels: 'list' });
+
 /** Throws `bad-argument` unless `value` can be an open device; `instead` says what to do with the reference. */
 export function expectDevice(value: unknown, instead: string): void {
   const other = `device must be an open device, got ${quotedValue(value)}`;
-  const fits = typeof value === 'object' && value !== null;
+  const { adapterInfo } = (value ?? {}) as { readonly adapterInfo?: unknown };
+  const fits = typeof adapterInfo === 'object' && adapterInfo !== null;
   check(fits, 'bad-argument', value === 'reference' ? instead : other, 'device');
 }
 

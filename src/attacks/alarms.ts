@@ -1,3 +1,4 @@
+import { expectList } from '../arguments.js';
 import type { AttackResult } from './result.js';
 import type { AttackNorm } from './stages.js';
 
@@ -116,12 +117,14 @@ function pairFlag(run: JudgedRun, other: JudgedRun): AttackFlag | undefined {
  * other rules and smaller balls that do more harm, balls in which nothing could stay right.
  */
 export function attackFlags(runs: readonly JudgedRun[]): AttackFlag[] {
+  expectList(runs, 'runs');
   const pairs = runs.flatMap((run) => runs.flatMap((other) => (run === other ? [] : (pairFlag(run, other) ?? []))));
   return [...runs.flatMap(ownFlags), ...pairs];
 }
 
 /** Outputs that are probabilities have lost the gradients of a confident network: each row is in [0, 1] with sum 1. */
 export function outputFlags(logits: ArrayLike<number>, classes: number): AttackFlag[] {
+  expectList(logits, 'logits');
   for (let row = 0; row < logits.length / classes; row++) {
     let sum = 0;
     for (let k = row * classes; k < (row + 1) * classes; k++) {

@@ -1,3 +1,4 @@
+import { expectMembers } from '../arguments.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { commonOptions, parametersOf } from './available.js';
 import { attackNames, attacks } from './builtin.js';
@@ -51,6 +52,7 @@ function optionsOf(definition: AttackDefinition, settings: AttackSettings): Desc
 
 /** Describes an attack, one's own or a built-in one, with its costs at default options. */
 export function describeAttack(definition: AttackDefinition): DescribedAttack {
+  expectMembers(definition, 'definition', { name: 'text', defaultAlpha: 'function' });
   const settings = settle({
     model: { definition: tenClasses, weights: new Map() },
     attack: definition,

@@ -1,3 +1,4 @@
+import { expectList, expectMembers, expectObject } from '../arguments.js';
 import type { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, StepValue, Tensor } from '../graph/types.js';
@@ -25,6 +26,9 @@ export function elementwiseMap(
   inputs: readonly Tensor[],
   scalars: readonly StepValue[] = [],
 ): Tensor {
+  expectMembers(graph, 'graph', { one: 'function' });
+  expectMembers(fn, 'fn', { name: 'text', inputs: 'list', results: 'list' });
+  expectList(inputs, 'inputs');
   return graph.one('map', inputs, { fn, scalars, targets: ['new'] }, fn.name);
 }
 
@@ -134,8 +138,11 @@ export const fixedStart: StartStage = ({ origin }) => origin;
 export const identityTransform: TransformStage = (_stage, iterate) => iterate;
 
 /** Whether nothing lies between a point and the network. */
-export const queriesPoint = ({ transform, transforms = [] }: AttackDefinition): boolean =>
-  transforms.length === 0 && transform === identityTransform;
+export function queriesPoint(definition: AttackDefinition): boolean {
+  expectObject(definition, 'definition');
+  const { transform, transforms = [] } = definition;
+  return transforms.length === 0 && transform === identityTransform;
+}
 
 /**
  * The attack's loss per sample: cross entropy logsumexp(z) - z_y, margin max z_(i != y) - z_y, or DLR. Summed over

@@ -1,3 +1,4 @@
+import { expectGraph, expectMembers } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node, OpName, Region, Tensor } from '../graph/types.js';
@@ -296,5 +297,7 @@ export function lossSeed(
  * backward, or a parameter's gradient is wanted under a region rule.
  */
 export function gradients(graph: Graph, options: GradientOptions): Map<Tensor, Tensor> {
+  expectGraph(graph);
+  expectMembers(options, 'options', {});
   return new Differentiation(graph, options).run();
 }

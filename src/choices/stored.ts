@@ -1,3 +1,4 @@
+import { expectDevice, expectMembers, expectText } from '../arguments.js';
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -54,8 +55,12 @@ export const shippedName = (kind: AdapterKind): string =>
 
 const checksum = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
+/** What names an adapter. */
+const named = { vendor: 'text', architecture: 'text', device: 'text', description: 'text' } as const;
+
 /** What choices measured on an adapter now hold for. */
 export function tuningIdentity(adapter: AdapterInfo): TuningIdentity {
+  expectMembers(adapter, 'adapter', named);
   const { vendor, architecture, device, description } = adapter;
   const processor = usesAvx512(adapter) ? 'avx512' : '';
   return {
@@ -71,6 +76,7 @@ export function tuningIdentity(adapter: AdapterInfo): TuningIdentity {
 
 /** The file in the user's cache folder that holds the choices for an adapter and its driver. */
 export async function tuningPath(identity: TuningIdentity): Promise<string> {
+  expectMembers(identity, 'identity', named);
   const { cacheFolder } = (await import(new URL('bin/driver/cache.mjs', packageFolder).href)) as {
     cacheFolder(): string;
   };
@@ -147,6 +153,7 @@ async function readDocument(path: string): Promise<unknown> {
  * never an error.
  */
 export async function readTuning(path: string, identity: TuningIdentity): Promise<StoredTuning> {
+  expectText(path, 'path');
   if (!(await isThere(path))) return {};
   const document = await readDocument(path);
   if (document === undefined) return damaged(path);
@@ -168,6 +175,9 @@ export async function readTuning(path: string, identity: TuningIdentity): Promis
 
 /** Stores choices. Throws `not-writable`. */
 export async function writeTuning(path: string, identity: TuningIdentity, table: TuningTable): Promise<void> {
+  expectText(path, 'path');
+  expectMembers(identity, 'identity', named);
+  expectMembers(table, 'table', { entries: 'map', orders: 'map' });
   const sorted = <T>(map: ReadonlyMap<string, T>): Record<string, T> =>
     Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
   const document = { format, identity, orders: sorted(table.orders), entries: sorted(table.entries) };
@@ -187,13 +197,15 @@ export async function shippedTuning(kind: AdapterKind, folder = shippedFolder): 
   return table === undefined ? { warning: `${path} is damaged and ignored` } : { table };
 }
 
+const noReference = 'choices of kernels are of devices; the reference has none';
 const tables = new WeakMap<Device, Promise<TuningTable>>();
 
 /**
  * The choices that programs on a device use: those that come with the package, and over them those of the user's
  * cache. The environment's `LINBP_TUNING=shipped` leaves out the cache, `off` both.
  */
-export function deviceTuning(device: Device): Promise<TuningTable> {
+export async function deviceTuning(device: Device): Promise<TuningTable> {
+  expectDevice(device, noReference);
   let table = tables.get(device);
   if (table === undefined) {
     table = loadTuning(device.adapterInfo);
@@ -204,6 +216,8 @@ export function deviceTuning(device: Device): Promise<TuningTable> {
 
 /** Replaces the choices that programs compiled on a device from now on use. */
 export function setDeviceTuning(device: Device, table: TuningTable): void {
+  expectDevice(device, noReference);
+  expectMembers(table, 'table', { entries: 'map', orders: 'map' });
   tables.set(device, Promise.resolve(table));
 }
 

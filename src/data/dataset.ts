@@ -1,4 +1,4 @@
-import { expectObject } from '../arguments.js';
+import { expectDataset, expectObject } from '../arguments.js';
 import { LinbpError, check } from '../errors.js';
 import { quotedValue } from '../quote.js';
 import type { ClassSource } from './classes.js';
@@ -163,7 +163,7 @@ export function checkLimit(limit: number | undefined): void {
  * @throws LinbpError `bad-range`
  */
 export function subset(dataset: Dataset, limit: number, seed?: number): Dataset {
-  expectObject(dataset, 'dataset');
+  expectDataset(dataset);
   checkLimit(limit);
   const count = Math.min(limit, dataset.count);
   if (seed !== undefined)

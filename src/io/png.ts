@@ -1,3 +1,4 @@
+import { expectBytes, expectMembers } from '../arguments.js';
 import { inflateSync } from 'node:zlib';
 import { convertIndexedToRgb, decode, encode, type DecodedPng } from 'fast-png';
 import { LinbpError, check } from '../errors.js';
@@ -23,6 +24,7 @@ const MAX_SAMPLES = 1 << 28;
  * @throws LinbpError `bad-shape` when the channels are not 1 or 3 or the data do not fit the shape
  */
 export function encodePng(image: EightBitImage): Uint8Array {
+  expectMembers(image, 'image', { data: 'list' });
   const { channels, height, width, data } = image;
   check(channels === 1 || channels === 3, 'bad-shape', `a PNG needs 1 or 3 channels, got ${channels}`, 'channels');
   check(
@@ -62,6 +64,7 @@ export async function readPng(path: string): Promise<EightBitImage> {
  * @throws LinbpError `bad-file`
  */
 export function decodePng(bytes: Uint8Array, source = '(bytes)'): EightBitImage {
+  expectBytes(bytes);
   const isPng = bytes.length >= 33 && [137, 80, 78, 71, 13, 10, 26, 10].every((byte, i) => bytes[i] === byte);
   check(isPng, 'bad-file', `${source} is not a PNG file`, source);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,3 +1,4 @@
+import { expectList } from '../arguments.js';
 import { check } from '../errors.js';
 
 /**
@@ -53,6 +54,8 @@ export function quantize(
   eps: number,
   norm: 'linf' | 'l2',
 ): Uint8Array {
+  expectList(adversarial, 'adversarial');
+  expectList(clean, 'clean');
   check(
     adversarial.length === clean.length,
     'bad-shape',

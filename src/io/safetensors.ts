@@ -1,4 +1,4 @@
-import { expectObject } from '../arguments.js';
+import { expectBytes, expectMembers, expectObject } from '../arguments.js';
 import { LinbpError, check } from '../errors.js';
 import { writeFileAtomic } from './atomic.js';
 import { decodeBfloat16, decodeHalf } from './half.js';
@@ -116,6 +116,7 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
  * values that float32 would make infinite
  */
 export function tensorAsFloat32(tensor: SafetensorsTensor): Float32Array {
+  expectMembers(tensor, 'tensor', { dtype: 'text', data: 'list' });
   if (tensor.dtype === 'F16') return decodeHalf(tensor.data);
   if (tensor.dtype === 'BF16') return decodeBfloat16(tensor.data);
   const exact = numbers(tensor);
@@ -138,6 +139,7 @@ export function tensorAsFloat32(tensor: SafetensorsTensor): Float32Array {
  * @throws LinbpError `bad-dtype` for other dtypes; `bad-range` when a value does not fit in 32 bits
  */
 export function tensorAsInt32(tensor: SafetensorsTensor): Int32Array {
+  expectMembers(tensor, 'tensor', { dtype: 'text', data: 'list' });
   check(
     /^(I(8|16|32|64)|U(8|16|32)|BOOL)$/.test(tensor.dtype),
     'bad-dtype',
@@ -237,6 +239,7 @@ export function encodeSafetensors(
  * @throws LinbpError `bad-file` naming the tensor for anything malformed
  */
 export function decodeSafetensors(bytes: Uint8Array, source = '(bytes)'): SafetensorsFile<SafetensorsTensor> {
+  expectBytes(bytes);
   const length = headerLength(bytes, bytes.length, source);
   const data = bytes.subarray(8 + length);
   const { metadata, entries } = parseSafetensorsHeader(bytes.subarray(8, 8 + length), data.length, source);

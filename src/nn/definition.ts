@@ -1,3 +1,4 @@
+import { expectMembers } from '../arguments.js';
 import { check } from '../errors.js';
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
@@ -198,6 +199,7 @@ export function addModel(
 
 /** A model's activations and presets, in the form that rule selection takes. */
 export function positionTable(definition: ModelDefinition): PositionTable {
+  expectMembers(definition, 'definition', { name: 'text', build: 'function' });
   return {
     model: definition.name,
     positions: describeModel(definition).activations,

@@ -1,3 +1,4 @@
+import { expectMembers } from '../arguments.js';
 import { check } from '../errors.js';
 import type { ModelDefinition } from './definition.js';
 
@@ -22,7 +23,10 @@ export const cifar10Statistics: PixelStatistics = {
  *
  * @throws LinbpError `bad-shape` for another number of channels; `bad-range` for deviations that are not positive
  */
-export function normalized(definition: ModelDefinition, { means, deviations }: PixelStatistics): ModelDefinition {
+export function normalized(definition: ModelDefinition, statistics: PixelStatistics): ModelDefinition {
+  expectMembers(definition, 'definition', { input: 'list', build: 'function' });
+  expectMembers(statistics, 'statistics', { means: 'list', deviations: 'list' });
+  const { means, deviations } = statistics;
   const channels = definition.input[0];
   const text = `${means.join()}/${deviations.join()}`;
   check(

@@ -1,4 +1,4 @@
-import { expectFields, expectObject, expectOneOf, expectPixels } from '../arguments.js';
+import { expectFields, expectList, expectObject, expectOneOf, expectPixels } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { elementCount } from '../graph/types.js';
@@ -111,6 +111,8 @@ export function argmax(values: ArrayLike<number>, classes: number): Int32Array {
  * @throws LinbpError `bad-shape` where the lengths differ or are 0
  */
 export function accuracy(predicted: ArrayLike<number>, labels: ArrayLike<number>): number {
+  expectList(predicted, 'predicted');
+  expectList(labels, 'labels');
   const count = predicted.length;
   check(
     count > 0 && count === labels.length,

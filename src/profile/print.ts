@@ -1,3 +1,4 @@
+import { expectGraph, expectMembers, expectProgram } from '../arguments.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
 import { byteLength, elementBytes, imagePitch, pixelCount } from '../graph/types.js';
@@ -57,6 +58,7 @@ const overwritten = ({ inputs, mutates }: Node): string =>
  * put inside wider tensors.
  */
 export function printGraph(graph: Graph, places: Schedule['places'] = new Map(), width = Infinity): string {
+  expectGraph(graph);
   const lines = graph.nodes.map((node) => ({
     results: node.outputs.map((tensor) => `${label(tensor)} ${shapeText(tensor)}`).join(', '),
     call: `${node.op}(${node.inputs.map((tensor) => `%${tensor.id}`).join(', ')})${overwritten(node)}`,
@@ -163,7 +165,9 @@ function printWindows(places: Schedule['places'], width: number): string {
 }
 
 /** What each pass made of the graph, in the order in which they run: precision, fusion, windows. */
-export function printPasses({ graph, groups, places }: Schedule, width = Infinity): string {
+export function printPasses(schedule: Schedule, width = Infinity): string {
+  expectMembers(schedule, 'schedule', { graph: 'object', groups: 'list', places: 'map' });
+  const { graph, groups, places } = schedule;
   return [printPrecision(graph, width), printFusion(groups, width), printWindows(places, width)].join('\n\n');
 }
 
@@ -205,6 +209,7 @@ function printPlannedViews({ plan, schedule: { graph, places } }: Program, width
  * bytes.
  */
 export function printPlan(program: Program, width = Infinity): string {
+  expectProgram(program);
   const { plan } = program;
   const rows = [...plan.placements]
     .map(([tensor, place]) => ({ tensor, place, life: plan.lifetimes.get(tensor)! }))
@@ -239,6 +244,7 @@ export function printPlan(program: Program, width = Infinity): string {
 
 /** The dispatches of a program in running order, with their kernels and sizes. */
 export function printProgram(program: Program, width = Infinity): string {
+  expectProgram(program);
   const pipelines = new Set(program.dispatches.map(({ pipeline }) => pipeline)).size;
   return [
     `${program.dispatches.length} dispatches, ${pipelines} pipelines`,
@@ -288,6 +294,7 @@ const directionColors: Readonly<Record<string, string>> = {
 
 /** The graph in Graphviz' language: `dot -Tsvg` draws it. Nodes are colored by direction, one cluster a segment. */
 export function dotOf(graph: Graph): string {
+  expectGraph(graph);
   const segments = [...new Set(graph.nodes.map((node) => node.segment))];
   const lines = [
     'digraph linbp {',

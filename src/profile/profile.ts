@@ -1,4 +1,4 @@
-import { expectFields, expectObject } from '../arguments.js';
+import { expectFields, expectList, expectObject, expectProgram } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { expectFinite } from '../finite.js';
@@ -164,9 +164,13 @@ export async function profileProgram(program: Program, options: ProfileOptions =
 export async function profileInTurns(
   takers: readonly { readonly program: Program; readonly options?: ProfileOptions }[],
 ): Promise<Profile[]> {
+  expectList(takers, 'takers');
   const [first] = takers;
   if (first === undefined) return [];
-  for (const { program } of takers) expectObject(program, 'program');
+  for (const taker of takers) {
+    expectObject(taker, 'taker');
+    expectProgram(taker.program);
+  }
   const turns = takers.map(({ program }) => program.turns);
   return inTurns([measurements(first.program.device), ...turns], () => takeTurns(takers));
 }

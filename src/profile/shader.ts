@@ -1,3 +1,4 @@
+import { expectProgram, expectText } from '../arguments.js';
 import { LinbpError } from '../errors.js';
 import { instead } from '../names.js';
 import { quoted } from '../quote.js';
@@ -45,6 +46,8 @@ export function kernelsOf(program: Program): Map<string, CompiledDispatch[]> {
  * Throws `bad-argument`, listing the kernels, when none fits.
  */
 export function describeShader(program: Program, name: string): string {
+  expectProgram(program);
+  expectText(name, 'name');
   const kernels = kernelsOf(program);
   const fitting = [...kernels].filter(([kernel]) => fitsKernel(kernel, name));
   if (fitting.length === 0) {

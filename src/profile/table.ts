@@ -1,3 +1,4 @@
+import { expectMembers } from '../arguments.js';
 import type { DispatchProfile, Profile, ProfileTotal } from './profile.js';
 import { bytesText, digits, durationText, textTable } from './textTable.js';
 import type { TextColumn } from './textTable.js';
@@ -64,7 +65,10 @@ function totalColumns(title: string): TextColumn<ProfileTotal>[] {
 }
 
 /** How the times came about and what they add up to, one line each. */
+const profileMembers = { dispatches: 'list', segments: 'list', byLayer: 'list', wallMicroseconds: 'number' } as const;
+
 export function profileSummary(profile: Profile): string[] {
+  expectMembers(profile, 'profile', profileMembers);
   const {
     spanMicroseconds: span,
     passMicroseconds: pass,
@@ -106,6 +110,7 @@ export function profileSummary(profile: Profile): string[] {
  * @param width columns of the terminal; tables leave out columns to fit. No limit unless given
  */
 export function formatProfile(profile: Profile, width: number = Infinity): string {
+  expectMembers(profile, 'profile', profileMembers);
   const title =
     `${profile.label === '' ? 'profile' : profile.label}: ` +
     `${profile.dispatches.length} dispatches of ${profile.segments.join(', ')}`;

@@ -1,3 +1,4 @@
+import { expectList } from '../arguments.js';
 import stringWidth from 'string-width';
 
 /** A column of {@link textTable}. */
@@ -76,6 +77,8 @@ export function textTable<Row>(
   rows: readonly Row[],
   width: number = Infinity,
 ): string {
+  expectList(columns, 'columns');
+  expectList(rows, 'rows');
   const all = columns.map((column) => {
     const cells = rows.map((row) => column.value(row));
     return { ...column, cells, wide: Math.max(stringWidth(column.title), ...cells.map((cell) => stringWidth(cell))) };

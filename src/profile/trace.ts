@@ -1,3 +1,4 @@
+import { expectList } from '../arguments.js';
 import { directionNames } from './table.js';
 import type { Profile } from './profile.js';
 
@@ -28,6 +29,7 @@ export interface Trace {
  * arrow from each layer's forward dispatch to the first dispatch of its backward.
  */
 export function traceOf(profiles: readonly Profile[]): Trace {
+  expectList(profiles, 'profiles');
   const events: TraceEvent[] = [];
   let flow = 0;
   for (const [number, profile] of profiles.entries()) {

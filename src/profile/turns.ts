@@ -1,3 +1,4 @@
+import { expectList } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Program } from '../program/program.js';
 import { median } from './profile.js';
@@ -78,6 +79,7 @@ export async function timeInTurns(takers: readonly TurnTaker[], rounds: number):
 
 /** The result of {@link timeInTurns} for a terminal. */
 export function formatTurns(times: readonly StepTimes[], rounds: number, width: number = Infinity): string {
+  expectList(times, 'times');
   const right = 'right' as const;
   const table = textTable<StepTimes>(
     [

@@ -1,4 +1,4 @@
-import { expectDevice, expectElements, expectFields, expectTensor } from '../arguments.js';
+import { expectDevice, expectElements, expectFields, expectGraph, expectTensor } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
@@ -33,6 +33,13 @@ import { compileFields, runFields } from './types.js';
 import type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
 
 export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
+
+/** Throws `bad-argument` or `unknown-option` for what cannot be compiled. */
+function expectCompilable(graph: Graph, options: CompileOptions): void {
+  expectGraph(graph);
+  expectFields(options, compileFields);
+  expectDevice(options.device, 'a program runs on a device; ReferenceRun runs its graph in float64 on the CPU');
+}
 
 /**
  * A compiled graph: pipelines, bind groups and memory, fixed at compile time. Running it only encodes: no buffer is
@@ -86,9 +93,8 @@ export class Program {
    * none that agrees with f32, or where a kernel is wrong on this device and no other can take its place.
    */
   static async compile(graph: Graph, options: CompileOptions): Promise<Program> {
-    expectFields(options, compileFields);
+    expectCompilable(graph, options);
     const { device } = options;
-    expectDevice(device, 'a program runs on a device; ReferenceRun runs its graph in float64 on the CPU');
     const { scheduled, steps } = await Program.schedule(graph, options);
     const planned = plan(scheduled, { maxArena: device.limits.maxBufferSize, aliasing: options.aliasing ?? true });
     checkPlan(scheduled, planned);
@@ -142,6 +148,7 @@ export class Program {
 
   /** Compiles a graph's pipelines and nothing else, so that a later {@link compile} finds them ready. */
   static async warm(graph: Graph, options: CompileOptions): Promise<void> {
+    expectCompilable(graph, options);
     const { scheduled } = await Program.schedule(graph, options);
     await compilePipelines(scheduled, options.device, stepLayout(options.device), options.onProgress);
   }

@@ -1,3 +1,4 @@
+import { expectObject } from '../arguments.js';
 import { check } from '../errors.js';
 
 /** Fields of a program's step table: values that change from step to step of a repeated segment. */
@@ -19,6 +20,7 @@ export class StepTable {
   private readonly u32: Uint32Array;
 
   constructor(fields: StepFields, rows: number) {
+    expectObject(fields, 'fields');
     const names = Object.keys(fields);
     check(names.length < 64, 'limit-exceeded', `a step row holds 63 fields, got ${names.length}`, 'steps');
     check(

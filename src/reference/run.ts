@@ -1,4 +1,4 @@
-import { expectNumbers, expectTensor } from '../arguments.js';
+import { expectMembers, expectNumbers, expectTensor } from '../arguments.js';
 import { check } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
@@ -24,6 +24,7 @@ export class ReferenceRun {
    * @throws LinbpError `bad-shape`, `bad-dtype` for arrays that do not fit their tensor
    */
   constructor(graph: Graph, memory: ReadonlyMap<Tensor, ReferenceArray> = new Map()) {
+    expectMembers(graph, 'graph', { nodes: 'list', initial: 'map', exact: 'map' });
     this.graph = graph;
     for (const [tensor, values] of memory) {
       const { root } = resolveView(tensor);

@@ -1,3 +1,4 @@
+import { expectObject } from '../arguments.js';
 import type { GraphBuilder } from '../graph/builder.js';
 import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
@@ -37,7 +38,9 @@ function norm(graph: GraphBuilder, x: Tensor, scope: MatchScope): Tensor {
  * Activation-matched LinBP: dL/dz = g ||g d|| / ||g||, the linear direction with the length of the true gradient
  * (TA-Bench; with a softplus base its ConBP). Norms are Euclidean, per sample or over the batch.
  */
-export function activationMatched({ scope, base = linbp }: ActivationMatchedOptions): EmittingRule {
+export function activationMatched(options: ActivationMatchedOptions): EmittingRule {
+  expectObject(options, 'options');
+  const { scope, base = linbp } = options;
   return {
     name: `${base.rule.name}-matched`,
     mixesBatch: scope === 'batch',

@@ -1,3 +1,4 @@
+import { expectList } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { instead, unknownName } from '../names.js';
 import { quoted, quotedValue } from '../quote.js';
@@ -195,6 +196,7 @@ function parseMatch(rule: string, text: string, scope: string | undefined, lambd
 
 /** Writes rules in the notation that {@link parseRules} reads, defaults included. */
 export function formatRules(specs: readonly RuleSpec[]): string {
+  expectList(specs, 'rules');
   return specs
     .map((spec) => {
       const options = Object.entries(spec.parameters ?? {}).map(([name, value]) => `${name}=${value}`);

@@ -1,3 +1,4 @@
+import { expectList, expectMembers } from '../arguments.js';
 import { check } from '../errors.js';
 import type {
   ActivationBackward,
@@ -70,6 +71,8 @@ function scaledBranches(
  * Throws `unknown-layer`, `unknown-option`, `unknown-rule`, `bad-range` or `bad-argument` before any graph is built.
  */
 export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): BackwardSelection {
+  expectList(specs, 'rules');
+  expectMembers(table, 'table', { positions: 'list', presets: 'object' });
   const chosen = new Map<string, ActivationBackward>(
     table.positions.map(({ name }) => [name, { kind: 'pointwise', use: bp }]),
   );

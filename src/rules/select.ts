@@ -1,3 +1,4 @@
+import { expectMembers, expectObject } from '../arguments.js';
 import { didYouMean, instead } from '../names.js';
 import { quoted, quotedName } from '../quote.js';
 import { check, LinbpError } from '../errors.js';
@@ -154,6 +155,8 @@ function ofKinds(chosen: readonly ActivationPosition[], { on = [] }: RuleSpec, t
  * Throws `unknown-layer`, listing the positions, where it names none.
  */
 export function selectPositions(spec: RuleSpec, table: PositionTable): readonly ActivationPosition[] {
+  expectObject(spec, 'rule');
+  expectMembers(table, 'table', { positions: 'list', presets: 'object' });
   check(
     spec.preset === undefined || spec.from === undefined,
     'unknown-option',

@@ -1,4 +1,4 @@
-import { expectObject } from '../arguments.js';
+import { expectMembers, expectObject } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { instead } from '../names.js';
 import { quoted, quotedValue } from '../quote.js';
@@ -137,6 +137,8 @@ export async function jsRule(options: JavaScriptRule): Promise<PointwiseRule> {
  * non-finite values.
  */
 export function useRule(rule: PointwiseRule, parameters: Readonly<Record<string, number>> = {}): BoundRule {
+  expectMembers(rule, 'rule', { name: 'text', parameters: 'list' });
+  expectObject(parameters, 'parameters');
   for (const name of Object.keys(parameters)) {
     if (rule.parameters.includes(name)) continue;
     const others = rule.parameters.length === 0 ? '; it has none' : instead(name, { names: rule.parameters });

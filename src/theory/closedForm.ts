@@ -12,8 +12,9 @@
  * constants could not be compared; the formulas are derived from the arc-cosine identities of Gaussian half-spaces
  * and agree with sampled gradients (`montecarlo`). Theta is the angle between `a` and `a*`.
  */
+import { expectList, expectMembers, expectOneOf } from '../arguments.js';
 import { check } from '../errors.js';
-import { lowerPartialMean, probabilityBelow } from './gaussian.js';
+import { expectLaw, lowerPartialMean, probabilityBelow } from './gaussian.js';
 
 /** The two backward rules that the theory compares. */
 export type TheoryRule = 'bp' | 'linbp';
@@ -24,6 +25,8 @@ export const theoryRules: readonly TheoryRule[] = ['bp', 'linbp'];
 export type Vector = ArrayLike<number>;
 
 function checkPair(a: Vector, target: Vector): void {
+  expectList(a, 'vector');
+  expectList(target, 'vector');
   check(
     a.length > 0 && a.length === target.length,
     'bad-shape',
@@ -106,6 +109,7 @@ function linbpFieldInto(out: Float64Array, a: Vector, target: Vector): Float64Ar
 
 /** {@link bpField} or {@link linbpField}. */
 export function field(rule: TheoryRule, a: Vector, target: Vector): Float64Array {
+  expectOneOf(rule, theoryRules, 'rule');
   return rule === 'bp' ? bpField(a, target) : linbpField(a, target);
 }
 
@@ -144,6 +148,8 @@ export function expectedTwoLayerGradient(
   sizes: { readonly d2: number; readonly d3: number },
   options: { readonly asCoded?: boolean } = {},
 ): Float64Array {
+  checkPair(x, target);
+  expectMembers(sizes, 'sizes', { d2: 'number', d3: 'number' });
   const scale = (sizes.d2 * sizes.d3) / (options.asCoded === true ? x.length : 1);
   return field(rule, x, target).map((value) => scale * value);
 }
@@ -158,6 +164,7 @@ export function effectiveStep(
   options: { readonly asCoded?: boolean } = {},
 ): number {
   if (problem === 'training') return eta;
+  expectMembers(problem, 'problem', { d1: 'number', d2: 'number', d3: 'number' });
   return (eta * problem.d2 * problem.d3) / (options.asCoded === true ? problem.d1 : 1);
 }
 
@@ -182,6 +189,7 @@ export function stepSizeCondition(effective: number): {
  * @returns the same array
  */
 export function clipToBox(point: Float64Array, start: Vector, eps: number): Float64Array {
+  checkPair(point, start);
   for (let i = 0; i < point.length; i++) point[i] = clipCoordinate(point[i]!, start[i]!, eps);
   return point;
 }
@@ -192,6 +200,7 @@ function clipCoordinate(value: number, start: number, eps: number): number {
 
 /** Sum of magnitudes of a difference, `|a - b|_1`. */
 export function l1Distance(a: Vector, b: Vector): number {
+  checkPair(a, b);
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += Math.abs(a[i]! - b[i]!);
   return sum;
@@ -224,6 +233,7 @@ export interface PopulationTrajectory {
  * negative eps, or a BP iterate at 0
  */
 export function populationDynamics(run: PopulationRun): PopulationTrajectory {
+  expectMembers(run, 'run', { eta: 'number', steps: 'number' });
   const { rule, start, target, eta, steps, eps } = run;
   checkPair(start, target);
   check(eta > 0 && Number.isFinite(eta), 'bad-range', `eta must be positive, got ${eta}`, 'eta');
@@ -310,6 +320,7 @@ export interface GaussianPair {
  * @throws LinbpError as {@link linbpCoordinateDistance}
  */
 export function expectedLinbpDistance(law: GaussianPair, t: number, eta: number, eps?: number): number {
+  expectLaw(law);
   linbpCoordinateDistance(0, t, eta, eps);
   const mean = law.targetMean - law.startMean;
   const deviation = Math.hypot(law.targetDeviation, law.startDeviation);

@@ -1,3 +1,4 @@
+import { expectMembers } from '../arguments.js';
 /** Functions of the normal distribution, in float64. */
 
 /** Density of the standard normal distribution. */
@@ -59,3 +60,10 @@ export function studentQuantile95(freedom: number): number {
   ];
   return terms.reduce((sum, term, k) => sum + term / freedom ** (k + 1), z);
 }
+
+/** Throws `bad-argument` unless `law` has the numbers of a law of start and teacher. */
+export const expectLaw = (law: unknown): void =>
+  expectMembers(law, 'law', {
+    ...{ dimension: 'number', targetMean: 'number', targetDeviation: 'number' },
+    ...{ startMean: 'number', startDeviation: 'number' },
+  });

@@ -1,3 +1,4 @@
+import { expectDevice } from '../arguments.js';
 import { check } from '../errors.js';
 import { link } from '../wgsl/link.js';
 import type { LinkOptions } from '../wgsl/link.js';
@@ -40,7 +41,9 @@ export class Batch {
   private readonly owned: GPUBuffer[] = [];
   private readonly dispatches: TheoryDispatch[] = [];
 
-  constructor(readonly device: Device) {}
+  constructor(readonly device: Device) {
+    expectDevice(device, 'give the reference to the function itself');
+  }
 
   /** Compiles a kernel; `access` has one entry per storage buffer. */
   async kernel(

@@ -1,3 +1,4 @@
+import { expectMembers } from '../arguments.js';
 import { check } from '../errors.js';
 import { normals, randomStreams } from '../random/philox.js';
 import type { Device } from '../runtime/device.js';
@@ -58,6 +59,7 @@ const MOST_KEPT = 1024;
 const MOST_ENTRIES = 128;
 
 function sizesOf(settings: MonteCarloSettings): TwoLayerSizes {
+  expectMembers(settings, 'settings', { point: 'list', target: 'list' });
   const { layers, point, target, hidden, draws, seed } = settings;
   check(
     layers === 'one' || layers === 'two',

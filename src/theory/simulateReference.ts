@@ -4,7 +4,7 @@ import { clipToBox, l1Distance, theoryRules } from './closedForm.js';
 import type { TheoryRule } from './closedForm.js';
 import { statisticRows, statisticsFromRows } from './statistics.js';
 import { Turn } from './turn.js';
-import { attackDraws, trainingDraws } from './simulationSettings.js';
+import { attackDraws, checkAttack, trainingDraws } from './simulationSettings.js';
 import type {
   AttackArrays,
   AttackSimulation,
@@ -18,6 +18,7 @@ const relu = (z: number): number => Math.max(z, 0);
 
 /** The draws of the attack that the device makes, each rounded to float32 as normal numbers, before scaling. */
 export function drawAttackArrays(settings: AttackSimulation): AttackArrays {
+  checkAttack(settings);
   const { d1, d2, d3, repeats, seed, targetMean, targetDeviation } = settings;
   const draw = (size: number, step: number, offset = 0, scale = 1): Float64Array => {
     const result = new Float64Array(repeats * size);

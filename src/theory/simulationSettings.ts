@@ -1,3 +1,4 @@
+import { expectMembers, expectObject } from '../arguments.js';
 import { LinbpError, check } from '../errors.js';
 import { readSafetensors } from '../io/safetensors.js';
 import type { StoredTensor } from '../io/safetensors.js';
@@ -133,6 +134,7 @@ function checkPositive(values: Readonly<Record<string, number>>): void {
 
 /** Throws `bad-range` or `bad-argument` where settings make no sense. */
 export function checkAttack(settings: AttackSimulation): void {
+  expectMembers(settings, 'settings', { modes: 'list', rates: 'object' });
   const { d1, d2, d3, modes, rates, steps, repeats, eps, targetMean, targetDeviation, seed } = settings;
   checkWhole({ d1 }, 1, largestSizes.d1);
   checkWhole({ d2, d3 }, 1, largestSizes.d2);
@@ -164,6 +166,7 @@ export function checkAttack(settings: AttackSimulation): void {
 
 /** Throws `bad-range` where settings make no sense. */
 export function checkTraining(settings: TrainingSimulation): void {
+  expectObject(settings, 'settings');
   const { d, rows, steps, repeats, rate, targetMean, targetDeviation, seed } = settings;
   checkWhole({ d }, 1, largestSizes.d);
   checkWhole({ rows, steps, repeats }, 1, 10_000_000);
@@ -180,6 +183,8 @@ export function checkTraining(settings: TrainingSimulation): void {
 
 /** Throws `bad-shape` unless the arrays have the settings' sizes. */
 export function checkArrays(settings: AttackSimulation, arrays: AttackArrays): void {
+  expectObject(settings, 'settings');
+  expectMembers(arrays, 'arrays', { w: 'list', v: 'list', xStar: 'list', xStart: 'list' });
   const { d1, d2, d3, repeats } = settings;
   const expected = { w: [repeats, d2, d1], v: [repeats, d3, d2], xStar: [repeats, d1], xStart: [repeats, d1] };
   for (const [name, shape] of Object.entries(expected) as [keyof AttackArrays, number[]][]) {

@@ -6,11 +6,12 @@
  * one-layer network, without one. The programs evaluate both sides, the margin BP - LinBP, and how often single draws
  * violate the inequality. The wording is reconstructed from the official code and the proof's outline.
  */
+import { expectList, expectObject } from '../arguments.js';
 import { check } from '../errors.js';
 import { normals, randomStreams } from '../random/philox.js';
 import { expectedLinbpDistance, populationDynamics, stepSizeCondition } from './closedForm.js';
 import type { GaussianPair } from './closedForm.js';
-import { studentQuantile95 } from './gaussian.js';
+import { expectLaw, studentQuantile95 } from './gaussian.js';
 import type { SimulationOptions } from './simulationSettings.js';
 import { Turn } from './turn.js';
 
@@ -98,6 +99,7 @@ const most = { steps: 1_000_000, dimension: 1_000_000, work: 100_000_000 } as co
 
 /** Teacher and start of one draw, from Philox: elements 0..d-1 are the teacher's, d..2d-1 the start's. */
 export function drawPair(law: GaussianPair, seed: number, draw: number): { target: Float64Array; start: Float64Array } {
+  expectLaw(law);
   const { dimension } = law;
   const values = normals(seed, randomStreams.simulation, draw, 0, 2 * dimension);
   return {
@@ -110,6 +112,7 @@ export function drawPair(law: GaussianPair, seed: number, draw: number): { targe
 }
 
 function checkSettings(settings: TheoremSettings): void {
+  expectObject(settings, 'settings');
   const { theorem, dimension, targetDeviation, startDeviation, eta, eps, steps, draws } = settings;
   check(theorem === 1 || theorem === 2, 'bad-argument', `theorem must be 1 or 2, got ${String(theorem)}`, 'theorem');
   check(
@@ -257,12 +260,12 @@ export async function mapTheorem(
   base: TheoremSettings,
   axis: TheoremAxis,
   values: readonly number[],
-  {
-    times = logarithmicTimes(base.steps),
-    signal,
-    onProgress,
-  }: TheoremOptions & { readonly times?: readonly number[] } = {},
+  options: TheoremOptions & { readonly times?: readonly number[] } = {},
 ): Promise<TheoremMap> {
+  expectObject(base, 'settings');
+  expectList(values, 'values');
+  expectObject(options, 'options');
+  const { times = logarithmicTimes(base.steps), signal, onProgress } = options;
   check(values.length > 0, 'bad-argument', 'a map needs at least one value', 'values');
   for (const t of times)
     check(

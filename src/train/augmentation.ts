@@ -1,4 +1,4 @@
-import { expectFields } from '../arguments.js';
+import { expectFields, expectMembers } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import { randomStreams } from '../random/philox.js';
@@ -9,6 +9,7 @@ import type { InputStage } from './step.js';
  * images.
  */
 export function inOrder(...stages: readonly InputStage[]): InputStage {
+  for (const stage of stages) expectMembers(stage, 'stage', { name: 'text', emit: 'function' });
   return {
     name: stages.map(({ name }) => name).join(', then '),
     emit: (context) => stages.reduce((images, stage) => stage.emit({ ...context, images }), context.images),

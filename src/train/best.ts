@@ -1,3 +1,4 @@
+import { expectList } from '../arguments.js';
 import { kindOf } from '../io/read.js';
 import { readSafetensors, writeSafetensors } from '../io/safetensors.js';
 import type { TensorToWrite } from '../io/safetensors.js';
@@ -21,6 +22,7 @@ export interface BestWeights {
  * losses of different images say nothing about each other.
  */
 export function bestEpoch(history: readonly EpochResult[]): number {
+  expectList(history, 'history');
   const tested = history.some(({ testLoss }) => testLoss !== undefined);
   let [best, least] = [0, Infinity];
   for (const [index, { testLoss, trainLoss }] of history.entries()) {

@@ -1,6 +1,6 @@
 import { lossSeed } from '../autodiff/gradients.js';
 import type { Dataset } from '../data/dataset.js';
-import { expectFloat32Number } from '../arguments.js';
+import { expectDataset, expectFloat32Number } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Graph } from '../graph/graph.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
@@ -80,6 +80,7 @@ export function checkClassWeights(weights: readonly number[], classes: number): 
  * images.
  */
 export function balancedClassWeights(dataset: Dataset): number[] {
+  expectDataset(dataset);
   const counts = new Array<number>(dataset.classes).fill(0);
   for (const label of dataset.labels) counts[label]! += 1;
   return counts.map((count) => (count === 0 ? 0 : dataset.count / (dataset.classes * count)));
