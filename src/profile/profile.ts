@@ -9,7 +9,8 @@ import type { Ceilings } from './ceilings.js';
 import { inTurns, measurements } from '../runtime/turns.js';
 import { TimestampRun, wallClockTimeline } from './timestamps.js';
 import type { TimedDispatch, Timeline } from './timestamps.js';
-import { unprofiled } from './unprofiled.js';
+import { middleRun, unprofiled, wallOf } from './unprofiled.js';
+import type { HostTimes } from './unprofiled.js';
 
 /** What {@link profileProgram} runs and how often. */
 export interface ProfileOptions {
@@ -99,7 +100,8 @@ export interface Profile {
   readonly passMicroseconds: number;
   readonly gapMicroseconds: number;
   /**
-   * The same dispatches unprofiled, in one pass and one submit: medians of host times. `wall` = encode + submit + wait.
+   * The same dispatches unprofiled, in one pass and one submit, by host times: of the run of median wall time, whose
+   * `wall` = encode + submit + wait.
    */
   readonly wallMicroseconds: number;
   readonly encodeMicroseconds: number;
@@ -207,7 +209,7 @@ class ProfileRun {
   private readonly work: readonly TimedDispatch[];
   private readonly timestamps: TimestampRun | undefined;
   private readonly timelines: Timeline[] = [];
-  private readonly host: [number, number, number][] = [];
+  private readonly host: HostTimes[] = [];
 
   /** Throws what {@link profileProgram} throws. */
   constructor(program: Program, options: ProfileOptions) {
@@ -300,11 +302,8 @@ class ProfileRun {
       );
     const passNanoseconds = work.reduce((sum, _, index) => sum + shown.end[index]! - shown.begin[index]!, 0);
     const gapNanoseconds = work.reduce((sum, _, index) => sum + gapAt(shown, index), 0);
-    const [encode, submit, wait] = [0, 1, 2].map((part) => median(host.map((times) => times[part]!))) as [
-      number,
-      number,
-      number,
-    ];
+    const middle = middleRun(host);
+    const [encode, submit, wait] = middle;
     return {
       label,
       method,
@@ -318,7 +317,7 @@ class ProfileRun {
       spanMicroseconds: (shown.end[last]! - shown.begin[0]!) / 1e3,
       passMicroseconds: passNanoseconds / 1e3,
       gapMicroseconds: gapNanoseconds / 1e3,
-      wallMicroseconds: encode + submit + wait,
+      wallMicroseconds: wallOf(middle),
       encodeMicroseconds: encode,
       submitMicroseconds: submit,
       waitMicroseconds: wait,

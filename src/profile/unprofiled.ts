@@ -1,11 +1,19 @@
 import type { Program } from '../program/program.js';
 import type { TimedDispatch } from './timestamps.js';
 
-/** Encode, submit and wait of the dispatches in one pass, in microseconds. */
-export async function unprofiled(
-  program: Program,
-  work: readonly TimedDispatch[],
-): Promise<[encode: number, submit: number, wait: number]> {
+/** Encode, submit and wait of a run, in microseconds. */
+export type HostTimes = readonly [encode: number, submit: number, wait: number];
+
+/** What a run takes by the wall clock. */
+export const wallOf = ([encode, submit, wait]: HostTimes): number => encode + submit + wait;
+
+/** The run of median wall time; of an even number the shorter of the middle two, so that its parts add up. */
+export function middleRun(runs: readonly HostTimes[]): HostTimes {
+  return [...runs].sort((left, right) => wallOf(left) - wallOf(right))[(runs.length - 1) >> 1]!;
+}
+
+/** Runs the dispatches in one pass and one submit. */
+export async function unprofiled(program: Program, work: readonly TimedDispatch[]): Promise<HostTimes> {
   const { device } = program;
   const began = performance.now();
   const encoder = device.gpu.createCommandEncoder();

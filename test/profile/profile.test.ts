@@ -10,6 +10,7 @@ import type { Profile } from '../../src/profile/profile.js';
 import { describeShader } from '../../src/profile/shader.js';
 import { formatProfile } from '../../src/profile/table.js';
 import { bytesText, digits, durationText, textTable } from '../../src/profile/textTable.js';
+import { middleRun } from '../../src/profile/unprofiled.js';
 import { traceOf } from '../../src/profile/trace.js';
 import { formatTurns, timeInTurns } from '../../src/profile/turns.js';
 import type { StepTimes } from '../../src/profile/turns.js';
@@ -94,6 +95,18 @@ describe('profiler', () => {
       1e-6,
     );
     if (device.features.has('timestamp-query')) expect(profile.method).to.equal('timestamps');
+  });
+
+  it('takes wall time from one run, as the sum of the medians of its parts may be longer than any run', () => {
+    const runs = [
+      [9, 1, 2],
+      [1, 9, 3],
+      [4, 3, 3],
+      [9, 9, 1],
+      [1, 1, 9],
+    ] as const;
+    expect(middleRun(runs)).to.deep.equal([9, 1, 2]);
+    expect(middleRun(runs.slice(1, 3))).to.deep.equal([4, 3, 3]);
   });
 
   it('takes turns with that of another program', async () => {
