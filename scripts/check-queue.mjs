@@ -165,6 +165,33 @@ const checks = {
     }
   },
 
+  async 'a worker of several GPUs ends after its number of jobs'(redis) {
+    const running = stubs(redis, { count: 7, milliseconds: 50 });
+    let done = 0;
+    const computer = () => ({
+      async run({ from }) {
+        await pause(0.2);
+        // The job before the last is not done at first, so that another takes its place.
+        if (done === 3 && !failed) {
+          failed = true;
+          return { state: 'again', reason: 'tried again' };
+        }
+        done += 1;
+        return { state: 'done', from };
+      },
+      abort() {},
+      close: () => Promise.resolve(),
+    });
+    let failed = false;
+    const { serveQueue } = await import('../dist/src/jobs/bullWorker.js');
+    const { signal } = new AbortController();
+    await serveQueue(redis.url, {
+      ...{ computers: [computer(), computer(), computer()], stalledAfter: 5, grace: 2, signal, jobs: 5 },
+    });
+    expect(done === 5, 'expected five jobs', { done });
+    expectAll(await withCrew(redis, 1, () => running), 7);
+  },
+
   async 'Redis killed and started again, with persistence'(redis) {
     await withCrew(redis, 2, async () => {
       const running = stubs(redis, { count: 16, milliseconds: 400 });

@@ -2,6 +2,7 @@ import type { Job as BullJob, Worker } from 'bullmq';
 import { LinbpError } from '../errors.js';
 import { jobId, readJob } from './description.js';
 import type { Job } from './description.js';
+import { JobLimit } from './jobLimit.js';
 import { pauseAfter } from './localQueue.js';
 import type { Computer, JobFailure, Outcome } from './queue.js';
 import { openRedis, optionalPackage, queueName } from './redis.js';
@@ -57,6 +58,13 @@ const settingsOf = (stalledAfter: number) =>
     drainDelay: 2,
   }) as const;
 
+/** Settles when a signal fires. */
+const firing = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
 /** Says once what keeps a worker from the queue, until it is at work again. */
 function noteErrors(worker: Worker, onNote: ServeOptions['onNote']): void {
   let away = false;
@@ -78,46 +86,50 @@ export async function serveQueue(url: string, options: ServeOptions): Promise<vo
   const { Worker, UnrecoverableError, WaitingError } = await optionalPackage('bullmq', () => import('bullmq'));
   const client = await openRedis(url);
   const attempts = new Map<string, number>();
-  let left = jobs;
+  const limit = new JobLimit<Worker>(jobs);
   const stop = new AbortController();
   signal.addEventListener('abort', () => stop.abort(), { once: true });
   if (signal.aborted) stop.abort();
-  const stopped = new Promise<void>((resolve) => {
-    if (stop.signal.aborted) resolve();
-    stop.signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  const stopped = firing(stop.signal);
+
+  const putBack = async (job: BullJob, token: string | undefined): Promise<never> => {
+    await job.moveToWait(token);
+    throw new WaitingError();
+  };
 
   const handBack = async (job: BullJob, token: string | undefined): Promise<never> => {
     const attempt = (attempts.get(job.id!) ?? 0) + 1;
     if (attempts.size > 10_000) attempts.clear();
     attempts.set(job.id!, attempt);
     await Promise.race([new Promise((resolve) => setTimeout(resolve, pauseAfter(attempt - 1))), stopped]);
-    await job.moveToWait(token);
-    throw new WaitingError();
+    return putBack(job, token);
   };
 
   const process = (computer: Computer) => async (job: BullJob, token?: string) => {
     const parsed = parsedJob(job);
     if ('code' in parsed) throw new UnrecoverableError(JSON.stringify(parsed));
+    if (!limit.begin()) return putBack(job, token);
     const began = performance.now();
     const outcome = await computer.run(parsed);
     onJob?.(parsed, outcome, (performance.now() - began) / 1000);
-    if (outcome.state === 'again') return handBack(job, token);
+    if (outcome.state === 'again') {
+      limit.giveBack();
+      return handBack(job, token);
+    }
     attempts.delete(job.id!);
-    left -= 1;
-    if (left <= 0) stop.abort();
+    if (limit.end()) stop.abort();
     if (outcome.state === 'failed') throw new UnrecoverableError(JSON.stringify(outcome.failure));
     return null;
   };
 
-  const workers = computers.map((computer): Worker => {
+  for (const computer of computers) {
     const worker = new Worker(queueName, process(computer), { connection: client, ...settingsOf(stalledAfter) });
     noteErrors(worker, onNote);
-    return worker;
-  });
+    limit.workers.push(worker);
+  }
   await stopped;
   const timer = setTimeout(() => computers.forEach((computer) => computer.abort()), 1000 * grace);
-  const closing = Promise.all(workers.map((worker) => worker.close().catch(() => undefined)));
+  const closing = Promise.all(limit.workers.map((worker) => worker.close().catch(() => undefined)));
   // Where the server is away, or a job does not stop, the jobs go to others when their time is up.
   await Promise.race([closing, new Promise((resolve) => setTimeout(resolve, 1000 * grace + 10_000).unref())]);
   clearTimeout(timer);
