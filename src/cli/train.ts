@@ -235,7 +235,7 @@ export const trainVerb = defineVerb({
     const optimizer = chosenOptimizer(values);
     const output = await outputOf(values, definition);
     if (output.folder === undefined) await context.lock(output.checkpoint, 'file');
-    else await context.lock(output.folder.path);
+    else await output.folder.lock(context.lock);
     await ensureWritableCheckpoint(output.checkpoint);
     const weights = await startWeights(values, definition, values.seed);
     const halves = await chosenHalves(values, definition, context);

@@ -9,7 +9,7 @@ import { makeFolders } from './folders.js';
 import { readJson, systemReason } from './read.js';
 
 /** The file that marks a folder as in use. */
-export const lockName = '.linbp.lock';
+const lockName = '.linbp.lock';
 
 interface Owner {
   readonly pid: number;

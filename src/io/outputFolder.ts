@@ -5,7 +5,6 @@ import { removeAtExit, removeEmptyAtExit } from './atExit.js';
 import { isThere, makeFolders } from './folders.js';
 import { LinbpError, check } from '../errors.js';
 import { ensureWritableFolder, temporaryName, writeFileAtomic } from './atomic.js';
-import { lockName } from './lock.js';
 import { readJson } from './read.js';
 
 /** The file that says which files of a folder are linbp's. */
@@ -81,6 +80,33 @@ async function expectInside(folder: string, below: string): Promise<void> {
   );
 }
 
+/** Locks and temporary files, of this run or of one that was killed: nobody's results. */
+const isPassing = (name: string): boolean => /^\..*\.(tmp|lock(\.\d+\.[0-9a-f]+(\.old)?)?)$/.test(name);
+
+/** The files in a folder's manifest; none where it is empty or, with `goOn`, has none. Throws as `open`. */
+async function listedIn(path: string, goOn: boolean): Promise<string[]> {
+  let present: string[] = [];
+  try {
+    present = (await readdir(path)).filter((name) => !isPassing(name));
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'ENOENT')
+      throw new LinbpError('not-writable', `cannot write in folder ${path}: ${(cause as Error).message}`, {
+        field: 'out',
+        cause,
+      });
+  }
+  const known = present.includes(manifestName);
+  check(
+    known || goOn || present.length === 0,
+    'not-writable',
+    `${path} is not empty and has no ${manifestName}, so its ` +
+      `files are not linbp's; choose another --out, or empty it`,
+    'out',
+  );
+  return known ? readManifest(path) : [];
+}
+
 /**
  * A folder that a verb fills. One that holds anything is refused, unless it has a manifest of an earlier run: then the
  * files listed there, and no others, make room for the new ones, once those are complete.
@@ -89,11 +115,13 @@ export class OutputFolder {
   readonly path: string;
   private readonly command: string;
   /** Files of earlier runs, relative to the folder. */
-  private listed: string[];
+  private listed: readonly string[];
+  private readonly goOn: boolean;
 
-  private constructor(path: string, command: string, listed: string[]) {
+  private constructor(path: string, command: string, goOn: boolean, listed: readonly string[]) {
     this.path = path;
     this.command = command;
+    this.goOn = goOn;
     this.listed = listed;
   }
 
@@ -103,28 +131,18 @@ export class OutputFolder {
    * written; `bad-file` for a damaged manifest
    */
   static async open(path: string, command: string, goOn = false): Promise<OutputFolder> {
-    let present: string[] = [];
-    try {
-      // Locks and temporary files, of this run or of one that was killed, are nobody's results.
-      present = (await readdir(path)).filter((name) => name !== lockName && !/^\..*\.tmp$/.test(name));
-    } catch (cause) {
-      const { code } = cause as NodeJS.ErrnoException;
-      if (code !== 'ENOENT')
-        throw new LinbpError('not-writable', `cannot write in folder ${path}: ${(cause as Error).message}`, {
-          field: 'out',
-          cause,
-        });
-    }
-    const known = present.includes(manifestName);
-    check(
-      known || goOn || present.length === 0,
-      'not-writable',
-      `${path} is not empty and has no ${manifestName}, so its ` +
-        `files are not linbp's; choose another --out, or empty it`,
-      'out',
-    );
+    const listed = await listedIn(path, goOn);
     await expectWritable(path);
-    return new OutputFolder(path, command, known ? await readManifest(path) : []);
+    return new OutputFolder(path, command, goOn, listed);
+  }
+
+  /**
+   * Takes the folder's lock by `take`. Until then another run may write there, so what is listed is read again. Throws
+   * as {@link OutputFolder.open} and `take` do.
+   */
+  async lock(take: (path: string) => Promise<void>): Promise<void> {
+    await take(this.path);
+    this.listed = await listedIn(this.path, this.goOn);
   }
 
   /** Creates the folder and proves that files can be written in it. Throws `not-writable`. */

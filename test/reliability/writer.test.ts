@@ -14,6 +14,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ensureWritableFile, writeFileAtomic } from '../../src/io/atomic.js';
@@ -280,6 +281,34 @@ describe('lock of a run', () => {
     await release();
     expect(run(program).stdout).to.equal('taken\n');
     expect(readdirSync(folder())).to.deep.equal([]);
+  });
+
+  it('of a process that was killed while it took it leaves no folder that is refused', async () => {
+    const program = `
+      import promises from 'node:fs/promises';
+      import { syncBuiltinESMExports } from 'node:module';
+      promises.link = () => process.kill(process.pid, 'SIGKILL');
+      syncBuiltinESMExports();
+      const { takeLock } = await import(${JSON.stringify(lockModule)});
+      await takeLock(${JSON.stringify(folder())});`;
+    expect(run(program).signal).to.equal('SIGKILL');
+    expect(readdirSync(folder()).join()).to.match(/^\.linbp\.lock\.\d+\.[0-9a-f]+$/);
+    await OutputFolder.open(folder(), 'attack');
+    rmSync(folder(), { recursive: true });
+    mkdirSync(folder());
+  });
+
+  it('is taken before what is there counts: a run that wrote until then leaves its list', async () => {
+    const [early, late] = [await OutputFolder.open(folder(), 'attack'), await OutputFolder.open(folder(), 'attack')];
+    const writing = (name: string) => (place: string) => writeFile(join(place, name), name);
+    await early.replace(writing('early.txt'));
+    let release: (() => Promise<void>) | undefined;
+    await late.lock(async (path) => void (release = await takeLock(path)));
+    await late.replace(writing('late.txt'));
+    await release!();
+    expect(readdirSync(folder()).sort()).to.deep.equal(['late.txt', manifestName].sort());
+    rmSync(folder(), { recursive: true });
+    mkdirSync(folder());
   });
 
   it('is not kept by a process that was killed, nor by a file without meaning', async () => {

@@ -101,7 +101,7 @@ export const demoVerb = defineVerb({
     seedsFrom(values.seed, raceSettings.seeds);
     const folder = await OutputFolder.open(values.out, 'demo');
     await folder.create();
-    await verb.lock(values.out);
+    await folder.lock(verb.lock);
     const device = await openDevice(values);
     try {
       const { adapterInfo } = device;
