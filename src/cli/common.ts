@@ -88,8 +88,8 @@ export const stepBatchOption = {
 } as const;
 
 /** Batches of evaluations and predictions. */
-export const passBatch = (byDefault: number, range: { readonly max?: number } = {}): Option<number> =>
-  integer({ help: 'images at a time', byDefault, min: 1, ...range });
+export const passBatch = (byDefault: number): Option<number> =>
+  integer({ help: 'images at a time', byDefault, min: 1 });
 
 /** Batches of attacks. */
 export const programBatch = (byDefault: number, max: number): Option<number> =>
@@ -121,6 +121,9 @@ export const precisionOption = {
 
 /** What every option of rules says: their names, and how one is written. */
 export const ruleHelp = `backward rules, such as linbp:from=layer3 (${ruleNames.join(', ')})`;
+
+/** How an evaluation computes, here or as a job. */
+export const evaluationOptions = { batch: passBatch(128), ...precisionOption } as const;
 
 /** The backward rule. */
 export const ruleOption = {

@@ -4,17 +4,16 @@ import {
   chosenWeights,
   dataOptions,
   machineOptions,
-  passBatch,
   modelOptions,
   openDevice,
   percent,
 } from './common.js';
 import { confusionLines, confusionOf } from './confusion.js';
 import { counted } from '../quote.js';
-import { precisionOption, splitOption } from './common.js';
+import { evaluationOptions, splitOption } from './common.js';
 import { classifierOn, score } from './inference.js';
 import { evaluateInJobs } from './jobs/evaluateJob.js';
-import { isCut, jobOptions } from './jobs/options.js';
+import { expectWorkersDevice, isCut, jobOptions } from './jobs/options.js';
 import { flag } from './options.js';
 import { defineVerb } from './verb.js';
 
@@ -31,8 +30,7 @@ export const evalVerb = defineVerb({
     ...dataOptions,
     ...splitOption,
     confusion: flag('print the confusion matrix and the accuracy by class'),
-    batch: passBatch(128),
-    ...precisionOption,
+    ...evaluationOptions,
     ...machineOptions,
     ...jobOptions,
   },
@@ -41,6 +39,7 @@ export const evalVerb = defineVerb({
     const weights = await chosenWeights(definition, options, context.progress);
     const dataset = await chosenDataset(options, options.split, definition, context);
     const cut = isCut(options);
+    expectWorkersDevice(options);
     const device =
       cut || options.device === 'reference' ? undefined : await openDevice({ ...options, device: options.device });
     const runHere = async () => {

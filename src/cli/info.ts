@@ -33,6 +33,10 @@ export const infoVerb = defineVerb({
   async run({ file, size }, { print }) {
     check(file !== undefined, 'bad-argument', 'an ONNX file is needed, as in linbp info model.onnx', 'file');
     const model = await importOnnx(file, size === undefined ? {} : { size: [size, size] });
+    const [, height, width] = model.input;
+    const asked = size === undefined || (height === size && width === size);
+    const fixed = `--size is for files that leave height and width open; ${file} has ${height} x ${width}`;
+    check(asked, 'bad-argument', fixed, 'size');
     const { onnx } = model;
     const { parameterCount } = describeModel(model);
     const { positions, branches = [] } = positionTable(model);

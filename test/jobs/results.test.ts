@@ -6,10 +6,11 @@ import { attack } from '../../src/attacks/index.js';
 import { decodeRun } from '../../src/cli/jobs/attackSession.js';
 import { cellResults } from '../../src/cli/jobs/trainJob.js';
 import { ComputeProcess } from '../../src/jobs/computeProcess.js';
+import { openEvaluateSession } from '../../src/cli/jobs/evaluateSession.js';
 import { openTrainSession } from '../../src/cli/jobs/trainSession.js';
 import { putNetwork } from '../../src/cli/jobs/network.js';
 import { drawDigits } from '../../src/data/digits.js';
-import { encodeSafetensors } from '../../src/io/safetensors.js';
+import { decodeSafetensors, encodeSafetensors } from '../../src/io/safetensors.js';
 import type { TensorToWrite } from '../../src/io/safetensors.js';
 import type { PartResult } from '../../src/jobs/collect.js';
 import { taskOf } from '../../src/jobs/description.js';
@@ -105,6 +106,18 @@ describe('jobs that nobody made like that', () => {
     const open = (values: object) => openTrainSession(taskOf('train', 1, settings(values)), store, machine);
     (await open({ epochs: 1, batch: 2 })).close();
     await refusal(() => open({ epochs: 1, bacth: 2 }), 'bad-argument');
+  });
+
+  it('an evaluation takes any batch, as "linbp eval" does', async () => {
+    const store = memoryStore();
+    const images = await putImages(store, drawDigits({ count: 4 }));
+    const network = await putNetwork(store, { model: 'mlp' }, weights);
+    const machine = { device: () => Promise.reject(new Error('no device is needed')) };
+    const settings = { network, images, device: 'reference', values: { batch: 70_000, precision: 'f32' } };
+    const session = await openEvaluateSession(taskOf('evaluate', 4, settings), store, machine);
+    const found = await session.run(1, 4, new AbortController().signal);
+    expect(decodeSafetensors(found).tensors.get('predictions')!.shape).to.deep.equal([3]);
+    session.close();
   });
 
   it('two jobs of different tasks at once: none takes the session of the other away', async () => {

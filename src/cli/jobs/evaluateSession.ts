@@ -4,14 +4,12 @@ import type { Task } from '../../jobs/description.js';
 import { checkStoredImages, getImages } from '../../jobs/images.js';
 import type { Session } from '../../jobs/runner.js';
 import type { JobStore } from '../../jobs/store.js';
-import { passBatch, precisionOption } from '../common.js';
+import { evaluationOptions } from '../common.js';
 import { classifierOn, score } from '../inference.js';
 import { readValues } from '../options.js';
 import { silentContext } from './machine.js';
 import type { Machine } from './machine.js';
 import { getNetwork } from './network.js';
-
-const table = { ...precisionOption, batch: passBatch(128, { max: 65536 }) };
 
 /** Makes the evaluation of a job's description ready. */
 export async function openEvaluateSession(task: Task, store: JobStore, machine: Machine): Promise<Session> {
@@ -20,7 +18,7 @@ export async function openEvaluateSession(task: Task, store: JobStore, machine: 
   check(stored.count === task.count, 'bad-argument', 'the images are not as many as the task says', 'count');
   check(where === 'gpu' || where === 'reference', 'bad-argument', 'device must be gpu or reference', 'device');
   const { definition, weights } = await getNetwork(store, network);
-  const values = readValues((given ?? {}) as Record<string, unknown>, table);
+  const values = readValues((given ?? {}) as Record<string, unknown>, evaluationOptions);
   const device = where === 'reference' ? undefined : await machine.device();
   const classify = classifierOn(device, definition, weights, values.precision);
   return {

@@ -41,6 +41,16 @@ export const publicValues = (values: Readonly<Record<string, unknown>>): Record<
       .map(([name, value]) => [name, name === 'queue' && typeof value === 'string' ? shownUrl(value) : value]),
   );
 
+/** Throws `bad-argument` where a device is chosen for work that other processes' workers do, on devices of theirs. */
+export function expectWorkersDevice(
+  values: JobValues & { readonly device: string; readonly adapter: string | undefined },
+): void {
+  const { queue, device, adapter } = values;
+  const words = 'chooses a device here; with --queue give it to "linbp worker"';
+  check(queue === undefined || adapter === undefined, 'bad-argument', `--adapter ${words}`, 'adapter');
+  check(queue === undefined || device !== 'software', 'bad-argument', `--device software ${words}`, 'device');
+}
+
 /** Whether the work is to be cut into jobs. Throws `bad-argument` for options that exclude each other. */
 export function isCut({ queue, store, workers, shard, sameAdapter }: JobValues): boolean {
   check(
