@@ -292,7 +292,7 @@ export const attackVerb = defineVerb({
     if (given.list) return listAttacks(context);
     const plan = await planOf(given);
     const { values, definition, out } = plan;
-    await context.lock(out.path);
+    await out.lock(context.lock);
     const weights = await chosenWeights(definition, values, context.progress);
     const dataset = await chosenDataset(values, values.split, definition, context);
     const identity = identityOf(plan, dataset, weights);

@@ -17,7 +17,7 @@ import { check, LinbpError } from '../errors.js';
 import { ensureWritableFolder, writeFileAtomic } from '../io/atomic.js';
 import { modelDefinition } from '../nn/zoo/index.js';
 import { namedWeights, openDevice, shownAdapter } from './common.js';
-import { choice, integer, text } from './options.js';
+import { choice, expectOnce, integer, text } from './options.js';
 import type { Need } from './options.js';
 import { unknownName } from '../names.js';
 import { defineVerb } from './verb.js';
@@ -27,12 +27,21 @@ import type { VerbContext } from './verb.js';
 function chosenParts(only: string | undefined): ReadonlySet<Part> {
   if (only === undefined) return new Set(parts);
   const names = only.split(',').map((name) => name.trim());
+  expectOnce(names, 'only');
   for (const name of names) {
     if ((parts as readonly string[]).includes(name)) continue;
     const message = `--only: ${unknownName('part', name, { names: parts, command: 'linbp bench --help' })}`;
     throw new LinbpError('unknown-option', message, { field: 'only' });
   }
   return new Set(names as Part[]);
+}
+
+/** Sizes of `--models` and `--batches`. Throws as {@link readNetworkSizes}, and where one is named twice. */
+function chosenNetworks(options: Parameters<typeof readNetworkSizes>[0]): ReturnType<typeof readNetworkSizes> {
+  const networks = readNetworkSizes(options);
+  expectOnce(networks.models ?? [], 'models');
+  expectOnce(networks.batches ?? [], 'batches');
+  return networks;
 }
 
 /** Options of parts that were not chosen count for nothing. */
@@ -189,7 +198,7 @@ export const benchVerb = defineVerb({
     const options = { ...given, rounds: given.rounds ?? usualRounds };
     const chosen = chosenParts(options.only);
     await checkFiles(options);
-    const networks = readNetworkSizes(options);
+    const networks = chosenNetworks(options);
     const folder = resolve(options.peers ?? join(packageRoot, 'benchmarks'));
     const peers: Peers =
       options.peers === 'none'

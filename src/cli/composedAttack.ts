@@ -7,6 +7,7 @@ import { smoothedGradient } from '../attacks/transforms.js';
 import { check, LinbpError } from '../errors.js';
 import { unknownName } from '../names.js';
 import { quoted } from '../quote.js';
+import { expectOnce } from './options.js';
 
 interface ComposedValues {
   readonly attack: string;
@@ -41,6 +42,7 @@ export function composed({ attack, gradient, transform, momentum }: ComposedValu
   const base = attacks[name === 'pgd' ? 'ifgsm' : name] as AttackDefinition;
   check(base.plan === undefined, 'bad-argument', `${name} does not go along gradients step by step`, 'attack');
   const names = transform?.split(',') ?? [];
+  expectOnce(names, 'transform');
   const known = [...Object.keys(inputTransforms), 'ti'];
   for (const each of names)
     if (!known.includes(each)) {

@@ -112,6 +112,12 @@ function parseFlag(value: string, name: string): boolean {
   return value === 'true';
 }
 
+/** Throws `bad-argument` where the list of an option names something twice, which would count twice. */
+export function expectOnce(list: readonly (string | number)[], name: string): void {
+  const twice = list.find((each, at) => list.indexOf(each) !== at);
+  check(twice === undefined, 'bad-argument', `--${name} names ${twice} twice`, name);
+}
+
 /** What stands on both sides of the first `=`, without spaces around it; undefined where a side is empty. */
 export function assignment(text: string): [left: string | undefined, right: string | undefined] {
   const at = text.indexOf('=');

@@ -32,7 +32,7 @@ import {
   precisionOption,
   shownAdapter,
 } from './common.js';
-import { integer, openFlag, text } from './options.js';
+import { expectOnce, integer, openFlag, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { packageVersion } from '../version.js';
 import { didYouMean } from '../names.js';
@@ -333,6 +333,7 @@ export const profileVerb = defineVerb({
     const rules =
       values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
     checkCombination(values);
+    expectOnce(rules, 'rule');
     check(
       values.turns !== true || rules.length > 1,
       'bad-argument',

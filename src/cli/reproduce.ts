@@ -10,7 +10,7 @@ import { deviceOptions, openDevice, shownAdapter } from './common.js';
 import type { WorkersReport } from './jobs/distribute.js';
 import { isCut, jobOptions } from './jobs/options.js';
 import { runsInJobs } from './jobs/reproduceJob.js';
-import { choice, expectUsed, flag, integer, readNumber, text } from './options.js';
+import { choice, expectOnce, expectUsed, flag, integer, readNumber, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { duration } from './progress.js';
 import { earlierEntries, indexFile, mergedEntries } from './reproduceIndex.js';
@@ -147,6 +147,8 @@ export const reproduceVerb = defineVerb({
       'networks',
     );
     expectTaken(values, chosen);
+    const networks = values.networks?.split(',').map((name) => name.trim());
+    expectOnce(networks ?? [], 'networks');
     if (values.all) checkAnyDataset(values.dataset);
     else {
       checkDataset(chosen[0]!, values.dataset);
@@ -161,7 +163,7 @@ export const reproduceVerb = defineVerb({
       takes.includes('seeds') ? (values.seeds ?? (scale <= ciScale ? fewestSeeds : 5)) : 1;
     const folder = await OutputFolder.open(values.out ?? (await defaultOutput('reproduce')), 'reproduce');
     const out = folder.path;
-    await lock(out);
+    await folder.lock(lock);
     const earlier = await earlierEntries(out);
     await folder.claim(['index.html', indexFile, ...chosen.flatMap(({ name }) => [`${name}.html`, `${name}.svg`])]);
     const device = await openDevice(values);
@@ -182,7 +184,7 @@ export const reproduceVerb = defineVerb({
           signal,
         },
         ...(cut && { runCells: runsInJobs(values, verbContext, (report) => void workers.push(report)) }),
-        ...(values.networks !== undefined && { networks: values.networks.split(',') }),
+        ...(networks !== undefined && { networks }),
       };
       // The charting library takes a while to load; nothing needs it before the first result.
       const reports = import('./reproduceReport.js');
@@ -194,6 +196,7 @@ export const reproduceVerb = defineVerb({
       ];
       const frame = { adapter: device.adapterInfo, version: packageVersion() };
       const skipped: { readonly name: string; readonly reason: string }[] = [];
+      let interrupted = false;
       for (const experiment of chosen) {
         const began = performance.now();
         progress.line(`${experiment.name}: ${experiment.summary}`);
@@ -202,6 +205,8 @@ export const reproduceVerb = defineVerb({
           const dataset = experiment.datasets?.includes(values.dataset ?? '') === true ? values.dataset : undefined;
           result = await experiment.run({ ...context, dataset, seeds: seedsFor(experiment) });
         } catch (error) {
+          interrupted = error instanceof LinbpError && error.code === 'aborted' && found.length > 0;
+          if (interrupted) break;
           // With --all, what lacks its data is named and the others still run.
           if (!values.all || !(error instanceof LinbpError) || error.code !== 'missing-data') throw error;
           skipped.push({ name: experiment.name, reason: error.message });
@@ -226,6 +231,7 @@ export const reproduceVerb = defineVerb({
       return {
         adapter: shownAdapter(device),
         settings: { scaleShare: scale },
+        interrupted,
         fields: {
           experiments: found.map(({ experiment, result, seconds }) => ({
             ...{

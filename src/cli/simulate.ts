@@ -9,7 +9,7 @@ import type { AttackSimulation } from '../theory/simulationSettings.js';
 import { evaluateTheorem, mapTheorem, theoremDefaults } from '../theory/theorems.js';
 import type { TheoremAxis, TheoremSettings } from '../theory/theorems.js';
 import { machineOptions, openDevice, referenceAdapter, shownAdapter } from './common.js';
-import { choice, flag, integer, number, readNumber, text } from './options.js';
+import { choice, expectOnce, flag, integer, number, readNumber, text } from './options.js';
 import type { Need, Needs, OptionValues } from './options.js';
 import {
   describeEstimate,
@@ -268,6 +268,7 @@ function readValues(axis: TheoremAxis, list: string | undefined): readonly numbe
     `--values must be numbers with commas between them, got "${list}"`,
     'values',
   );
+  expectOnce(numbers, 'values');
   return numbers;
 }
 
@@ -287,6 +288,7 @@ async function runTheorems(values: Values, { print, progress, signal, width }: V
     '--no-clip excludes --eps and a map over it',
     'noClip',
   );
+  const mapped = axis === 'none' ? [] : readValues(axis, values.values);
   const fields: Record<string, unknown> = {};
   for (const theorem of chosen) {
     const base: TheoremSettings = {
@@ -301,7 +303,7 @@ async function runTheorems(values: Values, { print, progress, signal, width }: V
     for (const line of describeTheorem(result, width)) print(line);
     let map;
     if (axis !== 'none' && (axis !== 'eps' || theorem === 1)) {
-      map = await mapTheorem(base, axis, readValues(axis, values.values), options);
+      map = await mapTheorem(base, axis, mapped, options);
       progress.clear();
       for (const line of describeMap(map, width)) print(line);
     }

@@ -8,9 +8,9 @@ import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { chosenRules, percent } from './common.js';
 import type { WorkersReport } from './jobs/distribute.js';
-import { isCut, publicValues } from './jobs/options.js';
+import { expectWorkersDevice, isCut, publicValues } from './jobs/options.js';
 import { sweepInJobs } from './jobs/trainJob.js';
-import { readNumber } from './options.js';
+import { expectOnce, readNumber } from './options.js';
 import { createTrainer, openPlace, showProgress } from './trainRun.js';
 import type { TrainingPlace } from './trainRun.js';
 import { chosenHalves, chosenOptimizer, evaluatedOn, startWeights, trainerSettings } from './trainOptions.js';
@@ -26,16 +26,19 @@ export function readSweep(notation: string): number[] {
     `--sweep must name learning rates, such as lr=0.01,0.05,0.1; got "${notation}"`,
     'sweep',
   );
-  return list.split(',').map((part) => {
+  const rates = list.split(',').map((part) => {
     const rate = readNumber(part);
     check(rate > 0, 'bad-range', `--sweep: learning rates must be numbers above 0, got "${part}"`, 'sweep');
     return rate;
   });
+  expectOnce(rates, 'sweep');
+  return rates;
 }
 
 /** The cells that the options mean. Throws `bad-argument`, `bad-range`, and as {@link chosenRules} does. */
 export function sweepPlan(values: TrainValues, definition: ModelDefinition): SweepPlan {
   const rules = values.rule.map((notation) => chosenRules(notation, definition).written);
+  expectOnce(rules, 'rule');
   const rates = readSweep(values.sweep!);
   // What the last cell would be refused for is said before the first one.
   for (const lr of rates) chosenOptimizer({ ...values, lr });
@@ -109,10 +112,11 @@ export async function runSweep(
   definition: ModelDefinition,
   context: VerbContext,
 ): Promise<VerbResult> {
+  expectWorkersDevice(values);
   const plan = sweepPlan(values, definition);
   const cells = planSweep(plan);
   const folder = await OutputFolder.open(values.out ?? (await defaultOutput('sweep')), 'train');
-  await context.lock(folder.path);
+  await folder.lock(context.lock);
   const place = await openPlace(values);
   try {
     const began = performance.now();

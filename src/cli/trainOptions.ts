@@ -28,7 +28,7 @@ import {
   ruleHelp,
 } from './common.js';
 import { jobOptions } from './jobs/options.js';
-import { choice, flag, integer, number, optionalText, text, texts } from './options.js';
+import { choice, expectOnce, flag, integer, number, optionalText, text, texts } from './options.js';
 import type { Needs, OptionValues } from './options.js';
 import type { VerbContext } from './verb.js';
 
@@ -146,6 +146,7 @@ export function chosenSchedule({ schedule, gamma, epochs, warmup: warm }: TrainV
 export function chosenAugmentation({ augment }: TrainValues): InputStage | undefined {
   if (augment === undefined) return undefined;
   const names = augment.split(',').map((name) => name.trim());
+  expectOnce(names, 'augment');
   const unknown = names.find((name) => !['crop', 'flip'].includes(name));
   if (unknown !== undefined) {
     const message = `--augment takes crop and flip, got "${unknown}"${didYouMean(unknown, ['crop', 'flip'])}`;

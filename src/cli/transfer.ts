@@ -48,8 +48,9 @@ import {
   splitOption,
 } from './common.js';
 import { modelWith } from './inference.js';
+import { modelsInList } from './victims.js';
 import { openModel } from './modelSource.js';
-import { assignment, expectUsed, integer, number, text } from './options.js';
+import { assignment, expectOnce, expectUsed, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
 import type { Matrix } from './transferReport.js';
@@ -96,8 +97,9 @@ interface Named {
 /** Reads `M=W,M=W`; a network named twice gets a number. Throws `bad-argument`, `unknown-model`. */
 async function readNetworks(notation: string, option: string, known: Named[]): Promise<Named[]> {
   const found: Named[] = [];
-  // A comma inside a path is not followed by MODEL=.
-  for (const part of notation.split(/,(?=[^,=]+=)/)) {
+  const parts = notation.split(modelsInList);
+  expectOnce(parts, option);
+  for (const part of parts) {
     const [model, path] = assignment(part);
     const fits = model !== undefined && path !== undefined;
     check(fits, 'bad-argument', `--${option} must be MODEL=WEIGHTS,MODEL=WEIGHTS; got "${part}"`, option);
@@ -113,7 +115,7 @@ async function readNetworks(notation: string, option: string, known: Named[]): P
 /** The attacks of the matrix. Throws for what has no gradient steps to count. */
 function readMatrixAttacks(values: Values): MatrixAttack[] {
   const sized: boolean[] = [];
-  const found = readAttacks(values.attacks).map((spec: AttackSpec): MatrixAttack => {
+  const found = readAttacks(values.attacks, 'attacks').map((spec: AttackSpec): MatrixAttack => {
     check(spec.name !== 'autoattack', 'bad-argument', 'autoattack is no attack for transfer', 'attacks');
     check(
       spec.steps === undefined && spec.restarts === undefined,
@@ -180,14 +182,13 @@ async function compute(
   const sweeps: StartSweep[] = [];
   for (const source of settings.sources) {
     const [first] = settings.attacks;
-    let sweep: StartSweep | undefined;
     for (const rule of rules) {
       let written = rule;
       if (automatic.test(rule)) {
-        const what = `start of LinBP on ${source.name}`;
-        sweep ??= await cells.run(what, () => sweepStart(settings, source, first!, rule, heldOut!, cells));
+        const what = `start of ${rule} on ${source.name}`;
+        const sweep = await cells.run(what, () => sweepStart(settings, source, first!, rule, heldOut!, cells));
         if (sweep === undefined) continue;
-        if (!sweeps.includes(sweep)) sweeps.push(sweep);
+        sweeps.push(sweep);
         written = rule.replace(automatic, `from=${sweep.start}`);
       }
       for (const attack of settings.attacks) {
@@ -335,7 +336,7 @@ export const transferVerb = defineVerb({
     const swept = rules.some((rule) => automatic.test(rule));
     checkMatrix(values, networks, sources, attacks);
     const out = await OutputFolder.open(values.out ?? (await defaultOutput('transfer')), 'transfer');
-    await context.lock(out.path);
+    await out.lock(context.lock);
     const weights = new Map<Named, StateDict>();
     for (const each of networks) weights.set(each, await namedWeights(each.definition, each.path));
     const all = await images(values, networks, context);

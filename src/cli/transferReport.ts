@@ -171,10 +171,10 @@ export function matrixLines(matrix: Matrix, fields: Fields, width: number): stri
 }
 
 /** A sweep as bars. */
-function sweepLines({ source, attack, start, tried }: StartSweep): string[] {
+function sweepLines({ source, attack, rule, start, tried }: StartSweep): string[] {
   const width = Math.max(...tried.map((each) => each.start.length));
   return [
-    `start of LinBP on ${source}, by ${attack} on the held-out images: ${start}`,
+    `start of ${rule} on ${source}, by ${attack} on the held-out images: ${start}`,
     ...tried.map((each) => {
       const bar = '#'.repeat(Math.round(30 * each.success));
       return (
@@ -256,12 +256,12 @@ async function matrixPicture({ rows, clean }: Matrix, { cells }: Fields): Promis
 /** How success depends on where LinBP starts, on the images held out for it. */
 async function startSection(sweeps: readonly StartSweep[]): Promise<Section> {
   const { figures, lineChart, palette, percentAxis } = await import('../report/index.js');
-  const charts = sweeps.map(({ source, attack, start, tried }) => {
+  const charts = sweeps.map(({ source, attack, rule, start, tried }) => {
     const points = tried.map(({ success }, n) => [n + 1, success] as const);
     const lines = [{ name: attack, color: palette.linbp, points }];
     const x = { title: 'LinBP starts at', names: tried.map((each) => each.start) };
     const figure = lineChart({ title: source, x, y: percentAxis('success on other networks'), lines });
-    return { figure, caption: `${source}: ${start} is best on the held-out images.` };
+    return { figure, caption: `${source}, ${rule}: ${start} is best on the held-out images.` };
   });
   return { title: 'Start of LinBP', body: figures(charts) };
 }

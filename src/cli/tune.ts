@@ -31,7 +31,7 @@ import {
   openDevice,
   shownAdapter,
 } from './common.js';
-import { flag, integer, number, text } from './options.js';
+import { expectOnce, flag, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { splitRules } from './ruleList.js';
 import { defineVerb } from './verb.js';
@@ -151,6 +151,7 @@ async function tuneStep(
 /** The files of `--among`. Throws `missing-file`. */
 async function earlierFiles(written: string | undefined): Promise<string[] | undefined> {
   const files = written?.split(',').map((file) => file.trim());
+  expectOnce(files ?? [], 'among');
   for (const file of files ?? []) check(await isThere(file), 'missing-file', `--among: ${file}: no such file`, file);
   return files;
 }
@@ -202,6 +203,7 @@ export const tuneVerb = defineVerb({
     const definition = await chosenModel(values);
     const rules =
       values.what === 'forward' ? ['bp'] : splitRules(values.rule).map((rule) => chosenRules(rule, definition).written);
+    expectOnce(rules, 'rule');
     if (values.out !== undefined) await ensureWritableFile(values.out);
     const weights = await chosenWeights(definition, values, progress);
     const earlier = await earlierFiles(values.among);

@@ -8,7 +8,7 @@ import { namedWeights, pixelRange } from './common.js';
 import { openModel } from './modelSource.js';
 import { classifierOn } from './inference.js';
 import type { Classifier } from './inference.js';
-import { assignment } from './options.js';
+import { assignment, expectOnce } from './options.js';
 import type { VerbContext } from './verb.js';
 
 /** A model that the images were not made for. */
@@ -30,6 +30,9 @@ export interface VictimResult {
   readonly successRate: number;
 }
 
+/** Between the pairs of `MODEL=WEIGHTS,MODEL=WEIGHTS`: a comma inside a path is not followed by MODEL=. */
+export const modelsInList = /,(?=[^,=]+=)/;
+
 /**
  * Reads `MODEL=WEIGHTS,MODEL=WEIGHTS`.
  *
@@ -38,8 +41,9 @@ export interface VictimResult {
  */
 export async function readVictims(notation: string | undefined, source: ModelDefinition): Promise<Victim[]> {
   const victims: Victim[] = [];
-  // A comma inside a path is not followed by MODEL=.
-  for (const part of notation?.split(/,(?=[^,=]+=)/) ?? []) {
+  const parts = notation?.split(modelsInList) ?? [];
+  expectOnce(parts, 'victims');
+  for (const part of parts) {
     const [name, path] = assignment(part);
     check(
       name !== undefined && path !== undefined,

@@ -245,6 +245,8 @@ export function pooledGap(
 export interface StartSweep {
   readonly source: string;
   readonly attack: string;
+  /** With `from=auto` as it was written. */
+  readonly rule: string;
   readonly start: string;
   readonly tried: readonly { readonly start: string; readonly success: number; readonly steps: number }[];
 }
@@ -285,7 +287,7 @@ export async function sweepStart(
       });
     tried.push({ start, success, steps: row.steps });
   }
-  cells.expectSome(tried.length, `start of LinBP on ${source.name}`);
+  cells.expectSome(tried.length, `start of ${rule} on ${source.name}`);
   const best = tried.reduce((most, each) => (each.success >= most.success ? each : most));
-  return { source: source.name, attack: attack.name, start: best.start, tried };
+  return { source: source.name, attack: attack.name, rule, start: best.start, tried };
 }

@@ -70,7 +70,14 @@ describe('linbp transfer', () => {
     });
     const data = ['--dataset', at('images.safetensors')];
     const victims = `mlp=${at('mlp.safetensors')},${at('small.mjs')}=${at('small.safetensors')}`;
-    const lists = ['--attacks', 'ifgsm,mifgsm:gradient=vmi,samples=2', '--rule', 'bp', '--rule', 'linbp:from=auto'];
+    const lists = [
+      '--attacks',
+      'ifgsm,mifgsm:gradient=vmi,samples=2',
+      '--rule',
+      'bp',
+      '--rule',
+      'linbp:from=auto,leaky:a=0.5,from=auto',
+    ];
     const [matrix, attack] = await linbpEach([
       [
         ...['transfer', ...data, '--sources', `mlp=${at('mlp.safetensors')}`, '--victims', victims, ...lists],
@@ -96,7 +103,7 @@ describe('linbp transfer', () => {
     const result = readJson(at('matrix.json'));
     const cells = result['cells'] as Cell[];
     expect(result).to.include({ heldOut: 3, count: 7 });
-    expect(cells).to.have.length(2 * 2 * 2);
+    expect(cells).to.have.length(2 * 3 * 2);
     for (const { gradients, success, low, high, attack: name, seeds } of cells) {
       expect(gradients).to.equal(6);
       expect(seeds).to.equal(name === 'ifgsm' ? 1 : 2);
@@ -110,17 +117,19 @@ describe('linbp transfer', () => {
       ({ attack: name, rule, victim }) => name === 'ifgsm' && rule === 'bp' && victim === 'mlp',
     )!;
     expect(white.success).to.be.closeTo(fooled / 7, 1e-9);
-    const [sweep] = result['starts'] as { start: string; tried: { start: string; success: number }[] }[];
-    expect(sweep!.tried.find(({ start }) => start === sweep!.start)!.success).to.equal(
-      Math.max(...sweep!.tried.map(({ success }) => success)),
-    );
-    expect(cells.some(({ rule }) => rule === `linbp:from=${sweep!.start}`)).to.equal(true);
+    const sweeps = result['starts'] as { rule: string; start: string; tried: { start: string; success: number }[] }[];
+    expect(sweeps.map(({ rule }) => rule)).to.deep.equal(['linbp:from=auto', 'leaky:a=0.5,from=auto']);
+    for (const { rule, start: best, tried } of sweeps) {
+      const most = Math.max(...tried.map(({ success }) => success));
+      expect(tried.find(({ start }) => start === best)!.success).to.equal(most);
+      expect(cells.some((cell) => cell.rule === rule.replace('auto', best))).to.equal(true);
+      expect(matrix!.stdout).to.contain(`start of ${rule} on mlp`);
+    }
     expect(result['resized']).to.deep.equal([{ model: 'small', from: [28, 28], to: [14, 14] }]);
     const errors = result['cleanErrors'] as { model: string; error: number }[];
     expect(errors.map(({ model }) => model)).to.deep.equal(['mlp', 'small']);
     expect(errors[0]!.error).to.equal(0);
     expect(matrix!.stdout).to.contain('small sees images resized from 28 x 28 to 14 x 14');
-    expect(matrix!.stdout).to.contain('start of LinBP on mlp');
     const [sentence] =
       /(?:Images made on mlp by .* wrong, (?:the most here|and no other.*)|No image made on mlp .* transfers)\./.exec(
         matrix!.stdout,
@@ -131,7 +140,7 @@ describe('linbp transfer', () => {
       readFileSync(join(at('out'), 'matrix.csv'), 'utf8')
         .trimEnd()
         .split('\n'),
-    ).to.have.length(9);
+    ).to.have.length(13);
   });
 
   it('says that nothing transfers where nothing does, and otherwise what transfers most', () => {

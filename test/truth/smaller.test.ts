@@ -38,10 +38,10 @@ describe('files that hold more than is asked for', () => {
   });
 
   it('a comma inside the path of a victim does not end it', async () => {
-    const path = join(folder(), 'a,b.safetensors');
+    const paths = ['a,b.safetensors', 'a,c.safetensors'].map((name) => join(folder(), name));
     const definition = modelDefinition('mlp');
-    await writeSafetensors(path, initialState(definition, 1));
-    const victims = await readVictims(`mlp=${path},mlp=${path}`, definition);
+    for (const path of paths) await writeSafetensors(path, initialState(definition, 1));
+    const victims = await readVictims(paths.map((path) => `mlp=${path}`).join(), definition);
     expect(victims.map(({ definition: { name } }) => name)).to.deep.equal(['mlp', 'mlp']);
   });
 });

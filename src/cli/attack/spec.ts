@@ -4,7 +4,7 @@ import { lossKinds } from '../../attacks/stages.js';
 import { check, LinbpError } from '../../errors.js';
 import { didYouMean } from '../../names.js';
 import { knownAttack } from '../composedAttack.js';
-import { readNumber } from '../options.js';
+import { expectOnce, readNumber } from '../options.js';
 
 /** An attack as the command line writes it: a name, and options that hold for this attack alone. */
 export interface AttackSpec {
@@ -78,7 +78,7 @@ function readSpec(written: string): AttackSpec {
  *
  * @throws LinbpError `unknown-option` with the nearest name, `bad-argument`, `bad-range`
  */
-export function readAttacks(notation: string): AttackSpec[] {
+export function readAttacks(notation: string, option = 'attack'): AttackSpec[] {
   const pieces: string[] = [];
   for (const piece of notation.split(',').map((each) => each.trim())) {
     if (pieces.length > 0 && /^[^:]*=/.test(piece)) pieces[pieces.length - 1] += `,${piece}`;
@@ -91,5 +91,6 @@ export function readAttacks(notation: string): AttackSpec[] {
       const message = `options of ${name} follow a colon, as in ${piece.replace(',', ':')}`;
       throw new LinbpError('bad-argument', message, { field: 'attack' });
     }
+  expectOnce(pieces, option);
   return pieces.map(readSpec);
 }
