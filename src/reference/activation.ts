@@ -2,6 +2,7 @@ import { activationFunction, parameterValues } from '../graph/functions.js';
 import type { ActivationKind, ScalarFunction } from '../graph/functions.js';
 import { elementCount, maskRows, maskShape, pixelCount } from '../graph/types.js';
 import type { Node } from '../graph/types.js';
+import { mapped } from './types.js';
 import type { Reference, ReferenceArray } from './types.js';
 
 /** Value and derivative of an activation for parameters `p`; the official ReLU6 has the linear backward only. */
@@ -23,26 +24,33 @@ function parametersAt(
   return (index) => [slopes![Math.floor(index / pixels) % channels]!, 0];
 }
 
-/** Word and bit of the packed mask (`maskShape`) for the flat index of an element of [N, C, ...]. */
-function maskPlace(shape: readonly number[], index: number): { word: number; bit: number } {
+/** Words and bits of the packed mask (`maskShape`) for the flat indices of elements of [N, C, ...]. */
+function maskPlaces(shape: readonly number[]): { word: (index: number) => number; bit: (index: number) => number } {
   const pixels = pixelCount(shape);
   const channels = shape[1] ?? 1;
-  const [n, c, p] = [Math.floor(index / (channels * pixels)), Math.floor(index / pixels) % channels, index % pixels];
-  return { word: (n * Math.ceil(channels / maskRows) + Math.floor(c / maskRows)) * pixels + p, bit: c % maskRows };
+  const rows = Math.ceil(channels / maskRows);
+  const channel = (index: number): number => Math.floor(index / pixels) % channels;
+  return {
+    word: (index) =>
+      (Math.floor(index / (channels * pixels)) * rows + Math.floor(channel(index) / maskRows)) * pixels +
+      (index % pixels),
+    bit: (index) => channel(index) % maskRows,
+  };
 }
 
 export const activation: Reference<'activation'> = (node, [z, slopes]) => {
   const { value: valueOf, slope: slopeOf } = functionOf(node.attrs.kind);
   const at = parametersAt(node, slopes);
-  const y = Float64Array.from(z!, (value, index) => valueOf(value, ...at(index)));
+  const y = mapped(z!, (value, index) => valueOf(value, ...at(index)));
   if (!node.attrs.mask) return [y];
   const shape = node.inputs[0]!.shape;
   const kind = node.attrs.kind as Exclude<ActivationKind, 'relu6Official'>;
   const mask = new Uint32Array(elementCount(maskShape(shape)));
+  const { word, bit } = maskPlaces(shape);
+  const { pieces } = activationFunction(kind);
   z!.forEach((value: number, index: number) => {
-    const { word, bit } = maskPlace(shape, index);
-    const { inside } = activationFunction(kind).pieces!(...at(index));
-    mask[word]! |= Number(slopeOf(value, ...at(index)) === inside) << bit;
+    const { inside } = pieces!(...at(index));
+    mask[word(index)]! |= Number(slopeOf(value, ...at(index)) === inside) << bit(index);
   });
   return [y, mask];
 };
@@ -53,16 +61,17 @@ export const activationBackward: Reference<'activationBackward'> = (node, [g, sa
   const shape = node.inputs[0]!.shape;
   const at = parametersAt(node, slopes);
   const bits = node.inputs[1]?.dtype === 'u32';
+  const { slope: slopeOf } = functionOf(kind);
+  const { word, bit } = maskPlaces(shape);
   const slope = (index: number): number => {
-    if (!bits) return functionOf(kind).slope(saved![index]!, ...at(index));
-    const { word, bit } = maskPlace(shape, index);
+    if (!bits) return slopeOf(saved![index]!, ...at(index));
     const { inside, outside } = activationFunction(kind as Exclude<ActivationKind, 'relu6Official'>).pieces!(
       ...at(index),
     );
-    return ((saved![word]! >>> bit) & 1) === 1 ? inside : outside;
+    return ((saved![word(index)]! >>> bit(index)) & 1) === 1 ? inside : outside;
   };
   return [
-    Float64Array.from(g!, (gradient, index) => {
+    mapped(g!, (gradient, index) => {
       if (rule.saves === 'nothing') return rule.reference(gradient, 0, 0, values);
       return rule.reference(gradient, slope(index), rule.saves === 'input' ? saved![index]! : 0, values);
     }),

@@ -13,10 +13,15 @@ interface Matrix {
 const matrix = (values: ReferenceArray, columns: number): Matrix => ({ values, rowStep: columns, columnStep: 1 });
 const transposed = (values: ReferenceArray, columns: number): Matrix => ({ values, rowStep: 1, columnStep: columns });
 
-/** C [m, n] = A [m, k] B [k, n] */
+/** C [m, n] = A [m, k] B [k, n], each sum in the order of k. */
 function product(m: number, k: number, n: number, a: Matrix, b: Matrix): Float64Array {
   const c = new Float64Array(m * n);
   for (let i = 0; i < m; i++) {
+    // Rows of B that lie in one piece are added up; columns are gone along.
+    if (b.columnStep === 1) {
+      for (let l = 0; l < k; l++) addRow(c, i * n, n, a.values[i * a.rowStep + l * a.columnStep]!, b, l);
+      continue;
+    }
     for (let j = 0; j < n; j++) {
       let sum = 0;
       for (let l = 0; l < k; l++)
@@ -25,6 +30,11 @@ function product(m: number, k: number, n: number, a: Matrix, b: Matrix): Float64
     }
   }
   return c;
+}
+
+function addRow(c: Float64Array, first: number, n: number, factor: number, { values, rowStep }: Matrix, row: number) {
+  const from = row * rowStep;
+  for (let j = 0; j < n; j++) c[first + j]! += factor * values[from + j]!;
 }
 
 export const linear: Reference<'linear'> = (node, [x, w, b]) => {

@@ -1,14 +1,15 @@
 import { pixelCount } from '../graph/types.js';
-import { stepValue } from './types.js';
+import { mapped, stepValue } from './types.js';
 import type { Reference, ReferenceArray } from './types.js';
 
 export const scaleShift: Reference<'scaleShift'> = (node, [x, scale, shift]) => {
   const shape = node.inputs[0]!.shape;
-  const channel = (i: number): number => Math.floor(i / pixelCount(shape)) % shape[1]!;
-  return [Float64Array.from(x!, (value, i) => value * scale![channel(i)]! + (shift?.[channel(i)] ?? 0))];
+  const pixels = pixelCount(shape);
+  const channel = (i: number): number => Math.floor(i / pixels) % shape[1]!;
+  return [mapped(x!, (value, i) => value * scale![channel(i)]! + (shift?.[channel(i)] ?? 0))];
 };
 
-export const add: Reference<'add'> = (_node, [a, b]) => [Float64Array.from(a!, (value, i) => value + b![i]!)];
+export const add: Reference<'add'> = (_node, [a, b]) => [mapped(a!, (value, i) => value + b![i]!)];
 
 /** The output shares the input's memory already; the array is handed on as it is. */
 export const reshape: Reference<'reshape'> = (_node, [x]) => [x!];
@@ -22,9 +23,11 @@ export const map: Reference<'map'> = (node, inputs, context) => {
   const pick = (array: ReferenceArray, i: number): number =>
     array[array.length === count ? i : array.length === 1 ? 0 : Math.floor(i / sampleSize)]!;
   const results = targets.map((target) => (target === 'new' ? new Float64Array(count) : inputs[target]!));
+  const given = [...inputs.map(() => 0), ...scalars];
   for (let i = 0; i < count; i++) {
-    const values = fn.reference(...inputs.map((array) => pick(array, i)), ...scalars);
-    results.forEach((result, r) => (result[i] = values[r]!));
+    for (let k = 0; k < inputs.length; k++) given[k] = pick(inputs[k]!, i);
+    const values = fn.reference(...given);
+    for (let r = 0; r < results.length; r++) results[r]![i] = values[r]!;
   }
   return results.filter((_, r) => targets[r] === 'new');
 };
