@@ -68,6 +68,16 @@ const attacksOf: readonly (readonly [string, AttackName, (p: Result['parameters'
 ];
 
 const fixture = attackFixture<Results>('minimal-norm');
+/** How far runs of the reference code in float32, apart by roundings, lie from its float64, by entry and image. */
+const { rows: spread } = attackFixture<{
+  readonly rows: Readonly<Record<string, readonly { readonly least: number; readonly most: number }[]>>;
+}>('minimal-norm-spread');
+/** 1e-3, as the page has it, or as far as some of those runs went in this direction, to three digits. */
+const allowedInFloat32 = (entry: string, n: number, off: number): number => {
+  const { least, most } = spread[entry]?.[n] ?? { least: 0, most: 0 };
+  return Math.max(1e-3, 1.005 * (off < 0 ? -least : most));
+};
+
 const fmnFile = attackFigures<{ readonly results: Results }>('fmn')?.results ?? {};
 const deepfoolFile = attackFigures<{ readonly results: Results }>('deepfool')?.results ?? {};
 const eadFile = attackFigures<{ readonly results: Results }>('ead')?.results ?? {};
@@ -264,13 +274,10 @@ describe('attacks for the smallest perturbation of the reference codes on the de
           expectWithin(`${entry} fooled`, Math.abs(fooled - result.fooled), name === 'fmn-l2' ? 1 : 0, 'images');
           for (let n = 0; n < count; n++) {
             const moved = result.float32_relative_difference?.[n] ?? 1;
-            if (moved < 1e-4 && found[n]! < 1e9)
-              expectWithin(
-                `${entry} distance`,
-                Math.abs(found[n]! / expected[n]! - 1),
-                1e-3,
-                `image ${result.images[n]}`,
-              );
+            if (moved >= 1e-4 || found[n]! >= 1e9) continue;
+            const off = found[n]! / expected[n]! - 1;
+            const allowed = allowedInFloat32(`${name}.${model}`, n, off);
+            expectWithin(`${entry} distance`, Math.abs(off), allowed, `image ${result.images[n]}`);
           }
           const both = Array.from(expected, (each, n) => [each, found[n]!] as const).filter(
             (each): each is readonly [number, number] => each[0] !== null && each[1] < 1e9,
