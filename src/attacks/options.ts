@@ -30,7 +30,7 @@ export interface AttackOptions {
   readonly norm?: AttackNorm;
   /**
    * Radius of the ball in pixels of [0, 1], for instance 8/255; for L-infinity at most 1. May be left out for attacks
-   * that look for the smallest perturbation.
+   * that look for the smallest perturbation; with it they keep the smallest of those inside, or the clean image.
    */
   readonly eps?: number;
   /**
