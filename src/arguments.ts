@@ -85,9 +85,11 @@ export function expectObject(value: unknown, field: string): asserts value is ob
 const isList = (value: unknown): boolean =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 
-/** Throws `bad-argument` unless `value` is an array or a typed array. */
-export function expectList(value: unknown, field: string): void {
+/** Throws `bad-argument` unless `value` is an array or a typed array, of objects with these members, where given. */
+export function expectList(value: unknown, field: string, members?: Members): void {
   check(isList(value), 'bad-argument', `${field} must be an array, got ${kind(value)}`, field);
+  if (members === undefined) return;
+  for (const [at, each] of (value as readonly unknown[]).entries()) expectMembers(each, `${field}[${at}]`, members);
 }
 
 /** Throws `bad-argument` unless `value` is a text. */
@@ -109,12 +111,22 @@ const memberKinds = {
   map: [(value: unknown) => value instanceof Map, 'a Map'],
 } as const;
 
+/** Members that an object must have, with what each must be. */
+type Members = Readonly<Record<string, keyof typeof memberKinds>>;
+
+/** Throws `bad-argument` unless `value` can be gone through, as arrays, maps and sets can. */
+export function expectIterable(value: unknown, field: string): void {
+  const fits = typeof (value as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] === 'function';
+  check(fits, 'bad-argument', `${field} must be a list, got ${kind(value)}`, field);
+}
+
+/** Throws `bad-argument` unless `value` is a function. */
+export function expectFunction(value: unknown, field: string): void {
+  check(typeof value === 'function', 'bad-argument', `${field} must be a function, got ${kind(value)}`, field);
+}
+
 /** Throws `bad-argument` unless `value` is an object with these members, without which nothing can be done with it. */
-export function expectMembers(
-  value: unknown,
-  field: string,
-  members: Readonly<Record<string, keyof typeof memberKinds>>,
-): void {
+export function expectMembers(value: unknown, field: string, members: Members): void {
   expectObject(value, field);
   for (const [name, wanted] of Object.entries(members)) {
     const member = (value as Readonly<Record<string, unknown>>)[name];

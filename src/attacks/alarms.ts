@@ -117,7 +117,7 @@ function pairFlag(run: JudgedRun, other: JudgedRun): AttackFlag | undefined {
  * other rules and smaller balls that do more harm, balls in which nothing could stay right.
  */
 export function attackFlags(runs: readonly JudgedRun[]): AttackFlag[] {
-  expectList(runs, 'runs');
+  expectList(runs, 'runs', { result: 'object' });
   const pairs = runs.flatMap((run) => runs.flatMap((other) => (run === other ? [] : (pairFlag(run, other) ?? []))));
   return [...runs.flatMap(ownFlags), ...pairs];
 }

@@ -1,4 +1,4 @@
-import { expectFields, expectObject, expectOneOf } from '../arguments.js';
+import { expectFields, expectMembers, expectObject, expectOneOf } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Precision } from '../graph/types.js';
@@ -264,6 +264,7 @@ export function settle(options: AttackOptions): AttackSettings {
   expectObject(options.model, 'model');
   describeModel(options.model.definition);
   const definition = typeof options.attack === 'object' ? options.attack : attackDefinition(options.attack ?? 'pgd');
+  expectMembers(definition, 'attack', { name: 'text', defaultAlpha: 'function' });
   expectOptions(definition, options);
   const {
     norm = normsOf(definition)[0]!,

@@ -298,6 +298,6 @@ export function lossSeed(
  */
 export function gradients(graph: Graph, options: GradientOptions): Map<Tensor, Tensor> {
   expectGraph(graph);
-  expectMembers(options, 'options', {});
+  expectMembers(options, 'options', { targets: 'list', rules: 'function' });
   return new Differentiation(graph, options).run();
 }

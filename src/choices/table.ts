@@ -1,3 +1,4 @@
+import { expectIterable, expectMembers } from '../arguments.js';
 import { orderOf, problemKey } from '../kernels/choice.js';
 import type { KernelChoice, KernelChoices, SumOrder, TuningProblem } from '../kernels/problem.js';
 import { unrollName } from '../kernels/tiles.js';
@@ -18,15 +19,19 @@ export class TuningTable implements KernelChoices {
   readonly orders = new Map<string, SumOrder>();
 
   find(problem: TuningProblem): KernelChoice | undefined {
+    expectMembers(problem, 'problem', { layer: 'text' });
     return this.entries.get(problemKey(problem))?.choice;
   }
 
   order(problem: TuningProblem): SumOrder | undefined {
+    expectMembers(problem, 'problem', { layer: 'text' });
     return this.orders.get(problem.layer);
   }
 
   /** Remembers a choice; the first choice for a layer decides its accumulation order at all batch sizes. */
   set(problem: TuningProblem, entry: TunedEntry): void {
+    expectMembers(problem, 'problem', { layer: 'text', batch: 'number' });
+    expectMembers(entry, 'entry', { choice: 'object' });
     this.entries.set(problemKey(problem), entry);
     const order = orderOf(entry.choice.kernel);
     if (order !== undefined && !this.orders.has(problem.layer)) this.orders.set(problem.layer, order);
@@ -34,6 +39,7 @@ export class TuningTable implements KernelChoices {
 
   /** Drops choices by the keys of their problems, and the orders of layers that have no choice any more. */
   forget(keys: Iterable<string>): void {
+    expectIterable(keys, 'keys');
     for (const key of keys) this.entries.delete(key);
     const layers = new Set([...this.entries.keys()].map(layerOf));
     for (const layer of this.orders.keys()) if (!layers.has(layer)) this.orders.delete(layer);
@@ -41,6 +47,7 @@ export class TuningTable implements KernelChoices {
 
   /** Takes everything from another table; what it says wins. */
   merge(other: TuningTable): void {
+    expectMembers(other, 'table', { entries: 'map', orders: 'map' });
     for (const [key, entry] of other.entries) this.entries.set(key, entry);
     for (const [layer, order] of other.orders) this.orders.set(layer, order);
   }

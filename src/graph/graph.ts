@@ -1,4 +1,4 @@
-import { expectOneOf } from '../arguments.js';
+import { expectFunction, expectList, expectMembers, expectOneOf, expectTensor } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { quotedValue } from '../quote.js';
 import { opTable } from '../ops/table.js';
@@ -31,6 +31,7 @@ export class Graph implements GraphBuilder {
 
   /** Runs `body` with parts of the scope replaced; nodes added inside get that segment, layer, direction and rule. */
   scope<T>(scope: Partial<NodeScope>, body: () => T): T {
+    expectFunction(body, 'body');
     const outer = this.current;
     this.current = { ...outer, ...scope };
     try {
@@ -62,6 +63,8 @@ export class Graph implements GraphBuilder {
 
   /** A contiguous window of `base`, `offset` elements in, seen as `shape`. */
   window(base: Tensor, offset: number, shape: readonly number[], name: string): Tensor {
+    expectTensor(base);
+    expectList(shape, 'shape');
     check(
       offset >= 0 && offset + elementCount(shape) <= elementCount(base.shape),
       'bad-shape',
@@ -75,7 +78,9 @@ export class Graph implements GraphBuilder {
   }
 
   /** A state that holds `values` from the start, such as the mean and deviation of an input normalization. */
-  constant(name: string, values: readonly number[], shape: readonly number[] = [values.length]): Tensor {
+  constant(name: string, values: readonly number[], given?: readonly number[]): Tensor {
+    expectList(values, name);
+    const shape = given ?? [values.length];
     const tensor = this.state(name, shape);
     check(
       values.length === elementCount(shape),
@@ -90,6 +95,7 @@ export class Graph implements GraphBuilder {
 
   /** A u32 state that holds `values` from the start, such as the indices of a gather. */
   integers(name: string, values: readonly number[]): Tensor {
+    expectList(values, name);
     const tensor = this.state(name, [values.length], 'u32');
     this.initial.set(tensor, Uint32Array.from(values));
     return tensor;
@@ -161,6 +167,7 @@ export class Graph implements GraphBuilder {
    * place by one that differs in this only, so that a mask exists just where some backward rule reads it.
    */
   addMask(node: Node<'activation'>): Tensor {
+    expectMembers(node, 'node', { outputs: 'list' });
     const output = node.outputs[0]!;
     // The node at hand may have been replaced already.
     const current = output.producer as unknown as Node<'activation'>;

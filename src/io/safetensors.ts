@@ -196,6 +196,7 @@ export function encodeSafetensors(
       : Object.entries(tensors as Readonly<Record<string, TensorToWrite>>);
   const entries = [...given].map(([name, tensor]) => {
     check(name !== '__metadata__', 'bad-argument', 'a tensor cannot be called __metadata__', name);
+    expectMembers(tensor, name, { shape: 'list', data: 'list' });
     const dtype = tensor.dtype ?? dtypeOf(tensor.data);
     const bytes = new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
     const expected = tensor.shape.reduce((product, size) => product * size, 1) * safetensorsItemBytes[dtype];

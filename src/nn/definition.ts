@@ -1,4 +1,4 @@
-import { expectMembers } from '../arguments.js';
+import { expectMembers, expectTensor } from '../arguments.js';
 import { check } from '../errors.js';
 import { Graph } from '../graph/graph.js';
 import { elementCount } from '../graph/types.js';
@@ -159,6 +159,7 @@ export interface GraphStores {
 
 /** Adds the model's flat stores to a graph. */
 export function addStores(graph: Graph, definition: ModelDefinition): GraphStores {
+  expectMembers(graph, 'graph', { parameter: 'function', state: 'function' });
   const { layout } = describeModel(definition);
   return {
     parameters: graph.parameter('parameters', [layout.parameterElements]),
@@ -175,6 +176,8 @@ export function addModel(
   images: Tensor,
   options: Partial<BuildMode> & { readonly stores?: GraphStores } = {},
 ): ModelInGraph {
+  expectMembers(graph, 'graph', { window: 'function' });
+  expectTensor(images);
   const { layout, activations } = describeModel(definition);
   const stores = options.stores ?? addStores(graph, definition);
   const tensors = new Map<string, Tensor>();

@@ -8,7 +8,15 @@ import { storesOf } from '../program/store.js';
 import type { Device } from '../runtime/device.js';
 import { BufferUsage } from '../runtime/flags.js';
 import { Turns } from '../runtime/turns.js';
-import { expectDevice, expectFields, expectOneOf, expectPixels, expectStateDict } from '../arguments.js';
+import {
+  expectDevice,
+  expectFields,
+  expectMembers,
+  expectOneOf,
+  expectPixels,
+  expectStateDict,
+  expectText,
+} from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
 import { describeModel, isBuffer } from './definition.js';
 import { expectFiniteLogits, ForwardPass } from './forward.js';
@@ -296,12 +304,14 @@ export class Model {
 
   /** Writes the weights as safetensors, which PyTorch loads unchanged. The file appears whole or not at all. */
   async save(path: string, metadata: Readonly<Record<string, string>> = {}): Promise<void> {
+    expectText(path, 'path');
     const state = await this.stateDict();
     await writeSafetensors(path, state, { format: 'pt', model: this.definition.name, ...metadata });
   }
 
   /** The buffers to compile a program with, for stores that {@link addStores} added to its graph. */
   bindings(stores: GraphStores): Map<Tensor, GPUBuffer> {
+    expectMembers(stores, 'stores', { parameters: 'object' });
     this.alive();
     const map = new Map<Tensor, GPUBuffer>([[stores.parameters, this.parameters]]);
     if (stores.buffers !== undefined && this.buffers !== undefined) map.set(stores.buffers, this.buffers);

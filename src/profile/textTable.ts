@@ -77,7 +77,7 @@ export function textTable<Row>(
   rows: readonly Row[],
   width: number = Infinity,
 ): string {
-  expectList(columns, 'columns');
+  expectList(columns, 'columns', { title: 'text', value: 'function' });
   expectList(rows, 'rows');
   const all = columns.map((column) => {
     const cells = rows.map((row) => column.value(row));

@@ -29,7 +29,7 @@ export interface Trace {
  * arrow from each layer's forward dispatch to the first dispatch of its backward.
  */
 export function traceOf(profiles: readonly Profile[]): Trace {
-  expectList(profiles, 'profiles');
+  expectList(profiles, 'profiles', { label: 'text', dispatches: 'list' });
   const events: TraceEvent[] = [];
   let flow = 0;
   for (const [number, profile] of profiles.entries()) {

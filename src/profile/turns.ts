@@ -79,7 +79,7 @@ export async function timeInTurns(takers: readonly TurnTaker[], rounds: number):
 
 /** The result of {@link timeInTurns} for a terminal. */
 export function formatTurns(times: readonly StepTimes[], rounds: number, width: number = Infinity): string {
-  expectList(times, 'times');
+  expectList(times, 'times', { label: 'text', ratio: 'number' });
   const right = 'right' as const;
   const table = textTable<StepTimes>(
     [

@@ -1,6 +1,6 @@
 import { Attack } from '../attacks/attack.js';
 import { DeviceExecutor } from '../program/executor.js';
-import { expectDevice, expectObject } from '../arguments.js';
+import { expectDevice, expectObject, expectOneOf } from '../arguments.js';
 import { fromArrays } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { check } from '../errors.js';
@@ -127,6 +127,7 @@ async function forward(model: Model, options: WorkloadOptions): Promise<Workload
  * that cannot be meant
  */
 export async function createWorkload(kind: WorkloadKind, options: WorkloadOptions): Promise<Workload> {
+  expectOneOf(kind, ['train', 'attack', 'forward'], 'kind');
   expectObject(options, 'options');
   expectDevice(options.device, 'profiles are of devices; the reference has no kernels to time');
   const model = Model.create(options.definition, { device: options.device });

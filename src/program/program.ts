@@ -1,4 +1,4 @@
-import { expectDevice, expectElements, expectFields, expectGraph, expectTensor } from '../arguments.js';
+import { expectElements, expectFields, expectIterable, expectList, expectObject, expectTensor } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { resolveView } from '../graph/graph.js';
 import type { Graph } from '../graph/graph.js';
@@ -29,17 +29,10 @@ import { SelfTest } from './selfTest/selfTest.js';
 import { rowBytes, StepTable } from './steps.js';
 import { readImages, writeImages } from './transfer.js';
 import type { ImageLocation } from './transfer.js';
-import { compileFields, runFields } from './types.js';
+import { expectCompilable, runFields } from './types.js';
 import type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
 
 export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
-
-/** Throws `bad-argument` or `unknown-option` for what cannot be compiled. */
-function expectCompilable(graph: Graph, options: CompileOptions): void {
-  expectGraph(graph);
-  expectFields(options, compileFields);
-  expectDevice(options.device, 'a program runs on a device; ReferenceRun runs its graph in float64 on the CPU');
-}
 
 /**
  * A compiled graph: pipelines, bind groups and memory, fixed at compile time. Running it only encodes: no buffer is
@@ -155,6 +148,7 @@ export class Program {
 
   /** Where a tensor's elements lie, from the first to the last. */
   location(tensor: Tensor): ImageLocation {
+    expectTensor(tensor);
     const placed = this.schedule.places.get(tensor) ?? tensor;
     const { root, offset } = resolveView(placed);
     const place = this.places.get(root);
@@ -206,6 +200,7 @@ export class Program {
   private tensor(tensor: Tensor | string): Tensor {
     const found = typeof tensor === 'string' ? this.schedule.graph.outputs.get(tensor) : tensor;
     check(found !== undefined, 'bad-argument', `the program has no output "${String(tensor)}"`, String(tensor));
+    expectTensor(found);
     return found;
   }
 
@@ -220,6 +215,8 @@ export class Program {
   /** Sends the step table to the device; call it after changing {@link steps} and before running. */
   uploadSteps(rows = this.steps.rows): void {
     this.alive();
+    const whole = Number.isInteger(rows) && rows >= 0 && rows <= this.steps.rows;
+    check(whole, 'bad-range', `rows must be 0 to ${this.steps.rows}, got ${rows}`, 'rows');
     const bytes = new Uint8Array(this.steps.bytes, 0, rows * rowBytes);
     const given = this.turns.busy ? bytes.slice() : bytes;
     this.turns.runSync(() => this.device.write(this.stepBuffer, 0, given));
@@ -302,6 +299,9 @@ export class Program {
     readonly read: readonly (Tensor | string)[];
     readonly options?: RunOptions;
   }): Promise<(Float32Array | Uint32Array)[]> {
+    expectObject(work, 'work');
+    expectList(work.read, 'read');
+    expectIterable(work.write, 'write');
     for (const [tensor, data] of work.write) this.write(tensor, data);
     const tensors = work.read.map((tensor) => this.tensor(tensor));
     // Called without a wait in between, so they are neighbors in the queue.

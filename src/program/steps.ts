@@ -52,6 +52,7 @@ export class StepTable {
 
   /** Sets fields of one row. */
   set(row: number, values: Readonly<Record<string, number>>): void {
+    expectObject(values, 'values');
     check(row >= 0 && row < this.rows, 'bad-range', `step row ${row} is outside 0..${this.rows - 1}`, 'steps');
     for (const [field, value] of Object.entries(values)) {
       const at = row * 64 + this.word(field);

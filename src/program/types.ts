@@ -1,4 +1,6 @@
+import { expectDevice, expectFields, expectGraph } from '../arguments.js';
 import type { FieldNames } from '../arguments.js';
+import type { Graph } from '../graph/graph.js';
 import type { Precision, Tensor } from '../graph/types.js';
 import type { KernelChoices } from '../kernels/problem.js';
 import type { ScheduledDispatch } from '../plan/schedule.js';
@@ -117,4 +119,11 @@ export interface Executor extends Disposable {
   /** Values of a float tensor as they were computed: float32 of a device, float64 of the reference. */
   exact(tensor: Tensor): Promise<Float32Array | Float64Array>;
   destroy(): void;
+}
+
+/** Throws `bad-argument` or `unknown-option` for what cannot be compiled. */
+export function expectCompilable(graph: Graph, options: CompileOptions): void {
+  expectGraph(graph);
+  expectFields(options, compileFields);
+  expectDevice(options.device, 'a program runs on a device; ReferenceRun runs its graph in float64 on the CPU');
 }

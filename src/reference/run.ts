@@ -24,6 +24,7 @@ export class ReferenceRun {
    * @throws LinbpError `bad-shape`, `bad-dtype` for arrays that do not fit their tensor
    */
   constructor(graph: Graph, memory: ReadonlyMap<Tensor, ReferenceArray> = new Map()) {
+    check(memory instanceof Map, 'bad-argument', 'memory must be a Map of arrays by tensor', 'memory');
     expectMembers(graph, 'graph', { nodes: 'list', initial: 'map', exact: 'map' });
     this.graph = graph;
     for (const [tensor, values] of memory) {
@@ -51,6 +52,7 @@ export class ReferenceRun {
 
   /** The tensor's own memory: later runs and `set` change what was returned. */
   get(tensor: Tensor): ReferenceArray {
+    expectTensor(tensor);
     const { root, offset } = resolveView(tensor);
     let values = this.roots.get(root);
     if (values === undefined) {

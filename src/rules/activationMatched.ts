@@ -1,4 +1,4 @@
-import { expectObject } from '../arguments.js';
+import { expectMembers, expectObject } from '../arguments.js';
 import type { GraphBuilder } from '../graph/builder.js';
 import { elementCount } from '../graph/types.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
@@ -41,6 +41,7 @@ function norm(graph: GraphBuilder, x: Tensor, scope: MatchScope): Tensor {
 export function activationMatched(options: ActivationMatchedOptions): EmittingRule {
   expectObject(options, 'options');
   const { scope, base = linbp } = options;
+  expectMembers(base, 'base', { rule: 'object', values: 'list' });
   return {
     name: `${base.rule.name}-matched`,
     mixesBatch: scope === 'batch',

@@ -1,4 +1,4 @@
-import { expectList } from '../arguments.js';
+import { expectList, expectMembers } from '../arguments.js';
 import { check, LinbpError } from '../errors.js';
 import { instead, unknownName } from '../names.js';
 import { quoted, quotedValue } from '../quote.js';
@@ -61,6 +61,7 @@ export const mixesBatch = (specs: readonly RuleSpec[]): boolean =>
  */
 export function parseRules(text: string, userRules: readonly PointwiseRule[] = []): RuleSpec[] {
   check(typeof text === 'string', 'bad-argument', `rules must be a text, got ${quotedValue(text)}`, 'rules');
+  expectList(userRules, 'userRules', { name: 'text' });
   return text.split('+').map((part) => parseRule(part.trim(), userRules));
 }
 
@@ -196,7 +197,8 @@ function parseMatch(rule: string, text: string, scope: string | undefined, lambd
 
 /** Writes rules in the notation that {@link parseRules} reads, defaults included. */
 export function formatRules(specs: readonly RuleSpec[]): string {
-  expectList(specs, 'rules');
+  expectList(specs, 'rules', {});
+  for (const { rule } of specs) if (typeof rule !== 'string') expectMembers(rule, 'rule', { name: 'text' });
   return specs
     .map((spec) => {
       const options = Object.entries(spec.parameters ?? {}).map(([name, value]) => `${name}=${value}`);

@@ -14,7 +14,7 @@ import type { PipelineRequest } from './pipelines.js';
 import { resetSpin, setThrottle, throttlingWanted } from './polling.js';
 import { stopHiding } from './quiet.js';
 import { deviceFields, WANTED_FEATURES, WANTED_LIMITS } from './request.js';
-import { expectFields } from '../arguments.js';
+import { expectFields, expectObject } from '../arguments.js';
 import type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './request.js';
 
 export type { BufferRequest, DeviceCounters, DeviceOptions, SubmitOptions } from './request.js';
@@ -131,6 +131,7 @@ export class Device {
    */
   createBuffer(request: BufferRequest): GPUBuffer {
     this.#alive();
+    expectObject(request, 'request');
     const { size, usage, kind = 'other', label = kind } = request;
     if (!Number.isSafeInteger(size) || size <= 0) {
       throw new LinbpError(

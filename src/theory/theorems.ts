@@ -207,6 +207,7 @@ async function sampleSides(settings: TheoremSettings, turn: Turn): Promise<Sides
  */
 export async function evaluateTheorem(settings: TheoremSettings, options: TheoremOptions = {}): Promise<TheoremResult> {
   checkSettings(settings);
+  expectObject(options, 'options');
   const { eta, eps, steps, draws } = settings;
   const length = steps + 1;
   const turn = new Turn(draws + length, options);

@@ -22,7 +22,7 @@ export interface BestWeights {
  * losses of different images say nothing about each other.
  */
 export function bestEpoch(history: readonly EpochResult[]): number {
-  expectList(history, 'history');
+  expectList(history, 'history', { trainLoss: 'number' });
   const tested = history.some(({ testLoss }) => testLoss !== undefined);
   let [best, least] = [0, Infinity];
   for (const [index, { testLoss, trainLoss }] of history.entries()) {

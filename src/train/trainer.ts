@@ -1,4 +1,4 @@
-import { expectFields } from '../arguments.js';
+import { expectFields, expectText } from '../arguments.js';
 import { batchPixels } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { check, LinbpError } from '../errors.js';
@@ -207,6 +207,7 @@ export class Trainer {
    */
   async save(path: string): Promise<void> {
     this.alive();
+    expectText(path, 'path');
     return finishFirst(this.turns.run(() => this.saveNow(path)));
   }
 
@@ -237,6 +238,7 @@ export class Trainer {
    */
   async resume(path: string): Promise<ResumedRun> {
     this.alive();
+    expectText(path, 'path');
     check(
       !this.fits.busy && !this.turns.busy,
       'bad-argument',

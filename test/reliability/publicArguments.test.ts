@@ -6,6 +6,7 @@ import * as profile from '../../src/public/profile.js';
 import * as root from '../../src/public/root.js';
 import * as theory from '../../src/public/theory.js';
 import * as tune from '../../src/public/tune.js';
+import { sharedDevice } from '../support/device.js';
 
 type Call = (...values: unknown[]) => unknown;
 
@@ -41,6 +42,52 @@ function* functions(): Generator<readonly [name: string, call: Call]> {
       if (constructed.includes(name)) yield [`${entry}: new ${name}`, (...values) => new members(...values)];
     }
 }
+
+/** Methods that are private, hand their arguments to WebGPU as they are, or write a file of any name. */
+const passedOn = [
+  ...['Program.encode', 'Program.submitOne', 'Program.runNow', 'Program.timingOf', 'Program.readBytes'],
+  ...['ReferenceRun.runNode', 'Model.save'],
+];
+
+describe('every method of graphs, programs, models and tables', () => {
+  it('answers missing and wrong arguments with a result or a typed error', async () => {
+    const small = (): graph.Graph => {
+      const made = new graph.Graph();
+      made.output('y', made.one('unary', [made.input('x', [2, 4])], { kind: 'relu' }));
+      return made;
+    };
+    const device = await sharedDevice();
+    const definition = root.modelDefinition('mlp');
+    const makers: Readonly<Record<string, () => unknown>> = {
+      Graph: small,
+      Program: () => graph.Program.compile(small(), { device }),
+      Model: () => root.Model.create(definition, { device }),
+      ReferenceRun: () => new graph.ReferenceRun(small()),
+      StepTable: () => new graph.StepTable({ a: 'f32' }, 2),
+      TuningTable: () => new tune.TuningTable(),
+    };
+    const bare: string[] = [];
+    for (const [name, make] of Object.entries(makers)) {
+      const prototype = Object.getPrototypeOf(await make()) as object;
+      const methods = Object.entries(Object.getOwnPropertyDescriptors(prototype))
+        .filter(([method, { value }]) => typeof value === 'function' && method !== 'constructor')
+        .filter(([method]) => !passedOn.includes(`${name}.${method}`));
+      expect(methods.length, name).to.be.above(2);
+      for (const [method] of methods)
+        for (const values of wrong) {
+          const made = (await make()) as Readonly<Record<string, Call>>;
+          try {
+            await made[method]!(...values);
+          } catch (error) {
+            if (!(error instanceof LinbpError))
+              bare.push(`${name}.${method}(${values.map(String).join()}): ${String(error)}`);
+          }
+          if (method !== 'destroy') made['destroy']?.();
+        }
+    }
+    expect(bare).to.deep.equal([]);
+  });
+});
 
 describe('every exported function', () => {
   it('answers missing and wrong arguments with a result or a typed error', async function () {
