@@ -157,7 +157,7 @@ describe('rates of products', () => {
   });
 
   itInHalf(
-    'matrices of f16: kernels that the driver refuses cost nothing but themselves; without matrices a row says so',
+    'matrices of f16: kernels that the driver refuses cost nothing but themselves; one row says where none are @slow',
     async () => {
       const without = (await products(await sharedDevice(), 'f16')).filter(
         ({ subject }) => subject === 'linbp matrices',

@@ -51,7 +51,7 @@ const images = Uint8Array.from(coloredDigits('test', count).images);
 describe('cells that diverge beside others that do not', () => {
   const folder = temporaryFolder();
 
-  it('transfer: the start of LinBP whose gradient overflows is recorded, and another one is chosen', async () => {
+  it('transfer: the start of LinBP whose gradient overflows is recorded, and another one is chosen @slow', async () => {
     const context = await smallest();
     const [source, victim] = ['convnetjs-cnn', 'resnet8-mlperf-tiny'].map((name) =>
       Model.create(modelDefinition(name), { device: context.device }),

@@ -299,7 +299,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
     }
   });
 
-  it('small images as a whole: what is fused behind has the bits of kernels apart, vec4 or scalar', async function () {
+  it('small images as a whole: fused or apart, the same bits by vec4 and by scalars @slow', async function () {
     const device = await sharedDevice();
     if (!device.adapterInfo.software) this.skip();
     for (const size of [

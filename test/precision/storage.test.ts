@@ -61,7 +61,7 @@ describe('half precision: storage', () => {
   }
 
   itInHalf(
-    'slices of a batch that begin inside a word, and poisoned memory, give the bits of the plain program',
+    'slices of a batch that begin inside a word, and poisoned memory, give the bits of the plain program @slow',
     async () => {
       const device = await sharedDevice();
       const results: Map<string, Float32Array>[] = [];

@@ -210,7 +210,7 @@ describe('combined rules', function () {
     });
   }
 
-  it('in training mode, too', async () => {
+  it('in training mode, too @slow', async () => {
     const { graph, feeds } = ruleGraph(tinyResnet, {
       rule: 'linbp:from=1_0,match=block+sgm:gamma=0.4+bpa:only=relu',
       batch,

@@ -95,7 +95,7 @@ describe("functions of the user's own", () => {
   });
 
   for (const name of ['squareplus', 'squareplusWgsl'])
-    itInHalf(`${name}, stored in 16 bits, is within 1e-3 of the reference, as silu is`, async () => {
+    itInHalf(`${name}, stored in 16 bits, is within 1e-3 of the reference, as silu is @slow`, async () => {
       const device = await sharedDevice();
       const worst = async (kind: ScalarFunctionName): Promise<number> => {
         const own: ModelDefinition = {

@@ -48,7 +48,7 @@ describe('sampled expected gradients', () => {
     });
   }
 
-  it('agree with plain float64 loops over the same draws', async () => {
+  it('agree with plain float64 loops over the same draws @slow', async () => {
     const device = await sharedDevice();
     // A cold pipeline takes a software driver seconds, so there are few of them.
     for (const settings of [oneLayer(3001, 5), twoLayers(2003, 3, 2, 3)]) {
