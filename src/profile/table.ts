@@ -64,9 +64,9 @@ function totalColumns(title: string): TextColumn<ProfileTotal>[] {
   ];
 }
 
-/** How the times came about and what they add up to, one line each. */
 const profileMembers = { dispatches: 'list', segments: 'list', byLayer: 'list', wallMicroseconds: 'number' } as const;
 
+/** How the times came about and what they add up to, one line each. */
 export function profileSummary(profile: Profile): string[] {
   expectMembers(profile, 'profile', profileMembers);
   const {
