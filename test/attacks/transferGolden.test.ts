@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { hasOption } from '../../src/attacks/available.js';
 import { Attack, attacks, intermediateLevel } from '../../src/attacks/index.js';
 import type { AttackDefinition } from '../../src/attacks/index.js';
 import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.js';
@@ -53,6 +54,10 @@ const golden = attackFixture<Fixture>('transfer-steps');
 const { parameters: given, random } = golden;
 const batch = golden.images.length;
 const size = 3 * 32 * 32;
+
+/** The decay of the momentum, for attacks that have one. */
+const momentumOf = (attack: AttackDefinition): { readonly decay?: number } =>
+  hasOption(attack, 'decay') ? { decay: golden.mu } : {};
 
 /** What the reference code drew at a step, for a copy or sample. Each gives all images' numbers, row-major. */
 type Drawn = (at: { step: number; copy: number; node: Node<'random'> }) => ArrayLike<number>;
@@ -225,7 +230,7 @@ async function replayed(
   using made = await replay(
     {
       ...{ model: await trained('resnet20'), attack: keeping, parameters, rules, eps: golden.eps_value },
-      ...{ alpha: golden.alpha, steps, batch: count, decay: golden.mu },
+      ...{ alpha: golden.alpha, steps, batch: count, ...momentumOf(attack) },
     },
     (node, row) => {
       const copy = attack.sampling === undefined ? row['copy0']! : row['sample']!;
@@ -325,7 +330,7 @@ describe('first gradients of the reference code on the device', () => {
       try {
         using made = await Attack.compile({
           ...{ model, attack: keeping, parameters, rules, eps: golden.eps_value },
-          ...{ alpha: golden.alpha, steps: 1, batch, decay: golden.mu },
+          ...{ alpha: golden.alpha, steps: 1, batch, ...momentumOf(attack) },
         });
         const images = await testImages('cifar', golden.images);
         const start = startBy && { start: Float32Array.from(tensors('ifgsm.final')) };
