@@ -1,5 +1,5 @@
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { optionsOf, steps, traces } from './apgdTraces.js';
 import type { Trace } from './apgdTraces.js';
 import { expectWithin, largestDifference } from './figures.js';
@@ -16,7 +16,7 @@ describe('attacks: APGD equals the official code in float64', () => {
     for (const most of name === 'adv.linf.ce' ? [1, 8] : [8]) {
       const what = 'losses, step sizes, which are fooled and best points';
       slowly(most === 8 && 'golden', `${name}: ${what} of ${most} images, every step`, 600_000, async () => {
-        if (dataFolder === '') return;
+        if (dataFolder === '') return lacking('LINBP_DATA');
         const chosen = trace.images.slice(0, most);
         const labels = trace.labels.slice(0, most);
         const images = await testImages(trace.set, chosen);

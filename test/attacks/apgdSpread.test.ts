@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { Attack } from '../../src/attacks/index.js';
 import { innerRadius } from '../../src/attacks/schedule.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { optionsOf, steps, traces } from './apgdTraces.js';
 import type { Trace } from './apgdTraces.js';
 import { expectWithin } from './figures.js';
@@ -64,7 +64,7 @@ describe('attacks: APGD on the device stays within the rounding of the official 
   for (const [name, trace] of Object.entries(traces)) {
     const title = `${name}: which images part from their trace`;
     slowly(true, title, 600_000, async () => {
-      if (dataFolder === '') return;
+      if (dataFolder === '') return lacking('LINBP_DATA');
       const { eps_value: eps, norm } = trace;
       const images = await testImages(trace.set, trace.images);
       const [labels, targets] = [trace.labels, trace.targets ?? undefined];

@@ -4,7 +4,7 @@ import { formulaUniforms } from '../../src/io/formulaWeights.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { StateDict } from '../../src/nn/model.js';
 import { relativeError } from '../support/compare.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { expectWithin, largestDifference } from './figures.js';
 import { attackTensors, dataFolder, replay, testImages, testLabels, trained } from './replay.js';
 import { linearModel, modelWith, numbers } from './support.js';
@@ -89,7 +89,7 @@ describe('attacks by queries alone', () => {
   });
 
   slowly('golden', 'spsa: estimate, margins and images of five steps are those of the reference', 900_000, async () => {
-    if (dataFolder === '') return;
+    if (dataFolder === '') return lacking('LINBP_DATA');
     const chosen = [0, 1, 2, 3];
     const [pixels, directions] = [28 * 28, 16];
     const [clean, truth] = [await testImages('mnist', chosen), await testLabels('mnist', chosen)];

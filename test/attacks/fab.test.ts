@@ -7,7 +7,7 @@ import { Graph } from '../../src/graph/graph.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
 import { ReferenceRun } from '../../src/reference/run.js';
 import { compareGraph } from '../support/compare.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { expectWithin, largestDifference } from './figures.js';
 import { apart, attackFixture, attackTensors, dataFolder, replay, testImages, testLabels, trained } from './replay.js';
 
@@ -122,7 +122,7 @@ describe('attacks: FAB equals the official code in float64', () => {
     ] as const) {
       const title = `${name}: distances of ${count} images, to the nearest after each step and to ${targets} classes`;
       slowly(slow && 'golden', title, 1_800_000, async () => {
-        if (dataFolder === '') return;
+        if (dataFolder === '') return lacking('LINBP_DATA');
         const chosen = run.images.slice(0, count);
         const [images, labels] = [await testImages(run.set, chosen), await testLabels(run.set, chosen)];
         const common = {

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { attack } from '../../src/attacks/index.js';
 import type { HostModel, Model } from '../../src/nn/model.js';
 import type { ReferenceExecutor } from '../../src/program/referenceExecutor.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { expectWithin } from './figures.js';
 import { dataFolder, onDevice, replay, testImages, testLabels, trained } from './replay.js';
 
@@ -95,7 +95,7 @@ describe('attacks: FAB-T where rounding decides', () => {
       `image ${index} in float64 after 100 steps: distances to classes ${ranks.join()}`,
       1_800_000,
       async () => {
-        if (dataFolder === '') return;
+        if (dataFolder === '') return lacking('LINBP_DATA');
         const { float64 } = (await undecidedImages('mnist.l2')).find((each) => each.index === index)!;
         for (const rank of ranks) {
           const off = Math.abs((await distanceOfRank(index, rank)) / float64[rank - 1]! - 1);
@@ -105,7 +105,7 @@ describe('attacks: FAB-T where rounding decides', () => {
     );
 
   slowly(true, 'on the device distances lie as those of the reference under roundings', 1_800_000, async () => {
-    if (dataFolder === '') return;
+    if (dataFolder === '') return lacking('LINBP_DATA');
     const model = await onDevice('lenet5-advtrained');
     try {
       for (const given of await undecidedImages('mnist.l2')) {

@@ -8,14 +8,15 @@ import { ReferenceRun } from '../../src/reference/run.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { resolveRules } from '../../src/rules/resolve.js';
 import { relativeError } from '../support/compare.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { expectAgree, expectWithin, float32Digits, gradientTolerance, median } from './figures.js';
 import { attackFigures, attackTensors, dataFolder, onDevice, testImages, testLabels, trained } from './replay.js';
 
 /** Runs a test where the golden files are. */
 const golden = (slow: boolean, title: string, body: () => Promise<void>): void =>
   slowly(slow && 'golden', title, 1_800_000, async () => {
-    if (dataFolder !== '') await body();
+    if (dataFolder === '') return lacking('LINBP_DATA');
+    await body();
   });
 
 describe('reference values of other codes', () => {
@@ -27,7 +28,7 @@ describe('reference values of other codes', () => {
 
   golden(false, 'bpa-lenet: gradients with the soft ReLU, the soft max-pool, and both, in float64', async () => {
     const [given, tensors] = [attackFigures<Bpa>('bpa-lenet'), attackTensors('bpa-lenet')];
-    if (given === undefined || tensors === undefined) return;
+    if (given === undefined || tensors === undefined) return lacking('the golden files beside LINBP_DATA');
     const { definition, weights } = (await trained('lenet5-clntrained')) as HostModel;
     const rules = { 'grad.both': 'bpa:tau=10,from=all', 'grad.relu': 'silu', 'grad.pool': 'bpa:tau=10,from=all+bp' };
     for (const [name, rule] of Object.entries(rules)) {
@@ -70,7 +71,7 @@ describe('reference values of other codes', () => {
   for (const name of ['adv.linf', 'cln.l2', 'r8.linf'])
     golden(true, `square-statistics, ${name}: success against queries over seeds`, async () => {
       const given = attackFigures<{ runs: Readonly<Record<string, SquareRun>> }>('square-statistics')?.runs[name];
-      if (given === undefined) return;
+      if (given === undefined) return lacking('the golden files beside LINBP_DATA');
       const model = await onDevice(given.model);
       try {
         const [images, labels] = [await testImages(given.set, given.images), await testLabels(given.set, given.images)];
@@ -102,7 +103,7 @@ describe('reference values of other codes', () => {
 
   golden(true, 'spsa: success over seeds', async () => {
     const given = attackFigures<Spsa>('spsa')?.statistics;
-    if (given === undefined) return;
+    if (given === undefined) return lacking('the golden files beside LINBP_DATA');
     const model = await onDevice('lenet5-clntrained');
     try {
       const [images, labels] = [await testImages('mnist', given.images), await testLabels('mnist', given.images)];
@@ -136,7 +137,7 @@ describe('reference values of other codes', () => {
   for (const name of ['mlp.linf'])
     golden(true, `aa.${name}: FAB-T alone, distances by rank of the target and who is robust`, async () => {
       const given = attackFigures<Battery>(`aa.${name}`);
-      if (given === undefined) return;
+      if (given === undefined) return lacking('the golden files beside LINBP_DATA');
       const { first, count, set } = given.images;
       const { distance_by_target_rank: distances, robust } = given.individual['fab-t'];
       const indices = Array.from({ length: count }, (_, n) => first + n);

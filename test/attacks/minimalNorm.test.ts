@@ -5,7 +5,7 @@ import { Graph } from '../../src/graph/graph.js';
 import { addModel, addStores } from '../../src/nn/definition.js';
 import type { HostModel } from '../../src/nn/model.js';
 import { ReferenceRun } from '../../src/reference/run.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { expectWithin, median } from './figures.js';
 import {
   apart,
@@ -174,7 +174,7 @@ describe('attacks for the smallest perturbation equal the reference codes in flo
     for (const count of [...(model.startsWith('mlp') ? [1] : []), result.images.length]) {
       const slow = count > 1 || !['ddn', 'fmn-linf', 'fmn-l1.start'].includes(name);
       slowly(slow && 'golden', `${name}, ${model}: distances of ${count} images`, 1_800_000, async () => {
-        if (dataFolder === '') return;
+        if (dataFolder === '') return lacking('LINBP_DATA');
         const chosen = result.images.slice(0, count);
         const [images, labels] = [await testImages(result.set, chosen), await testLabels(result.set, chosen)];
         const network = await trained(model);
@@ -256,7 +256,7 @@ describe('attacks for the smallest perturbation of the reference codes on the de
       `${name}, ${model}: who is fooled, distances that float32 leaves alone, and the median`,
       1_800_000,
       async () => {
-        if (dataFolder === '') return;
+        if (dataFolder === '') return lacking('LINBP_DATA');
         const [images, labels] = [
           await testImages(result.set, result.images),
           await testLabels(result.set, result.images),

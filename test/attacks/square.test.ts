@@ -1,5 +1,5 @@
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { expectWithin, largestDifference } from './figures.js';
 import { attackFixture, attackTensors, dataFolder, replay, testImages, trained } from './replay.js';
 import type { Draw } from './replay.js';
@@ -67,7 +67,7 @@ describe('attacks: Square', () => {
     ] as const) {
       const title = `${name}: ${queries} queries of ${count} images as the official code makes them`;
       slowly(slow && 'golden', title, 900_000, async () => {
-        if (dataFolder === '') return;
+        if (dataFolder === '') return lacking('LINBP_DATA');
         const images = await testImages(run.set, run.images.slice(0, count));
         const model = await trained(run.model);
         const tensors = attackTensors('square');
@@ -122,7 +122,7 @@ describe('attacks: Square', () => {
               expectWithin(`square ${name}.accepted`, Math.abs(accepted[query]![n]! - taken[at]!), 0, message);
           }
         }
-        if (tensors === undefined) return;
+        if (tensors === undefined) return lacking('the golden files beside LINBP_DATA');
         const off = largestDifference(start, tensors(`${name}.start`).subarray(0, count * size));
         expectWithin(`square ${name}.start`, off, 1e-9, 'start');
         if (queries < run.queries) return;

@@ -8,7 +8,7 @@ import { elementCount } from '../../src/graph/types.js';
 import type { Node, Tensor } from '../../src/graph/types.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
 import { relativeError } from '../support/compare.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { expectWithin, float32Digits, gradientTolerance, largestDifference, nineDigits } from './figures.js';
 import { attackFixture, attackTensors, dataFolder, onDevice, replay, testImages, trained } from './replay.js';
 
@@ -274,7 +274,7 @@ describe('attacks that transfer equal the reference code in float64', () => {
       const count = steps === 1 ? 1 : batch;
       const what = steps === 1 ? 'the first gradient, one image' : 'gradients of three steps, and the images';
       slowly('golden', `${name}: ${what}${cost > 1 ? `, of ${cost} gradients a step` : ''}`, 1_800_000, async () => {
-        if (dataFolder === '') return;
+        if (dataFolder === '') return lacking('LINBP_DATA');
         const clean = await testImages('cifar', golden.images);
         const { found, final } = await replayed(each, clean, steps, count);
         expect(found).to.have.length(steps);
@@ -303,7 +303,8 @@ describe('attacks that transfer equal the reference code in float64', () => {
             );
           }
         }
-        if (steps === 1 || tensors === undefined) return;
+        if (tensors === undefined) return lacking('the golden files beside LINBP_DATA');
+        if (steps === 1) return;
         // pixels of [0, 1] in float32
         const most = largestDifference(final, tensors(`${name}.final`));
         expectWithin(`transfer-steps ${name}.final`, most, 2 ** -25 + 1e-9, 'final images');
@@ -317,7 +318,7 @@ describe('first gradients of the reference code on the device', () => {
     const { attack, parameters = {}, rules = 'bp', startBy } = cases[name]!;
     slowly(name === 'ifgsm' ? true : 'golden', `${name}: to 1e-5 in float32`, 120_000, async () => {
       const tensors = attackTensors('transfer-steps');
-      if (tensors === undefined) return;
+      if (tensors === undefined) return lacking('the golden files beside LINBP_DATA');
       const keeping: AttackDefinition = {
         ...attack,
         gradient(stage, g) {

@@ -2,7 +2,7 @@ import { attack, attacks, intermediateLevel } from '../../src/attacks/index.js';
 import type { AttackOptions } from '../../src/attacks/index.js';
 import { rightness } from '../../src/experiments/attackRuns.js';
 import type { Model } from '../../src/nn/model.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { expectAgree, expectWithin } from './figures.js';
 import { attackFigures, attackFixture, dataFolder, onDevice, testImages, testLabels } from './replay.js';
 
@@ -98,7 +98,7 @@ describe('transfer from ResNet-20 as in the table of reference values', () => {
     const what = name in fixed ? 'which images are left right' : 'how many images are left right';
     slowly('golden', `${name}: ${what} on four networks`, 1_800_000, async () => {
       const row = attackFigures<{ results: Readonly<Record<string, Row & Victims>> }>('transfer-table')?.results[name];
-      if (dataFolder === '' || row === undefined) return;
+      if (dataFolder === '' || row === undefined) return lacking('the golden files beside LINBP_DATA');
       const count = name in fixed ? first : row.images;
       const found = await rightAfter(row, count, options);
       for (const [k, victim] of victims.entries()) {

@@ -5,7 +5,7 @@ import { onnxInputNames, readOnnxTensor, runOnnx } from '../../src/onnx/index.js
 import type { OnnxTensor } from '../../src/onnx/index.js';
 import type { Device } from '../../src/runtime/device.js';
 import { sharedDevice } from '../support/device.js';
-import { slowly } from '../support/slow.js';
+import { lacking, slowly } from '../support/slow.js';
 import { fixtures, sharedOnnx } from './support.js';
 
 function tensors(folder: string, kind: 'input' | 'output'): OnnxTensor[] {
@@ -66,7 +66,7 @@ describe("ONNX's backend cases", () => {
 
   for (const category of ['node', 'node-main', 'pytorch-converted', 'pytorch-operator'])
     slowly(true, `all of ${category}`, 600_000, async () => {
-      if (sharedOnnx === undefined) return;
+      if (sharedOnnx === undefined) return lacking('the cases of onnx beside LINBP_DATA');
       const all = join(sharedOnnx, 'backend', category);
       for (const name of readdirSync(all)) await checkCase(join(all, name), 'reference');
     });
