@@ -38,7 +38,7 @@ describe('attacks: trained networks on MNIST', function () {
     return await attack.run({ images });
   }
 
-  it('PGD at eps 0.3 fools the plainly trained network, with either rule, also once saved', async () => {
+  it('PGD at eps 0.3 fools the plainly trained network, with either rule, also once saved @slow', async () => {
     for (const rules of ['bp', 'linbp:from=all']) {
       const result = await attacked('lenet5-clntrained', { rules });
       expect(result.cleanAccuracy).to.be.at.least(0.95);

@@ -71,7 +71,7 @@ describe('searches on linear networks', () => {
   });
 
   for (const norm of ['linf', 'l2', 'l1'] as const)
-    it(`fmn in ${norm}, from images behind the boundary, comes back to the boundary`, async () => {
+    it(`fmn in ${norm}, from images behind the boundary, comes back${norm === 'l1' ? ' @slow' : ''}`, async () => {
       const start = images.slice();
       for (let n = 0; n < count; n++) {
         // straight through the nearest boundary, half as far again as it is

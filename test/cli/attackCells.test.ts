@@ -19,7 +19,7 @@ describe('a list of attacks', () => {
     await writeSafetensors(path, new Map(weights));
   });
 
-  it('goes on without those that diverge, and says so; alone, one is an error', async () => {
+  it('goes on without those that diverge, and says so; alone, one is an error @slow', async () => {
     const out = join(folder, 'out');
     const json = join(folder, 'result.json');
     const attack = ['attack', '--model', 'mlp', '--weights', path, '--limit', '2', '--steps', '2', '--images', '0'];

@@ -13,7 +13,7 @@ describe('classes on the command line', function () {
   const folder = scratchFolder();
   const at = (name: string): string => join(folder, name);
 
-  it('train --class-weights balanced --drop-last: as with those weights written out, whole batches only', async () => {
+  it('train --class-weights balanced --drop-last: as with those weights given, whole batches only @slow', async () => {
     // Of 75 digits some classes have more than others, and 16 does not divide them.
     const balanced = balancedClassWeights(await loadDataset({ dataset: 'digits', split: 'train', limit: 75 }));
     expect(new Set(balanced).size).to.be.above(1);

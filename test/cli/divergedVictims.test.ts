@@ -48,7 +48,7 @@ describe('networks that are attacked and diverge', () => {
     ...['--steps', '2', '--images', '0', '--out', at(name), '--json', at(`${name}.json`), ...more],
   ];
 
-  it('attack: the report names them, and those that do not diverge have their figures', async () => {
+  it('attack: the report names them, and those that do not diverge have their figures @slow', async () => {
     const sound = `mlp=${at('mlp.safetensors')}`;
     const [some, none] = await linbpEach([
       attack('some', `mlp=${overflowing!},${sound}`, '--csv', at('some.csv')),

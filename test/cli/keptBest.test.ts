@@ -43,7 +43,7 @@ describe('what linbp train says about its best epoch', () => {
       .and.not.to.match(/test (loss|accuracy)/);
   });
 
-  it('names the loss that was watched, and the best weights only where they were kept', async () => {
+  it('names the loss that was watched, and the best weights only where they were kept @slow', async () => {
     const out = join(folder, 'run');
     const best = join(out, 'mlp.best.safetensors');
     const json = join(folder, 'result.json');

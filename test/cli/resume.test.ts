@@ -161,7 +161,7 @@ describe('what is interrupted goes on', () => {
     expectError(other!, 'belongs to another run: batch is "1" there and "2" here');
   });
 
-  it('Ctrl-C in any stage of AutoAttack says what is kept; the printed command goes on to the same bits', async () => {
+  it('Ctrl-C in any stage of AutoAttack says what is kept; the printed command has the same bits @slow', async () => {
     const one = [...rand, '--batch', '1', '--eps', '0.006'];
     // Where the signal comes while weights and images are read there is nothing to say: then later.
     let early = { code: 0 as number | null, stderr: '' };

@@ -72,7 +72,7 @@ describe('train --sweep', () => {
     expect(after(4).at(-1)).to.contain('up to 0.4.');
   });
 
-  it('runs cells from the weights of their seed, keeps diverged ones and writes one report', async () => {
+  it('runs cells from the weights of their seed, keeps diverged ones and writes one report @slow', async () => {
     const out = join(folder, 'sweep');
     const json = join(folder, 'sweep.json');
     const common = ['--model', 'mlp', '--limit', '128', '--test-limit', '64', '--epochs', '1', '--batch', '64'];

@@ -173,7 +173,7 @@ describe('verbs of the command line', () => {
     expect(readJson(json('again'))['correct']).to.be.at.least(robustCorrect);
   });
 
-  it('Ctrl-C during training: exit code 130, result and checkpoint valid, training goes on from there', async () => {
+  it('Ctrl-C during training: exit code 130, result and checkpoint valid, training goes on @slow', async () => {
     const place = join(folder, 'interrupted');
     const train = ['train', '--model', 'mlp', '--limit', '256', '--test-limit', '32', '--out', place, '--epochs'];
     let sent = false;

@@ -25,7 +25,7 @@ describe('examples', () => {
   });
 
   for (const name of Object.keys(expected)) {
-    it(`${name}${name === 'attack.ts' ? '' : ' @slow'}`, async () => {
+    it(`${name} @slow`, async () => {
       const ended = await runNode([join('dist/examples', name.replace('.ts', '.js'))]);
       expect(ended.code, ended.stderr).to.equal(0);
       const found = expected[name]!.exec(ended.stdout);

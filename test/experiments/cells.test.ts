@@ -44,7 +44,7 @@ describe('cells of experiments that diverge', () => {
     expect(run.cause).to.include('training diverged');
   });
 
-  it('white box: a network with NaN is recorded, the other one has its figures', async () => {
+  it('white box: a network with NaN is recorded, the other one has its figures @slow', async () => {
     const [good, bad] = ['convnetjs-cnn', 'resnet20'] as const;
     const states = new Map([good, bad].map((name) => [name, initialState(modelDefinition(name), 3)]));
     states.get(bad)!.get('conv1.weight')!.data[5] = NaN;

@@ -57,7 +57,8 @@ describe('products staged through workgroup memory, against the float64 referenc
     ['1x1, all in fours', [2, 8, 4, 6], [20, 8, 1, 1], {}, true, 2],
   ];
   for (const [name, x, w, attrs, bias, splits] of cases) {
-    it(`convolution, ${name}, in all three directions${name.startsWith('3x3') ? ' @swiftshader' : ''}`, async () => {
+    const tag = name.startsWith('3x3') ? ' @swiftshader' : name === 'groups' ? '' : ' @slow';
+    it(`convolution, ${name}, in all three directions${tag}`, async () => {
       await expectClose(convGraph(x, w, { ...plain, ...attrs }, bias), staged(small, splits));
     });
   }
@@ -72,7 +73,7 @@ describe('products staged through workgroup memory, against the float64 referenc
     await expectClose(graph, staged(small));
   });
 
-  it('matrix products with every transpose, in fours and not', async () => {
+  it('matrix products with every transpose, in fours and not @slow', async () => {
     const graph = new Graph();
     for (const [m, k, n, transposeA, transposeB] of [
       [20, 12, 24, false, false],
@@ -87,7 +88,7 @@ describe('products staged through workgroup memory, against the float64 referenc
     await expectClose(graph, staged(small));
   });
 
-  it('the usual tile of a GPU, with a mask written by the epilogue and one read', async () => {
+  it('the usual tile of a GPU, with a mask written by the epilogue and one read @slow', async () => {
     const graph = new Graph();
     const attrs = { ...plain, padding: [1, 1, 1, 1] as const };
     const [x, w, b] = [

@@ -71,7 +71,7 @@ describe('weights of data/models', function () {
     mnist: ['lenet5-clntrained', 'lenet5-advtrained', 'mlp-300-100'],
   } as const)) {
     for (const name of names) {
-      it(`${name} gives PyTorch's logits${name === 'resnet8-mlperf-tiny' ? ' @slow' : ''}`, async () => {
+      it(`${name} gives PyTorch's logits${name.startsWith('resnet') ? ' @slow' : ''}`, async () => {
         const reference = JSON.parse(
           readFileSync(join(data!, 'models/reference-logits.json'), 'utf8'),
         ) as ReferenceLogits;

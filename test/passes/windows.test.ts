@@ -117,7 +117,7 @@ describe('windows of channels', () => {
   });
 
   for (const fuse of [true, false])
-    it(`equal the float64 reference dispatch by dispatch${fuse ? '' : ', unfused @slow'}`, async () => {
+    it(`equal the float64 reference dispatch by dispatch${fuse ? '' : ', unfused'} @slow`, async () => {
       const built = networkGraph({ ...training, batch: 2, rule: 'silu' });
       const entries = await debugGraph(built.graph, feedsOf(built), { device: await sharedDevice(), fuse });
       expect(entries.length).to.be.above(20);

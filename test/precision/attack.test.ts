@@ -58,7 +58,9 @@ describe('half precision: attacks', () => {
     { attack: 'apgd', steps: 4 },
   ] as const) {
     itInHalf(
-      `${options.attack}: success as in f32, from a program whose step table, iterates and ball are the same`,
+      `${options.attack}: success as in f32, from a program whose step table, iterates and ball are the same${
+        options.attack === 'pgd' ? '' : ' @slow'
+      }`,
       async () => {
         using model = await modelWith(lenet5);
         const logits = await model.logits(images);

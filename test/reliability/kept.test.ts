@@ -57,7 +57,7 @@ describe('what is kept on a device has a bound', () => {
     expectBounded(bytes, 0);
   });
 
-  it('attacks on ever other numbers of images, with the same results as before', async () => {
+  it('attacks on ever other numbers of images, with the same results as before @slow', async () => {
     using attack = await Attack.compile({ model, eps: 0.1, steps: 1, batch: 40, seed: 2 });
     const first = await attack.run({ images: subset(digits, 30) });
     const bytes = await growing(device, 28, (n) => attack.run({ images: subset(digits, 31 - n) }));

@@ -198,8 +198,7 @@ describe('combined rules', function () {
   const logits = new Set<string>();
 
   for (const rule of combinations) {
-    const tag = rule.startsWith('sgm') ? '' : ' @slow';
-    it(`${rule}: device equals the float64 reference to 1e-4, logits keep their bits${tag}`, async () => {
+    it(`${rule}: device equals the float64 reference to 1e-4, logits keep their bits @slow`, async () => {
       const { graph, feeds } = ruleGraph(tinyResnet, { rule, batch });
       for (const { name, error } of await compareGraph(graph, feeds)) expect(error, name).to.be.below(1e-4);
       using program = await Program.compile(graph, { device: await sharedDevice() });
