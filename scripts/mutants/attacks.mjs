@@ -71,6 +71,14 @@ export const attackMutants = [
     'select(share, 1.0, begins)',
     'attacks/apgd',
   ),
+  fault(
+    'apgd: whole steps where dlr has its label third',
+    'attacks/adaptive',
+    "stage.loss === 'dlr' ? addedLength : 0",
+    '0',
+    'attacks/apgd',
+    { grep: 'short steps' },
+  ),
   fault('apgd: no momentum', 'attacks/adaptive', 'const freshShare = 0.75;', 'const freshShare = 1;', 'attacks/apgd'),
   fault(
     'apgd-t: one target too few',

@@ -143,13 +143,20 @@ const signMove: ElementwiseFunction = {
   reference: (x, g, share, alpha, direction) => [orNaN(x! + direction! * alpha! * share! * Math.sign(g!), g!)],
 };
 
+/**
+ * What the code of Croce and Hein adds to the length of a gradient before it divides by it. DLR's gradient, which no
+ * scale of the logits changes, is as short as this only where the label is third, and steps are shorter there. Other
+ * losses have short gradients where the network is sure, or its logits are small: they take whole steps here.
+ */
+const addedLength = 1e-12;
+
 const lengthMove: ElementwiseFunction = {
   name: 'lengthMove',
   inputs: ['x', 'g', 'share', 'length'],
-  scalars: ['alpha', 'direction'],
-  results: ['orNaN(x + direction * alpha * share * select(0.0, g / length, length > 0.0), length)'],
-  reference: (x, g, share, length, alpha, direction) => [
-    orNaN(x! + direction! * alpha! * share! * unit(g!, length!), length!),
+  scalars: ['alpha', 'direction', 'added'],
+  results: ['orNaN(x + direction * alpha * share * select(0.0, g / (length + added), length > 0.0), length)'],
+  reference: (x, g, share, length, alpha, direction, added) => [
+    orNaN(x! + direction! * alpha! * share! * (length! > 0 ? g! / (length! + added!) : 0), length!),
   ],
 };
 
@@ -212,7 +219,7 @@ export const adaptiveStep: StepStage = (stage, iterate, gradient, loss) => {
           graph,
           lengthMove,
           [x, g, share, graph.one('sampleNorm', [g], { norm: 'l2' })],
-          [alpha, direction],
+          [alpha, direction, stage.loss === 'dlr' ? addedLength : 0],
         );
   return graph.one('map', [perPixel('previous'), x, projectOnBall(stage, moved)], {
     fn: mixWithLast,

@@ -9,7 +9,7 @@ import type { DeviceExecutor } from '../../src/program/executor.js';
 import { ReferenceExecutor } from '../../src/program/referenceExecutor.js';
 import { apgdTrace } from './apgdTrace.js';
 import type { Trace } from './apgdTrace.js';
-import { eightBitImages, modelWith, numbers } from './support.js';
+import { eightBitImages, linearModel, modelWith, numbers, smallWeights } from './support.js';
 
 const [count, pixels, steps, seed] = [5, 36, 30, 7] as const;
 const tiny: ModelDefinition = {
@@ -235,6 +235,40 @@ describe('attacks: APGD', () => {
         expect(norm === 'linf' ? Math.max(...delta.map(Math.abs)) : Math.hypot(...delta)).to.be.closeTo(0.2, 1e-5);
       }
       expect(Array.from(seen[0]!.points)).to.not.deep.equal(Array.from(seen[2]!.points));
+    }
+  });
+
+  it('takes the short steps of the official code where DLR has its label third', async () => {
+    // Logits 2, 1 and 0 of a gray image; the label stays last in the whole ball.
+    const definition = linearModel([1, 6, 6], 3);
+    const w = smallWeights(definition, 90)
+      .get('fc.weight')!
+      .data.map((value) => 2 * value);
+    const gray = new Float32Array(pixels).fill(0.5);
+    const logitOf = (x: ArrayLike<number>, row: number): number =>
+      w.subarray(pixels * row, pixels * (row + 1)).reduce((sum, value, i) => sum + value * x[i]!, 0);
+    const bias = Float32Array.from([2, 1, 0], (wanted, row) => wanted - logitOf(gray, row));
+    const weights: StateDict = new Map([
+      ['fc.weight', { shape: [3, pixels], data: w }],
+      ['fc.bias', { shape: [3], data: bias }],
+    ]);
+    const radius = 0.1;
+    using network = await modelWith(definition, weights);
+    for (const place of [{ model: network }, { model: { definition, weights }, device: 'reference' }] as const) {
+      const common = { attack: 'apgd', norm: 'l2', loss: 'dlr', eps: radius, steps: 1, batch: 1 } as const;
+      using attack = await Attack.compile({ ...common, ...place });
+      const seen: { points: Float64Array; shares: Float64Array }[] = [];
+      await watch(attack, seen);
+      await attack.run({ images: gray, labels: Int32Array.of(2) });
+      const [from, to] = [seen[0]!.points, seen[1]!.points];
+      const range = logitOf(from, 0) + bias[0]! - logitOf(from, 2) - bias[2]!;
+      const slope = Float64Array.from(gray, (_, i) => (1e-12 / range ** 2) * (w[i]! - w[2 * pixels + i]!));
+      const size = Math.hypot(...slope);
+      expect(size / (size + 1e-12)).to.be.within(0.3, 0.8);
+      const moved = slope.map((value, i) => from[i]! + (2 * radius * value) / (size + 1e-12) - 0.5);
+      const factor = Math.min(1, radius / Math.hypot(...moved));
+      // the terms that 1e-12 is left of cancel in float64 as well
+      for (const [i, value] of moved.entries()) expect(to[i]! - 0.5).to.be.closeTo(factor * value, 1e-5);
     }
   });
 

@@ -11,6 +11,13 @@ function startDraw({ start_key: key, norm }: Trace, size: number, count: number)
   return Float64Array.from(u, (value) => (norm === 'Linf' ? value : 2 * value - 1));
 }
 
+/**
+ * Where DLR has its label third, what is left of the gradient is 1e-12 beside logits that float64 rounds to 1e-15, and
+ * the length of the next step goes with it. The official code's next loss moves by 2e-5 there in some of 60 runs whose
+ * weights are perturbed by 3e-16.
+ */
+const behindThird = 1e-4;
+
 describe('attacks: APGD equals the official code in float64', () => {
   for (const [name, trace] of Object.entries(traces)) {
     for (const most of name === 'adv.linf.ce' ? [1, 8] : [8]) {
@@ -55,10 +62,11 @@ describe('attacks: APGD equals the official code in float64', () => {
             const [expected, message] = [trace.losses[8 * k + n]!, `image ${chosen[n]}, step ${k}`];
             // the first column is the clean image's
             own.push((targeted ? -1 : 1) * losses[n * columns + 1 + k]!);
+            const behind = trace.loss === 'dlr' && k > 0 && Math.abs(trace.losses[8 * (k - 1) + n]! - 1) < 1e-11;
             expectWithin(
-              `apgd-traces ${name}.loss`,
+              `apgd-traces ${name}.loss${behind ? ' behind a label in third place' : ''}`,
               Math.abs(own[k]! - expected) / (1 + Math.abs(expected)),
-              1e-6,
+              behind ? behindThird : 1e-6,
               message,
             );
             fooled ||= margins[n * columns + 1 + k]! > 0;

@@ -88,7 +88,7 @@ export function apgdTrace(options: TraceOptions): Trace {
   };
   const ascent = (slope: Float64Array): Float64Array => {
     if (norm === 'linf') return slope.map(Math.sign);
-    const size = length(slope);
+    const size = length(slope) + (options.loss === 'dlr' ? 1e-12 : 0);
     return slope.map((value) => (size === 0 ? 0 : value / size));
   };
 
