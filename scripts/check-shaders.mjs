@@ -25,6 +25,8 @@ const [
   { candidates },
   { orderOf },
   { instance, pin },
+  { leastClasses },
+  { targetedLosses },
 ] = await Promise.all(
   [
     'graph/graph',
@@ -39,7 +41,7 @@ const [
     'rules/builtin',
     'kernels/table',
   ]
-    .concat(['tune/candidates', 'kernels/choice', 'runtime/instance'])
+    .concat(['tune/candidates', 'kernels/choice', 'runtime/instance', 'ops/loss', 'graph/types'])
     .map(dist),
 );
 
@@ -236,13 +238,10 @@ function normalization({ graph, use, f32, u32, name, x }) {
 /** Losses and what is recorded of them. */
 function losses({ graph, use, f32, u32, name, labels }) {
   const log = graph.state('log', [8, 2]);
-  const targeted = ['dlrTargeted', 'logitDifference'];
   for (const classes of [10, 1000]) {
     const logits = f32(name('logits'), 4, classes);
-    for (const kind of ['crossEntropy', 'crossEntropyRounded', 'margin', 'dlr', 'logit', 'logitMargin'].concat(
-      targeted,
-    )) {
-      const inputs = targeted.includes(kind) ? [logits, labels, u32(name('targets'), 4)] : [logits, labels];
+    for (const kind of Object.keys(leastClasses)) {
+      const inputs = targetedLosses.has(kind) ? [logits, labels, u32(name('targets'), 4)] : [logits, labels];
       const loss = graph.one('loss', inputs, { kind });
       use(loss, graph.one('lossBackward', inputs, { kind, scale: 0.25 }));
       const logs = [graph.state(name('losses'), [4, 7]), graph.state(name('margins'), [4, 7])];

@@ -9,7 +9,7 @@ fn lossOf(s: Sample) -> f32 { return (rival(s) - s.labelLogit) / range(s); }
 
 fn gradientOf(s: Sample, k: u32, logit: f32) -> f32 {
   // With the label in third place the ratio is 1, and its terms cancel. The reference code adds 1e-12 to the divisor,
-  // which leaves this of the first and the label: no length to speak of, but the direction to go on in.
+  // which leaves this of the first and the label: the direction to go on in, and in L2 the length of APGD's short step.
   if (s.top.index.z == s.label && s.top.value.x > s.top.value.z) {
     let left = 1e-12 / range(s) / range(s);
     return select(select(0.0, -left, k == s.label), left, k == s.top.index.x);

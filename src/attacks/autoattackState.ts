@@ -36,7 +36,10 @@ export interface AutoAttackImage {
  */
 export interface AutoAttackState {
   readonly format: 1;
-  /** What the state belongs to: norm, eps, stages, seed, images, labels, network, weights and rule, in short. */
+  /**
+   * What the state belongs to, in short: images, labels, network, weights, rule, precision, device, version, and every
+   * option that decides a number.
+   */
   readonly of: string;
   /** Stages that are done. */
   readonly stages: readonly AutoAttackStage[];
@@ -102,8 +105,8 @@ export function expectStateOf(state: AutoAttackState, of: string, count: number)
   check(
     fits,
     'bad-argument',
-    'the state belongs to another battery: its images, network, weights, rule, norm, eps, stages or seed differ ' +
-      '(with scope=batch, its batch)',
+    'the state belongs to another battery: its images, network, weights, rule, norm, eps, stages, seed, loss, steps, ' +
+      'queries, precision, device or version differ (with scope=batch, its batch)',
     'resume',
   );
 }

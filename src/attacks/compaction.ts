@@ -23,7 +23,10 @@ type WriteInputs = (compiled: Compiled, rows: readonly number[]) => void;
 
 /** How a batch gets smaller while it runs. */
 export interface Compaction {
-  /** Steps between two looks at which images are fooled; without, or where images may not leave, none does. */
+  /**
+   * Steps, of whatever segment, between two looks at which images are fooled; without, or where images may not leave,
+   * none does.
+   */
   readonly every: number | undefined;
   /** The same attack for fewer images. */
   readonly smaller: (size: number) => Promise<Compiled>;

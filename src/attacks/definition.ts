@@ -5,8 +5,9 @@ import type { LossKind, StepValue, Tensor } from '../graph/types.js';
 export type AttackNorm = 'linf' | 'l2' | 'l1';
 
 /**
- * Objectives by the name the command line gives them: cross entropy, margin, difference of logits ratio, minus the
- * logit, cross entropy of logits divided by the lead of the first over the second.
+ * Objectives by the name the command line gives them: cross entropy, the same as float32 rounds its gradient in
+ * PyTorch, margin, difference of logits ratio, minus the logit, cross entropy of logits divided by the lead of the
+ * first over the second.
  */
 export type AttackLoss = 'ce' | 'ce-rounded' | 'margin' | 'dlr' | 'logit' | 'logit-margin';
 

@@ -2,6 +2,7 @@ import { expectFields, expectMembers, expectObject, expectOneOf } from '../argum
 import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Precision } from '../graph/types.js';
+import { leastClasses } from '../ops/loss.js';
 import { quotedValue } from '../quote.js';
 import type { HostModel, Model } from '../nn/model.js';
 import type { ModelDefinition } from '../nn/definition.js';
@@ -244,7 +245,8 @@ function checkCounts(definition: AttackDefinition, { steps, restarts, batch, see
 /** The losses that compare a class with the best of the others need that many. */
 function checkClasses(definition: AttackDefinition, model: ModelDefinition, loss: AttackLoss, targeted: boolean): void {
   const ranked = definition.rankedTargets !== undefined;
-  const least = loss === 'dlr' ? (targeted || ranked ? 4 : 3) : 2;
+  const kind = loss === 'dlr' && (targeted || ranked) ? 'dlrTargeted' : lossKinds[loss];
+  const least = Math.max(2, leastClasses[kind]);
   check(
     model.classes >= least,
     'bad-range',

@@ -145,8 +145,8 @@ export function queriesPoint(definition: AttackDefinition): boolean {
 }
 
 /**
- * The attack's loss per sample: cross entropy logsumexp(z) - z_y, margin max z_(i != y) - z_y, or DLR. Summed over
- * the batch.
+ * The attack's loss per sample, such as cross entropy logsumexp(z) - z_y, margin max z_(i != y) - z_y, or DLR. Summed
+ * over the batch.
  */
 export const lossObjective: ObjectiveStage = ({ graph, loss, labels, targets }, logits, aims) =>
   loss === 'dlr' && targets !== undefined

@@ -93,7 +93,12 @@ export const passBatch = (byDefault: number): Option<number> =>
 
 /** Batches of attacks. */
 export const programBatch = (byDefault: number, max: number): Option<number> =>
-  integer({ help: 'images per program; no result depends on it', byDefault, min: 1, max });
+  integer({
+    help: 'images per program; of results only those of rules with scope=batch depend on it',
+    byDefault,
+    min: 1,
+    max,
+  });
 
 /** Whether a run that left a part of its results goes on. */
 export const resumeOption = { resume: flag('go on with the interrupted run in --out') } as const;

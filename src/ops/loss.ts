@@ -5,7 +5,8 @@ import type { LossKind, Tensor } from '../graph/types.js';
 import { expectInput, f32, u32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
 
-const leastClasses: Record<LossKind, number> = {
+/** Every loss, with the classes that it needs at least. */
+export const leastClasses: Readonly<Record<LossKind, number>> = {
   crossEntropy: 1,
   crossEntropyRounded: 1,
   margin: 2,

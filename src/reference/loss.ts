@@ -28,7 +28,8 @@ function apart(gap: number, largest: number): number {
 
 /**
  * What Croce and Hein add to the divisor of DLR. Where the label comes to third place, it is all that is left of the
- * loss's gradient, and what APGD compares losses by. In float32 nothing of it remains but the gradient's direction.
+ * loss's gradient, and what APGD compares losses by. In float32 the loss is 1 there; the shader has that gradient in
+ * closed form.
  */
 const added = 1e-12;
 

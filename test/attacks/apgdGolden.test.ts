@@ -12,8 +12,8 @@ function startDraw({ start_key: key, norm }: Trace, size: number, count: number)
 }
 
 /**
- * Where DLR has its label third, what is left of the gradient is 1e-12 beside logits that float64 rounds to 1e-15, and
- * the length of the next step goes with it. The official code's next loss moves by 2e-5 there in some of 60 runs whose
+ * Where DLR has its label third in L2, what is left of the gradient is 1e-12 beside logits that are rounded to 1e-15,
+ * and the length of the next step goes with it. The official code's next loss moves by 2e-5 there in 8 of 60 runs whose
  * weights are perturbed by 3e-16.
  */
 const behindThird = 1e-4;
@@ -62,7 +62,8 @@ describe('attacks: APGD equals the official code in float64', () => {
             const [expected, message] = [trace.losses[8 * k + n]!, `image ${chosen[n]}, step ${k}`];
             // the first column is the clean image's
             own.push((targeted ? -1 : 1) * losses[n * columns + 1 + k]!);
-            const behind = trace.loss === 'dlr' && k > 0 && Math.abs(trace.losses[8 * (k - 1) + n]! - 1) < 1e-11;
+            const before = k === 0 ? 0 : trace.losses[8 * (k - 1) + n]!;
+            const behind = trace.norm === 'L2' && trace.loss === 'dlr' && Math.abs(before - 1) < 1e-11;
             expectWithin(
               `apgd-traces ${name}.loss${behind ? ' behind a label in third place' : ''}`,
               Math.abs(own[k]! - expected) / (1 + Math.abs(expected)),

@@ -9,6 +9,17 @@ const orEnvironment = (option: Option<string | undefined>, name: string): Option
   byDefault: process.env[name] || undefined,
 });
 
+/** The same for verbs that run without jobs where the option is not given: `env` stands for the variable. */
+const alsoEnvironment = (option: Option<string | undefined>, variable: string): Option<string | undefined> => ({
+  ...option,
+  parse(value, name) {
+    if (value !== 'env') return option.parse(value, name);
+    const given = process.env[variable];
+    check(given !== undefined && given !== '', 'bad-argument', `--${name} env: ${variable} is not set`, name);
+    return option.parse(given, name);
+  },
+});
+
 const queue = (help: string): Option<string | undefined> => text({ help, placeholder: 'redis://HOST' });
 const store = (more: string): Option<string | undefined> =>
   text({ help: `folder or s3://BUCKET/PREFIX for inputs and results of jobs${more}`, placeholder: 'DIR|URL' });
@@ -21,8 +32,11 @@ export const queueOptions = (help: string) => ({
 
 /** Options of verbs that can be cut into jobs. */
 export const jobOptions = {
-  queue: queue('hand jobs to "linbp worker"s through this Redis or Valkey'),
-  store: store('; what is done there is found again'),
+  queue: alsoEnvironment(
+    queue('hand jobs to "linbp worker"s through this Redis or Valkey; env: LINBP_QUEUE'),
+    'LINBP_QUEUE',
+  ),
+  store: alsoEnvironment(store('; what is done there is found again; env: LINBP_STORE'), 'LINBP_STORE'),
   workers: integer({ help: 'compute in N processes of this machine', min: 1, max: 1024 }),
   shard: integer({ help: 'images per job [what takes about 25 s]', min: 1 }),
   sameAdapter: flag('refuse results that came from different adapters'),
