@@ -53,13 +53,18 @@ describe('attacks under any rule', () => {
   });
   const plainQuery = gradientAttacks.filter((name) => !['difgsm', 'mdi2fgsm', 'noisy', 'tifgsm', 'ti'].includes(name));
 
+  const normsOf = (name: AttackName): ('linf' | 'l2')[] => {
+    const { norms }: AttackDefinition = attacks[name];
+    return (['linf', 'l2'] as const).filter((norm) => norms?.includes(norm) ?? true);
+  };
+
   for (const rule of rules) {
     it(`${rule}: the first step of ${plainQuery.join(', ')} goes along its gradient, targeted too`, async () => {
       for (const attack of plainQuery) {
         for (const targeted of [false, true]) {
           const gradient = gradientUnder(rule, targeted ? targets : labels);
           const sign = targeted ? -1 : 1;
-          for (const norm of ['linf', 'l2'] as const) {
+          for (const norm of normsOf(attack)) {
             const result = await attacked(
               reference({ attack, rules: rule, norm, steps: 1, alpha: eps, randomStart: false, targeted }),
             );
@@ -83,7 +88,7 @@ describe('attacks under any rule', () => {
 
   it('every attack, norm, loss and aim runs under a mix of all kinds of rules and stays inside @slow', async () => {
     for (const attack of gradientAttacks) {
-      for (const norm of ['linf', 'l2'] as const) {
+      for (const norm of normsOf(attack)) {
         for (const loss of ['ce', 'margin', 'dlr'] as const) {
           for (const targeted of [false, true]) {
             const result = await attacked(
