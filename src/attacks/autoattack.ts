@@ -87,7 +87,8 @@ const versions: Readonly<Record<Exclude<AutoAttackVersion, 'custom'>, readonly A
 
 /**
  * The stages of a version for a norm and a number of classes. DLR needs three classes and towards targets four; with
- * fewer the margin takes its place. Throws `bad-argument` for version `custom` without stages.
+ * fewer the margin takes its place. Square has no L1 form and is left out there. Throws `bad-argument` where no stage
+ * is left, and for stages without version `custom`.
  */
 function stagesOf({ version = 'standard', stages, norm }: AutoAttackOptions): readonly AutoAttackStageName[] {
   expectOneOf(version, [...Object.keys(versions), 'custom'], 'version');
@@ -100,7 +101,9 @@ function stagesOf({ version = 'standard', stages, norm }: AutoAttackOptions): re
   const all = version === 'custom' ? stages! : versions[version];
   check(Array.isArray(all) && all.length > 0, 'bad-argument', 'there must be a stage', 'stages');
   for (const name of all) expectOneOf(name, Object.keys(stageNumbers), 'stages');
-  return norm === 'l1' ? all.filter((name) => name !== 'square') : all;
+  const running = norm === 'l1' ? all.filter((name) => name !== 'square') : all;
+  check(running.length > 0, 'bad-argument', 'square has no L1 form, and no other stage is asked for', 'stages');
+  return running;
 }
 
 /** A stage's place in the counter of its seed. Part of the reproducibility contract: add, never renumber. */

@@ -28,7 +28,7 @@ export function flagsOf(
   const flags: AttackFlag[] = [];
   if (classes < 4)
     flags.push({ name: 'few-classes', message: `with ${classes} classes the margin takes the place of DLR` });
-  if (norm === 'l1')
+  if (norm === 'l1' && stages.some(({ name }) => name.startsWith('fab')))
     flags.push({ name: 'no-l1-square', message: 'Square has no L1 form here; the verdict rests on APGD and FAB' });
   for (const [index, { name, robustCorrect }] of stages.entries()) {
     const most = suspicious[name];

@@ -232,7 +232,12 @@ describe('AutoAttack', () => {
     const l1 = await run({ norm: 'l1', eps: 1, version: 'custom', stages: ['apgd-ce', 'fab-t', 'square'] });
     expect(l1.stages.map(({ name }) => name)).to.deep.equal(['apgd-ce', 'fab-t']);
     expect(l1.flags.map(({ name }) => name)).to.include('no-l1-square');
-    const refused = await run({ stages: ['square'] }).catch((error: unknown) => error);
-    expect((refused as LinbpError).code).to.equal('bad-argument');
+    const rand = await run({ norm: 'l1', eps: 1, steps: 1, version: 'rand' });
+    expect(rand.flags.map(({ name }) => name)).to.not.include('no-l1-square');
+    const alone = { norm: 'l1', eps: 1, version: 'custom', stages: ['square'] } as const;
+    for (const wrong of [{ stages: ['square'] }, alone] as const) {
+      const refused = await run(wrong).catch((error: unknown) => error);
+      expect([(refused as LinbpError).code, (refused as LinbpError).field]).to.deep.equal(['bad-argument', 'stages']);
+    }
   });
 });

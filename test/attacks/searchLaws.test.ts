@@ -158,6 +158,7 @@ describe("flags of AutoAttack's stages", () => {
   it('few classes, and no Square in L1', () => {
     expect(names(stages(['apgd-ce', 90]), 'linf', 3)).to.deep.equal(['few-classes']);
     expect(names(stages(['apgd-ce', 90]), 'linf', 4)).to.deep.equal([]);
-    expect(names(stages(['apgd-ce', 90]), 'l1')).to.deep.equal(['no-l1-square']);
+    expect(names(stages(['apgd-ce', 90]), 'l1'), 'a version without it').to.deep.equal([]);
+    expect(names(stages(['apgd-ce', 90], ['fab-t', 90]), 'l1')).to.deep.equal(['no-l1-square']);
   });
 });
