@@ -92,7 +92,8 @@ function parseRule(text: string, userRules: readonly PointwiseRule[]): RuleSpec 
   };
   if (match === undefined) {
     const stray = scope === undefined ? (lambda === undefined ? undefined : 'lambda') : 'scope';
-    check(stray === undefined, 'unknown-option', `${name}: ${stray} needs match=block or match=activation`, stray);
+    const kind = stray === 'lambda' ? 'block' : 'activation';
+    check(stray === undefined, 'unknown-option', `${name}: ${stray} needs match=${kind}`, stray);
     return spec;
   }
   return { ...spec, match: parseMatch(name, first(match), scope?.[0], lambda?.[0]) };
