@@ -96,6 +96,8 @@ describe('rule notation', () => {
     expect(code('')).to.equal('unknown-rule');
     expect(code('toString')).to.equal('unknown-rule');
     expect(code('linbp+')).to.equal('unknown-rule');
+    expect(errorOf(() => parseRules('linbp:lambda=1')).message).to.contain('lambda needs match=block');
+    expect(errorOf(() => parseRules('linbp:scope=batch')).message).to.contain('scope needs match=activation');
     for (const text of [
       'linbp:form=layer3',
       'linbp:from',
