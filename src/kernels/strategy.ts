@@ -5,7 +5,7 @@ import type { Dispatch, LoweringContext } from './types.js';
 
 /** What is known of a product's kernel without a product. */
 export interface KernelTraits {
-  /** Its shader file, or the first of several, without extension. */
+  /** Its name: that of its shader file, without extension, unless it shares another kernel's. */
   readonly name: ProductKernel;
   /** In which order it adds up. */
   readonly order: SumOrder;
