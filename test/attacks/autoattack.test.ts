@@ -155,7 +155,7 @@ describe('AutoAttack', () => {
     expect((refused as LinbpError).code).to.equal('bad-range');
   });
 
-  it("plus and rand do not go on from a list of their stages; L1 has 5 targets of APGD and FAB's 9", async () => {
+  it("plus and rand do not go on from a list of their stages; L1 has 5 targets of APGD and FAB's 9 @slow", async () => {
     const states: AutoAttackState[] = [];
     const rand = { norm: 'l2', eps: 0.2, steps: 2 } as const;
     await run({ ...rand, version: 'rand', onState: (state) => states.push(state) });

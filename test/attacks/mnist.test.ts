@@ -48,7 +48,7 @@ describe('attacks: trained networks on MNIST', function () {
     }
   });
 
-  it('an adversarially trained network withstands it', async () => {
+  it('an adversarially trained network withstands it @slow', async () => {
     const result = await attacked('lenet5-advtrained');
     expect(result.cleanAccuracy).to.be.at.least(0.95);
     expect(result.robustAccuracy).to.be.within(0.85, 0.99);

@@ -82,7 +82,7 @@ describe('networks that are attacked and diverge', () => {
     expect(readFileSync(join(at('none'), 'report.html'), 'utf8')).to.match(sentence);
   });
 
-  it('attack: one that diverges on the images of one run keeps its figures of the others', async () => {
+  it('attack: one that diverges on the images of one run keeps its figures of the others @slow', async () => {
     // Finite on black images, and on those of a radius that 8 bits round to nothing.
     const steep = writeBytes(
       folder,

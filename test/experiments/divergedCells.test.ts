@@ -150,7 +150,7 @@ describe('cells that diverge beside others that do not', () => {
     );
   });
 
-  it('adversarial training: where every run diverges, the error names the cells', async () => {
+  it('adversarial training: where every run diverges, the error names the cells @slow', async () => {
     const context = await smallest({ dataset: 'digits' });
     const recipe = { ...mnistRecipe, network: 'mlp', lr: 1e30 };
     const error = await refusal(() => runRecipe(context, recipe), 'diverged');

@@ -59,7 +59,7 @@ describe('half precision: attacks', () => {
   ] as const) {
     itInHalf(
       `${options.attack}: success as in f32, from a program whose step table, iterates and ball are the same${
-        options.attack === 'pgd' ? '' : ' @slow'
+        options.attack === 'mifgsm' ? '' : ' @slow'
       }`,
       async () => {
         using model = await modelWith(lenet5);

@@ -254,7 +254,7 @@ describe('weights that cannot be used as they are', () => {
       expect(await torch.get(name)!.values()).to.be.instanceOf(Float32Array);
   });
 
-  it('what f16 turns into infinity is refused where f16 computes with it, and only there', async () => {
+  it('what f16 turns into infinity is refused where f16 computes with it, and only there @slow', async () => {
     using model = Model.create(smallNetwork, { device: await sharedDevice() });
     model.setStateDict(spoiled(smallNetwork, 'fc1.weight', 65520));
     using attack = await Attack.compile({ model, eps: 0.1, steps: 1, precision: 'f16' });
