@@ -173,7 +173,7 @@ describe('AutoAttack', () => {
     expect(found.stages.map(({ gradients }) => gradients)).to.deep.equal([2 * 5, 2 * 9]);
   });
 
-  it('in L1, plus and rand have the restarts, targets and radius of the official code', async () => {
+  it('in L1, plus and rand have the restarts, targets and radius of the official code @slow', async () => {
     const wide = bentModel(6, 12);
     using other = await modelWith(wide, smallWeights(wide, 70));
     const image = images.subarray(0, size);

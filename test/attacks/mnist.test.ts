@@ -54,7 +54,7 @@ describe('attacks: trained networks on MNIST', function () {
     expect(result.robustAccuracy).to.be.within(0.85, 0.99);
   });
 
-  it('random noise of the same size fools neither', async () => {
+  it('random noise of the same size fools neither @slow', async () => {
     const result = await attacked('lenet5-clntrained', { steps: 1, alpha: 0, keep: 'last' });
     expect(result.robustAccuracy).to.be.at.least(0.8);
   });

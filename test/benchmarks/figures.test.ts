@@ -134,7 +134,7 @@ describe('rates of products', () => {
     );
   }
 
-  it('a peer that fails costs its own rows only', async () => {
+  it('a peer that fails costs its own rows only @slow', async () => {
     const peer = new PartyProcess(
       fakeParty(folder.path, 'broken', 0, 'return [];', 'throw new Error("out of memory")'),
     );

@@ -214,7 +214,7 @@ describe('linbp attack', () => {
     expect(anew!.code, anew!.stderr).to.equal(0);
   });
 
-  it('restarts fold into the batch: as many programs run as without; the best row of each image is kept', async () => {
+  it('restarts fold into the batch: as many programs run as without; the best row is kept @slow', async () => {
     const args = [...common.slice(0, -2), '--attack', 'pgd', '--steps', '3', '--eps', '0.004', '--alpha', '0.001'];
     const own = (name: string): string[] => [
       '--out',

@@ -37,7 +37,7 @@ describe('classes on the command line', function () {
     expect(weights('balanced').equals(weights('equal'))).to.equal(false);
   });
 
-  it('attack --targeted aims at the classes of a NIPS 2017 table, unless --target-shift says otherwise', async () => {
+  it('attack --targeted aims at the classes of a NIPS 2017 table, unless --target-shift is there @slow', async () => {
     const rows = [
       ['c7', 3, 1],
       ['a1', 1, 10],

@@ -63,7 +63,7 @@ describe('products staged through workgroup memory, against the float64 referenc
     });
   }
 
-  it('linear, all in fours: forward, input gradient, weight gradient @swiftshader', async () => {
+  it('linear, all in fours: forward, input gradient, weight gradient @swiftshader @slow', async () => {
     const graph = new Graph();
     const [x, w, g] = [graph.input('x', [6, 20]), graph.parameter('w', [24, 20]), graph.input('g', [6, 24])];
     graph.output('y', graph.one('linear', [x, w, graph.parameter('b', [24])], {}));

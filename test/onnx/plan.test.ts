@@ -67,8 +67,7 @@ describe('plans of imported networks', () => {
 
   // A step of these takes an import no longer than the definition, because the device is given the same.
   for (const name of ['resnet18_imagenet', 'mobilenet_v2_imagenet']) {
-    const tag = name.startsWith('mobilenet') ? ' @slow' : '';
-    it(`${name}: PGD has the definition's dispatches, words and memory, on CPUs and GPUs${tag}`, async function () {
+    it(`${name}: PGD has the definition's dispatches, words and memory, on CPUs and GPUs @slow`, async function () {
       this.timeout(60_000);
       const [own, again] = [modelDefinition(name), await imported(name)];
       for (const device of [plainDevice, largeDevice]) {

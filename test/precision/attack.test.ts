@@ -58,9 +58,7 @@ describe('half precision: attacks', () => {
     { attack: 'apgd', steps: 4 },
   ] as const) {
     itInHalf(
-      `${options.attack}: success as in f32, from a program whose step table, iterates and ball are the same${
-        options.attack === 'mifgsm' ? '' : ' @slow'
-      }`,
+      `${options.attack}: success as in f32, from a program whose step table, iterates and ball are the same @slow`,
       async () => {
         using model = await modelWith(lenet5);
         const logits = await model.logits(images);

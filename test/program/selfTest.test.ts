@@ -167,7 +167,7 @@ describe('Self-test of the device', () => {
     device.destroy();
   });
 
-  it('what is wrong with 16 bits only stops programs in half precision, and no others', async function () {
+  it('what is wrong with 16 bits only stops programs in half precision, and no others @slow', async function () {
     const device = await miscompiling(/averagePool/, /f32\(source\[/g, '1.25 * f32(source[');
     if (!device.features.has('shader-f16')) {
       device.destroy();

@@ -47,7 +47,7 @@ const expectSame = (found: readonly number[][], places: readonly number[], what:
   found.forEach((each, i) => expect(each, `${what}, ${i % 2 === 0 ? 'reference' : 'device'}`).to.deep.equal(places));
 
 describe('NaN is handed on by whatever a network is made of', () => {
-  it('functions of one number, scalar and in fours, alone and behind a sum', async () => {
+  it('functions of one number, scalar and in fours, alone and behind a sum @slow', async () => {
     for (const kind of Object.keys(scalarFunctions) as BuiltinFunctionName[])
       for (const count of [3, 8]) {
         expectSame(await spoiledBy((graph, x) => graph.one('unary', [x], { kind }), [count], 1), [1], kind);

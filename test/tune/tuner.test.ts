@@ -209,7 +209,7 @@ describe('tuner', () => {
     }
   });
 
-  it('writes out loops in other ways with the same results to the bit', async () => {
+  it('writes out loops in other ways with the same results to the bit @slow', async () => {
     const graph = layerGraph(3);
     const inputs = inputsOf(graph);
     setDeviceTuning(device, new TuningTable());
