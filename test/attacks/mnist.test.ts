@@ -7,6 +7,7 @@ import { loadDataset } from '../../src/data/load.js';
 import { Model } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 import { sharedDevice } from '../support/device.js';
+import { pending } from '../support/pending.js';
 
 describe('attacks: trained networks on MNIST', function () {
   const data = process.env['LINBP_DATA'];
@@ -14,7 +15,7 @@ describe('attacks: trained networks on MNIST', function () {
   let images: Dataset;
 
   before(async function () {
-    if (data === undefined || data === '') return this.skip();
+    if (data === undefined || data === '') return pending(this, 'LINBP_DATA');
     const device = await sharedDevice();
     images = await loadDataset({ dataset: 'mnist', split: 'test', dataFolder: data, limit: 48 });
     for (const name of ['lenet5-clntrained', 'lenet5-advtrained']) {

@@ -12,6 +12,7 @@ import type { Verb } from '../../src/cli/verb.js';
 import { loadVerb, verbNames } from '../../src/cli/verbs.js';
 import { plainTable, textTable } from '../../src/profile/textTable.js';
 import { linbp, linbpEach, readJson, root, scratchFolder } from './support.js';
+import { pending } from '../support/pending.js';
 
 const terminal = { isTTY: true, columns: 80 };
 
@@ -211,7 +212,7 @@ describe('terminal', () => {
   });
 
   it('examples of the help work, one after another in one folder @slow', function () {
-    if (process.env['LINBP_SLOW'] === undefined) return this.skip();
+    if (process.env['LINBP_SLOW'] === undefined) return pending(this, 'LINBP_SLOW=1');
     this.timeout(1_200_000);
     for (const name of alone)
       for (const example of examplesOf(name).filter((each) => !needsWeights(each))) runExample(example, 100);
@@ -221,7 +222,8 @@ describe('terminal', () => {
 
   it('examples of the help that name weights work with those of LINBP_DATA @slow', function () {
     const data = process.env['LINBP_DATA'];
-    if (process.env['LINBP_SLOW'] === undefined || data === undefined) return this.skip();
+    if (process.env['LINBP_SLOW'] === undefined || data === undefined)
+      return pending(this, 'LINBP_SLOW=1 and LINBP_DATA');
     this.timeout(1_200_000);
     const models = join(data, 'models/cifar10');
     for (const [name, model] of Object.entries({ W: 'resnet20', A: 'resnet20', B: 'resnet56' }))

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Context } from 'mocha';
+import { pending } from '../support/pending.js';
 
 /** IDX file content of unsigned bytes. */
 export function idx(shape: readonly number[], data: Uint8Array, magic = 0x0800 + shape.length): Buffer {
@@ -22,6 +23,6 @@ export function put(folder: string, name: string, content: Uint8Array | string):
 /** The folder of real data sets; skips the test where there is none. */
 export function realData(test: Context): string {
   const folder = process.env['LINBP_DATA'];
-  if (!folder) return test.skip();
+  if (!folder) return pending(test, 'LINBP_DATA');
   return folder;
 }

@@ -15,6 +15,7 @@ import { usualUnrolling } from '../../src/kernels/tiles.js';
 import { bp, guided, silu } from '../../src/rules/builtin.js';
 import { choiceName, onlyChoice } from '../../src/choices/table.js';
 import { sampleValues } from '../../src/tune/trial.js';
+import { pending } from '../support/pending.js';
 
 const plain: ConvAttrs = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
 
@@ -88,7 +89,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
 
   it('short sums are stored by straight-line code where each lane has a strip, same bits @slow', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) this.skip(); // a GPU stores as fast by loops
+    if (!device.adapterInfo.software) pending(this, 'a software adapter: a GPU stores as fast by loops');
     for (const { groups, bias, relu, straight } of [
       { groups: 1, bias: false, relu: false, straight: true },
       { groups: 2, bias: true, relu: false, straight: true },
@@ -122,7 +123,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
 
   it('what is fused behind a convolution: same bits by scalars and vec4, fused or not @slow', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) this.skip(); // a GPU goes pixel by pixel
+    if (!device.adapterInfo.software) pending(this, 'a software adapter: a GPU goes pixel by pixel');
     for (const [kind, rule] of [
       ['relu', bp],
       ['relu', silu()],
@@ -182,7 +183,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
 
   it('weight gradients by rows give the bits of the general kernel, same accumulation order @slow', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) this.skip(); // a GPU has the general kernel only
+    if (!device.adapterInfo.software) pending(this, 'a software adapter: a GPU has the general kernel only');
     const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>, number, number, 'fetch'?])[] = [
       [[3, 5, 8, 8], [9, 5, 3, 3], { padding: [1, 1, 1, 1] }, 8, 3],
       [[2, 4, 9, 16], [6, 4, 3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] }, 4, 6],
@@ -250,7 +251,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
 
   it('small images as a whole: all directions; weight gradients keep the general bits @slow', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) this.skip(); // a GPU stages them through workgroup memory
+    if (!device.adapterInfo.software) pending(this, 'a software adapter: a GPU stages them through workgroup memory');
     const shapes: readonly (readonly [number[], number[], Partial<ConvAttrs>])[] = [
       [[11, 6, 2, 2], [20, 6, 3, 3], { padding: [1, 1, 1, 1] }],
       [[3, 8, 2, 2], [12, 4, 3, 3], { padding: [1, 1, 1, 1], groups: 2 }],
@@ -301,7 +302,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
 
   it('small images as a whole: fused or apart, the same bits by vec4 and by scalars @slow', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) this.skip();
+    if (!device.adapterInfo.software) pending(this, 'a software adapter');
     for (const size of [
       [2, 2],
       [1, 3],
@@ -392,7 +393,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
 
   it('weight gradients of linear layers: the same bits by scalars, vec4 and whole tiles @slow', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) this.skip(); // a GPU has them one by one only
+    if (!device.adapterInfo.software) pending(this, 'a software adapter: a GPU has them one by one only');
     for (const [n, i, o, bias] of [
       [9, 100, 20, true],
       [3, 76, 47, true],
@@ -462,7 +463,8 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
 
   it('products by many rows and packed ones: the bits of the general kernel, with epilogues @slow', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) this.skip(); // a GPU stages operands through workgroup memory
+    if (!device.adapterInfo.software)
+      pending(this, 'a software adapter: a GPU stages operands through workgroup memory');
     for (const [n, i, o] of [
       [13, 22, 37],
       [32, 36, 16],
@@ -517,7 +519,7 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
 
   it('packs an operand and stores weight gradients by whole tiles where that pays, on the CPU', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software) this.skip();
+    if (!device.adapterInfo.software) pending(this, 'a software adapter');
     const packed = [
       'software/pack',
       'gemm/convRows',
@@ -552,7 +554,8 @@ describe('implicit-GEMM kernels against the float64 reference', () => {
 
   it('what is usual with AVX-512 and what is usual without give the same bits @slow', async function () {
     const device = await sharedDevice();
-    if (!device.adapterInfo.software || kernelDevice(device).plainCompiler === true) this.skip();
+    if (!device.adapterInfo.software || kernelDevice(device).plainCompiler === true)
+      pending(this, 'a software adapter with AVX-512');
     const linear = (n: number, i: number, o: number): Record<string, (graph: Graph) => void> => {
       const [x, w, g] = [
         (graph: Graph) => graph.input('x', [n, i]),

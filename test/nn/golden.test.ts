@@ -10,6 +10,7 @@ import { formulaStores, storesOf, median, norm, runInReference, runOnDevice } fr
 import type { NetworkInputs, NetworkProblem, NetworkValues } from './support.js';
 import { loadTensors } from '../support/tensors.js';
 import type { LoadedFile } from '../support/tensors.js';
+import { pending } from '../support/pending.js';
 
 interface Bounds {
   readonly logits: number;
@@ -135,7 +136,7 @@ describe('golden networks', () => {
   for (const [key, rule] of Object.entries(rules)) {
     it(`resnet20_cifar10, ${rule}: input gradient on the device @slow`, async function () {
       this.timeout(300_000);
-      if (process.env['LINBP_DATA'] === undefined) return this.skip();
+      if (process.env['LINBP_DATA'] === undefined) return pending(this, 'LINBP_DATA');
       const { problem, inputs, golden } = pretrainedProblem(rule);
       const values = await runOnDevice(problem, inputs);
       for (const [name, bound] of Object.entries({ logits: 1e-4, loss: 1e-3, 'grad.input': 2e-2 })) {

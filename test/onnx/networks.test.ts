@@ -8,6 +8,7 @@ import { relativeError } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';
 import { slowly } from '../support/slow.js';
 import { fixtures, readIndex, runNetwork, sharedOnnx, stored } from './support.js';
+import { pending } from '../support/pending.js';
 
 /** Bounds of the test data: a float64 evaluation of the file, and float32. */
 const bounds = { reference: [5e-6, 5e-6], device: [1e-5, 1e-4] } as const;
@@ -57,7 +58,7 @@ describe('imported ONNX networks', () => {
   const networks = sharedOnnx === undefined ? undefined : join(sharedOnnx, 'networks');
   if (networks === undefined || !existsSync(networks)) {
     it('all networks', function () {
-      this.skip();
+      pending(this, 'the shared ONNX networks');
     });
     return;
   }

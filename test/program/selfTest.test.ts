@@ -14,6 +14,7 @@ import { ReferenceRun } from '../../src/reference/run.js';
 import { Device } from '../../src/runtime/device.js';
 import { relativeError } from '../support/compare.js';
 import { sharedDevice } from '../support/device.js';
+import { pending } from '../support/pending.js';
 
 const attrs = { stride: [1, 1], padding: [1, 1, 1, 1], dilation: [1, 1], groups: 1 } as const;
 
@@ -171,7 +172,7 @@ describe('Self-test of the device', () => {
     const device = await miscompiling(/averagePool/, /f32\(source\[/g, '1.25 * f32(source[');
     if (!device.features.has('shader-f16')) {
       device.destroy();
-      this.skip();
+      pending(this, 'shader-f16');
     }
     await withUsualTested(device);
     const pooled = (): Graph => {
@@ -273,7 +274,7 @@ describe('Self-test of the device', () => {
 
   it('runs in worker threads and other processes at the same time @slow', function () {
     this.timeout(300_000);
-    if (process.env['LINBP_SLOW'] === undefined) return this.skip();
+    if (process.env['LINBP_SLOW'] === undefined) return pending(this, 'LINBP_SLOW=1');
     const at = (path: string): string => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href);
     const source = `
       import { Device } from ${at('runtime/device.js')};

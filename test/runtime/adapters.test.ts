@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { expect } from 'chai';
 import { listAdapters, parseAdapterList, pickAdapter } from '../../src/runtime/adapter.js';
 import { Device } from '../../src/runtime/device.js';
+import { pending } from '../support/pending.js';
 
 const refusal = `no suitable backends found
 Available adapters:
@@ -75,7 +76,7 @@ describe('The choice of an adapter', () => {
 
   it('chooses between two drivers', function () {
     const record = child(`import { readRecord } from ${JSON.stringify(CACHE)}; console.log(readRecord()?.icd ?? '');`);
-    if (!existsSync(lavapipe) || record === '') return this.skip(); // needs Mesa's driver and the stored SwiftShader
+    if (!existsSync(lavapipe) || record === '') return pending(this, "Mesa's driver and the stored SwiftShader");
     const drivers = `${lavapipe}:${record}`;
     const open = (adapter: string): string =>
       child(
@@ -101,7 +102,7 @@ describe("Dawn's warnings about limits", () => {
     }).stdout;
 
   it('do not reach stderr, but everything else does', function () {
-    if (process.platform !== 'linux') return this.skip(); // descriptors cannot be opened again elsewhere
+    if (process.platform !== 'linux') return pending(this, 'Linux: descriptors cannot be opened again elsewhere');
     expect(stderrOf('doctor')).to.not.include('artificially');
     const ended = stderrOf('eval --adapter nothing');
     expect(ended).to.include('note: no --weights given').and.include('no adapter "nothing"');

@@ -1,3 +1,5 @@
+import { pending } from './pending.js';
+
 /** What a test needs and does not find. */
 class Lacking extends Error {}
 
@@ -20,13 +22,12 @@ export function slowly(
   const tag = slow === 'golden' ? ' @golden' : slow ? ' @slow' : '';
   it(title + tag, async function () {
     this.timeout(slow === 'golden' ? Math.max(milliseconds, 3_600_000) : milliseconds);
-    if (slow !== false && process.env['LINBP_SLOW'] === undefined) return this.skip();
+    if (slow !== false && process.env['LINBP_SLOW'] === undefined) return pending(this, 'LINBP_SLOW=1');
     try {
       await body();
     } catch (error) {
       if (!(error instanceof Lacking)) throw error;
-      this.test!.title += ` (needs ${error.message})`;
-      this.skip();
+      pending(this, error.message);
     }
   });
 }
