@@ -51,9 +51,12 @@ export interface AutoAttackOptions
   readonly version?: AutoAttackVersion;
   /** The stages of version `custom`. */
   readonly stages?: readonly AutoAttackStageName[];
-  /** Loss of `apgd-ce`: `ce` (default), or `ce-rounded`, as frameworks compute it in float32. */
+  /** Loss of `apgd-ce`: `ce` (default), or `ce-rounded`, as frameworks compute it in float32. Refused without it. */
   readonly loss?: 'ce' | 'ce-rounded';
-  /** Gradient steps of each run of APGD and FAB, default 100, and queries of Square, default 5000. */
+  /**
+   * Gradient steps of each run of APGD and FAB, default 100, and queries of Square, default 5000. Each is refused where
+   * no such stage runs.
+   */
   readonly steps?: number;
   readonly queries?: number;
   /**
@@ -88,9 +91,10 @@ const versions: Readonly<Record<Exclude<AutoAttackVersion, 'custom'>, readonly A
 /**
  * The stages of a version for a norm and a number of classes. DLR needs three classes and towards targets four; with
  * fewer the margin takes its place. Square has no L1 form and is left out there. Throws `bad-argument` where no stage
- * is left, and for stages without version `custom`.
+ * is left, and for stages without version `custom`; `unknown-option` for an option of none of the stages.
  */
-function stagesOf({ version = 'standard', stages, norm }: AutoAttackOptions): readonly AutoAttackStageName[] {
+function stagesOf(options: AutoAttackOptions): readonly AutoAttackStageName[] {
+  const { version = 'standard', stages, norm } = options;
   expectOneOf(version, [...Object.keys(versions), 'custom'], 'version');
   check(
     (version === 'custom') === (stages !== undefined),
@@ -103,8 +107,19 @@ function stagesOf({ version = 'standard', stages, norm }: AutoAttackOptions): re
   for (const name of all) expectOneOf(name, Object.keys(stageNumbers), 'stages');
   const running = norm === 'l1' ? all.filter((name) => name !== 'square') : all;
   check(running.length > 0, 'bad-argument', 'square has no L1 form, and no other stage is asked for', 'stages');
+  for (const [option, uses] of usedBy) {
+    const used = options[option] === undefined || running.some(uses);
+    check(used, 'unknown-option', `none of the stages ${running.join(', ')} looks at ${option}`, option);
+  }
   return running;
 }
+
+/** Options that some stages look at, and which. */
+const usedBy: readonly (readonly ['loss' | 'steps' | 'queries', (name: AutoAttackStageName) => boolean])[] = [
+  ['loss', (name) => name === 'apgd-ce'],
+  ['steps', (name) => name !== 'square'],
+  ['queries', (name) => name === 'square'],
+];
 
 /** A stage's place in the counter of its seed. Part of the reproducibility contract: add, never renumber. */
 const stageNumbers: Readonly<Record<AutoAttackStageName, number>> = {
@@ -243,7 +258,8 @@ class Battery {
  * Runs the battery. Without restarts, seeds or images that change, the result has the same bits for any batch size:
  * each image's random numbers are keyed by its sample id. Rules with `scope=batch` are the exception.
  *
- * @throws LinbpError as {@link attack}; `bad-argument` for stages without version `custom`
+ * @throws LinbpError as {@link attack}; `bad-argument` for stages without version `custom`; `unknown-option` for an
+ * option that no stage looks at
  */
 // eslint-disable-next-line max-lines-per-function -- the battery's stages in their order, on shared state
 export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttackResult> {

@@ -331,7 +331,8 @@ export const transferVerb = defineVerb({
     const victims = values.victims === undefined ? sources : await readNetworks(values.victims, 'victims', sources);
     const networks = [...sources, ...victims.filter((victim) => !sources.includes(victim))];
     const attacks = readMatrixAttacks(values);
-    const rules = [...new Set(values.rule.flatMap(splitRules))];
+    const rules = values.rule.flatMap(splitRules);
+    expectOnce(rules, 'rule');
     checkRules(rules, sources);
     const swept = rules.some((rule) => automatic.test(rule));
     checkMatrix(values, networks, sources, attacks);

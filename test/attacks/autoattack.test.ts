@@ -26,8 +26,13 @@ describe('AutoAttack', () => {
   });
   after(() => model.destroy());
 
-  const run = (options: Partial<AutoAttackOptions> = {}) =>
-    autoAttack({ model, images, labels, eps: 0.04, steps: 6, queries: 15, seed: 1, ...options });
+  /** Few steps and queries, where a stage takes them. */
+  const run = (options: Partial<AutoAttackOptions> = {}) => {
+    const { norm, version, stages = ['apgd-ce', ...(version === 'rand' ? [] : ['square'])] } = options;
+    const squares = norm !== 'l1' && stages.includes('square');
+    const few = { ...(squares && { queries: 15 }), ...(stages.some((name) => name !== 'square') && { steps: 6 }) };
+    return autoAttack({ model, images, labels, eps: 0.04, seed: 1, ...few, ...options });
+  };
 
   it('stages in order, each on what was left; which broke each image; one verdict for any batch', async () => {
     const result = await run();
@@ -235,6 +240,15 @@ describe('AutoAttack', () => {
     const rand = await run({ norm: 'l1', eps: 1, steps: 1, version: 'rand' });
     expect(rand.flags.map(({ name }) => name)).to.not.include('no-l1-square');
     const alone = { norm: 'l1', eps: 1, version: 'custom', stages: ['square'] } as const;
+    for (const [option, wrong] of [
+      ['queries', { norm: 'l1', eps: 1, queries: 5 }],
+      ['queries', { version: 'custom', stages: ['fab'], queries: 5 }],
+      ['steps', { version: 'custom', stages: ['square'], steps: 5 }],
+      ['loss', { version: 'custom', stages: ['apgd-t', 'square'], loss: 'ce-rounded' }],
+    ] as const) {
+      const refused = await run(wrong).catch((error: unknown) => error);
+      expect([(refused as LinbpError).code, (refused as LinbpError).field]).to.deep.equal(['unknown-option', option]);
+    }
     for (const wrong of [{ stages: ['square'] }, alone] as const) {
       const refused = await run(wrong).catch((error: unknown) => error);
       expect([(refused as LinbpError).code, (refused as LinbpError).field]).to.deep.equal(['bad-argument', 'stages']);

@@ -12,7 +12,7 @@ import { chosenRules } from '../common.js';
 import type { ChosenRules } from '../common.js';
 import { composed, knownAttack } from '../composedAttack.js';
 import { ruleName } from '../../report/theme.js';
-import { expectUsed } from '../options.js';
+import { expectOnce, expectUsed } from '../options.js';
 import type { Need } from '../options.js';
 import { splitRules } from '../ruleList.js';
 import { withPreset } from './options.js';
@@ -39,10 +39,14 @@ export const isBattery = ({ name }: AttackSpec): boolean => name === 'autoattack
 const isMinimal = ({ name }: AttackSpec): boolean =>
   !isBattery({ name } as AttackSpec) && attackDefinition(knownAttack(name)).minimal === true;
 
-/** The rules that repeated and listed `--rule` state, each once. Throws as `chosenRules`. */
+/** The rules that repeated and listed `--rule` state. Throws as `chosenRules`; `bad-argument` for one named twice. */
 export function listedRules(given: readonly string[], definition: ModelDefinition): ChosenRules[] {
   const rules = given.flatMap(splitRules).map((rule) => chosenRules(rule, definition));
-  return rules.filter((rule, index) => rules.findIndex(({ written }) => written === rule.written) === index);
+  expectOnce(
+    rules.map(({ written }) => written),
+    'rule',
+  );
+  return rules;
 }
 
 /**
@@ -53,6 +57,7 @@ export function listedRules(given: readonly string[], definition: ModelDefinitio
 export function listCells(values: AttackValues, definition: ModelDefinition): Cell[] {
   const attacks = readAttacks(values.attack);
   const rules = listedRules(values.rule, definition);
+  expectOnce(values.eps ?? [], 'eps');
   const battery = attacks.some(isBattery);
   check(
     !battery || (!values.targeted && values.ila === undefined),
@@ -63,7 +68,7 @@ export function listCells(values: AttackValues, definition: ModelDefinition): Ce
   const radii = (attack: AttackSpec): readonly (number | undefined)[] =>
     values.eps ?? (isMinimal(attack) ? [undefined] : [0.1]);
   return attacks.flatMap((attack) =>
-    rules.flatMap((rule) => [...new Set(radii(attack))].map((eps): Cell => ({ attack, rule, eps }))),
+    rules.flatMap((rule) => radii(attack).map((eps): Cell => ({ attack, rule, eps }))),
   );
 }
 
