@@ -240,6 +240,10 @@ export function lineChart(options: {
   };
 }
 
+/** Pixels for the longest of these labels of 11 pixels that begin at the end of a bar; at least half a tick's label. */
+export const labelRoom = (labels: readonly string[]): number =>
+  Math.max(24, Math.ceil(12 + 6.3 * Math.max(0, ...labels.map(({ length }) => length))));
+
 /** Values of one color in a {@link barChart}; `values[i]` belongs to category i. */
 export interface BarSeries {
   readonly name: string;
@@ -267,6 +271,7 @@ export function barChart(options: {
   const perRow = Math.max(stacked ? 22 : 13 * series.length + 9, 14 * lines + 8);
   const height = 58 + perRow * categories.length;
   const sums = categories.map((_, index) => series.reduce((sum, each) => sum + (each.values[index] ?? 0), 0));
+  const ends = stacked ? sums : series.flatMap(({ values }) => values);
   const bars = series.map((each, index) => ({
     type: 'bar',
     name: each.name,
@@ -286,7 +291,7 @@ export function barChart(options: {
     ...((!stacked || index === series.length - 1) && { label: { show: true, position: 'right', ...text(11) } }),
   }));
   const option = {
-    grid: { left: Math.min(190, 14 + 6.6 * longest), right: stacked ? 70 : 52, top: 8, bottom: 44 },
+    grid: { left: Math.min(190, 14 + 6.6 * longest), right: labelRoom(ends.map(options.label)), top: 8, bottom: 44 },
     xAxis: {
       ...axis({ min: 0, ...options.x }, 'x'),
       splitLine: { show: true, lineStyle: { color: css(palette.grid) } },

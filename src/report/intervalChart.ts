@@ -1,4 +1,4 @@
-import { axis, defaultSize, legend } from './charts.js';
+import { axis, defaultSize, labelRoom, legend } from './charts.js';
 import type { Figure } from './charts.js';
 import { categoryNames, intervalBar } from './intervalBar.js';
 import type { NamesLook } from './intervalBar.js';
@@ -27,8 +27,8 @@ type Label = (value: number) => string;
 /** Height of a bar and of what lies around it, in pixels. */
 const sizes = { bar: 12, gap: 3, head: 22, foot: 8 };
 
-/** Room for the axis and its title below, and for the last label at the right. */
-const room = { left: 6, right: 96, top: 4, bottom: 46 };
+/** Room for the axis and its title below. */
+const room = { left: 6, top: 4, bottom: 46 };
 
 /** The end of an axis of shares from 0 on that holds a value, and the distance of its at most six ticks. */
 export function shareRange(most: number): { readonly max: number; readonly interval: number } {
@@ -38,18 +38,24 @@ export function shareRange(most: number): { readonly max: number; readonly inter
 
 const percentTick = traveling((value: number): string => `${Math.round(100 * value)} %`, { $format: 'percent' });
 
-/** The bars of one series; the reference is the first datum. */
-function barsOf({ name, color, reference, values }: IntervalSeries, slot: number, label: Label): object {
-  const all = [reference, ...values];
-  const words = ({ value, low, high }: Estimate): string =>
-    `${label(value)} (95 % interval ${label(low)} to ${label(high)})`;
+/** The labels of a series, the reference's first. */
+function labelsOf({ reference, values }: IntervalSeries, label: Label): string[] {
   // The interval stands with the value, which otherwise would seem to be that of the whisker's end.
   const shown = ({ value, low, high }: Estimate): string =>
     `${label(value)} (${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)})`;
+  return [label(reference.value), ...values.map(shown)];
+}
+
+/** The bars of one series; the reference is the first datum. */
+function barsOf(series: IntervalSeries, slot: number, label: Label): object {
+  const { name, color, reference, values } = series;
+  const all = [reference, ...values];
+  const words = ({ value, low, high }: Estimate): string =>
+    `${label(value)} (95 % interval ${label(low)} to ${label(high)})`;
   const look = {
     ...{ slot, bar: sizes.bar, gap: sizes.gap, head: sizes.head, color: css(color), references: 1 },
     ...{ ink: css(palette.ink), muted: css(palette.muted), surface: css(palette.surface) },
-    labels: [label(reference.value), ...values.map(shown)],
+    labels: labelsOf(series, label),
   };
   return {
     type: 'custom',
@@ -99,7 +105,7 @@ export function intervalChart(options: {
   const names = [{ name: options.reference, note: beyond }, ...categories];
   const band = sizes.head + series.length * (sizes.bar + sizes.gap) - sizes.gap + sizes.foot;
   const option = {
-    grid: room,
+    grid: { ...room, right: labelRoom(series.flatMap((each) => labelsOf(each, label))) },
     xAxis: {
       ...axis({ title: options.x, min: 0, ...range, format: percentTick }, 'x'),
       splitLine: { show: true, lineStyle: { color: css(palette.grid) } },

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { Profile } from '../../src/profile/profile.js';
 import { decodePng } from '../../src/io/png.js';
+import { intervalChart } from '../../src/report/intervalChart.js';
 import {
   amplifiedDifference,
   barChart,
@@ -145,6 +146,35 @@ describe('report charts', () => {
       expect(svg).to.not.match(/<script|<style/);
     }
     expect(charts[0]!.svg).to.include('var(--bp,');
+  });
+
+  it('leaves room for the labels behind bars, however long the numbers are', () => {
+    // Digits of the fonts that pages are shown in are at most 0.6 of the letters' size wide, other signs narrower.
+    const beyond = (svg: string): string[] =>
+      [...svg.matchAll(/text-anchor="start" style="font-size:(\d+)px[^>]*translate\(([\d.]+) [^>]*>([^<]+)</g)]
+        .filter(([, size, x, text]) => {
+          const width = Number(size) * [...text!].reduce((sum, sign) => sum + (/[ .()]/.test(sign) ? 0.34 : 0.6), 0);
+          return Number(x) + width > Number(/viewBox="0 0 (\d+)/.exec(svg)![1]);
+        })
+        .map(([, , , text]) => text!);
+    const color = palette.bp;
+    for (const stacked of [false, true])
+      for (let value = 0.99; value < 1e13; value *= 9.97) {
+        const series = [{ name: 'BP', color, values: [value, value / 2] }];
+        const label = (each: number): string => `${each.toFixed(0)} µs`;
+        const { svg } = barChart({ title: 'b', categories: ['a', 'b'], x: { title: 'µs' }, stacked, label, series });
+        expect(svg).to.include(label(value));
+        expect(beyond(svg), label(value)).to.deep.equal([]);
+      }
+    for (const value of [0.049, 0.5, 1]) {
+      const estimate = { value, low: value, high: value };
+      const series = [{ name: 'BP', color, reference: estimate, values: [estimate] }];
+      const label = (each: number): string => `${(100 * each).toFixed(1)} %`;
+      const categories = [{ name: 'a', note: '' }];
+      const { svg } = intervalChart({ title: 'i', categories, x: 'share', reference: 'before', series, label });
+      expect(svg).to.include(`${label(value)} (`);
+      expect(beyond(svg), label(value)).to.deep.equal([]);
+    }
   });
 
   it('draws the points where the numbers are', () => {
