@@ -2,7 +2,7 @@
  * Compiles every file of shaders/ as it stands, and the linked forms of every op's kernels (fused and unfused, with and
  * without subgroups, every candidate of the tuner on a GPU, all of these with operands of 32 and of 16 bits), through
  * Dawn. What uses subgroup matrices or f16 compiles on Dawn's null backend, which has every feature. A warning counts
- * as a failure. Needs a build: `npm run check:shaders` after `npm run build`.
+ * as a failure. Needs a build: `npm run check:shaders` after `npm run build`; `-- --short` leaves out the candidates.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -454,43 +454,46 @@ function addTexts(each, kernelDevice, fuse) {
 for (const kernelDevice of devices)
   for (const fuse of [false, true]) for (const each of graphs) addTexts(each, kernelDevice, fuse);
 
-// Every candidate of a GPU's tuner, one rank of all problems' lists after the other.
-const gpu = {
-  ...base,
-  subgroupSize: subgroups ? 32 : 0,
-  matrices: {
-    shapes: [
-      { component: 'f16', m: 16, n: 16, k: 16 },
-      { component: 'f32', m: 8, n: 8, k: 8 },
-    ],
-    subgroupSize: 32,
-    pinned: false,
-    granularity: 128,
-  },
-  maxWorkgroupStorage: 32768,
-};
-const listed = new Map();
-let ranks = 1;
-for (let rank = 0; rank < ranks; rank++) {
-  const find = (problem) => {
-    const list = listed.get(problem.layer);
-    return list?.[Math.min(rank, list.length - 1)];
+/** Adds every candidate of a GPU's tuner, one rank of all problems' lists after the other. */
+function addCandidates() {
+  const gpu = {
+    ...base,
+    subgroupSize: subgroups ? 32 : 0,
+    matrices: {
+      shapes: [
+        { component: 'f16', m: 16, n: 16, k: 16 },
+        { component: 'f32', m: 8, n: 8, k: 8 },
+      ],
+      subgroupSize: 32,
+      pinned: false,
+      granularity: 128,
+    },
+    maxWorkgroupStorage: 32768,
   };
-  const choices = {
-    find,
-    order: (problem) => (find(problem) === undefined ? undefined : orderOf(find(problem).kernel)),
-  };
-  const dispatches = graphs.flatMap(
-    (each) => schedule(each, groupNodes(each, true), { ...gpu, choices }, () => 5).dispatches,
-  );
-  for (const { kernel, variant, code, tuning } of dispatches) {
-    if (!texts.has(code)) texts.set(code, `${kernel} ${variant}`.trim());
-    if (rank === 0 && tuning !== undefined && !listed.has(tuning.problem.layer)) {
-      listed.set(tuning.problem.layer, candidates(tuning.problem, tuning.choice, gpu, { halfProducts: true }));
-      ranks = Math.max(ranks, listed.get(tuning.problem.layer).length);
+  const listed = new Map();
+  let ranks = 1;
+  for (let rank = 0; rank < ranks; rank++) {
+    const find = (problem) => {
+      const list = listed.get(problem.layer);
+      return list?.[Math.min(rank, list.length - 1)];
+    };
+    const choices = {
+      find,
+      order: (problem) => (find(problem) === undefined ? undefined : orderOf(find(problem).kernel)),
+    };
+    const dispatches = graphs.flatMap(
+      (each) => schedule(each, groupNodes(each, true), { ...gpu, choices }, () => 5).dispatches,
+    );
+    for (const { kernel, variant, code, tuning } of dispatches) {
+      if (!texts.has(code)) texts.set(code, `${kernel} ${variant}`.trim());
+      if (rank === 0 && tuning !== undefined && !listed.has(tuning.problem.layer)) {
+        listed.set(tuning.problem.layer, candidates(tuning.problem, tuning.choice, gpu, { halfProducts: true }));
+        ranks = Math.max(ranks, listed.get(tuning.problem.layer).length);
+      }
     }
   }
 }
+if (!process.argv.includes('--short')) addCandidates();
 
 const nullAdapter = await (await instance('null', ['backend=null'])).requestAdapter();
 const nullDevice = await nullAdapter.requestDevice({

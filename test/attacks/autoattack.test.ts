@@ -90,7 +90,7 @@ describe('AutoAttack', () => {
   const together = 'linbp:from=all,match=activation,scope=batch';
   const chosen = (text: string): BackwardSelection => resolveRules(parseRules(text), positionTable(bent));
 
-  it('under a rule with scope=batch resumes with the same batch only, also where a function chooses it', async () => {
+  it('under a rule with scope=batch resumes with the same batch only, also if a function chose it @slow', async () => {
     for (const rules of [together, chosen(together)]) {
       const states: AutoAttackState[] = [];
       await run({ batch: 4, rules, onState: (state) => states.push(state) });

@@ -34,19 +34,20 @@ describe('attacks: fooled images leave the batch inside a run', () => {
     return await attack.run({ images, labels, ...(compactEvery !== undefined && { compactEvery }) });
   };
 
-  const cases: readonly (readonly [string, Partial<AttackOptions>])[] = [
+  const cases: readonly (readonly [string, Partial<AttackOptions>, slow?: boolean])[] = [
     ['apgd-ce', { attack: 'apgd-ce' as AttackName }],
     ['apgd-ce in L2, two restarts', { attack: 'apgd-ce' as AttackName, norm: 'l2', eps: 0.27, restarts: 2 }],
     [
       'apgd-ce in L1, with larger radii first',
       { attack: 'apgd-ce' as AttackName, norm: 'l1', eps: 0.84, shrinkRadius: true },
+      true,
     ],
     ['apgd-t', { attack: 'apgd-t' as AttackName, rankedTargets: 4 }],
     ['square', { attack: 'square' as AttackName, eps: 0.25, steps: 60 }],
-    ['square in L2', { attack: 'square' as AttackName, norm: 'l2', eps: 0.9, steps: 60 }],
+    ['square in L2', { attack: 'square' as AttackName, norm: 'l2', eps: 0.9, steps: 60 }, true],
   ];
-  for (const [title, options] of cases)
-    it(`${title}: the same bits for less work, however often it is looked`, async () => {
+  for (const [title, options, slow = false] of cases)
+    it(`${title}: the same bits for less work, however often it is looked${slow ? ' @slow' : ''}`, async () => {
       const whole = await run(options);
       const fooled = whole.samples.filter(({ robustCorrect }) => !robustCorrect).length;
       // so many that there is something to leave out, and not all

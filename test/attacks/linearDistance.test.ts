@@ -37,7 +37,7 @@ const cases: readonly (readonly [AttackName, AttackNorm, number, object])[] = [
 ];
 
 describe('attacks for the smallest perturbation on a linear model', () => {
-  it('distances are the lead over the dual norm of the weights, on the device', async () => {
+  it('distances are the lead over the dual norm of the weights, on the device @slow', async () => {
     const model = await modelWith(linear, weights);
     try {
       for (const [name, norm, most, options] of cases) {

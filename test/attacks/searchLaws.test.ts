@@ -93,7 +93,7 @@ describe('searches on linear networks', () => {
       }
     });
 
-  it('square reaches the corner of the ball: the lead falls by eps times the L1 norm of the weights', async () => {
+  it('square reaches the corner of the ball: the lead falls by eps times the L1 norm of weights @slow', async () => {
     // windows never reach the last row and column, as in the official code
     const two = linear(80, 0.2, side - 1);
     const eps = 0.001;

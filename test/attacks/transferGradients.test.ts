@@ -27,7 +27,7 @@ async function made(definition: ModelDefinition, made: AttackDefinition, options
 }
 
 describe('gradients that transfer', () => {
-  it('on a linear model every gradient is that of MI: the same images', async () => {
+  it('on a linear model every gradient is that of MI: the same images @slow', async () => {
     const plain = await made(linear, attacks.mifgsm);
     for (const name of Object.keys(gradientSamplings) as (keyof typeof gradientSamplings)[])
       expect([...(await made(linear, withGradient(name)))], name).to.deep.equal([...plain]);

@@ -37,7 +37,7 @@ describe('linbp attack', () => {
     common = ['attack', '--model', 'mlp', '--dataset', file, '--device', 'reference', '--batch', '4'];
   });
 
-  it('several attacks, rules and radii: one run each, as alone; records, CSV, curves and entries agree', async () => {
+  it('several attacks, rules, radii: one run each, as alone; records, CSV, curves, entries agree @slow', async () => {
     const lists = ['--attack', 'ifgsm:steps=3,pgd:steps=2,alpha=0.01', '--rule', 'bp', '--rule', 'linbp:from=all'];
     const files = ['--json', at('many.json'), '--csv', at('many.csv'), '--out', at('many'), '--images', '2'];
     const alone = ['--attack', 'pgd', '--steps', '2', '--alpha', '0.01', '--rule', 'linbp:from=all', '--eps', '0.02'];
@@ -138,7 +138,7 @@ describe('linbp attack', () => {
       });
     });
 
-  it('killed, resumed, interrupted, resumed: the same bits as without, and at most one batch lost', async () => {
+  it('killed, resumed, interrupted, resumed: the same bits as without, and at most one batch lost @slow', async () => {
     const kept = (): string[] =>
       existsSync(join(at('cut'), 'state'))
         ? readdirSync(join(at('cut'), 'state')).filter((name) => /^\d.*\.safetensors$/.test(name))
@@ -198,7 +198,7 @@ describe('linbp attack', () => {
     }
   });
 
-  it('a state that is damaged or belongs to other images is refused, and a fresh run ignores it', async () => {
+  it('a state that is damaged or belongs to other images is refused, and a fresh run ignores it @slow', async () => {
     const args = [...common, '--steps', '2', '--out', at('state')];
     await linbpEach([args]);
     const state = join(at('state'), 'state');

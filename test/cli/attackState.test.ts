@@ -16,7 +16,7 @@ const sample = (id: number): AttackedSample => ({
 describe('what an attack keeps', () => {
   const folder = scratchFolder();
 
-  it('is read again however many images a batch has', async () => {
+  it('is read again however many images a batch has @slow', async () => {
     const count = 65_536;
     const figures = { robustCorrect: 0, robustAccuracy: 0, successRate: 1 };
     const extreme = { largest: 0, mean: 0 };

@@ -387,7 +387,7 @@ describe('bad input at the command line', () => {
     expect(existsSync(out)).to.equal(false);
   });
 
-  it('checkpoints that are truncated, of another run, or hostile', async () => {
+  it('checkpoints that are truncated, of another run, or hostile @slow', async () => {
     const out = join(folder, 'run');
     const train = (...more: string[]): string[] => {
       const given = [

@@ -106,7 +106,7 @@ describe('networks that are attacked and diverge', () => {
     expect(run!.stdout).to.match(/victim steep, \S+ under \S+ at eps 0\.2 has no figures: it diverges \(logit 0 of/);
   });
 
-  it('transfer: one that diverges is recorded, and the others are attacked', async () => {
+  it('transfer: one that diverges is recorded, and the others are attacked @slow', async () => {
     const run = (name: string, victims: string): string[] => [
       ...['transfer', '--sources', `lenet5=${source!}`, '--victims', victims, '--attacks', 'ifgsm', '--dataset', data!],
       ...['--gradients', '2', '--out', at(name), '--json', at(`${name}.json`)],

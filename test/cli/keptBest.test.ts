@@ -64,7 +64,7 @@ describe('what linbp train says about its best epoch', () => {
     expect(readJson(json)).not.to.have.property('best');
   });
 
-  it('a run goes on from its own first weights only; they need not be given again', async () => {
+  it('a run goes on from its own first weights only; they need not be given again @slow', async () => {
     const weights = await writeFormulaWeights(folder, 'mlp');
     const others = join(folder, 'others.safetensors');
     const { tensors } = await readSafetensors(weights);

@@ -125,7 +125,7 @@ describe('what is interrupted goes on', () => {
   const again = (stderr: string): string[] =>
     /^note: kept .*; this goes on from there: linbp (.*)$/m.exec(stderr)![1]!.split(' ');
 
-  it('AutoAttack goes on with its own weights only, and from whole steps', async () => {
+  it('AutoAttack goes on with its own weights only, and from whole steps @slow', async () => {
     const args = [...rand, '--batch', '1', '--eps', '0.006', ...out('damaged')];
     await killed(args, 'damaged', 1);
     const others = args.map((each) => (each === at('mlp.safetensors') ? at('other.safetensors') : each));

@@ -121,7 +121,7 @@ describe('train --sweep', () => {
     expectError(seeds!, '--seeds goes with --sweep');
   });
 
-  it('calls figures of held-out training images those of a validation: terminal, verdicts, both tables', async () => {
+  it('calls figures of held-out training images those of a validation: terminal, verdicts, tables @slow', async () => {
     const out = join(folder, 'validated');
     const small = ['--model', 'mlp', '--limit', '64', '--epochs', '1', '--rule', 'bp', '--rule', 'linbp'];
     const [run] = await linbpEach([

@@ -84,7 +84,7 @@ describe('digits', () => {
     expect(border / inside).to.be.below(0.1);
   });
 
-  it('is out of reach for a linear model but far above chance', function () {
+  it('is out of reach for a linear model but far above chance @slow', function () {
     this.timeout(60000);
     const accuracy = linearAccuracy(drawDigits({ count: 4000 }), drawDigits({ split: 'test', count: 1000 }), 3);
     expect(accuracy).to.be.within(0.6, 0.92);

@@ -61,7 +61,7 @@ describe('a queue of this machine alone', () => {
     return found;
   };
 
-  it('ends a job that no other machine can do: at once without an adapter, after five lost GPUs', async () => {
+  it('ends a job that no other machine can do: at once without an adapter, after five lost GPUs @slow', async () => {
     const none = ending('no-adapter');
     expect(await failuresOf(none)).to.deep.equal(['no-adapter']);
     expect(none.attempts).to.equal(1);

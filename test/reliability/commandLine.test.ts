@@ -136,7 +136,7 @@ describe('command line under attack', () => {
     expectOneLine(json.stderr, /disk is full/);
   });
 
-  it('too few descriptors and a read-only folder are one line, or enough', () => {
+  it('too few descriptors and a read-only folder are one line, or enough @slow', () => {
     // Node opens the modules of a program side by side.
     for (const limit of [256, 64, 32]) {
       const { status, stderr } = shell(`ulimit -n ${limit}; ${linbp} eval --model mlp --device reference --limit 8`);

@@ -78,7 +78,7 @@ describe('linbp simulate', () => {
     for (const { rules } of problems) expect(rules.bp.relativeError).to.be.below(0.2);
   });
 
-  it('refuses options of another subject and unknown subjects', async () => {
+  it('refuses options of another subject and unknown subjects @slow', async () => {
     for (const [args, message] of [
       [['training', '--eps', '0.1'], /--eps has no meaning/],
       [['atack'], /attack/],

@@ -48,7 +48,7 @@ describe('figures at the command line', function () {
       expect(existsSync(join(folder(), name)), name).to.equal(false);
   });
 
-  it('a folder without a test half gives no test figures, a validation split does', async () => {
+  it('a folder without a test half gives no test figures, a validation split does @slow', async () => {
     const png = (shade: number) =>
       encodePng({ channels: 1, height: 28, width: 28, data: new Uint8Array(784).fill(shade) });
     for (let label = 0; label < 10; label++)
