@@ -146,7 +146,17 @@ export function axis(given: Axis, direction: 'x' | 'y', label: object = {}): obj
   };
 }
 
-export const frame = { left: 52, right: 18, top: 34, bottom: 44 };
+/**
+ * The edges of a chart's axes. Where labels need more, the axes shrink so that they fit, and a little more: the fonts
+ * of browsers are up to a tenth wider than those that the charting library reckons with.
+ */
+export const frame = {
+  left: 52,
+  right: 18,
+  top: 34,
+  bottom: 44,
+  outerBounds: { left: 10, right: 0, top: 0, bottom: 0 },
+};
 
 /** A legend in HTML: a line or a square in the color, and the name. */
 export function legend(
@@ -242,7 +252,7 @@ export function lineChart(options: {
 
 /** Pixels for the longest of these labels of 11 pixels that begin at the end of a bar; at least half a tick's label. */
 export const labelRoom = (labels: readonly string[]): number =>
-  Math.max(24, Math.ceil(12 + 6.3 * Math.max(0, ...labels.map(({ length }) => length))));
+  Math.max(24, Math.ceil(12 + 6.9 * Math.max(0, ...labels.map(({ length }) => length))));
 
 /** Values of one color in a {@link barChart}; `values[i]` belongs to category i. */
 export interface BarSeries {
