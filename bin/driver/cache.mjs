@@ -148,10 +148,15 @@ export function applyRecord(record) {
   Object.assign(process.env, recordEnvironment(record), { [INHERITED_VARIABLE]: record.folder });
 }
 
+/** Variables by which a user chooses among the GPUs of a machine. Mesa's device-selection layer reads them. */
+const SELECTION_VARIABLES = ['MESA_VK_DEVICE_SELECT', 'MESA_VK_DEVICE_SELECT_FORCE_DEFAULT_DEVICE', 'DRI_PRIME'];
+
 /**
- * Mesa's device-selection layer complains about a missing desktop session; without one it has nothing to select anyway.
+ * Mesa's device-selection layer complains about a missing desktop session; without one it has nothing to select, unless
+ * the user told it what.
  */
 export function quietDrivers(env = process.env) {
-  if (process.platform === 'linux' && !env.XDG_RUNTIME_DIR && env.NODEVICE_SELECT === undefined)
+  const told = SELECTION_VARIABLES.some((name) => env[name]);
+  if (process.platform === 'linux' && !env.XDG_RUNTIME_DIR && env.NODEVICE_SELECT === undefined && !told)
     env.NODEVICE_SELECT = '1';
 }

@@ -4,14 +4,33 @@ import { ComputeProcess } from '../jobs/computeProcess.js';
 import { openStore } from '../jobs/openStore.js';
 import { shownUrl } from '../jobs/redis.js';
 import { counted } from '../quote.js';
-import { listAdapters } from '../runtime/adapter.js';
+import { findAdapter, listAdapters, separateGpus } from '../runtime/adapter.js';
 import { adapterOptions, noAdapter } from './common.js';
 import { queueOptions } from './jobs/options.js';
 import { choice, integer, number } from './options.js';
 import { defineVerb } from './verb.js';
 
-/** Names of software adapters; a GPU each gets a process. */
-const software = /llvmpipe|lavapipe|swiftshader|basic render/i;
+/**
+ * What `--adapter` says in each process. Whether there are such adapters is settled here: a process that finds none
+ * hands its jobs back without end, since on another machine there may be one.
+ */
+async function adaptersOfProcesses(values: {
+  readonly gpus: 'one' | 'all';
+  readonly device: 'auto' | 'software';
+  readonly adapter: string | undefined;
+}): Promise<(string | undefined)[]> {
+  const { gpus, device, adapter } = values;
+  if (gpus === 'one') {
+    await findAdapter(device === 'software', adapter);
+    return [adapter];
+  }
+  check(adapter === undefined, 'bad-argument', '--adapter names one GPU, --gpus all takes each', 'gpus');
+  check(device === 'auto', 'bad-argument', '--device software is no GPU; leave out --gpus all', 'gpus');
+  const found = separateGpus(await listAdapters());
+  const none = '--gpus all: this machine has no GPU ("linbp doctor" says more); without --gpus the worker computes on';
+  check(found.length > 0, 'no-adapter', `${none} what there is`, 'gpus');
+  return found.map(({ index }) => String(index));
+}
 
 /** `linbp worker`: does jobs of a queue, with a process for each GPU. */
 export const workerVerb = defineVerb({
@@ -46,30 +65,13 @@ export const workerVerb = defineVerb({
     'Ctrl-C and SIGTERM finish the job at work, or hand it back after --grace seconds; nothing is lost either way.',
   ],
   async run(values, { progress, print, signal }) {
-    const { queue, store, device, adapter, gpus, memory, stalledAfter, grace, jobs } = values;
+    const { queue, store, device, memory, stalledAfter, grace, jobs } = values;
     check(queue !== undefined, 'bad-argument', 'worker needs --queue redis://HOST, or LINBP_QUEUE', 'queue');
     const where = 'worker needs --store DIR|URL, or LINBP_STORE: the same as in the commands whose jobs it does';
     check(store !== undefined, 'bad-argument', where, 'store');
-    check(
-      gpus === 'one' || adapter === undefined,
-      'bad-argument',
-      '--adapter names one GPU, --gpus all takes each',
-      'gpus',
-    );
     // A store that is not there is said now, and not by each job.
     (await openStore(store)).close();
-    let adapters = [adapter];
-    if (gpus === 'all') {
-      const found = (await listAdapters()).filter(({ name }) => !software.test(name));
-      check(
-        found.length > 0,
-        'no-adapter',
-        '--gpus all: this machine has no GPU ("linbp doctor" says more); without --gpus the worker computes on what ' +
-          'there is',
-        'gpus',
-      );
-      adapters = found.map(({ index }) => String(index));
-    }
+    const adapters = await adaptersOfProcesses(values);
     const module = new URL('./jobs/process.js', import.meta.url);
     const computers = adapters.map(
       (each) =>

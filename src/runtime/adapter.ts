@@ -39,6 +39,9 @@ export interface FoundAdapter {
 /** Substrings of the raw names of the software adapters: Mesa's lavapipe, SwiftShader, Windows' WARP. */
 const SOFTWARE_NAMES = ['llvmpipe', 'SwiftShader', 'Microsoft'];
 
+/** The same in lists, under all names that they have had. */
+const SOFTWARE_ADAPTERS = /llvmpipe|lavapipe|swiftshader|basic render/i;
+
 /** An adapter as Dawn lists it. */
 export interface ListedAdapter {
   /** Place in the list, which `adapter` takes. */
@@ -93,6 +96,16 @@ const shownAdapters = (adapters: readonly ListedAdapter[]): string =>
     ? 'there are none; run "linbp doctor"'
     : `there are ${adapters.map(({ index, backend, name }) => `${index} "${name}" (${backend})`).join(', ')}`;
 
+/** Dawn takes an adapter by its name, so of equal GPUs one process reaches the first only. */
+const oneInSight =
+  'let each process see one of them only; docs/devices.md says how (GPUs of one name, each with a worker of its own)';
+
+/** Without the further graphics APIs of a GPU that an earlier one reaches, such as Vulkan after Direct3D. */
+const withoutOtherApis = (adapters: readonly ListedAdapter[]): ListedAdapter[] =>
+  adapters.filter(
+    ({ name, backend }, i) => !adapters.slice(0, i).some((each) => each.name === name && each.backend !== backend),
+  );
+
 /** The adapter that an index or a part of a name means. Exported for tests. Throws `no-adapter` with the list. */
 export function pickAdapter(wanted: string | number, adapters: readonly ListedAdapter[]): ListedAdapter {
   const fail = (problem: string): never => {
@@ -103,13 +116,24 @@ export function pickAdapter(wanted: string | number, adapters: readonly ListedAd
   const lower = text.toLowerCase();
   const matching = text === '' ? [] : adapters.filter(({ name }) => name.toLowerCase().includes(lower));
   const exact = matching.filter(({ name }) => name.toLowerCase() === lower);
-  const [found, ...more] = byIndex !== undefined ? [byIndex] : exact.length > 0 ? exact.slice(0, 1) : matching;
+  const named = withoutOtherApis(exact.length > 0 ? exact : matching);
+  const [found, ...more] = byIndex !== undefined ? [byIndex] : named;
   if (found === undefined) return fail(`no adapter ${/^\d+$/.test(text) ? text : `"${text}"`}`);
   if (more.length > 0) return fail(`"${text}" fits several adapters`);
   // Dawn chooses by backend and name, the first that fits.
   const alike = adapters.find((each) => each.backend === found.backend && each.name.includes(found.name));
-  return alike === found ? found : fail(`Dawn cannot tell ${found.index} and ${alike?.index} apart`);
+  return alike === found ? found : fail(`Dawn cannot tell ${found.index} and ${alike?.index} apart: ${oneInSight}`);
 }
+
+/**
+ * The adapters but those of software, each GPU once: what processes of their own can use side by side.
+ *
+ * @throws LinbpError `no-adapter` where two of them cannot be told apart
+ */
+export const separateGpus = (adapters: readonly ListedAdapter[]): ListedAdapter[] =>
+  withoutOtherApis(adapters.filter(({ name }) => !SOFTWARE_ADAPTERS.test(name))).map(({ index }) =>
+    pickAdapter(index, adapters),
+  );
 
 async function namedAdapter(wanted: string | number, software: boolean): Promise<FoundAdapter> {
   const { driver, source, adapters } = await listedDriver();

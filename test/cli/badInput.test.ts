@@ -453,6 +453,16 @@ describe('bad input at the command line', () => {
     expectError(ended, 'linbp doctor');
   });
 
+  it('worker: adapters that its processes would not find, before it takes jobs', async () => {
+    const worker = ['worker', '--queue', 'redis://127.0.0.1:1', '--store', join(folder, 'jobs')];
+    await expectErrors([
+      [[...worker, '--adapter', 'nothing'], 'no adapter "nothing"'],
+      [[...worker, '--gpus', 'all', '--adapter', '0'], '--adapter names one GPU, --gpus all takes each'],
+      [[...worker, '--gpus', 'all', '--device', 'software'], '--device software is no GPU'],
+    ]);
+    await expectErrors([[worker, 'No GPU and no software driver was found']], noDriver());
+  });
+
   it('a checkpoint in a pipe, a last seed out of range, a table that another run holds: before any work', async () => {
     const pipe = join(folder, 'pipe.safetensors');
     execFileSync('mkfifo', [pipe]);

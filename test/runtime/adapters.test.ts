@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { expect } from 'chai';
-import { listAdapters, parseAdapterList, pickAdapter } from '../../src/runtime/adapter.js';
+import { listAdapters, parseAdapterList, pickAdapter, separateGpus } from '../../src/runtime/adapter.js';
 import { Device } from '../../src/runtime/device.js';
 import { pending } from '../support/pending.js';
 
@@ -13,6 +13,7 @@ Available adapters:
  * backend: 'vulkan', name: 'llvmpipe (LLVM 15.0.6, 256 bits)'`;
 
 const DEVICE = new URL('../../src/runtime/device.js', import.meta.url).href;
+const ADAPTER = new URL('../../src/runtime/adapter.js', import.meta.url).href;
 const CACHE = new URL('../../../bin/driver/cache.mjs', import.meta.url).href;
 const lavapipe = '/usr/share/vulkan/icd.d/lvp_icd.json';
 
@@ -59,8 +60,32 @@ describe('The choice of an adapter', () => {
         .to.throw(/0 "AMD Radeon RX 7800 XT \(RADV NAVI32\)" \(vulkan\), 1 "NVIDIA/)
         .with.property('code', 'no-adapter');
     expect(() => pickAdapter(0, [])).to.throw(/there are none/);
-    const twins = parseAdapterList(`${refusal}\n * backend: 'vulkan', name: 'llvmpipe (LLVM 15.0.6, 256 bits)'`);
-    expect(() => pickAdapter(4, twins)).to.throw(/cannot tell 4 and 3 apart/);
+  });
+
+  const twins = parseAdapterList(`${refusal}\n * backend: 'vulkan', name: 'AMD Radeon RX 7800 XT (RADV NAVI32)'`);
+
+  it('refuses the name of two equal GPUs and the second of them, and says what to do', () => {
+    expect(() => pickAdapter(4, twins))
+      .to.throw(/cannot tell 4 and 0 apart: let each process see one .*docs\/devices\.md/)
+      .with.property('code', 'no-adapter');
+    expect(pickAdapter(0, twins).index).to.equal(0);
+    for (const wanted of ['AMD Radeon RX 7800 XT (RADV NAVI32)', '7800'])
+      expect(() => pickAdapter(wanted, twins)).to.throw(`"${wanted}" fits several adapters`);
+  });
+
+  it('takes the first of the APIs that reach one GPU', () => {
+    const both = parseAdapterList(" * backend: 'd3d12', name: 'A'\n * backend: 'vulkan', name: 'A'");
+    expect(pickAdapter('a', both).index).to.equal(0);
+    expect(pickAdapter(1, both).index).to.equal(1);
+    expect(separateGpus(both).map(({ index }) => index)).to.deep.equal([0]);
+  });
+
+  it('gives each GPU a process of its own, and refuses two that a process cannot tell apart', () => {
+    expect(separateGpus(adapters).map(({ index }) => index)).to.deep.equal([0, 1, 2]);
+    expect(separateGpus(adapters.slice(3))).to.deep.equal([]);
+    expect(() => separateGpus(twins))
+      .to.throw(/cannot tell 4 and 0 apart/)
+      .with.property('code', 'no-adapter');
   });
 
   it('opens what the list names, and says what there is otherwise @swiftshader', async () => {
@@ -74,20 +99,40 @@ describe('The choice of an adapter', () => {
     expect(String(error)).to.include(found[0]!.name);
   });
 
-  it('chooses between two drivers', function () {
+  /** The environment in which a process has two software drivers; undefined where one of them is missing. */
+  const bothDrivers = (): NodeJS.ProcessEnv | undefined => {
     const record = child(`import { readRecord } from ${JSON.stringify(CACHE)}; console.log(readRecord()?.icd ?? '');`);
-    if (!existsSync(lavapipe) || record === '') return pending(this, "Mesa's driver and the stored SwiftShader");
     const drivers = `${lavapipe}:${record}`;
+    return existsSync(lavapipe) && record !== '' ? { VK_DRIVER_FILES: drivers, VK_ICD_FILENAMES: drivers } : undefined;
+  };
+
+  it('chooses between two drivers', function () {
+    const env = bothDrivers();
+    if (env === undefined) return pending(this, "Mesa's driver and the stored SwiftShader");
     const open = (adapter: string): string =>
       child(
         `import { Device } from ${JSON.stringify(DEVICE)};
          const device = await Device.open({ adapter: ${adapter} });
          console.log(device.adapterInfo.description);`,
-        { VK_DRIVER_FILES: drivers, VK_ICD_FILENAMES: drivers },
+        env,
       );
     expect(open('"llvmpipe"')).to.match(/llvmpipe/);
     expect(open('"swiftshader"')).to.match(/SwiftShader/);
     expect(new Set([open('0'), open('1')]).size).to.equal(2);
+  });
+
+  it("leaves the user's choice to Mesa's layer, without a desktop too", function () {
+    const layer = '/usr/share/vulkan/implicit_layer.d/VkLayer_MESA_device_select.json';
+    const env = bothDrivers();
+    if (env === undefined || !existsSync(layer))
+      return pending(this, "Mesa's driver and layer and the stored SwiftShader");
+    const chosen = { MESA_VK_DEVICE_SELECT: '1ae0:c0de', MESA_VK_DEVICE_SELECT_FORCE_DEFAULT_DEVICE: '1' };
+    const listed = child(
+      `import { listAdapters } from ${JSON.stringify(ADAPTER)};
+       console.log((await listAdapters()).map(({ name }) => name).join());`,
+      { ...env, ...chosen, XDG_RUNTIME_DIR: '', NODEVICE_SELECT: undefined },
+    );
+    expect(listed).to.match(/^SwiftShader[^,]*$/);
   });
 });
 
