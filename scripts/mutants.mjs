@@ -17,7 +17,7 @@ export const mutants = [
   {
     name: 'a smaller batch forgets what is remembered of its images',
     file: 'dist/src/attacks/compaction.js',
-    find: 'memory.write(now, rows);',
+    find: 'memory.write(next, own);',
     put: '',
     tests: ['attacks/compaction'],
   },

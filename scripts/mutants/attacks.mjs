@@ -40,8 +40,15 @@ export const attackMutants = [
   fault(
     'C6: a larger batch for what is left',
     'attacks/compaction',
-    'now = await smaller(next);',
-    'now = full;',
+    'await smaller(kept.length), kept]',
+    'full, kept]',
+    'attacks/compaction',
+  ),
+  fault(
+    'C6: nothing is made of the weights for what is left',
+    'attacks/compaction',
+    'await next.executor.run(runs.slice(0, 1), options);',
+    '',
     'attacks/compaction',
   ),
   fault('C6: every rank aims at the second class', 'attacks/steps', "rank: { step: 'rank' }", 'rank: 1', laws, {

@@ -21,7 +21,6 @@ import { checkInput, imageCount } from './input.js';
 import type { AttackArrays, AttackInput } from './input.js';
 import { attackFields, expectAlpha, expectEps, expectWhole, settle } from './options.js';
 import type { AttackOptions, AttackSettings } from './options.js';
-import { poolOf } from './pool.js';
 import { emptyOutcome, finiteOrZero, roundedTowards, saveImages, summarize } from './result.js';
 import type { AttackResult, RawOutcome } from './result.js';
 import { expectChunkMilliseconds } from '../program/chunks.js';
@@ -47,8 +46,9 @@ export interface AttackRun extends AttackInput {
    */
   readonly onProgress?: (share: number, images: number) => void;
   /**
-   * Images that are fooled leave the batch, in steps of halves of it: looked for after every so many steps, at the
-   * price of one number an image read back. Results keep their bits; so rules with `scope=batch` refuse it. Attacks
+   * Images that are fooled leave the batch, in steps of halves of it: looked for before the first and after every so
+   * many steps, at the price of one number per image read back, and of all that is remembered of an image each time the
+   * batch shrinks and at the end. Results keep their bits; so rules with `scope=batch` refuse it. Attacks
    * that go on after a success ignore it.
    */
   readonly compactEvery?: number;
@@ -77,20 +77,6 @@ const runFields: FieldNames<AttackRun> = {
 /** Programs that an attack keeps from run to run: those of a batch that gets smaller are eight at most. */
 const keptPrograms = 8;
 
-/** Writes the images that attacks mix into others, where they do. */
-function writePool(
-  { attack, executor }: Compiled,
-  arrays: AttackArrays,
-  part: { readonly first: number; readonly size: number },
-): void {
-  if (attack.pool === undefined) return;
-  const pool = poolOf(arrays, part);
-  executor.write(attack.pool.images, pool.images);
-  executor.write(attack.pool.first, pool.first);
-  executor.write(attack.pool.own, pool.own);
-  executor.write(attack.pool.count, Float32Array.of(pool.count));
-}
-
 /** Reads what a batch, the images from `first` on of `count`, logged while it ran. */
 async function readLogs(
   { attack, executor }: Compiled,
@@ -111,8 +97,9 @@ async function readLogs(
 }
 
 /**
- * An attack compiled for a model: all steps and restarts of a batch run as one program without a read-back in between.
- * Larger sets of images are looped over it. Dispose it with {@link Attack.destroy} or `using`.
+ * An attack compiled for a model: all steps and restarts of a batch run as one program without a read-back in between,
+ * unless `compactEvery` is set. Larger sets of images are looped over it. Dispose it with {@link Attack.destroy} or
+ * `using`.
  */
 export class Attack {
   readonly settings: AttackSettings;
@@ -316,8 +303,6 @@ export class Attack {
     const clean = of(arrays.images);
     const write = inputWriter(settings, schedule, arrays, first);
     write(compiled, allRows(size));
-
-    writePool(compiled, arrays, part);
     const options = {
       ...(run.signal === undefined ? {} : { signal: run.signal }),
       ...(run.chunkMilliseconds === undefined ? {} : { chunkMilliseconds: run.chunkMilliseconds }),

@@ -7,6 +7,8 @@ import type { AttackGraph } from './attackGraph.js';
 import type { AttackArrays } from './input.js';
 import { expectWhole } from './options.js';
 import type { AttackSettings } from './options.js';
+import { poolOf } from './pool.js';
+import type { ImagePool, PoolValues } from './pool.js';
 import type { RawOutcome } from './result.js';
 import { isSingle, queriesIterate } from './schedule.js';
 import type { Schedule } from './schedule.js';
@@ -58,9 +60,10 @@ export const allRows = (size: number): number[] => Array.from({ length: size }, 
 export function inputWriter(
   settings: AttackSettings,
   schedule: Schedule,
-  { images, start = images, labels, targets, sampleIds, count }: AttackArrays,
+  arrays: AttackArrays,
   first: number,
 ): WriteInputs {
+  const { images, start = images, labels, targets, sampleIds, count } = arrays;
   const pixels = images.length / count;
   return ({ attack, executor }, rows) => {
     const own = rows.map((row) => first + row);
@@ -70,7 +73,16 @@ export function inputWriter(
     executor.write(attack.labels, rowsOf(labels, own, 1));
     executor.write(attack.sampleIds, rowsOf(sampleIds, own, 1));
     if (settings.targeted) executor.write(attack.targets!, rowsOf(targets!, own, 1));
+    if (attack.pool !== undefined) writePool(executor, attack.pool, poolOf(arrays, own));
   };
+}
+
+/** Writes the images that attacks mix into others. */
+function writePool(executor: Executor, pool: ImagePool, { images, first, own, count }: PoolValues): void {
+  executor.write(pool.images, images);
+  executor.write(pool.first, first);
+  executor.write(pool.own, own);
+  executor.write(pool.count, Float32Array.of(count));
 }
 
 /** Whether nothing of an image changes once it is fooled, so that it may leave the batch. */
@@ -129,6 +141,16 @@ function sizeFor(images: number, size: number): number {
   return found;
 }
 
+/** The rows that the next steps need, as many as some program holds; none where all are fooled. */
+function staying(rows: readonly number[], fooled: Float32Array): readonly number[] {
+  const live = rows.filter((_, place) => fooled[place]! < 0.5);
+  if (live.length === 0) return [];
+  // places that are left over are filled up with images that are done
+  const room = sizeFor(live.length, rows.length) - live.length;
+  const fill = rows.filter((_, place) => fooled[place]! >= 0.5).slice(0, room);
+  return [...live, ...fill].sort((a, b) => a - b);
+}
+
 /**
  * Runs a batch of which fooled images leave: after every so many steps the flags of success are read, and once half of
  * the places are free, what is remembered of the others moves into the same program for fewer images. At the end all is
@@ -165,23 +187,23 @@ export async function runBatchOf(
   await go(full, runs.slice(0, begun));
 
   const memory = new Memory();
+  const moveTo = async (next: Compiled, own: readonly number[]): Promise<void> => {
+    write(next, own);
+    // What is made of weights is made at the beginning, as in the whole batch; all else that it sets is remembered.
+    await next.executor.run(runs.slice(0, 1), options);
+    memory.write(next, own);
+  };
   const middle = pieces(runs.slice(begun, ends), every);
-  let [now, rows] = [full, allRows(size)];
+  let [now, rows]: [Compiled, readonly number[]] = [full, allRows(size)];
   const spent = { gradients: 0, forwards: 3 * size };
   let left = iterations(runs.slice(begun, ends));
   for (const piece of middle) {
-    const fooled = await now.executor.read(now.attack.fooled);
-    const live = rows.filter((_, place) => fooled[place]! < 0.5);
-    if (live.length === 0) break;
-    const next = sizeFor(live.length, rows.length);
-    if (next < rows.length) {
+    const kept = staying(rows, await now.executor.read(now.attack.fooled));
+    if (kept.length === 0) break;
+    if (kept.length < rows.length) {
       await memory.read(now, rows);
-      // places that are left over are filled up with images that are done
-      const fill = rows.filter((_, place) => fooled[place]! >= 0.5).slice(0, next - live.length);
-      rows = [...live, ...fill].sort((a, b) => a - b);
-      now = await smaller(next);
-      write(now, rows);
-      memory.write(now, rows);
+      [now, rows] = [await smaller(kept.length), kept];
+      await moveTo(now, rows);
     }
     await go(now, piece);
     const cost = costOf(piece, rows.length, settings.definition.plan !== undefined);

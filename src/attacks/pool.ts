@@ -63,11 +63,19 @@ export function partnerOf(graph: Graph, { images, first, own, count }: ImagePool
   return graph.one('gatherImages', [images, indices], { packed: false, sampleShape, count: batch, start: 0 });
 }
 
-/** What the pool's inputs hold for the images `first` to `first + size` of a run. */
+/** What the pool's inputs hold. */
+export interface PoolValues {
+  readonly images: Float32Array;
+  readonly first: Float32Array;
+  readonly own: Float32Array;
+  readonly count: number;
+}
+
+/** What the pool's inputs hold for images of these indices of a run. */
 export function poolOf(
   { labels, partners }: Pick<AttackArrays, 'labels' | 'partners'>,
-  { first, size }: { readonly first: number; readonly size: number },
-): { readonly images: Float32Array; readonly first: Float32Array; readonly own: Float32Array; readonly count: number } {
+  indices: readonly number[],
+): PoolValues {
   const { images, count } = partners;
   const classes = Array.from({ length: Math.min(poolSize, count) }, (_, n) => partners.labels[n]!);
   const pixels = images.length / count;
@@ -75,7 +83,7 @@ export function poolOf(
   chosen.sort((a, b) => classes[a]! - classes[b]! || a - b);
   const pool = new Float32Array((poolSize + 1) * pixels);
   for (const [k, n] of chosen.entries()) pool.set(images.subarray(n * pixels, (n + 1) * pixels), k * pixels);
-  const labelsOf = Array.from({ length: size }, (_, k) => labels[first + k]!);
+  const labelsOf = indices.map((index) => labels[index]!);
   return {
     images: pool,
     first: Float32Array.from(labelsOf, (label) => classes.filter((each) => each < label).length),

@@ -6,6 +6,7 @@ import { positionTable } from '../../src/nn/definition.js';
 import type { Model } from '../../src/nn/model.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { resolveRules } from '../../src/rules/resolve.js';
+import { itInHalf } from '../precision/support.js';
 import { bentModel, eightBitImages, modelWith, predicted, smallWeights } from './support.js';
 
 const [count, size, steps] = [16, 36, 8] as const;
@@ -45,23 +46,28 @@ describe('attacks: fooled images leave the batch inside a run', () => {
     ['apgd-t', { attack: 'apgd-t' as AttackName, rankedTargets: 4 }],
     ['square', { attack: 'square' as AttackName, eps: 0.25, steps: 60 }],
     ['square in L2', { attack: 'square' as AttackName, norm: 'l2', eps: 0.9, steps: 60 }, true],
+    ['apgd-ce in f16', { attack: 'apgd-ce' as AttackName, precision: 'f16' }, true],
+    ['square in f16', { attack: 'square' as AttackName, eps: 0.25, steps: 60, precision: 'f16' }],
   ];
   for (const [title, options, slow = false] of cases)
-    it(`${title}: the same bits for less work, however often it is looked${slow ? ' @slow' : ''}`, async () => {
-      const whole = await run(options);
-      const fooled = whole.samples.filter(({ robustCorrect }) => !robustCorrect).length;
-      // so many that there is something to leave out, and not all
-      expect(fooled).to.be.within(count / 2, count - 1);
-      for (const every of [1, 3, 1000]) {
-        const compact = await run(options, every);
-        expect([...compact.images], `images, ${every}`).to.deep.equal([...whole.images]);
-        expect(compact.samples, `samples, ${every}`).to.deep.equal(whole.samples);
-        expect([...compact.losses], `losses, ${every}`).to.deep.equal([...whole.losses]);
-        expect(compact.curve, `curve, ${every}`).to.deep.equal(whole.curve);
-        if (every < 1000) expect(compact.forwards).to.be.below(whole.forwards);
-        else expect(compact.forwards).to.equal(whole.forwards);
-      }
-    });
+    (options.precision === 'f16' ? itInHalf : it)(
+      `${title}: the same bits for less work, however often it is looked${slow ? ' @slow' : ''}`,
+      async () => {
+        const whole = await run(options);
+        const fooled = whole.samples.filter(({ robustCorrect }) => !robustCorrect).length;
+        // so many that there is something to leave out, and not all
+        expect(fooled).to.be.within(count / 2, count - 1);
+        for (const every of [1, 3, 1000]) {
+          const compact = await run(options, every);
+          expect([...compact.images], `images, ${every}`).to.deep.equal([...whole.images]);
+          expect(compact.samples, `samples, ${every}`).to.deep.equal(whole.samples);
+          expect([...compact.losses], `losses, ${every}`).to.deep.equal([...whole.losses]);
+          expect(compact.curve, `curve, ${every}`).to.deep.equal(whole.curve);
+          if (every < 1000) expect(compact.forwards).to.be.below(whole.forwards);
+          else expect(compact.forwards).to.equal(whole.forwards);
+        }
+      },
+    );
 
   it('towards targets: logs hold what they held when the target was reached, not any wrong class', async () => {
     const targets = labels.map((label, n) => (label + 1 + (n % 4)) % 5);
