@@ -24,6 +24,7 @@ import type { DivergedCell } from './attack/run.js';
 import { shiftedLabels, targetShiftOf } from './attack/targets.js';
 import { AttackState, noteKept, noteResume, stateFolder } from './attack/state.js';
 import { cellsInJobs } from './jobs/attackJob.js';
+import { attackValueNames } from './jobs/attackSession.js';
 import type { WorkersReport } from './jobs/distribute.js';
 import { isCut, publicValues } from './jobs/options.js';
 import { chosenDataset, chosenModel, chosenWeights, openDevice, pixelRange } from './common.js';
@@ -94,12 +95,13 @@ async function planOf(given: AttackValues): Promise<Plan> {
   return { values, definition, cells, shift, victims, out };
 }
 
+/** Options that are in the identity of a run under other names. */
+const identifiedApart: readonly string[] = ['targeted', 'batch', 'precision'];
+
 /** What decides the bits of this run. */
 function identityOf({ values, definition, cells, shift }: Plan, dataset: Dataset, weights: StateDict) {
-  const { norm, alpha, steps, restarts, randomStart, targeted, ila, ilaSteps, loss, decay, keep, seed } = values;
-  const { version, gradient, transform, momentum, eot, precision, device } = values;
+  const { targeted, precision, device } = values;
   const names = cells.map(({ attack, rule, eps }) => [attack.written, rule.written, eps ?? null]);
-  const numbers = { norm, alpha, steps, restarts, randomStart, ila, ilaSteps, loss, decay, eot, keep, seed, version };
   const text = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value ?? null));
   return {
     ...datasetIdentity(dataset),
@@ -110,7 +112,7 @@ function identityOf({ values, definition, cells, shift }: Plan, dataset: Dataset
     arithmetic: device === 'reference' ? 'float64' : precision,
     ...(mixesImages(cells) && { batch: String(values.batch) }),
     ...Object.fromEntries(
-      Object.entries({ ...numbers, gradient, transform, momentum }).map(([name, value]) => [name, text(value)]),
+      attackValueNames.filter((name) => !identifiedApart.includes(name)).map((name) => [name, text(values[name])]),
     ),
   };
 }

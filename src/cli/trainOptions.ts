@@ -136,10 +136,21 @@ export function chosenOptimizer({ optimizer, lr, momentum, nesterov, weightDecay
   }
 }
 
+function plainSchedule({ schedule, gamma, epochs }: TrainValues): Schedule {
+  switch (schedule) {
+    case 'constant':
+      return constant();
+    case 'exponential':
+      return exponential(gamma);
+    case 'cosine':
+      return cosine(epochs);
+  }
+}
+
 /** The schedule of `--schedule`, with its warm-up. */
-export function chosenSchedule({ schedule, gamma, epochs, warmup: warm }: TrainValues): Schedule {
-  const plain = schedule === 'exponential' ? exponential(gamma) : schedule === 'cosine' ? cosine(epochs) : constant();
-  return warm === undefined ? plain : warmup(plain, warm);
+export function chosenSchedule(values: TrainValues): Schedule {
+  const plain = plainSchedule(values);
+  return values.warmup === undefined ? plain : warmup(plain, values.warmup);
 }
 
 /** What `--augment crop,flip` does to the training images. */

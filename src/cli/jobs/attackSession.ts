@@ -20,6 +20,7 @@ import { referenceAdapter, shownAdapter } from '../common.js';
 import { modelWith } from '../inference.js';
 import { readValues } from '../options.js';
 import type { VerbContext } from '../verb.js';
+import { each, namesWith } from './carried.js';
 import { silentContext } from './machine.js';
 import type { Machine } from './machine.js';
 import { getNetwork } from './network.js';
@@ -80,11 +81,25 @@ export function decodeRun(bytes: Uint8Array): PartRun {
   return { result: { ...read.rest, ...arrays }, settings, minimal: read.minimal, interrupted: false };
 }
 
+/**
+ * What jobs get of each option of the verb: its value, what was made of it (network, images, cell), or nothing, since
+ * it is of the command that submits. A new option does not compile before it is here.
+ */
+const roles: Readonly<Record<keyof AttackValues, 'value' | 'made' | 'nothing'>> = {
+  ...each(
+    ['version', 'gradient', 'transform', 'momentum', 'norm', 'alpha', 'steps', 'restarts', 'randomStart'],
+    'value',
+  ),
+  ...each(['targeted', 'ila', 'ilaSteps', 'loss', 'decay', 'eot', 'keep', 'batch', 'precision', 'seed'], 'value'),
+  ...each(['model', 'weights', 'classes', 'normalize'], 'made'),
+  ...each(['dataset', 'data', 'limit', 'resize', 'crop', 'split', 'targetShift'], 'made'),
+  ...each(['attack', 'rule', 'eps', 'device'], 'made'),
+  ...each(['preset', 'list', 'victims', 'images', 'csv', 'out', 'resume', 'adapter'], 'nothing'),
+  ...each(['queue', 'store', 'workers', 'shard', 'sameAdapter'], 'nothing'),
+};
+
 /** Options of the verb that decide what an attack finds, beside its name, rule and radius. */
-export const attackValueNames = [
-  ...['version', 'gradient', 'transform', 'momentum', 'norm', 'alpha', 'steps', 'restarts', 'randomStart'],
-  ...['targeted', 'ila', 'ilaSteps', 'loss', 'decay', 'eot', 'keep', 'batch', 'precision', 'seed'],
-] as const as readonly (keyof AttackValues)[];
+export const attackValueNames = namesWith(roles, 'value');
 
 /** The values of the verb as if they had been typed. */
 function attackValues(given: Readonly<Record<string, unknown>>): AttackValues {

@@ -5,6 +5,8 @@ import { putImages } from '../../jobs/images.js';
 import type { StateDict } from '../../nn/model.js';
 import type { ScoredImages } from '../inference.js';
 import { scoreOf } from '../inference.js';
+import type { evaluationOptions } from '../common.js';
+import type { OptionValues } from '../options.js';
 import type { ShownAdapter, VerbContext } from '../verb.js';
 import { distribute } from './distribute.js';
 import type { Work, WorkersReport } from './distribute.js';
@@ -34,7 +36,7 @@ export async function evaluateInJobs(
       settings: async (store) => ({
         network: await putNetwork(store, values, weights),
         images: await putImages(store, dataset),
-        values: { batch, precision },
+        values: { batch, precision } satisfies OptionValues<typeof evaluationOptions>,
         device: values.device === 'reference' ? 'reference' : 'gpu',
       }),
     },

@@ -13,15 +13,28 @@ import { readValues } from '../options.js';
 import { chosenOptimizer, trainerSettings, trainOptions } from '../trainOptions.js';
 import type { TrainValues } from '../trainOptions.js';
 import { createTrainer } from '../trainRun.js';
+import { each, namesWith } from './carried.js';
 import { silentContext } from './machine.js';
 import type { Machine } from './machine.js';
 import { getNetwork } from './network.js';
 
+/**
+ * What jobs get of each option of the verb: its value, what was made of it (network, images, cells), or nothing, since
+ * it is of the command that submits or does not go with a sweep. A new option does not compile before it is here.
+ */
+const roles: Readonly<Record<keyof TrainValues, 'value' | 'made' | 'nothing'>> = {
+  ...each(['epochs', 'batch', 'optimizer', 'momentum', 'nesterov', 'weightDecay'], 'value'),
+  ...each(['schedule', 'gamma', 'warmup'], 'value'),
+  ...each(['labelSmoothing', 'classWeights', 'dropLast', 'clipNorm', 'augment', 'precision'], 'value'),
+  ...each(['model', 'classes', 'normalize', 'weights', 'newHead'], 'made'),
+  ...each(['dataset', 'data', 'limit', 'resize', 'crop', 'split', 'validationSplit', 'testLimit'], 'made'),
+  ...each(['rule', 'sweep', 'seed', 'seeds', 'device'], 'made'),
+  ...each(['lr', 'patience', 'keepBest', 'resume', 'out', 'adapter'], 'nothing'),
+  ...each(['queue', 'store', 'workers', 'shard', 'sameAdapter'], 'nothing'),
+};
+
 /** Options of the verb that decide how a cell trains, beside its rule, learning rate and seed. */
-export const trainValueNames = [
-  ...['epochs', 'batch', 'optimizer', 'momentum', 'nesterov', 'weightDecay', 'schedule', 'gamma', 'warmup'],
-  ...['labelSmoothing', 'classWeights', 'dropLast', 'clipNorm', 'augment', 'precision'],
-] as const as readonly (keyof TrainValues)[];
+export const trainValueNames = namesWith(roles, 'value');
 
 /** A half of a data set in the store, whole. */
 export async function storedHalf(store: JobStore, value: unknown): Promise<Dataset> {
