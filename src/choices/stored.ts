@@ -58,7 +58,7 @@ const checksum = (text: string): string => createHash('sha256').update(text).dig
 /** What names an adapter. */
 const named = { vendor: 'text', architecture: 'text', device: 'text', description: 'text' } as const;
 
-/** What choices measured on an adapter now hold for. */
+/** Which adapter, processor, version and shaders stored choices are valid for. */
 export function tuningIdentity(adapter: AdapterInfo): TuningIdentity {
   expectMembers(adapter, 'adapter', named);
   const { vendor, architecture, device, description } = adapter;

@@ -169,7 +169,8 @@ export function tensorAsInt32(tensor: SafetensorsTensor): Int32Array {
  * promise is settled.
  *
  * @throws LinbpError `bad-shape` when a shape and its data disagree; `bad-argument` for the key `__metadata__` and for
- * metadata that are no texts, which no reader takes; `limit-exceeded` for a header of more than 16 MiB; `not-writable`
+ * metadata that are no strings, which no reader takes; `limit-exceeded` for a header of more than 16 MiB;
+ * `not-writable`
  */
 export async function writeSafetensors(
   path: string,
@@ -179,7 +180,14 @@ export async function writeSafetensors(
   await writeFileAtomic(path, encodeSafetensors(tensors, metadata));
 }
 
-/** The pieces of the file that {@link writeSafetensors} writes, in order. */
+/**
+ * The bytes that {@link writeSafetensors} writes, as pieces in order: length and header, then the data of each tensor,
+ * which are views of the arrays given, not copies.
+ *
+ * @param tensors by name; a shape [] is a scalar, and the dtype follows from the array's type unless given
+ * @param metadata strings by name, stored as `__metadata__`; left out of the header if empty
+ * @throws LinbpError as {@link writeSafetensors}, except `not-writable`
+ */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, TensorToWrite> | Readonly<Record<string, TensorToWrite>>,
   metadata: Readonly<Record<string, string>> = {},

@@ -157,7 +157,10 @@ export interface GraphStores {
   readonly buffers: Tensor | undefined;
 }
 
-/** Adds the model's flat stores to a graph. */
+/**
+ * Adds the model's flat stores to a graph: one f32 tensor of all learnable parameters and, if the model has any, one of
+ * all running statistics. Each entry begins at a multiple of 64 elements.
+ */
 export function addStores(graph: Graph, definition: ModelDefinition): GraphStores {
   expectMembers(graph, 'graph', { parameter: 'function', state: 'function' });
   const { layout } = describeModel(definition);
@@ -168,7 +171,14 @@ export function addStores(graph: Graph, definition: ModelDefinition): GraphStore
 }
 
 /**
- * Adds the forward pass of a model to a graph. Images are [0, 1] pixels; the model's own preprocessing is part of it.
+ * Adds the forward pass of a model to a graph; the model's own preprocessing is part of it.
+ *
+ * @param images f32 [N, C, H, W] of the graph, pixels in [0, 1], channels and size as in `definition.input`
+ * @param options `training`: batch statistics in batch norm; `stores`: the flat stores of {@link addStores}, so that
+ * several instances share their weights (new ones unless given)
+ * @returns logits f32 [N, classes], the stores and their windows by state-dict name, activations and residual branches
+ * @throws LinbpError `bad-argument` for what is no graph, definition or tensor; `bad-shape` for images that the network
+ * does not take
  */
 export function addModel(
   graph: Graph,

@@ -2,15 +2,17 @@ import { expectMembers } from '../arguments.js';
 import { check } from '../errors.js';
 import type { ModelDefinition } from './definition.js';
 
-/** Means and deviations of a data set's pixels, one number a channel. */
+/** Means and standard deviations of a data set's pixels in [0, 1], one number per channel. */
 export interface PixelStatistics {
+  /** Finite, one per channel. */
   readonly means: readonly number[];
+  /** Finite and above 0, one per channel. */
   readonly deviations: readonly number[];
 }
 
 /**
- * What the theory paper's code normalizes CIFAR-10 by. The deviations are means of single images' deviations, as is
- * widespread; those of all pixels are (0.2471, 0.2435, 0.2616).
+ * The statistics with which the theory paper's code normalizes CIFAR-10. Its deviations are, as is widespread, means of
+ * the deviations of single images; the deviations over all pixels are (0.2471, 0.2435, 0.2616).
  */
 export const cifar10Statistics: PixelStatistics = {
   means: [0.4914, 0.4822, 0.4465],
@@ -18,10 +20,14 @@ export const cifar10Statistics: PixelStatistics = {
 };
 
 /**
- * The same network with (x - mean) / deviation per channel in front, as part of every program made of it; images stay
- * [0, 1] pixels.
+ * The same network with (x - mean) / deviation per channel in front, as part of every program made of it. Images remain
+ * [N, C, H, W] with pixels in [0, 1], so attacks and their eps stay in pixel units. Normalizing twice composes: the new
+ * statistics apply to the pixels first.
  *
- * @throws LinbpError `bad-shape` for another number of channels; `bad-range` for deviations that are not positive
+ * @param definition is not changed
+ * @param statistics one mean and one deviation for each channel of `definition.input`
+ * @throws LinbpError `bad-shape` for another number of means or deviations; `bad-range` unless all are finite in
+ * float32 and deviations positive; `bad-argument` for what is no definition or no lists
  */
 export function normalized(definition: ModelDefinition, statistics: PixelStatistics): ModelDefinition {
   expectMembers(definition, 'definition', { input: 'list', build: 'function' });

@@ -152,6 +152,12 @@ function addOne(to: Float64Array, first: number, sums: Sums, place: number, weig
 /** Zeros beyond the edge times such weights would be NaN, so they are left out there. */
 const allFinite = (values: Float64Array): boolean => values.every(Number.isFinite);
 
+/**
+ * Convolution as in PyTorch's `conv2d` (a cross-correlation), in float64: x [N, C, H, W], w [O, C / groups, KH, KW] and
+ * optionally b [O] give y [N, O, OH, OW], all row-major. Output channels come group by group: channel o reads input
+ * channels of group floor(o / (O / groups)). `padding` is [top, left, bottom, right] in zeros, `stride` and `dilation`
+ * are [rows, columns]. Where w is not finite, products with padding are left out, since 0 times infinity would be NaN.
+ */
 export const conv2d: Reference<'conv2d'> = (node, inputs) => {
   const [x, w] = [float64(inputs[0]!), float64(inputs[1]!)];
   const b = inputs[2];

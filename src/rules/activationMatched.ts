@@ -7,12 +7,12 @@ import type { EmittingRule } from '../graph/backward.js';
 import type { BoundRule } from '../graph/rule.js';
 
 /**
- * Over what the norms are taken: each sample by itself, or the whole batch, which makes results depend on its
+ * What the norms are taken over: each sample by itself, or the whole batch, which makes results depend on its
  * composition.
  */
 export type MatchScope = 'sample' | 'batch';
 
-/** What {@link activationMatched} rescales, and over what. */
+/** What {@link activationMatched} rescales, and what its norms are taken over. */
 export interface ActivationMatchedOptions {
   readonly scope: MatchScope;
   /** The rule that is rescaled; LinBP by default. */
@@ -35,8 +35,15 @@ function norm(graph: GraphBuilder, x: Tensor, scope: MatchScope): Tensor {
 }
 
 /**
- * Activation-matched LinBP: dL/dz = g ||g d|| / ||g||, the linear direction with the length of the true gradient
- * (TA-Bench; with a softplus base its ConBP). Norms are Euclidean, per sample or over the batch.
+ * Activation-matched LinBP: dL/dz = g ||g d|| / ||g||, the linear direction with the length of the true gradient. Here
+ * z is the pre-activation [N, ...], g = dL/dy the gradient that arrives and d the true derivative dy/dz, both in the
+ * shape of z. With another `base` (TA-Bench's ConBP has a softplus) its gradient takes the place of g. Norms are
+ * Euclidean, over each sample or the whole batch. Where ||g|| is 0, the gradient stays as it is.
+ *
+ * Source: Q. Li, Y. Guo, W. Zuo, H. Chen, "Towards evaluating transfer-based attacks systematically, practically, and
+ * fairly" (TA-Bench), NeurIPS 2023, and its code.
+ *
+ * @throws LinbpError `bad-argument` for options that are no object and a base that is no bound rule
  */
 export function activationMatched(options: ActivationMatchedOptions): EmittingRule {
   expectObject(options, 'options');

@@ -127,7 +127,10 @@ export function resolveRules(specs: readonly RuleSpec[], table: PositionTable): 
   });
 }
 
-/** One rule for every activation. */
+/**
+ * A selection with one pointwise rule for every activation, such as `everywhere(linbp)`. Max-pools, residual branches
+ * and attention maps keep the true backward.
+ */
 export function everywhere(use: BoundRule): BackwardSelection {
   return () => ({ kind: 'pointwise', use });
 }

@@ -11,9 +11,14 @@ const scale: ElementwiseFunction = {
 };
 
 /**
- * Skip gradient method (D. Wu et al., 2020): what a residual branch passes to its input is scaled, g_in = g_skip +
- * gamma J^T g. Parameters inside the branch get their own gradients unscaled by it. Throws `bad-range` unless `gamma`
- * is from 0 to 1.
+ * Skip gradient method (D. Wu, Y. Wang, S.-T. Xia, J. Bailey, X. Ma, "Skip connections matter: on the transferability
+ * of adversarial examples generated with ResNets", ICLR 2020). The gradient that a residual branch passes to its input
+ * is scaled: g_in = g_skip + gamma J^T g, where g is the gradient at the branch's output, J the branch's Jacobian and
+ * g_skip the gradient that reaches the input through the shortcut. Parameters inside this branch get unscaled
+ * gradients.
+ *
+ * @param gamma from 0 (the branch passes nothing on) to 1 (the true gradient)
+ * @throws LinbpError `bad-range`
  */
 export function scaledEdge(gamma: number): EdgeBackward {
   check(gamma >= 0 && gamma <= 1, 'bad-range', `sgm: gamma must be from 0 to 1, got ${gamma}`, 'gamma');

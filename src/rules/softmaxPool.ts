@@ -2,10 +2,13 @@ import { check } from '../errors.js';
 import type { MaxPoolBackward } from '../graph/backward.js';
 
 /**
- * BPA's backward of max pooling (X. Wang et al., 2023): each window spreads its gradient over its pixels x_i by the
- * weights exp(tau x_i) / sum exp(tau x_j), padded zeros included, instead of giving it to the largest. Without `tau`
- * it is 10 where windows overlap and 1 where they do not, as in the paper's ResNet and VGG. Throws `bad-range` unless
- * `tau` is positive.
+ * BPA's backward of max pooling (X. Wang, K. Tong, K. He, "Rethinking the backward propagation for adversarial
+ * transferability", NeurIPS 2023): each window spreads its gradient over its pixels x_i by the weights
+ * exp(tau x_i) / sum_j exp(tau x_j), padded zeros included, instead of giving it to the largest.
+ *
+ * @param tau inverse temperature, above 0; unless given 10 where windows overlap and 1 where they do not, as in the
+ * paper's ResNet and VGG
+ * @throws LinbpError `bad-range`
  */
 export function softmaxPool(tau?: number): MaxPoolBackward {
   check(

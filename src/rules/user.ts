@@ -62,9 +62,14 @@ function checkDeclaration(rule: UserRule): void {
 }
 
 /**
- * A rule given as WGSL text. The text may call the parameters' type `RuleParams`.
- * Throws `bad-argument` for a bad declaration or a text without the function; the device reports errors inside the
- * text.
+ * A rule given as WGSL code. The code defines `rule(g, d, z, p)`, which returns dL/dz of one element from g = dL/dy,
+ * the true derivative d, the pre-activation z, and up to four parameters, p.x to p.w in the order of `parameters`. It
+ * is called for each element, so shapes do not matter. `d` is 0 unless the rule saves `mask` or `input`, `z` unless it
+ * saves `input`. The code may write `RuleParams` for the type of p.
+ *
+ * @returns the rule without values: `{ rule, values }` binds its parameters
+ * @throws LinbpError `bad-argument` for a bad name, more than four parameters, code without the function or with
+ * bindings and entry points. The device reports errors inside the code when a program that uses it is compiled.
  */
 export function wgslRule(options: WgslRule): PointwiseRule {
   checkDeclaration(options);

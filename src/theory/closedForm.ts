@@ -92,10 +92,14 @@ function bpFieldInto(out: Float64Array, a: Vector, target: Vector): Float64Array
 }
 
 /**
- * The expected gradient of LinBP per unit of scale, `Lambda(a, a*) = (a - a*)/2`: it points straight at the teacher. By
- * `E[X^T relu(Xa)] / N = a/2`.
+ * The expected gradient of LinBP per unit of scale, `Lambda(a, a*) = (a - a*)/2`: a step against it goes straight
+ * toward the teacher. With {@link bpField} it is the closed-form lemma of the theory paper (arXiv 2112.11018). It
+ * follows from `E[X^T relu(Xa)] / N = a/2`, for X [N, d] with standard normal entries.
  *
- * @throws LinbpError `bad-shape`
+ * @param a current point [d]; zero is allowed
+ * @param target teacher's point a* [d]
+ * @returns the field at `a` [d]
+ * @throws LinbpError `bad-shape` unless both have the same positive length
  */
 export function linbpField(a: Vector, target: Vector): Float64Array {
   checkPair(a, target);

@@ -5,8 +5,10 @@ import { randomStreams } from '../random/philox.js';
 import type { InputStage } from './step.js';
 
 /**
- * Several stages one after the other, each seeing the images of the one before: crops, then an attack on the cropped
- * images.
+ * One input stage made of several, run in the order given: each gets the images [N, C, H, W] that the one before
+ * returns. For instance crops, then an attack on the cropped images. Without stages the images stay as they are.
+ *
+ * @throws LinbpError `bad-argument` for what is no input stage
  */
 export function inOrder(...stages: readonly InputStage[]): InputStage {
   for (const stage of stages) expectMembers(stage, 'stage', { name: 'text', emit: 'function' });
@@ -18,19 +20,20 @@ export function inOrder(...stages: readonly InputStage[]): InputStage {
 
 /** What {@link cropAndFlip} does to each image. */
 export interface CropFlipOptions {
-  /** Pixels of zeros around the image before it is cut to its size again at a random place, 0..127; 4 unless given. */
+  /** Pixels of zeros added on each side before a random crop of the original size, an integer 0..127; default 4. */
   readonly padding?: number;
-  /** Mirror left to right in half of the cases; true unless given. */
+  /** Flip left to right with probability 1/2; default true. */
   readonly flip?: boolean;
 }
 
 /**
- * Random crops and mirrors of the training images (as in K. He et al., CVPR 2016, section 4.2, and PyTorch's
- * `RandomCrop(size, padding)` then `RandomHorizontalFlip`), drawn on the device inside the training step: anew for
- * each image in each step, from the trainer's seed. Padding is black, that is zero before any normalization.
- * Evaluation sees the plain images.
+ * Random crops and horizontal flips of the training images, as in K. He et al., "Deep residual learning for image
+ * recognition", CVPR 2016, section 4.2, and PyTorch's `RandomCrop(size, padding)` then `RandomHorizontalFlip`. They are
+ * drawn on the device inside the training step, again for each image in each step, from the trainer's seed. Images keep
+ * their shape [N, C, H, W]; padding is black, that is zero before any normalization. Evaluation sees the plain images.
  *
- * @throws LinbpError `bad-range`
+ * @returns an input stage for `Trainer.create({ inputs })`
+ * @throws LinbpError `bad-range` for the padding; `unknown-option`; `bad-argument` for a `flip` that is no boolean
  */
 export function cropAndFlip(options: CropFlipOptions = {}): InputStage {
   expectFields(options, { padding: true, flip: 'flag' } satisfies FieldNames<CropFlipOptions>);

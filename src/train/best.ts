@@ -17,9 +17,9 @@ export interface BestWeights {
 }
 
 /**
- * The epoch, from 1, with the lowest test loss, or where no epoch was tested with the lowest training loss, the first
- * of equal ones; 0 before the first epoch. In a run that got its test images late the epochs before do not count:
- * losses of different images say nothing about each other.
+ * Epoch (from 1) with the lowest test loss, or the lowest training loss if none was tested; the first on ties; 0 if
+ * there is no epoch. If some epochs were tested, the others do not count: losses of different images are not
+ * comparable.
  */
 export function bestEpoch(history: readonly EpochResult[]): number {
   expectList(history, 'history', { trainLoss: 'number' });

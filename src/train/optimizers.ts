@@ -85,9 +85,12 @@ function update(graph: Graph, tensors: OptimizerTensors, fn: ElementwiseFunction
 /**
  * Stochastic gradient descent as in PyTorch (`torch.optim.SGD`): g' = g + weightDecay w; with momentum mu, v = mu v +
  * g' (the first step takes v = g') and the step is v, or g' + mu v with Nesterov (I. Sutskever et al., "On the
- * importance of initialization and momentum in deep learning", ICML 2013); w = w - lr step.
+ * importance of initialization and momentum in deep learning", ICML 2013); w = w - lr step. All parameters have the
+ * same `lr` and `weightDecay`; a schedule changes `lr` from epoch to epoch.
  *
- * @throws LinbpError `bad-range`; `bad-argument` for Nesterov without momentum
+ * @param options `lr` above 0; `momentum` in [0, 1), default 0; `nesterov` default false; `weightDecay` at least 0,
+ * default 0; all finite in float32
+ * @throws LinbpError `bad-range`; `unknown-option`; `bad-argument` for Nesterov without momentum
  */
 export function sgd(options: SgdOptions): Optimizer {
   expectFields(options, sgdFields);
@@ -179,7 +182,9 @@ function adamOptimizer(name: string, options: AdamOptions, decoupled: boolean): 
  * Adam as in PyTorch (`torch.optim.Adam`; D. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015):
  * the decay is added to the gradient; eps is added after the bias-corrected root.
  *
- * @throws LinbpError `bad-range`
+ * @param options `lr` above 0, default 0.001; `betas` in [0, 1), default [0.9, 0.999]; `eps` above 0, default 1e-8;
+ * `weightDecay` at least 0, default 0; all finite in float32
+ * @throws LinbpError `bad-range`; `unknown-option`
  */
 export function adam(options: AdamOptions = {}): Optimizer {
   return adamOptimizer('adam', options, false);
@@ -187,9 +192,10 @@ export function adam(options: AdamOptions = {}): Optimizer {
 
 /**
  * Adam with decoupled weight decay as in PyTorch (`torch.optim.AdamW`; I. Loshchilov, F. Hutter, ICLR 2019): w = w -
- * lr weightDecay w before Adam's step.
+ * lr weightDecay w before Adam's step ("Decoupled weight decay regularization").
  *
- * @throws LinbpError `bad-range`
+ * @param options as {@link adam}, but `weightDecay` is 0.01 unless given
+ * @throws LinbpError `bad-range`; `unknown-option`
  */
 export function adamw(options: AdamOptions = {}): Optimizer {
   return adamOptimizer('adamw', options, true);
