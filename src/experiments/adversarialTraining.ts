@@ -10,7 +10,7 @@ import { Trainer } from '../train/trainer.js';
 import { attackWith } from './attackRuns.js';
 import { Cells } from './cells.js';
 import { claim, percent, ruleTitle, short, shownPoints } from './format.js';
-import { groupedBootstrap, interval } from './statistics.js';
+import { crossedBootstrap, interval } from './statistics.js';
 import { imagesText, loadHalves } from './trainingRuns.js';
 import type { DataHalves } from './trainingRuns.js';
 import { seedsOf, sized } from './types.js';
@@ -139,7 +139,7 @@ function statementsOf(runs: readonly AdversarialRun[], seed: number): Statement[
   return combinations.slice(1).flatMap(([attackRule, weightRule]): Statement[] =>
     (['PGD', 'APGD-CE'] as const).map((judge): Statement => {
       const pick = (each: AdversarialRun): readonly number[] => (judge === 'PGD' ? each.robust : each.robustApgd);
-      const gap = groupedBootstrap(
+      const gap = crossedBootstrap(
         ofRules(runs, ['bp', 'bp']).map(pick),
         ofRules(runs, [attackRule, weightRule]).map(pick),
         seed,

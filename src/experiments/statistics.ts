@@ -92,43 +92,47 @@ export function pairedBootstrap(a: ArrayLike<number>, b: ArrayLike<number>, seed
 }
 
 /**
- * As {@link pairedBootstrap} for groups of pairs, such as the images of each trained network: groups are drawn with
- * replacement, then pairs inside each, so that the interval covers both other seeds and other images (A. Davison, D.
- * Hinkley, "Bootstrap methods and their application", 1997, section 3.8). Groups may differ in size and weigh the same.
+ * As {@link pairedBootstrap} for the same pairs in several groups, such as the same images under several seeds:
+ * `a[g][i]` and `b[g][i]` belong to pair i in group g. Groups and pairs are each drawn with replacement, and the drawn
+ * pairs are the same in all drawn groups, so that the interval covers other seeds and other images (A. Owen, "The
+ * pigeonhole bootstrap", 2007). Repeating a group does not make it narrower than that of one group.
  *
- * @throws LinbpError `bad-shape` for sizes that differ between the two sides, no groups or an empty group
+ * @param seed 0..2^32-1; the same seed gives the same interval
+ * @throws LinbpError `bad-shape` for no groups, no pairs, or groups of different sizes
  */
-export function groupedBootstrap(
+export function crossedBootstrap(
   a: readonly (readonly number[])[],
   b: readonly (readonly number[])[],
   seed = 0,
   resamples = 2000,
 ): Interval {
-  const fits =
-    a.length === b.length && a.length > 0 && a.every((group, g) => group.length === b[g]!.length && group.length > 0);
+  const count = a[0]?.length ?? 0;
+  const fits = a.length === b.length && count > 0 && [...a, ...b].every((group) => group.length === count);
   check(
     fits,
     'bad-shape',
-    `groups of pairs need the same sizes on both sides, got ${a.length} and ${b.length} groups`,
+    `groups need the same pairs on both sides, got ${a.length} and ${b.length} groups, the first of ${count} pairs`,
     'values',
   );
-  const differences = a.map((group, g) => group.map((value, i) => b[g]![i]! - value));
+  const differences = a.map((group, g) => Float64Array.from(group, (value, i) => b[g]![i]! - value));
+  const draws = (r: number, part: 0 | 1, from: number, size: number): number[] =>
+    Array.from({ length: Math.ceil(size / 4) }, (_, block) =>
+      philox4x32([block, r, part, 1], [seed, randomStreams.bootstrap]),
+    )
+      .flat()
+      .slice(0, size)
+      .map((word) => Math.floor((word / 2 ** 32) * from));
   const means = Array.from({ length: resamples }, (_, r) => {
+    const chosen = draws(r, 0, count, count);
     let total = 0;
-    for (let g = 0; g < differences.length; g++) {
-      const words = (block: number): number[] => philox4x32([block, r, g, 1], [seed, randomStreams.bootstrap]);
-      const group = differences[Math.floor((words(0)[0]! / 2 ** 32) * differences.length)]!;
-      let sum = 0;
-      for (let i = 0; i < group.length; i += 4) {
-        const drawn = words(1 + i / 4);
-        for (let k = 0; k < Math.min(4, group.length - i); k++)
-          sum += group[Math.floor((drawn[k]! / 2 ** 32) * group.length)]!;
-      }
-      total += sum / group.length;
-    }
-    return total / differences.length;
+    for (const g of draws(r, 1, a.length, a.length)) for (const i of chosen) total += differences[g]![i]!;
+    return total / (a.length * count);
   }).sort((x, y) => x - y);
-  return { mean: mean(differences.map(mean)), low: quantile(means, 0.025), high: quantile(means, 0.975) };
+  return {
+    mean: mean(differences.map((each) => mean(each))),
+    low: quantile(means, 0.025),
+    high: quantile(means, 0.975),
+  };
 }
 
 /**

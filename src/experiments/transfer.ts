@@ -16,7 +16,7 @@ import {
 } from './crafting.js';
 import type { Crafted, Victim } from './crafting.js';
 import { claim, percent, shownPoints } from './format.js';
-import { groupedBootstrap, mean, pairedBootstrap } from './statistics.js';
+import { crossedBootstrap, mean, pairedBootstrap } from './statistics.js';
 import { reportTwelve, runTwelve } from './twelveAttacks.js';
 import { imagesText, loadHalves } from './trainingRuns.js';
 import { seedsOf, sized } from './types.js';
@@ -245,7 +245,7 @@ function transferStatements(context: ExperimentContext, rows: readonly SourceRow
     // One group a seed; what a victim gets wrong without an attack is the same on both sides.
     const groups = (crafted: Crafted): (readonly number[])[] =>
       [...crafted.fooled].filter(([name]) => isSmall(name)).map(([, each]) => each);
-    const gap = groupedBootstrap(groups(bp), groups(linbp), context.seed);
+    const gap = crossedBootstrap(groups(bp), groups(linbp), context.seed);
     const what =
       `From ${bp.source} to ${small} of ${trained.length} ` +
       `seeds, LinBP (from ${start}) transfers better than BP ${budget}`;
@@ -253,7 +253,7 @@ function transferStatements(context: ExperimentContext, rows: readonly SourceRow
   });
   const to = (pick: (row: SourceRow) => Crafted): number[][] =>
     trained.map((row) => overVictims(pick(row), (name) => !isSmall(name)));
-  const gap = groupedBootstrap(
+  const gap = crossedBootstrap(
     to(({ bp }) => bp),
     to(({ linbp }) => linbp),
     context.seed,

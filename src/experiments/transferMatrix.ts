@@ -12,7 +12,7 @@ import { rightness } from './attackRuns.js';
 import type { Cells } from './cells.js';
 import { startsOf } from './crafting.js';
 import type { Victim } from './crafting.js';
-import { groupedBootstrap, mean, wilson } from './statistics.js';
+import { crossedBootstrap, mean, wilson } from './statistics.js';
 import type { Interval } from './statistics.js';
 
 /** An attack of a transfer matrix; the number of its steps follows from the budget. */
@@ -180,14 +180,15 @@ const fooledRight = (row: MatrixRow, clean: CleanRight, victim: string): number[
 export function fooledShare(row: MatrixRow, clean: CleanRight, victim: string, seed = 0): Interval | undefined {
   const groups = fooledRight(row, clean, victim);
   if (groups[0]!.length === 0) return undefined;
-  // Of one seed the images alone vary, and Wilson's interval has width also where all or none are fooled.
-  if (groups.length === 1)
+  // Where seeds change nothing the images alone vary; Wilson's interval has width also where all or none are fooled.
+  const [first, ...others] = groups as [number[], ...number[][]];
+  if (others.every((group) => group.every((each, n) => each === first[n])))
     return wilson(
-      groups[0]!.reduce((sum, each) => sum + each, 0),
-      groups[0]!.length,
+      first.reduce((sum, each) => sum + each, 0),
+      first.length,
     );
   const zeros = groups.map((group) => group.map(() => 0));
-  return groupedBootstrap(zeros, groups, seed);
+  return crossedBootstrap(zeros, groups, seed);
 }
 
 /** By seed, for each image that some victim besides the source gets right clean, the share of these that it fools. */
@@ -217,7 +218,7 @@ export function transferGap(base: MatrixRow, row: MatrixRow, clean: CleanRight, 
   const groups = Math.max(a.length, b.length);
   if (a[0]!.length === 0) return undefined;
   const spread = (side: number[][]): number[][] => Array.from({ length: groups }, (_, s) => side[s] ?? side[0]!);
-  return groupedBootstrap(spread(a), spread(b), seed);
+  return crossedBootstrap(spread(a), spread(b), seed);
 }
 
 /**
@@ -238,7 +239,7 @@ export function pooledGap(
       return lists[0]!.map((_value, n) => mean(lists.map((list) => list[n]!)));
     }),
   ) as [number[][], number[][]];
-  return groupedBootstrap(a, b, seed);
+  return crossedBootstrap(a, b, seed);
 }
 
 /** What a sweep of LinBP's start found on the held-out images. */

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import {
   deviation,
-  groupedBootstrap,
+  crossedBootstrap,
   interval,
   mean,
   pairedBootstrap,
@@ -10,6 +10,7 @@ import {
   trailingMean,
   verdictOf,
 } from '../../src/experiments/statistics.js';
+import { philox4x32 } from '../../src/random/philox.js';
 import { LinbpError } from '../../src/errors.js';
 
 describe('statistics of experiments', () => {
@@ -80,22 +81,70 @@ describe('statistics of experiments', () => {
     expect(() => pairedInterval([1], [1, 2])).to.throw(LinbpError);
   });
 
-  it('the bootstrap over groups covers the spread between them', () => {
-    const zeros = Array.from({ length: 5 }, () => new Array<number>(100).fill(0));
+  it('the bootstrap over groups of the same pairs covers other groups and other pairs', () => {
+    const groups = (count: number, pairs: number, value: (g: number, i: number) => number): number[][] =>
+      Array.from({ length: count }, (_, g) => Array.from({ length: pairs }, (_value, i) => value(g, i)));
+    const zeros = groups(5, 100, () => 0);
     // Every pair of a group differs by the group's own number: only the choice of groups varies, with deviation
     // sqrt(2 / 5).
-    const spread = Array.from({ length: 5 }, (_, g) => new Array<number>(100).fill(g));
-    const found = groupedBootstrap(zeros, spread, 1);
+    const spread = groups(5, 100, (g) => g);
+    const found = crossedBootstrap(zeros, spread, 1);
     expect(found.mean).to.equal(2);
     expect(found.high - found.low).to.be.within(2, 2.8);
-    expect(groupedBootstrap(zeros, spread, 1)).to.deep.equal(found);
-    // Equal groups: as the plain bootstrap of all pairs, within the noise of the resamples.
-    const flips = zeros.map((group) => group.map((_, i) => i % 2));
-    const flat = groupedBootstrap(zeros, flips, 1);
-    expect(flat.mean).to.equal(0.5);
-    expect(flat.high - flat.low).to.be.closeTo(2 * 1.96 * Math.sqrt(0.25 / 500), 0.02);
-    expect(() => groupedBootstrap([[1]], [[1, 2]])).to.throw(LinbpError);
-    expect(() => groupedBootstrap([], [])).to.throw(LinbpError);
+    expect(crossedBootstrap(zeros, spread, 1)).to.deep.equal(found);
+    // Equal groups are one group, however often they are repeated.
+    for (const count of [1, 3, 10]) {
+      const flips = groups(count, 400, (_, i) => i % 2);
+      const flat = crossedBootstrap(
+        groups(count, 400, () => 0),
+        flips,
+        1,
+      );
+      expect(flat.mean).to.equal(0.5);
+      expect(flat.high - flat.low, `${count} groups`).to.be.closeTo(2 * 1.96 * 0.025, 0.012);
+    }
+    // Effects of groups and of pairs add up: variances 2 / 5 and 8.25 / 100.
+    const sums = crossedBootstrap(
+      zeros,
+      groups(5, 100, (g, i) => g + (i % 10)),
+      1,
+    );
+    expect(sums.mean).to.equal(6.5);
+    expect(
+      crossedBootstrap(
+        zeros,
+        groups(5, 100, (g, i) => g + (i % 10)),
+        2,
+      ),
+    ).not.to.deep.equal(sums);
+    expect(sums.high - sums.low).to.be.closeTo(2 * 1.96 * Math.sqrt(2 / 5 + 8.25 / 100), 0.3);
+    expect(() => crossedBootstrap([[1]], [[1, 2]])).to.throw(LinbpError);
+    expect(() => crossedBootstrap([[1], [1, 2]], [[1], [1, 2]])).to.throw(LinbpError);
+    expect(() => crossedBootstrap([], [])).to.throw(LinbpError);
+    expect(() => crossedBootstrap([[]], [[]])).to.throw(LinbpError);
+  });
+
+  it('holds the true mean about as often as it says where groups and pairs both have effects', () => {
+    const [trials, groups, pairs] = [200, 8, 50];
+    const normals = (seed: number, count: number): number[] =>
+      Array.from({ length: count }, (_, n) => {
+        const words = philox4x32([n, 0, 0, 0], [seed, 77]).map((word) => (word + 0.5) / 2 ** 32);
+        return Math.sqrt(-2 * Math.log(words[0]!)) * Math.cos(2 * Math.PI * words[1]!);
+      });
+    let held = 0;
+    for (let trial = 0; trial < trials; trial++) {
+      const ofPair = normals(3 * trial, pairs);
+      const ofGroup = normals(3 * trial + 1, groups);
+      const noise = normals(3 * trial + 2, groups * pairs);
+      const values = ofGroup.map((effect, g) =>
+        ofPair.map((own, i) => 0.1 * effect + own + 0.5 * noise[g * pairs + i]!),
+      );
+      const zeros = values.map((group) => group.map(() => 0));
+      const { low, high } = crossedBootstrap(zeros, values, trial, 300);
+      held += low <= 0 && high >= 0 ? 1 : 0;
+    }
+    // Pairs drawn inside each group, as if every seed had images of its own, would hold it in 0.65 of the trials.
+    expect(held / trials).to.be.within(0.91, 0.99);
   });
 
   it('verdicts and trailing means', () => {
