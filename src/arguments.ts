@@ -92,9 +92,9 @@ export function expectList(value: unknown, field: string, members?: Members): vo
   for (const [at, each] of (value as readonly unknown[]).entries()) expectMembers(each, `${field}[${at}]`, members);
 }
 
-/** Throws `bad-argument` unless `value` is a text. */
+/** Throws `bad-argument` unless `value` is a string. */
 export function expectText(value: unknown, field: string): asserts value is string {
-  check(typeof value === 'string', 'bad-argument', `${field} must be a text, got ${kind(value)}`, field);
+  check(typeof value === 'string', 'bad-argument', `${field} must be a string, got ${kind(value)}`, field);
 }
 
 /** Throws `bad-argument` unless `value` is bytes. */
@@ -103,7 +103,7 @@ export function expectBytes(value: unknown): void {
 }
 
 const memberKinds = {
-  text: [(value: unknown) => typeof value === 'string', 'a text'],
+  text: [(value: unknown) => typeof value === 'string', 'a string'],
   number: [(value: unknown) => typeof value === 'number', 'a number'],
   function: [(value: unknown) => typeof value === 'function', 'a function'],
   object: [(value: unknown) => typeof value === 'object' && value !== null, 'an object'],
@@ -114,7 +114,7 @@ const memberKinds = {
 /** Members that an object must have, with what each must be. */
 type Members = Readonly<Record<string, keyof typeof memberKinds>>;
 
-/** Throws `bad-argument` unless `value` can be gone through, as arrays, maps and sets can. */
+/** Throws `bad-argument` unless `value` is iterable, as arrays, maps and sets are. */
 export function expectIterable(value: unknown, field: string): void {
   const fits = typeof (value as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] === 'function';
   check(fits, 'bad-argument', `${field} must be a list, got ${kind(value)}`, field);
@@ -182,8 +182,8 @@ const fieldKinds: Readonly<Record<Exclude<FieldKind, true>, readonly [(value: un
 /**
  * Throws `bad-argument` unless options are an object whose flags are booleans, whose signal is one and whose callbacks
  * are functions, and `unknown-option` where they have a field that none of the interfaces knows: a misspelled option
- * would keep its default in silence, the text `false` would be true, and a controller in the place of its signal would
- * never stop anything. Fields that are `undefined` are as good as left out.
+ * would keep its default in silence, the string `false` would be true, and a controller in the place of its signal
+ * would never stop anything. Fields that are `undefined` are as good as left out.
  */
 export function expectFields(options: unknown, ...known: readonly Readonly<Record<string, FieldKind>>[]): void {
   expectObject(options, 'options');
@@ -298,7 +298,7 @@ export function expectStateDict(
     check(
       typeof name === 'string',
       'bad-argument',
-      `names of weights must be texts, got ${quotedValue(name)}`,
+      `names of weights must be strings, got ${quotedValue(name)}`,
       'weights',
     );
     expectObject(entry, name);

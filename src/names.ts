@@ -75,4 +75,4 @@ export function instead(name: string, { names, command, also }: KnownNames): str
 export const unknownName = (what: string, name: unknown, known: KnownNames): string =>
   typeof name === 'string'
     ? `there is no ${what} ${quoted(name)}${instead(name, known)}`
-    : `the name of a ${what} must be a text, got ${quotedValue(name)}`;
+    : `the name of a ${what} must be a string, got ${quotedValue(name)}`;

@@ -23,7 +23,7 @@ interface OptionRow {
 const bySteps = ({ plan }: AttackDefinition): boolean => plan === undefined;
 
 /**
- * Options that attacks have or have not, besides those of their own. This table is what the catalog lists, what the
+ * Options that attacks may have, besides attack-specific ones. This table is what the catalog lists, what the
  * library and the command line refuse, and what a list of attacks on the command line shares.
  */
 const optionTable = {
@@ -74,7 +74,7 @@ const optionTable = {
   eot: { has: bySteps, fixed: () => 1, default: () => 1, range: () => '1 to 1000, whole numbers' },
 } as const satisfies Readonly<Record<string, OptionRow>>;
 
-/** Options that some attacks have and others have not. */
+/** Options that only some attacks have. */
 export type OptionName = keyof typeof optionTable;
 
 const rows: Readonly<Record<OptionName, OptionRow>> = optionTable;

@@ -220,7 +220,7 @@ export interface AttackPlan {
    * Emits the segments by {@link StageContext.segment}. `iterate` holds the clean images when they begin to run.
    */
   readonly build: (stage: StageContext, iterate: Tensor) => void;
-  /** Whether it begins anew as often as `restarts` says, or once; default false. */
+  /** Whether it restarts as often as `restarts` says, or runs once; default false. */
   readonly restarts?: boolean;
   /** Whether it begins at the images of `start` where a run has them (`stage.origin`); default false. */
   readonly start?: boolean;

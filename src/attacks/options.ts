@@ -44,7 +44,7 @@ export interface AttackOptions {
    * the rest.
    */
   readonly steps?: number;
-  /** How often to begin anew, keeping the best image; 1 to 1000, above 1 only with a random start. Default 1. */
+  /** How many times to start; the best image is kept; 1 to 1000, above 1 only with a random start. Default 1. */
   readonly restarts?: number;
   /** Begin at a random point of the ball; default true for PGD and APGD (there on its edge), false for the rest. */
   readonly randomStart?: boolean;

@@ -34,7 +34,7 @@ const scaled: ElementwiseFunction = {
  * Segments of attacks that go step by step along gradients.
  *
  * - `aim`: the class of the row's rank becomes the target (attacks that rank targets)
- * - `start`: the first iterate of a restart, memories cleared; `again`: begins anew at the best point so far
+ * - `start`: the first iterate of a restart, memories cleared; `again`: restarts at the best point so far
  * - `step`: gradient, momentum, step and projection, where a step has one gradient
  *
  * Where a step has several, each gradient is the mean over the copies of the transforms, all from the one network in

@@ -5,7 +5,7 @@ import type { GradientStage, TransformStage } from './stages.js';
 
 /*
  * Stages of the attacks that transfer: what the network is queried at, and how its gradient is smoothed. Random
- * numbers are drawn anew for each sample and step, so results do not depend on the batch.
+ * numbers are drawn for each sample and step, so results do not depend on the batch.
  */
 
 const uniformNoise: ElementwiseFunction = {

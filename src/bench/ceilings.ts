@@ -56,7 +56,7 @@ async function plainMatmul(device: Device, size: number, times: number): Promise
 
 const copyName = (bytes: number): string => `copy of ${bytes / 2 ** 20} MiB, read and write`;
 
-/** The copy bandwidth measured anew, beside what it was; for the end of a run. */
+/** The copy bandwidth measured again, beside what it was; for the end of a run. */
 export async function copyAgain(device: Device, before: BenchRow): Promise<BenchRow> {
   const { copyGbps, copyBytes } = await copyBandwidth(device);
   return row(`control: ${copyName(copyBytes)}, again at the end`, 'device', 'GB/s', [copyGbps], {

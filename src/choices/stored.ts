@@ -133,7 +133,7 @@ export interface StoredTuning {
 }
 
 const damaged = (path: string): StoredTuning => ({
-  warning: `${path} is damaged and ignored; "linbp tune" writes it anew`,
+  warning: `${path} is damaged and ignored; "linbp tune" rewrites it`,
 });
 
 /** Thousands of problems have a megabyte. */
@@ -158,7 +158,7 @@ export async function readTuning(path: string, identity: TuningIdentity): Promis
   const document = await readDocument(path);
   if (document === undefined) return damaged(path);
   if (!isRecord(document) || document['format'] !== format || !isRecord(document['identity']))
-    return { warning: `${path} is no tuning file of this version and ignored; "linbp tune" writes it anew` };
+    return { warning: `${path} is no tuning file of this version and ignored; "linbp tune" rewrites it` };
   const stored = document['identity'];
   // files of before processors counted do not name one
   const known = { processor: '', ...stored } as Record<string, unknown>;

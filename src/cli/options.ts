@@ -79,7 +79,7 @@ export function numbers(
   };
 }
 
-/** An option that may come with a text or alone, which gives the empty text; undefined where it is not there. */
+/** An option with an optional value; without one it is the empty string, and undefined where the option is absent. */
 export function optionalText(options: Text): Option<string | undefined> {
   const { help, placeholder = 'TEXT' } = options;
   return {
@@ -215,14 +215,14 @@ export function choice<const T extends string>(
 /**
  * Values of options that came as JSON, each checked as if it had been typed; what is missing or null has its default.
  *
- * @throws LinbpError as {@link parseOptions}; `bad-argument` for anything but texts, numbers and booleans
+ * @throws LinbpError as {@link parseOptions}; `bad-argument` for anything but strings, numbers and booleans
  */
 export function readValues<O extends OptionTable>(given: Readonly<Record<string, unknown>>, table: O): OptionValues<O> {
   const values = Object.entries(table).map(([name, option]) => {
     const value = Object.hasOwn(given, name) ? given[name] : undefined;
     if (value === undefined || value === null) return [name, option.byDefault];
     const plain = ['string', 'number', 'boolean'].includes(typeof value);
-    check(plain, 'bad-argument', `--${kebab(name)} must be a text, a number or a boolean`, name);
+    check(plain, 'bad-argument', `--${kebab(name)} must be a string, a number or a boolean`, name);
     return [name, option.parse(String(value), kebab(name))];
   });
   return Object.fromEntries(values) as OptionValues<O>;

@@ -47,7 +47,7 @@ export function progressLine(what: string, share: number, figures: readonly stri
 }
 
 /**
- * Progress on stderr: one line that is drawn anew on a terminal, and a plain line now and then elsewhere.
+ * Progress on stderr: one line that is redrawn on a terminal, and a plain line now and then elsewhere.
  */
 export class Progress {
   private readonly stream: NodeJS.WriteStream;

@@ -83,7 +83,7 @@ export const targetedLosses: ReadonlySet<LossKind> = new Set<LossKind>(['dlrTarg
 /** How `reduce` combines the values along its axes. */
 export type ReduceKind = 'sum' | 'mean' | 'max';
 
-/** A number known at compile time, or the name of a field of the program's step table, read anew each step. */
+/** A number known at compile time, or the name of a field of the program's step table, read again each step. */
 export type StepValue = number | { readonly step: string };
 
 export type { ElementwiseFunction };

@@ -1,7 +1,7 @@
 /** What a formula tensor stands for; decides the range of its values. */
 export type FormulaKind = 'weight' | 'bias' | 'bn.weight' | 'bn.bias' | 'bn.running_mean' | 'bn.running_var' | 'input';
 
-/** FNV-1a, 32 bit, of a text's UTF-8 bytes (offset basis 2166136261, prime 16777619). Result 0..2^32-1. */
+/** FNV-1a, 32 bit, of a string's UTF-8 bytes (offset basis 2166136261, prime 16777619). Result 0..2^32-1. */
 export function fnv1a(text: string): number {
   let hash = 2166136261;
   for (const byte of Buffer.from(text, 'utf8')) hash = Math.imul(hash ^ byte, 16777619);

@@ -164,7 +164,7 @@ export class OutputFolder {
   }
 
   /**
-   * Writes the folder's files anew: `write` puts them into another folder, and when all are there they take the place
+   * Rewrites the folder's files: `write` puts them into another folder, and when all are there they take the place
    * of those that were listed.
    *
    * @param keep listed files below these folders stay, such as what an interrupted run goes on from

@@ -32,7 +32,7 @@ export async function kindOf(path: string): Promise<'file' | 'folder' | 'other' 
  * for what is no path
  */
 export async function withRegularFile<T>(path: string, use: (file: OpenedFile) => T | Promise<T>): Promise<T> {
-  check(typeof path === 'string', 'bad-argument', `a path must be a text, got ${quotedValue(path)}`, 'path');
+  check(typeof path === 'string', 'bad-argument', `a path must be a string, got ${quotedValue(path)}`, 'path');
   let handle: FileHandle;
   try {
     handle = await open(path, READ);

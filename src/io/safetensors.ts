@@ -195,7 +195,7 @@ export function encodeSafetensors(
   expectObject(tensors, 'tensors');
   expectObject(metadata, 'metadata');
   for (const [key, value] of Object.entries<unknown>(metadata)) {
-    const message = `metadata ${quotedName(key)} must be a text, got ${quotedValue(value)}`;
+    const message = `metadata ${quotedName(key)} must be a string, got ${quotedValue(value)}`;
     check(typeof value === 'string', 'bad-argument', message, 'metadata');
   }
   const given: Iterable<[string, TensorToWrite]> =

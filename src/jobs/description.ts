@@ -40,14 +40,14 @@ const maxCount = 2 ** 31;
 /** SHA-256 in hexadecimal digits. */
 export const hashOf = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
 
-/** Whether a text is a SHA-256 as {@link hashOf} writes it; nothing else is ever made a part of a path. */
+/** Whether a string is a SHA-256 as {@link hashOf} writes it; nothing else is ever made a part of a path. */
 export const isHash = (value: unknown): value is string => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
 
 /**
  * JSON with the keys of objects in alphabetical order and without undefined ones, so that equal descriptions have equal
  * bytes. Numbers keep all their bits.
  *
- * @throws LinbpError `bad-range` for numbers that JSON has no text for
+ * @throws LinbpError `bad-range` for numbers that JSON cannot represent
  */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_, each: unknown) => {

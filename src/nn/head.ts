@@ -46,7 +46,7 @@ export function withClasses(definition: ModelDefinition, classes: number): Model
   return {
     ...definition,
     classes,
-    // A head of another width begins anew.
+    // A head of another width is initialized again.
     ...(weights !== undefined && { weights }),
     build: (net, images) => net.withOutputs(name, classes, () => definition.build(net, images)),
   };

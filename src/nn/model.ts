@@ -83,7 +83,7 @@ export function initialState(definition: ModelDefinition, seed = 0): StateDict {
 
 /** Options of {@link readStateDict}. */
 export interface ReadWeightsOptions {
-  /** Leave the last layer of the file aside and begin it anew, for other classes than the file's. */
+  /** Ignore the last layer of the file and initialize a new one, for other classes than the file's. */
   readonly newHead?: boolean;
   /** Seed of the new layer; 0 by default. */
   readonly seed?: number;

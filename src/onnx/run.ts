@@ -183,7 +183,7 @@ function expectNumbersOf(name: string, given: unknown): asserts given is OnnxTen
     const value = numbers[i];
     check(typeof value === 'number', 'bad-dtype', `input ${name}: value ${i} is a ${typeof value}, no number`, name);
     const fits = range === undefined || (Number.isInteger(value) && value >= range[0] && value <= range[1]);
-    check(fits, 'bad-range', `input ${name}: value ${i} is ${value}, which ${type} has not`, name);
+    check(fits, 'bad-range', `input ${name}: value ${i} is ${value}, which ${type} cannot represent`, name);
   }
 }
 

@@ -3,7 +3,7 @@ import { elementCount } from '../graph/types.js';
 import { expectInput, f32 } from './definition.js';
 import type { OpDefinition } from './definition.js';
 
-/** Draws its mask anew in the backward pass from the same counters, so nothing is saved for it. */
+/** Draws its mask again in the backward pass from the same counters, so nothing is saved for it. */
 export const dropout: OpDefinition<'dropout'> = {
   infer(inputs, { p, firstElement }) {
     const x = expectInput(inputs, 0, 'input', 'f32');

@@ -19,7 +19,7 @@ export function settlePrecision(graph: Graph, precision: Precision, weightsSegme
   check(
     settled === precision,
     'bad-argument',
-    `the graph is stored in ${settled} and cannot be compiled in ${precision}; build it anew`,
+    `the graph is stored in ${settled} and cannot be compiled in ${precision}; build it again`,
     'precision',
   );
   if (graph.precision === undefined && precision === 'f16') storeAsHalf(graph, weightsSegment);

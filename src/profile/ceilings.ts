@@ -40,7 +40,7 @@ async function measure(device: Device): Promise<Ceilings> {
   return { ...(await copyBandwidth(device)), ...(await bestMatmul(device)) };
 }
 
-/** Copies between buffers, measured anew at each call. */
+/** Copies between buffers, measured again at each call. */
 export async function copyBandwidth(device: Device): Promise<Pick<Ceilings, 'copyGbps' | 'copyBytes'>> {
   const wanted = device.adapterInfo.software ? 32 * 2 ** 20 : 256 * 2 ** 20;
   const size = Math.min(wanted, Math.floor(device.limits.maxBufferSize / 256) * 256);

@@ -13,7 +13,7 @@ const specFields: FieldNames<RuleSpec> = {
   match: true,
 };
 
-const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every((each) => typeof each === 'string');
+const areStrings = (value: unknown): boolean => Array.isArray(value) && value.every((each) => typeof each === 'string');
 
 /** Throws `unknown-option` or `bad-range` unless a field that is there is one of a few values. */
 function expectChoice(field: keyof RuleSpec, value: unknown, known: readonly unknown[]): void {
@@ -23,9 +23,9 @@ function expectChoice(field: keyof RuleSpec, value: unknown, known: readonly unk
 
 function expectPlaces({ from, only, on, preset, blocks, match }: RuleSpec, scales: boolean): void {
   for (const [field, value] of Object.entries({ from, preset }))
-    check(value === undefined || typeof value === 'string', 'bad-argument', `${field} must be a text`, field);
+    check(value === undefined || typeof value === 'string', 'bad-argument', `${field} must be a string`, field);
   for (const [field, value] of Object.entries({ only, on }))
-    check(value === undefined || isTexts(value), 'bad-argument', `${field} must be a list of texts`, field);
+    check(value === undefined || areStrings(value), 'bad-argument', `${field} must be a list of strings`, field);
   for (const kind of on ?? []) expectChoice('on', kind, ['all', ...activationKinds]);
   expectChoice('blocks', blocks, ['all', 'hooked']);
   check(blocks === undefined || scales, 'unknown-option', 'blocks goes with sgm', 'blocks');
@@ -78,6 +78,6 @@ function settledSpec(spec: RuleSpec): RuleSpec {
  * @throws LinbpError `unknown-rule`, `unknown-option`, `bad-range` or `bad-argument`
  */
 export function settledSpecs(specs: readonly RuleSpec[]): readonly RuleSpec[] {
-  check(Array.isArray(specs), 'bad-argument', `rules must be a text or a list, got ${quotedValue(specs)}`, 'rules');
+  check(Array.isArray(specs), 'bad-argument', `rules must be a string or a list, got ${quotedValue(specs)}`, 'rules');
   return specs.map(settledSpec);
 }

@@ -23,7 +23,7 @@ const refusedTypes: Readonly<Record<string, string>> = {
   TryStatement: 'try',
   ThrowStatement: 'throw',
   DebuggerStatement: 'debugger',
-  TemplateLiteral: 'a text',
+  TemplateLiteral: 'a template string',
   NewExpression: 'new',
   ThisExpression: 'this',
   ChainExpression: '?.',
@@ -104,7 +104,7 @@ export function inOtherWords(source: string, tree: unknown): string {
 
 /**
  * Refuses what would be translated, but not into the same: values of assignments, bits, loops with labels, names
- * declared twice, comparisons with oneself, numbers that float32 has not.
+ * declared twice, comparisons with oneself, numbers that float32 cannot represent.
  */
 export function checkExact(tree: unknown, argumentNames: readonly string[], fail: Fail): void {
   const all = [...visits(tree as Syntax)];
@@ -256,7 +256,7 @@ function checkNames(all: readonly Visit[], argumentNames: readonly string[], fai
     const declaration = parents.at(-1)!;
     const place = parents.at(-2);
     const counter = place?.type === 'ForStatement' && place['init'] === declaration;
-    if (argumentNames.includes(name)) fail(`it declares its argument ${name} anew`);
+    if (argumentNames.includes(name)) fail(`it redeclares its argument ${name}`);
     const known = declared.get(name);
     if (known !== undefined && !(known.counter && counter)) fail(`it declares ${name} twice`);
     if (counter && (declaration['declarations'] as unknown[]).length > 1)

@@ -60,7 +60,7 @@ export const mixesBatch = (specs: readonly RuleSpec[]): boolean =>
  * @throws LinbpError `unknown-rule`, `unknown-option`, `bad-range` or `bad-argument`
  */
 export function parseRules(text: string, userRules: readonly PointwiseRule[] = []): RuleSpec[] {
-  check(typeof text === 'string', 'bad-argument', `rules must be a text, got ${quotedValue(text)}`, 'rules');
+  check(typeof text === 'string', 'bad-argument', `rules must be a string, got ${quotedValue(text)}`, 'rules');
   expectList(userRules, 'userRules', { name: 'text' });
   return text.split('+').map((part) => parseRule(part.trim(), userRules));
 }

@@ -74,7 +74,7 @@ function checkDeclaration(rule: UserRule): void {
 export function wgslRule(options: WgslRule): PointwiseRule {
   checkDeclaration(options);
   const { name, saves, parameters = [], reference } = options;
-  check(typeof options.wgsl === 'string', 'bad-argument', `rule ${name}: wgsl must be a text`, 'wgsl');
+  check(typeof options.wgsl === 'string', 'bad-argument', `rule ${name}: wgsl must be a string`, 'wgsl');
   const plain = withoutComments(options.wgsl);
   check(
     /\bfn\s+rule\s*\(/.test(plain),

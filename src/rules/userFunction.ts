@@ -51,8 +51,8 @@ async function translation({ name, parameters = {}, value, slope }: UserFunction
  * on the device, in f16 and in the float64 reference.
  *
  * @returns its name as a kind of activation
- * @throws LinbpError `bad-argument` for a name that is taken, a text without the functions, or JavaScript that cannot
- * be translated; the device reports errors inside a WGSL text
+ * @throws LinbpError `bad-argument` for a name that is taken, WGSL without the functions, or JavaScript that cannot
+ * be translated; the device reports errors inside the WGSL
  */
 export async function registerFunction(options: UserFunction): Promise<RegisteredFunctionName> {
   expectObject(options, 'options');

@@ -45,7 +45,7 @@ export function datasetIdentity(dataset: Dataset): Readonly<Record<string, strin
   return identity;
 }
 
-/** What a graph computes, whatever its weights: ops, attributes with the texts of one's own functions, constants. */
+/** What a graph computes, whatever its weights: ops, attributes with the source of custom functions, constants. */
 export function graphIdentity(graph: Graph, results: readonly Tensor[]): string {
   const nodes = graph.nodes.map(({ op, attrs, inputs, outputs }) => ({
     op,

@@ -30,7 +30,7 @@ const calls: readonly (readonly [name: string, call: () => unknown])[] = [
     return all.map(([name, call]) => [`${name}(${String(wrong)})`, call] as const);
   }),
   ['jsRule without a function', () => root.jsRule({ name: 'mine', saves: 'mask' } as never)],
-  ['wgslRule without a text', () => root.wgslRule({ name: 'mine', saves: 'mask' } as never)],
+  ['wgslRule without WGSL', () => root.wgslRule({ name: 'mine', saves: 'mask' } as never)],
 ];
 
 describe('entries of the library answer wrong arguments', () => {
@@ -50,6 +50,6 @@ describe('entries of the library answer wrong arguments', () => {
     const [header] = io.encodeSafetensors(tensors, { epoch: '5' });
     expect(Buffer.from(header!).toString('latin1')).to.contain('"epoch":"5"');
     const numbers = { epoch: 5 } as unknown as Record<string, string>;
-    expect(() => io.encodeSafetensors(tensors, numbers)).to.throw(LinbpError, 'metadata epoch must be a text, got 5');
+    expect(() => io.encodeSafetensors(tensors, numbers)).to.throw(LinbpError, 'metadata epoch must be a string, got 5');
   });
 });

@@ -76,7 +76,7 @@ const exact: Record<string, Rule> = {
 /** Each is refused when the rule is made, naming what it is about. */
 const refused: Record<string, [Rule, RegExp]> = {
   'a division of numbers by zero': [(g) => Math.max(g, 1 / 0), /Infinity from numbers alone/],
-  'a product of numbers that float32 has not': [(g) => g * (1e38 * 10), /1e\+39 from numbers alone/],
+  'a product of numbers that float32 cannot represent': [(g) => g * (1e38 * 10), /1e\+39 from numbers alone/],
   'a root of a negative number': [(g) => g + Math.sqrt(-1), /NaN from numbers alone/],
   'a remainder by a number that float32 rounds': [(g, _d, z) => (z % 0.1) * g, /% with 0\.1, which float32 rounds/],
   'equality with a number that float32 rounds': [(g, _d, z) => (z === 0.3 ? 0 : g), /=== with 0\.3/],
@@ -116,7 +116,7 @@ const refused: Record<string, [Rule, RegExp]> = {
     },
     /declares a twice/,
   ],
-  'an argument declared anew': [
+  'an argument that is redeclared': [
     (g, d, z) => {
       if (z > 0) {
         const d = 2;
@@ -128,7 +128,7 @@ const refused: Record<string, [Rule, RegExp]> = {
   ],
   'comparison with itself': [(g, _d, z) => (z !== z ? 0 : g), /itself/],
   Infinity: [(g) => g * Infinity, /Infinity/],
-  'a number that float32 has not': [(g) => g * 1e39, /1e\+39/],
+  'a number that float32 cannot represent': [(g) => g * 1e39, /1e\+39/],
   'a counter that float32 rounds': [
     (g) => {
       let s = 0;

@@ -180,7 +180,7 @@ export class AttackState {
     if (!this.begun || !(await isThere(path))) return undefined;
     const found = (await readJson(path, 64 * 1024 * 1024)) as { run?: unknown; name?: unknown; piece?: unknown } | null;
     const valid = found?.run === this.run && found.name === name && found.piece !== undefined;
-    check(valid, 'bad-file', `${path} is no part of this run; remove it, or begin anew without --resume`, 'resume');
+    check(valid, 'bad-file', `${path} is no part of this run; remove it, or start over without --resume`, 'resume');
     this.pieces.add(name);
     return found.piece;
   }
@@ -254,7 +254,7 @@ async function readStep(path: string, run: string): Promise<JournalStep> {
   check(
     whole && found?.journal === format && found.run === run,
     'bad-file',
-    `${path} is no step of this battery; remove it, or begin anew without --resume`,
+    `${path} is no step of this battery; remove it, or start over without --resume`,
     'resume',
   );
   return step as JournalStep;
@@ -288,7 +288,7 @@ async function readPart(path: string, run: string): Promise<AttackResult> {
   check(
     metadata['format'] === format && metadata['run'] === run,
     'bad-file',
-    `${path} is no batch of this attack; remove it, or begin anew without --resume`,
+    `${path} is no batch of this attack; remove it, or start over without --resume`,
     'resume',
   );
   let rest: Omit<AttackResult, 'images' | 'images8' | 'losses'>;

@@ -71,7 +71,7 @@ const machineOf = ({ device, adapter }: Work): { device: 'auto' | 'software'; ad
   ...(adapter !== undefined && { adapter }),
 });
 
-/** This process as the only worker. A GPU that was lost or could not be opened is opened anew for the next attempt. */
+/** This process as the only worker. A GPU that was lost or could not be opened is opened again for the next attempt. */
 function ownComputer(work: Work, store: JobStore, { signal }: VerbContext): Computer {
   const open = () => {
     const machine = openMachine(machineOf(work));

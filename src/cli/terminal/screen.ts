@@ -36,7 +36,7 @@ export function screenOf(stream: Output, environment = process.env): Screen {
   };
 }
 
-/** Columns that a text takes in a terminal: colors none, East Asian letters two. */
+/** Columns that a string takes in a terminal: colors none, East Asian letters two. */
 export const textWidth = stringWidth;
 
 /** Blanks below which the rest of a wrapped line goes: as far as its first words, where two blanks set them off. */
@@ -68,7 +68,7 @@ export function wrapLines(text: string, width: number): string {
   return joined.split('\n').map(one).join('\n').replaceAll('\u00a0', ' ');
 }
 
-/** Cuts a text to a width, with an ellipsis where something is lost. */
+/** Truncates a string to a width, with an ellipsis where something is lost. */
 export function cutText(text: string, width: number): string {
   if (textWidth(text) <= width) return text;
   let cut = '';

@@ -91,7 +91,7 @@ const fail = (field: string, expected: string, value: unknown): never => {
   throw new LinbpError('internal', `${field} must be ${expected}, got ${quotedValue(value)}`, { field });
 };
 
-const text: Reader<string> = (value, field) => (typeof value === 'string' ? value : fail(field, 'a text', value));
+const text: Reader<string> = (value, field) => (typeof value === 'string' ? value : fail(field, 'a string', value));
 const count: Reader<number> = (value, field) =>
   typeof value === 'number' && Number.isInteger(value) && value >= 1 ? value : fail(field, 'a whole number', value);
 const positive: Reader<number> = (value, field) =>

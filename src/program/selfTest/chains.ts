@@ -132,7 +132,7 @@ export const halfChains: readonly Chain[] = [
   }),
 ];
 
-/** The test of a chain; built anew for each use. */
+/** The test of a chain; built for each use. */
 export function chainGraph({ build }: Chain): OpGraph {
   const builder = new Builder();
   for (const [index, tensor] of build(builder).entries()) builder.graph.output(`result ${index}`, tensor);

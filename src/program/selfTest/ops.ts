@@ -259,7 +259,7 @@ export const testedOps: readonly OpName[] = (Object.keys(opTests) as OpName[]).f
   (op) => typeof opTests[op] === 'function',
 );
 
-/** The test of an op; built anew for each use. */
+/** The test of an op; built for each use. */
 export function opGraph(op: OpName): OpGraph {
   const build = opTests[op];
   const builder = new Builder();

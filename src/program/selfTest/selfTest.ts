@@ -94,7 +94,7 @@ export class SelfTest {
 
   /**
    * Tests what a schedule needs and is not known yet. Returns whether it uses kernels that are wrong, so that it has
-   * to be made anew with {@link refused}. Throws `unsupported` where a wrong kernel has nothing to take its place.
+   * to be compiled again with {@link refused}. Throws `unsupported` where a wrong kernel has nothing to take its place.
    */
   async admit(scheduled: Schedule, compiler: Compiler): Promise<boolean> {
     if (this.mode === 'off') return false;
