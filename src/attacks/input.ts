@@ -82,7 +82,12 @@ export function checkInput(
       : expectWords(input.sampleIds, count, 2 ** 32, 'sampleIds');
   const { start } = input;
   if (start !== undefined) {
-    check(!options.randomStart, 'bad-argument', 'start excludes a random start', 'start');
+    check(
+      !options.randomStart,
+      'bad-argument',
+      'start says where the attack begins; it needs randomStart: false',
+      'start',
+    );
     const { name, plan } = options.definition ?? {};
     check(plan === undefined || plan.start === true, 'bad-argument', `${name} begins at the clean images`, 'start');
     expectFiniteFloats(start, images.length, 'start');

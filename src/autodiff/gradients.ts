@@ -95,8 +95,8 @@ class Differentiation {
       const target = targets.find((tensor) => tensor.kind === 'parameter' || inside.tensors.has(tensor));
       if (target === undefined) continue;
       const message =
-        `the ${rule.name} rule at ${region.name} defines a gradient of the input only, none of ` +
-        `${target.name}; ask for no parameters`;
+        `the rule ${rule.name} at ${region.name} gives a gradient of its input only, none of ${target.name}` +
+        (target.kind === 'parameter' ? ': it cannot train; it is for attacks and for gradients of images' : '');
       throw new LinbpError('bad-argument', message, { field: target.name });
     }
   }

@@ -119,9 +119,15 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
   return interruptedCode;
 }
 
-/** The one line that is printed about an error. */
-function describeError(error: unknown): string {
-  if (error instanceof LinbpError) return error.message.replace(/\s*\n\s*/g, ' ');
+const internal = (message: string): string =>
+  `${message} (this is an internal error in linbp; LINBP_DEBUG=1 shows where)`;
+
+/** The one line that is printed about an error. Exported for tests. */
+export function describeError(error: unknown): string {
+  if (error instanceof LinbpError) {
+    const message = error.message.replace(/\s*\n\s*/g, ' ');
+    return error.code === 'internal' ? internal(message) : message;
+  }
   // What the system refuses is no fault of linbp.
   const { code, syscall, path } = error as NodeJS.ErrnoException;
   if (code !== undefined && syscall !== undefined)
@@ -130,7 +136,7 @@ function describeError(error: unknown): string {
       ' ',
     );
   const message = terminalText(error instanceof Error ? error.message : String(error));
-  return `${message.split('\n')[0] ?? ''} (this is an internal error in linbp; LINBP_DEBUG=1 shows where)`;
+  return internal(message.split('\n')[0] ?? '');
 }
 
 /**

@@ -18,8 +18,13 @@ const targetSeconds = 25;
 
 /** Ranges of a plan: `probes` ones of `probe` images, then ones of `shard`; the last of each may be shorter. */
 export function partsOf(total: number, { probe, probes, shard }: StoredPlan): Parts {
-  const valid = [total, probe, shard].every((each) => Number.isSafeInteger(each) && each > 0);
-  check(valid, 'bad-range', 'a plan needs positive sizes', 'shard');
+  for (const [name, size] of Object.entries({ total, probe, shard }))
+    check(
+      Number.isSafeInteger(size) && size > 0,
+      'bad-range',
+      `${name} of a plan must be a whole number above 0, got ${size}`,
+      name,
+    );
   const probed = Math.min(total, probe * probes);
   const first = Math.ceil(probed / probe);
   const count = first + Math.ceil((total - probed) / shard);

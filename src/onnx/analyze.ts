@@ -230,18 +230,16 @@ function unknownOperator(node: OnnxNode): LinbpError {
 
 const isUnsupported = (error: unknown): boolean => error instanceof LinbpError && error.code === 'unsupported';
 
-/** Throws all reasons as one error. */
+/** A fault of the file: no other version of linbp could import it. */
+const isFault = ({ code }: Reason): boolean => code === 'bad-file' || code === 'bad-shape';
+
+/** Throws all reasons as one error: `bad-file` where one is a fault of the file, else with the code of the first. */
 export function throwReasons(reasons: readonly Reason[], source: string): void {
-  const first = reasons[0];
-  if (first === undefined) return;
+  const decisive = reasons.find(isFault) ?? reasons[0];
+  if (decisive === undefined) return;
   const texts = [...new Set(reasons.map(({ text }) => text.replace(`${source}: `, '')))];
   const shown = texts.slice(0, 20).join('; ');
   const more = texts.length > 20 ? `; and ${texts.length - 20} more` : '';
-  throw new LinbpError(
-    first.code === 'bad-shape' ? 'bad-file' : first.code,
-    `${source} cannot be imported: ${shown}${more}`,
-    {
-      field: first.field ?? 'model',
-    },
-  );
+  const message = `${source} cannot be imported: ${shown}${more}`;
+  throw new LinbpError(isFault(decisive) ? 'bad-file' : decisive.code, message, { field: decisive.field ?? 'model' });
 }

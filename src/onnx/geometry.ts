@@ -1,6 +1,7 @@
 import { LinbpError, check } from '../errors.js';
+import { counted, quoted } from '../quote.js';
 import type { Attributes } from './host/attributes.js';
-import { axisOf, elementwise, list, transposed } from './host/kernel.js';
+import { axisOf, elementwise, list, noAxis, transposed } from './host/kernel.js';
 import type { HostContext, HostInputs } from './host/kernel.js';
 import type { HostTensor } from './types.js';
 
@@ -59,7 +60,7 @@ export function viewShape(shape: readonly number[], inputs: HostInputs, context:
   if (node.op === 'Flatten') {
     const raw = attributes.int('axis', 1);
     const axis = raw < 0 ? raw + rank : raw;
-    check(axis >= 0 && axis <= rank, 'bad-file', `axis ${raw} of ${rank}`);
+    check(axis >= 0 && axis <= rank, 'bad-file', noAxis(raw, rank));
     return [product(shape.slice(0, axis)), product(shape.slice(axis))];
   }
   if (node.op === 'Reshape') {
@@ -208,9 +209,14 @@ export function blockMoves(
   mode: string,
 ): { split: number[]; perm: number[]; shape: number[] } {
   const [n, c, h, w] = shape as [number, number, number, number];
-  check(shape.length === 4 && Number.isInteger(block) && block > 0, 'bad-shape', `blocks of ${block}`);
+  check(shape.length === 4, 'bad-shape', `images need 4 dimensions, got [${shape.join(', ')}]`);
+  check(Number.isInteger(block) && block > 0, 'bad-file', `blocksize must be a whole number above 0, got ${block}`);
   if (mode === 'space') {
-    check(h % block === 0 && w % block === 0, 'bad-shape', `blocks of ${block} in ${h}x${w}`);
+    check(
+      h % block === 0 && w % block === 0,
+      'bad-shape',
+      `height and width ${h}x${w} do not divide by blocksize ${block}`,
+    );
     return {
       split: [n, c, h / block, block, w / block, block],
       perm: [0, 3, 5, 1, 2, 4],
@@ -218,7 +224,11 @@ export function blockMoves(
     };
   }
   const deep = c / (block * block);
-  check(Number.isInteger(deep), 'bad-shape', `blocks of ${block} in ${c} channels`);
+  check(
+    Number.isInteger(deep),
+    'bad-shape',
+    `${c} channels do not divide by ${block * block}, the square of blocksize`,
+  );
   return {
     split: mode === 'CRD' ? [n, deep, block, block, h, w] : [n, block, block, deep, h, w],
     perm: mode === 'CRD' ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2],
@@ -230,25 +240,23 @@ export function blockMoves(
 export function einsumTerms(equation: string, ranks: readonly number[]): { terms: string[]; result: string } {
   const [left = '', given] = equation.replaceAll(' ', '').split('->');
   const raw = left.split(',');
-  check(raw.length === ranks.length && raw.length > 0, 'bad-file', `the equation ${equation}`);
+  const fail = (why: string): never => {
+    throw new LinbpError('bad-file', `the equation ${quoted(equation)} ${why}`);
+  };
+  if (raw.length !== ranks.length) fail(`is of ${counted(raw.length, 'operand')}, the node has ${ranks.length}`);
   const hidden = raw.map((term, i) => (term.includes('...') ? ranks[i]! - (term.length - 3) : 0));
   const most = Math.max(0, ...hidden);
   const letters = 'ABCDEFGH'.slice(0, most);
   const terms = raw.map((term, i) => term.replace('...', letters.slice(most - hidden[i]!)));
-  check(
-    terms.every((term, i) => term.length === ranks[i] && /^[a-zA-Z]*$/.test(term)),
-    'bad-file',
-    `the equation ${equation}`,
-  );
+  const odd = terms.findIndex((term, i) => term.length !== ranks[i] || !/^[a-zA-Z]*$/.test(term));
+  if (odd >= 0)
+    fail(`needs a letter for each dimension; operand ${odd} has ${ranks[odd]}, its term is ${quoted(raw[odd]!)}`);
   const all = terms.join('');
   const once = [...new Set(all)].filter((letter) => all.indexOf(letter) === all.lastIndexOf(letter)).sort();
   const result =
     given?.replace('...', letters) ?? [...letters, ...once.filter((each) => !letters.includes(each))].join('');
-  check(
-    [...result].every((letter) => all.includes(letter)),
-    'bad-file',
-    `the equation ${equation}`,
-  );
+  const extra = [...result].find((letter) => !all.includes(letter));
+  if (extra !== undefined) fail(`has ${quoted(extra)} in its result and in no operand`);
   return { terms, result };
 }
 

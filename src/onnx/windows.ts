@@ -1,5 +1,6 @@
 import { LinbpError, check } from '../errors.js';
 import { poolOutput } from '../ops/pooling.js';
+import { noAxis } from './host/kernel.js';
 import type { HostContext, HostInputs } from './host/kernel.js';
 
 /*
@@ -150,7 +151,9 @@ export function resizeGeometry(inputs: HostInputs, context: HostContext, shape: 
     const exact = (size ?? 0) * (scale ?? 0);
     const output =
       scale === undefined ? sizes?.[i] : common === undefined ? Math.floor(exact + 1e-6) : Math.floor(exact + 0.5);
-    check(size !== undefined && output !== undefined && output > 0, 'bad-shape', `a resize of axis ${axis}`);
+    if (size === undefined) throw new LinbpError('bad-file', noAxis(raw, shape.length));
+    check(output !== undefined, 'bad-file', `there is neither a scale nor a size for axis ${axis}`);
+    check(output > 0, 'bad-shape', `axis ${axis} of size ${size} would be resized to ${output}; sizes must be above 0`);
     axes[axis] = { output, scale: scale ?? output / size };
   });
   const nearest = old ? 'floor' : attributes.text('nearest_mode', 'round_prefer_floor');

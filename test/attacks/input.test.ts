@@ -155,7 +155,11 @@ describe('attacks: bad input', () => {
 
   it('a start for an attack that starts at random', async () => {
     using attack = await Attack.compile({ model, attack: 'pgd', eps: 0.1, batch: 2 });
-    expect((await refusal(() => attack.run({ ...fine, start: images }))).field).to.equal('start');
+    const { field, message } = await refusal(() => attack.run({ ...fine, start: images }));
+    expect([field, message]).to.deep.equal([
+      'start',
+      'start says where the attack begins; it needs randomStart: false',
+    ]);
     using own = await Attack.compile({ model, attack: 'deepfool', steps: 2, batch: 2 });
     expect((await refusal(() => own.run({ ...fine, start: images }))).field).to.equal('start');
   });

@@ -3,6 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { describeError } from '../../src/cli/runner.js';
+import { LinbpError } from '../../src/errors.js';
 import { takeLock } from '../../src/io/lock.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
 import { expectError, linbp, linbpEach, readJson, scratchFolder, writeBytes, writeFormulaWeights } from './support.js';
@@ -479,6 +481,13 @@ describe('bad input at the command line', () => {
     }
     expect(existsSync(demo)).to.equal(false);
     expect(existsSync(table)).to.equal(false);
+  });
+
+  it('an internal error says that it is one, with a code or without', () => {
+    const words = 'x (this is an internal error in linbp; LINBP_DEBUG=1 shows where)';
+    for (const error of [new LinbpError('internal', 'x'), new TypeError('x')])
+      expect(describeError(error)).to.equal(words);
+    expect(describeError(new LinbpError('bad-file', 'x'))).to.equal('x');
   });
 
   it('LINBP_DEBUG=1 shows where', async () => {

@@ -123,6 +123,16 @@ describe('descriptions of jobs', () => {
 });
 
 describe('plans', () => {
+  it('name the size that cannot be', () => {
+    const plan = { probe: 1, probes: 1, shard: 1 };
+    const cases = [
+      [0, {}, 'total of a plan must be a whole number above 0, got 0'],
+      [4, { shard: 1.5 }, 'shard of a plan must be a whole number above 0, got 1.5'],
+      [4, { probe: -1 }, 'probe of a plan must be a whole number above 0, got -1'],
+    ] as const;
+    for (const [total, odd, message] of cases) expect(() => partsOf(total, { ...plan, ...odd })).to.throw(message);
+  });
+
   it('ranges cover everything once, whatever the sizes', () => {
     for (const [total, probe, probes, shard] of [
       [200, 10, 0, 10],

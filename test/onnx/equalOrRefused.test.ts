@@ -287,6 +287,79 @@ describe('an ONNX operator means what the standard says, or is refused', () => {
   });
 });
 
+describe('a refusal', () => {
+  const square: Made['inputs'] = { x: ['float32', [1, 2, 2, 2]] };
+  const attribute = (name: string, value: number | string): RawAttribute =>
+    typeof value === 'number' ? { name, type: 2, i: value } : { name, type: 3, s: Buffer.from(value) };
+  const why = async (made: Made, code: LinbpErrorCode): Promise<string> => {
+    const x = tensor('float32', [1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 2, 2]);
+    return (await refusal(() => runOnnx(file(made), made.inputs['x'] ? { x } : {}, { device: 'reference' }), code))
+      .message;
+  };
+  const of = (op: string, attributes: RawAttribute[], constants: RawTensor[] = [], inputs = ['x']): Made => ({
+    ...{ inputs: square, nodes: [node(op, inputs, ['y'], attributes)], constants },
+  });
+  const einsum = (equation: string, operands = 1): Made =>
+    of('Einsum', [attribute('equation', equation)], [], Array<string>(operands).fill('x'));
+
+  const cases: readonly (readonly [Made, LinbpErrorCode, string])[] = [
+    [of('Flatten', [attribute('axis', 5)]), 'bad-file', 'there is no axis 5: the tensor has 4 dimensions'],
+    [of('Softmax', [attribute('axis', 4)]), 'bad-file', 'there is no axis 4: the tensor has 4 dimensions'],
+    [of('DepthToSpace', [attribute('blocksize', 0)]), 'bad-file', 'blocksize must be a whole number above 0, got 0'],
+    [of('DepthToSpace', [attribute('blocksize', 2)]), 'bad-file', '2 channels do not divide by 4, the square'],
+    [of('SpaceToDepth', [attribute('blocksize', 3)]), 'bad-file', 'height and width 2x2 do not divide by blocksize 3'],
+    [einsum('ab,bc->ac'), 'bad-file', 'the equation "ab,bc->ac" is of 2 operands, the node has 1'],
+    [einsum('abc->a'), 'bad-file', 'a letter for each dimension; operand 0 has 4, its term is "abc"'],
+    [einsum('abcd->ae'), 'bad-file', 'the equation "abcd->ae" has "e" in its result and in no operand'],
+    [
+      of('Resize', [], [floats('s', 1, 1, 1, 0.1)], ['x', '', 's']),
+      'bad-file',
+      'axis 3 of size 2 would be resized to 0; sizes must be above 0',
+    ],
+    [
+      of('Resize', [], [floats('s', 1, 1, 1)], ['x', '', 's']),
+      'bad-file',
+      'there is neither a scale nor a size for axis 3',
+    ],
+    [
+      {
+        inputs: {},
+        nodes: [node('Range', ['a', 'b', 'c'], ['y'])],
+        constants: [floats('a', 0), floats('b', 10), floats('c', 0)],
+      },
+      'bad-file',
+      'delta is 0, so that a range from 0 to 10 has no end',
+    ],
+  ];
+  for (const [made, code, text] of cases)
+    it(`says ${text}`, async () => expect(await why(made, code)).to.include(text));
+
+  it('of an Einsum that has no gradient here says why', async () => {
+    for (const [equation, operands, text] of [
+      ['aacd->a', 1, 'takes a diagonal, since an operand has a letter twice'],
+      ['abcd,abcd,abcd->a', 3, 'has 3 operands; products of two are supported'],
+      ['abcd,abce->ab', 2, 'sums over a letter that only one of its operands has'],
+    ] as const) {
+      const inputs = Array<string>(operands).fill('x');
+      const model = classifier([node('Einsum', inputs, ['z'], [attribute('equation', equation)])]);
+      expect((await refusal(() => importOnnx(model), 'unsupported')).message).to.include(text);
+    }
+  });
+
+  it('with several reasons has the code of a fault of the file, else of the first', async () => {
+    const odd = node('Flatten', ['x'], ['a'], [attribute('axis', 9)]);
+    const unknown = node('Unheard', ['x'], ['b']);
+    const joined = node('Add', ['a', 'b'], ['y']);
+    for (const nodes of [
+      [odd, unknown, joined],
+      [unknown, odd, joined],
+    ])
+      expect(await why({ inputs: square, nodes }, 'bad-file'))
+        .to.match(/no axis 9/)
+        .and.match(/Unheard/);
+  });
+});
+
 describe('runOnnx asks what it is given', () => {
   const made = (type: Elements): Uint8Array =>
     file({ inputs: { x: [type, [2]] }, nodes: [node('Identity', ['x'], ['y'])], output: type });

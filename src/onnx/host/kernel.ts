@@ -1,4 +1,5 @@
 import { LinbpError, check } from '../../errors.js';
+import { counted } from '../../quote.js';
 import { allocate, countOf } from '../tensors.js';
 import type { ElementType, HostTensor, OnnxNode } from '../types.js';
 import type { Attributes } from './attributes.js';
@@ -32,10 +33,14 @@ export const scalarOf = (value: HostTensor): number => {
 
 export const list = (value: HostTensor): number[] => [...value.data];
 
-/** A non-negative axis. */
+/** Says that a tensor has no such axis. */
+export const noAxis = (axis: number, rank: number): string =>
+  `there is no axis ${axis}: the tensor has ${counted(rank, 'dimension')}`;
+
+/** A non-negative axis. Throws `bad-file`. */
 export function axisOf(axis: number, rank: number): number {
   const positive = axis < 0 ? axis + rank : axis;
-  check(Number.isInteger(axis) && positive >= 0 && positive < Math.max(rank, 1), 'bad-file', `axis ${axis} of ${rank}`);
+  check(Number.isInteger(axis) && positive >= 0 && positive < Math.max(rank, 1), 'bad-file', noAxis(axis, rank));
   return positive;
 }
 

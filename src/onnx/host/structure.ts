@@ -249,7 +249,8 @@ function argExtreme(largest: boolean): HostKernel {
 function range(inputs: HostInputs): HostTensor[] {
   const [start, limit, delta] = [0, 1, 2].map((i) => scalarOf(need(inputs, i))) as [number, number, number];
   const count = Math.max(0, Math.ceil((limit - start) / delta));
-  check(delta !== 0 && Number.isFinite(count), 'bad-file', `a range from ${start} to ${limit} by ${delta}`);
+  check(delta !== 0, 'bad-file', `delta is 0, so that a range from ${start} to ${limit} has no end`);
+  check(Number.isFinite(count), 'bad-file', `start, limit and delta must be finite, got ${start}, ${limit}, ${delta}`);
   const result = tensor(need(inputs, 0).type, [count]);
   for (let i = 0; i < count; i++) result.data[i] = start + i * delta;
   return [result];

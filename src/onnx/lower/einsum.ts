@@ -1,4 +1,5 @@
 import { LinbpError, check } from '../../errors.js';
+import { quoted } from '../../quote.js';
 import { einsumTerms } from '../geometry.js';
 import { transposed } from '../host/kernel.js';
 import { constant, shapeOf } from './builder.js';
@@ -25,7 +26,11 @@ export function einsumSteps(context: NodeContext): Value {
     operands.map((value) => shapeOf(value).length),
   );
   const repeats = terms.some((term) => new Set(term).size !== term.length);
-  check(!repeats, 'unsupported', `the equation ${equation}, which takes a diagonal`);
+  check(
+    !repeats,
+    'unsupported',
+    `the equation ${quoted(equation)} takes a diagonal, since an operand has a letter twice`,
+  );
   const sizes = new Map(
     terms.flatMap((term, t) => [...term].map((letter, axis) => [letter, shapeOf(operands[t]!)[axis]!] as const)),
   );
@@ -34,7 +39,7 @@ export function einsumSteps(context: NodeContext): Value {
     [...term].filter((letter) => !other.includes(letter) && !result.includes(letter)).join('');
   const [first, second] = operands as [Value, Value | undefined];
   if (operands.length === 1) {
-    check(first.kind === 'data', 'unsupported', 'a constant');
+    check(first.kind === 'data', 'unsupported', 'its only operand is a constant');
     const gone = [...terms[0]!].flatMap((letter, axis) => (result.includes(letter) ? [] : [axis]));
     const kept = [...terms[0]!].filter((letter) => result.includes(letter)).join('');
     const sum = build.reduce(first, 'sum', gone, false);
@@ -42,7 +47,12 @@ export function einsumSteps(context: NodeContext): Value {
   }
   const [p, q] = terms as [string, string];
   if (operands.length !== 2 || second === undefined || summedAway(p, q) !== '' || summedAway(q, p) !== '')
-    throw new LinbpError('unsupported', `the equation ${equation}`);
+    throw new LinbpError(
+      'unsupported',
+      operands.length > 2
+        ? `the equation ${quoted(equation)} has ${operands.length} operands; products of two are supported`
+        : `the equation ${quoted(equation)} sums over a letter that only one of its operands has`,
+    );
   const pick = (of: string, test: (letter: string) => boolean): string => [...of].filter(test).join('');
   const batch = pick(result, (letter) => p.includes(letter) && q.includes(letter));
   const contracted = pick(p, (letter) => q.includes(letter) && !result.includes(letter));
