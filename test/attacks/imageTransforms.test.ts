@@ -24,7 +24,10 @@ const few: Partial<Record<TransformName, Record<string, number>>> = {
   decowa: { warps: 2 },
   translate: { translations: 2 },
 };
-const copies: Partial<Record<TransformName, number>> = {
+/** Gradients of a step with them. */
+const copies: Record<TransformName, number> = {
+  di: 1,
+  'di-nearest': 1,
   si: 2,
   admix: 4,
   ssa: 2,
@@ -51,7 +54,7 @@ describe('transforms of attacks that transfer', () => {
           await attack({ ...options, ...own, model, batch: 3 }),
         ];
         expect([...whole.images], name).to.deep.equal([...parts.images]);
-        expect(whole.gradients, name).to.equal(count * options.steps * (copies[name] ?? 1));
+        expect(whole.gradients, name).to.equal(count * options.steps * copies[name]);
         const host = { definition: bent, weights };
         const reference = await attack({ ...options, ...own, model: host, device: 'reference' });
         const apart = whole.images.filter((pixel, i) => Math.abs(pixel - reference.images[i]!) > 1e-4).length;

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
 import { attack, attacks } from '../../src/attacks/index.js';
 import type { AttackDefinition, AttackResult } from '../../src/attacks/index.js';
+import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.js';
 import { root, runNode } from '../cli/support.js';
 import { eightBitImages, linearModel, modelWith, numbers, predicted } from '../attacks/support.js';
 
@@ -11,6 +12,15 @@ describe('documentation of attacks', () => {
   it('the list of attacks is current', async () => {
     const ended = await runNode(['scripts/attack-table.mjs', '--check']);
     expect(ended.code, ended.stderr).to.equal(0);
+  });
+
+  it('the table of what can be combined has every gradient and transform', () => {
+    const page = readFileSync(join(root, 'docs', 'attacks-engine.md'), 'utf8');
+    for (const [row, table] of Object.entries({ gradients: gradientSamplings, transforms: inputTransforms })) {
+      const [, cell = ''] = new RegExp(`^\\| ${row} \\| (.*) \\|$`, 'm').exec(page) ?? [];
+      const named = [...cell.split(';')[0]!.matchAll(/`([^`]+)`/g)].map(([, name]) => name);
+      expect(named, row).to.have.members(Object.keys(table));
+    }
   });
 
   const text = readFileSync(join(root, 'docs', 'adding-attack.md'), 'utf8');
