@@ -28,8 +28,8 @@ export type LinbpErrorCode =
 
 /**
  * The one error type that linbp throws for anything a caller can get wrong or a machine can lack.
- * The message names the field, what was expected and what came. Control characters in it are escaped and what is too
- * long for a message is left out, since part of it may come from a file.
+ * Messages about arguments name the field, what was expected and what came. Control characters in a message are
+ * escaped and what is too long for one is left out, since part of it may come from a file.
  */
 export class LinbpError extends Error {
   /** Stable machine-readable reason. */

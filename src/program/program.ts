@@ -35,7 +35,7 @@ import type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun
 export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun } from './types.js';
 
 /**
- * A compiled graph: pipelines, bind groups and memory, fixed at compile time. Running it only encodes: no buffer is
+ * A compiled graph: pipelines, bind groups and memory, fixed at compile time. Running it compiles nothing, no buffer is
  * written and nothing is read back inside a run. Dispose it with {@link Program.destroy} or `using`.
  *
  * `write`, `run` and `read` take effect in the order in which they are called, whether or not the caller

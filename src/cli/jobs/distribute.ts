@@ -214,7 +214,7 @@ class Distribution {
 
 /**
  * Cuts work into jobs, has them done, and returns their results. With `--queue` workers anywhere do them, with
- * `--workers` processes of this machine, else this process. The results have the same bits in each case.
+ * `--workers` processes of this machine, else this process. On one adapter the results have the same bits in each case.
  *
  * @throws LinbpError the typed error of a job that cannot be done; `aborted`; `unreachable`
  */
