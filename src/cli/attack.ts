@@ -261,7 +261,7 @@ async function attackAll(plan: Plan, loaded: Loaded, context: VerbContext): Prom
 /** `linbp attack`: adversarial examples, judged on the true forward pass, and what they do to other models. */
 export const attackVerb = defineVerb({
   name: 'attack',
-  summary: 'crafts adversarial images and tries them on other models',
+  summary: 'crafts adversarial images and tests them on other models',
   examples: [
     'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --rule linbp --limit 100 --out runs/attack',
     'linbp attack --model lenet5 --weights runs/bp/lenet5.safetensors --attack pgd,apgd --rule bp --rule ' +
@@ -272,19 +272,19 @@ export const attackVerb = defineVerb({
   notes: [
     '',
     'Lists: --attack pgd,apgd:steps=50 --rule bp --rule linbp:from=3_1,match=block --eps 2/255,4/255 runs ' +
-      'every combination. Options behind a colon hold for that attack alone; --list names them. All radii ' +
+      'every combination. Options after a colon apply to that attack alone; --list names them. All radii ' +
       'share one compiled program.',
     'Writes clean/ and adversarial/ (PNG), adversarial.safetensors (adversarial, adversarial8, clean, ' +
       'labels), report.json, report.html and robustbench.json; several runs have a folder each. Figures are ' +
-      'of the float images; "saved", the victims and the sizes of changes (linf, l2) of a run are of the images ' +
-      'rounded to 8 bits inside the ball. In the records of images, all is of the float images, and clean and ' +
+      'for the float images; "saved", the victims and the norms of perturbations (linf, l2) of a run are for the ' +
+      'images rounded to 8 bits inside the ball. Records of single images are for the float images; clean and ' +
       'final are the classes that the network sees.',
-    'Ctrl-C keeps the batches finished until then and ends with exit code 130; --resume goes on from them, ' +
+    'Ctrl-C keeps the finished batches and ends with exit code 130; --resume continues from them, ' +
       'also after a kill.',
     '',
     'alpha is eps/steps, 2.5 eps/steps for pgd and 2 eps for apgd. keep is best for pgd, apgd and searches, ' +
       'last for the rest. ce-rounded is ce as float32 frameworks round it. Attacks that look for the ' +
-      'smallest perturbation need no --eps. --gradient, --transform and --momentum change attacks by steps; ' +
+      'smallest perturbation need no --eps. --gradient, --transform and --momentum change step attacks; ' +
       'ti smooths gradients. --ila starts again from the result of the first stage.',
     '',
     'Presets:',

@@ -159,7 +159,7 @@ export const benchVerb = defineVerb({
     rounds: integer({
       help:
         'turns of each party, whatever the budget ' +
-        `[${usualRounds}, and ${leastRounds} at least where the budget cuts]`,
+        `[${usualRounds}, or at least ${leastRounds} where the budget is short]`,
       min: 1,
     }),
     budget: integer({
@@ -168,7 +168,7 @@ export const benchVerb = defineVerb({
       min: 1,
     }),
     patience: integer({
-      help: 'seconds for one answer of a party; a peer that takes longer has failed',
+      help: 'seconds to wait for one answer; a peer that takes longer has failed',
       byDefault: usualPatience,
       min: 1,
       max: 86400,

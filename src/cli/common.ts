@@ -94,14 +94,14 @@ export const passBatch = (byDefault: number): Option<number> =>
 /** Batches of attacks. */
 export const programBatch = (byDefault: number, max: number): Option<number> =>
   integer({
-    help: 'images per program; of results only those of rules with scope=batch depend on it',
+    help: 'images per program; affects results only under rules with scope=batch',
     byDefault,
     min: 1,
     max,
   });
 
 /** Whether a run that left a part of its results goes on. */
-export const resumeOption = { resume: flag('go on with the interrupted run in --out') } as const;
+export const resumeOption = { resume: flag('continue the interrupted run in --out') } as const;
 
 /** Which step is profiled or tuned. */
 export const whatOption = {

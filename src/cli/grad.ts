@@ -253,7 +253,7 @@ export const gradVerb = defineVerb({
     ...splitOption,
     loss: choice(['mean', 'sum'], { help: 'how the losses of the batch are reduced', byDefault: 'mean' }),
     mode: choice(['eval', 'train'], {
-      help: 'train takes batch statistics and writes after.<bn>.*; dropout is off in both',
+      help: 'train uses batch statistics and writes after.<bn>.*; dropout is off in both',
       byDefault: 'eval',
     }),
     inputOnly: flag('no gradients of parameters'),

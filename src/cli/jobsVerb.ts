@@ -115,7 +115,7 @@ const actions = { list, watch, cancel, retry, clean, ui };
 /** `linbp jobs`: what a queue holds, and what to do about it. */
 export const jobsVerb = defineVerb({
   name: 'jobs',
-  summary: 'shows what a queue holds, takes jobs back, or lets failed ones be tried again',
+  summary: 'lists, watches, cancels and retries the jobs of a queue',
   examples: [
     'linbp jobs list --queue redis://HOST',
     'linbp jobs cancel --queue redis://HOST --task 2b82519b',
@@ -130,8 +130,8 @@ export const jobsVerb = defineVerb({
   }),
   notes: [
     '',
-    'cancel takes back jobs that wait, and ends the commands that wait for them; retry lets failed ones ' +
-      'wait again; clean removes jobs and, with --store, results.',
+    'cancel removes waiting jobs, and ends the commands that wait for them; retry queues failed ones ' +
+      'again; clean removes jobs and, with --store, results.',
     'ui serves bull-board on 127.0.0.1.',
   ],
   async run(values, context) {

@@ -50,7 +50,7 @@ export async function imageFiles(path: string): Promise<string[]> {
   return names.sort().map((name) => join(path, name));
 }
 
-/** A name a line, in the order of labels. */
+/** One name per line, in the order of labels. */
 export async function readNames(path: string | undefined, classes: number): Promise<string[] | undefined> {
   if (path === undefined) return undefined;
   const lines = (await readText(path, mostNameBytes)).split(/\r?\n/);
@@ -110,7 +110,7 @@ export async function readPixels(
 /** `linbp predict`: what a network sees in images. */
 export const predictVerb = defineVerb({
   name: 'predict',
-  summary: 'says what a network sees in image files',
+  summary: 'prints the classes that a network sees in image files',
   examples: [
     'linbp predict --model lenet5 --weights runs/bp/lenet5.safetensors --images runs/attack/clean',
     'linbp predict --model lenet5 --weights runs/bp/lenet5.safetensors --images runs/attack/adversarial --top 1',
@@ -118,7 +118,7 @@ export const predictVerb = defineVerb({
   options: {
     ...modelOptions,
     images: text({ help: 'a PNG or JPEG file, or a folder of them', placeholder: 'PATH' }),
-    classNames: text({ help: 'file with the name of a class a line', placeholder: 'FILE' }),
+    classNames: text({ help: 'file with one class name per line', placeholder: 'FILE' }),
     top: integer({ help: 'classes to show', byDefault: 3, min: 1 }),
     resize: integer({ help: 'length of the short side before the crop', min: 1 }),
     crop: integer({ help: "side of the square cut from the center [the model's input]", min: 1 }),

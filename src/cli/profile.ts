@@ -53,9 +53,9 @@ const options = {
   ...stepBatchOption,
   repeats: integer({ help: 'timed runs, of which medians are taken', byDefault: 7, min: 1, max: 1000 }),
   turns: openFlag(
-    'also time whole steps of the rules in turns (default with several rules); --no-turns frees each before the next',
+    'also time whole steps of the rules alternately (default with several); --no-turns frees each before the next',
   ),
-  ceilings: openFlag('measure copy bandwidth and best matmul first (default); --no-ceilings leaves it out'),
+  ceilings: openFlag('measure copy bandwidth and best matmul first (default); --no-ceilings skips this'),
   shader: text({
     help: 'show a kernel instead, such as gemm/convRows: linked WGSL, constants, candidates',
     placeholder: 'NAME',

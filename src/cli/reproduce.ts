@@ -125,7 +125,7 @@ const entryOf =
 /** `linbp reproduce`: an experiment of the papers, with a report that says what holds. */
 export const reproduceVerb = defineVerb({
   name: 'reproduce',
-  summary: "runs the papers' experiments, with a report each that says what holds and what does not",
+  summary: "runs the papers' experiments, each with a report of which claims hold",
   examples: ['linbp reproduce mnist-mlp --scale 0.08 --seeds 5', 'linbp reproduce --all --scale ci --out reports'],
   options,
   subject: 'name',

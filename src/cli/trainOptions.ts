@@ -43,7 +43,7 @@ export const trainOptions = {
   }),
   ...dataOptions,
   split: choice(['train', 'test'], {
-    help: 'which half to train on; the test images are the evaluation, unless they are trained on',
+    help: 'which split to train on; evaluation uses the test images, unless they are trained on',
     byDefault: 'train',
   }),
   validationSplit: number({
@@ -55,7 +55,7 @@ export const trainOptions = {
   testLimit: integer({ help: 'use the first N test images', min: 1 }),
   epochs: integer({ help: 'passes over the training images', byDefault: 3, min: 1, max: 1_000_000 }),
   ...stepBatchOption,
-  optimizer: choice(['sgd', 'adam', 'adamw'], { help: 'how weights follow from gradients', byDefault: 'adam' }),
+  optimizer: choice(['sgd', 'adam', 'adamw'], { help: 'how gradients update the weights', byDefault: 'adam' }),
   lr: number({ help: 'learning rate', min: 0, above: true, shownDefault: '0.001; 0.02 for sgd' }),
   momentum: number({ help: 'of sgd, 0 up to 1', min: 0, max: 1, shownDefault: '0.9' }),
   nesterov: flag("Nesterov's form of momentum"),
@@ -86,7 +86,7 @@ export const trainOptions = {
     help: 'folder, or file ending in .safetensors, for weights and checkpoint [linbp-out/train-TIME, sweep-TIME]',
     placeholder: 'PATH',
   }),
-  resume: optionalText({ help: 'go on from a checkpoint, by default that of --out', placeholder: 'FILE' }),
+  resume: optionalText({ help: 'continue from a checkpoint, by default that of --out', placeholder: 'FILE' }),
   ...machineOptions,
   ...jobOptions,
 } as const;

@@ -62,7 +62,7 @@ const { limit } = dataOptions;
 
 const options = {
   sources: text({ help: 'networks that the images are made on', placeholder: 'M=W,..' }),
-  victims: text({ help: 'networks they are shown to [the sources]', placeholder: 'M=W,..' }),
+  victims: text({ help: 'networks they are tested on [the sources]', placeholder: 'M=W,..' }),
   attacks: text({ help: 'attacks, as for "linbp attack"', placeholder: 'A,B', byDefault: 'ifgsm,mifgsm' }),
   rule: attackOptionTable.rule,
   norm: attackOptionTable.norm,
@@ -301,10 +301,10 @@ async function openStore(
   return { state, store: { find, keep: (name, part) => state.keepPiece(name, part) } };
 }
 
-/** `linbp transfer`: what images made on some networks do to others, at equal numbers of gradients. */
+/** `linbp transfer`: how images made on some networks transfer to others, at equal numbers of gradients. */
 export const transferVerb = defineVerb({
   name: 'transfer',
-  summary: 'shows images made on some networks to others: a matrix of transfer at equal cost',
+  summary: 'tests images made on some networks on others: a transfer matrix at equal cost',
   examples: [
     'linbp transfer --sources resnet20=A.safetensors,resnet56=B.safetensors --limit 100',
     'linbp transfer --sources resnet20=A.safetensors --victims resnet56=B.safetensors ' +
@@ -316,13 +316,13 @@ export const transferVerb = defineVerb({
   }),
   notes: [
     '',
-    'Each attack takes as many steps as fit into --gradients. Figures are of the images as saved in 8 bits: ' +
+    'Each attack takes as many steps as --gradients allows. Figures are for the images as saved in 8 bits: ' +
       'the share of those that a victim gets right clean and wrong attacked, with 95 % intervals over images ' +
-      'and seeds; errors on clean images stand apart. Networks of other input sizes get the images resized ' +
-      '(bilinear) as their first layer, gradients included. --rule linbp:from=auto tries every start on ' +
+      'and seeds; errors on clean images are listed separately. Networks of other input sizes get the images ' +
+      'resized (bilinear) by an added first layer, gradients included. --rule linbp:from=auto tries every start on ' +
       'held-out images, with the first attack, and shows the curve.',
-    'Writes report.json, report.html and matrix.csv. After Ctrl-C or a kill, --resume goes on: at most one batch ' +
-      'of images is lost.',
+    'Writes report.json, report.html and matrix.csv. After Ctrl-C or a kill, --resume continues; at most one ' +
+      'batch of images is lost.',
   ],
   async run(values, context) {
     const usage = 'transfer needs --sources MODEL=WEIGHTS,..; "linbp transfer --help" shows an example';

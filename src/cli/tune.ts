@@ -41,23 +41,23 @@ import { check, LinbpError } from '../errors.js';
 const options = {
   ...modelOptions,
   rule: text({
-    help: `${ruleHelp}; the steps of all that are joined by commas are tuned`,
+    help: `${ruleHelp}; steps of several, joined by commas, are all tuned`,
     placeholder: 'RULE,..',
     byDefault: 'bp',
   }),
   ...whatOption,
   ...stepBatchOption,
   share: number({
-    help: 'leave out products that take less than this part of the step',
+    help: 'leave out products that take less than this share of the step',
     byDefault: 0.02,
     min: 0,
     max: 1,
   }),
   rounds: integer({ help: 'timed runs of each finalist', byDefault: 9, min: 3, max: 1000 }),
-  'half-products': flag('also try kernels that round their operands to f16, on GPUs with matrices of it'),
-  among: text({ help: 'try only what these files of earlier runs hold', placeholder: 'FILE,..' }),
-  'keep-order': flag('only kernels that add up in the usual order, so that outputs keep their bits'),
-  again: flag('measure again what is known already'),
+  'half-products': flag('also try kernels that round their operands to f16, on GPUs with subgroup matrices of f16'),
+  among: text({ help: 'try only the choices in these files of earlier runs', placeholder: 'FILE,..' }),
+  'keep-order': flag('only kernels with the usual accumulation order, so that outputs stay bit-identical'),
+  again: flag('measure known problems again'),
   out: text({ help: "write the choices there instead of the user's cache", placeholder: 'FILE' }),
   ...deviceOptions,
 } as const;
@@ -184,7 +184,7 @@ const slower = 1.03;
 /** `linbp tune`: finds and stores the fastest kernels for a model on this device. */
 export const tuneVerb = defineVerb({
   name: 'tune',
-  summary: 'measures which kernels are fastest for a model on this device, and remembers it',
+  summary: 'measures which kernels are fastest for a model on this device, and stores the choices',
   examples: [
     'linbp tune --model lenet5 --what train --batch 64',
     'linbp tune --model resnet20 --what attack --batch 8 --out choices.json',
@@ -194,8 +194,7 @@ export const tuneVerb = defineVerb({
   subject: 'model',
   notes: [
     '',
-    'Every candidate is checked against a float64 reference on ' +
-      'the device before it is timed. Nothing needs to be tuned to run.',
+    'Every candidate is checked against a float64 reference on ' + 'the device before it is timed. Tuning is optional.',
     'LINBP_TUNING=off runs without measured choices, LINBP_TUNING=shipped with those of the package only.',
   ],
   async run(values, context) {

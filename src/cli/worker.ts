@@ -35,7 +35,7 @@ async function adaptersOfProcesses(values: {
 /** `linbp worker`: does jobs of a queue, with a process for each GPU. */
 export const workerVerb = defineVerb({
   name: 'worker',
-  summary: 'does the jobs that other runs hand out with --queue, on one GPU or on all',
+  summary: 'runs the jobs that other commands submit with --queue, on one GPU or on all',
   examples: [
     'linbp worker --queue redis://HOST --store /mnt/jobs',
     'linbp worker --queue rediss://USER:PASSWORD@HOST --store s3://BUCKET/PREFIX --gpus all',
@@ -44,15 +44,15 @@ export const workerVerb = defineVerb({
     ...queueOptions('take jobs from this Redis or Valkey'),
     ...adapterOptions,
     gpus: choice(['one', 'all'], { help: 'one process, or one for each GPU', byDefault: 'one' }),
-    memory: number({ help: 'GiB after which a process makes room for a new one', byDefault: 8, min: 0.1 }),
+    memory: number({ help: 'GiB of memory after which a new process replaces this one', byDefault: 8, min: 0.1 }),
     stalledAfter: number({
-      help: 'seconds without a sign of life after which a worker counts as dead',
+      help: 'seconds without a heartbeat after which a worker counts as dead',
       byDefault: 15,
       min: 1,
       max: 3600,
     }),
     grace: number({
-      help: 'seconds to finish a job after SIGTERM before handing it back',
+      help: 'seconds to finish a job after SIGTERM before returning it to the queue',
       byDefault: 20,
       min: 0,
       max: 3600,
@@ -62,7 +62,8 @@ export const workerVerb = defineVerb({
   notes: [
     '',
     'Any number of workers on any number of machines may serve one queue; docs/queue.md shows how.',
-    'Ctrl-C and SIGTERM finish the job at work, or hand it back after --grace seconds; nothing is lost either way.',
+    'Ctrl-C and SIGTERM finish the current job, or return it to the queue after --grace seconds; nothing is lost ' +
+      'either way.',
   ],
   async run(values, { progress, print, signal }) {
     const { queue, store, device, memory, stalledAfter, grace, jobs } = values;

@@ -38,7 +38,7 @@ export const options = {
   ...dataOptions,
   ...splitOption,
   list: flag('list the attacks with costs and sources, and exit'),
-  preset: text({ help: 'options of a paper, see below; given ones win', placeholder: 'NAME' }),
+  preset: text({ help: 'options of a paper, see below; explicit ones override them', placeholder: 'NAME' }),
   attack: text({ help: 'attacks joined by commas, see --list', placeholder: 'A,B', byDefault: 'pgd' }),
   version: choice(['standard', 'plus', 'rand'], { help: 'stages of autoattack', byDefault: 'standard' }),
   gradient: choice(Object.keys(gradientSamplings) as (keyof typeof gradientSamplings)[], {
@@ -56,7 +56,7 @@ export const options = {
   }),
   restarts: integer({ help: 'starting points per image, of which the best counts', byDefault: 1, min: 1, max: 1000 }),
   randomStart: openFlag('begin at a random point of the ball'),
-  targeted: flag('toward the target that the data set names, else the class --target-shift after its own'),
+  targeted: flag('toward the target class of the data set, or else the class --target-shift after the label'),
   targetShift: integer({ help: 'classes from label to target [1; 500 of 1,000]', min: 1 }),
   ila: text({
     help: 'second stage that pushes the output of this layer',
@@ -66,12 +66,12 @@ export const options = {
   loss: choice(Object.keys(lossKinds) as AttackLoss[], {
     help: "what is maximized [the attack's own, mostly ce]",
   }),
-  decay: number({ help: 'factor of the old momentum of mifgsm', min: 0, byDefault: 1 }),
+  decay: number({ help: 'factor of the previous momentum (mifgsm)', min: 0, byDefault: 1 }),
   eot: integer({ help: 'gradients through random transforms, averaged', byDefault: 1, min: 1, max: 1000 }),
   keep: choice(['best', 'last'], {
     help: "which iterate is the result [the attack's own]",
   }),
-  victims: text({ help: 'also try the saved images on these models', placeholder: 'M=W,..' }),
+  victims: text({ help: 'also test the saved images on these models', placeholder: 'M=W,..' }),
   batch: programBatch(64, 65536),
   images: integer({ help: 'how many images to write as PNG', byDefault: 100, min: 0 }),
   csv: text({ help: 'also write one line per image there', placeholder: 'FILE' }),

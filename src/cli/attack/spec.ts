@@ -72,7 +72,7 @@ function readSpec(written: string): AttackSpec {
 }
 
 /**
- * Reads `pgd,square:share=0.3,steps=500`: attacks joined by commas, each with options behind a colon. A piece that
+ * Reads `pgd,square:share=0.3,steps=500`: attacks joined by commas, each with options after a colon. A piece that
  * holds
  * `=` and no name before a colon belongs to the attack before it.
  *

@@ -28,12 +28,12 @@ const options = {
   }),
   out: text({ help: 'folder for the report', placeholder: 'DIR', byDefault: 'linbp-report' }),
   minutes: number({
-    help: 'time for training and attacks, from which their sizes follow',
+    help: 'time for training and attacks, which sets their sizes',
     min: 0.05,
     max: 600,
     shownDefault: '2.5; 5 on SwiftShader',
   }),
-  open: openFlag('open the report where there is a desktop (default); --no-open leaves it'),
+  open: openFlag('open the report where there is a desktop (default); --no-open does not'),
   ...deviceOptions,
 } as const;
 
@@ -93,8 +93,8 @@ export const demoVerb = defineVerb({
   options,
   notes: [
     '',
-    'Attacks one network under several backward rules and shows the images to others, trains one with BP and ' +
-      'LinBP, and says what came out. Takes two to three minutes.',
+    'Attacks one network under several backward rules and tests the images on others, trains one with BP and ' +
+      'LinBP, and reports the results. Takes two to three minutes.',
   ],
   async run(values, verb) {
     const { progress, print } = verb;

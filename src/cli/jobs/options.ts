@@ -30,16 +30,16 @@ export const queueOptions = (help: string) => ({
   store: orEnvironment(store(' [LINBP_STORE]'), 'LINBP_STORE'),
 });
 
-/** Options of verbs that can be cut into jobs. */
+/** Options of verbs that can be split into jobs. */
 export const jobOptions = {
   queue: alsoEnvironment(
-    queue('hand jobs to "linbp worker"s through this Redis or Valkey; env: LINBP_QUEUE'),
+    queue('submit jobs to "linbp worker"s through this Redis or Valkey; env: LINBP_QUEUE'),
     'LINBP_QUEUE',
   ),
-  store: alsoEnvironment(store('; what is done there is found again; env: LINBP_STORE'), 'LINBP_STORE'),
+  store: alsoEnvironment(store('; finished work there is reused; env: LINBP_STORE'), 'LINBP_STORE'),
   workers: integer({ help: 'compute in N processes of this machine', min: 1, max: 1024 }),
-  shard: integer({ help: 'images per job [what takes about 25 s]', min: 1 }),
-  sameAdapter: flag('refuse results that came from different adapters'),
+  shard: integer({ help: 'images per job [as many as take about 25 s]', min: 1 }),
+  sameAdapter: flag('reject results from different adapters'),
 } as const;
 
 export type JobValues = OptionValues<typeof jobOptions>;

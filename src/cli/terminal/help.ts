@@ -21,7 +21,7 @@ export function overview(verbs: readonly Pick<Verb, 'name' | 'summary'>[], scree
     colors.bold('Verbs'),
     ...verbs.map(({ name, summary }) => `  ${colors.cyan(name.padEnd(longest))}  ${summary}`),
     '',
-    colors.bold('Begin here'),
+    colors.bold('Start here'),
     `  ${colors.dim('$')} linbp demo`,
     `  ${colors.dim('$')} linbp train --model lenet5 --limit 1000 --out runs/bp`,
     '',
