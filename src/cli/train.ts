@@ -1,6 +1,7 @@
 import { basename, join } from 'node:path';
 import { LinbpError, check } from '../errors.js';
 import { writeFileAtomic } from '../io/atomic.js';
+import { readSafetensors } from '../io/safetensors.js';
 import { defaultOutput, OutputFolder } from '../io/outputFolder.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import type { AdapterInfo } from '../runtime/adapter.js';
@@ -11,6 +12,7 @@ import { weightsIdentity } from '../train/identity.js';
 import type { Optimizer } from '../train/optimizers.js';
 import type { Trainer } from '../train/trainer.js';
 import { counted } from '../quote.js';
+import { commandGoingOn } from './attack/state.js';
 import { chosenModel, chosenRules, percent } from './common.js';
 import { runSweep } from './sweep.js';
 import { createTrainer, epochLine, openPlace, showProgress } from './trainRun.js';
@@ -88,13 +90,36 @@ interface Pace {
 const reportPath = ({ folder }: TrainOutput): string | undefined =>
   folder === undefined ? undefined : join(folder.path, 'report.html');
 
+/** Epochs in a checkpoint; undefined where there is none. */
+async function savedEpochs(checkpoint: string): Promise<number | undefined> {
+  try {
+    const { metadata } = await readSafetensors(checkpointPaths(checkpoint).state);
+    return (JSON.parse(metadata['history'] ?? '') as readonly unknown[]).length;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Says which epoch is saved when the GPU is lost, and the command that goes on from there. */
+async function noteSaved(
+  ran: boolean,
+  { resume }: TrainValues,
+  { checkpoint, folder }: TrainOutput,
+  { command, progress }: VerbContext,
+): Promise<void> {
+  // Until an epoch is finished, what lies there is of an earlier run, unless that is the one to go on with.
+  const saved = ran || resume === '' ? await savedEpochs(checkpoint) : undefined;
+  if (saved === undefined) return progress.line('note: no epoch was finished, so none is saved');
+  const other = (word: string, i: number): boolean =>
+    word === `--resume=${resume}` || word === '--resume' || (word === resume && command[i - 1] === '--resume');
+  const words = resume ? command.filter((word, i) => !other(word, i)) : command;
+  const again = commandGoingOn(words, folder?.path ?? checkpoint);
+  progress.line(`note: epoch ${saved} is saved; this goes on from there: ${again}`, { whole: true });
+}
+
 /** Trains until the epochs are complete or the signal fires. */
-async function fit(
-  trainer: Trainer,
-  values: TrainValues,
-  output: TrainOutput,
-  { progress, signal }: VerbContext,
-): Promise<Pace> {
+async function fit(trainer: Trainer, values: TrainValues, output: TrainOutput, context: VerbContext): Promise<Pace> {
+  const { progress, signal } = context;
   const { checkpoint, folder } = output;
   const files = checkpointPaths(checkpoint);
   // Only when there is something to write: a run that diverges at once leaves nothing, and what an earlier one left.
@@ -105,6 +130,7 @@ async function fit(
     await folder?.claim(names);
   };
   let rate = 0;
+  let ran = false;
   const losses: [number, number][] = [];
   const options: FitOptions = {
     epochs: values.epochs,
@@ -118,6 +144,7 @@ async function fit(
       showProgress(progress, state);
     },
     async onEpoch(result) {
+      ran = true;
       await claim();
       progress.line(epochLine(result, evaluatedOn(values) === 'test' ? 'test' : 'val'));
     },
@@ -126,6 +153,7 @@ async function fit(
     const { imagesPerSecond } = await trainer.fit(options);
     return { rate: imagesPerSecond, interrupted: false, losses };
   } catch (error) {
+    if (error instanceof LinbpError && error.code === 'device-lost') await noteSaved(ran, values, output, context);
     if (!(error instanceof LinbpError) || error.code !== 'aborted') throw error;
     await claim();
     return { rate, interrupted: true, losses };

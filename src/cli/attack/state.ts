@@ -31,6 +31,13 @@ export type RunIdentity = Readonly<Record<string, string>>;
 const shellWord = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
+/** The command that goes on with an interrupted run, whose output is `out`, as a shell reads it. */
+export function commandGoingOn(command: readonly string[], out: string): string {
+  const given = (name: string): boolean => command.some((word) => word === name || word.startsWith(`${name}=`));
+  const more = [...(given('--out') ? [] : ['--out', out]), ...(given('--resume') ? [] : ['--resume'])];
+  return ['linbp', ...command, ...more].map(shellWord).join(' ');
+}
+
 /** Says what an interrupted run kept, and the command that goes on from there. */
 export function noteKept(
   state: Pick<AttackState, 'kept' | 'path'>,
@@ -38,11 +45,12 @@ export function noteKept(
 ): void {
   if (state.kept === undefined)
     return progress.line('note: no batch was finished, so nothing is kept; with a smaller --batch more is');
-  const given = (name: string): boolean => command.some((word) => word === name || word.startsWith(`${name}=`));
-  const more = [...(given('--out') ? [] : ['--out', state.path]), ...(given('--resume') ? [] : ['--resume'])];
-  const again = ['linbp', ...command, ...more].map(shellWord).join(' ');
+  const again = commandGoingOn(command, state.path);
   progress.line(`note: kept ${state.kept}; this goes on from there: ${again}`, { whole: true });
 }
+
+/** Errors after which the same command goes on, if it is told to: the user's wish, or a GPU that was lost. */
+const passing: readonly string[] = ['aborted', 'device-lost'];
 
 /** Says what was kept where work is interrupted. */
 export const noteResume = <T>(
@@ -51,7 +59,7 @@ export const noteResume = <T>(
   context: Pick<VerbContext, 'command' | 'progress'>,
 ): Promise<T> =>
   work.catch((error: unknown) => {
-    if (error instanceof LinbpError && error.code === 'aborted') noteKept(state, context);
+    if (error instanceof LinbpError && passing.includes(error.code)) noteKept(state, context);
     throw error;
   });
 
