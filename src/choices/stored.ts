@@ -74,7 +74,12 @@ export function tuningIdentity(adapter: AdapterInfo): TuningIdentity {
   };
 }
 
-/** The file in the user's cache folder that holds the choices for an adapter and its driver. */
+/**
+ * The path of the file in the user's cache folder that holds the choices for an adapter, its driver and the kind of
+ * processor. The file need not exist.
+ *
+ * @throws LinbpError `bad-argument` for what is no identity
+ */
 export async function tuningPath(identity: TuningIdentity): Promise<string> {
   expectMembers(identity, 'identity', named);
   const { cacheFolder } = (await import(new URL('bin/driver/cache.mjs', packageFolder).href)) as {
@@ -173,7 +178,12 @@ export async function readTuning(path: string, identity: TuningIdentity): Promis
   return table === undefined ? damaged(path) : { table };
 }
 
-/** Stores choices. Throws `not-writable`. */
+/**
+ * Stores choices as JSON, atomically.
+ *
+ * @param identity of {@link tuningIdentity}; {@link readTuning} ignores the file for any other one
+ * @throws LinbpError `not-writable`; `bad-argument`
+ */
 export async function writeTuning(path: string, identity: TuningIdentity, table: TuningTable): Promise<void> {
   expectText(path, 'path');
   expectMembers(identity, 'identity', named);
@@ -214,7 +224,12 @@ export async function deviceTuning(device: Device): Promise<TuningTable> {
   return table;
 }
 
-/** Replaces the choices that programs compiled on a device from now on use. */
+/**
+ * Replaces the choices of a device for all programs compiled on it from now on. Compiled programs keep theirs, and no
+ * file changes.
+ *
+ * @throws LinbpError `bad-argument` for the reference, which has no choices, and for what is no table
+ */
 export function setDeviceTuning(device: Device, table: TuningTable): void {
   expectDevice(device, noReference);
   expectMembers(table, 'table', { entries: 'map', orders: 'map' });

@@ -243,7 +243,11 @@ export function batchPixels(dataset: Dataset, indices: ArrayLike<number>, into?:
   return result;
 }
 
-/** Labels of a batch, [indices.length]. */
+/**
+ * Labels of a batch: int32 [indices.length], classes from 0, in the order of the indices.
+ *
+ * @throws LinbpError `bad-range` for an index outside the data set
+ */
 export function batchLabels(dataset: Dataset, indices: ArrayLike<number>): Int32Array {
   expectObject(dataset, 'dataset');
   expectObject(indices, 'indices');

@@ -1,7 +1,7 @@
 import { LinbpError } from '../errors.js';
 import { quoted, quotedName, quotedPath, quotedValue } from '../quote.js';
 
-/** Bytes of one element, by safetensors dtype. */
+/** Bytes of one element by dtype of safetensors, such as `F32`: 4. */
 export const safetensorsItemBytes = {
   BOOL: 1,
   U8: 1,

@@ -91,7 +91,7 @@ function expectLogits({ name, classes }: ModelDefinition, logits: unknown): void
 const described = new WeakMap<ModelDefinition, ModelDescription>();
 
 /**
- * Builds the definition once on paper and lists what it found.
+ * Builds the definition once without a device and lists its weights, activations and residual branches.
  *
  * @throws LinbpError `bad-argument` for what is no definition; `bad-shape` unless it builds logits [N, classes]
  */
@@ -210,7 +210,11 @@ export function addModel(
   };
 }
 
-/** A model's activations and presets, in the form that rule selection takes. */
+/**
+ * A model's activations, residual branches and presets, in the form that rule selection takes.
+ *
+ * @throws LinbpError as {@link describeModel}
+ */
 export function positionTable(definition: ModelDefinition): PositionTable {
   expectMembers(definition, 'definition', { name: 'text', build: 'function' });
   return {

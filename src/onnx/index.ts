@@ -26,6 +26,11 @@ export function readOnnxTensor(bytes: Uint8Array): HostTensor {
   return readTensor(raw, { source: 'the tensor', external: undefined });
 }
 
-/** Names of a graph's inputs that are no initializers, in order. Throws as reading the file does. */
+/**
+ * Names of a graph's inputs that are no initializers, in order: what {@link runOnnx} takes as inputs.
+ *
+ * @param model path of an ONNX file, or its bytes
+ * @throws LinbpError `missing-file`; `bad-file`
+ */
 export const onnxInputNames = async (model: string | Uint8Array): Promise<string[]> =>
   (await decodeModel(model)).graph.inputs.map(({ name }) => name);

@@ -8,8 +8,9 @@ export type StepFields = Readonly<Record<string, 'f32' | 'u32'>>;
 export const rowBytes = 256;
 
 /**
- * Host copy of a step table. Word 0 of each row is the row's number; named fields follow.
- * A program reads the rows on the GPU; nothing that changes per step is recorded in a dispatch.
+ * Host copy of a step table. Word 0 of each row is the row's number, from 0; named fields follow, up to 63, each an f32
+ * or u32 word; a row takes 256 bytes. A program reads the rows on the GPU; nothing that changes per step is recorded in
+ * a dispatch.
  */
 export class StepTable {
   readonly rows: number;

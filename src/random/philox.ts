@@ -110,7 +110,8 @@ export function normalPair(a: number, b: number): [number, number] {
 }
 
 /**
- * Random 32-bit words of elements 0 to `count` - 1.
+ * Random 32-bit words of elements 0 to `count` - 1, by Philox 4x32-10 (J. Salmon et al., "Parallel random numbers: as
+ * easy as 1, 2, 3", SC 2011): key (seed, stream), counter (block of four words, sampleId, step, 0).
  *
  * @param seed, stream, sampleId, step whole numbers 0..2^32-1
  * @throws LinbpError `bad-range`
@@ -136,7 +137,12 @@ export function randomBits(seed: number, stream: number, sampleId: number, step:
   return words;
 }
 
-/** Uniform numbers in [0, 1), exact in float32; same bits as the GPU's. Parameters as {@link randomBits}. */
+/**
+ * `count` uniform numbers in [0, 1): multiples of 2^-24, exact in float32, the same bits as the GPU's. Parameters as
+ * {@link randomBits}.
+ *
+ * @throws LinbpError `bad-range`
+ */
 export function uniforms(seed: number, stream: number, sampleId: number, step: number, count: number): Float32Array {
   const bits = randomBits(seed, stream, sampleId, step, count);
   const result = new Float32Array(count);
@@ -147,6 +153,8 @@ export function uniforms(seed: number, stream: number, sampleId: number, step: n
 /**
  * Standard normal numbers, within 1e-5 of the GPU's. Elements 2j and 2j+1 form a Box-Muller pair. Parameters as
  * {@link randomBits}.
+ *
+ * @throws LinbpError `bad-range`
  */
 export function normals(seed: number, stream: number, sampleId: number, step: number, count: number): Float32Array {
   const bits = randomBits(seed, stream, sampleId, step, count + (count % 2));

@@ -29,7 +29,9 @@ const rescale: ElementwiseFunction = {
  *     g_branch = lambda alpha g_rules,   alpha = ||g_true|| / ||g_rules||,
  *
  * both computed from the same incoming gradient. Where ||g_rules|| = 0, alpha is 1. Observed as `alpha`, [N].
- * Throws `bad-range` unless `lambda` is at least 0.
+ *
+ * @param lambda at least 0; below 1 it also weakens branches as the skip gradient method does
+ * @throws LinbpError `bad-range`
  */
 export function blockMatched(lambda = 1): RegionBackward {
   check(

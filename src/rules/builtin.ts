@@ -43,21 +43,32 @@ export function bindRule(name: RuleName, values: ParameterValues, kind: Activati
   return { rule, values: rule.parameters.map((parameter) => known[parameter] ?? NaN) };
 }
 
-/** The true backward: g d. */
+/** The true backward: dL/dz = g d, from g = dL/dy and the true derivative d = dy/dz. */
 export const bp: BoundRule = { rule: builtinRules.bp, values: [] };
 
-/** The linear backward: g (LinBP). No kernel runs and nothing is stored. */
+/**
+ * The linear backward, LinBP: dL/dz = g (Y. Guo, Q. Li, H. Chen, "Backpropagating linearly improves transferability of
+ * adversarial examples", NeurIPS 2020). No kernel runs and nothing is stored.
+ */
 export const linbp: BoundRule = { rule: builtinRules.linbp, values: [] };
 
-/** Guided backpropagation: g d [g > 0]. */
+/**
+ * Guided backpropagation: dL/dz = g d where g > 0, else 0 (J. Springenberg et al., "Striving for simplicity: the all
+ * convolutional net", ICLR workshop 2015).
+ */
 export const guided: BoundRule = { rule: builtinRules.guided, values: [] };
 
-/** Deconvnet: g [g > 0]. */
+/**
+ * Deconvnet: dL/dz = g where g > 0, else 0 (M. Zeiler, R. Fergus, "Visualizing and understanding convolutional
+ * networks", ECCV 2014).
+ */
 export const deconvnet: BoundRule = { rule: builtinRules.deconvnet, values: [] };
 
 /**
- * Partial mask: g where the activation is not flat, a g where it is; `a` = 0 is bp and 1 is linbp. Throws `bad-range`
- * unless `a` is finite.
+ * Partial mask: dL/dz = g where the activation is not flat, a g where it is; `a` = 0 is bp and 1 is linbp.
+ *
+ * @param a finite in float32; the notation of `--rule` takes 0 to 1 only
+ * @throws LinbpError `bad-range`
  */
 export function leaky(a: number): BoundRule {
   expectFloat32Number(a, 'a', () => true, 'a finite number');
@@ -65,8 +76,12 @@ export function leaky(a: number): BoundRule {
 }
 
 /**
- * Derivative of softplus (ConBP): g sigma(beta z), beta > 0. `kind` is the activation it stands in for. Throws
- * `bad-range`.
+ * Derivative of softplus in place of that of ReLU: dL/dz = g sigma(beta z) (ConBP of TA-Bench, Q. Li et al., NeurIPS
+ * 2023, without its matching).
+ *
+ * @param beta sharpness, above 0
+ * @param kind the activation that it is used for
+ * @throws LinbpError `bad-range`
  */
 export function softplus(beta: number, kind: ActivationKind = 'relu'): BoundRule {
   expectFloat32Number(beta, 'beta', (value) => value > 0, 'a positive number');
@@ -74,8 +89,12 @@ export function softplus(beta: number, kind: ActivationKind = 'relu'): BoundRule
 }
 
 /**
- * Derivative of SiLU (BPA): scale g (sigma(z) + z sigma(z) (1 - sigma(z))). `kind` is the activation it stands in for.
- * Throws `bad-range` unless `scale` is positive.
+ * Derivative of SiLU in place of that of ReLU: dL/dz = scale g (sigma(z) + z sigma(z) (1 - sigma(z))) (BPA: X. Wang,
+ * K. Tong, K. He, "Rethinking the backward propagation for adversarial transferability", NeurIPS 2023).
+ *
+ * @param kind the activation that it is used for
+ * @param scale factor, above 0
+ * @throws LinbpError `bad-range`
  */
 export function silu(kind: ActivationKind = 'relu', scale = 1): BoundRule {
   expectFloat32Number(scale, 'scale', (value) => value > 0, 'a positive number');

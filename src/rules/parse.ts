@@ -196,7 +196,12 @@ function parseMatch(rule: string, text: string, scope: string | undefined, lambd
   return { kind, lambda: parseNumber(rule, 'lambda', lambda ?? '1', range) };
 }
 
-/** Writes rules in the notation that {@link parseRules} reads, defaults included. */
+/**
+ * Rules in the notation that {@link parseRules} reads, such as `linbp:from=layer3`, defaults included. Rules of your
+ * own are written by name, so that parsing needs them again.
+ *
+ * @throws LinbpError `bad-argument` for what is no list of rules
+ */
 export function formatRules(specs: readonly RuleSpec[]): string {
   expectList(specs, 'rules', {});
   for (const { rule } of specs) if (typeof rule !== 'string') expectMembers(rule, 'rule', { name: 'text' });

@@ -151,8 +151,11 @@ function ofKinds(chosen: readonly ActivationPosition[], { on = [] }: RuleSpec, t
 }
 
 /**
- * The activations that a rule applies to.
- * Throws `unknown-layer`, listing the positions, where it names none.
+ * The activations that a rule applies to, in the order of the forward pass.
+ *
+ * @param table of {@link positionTable}
+ * @throws LinbpError `unknown-layer`, listing the positions, where the rule names none; `unknown-option` for `from` and
+ * `preset` together
  */
 export function selectPositions(spec: RuleSpec, table: PositionTable): readonly ActivationPosition[] {
   expectObject(spec, 'rule');

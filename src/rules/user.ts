@@ -67,7 +67,7 @@ function checkDeclaration(rule: UserRule): void {
  * is called for each element, so shapes do not matter. `d` is 0 unless the rule saves `mask` or `input`, `z` unless it
  * saves `input`. The code may write `RuleParams` for the type of p.
  *
- * @returns the rule without values: `{ rule, values }` binds its parameters
+ * @returns the rule; {@link useRule} binds its parameters
  * @throws LinbpError `bad-argument` for a bad name, more than four parameters, code without the function or with
  * bindings and entry points. The device reports errors inside the code when a program that uses it is compiled.
  */
@@ -138,8 +138,11 @@ export async function jsRule(options: JavaScriptRule): Promise<PointwiseRule> {
 }
 
 /**
- * Binds a rule's parameters, given by name. Throws `unknown-option` for other names and `bad-range` for missing or
- * non-finite values.
+ * Binds the parameters of a rule.
+ *
+ * @param rule of {@link wgslRule} or {@link jsRule}, or a built-in one
+ * @param parameters a value for each parameter by name, finite in float32
+ * @throws LinbpError `unknown-option` for other names; `bad-range` for missing or non-finite values
  */
 export function useRule(rule: PointwiseRule, parameters: Readonly<Record<string, number>> = {}): BoundRule {
   expectMembers(rule, 'rule', { name: 'text', parameters: 'list' });

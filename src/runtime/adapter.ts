@@ -86,7 +86,10 @@ async function listedDriver(): Promise<{ driver: string; source: DriverSource; a
   return { driver: cached, source: 'cache', adapters: await adaptersOf(cached) };
 }
 
-/** All adapters of this machine, in the order of their indices; none where there is no driver. */
+/**
+ * All adapters of this machine, in the order of their indices, which `Device.open({ adapter })` takes; an empty list
+ * where there is no driver.
+ */
 export async function listAdapters(): Promise<readonly ListedAdapter[]> {
   return (await listedDriver()).adapters;
 }

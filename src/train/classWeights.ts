@@ -76,8 +76,8 @@ export function checkClassWeights(weights: readonly number[], classes: number): 
 }
 
 /**
- * Weights that give every class the same share: N / (K n_k), with n_k images of class k of K; 0 for classes without
- * images.
+ * Weights of the classes in the loss that give every class the same share: N / (K n_k), with n_k images of class k of
+ * K; 0 for classes without images.
  */
 export function balancedClassWeights(dataset: Dataset): number[] {
   expectDataset(dataset);

@@ -10,7 +10,7 @@ export interface Schedule {
   rate(lr: number, epoch: number): number;
 }
 
-/** The same rate throughout. */
+/** The optimizer's learning rate in every epoch. */
 export function constant(): Schedule {
   return { name: 'constant', settings: {}, rate: (lr) => lr };
 }

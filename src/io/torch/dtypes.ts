@@ -1,7 +1,7 @@
 import { check } from '../../errors.js';
 import { decodeBfloat16, decodeHalf } from '../half.js';
 
-/** Element types of PyTorch that can be read, by their names in `torch`. */
+/** Bytes of one element by dtype of PyTorch, such as `float32`: 4; all dtypes that can be read. */
 export const torchItemBytes = {
   float64: 8,
   float32: 4,
