@@ -8,7 +8,7 @@ import { lowerMap } from './map.js';
 import { imagesOf, sliceLength } from './slice.js';
 import { inFours } from './staging.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, KernelDevice, Lowering, Operand, Parameter } from './types.js';
+import type { Dispatch, KernelDevice, Lowering, Operand, UniformParameter } from './types.js';
 
 const scaleShiftFunction: ElementwiseFunction = {
   name: 'batchNormScaleShift',
@@ -86,7 +86,7 @@ const numberRegion = (fours: boolean): Record<string, string> =>
   fours ? { number: shaderFragment('reduce/numberFours') } : {};
 
 /** Words of which those that count values count fours instead. */
-const counted = (parameters: readonly Parameter[], fours: boolean): Parameter[] =>
+const counted = (parameters: readonly UniformParameter[], fours: boolean): UniformParameter[] =>
   parameters.map((word) =>
     fours && /^(pixels|perSplit|[gx](Batch|Base))$/.test(word.name) ? { ...word, value: word.value / 4 } : word,
   );
@@ -95,13 +95,16 @@ const sliceOf = (tensor: Tensor, { first, count }: ChannelSlice): Tensor =>
   count === tensor.shape[0] ? tensor : imagesOf(tensor, first, count);
 
 /** Uniform words that the two reductions begin with. */
-const sliceWords = (shape: readonly number[], { count, splits, perSplit, firstSplit }: ChannelSlice): Parameter[] =>
+const sliceWords = (
+  shape: readonly number[],
+  { count, splits, perSplit, firstSplit }: ChannelSlice,
+): UniformParameter[] =>
   words({ batch: count, channels: shape[1]!, pixels: pixelCount(shape), splits, perSplit, firstSplit });
 
 export const lowerBatchNormStatistics: Lowering<'batchNormStatistics'> = (node, _group, context) => {
   const [x, gamma] = node.inputs as [Tensor, Tensor];
   const channels = x.shape[1]!;
-  const epsilon: Parameter = { name: 'epsilon', type: 'f32', value: node.attrs.epsilon };
+  const epsilon: UniformParameter = { name: 'epsilon', type: 'f32', value: node.attrs.epsilon };
   const slices = channelSlices([x], context.device);
   const parts = partsOf(slices);
   const names = ['mean', 'variance', 'scale'] as const;

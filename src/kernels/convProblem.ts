@@ -3,7 +3,7 @@ import type { Tensor } from '../graph/types.js';
 import { signedWords } from './tiles.js';
 import type { Tile } from './tiles.js';
 import { bindingBase } from './types.js';
-import type { Parameter } from './types.js';
+import type { UniformParameter } from './types.js';
 
 /** One implicit GEMM of shaders/gemm/conv.wgsl, in the terms of its parameters. */
 export interface ConvProblem {
@@ -67,7 +67,7 @@ export function convParameters(
   output: Tensor,
   tile: Tile,
   innerPart: number = problem.inner,
-): Parameter[] {
+): UniformParameter[] {
   const { aStrides, bStrides, cStrides } = problem;
   return signedWords(
     {

@@ -5,7 +5,7 @@ import { shaderSource, isProvidedShader } from '../wgsl/link.js';
 import { isolate } from '../wgsl/isolate.js';
 import { inFours } from './staging.js';
 import { bindingBase } from './types.js';
-import type { Operand, Parameter } from './types.js';
+import type { Operand, UniformParameter } from './types.js';
 
 /** The types of the region "epilogue": what `finish` takes at a time, and the mask words of as many pixels. */
 export const singleTypes = [
@@ -24,7 +24,7 @@ export const inFoursTypes = [
 /** Collects the text, operands and parameters of an epilogue, giving each a unique name. */
 export class EpilogueWriter {
   readonly operands: Operand[] = [];
-  readonly parameters: Parameter[] = [];
+  readonly parameters: UniformParameter[] = [];
   readonly fields: string[] = [];
   readonly bindings: string[] = [];
   readonly functions: string[] = [];
@@ -165,7 +165,7 @@ export class EpilogueWriter {
     return this.functions.length;
   }
 
-  parameter(name: string, type: Parameter['type'], value: number): string {
+  parameter(name: string, type: UniformParameter['type'], value: number): string {
     this.parameters.push({ name, type, value });
     this.fields.push(`  ${name}: ${type},`);
     return `p.${name}`;

@@ -2,7 +2,7 @@ import { check } from '../errors.js';
 import { byteLength, elementBytes, elementCount } from '../graph/types.js';
 import type { StepValue, Tensor } from '../graph/types.js';
 import { bindingBase } from './types.js';
-import type { KernelDevice, LoweringContext, Operand, Parameter } from './types.js';
+import type { KernelDevice, LoweringContext, Operand, UniformParameter } from './types.js';
 
 /** Workgroups that one axis of a dispatch may have; shaders/elementwise/grid.wgsl folds by the same number. */
 export const maxWorkgroups = 65535;
@@ -26,11 +26,13 @@ export function elementwiseWidth(
 }
 
 /** Uniform words from a record, in its order. */
-export const words = (values: Readonly<Record<string, number>>, type: Parameter['type'] = 'u32'): Parameter[] =>
-  Object.entries(values).map(([name, value]) => ({ name, type, value }));
+export const words = (
+  values: Readonly<Record<string, number>>,
+  type: UniformParameter['type'] = 'u32',
+): UniformParameter[] => Object.entries(values).map(([name, value]) => ({ name, type, value }));
 
 /** The parameters `xBase` of operands, in their order. */
-export const bases = (operands: readonly Operand[]): Parameter[] =>
+export const bases = (operands: readonly Operand[]): UniformParameter[] =>
   operands.map(({ name, tensor }) => ({ name: `${name}Base`, type: 'u32', value: bindingBase(tensor) }));
 
 /** Bytes that a kernel moves when it touches each element of its operands once per access. */

@@ -3,7 +3,7 @@ import { opTable } from '../ops/table.js';
 import { bases, foldGrid, operandBytes, reads, stepParameter, words, writes } from './grid.js';
 import { shaderFragment } from './fragment.js';
 import { link } from '../wgsl/link.js';
-import type { Dispatch, Lowering, Operand, Parameter } from './types.js';
+import type { Dispatch, Lowering, Operand, UniformParameter } from './types.js';
 
 /**
  * From this number of classes on, a workgroup shares a sample. It must not depend on the batch: it decides the
@@ -40,7 +40,7 @@ function lowerLossKernel(
     ...[reads('logits', logits), reads('labels', labels), writes('result', node.outputs[0]!)],
     ...(targets === undefined ? [] : [reads('targets', targets)]),
   ];
-  const scaleParameter: Parameter = { name: 'scale', type: 'f32', value: scale };
+  const scaleParameter: UniformParameter = { name: 'scale', type: 'f32', value: scale };
   return [
     {
       kernel,

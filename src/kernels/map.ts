@@ -7,7 +7,7 @@ import { bases, elementwiseWidth, foldGrid, operandBytes, reads, sliceOperand, s
 import { link, shaderSource } from '../wgsl/link.js';
 import { bindingBase } from './types.js';
 import { renameNames } from '../wgsl/isolate.js';
-import type { Dispatch, Lowering, LoweringContext, Operand, Parameter } from './types.js';
+import type { Dispatch, Lowering, LoweringContext, Operand, UniformParameter } from './types.js';
 
 /** Elements of a workgroup of the elementwise kernels. */
 const block = 256;
@@ -85,7 +85,7 @@ function mapRegions(
   node: Node<'map'>,
   operands: readonly Operand[],
   inputs: readonly MapInput[],
-  scalars: readonly Parameter[],
+  scalars: readonly UniformParameter[],
   vector: boolean,
 ): Record<string, string> {
   const { fn, targets } = node.attrs;
@@ -148,7 +148,7 @@ export const lowerMap: Lowering<'map'> = (node, _group, context) => {
     `${fn.name} touches ${operands.length} tensors, the device binds ${most}`,
     fn.name,
   );
-  const scalars = node.attrs.scalars.map((scalar, index): Parameter => {
+  const scalars = node.attrs.scalars.map((scalar, index): UniformParameter => {
     const name = `${fn.scalars[index]!}Scalar`;
     return typeof scalar === 'number'
       ? { name, type: 'f32', value: scalar }

@@ -14,13 +14,13 @@ import { maxWorkgroups } from './grid.js';
 import { link } from '../wgsl/link.js';
 import { inFours } from './staging.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, Group, Lowering, Operand, Parameter } from './types.js';
+import type { Dispatch, Group, Lowering, Operand, UniformParameter } from './types.js';
 
 /** The shader regions, operands and parameters of a fused chain of pointwise nodes. */
 export interface Epilogue {
   readonly regions: Readonly<Record<string, string>>;
   readonly operands: readonly Operand[];
-  readonly parameters: readonly Parameter[];
+  readonly parameters: readonly UniformParameter[];
   /** The chain's result, to be bound as the kernel's main output. */
   readonly output: Tensor;
   /** Names of the fused operations, for people to read. */

@@ -7,7 +7,7 @@ import { shaderFragment } from './fragment.js';
 import { link } from '../wgsl/link.js';
 import { epilogue } from './pointwise.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, Group, Lowering, Operand, Parameter } from './types.js';
+import type { Dispatch, Group, Lowering, Operand, UniformParameter } from './types.js';
 
 /** Pixels of a workgroup and channels of an invocation: WX and BLOCK of shaders/pool/params.wgsl. */
 const width = 64;
@@ -28,7 +28,7 @@ interface PoolProblem {
   readonly flops: number;
 }
 
-function poolParameters(problem: PoolProblem, output: Tensor): Parameter[] {
+function poolParameters(problem: PoolProblem, output: Tensor): UniformParameter[] {
   const { shape, pooled, attrs, source, aux } = problem;
   const [batch, channels, inH, inW] = shape as [number, number, number, number];
   const [, , outH, outW] = pooled as [number, number, number, number];

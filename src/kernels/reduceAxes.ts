@@ -5,7 +5,7 @@ import { bases, foldGrid, operandBytes, reads, words, writes } from './grid.js';
 import { axisWords, checkAxes, rowMajorStrides } from './layout.js';
 import { link } from '../wgsl/link.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, KernelDevice, Lowering, Operand, Parameter } from './types.js';
+import type { Dispatch, KernelDevice, Lowering, Operand, UniformParameter } from './types.js';
 
 /** Lanes of a workgroup of the kernels without workgroup memory. */
 const width = 64;
@@ -37,7 +37,7 @@ function runsOf(shape: readonly number[], axes: readonly number[]): Run[] {
  */
 const sharedFrom = ({ software }: KernelDevice): number => (software ? 16384 : 256);
 
-function parameters(node: Node<'reduce'>, operands: readonly Operand[]): Parameter[] {
+function parameters(node: Node<'reduce'>, operands: readonly Operand[]): UniformParameter[] {
   const runs = runsOf(node.inputs[0]!.shape, node.attrs.axes);
   const [kept, reduced] = [runs.filter((run) => !run.reduced), runs.filter((run) => run.reduced)];
   checkAxes(Math.max(kept.length, reduced.length), node, 3);

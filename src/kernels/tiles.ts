@@ -2,7 +2,7 @@ import type { ConvAttrs } from '../graph/types.js';
 import type { KernelDevice } from './device.js';
 import type { Tile, Unrolling } from './problem.js';
 import { processorOf } from './software/processor.js';
-import type { Parameter } from './types.js';
+import type { UniformParameter } from './types.js';
 
 export { unrollings } from './problem.js';
 export type { Tile, Unrolling };
@@ -86,7 +86,7 @@ export const unrollName = ({ unroll }: Pick<Tile, 'unroll'>): string =>
   unroll === undefined ? '' : ` unroll ${unroll}`;
 
 /** Uniform words by name, in order; those listed in `signed` are i32. */
-export const signedWords = (values: Readonly<Record<string, number>>, signed: readonly string[]): Parameter[] =>
+export const signedWords = (values: Readonly<Record<string, number>>, signed: readonly string[]): UniformParameter[] =>
   Object.entries(values).map(([name, value]) => ({ name, type: signed.includes(name) ? 'i32' : 'u32', value }));
 
 /** A tile for people to read: rows x columns x lanes. */

@@ -26,7 +26,7 @@ export interface Operand {
  * A uniform parameter: a number, or the first element of a tensor's window inside its binding, known once the plan is
  * made.
  */
-export interface Parameter {
+export interface UniformParameter {
   readonly name: string;
   readonly type: 'u32' | 'i32' | 'f32';
   readonly value: number;
@@ -44,7 +44,7 @@ export interface Dispatch {
   readonly code: string;
   readonly operands: readonly Operand[];
   /** Uniform words in the order of the shader's `Params` struct. */
-  readonly parameters: readonly Parameter[];
+  readonly parameters: readonly UniformParameter[];
   readonly workgroups: readonly [number, number, number];
   readonly flops: number;
   readonly bytes: number;

@@ -7,7 +7,7 @@ import type { KernelTraits, ProductStrategy } from './strategy.js';
 import { sumSplits } from './sumSplits.js';
 import { signedWords, unrolled } from './tiles.js';
 import { bindingBase } from './types.js';
-import type { Dispatch, LoweringContext, Parameter } from './types.js';
+import type { Dispatch, LoweringContext, UniformParameter } from './types.js';
 import type { WeightProblem } from './weightProblem.js';
 
 /** A weight gradient of a layer. */
@@ -112,7 +112,7 @@ function parametersOf(
     readonly weight: number;
     readonly bias: Tensor | undefined;
   },
-): Parameter[] {
+): UniformParameter[] {
   const { attrs, aStrides, bStrides } = slice;
   const { bias } = place;
   return signedWords(

@@ -4,7 +4,7 @@ import type { Tensor } from '../graph/types.js';
 import { Contents, Meaning } from './contents.js';
 import type { Placement, Plan } from './plan.js';
 import { rootOf } from './schedule.js';
-import type { Schedule, ScheduledDispatch } from './schedule.js';
+import type { DispatchSchedule, ScheduledDispatch } from './schedule.js';
 
 /** A stretch of an arena and the value that last wrote it. */
 interface Span {
@@ -47,7 +47,7 @@ class Ownership {
 }
 
 /** What is inside those values in which several tensors live side by side; windows begin and end within an image. */
-function sharedContents(schedule: Schedule): Map<Tensor, Contents> {
+function sharedContents(schedule: DispatchSchedule): Map<Tensor, Contents> {
   const meaning = new Meaning(schedule.graph);
   const shared = new Map<Tensor, Contents>();
   for (const { operands } of schedule.dispatches) {
@@ -105,7 +105,7 @@ function checkOverlaps(dispatch: ScheduledDispatch, uses: readonly Use[]): void 
   }
 }
 
-function checkOutputs(schedule: Schedule, plan: Plan, arenas: readonly Ownership[]): void {
+function checkOutputs(schedule: DispatchSchedule, plan: Plan, arenas: readonly Ownership[]): void {
   for (const [name, output] of schedule.graph.outputs) {
     const root = rootOf(output);
     const place = plan.placements.get(root);
@@ -127,7 +127,7 @@ function checkOutputs(schedule: Schedule, plan: Plan, arenas: readonly Ownership
  * elements it means; no arena is read-only and writable in one dispatch; the ranges a dispatch writes are disjoint;
  * outputs survive; offsets are multiples of 256; nothing leaves its arena. Throws `internal` at the first breach.
  */
-export function checkPlan(schedule: Schedule, plan: Plan): void {
+export function checkPlan(schedule: DispatchSchedule, plan: Plan): void {
   const arenas = plan.arenas.map(() => new Ownership());
   const shared = sharedContents(schedule);
   for (let pass = 0; pass < 2; pass++) {

@@ -3,7 +3,7 @@ import type { Tensor } from '../graph/types.js';
 import { pack } from './pack.js';
 import type { Item } from './pack.js';
 import { rootOf } from './schedule.js';
-import type { Schedule } from './schedule.js';
+import type { DispatchSchedule } from './schedule.js';
 
 /** Where a value lives: bytes into one of the plan's arenas. */
 export interface Placement {
@@ -36,7 +36,7 @@ const align = (bytes: number): number => Math.ceil(bytes / 256) * 256;
  * Lifetimes of all values: from the first dispatch that touches them to the last. A value that crosses segments, or
  * that is an output of the graph, is kept for the whole program, because segments repeat and compose.
  */
-export function lifetimes(schedule: Schedule): Map<Tensor, Lifetime> {
+export function lifetimes(schedule: DispatchSchedule): Map<Tensor, Lifetime> {
   const found = new Map<Tensor, Lifetime>();
   const segments = new Map<Tensor, string>();
   const crossing = new Set<Tensor>([...schedule.graph.outputs.values()].map(rootOf));
@@ -57,7 +57,7 @@ export function lifetimes(schedule: Schedule): Map<Tensor, Lifetime> {
 }
 
 /** Pairs of values that may not share an arena: one is read and the other written by the same dispatch. */
-function arenaConflicts(schedule: Schedule): Map<Tensor, Set<Tensor>> {
+function arenaConflicts(schedule: DispatchSchedule): Map<Tensor, Set<Tensor>> {
   const conflicts = new Map<Tensor, Set<Tensor>>();
   const note = (left: Tensor, right: Tensor): void => {
     let set = conflicts.get(left);
@@ -86,7 +86,7 @@ function arenaConflicts(schedule: Schedule): Map<Tensor, Set<Tensor>> {
  * `maxArena` is the largest buffer the device grants; without `aliasing` every value keeps memory of its own.
  */
 export function plan(
-  schedule: Schedule,
+  schedule: DispatchSchedule,
   options: { readonly maxArena?: number; readonly aliasing?: boolean } = {},
 ): Plan {
   const { maxArena = Infinity, aliasing = true } = options;
@@ -119,7 +119,7 @@ export function plan(
   };
 }
 
-function savedForBackward(schedule: Schedule): number {
+function savedForBackward(schedule: DispatchSchedule): number {
   const written = new Set<Tensor>();
   const saved = new Set<Tensor>();
   for (const dispatch of schedule.dispatches) {

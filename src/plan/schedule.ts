@@ -19,7 +19,7 @@ export interface ScheduledDispatch extends Dispatch {
 }
 
 /** All dispatches of a program in running order, before memory is planned. */
-export interface Schedule {
+export interface DispatchSchedule {
   readonly graph: Graph;
   /** In running order, those that run again among them. */
   readonly groups: readonly Group[];
@@ -46,7 +46,7 @@ export function schedule(
   stepWord: (field: string) => number,
   places: ReadonlyMap<Tensor, Tensor> = new Map(),
   regions: readonly AttentionRegion[] = [],
-): Schedule {
+): DispatchSchedule {
   const dispatches: ScheduledDispatch[] = [];
   const derivations: ScheduledDispatch[] = [];
   const derived = new Map<string, Tensor>();

@@ -4,7 +4,7 @@ import type { Graph } from '../graph/graph.js';
 import { byteLength, elementBytes, imagePitch, pixelCount } from '../graph/types.js';
 import type { Node, Tensor, TensorView } from '../graph/types.js';
 import type { Group } from '../kernels/types.js';
-import type { Schedule } from '../plan/schedule.js';
+import type { DispatchSchedule } from '../plan/schedule.js';
 import type { Program } from '../program/program.js';
 import { rulesOf } from './profile.js';
 import { directionNames } from './table.js';
@@ -43,7 +43,10 @@ function viewText({ base, offset, pitch }: TensorView): string {
 }
 
 /** All tensors that lie in others: the graph's views, then those that were put into others' channels. */
-function viewsOf(graph: Graph, places: Schedule['places']): { readonly tensor: Tensor; readonly view: TensorView }[] {
+function viewsOf(
+  graph: Graph,
+  places: DispatchSchedule['places'],
+): { readonly tensor: Tensor; readonly view: TensorView }[] {
   return [...graph.tensors, ...places.values()].flatMap((tensor) =>
     tensor.view === undefined ? [] : [{ tensor, view: tensor.view }],
   );
@@ -57,7 +60,7 @@ const overwritten = ({ inputs, mutates }: Node): string =>
  * each: results, op, operands, layer, direction, segment, rule and attributes. `places` has what a compiled program
  * put inside wider tensors.
  */
-export function printGraph(graph: Graph, places: Schedule['places'] = new Map(), width = Infinity): string {
+export function printGraph(graph: Graph, places: DispatchSchedule['places'] = new Map(), width = Infinity): string {
   expectGraph(graph);
   const lines = graph.nodes.map((node) => ({
     results: node.outputs.map((tensor) => `${label(tensor)} ${shapeText(tensor)}`).join(', '),
@@ -144,7 +147,7 @@ function printFusion(groups: readonly Group[], width: number): string {
 }
 
 /** What was put inside wider tensors and is not copied therefore. */
-function printWindows(places: Schedule['places'], width: number): string {
+function printWindows(places: DispatchSchedule['places'], width: number): string {
   const title = `windows: ${places.size} values inside wider ones`;
   if (places.size === 0) return title;
   const first = ({ shape, view }: Tensor): number => view!.offset / pixelCount(shape);
@@ -165,7 +168,7 @@ function printWindows(places: Schedule['places'], width: number): string {
 }
 
 /** What each pass made of the graph, in the order in which they run: precision, fusion, windows. */
-export function printPasses(schedule: Schedule, width = Infinity): string {
+export function printPasses(schedule: DispatchSchedule, width = Infinity): string {
   expectMembers(schedule, 'schedule', { graph: 'object', groups: 'list', places: 'map' });
   const { graph, groups, places } = schedule;
   return [printPrecision(graph, width), printFusion(groups, width), printWindows(places, width)].join('\n\n');

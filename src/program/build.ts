@@ -3,7 +3,7 @@ import { byteLength } from '../graph/types.js';
 import type { Tensor } from '../graph/types.js';
 import type { Plan } from '../plan/plan.js';
 import { rootOf } from '../plan/schedule.js';
-import type { Schedule } from '../plan/schedule.js';
+import type { DispatchSchedule } from '../plan/schedule.js';
 import type { Device } from '../runtime/device.js';
 import { Failures } from '../runtime/failures.js';
 import { BufferUsage, ShaderStage } from '../runtime/flags.js';
@@ -16,7 +16,7 @@ import type { CompiledDispatch, CompileOptions, Location } from './types.js';
 /** What a compiled program consists of. */
 export interface ProgramParts {
   readonly device: Device;
-  readonly schedule: Schedule;
+  readonly schedule: DispatchSchedule;
   readonly plan: Plan;
   readonly steps: StepTable;
   readonly dispatches: readonly CompiledDispatch[];
@@ -42,7 +42,7 @@ export const stepLayout = (device: Device): GPUBindGroupLayout => {
 
 /** Arenas as planned, and a buffer for each tensor that outlives a run, unless the caller binds one. */
 function placeTensors(
-  scheduled: Schedule,
+  scheduled: DispatchSchedule,
   planned: Plan,
   bindings: CompileOptions['bindings'],
   create: Create,
@@ -71,7 +71,7 @@ function placeTensors(
 /** One uniform buffer with the words of all dispatches, and where each begins. */
 function placeParameters(
   device: Device,
-  scheduled: Schedule,
+  scheduled: DispatchSchedule,
   create: Create,
 ): { buffer: GPUBuffer; offsets: number[] } {
   const offsets: number[] = [];
@@ -90,7 +90,7 @@ function placeParameters(
  * the caller can free them where this fails.
  */
 export async function buildParts(
-  scheduled: Schedule,
+  scheduled: DispatchSchedule,
   planned: Plan,
   steps: StepTable,
   options: CompileOptions,

@@ -1,9 +1,9 @@
-import type { Schedule } from '../plan/schedule.js';
+import type { DispatchSchedule } from '../plan/schedule.js';
 import type { Device } from '../runtime/device.js';
 import { ShaderStage } from '../runtime/flags.js';
 
 /** The uniform words of all dispatches, each at its own 256-byte slot. */
-export function parameterTable(scheduled: Schedule, offsets: readonly number[], bytes: number): Uint8Array {
+export function parameterTable(scheduled: DispatchSchedule, offsets: readonly number[], bytes: number): Uint8Array {
   const table = new DataView(new ArrayBuffer(Math.max(256, bytes)));
   for (const [index, dispatch] of scheduled.dispatches.entries()) {
     for (const [word, parameter] of dispatch.parameters.entries()) {
@@ -18,7 +18,7 @@ export function parameterTable(scheduled: Schedule, offsets: readonly number[], 
 
 /** The pipelines of all dispatches with their bind group layouts, compiled once per shader text. */
 export async function compilePipelines(
-  scheduled: Schedule,
+  scheduled: DispatchSchedule,
   device: Device,
   stepLayout: GPUBindGroupLayout,
   onProgress?: (done: number, total: number) => void,

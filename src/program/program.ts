@@ -13,7 +13,7 @@ import { checkPlan } from '../plan/check.js';
 import { plan } from '../plan/plan.js';
 import type { Plan } from '../plan/plan.js';
 import { derivedSegment, schedule } from '../plan/schedule.js';
-import type { Schedule } from '../plan/schedule.js';
+import type { DispatchSchedule } from '../plan/schedule.js';
 import type { Device, DeviceCounters } from '../runtime/device.js';
 import type { Failures } from '../runtime/failures.js';
 import { Turns } from '../runtime/turns.js';
@@ -44,7 +44,7 @@ export type { CompiledDispatch, CompileOptions, Location, RunOptions, SegmentRun
  */
 export class Program {
   readonly device: Device;
-  readonly schedule: Schedule;
+  readonly schedule: DispatchSchedule;
   readonly plan: Plan;
   readonly steps: StepTable;
   readonly dispatches: readonly CompiledDispatch[];
@@ -108,7 +108,7 @@ export class Program {
   private static async schedule(
     graph: Graph,
     options: CompileOptions,
-  ): Promise<{ scheduled: Schedule; steps: StepTable }> {
+  ): Promise<{ scheduled: DispatchSchedule; steps: StepTable }> {
     const { device, maxBindingBytes, fuse = true, windows = true, precision = 'f32' } = options;
     if (precision === 'f16' && options.untested !== true)
       await admitHalf(device, (probe, probeOptions) => Program.compile(probe, probeOptions));

@@ -1,7 +1,7 @@
 import type { Direction, Tensor } from '../graph/types.js';
 import type { Plan } from '../plan/plan.js';
 import { rootOf } from '../plan/schedule.js';
-import type { Schedule } from '../plan/schedule.js';
+import type { DispatchSchedule } from '../plan/schedule.js';
 import type { Ceilings } from '../profile/ceilings.js';
 import type { Profile } from '../profile/profile.js';
 import { directionNames } from '../profile/table.js';
@@ -149,7 +149,7 @@ function corners(api: DrawApi): { x: number; y: number; width: number; height: n
 /** What {@link memoryChart} draws; a `Program` is one. */
 export interface PlannedProgram {
   readonly plan: Plan;
-  readonly schedule: Pick<Schedule, 'dispatches'>;
+  readonly schedule: Pick<DispatchSchedule, 'dispatches'>;
 }
 
 /** Dispatches `first` to `last` - 1 of a program. */

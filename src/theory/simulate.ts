@@ -22,7 +22,7 @@ import type {
 export * from './simulationSettings.js';
 
 /** Results of the attack, one per mode, and the seconds they took together after compilation. */
-export interface AttackResult {
+export interface AttackSimulationResult {
   readonly settings: AttackSimulation;
   readonly modes: ReadonlyMap<GradientMode, SimulationResult>;
   readonly seconds: number;
@@ -30,7 +30,7 @@ export interface AttackResult {
 }
 
 /** Result of the training simulation and the seconds it took after compilation. */
-export interface TrainingResult extends SimulationResult {
+export interface TrainingSimulationResult extends SimulationResult {
   readonly settings: TrainingSimulation;
   readonly seconds: number;
   readonly compileSeconds: number;
@@ -131,7 +131,7 @@ export async function simulateAttack(
   settings: AttackSimulation,
   arrays?: AttackArrays,
   options: SimulationOptions = {},
-): Promise<AttackResult> {
+): Promise<AttackSimulationResult> {
   checkAttack(settings);
   if (arrays !== undefined) checkArrays(settings, arrays);
   if (device === 'reference') {
@@ -187,7 +187,7 @@ export async function simulateTraining(
   device: Device | 'reference',
   settings: TrainingSimulation,
   options: SimulationOptions = {},
-): Promise<TrainingResult> {
+): Promise<TrainingSimulationResult> {
   checkTraining(settings);
   if (device === 'reference') {
     const started = performance.now();

@@ -10,7 +10,7 @@ import { placeWindows } from '../../src/passes/windows.js';
 import { checkPlan } from '../../src/plan/check.js';
 import { plan } from '../../src/plan/plan.js';
 import { schedule } from '../../src/plan/schedule.js';
-import type { Schedule } from '../../src/plan/schedule.js';
+import type { DispatchSchedule } from '../../src/plan/schedule.js';
 import { debugGraph, runPoisoned } from '../../src/program/debug.js';
 import { Program } from '../../src/program/program.js';
 import type { CompileOptions } from '../../src/program/program.js';
@@ -152,7 +152,7 @@ describe('windows of channels', () => {
   });
 });
 
-function scheduled(graph: Graph, fuse = true, windows = true): Schedule {
+function scheduled(graph: Graph, fuse = true, windows = true): DispatchSchedule {
   const groups = groupNodes(graph, fuse);
   return schedule(graph, groups, plainDevice, () => 1, windows ? placeWindows(graph, groups) : undefined);
 }
@@ -162,7 +162,7 @@ describe('what lives in a window', () => {
   const conv = (graph: Graph, x: Tensor, outputs: number): Tensor =>
     graph.one('conv2d', [x, graph.parameter('w', [outputs, x.shape[1]!, 1, 1])], attrs);
   const image = (graph: Graph): Tensor => graph.input('x', [2, 4, 5, 5]);
-  const copies = ({ dispatches }: Schedule): number =>
+  const copies = ({ dispatches }: DispatchSchedule): number =>
     dispatches.filter(({ kernel }) => kernel === 'elementwise/copyRuns').length;
 
   it('no output, no input, no tensor that is joined twice, nothing that a kernel reads beside its own window', () => {
@@ -206,10 +206,10 @@ describe('what lives in a window', () => {
     const groups = groupNodes(graph, true);
     const places = (...firsts: readonly number[]): Map<Tensor, Tensor> =>
       new Map(parts.map((part, at) => [part, channelWindow(part, joined, firsts[at]!)]));
-    const made = (where: Map<Tensor, Tensor>): Schedule => schedule(graph, groups, plainDevice, () => 1, where);
+    const made = (where: Map<Tensor, Tensor>): DispatchSchedule => schedule(graph, groups, plainDevice, () => 1, where);
     const right = made(places(0, 4));
     checkPlan(right, plan(right));
-    const order = ({ dispatches }: Schedule): Schedule['dispatches'] =>
+    const order = ({ dispatches }: DispatchSchedule): DispatchSchedule['dispatches'] =>
       dispatches.filter(({ kernel }) => kernel !== 'elementwise/copyRuns');
     for (const firsts of [
       [4, 0],

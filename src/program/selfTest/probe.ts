@@ -1,6 +1,6 @@
 import type { Graph } from '../../graph/graph.js';
 import type { Tensor } from '../../graph/types.js';
-import type { Schedule } from '../../plan/schedule.js';
+import type { DispatchSchedule } from '../../plan/schedule.js';
 import { differenceFrom, usualTolerance } from '../compare.js';
 import { ReferenceExecutor } from '../referenceExecutor.js';
 import type { CompileOptions, Executor } from '../types.js';
@@ -13,7 +13,7 @@ export type ProbeProgram = Pick<Executor, 'write' | 'run' | 'read' | 'readU32'> 
 export interface Compiler {
   compile(graph: Graph, options: CompileOptions): Promise<ProbeProgram>;
   /** Chooses kernels without compiling them. */
-  schedule(graph: Graph, options: CompileOptions): Promise<Schedule>;
+  schedule(graph: Graph, options: CompileOptions): Promise<DispatchSchedule>;
 }
 
 /** A tensor that differs from the float64 reference, and by how much, relative to its norm. */

@@ -3,7 +3,7 @@ import { LinbpError } from '../../errors.js';
 import type { OpName } from '../../graph/types.js';
 import { roundsOperands, tileKey } from '../../kernels/choice.js';
 import type { KernelChoice } from '../../kernels/problem.js';
-import type { Schedule, ScheduledDispatch } from '../../plan/schedule.js';
+import type { DispatchSchedule, ScheduledDispatch } from '../../plan/schedule.js';
 import type { Device } from '../../runtime/device.js';
 import { chainGraph, epilogueChains, halfChains } from './chains.js';
 import type { Chain } from './chains.js';
@@ -96,7 +96,7 @@ export class SelfTest {
    * Tests what a schedule needs and is not known yet. Returns whether it uses kernels that are wrong, so that it has
    * to be compiled again with {@link refused}. Throws `unsupported` where a wrong kernel has nothing to take its place.
    */
-  async admit(scheduled: Schedule, compiler: Compiler): Promise<boolean> {
+  async admit(scheduled: DispatchSchedule, compiler: Compiler): Promise<boolean> {
     if (this.mode === 'off') return false;
     await this.load();
     await this.test(() => [
@@ -221,7 +221,7 @@ export class SelfTest {
   }
 
   /** Tests of the products of a schedule. */
-  private productTests({ dispatches }: Schedule, compiler: Compiler): Test[] {
+  private productTests({ dispatches }: DispatchSchedule, compiler: Compiler): Test[] {
     return dispatches.flatMap(({ group, tuning }) => {
       const layer = tuning === undefined ? undefined : layerOf(group);
       return layer === undefined ? [] : this.productTest(layer, tuning!.choice, compiler);
@@ -358,13 +358,13 @@ const storesHalves = ({ operands }: ScheduledDispatch): boolean =>
   operands.some(({ tensor }) => tensor.dtype === 'f16');
 
 /** Tests of epilogues with ops that a schedule's epilogues have. */
-function chainsOf({ groups }: Schedule): Chain[] {
+function chainsOf({ groups }: DispatchSchedule): Chain[] {
   const fused = new Set(groups.flatMap(({ followers }) => followers.map(({ op }) => op)));
   return epilogueChains.filter(({ follow }) => follow.some((op) => fused.has(op)));
 }
 
 /** Ops that {@link opGraph} tests, of those that a schedule has. */
-function opsOf({ groups, dispatches }: Schedule): OpName[] {
+function opsOf({ groups, dispatches }: DispatchSchedule): OpName[] {
   const alone = new Set(dispatches.filter(({ tuning }) => tuning === undefined).map(({ group }) => group));
   const found = new Set<OpName>();
   for (const group of groups) {
