@@ -277,7 +277,7 @@ export interface AttackDefinition {
    * success is any wrong class all the same.
    */
   readonly rankedTargets?: number;
-  /** The attack's own options. */
+  /** Attack-specific options. */
   readonly parameters?: Readonly<Record<string, Parameter>>;
   /** In place of the stages below. */
   readonly plan?: AttackPlan;
@@ -304,7 +304,7 @@ export interface AttackDefinition {
   readonly start: { readonly random: StartStage; readonly fixed: StartStage };
   readonly transform: TransformStage;
   readonly objective: ObjectiveStage;
-  /** Behind `transform`, in turn. */
+  /** Further transforms after `transform`, in this order. */
   readonly transforms?: readonly Transform[];
   /** In place of the gradient at the iterate. */
   readonly sampling?: Sampling;

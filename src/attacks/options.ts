@@ -52,11 +52,11 @@ export interface AttackOptions {
   readonly targeted?: boolean;
   /** What is maximized (for targeted attacks: minimized at the target); default `ce`. */
   readonly loss?: AttackLoss;
-  /** Factor of the old momentum in attacks that have one, 0 or more; default 1. */
+  /** Decay factor of the momentum in attacks that have one, at least 0; default 1. */
   readonly decay?: number;
   /**
-   * Expectation over transforms: every gradient is the mean of so many, each through random numbers of its own, 1 to
-   * 1000; default 1. Attacks by steps only. Where nothing lies between point and network the gradients would be equal,
+   * Expectation over transforms: every gradient is the mean of so many, each with its own random numbers, 1 to
+   * 1000; default 1. Step attacks only. Without a transform between point and network the gradients would be equal,
    * and one is taken.
    */
   readonly eot?: number;
@@ -86,7 +86,7 @@ export interface AttackOptions {
   readonly shrinkRadius?: boolean;
   /** How many classes are tried as targets, for attacks that rank them; default 9, or all there are. */
   readonly rankedTargets?: number;
-  /** The attack's own options by name; see `parameters` of the definition. */
+  /** Attack-specific options by name; see `parameters` of the definition. */
   readonly parameters?: Readonly<Record<string, number>>;
   /**
    * `f16` stores activations and gradients inside the network in 16 bits; iterates, logits and losses stay in f32.

@@ -35,9 +35,9 @@ export interface Dataset {
 
 /** Arrays of one's own, see {@link fromArrays}. */
 export interface DatasetArrays {
-  /** `arrays` unless told. */
+  /** Default `arrays`. */
   readonly name?: string;
-  /** `train` unless told. */
+  /** Default `train`. */
   readonly split?: Split;
   /** [count, channels, height, width]. */
   readonly shape: readonly [number, number, number, number];

@@ -42,13 +42,17 @@ export interface ConvOptions {
 
 /** Geometry of a pooling; the stride is the kernel's size unless given. */
 export interface PoolOptions {
+  /** Rows and columns between two windows; the size of the window unless given. */
   readonly stride?: number | Pair;
+  /** Rows and columns added on each side, or [top, left, bottom, right]; default 0. */
   readonly padding?: number | Pair | Padding;
+  /** Round the output size up instead of down; default false. */
   readonly ceilMode?: boolean;
 }
 
 /** Options of a batch norm. */
 export interface BatchNormOptions {
+  /** Added to the variance; default 1e-5. */
   readonly epsilon?: number;
 }
 
@@ -157,7 +161,10 @@ export class NetBuilder {
     return this.layer(name, () => this.graph.one('conv2d', [x, weight, ...bias], attrs));
   }
 
-  /** Fully connected layer with weight `name.weight` [out, in] and `name.bias`. */
+  /**
+   * Fully connected layer: x [N, in] as [N, out] with weight `name.weight` [out, in] and, unless `bias` is false,
+   * `name.bias` [out]. `asked` is the number of outputs.
+   */
   linear(name: string, x: Tensor, asked: number, options: { readonly bias?: boolean } = {}): Tensor {
     const outputs = this.outputsOf(name, asked);
     const inputs = x.shape[1]!;
@@ -166,7 +173,7 @@ export class NetBuilder {
     return this.layer(name, () => this.graph.one('linear', [x, weight, ...bias], {}));
   }
 
-  /** ReLU or ReLU6; see {@link activation}. */
+  /** ReLU, or ReLU6 with `kind: 'relu6'`, a position that backward rules may change; see {@link activation}. */
   relu(name: string, x: Tensor, options: { readonly kind?: ActivationKind; readonly index?: number } = {}): Tensor {
     return this.activation(name, x, options.kind ?? 'relu', options);
   }
@@ -245,7 +252,7 @@ export class NetBuilder {
     return this.layer(name, () => this.graph.one('logSoftmax', [x], {}));
   }
 
-  /** Images of one size, one after the other along the channels. */
+  /** Images [N, C_i, H, W] of one size as [N, sum of C_i, H, W], one after the other along the channels. */
   concat(name: string, parts: readonly Tensor[]): Tensor {
     return this.layer(name, () => this.graph.one('concat', parts, {}));
   }
@@ -286,17 +293,20 @@ export class NetBuilder {
     return output;
   }
 
-  /** Max pooling; of several largest values the first in row-major order wins. */
+  /**
+   * Max pooling of x [N, C, H, W] over windows of `kernel` rows and columns; padding never wins, and of several largest
+   * values the first in row-major order wins, as in PyTorch.
+   */
   maxPool(name: string, x: Tensor, kernel: number | Pair, options: PoolOptions = {}): Tensor {
     return this.layer(name, () => this.graph.add('maxPool2d', [x], this.pool(kernel, options))[0]!);
   }
 
-  /** Average pooling; padding counts, as PyTorch's default. */
+  /** Average pooling of x [N, C, H, W] over windows of `kernel`; padding counts as zeros, as PyTorch's default. */
   avgPool(name: string, x: Tensor, kernel: number | Pair, options: PoolOptions = {}): Tensor {
     return this.layer(name, () => this.graph.one('avgPool2d', [x], this.pool(kernel, options)));
   }
 
-  /** Average pooling to `size` rows and columns, with PyTorch's windows. */
+  /** Average pooling of [N, C, H, W] to `size` rows and columns, with the windows of PyTorch's `AdaptiveAvgPool2d`. */
   adaptiveAvgPool(name: string, x: Tensor, size: number | Pair): Tensor {
     return this.layer(name, () => this.graph.one('adaptiveAvgPool2d', [x], { size: pair(size) }));
   }
@@ -323,7 +333,7 @@ export class NetBuilder {
     return this.flatten(this.adaptiveAvgPool(name, x, 1));
   }
 
-  /** a + b, of the same shape: the addition of a residual block. */
+  /** a + b elementwise, of the same shape and without broadcasting: the addition of a residual block. */
   add(name: string, a: Tensor, b: Tensor): Tensor {
     return this.layer(name, () => this.graph.one('add', [a, b], {}));
   }
@@ -334,7 +344,10 @@ export class NetBuilder {
     return this.graph.one('reshape', [x], { shape: [n, rest.reduce((product, size) => product * size, 1)] });
   }
 
-  /** The state-dict entry `name`, for layers this builder does not have. */
+  /**
+   * The state-dict entry `name` of this shape, for layers that this builder does not have. `kind` and `fanIn` decide
+   * the initial values.
+   */
   parameter(name: string, shape: readonly number[], kind: ParameterKind, fanIn: number): Tensor {
     const { widened } = this;
     const head = widened !== undefined && (name === `${widened.name}.weight` || name === `${widened.name}.bias`);

@@ -33,15 +33,16 @@ export interface TrainerOptions {
    * CPU, which `Trainer.stateDict` and `Trainer.save` give; the model's own stay as they are.
    */
   readonly device?: 'gpu' | 'reference';
+  /** The training images. */
   readonly dataset: Dataset;
-  /** Evaluated after every epoch. */
+  /** Images on which loss and accuracy are measured after every epoch; none unless given. */
   readonly testDataset?: Dataset;
   /** The backward of each ReLU: notation such as `linbp`, typed rules, or a selection. `bp` unless given. */
   readonly rules?: string | readonly RuleSpec[] | BackwardSelection;
   /** Custom rules that the notation may name. */
   readonly userRules?: readonly PointwiseRule[];
   readonly optimizer: Optimizer;
-  /** Constant unless given. */
+  /** Learning rate of each epoch; constant unless given. */
   readonly schedule?: Schedule;
   /** Samples per step, 1..65536; 64 unless given. The last batch of an epoch may be smaller. */
   readonly batch?: number;

@@ -52,7 +52,7 @@ export interface InputStage {
   emit(context: InputContext): Tensor;
 }
 
-/** What decides the graphs of training, batch size aside. */
+/** Settings that determine the graphs of training, except the batch size. */
 export interface StepSettings {
   readonly definition: ModelDefinition;
   readonly rules: BackwardSelection;
@@ -61,7 +61,7 @@ export interface StepSettings {
   readonly objective: Objective | undefined;
   /** Probability mass spread over all classes by cross entropy; none unless given. */
   readonly labelSmoothing?: number;
-  /** Of the cross entropy, one a class; all 1 unless given. */
+  /** Weights of the cross entropy, one per class; all 1 unless given. */
   readonly classWeights?: readonly number[];
   /** Largest length of the gradients of all parameters together; any unless given. */
   readonly clipNorm?: number;
@@ -72,7 +72,7 @@ export interface StepSettings {
   readonly seed: number;
   /** How programs store activations and gradients; default `f32`. */
   readonly precision?: Precision;
-  /** There where gradients are stored as f16. */
+  /** Present where gradients are stored as f16. */
   readonly lossScale?: LossScaleSettings;
 }
 

@@ -83,7 +83,7 @@ export class Trainer {
     return new Trainer(options, settings, engine);
   }
 
-  /** All settings that decide the run, as text by name. */
+  /** All settings that affect the run's exact output, as name-text pairs. */
   get description(): Readonly<Record<string, string>> {
     return this.settings.fingerprint;
   }
