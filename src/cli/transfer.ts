@@ -49,6 +49,7 @@ import {
 } from './common.js';
 import { modelWith } from './inference.js';
 import { modelsInList } from './victims.js';
+import { each, namesWith } from './jobs/carried.js';
 import { openModel } from './modelSource.js';
 import { assignment, expectOnce, expectUsed, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
@@ -84,6 +85,16 @@ const options = {
 } as const;
 
 type Values = OptionValues<typeof options>;
+
+/**
+ * What `--resume` compares of each option: its value, what was made of it (networks, images, rules), or nothing, since
+ * it does not affect results. A new option does not compile before it is here.
+ */
+const roles: Readonly<Record<keyof Values, 'value' | 'made' | 'nothing'>> = {
+  ...each(['attacks', 'norm', 'eps', 'alpha', 'gradients', 'seeds', 'seed', 'heldOut'], 'value'),
+  ...each(['sources', 'victims', 'rule', 'dataset', 'data', 'split', 'limit', 'batch'], 'made'),
+  ...each(['out', 'resume', 'device', 'adapter'], 'nothing'),
+};
 
 /** A network of the matrix, before it is on a device. */
 interface Named {
@@ -273,7 +284,7 @@ function matrixOf(
 /** What is finished of this run, batch by batch; with `--resume` that of an earlier one, too. */
 async function openStore(
   out: OutputFolder,
-  { attacks, norm, eps, alpha, gradients, batch, seeds, seed, heldOut, resume }: Values,
+  values: Values,
   made: {
     readonly rules: readonly string[];
     readonly sources: readonly Named[];
@@ -287,13 +298,14 @@ async function openStore(
   const text = (value: unknown): string => JSON.stringify(value ?? null);
   const of = (networks: readonly Named[]) =>
     networks.map((each) => [each.name, weightsIdentity(made.weights.get(each)!)]);
-  const numbers = { attacks, norm, eps, alpha, gradients, seeds, seed, heldOut, rules: made.rules };
+  const { batch, resume } = values;
   const identity = {
     ...datasetIdentity(made.images),
     sources: text(of(made.sources)),
     victims: text(of(made.victims)),
     ...(mixesBatch(made.rules.flatMap((rule) => parseRules(rule))) && { batch: text(batch) }),
-    ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, text(value)])),
+    rules: text(made.rules),
+    ...Object.fromEntries(namesWith(roles, 'value').map((name) => [name, text(values[name])])),
   };
   const adapter = shownAdapter(made.device).description;
   const state = await AttackState.open(out, identity, { resume, adapter, note: (line) => progress.line(line) });
