@@ -180,9 +180,8 @@ const mixWithLast: ElementwiseFunction = {
  * At the end of a window an image's eta is halved, and x_k replaced by its best point so far (with the gradient found
  * there), if the loss rose in at most 0.75 of the window's steps, or if eta was not halved at the last window's end
  * and the best loss has not risen since (Croce and Hein, conditions 1 and 2; the paper's condition 1 has `<`, its code
- * `<=` as here). As in their code the first iterate
- * after a return is compared with the one that was given up, and in the first window the first step counts if its loss
- * is above zero (in the paper: above that of the start).
+ * `<=` as here). As in their code the first iterate after a return is compared with the one that was given up, and in
+ * the first window the first step counts if its loss is above zero (in the paper: above that of the start).
  *
  * With an L1 ball (F. Croce, M. Hein, "Mind the box: l1-APGD for sparse adversarial attacks on image classifiers",
  * 2021) see `sparseStep`.

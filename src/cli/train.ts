@@ -12,7 +12,7 @@ import { weightsIdentity } from '../train/identity.js';
 import type { Optimizer } from '../train/optimizers.js';
 import type { Trainer } from '../train/trainer.js';
 import { counted } from '../quote.js';
-import { commandGoingOn } from './attack/state.js';
+import { commandGoingOn } from './goingOn.js';
 import { chosenModel, chosenRules, percent } from './common.js';
 import { runSweep } from './sweep.js';
 import { createTrainer, epochLine, openPlace, showProgress } from './trainRun.js';

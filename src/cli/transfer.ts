@@ -49,8 +49,9 @@ import {
 } from './common.js';
 import { modelWith } from './inference.js';
 import { modelsInList } from './victims.js';
-import { each, namesWith } from './jobs/carried.js';
 import { openModel } from './modelSource.js';
+import { each, namesWith } from './optionRoles.js';
+import type { OptionRoles } from './optionRoles.js';
 import { assignment, expectOnce, expectUsed, integer, number, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
@@ -90,7 +91,7 @@ type Values = OptionValues<typeof options>;
  * What `--resume` compares of each option: its value, what was made of it (networks, images, rules), or nothing, since
  * it does not affect results. A new option does not compile before it is here.
  */
-const roles: Readonly<Record<keyof Values, 'value' | 'made' | 'nothing'>> = {
+const roles: OptionRoles<Values> = {
   ...each(['attacks', 'norm', 'eps', 'alpha', 'gradients', 'seeds', 'seed', 'heldOut'], 'value'),
   ...each(['sources', 'victims', 'rule', 'dataset', 'data', 'split', 'limit', 'batch'], 'made'),
   ...each(['out', 'resume', 'device', 'adapter'], 'nothing'),

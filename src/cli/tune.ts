@@ -194,7 +194,7 @@ export const tuneVerb = defineVerb({
   subject: 'model',
   notes: [
     '',
-    'Every candidate is checked against a float64 reference on ' + 'the device before it is timed. Tuning is optional.',
+    'Every candidate is checked against a float64 reference on the device before it is timed. Tuning is optional.',
     'LINBP_TUNING=off runs without measured choices, LINBP_TUNING=shipped with those of the package only.',
   ],
   async run(values, context) {

@@ -11,6 +11,7 @@ import { readSafetensors, tensorAsFloat32, writeSafetensors } from '../../io/saf
 import type { SafetensorsFile, SafetensorsTensor } from '../../io/safetensors.js';
 import { counted } from '../../quote.js';
 import { digest } from '../../train/identity.js';
+import { commandGoingOn } from '../goingOn.js';
 import type { VerbContext } from '../verb.js';
 import { faultOfResult } from './storedResult.js';
 
@@ -26,17 +27,6 @@ const indexName = 'attack.json';
 
 /** What decides the bits of a run, as text by name. */
 export type RunIdentity = Readonly<Record<string, string>>;
-
-/** A word of a command line, as a shell reads it. */
-const shellWord = (word: string): string =>
-  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-
-/** The command that goes on with an interrupted run, whose output is `out`, as a shell reads it. */
-export function commandGoingOn(command: readonly string[], out: string): string {
-  const given = (name: string): boolean => command.some((word) => word === name || word.startsWith(`${name}=`));
-  const more = [...(given('--out') ? [] : ['--out', out]), ...(given('--resume') ? [] : ['--resume'])];
-  return ['linbp', ...command, ...more].map(shellWord).join(' ');
-}
 
 /** Says what an interrupted run kept, and the command that goes on from there. */
 export function noteKept(

@@ -18,9 +18,10 @@ import { quotedValue } from '../../quote.js';
 import { keepRecent } from '../../runtime/recent.js';
 import { referenceAdapter, shownAdapter } from '../common.js';
 import { modelWith } from '../inference.js';
+import { each, namesWith } from '../optionRoles.js';
+import type { OptionRoles } from '../optionRoles.js';
 import { readValues } from '../options.js';
 import type { VerbContext } from '../verb.js';
-import { each, namesWith } from './carried.js';
 import { silentContext } from './machine.js';
 import type { Machine } from './machine.js';
 import { getNetwork } from './network.js';
@@ -85,7 +86,7 @@ export function decodeRun(bytes: Uint8Array): PartRun {
  * What jobs get of each option of the verb: its value, what was made of it (network, images, cell), or nothing, since
  * it is of the command that submits. A new option does not compile before it is here.
  */
-const roles: Readonly<Record<keyof AttackValues, 'value' | 'made' | 'nothing'>> = {
+const roles: OptionRoles<AttackValues> = {
   ...each(
     ['version', 'gradient', 'transform', 'momentum', 'norm', 'alpha', 'steps', 'restarts', 'randomStart'],
     'value',

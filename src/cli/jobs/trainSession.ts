@@ -9,11 +9,12 @@ import type { Session } from '../../jobs/runner.js';
 import type { JobStore } from '../../jobs/store.js';
 import { quotedValue } from '../../quote.js';
 import { chosenRules, referenceAdapter, shownAdapter } from '../common.js';
+import { each, namesWith } from '../optionRoles.js';
+import type { OptionRoles } from '../optionRoles.js';
 import { readValues } from '../options.js';
 import { chosenOptimizer, trainerSettings, trainOptions } from '../trainOptions.js';
 import type { TrainValues } from '../trainOptions.js';
 import { createTrainer } from '../trainRun.js';
-import { each, namesWith } from './carried.js';
 import { silentContext } from './machine.js';
 import type { Machine } from './machine.js';
 import { getNetwork } from './network.js';
@@ -22,7 +23,7 @@ import { getNetwork } from './network.js';
  * What jobs get of each option of the verb: its value, what was made of it (network, images, cells), or nothing, since
  * it is of the command that submits or does not go with a sweep. A new option does not compile before it is here.
  */
-const roles: Readonly<Record<keyof TrainValues, 'value' | 'made' | 'nothing'>> = {
+const roles: OptionRoles<TrainValues> = {
   ...each(['epochs', 'batch', 'optimizer', 'momentum', 'nesterov', 'weightDecay'], 'value'),
   ...each(['schedule', 'gamma', 'warmup'], 'value'),
   ...each(['labelSmoothing', 'classWeights', 'dropLast', 'clipNorm', 'augment', 'precision'], 'value'),
