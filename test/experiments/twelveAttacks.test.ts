@@ -51,6 +51,18 @@ describe('twelve attacks at equal budgets', () => {
     expect(share.low).to.be.within(0.2, 19 / 39);
     expect(share.high).to.be.within(19 / 39, 0.8);
     expect(fooledShare(half, new Map([['b', clean.get('b')!.map(() => 0)]]), 'b')).to.equal(undefined);
+    // Seeds that change nothing say nothing new, also where all images are fooled.
+    for (const fooled of [(n: number) => n % 2 === 0, () => true])
+      for (const seeds of [2, 5])
+        expect(fooledShare(row('x', 'bp', fooled, seeds), clean, 'b'), `${seeds} seeds`).to.deep.equal(
+          fooledShare(row('x', 'bp', fooled), clean, 'b'),
+        );
+    const apart = fooledShare(
+      row('x', 'bp', (n, s) => n % 2 === 0 && (n > 2 || s > 0), 5),
+      clean,
+      'b',
+    )!;
+    expect(apart.high - apart.low, 'as wide as the images make it').to.be.above(0.9 * (share.high - share.low));
     const more = row('x', 'linbp', (n, s) => n % 2 === 0 || s === 1, 2);
     const gap = transferGap(half, more, clean)!;
     expect(gap.mean).to.be.closeTo((0 + 20 / 39) / 2, 1e-12);
