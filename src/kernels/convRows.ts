@@ -9,7 +9,7 @@ import { laneRegions, shareOf, tileConstants, tileName, signedWords, unrolled } 
 import type { Tile } from './tiles.js';
 import type { TuningProblem } from './problem.js';
 import { registerTiles, unfitTile } from './registerTiles.js';
-import { storesRows, storesStraight, suitsEight } from './software/rowTiles.js';
+import { softwareTile, storesRows, storesStraight } from './software/rowTiles.js';
 import type { ProductStrategy } from './strategy.js';
 import { bindingBase } from './types.js';
 import type { Dispatch, Group, KernelDevice, LoweringContext } from './types.js';
@@ -53,25 +53,16 @@ function outputsPerInvocation(width: number, taps: number): number {
   return best.count;
 }
 
-/**
- * The usual tile of gemm/convRows for outputs that are `step` inputs apart. On the CPU, where a load costs as much as
- * several products, 16 rows share the inputs of 4 or 8 outputs, unless that leaves rows or outputs without work.
- */
-function rowsTile({ rows, width, taps, writesMask }: TuningProblem, step: number, device: KernelDevice): Tile {
-  const tall = rows > 8 && (writesMask || (device.software && device.plainCompiler !== true && rows % 16 === 0));
-  const short =
-    device.plainCompiler === true ||
-    (tall && device.software && width % 4 === 0 && !suitsEight(width, taps, step, device));
-  return {
-    rows: tall ? 16 : 8,
-    columns: short
-      ? 4
-      : tall && device.software && suitsEight(width, taps, step, device)
-        ? 8
-        : outputsPerInvocation(width, taps),
-    lanes: device.software ? 8 : 32,
+/** The usual tile of gemm/convRows for outputs that are `step` inputs apart. */
+function rowsTile(tuning: TuningProblem, step: number, device: KernelDevice): Tile {
+  const { rows, width, taps, writesMask } = tuning;
+  const tile: Tile = {
+    rows: rows > 8 && writesMask ? 16 : 8,
+    columns: device.plainCompiler === true ? 4 : outputsPerInvocation(width, taps),
+    lanes: 32,
     share: shareOf(device),
   };
+  return device.software ? softwareTile(tile, tuning, step, device) : tile;
 }
 
 /** Lowers a convolution to gemm/convRows, phase by phase where it has several. */

@@ -1,6 +1,7 @@
 import type { ConvAttrs } from '../graph/types.js';
 import type { KernelDevice } from './device.js';
 import type { Tile, Unrolling } from './problem.js';
+import { narrowFits } from './software/narrowTiles.js';
 import { processorOf } from './software/processor.js';
 import type { UniformParameter } from './types.js';
 
@@ -20,15 +21,6 @@ export function shareOf(device: KernelDevice): number {
   if (device.subgroupSize >= 8) return 8;
   return device.subgroupSize >= 4 ? 4 : 1;
 }
-
-/**
- * On a software adapter, whether tiles of 4 columns an invocation compute noticeably fewer columns that there are not
- * than tiles of 8.
- */
-export const narrowFits = (columns: number, lanes: number, device: KernelDevice): boolean => {
-  const computed = (each: number): number => Math.ceil(columns / (each * lanes)) * each * lanes;
-  return computed(4) < processorOf(device).narrowBelow * computed(8);
-};
 
 /**
  * The register tile for a product of `rows` x `columns`. Few shapes, because each is a pipeline: 8 rows when there
