@@ -284,8 +284,8 @@ export const attackVerb = defineVerb({
     '',
     'alpha is eps/steps, 2.5 eps/steps for pgd and 2 eps for apgd. keep is best for pgd, apgd and searches, ' +
       'last for the rest. ce-rounded is ce as float32 frameworks round it. Attacks that look for the ' +
-      'smallest perturbation need no --eps. --gradient, --transform and --momentum change step attacks; ' +
-      'ti smooths gradients. --ila starts again from the result of the first stage.',
+      'smallest perturbation need no --eps. --gradient, --transform and --momentum change step attacks, ifgsm ' +
+      'unless --attack is given; ti smooths gradients. --ila starts again from the result of the first stage.',
     '',
     'Presets:',
     ...Object.entries(presets).map(([name, { source }]) => `  ${name.padEnd(20)} ${source}`),

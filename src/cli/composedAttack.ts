@@ -35,11 +35,14 @@ export function knownAttack(name: string): AttackName {
   throw new LinbpError('unknown-option', message, { field: 'attack' });
 }
 
-/** The attack with the gradient, transforms and momentum that were asked for in place of its own. */
+/**
+ * The attack with the gradient, transforms and momentum that were asked for in place of its own; what was not asked for
+ * stays.
+ */
 export function composed({ attack, gradient, transform, momentum }: ComposedValues): AttackName | AttackDefinition {
   const name = knownAttack(attack);
   if (gradient === undefined && transform === undefined && momentum === undefined) return name;
-  const base = attacks[name === 'pgd' ? 'ifgsm' : name] as AttackDefinition;
+  const base: AttackDefinition = attacks[name];
   check(base.plan === undefined, 'bad-argument', `${name} does not go along gradients step by step`, 'attack');
   const names = transform?.split(',') ?? [];
   expectOnce(names, 'transform');
@@ -53,9 +56,11 @@ export function composed({ attack, gradient, transform, momentum }: ComposedValu
     ...base,
     name: [base.name, gradient, ...names].filter((part) => part !== undefined).join('+'),
     ...(gradient !== undefined && { sampling: gradientSamplings[gradient] }),
-    transforms: names
-      .filter((each) => each !== 'ti')
-      .map((each) => inputTransforms[each as keyof typeof inputTransforms]),
+    ...(transform !== undefined && {
+      transforms: names
+        .filter((each) => each !== 'ti')
+        .map((each) => inputTransforms[each as keyof typeof inputTransforms]),
+    }),
     ...(names.includes('ti') && { gradient: smoothedGradient }),
     ...(momentum !== undefined && { momentum: momentum === 'mi' ? normalizedMomentum : noMomentum }),
   };

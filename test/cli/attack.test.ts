@@ -2,11 +2,18 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { attacks } from '../../src/attacks/builtin.js';
+import type { AttackName } from '../../src/attacks/builtin.js';
 import { settle } from '../../src/attacks/options.js';
+import { noMomentum } from '../../src/attacks/stages.js';
+import type { AttackDefinition } from '../../src/attacks/stages.js';
+import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.js';
+import { options, withPreset } from '../../src/cli/attack/options.js';
 import { readAttacks } from '../../src/cli/attack/spec.js';
 import { presets } from '../../src/cli/attack/presets.js';
 import { composed } from '../../src/cli/composedAttack.js';
 import { classifierOn } from '../../src/cli/inference.js';
+import { parseOptions } from '../../src/cli/options.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
 import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
@@ -244,6 +251,35 @@ describe('linbp attack', () => {
     for (const [n, sample] of best.entries())
       if (sample['robustCorrect'] === single[n]!['robustCorrect'])
         expect(sample['loss']).to.be.at.least(single[n]!['loss'] as number);
+  });
+
+  it('stages that --gradient, --transform and --momentum do not name stay as the attack has them', () => {
+    const asked = { gradient: undefined, transform: undefined, momentum: undefined };
+    for (const [name, own] of Object.entries(attacks) as [AttackName, AttackDefinition][]) {
+      if (own.plan !== undefined) continue;
+      const momentum = composed({ ...asked, attack: name, momentum: 'none' });
+      expect(momentum, name).to.deep.equal({ ...own, momentum: noMomentum });
+      const gradient = composed({ ...asked, attack: name, gradient: 'vmi' });
+      expect(gradient, name).to.deep.equal({ ...own, name: `${name}+vmi`, sampling: gradientSamplings.vmi });
+      const transform = composed({ ...asked, attack: name, transform: 'sia' });
+      expect(transform, name).to.deep.equal({ ...own, name: `${name}+sia`, transforms: [inputTransforms.sia] });
+    }
+  });
+
+  it('they change the attack that is named, and ifgsm where none is', () => {
+    const attackOf = (...args: string[]): string => withPreset(parseOptions(args, options)).attack;
+    expect(attackOf()).to.equal('pgd');
+    for (const stage of [
+      ['--gradient', 'vmi'],
+      ['--transform', 'di'],
+      ['--momentum', 'mi'],
+    ]) {
+      expect(attackOf(...stage)).to.equal('ifgsm');
+      expect(attackOf(...stage, '--attack', 'pgd')).to.equal('pgd');
+    }
+    expect(attackOf('--preset', 'madry-mnist', '--transform', 'di')).to.equal('pgd');
+    const asked = { gradient: undefined, transform: 'di', momentum: undefined };
+    expect(composed({ ...asked, attack: 'pgd' })).to.include({ keep: 'best', randomStart: true });
   });
 
   it('every preset and every notation settles', () => {

@@ -87,10 +87,16 @@ export const options = {
 
 export type AttackValues = OptionValues<typeof options>;
 
-/** The values with those of `--preset` in the place of what was not given. Throws `unknown-option`. */
+/**
+ * The values with those of `--preset` in the place of what was not given. Stages without an attack change `ifgsm`.
+ * Throws `unknown-option`.
+ */
 export function withPreset(values: AttackValues): AttackValues {
-  if (values.preset === undefined) return values;
   const given = givenOptions(values);
+  if (values.preset === undefined) {
+    const staged = [values.gradient, values.transform, values.momentum].some((stage) => stage !== undefined);
+    return staged && !given.has('attack') ? { ...values, attack: 'ifgsm' } : values;
+  }
   const more = Object.entries(presetNamed(values.preset).options).filter(([name]) => !given.has(name));
   return { ...values, ...Object.fromEntries(more) };
 }
