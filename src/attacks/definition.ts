@@ -137,11 +137,23 @@ export type StepStage = (stage: StageContext, iterate: Tensor, gradient: Tensor,
 /** Brings a point back into the ball and into [0, 1]. */
 export type ProjectionStage = (stage: StageContext, point: Tensor) => Tensor;
 
+/** Where random numbers come from: a stream and the step that keys them. */
+export interface RandomDraw {
+  /** One of the attack's random streams, so that two draws of a step differ. */
+  readonly stream: number;
+  /** The counter of the draw: constant, or a column of the step table. */
+  readonly step: StepValue;
+}
+
 /**
  * Random numbers of a transform: of `shape`, whose first axis is the batch; `which` tells several from each other,
  * 0 to 7.
  */
-export type Draw = (shape: readonly number[], distribution?: 'uniform' | 'normal', which?: number) => Tensor;
+export interface Draw {
+  (shape: readonly number[], distribution?: 'uniform' | 'normal', which?: number): Tensor;
+  /** What keys its first numbers, for ops that draw by themselves. */
+  readonly key?: RandomDraw;
+}
 
 /**
  * A map of the images between the point and the network, made of ops that have a backward. Its random numbers are drawn
@@ -161,8 +173,8 @@ export interface Transform {
    */
   readonly prepare?: (stage: StageContext, point: Tensor, draw: Draw) => void;
   /**
-   * `result` takes the gradient with respect to the transformed images in place of the point, as some official code
-   * does. Default `point`.
+   * `result` takes the gradient with respect to the transformed images in place of those before, as some official code
+   * does; transforms in front of it are differentiated all the same. Default `point`.
    */
   readonly gradientAt?: 'point' | 'result' | ((parameters: Readonly<Record<string, number>>) => 'point' | 'result');
   readonly parameters?: Readonly<Record<string, Parameter>>;

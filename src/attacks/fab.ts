@@ -239,8 +239,9 @@ export function fabPlan(ranked: boolean): AttackPlan {
       const { steps, restarts } = settings;
       const ranks = Array.from({ length: ranksOf(settings) }, (_, k) => k + 1);
       const phases: Phase[] = [];
+      let starts = 0;
       const go = (candidates: readonly number[], restart: number): void => {
-        phases.push({ segment: restart === 0 ? 'from' : 'fromRandom', rows: [{ draw0: restart }] });
+        phases.push({ segment: restart === 0 ? 'from' : 'fromRandom', rows: [{ draw0: starts++ }] });
         for (let step = 0; step < steps; step++) {
           phases.push({ segment: 'candidate', rows: candidates.map((rank) => ({ rank })) });
           phases.push({ segment: 'move', rows: [{}] });

@@ -78,7 +78,7 @@ const admix: Transform = {
 };
 
 /** DI as the LinBP authors have it: random scaling inside a frame, each pixel the nearest (C. Xie et al., 2019). */
-const diNearest: Transform = { name: 'di-nearest', apply: (stage, x) => diverseInputs(stage, x) };
+const diNearest: Transform = { name: 'di-nearest', apply: (stage, x, _copy, { key }) => diverseInputs(stage, x, key) };
 
 const ifApplied: ElementwiseFunction = {
   name: 'ifApplied',

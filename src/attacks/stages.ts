@@ -11,6 +11,7 @@ import type {
   MomentumStage,
   ObjectiveStage,
   ProjectionStage,
+  RandomDraw,
   StartStage,
   StepStage,
   TransformStage,
@@ -81,14 +82,6 @@ const l1Start: ElementwiseFunction = {
   results: ['x + e / (length - log(1.0 - u + 1e-7)) * radius'],
   reference: (x, e, length, u, radius) => [x! + (e! / (length! - Math.log(1 - u! + 1e-7))) * radius!],
 };
-
-/** Where random numbers come from: a stream and the step that keys them. */
-export interface RandomDraw {
-  /** One of the attack's random streams, so that two draws of a step differ. */
-  readonly stream: number;
-  /** The counter of the draw: constant, or a column of the step table. */
-  readonly step: StepValue;
-}
 
 /**
  * Uniform in the ball around the clean image: each pixel uniform in [-eps, eps], or a Gaussian direction at the radius

@@ -84,10 +84,13 @@ function buildSingle(stage: StageContext, settings: AttackSettings, iterate: Ten
 }
 
 /** Random numbers of the transform at a place of the list. */
-const drawOf =
-  (stage: StageContext, index: number): Draw =>
-  (shape, distribution = 'uniform', which = 0) =>
-    stage.random(shape, distribution, { step: `pick${index}` }, randomStreams.transforms + 8 * index + which);
+function drawOf(stage: StageContext, index: number): Draw {
+  const key = { stream: randomStreams.transforms + 8 * index, step: { step: `pick${index}` } };
+  return Object.assign<Draw, Pick<Draw, 'key'>>(
+    (shape, distribution = 'uniform', which = 0) => stage.random(shape, distribution, key.step, key.stream + which),
+    { key },
+  );
+}
 
 function transformed(
   stage: StageContext,
@@ -97,11 +100,39 @@ function transformed(
   let target = point;
   let result = definition.transform(stage, point);
   for (const [index, transform] of (definition.transforms ?? []).entries()) {
-    result = transform.apply(stage, result, { step: `copy${index}` }, drawOf(stage, index));
+    const before = result;
+    result = transform.apply(stage, before, { step: `copy${index}` }, drawOf(stage, index));
     const { gradientAt = 'point' } = transform;
-    if ((typeof gradientAt === 'function' ? gradientAt(stage.parameters) : gradientAt) === 'result') target = result;
+    if ((typeof gradientAt === 'function' ? gradientAt(stage.parameters) : gradientAt) === 'point') continue;
+    if (before === point) target = result;
+    else result = passedOver(stage, before, result, `result of transform ${index}`);
   }
   return { result, target };
+}
+
+const inPlaceOf: ElementwiseFunction = {
+  name: 'inPlaceOf',
+  inputs: ['x', 'result'],
+  scalars: [],
+  results: ['select(result, x, false)'],
+  reference: (_x, result) => [result!],
+  derivatives: [
+    {
+      name: 'inPlaceOfGradient',
+      inputs: ['g', 'x', 'result'],
+      scalars: [],
+      results: ['select(g, x + result, false)'],
+      reference: (g) => [g!],
+    },
+  ],
+};
+
+/** A transform's result, whose gradient goes on at the images before it as it is, to the transforms before those. */
+function passedOver(stage: StageContext, before: Tensor, result: Tensor, name: string): Tensor {
+  // What a state holds has no gradient of its own.
+  const kept = stage.memory(name, result.shape);
+  stage.graph.add('assign', [result, kept], {});
+  return elementwiseMap(stage.graph, inPlaceOf, [before, kept]);
 }
 
 function move(stage: StageContext, settings: AttackSettings, iterate: Tensor, gradient: Tensor, loss: Tensor): void {

@@ -1,7 +1,7 @@
-import type { ElementwiseFunction } from '../graph/types.js';
+import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { randomStreams } from '../random/philox.js';
 import { elementwiseMap, pointInBall } from './stages.js';
-import type { GradientStage, TransformStage } from './stages.js';
+import type { GradientStage, RandomDraw, StageContext, TransformStage } from './stages.js';
 
 /*
  * Stages of the attacks that transfer: what the network is queried at, and how its gradient is smoothed. Random
@@ -49,18 +49,21 @@ export const paddedSide = (side: number): number => ({ 32: 40, 224: 256 })[side]
  * half of the cases the network sees the image scaled to a random larger side, put at a random place of a frame of
  * zeros, and scaled back, each pixel the nearest. The gradient goes back through that.
  */
-export const diverseInputs: TransformStage = ({ graph, sampleIds, seed, query }, iterate) => {
+export function diverseInputs(
+  { graph, sampleIds, seed, query }: StageContext,
+  iterate: Tensor,
+  key: RandomDraw = { stream: randomStreams.inputTransform, step: query },
+): Tensor {
   const [, , height, width] = iterate.shape as [number, number, number, number];
   const attrs = {
     largest: [paddedSide(height), paddedSide(width)],
     probability: 0.5,
     transposed: false,
-    stream: randomStreams.inputTransform,
     seed,
-    step: query,
+    ...key,
   } as const;
   return graph.one('randomResizePad', [iterate, sampleIds], attrs);
-};
+}
 
 /**
  * The kernel of {@link smoothedGradient}, row by row: products of normal densities at `size` places from -3 to 3,

@@ -104,6 +104,31 @@ describe('transforms of attacks that transfer', () => {
     }
   });
 
+  it('behind others SSA has their gradient: without any strength it adds nothing', async () => {
+    const model = { definition: bent, weights };
+    const still = { spectra: 1, rho: 0, sigma: 0 };
+    for (const name of names.filter((each) => each !== 'ssa')) {
+      const made = await Promise.all(
+        [[], [inputTransforms.ssa]].map((more) => {
+          const definition = { ...with_(name), transforms: [inputTransforms[name], ...more] };
+          const parameters = { ...few[name], ...(more.length > 0 && still) };
+          return attack({
+            ...options,
+            model,
+            device: 'reference',
+            steps: 1,
+            norm: 'l2',
+            attack: definition,
+            parameters,
+          });
+        }),
+      );
+      made[1]!.images.forEach((pixel, i) =>
+        expect(pixel, `${name}, pixel ${i}`).to.be.closeTo(made[0]!.images[i]!, 1e-6),
+      );
+    }
+  });
+
   it('the DCT is orthonormal, resizing keeps constants, and the spline is 1 in the middle and 0 at the edges', () => {
     const cosines = cosineMatrix(6);
     for (let a = 0; a < 6; a++)
