@@ -48,6 +48,8 @@ export interface AttackGraph {
   readonly hit: Tensor | undefined;
   /** f32 [N]: 1 where an image is fooled; the state that says so in attacks by a plan that have one. */
   readonly fooled: Tensor;
+  /** How often one run of a segment takes each image through the network, and back; none for those not in it. */
+  readonly passes: ReadonlyMap<string, Passes>;
   /** All that is remembered of the images from segment to segment, [N, ...] each. */
   readonly perImage: readonly Tensor[];
   /** Losses and margins of the true label [N, rows], one column per row of the step table. */
@@ -61,6 +63,12 @@ export interface AttackGraph {
   readonly queries: Tensor | undefined;
   /** Where images of other classes are mixed in. */
   readonly pool: ImagePool | undefined;
+}
+
+/** Forward passes of an image, those of gradients among them, and gradients. */
+export interface Passes {
+  readonly gradients: number;
+  readonly forwards: number;
 }
 
 /** Below every loss a float32 can hold. */
@@ -148,6 +156,7 @@ class AttackBuilder {
   private readonly tensors: ReturnType<typeof addTensors>;
   private readonly memories = new Map<string, Tensor>();
   private readonly states = new Map<string, { tensor: Tensor; initial: number }>();
+  private readonly passes = new Map<string, Passes>();
   private pool: ImagePool | undefined;
 
   constructor(
@@ -167,7 +176,16 @@ class AttackBuilder {
     void this.graph.add('map', [state], { fn: fill, scalars: [value], targets: [0] });
 
   private network(images: Tensor): ModelInGraph {
-    return addModel(this.graph, this.model, images, { stores: this.tensors.stores });
+    const found = addModel(this.graph, this.model, images, { stores: this.tensors.stores });
+    this.count('forwards');
+    return found;
+  }
+
+  /** A pass of the segment that is being emitted. */
+  private count(kind: keyof Passes): void {
+    const { segment } = this.graph.nodes.at(-1)!;
+    const before = this.passes.get(segment) ?? { gradients: 0, forwards: 0 };
+    this.passes.set(segment, { ...before, [kind]: before[kind] + 1 });
   }
 
   private readonly forward = (images: Tensor): ModelInGraph & Forward => {
@@ -233,6 +251,7 @@ class AttackBuilder {
     const wanted = { loss, scale: 1, targets: [target], rules, seed };
     const gradient =
       scales === undefined ? gradients(graph, wanted).get(target)! : scaledGradient(graph, wanted, scales);
+    this.count('gradients');
     return { logits, outputOf, loss, gradient };
   };
 
@@ -336,7 +355,7 @@ class AttackBuilder {
     this.finish();
     const states = [...this.states.values()].map(({ tensor }) => tensor);
     return {
-      ...{ graph, ...shared, network, correct, hit, aimLog: aimLogs[0], pool: this.pool },
+      ...{ graph, ...shared, network, correct, hit, aimLog: aimLogs[0], pool: this.pool, passes: this.passes },
       queries: this.states.get('queries')?.tensor,
       fooled: this.states.get(definition.plan?.fooled ?? '')?.tensor ?? bestFooled,
       perImage: [

@@ -151,6 +151,10 @@ function staying(rows: readonly number[], fooled: Float32Array): readonly number
   return [...live, ...fill].sort((a, b) => a - b);
 }
 
+const indexOf = (runs: readonly SegmentRun[], name: string): number =>
+  runs.findIndex(({ segment }) => segment === name);
+const iterations = (part: readonly SegmentRun[]): number => part.reduce((sum, { repeat = 1 }) => sum + repeat, 0);
+
 /**
  * Runs a batch of which fooled images leave: after every so many steps the flags of success are read, and once half of
  * the places are free, what is remembered of the others moves into the same program for fewer images. At the end all is
@@ -165,13 +169,13 @@ export async function runBatchOf(
   { signal, onChunk, ...options }: RunOptions,
   { every, smaller, write }: Compaction,
 ): Promise<{ readonly gradients: number; readonly forwards: number }> {
-  const { runs, gradients, forwards } = schedule;
-  const begun = runs.findIndex(({ segment }) => segment === 'remember') + 1;
-  const ends = runs.findIndex(({ segment }) => segment === 'finish');
-  const iterations = (part: readonly SegmentRun[]): number => part.reduce((sum, { repeat = 1 }) => sum + repeat, 0);
+  const { runs } = schedule;
+  const [begun, ends] = [indexOf(runs, 'remember') + 1, indexOf(runs, 'finish')];
   const total = iterations(runs);
   let done = 0;
-  const go = async ({ executor }: Compiled, part: readonly SegmentRun[], skipped = 0): Promise<void> => {
+  // The saved images are evaluated after the run.
+  const spent = { gradients: 0, forwards: size };
+  const go = async ({ attack, executor }: Compiled, part: readonly SegmentRun[], images = size, skipped = 0) => {
     const own = iterations(part);
     await executor.run(part, {
       ...options,
@@ -179,13 +183,17 @@ export async function runBatchOf(
       onChunk: (share) => onChunk?.((done + skipped + share * own) / total),
     });
     done += own + skipped;
+    for (const { segment, repeat = 1 } of part) {
+      const { gradients, forwards } = attack.passes.get(segment) ?? { gradients: 0, forwards: 0 };
+      spent.gradients += images * repeat * gradients;
+      spent.forwards += images * repeat * forwards;
+    }
   };
   if (every === undefined || !canCompact(settings)) {
     await go(full, runs);
-    return { gradients: size * gradients, forwards: size * forwards };
+    return spent;
   }
   await go(full, runs.slice(0, begun));
-
   const memory = new Memory();
   const moveTo = async (next: Compiled, own: readonly number[]): Promise<void> => {
     write(next, own);
@@ -195,7 +203,6 @@ export async function runBatchOf(
   };
   const middle = pieces(runs.slice(begun, ends), every);
   let [now, rows]: [Compiled, readonly number[]] = [full, allRows(size)];
-  const spent = { gradients: 0, forwards: 3 * size };
   let left = iterations(runs.slice(begun, ends));
   for (const piece of middle) {
     const kept = staying(rows, await now.executor.read(now.attack.fooled));
@@ -205,29 +212,15 @@ export async function runBatchOf(
       [now, rows] = [await smaller(kept.length), kept];
       await moveTo(now, rows);
     }
-    await go(now, piece);
-    const cost = costOf(piece, rows.length, settings.definition.plan !== undefined);
-    spent.gradients += cost.gradients;
-    spent.forwards += cost.forwards;
+    await go(now, piece, rows.length);
     left -= iterations(piece);
   }
   if (now !== full) {
     await memory.read(now, rows);
     memory.write(full, allRows(size));
   }
-  await go(full, runs.slice(ends), left);
+  await go(full, runs.slice(ends), size, left);
   return spent;
-}
-
-/** Each step of gradients is a forward pass, too; so is each evaluation, and each proposal of a search. */
-function costOf(
-  piece: readonly SegmentRun[],
-  images: number,
-  searches: boolean,
-): { readonly gradients: number; readonly forwards: number } {
-  const of = (names: readonly string[]): number =>
-    images * piece.reduce((sum, { segment, repeat = 1 }) => sum + (names.includes(segment) ? repeat : 0), 0);
-  return { gradients: of(['step']), forwards: of(searches ? ['start', 'query'] : ['step', 'evaluate']) };
 }
 
 /**

@@ -56,7 +56,7 @@ export interface Schedule {
   readonly logged: readonly Logged[];
   /** The row with which the saved images are evaluated. */
   readonly savedRow: number;
-  /** Gradients and forward passes of one image. */
+  /** Gradients and forward passes of one image, as the catalog says them; runs count those of their program. */
   readonly gradients: number;
   readonly forwards: number;
 }
@@ -267,7 +267,7 @@ export function layOut(settings: AttackSettings): Schedule {
   let cost;
   if (definition.plan === undefined) {
     writeRestarts(writer, settings);
-    cost = costOf(settings, writer);
+    cost = costOf(settings);
   } else {
     const plan = planSettings(settings);
     cost = definition.plan.cost(plan);
@@ -283,12 +283,12 @@ export function layOut(settings: AttackSettings): Schedule {
 }
 
 /** Forward passes besides those of gradients: the last iterate of each restart, and iterates that no query looks at. */
-function costOf(settings: AttackSettings, { logged }: Writer): { gradients: number; forwards: number } {
+function costOf(settings: AttackSettings): { gradients: number; forwards: number } {
   const { steps, restarts, definition } = settings;
   const ranks = definition.rankedTargets === undefined ? 1 : settings.rankedTargets;
   const gradients = ranks * restarts * steps * gradientsPerStep(settings);
   const parts = radiusParts(settings).length;
   const ends = ranks * restarts * parts;
-  const looks = queriesIterate(settings) ? 0 : logged.length - ranks * restarts;
+  const looks = queriesIterate(settings) || settings.keep === 'last' ? 0 : ranks * restarts * steps;
   return { gradients, forwards: gradients + ends + looks };
 }
