@@ -93,7 +93,9 @@ const versions: Readonly<Record<Exclude<AutoAttackVersion, 'custom'>, readonly A
  * fewer the margin takes its place. Square has no L1 form and is left out there. Throws `bad-argument` where no stage
  * is left, and for stages without version `custom`; `unknown-option` for an option of none of the stages.
  */
-function stagesOf(options: AutoAttackOptions): readonly AutoAttackStageName[] {
+export function autoAttackStages(
+  options: Pick<AutoAttackOptions, 'version' | 'stages' | 'norm' | 'loss' | 'steps' | 'queries'>,
+): readonly AutoAttackStageName[] {
   const { version = 'standard', stages, norm } = options;
   expectOneOf(version, [...Object.keys(versions), 'custom'], 'version');
   check(
@@ -270,7 +272,7 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   const { classes } = model.definition;
   const mixes = mixesImages(selectRules(options, model.definition), model.definition);
   check(!mixes || options.compact !== true, 'bad-argument', `${together}, so compact must be left out`, 'compact');
-  const names = stagesOf(options);
+  const names = autoAttackStages(options);
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
   const battery = new Battery(options);
   const stages: AutoAttackStage[] = [];

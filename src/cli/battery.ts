@@ -2,19 +2,14 @@ import { autoAttack } from '../attacks/autoattack.js';
 import type { AutoAttackOptions, AutoAttackResult } from '../attacks/autoattack.js';
 import type { AttackSettings } from '../attacks/options.js';
 import type { AttackResult } from '../attacks/result.js';
-import { check } from '../errors.js';
 import type { BatteryJournal } from './attack/state.js';
 import type { HostModel, Model } from '../nn/model.js';
 import { percent } from './common.js';
 import type { Dataset } from '../data/dataset.js';
 import type { VerbContext } from './verb.js';
 
-/** Options of the verb that AutoAttack takes. */
-type BatteryValues = Required<Pick<AutoAttackOptions, 'norm' | 'eps' | 'version' | 'batch' | 'seed' | 'precision'>> & {
-  readonly loss: string;
-  readonly steps: number | undefined;
-  readonly device: string;
-};
+/** Options of AutoAttack that a cell of the verb has. */
+type BatteryOptions = Omit<AutoAttackOptions, 'model' | 'rules' | 'images'>;
 
 /** Images to attack. */
 export interface CraftingInput {
@@ -38,19 +33,15 @@ export interface Ran {
 
 /** AutoAttack on all images; each stage's figure is printed as it is known. */
 export async function runBattery(
-  values: BatteryValues,
+  options: BatteryOptions,
   model: Model | HostModel,
   rules: string,
   { dataset, sampleIds, journal }: CraftingInput,
   { signal, progress, print }: VerbContext,
 ): Promise<Ran> {
-  const { norm, eps, version, batch, seed, precision, loss, steps } = values;
-  check(loss === 'ce' || loss === 'ce-rounded', 'bad-argument', 'autoattack takes --loss ce or ce-rounded', 'loss');
   const result = await autoAttack({
-    ...{ model, rules, images: dataset, norm, eps, version, batch, seed, precision, loss, signal },
+    ...{ ...options, model, rules, images: dataset, signal },
     ...(sampleIds && { sampleIds }),
-    device: values.device === 'reference' ? 'reference' : 'gpu',
-    ...(steps !== undefined && { steps }),
     ...(journal?.resume && { resume: journal.resume }),
     ...(journal && { onState: journal.keep }),
     onProgress: (stage, share) => progress.update(stage, share, ''),
@@ -60,7 +51,7 @@ export async function runBattery(
     },
   });
   progress.clear();
-  return { result, settings: { eps, keep: 'best' }, ilaSteps: null };
+  return { result, settings: { eps: options.eps, keep: 'best' }, ilaSteps: null };
 }
 
 /** What AutoAttack has beside an attack's result. */

@@ -8,6 +8,7 @@ import { settle } from '../../src/attacks/options.js';
 import { noMomentum } from '../../src/attacks/stages.js';
 import type { AttackDefinition } from '../../src/attacks/stages.js';
 import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.js';
+import { batteryOptions, listCells } from '../../src/cli/attack/cells.js';
 import { options, withPreset } from '../../src/cli/attack/options.js';
 import { readAttacks } from '../../src/cli/attack/spec.js';
 import { presets } from '../../src/cli/attack/presets.js';
@@ -175,6 +176,20 @@ describe('linbp attack', () => {
       const tensors = (place: string): Buffer => readFileSync(join(at(place), cell, 'adversarial.safetensors'));
       expect(tensors('cut').equals(tensors('whole')), cell).to.equal(true);
     }
+  });
+
+  it('--version custom runs the stages in their order, and counts all forward passes as queries', async () => {
+    const stages = ['--attack', 'autoattack', '--version', 'custom', '--stages', 'fab-t, apgd-ce', '--steps', '2'];
+    const [made] = await linbpEach([[...common, ...stages, '--eps', '0.01', '--limit', '4', '--json', at('own.json')]]);
+    expect(made!.code, made!.stderr).to.equal(0);
+    const result = readJson(at('own.json'));
+    expect((result['stages'] as Json[]).map(({ name }) => name)).to.deep.equal(['fab-t', 'apgd-ce']);
+    expect(result['settings']).to.include({ version: 'custom', loss: 'ce', steps: 2 });
+    for (const image of result['images'] as Json[]) expect(image['queries']).to.equal(image['forwards']);
+    const definition = modelDefinition('mlp');
+    const values = parseOptions(['--attack', 'autoattack', '--version', 'custom', '--stages', 'square'], options);
+    const [cell] = listCells(values, definition);
+    expect(batteryOptions(values, cell!)).to.include({ version: 'custom' }).and.not.have.any.keys('loss', 'steps');
   });
 
   it('refuses bad lists, presets and states with one error before any work', async () => {

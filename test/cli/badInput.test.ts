@@ -118,6 +118,7 @@ describe('bad input at the command line', () => {
   it('options that the run would not look at', async () => {
     const attack = (...args: string[]): string[] => ['attack', ...args, '--limit', '2', '--device', 'reference'];
     const battery = ['--attack', 'autoattack'];
+    const custom = ['--version', 'custom', '--stages'];
     const train = (...args: string[]): string[] => ['train', '--model', 'mlp', '--out', join(folder, 'idle'), ...args];
     const sweep = ['--sweep', 'lr=0.1'];
     const simulate = (...args: string[]): string[] => ['simulate', ...args];
@@ -130,6 +131,14 @@ describe('bad input at the command line', () => {
       [attack(...battery, '--random-start'), '--random-start does not go with autoattack'],
       [attack('--preset', 'autoattack-mnist', '--keep', 'last'), '--keep does not go with autoattack'],
       [attack('--version', 'rand'), '--version goes with --attack autoattack'],
+      [attack(...battery, '--version', 'custom'), '--version custom needs --stages'],
+      [attack('--stages', 'square'), '--stages goes with --attack autoattack'],
+      [attack(...battery, '--stages', 'square'), 'version custom, and no other, takes a list of stages'],
+      [attack(...battery, ...custom, 'square,fab,square'), '--stages names square twice'],
+      [attack(...battery, ...custom, 'apgd-ce,pgd'), 'stages'],
+      [attack(...battery, ...custom, 'square', '--norm', 'l1'), 'square has no L1 form'],
+      [attack(...battery, ...custom, 'square', '--steps', '9'), 'none of the stages square looks at steps'],
+      [attack(...battery, ...custom, 'fab-t', '--loss', 'ce'), 'none of the stages fab-t looks at loss'],
       [attack('--attack', 'square', '--alpha', '0.1'), '--alpha goes with attacks that go along gradients'],
       [attack('--attack', 'fab', '--loss', 'dlr'), '--loss goes with attacks that go along gradients'],
       [attack('--attack', 'deepfool,fmn', '--keep', 'last'), '--keep goes with attacks that go along gradients'],

@@ -1,3 +1,5 @@
+import { autoAttackStages } from '../../attacks/autoattack.js';
+import type { AutoAttackOptions, AutoAttackStageName } from '../../attacks/autoattack.js';
 import { hasOption } from '../../attacks/available.js';
 import type { OptionName } from '../../attacks/available.js';
 import { attackDefinition } from '../../attacks/builtin.js';
@@ -145,6 +147,24 @@ export function attackOptions(
   };
 }
 
+/** What AutoAttack gets of a cell's attack and of the options. Throws `bad-argument` for a loss that it has not. */
+export function batteryOptions(
+  values: AttackValues,
+  { attack }: Cell,
+): Omit<AutoAttackOptions, 'model' | 'rules' | 'images' | 'eps'> {
+  const { norm, version, stages, batch, seed, precision } = values;
+  const [steps, loss] = [attack.steps ?? values.steps, attack.loss ?? values.loss];
+  const known = loss === undefined || loss === 'ce' || loss === 'ce-rounded';
+  check(known, 'bad-argument', 'autoattack takes --loss ce or ce-rounded', 'loss');
+  check(version !== 'custom' || stages !== undefined, 'bad-argument', '--version custom needs --stages', 'stages');
+  return {
+    ...{ norm, version, batch, seed, precision, device: values.device === 'reference' ? 'reference' : 'gpu' },
+    ...(stages !== undefined && { stages: stages.split(',').map((name) => name.trim() as AutoAttackStageName) }),
+    ...(steps !== undefined && { steps }),
+    ...(loss !== undefined && { loss }),
+  };
+}
+
 /** Refuses what the engine would refuse later. */
 export function checkCells(cells: readonly Cell[], values: AttackValues, definition: ModelDefinition): void {
   const several = new Set(cells.map(({ attack }) => attack.written)).size > 1;
@@ -160,6 +180,9 @@ export function checkCells(cells: readonly Cell[], values: AttackValues, definit
         `autoattack takes steps and loss, not ${unknown.join(', ')}`,
         'attack',
       );
+      const options = batteryOptions(values, cell);
+      expectOnce(options.stages ?? [], 'stages');
+      autoAttackStages(options);
     } else {
       const first = attackOptions(values, cell, { definition, weights: new Map() }, several);
       settle(first);
@@ -183,6 +206,7 @@ export function expectUsedByCells(given: AttackValues, cells: readonly Cell[]): 
     engine.length === 0 ? other : [definitions.some((definition) => hasOption(definition, name)), words];
   expectUsed(given, {
     version: [engine.length < cells.length, 'goes with --attack autoattack'],
+    stages: [engine.length < cells.length, 'goes with --attack autoattack'],
     ...{ gradient: other, transform: other, momentum: other },
     ...{ restarts: has('restarts'), randomStart: has('randomStart'), eot: has('eot'), keep: has('keep') },
     ...{ alpha: has('alpha'), decay: has('decay', 'goes with attacks that have momentum, such as mifgsm') },

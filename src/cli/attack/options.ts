@@ -40,7 +40,11 @@ export const options = {
   list: flag('list the attacks with costs and sources, and exit'),
   preset: text({ help: 'options of a paper, see below; explicit ones override them', placeholder: 'NAME' }),
   attack: text({ help: 'attacks joined by commas, see --list', placeholder: 'A,B', byDefault: 'pgd' }),
-  version: choice(['standard', 'plus', 'rand'], { help: 'stages of autoattack', byDefault: 'standard' }),
+  version: choice(['standard', 'plus', 'rand', 'custom'], { help: 'stages of autoattack', byDefault: 'standard' }),
+  stages: text({
+    help: 'of --version custom: apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square',
+    placeholder: 'A,B',
+  }),
   gradient: choice(Object.keys(gradientSamplings) as (keyof typeof gradientSamplings)[], {
     help: 'gradients at several points per step',
   }),

@@ -17,17 +17,20 @@ export interface ImageRecord {
   readonly l1: number;
   /** Values that differ, of all channels. */
   readonly l0: number;
-  /** Gradients spent before the first iterate that succeeds; null where none does or none is looked at. */
+  /**
+   * Gradients spent before the first iterate that succeeds, of AutoAttack by the stage that broke the image; null
+   * where none does or none is looked at.
+   */
   readonly firstStep: number | null;
   readonly gradients: number;
   readonly forwards: number;
-  /** What the attack counts as its queries of the image; all forwards where it counts none. */
+  /** What the attack counts as its queries of the image; all forwards where it counts none, and of AutoAttack. */
   readonly queries: number;
   /** AutoAttack: the stage that broke the image. */
   readonly brokenBy?: string | null;
 }
 
-/** Costs of one image: of AutoAttack those of the stages that it went through. */
+/** Costs of one image: of AutoAttack the means of the stages that it went through. */
 function costs(result: AttackResult | AutoAttackResult, n: number): { gradients: number; forwards: number } {
   const { count } = result;
   if (!('stages' in result)) return { gradients: result.gradients / count, forwards: result.forwards / count };
@@ -64,7 +67,7 @@ export function imageRecords(result: AttackResult | AutoAttackResult, clean: Flo
       success: sample.success,
       ...{ linf, l2: Math.sqrt(squares), l1, l0 },
       firstStep: sample.firstStep,
-      ...{ gradients, forwards, queries: sample.queries ?? forwards },
+      ...{ gradients, forwards, queries: ('stages' in result ? undefined : sample.queries) ?? forwards },
       ...('brokenBy' in result && { brokenBy: result.brokenBy[n]! }),
     };
   });

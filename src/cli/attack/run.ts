@@ -7,11 +7,11 @@ import type { Dataset } from '../../data/dataset.js';
 import { LinbpError } from '../../errors.js';
 import type { HostModel, Model } from '../../nn/model.js';
 import { runBattery } from '../battery.js';
-import { batterySteps } from '../../attacks/autoattack.js';
+import { autoAttackStages, batterySteps } from '../../attacks/autoattack.js';
 import type { AutoAttackResult } from '../../attacks/autoattack.js';
 import { compileProgress, pixelRange } from '../common.js';
 import type { VerbContext } from '../verb.js';
-import { attackOptions, isBattery, secondStage } from './cells.js';
+import { attackOptions, batteryOptions, isBattery, secondStage } from './cells.js';
 import type { Cell } from './cells.js';
 import { mergeResults } from './merge.js';
 import type { AttackValues } from './options.js';
@@ -292,23 +292,19 @@ async function runBatteryCell(index: number, cell: Cell, input: CellInput): Prom
   const { attack, rule, eps } = cell;
   const sampleIds = Uint32Array.from({ length: dataset.count }, (_, n) => offset + n);
   const [kept] = await state.finished(index);
-  const battery = {
-    ...values,
-    eps: eps!,
-    steps: attack.steps ?? values.steps,
-    loss: attack.loss ?? values.loss ?? 'ce',
-  };
+  const options = batteryOptions(values, cell);
+  const names = autoAttackStages(options);
   const given = { dataset, sampleIds, journal: kept === undefined ? await state.battery?.(index) : undefined };
   const result =
     (kept as AutoAttackResult | undefined) ??
-    ((await runBattery(battery, model, rule.written, given, context)).result as AutoAttackResult);
+    ((await runBattery({ ...options, eps: eps! }, model, rule.written, given, context)).result as AutoAttackResult);
   if (kept === undefined && !result.interrupted) await state.keep(index, 0, result);
   const { norm, version } = values;
   const settings = { attack: attack.written, definition: 'autoattack', rule: rule.written, norm, eps: eps!, version };
   const more = {
     keep: 'best',
-    loss: battery.loss,
-    steps: battery.steps ?? batterySteps,
+    loss: names.includes('apgd-ce') ? (options.loss ?? 'ce') : null,
+    steps: names.some((name) => name !== 'square') ? (options.steps ?? batterySteps) : null,
     targeted: false,
     ilaSteps: null,
   };

@@ -88,7 +88,7 @@ export function decodeRun(bytes: Uint8Array): PartRun {
  */
 const roles: OptionRoles<AttackValues> = {
   ...each(
-    ['version', 'gradient', 'transform', 'momentum', 'norm', 'alpha', 'steps', 'restarts', 'randomStart'],
+    ['version', 'stages', 'gradient', 'transform', 'momentum', 'norm', 'alpha', 'steps', 'restarts', 'randomStart'],
     'value',
   ),
   ...each(['targeted', 'ila', 'ilaSteps', 'loss', 'decay', 'eot', 'keep', 'batch', 'precision', 'seed'], 'value'),
