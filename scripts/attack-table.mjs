@@ -1,5 +1,6 @@
 // Writes the list of attacks in docs/attacks.md from their definitions; --check only says whether it is current.
 import { readFileSync, writeFileSync } from 'node:fs';
+import { describeAutoAttack } from '../dist/src/attacks/batteryCatalog.js';
 import { attackCatalog } from '../dist/src/attacks/catalog.js';
 
 const path = new URL('../docs/attacks.md', import.meta.url);
@@ -23,7 +24,7 @@ function wrapped(text) {
   }
   return [...lines, line];
 }
-const list = attackCatalog().flatMap((attack) =>
+const list = [...attackCatalog(), describeAutoAttack()].flatMap((attack) =>
   wrapped(
     `**${attack.name}** (${attack.norms.join(', ')}): ${own(attack)}; keeps the ${attack.keep} iterate; ` +
       `${counted(attack.gradients, 'gradient')}, ${attack.forwards} forward passes. ` +

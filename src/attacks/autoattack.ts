@@ -82,7 +82,7 @@ const batteryFields: FieldNames<AutoAttackOptions> = {
   onProgress: 'function',
 };
 
-const versions: Readonly<Record<Exclude<AutoAttackVersion, 'custom'>, readonly AutoAttackStageName[]>> = {
+export const versions: Readonly<Record<Exclude<AutoAttackVersion, 'custom'>, readonly AutoAttackStageName[]>> = {
   standard: ['apgd-ce', 'apgd-t', 'fab-t', 'square'],
   plus: ['apgd-ce', 'apgd-dlr', 'fab', 'square', 'apgd-t', 'fab-t'],
   rand: ['apgd-ce', 'apgd-dlr'],
@@ -124,7 +124,7 @@ const usedBy: readonly (readonly ['loss' | 'steps' | 'queries', (name: AutoAttac
 ];
 
 /** A stage's place in the counter of its seed. Part of the reproducibility contract: add, never renumber. */
-const stageNumbers: Readonly<Record<AutoAttackStageName, number>> = {
+export const stageNumbers: Readonly<Record<AutoAttackStageName, number>> = {
   ...{ 'apgd-ce': 0, 'apgd-dlr': 1, 'apgd-t': 2, fab: 3, 'fab-t': 4, square: 5 },
 };
 
@@ -141,8 +141,12 @@ const draws = 20;
 /** Steps of its stages by gradients, as in the official code. */
 export const batterySteps = 100;
 
-/** As in the official code, `plus` and `rand` have nothing of their own in L1. */
-function stageOptions(name: AutoAttackStageName, options: AutoAttackOptions, classes: number): Partial<AttackOptions> {
+/** A stage's options of its attack. As in the official code, `plus` and `rand` have nothing of their own in L1. */
+export function stageOptions(
+  name: AutoAttackStageName,
+  options: Pick<AutoAttackOptions, 'norm' | 'version' | 'loss' | 'steps' | 'queries'>,
+  classes: number,
+): Partial<AttackOptions> {
   const { norm = 'linf', version, loss = 'ce', steps = batterySteps, queries = 5000 } = options;
   const sparse = norm === 'l1' && version !== 'plus' && version !== 'rand';
   const restarts = sparse || version === 'plus' ? 5 : 1;

@@ -29,7 +29,7 @@ export interface DescribedAttack {
 }
 
 /** What costs are counted on: only the number of classes matters. */
-const tenClasses: ModelDefinition = {
+export const tenClasses: ModelDefinition = {
   name: 'ten-classes',
   input: [3, 32, 32],
   classes: 10,

@@ -3,7 +3,7 @@ import type { FieldNames } from '../arguments.js';
 import { check } from '../errors.js';
 import type { Precision } from '../graph/types.js';
 import { leastClasses } from '../ops/loss.js';
-import { quotedValue } from '../quote.js';
+import { counted, quotedValue } from '../quote.js';
 import type { HostModel, Model } from '../nn/model.js';
 import type { ModelDefinition } from '../nn/definition.js';
 import { describeModel, positionTable } from '../nn/definition.js';
@@ -221,7 +221,7 @@ function checkCounts(definition: AttackDefinition, { steps, restarts, batch, see
   check(
     definition.steps === undefined || steps === definition.steps,
     'bad-range',
-    `${definition.name} takes ${definition.steps} steps, got ${steps}`,
+    `${definition.name} takes ${counted(definition.steps!, 'step')}, got ${steps}`,
     'steps',
   );
   expectWhole(restarts, 1, 1000, 'restarts');
@@ -364,7 +364,7 @@ function settleParameters(
     check(
       Object.hasOwn(known, name),
       'unknown-option',
-      `${definition.name} has no option "${name}"; it has ${list}`,
+      `${definition.name} has no option "${name}"; as parameters it has ${list}`,
       name,
     );
   }

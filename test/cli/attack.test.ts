@@ -2,19 +2,22 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { attacks } from '../../src/attacks/builtin.js';
+import { attackNames, attacks } from '../../src/attacks/builtin.js';
 import type { AttackName } from '../../src/attacks/builtin.js';
+import type { attackCatalog } from '../../src/attacks/catalog.js';
 import { settle } from '../../src/attacks/options.js';
 import { noMomentum } from '../../src/attacks/stages.js';
 import type { AttackDefinition } from '../../src/attacks/stages.js';
 import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.js';
-import { batteryOptions, listCells } from '../../src/cli/attack/cells.js';
+import { attackOptions, batteryOptions, checkCells, listCells } from '../../src/cli/attack/cells.js';
+import { listAttacks } from '../../src/cli/attack/list.js';
 import { options, withPreset } from '../../src/cli/attack/options.js';
 import { readAttacks } from '../../src/cli/attack/spec.js';
 import { presets } from '../../src/cli/attack/presets.js';
 import { composed } from '../../src/cli/composedAttack.js';
 import { classifierOn } from '../../src/cli/inference.js';
 import { parseOptions } from '../../src/cli/options.js';
+import type { VerbContext } from '../../src/cli/verb.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
 import { initialState } from '../../src/nn/model.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
@@ -196,6 +199,10 @@ describe('linbp attack', () => {
     const cases: [string[], ...string[]][] = [
       [['--attack', 'pgd,fsgm'], 'no attack "fsgm"', 'did you mean fgsm?'],
       [['--attack', 'pgd:stepz=3'], 'pgd has no option "stepz"'],
+      [['--attack', 'pgd:eps=0.2'], 'give it by --eps'],
+      [['--attack', 'fgsm:steps=2'], 'fgsm takes 1 step, got 2'],
+      [['--attack', 'pgd:randomStart=no'], 'randomStart must be true, false'],
+      [['--attack', 'deepfool:randomStart=true'], 'deepfool has no option "randomStart"'],
       [['--attack', 'pgd:steps=0'], 'steps must be a whole number of at least 1'],
       [['--attack', 'pgd:steps'], 'name:option=value'],
       [['--attack', 'pgd,steps=3'], 'follow a colon'],
@@ -295,6 +302,28 @@ describe('linbp attack', () => {
     expect(attackOf('--preset', 'madry-mnist', '--transform', 'di')).to.equal('pgd');
     const asked = { gradient: undefined, transform: 'di', momentum: undefined };
     expect(composed({ ...asked, attack: 'pgd' })).to.include({ keep: 'best', randomStart: true });
+  });
+
+  it('takes every option of the list after a colon, with its default, but the radius', () => {
+    const definition = modelDefinition('resnet18');
+    const printed: string[] = [];
+    const list = listAttacks({ print: (line: string) => void printed.push(line) } as unknown as VerbContext);
+    const described = list.fields!['attacks'] as ReturnType<typeof attackCatalog>;
+    expect(described.map(({ name }) => name)).to.deep.equal([...attackNames, 'autoattack']);
+    expect(printed).to.have.length(described.length + 1);
+    for (const { name, norms, options: own } of described)
+      for (const { name: option, default: byDefault } of own) {
+        if (option === 'eps' || (name === 'autoattack' && ['version', 'stages'].includes(option))) continue;
+        const value = option === 'alpha' ? '0.01' : String(byDefault);
+        const values = parseOptions(['--attack', `${name}:${option}=${value}`, '--norm', norms[0]!], options);
+        checkCells(listCells(values, definition), values, definition);
+      }
+    const off = parseOptions(['--attack', 'pgd:randomStart=false,pgd'], options);
+    const [first, second] = listCells(off, definition).map((cell) =>
+      attackOptions(off, cell, { definition, weights: new Map() }, true),
+    );
+    expect(settle(first!).randomStart).to.equal(false);
+    expect(settle(second!).randomStart).to.equal(true);
   });
 
   it('every preset and every notation settles', () => {

@@ -134,7 +134,7 @@ export function attackOptions(
   const given = {
     eps,
     steps: attack.steps ?? (fixed ? undefined : values.steps),
-    randomStart: hasOption(definition, 'randomStart') ? randomStart : undefined,
+    randomStart: attack.randomStart ?? (hasOption(definition, 'randomStart') ? randomStart : undefined),
   };
   return {
     ...{ model, norm, targeted, batch, seed, precision },

@@ -1,4 +1,5 @@
 import { counted } from '../../quote.js';
+import { describeAutoAttack } from '../../attacks/batteryCatalog.js';
 import { attackCatalog } from '../../attacks/catalog.js';
 import { noAdapter } from '../common.js';
 import type { VerbContext, VerbResult } from '../verb.js';
@@ -6,7 +7,7 @@ import { presets } from './presets.js';
 
 /** `linbp attack --list`: what there is to choose from. */
 export function listAttacks({ print }: VerbContext): VerbResult {
-  const attacks = attackCatalog();
+  const attacks = [...attackCatalog(), describeAutoAttack()];
   const width = Math.max(...attacks.map(({ name }) => name.length));
   for (const { name, norms, keep, gradients, forwards, source } of attacks)
     print(

@@ -18,6 +18,7 @@ export interface AttackSpec {
   readonly eot?: number;
   readonly loss?: AttackLoss;
   readonly keep?: 'best' | 'last';
+  readonly randomStart?: boolean;
   readonly gradient?: keyof typeof gradientSamplings;
   /** Joined by commas. */
   readonly transform?: string;
@@ -33,16 +34,18 @@ const words: Readonly<Record<string, readonly string[]>> = {
   keep: ['best', 'last'],
   gradient: Object.keys(gradientSamplings),
   momentum: ['mi', 'none'],
+  randomStart: ['true', 'false'],
 };
 
-function readOption(attack: string, key: string, value: string): [string, number | string] {
+function readOption(attack: string, key: string, value: string): [string, number | string | boolean] {
   const field = `attack`;
+  check(key !== 'eps', 'unknown-option', `${attack}: eps is that of all attacks; give it by --eps`, field);
   const choices = words[key];
   if (key === 'transform') return [key, value.replaceAll('+', ',')];
   if (choices !== undefined) {
     const message = `${attack}: ${key} must be ${choices.join(', ')}; got "${value}"${didYouMean(value, choices)}`;
     check(choices.includes(value), 'unknown-option', message, field);
-    return [key, value];
+    return [key, key === 'randomStart' ? value === 'true' : value];
   }
   const number = readNumber(value);
   check(Number.isFinite(number), 'bad-range', `${attack}: ${key} must be a number, got "${value}"`, field);
