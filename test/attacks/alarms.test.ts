@@ -53,6 +53,27 @@ describe('alarms of attacks', () => {
     expect(names(run(10, { norm: 'linf', eps: 0.5 }))).to.deep.equal([]);
   });
 
+  it('say which runs they are about, and no two read the same', () => {
+    const at = (eps: number, rule: string): JudgedRun => run(90, { eps, rule, noise: 0.5 }, { loss: 0.1 });
+    const runs = [0.2, 0.3].flatMap((eps) => ['bp', 'linbp'].map((rule) => at(eps, rule)));
+    const flags = attackFlags([...runs, run(40, { eps: 0.2, attack: 'square' }, {}, 0)]);
+    expect(new Set(flags.map(({ message }) => message)).size).to.equal(flags.length);
+    const [first] = flags.filter(({ name }) => name === 'zero-gradient');
+    expect(first!.message).to.match(/^apgd-ce under bp at eps 0\.2: no step changed/);
+    expect(first!.runs).to.deep.equal([{ attack: 'apgd-ce', rule: 'bp', eps: 0.2 }]);
+    const pair = flags.find(({ message }) => message.startsWith('square'))!;
+    expect(pair.message).to.match(/^square under bp at eps 0\.2 leaves 40\.0 % right, apgd-ce under bp at eps 0\.2 90/);
+    expect(pair.runs!.map(({ attack }) => attack)).to.deep.equal(['apgd-ce', 'square']);
+    // A single rule and radius need no name, and where any perturbation counts there is no radius.
+    const [alone] = attackFlags([run(90, {}, { loss: 0.1 })]);
+    expect(alone!.message).to.match(/^apgd-ce: no step/);
+    const [free] = attackFlags([run(90, { eps: Infinity }, { loss: 0.1 })]);
+    expect(free!.runs).to.deep.equal([{ attack: 'apgd-ce', rule: 'bp', eps: null }]);
+    // A run that is not judged is told apart as well.
+    const [judged] = attackFlags([at(0.2, 'bp')], [at(0.2, 'bp'), at(0.3, 'bp')]);
+    expect(judged!.message).to.match(/^apgd-ce at eps 0\.2: no step/);
+  });
+
   it('outputs that are probabilities', () => {
     expect(outputFlags([0.2, 0.8, 1, 0], 2).map(({ name }) => name)).to.deep.equal(['probabilities']);
     expect(outputFlags([0.2, 0.8, 1.2, -0.2], 2)).to.deep.equal([]);

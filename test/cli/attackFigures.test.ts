@@ -1,8 +1,10 @@
 import { expect } from 'chai';
 import { fromArrays } from '../../src/data/dataset.js';
 import { robustBenchEntry } from '../../src/cli/attack/curves.js';
+import { judgeRuns } from '../../src/cli/attack/judge.js';
 import { medianChange, runLines } from '../../src/cli/attack/output.js';
 import type { TriedRun } from '../../src/cli/attack/output.js';
+import type { Classifier } from '../../src/cli/inference.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 
 /** A run whose images are fooled by changes of these lengths. */
@@ -43,6 +45,47 @@ describe('figures of attacks', () => {
     expect(entry({ version: 'standard', steps: 1 })).to.equal(null);
     expect(entry({ version: 'rand', steps: 100 })).to.equal(null);
     expect(entry({ version: 'standard', steps: 100, rule: 'linbp' })).to.equal(null);
+  });
+
+  it('alarms stand beside the runs that they are about, those of the network beside all', async () => {
+    const dataset = fromArrays({
+      ...{ shape: [2, 1, 1, 1], classes: 2, images: new Float32Array(2), labels: new Int32Array(2) },
+    });
+    const image = { ...{ label: 0, cleanCorrect: true, robustCorrect: true, success: false }, loss: 1, cleanLoss: 1 };
+    const stuck = (run: TriedRun, flags?: object[]): TriedRun => {
+      const samples = [image, image];
+      const result = { ...run.result, samples, gradients: flags ? 0 : 2, robustAccuracy: 1, robustCorrect: 2 };
+      return {
+        ...run,
+        minimal: false,
+        result: { ...result, ...(flags && { flags }) } as unknown as TriedRun['result'],
+      };
+    };
+    const masked = { name: 'gradient-masking', message: 'square took 3.0 points' };
+    const few = { name: 'few-classes', message: 'with 2 classes the margin takes the place of DLR' };
+    const pgd = { attack: 'pgd', definition: 'pgd', alpha: 0.1, rule: 'linbp' };
+    const runs = [
+      ...[0.2, 0.3].map((eps) => stuck(tried([1], { ...pgd, eps }))),
+      ...[0.2, 0.3].map((eps) => stuck(tried([1], { eps }), eps === 0.2 ? [few] : [few, masked])),
+    ];
+    const classify = {
+      logits: () => Promise.resolve(Float32Array.of(0.5, 0.5, 0.5, 0.5)),
+      classes: () => Promise.resolve(Int32Array.of(0, 0)),
+    } as unknown as Classifier;
+    const signal = new AbortController().signal;
+    const flags = await judgeRuns(runs, classify, dataset, { seed: 0, batch: 2, signal });
+    const lines = flags.map(({ message }) => message);
+    expect(new Set(lines).size).to.equal(lines.length);
+    expect(lines).to.include('autoattack under bp at eps 0.3: square took 3.0 points');
+    expect(lines).to.include(`autoattack under bp at eps 0.2, autoattack under bp at eps 0.3: ${few.message}`);
+    const entries = runs.map((run) => robustBenchEntry(run, modelDefinition('mlp'), dataset, flags));
+    expect(entries.map((entry) => entry['flags'])).to.deep.equal([
+      ['probabilities', 'zero-gradient'],
+      ['probabilities', 'zero-gradient'],
+      ['probabilities', 'few-classes'],
+      ['probabilities', 'few-classes', 'gradient-masking'],
+    ]);
+    expect(entries.map((entry) => entry['unreliable'])).to.deep.equal([true, true, false, true]);
   });
 
   it('the largest change is called that of the saved images', () => {

@@ -19,7 +19,7 @@ import type { Need } from '../options.js';
 import { splitRules } from '../ruleList.js';
 import { withPreset } from './options.js';
 import type { AttackValues } from './options.js';
-import { shownEps } from './shownEps.js';
+import { shownEps } from '../../attacks/shownEps.js';
 import { readAttacks } from './spec.js';
 import type { AttackSpec } from './spec.js';
 

@@ -5,7 +5,7 @@ import type { AttackFlag } from '../../attacks/alarms.js';
 import type { ModelDefinition } from '../../nn/definition.js';
 import type { ImageRecord } from './records.js';
 import type { CellRun } from './run.js';
-import { shownEps } from './shownEps.js';
+import { shownEps } from '../../attacks/shownEps.js';
 
 /** Robust accuracy against the radius of the ball. */
 export interface SecurityCurve {
@@ -66,14 +66,27 @@ export function securityCurves(runs: readonly RecordedRun[]): SecurityCurve[] {
 
 const hundredths = (share: number): string => (100 * share).toFixed(2);
 
-/** One run in the form of RobustBench's model files (`model_info/DATASET/NORM/MODEL.json`), with fields of our own. */
+/** Whether an alarm is about a run; one that names no runs is about all. */
+const isAbout = ({ runs }: AttackFlag, { settings }: CellRun): boolean =>
+  runs === undefined ||
+  runs.some(
+    ({ attack, rule, eps }) =>
+      attack === settings.attack && rule === settings.rule && (eps ?? Infinity) === settings.eps,
+  );
+
+/**
+ * One run in the form of RobustBench's model files (`model_info/DATASET/NORM/MODEL.json`), with fields of our own.
+ *
+ * @param all alarms of all runs; the entry has those about its run
+ */
 export function robustBenchEntry(
   run: CellRun,
   definition: ModelDefinition,
   dataset: Dataset,
-  flags: readonly AttackFlag[],
+  all: readonly AttackFlag[],
 ): Readonly<Record<string, unknown>> {
   const { settings, result } = run;
+  const flags = all.filter((flag) => isAbout(flag, run));
   const battery = settings['definition'] === 'autoattack';
   const official =
     battery &&

@@ -1,4 +1,4 @@
-import { attackFlags, outputFlags } from '../../attacks/alarms.js';
+import { attackFlags, flagAbout, outputFlags, runNames } from '../../attacks/alarms.js';
 import type { AttackFlag, JudgedRun } from '../../attacks/alarms.js';
 import type { Dataset } from '../../data/dataset.js';
 import type { AttackNorm } from '../../attacks/stages.js';
@@ -9,6 +9,25 @@ import type { RecordedRun } from './curves.js';
 
 /** Images whose outputs are looked at. */
 const few = 16;
+
+/** Alarms of AutoAttack's stages. Equal ones are one, which names its runs unless it is about all that were run. */
+function batteryFlags(runs: readonly RecordedRun[]): AttackFlag[] {
+  const found = new Map<string, { flag: AttackFlag; about: RecordedRun['settings'][] }>();
+  for (const { result, settings } of runs) {
+    for (const flag of 'flags' in result ? result.flags : []) {
+      const key = JSON.stringify([flag.name, flag.message]);
+      const entry = found.get(key) ?? { flag, about: [] };
+      entry.about.push(settings);
+      found.set(key, entry);
+    }
+  }
+  const { whole } = runNames(runs.map(({ settings }) => settings));
+  return [...found.values()].map(({ flag, about }) => {
+    const general = about.length === runs.length && (runs.length === 1 || flag.name !== 'gradient-masking');
+    const message = general ? flag.message : `${about.map(whole).join(', ')}: ${flag.message}`;
+    return flagAbout({ ...flag, message }, about);
+  });
+}
 
 /**
  * The alarms of all finished runs, those of AutoAttack's stages among them. Random noise is tried once for each ball in
@@ -42,6 +61,7 @@ export async function judgeRuns(
     ? []
     : await classify.logits(pixelRange(dataset, 0, Math.min(few, dataset.count)));
   const classes = logits.length / Math.min(few, dataset.count);
-  const own = runs.flatMap(({ result }) => ('flags' in result ? result.flags : []));
-  return [...outputFlags(logits, classes), ...own, ...attackFlags(judged)];
+  const all = runs.map(({ settings }) => settings);
+  const network = outputFlags(logits, classes).map((flag) => flagAbout(flag, all));
+  return [...network, ...batteryFlags(runs), ...attackFlags(judged, all)];
 }

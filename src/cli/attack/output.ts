@@ -10,7 +10,7 @@ import { percent, pixelRange } from '../common.js';
 import { hasFigures } from '../victims.js';
 import type { TriedVictim } from '../victims.js';
 import type { RecordedRun } from './curves.js';
-import { shownEps } from './shownEps.js';
+import { shownEps } from '../../attacks/shownEps.js';
 
 /** A run with what its images do to other models. */
 export interface TriedRun extends RecordedRun {

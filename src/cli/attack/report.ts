@@ -32,7 +32,7 @@ import type { SecurityCurve } from './curves.js';
 import { medianChange, runColumns } from './output.js';
 import type { TriedRun } from './output.js';
 import type { DivergedCell } from './run.js';
-import { shownEps } from './shownEps.js';
+import { shownEps } from '../../attacks/shownEps.js';
 
 /** What attacks found, for {@link attackReport}. */
 export interface AttackFindings {

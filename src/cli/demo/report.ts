@@ -23,7 +23,7 @@ import {
 import type { Estimate, Figure, GridRow, Section } from '../../report/index.js';
 import type { AdapterInfo } from '../../runtime/adapter.js';
 import { counted } from '../../quote.js';
-import { shownEps } from '../attack/shownEps.js';
+import { shownEps } from '../../attacks/shownEps.js';
 import { pixelRange } from '../common.js';
 import { lossChart, rateChart, rateTable, rateWords } from '../trainingCharts.js';
 import { ownName, ownRule } from './contenders.js';
