@@ -47,6 +47,9 @@ export interface JudgedRun {
 /** Robust accuracy that may differ without meaning anything: AutoAttack's bounds for Square and for FAB. */
 const slack = { search: 0.002, minimal: 0.02, rules: 0.02 } as const;
 
+/** Share of the images whose loss may stay the same. */
+export const stillShare = 0.01;
+
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /** What tells a run from others of a command. */
@@ -84,10 +87,10 @@ function ownFlags(run: JudgedRun, { short, whole }: Names): AttackFlag[] {
   if (result.gradients === 0 || eps === 0) return flags;
   const right = result.samples.filter(({ cleanCorrect }) => cleanCorrect);
   const standing = right.filter(({ success, robustCorrect }) => robustCorrect && !success);
-  const unmoved = standing.filter(({ loss, cleanLoss }) => loss === cleanLoss);
-  if (alpha > 0 && !run.minimal && unmoved.length > 0.01 * right.length) {
+  const still = standing.filter(({ loss, cleanLoss, unmoved }) => unmoved === true || loss === cleanLoss);
+  if (alpha > 0 && !run.minimal && still.length > stillShare * right.length) {
     const message =
-      `${whole(run)}: no step changed the loss of ${unmoved.length} ` +
+      `${whole(run)}: no step changed the loss of ${still.length} ` +
       `of ${right.length} images; their gradients are zero or masked`;
     flags.push({ name: 'zero-gradient', message });
   }

@@ -7,7 +7,7 @@ import { philox4x32, randomStreams } from '../random/philox.js';
 import type { AttackFlag } from './alarms.js';
 import { Attack } from './attack.js';
 import type { AttackRun } from './attack.js';
-import { dependsOnBatch, flagsOf, notRandom } from './autoattackFlags.js';
+import { dependsOnBatch, flagsOf, notRandom, zeroGradient } from './autoattackFlags.js';
 import { computedBy, digest, expectSame, expectStateOf, pixelsFromText, pixelsToText } from './autoattackState.js';
 import type { AutoAttackStage, AutoAttackStageName, AutoAttackState } from './autoattackState.js';
 import type { AttackName } from './builtin.js';
@@ -229,7 +229,9 @@ class Battery {
       // An image that stays right is returned as it was.
       const { cleanCorrect: robust, cleanClass: finalClass, cleanLoss: loss } = sample;
       const kept = { robustCorrect: robust, success: false, savedRobustCorrect: robust, savedSuccess: false };
-      this.samples[n] = this.brokenBy[n] === name ? sample : { ...sample, ...kept, finalClass, loss, linf: 0, l2: 0 };
+      const still = { ...sample, ...kept, finalClass, loss, linf: 0, l2: 0 };
+      const unmoved = sample.unmoved ?? this.samples[n]?.unmoved;
+      this.samples[n] = this.brokenBy[n] === name ? sample : { ...still, ...(unmoved && { unmoved }) };
     }
     for (const key of Object.keys(this.totals) as (keyof Battery['totals'])[]) this.totals[key] += result[key];
   }
@@ -364,6 +366,7 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
     brokenBy: battery.brokenBy,
     flags: [
       ...flagsOf(stages, norm, classes, battery.count),
+      ...(eps > 0 ? zeroGradient(battery.samples.map((sample) => sample!)) : []),
       ...(options.version === 'rand' ? [notRandom] : []),
       ...(mixes ? [dependsOnBatch] : []),
     ],

@@ -1,6 +1,8 @@
+import { stillShare } from './alarms.js';
 import type { AttackFlag } from './alarms.js';
 import type { AutoAttackStage, AutoAttackStageName } from './autoattackState.js';
 import { together } from './compaction.js';
+import type { AttackedSample } from './result.js';
 import type { AttackNorm } from './stages.js';
 
 /** Robust accuracy that Square, and FAB, may take from white-box stages before it looks like masked gradients. */
@@ -17,6 +19,17 @@ export const dependsOnBatch: AttackFlag = {
   name: 'depends-on-batch',
   message: `${together}: figures depend on the batch size, and images that a stage broke stay in it`,
 };
+
+/** Images that stay right although a stage of gradient steps found nothing that changes their loss. */
+export function zeroGradient(samples: readonly AttackedSample[]): AttackFlag[] {
+  const right = samples.filter(({ cleanCorrect }) => cleanCorrect).length;
+  const still = samples.filter(({ robustCorrect, unmoved }) => robustCorrect && unmoved === true).length;
+  if (still <= stillShare * right) return [];
+  const message =
+    `in a stage of APGD no step changed the loss of ${still} of ${right} images that stay right; ` +
+    'their gradients are zero or masked';
+  return [{ name: 'zero-gradient', message }];
+}
 
 /** What a reader of the stages' figures has to know. */
 export function flagsOf(

@@ -32,6 +32,8 @@ export interface AttackedSample {
    * the target); 0 for the start, null where none does or the attack logs no iterates.
    */
   readonly firstStep: number | null;
+  /** There only where true: within each restart all logged losses are the same, as without a gradient. */
+  readonly unmoved?: true;
   /** Norms of the perturbation as saved, in pixels of [0, 1]. */
   readonly linf: number;
   readonly l2: number;
@@ -220,6 +222,19 @@ function firstStep({ margins, aims }: RawOutcome, logged: readonly Logged[], row
   return logged.find(fools)?.step ?? null;
 }
 
+/** See `unmoved` of {@link AttackedSample}. */
+function isUnmoved({ losses }: RawOutcome, logged: readonly Logged[], row: number): boolean {
+  const first = new Map<number, number>();
+  let later = 0;
+  for (const { column, restart } of logged) {
+    const loss = losses[row + column]!;
+    if (!first.has(restart)) first.set(restart, loss);
+    else if (loss !== first.get(restart)) return false;
+    else later++;
+  }
+  return later > 0;
+}
+
 /** What became of image `n`. */
 function sampleOf(
   raw: RawOutcome,
@@ -249,6 +264,7 @@ function sampleOf(
     finalClass: raw.finalClasses[n]!,
     ...(raw.queries.length > 0 && { queries: raw.queries[n]! }),
     firstStep: firstStep(raw, logged, n * rows),
+    ...(isUnmoved(raw, logged, n * rows) && { unmoved: true }),
     ...distance(images8, arrays.images, n * size, size),
   };
 }

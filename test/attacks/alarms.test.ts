@@ -1,6 +1,8 @@
 import { expect } from 'chai';
-import { attackFlags, outputFlags } from '../../src/attacks/index.js';
+import { attack, attackFlags, autoAttack, outputFlags } from '../../src/attacks/index.js';
 import type { JudgedRun } from '../../src/attacks/index.js';
+import type { ModelDefinition } from '../../src/nn/definition.js';
+import { eightBitImages, smallWeights } from './support.js';
 
 type Sample = JudgedRun['result']['samples'][number];
 
@@ -72,6 +74,35 @@ describe('alarms of attacks', () => {
     // A run that is not judged is told apart as well.
     const [judged] = attackFlags([at(0.2, 'bp')], [at(0.2, 'bp'), at(0.3, 'bp')]);
     expect(judged!.message).to.match(/^apgd-ce at eps 0\.2: no step/);
+  });
+
+  it('gradients that are zero from random starts on, and toward targets', async () => {
+    const definition: ModelDefinition = {
+      ...{ name: 'dead', input: [1, 2, 3], classes: 5 },
+      build: (net, x) => net.linear('out', net.relu('act', net.linear('in', net.flatten(x), 4)), 5),
+    };
+    const weights = (bias: number) => {
+      const all = smallWeights(definition, 3);
+      all.get('in.bias')!.data.fill(bias);
+      return { definition, weights: all };
+    };
+    const count = 6;
+    const images = eightBitImages(1, count * 6);
+    const alarmsOf = async (bias: number): Promise<string[][]> => {
+      const common = { model: weights(bias), device: 'reference', images, eps: 0.1 } as const;
+      const clean = await attack({ ...common, labels: new Array<number>(count).fill(0), attack: 'fgsm' });
+      const labels = clean.samples.map(({ cleanClass }) => cleanClass);
+      const found: string[][] = [];
+      for (const stage of ['apgd-ce', 'apgd-t'] as const) {
+        const options = { version: 'custom', stages: [stage, 'square'], steps: 5, queries: 2 } as const;
+        found.push((await autoAttack({ ...common, labels, ...options })).flags.map(({ name }) => name));
+        const result = await attack({ ...common, labels, attack: stage, steps: 5, randomStart: true });
+        found.push(names({ ...run(6), result, norm: 'linf', eps: 0.1 }));
+      }
+      return found;
+    };
+    expect(await alarmsOf(-1000)).to.deep.equal(Array.from({ length: 4 }, () => ['zero-gradient']));
+    for (const flags of await alarmsOf(1)) expect(flags).not.to.include('zero-gradient');
   });
 
   it('outputs that are probabilities', () => {
