@@ -8,6 +8,7 @@ import { publicValues } from './jobs/options.js';
 import { writeResult } from './result.js';
 import { expectUsed, jsonOption, kebab, parseOptions } from './options.js';
 import type { OptionTable } from './options.js';
+import { expectOwnPaths } from './outputs.js';
 import { Progress } from './progress.js';
 import { unknownName } from '../names.js';
 import { helpOf, overview } from './terminal/help.js';
@@ -65,8 +66,10 @@ function listener(signal: AbortSignal, progress: Progress): { signal(): AbortSig
 
 async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal, progress: Progress): Promise<number> {
   const started = performance.now();
-  const values = parseOptions(nameSubject(verb, args), { ...(verb.options as OptionTable), ...jsonOption });
+  const table = { ...(verb.options as OptionTable), ...jsonOption };
+  const values = parseOptions(nameSubject(verb, args), table);
   expectUsed(values, verb.needs?.(values) ?? {});
+  expectOwnPaths(values, table);
   const { device, adapter } = values as { readonly device?: unknown; readonly adapter?: unknown };
   check(
     device !== 'reference' || adapter === undefined,

@@ -492,6 +492,23 @@ describe('bad input at the command line', () => {
     expect(existsSync(table)).to.equal(false);
   });
 
+  it('two options that name one output are refused before any work, and so is an output that is an input', async () => {
+    const [same, dotted] = [join(folder, 'same.txt'), `${folder}/x/../same.txt`];
+    const weights = writeBytes(folder, 'read.safetensors', Buffer.from('weights'));
+    const mlp = ['--model', 'mlp'];
+    await expectErrors([
+      [['attack', ...mlp, '--json', same, '--csv', dotted], '--json and --csv both write', 'same.txt'],
+      [['attack', ...mlp, '--json', '-', '--csv', '-'], '--json and --csv both write stdout'],
+      [['attack', ...mlp, '--csv', same, '--out', same], '--csv and --out both write', 'same.txt'],
+      [['profile', ...mlp, '--html', same, '--trace', same], '--html and --trace both write', 'same.txt'],
+      [['grad', ...mlp, '--json', 'gradients.safetensors'], '--json and --out both write gradients.safetensors'],
+      [['eval', ...mlp, '--weights', weights, '--json', weights], '--json and --weights would write and read'],
+      [['export', ...mlp, '--weights', weights, '--out', weights], '--out and --weights would write and read'],
+    ]);
+    expect(existsSync(same)).to.equal(false);
+    expect(readFileSync(weights, 'utf8')).to.equal('weights');
+  });
+
   it('an internal error says that it is one, with a code or without', () => {
     const words = 'x (this is an internal error in linbp; LINBP_DEBUG=1 shows where)';
     for (const error of [new LinbpError('internal', 'x'), new TypeError('x')])
