@@ -93,7 +93,7 @@ describe('bad input at the command line', () => {
       [['attack', '--eps', 'eight'], '--eps', 'eight'],
       [['attack', '--steps', '0'], '--steps', 'whole number'],
       [['attack', '--steps', '1.5'], '--steps', '1.5'],
-      [['attack', '--attack', 'fgsm', '--steps', '3', '--limit', '2', '--device', 'reference'], 'fgsm takes 1 steps'],
+      [['attack', '--attack', 'fgsm', '--steps', '3', '--limit', '2', '--device', 'reference'], 'fgsm takes 1 step,'],
       [
         ['attack', '--attack', 'ifgsm', '--restarts', '3', '--limit', '2', '--device', 'reference'],
         'restarts',
