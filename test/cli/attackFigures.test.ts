@@ -1,9 +1,11 @@
 import { expect } from 'chai';
 import { fromArrays } from '../../src/data/dataset.js';
+import type { AttackResult } from '../../src/attacks/result.js';
 import { robustBenchEntry } from '../../src/cli/attack/curves.js';
 import { judgeRuns } from '../../src/cli/attack/judge.js';
 import { medianChange, runLines } from '../../src/cli/attack/output.js';
 import type { TriedRun } from '../../src/cli/attack/output.js';
+import { foldRestarts } from '../../src/cli/attack/restarts.js';
 import type { Classifier } from '../../src/cli/inference.js';
 import { modelDefinition } from '../../src/nn/zoo/index.js';
 
@@ -33,6 +35,23 @@ describe('figures of attacks', () => {
     expect(medianChange(tried([4, 0, 1, 2, 0, 3]))).to.equal(2.5);
     expect(medianChange(tried([5, 1, 3]))).to.equal(3);
     expect(medianChange(tried([0, 0]))).to.equal(undefined);
+  });
+
+  it('an image is unmoved where all its restarts are, not only the best', () => {
+    const still = [
+      [true, true],
+      [true, false],
+      [false, true],
+      [false, false],
+    ].flat();
+    const samples = still.map((unmoved, row) => {
+      const found = { id: row, label: 0, finalClass: 0, loss: 1 - (row % 2), cleanCorrect: true, firstStep: null };
+      return unmoved ? { ...found, unmoved } : found;
+    });
+    const rows = { samples, count: 8, gradients: 8, images: new Float32Array(8), images8: new Uint8Array(8) };
+    const result = { ...rows, curve: [], losses: new Float32Array(0) } as unknown as AttackResult;
+    const folded = foldRestarts(result, 2, 0).samples.map(({ unmoved }) => unmoved);
+    expect(folded).to.deep.equal([true, undefined, undefined, undefined]);
   });
 
   it('only AutoAttack with its own steps stands as autoattack_acc', () => {

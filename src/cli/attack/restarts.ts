@@ -90,11 +90,16 @@ export function foldRestarts(rows: AttackResult, restarts: number, first: number
     floats.set(rows.images.subarray(row * size, (row + 1) * size), n * size);
     levels.set(rows.images8.subarray(row * size, (row + 1) * size), n * size);
   }
-  const samples = chosen.map((row, n) => ({
-    ...rows.samples[row]!,
-    id: first + n,
-    firstStep: firstStep(rows.samples, n * restarts, restarts, each),
-  }));
+  const samples = chosen.map((row, n): AttackedSample => {
+    const { unmoved, ...sample } = rows.samples[row]!;
+    const still = rows.samples.slice(n * restarts, (n + 1) * restarts).every((other) => other.unmoved === true);
+    return {
+      ...sample,
+      id: first + n,
+      firstStep: firstStep(rows.samples, n * restarts, restarts, each),
+      ...(unmoved && still && { unmoved }),
+    };
+  });
   return {
     ...rows,
     ...figuresOf(samples),
