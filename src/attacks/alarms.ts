@@ -150,7 +150,10 @@ function pairFlag(run: JudgedRun, other: JudgedRun, { whole }: Names): AttackFla
  *
  * @param all what was run, with runs that are not judged: messages tell each run from all others
  */
-export function attackFlags(runs: readonly JudgedRun[], all: readonly RunLabel[] = runs): AttackFlag[] {
+export function attackFlags(
+  runs: readonly JudgedRun[],
+  all: readonly Pick<JudgedRun, 'attack' | 'rule' | 'eps'>[] = runs,
+): AttackFlag[] {
   expectList(runs, 'runs', { result: 'object' });
   const names = runNames(all);
   const pairs = runs.flatMap((run) =>
