@@ -140,7 +140,7 @@ function readMatrixAttacks(values: Values): MatrixAttack[] {
     const definition = typeof attack === 'string' ? attackDefinition(attack) : attack;
     // What all attacks share is for those that have it.
     const keep = spec.keep ?? (hasOption(definition, 'keep') ? 'last' : undefined);
-    sized.push(hasOption(definition, 'alpha'));
+    sized.push(spec.alpha === undefined && hasOption(definition, 'alpha'));
     const size = spec.alpha ?? (sized.at(-1) === true ? values.alpha : undefined);
     const given = {
       ...(keep && { keep }),
@@ -151,7 +151,7 @@ function readMatrixAttacks(values: Values): MatrixAttack[] {
     };
     return { name: spec.written, options: { attack, parameters, ...given } };
   });
-  expectUsed(values, { alpha: [sized.includes(true), 'goes with attacks that go along gradients step by step'] });
+  expectUsed(values, { alpha: [sized.includes(true), 'goes with attacks that have no step size of their own'] });
   return found;
 }
 

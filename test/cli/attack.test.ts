@@ -9,7 +9,7 @@ import { settle } from '../../src/attacks/options.js';
 import { noMomentum } from '../../src/attacks/stages.js';
 import type { AttackDefinition } from '../../src/attacks/stages.js';
 import { gradientSamplings, inputTransforms } from '../../src/attacks/transfer.js';
-import { attackOptions, batteryOptions, checkCells, listCells } from '../../src/cli/attack/cells.js';
+import { attackOptions, batteryOptions, checkCells, expectUsedByCells, listCells } from '../../src/cli/attack/cells.js';
 import { listAttacks } from '../../src/cli/attack/list.js';
 import { options, withPreset } from '../../src/cli/attack/options.js';
 import { readAttacks } from '../../src/cli/attack/spec.js';
@@ -280,11 +280,61 @@ describe('linbp attack', () => {
     for (const [name, own] of Object.entries(attacks) as [AttackName, AttackDefinition][]) {
       if (own.plan !== undefined) continue;
       const momentum = composed({ ...asked, attack: name, momentum: 'none' });
-      expect(momentum, name).to.deep.equal({ ...own, momentum: noMomentum });
-      const gradient = composed({ ...asked, attack: name, gradient: 'vmi' });
-      expect(gradient, name).to.deep.equal({ ...own, name: `${name}+vmi`, sampling: gradientSamplings.vmi });
-      const transform = composed({ ...asked, attack: name, transform: 'sia' });
-      expect(transform, name).to.deep.equal({ ...own, name: `${name}+sia`, transforms: [inputTransforms.sia] });
+      const without = own.momentum === noMomentum ? name : `${name}+no-momentum`;
+      expect(momentum, name).to.deep.equal({ ...own, name: without, momentum: noMomentum });
+      const withGradient = (): unknown => composed({ ...asked, attack: name, gradient: 'vmi' });
+      if (own.sampling !== undefined) expect(withGradient, name).to.throw(/takes its gradients in its own way/);
+      else expect(withGradient(), name).to.deep.equal({ ...own, name: `${name}+vmi`, sampling: gradientSamplings.vmi });
+      const withTransform = (): unknown => composed({ ...asked, attack: name, transform: 'sia,translate' });
+      const transforms = [...(own.transforms ?? []), inputTransforms.sia, inputTransforms.translate];
+      if (name === 'sia') expect(withTransform).to.throw('sia has the transform sia already');
+      else expect(withTransform(), name).to.deep.equal({ ...own, name: `${name}+sia+translate`, transforms });
+    }
+    expect(() => composed({ ...asked, attack: 'tifgsm', transform: 'ti' })).to.throw('has the transform ti already');
+    expect(() => composed({ ...asked, attack: 'difgsm', transform: 'di-nearest' })).to.throw('already');
+  });
+
+  it("those for all attacks of a list show in the names of runs, and give way to an attack's own", () => {
+    const definition = modelDefinition('resnet18');
+    const cells = (...args: string[]): string[] => {
+      const given = parseOptions(args, options);
+      const values = withPreset(given);
+      const found = listCells(values, definition);
+      checkCells(found, values, definition);
+      expectUsedByCells(given, found);
+      return found.map(({ attack }) => attack.written);
+    };
+    expect(cells('--attack', 'mifgsm:steps=3,pgd,autoattack', '--transform', 'di,si')).to.deep.equal([
+      'mifgsm:steps=3,transform=di+si',
+      'pgd:transform=di+si',
+      'autoattack',
+    ]);
+    expect(cells('--attack', 'pgd,pgd:momentum=none', '--momentum', 'mi', '--gradient', 'ni')).to.deep.equal([
+      'pgd:gradient=ni,momentum=mi',
+      'pgd:momentum=none,gradient=ni',
+    ]);
+    expect(() => cells('--attack', 'pgd,pgd:transform=di', '--transform', 'di')).to.throw('twice');
+    // A paper's stages are those of its attack, and what is typed goes before them.
+    expect(cells('--preset', 'si-ni-fgsm')).to.deep.equal(['mifgsm:gradient=ni,transform=si']);
+    expect(cells('--preset', 'si-ni-fgsm', '--transform', 'di')).to.deep.equal(['mifgsm:gradient=ni,transform=di']);
+    expect(cells('--preset', 'si-ni-fgsm', '--attack', 'pgd')).to.deep.equal(['pgd']);
+    for (const [option, value] of [
+      ['transform', 'si'],
+      ['gradient', 'vmi'],
+      ['momentum', 'none'],
+      ['alpha', '0.01'],
+      ['steps', '3'],
+      ['restarts', '2'],
+      ['loss', 'dlr'],
+      ['keep', 'last'],
+      ['decay', '0.5'],
+      ['eot', '2'],
+    ] as const) {
+      const own =
+        { transform: 'di', gradient: 'ni', momentum: 'mi', loss: 'ce', keep: 'best' }[option as string] ?? '1';
+      const attack = option === 'transform' ? 'mifgsm:randomStart=true' : 'mifgsm:randomStart=true,transform=translate';
+      const all = ['--attack', `${attack},${option}=${own}`, `--${option}`, value];
+      expect(() => cells(...all), option).to.throw(`--${option} would change nothing`);
     }
   });
 
@@ -331,7 +381,7 @@ describe('linbp attack', () => {
     for (const [name, { options }] of Object.entries(presets)) {
       for (const spec of readAttacks(options.attack)) {
         if (spec.name === 'autoattack') continue;
-        const { gradient, transform, momentum } = spec;
+        const { gradient, transform, momentum } = options;
         const attack = composed({ attack: spec.name, gradient, transform, momentum });
         const [eps] = options.eps;
         const { alpha = 0, steps = 1 } = options;

@@ -20,8 +20,8 @@ import { splitRules } from '../ruleList.js';
 import { withPreset } from './options.js';
 import type { AttackValues } from './options.js';
 import { shownEps } from '../../attacks/shownEps.js';
-import { readAttacks } from './spec.js';
-import type { AttackSpec } from './spec.js';
+import { readAttacks, stageOptions, withStages } from './spec.js';
+import type { AttackSpec, StageOptions } from './spec.js';
 
 /** One attack under one rule inside one ball. */
 export interface Cell {
@@ -57,7 +57,11 @@ export function listedRules(given: readonly string[], definition: ModelDefinitio
  * @throws LinbpError for what cannot be meant, before any work
  */
 export function listCells(values: AttackValues, definition: ModelDefinition): Cell[] {
-  const attacks = readAttacks(values.attack);
+  const attacks = readAttacks(values.attack).map((spec) => (isBattery(spec) ? spec : withStages(spec, values)));
+  expectOnce(
+    attacks.map(({ written }) => written),
+    'attack',
+  );
   const rules = listedRules(values.rule, definition);
   expectOnce(values.eps ?? [], 'eps');
   const battery = attacks.some(isBattery);
@@ -75,13 +79,9 @@ export function listCells(values: AttackValues, definition: ModelDefinition): Ce
 }
 
 /** The attack of a cell that is no battery, as its options change it. */
-const definitionOf = (values: AttackValues, { attack }: Pick<Cell, 'attack'>): AttackDefinition => {
-  const found = composed({
-    attack: attack.name,
-    gradient: attack.gradient ?? values.gradient,
-    transform: attack.transform ?? values.transform,
-    momentum: attack.momentum ?? values.momentum,
-  });
+const definitionOf = ({ attack }: Pick<Cell, 'attack'>): AttackDefinition => {
+  const { name, gradient, transform, momentum } = attack;
+  const found = composed({ attack: name, gradient, transform, momentum });
   return typeof found === 'string' ? attackDefinition(found) : found;
 };
 
@@ -128,7 +128,7 @@ export function attackOptions(
 ): AttackOptions {
   const { attack, rule, eps } = cell;
   const { norm, targeted, batch, seed, precision, randomStart } = values;
-  const definition = definitionOf(values, cell);
+  const definition = definitionOf(cell);
   // In a list, a number of steps is meant for the attacks that have a choice, and so is every option that all share.
   const fixed = several && definition.steps !== undefined;
   const given = {
@@ -192,22 +192,33 @@ export function checkCells(cells: readonly Cell[], values: AttackValues, definit
 }
 
 /**
- * Refuses options that none of the cells looks at. Those of a preset are its own affair.
+ * Refuses options that none of the cells looks at, as all have their own or have no such option. Those of a preset are
+ * its own affair.
  *
  * @param given the values as they were typed
  */
 export function expectUsedByCells(given: AttackValues, cells: readonly Cell[]): void {
   const engine = cells.filter(({ attack }) => !isBattery(attack));
-  const definitions = engine.map((cell) => definitionOf(withPreset(given), cell));
-  if (given.ila !== undefined) definitions.push(intermediateLevel(given.ila));
+  const found = engine.map((cell) => ({ own: cell.attack, definition: definitionOf(cell) }));
+  const second = given.ila === undefined ? undefined : intermediateLevel(given.ila);
   const other = [engine.length > 0, 'does not go with autoattack, which has settings of its own'] as const;
   const goes = 'goes with attacks that go along gradients step by step';
-  const has = (name: OptionName, words = goes): Need =>
-    engine.length === 0 ? other : [definitions.some((definition) => hasOption(definition, name)), words];
+  const everyOwn = 'would change nothing: every attack has its own behind the colon';
+  const has = (name: OptionName & keyof AttackSpec, words = goes): Need => {
+    if (engine.length === 0) return other;
+    const having = found.filter(({ definition }) => hasOption(definition, name));
+    const later = second !== undefined && hasOption(second, name);
+    if (having.length === 0) return [later, words];
+    return [later || having.some(({ own }) => own[name] === undefined), everyOwn];
+  };
+  const written = readAttacks(withPreset(given).attack).filter((spec) => !isBattery(spec));
+  const stage = (name: keyof StageOptions): Need =>
+    engine.length === 0 ? other : [written.some((spec) => spec[name] === undefined), everyOwn];
   expectUsed(given, {
     version: [engine.length < cells.length, 'goes with --attack autoattack'],
     stages: [engine.length < cells.length, 'goes with --attack autoattack'],
-    ...{ gradient: other, transform: other, momentum: other },
+    steps: [second !== undefined || cells.some(({ attack }) => attack.steps === undefined), everyOwn],
+    ...Object.fromEntries(stageOptions.map((name) => [name, stage(name)])),
     ...{ restarts: has('restarts'), randomStart: has('randomStart'), eot: has('eot'), keep: has('keep') },
     ...{ alpha: has('alpha'), decay: has('decay', 'goes with attacks that have momentum, such as mifgsm') },
     ...(engine.length === cells.length && { loss: has('loss') }),

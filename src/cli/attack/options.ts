@@ -15,6 +15,7 @@ import { choice, flag, givenOptions, integer, number, numbers, openFlag, text, t
 import type { OptionValues } from '../options.js';
 import { jobOptions } from '../jobs/options.js';
 import { presetNamed } from './presets.js';
+import { stageOptions } from './spec.js';
 
 /** Options that say which attacks run, for every verb that attacks. */
 export const attackOptionTable = {
@@ -98,9 +99,11 @@ export type AttackValues = OptionValues<typeof options>;
 export function withPreset(values: AttackValues): AttackValues {
   const given = givenOptions(values);
   if (values.preset === undefined) {
-    const staged = [values.gradient, values.transform, values.momentum].some((stage) => stage !== undefined);
+    const staged = stageOptions.some((name) => values[name] !== undefined);
     return staged && !given.has('attack') ? { ...values, attack: 'ifgsm' } : values;
   }
-  const more = Object.entries(presetNamed(values.preset).options).filter(([name]) => !given.has(name));
+  // The stages of a preset are those of its attack.
+  const fits = (name: string): boolean => !(given.has('attack') && (stageOptions as readonly string[]).includes(name));
+  const more = Object.entries(presetNamed(values.preset).options).filter(([name]) => !given.has(name) && fits(name));
   return { ...values, ...Object.fromEntries(more) };
 }

@@ -1,5 +1,6 @@
 import { LinbpError } from '../../errors.js';
 import { unknownName } from '../../names.js';
+import type { StageOptions } from './spec.js';
 
 /** Options of a paper's experiment. What the user gives besides wins. */
 export interface Preset {
@@ -14,7 +15,8 @@ export interface Preset {
     steps?: number;
     decay?: number;
     version?: 'standard';
-  }>;
+  }> &
+    StageOptions;
 }
 
 const transfer = { eps: [16 / 255], alpha: 1.6 / 255, steps: 10, decay: 1 } as const;
@@ -32,15 +34,21 @@ export const presets: Readonly<Record<string, Preset>> = {
     options: { attack: 'pgd', eps: [8 / 255], alpha: 2 / 255, steps: 20 },
   },
   'mi-fgsm': { source: 'Y. Dong et al., 2018', options: { attack: 'mifgsm', ...transfer } },
-  'ni-fgsm': { source: 'J. Lin et al., 2020', options: { attack: 'mifgsm:gradient=ni', ...transfer } },
-  'si-ni-fgsm': { source: 'J. Lin et al., 2020', options: { attack: 'mifgsm:gradient=ni,transform=si', ...transfer } },
-  'di-fgsm': { source: 'C. Xie et al., 2019, with momentum', options: { attack: 'mifgsm:transform=di', ...transfer } },
-  'ti-fgsm': { source: 'Y. Dong et al., 2019', options: { attack: 'mifgsm:transform=ti', ...transfer } },
-  'vmi-fgsm': { source: 'X. Wang, K. He, 2021', options: { attack: 'mifgsm:gradient=vmi', ...transfer } },
-  'vni-fgsm': { source: 'X. Wang, K. He, 2021', options: { attack: 'mifgsm:gradient=vni', ...transfer } },
-  'emi-fgsm': { source: 'X. Wang et al., 2021', options: { attack: 'mifgsm:gradient=emi', ...transfer } },
-  gra: { source: 'H. Zhu et al., 2023', options: { attack: 'mifgsm:gradient=gra', ...transfer } },
-  pgn: { source: 'Z. Ge et al., 2023', options: { attack: 'mifgsm:gradient=pgn', ...transfer } },
+  'ni-fgsm': { source: 'J. Lin et al., 2020', options: { attack: 'mifgsm', gradient: 'ni', ...transfer } },
+  'si-ni-fgsm': {
+    source: 'J. Lin et al., 2020',
+    options: { attack: 'mifgsm', gradient: 'ni', transform: 'si', ...transfer },
+  },
+  'di-fgsm': {
+    source: 'C. Xie et al., 2019, with momentum',
+    options: { attack: 'mifgsm', transform: 'di', ...transfer },
+  },
+  'ti-fgsm': { source: 'Y. Dong et al., 2019', options: { attack: 'mifgsm', transform: 'ti', ...transfer } },
+  'vmi-fgsm': { source: 'X. Wang, K. He, 2021', options: { attack: 'mifgsm', gradient: 'vmi', ...transfer } },
+  'vni-fgsm': { source: 'X. Wang, K. He, 2021', options: { attack: 'mifgsm', gradient: 'vni', ...transfer } },
+  'emi-fgsm': { source: 'X. Wang et al., 2021', options: { attack: 'mifgsm', gradient: 'emi', ...transfer } },
+  gra: { source: 'H. Zhu et al., 2023', options: { attack: 'mifgsm', gradient: 'gra', ...transfer } },
+  pgn: { source: 'Z. Ge et al., 2023', options: { attack: 'mifgsm', gradient: 'pgn', ...transfer } },
   sgm: {
     source: 'D. Wu et al., 2020',
     options: { attack: 'ifgsm', rule: ['sgm:gamma=0.2'], eps: [16 / 255], alpha: 2 / 255, steps: 10 },

@@ -97,3 +97,19 @@ export function readAttacks(notation: string, option = 'attack'): AttackSpec[] {
   expectOnce(pieces, option);
   return pieces.map(readSpec);
 }
+
+/** The stages of a step attack that options of a command change. */
+export const stageOptions = ['gradient', 'transform', 'momentum'] as const;
+export type StageOptions = Pick<AttackSpec, (typeof stageOptions)[number]>;
+
+/** The attack with these stages where it states none of its own, as it would be written with them. */
+export function withStages(
+  spec: AttackSpec,
+  stages: { readonly [K in keyof StageOptions]: StageOptions[K] | undefined },
+): AttackSpec {
+  const added = stageOptions.filter((name) => spec[name] === undefined && stages[name] !== undefined);
+  if (added.length === 0) return spec;
+  const pairs = added.map((name) => `${name}=${stages[name]!.replaceAll(',', '+')}`).join(',');
+  const written = `${spec.written}${spec.written.includes(':') ? ',' : ':'}${pairs}`;
+  return { ...spec, ...Object.fromEntries(added.map((name) => [name, stages[name]])), written };
+}
