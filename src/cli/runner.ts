@@ -69,7 +69,7 @@ async function runVerb(verb: Verb, args: readonly string[], signal: AbortSignal,
   const table = { ...(verb.options as OptionTable), ...jsonOption };
   const values = parseOptions(nameSubject(verb, args), table);
   expectUsed(values, verb.needs?.(values) ?? {});
-  expectOwnPaths(values, table);
+  await expectOwnPaths(values, table);
   const { device, adapter } = values as { readonly device?: unknown; readonly adapter?: unknown };
   check(
     device !== 'reference' || adapter === undefined,

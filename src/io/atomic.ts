@@ -6,7 +6,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { LinbpError } from '../errors.js';
-import { removeAtExit } from './atExit.js';
+import { removeAtExit, removeEmptyAtExit } from './atExit.js';
 import { linkStatOf, makeFolders, statOf } from './folders.js';
 import { isRunning } from './lock.js';
 import { quotedPath } from '../quote.js';
@@ -72,7 +72,8 @@ export async function ensureWritableFolder(folder: string): Promise<void> {
   const probe = temporaryName(join(resolve(folder), 'probe'));
   const settled = removeAtExit(probe);
   try {
-    await makeFolders(resolve(folder));
+    // A run that fails before it writes leaves none behind.
+    (await makeFolders(resolve(folder))).forEach(removeEmptyAtExit);
     await (await open(probe, 'wx')).close();
   } catch (cause) {
     throw notWritable(`cannot write in folder ${quotedPath(folder)}: ${systemReason(cause)}`, folder, cause);

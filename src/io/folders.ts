@@ -24,18 +24,27 @@ export const linkStatOf = (path: string): Promise<Stats | undefined> => lstat(pa
  * Makes a folder and those above it that are missing, from the outside in. Node's own `recursive` never ends where the
  * system says "no such file" of a folder that it will not make, as in /proc.
  *
- * @returns whether any was missing
+ * @returns those that were missing
  */
-export async function makeFolders(folder: string): Promise<boolean> {
-  const missing: string[] = [];
-  for (let at = folder; !(await isThere(at)); at = dirname(at)) missing.unshift(at);
-  for (const each of missing) {
+export async function makeFolders(folder: string): Promise<readonly string[]> {
+  const made: string[] = [];
+  // Another process that ends may remove an empty one above meanwhile.
+  for (let attempt = 1; ; attempt++) {
+    const missing: string[] = [];
+    for (let at = folder; !(await isThere(at)); at = dirname(at)) missing.unshift(at);
     try {
-      await mkdir(each);
+      for (const each of missing) {
+        await mkdir(each).catch(unlessThere);
+        made.push(each);
+      }
+      return made;
     } catch (error) {
-      // Another process, or another call, may have made it meanwhile.
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === 3) throw error;
     }
   }
-  return missing.length > 0;
 }
+
+/** Another process, or another call, may have made it meanwhile. */
+const unlessThere = (error: unknown): void => {
+  if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+};

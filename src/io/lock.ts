@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { LinbpError } from '../errors.js';
 import { quotedPath } from '../quote.js';
-import { removeAtExit } from './atExit.js';
+import { removeAtExit, removeEmptyAtExit } from './atExit.js';
 import { makeFolders } from './folders.js';
 import { readJson, systemReason } from './read.js';
 
@@ -63,12 +63,14 @@ export async function takeLock(path: string, what: 'folder' | 'file' = 'folder')
   const written = removeAtExit(fresh);
   try {
     const made = await makeFolders(resolve(folder));
+    made.forEach(removeEmptyAtExit);
     // Written beside it and linked into place, so that nobody ever reads half of it.
     await writeFile(fresh, content, { flag: 'wx' });
     for (let attempt = 0; attempt < 10; attempt++) {
       // Noted before it is there, so that no end of the process comes in between.
       const kept = removeAtExit(lock, content);
-      if (await placed(fresh, lock).catch(rethrownAfter(kept))) return releaseOf(lock, kept, made ? folder : undefined);
+      if (await placed(fresh, lock).catch(rethrownAfter(kept)))
+        return releaseOf(lock, kept, made.length > 0 ? folder : undefined);
       kept();
       const holder = await readOwner(lock);
       if (holder === undefined) continue;

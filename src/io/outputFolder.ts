@@ -21,7 +21,7 @@ export async function defaultOutput(verb: string, now = new Date()): Promise<str
   for (let again = 1; ; again++) {
     const candidate = again === 1 ? path : `${path}-${again}`;
     try {
-      if (await makeFolders(resolve('linbp-out'))) removeEmptyAtExit(resolve('linbp-out'));
+      (await makeFolders(resolve('linbp-out'))).forEach(removeEmptyAtExit);
       await mkdir(candidate);
       removeEmptyAtExit(resolve(candidate));
       return candidate;

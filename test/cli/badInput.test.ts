@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { pathOptions } from '../../src/cli/outputs.js';
 import { describeError } from '../../src/cli/runner.js';
+import { loadVerb, verbNames } from '../../src/cli/verbs.js';
 import { LinbpError } from '../../src/errors.js';
 import { takeLock } from '../../src/io/lock.js';
 import { writeSafetensors } from '../../src/io/safetensors.js';
@@ -495,7 +497,9 @@ describe('bad input at the command line', () => {
   it('two options that name one output are refused before any work, and so is an output that is an input', async () => {
     const [same, dotted] = [join(folder, 'same.txt'), `${folder}/x/../same.txt`];
     const weights = writeBytes(folder, 'read.safetensors', Buffer.from('weights'));
-    const mlp = ['--model', 'mlp'];
+    const [mlp, link] = [['--model', 'mlp'], join(folder, 'link')];
+    symlinkSync(weights, link);
+    symlinkSync(folder, join(folder, 'linked'));
     await expectErrors([
       [['attack', ...mlp, '--json', same, '--csv', dotted], '--json and --csv both write', 'same.txt'],
       [['attack', ...mlp, '--json', '-', '--csv', '-'], '--json and --csv both write stdout'],
@@ -504,9 +508,30 @@ describe('bad input at the command line', () => {
       [['grad', ...mlp, '--json', 'gradients.safetensors'], '--json and --out both write gradients.safetensors'],
       [['eval', ...mlp, '--weights', weights, '--json', weights], '--json and --weights would write and read'],
       [['export', ...mlp, '--weights', weights, '--out', weights], '--out and --weights would write and read'],
+      [['export', '--model', weights, '--out', link], '--out and --model would write and read'],
+      [['attack', ...mlp, '--victims', `mlp=${weights}`, '--csv', link], '--csv and --victims would write and read'],
+      [['transfer', '--sources', `${weights}=x`, '--json', weights], '--json and --sources would write and read'],
+      [['eval', ...mlp, '--dataset', weights, '--json', link], '--json and --dataset would write and read'],
+      [['profile', ...mlp, '--html', join(folder, 'linked', 'a'), '--dot', join(folder, 'a')], 'both write'],
     ]);
     expect(existsSync(same)).to.equal(false);
     expect(readFileSync(weights, 'utf8')).to.equal('weights');
+  });
+
+  it('every option that takes a path says whether its file is written or read', async () => {
+    for (const name of verbNames)
+      for (const [option, { placeholder }] of Object.entries((await loadVerb(name)).options))
+        if (/FILE|DIR|PATH|M=W/.test(placeholder ?? ''))
+          expect(pathOptions, `${name} --${option}`).to.have.property(option);
+  });
+
+  it('a run that fails leaves no folder that it made for its output', async () => {
+    const weights = writeBytes(folder, 'junk.safetensors', Buffer.from('junk'));
+    const [above, other] = [join(folder, 'above'), join(folder, 'other')];
+    const network = ['--model', 'mlp', '--weights', weights];
+    const outputs = ['--json', join(above, 'x', 'a.json'), '--out', join(other, 'y', 'z')];
+    await expectErrors([[['attack', ...network, ...outputs, '--csv', join(above, 'y', 'b.csv')], 'safetensors']]);
+    expect([above, other].map(existsSync)).to.deep.equal([false, false]);
   });
 
   it('an internal error says that it is one, with a code or without', () => {
