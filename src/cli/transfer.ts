@@ -126,7 +126,7 @@ async function readNetworks(notation: string, option: string, known: Named[]): P
 
 /** The attacks of the matrix. Throws for what has no gradient steps to count. */
 function readMatrixAttacks(values: Values): MatrixAttack[] {
-  const sized: boolean[] = [];
+  const sized: ('shared' | 'own' | 'none')[] = [];
   const found = readAttacks(values.attacks, 'attacks').map((spec: AttackSpec): MatrixAttack => {
     check(spec.name !== 'autoattack', 'bad-argument', 'autoattack is no attack for transfer', 'attacks');
     check(
@@ -140,8 +140,9 @@ function readMatrixAttacks(values: Values): MatrixAttack[] {
     const definition = typeof attack === 'string' ? attackDefinition(attack) : attack;
     // What all attacks share is for those that have it.
     const keep = spec.keep ?? (hasOption(definition, 'keep') ? 'last' : undefined);
-    sized.push(spec.alpha === undefined && hasOption(definition, 'alpha'));
-    const size = spec.alpha ?? (sized.at(-1) === true ? values.alpha : undefined);
+    const sizes = hasOption(definition, 'alpha');
+    sized.push(sizes ? (spec.alpha === undefined ? 'shared' : 'own') : 'none');
+    const size = spec.alpha ?? (sizes ? values.alpha : undefined);
     const given = {
       ...(keep && { keep }),
       ...(loss && { loss }),
@@ -151,7 +152,10 @@ function readMatrixAttacks(values: Values): MatrixAttack[] {
     };
     return { name: spec.written, options: { attack, parameters, ...given } };
   });
-  expectUsed(values, { alpha: [sized.includes(true), 'goes with attacks that have no step size of their own'] });
+  const why = sized.includes('own')
+    ? 'would change nothing: every attack has its own behind the colon'
+    : 'goes with attacks that go along gradients step by step';
+  expectUsed(values, { alpha: [sized.includes('shared'), why] });
   return found;
 }
 

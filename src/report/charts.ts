@@ -188,14 +188,48 @@ function valuesShown({ points, band = [] }: Line): number[] {
   return [...own, ...band.flat().map((bound) => Math.min(2 * high, Math.max(low / 2, bound)))];
 }
 
-/** Lines over a common x axis, with pale bands where a line has one. */
-export function lineChart(options: {
+/** Numbers as an axis shows them: in a unit that its title states, if they are too small for the charting library. */
+function unitOf(given: Axis, values: readonly number[]): { readonly axis: Axis; readonly unit: number } {
+  const most = values.reduce((largest, value) => Math.max(largest, Number.isFinite(value) ? Math.abs(value) : 0), 0);
+  if (given.scale === 'log' || most === 0 || most >= 1e-15) return { axis: given, unit: 1 };
+  const exponent = Math.floor(Math.log10(most));
+  const { title, min, max, format: _, interval: _interval, ...rest } = given;
+  const unit = Number(`1e${exponent}`);
+  const ends = { ...(min !== undefined && { min: min / unit }), ...(max !== undefined && { max: max / unit }) };
+  return { axis: { ...rest, title: `${title}, in 1e${exponent}`, ...ends }, unit };
+}
+
+interface LineChart {
   readonly title: string;
   readonly x: Axis;
   readonly y: Axis;
   readonly lines: readonly Line[];
   readonly size?: ChartSize;
-}): Figure {
+}
+
+/** The chart in units that the charting library can show. */
+function inUnits(options: LineChart): LineChart {
+  const { lines } = options;
+  const x = unitOf(
+    options.x,
+    lines.flatMap(({ points }) => points.map(([at]) => at)),
+  );
+  const y = unitOf(
+    options.y,
+    lines.flatMap(({ points, band = [] }) => [...points.map(([, at]) => at), ...band.flat()]),
+  );
+  if (x.unit === 1 && y.unit === 1) return options;
+  const shown = lines.map((line) => ({
+    ...line,
+    points: line.points.map(([across, up]) => [across / x.unit, up / y.unit] as const),
+    ...(line.band && { band: line.band.map(([low, high]) => [low / y.unit, high / y.unit] as const) }),
+  }));
+  return { ...options, x: x.axis, y: y.axis, lines: shown };
+}
+
+/** Lines over a common x axis, with pale bands where a line has one. */
+export function lineChart(given: LineChart): Figure {
+  const options = inUnits(given);
   const bands = options.lines.flatMap((line, index) => {
     if (line.band === undefined) return [];
     // A stacked pair: an invisible lower edge and the filled difference to the upper one.

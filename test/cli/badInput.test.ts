@@ -527,7 +527,7 @@ describe('bad input at the command line', () => {
 
   it('a run that fails leaves no folder that it made for its output', async () => {
     const weights = writeBytes(folder, 'junk.safetensors', Buffer.from('junk'));
-    const [above, other] = [join(folder, 'above'), join(folder, 'other')];
+    const [above, other] = [join(folder, 'above'), join(folder, 'beside')];
     const network = ['--model', 'mlp', '--weights', weights];
     const outputs = ['--json', join(above, 'x', 'a.json'), '--out', join(other, 'y', 'z')];
     await expectErrors([[['attack', ...network, ...outputs, '--csv', join(above, 'y', 'b.csv')], 'safetensors']]);

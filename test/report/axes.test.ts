@@ -20,6 +20,20 @@ function drawn(svg: string, color: string): { bars: number[]; whiskers: number[]
 }
 
 describe('axes that fit the values', () => {
+  it('the smallest numbers have a unit, which the axis names', () => {
+    for (const exponent of [-320, -300, -45, -21, -16]) {
+      const [across, up] = [0, 1, 2].map((at) => Number(`${3 * at}e${exponent}`)) as [number, number, number];
+      const points = [[0, 0] as const, [across, up] as const, [Number(`9e${exponent}`), across] as const];
+      const line = { name: 'a', color: palette.bp, points, band: points.map(([, at]) => [at, at] as const) };
+      const { svg } = lineChart({ title: 't', x: { title: 'radius', min: 0 }, y: { title: 'loss' }, lines: [line] });
+      expectWellFormed(svg);
+      expect(svg).to.contain(`radius, in 1e${exponent}`).and.to.contain(`loss, in 1e${exponent}`);
+      expect(svg).to.match(/>8<\/text>/);
+    }
+    const plain = { name: 'a', color: palette.bp, points: [[0, 1e-15] as const, [1, 3e-15] as const] };
+    expect(lineChart({ title: 't', x: { title: 'x' }, y: { title: 'y' }, lines: [plain] }).svg).to.not.contain('in 1e');
+  });
+
   it('a logarithmic axis ends a little outside the values and has three ticks or more', () => {
     for (const low of [1e-4, 0.03, 0.9, 2.21, 7, 450])
       for (const factor of [1.001, 1.05, 1.3, 2, 8, 100, 1e6]) {
