@@ -107,6 +107,9 @@ export function autoAttackStages(
   const all = version === 'custom' ? stages! : versions[version];
   check(Array.isArray(all) && all.length > 0, 'bad-argument', 'there must be a stage', 'stages');
   for (const name of all) expectOneOf(name, Object.keys(stageNumbers), 'stages');
+  // It would draw the same numbers again.
+  const twice = all.find((name, at) => all.indexOf(name) !== at);
+  check(twice === undefined, 'bad-argument', `stages name ${twice ?? ''} twice`, 'stages');
   const running = norm === 'l1' ? all.filter((name) => name !== 'square') : all;
   check(running.length > 0, 'bad-argument', 'square has no L1 form, and no other stage is asked for', 'stages');
   for (const [option, uses] of usedBy) {

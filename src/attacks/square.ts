@@ -1,3 +1,4 @@
+import { check } from '../errors.js';
 import type { ElementwiseFunction, Tensor } from '../graph/types.js';
 import { buildBumps, tableOf } from './squareBumps.js';
 import { at, draw, draws, geometryOf, inside, judge, placePrelude, spread, windowPrelude } from './squareWindow.js';
@@ -37,6 +38,9 @@ function sideAt(query: number, { norm, steps, pixels, parameters }: PlanSettings
   const even = most % 2 === 0 ? most - 1 : most;
   return Math.min(odd % 2 === 0 ? odd + 1 : odd, even);
 }
+
+/** Signs of a window are bits of one uniform number. */
+const mostChannels = 24;
 
 const uniformBit = (name: string): string =>
   `select(-1.0, 1.0, fract(floor(${name} * exp2(channel + 1.0)) * 0.5) > 0.25)`;
@@ -94,6 +98,8 @@ function buildSigns(stage: StageContext, iterate: Tensor, { place, height, width
 
 function phases(settings: PlanSettings): Phase[] {
   const { steps, norm, pixels } = settings;
+  const fits = norm === 'l2' || pixels[0] <= mostChannels;
+  check(fits, 'bad-shape', `square in linf takes at most ${mostChannels} channels, got ${pixels[0]}`, 'attack');
   const firsts = norm === 'l2' ? tableOf(pixels[1], pixels[2]).firsts : new Map<number, number>();
   const rows = Array.from({ length: steps + 1 }, (_, query) => ({
     side: query === 0 ? 0 : sideAt(query - 1, settings),

@@ -124,6 +124,12 @@ describe('AutoAttack', () => {
     expect([code, field]).to.deep.equal(['bad-argument', 'compact']);
   });
 
+  it('a stage that is named twice is refused, as it would draw the same numbers again', async () => {
+    const stages = ['apgd-ce', 'fab-t', 'apgd-ce'] as const;
+    const refused = await run({ version: 'custom', stages }).catch((error: unknown) => error);
+    expect((refused as LinbpError).message).to.contain('stages name apgd-ce twice');
+  });
+
   it('without compaction every stage runs on all images, with the same result to the bit', async () => {
     const [compacted, all] = [await run(), await run({ compact: false })];
     expect(all.brokenBy).to.deep.equal(compacted.brokenBy);

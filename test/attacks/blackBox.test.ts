@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { attack } from '../../src/attacks/index.js';
+import type { LinbpError } from '../../src/errors.js';
 import { formulaUniforms } from '../../src/io/formulaWeights.js';
 import { describeModel } from '../../src/nn/definition.js';
 import type { StateDict } from '../../src/nn/model.js';
@@ -49,6 +50,33 @@ describe('attacks by queries alone', () => {
       expect(own.queries, `image ${n}`).to.equal(1 + size + down.filter(Boolean).length);
     }
     expect(result.samples.some(({ success }) => !success)).to.equal(true);
+  });
+
+  it('square refuses more channels in linf than its signs have bits', async () => {
+    const run = async (channels: number, norm: 'linf' | 'l2'): Promise<unknown> => {
+      const definition = linearModel([channels, 3, 3], 2);
+      const { specs } = describeModel(definition).layout;
+      const own: StateDict = new Map(
+        specs.map(({ name, shape }) => [
+          name,
+          {
+            shape,
+            data: numbers(
+              7,
+              shape.reduce((product, each) => product * each, 1),
+              -0.5,
+              0.5,
+            ),
+          },
+        ]),
+      );
+      const given = { model: { definition, weights: own }, images: numbers(9, 9 * channels, 0.3, 0.7), labels: [0] };
+      return attack({ ...given, device: 'reference', attack: 'square', norm, eps: 0.01, steps: 3 });
+    };
+    const refused = await run(25, 'linf').catch((error: unknown) => error);
+    expect((refused as LinbpError).code).to.equal('bad-shape');
+    expect((refused as LinbpError).message).to.contain('at most 24 channels, got 25');
+    await Promise.all([run(24, 'linf'), run(25, 'l2')]);
   });
 
   it('spsa and nes lower the lead, stop asking where an image fools, with the same bits for any batch', async () => {
