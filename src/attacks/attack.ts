@@ -21,8 +21,8 @@ import { checkInput, imageCount } from './input.js';
 import type { AttackArrays, AttackInput } from './input.js';
 import { attackFields, expectAlpha, expectEps, expectWhole, settle } from './options.js';
 import type { AttackOptions, AttackSettings } from './options.js';
-import { emptyOutcome, finiteOrZero, roundedTowards, saveImages, summarize } from './result.js';
-import type { AttackResult, RawOutcome } from './result.js';
+import { emptyOutcome, finiteOrZero, roundedTowards, saveImages, sumOfPasses, summarize } from './result.js';
+import type { AttackResult, Passes, RawOutcome } from './result.js';
 import { expectChunkMilliseconds } from '../program/chunks.js';
 import { layOut, stepFields } from './schedule.js';
 import type { Schedule } from './schedule.js';
@@ -223,7 +223,7 @@ export class Attack {
     const images8 = new Uint8Array(arrays.images.length);
     const counted: DeviceCounters = { submits: 0, readbacks: 0, dispatches: 0 };
     const started = performance.now();
-    const spent = { gradients: 0, forwards: 0 };
+    const passes: Passes[] = [];
     let done = 0;
     let diverged: { readonly first: number; readonly size: number } | undefined;
     if (settings.reference) await this.place.refresh();
@@ -236,9 +236,8 @@ export class Attack {
           const before = this.counters();
           const part = { first: done, size };
           const plan = { settings, schedule };
-          const { cost, ...images } = await this.runBatch(compiled, plan, arrays, part, raw, images8, run);
-          spent.gradients += cost.gradients;
-          spent.forwards += cost.forwards;
+          const { passes: own, ...images } = await this.runBatch(compiled, plan, arrays, part, raw, images8, run);
+          passes.push(...own);
           if (badEntry(raw, schedule, part) !== undefined) return void (diverged = part);
           checkFinishedImages(images, settings, settings.definition.ownBall);
           const after = this.counters();
@@ -254,12 +253,13 @@ export class Attack {
       if (!stopped || run.keepFinished !== true || done === 0) throw error;
     }
     const seconds = (performance.now() - started) / 1000;
-    const { gradients, forwards } = spent;
+    const { gradients, forwards } = sumOfPasses(passes);
     return {
       ...summarize(raw, arrays, images8, settings, schedule.logged, done),
       interrupted: done < arrays.count,
       gradients,
       forwards,
+      passes,
       overflows: raw.overflows,
       ...counted,
       seconds,
@@ -292,7 +292,7 @@ export class Attack {
     raw: RawOutcome,
     images8: Uint8Array,
     run: AttackRun,
-  ): Promise<FinishedImages & { readonly cost: Readonly<Record<'gradients' | 'forwards', number>> }> {
+  ): Promise<FinishedImages & { readonly passes: readonly Passes[] }> {
     const { attack, executor } = compiled;
     const { first, size } = part;
     const { eps, norm } = settings;
@@ -310,7 +310,7 @@ export class Attack {
         run.onProgress?.((first + share * size) / arrays.count, first + (share === 1 ? size : 0)),
     };
     const smaller = (images: number): Promise<Compiled> => this.executor(images);
-    const cost = await runBatchOf(compiled, size, { settings, schedule }, options, {
+    const passes = await runBatchOf(compiled, size, { settings, schedule }, options, {
       ...{ every: run.compactEvery, smaller, write },
     });
 
@@ -335,7 +335,7 @@ export class Attack {
     if (attack.hit !== undefined) raw.savedHit.set(await executor.readU32(attack.hit), first);
     await readLogs(compiled, columns, raw, first, arrays.count);
     if (settings.stopAtSuccess && settings.definition.plan === undefined) holdLogs(raw, columns, part);
-    return { adversarial, clean, saved, size: pixels, first, cost };
+    return { adversarial, clean, saved, size: pixels, first, passes };
   }
 
   /** Throws `diverged` unless the losses and margins of a batch are finite at every iterate. */

@@ -10,6 +10,7 @@ import { addScales, attackSeed, initialScale, scaledGradient } from './gradientS
 import type { GradientScales } from './gradientScale.js';
 import { randomStreams } from '../random/philox.js';
 import type { AttackSettings } from './options.js';
+import type { Passes } from './result.js';
 import { addPool, partnerOf } from './pool.js';
 import type { ImagePool } from './pool.js';
 import { elementwiseMap } from './stages.js';
@@ -63,12 +64,6 @@ export interface AttackGraph {
   readonly queries: Tensor | undefined;
   /** Where images of other classes are mixed in. */
   readonly pool: ImagePool | undefined;
-}
-
-/** Forward passes of an image, those of gradients among them, and gradients. */
-export interface Passes {
-  readonly gradients: number;
-  readonly forwards: number;
 }
 
 /** Below every loss a float32 can hold. */

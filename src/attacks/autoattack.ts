@@ -15,8 +15,8 @@ import { together } from './compaction.js';
 import { checkInput } from './input.js';
 import { expectWhole, selectRules } from './options.js';
 import type { AttackOptions } from './options.js';
-import type { AttackedSample, AttackResult } from './result.js';
-import { figuresOf, saveImages } from './result.js';
+import type { AttackedSample, AttackResult, Passes } from './result.js';
+import { figuresOf, saveImages, sumOfPasses } from './result.js';
 import { mixesImages } from './selections.js';
 import type { AttackNorm } from './stages.js';
 
@@ -182,9 +182,13 @@ class Battery {
   readonly size: number;
   readonly count: number;
   readonly samples: (AttackedSample | undefined)[];
+  readonly passes: Passes[];
   readonly brokenBy: ('clean' | AutoAttackStageName | null)[];
   readonly adversarial: Float32Array;
   readonly totals = { gradients: 0, forwards: 0, overflows: 0, dispatches: 0, submits: 0, readbacks: 0 };
+
+  /** Of the totals, what was spent before it was resumed. */
+  earlier: Passes = { gradients: 0, forwards: 0 };
 
   constructor({ images, labels, sampleIds, model }: AutoAttackOptions) {
     const given = { images, ...(labels !== undefined && { labels }), ...(sampleIds !== undefined && { sampleIds }) };
@@ -195,6 +199,7 @@ class Battery {
     this.size = elementCount(model.definition.input);
     this.count = arrays.count;
     this.samples = Array.from({ length: this.count });
+    this.passes = Array.from({ length: this.count }, () => ({ gradients: 0, forwards: 0 }));
     this.brokenBy = Array.from({ length: this.count }, () => null);
     this.adversarial = this.images.slice();
   }
@@ -224,6 +229,7 @@ class Battery {
   take(name: AutoAttackStageName, indices: readonly number[], result: AttackResult): void {
     const { size } = this;
     for (const [k, n] of indices.entries()) {
+      this.passes[n] = sumOfPasses([this.passes[n]!, result.passes[k]!]);
       if (this.brokenBy[n] !== null) continue;
       const sample = result.samples[k]!;
       if (!sample.cleanCorrect) this.brokenBy[n] = 'clean';
@@ -246,16 +252,19 @@ class Battery {
       const brokenBy = this.brokenBy[n]!;
       const own = this.adversarial.subarray(n * this.size, (n + 1) * this.size);
       const broken = brokenBy !== null && brokenBy !== 'clean';
-      return { brokenBy, sample, ...(broken && { pixels: pixelsToText(own) }) };
+      return { brokenBy, sample, passes: this.passes[n]!, ...(broken && { pixels: pixelsToText(own) }) };
     });
-    return { format: 1, of, stages: [...stages], ...progress, images };
+    return { format: 2, of, stages: [...stages], ...progress, images };
   }
 
   restore(state: AutoAttackState): void {
+    this.earlier = sumOfPasses([...state.stages, state]);
+    Object.assign(this.totals, this.earlier);
     for (const [n, image] of state.images.entries()) {
       if (image === null) continue;
       this.samples[n] = image.sample;
       this.brokenBy[n] = image.brokenBy;
+      this.passes[n] = image.passes;
       if (image.pixels !== undefined) this.adversarial.set(pixelsFromText(image.pixels, this.size), n * this.size);
     }
   }
@@ -377,14 +386,14 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
 }
 
 function summary(battery: Battery, eps: number, norm: AttackNorm, seconds: number): AttackResult {
-  const { images, adversarial, totals } = battery;
+  const { images, adversarial, totals, passes } = battery;
   const samples = battery.samples.map((sample) => sample!);
   return {
     ...{ ...figuresOf(samples), interrupted: false, seconds },
     images: adversarial,
     images8: saveImages(adversarial, images, eps, norm),
-    ...{ curve: [], losses: new Float32Array(0) },
+    ...{ passes, curve: [], losses: new Float32Array(0) },
     ...totals,
-    imageGradientsPerSecond: totals.gradients / seconds,
+    imageGradientsPerSecond: (totals.gradients - battery.earlier.gradients) / seconds,
   };
 }

@@ -3,7 +3,7 @@ import { Model } from '../nn/model.js';
 import { formatRules } from '../rules/parse.js';
 import { selectRules } from './options.js';
 import type { AttackOptions } from './options.js';
-import type { AttackedSample } from './result.js';
+import type { AttackedSample, Passes } from './result.js';
 import { selectedRules } from './selections.js';
 
 /** One attack of the battery. */
@@ -26,6 +26,8 @@ export interface AutoAttackImage {
   /** `clean` where it is wrong from the start, the stage that broke it, or null where it is right so far. */
   readonly brokenBy: 'clean' | AutoAttackStageName | null;
   readonly sample: AttackedSample;
+  /** Of all its stages so far. */
+  readonly passes: Passes;
   /** Pixels of the adversarial image as base64 of float32, little-endian, where a stage broke it. */
   readonly pixels?: string;
 }
@@ -35,7 +37,7 @@ export interface AutoAttackImage {
  * on behind that batch to the same bits.
  */
 export interface AutoAttackState {
-  readonly format: 1;
+  readonly format: 2;
   /**
    * What the state belongs to, in short: images, labels, network, weights, rule, precision, device, version, and every
    * option that decides a number.
@@ -101,7 +103,7 @@ export async function expectSame(options: Parameters<typeof computedBy>[0], befo
 
 /** Throws `bad-argument` unless a state belongs to this battery. */
 export function expectStateOf(state: AutoAttackState, of: string, count: number): void {
-  const fits = state.format === 1 && state.of === of && state.images.length === count;
+  const fits = state.format === 2 && state.of === of && state.images.length === count;
   check(
     fits,
     'bad-argument',

@@ -9,7 +9,8 @@ import { expectWhole } from './options.js';
 import type { AttackSettings } from './options.js';
 import { poolOf } from './pool.js';
 import type { ImagePool, PoolValues } from './pool.js';
-import type { RawOutcome } from './result.js';
+import { sumOfPasses } from './result.js';
+import type { Passes, RawOutcome } from './result.js';
 import { isSingle, queriesIterate } from './schedule.js';
 import type { Schedule } from './schedule.js';
 import { mixesImages } from './selections.js';
@@ -141,13 +142,11 @@ function sizeFor(images: number, size: number): number {
   return found;
 }
 
-/** The rows that the next steps need, as many as some program holds; none where all are fooled. */
-function staying(rows: readonly number[], fooled: Float32Array): readonly number[] {
-  const live = rows.filter((_, place) => fooled[place]! < 0.5);
-  if (live.length === 0) return [];
+/** The rows that the next steps need, those of images that are not done among them, as many as some program holds. */
+function staying(rows: readonly number[], live: readonly number[]): readonly number[] {
   // places that are left over are filled up with images that are done
   const room = sizeFor(live.length, rows.length) - live.length;
-  const fill = rows.filter((_, place) => fooled[place]! >= 0.5).slice(0, room);
+  const fill = rows.filter((row) => !live.includes(row)).slice(0, room);
   return [...live, ...fill].sort((a, b) => a - b);
 }
 
@@ -155,12 +154,22 @@ const indexOf = (runs: readonly SegmentRun[], name: string): number =>
   runs.findIndex(({ segment }) => segment === name);
 const iterations = (part: readonly SegmentRun[]): number => part.reduce((sum, { repeat = 1 }) => sum + repeat, 0);
 
+/** What a part of a run takes of each image. */
+const passesOf = ({ passes }: AttackGraph, part: readonly SegmentRun[]): Passes =>
+  sumOfPasses(
+    part.flatMap(({ segment, repeat = 1 }) => {
+      const each = passes.get(segment);
+      return each === undefined ? [] : [{ gradients: repeat * each.gradients, forwards: repeat * each.forwards }];
+    }),
+  );
+
 /**
  * Runs a batch of which fooled images leave: after every so many steps the flags of success are read, and once half of
  * the places are free, what is remembered of the others moves into the same program for fewer images. At the end all is
  * put together again in the first one. An image's numbers do not depend on its batch, so its results keep their bits.
  *
- * @returns gradients and forward passes of one image, over all images
+ * @returns the passes of each image until it was seen to be fooled, which do not depend on its batch either: what the
+ *   batch does with it after that is not counted
  */
 export async function runBatchOf(
   full: Compiled,
@@ -168,14 +177,15 @@ export async function runBatchOf(
   { settings, schedule }: { readonly settings: AttackSettings; readonly schedule: Schedule },
   { signal, onChunk, ...options }: RunOptions,
   { every, smaller, write }: Compaction,
-): Promise<{ readonly gradients: number; readonly forwards: number }> {
+): Promise<Passes[]> {
   const { runs } = schedule;
   const [begun, ends] = [indexOf(runs, 'remember') + 1, indexOf(runs, 'finish')];
   const total = iterations(runs);
   let done = 0;
   // The saved images are evaluated after the run.
-  const spent = { gradients: 0, forwards: size };
-  const go = async ({ attack, executor }: Compiled, part: readonly SegmentRun[], images = size, skipped = 0) => {
+  const spent = Array.from({ length: size }, (): Passes => ({ gradients: 0, forwards: 1 }));
+  const everyRow = allRows(size);
+  const go = async ({ executor }: Compiled, part: readonly SegmentRun[], live: readonly number[], skipped = 0) => {
     const own = iterations(part);
     await executor.run(part, {
       ...options,
@@ -183,17 +193,14 @@ export async function runBatchOf(
       onChunk: (share) => onChunk?.((done + skipped + share * own) / total),
     });
     done += own + skipped;
-    for (const { segment, repeat = 1 } of part) {
-      const { gradients, forwards } = attack.passes.get(segment) ?? { gradients: 0, forwards: 0 };
-      spent.gradients += images * repeat * gradients;
-      spent.forwards += images * repeat * forwards;
-    }
+    const each = passesOf(full.attack, part);
+    for (const row of live) spent[row] = sumOfPasses([spent[row]!, each]);
   };
   if (every === undefined || !canCompact(settings)) {
-    await go(full, runs);
+    await go(full, runs, everyRow);
     return spent;
   }
-  await go(full, runs.slice(0, begun));
+  await go(full, runs.slice(0, begun), everyRow);
   const memory = new Memory();
   const moveTo = async (next: Compiled, own: readonly number[]): Promise<void> => {
     write(next, own);
@@ -202,24 +209,26 @@ export async function runBatchOf(
     memory.write(next, own);
   };
   const middle = pieces(runs.slice(begun, ends), every);
-  let [now, rows]: [Compiled, readonly number[]] = [full, allRows(size)];
+  let [now, rows]: [Compiled, readonly number[]] = [full, everyRow];
   let left = iterations(runs.slice(begun, ends));
   for (const piece of middle) {
-    const kept = staying(rows, await now.executor.read(now.attack.fooled));
-    if (kept.length === 0) break;
+    const fooled = await now.executor.read(now.attack.fooled);
+    const live = rows.filter((_, place) => fooled[place]! < 0.5);
+    if (live.length === 0) break;
+    const kept = staying(rows, live);
     if (kept.length < rows.length) {
       await memory.read(now, rows);
       [now, rows] = [await smaller(kept.length), kept];
       await moveTo(now, rows);
     }
-    await go(now, piece, rows.length);
+    await go(now, piece, live);
     left -= iterations(piece);
   }
   if (now !== full) {
     await memory.read(now, rows);
-    memory.write(full, allRows(size));
+    memory.write(full, everyRow);
   }
-  await go(full, runs.slice(ends), size, left);
+  await go(full, runs.slice(ends), everyRow, left);
   return spent;
 }
 

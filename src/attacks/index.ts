@@ -10,7 +10,7 @@ export { pgdInputs } from './pgdInputs.js';
 export type { InnerAttack } from './pgdInputs.js';
 export { intermediateLevel } from './intermediate.js';
 export type { AttackOptions, AttackSettings } from './options.js';
-export type { AttackedSample, AttackFigures, AttackResult, CurvePoint } from './result.js';
+export type { AttackedSample, AttackFigures, AttackResult, CurvePoint, Passes } from './result.js';
 export * from './stages.js';
 export { diverseInputs, gaussianKernel, noisyQuery, paddedSide, smoothedGradient } from './transforms.js';
 export { autoAttack } from './autoattack.js';

@@ -39,6 +39,12 @@ export interface AttackedSample {
   readonly l2: number;
 }
 
+/** Passes through the network that an image took part in; forwards include those of gradients. */
+export interface Passes {
+  readonly gradients: number;
+  readonly forwards: number;
+}
+
 /** One evaluated iterate, over all images. */
 export interface CurvePoint {
   /** Gradients spent per image before it. */
@@ -81,6 +87,11 @@ export interface AttackResult extends AttackFigures {
    * the last; only after the last where steps look elsewhere and `keep` is `last`.
    */
   readonly losses: Float32Array;
+  /**
+   * By image; their sums are `gradients` and `forwards`. With `compactEvery`, until it was seen to be fooled: what a
+   * batch does with it after that, so as to stay full, is not counted.
+   */
+  readonly passes: readonly Passes[];
   /** Gradients with respect to one image, over all images. */
   readonly gradients: number;
   /** Forward passes of one image, over all images, those of gradients among them. */
@@ -179,6 +190,12 @@ function figures(
 const extremes = (values: readonly number[]): { readonly largest: number; readonly mean: number } => ({
   largest: values.reduce((most, value) => Math.max(most, value), 0),
   mean: mean(values),
+});
+
+/** The passes of several attacks together. */
+export const sumOfPasses = (all: readonly Passes[]): Passes => ({
+  gradients: all.reduce((sum, { gradients }) => sum + gradients, 0),
+  forwards: all.reduce((sum, { forwards }) => sum + forwards, 0),
 });
 
 /** Everything of an {@link AttackResult} that follows from what is said about each image. */
@@ -282,6 +299,7 @@ export function summarize(
   | 'interrupted'
   | 'gradients'
   | 'forwards'
+  | 'passes'
   | 'overflows'
   | 'dispatches'
   | 'submits'

@@ -29,7 +29,7 @@ import { loadDataset } from '../data/load.js';
 import { mixesBatch, parseRules } from '../rules/parse.js';
 import { splitRules } from './ruleList.js';
 import { attackOptionTable } from './attack/options.js';
-import { readAttacks } from './attack/spec.js';
+import { everyOwn, readAttacks } from './attack/spec.js';
 import type { AttackSpec } from './attack/spec.js';
 import { AttackState, noteResume } from './attack/state.js';
 import { datasetIdentity } from '../train/identity.js';
@@ -152,9 +152,7 @@ function readMatrixAttacks(values: Values): MatrixAttack[] {
     };
     return { name: spec.written, options: { attack, parameters, ...given } };
   });
-  const why = sized.includes('own')
-    ? 'would change nothing: every attack has its own behind the colon'
-    : 'goes with attacks that go along gradients step by step';
+  const why = sized.includes('own') ? everyOwn : 'goes with attacks that go along gradients step by step';
   expectUsed(values, { alpha: [sized.includes('shared'), why] });
   return found;
 }

@@ -57,6 +57,18 @@ describe('AutoAttack', () => {
     const parts = await run({ batch: 4 });
     expect(parts.brokenBy).to.deep.equal(result.brokenBy);
     expect([...parts.images]).to.deep.equal([...result.images]);
+    // Passes of an image do not depend on its batch either, and their sums are those of the stages and of the battery.
+    expect(parts.passes).to.deep.equal(result.passes);
+    for (const of of ['gradients', 'forwards'] as const) {
+      expect(result[of]).to.equal(result.passes.reduce((sum, each) => sum + each[of], 0));
+      expect(result[of]).to.equal(result.stages.reduce((sum, each) => sum + each[of], 0));
+    }
+    result.brokenBy.forEach((stage, n) => {
+      const { gradients } = result.passes[n]!;
+      // APGD's 6 steps, toward 4 targets, and FAB's 6 for each of them; an image that leaves has none after that.
+      if (stage === null || stage === 'square') expect(gradients, `image ${n}`).to.equal(6 * (1 + 4 + 4));
+      else expect(gradients, `image ${n}`).to.be.at.most(stage === 'clean' ? 0 : stage === 'apgd-ce' ? 6 : 6 * 9);
+    });
   });
 
   it('resumes behind any batch to the same bits, from plain JSON; refuses the state of another battery', async () => {
@@ -68,6 +80,8 @@ describe('AutoAttack', () => {
       const rest = await run({ batch: 4, resume });
       expect(rest.brokenBy, `state ${at}`).to.deep.equal(whole.brokenBy);
       expect([...rest.images], `state ${at}`).to.deep.equal([...whole.images]);
+      expect([rest.gradients, rest.forwards]).to.deep.equal([whole.gradients, whole.forwards]);
+      expect(rest.passes).to.deep.equal(whole.passes);
       expect(rest.stages.map((stage) => ({ ...stage, seconds: 0 }))).to.deep.equal(
         whole.stages.map((stage) => ({ ...stage, seconds: 0 })),
       );

@@ -237,7 +237,7 @@ describe('linbp attack', () => {
     await writeSafetensors(join(state, '0-00000000.safetensors'), {
       images: { shape: [1], data: new Float32Array(1) },
     });
-    writeFileSync(join(state, 'attack.json'), '{"format": "linbp-attack-2"}');
+    writeFileSync(join(state, 'attack.json'), '{"format": "linbp-attack-3"}');
     const [damaged, anew] = await linbpEach([[...args, '--resume'], args]);
     expectError(damaged!, 'is not the state of an attack');
     expect(anew!.code, anew!.stderr).to.equal(0);

@@ -48,10 +48,12 @@ describe('figures of attacks', () => {
       const found = { id: row, label: 0, finalClass: 0, loss: 1 - (row % 2), cleanCorrect: true, firstStep: null };
       return unmoved ? { ...found, unmoved } : found;
     });
-    const rows = { samples, count: 8, gradients: 8, images: new Float32Array(8), images8: new Uint8Array(8) };
+    const passes = still.map((_, row) => ({ gradients: 1, forwards: row }));
+    const rows = { samples, passes, count: 8, gradients: 8, images: new Float32Array(8), images8: new Uint8Array(8) };
     const result = { ...rows, curve: [], losses: new Float32Array(0) } as unknown as AttackResult;
-    const folded = foldRestarts(result, 2, 0).samples.map(({ unmoved }) => unmoved);
-    expect(folded).to.deep.equal([true, undefined, undefined, undefined]);
+    const folded = foldRestarts(result, 2, 0);
+    expect(folded.samples.map(({ unmoved }) => unmoved)).to.deep.equal([true, undefined, undefined, undefined]);
+    expect(folded.passes).to.deep.equal([1, 5, 9, 13].map((forwards) => ({ gradients: 2, forwards })));
   });
 
   it('only AutoAttack with its own steps stands as autoattack_acc', () => {

@@ -27,6 +27,7 @@ describe('what an attack keeps', () => {
       ...{ seconds: 1, imageGradientsPerSecond: 1, losses: new Float32Array(count) },
       ...{ images: new Float32Array(count), images8: new Uint8Array(count) },
       samples: Array.from({ length: count }, (_, n) => sample(n)),
+      passes: Array.from({ length: count }, () => ({ gradients: 10, forwards: 14 })),
     };
     const open = async (resume: boolean): Promise<AttackState> => {
       const out = await OutputFolder.open(join(folder, 'out'), 'attack', true);

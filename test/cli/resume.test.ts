@@ -131,7 +131,7 @@ describe('what is interrupted goes on', () => {
     const others = args.map((each) => (each === at('mlp.safetensors') ? at('other.safetensors') : each));
     const [otherWeights] = await linbpEach([[...others, '--resume']]);
     expectError(otherWeights!, 'belongs to another run: weights is');
-    writeFileSync(join(at('damaged'), 'state', '0-battery-00000000.json'), '{"journal": "linbp-attack-2"}');
+    writeFileSync(join(at('damaged'), 'state', '0-battery-00000000.json'), '{"journal": "linbp-attack-3"}');
     const [refused] = await linbpEach([[...args, '--resume']]);
     expectError(refused!, 'is no step of this battery');
   });

@@ -20,7 +20,7 @@ import { splitRules } from '../ruleList.js';
 import { withPreset } from './options.js';
 import type { AttackValues } from './options.js';
 import { shownEps } from '../../attacks/shownEps.js';
-import { readAttacks, stageOptions, withStages } from './spec.js';
+import { everyOwn, readAttacks, stageOptions, withStages } from './spec.js';
 import type { AttackSpec, StageOptions } from './spec.js';
 
 /** One attack under one rule inside one ball. */
@@ -203,7 +203,6 @@ export function expectUsedByCells(given: AttackValues, cells: readonly Cell[]): 
   const second = given.ila === undefined ? undefined : intermediateLevel(given.ila);
   const other = [engine.length > 0, 'does not go with autoattack, which has settings of its own'] as const;
   const goes = 'goes with attacks that go along gradients step by step';
-  const everyOwn = 'would change nothing: every attack has its own behind the colon';
   const has = (name: OptionName & keyof AttackSpec, words = goes): Need => {
     if (engine.length === 0) return other;
     const having = found.filter(({ definition }) => hasOption(definition, name));

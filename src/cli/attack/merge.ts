@@ -59,6 +59,7 @@ export function mergeResults(parts: readonly AttackResult[]): AttackResult {
     losses,
     gradients,
     forwards: sum((part) => part.forwards),
+    passes: parts.flatMap((part) => part.passes),
     overflows: sum((part) => part.overflows),
     dispatches: sum((part) => part.dispatches),
     submits: sum((part) => part.submits),

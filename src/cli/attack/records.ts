@@ -22,6 +22,7 @@ export interface ImageRecord {
    * where none does or none is looked at.
    */
   readonly firstStep: number | null;
+  /** Passes, under AutoAttack until it was seen to be fooled; forwards include those of gradients. */
   readonly gradients: number;
   readonly forwards: number;
   /** What the attack counts as its queries of the image; all forwards where it counts none, and of AutoAttack. */
@@ -30,25 +31,10 @@ export interface ImageRecord {
   readonly brokenBy?: string | null;
 }
 
-/** Costs of one image: of AutoAttack the means of the stages that it went through. */
-function costs(result: AttackResult | AutoAttackResult, n: number): { gradients: number; forwards: number } {
-  const { count } = result;
-  if (!('stages' in result)) return { gradients: result.gradients / count, forwards: result.forwards / count };
-  const last = result.stages.findIndex(({ name }) => name === result.brokenBy[n]);
-  const clean = result.brokenBy[n] === 'clean';
-  const seen = clean ? result.stages.slice(0, 1) : last < 0 ? result.stages : result.stages.slice(0, last + 1);
-  const sum = (of: 'gradients' | 'forwards'): number =>
-    seen.reduce((total, stage) => total + (stage.attacked === 0 ? 0 : stage[of] / stage.attacked), 0);
-  return { gradients: Math.round(sum('gradients')), forwards: Math.round(sum('forwards')) };
-}
-
-/** Costs that an attack counts for each image by itself, where it does. */
-type Counted = Partial<Record<'gradients' | 'forwards' | 'queries', number>>;
-
 /** One record an image; `clean` are the pixels of the clean images. */
 export function imageRecords(result: AttackResult | AutoAttackResult, clean: Float32Array): ImageRecord[] {
   const size = result.images.length / result.count;
-  return result.samples.map((sample: AttackedSample & Counted, n): ImageRecord => {
+  return result.samples.map((sample: AttackedSample, n): ImageRecord => {
     let [linf, squares, l1, l0] = [0, 0, 0, 0];
     for (let i = n * size; i < (n + 1) * size; i++) {
       const difference = Math.abs(result.images[i]! - clean[i]!);
@@ -57,7 +43,7 @@ export function imageRecords(result: AttackResult | AutoAttackResult, clean: Flo
       l1 += difference;
       if (difference > 0) l0 += 1;
     }
-    const { gradients, forwards } = { ...costs(result, n), ...sample };
+    const { gradients, forwards } = result.passes[n]!;
     return {
       index: sample.id,
       label: sample.label,

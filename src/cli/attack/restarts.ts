@@ -1,5 +1,5 @@
 import type { AttackSettings } from '../../attacks/options.js';
-import { figuresOf } from '../../attacks/result.js';
+import { figuresOf, sumOfPasses } from '../../attacks/result.js';
 import type { AttackedSample, AttackResult, CurvePoint } from '../../attacks/result.js';
 
 /*
@@ -100,9 +100,11 @@ export function foldRestarts(rows: AttackResult, restarts: number, first: number
       ...(unmoved && still && { unmoved }),
     };
   });
+  const passes = samples.map((_, n) => sumOfPasses(rows.passes.slice(n * restarts, (n + 1) * restarts)));
   return {
     ...rows,
     ...figuresOf(samples),
+    passes,
     ...{ images: floats, images8: levels, ...foldedCurve(rows, restarts, each) },
   };
 }

@@ -2,6 +2,7 @@ import { Attack } from '../../attacks/attack.js';
 import { settle } from '../../attacks/options.js';
 import type { AttackSettings } from '../../attacks/options.js';
 import { partnersIn } from '../../attacks/pool.js';
+import { sumOfPasses } from '../../attacks/result.js';
 import type { AttackResult } from '../../attacks/result.js';
 import type { Dataset } from '../../data/dataset.js';
 import { LinbpError } from '../../errors.js';
@@ -110,12 +111,12 @@ async function runStages(
   }
   const sum = (of: (result: AttackResult) => number): number =>
     results.reduce((total, result) => total + of(result), 0);
-  const [gradients, seconds] = [sum((result) => result.gradients), sum((result) => result.seconds)];
+  const { gradients, forwards } = sumOfPasses(results);
+  const seconds = sum((result) => result.seconds);
   return {
     ...results.at(-1)!,
-    gradients,
-    forwards: sum((result) => result.forwards),
-    seconds,
+    ...{ gradients, forwards, seconds },
+    passes: results[0]!.passes.map((_, n) => sumOfPasses(results.map(({ passes }) => passes[n]!))),
     imageGradientsPerSecond: gradients / seconds,
     dispatches: sum((result) => result.dispatches),
     submits: sum((result) => result.submits),

@@ -98,6 +98,9 @@ export function readAttacks(notation: string, option = 'attack'): AttackSpec[] {
   return pieces.map(readSpec);
 }
 
+/** Why an option for all attacks of a list is refused where none of them would take it. */
+export const everyOwn = 'would change nothing: every attack has its own behind the colon';
+
 /** The stages of a step attack that options of a command change. */
 export const stageOptions = ['gradient', 'transform', 'momentum'] as const;
 export type StageOptions = Pick<AttackSpec, (typeof stageOptions)[number]>;

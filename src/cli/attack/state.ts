@@ -22,7 +22,7 @@ import { faultOfResult } from './storedResult.js';
 
 /** The folder inside `--out`. */
 export const stateFolder = 'state';
-const format = 'linbp-attack-2';
+const format = 'linbp-attack-3';
 const indexName = 'attack.json';
 
 /** What decides the bits of a run, as text by name. */

@@ -35,10 +35,11 @@ const counts = ['cleanCorrect', 'cleanAccuracy', 'gradients', 'forwards', 'overf
 /** What stands in the way of taking stored values for the result of an attack, in words; undefined for nothing. */
 export function faultOfResult(rest: unknown, { images, images8, losses }: Arrays): string | undefined {
   if (!isFields(rest)) return 'its record is no object';
-  const { count, samples, curve, saved, stages, brokenBy } = rest;
+  const { count, samples, passes, curve, saved, stages, brokenBy } = rest;
   if (!Number.isSafeInteger(count) || (count as number) <= 0) return 'its number of images is none';
   const lists: [string, unknown, number | undefined, (value: unknown) => boolean][] = [
     ['samples', samples, count as number, isSample],
+    ['passes', passes, count as number, (each) => isFields(each) && hasNumbers(each, ['gradients', 'forwards'])],
     ['curve', curve, undefined, isPoint],
     ...(stages === undefined
       ? []
