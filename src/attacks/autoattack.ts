@@ -115,6 +115,7 @@ export function autoAttackStages(
   for (const [option, uses] of usedBy) {
     const used = options[option] === undefined || running.some(uses);
     check(used, 'unknown-option', `none of the stages ${running.join(', ')} looks at ${option}`, option);
+    if (option !== 'loss' && options[option] !== undefined) expectWhole(options[option], 1, 100_000, option);
   }
   return running;
 }
@@ -141,8 +142,8 @@ export const stageSeed = (seed: number, name: AutoAttackStageName): number =>
 /** Gradients that each gradient of version `rand` is the mean of, as in the official code. */
 const draws = 20;
 
-/** Steps of its stages by gradients, as in the official code. */
-export const batterySteps = 100;
+/** Steps of its stages by gradients, and queries of Square, as in the official code. */
+export const [batterySteps, batteryQueries] = [100, 5000] as const;
 
 /** A stage's options of its attack. As in the official code, `plus` and `rand` have nothing of their own in L1. */
 export function stageOptions(
@@ -150,7 +151,7 @@ export function stageOptions(
   options: Pick<AutoAttackOptions, 'norm' | 'version' | 'loss' | 'steps' | 'queries'>,
   classes: number,
 ): Partial<AttackOptions> {
-  const { norm = 'linf', version, loss = 'ce', steps = batterySteps, queries = 5000 } = options;
+  const { norm = 'linf', version, loss = 'ce', steps = batterySteps, queries = batteryQueries } = options;
   const sparse = norm === 'l1' && version !== 'plus' && version !== 'rand';
   const restarts = sparse || version === 'plus' ? 5 : 1;
   const targets = Math.min(9, classes - 1);

@@ -1,4 +1,4 @@
-import { autoAttackStages, batterySteps, stageNumbers, stageOptions, versions } from './autoattack.js';
+import { autoAttackStages, batteryQueries, batterySteps, stageNumbers, stageOptions, versions } from './autoattack.js';
 import type { AttackName } from './builtin.js';
 import { tenClasses } from './catalog.js';
 import type { DescribedAttack } from './catalog.js';
@@ -23,6 +23,7 @@ export function describeAutoAttack(): DescribedAttack {
       { name: 'version', default: 'standard', range: `${Object.keys(versions).join(', ')}, custom` },
       { name: 'stages', default: 'those of the version', range: Object.keys(stageNumbers).join(', ') },
       { name: 'steps', default: batterySteps, range: '1 to 100000' },
+      { name: 'queries', default: batteryQueries, range: '1 to 100000' },
       { name: 'loss', default: 'ce', range: 'ce, ce-rounded' },
     ],
     keep: 'best',

@@ -182,12 +182,15 @@ describe('linbp attack', () => {
   });
 
   it('--version custom runs the stages in their order, and counts all forward passes as queries', async () => {
-    const stages = ['--attack', 'autoattack', '--version', 'custom', '--stages', 'fab-t, apgd-ce', '--steps', '2'];
+    const attack = ['--attack', 'autoattack:queries=7', '--version', 'custom', '--steps', '2'];
+    const stages = [...attack, '--stages', 'fab-t, apgd-ce, square'];
     const [made] = await linbpEach([[...common, ...stages, '--eps', '0.01', '--limit', '4', '--json', at('own.json')]]);
     expect(made!.code, made!.stderr).to.equal(0);
     const result = readJson(at('own.json'));
-    expect((result['stages'] as Json[]).map(({ name }) => name)).to.deep.equal(['fab-t', 'apgd-ce']);
-    expect(result['settings']).to.include({ version: 'custom', loss: 'ce', steps: 2 });
+    expect((result['stages'] as Json[]).map(({ name }) => name)).to.deep.equal(['fab-t', 'apgd-ce', 'square']);
+    expect(result['settings']).to.include({ version: 'custom', loss: 'ce', steps: 2, queries: 7 });
+    const last = (result['stages'] as Json[])[2]!;
+    expect(last['forwards']).to.be.within(1, (last['attacked'] as number) * (7 + 4));
     for (const image of result['images'] as Json[]) expect(image['queries']).to.equal(image['forwards']);
     const definition = modelDefinition('mlp');
     const values = parseOptions(['--attack', 'autoattack', '--version', 'custom', '--stages', 'square'], options);
@@ -209,7 +212,9 @@ describe('linbp attack', () => {
       [['--attack', 'pgd:steps=3,steps=4'], 'given twice'],
       [['--attack', 'pgd:loss=cee'], 'loss must be', 'did you mean ce?'],
       [['--attack', 'square:share=7'], 'share must be'],
-      [['--attack', 'autoattack:restarts=3'], 'autoattack takes steps and loss'],
+      [['--attack', 'autoattack:queries=0.5'], 'queries must be'],
+      [['--attack', 'autoattack:queries=5', '--version', 'rand'], 'looks at queries'],
+      [['--attack', 'autoattack:restarts=3'], 'autoattack takes steps, queries and loss'],
       [['--eps', '0.1,-1'], '--eps', 'at least 0', '-1'],
       [['--eps', '0.1,8'], 'eps', 'from 0 to 1'],
       [['--rule', 'bp', '--rule', 'lnbp'], 'lnbp'],

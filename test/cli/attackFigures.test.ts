@@ -64,6 +64,9 @@ describe('figures of attacks', () => {
       robustBenchEntry(tried([1], settings), modelDefinition('mlp'), dataset, [])['autoattack_acc'];
     expect(entry({ version: 'standard', steps: 100 })).to.equal('50.00');
     expect(entry({ version: 'standard', steps: 1 })).to.equal(null);
+    expect(entry({ version: 'standard', steps: 100, queries: 5000 })).to.equal('50.00');
+    expect(entry({ version: 'standard', steps: 100, queries: 500 })).to.equal(null);
+    expect(entry({ version: 'standard', steps: 100, queries: null })).to.equal('50.00');
     expect(entry({ version: 'rand', steps: 100 })).to.equal(null);
     expect(entry({ version: 'standard', steps: 100, rule: 'linbp' })).to.equal(null);
   });

@@ -153,6 +153,7 @@ export function batteryOptions(
   { attack }: Cell,
 ): Omit<AutoAttackOptions, 'model' | 'rules' | 'images' | 'eps'> {
   const { norm, version, stages, batch, seed, precision } = values;
+  const { queries } = attack.parameters;
   const [steps, loss] = [attack.steps ?? values.steps, attack.loss ?? values.loss];
   const known = loss === undefined || loss === 'ce' || loss === 'ce-rounded';
   check(known, 'bad-argument', 'autoattack takes --loss ce or ce-rounded', 'loss');
@@ -161,6 +162,7 @@ export function batteryOptions(
     ...{ norm, version, batch, seed, precision, device: values.device === 'reference' ? 'reference' : 'gpu' },
     ...(stages !== undefined && { stages: stages.split(',').map((name) => name.trim() as AutoAttackStageName) }),
     ...(steps !== undefined && { steps }),
+    ...(queries !== undefined && { queries }),
     ...(loss !== undefined && { loss }),
   };
 }
@@ -173,11 +175,11 @@ export function checkCells(cells: readonly Cell[], values: AttackValues, definit
       const own = Object.keys(cell.attack).filter(
         (key) => !['name', 'written', 'parameters', 'steps', 'loss'].includes(key),
       );
-      const unknown = [...own, ...Object.keys(cell.attack.parameters)];
+      const unknown = [...own, ...Object.keys(cell.attack.parameters).filter((key) => key !== 'queries')];
       check(
         unknown.length === 0,
         'unknown-option',
-        `autoattack takes steps and loss, not ${unknown.join(', ')}`,
+        `autoattack takes steps, queries and loss, not ${unknown.join(', ')}`,
         'attack',
       );
       const options = batteryOptions(values, cell);

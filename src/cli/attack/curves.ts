@@ -1,6 +1,6 @@
 import { wilson } from '../../experiments/statistics.js';
 import type { Dataset } from '../../data/dataset.js';
-import { batterySteps } from '../../attacks/autoattack.js';
+import { batteryQueries, batterySteps } from '../../attacks/autoattack.js';
 import type { AttackFlag } from '../../attacks/alarms.js';
 import type { ModelDefinition } from '../../nn/definition.js';
 import type { ImageRecord } from './records.js';
@@ -92,6 +92,7 @@ export function robustBenchEntry(
     battery &&
     settings.rule === 'bp' &&
     settings['steps'] === batterySteps &&
+    (settings['queries'] ?? batteryQueries) === batteryQueries &&
     ['standard', 'plus'].includes(settings['version'] as string);
   const robust = hundredths(result.robustAccuracy);
   return {

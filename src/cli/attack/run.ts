@@ -8,7 +8,7 @@ import type { Dataset } from '../../data/dataset.js';
 import { LinbpError } from '../../errors.js';
 import type { HostModel, Model } from '../../nn/model.js';
 import { runBattery } from '../battery.js';
-import { autoAttackStages, batterySteps } from '../../attacks/autoattack.js';
+import { autoAttackStages, batteryQueries, batterySteps } from '../../attacks/autoattack.js';
 import type { AutoAttackResult } from '../../attacks/autoattack.js';
 import { compileProgress, pixelRange } from '../common.js';
 import type { VerbContext } from '../verb.js';
@@ -306,6 +306,7 @@ async function runBatteryCell(index: number, cell: Cell, input: CellInput): Prom
     keep: 'best',
     loss: names.includes('apgd-ce') ? (options.loss ?? 'ce') : null,
     steps: names.some((name) => name !== 'square') ? (options.steps ?? batterySteps) : null,
+    queries: names.includes('square') ? (options.queries ?? batteryQueries) : null,
     targeted: false,
     ilaSteps: null,
   };
