@@ -340,7 +340,23 @@ describe('linbp attack', () => {
       const attack = option === 'transform' ? 'mifgsm:randomStart=true' : 'mifgsm:randomStart=true,transform=translate';
       const all = ['--attack', `${attack},${option}=${own}`, `--${option}`, value];
       expect(() => cells(...all), option).to.throw(`--${option} would change nothing`);
+      // The second stage has what the first one states, and a random start and restarts never.
+      if (option !== 'decay') expect(() => cells(...all, '--ila', 'layer1'), option).to.throw('would change nothing');
     }
+    // Attacks without steps along gradients are left as they are.
+    expect(cells('--attack', 'square,pgd', '--transform', 'di')).to.deep.equal(['square', 'pgd:transform=di']);
+    expect(cells('--attack', 'square', '--ila', 'layer1', '--alpha', '0.1')).to.deep.equal(['square']);
+    expect(cells('--attack', 'fgsm', '--steps', '1', '--eps', '0.1,0.2')).to.deep.equal(['fgsm', 'fgsm']);
+    expect(cells('--attack', 'autoattack,pgd:loss=dlr', '--loss', 'ce-rounded')).to.have.length(2);
+    for (const [options, words] of [
+      ['--attack square,fab --gradient ni', '--gradient goes with attacks that go along gradients step by step'],
+      ['--attack deepfool --eps 0.1 --ila layer1 --restarts 2', '--restarts goes with attacks that go along gradients'],
+      ['--attack fgsm,pgd:steps=3 --steps 5', '--steps would change nothing: every attack that takes it has its own'],
+      ['--attack fgsm,fgsm:loss=dlr --steps 5', '--steps goes with attacks of several steps'],
+      ['--attack autoattack:loss=ce,pgd:loss=dlr --loss ce-rounded', '--loss would change nothing'],
+      ['--attack autoattack:loss=ce --loss ce-rounded', '--loss would change nothing'],
+    ] as const)
+      expect(() => cells(...options.split(' ')), options).to.throw(words);
   });
 
   it('they change the attack that is named, and ifgsm where none is', () => {

@@ -21,7 +21,7 @@ import { withPreset } from './options.js';
 import type { AttackValues } from './options.js';
 import { shownEps } from '../../attacks/shownEps.js';
 import { everyOwn, readAttacks, stageOptions, withStages } from './spec.js';
-import type { AttackSpec, StageOptions } from './spec.js';
+import type { AttackSpec } from './spec.js';
 
 /** One attack under one rule inside one ball. */
 export interface Cell {
@@ -37,6 +37,10 @@ export function nameOfCell({ attack, rule, eps }: Cell): string {
 }
 
 export const isBattery = ({ name }: AttackSpec): boolean => name === 'autoattack';
+
+/** Whether the stages of all attacks of a list are for it, too. */
+const takesStages = (spec: AttackSpec): boolean =>
+  !isBattery(spec) && attackDefinition(knownAttack(spec.name)).plan === undefined;
 
 const isMinimal = ({ name }: AttackSpec): boolean =>
   !isBattery({ name } as AttackSpec) && attackDefinition(knownAttack(name)).minimal === true;
@@ -57,7 +61,7 @@ export function listedRules(given: readonly string[], definition: ModelDefinitio
  * @throws LinbpError for what cannot be meant, before any work
  */
 export function listCells(values: AttackValues, definition: ModelDefinition): Cell[] {
-  const attacks = readAttacks(values.attack).map((spec) => (isBattery(spec) ? spec : withStages(spec, values)));
+  const attacks = readAttacks(values.attack).map((spec) => (takesStages(spec) ? withStages(spec, values) : spec));
   expectOnce(
     attacks.map(({ written }) => written),
     'attack',
@@ -97,6 +101,9 @@ function sharedOptions(
   const all = shared.map((name) => [name, own[name] ?? (hasOption(definition, name) ? values[name] : undefined)]);
   return Object.fromEntries(all.filter(([, value]) => value !== undefined)) as Partial<AttackOptions>;
 }
+
+/** What the second stage of `--ila` has in its own way. */
+const fixedLater: readonly OptionName[] = ['restarts', 'randomStart'];
 
 /** Options of the second stage of `--ila`: those of the first, as far as it has them. */
 export function secondStage(
@@ -200,28 +207,31 @@ export function checkCells(cells: readonly Cell[], values: AttackValues, definit
  * @param given the values as they were typed
  */
 export function expectUsedByCells(given: AttackValues, cells: readonly Cell[]): void {
+  const batteries = cells.filter(({ attack }) => isBattery(attack)).map(({ attack }) => attack);
   const engine = cells.filter(({ attack }) => !isBattery(attack));
   const found = engine.map((cell) => ({ own: cell.attack, definition: definitionOf(cell) }));
   const second = given.ila === undefined ? undefined : intermediateLevel(given.ila);
-  const other = [engine.length > 0, 'does not go with autoattack, which has settings of its own'] as const;
   const goes = 'goes with attacks that go along gradients step by step';
-  const has = (name: OptionName & keyof AttackSpec, words = goes): Need => {
-    if (engine.length === 0) return other;
-    const having = found.filter(({ definition }) => hasOption(definition, name));
-    const later = second !== undefined && hasOption(second, name);
-    if (having.length === 0) return [later, words];
-    return [later || having.some(({ own }) => own[name] === undefined), everyOwn];
+  const need = (name: keyof AttackSpec, takers: readonly AttackSpec[], words = goes): Need => {
+    if (takers.length > 0) return [takers.some((own) => own[name] === undefined), everyOwn];
+    return [false, engine.length > 0 ? words : 'does not go with autoattack, which has settings of its own'];
   };
-  const written = readAttacks(withPreset(given).attack).filter((spec) => !isBattery(spec));
-  const stage = (name: keyof StageOptions): Need =>
-    engine.length === 0 ? other : [written.some((spec) => spec[name] === undefined), everyOwn];
+  const having = (name: OptionName): AttackSpec[] => {
+    const later = second !== undefined && !fixedLater.includes(name) && hasOption(second, name);
+    return found.filter(({ definition }) => later || hasOption(definition, name)).map(({ own }) => own);
+  };
+  const has = (name: OptionName & keyof AttackSpec, words = goes): Need => need(name, having(name), words);
+  // In a list, those of a fixed number of steps keep it; alone they refuse another.
+  const several = new Set(cells.map(({ attack }) => attack.written)).size > 1;
+  const chosen = found.filter(({ definition }) => !several || definition.steps === undefined).map(({ own }) => own);
+  const staged = readAttacks(withPreset(given).attack).filter(takesStages);
   expectUsed(given, {
-    version: [engine.length < cells.length, 'goes with --attack autoattack'],
-    stages: [engine.length < cells.length, 'goes with --attack autoattack'],
-    steps: [second !== undefined || cells.some(({ attack }) => attack.steps === undefined), everyOwn],
-    ...Object.fromEntries(stageOptions.map((name) => [name, stage(name)])),
+    version: [batteries.length > 0, 'goes with --attack autoattack'],
+    stages: [batteries.length > 0, 'goes with --attack autoattack'],
+    steps: need('steps', [...chosen, ...batteries], 'goes with attacks of several steps'),
+    ...Object.fromEntries(stageOptions.map((name) => [name, need(name, staged)])),
     ...{ restarts: has('restarts'), randomStart: has('randomStart'), eot: has('eot'), keep: has('keep') },
     ...{ alpha: has('alpha'), decay: has('decay', 'goes with attacks that have momentum, such as mifgsm') },
-    ...(engine.length === cells.length && { loss: has('loss') }),
+    loss: need('loss', [...having('loss'), ...batteries]),
   });
 }

@@ -99,7 +99,7 @@ export function readAttacks(notation: string, option = 'attack'): AttackSpec[] {
 }
 
 /** Why an option for all attacks of a list is refused where none of them would take it. */
-export const everyOwn = 'would change nothing: every attack has its own behind the colon';
+export const everyOwn = 'would change nothing: every attack that takes it has its own behind the colon';
 
 /** The stages of a step attack that options of a command change. */
 export const stageOptions = ['gradient', 'transform', 'momentum'] as const;
