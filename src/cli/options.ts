@@ -125,6 +125,9 @@ export function assignment(text: string): [left: string | undefined, right: stri
   return left === '' || right === '' ? [undefined, undefined] : [left, right];
 }
 
+/** Between the pairs of `MODEL=WEIGHTS,MODEL=WEIGHTS`: a comma inside a path is not followed by MODEL=. */
+export const modelsInList = /,(?=[^,=]+=)/;
+
 /** The value of `0.03`, `1e-3` or `8/255`, or NaN. */
 export function readNumber(value: string): number {
   const parts = value.split('/');

@@ -1,16 +1,22 @@
-import { realpath } from 'node:fs/promises';
+import { readlink, realpath } from 'node:fs/promises';
 import { devNull } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import { check } from '../errors.js';
-import { kebab } from './options.js';
+import { assignment, kebab, modelsInList } from './options.js';
 import type { OptionTable } from './options.js';
 
 /** Paths in the value of an option. */
 type Paths = (value: string) => readonly string[];
 
 const one: Paths = (value) => [value];
+/** What may be a name; files of networks and of data sets have an ending. */
+const unlessNamed: Paths = (value) => (extname(value) === '' ? [] : [value]);
 /** Networks and weights of `M=W,..`. */
-const networks: Paths = (value) => value.split(',').flatMap((pair) => pair.split(/=(.*)/s, 2));
+const networks: Paths = (value) =>
+  value.split(modelsInList).flatMap((pair) => {
+    const [model, weights] = assignment(pair);
+    return model === undefined || weights === undefined ? [] : [...unlessNamed(model), weights];
+  });
 
 /**
  * Every option whose value has paths of files: what a verb writes, and what it only reads. Folders of data and stores
@@ -20,20 +26,21 @@ export const pathOptions: Readonly<Record<string, { readonly writes?: Paths; rea
   ...{ json: { writes: one }, csv: { writes: one }, dot: { writes: one }, html: { writes: one } },
   ...{ trace: { writes: one }, out: { writes: one } },
   ...{ weights: { reads: one }, inputs: { reads: one }, input: { reads: one }, file: { reads: one } },
-  ...{ images: { reads: one }, classNames: { reads: one }, model: { reads: one }, dataset: { reads: one } },
+  ...{ images: { reads: one }, classNames: { reads: one } },
+  ...{ model: { reads: unlessNamed }, dataset: { reads: unlessNamed } },
   ...{ victims: { reads: networks }, sources: { reads: networks } },
   ...{ data: 'shared', store: 'shared', peers: 'shared', resume: 'shared', among: 'shared' },
 };
 
-/** What a path leads to through links, as far as there is something. */
-async function place(path: string): Promise<{ readonly path: string; readonly there: boolean }> {
+/** What a path leads to through links, as far as there is something; links may lead to what is not there yet. */
+async function place(path: string, links = 0): Promise<{ readonly path: string; readonly there: boolean }> {
   const whole = resolve(path);
-  try {
-    return { path: await realpath(whole), there: true };
-  } catch {
-    const above = await realpath(dirname(whole)).catch(() => dirname(whole));
-    return { path: join(above, basename(whole)), there: false };
-  }
+  const there = await realpath(whole).catch(() => undefined);
+  if (there !== undefined || whole === dirname(whole)) return { path: there ?? whole, there: there !== undefined };
+  const above = await place(dirname(whole), links);
+  const led = links < 40 ? await readlink(whole).catch(() => undefined) : undefined;
+  if (led !== undefined) return place(resolve(above.path, led), links + 1);
+  return { path: join(above.path, basename(whole)), there: false };
 }
 
 /**
@@ -54,8 +61,8 @@ export async function expectOwnPaths(values: Readonly<Record<string, unknown>>, 
   };
   for (const { name, value, role } of named)
     for (const path of role.writes?.(value) ?? []) {
-      if (path === devNull) continue;
       const at = path === '-' ? path : (await place(path)).path;
+      if (at === devNull) continue;
       expectNew(name, at, path === '-' ? 'stdout' : path, 'both write');
       // A folder for results may be that of the weights; only files are overwritten.
       if (name !== 'out' || table[name]?.placeholder === 'FILE') seen.set(at, name);

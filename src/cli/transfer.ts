@@ -48,11 +48,10 @@ import {
   splitOption,
 } from './common.js';
 import { modelWith } from './inference.js';
-import { modelsInList } from './victims.js';
 import { openModel } from './modelSource.js';
 import { each, namesWith } from './optionRoles.js';
 import type { OptionRoles } from './optionRoles.js';
-import { assignment, expectOnce, expectUsed, integer, number, text } from './options.js';
+import { assignment, expectOnce, expectUsed, integer, modelsInList, number, text } from './options.js';
 import type { OptionValues } from './options.js';
 import { matrixFields, matrixLines, matrixPage } from './transferReport.js';
 import type { Matrix } from './transferReport.js';

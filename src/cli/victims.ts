@@ -8,7 +8,7 @@ import { namedWeights, pixelRange } from './common.js';
 import { openModel } from './modelSource.js';
 import { classifierOn } from './inference.js';
 import type { Classifier } from './inference.js';
-import { assignment, expectOnce } from './options.js';
+import { assignment, expectOnce, modelsInList } from './options.js';
 import type { VerbContext } from './verb.js';
 
 /** A model that the images were not made for. */
@@ -29,9 +29,6 @@ export interface VictimResult {
   /** Of the images right before: those now wrong, or, for targeted attacks, taken for the target. */
   readonly successRate: number;
 }
-
-/** Between the pairs of `MODEL=WEIGHTS,MODEL=WEIGHTS`: a comma inside a path is not followed by MODEL=. */
-export const modelsInList = /,(?=[^,=]+=)/;
 
 /**
  * Reads `MODEL=WEIGHTS,MODEL=WEIGHTS`.

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { pathOptions } from '../../src/cli/outputs.js';
+import { expectOwnPaths, pathOptions } from '../../src/cli/outputs.js';
 import { describeError } from '../../src/cli/runner.js';
 import { loadVerb, verbNames } from '../../src/cli/verbs.js';
 import { LinbpError } from '../../src/errors.js';
@@ -500,6 +500,8 @@ describe('bad input at the command line', () => {
     const [mlp, link] = [['--model', 'mlp'], join(folder, 'link')];
     symlinkSync(weights, link);
     symlinkSync(folder, join(folder, 'linked'));
+    const [comma, ahead] = [writeBytes(folder, 'a,b.safetensors', Buffer.from('weights')), join(folder, 'ahead')];
+    symlinkSync('later/a', ahead);
     await expectErrors([
       [['attack', ...mlp, '--json', same, '--csv', dotted], '--json and --csv both write', 'same.txt'],
       [['attack', ...mlp, '--json', '-', '--csv', '-'], '--json and --csv both write stdout'],
@@ -513,9 +515,21 @@ describe('bad input at the command line', () => {
       [['transfer', '--sources', `${weights}=x`, '--json', weights], '--json and --sources would write and read'],
       [['eval', ...mlp, '--dataset', weights, '--json', link], '--json and --dataset would write and read'],
       [['profile', ...mlp, '--html', join(folder, 'linked', 'a'), '--dot', join(folder, 'a')], 'both write'],
+      [['profile', ...mlp, '--html', join(folder, 'linked', 'b/a'), '--dot', join(folder, 'b/a')], 'both write'],
+      [['profile', ...mlp, '--html', ahead, '--dot', join(folder, 'later/a')], 'both write'],
+      [['attack', ...mlp, '--victims', `mlp=${comma}`, '--csv', comma], '--csv and --victims would write and read'],
     ]);
     expect(existsSync(same)).to.equal(false);
     expect(readFileSync(weights, 'utf8')).to.equal('weights');
+  });
+
+  it('a file that is named like a network or a data set is no input; /dev/null is no output', async () => {
+    const [nowhere, name] = [join(folder, 'nowhere'), readdirSync('.').find((each) => extname(each) === '')!];
+    symlinkSync('/dev/null', nowhere);
+    const table = (await loadVerb('attack')).options;
+    await expectOwnPaths({ model: name, dataset: name, victims: `${name}=w`, csv: name }, table);
+    await expectOwnPaths({ csv: nowhere, json: '/dev/null' }, { json: table['csv']!, csv: table['csv']! });
+    await expectOwnPaths({ csv: nowhere, json: nowhere }, { json: table['csv']!, csv: table['csv']! });
   });
 
   it('every option that takes a path says whether its file is written or read', async () => {
