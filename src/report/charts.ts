@@ -190,12 +190,18 @@ function valuesShown({ points, band = [] }: Line): number[] {
 
 /** Numbers as an axis shows them: in a unit that its title states, if they are too small for the charting library. */
 function unitOf(given: Axis, values: readonly number[]): { readonly axis: Axis; readonly unit: number } {
-  const most = values.reduce((largest, value) => Math.max(largest, Number.isFinite(value) ? Math.abs(value) : 0), 0);
+  const { title, min, max, ticks, format: _, interval: _interval, ...rest } = given;
+  const all = [...values, min ?? 0, max ?? 0];
+  const most = all.reduce((largest, value) => Math.max(largest, Number.isFinite(value) ? Math.abs(value) : 0), 0);
   if (given.scale === 'log' || most === 0 || most >= 1e-15) return { axis: given, unit: 1 };
-  const exponent = Math.floor(Math.log10(most));
-  const { title, min, max, format: _, interval: _interval, ...rest } = given;
+  // Smaller powers of ten are 0 in float64.
+  const exponent = Math.max(-323, Math.floor(Math.log10(most)));
   const unit = Number(`1e${exponent}`);
-  const ends = { ...(min !== undefined && { min: min / unit }), ...(max !== undefined && { max: max / unit }) };
+  const ends = {
+    ...(min !== undefined && { min: min / unit }),
+    ...(max !== undefined && { max: max / unit }),
+    ...(ticks && { ticks: ticks.map((at) => at / unit) }),
+  };
   return { axis: { ...rest, title: `${title}, in 1e${exponent}`, ...ends }, unit };
 }
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { shareRange } from '../../src/report/intervalChart.js';
-import { imageGrid, intervalChart, lineChart, logRange, palette } from '../../src/report/index.js';
+import { imageGrid, intervalChart, lineChart, logRange, palette, percentAxis } from '../../src/report/index.js';
 import { expectNumbers, expectWellFormed } from './support.js';
 
 const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
@@ -30,6 +30,15 @@ describe('axes that fit the values', () => {
       expect(svg).to.contain(`radius, in 1e${exponent}`).and.to.contain(`loss, in 1e${exponent}`);
       expect(svg).to.match(/>8<\/text>/);
     }
+    // The smallest number of all, and shares on an axis whose ends are given.
+    const least = { name: 'a', color: palette.bp, points: [[0, 0] as const, [Number.MIN_VALUE, 1e-20] as const] };
+    const shares = { ...percentAxis('share'), ticks: [0, 0.5, 1] };
+    const { svg } = lineChart({ title: 't', x: { title: 'radius' }, y: shares, lines: [least] });
+    expectWellFormed(svg);
+    expect(svg).to.contain('radius, in 1e-323').and.to.contain('>100 %<').and.not.to.contain('share, in');
+    const ends = { title: 'radius', min: 0, max: 4e-20, ticks: [0, 2e-20, 4e-20] };
+    const few = { ...least, points: [[0, 0] as const, [3e-20, 1] as const] };
+    expect(lineChart({ title: 't', x: ends, y: { title: 'y' }, lines: [few] }).svg).to.match(/>2<\/text>/);
     const plain = { name: 'a', color: palette.bp, points: [[0, 1e-15] as const, [1, 3e-15] as const] };
     expect(lineChart({ title: 't', x: { title: 'x' }, y: { title: 'y' }, lines: [plain] }).svg).to.not.contain('in 1e');
   });
