@@ -173,7 +173,9 @@ export function stageOptions(
 }
 
 /** Of the stage in progress. */
-type Progress = Pick<AutoAttackState, 'done' | 'gradients' | 'forwards'>;
+type Progress = Pick<AutoAttackState, 'done' | 'gradients' | 'forwards' | 'seconds'>;
+
+const noProgress: Progress = { done: 0, gradients: 0, forwards: 0, seconds: 0 };
 
 /** Images, labels and what came of them so far. */
 class Battery {
@@ -187,9 +189,6 @@ class Battery {
   readonly brokenBy: ('clean' | AutoAttackStageName | null)[];
   readonly adversarial: Float32Array;
   readonly totals = { gradients: 0, forwards: 0, overflows: 0, dispatches: 0, submits: 0, readbacks: 0 };
-
-  /** Of the totals, what was spent before it was resumed. */
-  earlier: Passes = { gradients: 0, forwards: 0 };
 
   constructor({ images, labels, sampleIds, model }: AutoAttackOptions) {
     const given = { images, ...(labels !== undefined && { labels }), ...(sampleIds !== undefined && { sampleIds }) };
@@ -259,8 +258,7 @@ class Battery {
   }
 
   restore(state: AutoAttackState): void {
-    this.earlier = sumOfPasses([...state.stages, state]);
-    Object.assign(this.totals, this.earlier);
+    Object.assign(this.totals, sumOfPasses([...state.stages, state]));
     for (const [n, image] of state.images.entries()) {
       if (image === null) continue;
       this.samples[n] = image.sample;
@@ -295,7 +293,6 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   expectWhole(seed, 0, 2 ** 32 - 1, 'seed');
   const battery = new Battery(options);
   const stages: AutoAttackStage[] = [];
-  const started = performance.now();
   let interrupted = false;
   const common = {
     ...{ model, norm, eps, batch },
@@ -311,16 +308,18 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   const arrays = [battery.images, battery.labels, battery.ids].map(digest);
   const network = await computedBy(options);
   const of = [...key, ...arrays, network].join(' ');
-  let progress: Progress = { done: 0, gradients: 0, forwards: 0 };
+  let progress = noProgress;
   if (resume !== undefined) {
     expectStateOf(resume, of, battery.count);
     battery.restore(resume);
     stages.push(...resume.stages);
-    progress = { done: resume.done, gradients: resume.gradients, forwards: resume.forwards };
+    const { done, gradients, forwards, seconds } = resume;
+    progress = { done, gradients, forwards, seconds };
   }
   /** One stage on the images that it has not had yet. */
   const attackRest = async (name: AutoAttackStageName, indices: readonly number[]): Promise<void> => {
     if (progress.done >= indices.length) return;
+    let began = performance.now();
     using compiled = await Attack.compile({
       ...common,
       ...stageOptions(name, options, classes),
@@ -339,16 +338,13 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
         onProgress: (share) => options.onProgress?.(name, (done + share * part.length) / indices.length),
       });
       battery.take(name, part, result);
-      progress = {
-        done: done + part.length,
-        gradients: progress.gradients + result.gradients,
-        forwards: progress.forwards + result.forwards,
-      };
+      const seconds = progress.seconds + (performance.now() - began) / 1000;
+      began = performance.now();
+      progress = { done: done + part.length, ...sumOfPasses([progress, result]), seconds };
       if (progress.done < indices.length) await options.onState?.(battery.state(of, stages, progress));
     }
   };
   for (const name of names.slice(stages.length)) {
-    const began = performance.now();
     const indices = battery.rest(name, compact, stages.length === 0);
     try {
       await attackRest(name, indices);
@@ -363,17 +359,16 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
       attacked: indices.length,
       robustCorrect,
       robustAccuracy: robustCorrect / battery.count,
-      ...{ gradients: progress.gradients, forwards: progress.forwards },
-      seconds: (performance.now() - began) / 1000,
+      ...{ gradients: progress.gradients, forwards: progress.forwards, seconds: progress.seconds },
     };
-    progress = { done: 0, gradients: 0, forwards: 0 };
+    progress = noProgress;
     stages.push(stage);
     options.onStage?.(stage);
     await options.onState?.(battery.state(of, stages, progress));
   }
   await expectSame(options, network);
   return {
-    ...summary(battery, eps, norm, (performance.now() - started) / 1000),
+    ...summary(battery, eps, norm, [...stages, progress]),
     interrupted,
     stages,
     brokenBy: battery.brokenBy,
@@ -386,8 +381,9 @@ export async function autoAttack(options: AutoAttackOptions): Promise<AutoAttack
   };
 }
 
-function summary(battery: Battery, eps: number, norm: AttackNorm, seconds: number): AttackResult {
+function summary(battery: Battery, eps: number, norm: AttackNorm, parts: readonly { seconds: number }[]): AttackResult {
   const { images, adversarial, totals, passes } = battery;
+  const seconds = parts.reduce((sum, part) => sum + part.seconds, 0);
   const samples = battery.samples.map((sample) => sample!);
   return {
     ...{ ...figuresOf(samples), interrupted: false, seconds },
@@ -395,6 +391,6 @@ function summary(battery: Battery, eps: number, norm: AttackNorm, seconds: numbe
     images8: saveImages(adversarial, images, eps, norm),
     ...{ passes, curve: [], losses: new Float32Array(0) },
     ...totals,
-    imageGradientsPerSecond: (totals.gradients - battery.earlier.gradients) / seconds,
+    imageGradientsPerSecond: totals.gradients / seconds,
   };
 }

@@ -49,6 +49,7 @@ export interface AutoAttackState {
   readonly done: number;
   readonly gradients: number;
   readonly forwards: number;
+  readonly seconds: number;
   /** By image; null where nothing is known yet. */
   readonly images: readonly (AutoAttackImage | null)[];
 }

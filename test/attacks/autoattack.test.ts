@@ -81,6 +81,11 @@ describe('AutoAttack', () => {
       expect(rest.brokenBy, `state ${at}`).to.deep.equal(whole.brokenBy);
       expect([...rest.images], `state ${at}`).to.deep.equal([...whole.images]);
       expect([rest.gradients, rest.forwards]).to.deep.equal([whole.gradients, whole.forwards]);
+      // Its seconds are those of the whole, too.
+      const before = [...resume.stages, resume].reduce((sum, { seconds }) => sum + seconds, 0);
+      expect(rest.seconds).to.be.at.least(before);
+      expect(rest.imageGradientsPerSecond).to.equal(rest.gradients / rest.seconds);
+      expect(rest.stages.reduce((sum, { seconds }) => sum + seconds, 0)).to.be.closeTo(rest.seconds, 1e-9);
       expect(rest.passes).to.deep.equal(whole.passes);
       expect(rest.stages.map((stage) => ({ ...stage, seconds: 0 }))).to.deep.equal(
         whole.stages.map((stage) => ({ ...stage, seconds: 0 })),

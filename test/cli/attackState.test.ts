@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
+import type { AutoAttackState } from '../../src/attacks/index.js';
 import type { AttackedSample, AttackResult } from '../../src/attacks/result.js';
 import { AttackState } from '../../src/cli/attack/state.js';
 import { OutputFolder } from '../../src/io/outputFolder.js';
@@ -37,6 +38,24 @@ describe('what an attack keeps', () => {
     const [found] = await (await open(true)).finished(0);
     expect(found!.samples).to.have.length(count);
     expect(found!.samples.at(-1)).to.deep.equal(sample(count - 1));
+  });
+
+  it('of a battery has the passes of images that were broken before', async () => {
+    const open = async (resume: boolean): Promise<AttackState> => {
+      const out = await OutputFolder.open(join(folder, 'battery'), 'attack', true);
+      return AttackState.open(out, { run: 'x' }, { resume, adapter: 'y', note: () => undefined });
+    };
+    const stage = { name: 'apgd-ce', attacked: 2, robustCorrect: 1, robustAccuracy: 0.5 } as const;
+    const broken = { brokenBy: 'apgd-ce', sample: sample(0), pixels: 'AAAAAA==' } as const;
+    const other = { brokenBy: null, sample: sample(1), passes: { gradients: 9, forwards: 12 } };
+    const state = (gradients: number): AutoAttackState => ({
+      ...{ format: 2, of: 'x', stages: [{ ...stage, gradients: 2, forwards: 8, seconds: 1 }] },
+      ...{ done: 2, gradients, forwards: gradients, seconds: 1 },
+      images: [{ ...broken, passes: { gradients, forwards: gradients + 3 } }, other],
+    });
+    const { keep } = await (await open(false)).battery(0);
+    for (const gradients of [1, 2, 3]) await keep(state(gradients));
+    expect((await (await open(true)).battery(0)).resume).to.deep.equal(state(3));
   });
 
   it('and nothing is written that its reader would refuse', async () => {

@@ -159,8 +159,11 @@ export class AttackState {
       resume,
       keep: async (state) => {
         await this.begin();
+        // Images that a stage broke may take part in later stages, which changes their passes alone.
+        const same = (image: AutoAttackImage, before: AutoAttackImage | null | undefined): boolean =>
+          image.sample === before?.sample && image.passes === before.passes;
         const changed = state.images.flatMap((image, n) =>
-          image === null || image.sample === known[n]?.sample ? [] : [[n, image] as const],
+          image === null || same(image, known[n]) ? [] : [[n, image] as const],
         );
         known = state.images;
         const file = `${stateFolder}/${cell}-battery-${String(number++).padStart(8, '0')}.json`;
