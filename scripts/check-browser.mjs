@@ -53,7 +53,24 @@ async function makePages() {
   const rules = ['--rule', 'bp', '--rule', 'linbp', '--sweep', 'lr=0.001,0.01'];
   linbp('train', ...images, '--epochs', '3', '--batch', '16', ...rules, '--seeds', '2', '--out', sweep);
   linbp('attack', ...images, '--weights', join(one, 'mlp.safetensors'), '--steps', '5', '--out', attack);
-  return { train: join(one, 'report.html'), sweep: join(sweep, 'report.html'), attack: join(attack, 'report.html') };
+  // Runs whose names have no place to break, as long as people make them.
+  const listed = ['--attack', 'mifgsm,pgd', '--gradient', 'vmi', '--transform', 'di,si', '--momentum', 'mi'];
+  const long = ['--rule', 'linbp:from=all,match=activation,scope=sample', '--rule', 'bp', '--eps', '4/255,8/255'];
+  const list = join(run, 'list');
+  linbp(
+    'attack',
+    ...images,
+    '--weights',
+    join(one, 'mlp.safetensors'),
+    ...listed,
+    ...long,
+    '--limit',
+    '8',
+    '--out',
+    list,
+  );
+  const reports = { train: one, sweep, attack, list };
+  return Object.fromEntries(Object.entries(reports).map(([name, folder]) => [name, join(folder, 'report.html')]));
 }
 
 /**

@@ -60,8 +60,8 @@ ul.verdict li{margin:6px 0;max-width:95ch}
   border:1px solid var(--line);border-radius:6px;padding:1px 7px;cursor:pointer}
 .tools button:hover:enabled{color:var(--ink);border-color:var(--axis)}
 .tools button:disabled{opacity:.5;cursor:default}
-.key{display:inline-flex;align-items:center;gap:6px}
-i.line{width:20px;border-top:3px solid var(--c)}
+.key{display:inline-flex;align-items:center;gap:6px;overflow-wrap:anywhere}
+i.line{flex:none;width:20px;border-top:3px solid var(--c)}
 i.dashed{border-top-style:dashed}
 i.square{display:inline-block;width:10px;height:10px;border-radius:2px;background:var(--c);margin-right:6px}
 .key i.square{margin:0}
