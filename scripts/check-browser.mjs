@@ -54,7 +54,8 @@ async function makePages() {
   linbp('train', ...images, '--epochs', '3', '--batch', '16', ...rules, '--seeds', '2', '--out', sweep);
   linbp('attack', ...images, '--weights', join(one, 'mlp.safetensors'), '--steps', '5', '--out', attack);
   // Runs whose names have no place to break, as long as people make them.
-  const listed = ['--attack', 'mifgsm,pgd', '--gradient', 'vmi', '--transform', 'di,si', '--momentum', 'mi'];
+  const stages = ['--gradient', 'ni', '--transform', 'di,si', '--momentum', 'mi'];
+  const listed = ['--attack', 'mifgsm,pgd', '--steps', '2', ...stages];
   const long = ['--rule', 'linbp:from=all,match=activation,scope=sample', '--rule', 'bp', '--eps', '4/255,8/255'];
   const list = join(run, 'list');
   linbp(
