@@ -146,7 +146,8 @@ function sizeFor(images: number, size: number): number {
 function staying(rows: readonly number[], live: readonly number[]): readonly number[] {
   // places that are left over are filled up with images that are done
   const room = sizeFor(live.length, rows.length) - live.length;
-  const fill = rows.filter((row) => !live.includes(row)).slice(0, room);
+  const needed = new Set(live);
+  const fill = rows.filter((row) => !needed.has(row)).slice(0, room);
   return [...live, ...fill].sort((a, b) => a - b);
 }
 
